@@ -1,0 +1,10 @@
+"""Morphology features of blood cells, and an honest protocol to compare classifiers on them.
+
+Every room is loaded when it is first used, so ``import hemafeat`` itself costs a few milliseconds.
+"""
+
+import lazy_loader as _lazy
+
+__version__ = "0.1.0"
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

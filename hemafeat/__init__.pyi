@@ -1,0 +1,12 @@
+from . import (
+    datasets as datasets,
+    evaluate as evaluate,
+    extract as extract,
+    images as images,
+    pipelines as pipelines,
+    report as report,
+    segment as segment,
+    testing as testing,
+)
+
+__version__: str

@@ -1,0 +1,178 @@
+"""What a family is: a plain function that declares its columns; built-in and plugged-in ones."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import EntryPoint, entry_points
+from typing import Any, Literal, TypeVar
+
+GROUP = "hemafeat.families"
+
+MASKS = ("nucleus", "cytoplasm", "cell")
+
+BUILT_IN = {
+    "shape": "hemafeat.extract._shape:shape",
+    "relation": "hemafeat.extract._relation:relation",
+    "colour": "hemafeat.extract._colour:colour",
+    "density": "hemafeat.extract._density:density",
+    "density_natural": "hemafeat.extract._density:density_natural",
+    "intensity": "hemafeat.extract._intensity:intensity",
+    "glcm": "hemafeat.extract._glcm:glcm",
+    "lbp": "hemafeat.extract._lbp:lbp",
+    "dct": "hemafeat.extract._dct:dct",
+}
+"""Families of this package, in the order of their columns. Loaded when first used."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+class FamilyError(ValueError):
+    """A family that is unknown, declared twice, or breaks its contract."""
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One number a family gives per cell.
+
+    Attributes
+    ----------
+    unit : str
+        Factors separated by a space: ``"px"``, ``"px^2"``, ``"OD px^2"``, ``"rad"``, ``"1"``.
+        Every power of ``px`` follows `um_per_px`.
+    formula : str
+        How it is computed, in one line.
+    source : str
+        Who defined it: an IBSI code, a function of scikit-image, a paper.
+    """
+
+    unit: str
+    formula: str
+    source: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What a family declares about itself; nothing of it is guessed from its signature."""
+
+    columns: Mapping[str, Column]
+    masks: tuple[str, ...] = MASKS
+    planes: tuple[str, ...] = ()
+    per_mask: bool = True
+    prepared: bool = False
+    white: bool = False
+    default: bool = True
+    reference: str = ""
+
+
+def family(
+    columns: Mapping[str, Column],
+    *,
+    masks: Iterable[Literal["nucleus", "cytoplasm", "cell"]] = MASKS,
+    planes: Iterable[str] = (),
+    per_mask: bool = True,
+    prepared: bool = False,
+    white: bool = False,
+    default: bool = True,
+    reference: str = "",
+) -> Callable[[F], F]:
+    """Declare a function ``f(image, labels, n_cells) -> (n_cells, k) float64`` a family.
+
+    The function itself is returned, with the declaration as its attribute ``facts``.
+
+    Parameters
+    ----------
+    columns : mapping of str to Column
+        The k columns, in the order of the array returned.
+    masks : sequence of {"nucleus", "cytoplasm", "cell"}
+        The masks it is measured on, one call for each. With ``per_mask=False`` the first one names
+        the columns.
+    planes : sequence of str
+        Names of image planes (see `Prepared.plane`). When given, the function is called once per
+        plane with an (H, W) array, and each column name ends in ``__plane``. Otherwise it is called
+        with the (H, W, 3) uint8 image.
+    per_mask : bool
+        False: one call ``f(image, masks, n_cells)`` with the whole `Masks` (a ratio of nucleus to
+        cell, say).
+    prepared : bool
+        True: the image is passed as a `Prepared`, which holds what families share.
+    white : bool
+        True: the values depend on the background through its white level (optical density).
+    default : bool
+        False keeps a costly family out of the default table.
+    reference : str
+        Where the definitions are published.
+    """
+    facts = Facts(
+        dict(columns), tuple(masks), tuple(planes), per_mask, prepared, white, default, reference
+    )
+
+    def declare(function: F) -> F:
+        function.facts = facts  # type: ignore[attr-defined]
+        return function
+
+    return declare
+
+
+@cache
+def families() -> dict[str, Callable[..., Any]]:
+    """Every family by name: those of this package, then the plugged-in ones in order of name.
+
+    Returns
+    -------
+    dict of str to function
+        Each function carries its declaration as ``facts``.
+
+    Raises
+    ------
+    FamilyError
+        Two packages offer the same name, or an entry point is not a family.
+    """
+    points = [EntryPoint(name, where, GROUP) for name, where in BUILT_IN.items()]
+    points += sorted(entry_points(group=GROUP), key=lambda point: point.name)
+    found: dict[str, Callable[..., Any]] = {}
+    for point in points:
+        if point.name in found:
+            raise FamilyError(f"two families are called {point.name!r}; one is {point.value}")
+        if not point.name.isidentifier() or "__" in point.name:
+            raise FamilyError(f"{point.name!r} cannot name a family: it stands inside column names")
+        function = point.load()
+        if not isinstance(getattr(function, "facts", None), Facts):
+            raise FamilyError(f"{point.value} is not a family: decorate it with extract.family")
+        found[point.name] = function
+    return found
+
+
+def chosen(which: str | Iterable[str | Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
+    """The families a caller means: ``"default"``, ``"all"``, names, or functions."""
+    known = families()
+    if which == "all":
+        return dict(known)
+    if which == "default":
+        return {name: f for name, f in known.items() if f.facts.default}  # type: ignore[attr-defined]
+    wanted: dict[str, Callable[..., Any]] = {}
+    for item in [which] if isinstance(which, str) else which:
+        if callable(item):
+            if not isinstance(getattr(item, "facts", None), Facts):
+                raise FamilyError(f"{item!r} is not a family: decorate it with extract.family")
+            wanted[item.__name__] = item
+        elif item in known:
+            wanted[item] = known[item]
+        else:
+            raise FamilyError(f"no family {item!r}; there are: {', '.join(known)}")
+    # The order of a caller's list must not change the table.
+    order = {name: place for place, name in enumerate(known)}
+    return dict(sorted(wanted.items(), key=lambda pair: order.get(pair[0], len(order))))
+
+
+def column_facts(name: str, function: Callable[..., Any]) -> dict[str, tuple[str, str, Column]]:
+    """Full column name to (mask, plane or "", declaration) for one family, in table order."""
+    facts: Facts = function.facts  # type: ignore[attr-defined]
+    found: dict[str, tuple[str, str, Column]] = {}
+    for mask in facts.masks if facts.per_mask else facts.masks[:1]:
+        for plane in facts.planes or ("",):
+            for feature, column in facts.columns.items():
+                end = f"__{plane}" if plane else ""
+                found[f"{mask}__{name}__{feature}{end}"] = (mask, plane, column)
+    return found

@@ -1,0 +1,165 @@
+"""One image made ready: what several families need of it, each computed once and on demand."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from hemafeat.extract._kernels.regions import gather
+
+if TYPE_CHECKING:
+    from hemafeat.segment import Masks
+
+PLANES = ("r", "g", "b", "grey", "od_r", "od_g", "od_b")
+
+OD_MAX = 1.5
+"""Optical density at which quantisation saturates; Romanowsky nuclei rarely exceed it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Regions:
+    """Pixels of each cell under one mask; see ``_kernels.regions.gather``."""
+
+    starts: np.ndarray
+    index: np.ndarray
+    boxes: np.ndarray
+
+    @property
+    def area(self) -> np.ndarray:
+        """(n_cells,) int64 pixel counts."""
+        return np.diff(self.starts)
+
+
+class Prepared:
+    """An RGB image and what families share of it.
+
+    Parameters
+    ----------
+    image : (H, W, 3) ndarray of uint8
+        RGB.
+    masks : Masks, optional
+        When given, the background white is measured outside ``masks.cell``; otherwise outside the
+        labels of the first family that asks for it.
+    white : sequence of 3 floats, optional
+        Background white per channel (R, G, B), when it is known.
+    """
+
+    def __init__(
+        self, image: np.ndarray, masks: Masks | None = None, white: Any | None = None
+    ) -> None:
+        rgb = np.ascontiguousarray(image)
+        if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
+            raise ValueError(
+                f"expected an (H, W, 3) uint8 RGB image, got {rgb.shape} {rgb.dtype}; "
+                "hemafeat.images.read makes one of any file or array"
+            )
+        self.rgb = rgb
+        self.masks = masks
+        self._white = None if white is None else np.asarray(white, np.float64).reshape(3)
+        self._planes: dict[str, np.ndarray] = {}
+        self._levels: dict[tuple[str, int], np.ndarray] = {}
+        # The labels are kept beside the result: an id alone may be reused by another array.
+        self._regions: dict[tuple[int, int], tuple[np.ndarray, Regions]] = {}
+
+    def regions(self, labels: np.ndarray, n_cells: int) -> Regions:
+        """Pixels and bounding box of each cell, found once per mask."""
+        key = (id(labels), n_cells)
+        if key not in self._regions:
+            clean = np.ascontiguousarray(labels, dtype=np.int32)
+            self._regions[key] = (labels, Regions(*gather(clean, n_cells)))
+        return self._regions[key][1]
+
+    def white(self, labels: np.ndarray | None = None) -> np.ndarray:
+        """(3,) float64 background white; `labels` say what is not background, if no masks do."""
+        if self._white is None:
+            outside = labels if self.masks is None else self.masks.cell
+            self._white = background_white(self.rgb, outside)
+        return self._white
+
+    def density_lut(self, labels: np.ndarray | None = None) -> np.ndarray:
+        """(3, 256) float64: decadic optical density of each grey level of R, G and B."""
+        return density_lut(self.white(labels))
+
+    def plane(self, name: str, labels: np.ndarray | None = None) -> np.ndarray:
+        """(H, W) plane: uint8 for ``r g b grey``, float32 optical density for ``od_r od_g od_b``."""
+        if name not in self._planes:
+            if name == "grey":
+                plane = cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY)
+            elif name in ("r", "g", "b"):
+                plane = np.ascontiguousarray(self.rgb[:, :, "rgb".index(name)])
+            elif name in ("od_r", "od_g", "od_b"):
+                channel = "rgb".index(name[-1])
+                lut = self.density_lut(labels)[channel].astype(np.float32)
+                plane = cv2.LUT(self.plane(name[-1]), lut)
+            else:
+                raise KeyError(f"no plane {name!r}; there are: {', '.join(PLANES)}")
+            self._planes[name] = plane
+        return self._planes[name]
+
+    def levels(self, name: str, n_levels: int, labels: np.ndarray | None = None) -> np.ndarray:
+        """(H, W) uint8 plane of grey levels 0..n_levels-1.
+
+        Optical density is cut into bins of fixed width over [0, `OD_MAX`], so that levels mean the
+        same in every image; 8-bit planes into bins of 256 / n_levels.
+        """
+        key = (name, n_levels)
+        if key not in self._levels:
+            if name.startswith("od_"):
+                lut = self.density_lut(labels)["rgb".index(name[-1])] * (n_levels / OD_MAX)
+                source = self.plane(name[-1])
+            else:
+                lut = np.arange(256) * (n_levels / 256)
+                source = self.plane(name)
+            table = np.clip(np.floor(lut), 0, n_levels - 1).astype(np.uint8)
+            self._levels[key] = cv2.LUT(source, table)
+        return self._levels[key]
+
+
+def prepare(image: np.ndarray | Prepared) -> Prepared:
+    """`image` itself when it is prepared already, else prepared now (a lone call of a family)."""
+    return image if isinstance(image, Prepared) else Prepared(image)
+
+
+def background_white(image: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
+    """White level of the background, per channel.
+
+    The 99th percentile of the pixels outside every cell. Where the background is black (a cell cut
+    out and laid on zeros) or hardly any of it is in view, there is no white to measure and it is
+    255.
+
+    Parameters
+    ----------
+    image : (H, W, 3) ndarray of uint8
+        RGB.
+    labels : (H, W) ndarray of int, optional
+        Cells; 0 is background. Without it the whole image counts as background.
+
+    Returns
+    -------
+    (3,) ndarray of float64
+        R, G, B in 1..255.
+    """
+    mask = None if labels is None else (np.asarray(labels) == 0).astype(np.uint8)
+    n_outside = image.shape[0] * image.shape[1] if mask is None else int(np.count_nonzero(mask))
+    white = np.full(3, 255.0)
+    if n_outside < 0.01 * image.shape[0] * image.shape[1] or n_outside == 0:
+        return white
+    rank = int(np.ceil(0.99 * n_outside))
+    found = np.empty(3)
+    for channel in range(3):
+        histogram = cv2.calcHist([image], [channel], mask, [256], [0, 256]).ravel()
+        found[channel] = np.searchsorted(np.cumsum(histogram.astype(np.int64)), rank)
+    return white if found.max() < 48 else np.maximum(found, 1.0)
+
+
+def density_lut(white: np.ndarray) -> np.ndarray:
+    """(3, 256) float64 decadic optical density, ``-log10((I + 1) / (I0 + 1))`` (Beer-Lambert).
+
+    One is added to both so that a black pixel has a finite density; a pixel brighter than the
+    background has a negative one.
+    """
+    level = np.arange(256, dtype=np.float64)
+    return np.log10((np.asarray(white, np.float64)[:, None] + 1.0) / (level[None, :] + 1.0))

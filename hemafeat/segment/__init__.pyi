@@ -1,0 +1,1 @@
+from ._masks import MaskError as MaskError, Masks as Masks

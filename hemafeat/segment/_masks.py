@@ -1,0 +1,156 @@
+"""Masks: what every segmenter returns and every family is measured on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+QUALITY: dict[str, Any] = {
+    "touches_border": False,
+    "confidence": np.nan,
+    "suspected_failure": False,
+    "failure_reason": "",
+}
+"""The quality record of a cell, and what stands where a segmenter says nothing."""
+
+
+class MaskError(ValueError):
+    """Masks that contradict each other or the image, with the reason."""
+
+
+@dataclass(frozen=True, eq=False)
+class Masks:
+    """Two label images with shared ids: the whole cell and its nucleus.
+
+    Labels are checked and renumbered 1..n once, here, so that all code behind this door may trust
+    them. The arrays given are never written to.
+
+    Parameters
+    ----------
+    cell : (H, W) ndarray of int or bool
+        Whole cells; 0 is background. A boolean mask is one cell.
+    nucleus : (H, W) ndarray of int or bool
+        Their nuclei, under the ids of `cell`. A cell may have none (a platelet, an erythrocyte),
+        and an id found here only is a cell of which no more than the nucleus is known.
+    quality : mapping of str to sequence, optional
+        One value per cell, in the order of the ids: ``touches_border``, ``confidence`` (0 to 1),
+        ``suspected_failure``, ``failure_reason``, and whatever else a segmenter has to say. It is
+        reported beside the features, never among them. ``touches_border`` is filled in where
+        missing.
+
+    Attributes
+    ----------
+    cell, nucleus, cytoplasm : (H, W) ndarray of int32
+        Labels 1..n_cells; ``cytoplasm`` is the cell without its nucleus.
+    n_cells : int
+        Number of cells.
+    ids : (n_cells,) ndarray of int64
+        The ids the caller used, in ascending order.
+
+    Raises
+    ------
+    MaskError
+        Labels that are not whole numbers, are negative, differ in shape, are not two-dimensional,
+        or a nucleus that lies outside its own cell.
+    """
+
+    cell: np.ndarray
+    nucleus: np.ndarray
+    quality: Mapping[str, Any] = field(default_factory=dict)
+    n_cells: int = field(init=False)
+    ids: np.ndarray = field(init=False)
+
+    def __post_init__(self) -> None:
+        cell, nucleus = _labels(self.cell, "cell"), _labels(self.nucleus, "nucleus")
+        if cell.shape != nucleus.shape:
+            raise MaskError(f"cell mask is {cell.shape} and nucleus mask is {nucleus.shape}")
+        cell_ids, nucleus_ids = _ids(cell), _ids(nucleus)
+        ids = np.union1d(cell_ids, nucleus_ids)
+        known = np.isin(nucleus_ids, cell_ids)
+        if known.any():
+            stray = (nucleus != 0) & (cell != nucleus)
+            if stray.any():
+                outside = np.intersect1d(np.unique(nucleus[stray]), cell_ids)
+                if outside.size:
+                    raise MaskError(f"nucleus {int(outside[0])} lies outside its own cell")
+        object.__setattr__(self, "cell", _renumber(cell, ids))
+        object.__setattr__(self, "nucleus", _renumber(nucleus, ids))
+        object.__setattr__(self, "ids", ids)
+        object.__setattr__(self, "n_cells", int(ids.size))
+        object.__setattr__(self, "quality", self._checked_quality(dict(self.quality)))
+
+    def _checked_quality(self, quality: dict[str, Any]) -> dict[str, np.ndarray]:
+        if "touches_border" not in quality:
+            both = np.maximum(self.cell, self.nucleus)
+            edge = np.concatenate([both[0], both[-1], both[:, 0], both[:, -1]])
+            quality["touches_border"] = np.isin(np.arange(1, self.n_cells + 1), edge)
+        for name, missing in QUALITY.items():
+            quality.setdefault(name, [missing] * self.n_cells)
+        for name, values in quality.items():
+            array = np.asarray(values, dtype=object if isinstance(QUALITY.get(name), str) else None)
+            if array.shape != (self.n_cells,):
+                raise MaskError(
+                    f"quality {name!r} has shape {array.shape}, expected ({self.n_cells},)"
+                )
+            quality[name] = array
+        return quality
+
+    @cached_property
+    def cytoplasm(self) -> np.ndarray:
+        """(H, W) int32 labels of the cells without their nuclei."""
+        # A cell of which only the nucleus is known has no cytoplasm: cell is 0 there already.
+        return np.where(self.nucleus == 0, self.cell, 0).astype(np.int32, copy=False)
+
+    @property
+    def shape(self) -> tuple[int, int]:
+        """Height and width."""
+        return self.cell.shape[0], self.cell.shape[1]
+
+    def __repr__(self) -> str:
+        height, width = self.shape
+        return f"Masks({self.n_cells} cells, {height} x {width})"
+
+    def select(self, rows: Any) -> Masks:
+        """The cells at `rows` (0-based positions or a boolean array), renumbered in that order."""
+        chosen = np.arange(self.n_cells)[np.asarray(rows)]
+        lut = np.zeros(self.n_cells + 1, np.int32)
+        lut[chosen + 1] = np.arange(1, chosen.size + 1)
+        quality = {name: values[chosen] for name, values in self.quality.items()}
+        return Masks(lut[self.cell], lut[self.nucleus], quality)
+
+
+def _labels(mask: Any, name: str) -> np.ndarray:
+    array = np.asarray(mask)
+    if array.ndim != 2 or array.size == 0:
+        raise MaskError(f"{name} mask has shape {array.shape}, expected (height, width)")
+    if array.dtype == bool:
+        return array.astype(np.int32)
+    if array.dtype.kind == "f":
+        if not np.isfinite(array).all() or (array != np.floor(array)).any():
+            raise MaskError(f"{name} mask holds values that are not whole numbers")
+        array = array.astype(np.int64)
+    if array.dtype.kind not in "iu":
+        raise MaskError(f"{name} mask has dtype {array.dtype}, expected integers")
+    if array.dtype.kind == "i" and array.min() < 0:
+        raise MaskError(f"{name} mask holds negative labels")
+    return array
+
+
+def _ids(labels: np.ndarray) -> np.ndarray:
+    # Segmenters nearly always number 1..n: a histogram is then far cheaper than sorting pixels.
+    top = int(labels.max())
+    if top <= max(65535, labels.size):
+        found = np.flatnonzero(np.bincount(labels.ravel(), minlength=1))
+    else:
+        found = np.unique(labels)
+    return found[found > 0].astype(np.int64)
+
+
+def _renumber(labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
+    if ids.size == 0 or (ids[-1] == ids.size):
+        return labels.astype(np.int32, copy=True)
+    return np.where(labels > 0, np.searchsorted(ids, labels) + 1, 0).astype(np.int32)

@@ -1,0 +1,24 @@
+"""Fixtures every test file may use."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+
+def _data_root() -> Path | None:
+    for place in (os.environ.get("HEMAFEAT_DATA"), Path(__file__).parents[2] / "shared" / "data"):
+        if place and (Path(place) / "segwbc_d1").is_dir():
+            return Path(place)
+    return None
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """The folder of real cells, or a visible skip."""
+    root = _data_root()
+    if root is None:
+        pytest.skip("real cells: neither HEMAFEAT_DATA nor ../shared/data holds them")
+    return root
