@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Literal, TypeVar
+from typing import Any, TypeVar
 
 GROUP = "hemafeat.families"
 
@@ -69,7 +69,7 @@ class Facts:
 def family(
     columns: Mapping[str, Column],
     *,
-    masks: Iterable[Literal["nucleus", "cytoplasm", "cell"]] = MASKS,
+    masks: Iterable[str] = MASKS,
     planes: Iterable[str] = (),
     per_mask: bool = True,
     prepared: bool = False,

@@ -84,7 +84,7 @@ class Prepared:
         return density_lut(self.white(labels))
 
     def plane(self, name: str, labels: np.ndarray | None = None) -> np.ndarray:
-        """(H, W) plane: uint8 for ``r g b grey``, float32 optical density for ``od_r od_g od_b``."""
+        """(H, W) plane: uint8 ``r g b grey``, or float32 optical density ``od_r od_g od_b``."""
         if name not in self._planes:
             if name == "grey":
                 plane = cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY)
