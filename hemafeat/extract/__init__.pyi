@@ -1,7 +1,21 @@
+from ._describe import (
+    columns as columns,
+    describe as describe,
+    feature_columns as feature_columns,
+    units as units,
+)
 from ._family import (
     Column as Column,
     FamilyError as FamilyError,
     families as families,
     family as family,
 )
-from ._prepared import Prepared as Prepared
+from ._measure import measure as measure
+from ._prepared import (
+    Prepared as Prepared,
+    background_white as background_white,
+    prepare as prepare,
+)
+from ._store import load as load
+from ._table import errors as errors, table as table
+from ._transformer import CellFeatures as CellFeatures

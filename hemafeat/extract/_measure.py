@@ -1,0 +1,153 @@
+"""One image and its masks to one row of numbers per cell."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+
+import cv2
+import numpy as np
+
+from hemafeat.extract._describe import Families, family_units, length_powers
+from hemafeat.extract._family import Facts, chosen, column_facts
+from hemafeat.extract._prepared import Prepared
+from hemafeat.segment import Masks
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def measure(
+    image: np.ndarray,
+    masks: Masks,
+    *,
+    families: Families = "default",
+    um_per_px: float | None = None,
+) -> pd.DataFrame:
+    """Features of every cell of one image.
+
+    Parameters
+    ----------
+    image : (H, W, 3) ndarray of uint8
+        RGB, as `hemafeat.images.read` returns it.
+    masks : Masks
+        The cells and their nuclei.
+    families : {"default", "all"} or list of names or functions
+        Which families.
+    um_per_px : float, optional
+        Side of a pixel in um. Without it lengths are in px.
+
+    Returns
+    -------
+    DataFrame
+        One row per cell, the columns of ``columns(families)``; ``attrs["units"]`` has their units.
+
+    Raises
+    ------
+    ValueError
+        Image and masks differ in size, or `um_per_px` is not positive.
+    """
+    import pandas as pd
+
+    which = chosen(families)
+    values, failures = measure_cells(Prepared(image, masks), masks, which)
+    for error in failures.values():
+        raise error
+    values = values * scales(which, um_per_px)
+    units = family_units(which, um_per_px is not None)
+    table = pd.DataFrame(values, columns=list(units))
+    table.attrs["units"] = units
+    return table
+
+
+def measure_cells(
+    prepared: Prepared, masks: Masks, which: dict[str, Callable[..., Any]]
+) -> tuple[np.ndarray, dict[str, Exception]]:
+    """(n_cells, k) float64 in px, and what each family that failed raised.
+
+    A family that fails leaves NaN in its own columns and does not cost the cell the others.
+    """
+    if masks.shape != prepared.rgb.shape[:2]:
+        raise ValueError(
+            f"the masks are {masks.shape[0]} x {masks.shape[1]} and the image is "
+            f"{prepared.rgb.shape[0]} x {prepared.rgb.shape[1]}"
+        )
+    blocks: list[np.ndarray] = []
+    failures: dict[str, Exception] = {}
+    for name, function in which.items():
+        width = len(column_facts(name, function))
+        try:
+            block = _family_block(function, prepared, masks)
+            if block.shape != (masks.n_cells, width):
+                raise ValueError(
+                    f"family {name!r} returned {block.shape}, expected {(masks.n_cells, width)}"
+                )
+        except Exception as error:
+            failures[name] = error
+            block = np.full((masks.n_cells, width), np.nan)
+        blocks.append(block)
+    if not blocks:
+        return np.empty((masks.n_cells, 0)), failures
+    return np.concatenate(blocks, axis=1), failures
+
+
+def _family_block(function: Callable[..., Any], prepared: Prepared, masks: Masks) -> np.ndarray:
+    facts: Facts = function.facts  # type: ignore[attr-defined]
+    image = prepared if facts.prepared else prepared.rgb
+    if not facts.per_mask:
+        return np.asarray(function(image, masks, masks.n_cells), dtype=np.float64)
+    parts = []
+    for mask in facts.masks:
+        labels = getattr(masks, mask)
+        for plane in facts.planes or (None,):
+            given = image if plane is None else prepared.plane(plane)
+            parts.append(np.asarray(function(given, labels, masks.n_cells), dtype=np.float64))
+    return np.concatenate(parts, axis=1)
+
+
+def scales(which: dict[str, Callable[..., Any]], um_per_px: float | None) -> np.ndarray:
+    """(k,) float64: what turns each column from px into um."""
+    powers = length_powers(which)
+    if um_per_px is None:
+        return np.ones(powers.size)
+    if not (np.isfinite(um_per_px) and um_per_px > 0):
+        raise ValueError(f"um_per_px must be positive, not {um_per_px}")
+    return float(um_per_px) ** powers.astype(np.float64)
+
+
+def image_quality(prepared: Prepared, masks: Masks) -> dict[str, np.ndarray]:
+    """Quality columns that need the image: focus, clipped pixels, background, cells found.
+
+    ``focus`` is the variance of the Laplacian of the grey image over the box of the cell,
+    ``clipped`` the share of its pixels that are 0 or 255 in some channel.
+    """
+    rows = masks.n_cells
+    white = prepared.white(masks.cell)
+    found: dict[str, np.ndarray] = {"n_cells": np.full(rows, rows, np.int64)}
+    for channel, name in enumerate("rgb"):
+        found[f"white_{name}"] = np.full(rows, white[channel])
+    focus, clipped = np.full(rows, np.nan), np.full(rows, np.nan)
+    both = prepared.regions(masks.cell, rows)
+    grey = prepared.plane("grey")
+    flat = prepared.rgb.reshape(-1, 3)
+    for cell in range(rows):
+        top, bottom, left, right = both.boxes[cell]
+        if bottom <= top:
+            continue
+        focus[cell] = cv2.Laplacian(grey[top:bottom, left:right], cv2.CV_16S).var()
+        inside = flat[both.index[both.starts[cell] : both.starts[cell + 1]]]
+        clipped[cell] = ((inside == 0) | (inside == 255)).any(axis=1).mean()
+    return found | {"focus": focus, "clipped": clipped}
+
+
+def central_cell(masks: Masks) -> int:
+    """Row of the cell a single-cell crop is about.
+
+    The one under the image centre, or else the one with a pixel nearest to it.
+    """
+    height, width = masks.shape
+    both = np.maximum(masks.cell, masks.nucleus)
+    rows, cols = np.nonzero(both)
+    distance = (rows - (height - 1) / 2) ** 2 + (cols - (width - 1) / 2) ** 2
+    nearest = int(np.argmin(distance))
+    return int(both[rows[nearest], cols[nearest]]) - 1

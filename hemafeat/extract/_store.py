@@ -1,0 +1,136 @@
+"""Tables to disk and back, whole or not at all."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hemafeat import __version__
+from hemafeat.extract._describe import units
+
+CELLS, ERRORS, MANIFEST = "cells.parquet", "errors.parquet", "manifest.json"
+
+SUFFIXES = (".parquet", ".csv")
+
+
+def check_target(out: str | os.PathLike[str]) -> None:
+    """Refuse a target that would mix with, or wipe, something that is not an earlier result.
+
+    Raises
+    ------
+    FileExistsError
+        A folder with other content, or a folder where a file is meant.
+    FileNotFoundError
+        The folder the result is to be put in does not exist.
+    """
+    path = Path(out)
+    if path.suffix in SUFFIXES:
+        if path.is_dir():
+            raise FileExistsError(f"{path} is a folder, not a file to write a table to")
+        if not path.parent.is_dir():
+            raise FileNotFoundError(f"there is no folder {path.parent}")
+        return
+    if path.exists() and not path.is_dir():
+        raise FileExistsError(f"{path} is a file; a result needs a folder, .parquet or .csv")
+    if path.is_dir() and any(path.iterdir()) and not (path / MANIFEST).is_file():
+        raise FileExistsError(f"{path} is not empty and holds no earlier result")
+
+
+def save(
+    table: pd.DataFrame,
+    errors: pd.DataFrame,
+    out: str | os.PathLike[str],
+    settings: dict[str, Any],
+) -> None:
+    """Write the cells, the errors and what was asked; each file aside first, then renamed."""
+    path = Path(out)
+    bare = table.copy(deep=False)
+    # The errors have a file of their own; in the metadata they would be read with every column.
+    bare.attrs = {key: value for key, value in table.attrs.items() if key != "errors"}
+    if path.suffix in SUFFIXES:
+        _write(errors, error_file(path))
+        _write(bare, path)
+        return
+    path.mkdir(parents=True, exist_ok=True)
+    manifest = settings | {
+        "hemafeat": __version__,
+        "n_cells": len(table),
+        "n_errors": len(errors),
+        "units": units(table),
+    }
+    _write(errors, path / ERRORS)
+    _write(bare, path / CELLS)
+    _replace(
+        path / MANIFEST,
+        lambda aside: aside.write_text(
+            json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8"
+        ),
+    )
+
+
+def load(source: str | os.PathLike[str]) -> pd.DataFrame:
+    """Read back a table that `table` or ``hemafeat extract`` wrote.
+
+    Parameters
+    ----------
+    source : path
+        The folder, or the ``.parquet`` or ``.csv`` file.
+
+    Returns
+    -------
+    DataFrame
+        As `table` returned it, with ``attrs["units"]`` and ``errors(table)``.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no such result.
+    ValueError
+        The file is no table of cells.
+    """
+    path = Path(source)
+    cells = path / CELLS if path.is_dir() else path
+    failures = path / ERRORS if path.is_dir() else error_file(path)
+    if not cells.is_file():
+        raise FileNotFoundError(f"{path} holds no result of an extraction")
+    table = _read(cells)
+    if not {"image", "cell"} <= set(table.columns):
+        raise ValueError(f"{cells} is no table of cells: it has no columns 'image' and 'cell'")
+    table.attrs["units"] = units(table)
+    if failures.is_file():
+        table.attrs["errors"] = _read(failures).astype(str).to_dict("records")
+    return table
+
+
+def error_file(path: Path) -> Path:
+    """The errors table that goes with a single-file result."""
+    return path.with_name(f"{path.stem}.errors{path.suffix}")
+
+
+def _read(path: Path) -> pd.DataFrame:
+    try:
+        if path.suffix == ".csv":
+            return pd.read_csv(path, encoding="utf-8", float_precision="round_trip")
+        return pd.read_parquet(path)
+    except Exception as error:
+        raise ValueError(f"{path} cannot be read as a table: {error}") from error
+
+
+def _write(frame: pd.DataFrame, path: Path) -> None:
+    if path.suffix == ".csv":
+        _replace(path, lambda aside: frame.to_csv(aside, index=False, encoding="utf-8"))
+    else:
+        _replace(path, lambda aside: frame.to_parquet(aside, index=False))
+
+
+def _replace(path: Path, write: Any) -> None:
+    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(aside)
+        os.replace(aside, path)
+    finally:
+        aside.unlink(missing_ok=True)

@@ -1,0 +1,145 @@
+"""`table` as a scikit-learn transformer: images in, features of the central cell out."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin
+from sklearn.utils.validation import check_is_fitted
+
+from hemafeat.extract._describe import Families, columns
+from hemafeat.extract._table import errors, image_name, table
+
+
+class CellFeatures(TransformerMixin, BaseEstimator):
+    """Features of the cell at the centre of each image.
+
+    A pipeline needs as many rows out as images went in, so an image that cannot be read or shows
+    no cell is a row of NaN, with a warning; the pipelines of this package impute inside the fold.
+
+    Parameters
+    ----------
+    families : {"default", "all"} or list of names or functions
+        Which features.
+    segmenter : str or callable
+        As in `table`.
+    masks : None, "given", folder
+        As in `table`; a list cannot follow the folds of a cross-validation and is refused.
+    um_per_px : float, optional
+        Side of a pixel in um.
+    n_jobs : int, optional
+        Threads; all processors by default.
+
+    Attributes
+    ----------
+    n_features_out_ : int
+        Number of columns.
+
+    Examples
+    --------
+    >>> from sklearn.pipeline import make_pipeline
+    >>> from hemafeat import extract, pipelines
+    >>> model = make_pipeline(extract.CellFeatures(), pipelines.random_forest())
+    """
+
+    def __init__(
+        self,
+        families: Families = "default",
+        segmenter: str | Callable[[np.ndarray], Any] = "contours",
+        masks: Any = None,
+        um_per_px: float | None = None,
+        n_jobs: int | None = None,
+    ) -> None:
+        self.families = families
+        self.segmenter = segmenter
+        self.masks = masks
+        self.um_per_px = um_per_px
+        self.n_jobs = n_jobs
+
+    def fit(self, X: Any, y: Any = None) -> CellFeatures:
+        """Check the settings; nothing is learned from the images.
+
+        Parameters
+        ----------
+        X : list of paths or arrays, (n,) object array, (n, H, W, 3) array, or image table
+            The images.
+        y : ignored
+            Here for the conventions of scikit-learn.
+
+        Returns
+        -------
+        CellFeatures
+            Itself.
+        """
+        self.n_features_out_ = len(columns(self.families))
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Measure the images.
+
+        Parameters
+        ----------
+        X : list of paths or arrays, (n,) object array, (n, H, W, 3) array, or image table
+            The images.
+
+        Returns
+        -------
+        (n_images, n_features) ndarray of float64
+            A DataFrame after ``set_output(transform="pandas")``.
+        """
+        check_is_fitted(self)
+        listed = _listed(X)
+        if self.masks is not None and not isinstance(self.masks, (str, bytes)):
+            raise ValueError('masks is None, "given" or a folder in a transformer')
+        n_images = len(listed)
+        found = table(
+            listed,
+            segmenter=self.segmenter,
+            masks=self.masks,
+            families=self.families,
+            cells="central",
+            um_per_px=self.um_per_px,
+            n_jobs=self.n_jobs,
+            progress=False,
+        )
+        names = columns(self.families)
+        values = np.full((n_images, len(names)), np.nan)
+        images = listed["image"] if isinstance(listed, pd.DataFrame) else listed
+        rows: dict[str, list[int]] = {}
+        for place, image in enumerate(images):
+            rows.setdefault(image_name(image, place), []).append(place)
+        for image, measured in zip(found["image"], found[names].to_numpy(), strict=True):
+            values[rows[image]] = measured
+        failures = errors(found)
+        if len(failures):
+            first = failures.iloc[0]
+            warnings.warn(
+                f"{failures['image'].nunique()} of {n_images} images could not be measured whole; "
+                f"the first is {first['image']}: {first['message']}",
+                stacklevel=2,
+            )
+        return values
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """(n_features,) object array of column names."""
+        return np.asarray(columns(self.families), dtype=object)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.two_d_array = False
+        tags.input_tags.string = True
+        tags.requires_fit = False
+        return tags
+
+
+def _listed(X: Any) -> Any:
+    """What scikit-learn passes on (arrays cut by a splitter) as something `table` takes."""
+    if isinstance(X, pd.Series):
+        return list(X)
+    if isinstance(X, np.ndarray):
+        return list(X.ravel()) if X.dtype.kind in "OUT" else list(X)
+    return X
