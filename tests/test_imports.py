@@ -1,0 +1,133 @@
+"""What an import loads, and that every name a stub promises can be had."""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import json
+import os
+import pkgutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import hemafeat
+
+HEAVY = ["keras", "tensorflow", "sklearn", "numba", "pandas", "cv2", "xgboost", "matplotlib"]
+ROOT = Path(hemafeat.__file__).parent
+
+
+def loaded_by(code: str, **environment: str) -> set[str]:
+    """Modules in memory after `code` ran in an interpreter of its own."""
+    code += "\nimport json, sys\njson.dump(sorted(sys.modules), sys.stdout)"
+    return set(json.loads(in_fresh_python(code, **environment)))
+
+
+def in_fresh_python(code: str, **environment: str) -> str:
+    env = {name: value for name, value in os.environ.items() if name != "EAGER_IMPORT"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env={**env, **environment},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def stubs() -> dict[str, list[str]]:
+    """Package to the names its stub promises, read from the stub itself."""
+    found = {}
+    for stub in sorted(ROOT.rglob("__init__.pyi")):
+        package = ".".join(["hemafeat", *stub.parent.relative_to(ROOT).parts])
+        found[package] = [
+            alias.asname or alias.name
+            for node in ast.parse(stub.read_text("utf-8")).body
+            if isinstance(node, ast.ImportFrom)
+            for alias in node.names
+        ]
+    return found
+
+
+def test_the_package_loads_next_to_nothing():
+    before = loaded_by("import lazy_loader")
+    after = loaded_by("import hemafeat")
+    assert not after & set(HEAVY)
+    assert {name for name in after - before if name.startswith("hemafeat")} == {"hemafeat"}
+
+
+def test_rooms_do_not_load_what_only_their_use_needs():
+    loaded = loaded_by("from hemafeat import extract, pipelines")
+    assert not loaded & {"sklearn", "keras", "numba", "xgboost", "tensorflow", "matplotlib", "cv2"}
+    assert not loaded & {"pandas", "scipy", "skimage"}
+
+
+HELP = """
+import contextlib, io
+from hemafeat.cli import main
+with contextlib.redirect_stdout(io.StringIO()), contextlib.suppress(SystemExit):
+    main(["--help"])
+"""
+
+
+def test_command_line_help_loads_no_heavy_package():
+    assert not loaded_by(HELP) & set(HEAVY)
+
+
+def test_every_room_is_named_by_the_package():
+    rooms = {m.name for m in pkgutil.iter_modules([str(ROOT)]) if not m.name.startswith("_")}
+    assert set(stubs()["hemafeat"]) | {"cli"} == rooms
+
+
+@pytest.mark.parametrize("package", stubs())
+def test_every_promised_name_is_there(package):
+    names = stubs()[package]
+    assert names, f"the stub of {package} names nothing"
+    code = f"import {package} as room\nfor name in {names!r}: getattr(room, name)"
+    in_fresh_python(code)
+
+
+def test_everything_imports_eagerly():
+    in_fresh_python(f"{WALK}\nassert n > 30, n", EAGER_IMPORT="1")
+
+
+@pytest.mark.parametrize("package", [p for p in stubs() if p != "hemafeat"])
+def test_any_room_may_come_first(package):
+    # With EAGER_IMPORT a circle between two rooms would show, but only from one of its ends.
+    in_fresh_python(f"import {package}", EAGER_IMPORT="1")
+
+
+OPTIONAL = ["keras", "tensorflow", "torch", "jax", "imblearn"]
+WALK = """
+import importlib, pkgutil, hemafeat
+n = 0
+for module in pkgutil.walk_packages(hemafeat.__path__, "hemafeat."):
+    importlib.import_module(module.name)
+    n += 1
+"""
+
+
+def test_everything_imports_without_the_optional_packages():
+    blocked = f"import sys\nfor name in {OPTIONAL!r}: sys.modules[name] = None\n"
+    in_fresh_python(blocked + WALK, EAGER_IMPORT="1")
+
+
+def test_a_missing_optional_package_is_named():
+    code = """
+import sys
+sys.modules["imblearn"] = None
+from hemafeat import pipelines
+try:
+    pipelines.ldsvm(smote=True)
+except ImportError as error:
+    print(error)
+"""
+    assert "hemafeat[balance]" in in_fresh_python(code)
+
+
+def test_modules_carry_type_information():
+    assert (ROOT / "py.typed").is_file()
+    assert importlib.util.find_spec("hemafeat").origin == str(ROOT / "__init__.py")
