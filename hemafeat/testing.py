@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from hemafeat.extract._describe import length_power
-from hemafeat.extract._family import MASKS, Facts, column_facts
+from hemafeat.extract._family import MASKS, Facts, Family, column_facts
 from hemafeat.extract._measure import measure_cells
 from hemafeat.extract._prepared import PLANES, Prepared
 from hemafeat.segment import Masks, segmenter as find_segmenter
@@ -17,7 +17,7 @@ from hemafeat.segment import Masks, segmenter as find_segmenter
 WHITE = (241.0, 236.0, 229.0)
 
 
-def check_family(function: Callable[..., Any], *, name: str | None = None) -> None:
+def check_family(function: Family, *, name: str | None = None) -> None:
     """Check that `function` keeps the contract of a family.
 
     It is measured on a made-up field of four cells, one of them without a nucleus. Checked are:
@@ -109,7 +109,7 @@ def check_segmenter(which: str | Callable[[np.ndarray], Any]) -> None:
         assert np.array_equal(first.nucleus, second.nucleus), "two calls give different nuclei"
 
 
-def _check_declaration(function: Callable[..., Any], facts: Facts, name: str) -> None:
+def _check_declaration(function: Family, facts: Facts, name: str) -> None:
     assert facts.columns, f"{name}: declares no columns"
     assert facts.masks, f"{name}: declares no masks"
     assert set(facts.masks) <= set(MASKS), f"{name}: unknown mask in {facts.masks}"
@@ -117,7 +117,8 @@ def _check_declaration(function: Callable[..., Any], facts: Facts, name: str) ->
     assert not unknown, f"{name}: unknown planes {sorted(unknown)}"
     for feature, column in facts.columns.items():
         parts = feature.split("__")
-        assert all(parts) and len(parts) <= 2, f"{name}: {feature!r} breaks mask__family__feature"
+        named = all(parts) and len(parts) <= 2
+        assert named, f"{name}: {feature!r} breaks mask__family__feature"
         assert feature == feature.lower(), f"{name}: column {feature!r} is not in lower case"
         assert column.unit.strip(), f"{name}: {feature} has no unit"
         assert column.formula.strip(), f"{name}: {feature} has no formula"
@@ -125,7 +126,7 @@ def _check_declaration(function: Callable[..., Any], facts: Facts, name: str) ->
     assert function.__doc__, f"{name}: has no docstring"
 
 
-def _run(function: Callable[..., Any], name: str, image: np.ndarray, masks: Masks) -> np.ndarray:
+def _run(function: Family, name: str, image: np.ndarray, masks: Masks) -> np.ndarray:
     # A fixed white: what the background does beyond it must not matter.
     values, failures = measure_cells(Prepared(image, masks, white=WHITE), masks, {name: function})
     for error in failures.values():
@@ -135,7 +136,7 @@ def _run(function: Callable[..., Any], name: str, image: np.ndarray, masks: Mask
 
 
 def _same(
-    expected: np.ndarray, found: np.ndarray, function: Callable[..., Any], name: str, clause: str
+    expected: np.ndarray, found: np.ndarray, function: Family, name: str, clause: str
 ) -> None:
     equal = (expected == found) | (np.isnan(expected) & np.isnan(found))
     if not equal.all():
@@ -147,7 +148,7 @@ def _same(
         )
 
 
-def _check_tiny(function: Callable[..., Any], name: str, image: np.ndarray) -> None:
+def _check_tiny(function: Family, name: str, image: np.ndarray) -> None:
     cell = np.zeros(image.shape[:2], np.int32)
     nucleus = np.zeros_like(cell)
     cell[5, 5] = 1

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hemafeat.extract._family import MASKS, chosen, column_facts, families as all_families
+from hemafeat.extract._family import MASKS, Family, chosen, column_facts, families as all_families
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +95,7 @@ def units(table: pd.DataFrame) -> dict[str, str]:
     return {name: found[name] for name in feature_columns(table) if name in found}
 
 
-def family_units(which: dict[str, Callable[..., Any]], scaled: bool) -> dict[str, str]:
+def family_units(which: dict[str, Family], scaled: bool) -> dict[str, str]:
     """Unit of each column of the families given, in table order; `scaled` puts um for px."""
     return {
         full: in_um(column.unit) if scaled else column.unit
@@ -114,7 +114,7 @@ def in_um(unit: str) -> str:
     return _LENGTH.sub(lambda found: found.group(0).replace("px", "um"), unit)
 
 
-def length_powers(which: dict[str, Callable[..., Any]]) -> np.ndarray:
+def length_powers(which: dict[str, Family]) -> np.ndarray:
     """(k,) int64 power of px of each column, in table order."""
     return np.array(
         [

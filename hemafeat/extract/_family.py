@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar, cast
 
 GROUP = "hemafeat.families"
 
@@ -26,6 +26,16 @@ BUILT_IN = {
 """Families of this package, in the order of their columns. Loaded when first used."""
 
 F = TypeVar("F", bound=Callable[..., Any])
+
+
+class Family(Protocol):
+    """A function that `family` has declared."""
+
+    __name__: str
+    facts: Facts
+
+    def __call__(self, image: Any, labels: Any, n_cells: int | None = None, /) -> Any:
+        """(n_cells, k) float64."""
 
 
 class FamilyError(ValueError):
@@ -116,7 +126,7 @@ def family(
 
 
 @cache
-def families() -> dict[str, Callable[..., Any]]:
+def families() -> dict[str, Family]:
     """Every family by name: those of this package, then the plugged-in ones in order of name.
 
     Returns
@@ -131,7 +141,7 @@ def families() -> dict[str, Callable[..., Any]]:
     """
     points = [EntryPoint(name, where, GROUP) for name, where in BUILT_IN.items()]
     points += sorted(entry_points(group=GROUP), key=lambda point: point.name)
-    found: dict[str, Callable[..., Any]] = {}
+    found: dict[str, Family] = {}
     for point in points:
         if point.name in found:
             raise FamilyError(f"two families are called {point.name!r}; one is {point.value}")
@@ -140,23 +150,23 @@ def families() -> dict[str, Callable[..., Any]]:
         function = point.load()
         if not isinstance(getattr(function, "facts", None), Facts):
             raise FamilyError(f"{point.value} is not a family: decorate it with extract.family")
-        found[point.name] = function
+        found[point.name] = cast(Family, function)
     return found
 
 
-def chosen(which: str | Iterable[str | Callable[..., Any]]) -> dict[str, Callable[..., Any]]:
+def chosen(which: str | Iterable[str | Callable[..., Any]]) -> dict[str, Family]:
     """The families a caller means: ``"default"``, ``"all"``, names, or functions."""
     known = families()
     if which == "all":
         return dict(known)
     if which == "default":
-        return {name: f for name, f in known.items() if f.facts.default}  # type: ignore[attr-defined]
-    wanted: dict[str, Callable[..., Any]] = {}
+        return {name: f for name, f in known.items() if f.facts.default}
+    wanted: dict[str, Family] = {}
     for item in [which] if isinstance(which, str) else which:
         if callable(item):
             if not isinstance(getattr(item, "facts", None), Facts):
                 raise FamilyError(f"{item!r} is not a family: decorate it with extract.family")
-            wanted[item.__name__] = item
+            wanted[item.__name__] = cast(Family, item)
         elif item in known:
             wanted[item] = known[item]
         else:
@@ -166,9 +176,9 @@ def chosen(which: str | Iterable[str | Callable[..., Any]]) -> dict[str, Callabl
     return dict(sorted(wanted.items(), key=lambda pair: order.get(pair[0], len(order))))
 
 
-def column_facts(name: str, function: Callable[..., Any]) -> dict[str, tuple[str, str, Column]]:
+def column_facts(name: str, function: Family) -> dict[str, tuple[str, str, Column]]:
     """Full column name to (mask, plane or "", declaration) for one family, in table order."""
-    facts: Facts = function.facts  # type: ignore[attr-defined]
+    facts = function.facts
     found: dict[str, tuple[str, str, Column]] = {}
     for mask in facts.masks if facts.per_mask else facts.masks[:1]:
         for plane in facts.planes or ("",):

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
 from hemafeat.extract._describe import Families, family_units, length_powers
-from hemafeat.extract._family import Facts, chosen, column_facts
+from hemafeat.extract._family import Family, chosen, column_facts
 from hemafeat.extract._prepared import Prepared
 from hemafeat.segment import Masks
 
@@ -61,7 +60,7 @@ def measure(
 
 
 def measure_cells(
-    prepared: Prepared, masks: Masks, which: dict[str, Callable[..., Any]]
+    prepared: Prepared, masks: Masks, which: dict[str, Family]
 ) -> tuple[np.ndarray, dict[str, Exception]]:
     """(n_cells, k) float64 in px, and what each family that failed raised.
 
@@ -91,8 +90,8 @@ def measure_cells(
     return np.concatenate(blocks, axis=1), failures
 
 
-def _family_block(function: Callable[..., Any], prepared: Prepared, masks: Masks) -> np.ndarray:
-    facts: Facts = function.facts  # type: ignore[attr-defined]
+def _family_block(function: Family, prepared: Prepared, masks: Masks) -> np.ndarray:
+    facts = function.facts
     image = prepared if facts.prepared else prepared.rgb
     if not facts.per_mask:
         return np.asarray(function(image, masks, masks.n_cells), dtype=np.float64)
@@ -105,7 +104,7 @@ def _family_block(function: Callable[..., Any], prepared: Prepared, masks: Masks
     return np.concatenate(parts, axis=1)
 
 
-def scales(which: dict[str, Callable[..., Any]], um_per_px: float | None) -> np.ndarray:
+def scales(which: dict[str, Family], um_per_px: float | None) -> np.ndarray:
     """(k,) float64: what turns each column from px into um."""
     powers = length_powers(which)
     if um_per_px is None:

@@ -18,7 +18,7 @@ import pandas as pd
 
 from hemafeat import datasets
 from hemafeat.extract._describe import Families, family_units
-from hemafeat.extract._family import FamilyError, chosen
+from hemafeat.extract._family import Family, FamilyError, chosen
 from hemafeat.extract._given import MaskSource, mask_source
 from hemafeat.extract._measure import central_cell, image_quality, measure_cells, scales
 from hemafeat.extract._prepared import Prepared
@@ -37,7 +37,7 @@ IDENTITY = ["image", "cell", "label", "label_raw", "patient", "group", "split", 
 class _Outcome:
     """What became of one image."""
 
-    values: np.ndarray | None = None
+    features: np.ndarray | None = None
     quality: dict[str, np.ndarray] = field(default_factory=dict)
     cell: np.ndarray | None = None
     errors: list[dict[str, str]] = field(default_factory=list)
@@ -159,7 +159,7 @@ def _measure_image(
     place: int,
     segment: Callable[[np.ndarray], Masks] | None,
     source: MaskSource | None,
-    which: dict[str, Callable[..., Any]],
+    which: dict[str, Family],
     central: bool,
 ) -> _Outcome:
     name = image_name(row["image"], place)
@@ -170,10 +170,7 @@ def _measure_image(
         masks = segment(image) if segment is not None else source(row, place)  # type: ignore[misc]
         if masks.n_cells == 0:
             return _failed(name, stage, "NoCellFound", "no cell was found in the image")
-        if central and masks.n_cells > 1:
-            kept = central_cell(masks)
-        else:
-            kept = None
+        kept = central_cell(masks) if central and masks.n_cells > 1 else None
         prepared = Prepared(image, masks)
         stage = "extract"
         quality = image_quality(prepared, masks)
@@ -282,16 +279,16 @@ def _serial_opencv() -> Iterator[None]:
 def _assemble(
     listed: pd.DataFrame,
     outcomes: list[_Outcome],
-    which: dict[str, Callable[..., Any]],
+    which: dict[str, Family],
     scale: np.ndarray | None,
 ) -> pd.DataFrame:
-    measured = [(i, o) for i, o in enumerate(outcomes) if o.values is not None]
-    counts = [len(o.values) for _, o in measured]  # type: ignore[arg-type]
+    measured = [(i, o) for i, o in enumerate(outcomes) if o.features is not None]
+    counts = [len(o.features) for _, o in measured]  # type: ignore[arg-type]
     place = np.repeat([i for i, _ in measured], counts).astype(np.intp)
     units = family_units(which, scale is not None)
     names = list(units)
     values = (
-        np.concatenate([o.values for _, o in measured])  # type: ignore[misc]
+        np.concatenate([o.features for _, o in measured])  # type: ignore[misc]
         if measured
         else np.empty((0, len(names)))
     )
@@ -302,7 +299,7 @@ def _assemble(
             values[rows] *= scales(which, float(um))
     chosen_rows = listed.iloc[place].reset_index(drop=True)
     head: dict[str, Any] = {name: chosen_rows[name] for name in IDENTITY if name in chosen_rows}
-    head["image"] = [image_name(listed["image"].iloc[i], i) for i in place]
+    head["image"] = [image_name(listed["image"].iloc[i], int(i)) for i in place]
     head["cell"] = (
         np.concatenate([o.cell for _, o in measured]) if measured else np.empty(0, np.int64)  # type: ignore[misc]
     )
