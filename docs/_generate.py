@@ -1,0 +1,100 @@
+"""What the documents say about families and columns, written from what the families declare.
+
+``python docs/_generate.py`` renews the table in README.md; the pages of ``docs/generated`` are
+written before each build.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+
+from hemafeat import extract
+
+README = Path(__file__).parents[1] / "README.md"
+BEGIN, END = "<!-- families: begin -->\n", "<!-- families: end -->\n"
+
+
+def family_table() -> str:
+    """One row per built-in family, as Markdown."""
+    rows = []
+    for name, function in extract.families().items():
+        facts = function.facts
+        if not function.__module__.startswith("hemafeat."):
+            continue
+        rows.append(
+            (
+                f"`{name}`",
+                _escape(function.__doc__.strip().splitlines()[0].rstrip(".")),
+                ", ".join(facts.masks) if facts.per_mask else "all together",
+                ", ".join(facts.planes) or "RGB",
+                len(extract.columns([name])),
+                "yes" if facts.default else "no",
+            )
+        )
+    heads = ("Family", "What it measures", "Masks", "Planes", "Columns", "In the default table")
+    return _table(heads, rows)
+
+
+def readme(text: str) -> str:
+    """`text` of the README with the table of families renewed."""
+    before, rest = text.split(BEGIN)
+    _, after = rest.split(END)
+    return before + BEGIN + "\n" + family_table() + "\n" + END + after
+
+
+def feature_reference() -> str:
+    """Every feature of every built-in family with unit, formula and source, as Markdown."""
+    described = extract.describe("all")
+    parts = []
+    for name, function in extract.families().items():
+        if not function.__module__.startswith("hemafeat."):
+            continue
+        facts = function.facts
+        mine = described[described["family"] == name]
+        # Columns differ by mask and plane too; what one of each is holds for the others.
+        first = mine.drop_duplicates(["feature", "unit", "formula", "source"])
+        if facts.planes:
+            first = first.drop_duplicates("feature")
+        rows = [
+            (f"`{r.feature}`", f"`{r.unit}`", f"`{r.formula}`", _escape(r.source))
+            for r in first.itertuples()
+        ]
+        masks = ", ".join(facts.masks) if facts.per_mask else "all masks in one call"
+        parts += [
+            f"## {name}\n",
+            function.__doc__.strip().splitlines()[0] + "\n",
+            f"- Measured on: {masks}",
+            f"- Planes: {', '.join(facts.planes) or 'the RGB image'}",
+            f"- Columns: {len(mine)}, from `{mine['column'].iloc[0]}` to "
+            f"`{mine['column'].iloc[-1]}`",
+            f"- In the default table: {'yes' if facts.default else 'no'}",
+            *([f"- Reference: {_escape(facts.reference)}"] if facts.reference else []),
+            "",
+            _table(("Feature", "Unit", "Formula", "Source"), rows),
+        ]
+    return "\n".join(parts)
+
+
+def write_pages(folder: Path) -> None:
+    """The generated pages, and all columns as CSV."""
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / "features.md").write_text(feature_reference(), encoding="utf-8")
+    (folder / "families.md").write_text(family_table(), encoding="utf-8")
+    extract.describe("all").to_csv(folder / "columns.csv", index=False, encoding="utf-8")
+
+
+def _table(heads: Iterable[str], rows: Iterable[Iterable[object]]) -> str:
+    heads = list(heads)
+    lines = [heads, ["---"] * len(heads)]
+    lines += [[str(cell).replace("|", r"\|") for cell in row] for row in rows]
+    return "".join(f"| {' | '.join(line)} |\n" for line in lines)
+
+
+def _escape(text: str) -> str:
+    return re.sub(r"([*_<>\[\]])", r"\\\1", text)
+
+
+if __name__ == "__main__":
+    README.write_text(readme(README.read_text("utf-8")), encoding="utf-8")
