@@ -1,0 +1,16 @@
+from ._boosted import BoostedTrees as BoostedTrees
+from ._catalogue import make as make, names as names, search_space as search_space
+from ._columns import FeatureColumns as FeatureColumns
+from ._grey import GreyPixels as GreyPixels
+from ._missing import FillMissing as FillMissing
+from ._models import (
+    baseline as baseline,
+    grey_pixels as grey_pixels,
+    ldsvm as ldsvm,
+    logistic as logistic,
+    random_forest as random_forest,
+    soft_vote as soft_vote,
+    svc as svc,
+    xgboost as xgboost,
+)
+from ._support_vectors import SupportVectors as SupportVectors

@@ -1,0 +1,167 @@
+"""XGBoost as a classifier of string labels that can be stored without pickle."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.utils.class_weight import compute_sample_weight
+from sklearn.utils.multiclass import check_classification_targets
+from sklearn.utils.validation import check_is_fitted, validate_data
+
+
+class BoostedTrees(ClassifierMixin, BaseEstimator):
+    """Gradient-boosted trees of XGBoost for labels of any kind.
+
+    `xgboost.XGBClassifier` wants labels 0..k-1 and balances by row weights only; both are done
+    here, inside `fit`, so that they never see a row outside the fold. Missing values are used as
+    they are.
+
+    Parameters
+    ----------
+    n_estimators : int
+        Rounds of boosting.
+    max_depth : int
+        Depth of a tree.
+    learning_rate : float
+        Shrinkage of each tree (eta).
+    min_child_weight : float
+        Least sum of row weights in a leaf.
+    subsample, colsample_bytree, colsample_bynode : float
+        Share of rows per tree, of columns per tree, of columns per split.
+    reg_lambda : float
+        L2 penalty on leaf values.
+    max_bin : int
+        Bins of the histogram method.
+    class_weight : "balanced", dict or None
+        As in scikit-learn.
+    n_jobs : int
+        Threads.
+    random_state : int
+        Seed.
+
+    Attributes
+    ----------
+    classes_ : ndarray
+        The labels, sorted.
+    booster_ : xgboost.Booster
+        The fitted trees.
+    """
+
+    def __init__(
+        self,
+        n_estimators: int = 300,
+        max_depth: int = 6,
+        learning_rate: float = 0.1,
+        min_child_weight: float = 1.0,
+        subsample: float = 1.0,
+        colsample_bytree: float = 1.0,
+        colsample_bynode: float = 1.0,
+        reg_lambda: float = 1.0,
+        max_bin: int = 256,
+        class_weight: Any = "balanced",
+        n_jobs: int = 1,
+        random_state: int = 0,
+    ) -> None:
+        self.n_estimators = n_estimators
+        self.max_depth = max_depth
+        self.learning_rate = learning_rate
+        self.min_child_weight = min_child_weight
+        self.subsample = subsample
+        self.colsample_bytree = colsample_bytree
+        self.colsample_bynode = colsample_bynode
+        self.reg_lambda = reg_lambda
+        self.max_bin = max_bin
+        self.class_weight = class_weight
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
+        """Fit the trees.
+
+        Parameters
+        ----------
+        X : (n_cells, n_features) array
+            May hold NaN.
+        y : (n_cells,) array
+            Labels.
+        sample_weight : (n_cells,) array, optional
+            Multiplied with the class weights.
+
+        Raises
+        ------
+        ValueError
+            There is only one class in `y`.
+        """
+        from xgboost import XGBClassifier
+
+        X, y = validate_data(self, X, y, dtype=np.float32, ensure_all_finite="allow-nan")
+        check_classification_targets(y)
+        self.classes_, codes = np.unique(y, return_inverse=True)
+        if len(self.classes_) < 2:
+            raise ValueError(f"only one class in the training rows: {self.classes_[0]!r}")
+        weight = None
+        if self.class_weight is not None:
+            weight = compute_sample_weight(self.class_weight, y)
+        if sample_weight is not None:
+            weight = np.asarray(sample_weight) * (1.0 if weight is None else weight)
+        trees = XGBClassifier(
+            **{k: v for k, v in self.get_params().items() if k != "class_weight"},
+            tree_method="hist",
+            verbosity=0,
+        )
+        trees.fit(X, codes, sample_weight=weight)
+        self.booster_ = trees.get_booster()
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Probabilities.
+
+        Returns
+        -------
+        (n_cells, n_classes) ndarray of float64
+            In the order of `classes_`; each row sums to 1.
+        """
+        check_is_fitted(self, "booster_")
+        X = validate_data(self, X, dtype=np.float32, ensure_all_finite="allow-nan", reset=False)
+        self.booster_.set_param({"nthread": self.n_jobs})
+        raw = self.booster_.inplace_predict(X).astype(np.float64)
+        if raw.ndim == 1:
+            raw = np.column_stack([1.0 - raw, raw])
+        return raw / raw.sum(axis=1, keepdims=True)
+
+    def predict(self, X: Any) -> np.ndarray:
+        """The most probable label of each row."""
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    @property
+    def feature_importances_(self) -> np.ndarray:
+        """Share of the total gain of each column, summing to 1 (0 when no tree splits)."""
+        check_is_fitted(self, "booster_")
+        gain = np.zeros(self.n_features_in_)
+        for name, value in self.booster_.get_score(importance_type="total_gain").items():
+            gain[int(name[1:])] = value
+        return gain / (gain.sum() or 1.0)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # The trees travel in XGBoost's own portable format, which later versions can read; the
+        # pickled state of a Booster is tied to one version.
+        state = super().__getstate__()
+        if "booster_" in state:
+            state = {**state, "booster_": bytes(state["booster_"].save_raw(raw_format="ubj"))}
+        return state
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        if "booster_" in state:
+            from xgboost import Booster
+
+            booster = Booster()
+            booster.load_model(bytearray(state["booster_"]))
+            state = {**state, "booster_": booster}
+        super().__setstate__(state)
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.allow_nan = True
+        return tags

@@ -1,0 +1,107 @@
+"""Grey pixels of the image centre: the plainest baseline, from the image itself."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+import cv2
+import numpy as np
+import pandas as pd
+from sklearn.base import BaseEstimator, TransformerMixin
+
+from hemafeat import images
+
+
+class GreyPixels(TransformerMixin, BaseEstimator):
+    """Read images, cut out the centre, make it grey and lay the pixels out in a row.
+
+    Parameters
+    ----------
+    crop : int
+        Side of the square cut from the image centre, in px. A smaller image is padded with black.
+    size : int, optional
+        Side the square is then resized to (area averaging). None keeps it.
+
+    Notes
+    -----
+    The crop is ``image[h//2 - crop//2 : h//2 + crop - crop//2]`` and the same across, grey is
+    ``0.299 R + 0.587 G + 0.114 B`` rounded to uint8.
+    """
+
+    reads_images = True
+    """What tells `evaluate.compare` to give this step the images, not the features."""
+
+    def __init__(self, crop: int = 256, size: int | None = None) -> None:
+        self.crop = crop
+        self.size = size
+
+    def fit(self, X: Any, y: Any = None) -> Self:
+        """Check the parameters; nothing is learnt.
+
+        Raises
+        ------
+        ValueError
+            A side below 1.
+        """
+        for name, side in (("crop", self.crop), ("size", self.size)):
+            if side is not None and side < 1:
+                raise ValueError(f"{name} is a side in pixels, at least 1; got {side}")
+        self.side_ = self.crop if self.size is None else self.size
+        return self
+
+    def transform(self, X: Any) -> np.ndarray:
+        """Grey values of each image.
+
+        Parameters
+        ----------
+        X : DataFrame with a column ``image``, or sequence
+            Paths or (H, W, 3) uint8 arrays, one per row.
+
+        Returns
+        -------
+        (n_images, side * side) ndarray of uint8
+            Row by row from the top left.
+
+        Raises
+        ------
+        hemafeat.images.ImageError
+            An image cannot be read.
+        """
+        sources = _sources(X)
+        out = np.empty((len(sources), self.side_**2), dtype=np.uint8)
+        for row, source in enumerate(sources):
+            square = centre(cv2.cvtColor(images.read(source), cv2.COLOR_RGB2GRAY), self.crop)
+            if self.side_ != self.crop:
+                square = cv2.resize(square, (self.side_, self.side_), interpolation=cv2.INTER_AREA)
+            out[row] = square.ravel()
+        return out
+
+    def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
+        """``grey__<row>__<column>`` of each pixel."""
+        place = range(self.side_)
+        return np.asarray([f"grey__{r}__{c}" for r in place for c in place], dtype=object)
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "side_")
+
+
+def centre(grey: np.ndarray, side: int) -> np.ndarray:
+    """The (side, side) square round the centre of an (H, W) image, black where there is none."""
+    out = np.zeros((side, side), grey.dtype)
+    spans = []
+    for length in grey.shape:
+        start = length // 2 - side // 2
+        spans.append((max(start, 0), min(start + side, length), max(-start, 0)))
+    (top, bottom, down), (left, right, across) = spans
+    out[down : down + bottom - top, across : across + right - left] = grey[top:bottom, left:right]
+    return out
+
+
+def _sources(X: Any) -> list[Any]:
+    if isinstance(X, pd.DataFrame):
+        if "image" not in X.columns:
+            raise ValueError("grey pixels are read from the images: the table needs an 'image' column")
+        return list(X["image"])
+    if isinstance(X, np.ndarray) and X.ndim == 2 and X.shape[1] == 1:
+        return list(X[:, 0])
+    return list(X)
