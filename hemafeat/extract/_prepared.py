@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from hemafeat.extract._kernels.regions import gather
+from hemafeat.extract._kernels.regions import find_runs, pixels
 
 if TYPE_CHECKING:
     from hemafeat.segment import Masks
@@ -21,11 +21,13 @@ OD_MAX = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Regions:
-    """Pixels of each cell under one mask; see ``_kernels.regions.gather``."""
+    """Pixels of each cell under one mask; see ``_kernels.regions``."""
 
     starts: np.ndarray
     index: np.ndarray
     boxes: np.ndarray
+    run_starts: np.ndarray
+    runs: np.ndarray
 
     @property
     def area(self) -> np.ndarray:
@@ -69,7 +71,8 @@ class Prepared:
         key = (id(labels), n_cells)
         if key not in self._regions:
             clean = np.ascontiguousarray(labels, dtype=np.int32)
-            self._regions[key] = (labels, Regions(*gather(clean, n_cells)))
+            found = find_runs(clean, n_cells)
+            self._regions[key] = (labels, Regions(*pixels(*found, clean.shape[1]), *found))
         return self._regions[key][1]
 
     def white(self, labels: np.ndarray | None = None) -> np.ndarray:
