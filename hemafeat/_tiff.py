@@ -1,0 +1,98 @@
+"""TIFF: one page of any depth and layout as an array."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Callable
+from typing import Any
+
+import cv2
+import numpy as np
+
+from hemafeat._formats import Refused
+from hemafeat._pillow import UnknownKind, oriented, pillow_array
+
+_SEPARATED, _MIN_IS_WHITE, _PALETTE = 5, 0, 3
+
+
+def read_tiff(
+    data: bytes, check_size: Callable[[int, int], None], raw: bool = False
+) -> tuple[np.ndarray, bool]:
+    """Decode the one page of a TIFF file.
+
+    Parameters
+    ----------
+    data : bytes
+        The file.
+    check_size : callable
+        Called with width and height before anything is decoded.
+    raw : bool
+        A mask: values as stored, indices of a palette of colours.
+
+    Returns
+    -------
+    array : (H, W) or (H, W, C) ndarray
+        Rotated as the file says.
+    alpha : bool
+        Whether a second or fourth channel is transparency.
+    """
+    import tifffile
+
+    try:
+        with tifffile.TiffFile(io.BytesIO(data)) as file:
+            page = _only_page(file)
+            check_size(page.imagewidth, page.imagelength)
+            ends = zip(page.dataoffsets, page.databytecounts, strict=False)
+            if not page.dataoffsets or any(start + count > len(data) for start, count in ends):
+                raise Refused("is a TIFF cut short: it ends before its picture data")
+            if page.bitspersample <= 8 and page.samplesperpixel <= 4:
+                try:
+                    return pillow_array(data, raw), True
+                except UnknownKind:
+                    pass
+            array, alpha = _pixels(page, data, raw)
+            tag = page.tags.get("Orientation")
+            return oriented(array, int(tag.value) if tag else 1), alpha
+    except Refused:
+        raise
+    # tifffile reads what the file says; a damaged one can lead it anywhere.
+    except Exception as problem:
+        raise Refused(
+            f"is a damaged TIFF: {str(problem) or type(problem).__name__}".splitlines()[0]
+        ) from None
+
+
+def _only_page(file: Any) -> Any:
+    # Reduced copies (1) and transparency masks (4) belong to the page before them.
+    pages = [page for page in file.pages if not int(page.subfiletype) & 5]
+    if not pages:
+        raise Refused("is a TIFF without a page")
+    count = len(pages)
+    if count == 1 and file.is_imagej:
+        count = int((file.imagej_metadata or {}).get("images", 1))
+    if count > 1:
+        raise Refused(f"is a TIFF of {count} pages; save the one to measure as a file of its own")
+    return pages[0]
+
+
+def _pixels(page: Any, data: bytes, raw: bool) -> tuple[np.ndarray, bool]:
+    photometric = int(page.photometric)
+    if photometric == _SEPARATED:
+        raise Refused(f"is a {page.bitspersample}-bit CMYK TIFF, which is not read")
+    if photometric == _PALETTE and not raw:
+        raise Refused("is a palette TIFF of a kind that is not read")
+    try:
+        array = page.asarray()
+        if page.axes.startswith("S"):
+            array = np.moveaxis(array, 0, -1)
+        if photometric == _MIN_IS_WHITE and array.dtype.kind == "u":
+            array = np.iinfo(array.dtype).max - array
+    except ValueError:
+        # A compression tifffile has no decoder for; OpenCV has most of them.
+        array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        if array is None:
+            raise
+        if array.ndim == 3:
+            array = array[:, :, [2, 1, 0, 3][: array.shape[2]]]
+    alpha = any(int(sample) in (1, 2) for sample in page.extrasamples)
+    return array, alpha

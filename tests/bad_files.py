@@ -1,0 +1,261 @@
+"""Files an image folder may hold: every kind of damage, and every kind that must be read."""
+
+from __future__ import annotations
+
+import io
+import struct
+import zlib
+from pathlib import Path
+
+import cv2
+import numpy as np
+import tifffile
+from PIL import Image
+
+
+def picture(height: int = 24, width: int = 32, seed: int = 0) -> np.ndarray:
+    """(H, W, 3) uint8: a dark disc on a bright field with some noise."""
+    rng = np.random.default_rng(seed)
+    y, x = np.mgrid[:height, :width]
+    disc = (y - height / 2) ** 2 + (x - width / 2) ** 2 < (min(height, width) / 3) ** 2
+    image = np.where(disc[..., None], (110, 70, 150), (225, 215, 230))
+    return np.clip(image + rng.integers(-9, 10, image.shape), 0, 255).astype(np.uint8)
+
+
+def encoded(image: np.ndarray | Image.Image, kind: str, **options: object) -> bytes:
+    """The bytes of an image file."""
+    stream = io.BytesIO()
+    if isinstance(image, np.ndarray):
+        image = Image.fromarray(image)
+    image.save(stream, kind, **options)
+    return stream.getvalue()
+
+
+def png_chunk(kind: bytes, body: bytes) -> bytes:
+    """One chunk of a PNG, checksum and all."""
+    return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
+
+
+def png(width: int, height: int, *chunks: bytes) -> bytes:
+    """A PNG whose header claims a size."""
+    head = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
+    return b"\x89PNG\r\n\x1a\n" + head + b"".join(chunks) + png_chunk(b"IEND", b"")
+
+
+def _bmp_header(width: int, height: int) -> bytes:
+    info = struct.pack("<IiiHHIIiiII", 40, width, height, 1, 24, 0, 0, 2835, 2835, 0, 0)
+    return b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + info
+
+
+def _tiff(image: np.ndarray, **options: object) -> bytes:
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, image, **options)
+    return stream.getvalue()
+
+
+def write_bad_files(folder: Path) -> dict[str, str]:
+    """Write files no image can be read from.
+
+    Returns
+    -------
+    dict of str to str
+        Name of each file, all with the suffix of an image, and words that the reason must contain.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    image = picture()
+    jpeg, whole_png = encoded(image, "JPEG", quality=90), encoded(image, "PNG")
+    bmp, tiff = encoded(image, "BMP"), _tiff(image)
+    flipped = bytearray(whole_png)
+    flipped[whole_png.index(b"IDAT") + 30] ^= 0xFF
+    frame = jpeg.index(b"\xff\xc0")
+    twelve, flat = bytearray(jpeg), bytearray(jpeg)
+    twelve[frame + 4] = 12
+    flat[frame + 5 : frame + 7] = b"\0\0"
+    # Tables, no frame: what is left when the head of a file was overwritten.
+    headless = jpeg[:frame] + jpeg[jpeg.index(b"\xff\xc4") :]
+    no_code = bytearray(encoded(image, "TIFF", compression="tiff_lzw"))
+    no_code[8:60] = b"\xff" * 52
+    wide_code = bytearray(cv2.imencode(".tiff", image.astype(np.uint16) * 257)[1].tobytes())
+    wide_code[40:90] = b"\xff" * 50
+    files: dict[str, tuple[bytes, str]] = {
+        "empty.jpg": (b"", "empty"),
+        "cut_half.jpg": (jpeg[: len(jpeg) // 2], "JPEG cut short"),
+        "cut_last_byte.jpg": (jpeg[:-1], "JPEG cut short"),
+        "cut_in_header.jpg": (jpeg[:40], "JPEG cut short"),
+        "start_only.jpg": (b"\xff\xd8\xff\xd9", "without picture data"),
+        "no_frame.jpg": (headless, "without picture data"),
+        "twelve_bits.jpg": (bytes(twelve), "12-bit JPEG"),
+        "no_rows.jpg": (bytes(flat), "no pixels"),
+        "cut_half.png": (whole_png[: len(whole_png) // 2], "PNG cut short"),
+        "cut_end.png": (whole_png[:-12], "PNG cut short"),
+        "flipped_byte.png": (bytes(flipped), "checksum"),
+        "no_pixels.png": (png(8, 8), "without picture data"),
+        "no_such_depth.png": (
+            whole_png.replace(
+                whole_png[8:33],
+                png_chunk(
+                    b"IHDR", struct.pack(">IIBBBBB", 32, 24, 8, 2, 0, 0, 0)[:8] + b"\7\2\0\0\0"
+                ),
+            ),
+            "damaged PNG",
+        ),
+        "short_rows.png": (png(8, 8, png_chunk(b"IDAT", zlib.compress(b"\0\0"))), "damaged PNG"),
+        "bomb.png": (
+            png(60000, 60000, png_chunk(b"IDAT", zlib.compress(b"\0" * 1000))),
+            "megapixels",
+        ),
+        "animation.png": (
+            png(8, 8, png_chunk(b"acTL", struct.pack(">II", 3, 0)), png_chunk(b"IDAT", b"")),
+            "3 frames",
+        ),
+        "cut_half.bmp": (bmp[: len(bmp) // 2], "BMP cut short"),
+        "cut_in_header.bmp": (bmp[:30], "BMP cut short"),
+        "bomb.bmp": (_bmp_header(50000, 50000), "BMP cut short"),
+        "cut_half.tif": (tiff[: len(tiff) // 2], "TIFF cut short"),
+        "cut_in_header.tif": (tiff[:12], "TIFF"),
+        "damaged.tif": (bytes(no_code), "damaged TIFF"),
+        "damaged_sixteen.tif": (bytes(wide_code), "damaged TIFF"),
+        "two_pages.tif": (_tiff(np.stack([image, image]), photometric="rgb"), "2 pages"),
+        "twelve_bits.tif": (_tiff(image[:, :, 0].astype(np.uint16) * 16), "scale is unknown"),
+        "not_a_number.tif": (_tiff(np.full((8, 8), np.nan, np.float32)), "not finite"),
+        "negative.tif": (_tiff(np.full((8, 8), -3, np.int16)), "negative"),
+        "large_floats.tif": (_tiff(np.full((8, 8), 1e6, np.float32)), "floats up to"),
+        "five_channels.tif": (
+            _tiff(np.zeros((8, 8, 5), np.uint8), photometric="minisblack", planarconfig="contig"),
+            "shape",
+        ),
+        "text.jpg": ("patient;label\n7;monocyte\n".encode(), "text"),
+        "page.jpg": (b"<!DOCTYPE html><html>404</html>", "web page"),
+        "document.png": (b"%PDF-1.7\n%\xe2\xe3\xcf\xd3\n", "PDF"),
+        "archive.jpeg": (b"PK\x03\x04" + bytes(60), "ZIP"),
+        "moving.bmp": (encoded(image, "GIF"), "GIF"),
+        "web.png": (encoded(image, "WEBP"), "WebP"),
+        "zeros.jpg": (bytes(4096), "all zero"),
+        "noise.tiff": (b"\x9c\x01\xfe\x80" * 100, "starts with 9c 01"),
+        "pointer.png": (b"version https://git-lfs.github.com/spec/v1\noid sha256:0\n", "Git LFS"),
+        "beside.jpg": (b"\0\x05\x16\x07\0\x02\0\0Mac OS X" + bytes(80), "macOS"),
+        "array.png": (b"\x93NUMPY\x01\0v\0{'descr': '|u1'}", "NumPy"),
+    }
+    for name, (data, _) in files.items():
+        (folder / name).write_bytes(data)
+    (folder / "folder.jpg").mkdir(exist_ok=True)
+    return {name: words for name, (_, words) in files.items()} | {"folder.jpg": "folder"}
+
+
+def write_good_files(folder: Path) -> dict[str, np.ndarray]:
+    """Write files of every kind that must be read.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Name of each file and the (H, W, 3) uint8 image it holds; a JPEG comes within a few levels.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    image = picture()
+    grey = np.asarray(Image.fromarray(image).convert("L"))
+    grey_rgb = np.repeat(grey[:, :, None], 3, axis=2)
+    bits = np.where(grey > 160, 255, 0).astype(np.uint8)
+    bits_rgb = np.repeat(bits[:, :, None], 3, axis=2)
+    ramp = np.linspace(0, 255, grey.shape[1]).round().astype(np.uint8)
+    alpha = np.repeat(ramp[None], grey.shape[0], axis=0)
+    share = alpha[:, :, None] / 255.0
+    on_white = np.rint(image * share + 255 * (1 - share)).astype(np.uint8)
+    grey_on_white = np.rint(grey_rgb * share + 255 * (1 - share)).astype(np.uint8)
+    rgba = np.dstack([image, alpha])
+    palette = Image.fromarray(image).quantize(32)
+    palette_rgb = np.asarray(palette.convert("RGB"))
+    clear = np.where(np.asarray(palette)[..., None] == 3, 255, palette_rgb).astype(np.uint8)
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    turned = np.rot90(image, -1)
+    smooth = np.asarray(Image.fromarray(image).resize((64, 48), Image.Resampling.BICUBIC))
+    cmyk = Image.fromarray(smooth).convert("CMYK")
+    wide = image.astype(np.uint16) * 257
+    files: dict[str, tuple[bytes, np.ndarray]] = {
+        "plain.jpg": (encoded(smooth, "JPEG", quality=98, subsampling=0), smooth),
+        "progressive.jpeg": (
+            encoded(smooth, "JPEG", quality=98, subsampling=0, progressive=True),
+            smooth,
+        ),
+        "grey.jpg": (encoded(grey, "JPEG", quality=99), grey_rgb),
+        "cmyk.jpg": (encoded(cmyk, "JPEG", quality=98, subsampling=0), smooth),
+        "turned.jpg": (
+            encoded(smooth, "JPEG", quality=98, subsampling=0, exif=exif),
+            np.rot90(smooth, -1),
+        ),
+        "no_jfif.jpg": (_without_jfif(encoded(smooth, "JPEG", quality=98, subsampling=0)), smooth),
+        "trailing.jpg": (encoded(smooth, "JPEG", quality=98, subsampling=0) + b"\0" * 700, smooth),
+        "plain.png": (encoded(image, "PNG"), image),
+        "grey.png": (encoded(grey, "PNG"), grey_rgb),
+        "one_bit.png": (encoded(Image.fromarray(bits).convert("1"), "PNG"), bits_rgb),
+        "sixteen.png": (encoded(grey.astype(np.uint16) * 257, "PNG"), grey_rgb),
+        "rgba.png": (encoded(rgba, "PNG"), on_white),
+        "opaque.png": (encoded(np.dstack([image, np.full_like(grey, 255)]), "PNG"), image),
+        "empty_alpha.png": (encoded(np.dstack([image, np.zeros_like(grey)]), "PNG"), image),
+        "grey_alpha.png": (
+            encoded(Image.merge("LA", [Image.fromarray(grey), Image.fromarray(alpha)]), "PNG"),
+            grey_on_white,
+        ),
+        "palette.png": (encoded(palette, "PNG"), palette_rgb),
+        "clear_palette.png": (encoded(palette, "PNG", transparency=3), clear),
+        "turned.png": (encoded(image, "PNG", exif=exif), turned),
+        "profile.png": (encoded(image, "PNG", icc_profile=b"no profile at all"), image),
+        "plain.bmp": (encoded(image, "BMP"), image),
+        "grey.bmp": (encoded(grey, "BMP"), grey_rgb),
+        "one_bit.bmp": (encoded(Image.fromarray(bits).convert("1"), "BMP"), bits_rgb),
+        "palette.bmp": (encoded(palette, "BMP"), palette_rgb),
+        "opaque.bmp": (encoded(np.dstack([image, np.full_like(grey, 255)]), "BMP"), image),
+        "plain.tif": (_tiff(image, photometric="rgb"), image),
+        "grey.tiff": (_tiff(grey), grey_rgb),
+        "lzw.tif": (encoded(image, "TIFF", compression="tiff_lzw"), image),
+        "deflate.tif": (_tiff(image, photometric="rgb", compression="zlib"), image),
+        "one_bit.tif": (
+            encoded(Image.fromarray(bits).convert("1"), "TIFF", compression="group4"),
+            bits_rgb,
+        ),
+        "palette.tif": (encoded(palette, "TIFF"), palette_rgb),
+        "rgba.tif": (encoded(rgba, "TIFF"), on_white),
+        "turned.tif": (encoded(image, "TIFF", exif=exif), turned),
+        "planar.tif": (
+            _tiff(image.transpose(2, 0, 1), photometric="rgb", planarconfig="separate"),
+            image,
+        ),
+        "sixteen.tif": (_tiff(wide, photometric="rgb"), image),
+        "sixteen_planar.tif": (
+            _tiff(wide.transpose(2, 0, 1), photometric="rgb", planarconfig="separate"),
+            image,
+        ),
+        "sixteen_turned.tif": (
+            _tiff(wide, photometric="rgb", extratags=[(274, 3, 1, 6, True)]),
+            turned,
+        ),
+        "sixteen_grey.tif": (_tiff(grey.astype(np.uint16) * 257), grey_rgb),
+        "sixteen_inverse.tif": (
+            _tiff(65535 - grey.astype(np.uint16) * 257, photometric="miniswhite"),
+            grey_rgb,
+        ),
+        "float.tif": (_tiff((image / 255.0).astype(np.float32), photometric="rgb"), image),
+        "big.tif": (_tiff(image, photometric="rgb", bigtiff=True), image),
+        "big_endian.tif": (_tiff(wide, photometric="rgb", byteorder=">"), image),
+        "thumbnail.tif": (_with_thumbnail(image), image),
+        "really_a_png.jpg": (encoded(image, "PNG"), image),
+        "Zelle \u00e4\u00f6\u00fc \u7d30\u80de.PNG": (encoded(image, "PNG"), image),
+    }
+    for name, (data, _) in files.items():
+        (folder / name).write_bytes(data)
+    return {name: expected for name, (_, expected) in files.items()}
+
+
+def _without_jfif(jpeg: bytes) -> bytes:
+    assert jpeg[2:4] == b"\xff\xe0"
+    return jpeg[:2] + jpeg[4 + int.from_bytes(jpeg[4:6], "big") :]
+
+
+def _with_thumbnail(image: np.ndarray) -> bytes:
+    stream = io.BytesIO()
+    with tifffile.TiffWriter(stream) as file:
+        file.write(image, photometric="rgb")
+        file.write(image[::2, ::2], photometric="rgb", subfiletype=1)
+    return stream.getvalue()
