@@ -1,0 +1,210 @@
+"""Shapes and textures of drawn cells: outlines, spines of nuclei, band-limited noise, grains."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+_SHIFT = 4  # fractional bits of OpenCV's polygon coordinates
+
+
+def noise(rng: np.random.Generator, shape: tuple[int, int], period: float) -> np.ndarray:
+    """(H, W) float32 isotropic noise of mean 0 and spread 1, with most power near `period` px."""
+    step = max(1.0, period / 4.0)
+    height, width = (max(4, int(np.ceil(side / step)) + 2) for side in shape)
+    sigma = period / step / 4.5
+    white = rng.standard_normal((height, width), np.float32)
+    fine = cv2.GaussianBlur(white, (0, 0), sigma)
+    fine -= cv2.GaussianBlur(white, (0, 0), 1.8 * sigma)
+    fine *= np.float32(1.0 / max(float(fine.std()), 1e-6))
+    if step > 1.0:
+        size = (int(np.ceil(width * step)), int(np.ceil(height * step)))
+        fine = cv2.resize(fine, size, interpolation=cv2.INTER_CUBIC)
+    return np.ascontiguousarray(fine[: shape[0], : shape[1]])
+
+
+def outline(
+    rng: np.random.Generator,
+    radius: float,
+    *,
+    stretch: float = 1.0,
+    rough: float = 0.03,
+    fringe: float = 0.0,
+    n_points: int = 120,
+    orders: int = 7,
+) -> np.ndarray:
+    """(n_points, 2) closed outline (x, y) about 0: an ellipse with waves on it.
+
+    `rough` is the spread of waves of 2 to `orders` periods, `fringe` that of 12 to 40, both relative to
+    the radius. The area stays near that of the circle.
+    """
+    angle = np.arange(n_points) * (2 * np.pi / n_points)
+    order = np.arange(2, orders + 1)
+    weight = rough * np.sqrt(2.0) * rng.standard_normal(order.size) / (order / 2.0) ** 1.3
+    phase = rng.uniform(0, 2 * np.pi, order.size)
+    wave = (weight[:, None] * np.cos(order[:, None] * angle + phase[:, None])).sum(0)
+    if fringe > 0:
+        order = rng.integers(12, 41, 8)
+        phase = rng.uniform(0, 2 * np.pi, 8)
+        fine = np.cos(order[:, None] * angle + phase[:, None]).sum(0) / 2.0
+        # Fringes come in stretches: much of a rim is smooth.
+        where = np.clip(0.5 + np.cos(angle * rng.integers(1, 4) + phase[0]), 0.1, 1.0)
+        wave = wave + fringe * where * fine
+    spoke = radius * np.clip(1.0 + wave, 0.4, 1.8)
+    tilt = rng.uniform(0, np.pi)
+    x, y = spoke * np.cos(angle) * np.sqrt(stretch), spoke * np.sin(angle) / np.sqrt(stretch)
+    cos, sin = np.cos(tilt), np.sin(tilt)
+    return np.stack([cos * x - sin * y, sin * x + cos * y], 1)
+
+
+def fill(shape: tuple[int, int], points: np.ndarray) -> np.ndarray:
+    """(H, W) uint8 mask (0 or 1) of a closed outline of (x, y) pixels."""
+    mask = np.zeros(shape, np.uint8)
+    fixed = np.rint(points * (1 << _SHIFT)).astype(np.int32)
+    cv2.fillPoly(mask, [fixed[:, None, :]], 1, shift=_SHIFT)
+    return mask
+
+
+def depth(mask: np.ndarray) -> np.ndarray:
+    """(H, W) float32 distance of each mask pixel to the nearest pixel outside."""
+    return cv2.distanceTransform(mask, cv2.DIST_L2, 3)
+
+
+def spine(
+    rng: np.random.Generator, length: float, turn: float, *, wander: float = 0.15, s: float = 0.0
+) -> np.ndarray:
+    """(48, 2) curve of given length that turns by `turn` rad; with `s` > 0 it turns back there.
+
+    `s` is the place, as a part of the length, where the curvature changes sign.
+    """
+    t = np.linspace(0.0, 1.0, 48)
+    bend = np.where(t < s, -1.0, 1.0) if s > 0 else np.ones(48)
+    heading = np.cumsum(bend) * (turn / 48) + wander * np.cumsum(rng.standard_normal(48)) / 3.0
+    heading += rng.uniform(0, 2 * np.pi)
+    step = length / 47
+    points = np.cumsum(np.stack([np.cos(heading), np.sin(heading)], 1) * step, 0)
+    return points - (points.max(0) + points.min(0)) / 2
+
+
+@dataclass(slots=True)
+class Body:
+    """A nucleus on its patch: mask, creases where lobes lie on one another, number of lobes."""
+
+    mask: np.ndarray
+    crease: np.ndarray
+    n_lobes: int
+
+
+def lobed(
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    centre: np.ndarray,
+    px: float,
+    curve: np.ndarray,
+    widths: np.ndarray,
+    gap: float,
+    edge: float,
+) -> Body:
+    """Lobes strung along a curve and joined by filaments.
+
+    Parameters
+    ----------
+    rng : numpy.random.Generator
+    shape : (H, W)
+    centre : (2,) ndarray
+        Where the middle of the curve lies, (x, y) px.
+    px : float
+        Pixels per micrometre.
+    curve : (n, 2) ndarray
+        See `spine`, micrometres.
+    widths : (n_lobes,) ndarray
+        Half width of each lobe, micrometres.
+    gap : float
+        Part of the curve between lobes. 0: the lobes run into one another without a waist (a band,
+        a kidney).
+    edge : float
+        How uneven the edge is, 0 to 1.
+    """
+    n_lobes = widths.size
+    path = centre + px * curve
+    share = widths / widths.sum()
+    ends = np.concatenate([[0.0], np.cumsum(share)])
+    t = np.linspace(0.0, 1.0, len(path))
+    mask = np.zeros(shape, np.uint8)
+    crease = np.zeros(shape, np.uint8)
+    uneven = noise(rng, shape, 2.6 * px)
+    for lobe in range(n_lobes):
+        inside = (t >= ends[lobe]) & (t <= ends[lobe + 1])
+        u = (2.0 * (t[inside] - ends[lobe]) / share[lobe] - 1.0) / (1.0 - gap)
+        along = path[inside][abs(u) <= 1.0]
+        profile = np.sqrt(1.0 - 0.95 * u[abs(u) <= 1.0] ** 2)
+        if gap == 0:
+            profile = 0.86 + 0.14 * profile
+        one = np.zeros(shape, np.uint8)
+        for (x, y), r in zip(along, profile * widths[lobe] * px, strict=True):
+            place = (round(float(x) * 16), round(float(y) * 16))
+            cv2.circle(one, place, round(float(r) * 16), 1, -1, shift=_SHIFT)
+        soft = cv2.GaussianBlur(one.astype(np.float32), (0, 0), 0.28 * px)
+        one = ((soft + edge * 0.15 * uneven) > 0.5).astype(np.uint8)
+        if gap > 0 and lobe:
+            band = cv2.dilate(one, np.ones((3, 3), np.uint8), iterations=max(1, round(0.1 * px)))
+            crease[(band > 0) & (mask > 0)] = 1
+        crease[one > 0] = 0
+        mask |= one
+    if gap > 0:
+        thick = max(1, round(rng.uniform(0.3, 0.65) * px))
+        fixed = np.rint(path * (1 << _SHIFT)).astype(np.int32)
+        cv2.polylines(mask, [fixed[:, None, :]], False, 1, thick, shift=_SHIFT)
+        crease &= mask
+    return Body(mask, crease, n_lobes)
+
+
+def smoothstep(values: np.ndarray, low: float, high: float) -> np.ndarray:
+    """0 below `low`, 1 above `high`, smooth between."""
+    t = np.clip((values - low) * (1.0 / (high - low)), 0.0, 1.0)
+    return t * t * (3.0 - 2.0 * t)
+
+
+def grains(
+    rng: np.random.Generator, where: np.ndarray, n: int, sigma: float, spread: float = 0.35
+) -> tuple[np.ndarray, int]:
+    """Round grains thrown on the pixels of `where`.
+
+    Returns
+    -------
+    (H, W) float32
+        Height 1 at the middle of a grain of average strength; overlapping grains add.
+    int
+        How many fell on the mask.
+    """
+    flat = np.flatnonzero(where)
+    field = np.zeros(where.shape, np.float32)
+    n = int(min(n, flat.size))
+    if n == 0:
+        return field, 0
+    chosen = flat[rng.integers(0, flat.size, n)]
+    strength = np.exp(rng.normal(0.0, spread, n)).astype(np.float32)
+    np.add.at(field.ravel(), chosen, strength * np.float32(2 * np.pi * max(sigma, 0.45) ** 2))
+    return cv2.GaussianBlur(field, (0, 0), max(sigma, 0.45)), n
+
+
+def packed(
+    rng: np.random.Generator, where: np.ndarray, spacing: float, sigma: float, spread: float = 0.3
+) -> tuple[np.ndarray, int]:
+    """Round grains side by side, as on a jittered grid; arguments and result as in `grains`."""
+    height, width = where.shape
+    x, y = np.meshgrid(np.arange(0, width, spacing), np.arange(0, height, spacing * 0.87))
+    x = x + 0.5 * spacing * (np.arange(len(x)) % 2)[:, None]
+    jitter = rng.normal(0.0, 0.24 * spacing, (2, *x.shape))
+    column = np.rint(x + jitter[0]).astype(np.int64).ravel()
+    row = np.rint(y + jitter[1]).astype(np.int64).ravel()
+    kept = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    row, column = row[kept], column[kept]
+    kept = where[row, column] > 0
+    row, column = row[kept], column[kept]
+    field = np.zeros(where.shape, np.float32)
+    strength = np.exp(rng.normal(0.0, spread, row.size)).astype(np.float32)
+    np.add.at(field, (row, column), strength * np.float32(2 * np.pi * max(sigma, 0.45) ** 2))
+    return cv2.GaussianBlur(field, (0, 0), max(sigma, 0.45)), int(row.size)
