@@ -10,6 +10,11 @@ from ._family import (
     families as families,
     family as family,
 )
+from ._glcm import (
+    glcm as glcm,
+    glcm_matrix as glcm_matrix,
+    glcm_statistics as glcm_statistics,
+)
 from ._measure import measure as measure
 from ._prepared import (
     Prepared as Prepared,
