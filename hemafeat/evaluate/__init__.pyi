@@ -1,0 +1,3 @@
+from ._compare import compare as compare
+from ._comparison import Comparison as Comparison, load as load
+from ._splits import CompareError as CompareError

@@ -2,6 +2,7 @@ from ._boosted import BoostedTrees as BoostedTrees
 from ._catalogue import make as make, names as names, search_space as search_space
 from ._columns import FeatureColumns as FeatureColumns
 from ._grey import GreyPixels as GreyPixels
+from ._metadata import metadata_only as metadata_only
 from ._missing import FillMissing as FillMissing
 from ._models import (
     baseline as baseline,

@@ -132,7 +132,9 @@ class FeatureColumns(TransformerMixin, BaseEstimator):
         try:
             values = part.to_numpy(dtype=np.float64, na_value=np.nan)
         except (TypeError, ValueError):
-            wrong = [n for n, kind in part.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)]
+            wrong = [
+                n for n, kind in part.dtypes.items() if not pd.api.types.is_numeric_dtype(kind)
+            ]
             raise ValueError(f"columns that are not numbers: {shortlist(wrong)}") from None
         bad = np.isinf(values).any(axis=0)
         if bad.any():

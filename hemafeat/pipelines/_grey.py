@@ -100,7 +100,9 @@ def centre(grey: np.ndarray, side: int) -> np.ndarray:
 def _sources(X: Any) -> list[Any]:
     if isinstance(X, pd.DataFrame):
         if "image" not in X.columns:
-            raise ValueError("grey pixels are read from the images: the table needs an 'image' column")
+            raise ValueError(
+                "grey pixels are read from the images: the table needs an 'image' column"
+            )
         return list(X["image"])
     if isinstance(X, np.ndarray) and X.ndim == 2 and X.shape[1] == 1:
         return list(X[:, 0])

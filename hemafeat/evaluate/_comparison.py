@@ -1,0 +1,248 @@
+"""What a comparison found, and its folder on disk."""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from ._bootstrap import draw, interval
+from ._scores import METRICS
+from ._splits import CompareError
+
+_TABLES = ("results", "predictions", "differences", "importances", "seconds", "errors")
+_HEAD = "comparison.json"
+
+
+@dataclass
+class Comparison:
+    """Models compared on held-out cells.
+
+    Attributes
+    ----------
+    results : DataFrame
+        One row per model, fold and metric: ``model, fold, metric, value, low, high, protocol, seed,
+        fingerprint, version``. Fold ``"all"`` is the pooled score over all held-out predictions,
+        with its interval; single folds have none (NaN).
+    predictions : DataFrame
+        One row per model and scored cell: ``model, row, image, cell, group, fold, truth,
+        predicted`` and ``p__<class>`` for every class (NaN for a model without probabilities).
+        `row` is the position in the table compared.
+    differences : DataFrame
+        One row per pair of models and metric: ``model_a, model_b, metric, difference, low, high``;
+        the difference is a minus b, resampled in pairs.
+    importances : DataFrame
+        ``model, kind, column, mask, family, importance, sd``: loss of balanced accuracy on held-out
+        cells when a block of columns (``kind="block"``, all of one mask and family) or a single
+        column (``kind="column"``) is permuted.
+    seconds : DataFrame
+        ``model, fit, predict``: seconds over all folds.
+    classes : list of str
+        Class names, sorted.
+    leaky : bool
+        Cells of one group were on both sides.
+    protocol : str
+        One sentence: how it was done.
+    errors : DataFrame
+        ``image, stage, error, message``: what was left out, and why.
+    fingerprint : str
+        Hash of the feature values, labels and groups compared.
+    versions : dict of str to str
+        Packages used.
+    n_boot, random_state : int
+        Resamples and seed of the intervals.
+    """
+
+    results: pd.DataFrame
+    predictions: pd.DataFrame
+    differences: pd.DataFrame
+    importances: pd.DataFrame
+    seconds: pd.DataFrame
+    errors: pd.DataFrame
+    classes: list[str]
+    leaky: bool
+    protocol: str
+    fingerprint: str
+    versions: dict[str, str] = field(default_factory=dict)
+    n_boot: int = 1000
+    random_state: int = 0
+
+    @property
+    def models(self) -> list[str]:
+        """Names of the models, in the order compared."""
+        return list(dict.fromkeys(self.results["model"]))
+
+    def summary(self) -> pd.DataFrame:
+        """Pooled scores to print: a row per model, best balanced accuracy first.
+
+        Returns
+        -------
+        DataFrame of str
+            Index `model`; a column per metric, ``"0.981 [0.976, 0.986]"``, and the protocol.
+        """
+        pooled = self.results[self.results["fold"] == "all"]
+        best = pooled[pooled["metric"] == "balanced_accuracy"].set_index("model")["value"]
+        order = best.sort_values(ascending=False, kind="stable").index
+        text = pd.Series(
+            [
+                "" if np.isnan(v) else f"{v:.3f} [{low:.3f}, {high:.3f}]"
+                for v, low, high in zip(pooled["value"], pooled["low"], pooled["high"], strict=True)
+            ],
+            index=pd.MultiIndex.from_frame(pooled[["model", "metric"]]),
+        )
+        wide = text.unstack("metric").reindex(index=order, columns=list(METRICS))
+        wide.columns.name = None
+        wide["protocol"] = pooled["protocol"].iloc[0] if len(pooled) else ""
+        return wide
+
+    def confusion(self, model: str) -> pd.DataFrame:
+        """Cells counted by true class (rows) and predicted class (columns), over all folds.
+
+        Parameters
+        ----------
+        model : str
+            One of `models`.
+        """
+        part = self._of(model)
+        counts = pd.crosstab(part["truth"], part["predicted"])
+        counts = counts.reindex(index=self.classes, columns=self.classes, fill_value=0)
+        return counts.rename_axis(index="truth", columns="predicted").astype(int)
+
+    def per_class(self, model: str) -> pd.DataFrame:
+        """Precision, recall and F1 of each class over all folds, with intervals.
+
+        Parameters
+        ----------
+        model : str
+            One of `models`.
+
+        Returns
+        -------
+        DataFrame
+            Index `class`; ``precision, recall, f1`` with ``<name>_low`` and ``<name>_high``, and
+            ``support``, the number of true cells. NaN where a quotient is 0 / 0.
+        """
+        part = self._of(model)
+        number = {name: k for k, name in enumerate(self.classes)}
+        n = len(self.classes)
+        pairs = (part["truth"].map(number) * n + part["predicted"].map(number)).to_numpy(dtype=int)
+        times, member = draw(part["group"].to_numpy(), self.n_boot, self.random_state)
+        # Confusion matrix of every group once; a resample is then a weighted sum of them.
+        by_group = np.zeros((times.shape[1], n * n))
+        np.add.at(by_group, (member, pairs), 1.0)
+        weights = np.vstack([np.ones(times.shape[1]), times])
+        found = _class_scores((weights @ by_group).reshape(-1, n, n))
+        out = pd.DataFrame(index=pd.Index(self.classes, name="class"))
+        for name, values in found.items():
+            out[name] = values[0]
+            bounds = [interval(values[1:, k]) for k in range(n)]
+            out[f"{name}_low"] = [low for low, _ in bounds]
+            out[f"{name}_high"] = [high for _, high in bounds]
+        out["support"] = self.confusion(model).sum(axis=1).to_numpy()
+        return out
+
+    def _of(self, model: str) -> pd.DataFrame:
+        if model not in self.models:
+            raise CompareError(f"no model {model!r}; there are: {', '.join(self.models)}")
+        return self.predictions[self.predictions["model"] == model]
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write Parquet tables and one JSON file.
+
+        Parameters
+        ----------
+        folder : path
+            Made if needed. Files of an earlier comparison in it are replaced.
+
+        Returns
+        -------
+        Path
+            The folder.
+        """
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        # The JSON file goes first and comes back last: without it the folder is no comparison,
+        # so a write that is cut short cannot be read as a whole one.
+        (folder / _HEAD).unlink(missing_ok=True)
+        for name in _TABLES:
+            frame = getattr(self, name)
+            aside = folder / f".{name}.parquet.part"
+            frame.to_parquet(aside, index=False)
+            os.replace(aside, folder / f"{name}.parquet")
+        head = {
+            "format": "hemafeat comparison",
+            "format_version": 1,
+            **{
+                name: getattr(self, name)
+                for name in (
+                    "classes",
+                    "leaky",
+                    "protocol",
+                    "fingerprint",
+                    "versions",
+                    "n_boot",
+                    "random_state",
+                )
+            },
+        }
+        aside = folder / f".{_HEAD}.part"
+        aside.write_text(json.dumps(head, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        os.replace(aside, folder / _HEAD)
+        return folder
+
+
+def _class_scores(counts: np.ndarray) -> dict[str, np.ndarray]:
+    hits = np.diagonal(counts, axis1=1, axis2=2)
+    true, given = counts.sum(axis=2), counts.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return {
+            "precision": hits / given,
+            "recall": hits / true,
+            "f1": 2 * hits / (true + given),
+        }
+
+
+def load(folder: str | os.PathLike[str]) -> Comparison:
+    """Read a comparison back.
+
+    Parameters
+    ----------
+    folder : path
+        What `Comparison.save` wrote.
+
+    Returns
+    -------
+    Comparison
+
+    Raises
+    ------
+    CompareError
+        The folder holds no whole comparison.
+    """
+    folder = Path(folder)
+    try:
+        head: dict[str, Any] = json.loads((folder / _HEAD).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise CompareError(f"{folder}: no comparison here ({_HEAD} is missing)") from None
+    except (OSError, ValueError) as error:
+        raise CompareError(f"{folder / _HEAD}: cannot be read: {error}") from None
+    if not isinstance(head, dict) or head.pop("format", None) != "hemafeat comparison":
+        raise CompareError(f"{folder / _HEAD}: not a comparison")
+    if (found := head.pop("format_version", None)) != 1:
+        raise CompareError(f"{folder / _HEAD}: format version {found}; this package reads 1")
+    tables = {}
+    for name in _TABLES:
+        file = folder / f"{name}.parquet"
+        try:
+            tables[name] = pd.read_parquet(file)
+        except Exception as error:  # pyarrow raises many kinds
+            raise CompareError(f"{file}: cannot be read: {error}") from None
+    try:
+        return Comparison(**tables, **head)
+    except TypeError as error:
+        raise CompareError(f"{folder / _HEAD}: incomplete: {error}") from None

@@ -1,0 +1,145 @@
+"""Scores of predictions, computed from sums that a bootstrap can reweigh."""
+
+from __future__ import annotations
+
+import numpy as np
+
+METRICS = (
+    "accuracy",
+    "balanced_accuracy",
+    "macro_f1",
+    "weighted_f1",
+    "auroc",
+    "log_loss",
+    "calibration_error",
+)
+
+LOWER_IS_BETTER = frozenset({"log_loss", "calibration_error"})
+
+N_BINS = 15
+"""Equal bins of confidence of the calibration error."""
+
+
+def scores(
+    truth: np.ndarray, predicted: np.ndarray, probability: np.ndarray | None, weights: np.ndarray
+) -> dict[str, np.ndarray]:
+    """Every metric, once per set of row weights.
+
+    Parameters
+    ----------
+    truth, predicted : (n_rows,) ndarray of int
+        Class numbers 0..k-1.
+    probability : (n_rows, k) ndarray of float64 or None
+        None: the metrics that need probabilities are NaN.
+    weights : (n_sets, n_rows) ndarray
+        How often each row counts in each set; all ones is the plain score.
+
+    Returns
+    -------
+    dict of str to (n_sets,) ndarray
+        By the names of `METRICS`.
+
+    Notes
+    -----
+    A class without a true row in a set is left out of the means over classes, as in
+    `sklearn.metrics.balanced_accuracy_score`; a fold may lack a class.
+
+    * ``balanced_accuracy``: mean recall of the classes.
+    * ``macro_f1``, ``weighted_f1``: mean F1 of the classes, plain or weighted by true rows.
+    * ``auroc``: mean over classes of the area under the ROC curve, one class against the rest.
+    * ``log_loss``: mean negative natural logarithm of the probability of the true class, clipped to
+      ``[eps, 1 - eps]`` of float64 as in scikit-learn.
+    * ``calibration_error``: expected calibration error [1]_ of the top label, 15 bins of equal width.
+      It is never 0 by chance: small samples push it up, and so does resampling.
+
+    References
+    ----------
+    .. [1] C. Guo et al., "On Calibration of Modern Neural Networks", ICML 2017.
+    """
+    weights = np.asarray(weights, dtype=np.float64)
+    n_classes = int(max(truth.max(), predicted.max())) + 1
+    if probability is not None:
+        n_classes = max(n_classes, probability.shape[1])
+    pairs = truth * n_classes + predicted
+    counts = sums(weights, pairs, n_classes**2).reshape(-1, n_classes, n_classes)
+    found = from_confusion(counts)
+    if probability is None:
+        nothing = np.full(len(weights), np.nan)
+        return {**found, "auroc": nothing, "log_loss": nothing, "calibration_error": nothing}
+    total = weights.sum(axis=1)
+    found["auroc"] = auroc(truth, probability, weights)
+    rows = np.arange(len(truth))
+    eps = np.finfo(np.float64).eps
+    found["log_loss"] = weights @ -np.log(np.clip(probability[rows, truth], eps, 1 - eps)) / total
+    found["calibration_error"] = calibration_error(truth, probability, weights)
+    return {name: found[name] for name in METRICS}
+
+
+def sums(weights: np.ndarray, codes: np.ndarray, n_codes: int) -> np.ndarray:
+    """Weight of the rows of each code: (n_sets, n_rows) and (n_rows,) to (n_sets, n_codes)."""
+    marks = np.zeros((len(codes), n_codes))
+    marks[np.arange(len(codes)), codes] = 1.0
+    return weights @ marks
+
+
+def from_confusion(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """The metrics that follow from confusion matrices (n_sets, k, k): true class first."""
+    hits = np.diagonal(counts, axis1=1, axis2=2)
+    true = counts.sum(axis=2)
+    given = counts.sum(axis=1)
+    total = true.sum(axis=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        recall = hits / true
+        f1 = np.where(true > 0, 2 * hits / (true + given), np.nan)
+        return {
+            "accuracy": hits.sum(axis=1) / total,
+            "balanced_accuracy": _mean(recall),
+            "macro_f1": _mean(f1),
+            "weighted_f1": np.nansum(f1 * true, axis=1) / total,
+        }
+
+
+def _mean(values: np.ndarray) -> np.ndarray:
+    known = ~np.isnan(values)
+    return np.where(known, values, 0.0).sum(axis=1) / known.sum(axis=1)
+
+
+def auroc(truth: np.ndarray, probability: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Macro area under the ROC curve, each class against the rest: (n_sets,)."""
+    areas = np.full((len(weights), probability.shape[1]), np.nan)
+    by_row = np.ascontiguousarray(weights.T)
+    for k in range(probability.shape[1]):
+        areas[:, k] = _area(truth == k, probability[:, k], by_row)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return _mean(areas)
+
+
+def _area(positive: np.ndarray, score: np.ndarray, by_row: np.ndarray) -> np.ndarray:
+    """Share of (positive, negative) pairs in the right order, a tie counting half."""
+    if positive.all() or not positive.any():
+        return np.full(by_row.shape[1], np.nan)
+    negative_order = np.argsort(score[~positive], kind="stable")
+    negatives = score[~positive][negative_order]
+    # Weight of the negatives below each rank, per set.
+    below = np.zeros((len(negatives) + 1, by_row.shape[1]))
+    np.cumsum(by_row[~positive][negative_order], axis=0, out=below[1:])
+    less = np.searchsorted(negatives, score[positive], side="left")
+    up_to = np.searchsorted(negatives, score[positive], side="right")
+    weight = by_row[positive]
+    right = (weight * (below[less] + below[up_to])).sum(axis=0) / 2
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return right / (weight.sum(axis=0) * below[-1])
+
+
+def calibration_error(
+    truth: np.ndarray, probability: np.ndarray, weights: np.ndarray, n_bins: int = N_BINS
+) -> np.ndarray:
+    """Expected calibration error of the top label: (n_sets,)."""
+    top = probability.argmax(axis=1)
+    confidence = probability[np.arange(len(truth)), top]
+    # Bins are (a, b], so that a confidence of exactly 1 falls into the last one.
+    place = np.clip(np.ceil(confidence * n_bins).astype(int) - 1, 0, n_bins - 1)
+    gap = (top == truth) - confidence
+    marks = np.zeros((len(truth), n_bins))
+    marks[np.arange(len(truth)), place] = gap
+    return np.abs(weights @ marks).sum(axis=1) / weights.sum(axis=1)
