@@ -6,7 +6,6 @@ here, at a cost of some microseconds.
 
 from __future__ import annotations
 
-import re
 import struct
 import zlib
 from typing import NamedTuple
@@ -74,31 +73,31 @@ def header(data: bytes) -> Header:
     raise Refused(f"is not a {READABLE} image; it looks like {looks_like(data)}")
 
 
-# Within entropy-coded data 0xFF is followed by 0x00 or a restart marker; all else is a marker.
-_MARKER = re.compile(rb"\xff+([^\x00\xff\xd0-\xd7])", re.DOTALL)
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
+_NO_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
 def _jpeg(data: bytes) -> Header:
     cut = Refused("is a JPEG cut short: it ends before its end-of-image marker")
-    position, frame, scans = 2, None, 0
-    while True:
-        found = _MARKER.search(data, position)
-        if found is None:
+    position, frame, marker = 2, None, 0
+    while marker not in (0xD9, 0xDA):
+        position = data.find(b"\xff", position) + 1
+        if position == 0 or position + 3 > len(data):
+            if position and data[position : position + 1] == b"\xd9":
+                break
             raise cut
-        marker, position = data[found.end() - 1], found.end()
-        if marker == 0xD9:
-            break
-        if marker in (0x01, 0xD8):
+        marker = data[position]
+        if marker == 0xFF or marker in _NO_LENGTH or marker == 0:
             continue
-        length = int.from_bytes(data[position : position + 2], "big")
-        if position + length > len(data):
-            raise cut
-        if marker in _FRAMES and frame is None and length >= 8:
-            frame = struct.unpack_from(">BHH", data, position + 2)
-        scans += marker == 0xDA
-        position += max(length, 2)
-    if frame is None or not scans:
+        length = int.from_bytes(data[position + 1 : position + 3], "big")
+        if marker in _FRAMES and frame is None and length >= 8 and position + 8 <= len(data):
+            frame = struct.unpack_from(">BHH", data, position + 3)
+        position += 1 + length
+    # In the coded data that follow 0xFF stands before 0x00 or a restart marker only, so that the
+    # end cannot be found where it is not.
+    if marker == 0xDA and data.find(b"\xff\xd9", position) < 0:
+        raise cut
+    if frame is None or marker != 0xDA:
         raise Refused("is a JPEG without picture data")
     depth, height, width = frame
     if depth != 8:
