@@ -1,3 +1,9 @@
+from ._colour import colour as colour
+from ._density import (
+    density as density,
+    density_natural as density_natural,
+    optical_density as optical_density,
+)
 from ._describe import (
     columns as columns,
     describe as describe,
@@ -15,6 +21,7 @@ from ._glcm import (
     glcm_matrix as glcm_matrix,
     glcm_statistics as glcm_statistics,
 )
+from ._intensity import intensity as intensity
 from ._measure import measure as measure
 from ._prepared import (
     Prepared as Prepared,

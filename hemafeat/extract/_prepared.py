@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
 
+from hemafeat.extract._kernels.intensity import histograms
 from hemafeat.extract._kernels.regions import find_runs, pixels
 
 if TYPE_CHECKING:
@@ -65,6 +67,7 @@ class Prepared:
         self._levels: dict[tuple[str, int], np.ndarray] = {}
         # The labels are kept beside the result: an id alone may be reused by another array.
         self._regions: dict[tuple[int, int], tuple[np.ndarray, Regions]] = {}
+        self._shared: dict[tuple[str, int, int], tuple[np.ndarray, np.ndarray]] = {}
 
     def regions(self, labels: np.ndarray, n_cells: int) -> Regions:
         """Pixels and bounding box of each cell, found once per mask."""
@@ -74,6 +77,22 @@ class Prepared:
             found = find_runs(clean, n_cells)
             self._regions[key] = (labels, Regions(*pixels(*found, clean.shape[1]), *found))
         return self._regions[key][1]
+
+    def shared(
+        self, what: str, labels: np.ndarray, n_cells: int, compute: Callable[[Regions], np.ndarray]
+    ) -> np.ndarray:
+        """What several families need of one mask: ``compute(regions)``, called once per `what`."""
+        key = (what, id(labels), n_cells)
+        if key not in self._shared:
+            self._shared[key] = (labels, compute(self.regions(labels, n_cells)))
+        return self._shared[key][1]
+
+    def histograms(self, labels: np.ndarray, n_cells: int) -> np.ndarray:
+        """(n_cells, 3, 256) int64 histograms of R, G and B within each cell."""
+        flat = self.rgb.reshape(-1, 3)
+        return self.shared(
+            "histograms", labels, n_cells, lambda found: histograms(flat, found.starts, found.index)
+        )
 
     def white(self, labels: np.ndarray | None = None) -> np.ndarray:
         """(3,) float64 background white; `labels` say what is not background, if no masks do."""
@@ -111,12 +130,11 @@ class Prepared:
         key = (name, n_levels)
         if key not in self._levels:
             if name.startswith("od_"):
-                lut = self.density_lut(labels)["rgb".index(name[-1])] * (n_levels / OD_MAX)
+                table = level_lut(self.density_lut(labels)["rgb".index(name[-1])], n_levels)
                 source = self.plane(name[-1])
             else:
-                lut = np.arange(256) * (n_levels / 256)
+                table = (np.arange(256) * n_levels // 256).astype(np.uint8)
                 source = self.plane(name)
-            table = np.clip(np.floor(lut), 0, n_levels - 1).astype(np.uint8)
             self._levels[key] = cv2.LUT(source, table)
         return self._levels[key]
 
@@ -166,3 +184,8 @@ def density_lut(white: np.ndarray) -> np.ndarray:
     """
     level = np.arange(256, dtype=np.float64)
     return np.log10((np.asarray(white, np.float64)[:, None] + 1.0) / (level[None, :] + 1.0))
+
+
+def level_lut(density: np.ndarray, n_levels: int) -> np.ndarray:
+    """(256,) uint8 level of each density: bins of fixed width over [0, `OD_MAX`]."""
+    return np.clip(np.floor(density * (n_levels / OD_MAX)), 0, n_levels - 1).astype(np.uint8)

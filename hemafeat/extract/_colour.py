@@ -1,0 +1,107 @@
+"""Colour of each compartment: RGB, CIELAB, hue, saturation, value."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hemafeat.extract._family import Column, family
+from hemafeat.extract._kernels.colour import colour_of_cells
+from hemafeat.extract._prepared import Prepared, prepare
+
+_CIE = "CIE 15:2004, D65, 2 degrees; skimage.color.rgb2lab"
+_HSV = "Smith 1978; skimage.color.rgb2hsv"
+_MARDIA = "Mardia and Jupp, Directional Statistics (2000), 2.2"
+
+_COLUMNS = (
+    {
+        f"mean__{c}": Column("intensity", f"mean of {c.upper()}, 0 to 255", "8-bit RGB")
+        for c in "rgb"
+    }
+    | {
+        f"sd__{c}": Column(
+            "intensity", f"population standard deviation of {c.upper()}", "8-bit RGB"
+        )
+        for c in "rgb"
+    }
+    | {f"mean__lab_{c}": Column("CIELAB", f"mean of CIELAB {c}*", _CIE) for c in "lab"}
+    | {
+        f"sd__lab_{c}": Column("CIELAB", f"population standard deviation of CIELAB {c}*", _CIE)
+        for c in "lab"
+    }
+    | {
+        "mean__saturation": Column("1", "mean of (max - min) / max of R, G, B", _HSV),
+        "sd__saturation": Column("1", "population standard deviation of saturation", _HSV),
+        "mean__value": Column("1", "mean of max(R, G, B) / 255", _HSV),
+        "sd__value": Column("1", "population standard deviation of value", _HSV),
+        "hue_cos": Column("1", "mean cosine of the HSV hue, over pixels that have one", _MARDIA),
+        "hue_sin": Column("1", "mean sine of the HSV hue, over pixels that have one", _MARDIA),
+        "hue_concentration": Column("1", "sqrt(hue_cos^2 + hue_sin^2)", _MARDIA),
+        "ratio_r_b": Column("1", "mean R / mean B", "ratio of channel means"),
+        "ratio_g_b": Column("1", "mean G / mean B", "ratio of channel means"),
+    }
+)
+
+_SRGB = np.arange(256) / 255.0
+_LINEAR = np.where(_SRGB > 0.04045, ((_SRGB + 0.055) / 1.055) ** 2.4, _SRGB / 12.92)
+
+
+def measured_colour(image: Prepared, labels: np.ndarray, n_cells: int) -> np.ndarray:
+    """(n_cells, 13) colour beyond RGB, as ``_kernels.colour.colour_of_cells`` gives it."""
+    flat = image.rgb.reshape(-1, 3)
+    return image.shared(
+        "colour",
+        labels,
+        n_cells,
+        lambda found: colour_of_cells(flat, found.starts, found.index, _LINEAR),
+    )
+
+
+@family(
+    _COLUMNS,
+    prepared=True,
+    reference="CIE 15:2004, Colorimetry; Mardia and Jupp, Directional Statistics (2000)",
+)
+def colour(
+    image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None
+) -> np.ndarray:
+    """Mean colour and its spread, in RGB, CIELAB and hue, saturation and value.
+
+    CIELAB takes the image for sRGB under D65. Hue is an angle and is averaged as one: the mean of
+    its cosine and sine, over the pixels that have a hue (are not grey); the length of that mean is
+    1 where all agree and near 0 where they point everywhere.
+
+    Parameters
+    ----------
+    image : (H, W, 3) ndarray of uint8, or Prepared
+        RGB.
+    labels : (H, W) ndarray of int
+        Regions numbered 1..n_cells; 0 is background.
+    n_cells : int, optional
+        Number of rows; default is the largest label.
+
+    Returns
+    -------
+    (n_cells, 21) ndarray of float64
+        RGB in grey levels, CIELAB in its own units, the others without unit. All deviations are
+        those of the population. The hue is NaN where every pixel is grey, a ratio where mean B
+        is 0.
+
+    References
+    ----------
+    .. [1] CIE 15:2004, "Colorimetry", 3rd edition.
+    .. [2] K. V. Mardia and P. E. Jupp, "Directional Statistics", Wiley, 2000, section 2.2.
+    """
+    ready = prepare(image)
+    n = int(labels.max()) if n_cells is None else n_cells
+    counts = ready.histograms(labels, n)
+    levels = np.arange(256)
+    area = counts[:, 0].sum(axis=1).astype(np.float64)[:, None]
+    area[area == 0] = np.nan
+    first, second = counts @ levels, counts @ (levels * levels)
+    mean = first / area
+    # Sums of whole numbers: the difference is exact, and 0 where the region is flat.
+    sd = np.sqrt(area * second - first.astype(np.float64) ** 2) / area
+    blue = np.where(mean[:, 2] > 0, mean[:, 2], np.nan)
+    return np.column_stack(
+        [mean, sd, measured_colour(ready, labels, n), mean[:, 0] / blue, mean[:, 1] / blue]
+    )
