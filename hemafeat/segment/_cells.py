@@ -7,16 +7,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from hemafeat.segment._background import Frame
+from hemafeat.segment._background import BITS, Frame, colour_index
 from hemafeat.segment._nuclei import Seed
 
 ANGLES = 96
 RADII = 72
 REACH = 2.7
 """How far the outline is sought, in radii of the nuclear hull."""
-
-BITS = 5
-"""Bits per channel of the colour histograms."""
 
 
 @dataclass(slots=True)
@@ -41,12 +38,6 @@ class Outline:
         return mask
 
 
-def colour_index(rgb: np.ndarray) -> np.ndarray:
-    """(...) int32 bin of each pixel in the colour histograms."""
-    coarse = (rgb >> (8 - BITS)).astype(np.int32)
-    return (coarse[..., 0] << (2 * BITS)) | (coarse[..., 1] << BITS) | coarse[..., 2]
-
-
 def _histogram(index: np.ndarray) -> np.ndarray:
     n = 1 << BITS
     counts = np.bincount(index, minlength=n**3).astype(np.float32)
@@ -64,7 +55,28 @@ def log_odds(near: np.ndarray, far: np.ndarray) -> np.ndarray:
     return np.clip(np.log((n + floor) / (f + floor)), -3.0, 3.0)
 
 
-def outline(image: np.ndarray, frame: Frame, seed: Seed, others: list[Seed]) -> Outline:
+def territories(seeds: list[Seed], shape: tuple[int, int]) -> np.ndarray | None:
+    """(h, w) uint8: the number, from 0, of the seed each reduced pixel lies nearest to."""
+    if len(seeds) < 2:
+        return None
+    nearest = np.full(shape, np.inf, np.float32)
+    owner = np.zeros(shape, np.uint8)
+    for number, seed in enumerate(seeds[:255]):
+        canvas = np.ones(shape, np.uint8)
+        cv2.drawContours(canvas, seed.pieces, -1, 0, cv2.FILLED)
+        distance = cv2.distanceTransform(canvas, cv2.DIST_L2, 3)
+        owner[distance < nearest] = number
+        nearest = np.minimum(nearest, distance)
+    return owner
+
+
+def outline(
+    image: np.ndarray,
+    frame: Frame,
+    seeds: list[Seed],
+    number: int,
+    owner: np.ndarray | None,
+) -> Outline:
     """Outline of the cell around `seed`.
 
     The colours far from every nucleus are those of background, red cells and platelets; the
@@ -72,35 +84,53 @@ def outline(image: np.ndarray, frame: Frame, seed: Seed, others: list[Seed]) -> 
     pixel how likely it belongs to the cell, in any stain. The curve encloses the largest sum of
     this evidence, follows edges, and may not turn sharply, which cuts off what is attached.
     """
-    index = colour_index(frame.rgb)
+    seed = seeds[number]
+    others = [other for other in seeds if other is not seed]
+    foreign = None if owner is None else (owner != number).astype(np.uint8)
+    index = frame.index
     shape = frame.rgb.shape[:2]
     near = np.zeros(shape, np.uint8)
     cv2.fillPoly(near, [seed.hull], 1)
     grow = max(1, round(0.35 * seed.radius))
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * grow + 1, 2 * grow + 1))
-    near = cv2.dilate(near, disc)
+    near = cv2.dilate(near, _disc(grow))
     far = np.ones(shape, np.uint8)
     for other in [seed, *others]:
         centre = (round(other.centre[0]), round(other.centre[1]))
         cv2.circle(far, centre, round(2.0 * other.radius), 0, cv2.FILLED)
+    # Background at hand is no evidence of a cell: it is left out of the colours near by.
+    near[frame.dark < frame.faint] = 0
+    if foreign is not None:
+        near[foreign > 0] = 0
     table = log_odds(index[near > 0], index[far > 0])
+    reach = REACH * seed.radius * frame.scale
     centre = _full(seed.centre, frame.scale)
-    found = _best_curve(image, frame, table, centre, REACH * seed.radius * frame.scale)
+    found = _best_curve(image, frame, table, frame.faint, centre, reach, 48, 48, foreign)
     # Once more from the middle of what was found, with its colours.
-    inside = Outline(
-        tuple((c + 0.5) / frame.scale - 0.5 for c in found.centre), found.radius / frame.scale
-    ).fill(shape)
-    beyond = far | (cv2.dilate(inside, np.ones((5, 5), np.uint8)) == 0).astype(np.uint8)
+    small = Outline(
+        ((found.centre[0] + 0.5) / frame.scale - 0.5, (found.centre[1] + 0.5) / frame.scale - 0.5),
+        found.radius / frame.scale,
+    )
+    inside = small.fill(shape)
+    beyond = cv2.bitwise_or(far, 1 - cv2.dilate(inside, _disc(2)))
     for other in others:
         centre = (round(other.centre[0]), round(other.centre[1]))
         cv2.circle(beyond, centre, round(1.6 * other.radius), 0, cv2.FILLED)
-    table = log_odds(index[inside > 0], index[beyond > 0])
     moments = cv2.moments(inside, binaryImage=True)
+    centre = found.centre
     if moments["m00"] > 0:
         middle = (moments["m10"] / moments["m00"], moments["m01"] / moments["m00"])
         centre = _full(middle, frame.scale)
+    # The palest part of the cell sets where it ends: half way between there and the background.
+    level = np.percentile(frame.dark[inside > 0], 15) if moments["m00"] > 0 else 2 * frame.faint
+    edge = float(np.clip(0.5 * level, frame.faint, 4 * frame.faint))
+    inside[frame.dark < edge] = 0
+    table = log_odds(index[inside > 0], index[beyond > 0])
     reach = 1.35 * float(found.radius.max())
-    return _best_curve(image, frame, table, centre, reach)
+    return _best_curve(image, frame, table, edge, centre, reach, ANGLES, RADII, foreign)
+
+
+def _disc(radius: int) -> np.ndarray:
+    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
 
 
 def _full(point: tuple[float, float], scale: float) -> tuple[float, float]:
@@ -111,34 +141,41 @@ def _best_curve(
     image: np.ndarray,
     frame: Frame,
     table: np.ndarray,
+    faint: float,
     centre: tuple[float, float],
     reach: float,
+    n_angles: int,
+    n_radii: int,
+    foreign: np.ndarray | None,
 ) -> Outline:
     polar = cv2.warpPolar(
-        image, (RADII, ANGLES), centre, reach, cv2.INTER_LINEAR | cv2.WARP_FILL_OUTLIERS
+        image, (n_radii, n_angles), centre, reach, cv2.INTER_LINEAR | cv2.WARP_FILL_OUTLIERS
     )
     polar = cv2.blur(polar, (3, 3))
-    evidence = table[colour_index(polar)]
-    step = reach / RADII
+    dark = frame.darkness(polar).astype(np.float32)
+    evidence = 0.7 * table[colour_index(polar)]
+    evidence += np.clip((dark - faint) * (1.5 / faint), -3.0, 0.5)
+    step = reach / n_radii
     # Outside the image nothing is known, and the curve is drawn smoothly on.
     height, width = image.shape[:2]
-    angle = np.arange(ANGLES)[:, None] * (2 * np.pi / ANGLES)
-    radius = np.arange(RADII)[None, :] * step
+    angle = np.arange(n_angles)[:, None] * (2 * np.pi / n_angles)
+    radius = np.arange(n_radii)[None, :] * step
     x, y = centre[0] + radius * np.cos(angle), centre[1] + radius * np.sin(angle)
     off = (x < 0) | (y < 0) | (x > width - 1) | (y > height - 1)
     evidence[off] = 0.0
+    if foreign is not None:
+        # The nearest nucleus is another's: the pixel is not of this cell.
+        rows = np.clip((y / frame.scale).astype(np.int32), 0, foreign.shape[0] - 1)
+        columns = np.clip((x / frame.scale).astype(np.int32), 0, foreign.shape[1] - 1)
+        evidence[(foreign[rows, columns] > 0) & ~off] = -3.0
     # Sum along each ray, weighted by the area each sample stands for.
-    weight = (np.arange(RADII) + 0.5) / RADII
+    weight = (np.arange(n_radii) + 0.5) / n_radii
     gain = np.cumsum(evidence * weight[None, :], axis=1)
-    density = frame.density()
-    dark = cv2.addWeighted(
-        cv2.LUT(polar[:, :, 1], density[1]), 0.6, cv2.LUT(polar[:, :, 0], density[0]), 0.4, 0
-    ).astype(np.float32)
     edge = np.zeros_like(dark)
-    edge[:, 2:-2] = dark[:, :-4] - dark[:, 4:]
+    edge[:, 1:-1] = dark[:, :-2] - dark[:, 2:]
     edge[off] = 0
-    spread = max(float(np.percentile(dark, 90)), 5.0)
-    gain += 2.0 * np.clip(edge / spread, -0.5, 0.5)
+    spread = max(float(np.percentile(dark, 75)), 5.0)
+    gain += 1.5 * np.clip(edge / spread, -0.5, 0.5)
     best = _closed_path(gain.astype(np.float32))
     return Outline(centre, (best + 0.5) * step)
 
@@ -146,8 +183,8 @@ def _best_curve(
 def _closed_path(gain: np.ndarray, bend: float = 0.6, turn: int = 2) -> np.ndarray:
     """(n,) positions of the path of largest gain, one per row, that closes on itself."""
     n, m = gain.shape
-    # One and a half times round: the middle turn no longer knows where it began.
-    rows = np.concatenate([np.arange(n), np.arange(n // 2)])
+    # A quarter more than once round: the middle turn no longer knows where it began.
+    rows = np.concatenate([np.arange(n), np.arange(n // 4)])
     score = np.empty((rows.size, m), np.float32)
     step = np.zeros((rows.size, m), np.int8)
     padded = np.full(m + 2 * turn, -np.inf, np.float32)
@@ -165,7 +202,7 @@ def _closed_path(gain: np.ndarray, bend: float = 0.6, turn: int = 2) -> np.ndarr
     for i in range(rows.size - 1, 0, -1):
         path[i - 1] = path[i] + moves[step[i, path[i]]]
     out = np.empty(n, np.int64)
-    half = n // 4
-    middle = np.arange(half, half + n)
+    start = n // 8
+    middle = np.arange(start, start + n)
     out[rows[middle]] = path[middle]
     return out

@@ -26,15 +26,15 @@ def contours(image: np.ndarray) -> Masks:
     image = np.ascontiguousarray(image)
     height, width = image.shape[:2]
     view = frame(image)
-    table = view.density()
+    table = view.table
     found = _nuclei.seeds(view, _nuclei.violet(view.rgb, table))
     if found:
         found = [s for s in found if s.area >= 0.15 * found[0].area]
     cell = np.zeros((height, width), np.int32)
     nucleus = np.zeros((height, width), np.int32)
-    for number, seed in enumerate(found, 1):
-        others = [s for s in found if s is not seed]
-        mask = _cells.outline(image, view, seed, others).fill((height, width))
+    owner = _cells.territories(found, view.dark.shape)
+    for number in range(1, len(found) + 1):
+        mask = _cells.outline(image, view, found, number - 1, owner).fill((height, width))
         mask[cell > 0] = 0
         x, y, w, h = cv2.boundingRect(mask)
         box = np.s_[y : y + h, x : x + w]

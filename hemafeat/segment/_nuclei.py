@@ -13,6 +13,9 @@ MIN_DENSITY = 12
 """Least violet density of a nucleus, in steps of 1/100: below it there is nothing stained."""
 
 
+WEAK = 0.0
+
+
 @dataclass(slots=True)
 class Seed:
     """The nuclear pieces of one cell on the reduced image.
@@ -53,31 +56,31 @@ def violet(rgb: np.ndarray, table: np.ndarray) -> np.ndarray:
 def seeds(frame: Frame, plane: np.ndarray) -> list[Seed]:
     """Groups of nuclear pieces, one for each white cell (or platelet), largest first."""
     smooth = cv2.GaussianBlur(plane, (3, 3), 0)
-    threshold = _threshold(smooth, frame.inside)
+    threshold = _threshold(smooth, frame)
     if threshold is None:
         return []
     found = (smooth > threshold).astype(np.uint8)
     cross = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
     found = cv2.morphologyEx(found, cv2.MORPH_OPEN, cross)
     contours, _ = cv2.findContours(found, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    pieces = [(cv2.contourArea(c) + 0.5 * len(c), c) for c in contours]
+    pieces = [_piece([contour]) for contour in contours]
     if not pieces:
         return []
-    largest = max(area for area, _ in pieces)
-    pieces = [(area, c) for area, c in pieces if area >= max(9.0, 0.04 * largest)]
-    return sorted(_grouped(pieces, found.shape, largest), key=lambda seed: -seed.area)
+    largest = max(piece.area for piece in pieces)
+    pieces = [piece for piece in pieces if piece.area >= max(9.0, 0.04 * largest)]
+    return _grouped(pieces, frame)
 
 
-def _threshold(plane: np.ndarray, inside: np.ndarray | None) -> float | None:
-    histogram = cv2.calcHist([plane], [0], inside, [256], [0, 256]).ravel()
+def _threshold(plane: np.ndarray, frame: Frame) -> float | None:
+    histogram = cv2.calcHist([plane], [0], frame.inside, [256], [0, 256]).ravel()
     total = histogram.sum()
     if total == 0:
         return None
-    # The level of the darkest fifth of a percent: a nucleus is at least that large a part.
+    # The level of the darkest part of the image: a nucleus is at least that large.
     top = int(np.searchsorted(np.cumsum(histogram), total * 0.996))
     if top < MIN_DENSITY:
         return None
-    if inside is not None:
+    if frame.inside is not None:
         return 0.35 * top
     level = np.arange(256)
     weight = np.cumsum(histogram)
@@ -85,34 +88,94 @@ def _threshold(plane: np.ndarray, inside: np.ndarray | None) -> float | None:
     low = moment / np.maximum(weight, 1)
     high = (moment[-1] - moment) / np.maximum(total - weight, 1)
     otsu = int(np.argmax(weight * (total - weight) * (high - low) ** 2))
-    return float(np.clip(otsu, 0.25 * top, 0.5 * top))
+    threshold = float(np.clip(otsu, 0.25 * top, 0.5 * top))
+    # Red cells absorb blue light nearly as they do green; nuclei stand well above them.
+    blue = cv2.LUT(frame.rgb[:, :, 2], frame.table[2])
+    red_cell = (frame.dark > 2 * frame.faint) & (blue > 0.45 * frame.dark) & (plane < 0.6 * top)
+    if np.count_nonzero(red_cell) > 0.01 * red_cell.size:
+        threshold = max(threshold, min(1.5 * np.percentile(plane[red_cell], 75), 0.6 * top))
+    return threshold
 
 
-def _grouped(
-    pieces: list[tuple[float, np.ndarray]], shape: tuple[int, ...], largest: float
-) -> list[Seed]:
-    # Lobes of one nucleus lie closer to each other than half a nuclear radius.
-    reach = max(1, round(0.25 * np.sqrt(largest / np.pi)))
-    canvas = np.zeros(shape, np.uint8)
-    cv2.drawContours(canvas, [c for _, c in pieces], -1, 1, cv2.FILLED)
-    disc = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * reach + 1, 2 * reach + 1))
-    n_groups, label = cv2.connectedComponents(cv2.dilate(canvas, disc))
-    groups: list[list[tuple[float, np.ndarray]]] = [[] for _ in range(n_groups)]
-    for area, contour in pieces:
-        x, y = contour[0, 0]
-        groups[label[y, x]].append((area, contour))
+def _piece(contours: list[np.ndarray]) -> Seed:
+    hull = cv2.convexHull(np.concatenate(contours))
+    moments = cv2.moments(hull)
+    if moments["m00"] > 0:
+        centre = (moments["m10"] / moments["m00"], moments["m01"] / moments["m00"])
+    else:
+        x, y = hull[:, 0].mean(axis=0).tolist()
+        centre = (x, y)
+    # Half the length of the contour: OpenCV measures between the centres of border pixels.
+    area = sum(cv2.contourArea(c) + 0.5 * len(c) for c in contours)
+    radius = float(np.sqrt(max(cv2.contourArea(hull) + 0.5 * len(hull), area) / np.pi))
+    return Seed(contours, area, hull, centre, radius)
+
+
+def _grouped(pieces: list[Seed], frame: Frame) -> list[Seed]:
+    # Lobes of one nucleus join by pairs, nearest first, as long as what lies between is one cell.
+    pieces = sorted(pieces, key=lambda piece: -piece.area)
+    typical = float(np.sqrt(pieces[0].area / np.pi))
+    group = list(range(len(pieces)))
+    pairs = []
+    for i, one in enumerate(pieces):
+        for j in range(i + 1, len(pieces)):
+            two = pieces[j]
+            apart = np.hypot(one.centre[0] - two.centre[0], one.centre[1] - two.centre[1])
+            if apart > one.radius + two.radius + 1.5 * typical:
+                continue
+            gap, ends = _gap(one, two)
+            if gap <= 0.9 * typical:
+                pairs.append((gap, i, j, ends))
+    for gap, i, j, ends in sorted(pairs, key=lambda pair: pair[:3]):
+        if group[i] != group[j] and _same_cell(pieces[i], pieces[j], gap, ends, frame):
+            old, new = group[j], group[i]
+            group = [new if g == old else g for g in group]
     found = []
-    for group in groups[1:]:
-        hull = cv2.convexHull(np.concatenate([c for _, c in group]))
-        moments = cv2.moments(hull)
-        if moments["m00"] > 0:
-            centre = moments["m10"] / moments["m00"], moments["m01"] / moments["m00"]
-        else:
-            centre = tuple(hull[:, 0].mean(axis=0).tolist())
-        hull_area = cv2.contourArea(hull) + 0.5 * len(hull)
-        radius = float(np.sqrt(max(hull_area, 1.0) / np.pi))
-        found.append(Seed([c for _, c in group], sum(a for a, _ in group), hull, centre, radius))
-    return found
+    for number in sorted(set(group)):
+        members = [p for p, g in zip(pieces, group, strict=True) if g == number]
+        found.append(_piece([c for piece in members for c in piece.pieces]))
+    return sorted(found, key=lambda seed: -seed.area)
+
+
+def _gap(one: Seed, two: Seed) -> tuple[float, np.ndarray]:
+    a = one.pieces[0][:, 0].astype(np.float32)
+    b = two.pieces[0][:, 0].astype(np.float32)
+    a, b = a[:: max(1, len(a) // 60)], b[:: max(1, len(b) // 60)]
+    apart = np.hypot(a[:, None, 0] - b[None, :, 0], a[:, None, 1] - b[None, :, 1])
+    i, j = np.unravel_index(int(apart.argmin()), apart.shape)
+    return float(apart[i, j]), np.stack([a[i], b[j]])
+
+
+def _same_cell(one: Seed, two: Seed, gap: float, ends: np.ndarray, frame: Frame) -> bool:
+    dark = frame.dark
+    t = np.linspace(0, 1, max(3, int(2 * gap)))[:, None]
+    x, y = np.rint(ends[0] * (1 - t) + ends[1] * t).astype(int).T
+    # Two cells that touch have a waist where they meet; one cell is widest there.
+    a, b = np.array(one.centre), np.array(two.centre)
+    along = (b - a) / max(float(np.hypot(*(b - a))), 1e-6)
+    across = np.array([-along[1], along[0]])
+    level = 1.2 * frame.faint
+    waist = _width(dark, ends.mean(axis=0), across, level)
+    sides = min(_width(dark, a, across, level), _width(dark, b, across, level))
+    if dark[y, x].min() < 0.6 * frame.faint:
+        return waist > 1.2 * sides
+    if two.area < 0.35 * one.area:
+        return waist >= 0.3 * sides
+    return waist >= 0.62 * sides
+
+
+def _width(dark: np.ndarray, centre: np.ndarray, across: np.ndarray, level: float) -> float:
+    # Pixels on the line through `centre` until background is met, both ways.
+    total = 0.0
+    height, width = dark.shape
+    for sign in (-1.0, 1.0):
+        steps = np.arange(0, max(height, width))[:, None] * sign * across + centre
+        x, y = np.rint(steps).astype(int).T
+        on = (x >= 0) & (y >= 0) & (x < width) & (y < height)
+        values = dark[y[on], x[on]]
+        pale = np.flatnonzero(values < level)
+        total += float(pale[0] if pale.size else values.size)
+    return total
 
 
 def outline(rgb: np.ndarray, cell: np.ndarray, table: np.ndarray) -> np.ndarray:
@@ -135,29 +198,30 @@ def outline(rgb: np.ndarray, cell: np.ndarray, table: np.ndarray) -> np.ndarray:
     size = np.sqrt(float(cv2.countNonZero(cell)))
     if size < 3:
         return np.zeros_like(cell)
-    plane = _darkness(rgb, table)
-    sigma = max(0.8, size / 90.0)
-    plane = cv2.GaussianBlur(plane, (0, 0), sigma)
-    histogram = cv2.calcHist([plane], [0], cell, [256], [0, 256]).ravel()
-    threshold = _split(histogram)
-    nucleus = cv2.bitwise_and((plane > threshold).astype(np.uint8), cell)
+    plane = _contrast(rgb, table)
+    smooth = cv2.GaussianBlur(plane, (0, 0), max(0.8, size / 50.0))
+    threshold, separation = _split(smooth, cell)
+    if separation < WEAK:
+        # Granules hide where the nucleus ends: only its broad shape is to be had.
+        smooth = cv2.GaussianBlur(plane, (0, 0), max(0.8, size / 22.0))
+        threshold, _ = _split(smooth, cell)
+    nucleus = cv2.bitwise_and((smooth > threshold).astype(np.uint8), cell)
     return cv2.bitwise_and(_tidy(nucleus, size), cell)
 
 
-def _darkness(rgb: np.ndarray, table: np.ndarray) -> np.ndarray:
+def _contrast(rgb: np.ndarray, table: np.ndarray) -> np.ndarray:
     # Half absorbance, half density: absorbance alone drowns pale nuclei, density alone puts the
-    # threshold inside dark ones.
-    luts = []
-    for channel in range(3):
-        density = table[channel].astype(np.float64)
-        absorbed = 1.0 - 10.0 ** (-density / 100.0)
-        luts.append(np.clip(127.5 * (absorbed + density / 150.0), 0, 255).astype(np.uint8))
-    green = cv2.LUT(rgb[:, :, 1], luts[1])
-    red = cv2.LUT(rgb[:, :, 0], luts[0])
-    return cv2.addWeighted(green, 0.7, red, 0.3, 0.0)
+    # threshold inside dark ones. Blue counts against: red granules absorb it, nuclei hardly do.
+    density = table.astype(np.float64)
+    mix = 127.5 * (1.0 - 10.0 ** (-density / 100.0) + density / 150.0)
+    lut = np.clip(mix * np.array([[0.2], [0.8], [0.5]]), 0, 255).astype(np.uint8)
+    red, green, blue = (cv2.LUT(rgb[:, :, c], lut[c]) for c in range(3))
+    return cv2.subtract(cv2.add(green, red), blue)
 
 
-def _split(histogram: np.ndarray) -> float:
+def _split(plane: np.ndarray, cell: np.ndarray) -> tuple[float, float]:
+    """Threshold between cytoplasm and nucleus, and the gap between their means over the spread."""
+    histogram = cv2.calcHist([plane], [0], cell, [256], [0, 256]).ravel().astype(np.float64)
     level = np.arange(256)
     weight = np.cumsum(histogram)
     total = weight[-1]
@@ -166,10 +230,14 @@ def _split(histogram: np.ndarray) -> float:
     high = (moment[-1] - moment) / np.maximum(total - weight, 1)
     between = weight * (total - weight) * (high - low) ** 2
     best = int(np.argmax(between))
+    spread = (histogram * (level - moment[-1] / total) ** 2).sum() / total
+    share = weight[best] / total
+    within = spread - share * (1 - share) * (high[best] - low[best]) ** 2
+    separation = float((high[best] - low[best]) / np.sqrt(max(within, 1.0)))
     # A cell that is nearly all nucleus has one mode: what is below it is edge, not cytoplasm.
-    if low[best] > 0.68 * high[best]:
-        return 0.5 * high[best]
-    return float(best)
+    if low[best] > 0.72 * high[best]:
+        return 0.5 * float(high[best]), np.inf
+    return float(best), separation
 
 
 def _tidy(nucleus: np.ndarray, size: float) -> np.ndarray:
