@@ -1,0 +1,12 @@
+from ._curves import (
+    figure_calibration as figure_calibration,
+    figure_precision_recall as figure_precision_recall,
+    figure_roc as figure_roc,
+)
+from ._figures import (
+    figure_confusion as figure_confusion,
+    figure_differences as figure_differences,
+    figure_importance as figure_importance,
+    figure_scores as figure_scores,
+)
+from ._page import page as page
