@@ -1,0 +1,195 @@
+"""Documents that cannot drift: their code runs, their tables are renewed, no public name is left out."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import inspect
+import io
+import os
+import re
+import shlex
+import subprocess
+import sys
+import tomllib
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+DOCS = ROOT / "docs"
+PAGES = ["README.md", "docs/quickstart.md", "docs/add_a_segmenter.md"] + sorted(
+    page.relative_to(ROOT).as_posix() for page in (DOCS / "guide").glob("*.md")
+)
+ROOMS = ["images", "datasets", "segment", "extract", "pipelines", "evaluate", "report", "testing"]
+
+
+def blocks(page: str, language: str) -> list[str]:
+    text = (ROOT / page).read_text("utf-8")
+    return re.findall(rf"^```{language}\n(.*?)^```$", text, flags=re.MULTILINE | re.DOTALL)
+
+
+@pytest.fixture(scope="session")
+def few_cells(tmp_path_factory):
+    """Drawn cells of three kinds and six patients, where the documents say `cells`."""
+    from hemafeat import datasets
+
+    folder = tmp_path_factory.mktemp("docs") / "cells"
+    kinds = ["lymphocyte", "monocyte", "neutrophil"]
+    datasets.drawn(folder, 30, kinds=kinds, n_patients=6, size=160, random_state=0)
+    return folder
+
+
+@pytest.fixture
+def at_work(few_cells, tmp_path, monkeypatch):
+    """A working folder in which `cells` is there, and stays there whatever a page draws."""
+    from hemafeat import datasets
+
+    drawn = datasets.drawn
+
+    def small(out, n_images=30, **given):
+        if str(out) == "cells":  # what the page asks for, at the size of a test
+            return datasets.from_csv(Path(out) / "manifest.csv")
+        return drawn(out, n_images, size=120, **given)
+
+    (tmp_path / "cells").symlink_to(few_cells, target_is_directory=True)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(datasets, "drawn", small)
+    return tmp_path
+
+
+@pytest.mark.slow_without_jit
+@pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
+def test_python_of_the_page_runs(page, at_work):
+    names: dict[str, object] = {"__name__": "page"}
+    with contextlib.redirect_stdout(io.StringIO()):
+        for block in blocks(page, "python"):
+            exec(compile(block, page, "exec"), names)
+
+
+def commands(page: str) -> list[list[str]]:
+    lines = "".join(blocks(page, "sh")).splitlines()
+    found = [shlex.split(line, comments=True) for line in lines if line.startswith("hemafeat ")]
+    return [words[1:] for words in found if words[1:] != ["demo"]]
+
+
+@pytest.mark.slow_without_jit
+@pytest.mark.parametrize("page", [page for page in PAGES if commands(page)])
+def test_commands_of_the_page_run(page, at_work, capsys):
+    from hemafeat.cli import main
+
+    for words in commands(page):
+        try:
+            status = main(words)
+        except SystemExit as end:  # --help
+            status = end.code or 0
+        out, err = capsys.readouterr()
+        assert status == 0, f"{shlex.join(words)}\n{out}{err}"
+
+
+def generator():
+    spec = importlib.util.spec_from_file_location("_generate", DOCS / "_generate.py")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_table_of_families_in_the_readme_is_current():
+    text = (ROOT / "README.md").read_text("utf-8")
+    assert text == generator().readme(text), "renew it: python docs/_generate.py"
+
+
+def test_every_column_is_explained():
+    from hemafeat import extract
+
+    page = generator().feature_reference()
+    described = extract.describe("all")
+    assert described["column"].is_unique
+    for family, part in described.groupby("family"):
+        section = page.split(f"## {family}\n")[1].split("\n## ")[0]
+        missing = [name for name in part["feature"].unique() if f"| `{name}` |" not in section]
+        assert not missing, f"{family}: {missing}"
+
+
+def public_names() -> set[str]:
+    """What stands in the stubs, and in ``__all__`` of rooms that are one file."""
+    found = set()
+    for room in ROOMS:
+        module = importlib.import_module(f"hemafeat.{room}")
+        names = getattr(module, "__all__", None) or [
+            name
+            for name, thing in vars(module).items()
+            if getattr(thing, "__module__", "") == module.__name__ and not name.startswith("_")
+        ]
+        found |= {f"hemafeat.{room}.{name}" for name in names}
+    return found
+
+
+def test_every_public_name_is_in_the_reference():
+    listed, room = set(), ""
+    for line in (DOCS / "api.rst").read_text("utf-8").splitlines():
+        if line.startswith(".. currentmodule:: "):
+            room = line.split()[-1]
+        elif re.fullmatch(r"   [A-Za-z]\w*", line):
+            listed.add(f"{room}.{line.strip()}")
+    assert listed == public_names()
+
+
+@pytest.mark.parametrize("name", sorted(public_names()))
+def test_every_public_name_says_what_it_is(name):
+    room, _, short = name.rpartition(".")
+    thing = getattr(importlib.import_module(room), short)
+    if not (inspect.isroutine(thing) or inspect.isclass(thing)):
+        return  # a constant; the reference shows the string under it
+    assert inspect.getdoc(thing), f"{name} has no docstring"
+    first = inspect.getdoc(thing).splitlines()[0]
+    assert first.endswith((".", ":", ")_.")), f"{name}: the first line is no sentence: {first}"
+
+
+def test_pages_are_in_the_index():
+    index = (DOCS / "index.md").read_text("utf-8").split()
+    pages = {path.relative_to(DOCS).with_suffix("").as_posix() for path in DOCS.rglob("*.md")}
+    pages = {p for p in pages if not p.startswith(("_build", "generated"))} - {"index"}
+    assert pages - set(index) == set()
+
+
+def test_links_of_the_front_pages_lead_somewhere():
+    for page in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md"):
+        text = (ROOT / page).read_text("utf-8")
+        for target in re.findall(r"\]\(([^)#:]+)\)", text):
+            assert (ROOT / target).exists(), f"{page} links to {target}"
+
+
+def test_one_version_of_ruff():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))
+    (pinned,) = (p for p in project["dependency-groups"]["lint"] if p.startswith("ruff"))
+    hooks = (ROOT / ".pre-commit-config.yaml").read_text("utf-8")
+    assert set(re.findall(r"ruff==[\d.]+", hooks)) == {pinned}
+
+
+def test_version_is_the_same_everywhere():
+    import hemafeat
+
+    citation = (ROOT / "CITATION.cff").read_text("utf-8")
+    assert f"\nversion: {hemafeat.__version__}\n" in citation
+    assert f"\n## {hemafeat.__version__}" in (ROOT / "CHANGELOG.md").read_text("utf-8")
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a shell script")
+def test_integration_runs_the_command_of_the_readme():
+    script = (ROOT / ".ci" / "run").read_text("utf-8")
+    (pattern,) = re.findall(r"grep -m1 -E '([^']+)'", script)
+    text = (ROOT / "README.md").read_text("utf-8")
+    matching = [line for line in text.splitlines() if re.search(pattern, line)]
+    assert len(matching) == 1, "the command stands once in the README, on a line of its own"
+    assert matching[0] in "".join(blocks("README.md", "sh"))
+    subprocess.run(["bash", "-n", str(ROOT / ".ci" / "run")], check=True)
+
+
+def test_stubs_name_what_pyproject_promises():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    module, function = project["scripts"]["hemafeat"].split(":")
+    assert callable(getattr(importlib.import_module(module), function))
+    running = ".".join(map(str, sys.version_info[:2]))
+    assert f"Programming Language :: Python :: {running}" in project["classifiers"]
