@@ -100,3 +100,74 @@ def glcm(image, labels, n_cells, white):
                 row.append(values.max() - values.min() if values.size else np.nan)
         rows.append(row)
     return np.array(rows)
+
+
+def grey_of(image):
+    """8-bit luma (ITU-R BT.601 weights in 15-bit fixed point, rounded), as OpenCV computes it."""
+    red, green, blue = np.moveaxis(image.astype(np.int64), 2, 0)
+    return (9798 * red + 19235 * green + 3735 * blue + (1 << 14)) >> 15
+
+
+def pattern(grey, row, column, n_points, radius):
+    """Bits of one pixel, compared in whole numbers."""
+    bits = []
+    for point in range(n_points):
+        angle = 2 * math.pi * point / n_points
+        y = round(round(-radius * math.sin(angle), 5) * 100_000)
+        x = round(round(radius * math.cos(angle), 5) * 100_000)
+        (up, low), (left, far) = divmod(y, 100_000), divmod(x, 100_000)
+        value = 0
+        for step, weight in ((0, 100_000 - low), (1, low)):
+            for side, share in ((0, 100_000 - far), (1, far)):
+                if weight * share:
+                    value += weight * share * int(grey[row + up + step, column + left + side])
+        bits.append(int(value >= 10**10 * int(grey[row, column])))
+    return bits
+
+
+def uniform_number(bits):
+    """(u2, riu2) of a pattern, from the text of Ojala 2002 and scikit-image's numbering."""
+    p, ones = len(bits), sum(bits)
+    changes = sum(bits[i] != bits[i - 1] for i in range(p))
+    if changes > 2:
+        return p * (p - 1) + 2, p + 1
+    if ones in (0, p):
+        return (0, 0) if ones == 0 else (p * (p - 1) + 1, p)
+    # How far the ones must be turned down from the high end, where number 0 has them.
+    last = next(i for i in range(p) if bits[i] and not bits[(i + 1) % p])
+    return 1 + (ones - 1) * p + (p - 1 - last), ones
+
+
+def deep_inside(inside, row, column, radius):
+    square = [
+        (row + i, column + j)
+        for i in range(-radius, radius + 1)
+        for j in range(-radius, radius + 1)
+    ]
+    height, width = inside.shape
+    return all(0 <= y < height and 0 <= x < width and inside[y, x] for y, x in square)
+
+
+def lbp(image, labels, n_cells):
+    grey = grey_of(image)
+    rows = []
+    for cell in range(1, n_cells + 1):
+        inside = labels == cell
+        fine, invariant = None, []
+        for n_points, radius in ((8, 1), (16, 2), (24, 3)):
+            numbers = [
+                uniform_number(pattern(grey, row, column, n_points, radius))
+                for row, column in np.argwhere(inside)
+                if deep_inside(inside, row, column, radius)
+            ]
+            both = np.array(numbers, dtype=int).reshape(-1, 2).T
+            n = both.shape[1]
+            if radius == 1:
+                fine = np.bincount(both[0], minlength=59) / n if n else np.full(59, np.nan)
+            shares = np.bincount(both[1], minlength=n_points + 2) / n if n else None
+            invariant.append(np.full(n_points + 2, np.nan) if shares is None else shares)
+        entropies = [np.nan if np.isnan(p[0]) else _entropy(p) for p in invariant]
+        rows.append(
+            np.concatenate([fine, *invariant, entropies, [p[:-1].sum() for p in invariant]])
+        )
+    return np.array(rows)

@@ -22,6 +22,7 @@ from ._glcm import (
     glcm_statistics as glcm_statistics,
 )
 from ._intensity import intensity as intensity
+from ._lbp import lbp as lbp, lbp_codes as lbp_codes
 from ._measure import measure as measure
 from ._prepared import (
     Prepared as Prepared,
