@@ -43,12 +43,14 @@ def resampled(
     truth: np.ndarray,
     predicted: np.ndarray,
     probability: np.ndarray | None,
+    fold: np.ndarray | None,
     counts: np.ndarray,
     member: np.ndarray,
 ) -> dict[str, np.ndarray]:
     """Every metric on every resample: name to (n_boot,) ndarray."""
     parts = [
-        scores(truth, predicted, probability, weights) for weights in _row_weights(counts, member)
+        scores(truth, predicted, probability, weights, fold)
+        for weights in _row_weights(counts, member)
     ]
     return {name: np.concatenate([part[name] for part in parts]) for name in METRICS}
 

@@ -5,21 +5,20 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, version
-from itertools import combinations
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hemafeat import __version__, extract, pipelines
+from hemafeat import __version__, pipelines
 
-from ._bootstrap import draw, interval, resampled
 from ._comparison import Comparison
-from ._fingerprint import fingerprint, row_digests
+from ._fingerprint import fingerprint
 from ._fit import Outcome, Task, run
 from ._importance import blocks, candidates
-from ._scores import METRICS, scores
+from ._rows import common, features, in_order, labelled, metadata_columns
 from ._splits import CompareError, Folds, Groups, folds, group_ids
+from ._tables import importances, predictions, scored, seconds
 
 BASELINE = "baseline"
 METADATA = "metadata"
@@ -33,7 +32,7 @@ Progress = Callable[[int, int, str], None]
 
 
 def compare(
-    models: None | str | Iterable[str] | Mapping[str, Any],
+    models: str | Iterable[str] | Mapping[str, Any] | None,
     table: pd.DataFrame,
     *,
     label: str = "label",
@@ -49,7 +48,7 @@ def compare(
     n_jobs: int = 1,
     progress: bool | Progress | None = None,
 ) -> Comparison:
-    """Compare models on cells they have not seen, of groups they have not seen.
+    r"""Compare models on cells they have not seen, of groups they have not seen.
 
     Parameters
     ----------
@@ -101,24 +100,23 @@ def compare(
     Nothing is tuned here: to tune, pass a `GridSearchCV`, whose inner folds stay inside.
 
     Pooled scores take the held-out predictions of all folds together. Intervals resample whole
-    groups, with the folds and fitted models as they are: they hold the luck of the cells scored, not
-    that of the training. Resamples are shared by the models, so that differences are paired.
+    groups, with the folds and fitted models as they are: they hold the luck of the cells scored,
+    not that of the training. Resamples are shared by the models, so that differences are paired.
 
     Examples
     --------
     >>> from hemafeat import evaluate                                       # doctest: +SKIP
     >>> found = evaluate.compare(["svc", "xgboost"], table, groups="patient")  # doctest: +SKIP
-    >>> print(found.protocol, found.summary(), sep="\\n")                    # doctest: +SKIP
+    >>> print(found.protocol, found.summary(), sep="\n")  # doctest: +SKIP
     """
-    used, errors = _labelled(table, label)
-    features = _features(used, columns)
-    used, features = _in_order(used, features, label)
+    used, errors = labelled(table, label)
+    used, values = in_order(used, features(used, columns), label)
     which = group_ids(used, groups)
     truth = used[label].astype(str).to_numpy(dtype=object).astype(str)
     if split != "official":
-        keep, dropped = _common(truth, which, split, n_splits, rare)
-        errors += dropped
-        used, features, truth = used[keep], features[keep], truth[keep]
+        keep, left_out = common(truth, which, split, n_splits, rare)
+        errors += left_out
+        used, values, truth = used[keep], values[keep], truth[keep]
         which = Groups(which.ids[keep], which.noun, which.note)
     if len(set(truth)) < 2:
         raise CompareError(f"fewer than two classes in column {label!r}: {sorted(set(truth))}")
@@ -133,9 +131,10 @@ def compare(
     )
     errors += [("", "split", "note", note) for note in plan.notes]
     chosen = _models(models, bool(metadata), columns is not None, random_state)
-    inputs = _inputs(chosen, used, features, metadata)
-    classes = sorted({str(name) for pair in plan.pairs for part in pair for name in truth[part]})
-    sets = _permuted_sets(features, truth) if importance else None
+    inputs = _inputs(chosen, used, values, metadata)
+    rows = np.concatenate([part for pair in plan.pairs for part in pair])
+    classes = [str(name) for name in np.unique(truth[rows])]
+    sets = _permuted_sets(values, truth) if importance else None
     tasks = [
         Task(
             name,
@@ -146,7 +145,7 @@ def compare(
             train,
             test,
             classes,
-            sets if inputs[name] is features and name != BASELINE else None,
+            sets if inputs[name] is values and name != BASELINE else None,
             (random_state, number),
         )
         for name, estimator in chosen.items()
@@ -154,121 +153,32 @@ def compare(
     ]
     outcomes = _run_all(tasks, n_jobs, progress)
     for outcome in outcomes:
-        for kind, text in outcome.warnings:
-            errors.append(("", f"{outcome.model}, fold {outcome.fold}", kind, text))
-    predictions = _predictions(outcomes, plan, used, truth, which, classes)
-    marks = {
-        "protocol": plan.protocol,
-        "seed": random_state,
-        "fingerprint": fingerprint(features, truth, _known_groups(which)),
-        "version": __version__,
-    }
-    results, differences = _scored(predictions, classes, n_boot, random_state)
+        stage = f"{outcome.model}, fold {outcome.fold}"
+        errors += [("", stage, kind, text) for kind, text in outcome.warnings]
+    predicted = predictions(outcomes, plan, used, truth, which, classes)
+    results, differences = scored(predicted, classes, n_boot, random_state)
+    mark = fingerprint(values, truth, _known_groups(which))
     return Comparison(
-        results=results.assign(**marks),
-        predictions=predictions,
+        results=results.assign(
+            protocol=plan.protocol, seed=random_state, fingerprint=mark, version=__version__
+        ),
+        predictions=predicted,
         differences=differences,
-        importances=_importances(outcomes, sets),
-        seconds=_seconds(outcomes),
+        importances=importances(outcomes, sets),
+        seconds=seconds(outcomes),
         errors=pd.DataFrame(errors, columns=["image", "stage", "error", "message"], dtype=str),
         classes=classes,
         leaky=plan.leaky,
-        protocol=_sentence(plan, which, truth, classes, n_boot, random_state),
-        fingerprint=marks["fingerprint"],
+        protocol=_sentence(plan, which, classes, n_boot, random_state),
+        fingerprint=mark,
         versions=_versions(),
         n_boot=n_boot,
         random_state=random_state,
     )
 
 
-def _labelled(table: pd.DataFrame, label: str) -> tuple[pd.DataFrame, list[tuple[str, ...]]]:
-    if label not in table.columns:
-        raise CompareError(f"the table has no column {label!r}")
-    if not len(table):
-        raise CompareError("the table has no rows")
-    table = table.copy(deep=False)
-    table.attrs = {}
-    table["__row"] = np.arange(len(table))
-    known = table[label].notna().to_numpy()
-    errors: list[tuple[str, ...]] = [
-        (_image_name(image, row), "compare", "no label", f"column {label!r} is empty")
-        for row, image in _images(table[~known])
-    ]
-    if not known.any():
-        raise CompareError(f"no row has a value in column {label!r}")
-    return table[known], errors
-
-
-def _images(table: pd.DataFrame) -> list[tuple[int, Any]]:
-    images = table["image"] if "image" in table.columns else [None] * len(table)
-    return list(zip(table["__row"], images, strict=True))
-
-
-def _image_name(image: object, row: int) -> str:
-    return image if isinstance(image, str) else f"row {row}"
-
-
-def _features(table: pd.DataFrame, columns: Sequence[str] | None) -> pd.DataFrame:
-    wanted = extract.feature_columns(table) if columns is None else list(columns)
-    missing = [name for name in wanted if name not in table.columns]
-    if missing:
-        raise CompareError(f"the table lacks {len(missing)} columns: {', '.join(missing[:5])}")
-    if not wanted:
-        raise CompareError(
-            "the table has no feature columns (mask__family__feature); name them with columns=[...]"
-        )
-    try:
-        values = table[wanted].to_numpy(dtype=np.float64, na_value=np.nan)
-    except (TypeError, ValueError):
-        kinds = table[wanted].dtypes
-        words = [n for n in wanted if not pd.api.types.is_numeric_dtype(kinds[n])]
-        raise CompareError(f"feature columns that are not numbers: {words[:5]}") from None
-    bad = np.isinf(values).any(axis=0)
-    if bad.any():
-        names = [n for n, infinite in zip(wanted, bad, strict=True) if infinite]
-        raise CompareError(f"infinite values in feature columns: {names[:5]}")
-    return pd.DataFrame(values, columns=wanted)
-
-
-def _in_order(
-    table: pd.DataFrame, features: pd.DataFrame, label: str
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows by image and cell; by their values where images have no names."""
-    table = table.reset_index(drop=True)
-    named = "image" in table.columns and all(isinstance(name, str) for name in table["image"])
-    if named:
-        cells = table["cell"] if "cell" in table.columns else [0] * len(table)
-        keys: list[Any] = list(zip(table["image"].str.replace("\\", "/"), cells, strict=True))
-        named = len(set(keys)) == len(keys)
-    if not named:
-        labels = table[label].astype(str).to_numpy(dtype=object)
-        keys = row_digests(features, labels, np.full(len(table), ""))
-    order = sorted(range(len(table)), key=keys.__getitem__)
-    return table.iloc[order].reset_index(drop=True), features.iloc[order].reset_index(drop=True)
-
-
-def _common(
-    truth: np.ndarray, which: Groups, split: str, n_splits: int, rare: str
-) -> tuple[np.ndarray, list[tuple[str, ...]]]:
-    """Rows of the classes that have a group for every fold, when the caller asked for that."""
-    if rare not in ("error", "drop"):
-        raise CompareError(f"rare={rare!r}: give 'error' or 'drop'")
-    keep = np.ones(len(truth), dtype=bool)
-    if rare == "error":
-        return keep, []
-    ids = which.ids if split == "grouped" else np.arange(len(truth))
-    counts = pd.Series(ids).groupby(truth).nunique()
-    errors: list[tuple[str, ...]] = []
-    for name, count in counts[counts < n_splits].items():
-        here = truth == name
-        keep &= ~here
-        text = f"class {name!r} left out: {here.sum()} cells, fewer groups ({count}) than folds"
-        errors.append(("", "compare", "rare class", text))
-    return keep, errors
-
-
 def _models(
-    models: None | str | Iterable[str] | Mapping[str, Any],
+    models: str | Iterable[str] | Mapping[str, Any] | None,
     metadata: bool,
     all_columns: bool,
     random_state: int,
@@ -311,14 +221,14 @@ def _seeded(model: Any, random_state: int) -> Any:
 def _inputs(
     chosen: Mapping[str, Any],
     table: pd.DataFrame,
-    features: pd.DataFrame,
+    values: pd.DataFrame,
     metadata: Sequence[str],
 ) -> dict[str, pd.DataFrame]:
     inputs = {}
     for name, model in chosen.items():
         first = model.steps[0][1] if hasattr(model, "steps") else model
         if name == METADATA and metadata:
-            inputs[name] = _metadata(table, metadata)
+            inputs[name] = metadata_columns(table, metadata)
         elif getattr(first, "reads_images", False):
             if "image" not in table.columns:
                 raise CompareError(f"model {name!r} reads images; the table has no column 'image'")
@@ -328,27 +238,13 @@ def _inputs(
                 )
             inputs[name] = table[["image"]]
         else:
-            inputs[name] = features
+            inputs[name] = values
     return inputs
 
 
-def _metadata(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    missing = [name for name in names if name not in table.columns]
-    if missing:
-        raise CompareError(f"the table lacks the metadata columns: {', '.join(missing)}")
-    out = pd.DataFrame(index=table.index)
-    for name in names:
-        column = table[name]
-        if pd.api.types.is_numeric_dtype(column.dtype):
-            out[name] = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        else:
-            out[name] = column.astype("string").fillna("missing").astype(object)
-    return out
-
-
-def _permuted_sets(features: pd.DataFrame, truth: np.ndarray) -> dict[str, list[str]]:
-    sets = {f"{m}__{f}__*": names for (m, f), names in blocks(features.columns).items()}
-    return {**sets, **{name: [name] for name in candidates(features, truth)}}
+def _permuted_sets(values: pd.DataFrame, truth: np.ndarray) -> dict[str, list[str]]:
+    sets = {f"{m}__{f}__*": names for (m, f), names in blocks(values.columns).items()}
+    return {**sets, **{name: [name] for name in candidates(values, truth)}}
 
 
 def _run_all(tasks: Sequence[Task], n_jobs: int, progress: bool | Progress | None) -> list[Outcome]:
@@ -382,104 +278,6 @@ def _reporter(progress: bool | Progress | None, total: int) -> Progress:
     return show
 
 
-def _predictions(
-    outcomes: Sequence[Outcome],
-    plan: Folds,
-    table: pd.DataFrame,
-    truth: np.ndarray,
-    which: Groups,
-    classes: Sequence[str],
-) -> pd.DataFrame:
-    scored = dict(zip(plan.names, (test for _, test in plan.pairs), strict=True))
-    names = np.array([_image_name(image, row) for row, image in _images(table)], dtype=object)
-    cells = table["cell"].to_numpy() if "cell" in table.columns else np.ones(len(table), dtype=int)
-    parts = []
-    for outcome in outcomes:
-        test = scored[outcome.fold]
-        part = pd.DataFrame(
-            {
-                "model": outcome.model,
-                "row": table["__row"].to_numpy()[test],
-                "image": names[test],
-                "cell": cells[test],
-                "group": which.ids[test],
-                "fold": outcome.fold,
-                "truth": truth[test],
-                "predicted": outcome.predicted,
-            }
-        )
-        probability = outcome.probability
-        if probability is None:
-            probability = np.full((len(test), len(classes)), np.nan)
-        chances = pd.DataFrame(probability, columns=[f"p__{name}" for name in classes])
-        parts.append(pd.concat([part, chances], axis=1))
-    return pd.concat(parts, ignore_index=True)
-
-
-def _scored(
-    predictions: pd.DataFrame, classes: Sequence[str], n_boot: int, random_state: int
-) -> tuple[pd.DataFrame, pd.DataFrame]:
-    number = {name: k for k, name in enumerate(classes)}
-    chances = [f"p__{name}" for name in classes]
-    rows, resamples = [], {}
-    times = member = None
-    for model, part in predictions.groupby("model", sort=False):
-        truth = part["truth"].map(number).to_numpy(dtype=int)
-        predicted = part["predicted"].map(number).to_numpy(dtype=int)
-        probability = part[chances].to_numpy(dtype=np.float64)
-        given = None if np.isnan(probability).any() else probability
-        fold_names = part["fold"].to_numpy()
-        folds_in_order = list(dict.fromkeys(fold_names))
-        if times is None or member is None:
-            # Every model scored the same rows in the same order: one draw makes pairs of them.
-            times, member = draw(part["group"].to_numpy(), n_boot, random_state)
-        weights = np.array([fold_names == name for name in folds_in_order], dtype=float)
-        per_fold = scores(truth, predicted, given, weights)
-        pooled = scores(truth, predicted, given, np.ones((1, len(truth))))
-        resamples[model] = resampled(truth, predicted, given, times, member)
-        for metric in METRICS:
-            for place, name in enumerate(folds_in_order):
-                rows.append((model, name, metric, per_fold[metric][place], np.nan, np.nan))
-            low, high = interval(resamples[model][metric])
-            rows.append((model, "all", metric, pooled[metric][0], low, high))
-    results = pd.DataFrame(rows, columns=["model", "fold", "metric", "value", "low", "high"])
-    pooled_value = results[results["fold"] == "all"].set_index(["model", "metric"])["value"]
-    differences = []
-    for a, b in combinations(resamples, 2):
-        for metric in METRICS:
-            low, high = interval(resamples[a][metric] - resamples[b][metric])
-            gap = pooled_value[a, metric] - pooled_value[b, metric]
-            differences.append((a, b, metric, gap, low, high))
-    names = ["model_a", "model_b", "metric", "difference", "low", "high"]
-    return results, pd.DataFrame(differences, columns=names)
-
-
-def _importances(
-    outcomes: Sequence[Outcome], sets: Mapping[str, Sequence[str]] | None
-) -> pd.DataFrame:
-    names = ["model", "kind", "column", "mask", "family", "importance", "sd"]
-    found: dict[str, list[dict[str, float]]] = {}
-    for outcome in outcomes:
-        if outcome.importance:
-            found.setdefault(outcome.model, []).append(outcome.importance)
-    rows = []
-    for model, parts in found.items():
-        for column in sets or ():
-            values = np.array([part[column] for part in parts])
-            mask, _, rest = column.partition("__")
-            kind = "block" if column.endswith("__*") else "column"
-            spread = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
-            family = rest.partition("__")[0]
-            rows.append((model, kind, column, mask, family, float(values.mean()), spread))
-    return pd.DataFrame(rows, columns=names)
-
-
-def _seconds(outcomes: Sequence[Outcome]) -> pd.DataFrame:
-    rows = [(o.model, o.fit_seconds, o.predict_seconds) for o in outcomes]
-    frame = pd.DataFrame(rows, columns=["model", "fit", "predict"])
-    return frame.groupby("model", sort=False, as_index=False).sum()
-
-
 def _known_groups(which: Groups) -> np.ndarray:
     # An image's own path says nothing about the cells; only groups that were given count.
     return np.array([name if name.startswith("group ") else "" for name in which.ids])
@@ -488,7 +286,6 @@ def _known_groups(which: Groups) -> np.ndarray:
 def _sentence(
     plan: Folds,
     which: Groups,
-    truth: np.ndarray,
     classes: Sequence[str],
     n_boot: int,
     random_state: int,

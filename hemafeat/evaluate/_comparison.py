@@ -88,15 +88,14 @@ class Comparison:
         pooled = self.results[self.results["fold"] == "all"]
         best = pooled[pooled["metric"] == "balanced_accuracy"].set_index("model")["value"]
         order = best.sort_values(ascending=False, kind="stable").index
-        text = pd.Series(
-            [
+        text = pooled.assign(
+            text=[
                 "" if np.isnan(v) else f"{v:.3f} [{low:.3f}, {high:.3f}]"
                 for v, low, high in zip(pooled["value"], pooled["low"], pooled["high"], strict=True)
-            ],
-            index=pd.MultiIndex.from_frame(pooled[["model", "metric"]]),
+            ]
         )
-        wide = text.unstack("metric").reindex(index=order, columns=list(METRICS))
-        wide.columns.name = None
+        wide = text.pivot_table(index="model", columns="metric", values="text", aggfunc="first")
+        wide = wide.reindex(index=order, columns=list(METRICS)).rename_axis(columns=None)
         wide["protocol"] = pooled["protocol"].iloc[0] if len(pooled) else ""
         return wide
 
@@ -235,7 +234,7 @@ def load(folder: str | os.PathLike[str]) -> Comparison:
         raise CompareError(f"{folder / _HEAD}: not a comparison")
     if (found := head.pop("format_version", None)) != 1:
         raise CompareError(f"{folder / _HEAD}: format version {found}; this package reads 1")
-    tables = {}
+    tables: dict[str, Any] = {}
     for name in _TABLES:
         file = folder / f"{name}.parquet"
         try:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ MAX_ROWS = 200
 """Held-out cells per fold used for importances."""
 
 
-def blocks(columns: Sequence[str]) -> dict[tuple[str, str], list[str]]:
+def blocks(columns: Iterable[str]) -> dict[tuple[str, str], list[str]]:
     """Columns by (mask, family), in the order of the table."""
     found: dict[tuple[str, str], list[str]] = {}
     for name in columns:

@@ -21,7 +21,11 @@ N_BINS = 15
 
 
 def scores(
-    truth: np.ndarray, predicted: np.ndarray, probability: np.ndarray | None, weights: np.ndarray
+    truth: np.ndarray,
+    predicted: np.ndarray,
+    probability: np.ndarray | None,
+    weights: np.ndarray,
+    fold: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
     """Every metric, once per set of row weights.
 
@@ -33,6 +37,8 @@ def scores(
         None: the metrics that need probabilities are NaN.
     weights : (n_sets, n_rows) ndarray
         How often each row counts in each set; all ones is the plain score.
+    fold : (n_rows,) ndarray of int, optional
+        The fold that predicted each row, for `auroc`.
 
     Returns
     -------
@@ -46,11 +52,14 @@ def scores(
 
     * ``balanced_accuracy``: mean recall of the classes.
     * ``macro_f1``, ``weighted_f1``: mean F1 of the classes, plain or weighted by true rows.
-    * ``auroc``: mean over classes of the area under the ROC curve, one class against the rest.
-    * ``log_loss``: mean negative natural logarithm of the probability of the true class, clipped to
-      ``[eps, 1 - eps]`` of float64 as in scikit-learn.
-    * ``calibration_error``: expected calibration error [1]_ of the top label, 15 bins of equal width.
-      It is never 0 by chance: small samples push it up, and so does resampling.
+    * ``auroc``: mean over classes of the area under the ROC curve, one class against the rest. Only
+      rows of the same fold are ranked against each other: the models of two folds need not agree on
+      what .7 means, and even the shares of the classes differ between their training parts, which
+      puts a model that knows nothing below .5 when folds are ranked together.
+    * ``log_loss``: mean negative natural logarithm of the probability of the true class, clipped
+      to ``[eps, 1 - eps]`` of float64 as in scikit-learn.
+    * ``calibration_error``: expected calibration error [1]_ of the top label, 15 bins of equal
+      width. It is never 0 by chance: small samples push it up, and so does resampling.
 
     References
     ----------
@@ -67,7 +76,7 @@ def scores(
         nothing = np.full(len(weights), np.nan)
         return {**found, "auroc": nothing, "log_loss": nothing, "calibration_error": nothing}
     total = weights.sum(axis=1)
-    found["auroc"] = auroc(truth, probability, weights)
+    found["auroc"] = auroc(truth, probability, weights, fold)
     rows = np.arange(len(truth))
     eps = np.finfo(np.float64).eps
     found["log_loss"] = weights @ -np.log(np.clip(probability[rows, truth], eps, 1 - eps)) / total
@@ -104,31 +113,43 @@ def _mean(values: np.ndarray) -> np.ndarray:
     return np.where(known, values, 0.0).sum(axis=1) / known.sum(axis=1)
 
 
-def auroc(truth: np.ndarray, probability: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Macro area under the ROC curve, each class against the rest: (n_sets,)."""
-    areas = np.full((len(weights), probability.shape[1]), np.nan)
+def auroc(
+    truth: np.ndarray,
+    probability: np.ndarray,
+    weights: np.ndarray,
+    fold: np.ndarray | None = None,
+) -> np.ndarray:
+    """Macro area under the ROC curve, one class against the rest, within folds: (n_sets,)."""
+    fold = np.zeros(len(truth), dtype=int) if fold is None else fold
     by_row = np.ascontiguousarray(weights.T)
+    areas = np.full((len(weights), probability.shape[1]), np.nan)
+    parts = [np.flatnonzero(fold == name) for name in np.unique(fold)]
     for k in range(probability.shape[1]):
-        areas[:, k] = _area(truth == k, probability[:, k], by_row)
+        right = np.zeros(len(weights))
+        pairs = np.zeros(len(weights))
+        for rows in parts:
+            more = _ordered_pairs(truth[rows] == k, probability[rows, k], by_row[rows])
+            right += more[0]
+            pairs += more[1]
+        np.divide(right, pairs, out=areas[:, k], where=pairs > 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         return _mean(areas)
 
 
-def _area(positive: np.ndarray, score: np.ndarray, by_row: np.ndarray) -> np.ndarray:
-    """Share of (positive, negative) pairs in the right order, a tie counting half."""
-    if positive.all() or not positive.any():
-        return np.full(by_row.shape[1], np.nan)
-    negative_order = np.argsort(score[~positive], kind="stable")
-    negatives = score[~positive][negative_order]
+def _ordered_pairs(
+    positive: np.ndarray, score: np.ndarray, by_row: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Weight of pairs in the right order (a tie counts half), and of all pairs."""
+    order = np.argsort(score[~positive], kind="stable")
+    negatives = score[~positive][order]
     # Weight of the negatives below each rank, per set.
     below = np.zeros((len(negatives) + 1, by_row.shape[1]))
-    np.cumsum(by_row[~positive][negative_order], axis=0, out=below[1:])
+    np.cumsum(by_row[~positive][order], axis=0, out=below[1:])
     less = np.searchsorted(negatives, score[positive], side="left")
     up_to = np.searchsorted(negatives, score[positive], side="right")
     weight = by_row[positive]
     right = (weight * (below[less] + below[up_to])).sum(axis=0) / 2
-    with np.errstate(invalid="ignore", divide="ignore"):
-        return right / (weight.sum(axis=0) * below[-1])
+    return right, weight.sum(axis=0) * below[-1]
 
 
 def calibration_error(

@@ -243,7 +243,7 @@ def _official(truth: np.ndarray, groups: Groups, official: pd.Series | None) -> 
                 break
         else:
             raise CompareError(f"the official split has a train but no test part: {values}")
-        unused = ~(train | test) & part.notna().to_numpy()
+        unused = ~train & ~test & part.notna().to_numpy()
         if unused.any():
             notes.append(f"{int(unused.sum())} cells of other parts of the split are not used")
         pairs = [(np.flatnonzero(train), np.flatnonzero(test))]
@@ -253,14 +253,14 @@ def _official(truth: np.ndarray, groups: Groups, official: pd.Series | None) -> 
         given = part.notna().to_numpy()
         pairs = []
         for value in values:
-            here = (part == value).fillna(False).to_numpy(dtype=bool)
-            pairs.append((np.flatnonzero(given & ~here), np.flatnonzero(here)))
+            inside = (part == value).fillna(False).to_numpy(dtype=bool)
+            pairs.append((np.flatnonzero(given & ~inside), np.flatnonzero(inside)))
         names = [str(value) for value in values]
         words_ = f"official folds, each of {len(values)} in turn"
     else:
         raise CompareError(f"the official split has one part only: {values}")
-    for name, (fit, test) in zip(names, pairs, strict=True):
-        unseen = sorted(set(truth[test]) - set(truth[fit]))
+    for name, (fit, scored) in zip(names, pairs, strict=True):
+        unseen = sorted(set(truth[scored]) - set(truth[fit]))
         if unseen:
             notes.append(f"part {name!r} holds classes that training has not: {', '.join(unseen)}")
     shared = _shared(groups.ids, pairs)

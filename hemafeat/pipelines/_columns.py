@@ -23,9 +23,9 @@ def is_feature(name: object) -> bool:
 
 def shortlist(names: Iterable[object], show: int = 5) -> str:
     """The first few names and how many more there are, for a message."""
-    names = [str(name) for name in names]
-    more = f" and {len(names) - show} more" if len(names) > show else ""
-    return ", ".join(names[:show]) + more
+    words = [str(name) for name in names]
+    more = f" and {len(words) - show} more" if len(words) > show else ""
+    return ", ".join(words[:show]) + more
 
 
 class FeatureColumns(TransformerMixin, BaseEstimator):

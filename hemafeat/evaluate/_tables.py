@@ -1,0 +1,114 @@
+"""Tables of a comparison, from what the folds gave."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations
+
+import numpy as np
+import pandas as pd
+
+from ._bootstrap import draw, interval, resampled
+from ._fit import Outcome
+from ._rows import ROW, image_name, images
+from ._scores import METRICS, scores
+from ._splits import Folds, Groups
+
+
+def predictions(
+    outcomes: Sequence[Outcome],
+    plan: Folds,
+    table: pd.DataFrame,
+    truth: np.ndarray,
+    which: Groups,
+    classes: Sequence[str],
+) -> pd.DataFrame:
+    scored = dict(zip(plan.names, (test for _, test in plan.pairs), strict=True))
+    names = np.array([image_name(image, row) for row, image in images(table)], dtype=object)
+    cells = table["cell"].to_numpy() if "cell" in table.columns else np.ones(len(table), dtype=int)
+    parts = []
+    for outcome in outcomes:
+        test = scored[outcome.fold]
+        part = pd.DataFrame(
+            {
+                "model": outcome.model,
+                "row": table[ROW].to_numpy()[test],
+                "image": names[test],
+                "cell": cells[test],
+                "group": which.ids[test],
+                "fold": outcome.fold,
+                "truth": truth[test],
+                "predicted": outcome.predicted,
+            }
+        )
+        probability = outcome.probability
+        if probability is None:
+            probability = np.full((len(test), len(classes)), np.nan)
+        chances = pd.DataFrame(probability, columns=[f"p__{name}" for name in classes])
+        parts.append(pd.concat([part, chances], axis=1))
+    return pd.concat(parts, ignore_index=True)
+
+
+def scored(
+    predictions: pd.DataFrame, classes: Sequence[str], n_boot: int, random_state: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    number = {name: k for k, name in enumerate(classes)}
+    chances = [f"p__{name}" for name in classes]
+    rows, resamples = [], {}
+    times = member = None
+    for model, part in predictions.groupby("model", sort=False):
+        truth = part["truth"].map(number).to_numpy(dtype=int)
+        predicted = part["predicted"].map(number).to_numpy(dtype=int)
+        probability = part[chances].to_numpy(dtype=np.float64)
+        given = None if np.isnan(probability).any() else probability
+        fold_names = part["fold"].to_numpy()
+        folds_in_order = list(dict.fromkeys(fold_names))
+        if times is None or member is None:
+            # Every model scored the same rows in the same order: one draw makes pairs of them.
+            times, member = draw(part["group"].to_numpy(), n_boot, random_state)
+        weights = np.array([fold_names == name for name in folds_in_order], dtype=float)
+        which = np.searchsorted(np.unique(fold_names), fold_names)
+        per_fold = scores(truth, predicted, given, weights, which)
+        pooled = scores(truth, predicted, given, np.ones((1, len(truth))), which)
+        resamples[model] = resampled(truth, predicted, given, which, times, member)
+        for metric in METRICS:
+            for place, name in enumerate(folds_in_order):
+                rows.append((model, name, metric, per_fold[metric][place], np.nan, np.nan))
+            low, high = interval(resamples[model][metric])
+            rows.append((model, "all", metric, pooled[metric][0], low, high))
+    results = pd.DataFrame(rows, columns=["model", "fold", "metric", "value", "low", "high"])
+    pooled_value = results[results["fold"] == "all"].set_index(["model", "metric"])["value"]
+    differences = []
+    for a, b in combinations(resamples, 2):
+        for metric in METRICS:
+            low, high = interval(resamples[a][metric] - resamples[b][metric])
+            gap = pooled_value[a, metric] - pooled_value[b, metric]
+            differences.append((a, b, metric, gap, low, high))
+    names = ["model_a", "model_b", "metric", "difference", "low", "high"]
+    return results, pd.DataFrame(differences, columns=names)
+
+
+def importances(
+    outcomes: Sequence[Outcome], sets: Mapping[str, Sequence[str]] | None
+) -> pd.DataFrame:
+    names = ["model", "kind", "column", "mask", "family", "importance", "sd"]
+    found: dict[str, list[dict[str, float]]] = {}
+    for outcome in outcomes:
+        if outcome.importance:
+            found.setdefault(outcome.model, []).append(outcome.importance)
+    rows = []
+    for model, parts in found.items():
+        for column in sets or ():
+            values = np.array([part[column] for part in parts])
+            mask, _, rest = column.partition("__")
+            kind = "block" if column.endswith("__*") else "column"
+            spread = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
+            family = rest.partition("__")[0]
+            rows.append((model, kind, column, mask, family, float(values.mean()), spread))
+    return pd.DataFrame(rows, columns=names)
+
+
+def seconds(outcomes: Sequence[Outcome]) -> pd.DataFrame:
+    rows = [(o.model, o.fit_seconds, o.predict_seconds) for o in outcomes]
+    frame = pd.DataFrame(rows, columns=["model", "fit", "predict"])
+    return frame.groupby("model", sort=False, as_index=False).sum()
