@@ -29,6 +29,8 @@ from ._prepared import (
     background_white as background_white,
     prepare as prepare,
 )
+from ._relation import relation as relation
+from ._shape import shape as shape
 from ._store import load as load
 from ._table import errors as errors, table as table
 from ._transformer import CellFeatures as CellFeatures

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hemafeat.extract._family import Column, family
-from hemafeat.extract._kernels.colour import colour_of_cells
+from hemafeat.extract._kernels.colour import EPSILON, colour_of_cells
 from hemafeat.extract._prepared import Prepared, prepare
 
 _CIE = "CIE 15:2004, D65, 2 degrees; skimage.color.rgb2lab"
@@ -41,6 +41,10 @@ _COLUMNS = (
     }
 )
 
+_XYZ = np.array(
+    [[0.412453, 0.357580, 0.180423], [0.212671, 0.715160, 0.072169], [0.019334, 0.119193, 0.950227]]
+)
+_WHITE = np.array([0.95047, 1.0, 1.08883])
 _SRGB = np.arange(256) / 255.0
 _LINEAR = np.where(_SRGB > 0.04045, ((_SRGB + 0.055) / 1.055) ** 2.4, _SRGB / 12.92)
 
@@ -54,6 +58,15 @@ def measured_colour(image: Prepared, labels: np.ndarray, n_cells: int) -> np.nda
         n_cells,
         lambda found: colour_of_cells(flat, found.starts, found.index, _LINEAR),
     )
+
+
+def lab_of(rgb: np.ndarray) -> np.ndarray:
+    """(3,) CIELAB of one colour given as three levels between 0 and 255, D65."""
+    share = np.asarray(rgb, np.float64) / 255.0
+    linear = np.where(share > 0.04045, ((share + 0.055) / 1.055) ** 2.4, share / 12.92)
+    x, y, z = _XYZ @ linear / _WHITE
+    f = [t ** (1 / 3) if t > EPSILON else 7.787 * t + 16 / 116 for t in (x, y, z)]
+    return np.array([116 * f[1] - 16, 500 * (f[0] - f[1]), 200 * (f[1] - f[2])])
 
 
 @family(

@@ -16,7 +16,7 @@ _REFERENCE = "Ruifrok and Johnston, Anal. Quant. Cytol. Histol. 23:291 (2001)"
 
 
 def _columns(unit: str, density: str) -> dict[str, Column]:
-    found = {}
+    found: dict[str, Column] = {}
     for channel in "rgb":
         od = f"{density} of {channel.upper()}"
         found |= {

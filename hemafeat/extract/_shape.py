@@ -1,0 +1,128 @@
+"""Size and outline of the nucleus and of the whole cell."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hemafeat.extract._family import Column, family
+from hemafeat.extract._kernels.shape import N_SHAPE, shape_of_cells
+from hemafeat.extract._prepared import Prepared, prepare
+
+_SKIMAGE = "skimage.measure.regionprops"
+_HAEMORASIS = "de Almeida et al., Nat. Commun. 14:4378 (2023)"
+_BAYS = "convexity defects: Sklansky, IEEE Trans. Comput. C-21:1355 (1972)"
+
+_COLUMNS = {
+    "area": Column("px^2", "number of pixels A", f"{_SKIMAGE} area"),
+    "perimeter_crofton": Column(
+        "px",
+        "P = pi/8 (crossings of rows + columns + diagonals / sqrt 2)",
+        "skimage.measure.perimeter_crofton, 4 directions",
+    ),
+    "equivalent_diameter_area": Column(
+        "px", "2 sqrt(A / pi)", f"{_SKIMAGE} equivalent_diameter_area"
+    ),
+    "axis_major_length": Column(
+        "px", "4 sqrt(larger eigenvalue of the covariance)", f"{_SKIMAGE} axis_major_length"
+    ),
+    "axis_minor_length": Column(
+        "px", "4 sqrt(smaller eigenvalue of the covariance)", f"{_SKIMAGE} axis_minor_length"
+    ),
+    "aspect_ratio": Column("1", "axis_major_length / axis_minor_length", "ratio of the axes"),
+    "eccentricity": Column("1", "sqrt(1 - (minor / major)^2)", f"{_SKIMAGE} eccentricity"),
+    "elongation": Column("1", "1 - minor / major", "ratio of the axes"),
+    "circularity": Column("1", "4 pi A / P^2", "Cox, J. Paleontol. 1:179 (1927)"),
+    "extent": Column("1", "A / area of the upright bounding box", f"{_SKIMAGE} extent"),
+    "area_convex": Column(
+        "px^2", "pixels in the hull of the middles of pixel edges", f"{_SKIMAGE} area_convex"
+    ),
+    "solidity": Column("1", "A / area_convex", f"{_SKIMAGE} solidity"),
+    "perimeter_convex": Column(
+        "px", "Crofton perimeter of the pixels of the hull", "skimage.measure.perimeter_crofton"
+    ),
+    "convexity": Column("1", "perimeter_convex / P", "ratio of the perimeters"),
+    "feret_diameter_max": Column(
+        "px", "largest distance on the hull", f"{_SKIMAGE} feret_diameter_max"
+    ),
+    "feret_diameter_min": Column("px", "smallest width of the hull", "minimum caliper (Feret)"),
+    "feret_ratio": Column("1", "feret_diameter_min / feret_diameter_max", "ratio of the calipers"),
+    "rectangularity": Column(
+        "1", "A / area of the smallest rectangle around", "Rosin, Mach. Vis. Appl. 11:191 (1999)"
+    ),
+    "radial_mean": Column("px", "mean distance r of the boundary from the centroid", _HAEMORASIS),
+    "radial_sd": Column("px", "population standard deviation of r", _HAEMORASIS),
+    "radial_min": Column("px", "smallest r", _HAEMORASIS),
+    "radial_max": Column("px", "largest r", _HAEMORASIS),
+    "circle_variance": Column("1", "radial_sd / radial_mean", "Peura and Iivarinen (1997)"),
+    "radial_skewness": Column("1", "m3 / m2^1.5 of r", _HAEMORASIS),
+    "radial_kurtosis": Column("1", "m4 / m2^2 - 3 of r", _HAEMORASIS),
+    "ellipse_variance": Column(
+        "1", "sd / mean of the boundary's Mahalanobis distance", "Peura and Iivarinen (1997)"
+    ),
+    "n_components": Column("1", "8-connected parts above 5 % of A", "skimage.measure.label"),
+    "euler_number": Column("1", "8-connected parts minus holes", f"{_SKIMAGE} euler_number"),
+    "n_holes": Column("1", "holes", f"{_SKIMAGE} euler_number"),
+    "indentation_depth": Column("px", "depth of the deepest bay behind the hull", _BAYS),
+    "indentation_ratio": Column("1", "indentation_depth / equivalent_diameter_area", _BAYS),
+    "n_indentations": Column("1", "bays deeper than 10 % of equivalent_diameter_area", _BAYS),
+}
+
+
+def measured_shape(image: Prepared, labels: np.ndarray, n_cells: int) -> np.ndarray:
+    """(n_cells, N_MEASURED) geometry, as ``_kernels.shape.shape_of_cells`` gives it."""
+    return image.shared(
+        "shape",
+        labels,
+        n_cells,
+        lambda found: shape_of_cells(found.run_starts, found.runs, found.boxes),
+    )
+
+
+@family(
+    _COLUMNS,
+    masks=("nucleus", "cell"),
+    prepared=True,
+    reference="van der Walt et al., PeerJ 2:e453 (2014), scikit-image; Peura and Iivarinen (1997)",
+)
+def shape(
+    image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None
+) -> np.ndarray:
+    """Size, outline and indentation of a mask.
+
+    Area is the number of pixels and perimeter that of Crofton with four directions. Names, and
+    then the definitions too, are scikit-image's where it has them. A mask of several parts (the
+    lobes of a nucleus) is measured as a whole: the hull goes around all of them and the boundary
+    is that of all, holes included.
+
+    The boundary are the middles of the edges between mask and background, which are the vertices
+    of the contour at 0.5 of marching squares. A bay is a 4-connected part of the hull outside the
+    mask that opens to the edge of the hull; its depth is the largest distance of its pixels to
+    the edge of the hull above it, to the far side of the pixel. A gap right through is as deep as
+    its middle.
+
+    Parameters
+    ----------
+    image : (H, W, 3) ndarray of uint8, or Prepared
+        Its pixels are not looked at.
+    labels : (H, W) ndarray of int
+        Regions numbered 1..n_cells; 0 is background.
+    n_cells : int, optional
+        Number of rows; default is the largest label.
+
+    Returns
+    -------
+    (n_cells, 32) ndarray of float64
+        Lengths in px, areas in px^2. NaN where a value is undefined: ratios of the axes of a
+        single pixel, anything divided by a width of 0, the skewness of a constant distance.
+
+    References
+    ----------
+    .. [1] S. van der Walt et al., "scikit-image: image processing in Python", PeerJ 2:e453, 2014.
+    .. [2] M. Peura and J. Iivarinen, "Efficiency of simple shape descriptors", Aspects of Visual
+       Form, 443-451, 1997.
+    .. [3] J. G. de Almeida et al., "Computational analysis of peripheral blood smears detects
+       disease-associated cytomorphologies", Nat. Commun. 14:4378, 2023.
+    """
+    ready = prepare(image)
+    n = int(labels.max()) if n_cells is None else n_cells
+    return measured_shape(ready, labels, n)[:, :N_SHAPE].copy()
