@@ -133,9 +133,9 @@ def uniform_number(bits):
         return p * (p - 1) + 2, p + 1
     if ones in (0, p):
         return (0, 0) if ones == 0 else (p * (p - 1) + 1, p)
-    # How far the ones must be turned down from the high end, where number 0 has them.
+    # How far the ones are turned down from where the first has them, at points 0, 1, ...
     last = next(i for i in range(p) if bits[i] and not bits[(i + 1) % p])
-    return 1 + (ones - 1) * p + (p - 1 - last), ones
+    return 1 + (ones - 1) * p + (ones - 1 - last) % p, ones
 
 
 def deep_inside(inside, row, column, radius):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import platform
+
 import naive_texture
 import numpy as np
 import pytest
@@ -18,7 +20,7 @@ def noise(seed: int, shape: tuple[int, int] = (41, 37)) -> np.ndarray:
 
 
 def smooth(seed: int, shape: tuple[int, int] = (60, 50)) -> np.ndarray:
-    """Few grey levels and flat patches, as in a JPEG of a cell: many samples tie with the centre."""
+    """Few grey levels and flat patches, as in a JPEG of a cell: many samples tie."""
     rng = np.random.default_rng(seed)
     coarse = rng.normal(120, 25, (shape[0] // 10, shape[1] // 10))
     return np.kron(coarse, np.ones((10, 10))).astype(np.uint8) + rng.integers(0, 2, shape).astype(
@@ -35,6 +37,10 @@ def test_codes_are_equal_where_nothing_ties(n_points: int, radius: int, method: 
     assert np.array_equal(extract.lbp_codes(grey, n_points, radius, method), expected)
 
 
+@pytest.mark.skipif(
+    platform.machine().lower() not in ("x86_64", "amd64"),
+    reason="elsewhere scikit-image's compiler may fuse products and sums",
+)
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("n_points", "radius"), CIRCLES)
 def test_codes_are_bit_equal_in_its_rounding(n_points: int, radius: int, method: str) -> None:
@@ -59,8 +65,8 @@ def test_exact_codes_differ_only_at_ties(n_points: int, radius: int) -> None:
             # A bit that differs is set in ours: an exact tie counts as reached.
             assert wrong & int(exact[row, column]) == wrong
             n_ties += wrong != 0
-    # What this test is about does occur for the larger circles, though rarely.
-    assert n_ties <= 0.05 * grey.size
+    # At radius 1 the products are too small to round; at the larger circles it does happen.
+    assert (n_ties > 0) == (radius > 1), n_ties
 
 
 def test_a_flat_plane_is_flat_everywhere() -> None:

@@ -132,7 +132,8 @@ def lbp_codes(
         How a point is compared with its centre where interpolation makes both equal, as in a
         smooth area. ``"exact"`` computes without rounding, so that equal is equal everywhere.
         ``"scikit-image"`` repeats the rounding of `skimage.feature.local_binary_pattern`, which
-        depends on the row and column of the pixel, and gives its codes bit for bit.
+        depends on the row and column of the pixel, and gives its codes bit for bit (as built for
+        x86-64; elsewhere its compiler may fuse products and sums).
 
     Returns
     -------
@@ -246,8 +247,8 @@ def _uniform(n_points: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     found = {0: (0, 0), full: (n_points * (n_points - 1) + 1, n_points)}
     for ones in range(1, n_points):
         for turn in range(n_points):
-            # Number 0 has its ones at the high end; each turn moves them one point down.
-            run = ((1 << ones) - 1) << (n_points - ones)
+            # The first has its ones at points 0, 1, ...; each turn moves them one point down.
+            run = (1 << ones) - 1
             pattern = (run >> turn) | (run << (n_points - turn)) & full
             found[pattern] = (1 + (ones - 1) * n_points + turn, ones)
     patterns = np.array(sorted(found), dtype=np.int64)
