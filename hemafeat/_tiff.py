@@ -14,6 +14,9 @@ from hemafeat._pillow import UnknownKind, oriented, pillow_array
 
 _SEPARATED, _MIN_IS_WHITE, _PALETTE = 5, 0, 3
 
+# None, deflate (two numbers), PackBits: what tifffile decodes without another package.
+_OWN_DECODER = (1, 8, 32946, 32773)
+
 
 def read_tiff(
     data: bytes, check_size: Callable[[int, int], None], raw: bool = False
@@ -45,9 +48,10 @@ def read_tiff(
             ends = zip(page.dataoffsets, page.databytecounts, strict=False)
             if not page.dataoffsets or any(start + count > len(data) for start, count in ends):
                 raise Refused("is a TIFF cut short: it ends before its picture data")
-            if page.bitspersample <= 8 and page.samplesperpixel <= 4:
+            # tifffile gives a mask the values stored, Pillow an image the colours meant.
+            if not raw and page.bitspersample <= 8 and page.samplesperpixel <= 4:
                 try:
-                    return pillow_array(data, raw), True
+                    return pillow_array(data), True
                 except UnknownKind:
                     pass
             array, alpha = _pixels(page, data, raw)
@@ -79,19 +83,23 @@ def _pixels(page: Any, data: bytes, raw: bool) -> tuple[np.ndarray, bool]:
     photometric = int(page.photometric)
     if photometric == _SEPARATED:
         raise Refused(f"is a {page.bitspersample}-bit CMYK TIFF, which is not read")
-    if photometric == _PALETTE and not raw:
+    if raw and page.bitspersample <= 8 and int(page.compression) not in _OWN_DECODER:
+        array = pillow_array(data, raw)
+        stored = ~array if photometric == _MIN_IS_WHITE and array.dtype.kind in "ub" else array
+        return stored, True
+    if not raw and photometric == _PALETTE:
         raise Refused("is a palette TIFF of a kind that is not read")
-    try:
+    if int(page.compression) in _OWN_DECODER:
         array = page.asarray()
         if page.axes.startswith("S"):
             array = np.moveaxis(array, 0, -1)
-        if photometric == _MIN_IS_WHITE and array.dtype.kind == "u":
-            array = np.iinfo(array.dtype).max - array
-    except ValueError:
-        # A compression tifffile has no decoder for; OpenCV has most of them.
-        array = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
-        if array is None:
-            raise
+        if photometric == _MIN_IS_WHITE and array.dtype.kind in "ub" and not raw:
+            array = ~array
+    else:
+        decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
+        if decoded is None:
+            raise Refused("is a damaged TIFF: its pixels cannot be decoded")
+        array = decoded
         if array.ndim == 3:
             array = array[:, :, [2, 1, 0, 3][: array.shape[2]]]
     alpha = any(int(sample) in (1, 2) for sample in page.extrasamples)

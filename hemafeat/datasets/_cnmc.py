@@ -44,9 +44,9 @@ def cnmc(root: str | os.PathLike[str]) -> pd.DataFrame:
         An image table (see `as_table`). ``label`` is ``all`` or ``hem``; ``patient`` the subject,
         in capitals (``H3`` and ``h3`` are one person), which is also the ``group``; ``split`` is
         ``train``, ``preliminary`` or ``final``, as the folders say, and the attribute ``fold`` the
-        official fold of a training cell. Cells of the final phase have neither label nor patient. Every subject has
-        one class only: who it is tells what it is, so nothing but a split by patient means
-        anything.
+        official fold of a training cell. Cells of the final phase have neither label nor patient.
+        Every subject has one class only: who it is tells what it is, so nothing but a split by
+        patient means anything.
 
         Some pictures of the final phase are 600 x 600: their ``image`` ends in
         ``#xywh=75,75,450,450``, which makes `hemafeat.images.read` return the middle 450 x 450 that
