@@ -2,9 +2,9 @@
 
     python benchmarks/extraction.py --data FOLDER [--limit 400] [--jobs 2]
 
-FOLDER is anything `hemafeat.datasets.as_table` takes; without it cells are drawn. The split is taken
-on one thread, each image through every step in turn, and given as the median over images and as a
-ratio to decoding the same file; the whole table is then made with 1 and with --jobs threads.
+FOLDER is anything `hemafeat.datasets.as_table` takes; without it cells are drawn. The split is
+taken on one thread, each image through every step in turn, and given as the median over images and
+as a ratio to decoding the same file; the whole table is then made with 1 and with --jobs threads.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from hemafeat import datasets, extract, segment
+from hemafeat import datasets, extract, images, segment
 from hemafeat.extract._family import chosen, column_facts
 from hemafeat.extract._measure import image_quality, measure_cells
 
@@ -29,7 +29,7 @@ def split(listed: pd.DataFrame, families: str) -> pd.DataFrame:
     contours = segment.segmenter("contours")
     seconds: dict[str, list[float]] = defaultdict(list)
 
-    def timed(step: str, work):  # noqa: ANN001, ANN202
+    def timed(step: str, work):
         start = time.perf_counter()
         result = work()
         seconds[step].append(time.perf_counter() - start)
@@ -41,7 +41,7 @@ def split(listed: pd.DataFrame, families: str) -> pd.DataFrame:
             seconds.clear()
         data = np.fromfile(path, np.uint8)
         timed("cv2.imdecode alone", lambda data=data: cv2.imdecode(data, cv2.IMREAD_COLOR))
-        image = timed("images.read", lambda path=path: datasets.read_image(path))
+        image = timed("images.read", lambda path=path: images.read(path))
         masks = timed("segment.contours", lambda image=image: contours(image))
         if masks.n_cells == 0:
             continue

@@ -23,7 +23,7 @@ from hemafeat.extract._given import MaskSource, mask_source
 from hemafeat.extract._measure import central_cell, image_quality, measure_cells, scales
 from hemafeat.extract._prepared import Prepared
 from hemafeat.extract._store import check_target, save
-from hemafeat.images import ImageError
+from hemafeat.images import ImageError, read
 from hemafeat.segment import MaskError, Masks, segmenter as find_segmenter
 
 Cells = Literal["auto", "all", "central"]
@@ -165,7 +165,7 @@ def _measure_image(
     name = image_name(row["image"], place)
     stage = "read"
     try:
-        image = datasets.read_row(row)
+        image = read(row["image"])
         stage = "segment" if segment is not None else "mask"
         masks = segment(image) if segment is not None else source(row, place)  # type: ignore[misc]
         if masks.n_cells == 0:
@@ -283,7 +283,7 @@ def _assemble(
     scale: np.ndarray | None,
 ) -> pd.DataFrame:
     measured = [(i, o) for i, o in enumerate(outcomes) if o.features is not None]
-    counts = [len(o.features) for _, o in measured]  # type: ignore[arg-type]
+    counts = [len(o.features) for _, o in measured]
     place = np.repeat([i for i, _ in measured], counts).astype(np.intp)
     units = family_units(which, scale is not None)
     names = list(units)
@@ -304,7 +304,7 @@ def _assemble(
         np.concatenate([o.cell for _, o in measured]) if measured else np.empty(0, np.int64)  # type: ignore[misc]
     )
     head["um_per_px"] = np.full(place.size, np.nan) if scale is None else scale[place]
-    attributes = [c for c in listed.columns if c not in {*IDENTITY, "um_per_px", "mask", "crop"}]
+    attributes = [c for c in listed.columns if c not in {*IDENTITY, "um_per_px", "mask"}]
     identity = pd.DataFrame({name: head[name] for name in [*IDENTITY, "um_per_px"]})
     keys = dict.fromkeys(key for _, o in measured for key in o.quality)
     quality = pd.DataFrame(
