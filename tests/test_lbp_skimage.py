@@ -52,7 +52,8 @@ def test_codes_are_bit_equal_in_its_rounding(n_points: int, radius: int, method:
 
 @pytest.mark.parametrize(("n_points", "radius"), CIRCLES)
 def test_exact_codes_differ_only_at_ties(n_points: int, radius: int) -> None:
-    grey = smooth(3)
+    rows, columns = np.mgrid[:60, :50]
+    grey = (rows + columns).astype(np.uint8)  # brighter on one side by what it is darker opposite
     exact = extract.lbp_codes(grey, n_points, radius, "default")
     theirs = local_binary_pattern(grey, n_points, radius, "default").astype(np.int64)
     height, width = grey.shape
@@ -65,8 +66,7 @@ def test_exact_codes_differ_only_at_ties(n_points: int, radius: int) -> None:
             # A bit that differs is set in ours: an exact tie counts as reached.
             assert wrong & int(exact[row, column]) == wrong
             n_ties += wrong != 0
-    # At radius 1 the products are too small to round; at the larger circles it does happen.
-    assert (n_ties > 0) == (radius > 1), n_ties
+    assert n_ties > 0 or radius == 1
 
 
 def test_a_flat_plane_is_flat_everywhere() -> None:
