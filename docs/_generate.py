@@ -6,6 +6,9 @@ written before each build.
 
 from __future__ import annotations
 
+import contextlib
+import io
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -77,11 +80,29 @@ def feature_reference() -> str:
     return "\n".join(parts)
 
 
+def command_reference() -> str:
+    """What every command says of itself, as Markdown."""
+    from hemafeat.cli import main
+
+    def help_of(*words: str) -> str:
+        os.environ["COLUMNS"] = "90"  # argparse wraps to the terminal otherwise
+        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
+            main([*words, "--help"])
+        return out.getvalue().strip()
+
+    overview = help_of()
+    names = re.findall(r"^    (\w+) {2,}", overview.split("commands:")[1], flags=re.MULTILINE)
+    parts = [f"```text\n{overview}\n```\n"]
+    parts += [f"## {name}\n\n```text\n{help_of(name)}\n```\n" for name in names]
+    return "\n".join(parts)
+
+
 def write_pages(folder: Path) -> None:
     """The generated pages, and all columns as CSV."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "features.md").write_text(feature_reference(), encoding="utf-8")
     (folder / "families.md").write_text(family_table(), encoding="utf-8")
+    (folder / "commands.md").write_text(command_reference(), encoding="utf-8")
     extract.describe("all").to_csv(folder / "columns.csv", index=False, encoding="utf-8")
 
 

@@ -1,0 +1,50 @@
+"""What is built is what is here: every file of the package in the wheel, and nothing else."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tarfile
+import zipfile
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="module")
+def built(tmp_path_factory):
+    place = tmp_path_factory.mktemp("built")
+    command = [sys.executable, "-m", "hatchling", "build", "-t", "sdist", "-t", "wheel"]
+    done = subprocess.run([*command, "-d", str(place)], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return place
+
+
+def files(folder: str) -> set[str]:
+    return {
+        path.relative_to(ROOT).as_posix()
+        for path in (ROOT / folder).rglob("*")
+        if path.is_file() and "__pycache__" not in path.parts
+    }
+
+
+def test_wheel_holds_the_package_and_nothing_else(built):
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        inside = {name for name in archive.namelist() if ".dist-info/" not in name}
+    assert inside == files("hemafeat")
+    assert {"hemafeat/py.typed", "hemafeat/extract/__init__.pyi"} <= inside
+    assert any(name.endswith(".html.j2") for name in inside), "the template of the page"
+
+
+def test_source_archive_can_run_its_own_tests(built):
+    (archive,) = built.glob("*.tar.gz")
+    with tarfile.open(archive) as tar:
+        inside = {name.partition("/")[2] for name in tar.getnames()}
+    wanted = files("hemafeat") | {p for p in files("tests") if p.endswith(".py")}
+    wanted |= {"README.md", "CONTRIBUTING.md", "LICENSE", "pyproject.toml", "tox.ini", ".ci/run"}
+    assert not wanted - inside
+    folders = {name.partition("/")[0] for name in inside if "/" in name}
+    assert folders == {"hemafeat", "tests", "benchmarks", "docs", "examples", ".ci"}
