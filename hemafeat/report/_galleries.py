@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from hemafeat.images import read
 from hemafeat.report import _choice
 
 if TYPE_CHECKING:
@@ -77,7 +78,6 @@ class Pictures:
         self._place = {name: place for place, name in enumerate(found)}
         self._given = mask_source(masks, self._listed)
         self._segment = segment.segmenter(segmenter) if self._given is None else None
-        self._read = datasets.read_row
         self._last: tuple[str, np.ndarray, Masks | None, str] | None = None
 
     def get(self, name: str) -> tuple[np.ndarray, Masks | None, str]:
@@ -93,7 +93,7 @@ class Pictures:
                 raise FileNotFoundError("the image is not among those given")
             place = self._place[name]
             row = self._listed.iloc[place]
-            image = self._read(row)
+            image = read(row["image"])
             masks, why = None, ""
             try:
                 masks = self._given(row, place) if self._given else self._segment(image)  # type: ignore[misc]
@@ -241,16 +241,19 @@ def mistakes(
     for (truth, called), found in wrong.groupby(["truth", "predicted"], sort=False):
         if len(groups) == n_pairs:
             break
+        few = found.head(n_each)
         tiles = [
             pictures.tile(
-                str(row.image),
-                _cell(row.cell),
+                str(image),
+                _cell(cell),
                 alt=f"cell of class {truth} called {called}",
-                title=f"probability {row.sure:.2f}" if row.sure == row.sure else "",
+                title="" if np.isnan(chance) else f"probability {chance:.2f}",
                 lines=[],
                 whole=False,
             )
-            for row in found.head(n_each).itertuples(index=False)
+            for image, cell, chance in zip(
+                few["image"], few["cell"], few["sure"].to_numpy(np.float64), strict=True
+            )
         ]
         groups.append(Group(f"{truth} → {called}", tiles, len(found)))
     return groups, len(wrong)

@@ -48,7 +48,7 @@ def results(comparison: Comparison) -> Table:
             if name not in scores[metric].index:
                 row.append(Entry("–"))
                 continue
-            value, low, high = (float(found) for found in scores[metric].loc[name])
+            value, low, high = scores[metric].loc[[name]].to_numpy(np.float64)[0]
             below = "" if np.isnan(low) else f"{number(low)} to {number(high)}"
             row.append(Entry(number(value), below, "best" if name in top[metric] else ""))
         row += [Entry(text) for text in _seconds(comparison, name)]

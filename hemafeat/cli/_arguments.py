@@ -1,0 +1,262 @@
+"""Arguments that several commands share, and what they mean."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DATASETS = ("pbc", "segwbc", "bccd", "cnmc")
+
+
+class Usage(Exception):
+    """The command cannot be meant like this (exit code 2)."""
+
+
+class Failure(Exception):
+    """The command was understood and did not succeed (exit code 1)."""
+
+
+def command(
+    commands: Any, name: str, run: Any, summary: str, description: str, examples: str
+) -> argparse.ArgumentParser:
+    """Add a command with the arguments every command has."""
+    added: argparse.ArgumentParser = commands.add_parser(
+        name,
+        help=summary,
+        description=description,
+        epilog="examples:\n" + examples,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    added.set_defaults(run=run)
+    added.add_argument("--quiet", "-q", action="store_true", help="no progress, results only")
+    added.add_argument("--debug", action="store_true", help="show where an error came from")
+    return added
+
+
+def add_images(parser: argparse.ArgumentParser) -> None:
+    """Arguments that say which images, and how their cells are found and measured."""
+    parser.add_argument(
+        "--dataset",
+        choices=DATASETS,
+        help="read the folder as this public data set, with its labels, patients and masks",
+    )
+    add_segmenter(parser)
+    parser.add_argument(
+        "--masks",
+        metavar="DIR",
+        help="masks to use instead of a segmenter: a folder of files named like the images, or "
+        "'given' for those the image table or the data set names",
+    )
+    parser.add_argument(
+        "--families",
+        nargs="+",
+        metavar="NAME",
+        default=["default"],
+        help="families of features: default, all, or names (see hemafeat describe)",
+    )
+    parser.add_argument(
+        "--cells",
+        choices=("auto", "all", "central"),
+        default="auto",
+        help="auto: the central cell of a labelled image, every cell of an unlabelled one",
+    )
+    parser.add_argument(
+        "--um-per-px",
+        type=float,
+        metavar="X",
+        help="side of a pixel in micrometres; lengths are then in um",
+    )
+
+
+def add_segmenter(parser: argparse.ArgumentParser) -> None:
+    """The segmenter to use."""
+    parser.add_argument(
+        "--segmenter",
+        "--method",
+        default="contours",
+        metavar="NAME",
+        help="contours (default), or the name of a plugged-in segmenter",
+    )
+
+
+def add_jobs(parser: argparse.ArgumentParser) -> None:
+    """How many workers."""
+    parser.add_argument(
+        "--jobs", "-j", type=positive, metavar="N", help="workers; all processors by default"
+    )
+
+
+def positive(text: str) -> int:
+    """A whole number above 0."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = 0
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
+    return value
+
+
+def workers(args: argparse.Namespace) -> int:
+    """Workers asked for, else as many as there are processors this process may use."""
+    if args.jobs:
+        return int(args.jobs)
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def progress(args: argparse.Namespace) -> bool:
+    """Whether somebody watches: a bar is for a terminal."""
+    return not args.quiet and sys.stderr.isatty()
+
+
+def say(args: argparse.Namespace, text: str) -> None:
+    """A line about what is going on, beside the results."""
+    if not args.quiet:
+        print(text, file=sys.stderr, flush=True)
+
+
+def families(args: argparse.Namespace) -> str | list[str]:
+    """The families chosen, known to exist."""
+    from hemafeat import extract
+
+    chosen: str | list[str] = [
+        name for words in args.families for name in words.split(",") if name.strip()
+    ]
+    if len(chosen) == 1 and chosen[0] in ("default", "all"):
+        chosen = chosen[0]
+    try:
+        if not extract.columns(chosen):
+            raise Usage("--families: no family was given")
+    except extract.FamilyError as error:
+        raise Usage(f"--families: {error}") from None
+    return chosen
+
+
+def segmenter(args: argparse.Namespace) -> str:
+    """The name of the segmenter, known to exist."""
+    from hemafeat import segment
+
+    try:
+        segment.segmenter(args.segmenter)
+    except (ValueError, KeyError, LookupError) as error:
+        raise Usage(f"--segmenter: {error.args[0] if error.args else error}") from None
+    return str(args.segmenter)
+
+
+def masks(args: argparse.Namespace) -> str | None:
+    """The folder of masks, known to exist, or ``"given"``."""
+    if args.masks in (None, "given"):
+        return args.masks
+    if not Path(args.masks).is_dir():
+        raise Usage(f"--masks: {args.masks} is not a folder")
+    return str(args.masks)
+
+
+def scale(args: argparse.Namespace) -> float | None:
+    """Micrometres per pixel, above 0."""
+    if args.um_per_px is not None and not 0 < args.um_per_px < float("inf"):
+        raise Usage(f"--um-per-px: {args.um_per_px} is not above 0")
+    return None if args.um_per_px is None else float(args.um_per_px)
+
+
+def images(paths: list[str], dataset: str | None = None) -> pd.DataFrame:
+    """The image table that the words of a command line mean."""
+    from hemafeat import datasets
+
+    for path in paths:
+        if not Path(path).exists():
+            raise Usage(f"{path}: no such file or folder")
+    several = len(paths) > 1
+    if several and dataset is not None:
+        raise Usage("--dataset takes one folder")
+    for path in paths if several else []:
+        if Path(path).is_dir() or Path(path).suffix.lower() in (".csv", ".parquet"):
+            raise Usage(f"{path}: give one folder or table, or several images")
+    try:
+        if dataset is not None:
+            return datasets.load(dataset, paths[0])
+        return datasets.as_table(list(paths) if several else paths[0])
+    except datasets.DatasetError as error:
+        raise Usage(str(error)) from None
+
+
+def is_table(path: Path) -> bool:
+    """Whether `path` is a table of cells, made by ``hemafeat extract``, and not one of images."""
+    from hemafeat import extract
+
+    if path.is_dir():
+        return (path / "cells.parquet").is_file()
+    try:
+        if path.suffix.lower() == ".parquet":
+            import pyarrow.parquet
+
+            names = list(pyarrow.parquet.read_schema(path).names)
+        elif path.suffix.lower() == ".csv":
+            with path.open(encoding="utf-8-sig") as lines:
+                names = [name.strip().strip('"') for name in lines.readline().split(",")]
+        else:
+            return False
+    except (OSError, ValueError):
+        return False
+    import pandas as pd
+
+    empty = pd.DataFrame(columns=names)
+    return {"image", "cell"} <= set(names) and bool(extract.feature_columns(empty))
+
+
+def table(args: argparse.Namespace, **more: Any) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+    """The table of cells that ``args.input`` means, and the image table when it was measured now.
+
+    Parameters
+    ----------
+    args : Namespace
+        With ``input`` and what `add_images` and `add_jobs` added.
+    **more
+        Passed to `extract.table`.
+    """
+    from hemafeat import extract
+
+    first = Path(args.input[0])
+    if len(args.input) == 1 and first.exists() and args.dataset is None and is_table(first):
+        return extract.load(first), None
+    which, how, given, um = families(args), segmenter(args), masks(args), scale(args)
+    listed = images(args.input, args.dataset)
+    say(args, f"measuring the cells of {len(listed)} images ...")
+    measured = extract.table(
+        listed,
+        segmenter=how,
+        masks=given,
+        families=which,
+        cells=args.cells,
+        um_per_px=um,
+        n_jobs=workers(args),
+        progress=progress(args),
+        **more,
+    )
+    if measured.empty:
+        raise Failure(f"no cell was measured in {len(listed)} images: {first_error(measured)}")
+    return measured, listed
+
+
+def first_error(measured: pd.DataFrame) -> str:
+    """What went wrong first, to stand in a message."""
+    from hemafeat import extract
+
+    found = extract.errors(measured)
+    if found.empty:
+        return "no image was given"
+    row = found.iloc[0]
+    return f"{row['image']}: {row['message']}"
+
+
+def plural(n: int, noun: str) -> str:
+    """``1 image``, ``2 images``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

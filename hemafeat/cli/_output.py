@@ -1,0 +1,87 @@
+"""Tables to files, whole or not at all."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hemafeat.cli._arguments import Usage
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hemafeat.evaluate import Comparison
+
+SUFFIXES = (".csv", ".parquet")
+
+
+def table_file(text: str, option: str = "--out") -> Path:
+    """A file a table can be written to.
+
+    Raises
+    ------
+    Usage
+        Another suffix than ``.csv`` or ``.parquet``, a folder, or no folder to put it in.
+    """
+    path = Path(text)
+    if path.suffix.lower() not in SUFFIXES:
+        raise Usage(f"{option}: {path} should end in .csv or .parquet")
+    if path.is_dir():
+        raise Usage(f"{option}: {path} is a folder")
+    return in_folder(path, option)
+
+
+def in_folder(path: Path, option: str) -> Path:
+    """`path`, whose folder is known to exist."""
+    if not path.parent.is_dir():
+        raise Usage(f"{option}: there is no folder {path.parent}")
+    return path
+
+
+def write_table(frame: pd.DataFrame, path: Path) -> None:
+    """Write `frame` as CSV (UTF-8) or Parquet, by the suffix of `path`."""
+    if path.suffix.lower() == ".csv":
+        aside(path, lambda part: frame.to_csv(part, index=False, encoding="utf-8"))
+    else:
+        aside(path, lambda part: frame.to_parquet(part, index=False))
+
+
+def aside(path: Path, write: Callable[[Path], object]) -> None:
+    """Write to a file beside `path`, then rename it: nobody ever sees half a file."""
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        write(part)
+        os.replace(part, path)
+    finally:
+        part.unlink(missing_ok=True)
+
+
+def scores(comparison: Comparison) -> str:
+    """The protocol and the scores with intervals, to print."""
+    import pandas as pd
+
+    summary = comparison.summary()
+    shown = [name for name in ("balanced_accuracy", "macro_f1", "auroc") if name in summary]
+    seconds = comparison.seconds.set_index("model")["fit"].reindex(summary.index)
+    text = summary[shown].replace("", "-").rename(columns=lambda name: name.replace("_", " "))
+    text["fit, s"] = [f"{value:.1f}" for value in seconds]
+    with pd.option_context("display.width", None, "display.max_columns", None):
+        lines = text.rename_axis(None).to_string()
+    warning = (
+        "LEAKY SPLIT: the same group is on both sides, these scores are too good to be true.\n"
+        if comparison.leaky
+        else ""
+    )
+    return f"{warning}{comparison.protocol}\n\n{lines}\n"
+
+
+def best_model(comparison: Comparison) -> str:
+    """The best model on features: what a user would go on with."""
+    from hemafeat import pipelines
+
+    ranked = [str(name) for name in comparison.summary().index]
+    fit = [name for name in ranked if name not in ("baseline", "metadata", "grey_pixels")]
+    known = [name for name in fit if name in pipelines.names()]
+    return (known or ranked)[0]

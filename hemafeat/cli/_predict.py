@@ -1,0 +1,109 @@
+"""``hemafeat predict``: a saved model on new cells."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hemafeat.cli import _arguments, _output
+from hemafeat.cli._arguments import Usage, plural
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hemafeat.pipelines import Model
+
+DESCRIPTION = """\
+Classify cells with a model that hemafeat compare --save-model (or pipelines.save) wrote.
+A table whose columns or units do not fit the model is refused. It is a research tool:
+nothing it prints is a diagnosis."""
+
+EXAMPLES = """\
+  hemafeat predict svc.hemafeat new_cells/ --out predictions.csv
+      images are measured first, with the families the model needs
+  hemafeat predict svc.hemafeat features/ --out predictions.parquet
+      the table of hemafeat extract"""
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = _arguments.command(
+        commands, "predict", run, "a saved model on new cells", DESCRIPTION, EXAMPLES
+    )
+    parser.add_argument("model", metavar="MODEL", help="a file of hemafeat compare --save-model")
+    parser.add_argument(
+        "input",
+        nargs="+",
+        metavar="INPUT",
+        help="a table of hemafeat extract, or images (folder, CSV, files)",
+    )
+    parser.add_argument("--out", required=True, metavar="FILE", help=".csv or .parquet")
+    _arguments.add_images(parser)
+    parser.set_defaults(families=[])
+    _arguments.add_jobs(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Measure if need be, predict, write."""
+    from hemafeat import extract, pipelines
+
+    out = _output.table_file(args.out)
+    if not Path(args.model).is_file():
+        raise Usage(f"{args.model}: no such file")
+    model = pipelines.load(args.model)
+    if model.columns == ["image"]:
+        table = _arguments.images(args.input, args.dataset)
+    else:
+        # The model knows what it needs; nothing else is measured.
+        args.families = args.families or _families(model)
+        table, _ = _arguments.table(args)
+    found = predictions(model, table)
+    _output.write_table(found, out)
+    counts = found["predicted"].value_counts()
+    print(f"{plural(len(found), 'cell')} of {plural(found['image'].nunique(), 'image')}:")
+    for name in sorted(counts.index, key=lambda name: (-counts[name], name)):
+        print(f"  {name:<24} {counts[name]:>7}")
+    n_errors = len(extract.errors(table))
+    if n_errors:
+        print(
+            f"{plural(n_errors, 'error')}: those cells have no prediction; the first is "
+            f"{_arguments.first_error(table)}"
+        )
+    print(out)
+
+
+def predictions(model: Model, table: pd.DataFrame) -> pd.DataFrame:
+    """``image, cell, label`` (where known), ``predicted`` and ``p__<class>``, one row per cell."""
+    import pandas as pd
+
+    from hemafeat import extract
+
+    # A table read from a file holds its units; one of images has none.
+    units = extract.units(table) if model.columns != ["image"] else None
+    model.check(table, units)
+    found = pd.DataFrame({"image": table["image"].map(str)})
+    found["cell"] = table.get("cell", 1)
+    if "label" in table and table["label"].notna().any():
+        found["label"] = table["label"]
+    found["predicted"] = model.predict(table)
+    if hasattr(model.pipeline, "predict_proba"):
+        chances = model.predict_proba(table)
+        for place, name in enumerate(model.classes):
+            found[f"p__{name}"] = chances[:, place]
+    return found
+
+
+def _families(model: Model) -> list[str]:
+    from hemafeat import extract
+
+    needed = dict.fromkeys(name.split("__")[1] for name in model.columns if name.count("__") >= 2)
+    known = extract.families()
+    missing = [name for name in needed if name not in known]
+    if missing or not needed:
+        what = f"families that are not installed: {', '.join(missing)}"
+        raise _arguments.Failure(
+            f"{model.name} needs {what if missing else 'columns that hemafeat does not measure'}; "
+            "give it a table instead"
+        )
+    return list(needed)

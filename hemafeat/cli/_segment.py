@@ -1,0 +1,165 @@
+"""``hemafeat segment``: images to label images."""
+
+from __future__ import annotations
+
+import argparse
+import os
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hemafeat.cli import _arguments
+from hemafeat.cli._arguments import Failure, Usage, plural
+from hemafeat.cli._output import aside, write_table
+
+if TYPE_CHECKING:
+    import numpy as np
+    import pandas as pd
+
+    from hemafeat.segment import Masks
+
+DESCRIPTION = """\
+Find cells and nuclei and write them as PNG: 16-bit label images (cell and nucleus share
+their numbers), or trimaps. quality.csv has a row per cell, errors.csv one per failure."""
+
+EXAMPLES = """\
+  hemafeat segment cells/ --out masks/ --overlay
+      masks/cell/, masks/nucleus/ (labels) and masks/overlay/ (outlines drawn)
+  hemafeat segment cells/ --out masks/ --trimap
+      masks/trimap/: 0 background, 128 cytoplasm, 255 nucleus; they can be given back:
+  hemafeat extract cells/ --masks masks/trimap --out features/"""
+
+
+def add(commands: Any) -> None:
+    """Add the command."""
+    parser = _arguments.command(
+        commands, "segment", run, "images to masks of cell and nucleus", DESCRIPTION, EXAMPLES
+    )
+    parser.add_argument(
+        "input", nargs="+", metavar="IMAGES", help="a folder, a CSV or Parquet file, or images"
+    )
+    parser.add_argument("--out", required=True, metavar="DIR", help="the folder to write")
+    parser.add_argument("--dataset", choices=_arguments.DATASETS, help="a public data set")
+    _arguments.add_segmenter(parser)
+    parser.add_argument("--overlay", action="store_true", help="also draw the outlines")
+    parser.add_argument("--trimap", action="store_true", help="one trimap, not two label images")
+    _arguments.add_jobs(parser)
+
+
+def run(args: argparse.Namespace) -> None:
+    """Segment, write, and say what was found."""
+    import pandas as pd
+    from tqdm import tqdm
+
+    from hemafeat import segment
+    from hemafeat.images import read
+
+    find = segment.segmenter(_arguments.segmenter(args))
+    listed = _arguments.images(args.input, args.dataset)
+    out = Path(args.out)
+    if out.exists() and not out.is_dir():
+        raise Usage(f"--out: {out} is a file")
+    names = _places([str(image) for image in listed["image"]])
+    folders = ["trimap"] if args.trimap else ["cell", "nucleus"]
+    for folder in [*folders, *(["overlay"] if args.overlay else [])]:
+        for place in {Path(name).parent for name in names}:
+            (out / folder / place).mkdir(parents=True, exist_ok=True)
+
+    def one(place: int) -> tuple[pd.DataFrame | None, dict[str, str] | None]:
+        image_name = str(listed["image"].iloc[place])
+        stage = "read"
+        try:
+            image = read(listed["image"].iloc[place])
+            stage = "segment"
+            masks = find(image)
+            stage = "write"
+            _write(out, names[place], image, masks, args)
+        except Exception as error:
+            # One bad image, or a plug-in that fails on it, must not cost the others.
+            reason = getattr(error, "reason", None) or str(error)
+            kind = type(error).__name__
+            return None, dict(zip(ERRORS, (image_name, stage, kind, reason), strict=True))
+        if masks.n_cells == 0:
+            found = (image_name, stage, "NoCellFound", "no cell was found in the image")
+            return None, dict(zip(ERRORS, found, strict=True))
+        return _quality(image_name, masks), None
+
+    with ThreadPoolExecutor(_arguments.workers(args)) as pool:
+        work = pool.map(one, range(len(listed)))
+        hidden = not _arguments.progress(args)
+        done = list(tqdm(work, total=len(listed), unit="image", desc="segment", disable=hidden))
+    quality = [frame for frame, _ in done if frame is not None]
+    errors = pd.DataFrame([error for _, error in done if error is not None], columns=list(ERRORS))
+    write_table(errors, out / "errors.csv")
+    if not quality:
+        first = errors.iloc[0] if len(errors) else {"image": "", "message": "no image was given"}
+        raise Failure(f"no cell was found: {first['image']}: {first['message']}")
+    table = pd.concat(quality, ignore_index=True)
+    write_table(table, out / "quality.csv")
+    suspect = int(table["suspected_failure"].astype(bool).sum())
+    print(
+        f"{plural(len(listed), 'image')}, {plural(len(table), 'cell')}, "
+        f"{suspect} suspected failures, {plural(len(errors), 'error')}"
+    )
+    print(out)
+
+
+ERRORS = ("image", "stage", "error", "message")
+
+
+def _places(images: list[str]) -> list[str]:
+    """Where each result goes below its folder: as the images lie below the one they share."""
+    paths = [Path(os.path.abspath(image)) for image in images]
+    shared = os.path.commonpath([path.parent for path in paths])
+    names = [path.relative_to(shared).with_suffix(".png").as_posix() for path in paths]
+    if len(set(names)) == len(names):
+        return names
+    # cell.jpg and cell.png side by side: the suffix tells them apart.
+    return [f"{path.relative_to(shared).as_posix()}.png" for path in paths]
+
+
+def _write(out: Path, name: str, image: np.ndarray, masks: Masks, args: argparse.Namespace) -> None:
+    import cv2
+    import numpy as np
+
+    from hemafeat import segment
+
+    if masks.n_cells > 65535:
+        raise ValueError(f"{masks.n_cells} cells do not fit a 16-bit label image")
+    pictures: dict[str, np.ndarray] = {}
+    if args.trimap:
+        cell = np.where(masks.cell > 0, np.uint8(128), np.uint8(0))
+        pictures["trimap"] = np.where(masks.nucleus > 0, np.uint8(255), cell)
+    else:
+        pictures["cell"] = masks.cell.astype(np.uint16)
+        pictures["nucleus"] = masks.nucleus.astype(np.uint16)
+    if args.overlay:
+        drawn = segment.outline(image, masks)
+        pictures["overlay"] = cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)
+    for folder, picture in pictures.items():
+        done, data = cv2.imencode(".png", picture)
+        if not done:
+            raise ValueError(f"the {folder} picture could not be encoded")
+        aside(out / folder / name, _writer(data.tobytes()))
+
+
+def _writer(data: bytes) -> Callable[[Path], object]:
+    return lambda part: part.write_bytes(data)
+
+
+def _quality(image: str, masks: Masks) -> pd.DataFrame:
+    import numpy as np
+    import pandas as pd
+
+    numbers = np.arange(1, masks.n_cells + 1)
+    size = masks.n_cells + 1
+    return pd.DataFrame(
+        {
+            "image": image,
+            "cell": numbers,
+            "cell_area_px": np.bincount(masks.cell.ravel(), minlength=size)[1:],
+            "nucleus_area_px": np.bincount(masks.nucleus.ravel(), minlength=size)[1:],
+            **dict(masks.quality),
+        }
+    )
