@@ -83,7 +83,7 @@ def _faint(dark: np.ndarray) -> float:
     total = np.cumsum(histogram)
     near = total[min(12, 255)]
     spread = float(np.searchsorted(total, 0.75 * near))
-    return float(np.clip(1.0 + 1.5 * spread, 2.5, 5.0))
+    return float(np.clip(1.0 + spread, 2.5, 4.0))
 
 
 def colour_index(rgb: np.ndarray) -> np.ndarray:
@@ -128,3 +128,32 @@ def _white(rgb: np.ndarray) -> np.ndarray:
         total = np.cumsum(histogram)
         white[channel] = np.searchsorted(total, total[-1] / 2)
     return np.maximum(white, 1.0)
+
+
+def red_cell_radius(view: Frame, avoid: np.ndarray) -> float:
+    """Typical radius of the red cells in reduced pixels; NaN where fewer than two are in view.
+
+    Parameters
+    ----------
+    view : Frame
+    avoid : (h, w) ndarray of uint8
+        1 where white cells and platelets are.
+    """
+    stained = cv2.inRange(cv2.blur(view.dark, (3, 3)), int(np.ceil(2 * view.faint)), 255)
+    stained[avoid > 0] = 0
+    contours, tree = cv2.findContours(stained, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
+    if not contours:
+        return float("nan")
+    outer = [i for i in range(len(contours)) if tree[0, i, 3] < 0 and len(contours[i]) > 16]
+    for i, contour in enumerate(contours):
+        parent = tree[0, i, 3]
+        # The pale middle of a red cell is part of it; the gap in a ring of cells is not.
+        if parent >= 0 and cv2.contourArea(contour) < 0.3 * cv2.contourArea(contours[parent]):
+            cv2.drawContours(stained, contours, i, 255, cv2.FILLED)
+    depth = cv2.distanceTransform(stained, cv2.DIST_L2, 3)
+    found = []
+    for i in outer:
+        x, y, w, h = cv2.boundingRect(contours[i])
+        found.append(float(depth[y : y + h, x : x + w].max()))
+    found = [radius for radius in found if radius >= 0.5 * max(found)]
+    return float(np.median(found)) if len(found) >= 2 else float("nan")

@@ -50,7 +50,8 @@ def log_odds(near: np.ndarray, far: np.ndarray) -> np.ndarray:
     """(bins,) float32: how much likelier a colour is inside the cell than outside of it."""
     n, f = _histogram(near), _histogram(far)
     n /= max(near.size, 1)
-    f /= max(far.size, 1)
+    # Few stained pixels far away say little: they are not blown up to a distribution.
+    f /= max(far.size, 0.5 * near.size, 1)
     floor = 2e-4
     return np.clip(np.log((n + floor) / (f + floor)), -3.0, 3.0)
 
@@ -93,14 +94,12 @@ def outline(
     cv2.fillPoly(near, [seed.hull], 1)
     grow = max(1, round(0.35 * seed.radius))
     near = cv2.dilate(near, _disc(grow))
-    far = np.ones(shape, np.uint8)
-    for other in [seed, *others]:
-        centre = (round(other.centre[0]), round(other.centre[1]))
-        cv2.circle(far, centre, round(2.0 * other.radius), 0, cv2.FILLED)
+    far = _far(seeds, number, shape)
     # Background at hand is no evidence of a cell: it is left out of the colours near by.
     near[frame.dark < frame.faint] = 0
     if foreign is not None:
         near[foreign > 0] = 0
+    far[frame.dark < frame.faint] = 0
     table = log_odds(index[near > 0], index[far > 0])
     reach = REACH * seed.radius * frame.scale
     centre = _full(seed.centre, frame.scale)
@@ -124,9 +123,24 @@ def outline(
     level = np.percentile(frame.dark[inside > 0], 15) if moments["m00"] > 0 else 2 * frame.faint
     edge = float(np.clip(0.5 * level, frame.faint, 4 * frame.faint))
     inside[frame.dark < edge] = 0
+    beyond[frame.dark < edge] = 0
     table = log_odds(index[inside > 0], index[beyond > 0])
     reach = 1.35 * float(found.radius.max())
     return _best_curve(image, frame, table, edge, centre, reach, ANGLES, RADII, foreign)
+
+
+def _far(seeds: list[Seed], number: int, shape: tuple[int, int]) -> np.ndarray:
+    # As far as a cell with a small nucleus to one side may reach, if that leaves enough to see.
+    far = np.ones(shape, np.uint8)
+    for reach in (REACH, 2.3, 2.0):
+        far[:] = 1
+        for place, seed in enumerate(seeds):
+            radius = seed.radius * (reach if place == number else 2.0)
+            centre = (round(seed.centre[0]), round(seed.centre[1]))
+            cv2.circle(far, centre, round(radius), 0, cv2.FILLED)
+        if cv2.countNonZero(far) >= 0.25 * far.size:
+            break
+    return far
 
 
 def _disc(radius: int) -> np.ndarray:
@@ -153,8 +167,10 @@ def _best_curve(
     )
     polar = cv2.blur(polar, (3, 3))
     dark = frame.darkness(polar).astype(np.float32)
-    evidence = 0.7 * table[colour_index(polar)]
-    evidence += np.clip((dark - faint) * (1.5 / faint), -3.0, 0.5)
+    colour = 0.7 * table[colour_index(polar)]
+    # Paler than the palest cytoplasm is background, whatever its tint: blur, haloes.
+    pale = np.clip((dark - faint) * (1.5 / faint), -3.0, 0.2)
+    evidence = np.where(pale < 0, np.minimum(colour, 0.0), colour) + pale
     step = reach / n_radii
     # Outside the image nothing is known, and the curve is drawn smoothly on.
     height, width = image.shape[:2]

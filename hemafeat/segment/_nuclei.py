@@ -13,7 +13,7 @@ MIN_DENSITY = 12
 """Least violet density of a nucleus, in steps of 1/100: below it there is nothing stained."""
 
 
-WEAK = 0.0
+WEAK = 3.7
 
 
 @dataclass(slots=True)
@@ -112,6 +112,7 @@ def _piece(contours: list[np.ndarray]) -> Seed:
 
 
 def _grouped(pieces: list[Seed], frame: Frame) -> list[Seed]:
+    dark = cv2.blur(frame.dark, (5, 5))
     # Lobes of one nucleus join by pairs, nearest first, as long as what lies between is one cell.
     pieces = sorted(pieces, key=lambda piece: -piece.area)
     typical = float(np.sqrt(pieces[0].area / np.pi))
@@ -121,13 +122,13 @@ def _grouped(pieces: list[Seed], frame: Frame) -> list[Seed]:
         for j in range(i + 1, len(pieces)):
             two = pieces[j]
             apart = np.hypot(one.centre[0] - two.centre[0], one.centre[1] - two.centre[1])
-            if apart > one.radius + two.radius + 1.5 * typical:
+            if apart > one.radius + two.radius + 1.6 * typical:
                 continue
             gap, ends = _gap(one, two)
-            if gap <= 0.9 * typical:
+            if gap <= 1.1 * typical:
                 pairs.append((gap, i, j, ends))
     for gap, i, j, ends in sorted(pairs, key=lambda pair: pair[:3]):
-        if group[i] != group[j] and _same_cell(pieces[i], pieces[j], gap, ends, frame):
+        if group[i] != group[j] and _same_cell(pieces[i], pieces[j], gap, ends, dark, frame.faint):
             old, new = group[j], group[i]
             group = [new if g == old else g for g in group]
     found = []
@@ -146,22 +147,22 @@ def _gap(one: Seed, two: Seed) -> tuple[float, np.ndarray]:
     return float(apart[i, j]), np.stack([a[i], b[j]])
 
 
-def _same_cell(one: Seed, two: Seed, gap: float, ends: np.ndarray, frame: Frame) -> bool:
-    dark = frame.dark
+def _same_cell(
+    one: Seed, two: Seed, gap: float, ends: np.ndarray, dark: np.ndarray, faint: float
+) -> bool:
     t = np.linspace(0, 1, max(3, int(2 * gap)))[:, None]
     x, y = np.rint(ends[0] * (1 - t) + ends[1] * t).astype(int).T
     # Two cells that touch have a waist where they meet; one cell is widest there.
     a, b = np.array(one.centre), np.array(two.centre)
     along = (b - a) / max(float(np.hypot(*(b - a))), 1e-6)
     across = np.array([-along[1], along[0]])
-    level = 1.2 * frame.faint
-    waist = _width(dark, ends.mean(axis=0), across, level)
-    sides = min(_width(dark, a, across, level), _width(dark, b, across, level))
-    if dark[y, x].min() < 0.6 * frame.faint:
-        return waist > 1.2 * sides
-    if two.area < 0.35 * one.area:
-        return waist >= 0.3 * sides
-    return waist >= 0.62 * sides
+    waist = _width(dark, ends.mean(axis=0), across, faint)
+    sides = min(_width(dark, a, across, faint), _width(dark, b, across, faint))
+    if dark[y, x].min() < faint:
+        return waist > 0.9 * sides
+    apart = gap / np.sqrt(one.area / np.pi)
+    # Lobes this close are one nucleus even in cytoplasm too pale to be seen.
+    return apart < 0.28 or waist >= (0.8 if apart < 0.8 else 0.95) * sides
 
 
 def _width(dark: np.ndarray, centre: np.ndarray, across: np.ndarray, level: float) -> float:
