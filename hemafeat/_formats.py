@@ -95,7 +95,7 @@ def _jpeg(data: bytes) -> Header:
         position += 1 + length
     # In the coded data that follow 0xFF stands before 0x00 or a restart marker only, so that the
     # end cannot be found where it is not.
-    if marker == 0xDA and data.find(b"\xff\xd9", position) < 0:
+    if marker == 0xDA and not data.endswith(b"\xff\xd9") and data.find(b"\xff\xd9", position) < 0:
         raise cut
     if frame is None or marker != 0xDA:
         raise Refused("is a JPEG without picture data")

@@ -17,6 +17,15 @@ CNMC_SIZE = 450
 
 _NAME = re.compile(r"UID_(H?\d+)_(\d+)_(\d+)_(all|hem)", re.IGNORECASE)
 _CLASSES = {"1": "all", "0": "hem"}
+_PHASES = {
+    "train": "train",
+    "prelim": "preliminary",
+    "validation": "preliminary",
+    "final": "final",
+    "testing": "final",
+}
+"""Words in the names of folders, of the archive itself and of its mirrors."""
+
 _HEADER = ["Patient_ID", "new_names", "labels"]
 
 
@@ -91,15 +100,11 @@ def _cell(file: Path, root: Path, named: dict[str, tuple[str, str]]) -> _Cell | 
         if parts[-1] in ("all", "hem") and parts[-1] != label:
             raise DatasetError(f"{file} is called {label!r} and lies in the folder {parts[-1]!r}")
         fold = next((part[5:] for part in reversed(parts) if re.fullmatch(r"fold_\d", part)), None)
-        split = None
-        if fold is not None or any("train" in part for part in parts):
-            split = "train"
-        elif any("prelim" in part or "validation" in part for part in parts):
-            split = "preliminary"
+        split = _phase(parts) or ("train" if fold else None)
         return _Cell(label, found.group(4), found.group(1).upper(), split, fold)
     if not re.fullmatch(r"\d+", file.stem):
         return None
-    if any("final" in part or "testing" in part for part in parts):
+    if _phase(parts) == "final":
         return _Cell(None, None, None, "final", None)
     if not named:
         raise DatasetError(
@@ -118,6 +123,15 @@ def _cell(file: Path, root: Path, named: dict[str, tuple[str, str]]) -> _Cell | 
             "UID_..._all.bmp with 1 or UID_..._hem.bmp with 0"
         )
     return _Cell(label, label_raw, found.group(1).upper(), "preliminary", None)
+
+
+def _phase(parts: list[str]) -> str | None:
+    """The phase that the innermost folder which names one names."""
+    for part in reversed(parts):
+        for word, phase in _PHASES.items():
+            if word in part:
+                return phase
+    return None
 
 
 def _preliminary(root: Path) -> dict[str, tuple[str, str]]:
