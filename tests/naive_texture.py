@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 
 import numpy as np
+import scipy.fft
 
 
 def density_levels(image, white, n_levels):
@@ -171,3 +173,92 @@ def lbp(image, labels, n_cells):
             np.concatenate([fine, *invariant, entropies, [p[:-1].sum() for p in invariant]])
         )
     return np.array(rows)
+
+
+def area_average(n, size):
+    """(size, n) weights: new pixel i averages the stretch [i n / size, (i + 1) n / size)."""
+    weights = np.zeros((size, n))
+    for i in range(size):
+        for p in range(n):
+            overlap = min((i + 1) * n, (p + 1) * size) - max(i * n, p * size)
+            weights[i, p] = max(overlap, 0) / n
+    return weights
+
+
+def zigzag(size, count):
+    """Coefficients after the mean in JPEG's order, walked step by step."""
+    row = column = 0
+    found = []
+    while len(found) < count:
+        if (row + column) % 2 == 0:  # going up and to the right
+            if column == size - 1:
+                row += 1
+            elif row == 0:
+                column += 1
+            else:
+                row, column = row - 1, column + 1
+        elif row == size - 1:
+            column += 1
+        elif column == 0:
+            row += 1
+        else:
+            row, column = row + 1, column - 1
+        found.append((row, column))
+    return found
+
+
+def resampled_box(grey, inside):
+    rows, columns = np.nonzero(inside)
+    box = slice(rows.min(), rows.max() + 1), slice(columns.min(), columns.max() + 1)
+    values = np.where(inside[box], grey[box] - grey[inside].mean(), 0.0)
+    return area_average(values.shape[0], 64) @ values @ area_average(values.shape[1], 64).T
+
+
+def dct(image, labels, n_cells):
+    grey = grey_of(image)
+    u, v = np.mgrid[:64, :64]
+    radius = np.hypot(u, v)
+    edges = [2 ** (6 * b / 8) for b in range(8)] + [np.inf]
+    # The radius sqrt(8) is the edge 2**1.5, sqrt(64) is 2**3 and sqrt(512) is 2**4.5: all belong
+    # to the band above.
+    rings = [(radius > e - 1e-9) & (radius < f - 1e-9) for e, f in itertools.pairwise(edges)]
+    result = np.full((n_cells, 86), np.nan)
+    for cell in range(1, n_cells + 1):
+        inside = labels == cell
+        if not inside.any():
+            continue
+        x = scipy.fft.dctn(resampled_box(grey, inside), norm="ortho")
+        power = x**2
+        power[0, 0] = 0.0
+        row = [math.log10(1 + abs(x[place])) for place in zigzag(64, 64)]
+        if power.sum() < 1e-9:
+            row += [np.nan] * 10
+        else:
+            row += [power[ring].sum() / power.sum() for ring in rings]
+            means = [power[ring].mean() for ring in rings]
+            reach = [math.log10(radius[ring].mean()) for ring in rings]
+            flat = min(power[ring].sum() for ring in rings) < 1e-9
+            row.append(np.nan if flat else np.polyfit(reach, np.log10(means), 1)[0])
+            row.append((radius * power).sum() / power.sum())
+        result[cell - 1, :74] = row
+
+        rows, columns = np.nonzero(inside)
+        found = []
+        for top in range(rows.min(), rows.max() - 6, 8):
+            for left in range(columns.min(), columns.max() - 6, 8):
+                block = slice(top, top + 8), slice(left, left + 8)
+                if inside[block].all():
+                    found.append(scipy.fft.dctn(grey[block].astype(float), norm="ortho"))
+        if not found:
+            continue
+        found = np.array(found)
+        i, j = np.mgrid[:8, :8]
+        energy = (found**2).sum(axis=0)
+        energy[0, 0] = 0.0
+        if energy.sum() >= 1e-9:
+            for k, (first, last) in enumerate([(1, 2), (3, 6), (7, 14)]):
+                group = (i + j >= first) & (i + j <= last)
+                result[cell - 1, 74 + k] = energy[group].sum() / energy.sum()
+        for k, place in enumerate(zigzag(8, 9)):
+            result[cell - 1, 77 + k] = np.log10(1 + abs(found[:, place[0], place[1]])).mean()
+    return result
