@@ -237,7 +237,7 @@ def draw_field(
         image=image,
         cell=scene.cell,
         nucleus=scene.nucleus,
-        kinds=tuple(kinds),
+        kinds=tuple(str(kind) for kind in kinds),
         um_per_px=um_per_px,
         n_lobes=tuple(cell.n_lobes for cell in cells),
         n_red=scene.n_red,

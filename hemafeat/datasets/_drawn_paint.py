@@ -62,10 +62,7 @@ def paint(rng: np.random.Generator, kind: str, px: float) -> Painted:
     body = _nucleus(rng, look, shape, cell, inner, px)
     planes = _cytoplasm(rng, look, cell, inner, body.mask, px)
     n_vacuoles = _vacuoles(rng, look, planes, inner, body, px)
-    if look.shape != "none":
-        n_nucleoli = _chromatin(rng, look, planes, body, px)
-    else:
-        n_nucleoli = 0
+    n_nucleoli = _chromatin(rng, look, planes, body, px) if look.shape != "none" else 0
     n_granules = _granules(rng, look, planes, cell, inner, body.mask, px)
     away = points - half
     turn = np.arctan2(away[:, 1], away[:, 0])
@@ -197,11 +194,14 @@ def _chromatin(
     mask = body.mask
     shape = (mask.shape[0], mask.shape[1])
     inner = depth(mask)
-    fine = noise(rng, shape, look.grain * px)
+    # Two scales, or the open chromatin would look like worms of one width.
+    fine = 0.85 * noise(rng, shape, look.grain * px) + 0.53 * noise(
+        rng, shape, 0.5 * look.grain * px
+    )
     broad = noise(rng, shape, 3.2 * look.grain * px)
     rim = np.exp(-inner / (0.22 * px))
-    opening = smoothstep(fine + 0.45 * broad - 1.6 * rim, look.opened - 0.3, look.opened + 0.5)
-    azure = look.density * (1.0 + look.clump * broad + 0.05 * fine + 0.10 * rim)
+    opening = smoothstep(fine + 0.45 * broad - 1.6 * rim, look.opened - 0.35, look.opened + 0.55)
+    azure = look.density * (1.0 + look.clump * broad + 0.10 * fine + 0.10 * rim)
     azure *= 1.0 - look.contrast * opening
     azure *= 1.0 - 0.38 * body.crease
     azure *= 0.75 + 0.25 * smoothstep(inner, 0.0, 0.3 * px)

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from hemafeat.datasets._drawn_paint import Painted, paint
-from hemafeat.datasets._drawn_shapes import depth, fill, noise, outline
+from hemafeat.datasets._drawn_shapes import depth, fill, noise, outlines
 from hemafeat.datasets._drawn_stain import AZURE, BLUE, EOSIN, HAEM
 
 
@@ -82,10 +82,7 @@ def compose(
         field, patch = window
         white[field] |= painted.cell[patch]
     centres = _red_places(rng, shape, px, cells, places, red.radius, crowding)
-    n_touching = 0
-    near = cv2.dilate(white, np.ones((3, 3), np.uint8))
-    for x, y in centres:
-        n_touching += _red_cell(rng, planes, near, x, y, px, red)
+    n_touching = _red_cells(rng, planes, white, centres, px, red)
     _platelets(rng, planes, white, px)
     for number, (painted, (field, patch)) in enumerate(zip(cells, windows, strict=True), 1):
         inside = painted.cell[patch] > 0
@@ -112,10 +109,10 @@ def _window(
 def _ground(rng: np.random.Generator, planes: np.ndarray, px: float) -> None:
     shape = (planes.shape[1], planes.shape[2])
     # Dried plasma: a breath of eosin and blue, and now and then a speck of precipitate.
-    veil = noise(rng, shape, 9.0 * px)
-    amount = abs(rng.normal(0.0, 0.006))
-    planes[EOSIN] += np.maximum(0.0, np.float32(amount) * (1.0 + 0.5 * veil))
-    planes[BLUE] += np.maximum(0.0, np.float32(0.5 * amount) * (1.0 - 0.5 * veil))
+    veil = noise(rng, (shape[0] // 8 + 1, shape[1] // 8 + 1), 9.0 * px / 8)
+    veil = np.float32(abs(rng.normal(0.0, 0.006))) * np.maximum(0.0, 1.0 + 0.5 * veil)
+    planes[EOSIN] = cv2.resize(veil, shape[::-1])
+    planes[BLUE] = 0.5 * planes[EOSIN]
     for _ in range(int(rng.poisson(0.5))):
         x, y = rng.integers(0, shape[1]), rng.integers(0, shape[0])
         r = rng.uniform(0.12, 0.4) * px
@@ -145,7 +142,7 @@ def _red_places(
     x = x + 0.5 * spacing * (np.arange(len(steps)) % 2)[:, None]
     grid = np.stack([x.ravel(), y.ravel()], 1) + rng.uniform(-0.5, 0.5, 2) * spacing
     grid = grid[rng.random(len(grid)) < keep]
-    grid += rng.normal(0.0, 0.22 * spacing, grid.shape)
+    grid += rng.normal(0.0, 0.19 * spacing, grid.shape)
     tilt = rng.uniform(0, np.pi / 3)
     turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
     grid = grid @ turn.T + np.array([shape[1] / 2, shape[0] / 2])
@@ -164,54 +161,64 @@ def _red_places(
     return grid[seen]
 
 
-def _red_cell(
+def _red_cells(
     rng: np.random.Generator,
     planes: np.ndarray,
-    near: np.ndarray,
-    x: float,
-    y: float,
+    white: np.ndarray,
+    centres: np.ndarray,
     px: float,
     red: RedCells,
 ) -> int:
-    radius = red.radius * np.exp(rng.normal(0, 0.05)) * px
-    stretch = 1 + abs(rng.normal(0, 0.1))
-    points = outline(rng, radius, stretch=stretch, rough=red.rough, n_points=60, orders=5)
-    half = int(np.ceil(np.abs(points).max())) + 2
-    column, row = round(x), round(y)
-    patch_shape = (2 * half + 1, 2 * half + 1)
-    field, patch = _window((planes.shape[1], planes.shape[2]), patch_shape, column, row)
-    if field[0].start >= field[0].stop or field[1].start >= field[1].stop:
-        return 0
-    mask = fill(patch_shape, points + half)
-    inner = cv2.GaussianBlur(depth(mask), (0, 0), 0.25 * px)
-    level = cv2.convertScaleAbs(inner, alpha=255.0 / max(float(inner.max()), 1.0))
-    # Thickness of the disc from its edge (0) to its middle (255).
+    """Add the red cells to `planes`; the number of them that touch a white cell."""
+    n = len(centres)
+    radii = red.radius * px * np.exp(rng.normal(0, 0.05, n))
+    stretch = 1 + abs(rng.normal(0, 0.1, n))
+    shapes = outlines(rng, radii, stretch, red.rough, np.zeros((1, 60)), orders=5)
+    # Thickness of each disc from its edge (rho 1) to its middle (rho 0).
     rho = 1.0 - np.arange(256) / 255.0
-    width = red.pallor_width * np.exp(rng.normal(0, 0.15))
-    pallor = np.clip(red.pallor * rng.uniform(0.6, 1.15), 0, 0.97)
-    profile = 1.0 - pallor * np.exp(-0.7 * (rho / width) ** 3)
-    profile *= 0.72 + 0.28 * np.clip((1 - rho) / 0.16, 0, 1)
-    profile *= red.density * np.exp(rng.normal(0, 0.06))
-    thick = cv2.LUT(level, profile.astype(np.float32))
-    thick[mask == 0] = 0.0
-    planes[HAEM][field] += thick[patch]
-    if rng.random() < 0.04:
-        # A reticulocyte still holds RNA.
-        planes[BLUE][field] += 0.35 * thick[patch]
-    return int((near[field] & mask[patch]).any())
+    width = red.pallor_width * np.exp(rng.normal(0, 0.15, (n, 1)))
+    pallor = np.clip(red.pallor * rng.uniform(0.6, 1.15, (n, 1)), 0, 0.97)
+    profiles = 1.0 - pallor * np.exp(-0.7 * (rho / width) ** 3)
+    profiles *= 0.72 + 0.28 * np.clip((1 - rho) / 0.16, 0, 1)
+    profiles *= red.density * np.exp(rng.normal(0, 0.06, (n, 1)))
+    # A reticulocyte still holds RNA.
+    young = rng.random(n) < 0.04
+    near = cv2.dilate(white, np.ones((3, 3), np.uint8))
+    n_touching = 0
+    for points, profile, (x, y), rna in zip(
+        shapes, profiles.astype(np.float32), centres, young, strict=True
+    ):
+        half = int(np.ceil(np.abs(points).max())) + 2
+        shape = (2 * half + 1, 2 * half + 1)
+        field, patch = _window((planes.shape[1], planes.shape[2]), shape, round(x), round(y))
+        if field[0].start >= field[0].stop or field[1].start >= field[1].stop:
+            continue
+        mask = fill(shape, points + half)
+        inner = cv2.GaussianBlur(depth(mask), (0, 0), 0.25 * px)
+        level = cv2.convertScaleAbs(inner, alpha=255.0 / max(float(inner.max()), 1.0))
+        thick = cv2.LUT(level, profile)
+        thick *= mask
+        planes[HAEM][field] += thick[patch]
+        if rna:
+            planes[BLUE][field] += 0.35 * thick[patch]
+        n_touching += int((near[field] & mask[patch]).any())
+    return n_touching
 
 
 def _platelets(rng: np.random.Generator, planes: np.ndarray, white: np.ndarray, px: float) -> None:
     shape = (planes.shape[1], planes.shape[2])
     area = shape[0] * shape[1] / px**2
-    for _ in range(int(rng.poisson(2.5 * area / 1300.0))):
-        painted = paint(rng, "platelet", px * float(rng.uniform(0.6, 1.0)))
+    for _ in range(int(rng.poisson(2.2 * area / 1300.0))):
         x, y = int(rng.integers(0, shape[1])), int(rng.integers(0, shape[0]))
-        field, patch = _window(shape, painted.cell.shape, x, y)
+        reach = int(4.0 * px)
+        field, _ = _window(shape, (2 * reach + 1, 2 * reach + 1), x, y)
         # Most lie between the red cells; a few lie on one.
-        crowded = float(planes[HAEM][field].max(initial=0.0)) > 0.03
+        middle = planes[HAEM, max(0, y - reach // 4) : y + reach // 4 + 1, x]
+        crowded = float(middle.max()) > 0.03
         if white[field].any() or (crowded and rng.random() < 0.75):
             continue
+        painted = paint(rng, "platelet", px * float(rng.uniform(0.6, 1.0)))
+        field, patch = _window(shape, painted.cell.shape, x, y)
         inside = painted.cell[patch] > 0
         strength = np.float32(rng.uniform(0.6, 1.0))
         planes[:, field[0], field[1]] += np.where(

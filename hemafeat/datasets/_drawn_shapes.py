@@ -33,30 +33,44 @@ def outline(
     rough: float = 0.03,
     fringe: float = 0.0,
     n_points: int = 120,
-    orders: int = 7,
 ) -> np.ndarray:
     """(n_points, 2) closed outline (x, y) about 0: an ellipse with waves on it.
 
-    `rough` is the spread of waves of 2 to `orders` periods, `fringe` that of 12 to 40, both relative to
-    the radius. The area stays near that of the circle.
+    `rough` is the spread of waves of 2 to 7 periods, `fringe` that of 12 to 40, both
+    relative to the radius. The area stays near that of the circle.
     """
     angle = np.arange(n_points) * (2 * np.pi / n_points)
-    order = np.arange(2, orders + 1)
-    weight = rough * np.sqrt(2.0) * rng.standard_normal(order.size) / (order / 2.0) ** 1.3
-    phase = rng.uniform(0, 2 * np.pi, order.size)
-    wave = (weight[:, None] * np.cos(order[:, None] * angle + phase[:, None])).sum(0)
+    fine = np.zeros((1, n_points))
     if fringe > 0:
         order = rng.integers(12, 41, 8)
         phase = rng.uniform(0, 2 * np.pi, 8)
-        fine = np.cos(order[:, None] * angle + phase[:, None]).sum(0) / 2.0
         # Fringes come in stretches: much of a rim is smooth.
         where = np.clip(0.5 + np.cos(angle * rng.integers(1, 4) + phase[0]), 0.1, 1.0)
-        wave = wave + fringe * where * fine
-    spoke = radius * np.clip(1.0 + wave, 0.4, 1.8)
-    tilt = rng.uniform(0, np.pi)
-    x, y = spoke * np.cos(angle) * np.sqrt(stretch), spoke * np.sin(angle) / np.sqrt(stretch)
+        fine += fringe * where * np.cos(order[:, None] * angle + phase[:, None]).sum(0) / 2.0
+    return outlines(rng, np.array([radius]), np.array([stretch]), rough, fine)[0]
+
+
+def outlines(
+    rng: np.random.Generator,
+    radii: np.ndarray,
+    stretch: np.ndarray,
+    rough: float,
+    fine: np.ndarray,
+    orders: int = 7,
+) -> np.ndarray:
+    """(n, n_points, 2) outlines at once; `fine` is (1 or n, n_points), added to the waves."""
+    n, n_points = len(radii), fine.shape[1]
+    angle = np.arange(n_points) * (2 * np.pi / n_points)
+    order = np.arange(2, orders + 1)
+    weight = rough * np.sqrt(2.0) * rng.standard_normal((n, order.size)) / (order / 2.0) ** 1.3
+    phase = rng.uniform(0, 2 * np.pi, (n, order.size))
+    wave = np.einsum("no,nop->np", weight, np.cos(order[:, None] * angle + phase[:, :, None]))
+    spoke = radii[:, None] * np.clip(1.0 + wave + fine, 0.4, 1.8)
+    tilt = rng.uniform(0, np.pi, (n, 1))
+    root = np.sqrt(stretch)[:, None]
+    x, y = spoke * np.cos(angle) * root, spoke * np.sin(angle) / root
     cos, sin = np.cos(tilt), np.sin(tilt)
-    return np.stack([cos * x - sin * y, sin * x + cos * y], 1)
+    return np.stack([cos * x - sin * y, sin * x + cos * y], 2)
 
 
 def fill(shape: tuple[int, int], points: np.ndarray) -> np.ndarray:

@@ -111,14 +111,13 @@ class Stain:
         base = cls.preset(background)
         overall = np.exp(rng.normal(0.0, 0.09))
         spread = (("azure", 0.08), ("blue", 0.14), ("eosin", 0.16), ("haemoglobin", 0.18))
-        changed: dict[str, Triple] = {}
+        changed: list[Triple] = []
         for name, sigma in spread:
             strength = overall * np.exp(rng.normal(0.0, sigma))
             hue = np.exp(rng.normal(0.0, 0.05, 3))
-            vector = np.asarray(getattr(base, name)) * strength * hue
-            changed[name] = (float(vector[0]), float(vector[1]), float(vector[2]))
+            changed.append(_triple(np.asarray(getattr(base, name)) * strength * hue))
         tint = np.clip(np.asarray(base.white) + rng.normal(0.0, 4.0, 3), 100.0, 255.0)
-        return replace(base, white=(float(tint[0]), float(tint[1]), float(tint[2])), **changed)
+        return cls(background, _triple(tint), *changed)
 
     @property
     def vectors(self) -> np.ndarray:
@@ -151,7 +150,7 @@ class Light:
     slope: float = 0.0
     angle: float = 0.0
     vignette: float = 0.0
-    blur_um: float = 0.11
+    blur_um: float = 0.085
     glare: float = 0.02
     noise: float = 1.0
     jpeg: int = 0
@@ -163,7 +162,7 @@ class Light:
             slope=float(abs(rng.normal(0.0, 0.03))),
             angle=float(rng.uniform(0.0, 2 * np.pi)),
             vignette=float(abs(rng.normal(0.0, 0.04))),
-            blur_um=float(np.clip(0.11 * np.exp(rng.normal(0.0, 0.2)), 0.07, 0.22)),
+            blur_um=float(np.clip(0.085 * np.exp(rng.normal(0.0, 0.25)), 0.05, 0.2)),
             glare=float(rng.uniform(0.012, 0.035)),
             noise=float(rng.uniform(0.6, 1.8)),
             jpeg=int(rng.integers(86, 97)) if rng.random() < 0.4 else 0,
@@ -175,7 +174,7 @@ class Light:
             self,
             slope=float(abs(self.slope + rng.normal(0.0, 0.012))),
             angle=float(self.angle + rng.normal(0.0, 0.4)),
-            blur_um=float(np.clip(self.blur_um * np.exp(rng.normal(0.0, 0.15)), 0.06, 0.26)),
+            blur_um=float(np.clip(self.blur_um * np.exp(rng.normal(0.0, 0.15)), 0.045, 0.24)),
         )
 
 
@@ -205,24 +204,30 @@ def render(
     lamp = 1.0 + light.slope * (np.cos(light.angle) * x + np.sin(light.angle) * y)
     lamp -= 0.5 * light.vignette * (x * x + y * y)
     # Lamp and white enter as densities too, so that one exponential does it all.
-    weights = np.empty((3, 6), np.float32)
-    weights[:, :4] = -np.log(10.0) * stain.vectors.T
-    weights[:, 4] = 1.0
-    weights[:, 5] = np.log(np.asarray(stain.white) * (1.0 - light.glare))
-    layers = cv2.merge([*planes, np.log(lamp, dtype=np.float32)])
-    seen = cv2.exp(cv2.transform(layers, weights))
-    # Light, not density, is what the lens blurs.
+    lamp = np.log(lamp, dtype=np.float32)
     sigma = light.blur_um / um_per_px
-    if sigma > 0.2:
-        seen = cv2.GaussianBlur(seen, (0, 0), sigma, borderType=cv2.BORDER_REFLECT)
-    seen = cv2.add(seen, tuple(light.glare * level for level in stain.white) + (0.0,))
-    if light.noise > 0:
-        grey = rng.standard_normal((height, width), np.float32)
-        coarse = rng.standard_normal((3, (height + 1) // 2, (width + 1) // 2), np.float32)
-        channels = [cv2.add(grey, cv2.resize(plane, (width, height))) for plane in coarse]
-        seen = cv2.scaleAdd(cv2.merge(channels), 0.75 * light.noise, seen)
-    image = cv2.convertScaleAbs(seen)
+    grey = rng.random((height, width), np.float32)
+    coarse = rng.random((3, (height + 1) // 2, (width + 1) // 2), np.float32)
+    # Uniform numbers have a spread of 1 / sqrt(12); half of the noise is the same in all channels.
+    strength = light.noise * np.sqrt(12.0) * 0.71
+    channels = []
+    for channel, level in enumerate(stain.white):
+        seen = lamp + np.float32(np.log(level * (1.0 - light.glare)))
+        for plane, density in zip(planes, stain.vectors[:, channel], strict=True):
+            cv2.scaleAdd(plane, -np.log(10.0) * float(density), seen, seen)
+        cv2.exp(seen, seen)
+        # Light, not density, is what the lens blurs.
+        if sigma > 0.2:
+            cv2.GaussianBlur(seen, (0, 0), sigma, seen, borderType=cv2.BORDER_REFLECT)
+        cv2.scaleAdd(grey, strength, seen, seen)
+        cv2.scaleAdd(cv2.resize(coarse[channel], (width, height)), strength, seen, seen)
+        channels.append(cv2.convertScaleAbs(seen, beta=light.glare * level - strength))
+    image = cv2.merge(channels)
     if light.jpeg:
         flag = [cv2.IMWRITE_JPEG_QUALITY, int(light.jpeg)]
         image = cv2.imdecode(cv2.imencode(".jpg", image, flag)[1], cv2.IMREAD_COLOR)
     return image
+
+
+def _triple(values: np.ndarray) -> Triple:
+    return float(values[0]), float(values[1]), float(values[2])
