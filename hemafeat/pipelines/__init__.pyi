@@ -4,6 +4,7 @@ from ._columns import FeatureColumns as FeatureColumns
 from ._grey import GreyPixels as GreyPixels
 from ._metadata import metadata_only as metadata_only
 from ._missing import FillMissing as FillMissing
+from ._model import Model as Model, ModelError as ModelError
 from ._models import (
     baseline as baseline,
     grey_pixels as grey_pixels,
@@ -14,4 +15,5 @@ from ._models import (
     svc as svc,
     xgboost as xgboost,
 )
+from ._store import load as load, save as save
 from ._support_vectors import SupportVectors as SupportVectors

@@ -1,0 +1,225 @@
+"""Fitted models on disk, without pickle: one file that says what the model needs."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import tempfile
+import warnings
+import zipfile
+from collections.abc import Mapping
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from hemafeat import __version__
+
+from ._model import Model, ModelError, columns_of
+from ._trees import check_trees
+
+FORMAT = "hemafeat model"
+FORMAT_VERSION = 1
+
+_MANIFEST = "manifest.json"
+_MODEL = "model.skops"
+_PACKAGES = ("scikit-learn", "numpy", "xgboost", "skops", "imbalanced-learn")
+
+# What may be built from a file besides scikit-learn's and numpy's own types, by exact name.
+_TRUSTED = (
+    "hemafeat.pipelines._boosted.BoostedTrees",
+    "hemafeat.pipelines._columns.FeatureColumns",
+    "hemafeat.pipelines._grey.GreyPixels",
+    "hemafeat.pipelines._missing.FillMissing",
+    "hemafeat.pipelines._support_vectors.SupportVectors",
+    "imblearn.over_sampling._smote.base.SMOTE",
+    "imblearn.pipeline.Pipeline",
+    "sklearn.tree._tree.Tree",
+    "sklearn.utils._bunch.Bunch",
+)
+
+
+def save(
+    model: Any,
+    path: str | os.PathLike[str],
+    *,
+    units: Mapping[str, str] | None = None,
+    note: str = "",
+) -> Path:
+    """Write a fitted pipeline to one file.
+
+    Parameters
+    ----------
+    model : estimator or Model
+        Fitted on a DataFrame. Of a search (`GridSearchCV`) the best estimator is taken.
+    path : path
+        The file; ``.hemafeat`` is the usual ending. Replaced whole or not at all.
+    units : mapping of str to str, optional
+        Unit of each column, ``table.attrs["units"]``. With it, a table in other units is refused
+        later.
+    note : str
+        Free text kept with the model: data, protocol, scores.
+
+    Returns
+    -------
+    Path
+        The file.
+
+    Raises
+    ------
+    ModelError
+        The model is not fitted, was fitted without column names, or holds a type that `load` would
+        refuse.
+    """
+    import skops.io
+
+    if isinstance(model, Model):
+        units, note, model = units or model.units, note or model.note, model.pipeline
+    model = getattr(model, "best_estimator_", model)
+    columns = columns_of(model)
+    try:
+        data = skops.io.dumps(model)
+    except Exception as error:  # skops raises many kinds for what it does not know
+        raise ModelError(f"the model cannot be stored: {error}") from error
+    if unknown := _unknown(data):
+        raise ModelError(f"the model holds types that `load` would refuse: {unknown}")
+    manifest = {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "columns": columns,
+        "units": {name: units[name] for name in columns if name in units} if units else {},
+        "classes": [str(name) for name in model.classes_],
+        "families": sorted({name.split("__")[1] for name in columns if "__" in name}),
+        "dtype": "float64",
+        "versions": _versions(),
+        "note": note,
+    }
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with (
+            os.fdopen(handle, "wb") as file,
+            zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as box,
+        ):
+            box.writestr(_MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
+            box.writestr(_MODEL, data)
+        os.chmod(aside, 0o666 & ~_umask())
+        os.replace(aside, path)
+    except BaseException:
+        Path(aside).unlink(missing_ok=True)
+        raise
+    return path
+
+
+def load(path: str | os.PathLike[str]) -> Model:
+    """Read a model that `save` wrote.
+
+    No code from the file is run: only types of scikit-learn, NumPy and this package are built, each
+    by its exact name, and the nodes of trees are checked.
+
+    Parameters
+    ----------
+    path : path
+        The file.
+
+    Returns
+    -------
+    Model
+        The fitted pipeline with its columns, units and classes.
+
+    Raises
+    ------
+    ModelError
+        The file is missing, is no model, is cut short, or names a type that is not known.
+    """
+    import skops.io
+    from sklearn.exceptions import InconsistentVersionWarning
+    from skops.io.exceptions import UntrustedTypesFoundException
+
+    path = Path(path)
+    manifest, data = _read(path)
+    try:
+        with warnings.catch_warnings():
+            # scikit-learn says it once per step; it is said once for all below.
+            warnings.simplefilter("ignore", InconsistentVersionWarning)
+            pipeline = skops.io.loads(data, trusted=list(_TRUSTED))
+        check_trees(pipeline)
+        model = Model(
+            pipeline=pipeline,
+            columns=[str(name) for name in manifest["columns"]],
+            classes=[str(name) for name in manifest["classes"]],
+            units={str(k): str(v) for k, v in manifest["units"].items()},
+            versions={str(k): str(v) for k, v in manifest["versions"].items()},
+            note=str(manifest["note"]),
+            name=path.name,
+        )
+        fits = columns_of(pipeline) == model.columns
+    except UntrustedTypesFoundException:
+        raise ModelError(
+            f"{path}: refused, it holds types that are not known: {_unknown(data)}"
+        ) from None
+    except Exception as error:  # a file made by hand can fail anywhere
+        raise ModelError(f"{path}: the model cannot be built: {error}") from error
+    if not fits:
+        raise ModelError(f"{path}: the columns of the manifest are not those of the model")
+    _warn_of_versions(model.versions, path)
+    return model
+
+
+def _read(path: Path) -> tuple[dict[str, Any], bytes]:
+    try:
+        whole = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror or error}") from None
+    try:
+        with zipfile.ZipFile(io.BytesIO(whole)) as box:
+            manifest = json.loads(box.read(_MANIFEST).decode("utf-8"))
+            data = box.read(_MODEL)
+    except KeyError:
+        raise ModelError(f"{path}: not a hemafeat model: a part is missing") from None
+    except (zipfile.BadZipFile, ValueError, EOFError, OSError, NotImplementedError) as error:
+        raise ModelError(
+            f"{path}: not a hemafeat model, or cut short ({error}); pickle files are never read"
+        ) from None
+    if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
+        raise ModelError(f"{path}: not a hemafeat model")
+    if manifest.get("format_version") != FORMAT_VERSION:
+        raise ModelError(
+            f"{path}: format version {manifest.get('format_version')}; this package reads "
+            f"{FORMAT_VERSION}"
+        )
+    return manifest, data
+
+
+def _unknown(data: bytes) -> list[str]:
+    import skops.io
+
+    return sorted(set(skops.io.get_untrusted_types(data=data)) - set(_TRUSTED))
+
+
+def _versions() -> dict[str, str]:
+    found = {"hemafeat": __version__}
+    for name in _PACKAGES:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _warn_of_versions(saved: Mapping[str, str], path: Path) -> None:
+    name = "scikit-learn"
+    here = _versions().get(name, "")
+    if name in saved and saved[name].split(".")[:2] != here.split(".")[:2]:
+        warnings.warn(
+            f"{path}: saved with {name} {saved[name]}, read with {here}; "
+            "check its predictions, or fit it again",
+            stacklevel=3,
+        )
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
