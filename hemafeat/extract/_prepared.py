@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from hemafeat.extract._kernels.intensity import histograms
+from hemafeat.extract._kernels.intensity import histograms, outside_histogram
 from hemafeat.extract._kernels.regions import find_runs, pixels
 
 if TYPE_CHECKING:
@@ -163,16 +163,19 @@ def background_white(image: np.ndarray, labels: np.ndarray | None = None) -> np.
     (3,) ndarray of float64
         R, G, B in 1..255.
     """
-    mask = None if labels is None else (np.asarray(labels) == 0).astype(np.uint8)
-    n_outside = image.shape[0] * image.shape[1] if mask is None else int(np.count_nonzero(mask))
+    n_pixels = image.shape[0] * image.shape[1]
+    if labels is None:
+        labels = np.zeros(image.shape[:2], np.int32)
+    histogram = outside_histogram(
+        np.ascontiguousarray(image), np.ascontiguousarray(labels, dtype=np.int32)
+    )
+    n_outside = int(histogram[0].sum())
     white = np.full(3, 255.0)
-    if n_outside < 0.01 * image.shape[0] * image.shape[1] or n_outside == 0:
+    if n_outside < 0.01 * n_pixels or n_outside == 0:
         return white
     rank = int(np.ceil(0.99 * n_outside))
-    found = np.empty(3)
-    for channel in range(3):
-        histogram = cv2.calcHist([image], [channel], mask, [256], [0, 256]).ravel()
-        found[channel] = np.searchsorted(np.cumsum(histogram.astype(np.int64)), rank)
+    cumulative = np.cumsum(histogram, axis=1)
+    found = np.array([float(np.searchsorted(cumulative[c], rank)) for c in range(3)])
     return white if found.max() < 48 else np.maximum(found, 1.0)
 
 

@@ -118,7 +118,7 @@ def relation(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = N
             np.sqrt(area_n / area_c),
             cytoplasm,
             apart / (cell[:, 2] / 2.0),
-            border_contact(masks.nucleus, masks.cell, inner.starts, inner.index),
+            border_contact(masks.nucleus, masks.cell, inner.run_starts, inner.runs),
             nucleus[:, 1] / cell[:, 1],
             _axis_angle(nucleus, cell),
             area_n / cell[:, 10],

@@ -12,34 +12,44 @@ N_RAYS = 72
 
 
 @kernel
-def last_exit(labels, label, y, x, dy, dx):
-    """Distance from (y, x) along a ray to where it leaves the label for the last time.
+def last_exits(nucleus, cell, label, y, x, dy, dx):
+    """Distances from (y, x) along a ray to where it leaves nucleus and cell for the last time.
 
     NaN where the ray does not meet the label. The ray is followed exactly from pixel to pixel to
-    the edge of the image; pixel centres are whole numbers.
+    the edge of the arrays; pixel centres are whole numbers.
     """
-    height, width = labels.shape
+    height, width = cell.shape
     row, column = math.floor(y + 0.5), math.floor(x + 0.5)
     down, right = (1 if dy > 0 else -1), (1 if dx > 0 else -1)
-    found = np.nan
-    inside = 0 <= row < height and 0 <= column < width and labels[row, column] == label
-    while True:
-        # Each crossing from its own edge, not by adding steps: no error builds up.
-        to_row = (row + 0.5 * down - y) / dy
-        to_column = (column + 0.5 * right - x) / dx
+    per_row, per_column = 1.0 / dy, 1.0 / dx
+    # Each crossing from its own edge, not by adding steps: no error builds up.
+    to_row = (row + 0.5 * down - y) * per_row
+    to_column = (column + 0.5 * right - x) * per_column
+    distance = 0.0
+    in_nucleus = in_cell = False
+    nucleus_end = cell_end = np.nan
+    while 0 <= row < height and 0 <= column < width:
+        now = nucleus[row, column] == label
+        if in_nucleus and not now:
+            nucleus_end = distance
+        in_nucleus = now
+        now = cell[row, column] == label
+        if in_cell and not now:
+            cell_end = distance
+        in_cell = now
         if to_row < to_column:
             distance = to_row
             row += down
+            to_row = (row + 0.5 * down - y) * per_row
         else:
             distance = to_column
             column += right
-        within = 0 <= row < height and 0 <= column < width
-        now = within and labels[row, column] == label
-        if inside and not now:
-            found = distance
-        inside = now
-        if not within:
-            return found
+            to_column = (column + 0.5 * right - x) * per_column
+    if in_nucleus:
+        nucleus_end = distance
+    if in_cell:
+        cell_end = distance
+    return nucleus_end, cell_end
 
 
 @kernel
@@ -76,8 +86,7 @@ def thickness(nucleus, cell, boxes, y, x):
         for ray in range(N_RAYS):
             angle = (ray + 0.5) * (2.0 * math.pi / N_RAYS)
             dy, dx = math.sin(angle), math.cos(angle)
-            start = last_exit(inner, k + 1, y[k] - top, x[k] - left, dy, dx)
-            stop = last_exit(outer, k + 1, y[k] - top, x[k] - left, dy, dx)
+            start, stop = last_exits(inner, outer, k + 1, y[k] - top, x[k] - left, dy, dx)
             if math.isfinite(start) and math.isfinite(stop):
                 values[n] = stop - start
                 n += 1
@@ -94,37 +103,49 @@ def thickness(nucleus, cell, boxes, y, x):
 
 
 @kernel
-def border_contact(nucleus, cell, starts, index):
+def border_contact(nucleus, cell, run_starts, runs):
     """Share of each nucleus' boundary pixels that lie at the edge of the cell.
 
     A boundary pixel has one of its four neighbours outside the nucleus. It lies at the edge where
     a pixel outside the cell is at most 2 px away, centre to centre: then at most one pixel of
     cytoplasm is between. Outside the image is outside the cell.
+
+    Parameters
+    ----------
+    nucleus, cell : (H, W) int32 arrays
+        Labels.
+    run_starts, runs
+        Those of the nucleus, as ``regions.find_runs`` gives them.
     """
-    height, width = cell.shape
-    out = np.full(starts.size - 1, np.nan)
-    for k in range(starts.size - 1):
+    height = cell.shape[0]
+    out = np.full(run_starts.size - 1, np.nan)
+    for k in range(run_starts.size - 1):
         n_boundary = n_contact = 0
-        for place in range(starts[k], starts[k + 1]):
-            row, column = index[place] // width, index[place] % width
-            bare = False
-            for step in range(4):
-                r = row + (step == 0) - (step == 1)
-                c = column + (step == 2) - (step == 3)
-                if r < 0 or r >= height or c < 0 or c >= width or nucleus[r, c] != k + 1:
-                    bare = True
-            if not bare:
-                continue
-            n_boundary += 1
-            contact = False
-            for dr in range(-2, 3):
-                for dc in range(-2, 3):
-                    if dr * dr + dc * dc > 4:
-                        continue
-                    r, c = row + dr, column + dc
-                    if r < 0 or r >= height or c < 0 or c >= width or cell[r, c] != k + 1:
-                        contact = True
-            n_contact += contact
+        for run in range(run_starts[k], run_starts[k + 1]):
+            row, first, stop = runs[run]
+            for column in range(first, stop):
+                if (
+                    first < column < stop - 1
+                    and 0 < row < height - 1
+                    and nucleus[row - 1, column] == k + 1
+                    and nucleus[row + 1, column] == k + 1
+                ):
+                    continue
+                n_boundary += 1
+                n_contact += at_edge(cell, k + 1, row, column)
         if n_boundary > 0:
             out[k] = n_contact / n_boundary
     return out
+
+
+@kernel
+def at_edge(cell, label, row, column):
+    """Whether a pixel other than `label` is at most 2 px from this one."""
+    height, width = cell.shape
+    for dr in range(-2, 3):
+        for dc in range(-2, 3):
+            if dr * dr + dc * dc <= 4:
+                r, c = row + dr, column + dc
+                if r < 0 or r >= height or c < 0 or c >= width or cell[r, c] != label:
+                    return True
+    return False
