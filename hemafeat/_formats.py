@@ -121,8 +121,8 @@ def _png(data: bytes) -> Header:
         if end > len(data):
             raise cut
         if zlib.crc32(view[position + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
-            name = kind.decode("ascii", "replace")
-            raise Refused(f"is a damaged PNG: its {name} chunk fails its checksum")
+            name = f"its {kind.decode()} chunk" if kind.isalpha() else "a chunk"
+            raise Refused(f"is a damaged PNG: {name} fails its checksum")
         if kind == b"IHDR" and length == 13:
             shape = struct.unpack_from(">IIBB", data, position + 8)
         elif kind == b"acTL" and (frames := int.from_bytes(view[position + 8 : position + 12])) > 1:
@@ -163,7 +163,8 @@ def _bmp(data: bytes) -> Header:
     # Run lengths (1, 2) say nothing about the size; OpenCV refuses those that end too early.
     if compression in (0, 3, 6) and start + (width * bits + 31) // 32 * 4 * height > len(data):
         raise Refused("is a BMP cut short: it ends before its last row")
-    return Header("BMP", width, height, 8, bits == 32, data)
+    # Without bit fields the fourth byte is reserved and may hold anything.
+    return Header("BMP", width, height, 8, bits == 32 and compression != 0, data)
 
 
 _SIGNATURES = (

@@ -40,7 +40,8 @@ def pillow_array(data: bytes, raw: bool = False) -> np.ndarray:
     # Damaged files end in whatever the code that met the damage raises.
     except Exception as problem:
         kind = "TIFF" if data[:2] in (b"II", b"MM") else "file"
-        raise Refused(f"is a damaged {kind}: {str(problem) or type(problem).__name__}") from None
+        reason = " ".join(str(problem).split()) or type(problem).__name__
+        raise Refused(f"is a damaged {kind}: {reason}") from None
 
 
 def rotated(image: np.ndarray, data: bytes) -> np.ndarray:

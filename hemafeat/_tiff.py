@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -41,6 +42,10 @@ def read_tiff(
     """
     import tifffile
 
+    # What it logs of a damaged file goes where a user sent it, and otherwise not to the terminal.
+    log = logging.getLogger("tifffile")
+    if not log.handlers:
+        log.addHandler(logging.NullHandler())
     try:
         with tifffile.TiffFile(io.BytesIO(data)) as file:
             page = _only_page(file)
@@ -61,9 +66,8 @@ def read_tiff(
         raise
     # tifffile reads what the file says; a damaged one can lead it anywhere.
     except Exception as problem:
-        raise Refused(
-            f"is a damaged TIFF: {str(problem) or type(problem).__name__}".splitlines()[0]
-        ) from None
+        reason = " ".join(str(problem).split()) or type(problem).__name__
+        raise Refused(f"is a damaged TIFF: {reason}") from None
 
 
 def _only_page(file: Any) -> Any:

@@ -232,8 +232,8 @@ def _decode(data: bytes, max_pixels: int | None) -> np.ndarray:
     _check_size(head.width, head.height, max_pixels)
     if head.alpha and head.format == "PNG":
         if head.depth == 16:
-            return _from_array(rotated(_opencv(head, cv2.IMREAD_UNCHANGED, 4), data))
-        return _from_array(pillow_array(data))
+            return _from_array(rotated(_opencv(head, cv2.IMREAD_UNCHANGED, 4), head.data))
+        return _from_array(pillow_array(head.data))
     if head.alpha:
         return _from_array(_opencv(head, cv2.IMREAD_UNCHANGED, 4))
     if head.depth == 16:

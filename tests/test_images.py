@@ -97,6 +97,36 @@ def test_no_cut_goes_unseen(kind, capfd):
     assert capfd.readouterr().err == ""
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning:PIL")
+def test_damage_anywhere_ends_in_an_image_or_an_error(good):
+    folder, expected = good
+    rng = np.random.default_rng(20)
+    for name in expected:
+        whole = (folder / name).read_bytes()
+        for _ in range(6):
+            data = bytearray(whole)
+            # Half of the damage goes where the headers are.
+            end = len(data) if rng.random() < 0.5 else min(len(data), 120)
+            data[rng.integers(end)] = rng.integers(256)
+            data[rng.integers(end)] = rng.integers(256)
+            for reader in (read, read_labels):
+                try:
+                    image = reader(bytes(data))
+                except ImageError as problem:
+                    assert "\n" not in str(problem)
+                else:
+                    assert image.ndim == (3 if reader is read else 2)
+
+
+def test_the_reserved_byte_of_a_bmp_is_no_transparency():
+    image = picture(6, 6)
+    fourth = np.arange(36, dtype=np.uint8).reshape(6, 6)
+    data = encoded(np.dstack([image, fourth]), "BMP")
+    assert int.from_bytes(data[28:30], "little") == 32
+    assert int.from_bytes(data[30:34], "little") == 0
+    np.testing.assert_array_equal(read(data), image)
+
+
 def test_restart_markers_and_padding_are_no_end():
     stream = io.BytesIO()
     image = Image.fromarray(picture(64, 64))

@@ -17,6 +17,7 @@ from hemafeat.datasets._table import DatasetError, DatasetWarning, text
 from hemafeat.images import ImageError, name_of, path_of, read
 
 _THREADS = min(8, (os.cpu_count() or 1) + 2)
+_PART = 64
 
 
 def group_duplicates(table: pd.DataFrame, *, by: str = "bytes") -> pd.DataFrame:
@@ -139,8 +140,11 @@ def _clusters(images: Iterable[Any], by: str) -> list[list[int]]:
 
 def _alike(key: Any, items: list[Any], rows: Iterable[int]) -> list[list[int]]:
     rows = list(rows)
+    # A task for each file would cost more than asking for its size.
+    parts = [rows[start : start + _PART] for start in range(0, len(rows), _PART)]
     with ThreadPoolExecutor(_THREADS) as pool:
-        keys = list(pool.map(lambda row: key(items[row]), rows, chunksize=64))
+        found_keys = pool.map(lambda part: [key(items[row]) for row in part], parts)
+        keys = [value for part in found_keys for value in part]
     found: dict[Hashable, list[int]] = defaultdict(list)
     for row, value in zip(rows, keys, strict=True):
         if value is not None:
