@@ -63,6 +63,7 @@ class Prepared:
         self.rgb = rgb
         self.masks = masks
         self._white = None if white is None else np.asarray(white, np.float64).reshape(3)
+        self._density_lut: np.ndarray | None = None
         self._planes: dict[str, np.ndarray] = {}
         self._levels: dict[tuple[str, int], np.ndarray] = {}
         # The labels are kept beside the result: an id alone may be reused by another array.
@@ -103,7 +104,9 @@ class Prepared:
 
     def density_lut(self, labels: np.ndarray | None = None) -> np.ndarray:
         """(3, 256) float64: decadic optical density of each grey level of R, G and B."""
-        return density_lut(self.white(labels))
+        if self._density_lut is None:
+            self._density_lut = density_lut(self.white(labels))
+        return self._density_lut
 
     def plane(self, name: str, labels: np.ndarray | None = None) -> np.ndarray:
         """(H, W) plane: uint8 ``r g b grey``, or float32 optical density ``od_r od_g od_b``."""

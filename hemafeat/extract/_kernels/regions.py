@@ -35,6 +35,11 @@ def find_runs(labels, n_cells):
             larger[:n_found] = found[:n_found]
             found = larger
         line = labels[row]
+        anything = 0
+        for column in range(width):
+            anything |= line[column]
+        if anything == 0:
+            continue
         previous = 0
         first = 0
         for column in range(width):
