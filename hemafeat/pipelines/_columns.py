@@ -10,15 +10,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
-from hemafeat.extract._family import MASKS
-
-
-def is_feature(name: object) -> bool:
-    """Whether a column name has the form ``mask__family__feature``.
-
-    Quality columns (``quality__*``), labels, groups and attributes do not.
-    """
-    return isinstance(name, str) and name.split("__")[0] in MASKS and name.count("__") >= 2
+from hemafeat import extract
 
 
 def shortlist(names: Iterable[object], show: int = 5) -> str:
@@ -76,7 +68,7 @@ class FeatureColumns(TransformerMixin, BaseEstimator):
             self.__dict__.pop("feature_names_in_", None)
             return self
         if isinstance(self.columns, str) and self.columns == "features":
-            taken = [name for name in X.columns if is_feature(name)]
+            taken = extract.feature_columns(X)
             if not taken:
                 raise ValueError(
                     "no column of the table is called mask__family__feature (its first columns: "

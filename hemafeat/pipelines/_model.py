@@ -9,6 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hemafeat import extract
+
 from ._columns import FeatureColumns, shortlist
 
 
@@ -54,8 +56,8 @@ class Model:
         table : DataFrame
             Other columns may stand beside those needed.
         units : mapping of str to str, optional
-            Unit of each column; by default ``table.attrs["units"]``. Units that are not known on
-            either side cannot be compared.
+            Unit of each column; by default `extract.units` of the table. Units that are not known
+            on either side cannot be compared.
 
         Raises
         ------
@@ -70,7 +72,7 @@ class Model:
                 f"{self.name} needs {len(missing)} columns that the table lacks: "
                 f"{shortlist(missing)}"
             )
-        given = (table.attrs.get("units") or {}) if units is None else units
+        given = extract.units(table) if units is None and self.units else units or {}
         for name in self.columns:
             here, there = given.get(name), self.units.get(name)
             if here is not None and there is not None and here != there:

@@ -55,7 +55,7 @@ def save(
     path : path
         The file; ``.hemafeat`` is the usual ending. Replaced whole or not at all.
     units : mapping of str to str, optional
-        Unit of each column, ``table.attrs["units"]``. With it, a table in other units is refused
+        Unit of each column, `extract.units(table)`. With it, a table in other units is refused
         later.
     note : str
         Free text kept with the model: data, protocol, scores.
