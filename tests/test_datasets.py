@@ -11,32 +11,10 @@ import numpy as np
 import pandas as pd
 import pytest
 from bad_files import encoded, picture, write_bad_files
+from image_trees import check, put
 
 from hemafeat import datasets
 from hemafeat.datasets import DatasetError, DatasetWarning
-
-
-def put(root: Path, *names: str) -> list[str]:
-    """Write a different small image under each name; returns the paths as text."""
-    paths = []
-    for name in names:
-        path = root / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        # The name seeds the pixels: another name, another image.
-        image = picture(8, 8, seed=sum(ord(sign) * 31**place for place, sign in enumerate(name)))
-        path.write_bytes(encoded(image, "PNG"))
-        paths.append(str(path))
-    return paths
-
-
-def check(table: pd.DataFrame) -> None:
-    assert tuple(table.columns[: len(datasets.COLUMNS)]) == datasets.COLUMNS
-    assert isinstance(table.index, pd.RangeIndex)
-    assert table["um_per_px"].dtype == np.float64
-    assert table["group"].notna().all()
-    for column in set(datasets.COLUMNS) - {"image", "um_per_px"}:
-        assert all(isinstance(value, str) for value in table[column].dropna()), column
-
 
 # --- Folders ----------------------------------------------------------------------------------
 

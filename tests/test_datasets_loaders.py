@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from bad_files import encoded, picture
-from test_datasets import check, put
+from image_trees import check, put
 
 from hemafeat import datasets, images
 from hemafeat.datasets import DatasetError, DatasetWarning
