@@ -10,6 +10,7 @@ import numpy as np
 from hemafeat.segment._background import BITS, Frame, colour_index
 from hemafeat.segment._nuclei import Seed
 
+OFF, LO, SIG, EW, KS, IN = 0.5, -2.0, 1.0, 6.0, 2.0, 0.35
 ANGLES = 96
 RADII = 72
 REACH = 2.7
@@ -41,8 +42,8 @@ class Outline:
 def _histogram(index: np.ndarray) -> np.ndarray:
     n = 1 << BITS
     counts = np.bincount(index, minlength=n**3).astype(np.float32)
-    cube = cv2.GaussianBlur(counts.reshape(n, n, n), (0, 0), 0.7)
-    flat = cv2.GaussianBlur(cube.reshape(n * n, n), (0, 0), sigmaX=0.7, sigmaY=1e-3)
+    cube = cv2.GaussianBlur(counts.reshape(n, n, n), (0, 0), SIG)
+    flat = cv2.GaussianBlur(cube.reshape(n * n, n), (0, 0), sigmaX=SIG, sigmaY=1e-3)
     return flat.ravel()
 
 
@@ -167,7 +168,7 @@ def _best_curve(
     )
     polar = cv2.blur(polar, (3, 3))
     dark = frame.darkness(polar).astype(np.float32)
-    colour = 0.7 * table[colour_index(polar)]
+    colour = 0.7 * np.clip(table[colour_index(polar)] + OFF, LO, 3)
     # Paler than the palest cytoplasm is background, whatever its tint: blur, haloes.
     pale = np.clip((dark - faint) * (1.5 / faint), -3.0, 0.2)
     evidence = np.where(pale < 0, np.minimum(colour, 0.0), colour) + pale
@@ -187,11 +188,13 @@ def _best_curve(
     # Sum along each ray, weighted by the area each sample stands for.
     weight = (np.arange(n_radii) + 0.5) / n_radii
     gain = np.cumsum(evidence * weight[None, :], axis=1)
+    # A step down to background is the rim of a cell; a step down to what is still stained may be
+    # that of its nucleus.
     edge = np.zeros_like(dark)
-    edge[:, 1:-1] = dark[:, :-2] - dark[:, 2:]
+    edge[:, 1:-1] = np.clip((dark[:, :-2] - dark[:, 2:]) / (4 * faint), -0.5, 0.5)
+    edge[:, 1:-1] *= np.where(dark[:, 2:] < KS * faint, 1.0, IN)
     edge[off] = 0
-    spread = max(float(np.percentile(dark, 75)), 5.0)
-    gain += 1.5 * np.clip(edge / spread, -0.5, 0.5)
+    gain += EW * edge
     best = _closed_path(gain.astype(np.float32))
     return Outline(centre, (best + 0.5) * step)
 
