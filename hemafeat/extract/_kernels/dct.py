@@ -145,15 +145,28 @@ def summarise(spectra, zigzag, band, radius, n_bands, out):
 
 
 @kernel
-def multiply(a, b, out):
-    """Product of two 8x8 matrices."""
-    for i in range(BLOCK):
-        for j in range(BLOCK):
-            out[i, j] = 0.0
-        for k in range(BLOCK):
-            factor = a[i, k]
-            for j in range(BLOCK):
-                out[i, j] += factor * b[k, j]
+def transform(given, basis, out):
+    """Cosine transform of every column of an (8, n) array, folded: 4 products in place of 8."""
+    for u in range(BLOCK):
+        line = out[u]
+        a, b, c, d = basis[u, 0], basis[u, 1], basis[u, 2], basis[u, 3]
+        sign = 1.0 if u % 2 == 0 else -1.0
+        for k in range(given.shape[1]):
+            line[k] = (
+                a * (given[0, k] + sign * given[7, k])
+                + b * (given[1, k] + sign * given[6, k])
+                + c * (given[2, k] + sign * given[5, k])
+                + d * (given[3, k] + sign * given[4, k])
+            )
+
+
+@kernel
+def add_logs(product, logs):
+    """Add log10 of each row of products to its sum, and set the products back to 1."""
+    for k in range(product.shape[0]):
+        for i in range(product.shape[1]):
+            logs[k] += math.log10(product[k, i])
+            product[k, i] = 1.0
 
 
 @kernel
@@ -168,7 +181,7 @@ def blocks(plane, run_starts, runs, boxes, basis, group, zigzag, out):
         As ``regions.find_runs`` and ``regions.pixels`` give them. Blocks are counted from the top
         left corner of the box.
     basis : (8, 8) float64 array
-        Orthonormal cosine transform, one basis vector per row.
+        Orthonormal cosine transform, one basis vector per row (the first half of each is read).
     group : (8, 8) int64 array
         Low, middle or high frequency (0, 1, 2) of each coefficient; -1 for the mean.
     zigzag : (K, 2) int64 array
@@ -177,10 +190,6 @@ def blocks(plane, run_starts, runs, boxes, basis, group, zigzag, out):
         Filled: shares of the energy of all blocks in the three groups, then the mean over blocks
         of log10(1 + |X_k|). NaN where no block is inside; shares are NaN where all are flat.
     """
-    transposed = np.ascontiguousarray(basis.T)
-    block = np.empty((BLOCK, BLOCK))
-    half = np.empty((BLOCK, BLOCK))
-    x = np.empty((BLOCK, BLOCK))
     for cell in range(boxes.shape[0]):
         own = runs[run_starts[cell] : run_starts[cell + 1]]
         n_high = (boxes[cell, 1] - boxes[cell, 0]) // BLOCK
@@ -193,39 +202,61 @@ def blocks(plane, run_starts, runs, boxes, basis, group, zigzag, out):
             stop = (own[run, 2] - boxes[cell, 2]) // BLOCK
             if high < n_high and stop > first:
                 covered[high, first:stop] += 1
-        energy = np.zeros(3)
-        product = np.ones(zigzag.shape[0])
+        # The blocks of one row are transformed side by side; the last axis is the block.
+        pixels = np.empty((BLOCK, BLOCK, n_wide))
+        half = np.empty((BLOCK, BLOCK, n_wide))
+        x = np.empty((BLOCK, BLOCK, n_wide))
+        whole = np.empty(n_wide)
+        energy = np.zeros((BLOCK, BLOCK, n_wide))
         logs = np.zeros(zigzag.shape[0])
+        product = np.ones((zigzag.shape[0], n_wide))
         n_blocks = 0
+        n_factors = 0
         for high in range(n_high):
+            n_new = 0
             for wide in range(n_wide):
-                if covered[high, wide] < BLOCK:
-                    continue
-                n_blocks += 1
-                top = boxes[cell, 0] + BLOCK * high
-                left = boxes[cell, 2] + BLOCK * wide
-                # Less one of its own pixels, a flat block is exactly 0.
-                level = float(plane[top, left])
-                for i in range(BLOCK):
-                    line = plane[top + i, left : left + BLOCK]
-                    for j in range(BLOCK):
-                        block[i, j] = line[j] - level
-                multiply(basis, block, half)
-                multiply(half, transposed, x)
-                for i in range(BLOCK):
-                    for j in range(BLOCK):
-                        if group[i, j] >= 0:
-                            energy[group[i, j]] += x[i, j] * x[i, j]
-                for k in range(zigzag.shape[0]):
-                    # A logarithm of products is far cheaper than a sum of logarithms.
-                    product[k] *= 1.0 + abs(x[zigzag[k, 0], zigzag[k, 1]])
-                    if product[k] > 1e200:
-                        logs[k] += math.log10(product[k])
-                        product[k] = 1.0
+                whole[wide] = 1.0 if covered[high, wide] == BLOCK else 0.0
+                n_new += covered[high, wide] == BLOCK
+            if n_new == 0:
+                continue
+            n_blocks += n_new
+            for i in range(BLOCK):
+                line = plane[boxes[cell, 0] + BLOCK * high + i]
+                first = plane[boxes[cell, 0] + BLOCK * high]
+                for j in range(BLOCK):
+                    for wide in range(n_wide):
+                        left = boxes[cell, 2] + BLOCK * wide
+                        # Less one of its own pixels, a flat block is exactly 0.
+                        pixels[i, j, wide] = float(line[left + j]) - float(first[left])
+            transform(
+                pixels.reshape(BLOCK, BLOCK * n_wide), basis, half.reshape(BLOCK, BLOCK * n_wide)
+            )
+            for u in range(BLOCK):
+                transform(half[u], basis, x[u])
+            for u in range(BLOCK):
+                for v in range(BLOCK):
+                    for wide in range(n_wide):
+                        energy[u, v, wide] += whole[wide] * x[u, v, wide] * x[u, v, wide]
+            # The logarithm of a product of many is far cheaper than a sum of logarithms. A factor
+            # is at most 1 + 8 * 255: 64 of them stay far below the largest float.
+            for k in range(zigzag.shape[0]):
+                line = x[zigzag[k, 0], zigzag[k, 1]]
+                for wide in range(n_wide):
+                    product[k, wide] *= 1.0 + whole[wide] * abs(line[wide])
+            n_factors += 1
+            if n_factors == 64:
+                add_logs(product, logs)
+                n_factors = 0
         if n_blocks == 0:
             continue
-        total = energy.sum()
+        add_logs(product, logs)
+        groups = np.zeros(3)
+        for u in range(BLOCK):
+            for v in range(BLOCK):
+                if group[u, v] >= 0:
+                    groups[group[u, v]] += energy[u, v].sum()
+        total = groups.sum()
         for k in range(3):
-            out[cell, k] = energy[k] / total if total >= NOTHING else np.nan
+            out[cell, k] = groups[k] / total if total >= NOTHING else np.nan
         for k in range(zigzag.shape[0]):
-            out[cell, 3 + k] = (logs[k] + math.log10(product[k])) / n_blocks
+            out[cell, 3 + k] = logs[k] / n_blocks
