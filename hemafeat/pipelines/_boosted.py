@@ -105,6 +105,8 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         if self.class_weight is not None:
             weight = compute_sample_weight(self.class_weight, y)
         if sample_weight is not None:
+            if not np.any(sample_weight):
+                raise ValueError("every row has sample weight zero")
             weight = np.asarray(sample_weight) * (1.0 if weight is None else weight)
         trees = XGBClassifier(
             **{k: v for k, v in self.get_params().items() if k != "class_weight"},
@@ -133,7 +135,8 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
 
     def predict(self, X: Any) -> np.ndarray:
         """The most probable label of each row."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        best = self.predict_proba(X).argmax(axis=1)
+        return self.classes_[best]
 
     @property
     def feature_importances_(self) -> np.ndarray:

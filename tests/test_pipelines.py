@@ -1,0 +1,282 @@
+"""Every pipeline is an ordinary scikit-learn estimator; the same tests walk all of them."""
+
+from __future__ import annotations
+
+import sys
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import make_classification
+from sklearn.impute import SimpleImputer
+from sklearn.model_selection import GroupKFold, RandomizedSearchCV, cross_validate
+from sklearn.svm import SVC
+from sklearn.utils.estimator_checks import parametrize_with_checks
+
+from hemafeat import pipelines
+
+NAMES = pipelines.names()
+SMALL = {
+    "random_forest": {"n_estimators": 20},
+    "xgboost": {"n_estimators": 10},
+    "soft_vote": {"n_estimators": 10},
+}
+
+
+def small(name):
+    """The pipeline with few trees, to keep the tests short."""
+    return pipelines.make(name, **SMALL.get(name, {}))
+
+
+@pytest.fixture(scope="module")
+def table():
+    """Three kinds of cell; platelets have no nucleus, one column is constant, one is empty."""
+    X, y = make_classification(120, 18, n_informative=8, n_classes=3, class_sep=2.5, random_state=3)
+    names = [f"{m}__shape__f{j}" for m in ("nucleus", "cytoplasm", "cell") for j in range(6)]
+    frame = pd.DataFrame(X, columns=names)
+    kinds = np.array(["lymphocyte", "monocyte", "platelet"])[y]
+    frame.loc[kinds == "platelet", names[:6]] = np.nan
+    frame["cell__colour__constant"] = 7.0
+    frame["cell__colour__empty"] = np.nan
+    frame.insert(0, "image", [f"{i:03d}.png" for i in range(120)])
+    frame.insert(1, "label", kinds)
+    frame.insert(2, "group", np.arange(120) // 4)
+    frame.insert(3, "quality__focus", y * 100.0)
+    return frame
+
+
+def test_names_and_make():
+    assert NAMES[0] == "baseline"
+    assert {"logistic", "random_forest", "svc", "xgboost", "ldsvm", "soft_vote"} <= set(NAMES)
+    with pytest.raises(ValueError, match="no pipeline 'svm'.*svc"):
+        pipelines.make("svm")
+    with pytest.raises(ValueError, match="no pipeline"):
+        pipelines.search_space("svm")
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fits_the_whole_table(name, table):
+    model = small(name)
+    copy = clone(model)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.fit(table, table["label"])
+        predicted = model.predict(table)
+        chances = model.predict_proba(table)
+    assert not hasattr(copy, "classes_")
+    assert list(model.classes_) == ["lymphocyte", "monocyte", "platelet"]
+    assert set(predicted) <= set(model.classes_)
+    assert chances.shape == (120, 3)
+    np.testing.assert_allclose(chances.sum(axis=1), 1, atol=1e-12)
+    if name != "baseline":
+        assert (predicted == table["label"]).mean() > 0.9
+        np.testing.assert_array_equal(predicted, model.classes_[chances.argmax(axis=1)])
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_sees_features_only(name, table):
+    """The quality column gives the label away; shuffling all but the features changes nothing."""
+    model = small(name).fit(table, table["label"])
+    features = [c for c in table if c.count("__") == 2]
+    assert list(model[0].feature_names_in_) == features
+    other = table[[*features[::-1], "quality__focus"]].assign(quality__focus=0.0, extra="x")
+    np.testing.assert_array_equal(model.predict_proba(other), model.predict_proba(table))
+    np.testing.assert_array_equal(
+        small(name).fit(table[features], table["label"]).predict_proba(table),
+        model.predict_proba(table),
+    )
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_same_input_same_output(name, table):
+    first, second = (small(name).fit(table, table["label"]) for _ in range(2))
+    np.testing.assert_array_equal(first.predict_proba(table), second.predict_proba(table))
+
+
+@pytest.mark.parametrize("name", ["random_forest", "xgboost"])
+def test_threads_do_not_change_it(name, table):
+    one = small(name).fit(table, table["label"])
+    two = small(name).set_params(model__n_jobs=2).fit(table, table["label"])
+    np.testing.assert_array_equal(one.predict_proba(table), two.predict_proba(table))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_search_space_fits(name, table):
+    search = RandomizedSearchCV(
+        small(name),
+        pipelines.search_space(name),
+        n_iter=1,
+        cv=2,
+        random_state=1,
+        error_score="raise",
+    )
+    trees = [key for key in search.param_distributions if key.endswith("n_estimators")]
+    for key in trees:
+        search.param_distributions[key] = [5]
+    search.fit(table, table["label"])
+    assert set(search.best_params_) == set(pipelines.search_space(name))
+    for key, values in pipelines.search_space(name).items():
+        for value in values:
+            clone(search.estimator).set_params(**{key: value})
+
+
+@pytest.mark.parametrize("name", ["logistic", "svc", "xgboost"])
+def test_cross_validate_with_groups(name, table):
+    found = cross_validate(
+        small(name),
+        table,
+        table["label"],
+        groups=table["group"],
+        cv=GroupKFold(3),
+        error_score="raise",
+    )
+    assert found["test_score"].mean() > 0.7
+
+
+@pytest.mark.parametrize("name", ["logistic", "svc", "ldsvm"])
+def test_names_of_the_steps_and_set_output(name, table):
+    model = small(name).set_output(transform="pandas").fit(table, table["label"])
+    out = model[:-1].transform(table)
+    assert list(out.columns) == list(model[:-1].get_feature_names_out())
+    assert "missing__nucleus__shape__f0" in out
+    assert "cell__colour__constant" not in out
+    assert not out.isna().any(axis=None)
+
+
+def test_ldsvm_switches(table):
+    hard = pipelines.ldsvm(voting="hard").fit(table, table["label"])
+    assert (hard.predict(table) == table["label"]).mean() > 0.9
+    assert not hasattr(hard, "predict_proba")
+    assert "pca" in pipelines.ldsvm(pca=True).named_steps
+    pytest.importorskip("imblearn")
+    few = table.drop(table.index[table["label"] == "monocyte"][:30])
+    even = pipelines.ldsvm(smote=True, pca=True).fit(few, few["label"])
+    assert (even.predict(few) == few["label"]).mean() > 0.9
+    # The synthetic cells are made in fit only.
+    assert len(even.predict(few)) == len(few)
+
+
+def test_smote_without_its_package(monkeypatch):
+    monkeypatch.setitem(sys.modules, "imblearn.over_sampling", None)
+    with pytest.raises(ImportError, match=r"hemafeat\[balance\]"):
+        pipelines.ldsvm(smote=True)
+
+
+def test_missing_and_wrong_columns(table):
+    model = pipelines.logistic().fit(table, table["label"])
+    with pytest.raises(ValueError, match="lacks 2 columns: cell__shape__f0, cell__shape__f1"):
+        model.predict(table.drop(columns=["cell__shape__f0", "cell__shape__f1"]))
+    with pytest.raises(ValueError, match="infinite values in cell__shape__f0"):
+        model.predict(table.assign(cell__shape__f0=np.inf))
+    with pytest.raises(ValueError, match="not numbers: cell__shape__f0"):
+        model.predict(table.assign(cell__shape__f0="x"))
+    with pytest.raises(ValueError, match="columns='all'"):
+        pipelines.logistic().fit(table[["quality__focus"]], table["label"])
+    other = table[["quality__focus"]]
+    assert pipelines.svc().set_params(columns__columns="all").fit(other, table["label"])
+
+
+def test_nullable_columns(table):
+    """A table read with nullable types holds NA, not NaN."""
+    features = [c for c in table if c.count("__") == 2]
+    nullable = table[features].astype("Float64")
+    assert nullable["nucleus__shape__f0"].isna().any()
+    a = pipelines.svc().fit(table, table["label"]).predict_proba(table)
+    b = pipelines.svc().fit(nullable, table["label"]).predict_proba(nullable)
+    np.testing.assert_array_equal(a, b)
+
+
+def test_fill_missing_is_the_median_with_shared_flags():
+    nan = np.nan
+    X = np.array([[1, 5, nan, nan, 2], [3, 5, 4, 6, nan], [8, 5, 2, 1, 0], [2, 5, nan, nan, 9]])
+    out = pipelines.FillMissing().fit(X).transform(X)
+    expected = SimpleImputer(strategy="median").fit_transform(X)[:, [0, 2, 3, 4]]
+    np.testing.assert_array_equal(out[:, :4], expected)
+    # Columns 2 and 3 are missing together: one flag; column 4: another; column 1 never varies.
+    np.testing.assert_array_equal(out[:, 4:], [[1, 0], [0, 1], [0, 0], [1, 0]])
+    new = pipelines.FillMissing(flags=False).fit(X).transform(np.full((1, 5), nan))
+    np.testing.assert_array_equal(new, [[2.5, 3, 3.5, 2]])
+
+
+def test_fill_missing_without_any_value():
+    out = pipelines.FillMissing().fit(np.full((3, 2), np.nan)).transform(np.full((2, 2), np.nan))
+    np.testing.assert_array_equal(out, np.zeros((2, 1)))
+
+
+@pytest.mark.parametrize("n_classes", [2, 4])
+def test_support_vectors_agree_with_sklearn(n_classes):
+    """Same machine underneath: labels agree wherever one class clearly wins its duels."""
+    X, y = make_classification(
+        200, 8, n_informative=6, n_classes=n_classes, class_sep=1.5, random_state=0
+    )
+    ours = pipelines.SupportVectors(C=10).fit(X, y)
+    theirs = SVC(C=10, class_weight="balanced", decision_function_shape="ovo").fit(X, y)
+    chances = ours.predict_proba(X)
+    if n_classes == 2:
+        np.testing.assert_array_equal(ours.predict(X), theirs.predict(X))
+        # For two classes the probability is the logistic function of the decision value.
+        d = theirs.decision_function(X)
+        np.testing.assert_allclose(chances[:, 1], 1 / (1 + np.exp(-ours.slope * d)), rtol=1e-9)
+    else:
+        clear = chances.max(axis=1) > 0.8
+        assert clear.mean() > 0.5
+        np.testing.assert_array_equal(ours.predict(X)[clear], theirs.predict(X)[clear])
+
+
+def test_boosted_trees_match_xgboost():
+    import xgboost
+
+    X, y = make_classification(150, 6, n_informative=5, n_redundant=0, n_classes=3, random_state=0)
+    names = np.array(["b", "c", "a"])
+    params = {"n_estimators": 8, "max_depth": 3, "learning_rate": 0.3}
+    shared = {"subsample": 1.0, "colsample_bytree": 1.0, "max_bin": 256}
+    ours = pipelines.BoostedTrees(**params, **shared, class_weight=None).fit(X, names[y])
+    codes = np.searchsorted(["a", "b", "c"], names[y])
+    theirs = xgboost.XGBClassifier(**params, **shared, tree_method="hist", random_state=0)
+    theirs.fit(X.astype(np.float32), codes)
+    np.testing.assert_allclose(
+        ours.predict_proba(X), theirs.predict_proba(X.astype(np.float32)), rtol=1e-6
+    )
+    assert ours.feature_importances_.sum() == pytest.approx(1)
+
+
+def test_boosted_trees_balance_inside_fit():
+    rng = np.random.default_rng(0)
+    y = np.repeat(["common", "rare"], [190, 10])
+    X = rng.normal(size=(200, 2)) + (y == "rare")[:, None] * 1.0
+    plain = pipelines.BoostedTrees(n_estimators=20, max_depth=2, class_weight=None).fit(X, y)
+    even = pipelines.BoostedTrees(n_estimators=20, max_depth=2).fit(X, y)
+    assert (even.predict(X) == "rare").sum() > (plain.predict(X) == "rare").sum()
+    with pytest.raises(ValueError, match="only one class"):
+        pipelines.BoostedTrees().fit(X, np.full(200, "rare"))
+
+
+def test_metadata_only_reads_numbers_and_words():
+    age = np.tile([30.0, np.nan, 70.0, 71.0], 20)
+    frame = pd.DataFrame({"age": age, "sex": np.tile(["f", "m", "m", "f"], 20)})
+    y = np.tile(["a", "a", "b", "b"], 20)
+    model = pipelines.metadata_only(n_estimators=20).fit(frame, y)
+    assert (model.predict(frame) == y).all()
+    assert model.predict(frame.assign(sex="unknown")).shape == (80,)
+
+
+def _known_failures(estimator):
+    if isinstance(estimator, pipelines.BoostedTrees):
+        why = "the bins of the histogram method are not those of repeated rows"
+        return {"check_sample_weight_equivalence_on_dense_data": why}
+    return {}
+
+
+@parametrize_with_checks(
+    [
+        pipelines.FillMissing(),
+        pipelines.FeatureColumns(columns="all"),
+        pipelines.SupportVectors(class_weight=None),
+        pipelines.BoostedTrees(n_estimators=5, class_weight=None),
+    ],
+    expected_failed_checks=_known_failures,
+)
+def test_sklearn_checks(estimator, check):
+    check(estimator)
