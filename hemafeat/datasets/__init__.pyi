@@ -1,5 +1,14 @@
 from ._bccd import bccd as bccd, bccd_boxes as bccd_boxes
 from ._cnmc import cnmc as cnmc
+from ._drawn import drawn as drawn
+from ._drawn_field import (
+    DrawnCell as DrawnCell,
+    DrawnField as DrawnField,
+    draw_cell as draw_cell,
+    draw_field as draw_field,
+)
+from ._drawn_stain import BACKGROUNDS as BACKGROUNDS, Light as Light, Stain as Stain
+from ._drawn_types import KINDS as KINDS
 from ._duplicates import duplicates as duplicates, group_duplicates as group_duplicates
 from ._loaders import LOADERS as LOADERS, load as load
 from ._pbc import pbc as pbc

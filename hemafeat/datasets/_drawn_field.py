@@ -117,7 +117,7 @@ def draw_cell(
         Lamp, lens and camera; drawn when not given.
     neighbours : float, optional
         Part of the field that red cells would cover if they did not overlap, 0 to 1. Drawn between
-        0.2 and 0.6 when not given; 0 leaves the cell alone.
+        0.2 and 0.6 when not given; 0 leaves the cell alone, without platelets too.
     random_state : int, Generator or None
         Seed: the same one gives the same cell.
 

@@ -68,7 +68,8 @@ def compose(
         Centre of each cell, (x, y) px. A later cell lies on top of an earlier one.
     red : RedCells
     crowding : float
-        Part of the field red cells would cover if they did not overlap. 0: none are drawn.
+        Part of the field red cells would cover if they did not overlap. 0: neither red cells nor
+        platelets are drawn around the white cells.
     """
     planes = np.zeros((4, *shape), np.float32)
     _ground(rng, planes, px)
@@ -83,7 +84,8 @@ def compose(
         white[field] |= painted.cell[patch]
     centres = _red_places(rng, shape, px, cells, places, red.radius, crowding)
     n_touching = _red_cells(rng, planes, white, centres, px, red)
-    _platelets(rng, planes, white, px)
+    if crowding > 0:
+        _platelets(rng, planes, white, px)
     for number, (painted, (field, patch)) in enumerate(zip(cells, windows, strict=True), 1):
         inside = painted.cell[patch] > 0
         view = planes[:, field[0], field[1]]
@@ -147,13 +149,15 @@ def _red_places(
     turn = np.array([[np.cos(tilt), -np.sin(tilt)], [np.sin(tilt), np.cos(tilt)]])
     grid = grid @ turn.T + np.array([shape[1] / 2, shape[0] / 2])
     for painted, place in zip(cells, np.asarray(places, float), strict=True):
+        # Every other white cell lies free, the rest have red cells against or partly under them.
+        low, high = (0.72, 1.05) if rng.random() < 0.55 else (1.2, 1.5)
         away = grid - place
         distance = np.hypot(away[:, 0], away[:, 1])
         sector = np.rint((np.arctan2(away[:, 1], away[:, 0]) + np.pi) / (2 * np.pi) * 72)
         border = painted.spokes[sector.astype(int) % 72]
         # Those well under the white cell were never there; those at its edge it pushed aside.
         inside = distance < 0.55 * border
-        contact = border + r * rng.uniform(0.7, 1.05, len(grid))
+        contact = border + r * rng.uniform(low, high, len(grid))
         pushed = np.maximum(distance, contact)
         grid = place + away * (pushed / np.maximum(distance, 1.0))[:, None]
         grid = grid[~inside]
