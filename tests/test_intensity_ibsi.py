@@ -1,0 +1,129 @@
+"""Oracle: first-order values of the IBSI-1 digital phantom, and of distributions known exactly.
+
+The phantom is the Image Biomarker Standardisation Initiative's (github.com/theibsi/data_sets,
+ibsi_1_digital_phantom, CC BY 4.0); the values are those of Zwanenburg et al., Radiology 295:328
+(2020), arXiv:1612.07003, published to 3 significant figures. Ours are rounded to 3 and must then be
+equal.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+import pytest
+from scipy import stats
+
+from hemafeat import extract
+from hemafeat.extract._kernels.intensity import first_order
+
+SLICES = np.array(
+    [
+        [[1, 4, 4, 1, 1], [1, 4, 6, 1, 1], [4, 1, 6, 4, 1], [4, 4, 6, 4, 1]],
+        [[1, 4, 4, 1, 1], [1, 1, 6, 1, 1], [1, 1, 3, 1, 1], [4, 4, 6, 1, 1]],
+        [[1, 4, 4, 1, 1], [1, 1, 1, 1, 1], [1, 1, 9, 1, 1], [1, 1, 6, 1, 1]],
+        [[1, 4, 4, 1, 1], [1, 1, 1, 1, 1], [1, 1, 1, 1, 1], [1, 1, 6, 1, 1]],
+    ]
+)
+OUTSIDE = [(1, 2, 0), (2, 0, 3), (2, 0, 4), (2, 2, 2), (3, 0, 3), (3, 0, 4)]
+
+REFERENCE = {
+    "mean": 2.15,
+    "variance": 3.05,
+    "skewness": 1.08,
+    "kurtosis": -0.355,
+    "median": 1.0,
+    "minimum": 1.0,
+    "percentile_10": 1.0,
+    "percentile_90": 4.0,
+    "maximum": 6.0,
+    "interquartile_range": 3.0,
+    "range": 5.0,
+    "mean_absolute_deviation": 1.55,
+    "robust_mean_absolute_deviation": 1.11,
+    "median_absolute_deviation": 1.15,
+    "coefficient_of_variation": 0.812,
+    "quartile_coefficient_of_dispersion": 0.6,
+    "energy": 567.0,
+    "root_mean_square": 2.77,
+    # Of the intensity histogram, whose levels are the grey levels themselves.
+    "entropy": 1.27,
+    "uniformity": 0.512,
+}
+
+NAMES = list(extract.intensity.facts.columns)
+
+
+def of_values(x: np.ndarray) -> dict[str, float]:
+    """The statistics of whole numbers, each of which is a level of its own."""
+    values = np.arange(x.max() + 1)
+    counts = np.bincount(x, minlength=values.size)
+    row = first_order(values.astype(float), counts[None], values, values.size)[0]
+    return dict(zip(NAMES, row, strict=True))
+
+
+@pytest.mark.parametrize("name", REFERENCE)
+def test_phantom(name: str) -> None:
+    inside = np.ones(SLICES.shape, bool)
+    inside[tuple(np.transpose(OUTSIDE))] = False
+    found = of_values(SLICES[inside])[name]
+    assert float(f"{found:.3g}") == REFERENCE[name]
+
+
+def test_every_column_has_a_reference_value() -> None:
+    # The standard deviation is the root of a variance that has one.
+    assert set(NAMES) == {*REFERENCE, "sd"}
+
+
+@pytest.mark.parametrize("seed", range(5))
+def test_percentiles_are_numpys(seed: int) -> None:
+    rng = np.random.default_rng(seed)
+    x = rng.poisson(rng.uniform(0.5, 40), rng.integers(1, 60))
+    found = of_values(x)
+    p10, p25, p50, p75, p90 = np.percentile(x, [10, 25, 50, 75, 90])
+    # The same interpolation between the same two values, up to rounding.
+    assert found["percentile_10"] == pytest.approx(p10, rel=1e-12, abs=1e-12)
+    assert found["median"] == pytest.approx(p50, rel=1e-12, abs=1e-12)
+    assert found["percentile_90"] == pytest.approx(p90, rel=1e-12, abs=1e-12)
+    assert found["interquartile_range"] == pytest.approx(p75 - p25, rel=1e-12, abs=1e-12)
+
+
+def test_moments_are_scipys() -> None:
+    x = np.random.default_rng(0).poisson(9, 500)
+    found = of_values(x)
+    # Population moments, summed in another order.
+    assert found["skewness"] == pytest.approx(stats.skew(x), rel=1e-12)
+    assert found["kurtosis"] == pytest.approx(stats.kurtosis(x), rel=1e-12)
+
+
+def test_flat_region() -> None:
+    found = of_values(np.full(40, 7))
+    assert (found["variance"], found["entropy"], found["uniformity"]) == (0, 0, 1)
+    assert (found["mean"], found["root_mean_square"], found["range"]) == (7, 7, 0)
+    assert math.isnan(found["skewness"])
+    assert math.isnan(found["kurtosis"])
+
+
+def test_two_equal_halves() -> None:
+    found = of_values(np.array([2, 10] * 50))
+    assert (found["entropy"], found["uniformity"], found["mean"]) == (1, 0.5, 6)
+    assert (found["sd"], found["skewness"], found["kurtosis"]) == (4, 0, -2)
+
+
+def test_levels_have_fixed_width_in_every_image() -> None:
+    """A second, wider set of values in the image must not change the levels of the first cell."""
+    rng = np.random.default_rng(0)
+    image = np.full((40, 40, 3), 250, np.uint8)
+    labels = np.zeros((40, 40), np.int32)
+    labels[5:15, 5:15] = 1
+    image[5:15, 5:15] = rng.integers(100, 140, (10, 10, 3))
+    before = extract.intensity(image, labels)
+    image[20:35, 20:35] = rng.integers(0, 255, (15, 15, 3))
+    labels[20:35, 20:35] = 2
+    after = extract.intensity(extract.Prepared(image, white=(250, 250, 250)), labels)
+    np.testing.assert_array_equal(before[0], after[0])
+    # 32 levels over 1.5 OD: one level is 0.047 OD, so entropy cannot exceed log2 of the levels
+    # spanned.
+    row = dict(zip(NAMES, before[0], strict=True))
+    spanned = math.floor(row["maximum"] / 1.5 * 32) - math.floor(row["minimum"] / 1.5 * 32) + 1
+    assert 0 < row["entropy"] <= math.log2(spanned)
