@@ -152,20 +152,17 @@ def curve(positive: np.ndarray, score: np.ndarray, kind: str) -> Curve | None:
 
     Returns None where the class or its rest is empty: there is no curve then.
     """
-    from sklearn.metrics import (
-        average_precision_score,
-        precision_recall_curve,
-        roc_auc_score,
-        roc_curve,
-    )
+    from sklearn.metrics import precision_recall_curve, roc_curve
 
     if positive.all() or not positive.any():
         return None
     if kind == "roc":
         x, y, _ = roc_curve(positive, score)
-        return x, y, float(roc_auc_score(positive, score))
+        return x, y, float(np.trapezoid(y, x))
     precision, recall, _ = precision_recall_curve(positive, score)
-    return recall[::-1], precision[::-1], float(average_precision_score(positive, score))
+    # The step area, as scikit-learn defines average precision, and not the trapezoids.
+    area = -float(np.sum(np.diff(recall) * precision[:-1]))
+    return recall[::-1], precision[::-1], area
 
 
 def _curves(comparison: Comparison, model: str, kind: str) -> dict[str, Curve | None]:

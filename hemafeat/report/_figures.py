@@ -16,6 +16,7 @@ from hemafeat.report import _choice
 from hemafeat.report._style import (
     BLUE,
     GRID,
+    HEAT,
     INK,
     MUTED,
     PAPER,
@@ -32,7 +33,7 @@ if TYPE_CHECKING:
 
     from hemafeat.evaluate import Comparison
 
-MASK_COLOURS = {"nucleus": "#8c6bb1", "cytoplasm": "#e69f00", "cell": "#0072b2"}
+MASK_COLOURS = {"nucleus": "#8c6bb1", "cytoplasm": "#e69f00", "cell": BLUE}
 
 
 @styled
@@ -218,7 +219,7 @@ def figure_confusion(
     for row in range(n_rows):
         for column in range(n_columns):
             part = share[row, column]
-            panel.add_patch(Rectangle((column, row), 1, 1, facecolor=BLUE, alpha=float(part), lw=0))
+            panel.add_patch(Rectangle((column, row), 1, 1, facecolor=HEAT, alpha=float(part), lw=0))
             panel.add_patch(
                 Rectangle(
                     (column + 0.02, row + 0.02),
@@ -252,6 +253,9 @@ def figure_confusion(
                 fontsize=small * 0.82,
                 color=colour,
             )
+    for artist in (*panel.patches, *panel.texts):
+        # They lie inside the axes; measuring each of them would take most of the time.
+        artist.set_in_layout(False)
     panel.set_xlim(0, n_columns)
     panel.set_ylim(n_rows, 0)
     panel.set_aspect("equal")

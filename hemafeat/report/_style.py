@@ -14,15 +14,20 @@ if TYPE_CHECKING:
 
 P = ParamSpec("P")
 
-# The four colours of the page itself. In an inline figure they become the page's CSS variables, so
+# The colours of the page itself. In an inline figure they become the page's CSS variables, so
 # that figures follow a dark colour scheme; a figure saved by itself keeps these values.
 INK, MUTED, GRID, PAPER = "#1b2330", "#5a6473", "#d5dbe4", "#fefefe"
-THEMED = {INK: "var(--ink)", MUTED: "var(--muted)", GRID: "var(--grid)", PAPER: "var(--paper)"}
-
-BLUE, VERMILION = "#0072b2", "#d55e00"
+BLUE, VERMILION, HEAT = "#0072b2", "#d55e00", "#0a6ead"
+THEMED = {
+    INK: "var(--ink)",
+    MUTED: "var(--muted)",
+    GRID: "var(--grid)",
+    PAPER: "var(--paper)",
+    BLUE: "var(--data)",
+}
 
 SERIES = (
-    ("#0072b2", "-"),
+    (BLUE, "-"),
     ("#d55e00", "--"),
     ("#009e73", "-."),
     ("#cc79a7", ":"),
