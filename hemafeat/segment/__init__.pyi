@@ -1,4 +1,12 @@
 from ._contours import contours as contours
 from ._given import read_masks as read_masks
 from ._masks import MaskError as MaskError, Masks as Masks
-from ._registry import segmenter as segmenter, segmenters as segmenters
+from ._outline import outline as outline
+from ._registry import SegmenterError as SegmenterError, segmenter as segmenter
+from ._scores import (
+    boundary_distance as boundary_distance,
+    dice as dice,
+    failure_detection as failure_detection,
+    iou as iou,
+    score as score,
+)

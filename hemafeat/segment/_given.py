@@ -1,4 +1,4 @@
-"""Masks that somebody else made: trimaps, label images and pairs of them, from files or arrays."""
+"""Masks that were drawn or computed elsewhere: files or arrays to `Masks`."""
 
 from __future__ import annotations
 
@@ -8,97 +8,169 @@ from typing import Any
 import cv2
 import numpy as np
 
-from hemafeat.datasets import TRIMAP_CYTOPLASM, TRIMAP_NUCLEUS
-from hemafeat.images import read_labels
+from hemafeat.images import ImageError, name_of, read_labels
 from hemafeat.segment._masks import MaskError, Masks
 
-SMALLEST = 25
-"""Fewest pixels of a component of a trimap that is a cell and not a stray speck."""
+# The pair that `hemafeat.datasets` exports for the same files; segment lies above datasets, but a
+# mask must be readable without loading its loaders.
+CYTOPLASM, NUCLEUS = 60, 200
+
+STRAY = 0.01
+"""Components below this share of the largest one are specks, not cells."""
+
+KINDS = ("auto", "trimap", "labels", "cells", "nuclei")
 
 
-def read_masks(source: Any, nucleus: Any = None, *, smallest: int = SMALLEST) -> Masks:
-    """Masks from a file or an array.
+def read_masks(source: Any, nucleus: Any = None, *, kind: str = "auto") -> Masks:
+    """Read masks from files or arrays.
 
     Parameters
     ----------
-    source : path or (H, W) array
-        With `nucleus`: the labels of the whole cells (0 background; a boolean or 0/255 mask is cut
-        into its connected components). Without: a trimap of 0 background, about 128 to 160
-        cytoplasm and 255 nucleus, or a label image of whole cells with no nuclei known.
-    nucleus : path or (H, W) array, optional
-        The labels of the nuclei under the ids of the cells, or a mask of nuclei, which then belong
-        to the cells they lie in.
-    smallest : int
-        Components of a trimap or mask of fewer pixels are dropped.
+    source : path, array, `Masks`, or pair of these
+        An image file of any depth, a ``.npy`` file, or an (H, W) array. A pair is (cell, nucleus).
+        `Masks` are returned as they are.
+    nucleus : path or array, optional
+        The nuclei, when `source` holds the cells only. Labels or a binary mask; each nucleus takes
+        the id of the cell it lies in, and what sticks out of that cell is cut off. A nucleus
+        outside every cell is a cell of which no more is known.
+    kind : {"auto", "trimap", "labels", "cells", "nuclei"}
+        How to read `source`:
+
+        ``"trimap"``
+            0 background, 128 cytoplasm, 255 nucleus, with any noise that leaves cytoplasm above 60
+            and nucleus above 200. Connected components are cells.
+        ``"labels"``
+            0 background, each other value one cell.
+        ``"cells"``, ``"nuclei"``
+            A binary mask, anything but 0; connected components are cells.
+        ``"auto"``
+            Boolean arrays, and values 0 and one other above 60, are ``"cells"``; of the rest, what
+            has values above 60 and most of its foreground on at most three of them is a
+            ``"trimap"``; all else is ``"labels"``.
 
     Returns
     -------
     Masks
+        Cells of a trimap or binary mask are numbered by their first pixel in reading order.
+        Components of less than 1 % of the largest one are left out as specks.
 
     Raises
     ------
-    hemafeat.images.ImageError
-        The file cannot be read.
     MaskError
-        It is no mask, or cell and nucleus contradict each other; names the file.
+        With the name of the file: not readable, not two-dimensional, cell and nucleus of different
+        shapes.
+    ValueError
+        An unknown `kind`.
 
-    Notes
-    -----
-    An image is taken for a trimap when its largest value is above 200 and it is not a label image,
-    that is, when it has at most three levels apart from the ramps between them. Grey above 60 is
-    cell and above 200 nucleus, which serves the masks of all data sets this package loads.
+    Examples
+    --------
+    >>> import numpy as np
+    >>> trimap = np.zeros((40, 40), np.uint8)
+    >>> trimap[5:25, 5:25] = 128
+    >>> trimap[10:20, 10:20] = 255
+    >>> masks = read_masks(trimap)
+    >>> masks.n_cells, int((masks.nucleus == 1).sum())
+    (1, 100)
     """
-    name = str(source) if isinstance(source, (str, os.PathLike)) else "mask array"
+    if kind not in KINDS:
+        raise ValueError(f"kind is one of {', '.join(KINDS)}, not {kind!r}")
+    if isinstance(source, Masks):
+        return source
+    if nucleus is None and isinstance(source, tuple | list) and len(source) == 2:
+        source, nucleus = source
+    name = name_of(source)
+    values = _values(source, name)
     try:
-        first = _array(source)
-        if nucleus is not None:
-            return _pair(first, _array(nucleus), smallest)
-        if _is_trimap(first):
-            cell = _components(first > TRIMAP_CYTOPLASM, smallest)
-            return Masks(cell, np.where(first > TRIMAP_NUCLEUS, cell, 0))
-        return Masks(first, np.zeros(first.shape, np.int32))
+        cell, inner = _read(values, kind)
+        if nucleus is None:
+            return Masks(cell, inner)
+        name = f"{name} with {name_of(nucleus)}"
+        return _paired(cell, _values(nucleus, name_of(nucleus)))
     except MaskError as error:
         raise MaskError(f"{name}: {error}") from None
 
 
-def _array(source: Any) -> np.ndarray:
-    if isinstance(source, (str, os.PathLike)) and os.fspath(source).endswith(".npy"):
-        try:
-            return np.load(source, allow_pickle=False)
-        except (OSError, ValueError) as error:
-            raise MaskError(str(error)) from None
-    return read_labels(source)
+def _values(source: Any, name: str) -> np.ndarray:
+    try:
+        if isinstance(source, str | os.PathLike) and os.fsdecode(source).lower().endswith(".npy"):
+            return _two_dimensional(np.load(source, allow_pickle=False))
+        if isinstance(source, np.ndarray) and source.dtype == bool:
+            return _two_dimensional(source)
+        return _two_dimensional(read_labels(source))
+    except ImageError as error:
+        raise MaskError(f"{name}: {error.reason}") from None
+    except FileNotFoundError:
+        raise MaskError(f"{name}: does not exist") from None
+    except (OSError, ValueError) as error:
+        raise MaskError(f"{name}: {error}") from None
 
 
-def _is_trimap(mask: np.ndarray) -> bool:
-    if mask.dtype == bool or mask.max() <= TRIMAP_NUCLEUS or mask.max() > 255:
-        return False
-    # Label images count up from 1; a trimap leaves nearly all of 1..60 empty but for specks.
-    low = np.count_nonzero((mask > 0) & (mask <= TRIMAP_CYTOPLASM))
-    return bool(low < 0.5 * np.count_nonzero(mask))
+def _two_dimensional(values: np.ndarray) -> np.ndarray:
+    if values.ndim != 2 or values.size == 0:
+        raise ValueError(f"has shape {values.shape}, expected (height, width)")
+    if values.dtype == bool:
+        return values
+    if values.dtype.kind == "f" and np.array_equal(values, np.floor(values)):
+        values = values.astype(np.int64)
+    if values.dtype.kind not in "iu":
+        raise ValueError("holds values that are not whole numbers")
+    if values.dtype.kind == "i" and values.min() < 0:
+        raise ValueError("holds negative labels")
+    return values
 
 
-def _pair(cell: np.ndarray, nucleus: np.ndarray, smallest: int) -> Masks:
-    if cell.shape != nucleus.shape:
-        raise MaskError(f"cell mask is {cell.shape} and nucleus mask is {nucleus.shape}")
-    if _is_binary(cell):
-        cell = _components(cell > 0, smallest)
-        nucleus = nucleus > 0
-    if _is_binary(nucleus):
-        nucleus = np.where(nucleus > 0, cell, 0)
-    return Masks(cell, nucleus)
+def _read(values: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    kind = _kind(values) if kind == "auto" else kind
+    none = np.zeros(values.shape, np.int32)
+    if kind == "labels":
+        return values, none
+    if kind == "cells":
+        return _components(values > 0), none
+    if kind == "nuclei":
+        return none, _components(values > 0)
+    cell = _components(values > CYTOPLASM)
+    return cell, np.where(values > NUCLEUS, cell, 0)
 
 
-def _is_binary(mask: np.ndarray) -> bool:
-    return mask.dtype == bool or (mask.max() == 255 and not np.any((mask != 0) & (mask != 255)))
+def _kind(values: np.ndarray) -> str:
+    if values.dtype == bool:
+        return "cells"
+    top = int(values.max())
+    if top <= CYTOPLASM or top > 255:
+        return "labels"
+    counts = np.bincount(values.ravel(), minlength=2)
+    counts[0] = 0
+    if np.count_nonzero(counts) == 1:
+        return "cells"
+    # A noisy trimap has every grey at its edges, but its area on two of them; labels have no such
+    # preference unless there are hardly any cells, and then they are small numbers.
+    peaks = np.sort(counts)[-3:].sum()
+    return "trimap" if peaks >= 0.5 * counts.sum() else "labels"
 
 
-def _components(inside: np.ndarray, smallest: int) -> np.ndarray:
-    n_found, labels, stats, _ = cv2.connectedComponentsWithStats(
-        inside.astype(np.uint8), connectivity=8, ltype=cv2.CV_32S
+def _components(mask: np.ndarray) -> np.ndarray:
+    n, labels, stats, _ = cv2.connectedComponentsWithStats(
+        np.ascontiguousarray(mask, dtype=np.uint8), connectivity=8
     )
-    kept = stats[:, cv2.CC_STAT_AREA] >= smallest
-    kept[0] = False
-    lut = np.zeros(n_found, np.int32)
-    lut[kept] = np.arange(1, int(kept.sum()) + 1)
-    return lut[labels]
+    if n <= 1:
+        return labels
+    area = stats[1:, cv2.CC_STAT_AREA]
+    keep = area >= STRAY * area.max()
+    renumber = np.concatenate([[0], np.where(keep, np.cumsum(keep), 0)]).astype(np.int32)
+    return renumber[labels]
+
+
+def _paired(cell: np.ndarray, nucleus: np.ndarray) -> Masks:
+    if cell.shape != nucleus.shape:
+        raise MaskError(f"the cells are {cell.shape} and the nuclei {nucleus.shape}")
+    cell = cell.astype(np.int64)
+    given = nucleus > 0
+    inside = np.where(given, cell, 0)
+    # Pieces that no cell holds are nuclei whose cell was not outlined.
+    pieces = _components(given)
+    touching = np.zeros(int(pieces.max()) + 1, bool)
+    touching[np.unique(pieces[inside > 0])] = True
+    lone = (pieces > 0) & ~touching[pieces]
+    alone = _components(lone)
+    inside[lone] = alone[lone] + (int(cell.max()) if cell.size else 0)
+    return Masks(cell, inside)

@@ -44,8 +44,8 @@ class Seed:
 def violet(rgb: np.ndarray, table: np.ndarray) -> np.ndarray:
     """(h, w) uint8 density of dye that is not haemoglobin: ``od_g + od_r - od_b``.
 
-    Thiazine and eosin dyes absorb little blue light and haemoglobin much of it, so that nuclei stand
-    out five to eight times as high as red cells, whatever the colour of the background.
+    Thiazine and eosin dyes absorb little blue light and haemoglobin much of it, so that nuclei
+    stand out five to eight times as high as red cells, whatever the colour of the background.
     """
     red = cv2.LUT(rgb[:, :, 0], table[0])
     green = cv2.LUT(rgb[:, :, 1], table[1])

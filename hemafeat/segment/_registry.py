@@ -1,91 +1,117 @@
-"""Segmenters by name: those of this package, and plugged-in ones."""
+"""Segmenters by name: `contours`, and what other packages plug in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, wraps
-from importlib.metadata import EntryPoint, entry_points
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import entry_points
 from typing import Any
 
 import numpy as np
 
+from hemafeat.segment._contours import contours
 from hemafeat.segment._masks import MaskError, Masks
 
 GROUP = "hemafeat.segmenters"
 
-BUILT_IN = {"contours": "hemafeat.segment._contours:contours"}
-
 Segmenter = Callable[[np.ndarray], Masks]
 
 
-@cache
-def segmenters() -> dict[str, EntryPoint]:
-    """Where every named segmenter is: those of this package first, then plug-ins by name.
-
-    Returns
-    -------
-    dict of str to importlib.metadata.EntryPoint
-        Loaded only when asked for by `segmenter`.
-
-    Raises
-    ------
-    ValueError
-        Two packages offer the same name.
-    """
-    points = [EntryPoint(name, where, GROUP) for name, where in BUILT_IN.items()]
-    points += sorted(entry_points(group=GROUP), key=lambda point: point.name)
-    found: dict[str, EntryPoint] = {}
-    for point in points:
-        if point.name in found:
-            raise ValueError(f"two segmenters are called {point.name!r}; one is {point.value}")
-        found[point.name] = point
-    return found
+class SegmenterError(ValueError):
+    """A segmenter that is unknown, cannot be loaded, or does not return masks of the image."""
 
 
-def segmenter(which: str | Callable[[np.ndarray], Any]) -> Segmenter:
-    """A callable that takes an (H, W, 3) uint8 RGB image and returns `Masks`.
+def segmenter(which: str | Callable[[np.ndarray], Any] = "contours") -> Segmenter:
+    """A segmenter by name, or any callable made to keep the contract of one.
 
     Parameters
     ----------
     which : str or callable
-        A name (see `segmenters`), or a function of one image that returns `Masks` or a
-        (cell, nucleus) pair of (H, W) label images.
+        ``"contours"``, the name of an entry point of the group ``hemafeat.segmenters``, or a
+        callable that takes an (H, W, 3) uint8 RGB image and returns `Masks` or a pair of label
+        images (cell, nucleus).
 
     Returns
     -------
     callable
-        Its result is checked: `Masks` of the shape of the image.
+        ``image -> Masks``. What a foreign segmenter returns is checked at every call.
 
     Raises
     ------
-    ValueError
-        No segmenter of that name.
-    TypeError
-        Neither a name nor a callable.
+    SegmenterError
+        No segmenter of that name (the message lists those there are), or its package cannot be
+        loaded. When called: it returned something that is no `Masks` of this image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> def whole_image(image):
+    ...     return np.ones(image.shape[:2], int), np.zeros(image.shape[:2], int)
+    >>> segmenter(whole_image)(np.zeros((4, 6, 3), np.uint8))
+    Masks(1 cells, 4 x 6)
     """
     if isinstance(which, str):
-        known = segmenters()
-        if which not in known:
-            raise ValueError(f"no segmenter {which!r}; there are: {', '.join(known)}")
-        which = known[which].load()
+        if which == "contours":
+            return contours
+        points = _plugged_in()
+        if which not in points:
+            known = ", ".join(["contours", *points])
+            raise SegmenterError(f"no segmenter {which!r}; there are: {known}")
+        try:
+            found = points[which].load()
+        except Exception as error:
+            raise SegmenterError(
+                f"segmenter {which!r} ({points[which].value}) cannot be loaded: {error}"
+            ) from error
+        if not callable(found):
+            raise SegmenterError(f"segmenter {which!r} ({points[which].value}) is not callable")
+        return _Checked(found, which)
     if not callable(which):
-        raise TypeError(f"a segmenter is a name or a callable, not {type(which).__name__}")
-    function = which
+        raise SegmenterError(
+            f"a segmenter is a name or a callable image -> Masks, not {type(which).__name__}"
+        )
+    if which is contours or isinstance(which, _Checked):
+        return which
+    return _Checked(which, getattr(which, "__name__", type(which).__name__))
 
-    @wraps(function)
-    def checked(image: np.ndarray) -> Masks:
-        found = function(image)
-        if isinstance(found, (tuple, list)) and len(found) == 2:
-            found = Masks(np.asarray(found[0]), np.asarray(found[1]))
-        if not isinstance(found, Masks):
-            raise MaskError(
-                f"the segmenter returned {type(found).__name__}, expected Masks or a "
-                "(cell, nucleus) pair of label images"
-            )
-        if found.shape != image.shape[:2]:
-            raise MaskError(
-                f"the segmenter returned masks of {found.shape} for an image of {image.shape[:2]}"
-            )
-        return found
 
-    return checked
+@cache
+def _plugged_in() -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for point in sorted(entry_points(group=GROUP), key=lambda p: (p.name, p.value)):
+        if point.name == "contours" or point.name in found:
+            raise SegmenterError(f"two segmenters are called {point.name!r}; one is {point.value}")
+        found[point.name] = point
+    return found
+
+
+@dataclass(frozen=True)
+class _Checked:
+    """A foreign segmenter whose results are checked. A class, so that it can be pickled."""
+
+    function: Callable[[np.ndarray], Any]
+    __name__: str
+
+    def __call__(self, image: np.ndarray) -> Masks:
+        result = self.function(image)
+        if not isinstance(result, Masks):
+            result = self._masks(result)
+        if result.shape != image.shape[:2]:
+            raise SegmenterError(
+                f"segmenter {self.__name__!r} returned masks of {result.shape} for an image of "
+                f"{tuple(image.shape[:2])}"
+            )
+        return result
+
+    def _masks(self, result: Any) -> Masks:
+        pair = isinstance(result, tuple | list) and len(result) == 2
+        if not pair:
+            raise SegmenterError(
+                f"segmenter {self.__name__!r} returned {type(result).__name__}; expected Masks or "
+                "a pair of label images (cell, nucleus)"
+            )
+        try:
+            return Masks(np.asarray(result[0]), np.asarray(result[1]))
+        except MaskError as error:
+            raise SegmenterError(f"segmenter {self.__name__!r}: {error}") from None
