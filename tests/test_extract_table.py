@@ -84,6 +84,8 @@ def test_given_masks_in_every_form(drawn: pd.DataFrame, tmp_path: Path) -> None:
 def test_every_good_file_is_measured_and_every_bad_one_named(tmp_path: Path) -> None:
     good = write_good_files(tmp_path)
     bad = write_bad_files(tmp_path)
+    # A folder that is called like an image is walked, not read.
+    bad = {name: reason for name, reason in bad.items() if not (tmp_path / name).is_dir()}
     assert len(bad) >= 20
     table = extract.table(tmp_path, families=["shape"], cells="central", n_jobs=2, segmenter=_disc)
     errors = extract.errors(table)

@@ -16,6 +16,8 @@ CELLS, ERRORS, MANIFEST = "cells.parquet", "errors.parquet", "manifest.json"
 
 SUFFIXES = (".parquet", ".csv")
 
+_EXACT: dict[str, Any] = {"float_precision": "round_trip"}
+
 
 def check_target(out: str | os.PathLike[str]) -> None:
     """Refuse a target that would mix with, or wipe, something that is not an earlier result.
@@ -114,7 +116,9 @@ def error_file(path: Path) -> Path:
 def _read(path: Path) -> pd.DataFrame:
     try:
         if path.suffix == ".csv":
-            return pd.read_csv(path, encoding="utf-8", float_precision="round_trip")
+            # Doubles must come back bit by bit, which pandas does unasked from version 3 on.
+            exact = {} if int(pd.__version__.split(".")[0]) >= 3 else _EXACT
+            return pd.read_csv(path, encoding="utf-8", **exact)
         return pd.read_parquet(path)
     except Exception as error:
         raise ValueError(f"{path} cannot be read as a table: {error}") from error

@@ -37,9 +37,9 @@ IDENTITY = ["image", "cell", "label", "label_raw", "patient", "group", "split", 
 class _Outcome:
     """What became of one image."""
 
-    features: np.ndarray | None = None
+    features: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
     quality: dict[str, np.ndarray] = field(default_factory=dict)
-    cell: np.ndarray | None = None
+    cell: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     errors: list[dict[str, str]] = field(default_factory=list)
 
 
@@ -282,15 +282,13 @@ def _assemble(
     which: dict[str, Family],
     scale: np.ndarray | None,
 ) -> pd.DataFrame:
-    measured = [(i, o) for i, o in enumerate(outcomes) if o.features is not None]
-    counts = [len(o.features) for _, o in measured]
+    measured = [(i, o) for i, o in enumerate(outcomes) if o.cell.size]
+    counts = [len(o.cell) for _, o in measured]
     place = np.repeat([i for i, _ in measured], counts).astype(np.intp)
     units = family_units(which, scale is not None)
     names = list(units)
     values = (
-        np.concatenate([o.features for _, o in measured])  # type: ignore[misc]
-        if measured
-        else np.empty((0, len(names)))
+        np.concatenate([o.features for _, o in measured]) if measured else np.empty((0, len(names)))
     )
     if scale is not None and len(values):
         # One factor per distinct scale: data sets mix at most a few.
@@ -301,7 +299,7 @@ def _assemble(
     head: dict[str, Any] = {name: chosen_rows[name] for name in IDENTITY if name in chosen_rows}
     head["image"] = [image_name(listed["image"].iloc[i], int(i)) for i in place]
     head["cell"] = (
-        np.concatenate([o.cell for _, o in measured]) if measured else np.empty(0, np.int64)  # type: ignore[misc]
+        np.concatenate([o.cell for _, o in measured]) if measured else np.empty(0, np.int64)
     )
     head["um_per_px"] = np.full(place.size, np.nan) if scale is None else scale[place]
     attributes = [c for c in listed.columns if c not in {*IDENTITY, "um_per_px", "mask"}]

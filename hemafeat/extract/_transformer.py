@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Callable
 from typing import Any
@@ -92,12 +93,17 @@ class CellFeatures(TransformerMixin, BaseEstimator):
             A DataFrame after ``set_output(transform="pandas")``.
         """
         check_is_fitted(self)
-        listed = _listed(X)
-        if self.masks is not None and not isinstance(self.masks, (str, bytes)):
+        if self.masks is not None and not isinstance(self.masks, (str, os.PathLike)):
             raise ValueError('masks is None, "given" or a folder in a transformer')
-        n_images = len(listed)
+        images, listed = _listed(X)
+        # Resampling repeats images: each is measured once and its row copied.
+        place: dict[str, int] = {}
+        rows = [
+            place.setdefault(image_name(image, n), len(place)) for n, image in enumerate(images)
+        ]
+        first = [rows.index(n) for n in range(len(place))]
         found = table(
-            listed,
+            listed.iloc[first] if isinstance(listed, pd.DataFrame) else [images[n] for n in first],
             segmenter=self.segmenter,
             masks=self.masks,
             families=self.families,
@@ -107,22 +113,18 @@ class CellFeatures(TransformerMixin, BaseEstimator):
             progress=False,
         )
         names = columns(self.families)
-        values = np.full((n_images, len(names)), np.nan)
-        images = listed["image"] if isinstance(listed, pd.DataFrame) else listed
-        rows: dict[str, list[int]] = {}
-        for place, image in enumerate(images):
-            rows.setdefault(image_name(image, place), []).append(place)
-        for image, measured in zip(found["image"], found[names].to_numpy(), strict=True):
-            values[rows[image]] = measured
+        values = np.full((len(place), len(names)), np.nan)
+        order = {image_name(images[n], m): m for m, n in enumerate(first)}
+        values[[order[name] for name in found["image"]]] = found[names].to_numpy()
         failures = errors(found)
         if len(failures):
-            first = failures.iloc[0]
+            worst = failures.iloc[0]
             warnings.warn(
-                f"{failures['image'].nunique()} of {n_images} images could not be measured whole; "
-                f"the first is {first['image']}: {first['message']}",
+                f"{failures['image'].nunique()} of {len(place)} images could not be measured "
+                f"whole; the first is {worst['image']}: {worst['message']}",
                 stacklevel=2,
             )
-        return values
+        return values[rows]
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """(n_features,) object array of column names."""
@@ -136,10 +138,12 @@ class CellFeatures(TransformerMixin, BaseEstimator):
         return tags
 
 
-def _listed(X: Any) -> Any:
-    """What scikit-learn passes on (arrays cut by a splitter) as something `table` takes."""
-    if isinstance(X, pd.Series):
-        return list(X)
-    if isinstance(X, np.ndarray):
-        return list(X.ravel()) if X.dtype.kind in "OUT" else list(X)
-    return X
+def _listed(X: Any) -> tuple[list[Any], Any]:
+    """The images of what scikit-learn passes on (arrays cut by a splitter), and their table."""
+    if isinstance(X, pd.DataFrame):
+        return list(X["image"]), X
+    if isinstance(X, np.ndarray) and X.dtype.kind in "OUT":
+        X = X.ravel()
+    if isinstance(X, (str, os.PathLike)):
+        X = [X]
+    return list(X), None
