@@ -230,12 +230,10 @@ def _decode(data: bytes, max_pixels: int | None) -> np.ndarray:
 
         return _from_array(*read_tiff(data, lambda w, h: _check_size(w, h, max_pixels)))
     _check_size(head.width, head.height, max_pixels)
-    if head.alpha and head.format == "PNG":
-        if head.depth == 16:
-            return _from_array(rotated(_opencv(head, cv2.IMREAD_UNCHANGED, 4), head.data))
-        return _from_array(pillow_array(head.data))
+    if head.alpha and head.depth == 16:
+        return _from_array(rotated(_opencv(head, cv2.IMREAD_UNCHANGED, 4), head.data))
     if head.alpha:
-        return _from_array(_opencv(head, cv2.IMREAD_UNCHANGED, 4))
+        return _from_array(pillow_array(head.data))
     if head.depth == 16:
         return _from_array(_opencv(head, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, 3))
     return _opencv(head, cv2.IMREAD_COLOR if _RGB is None else _RGB, 3)

@@ -208,6 +208,7 @@ def write_good_files(folder: Path) -> dict[str, np.ndarray]:
         "one_bit.bmp": (encoded(Image.fromarray(bits).convert("1"), "BMP"), bits_rgb),
         "palette.bmp": (encoded(palette, "BMP"), palette_rgb),
         "opaque.bmp": (encoded(np.dstack([image, np.full_like(grey, 255)]), "BMP"), image),
+        "alpha.bmp": (cv2.imencode(".bmp", rgba[:, :, [2, 1, 0, 3]])[1].tobytes(), on_white),
         "plain.tif": (_tiff(image, photometric="rgb"), image),
         "grey.tiff": (_tiff(grey), grey_rgb),
         "lzw.tif": (encoded(image, "TIFF", compression="tiff_lzw"), image),

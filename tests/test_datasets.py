@@ -297,6 +297,14 @@ def test_identical_files_share_a_group(tmp_path):
     assert list(found["conflict"]) == [False, False, True, True]
 
 
+def test_empty_files_are_not_one_image(tmp_path):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"")
+    table = datasets.from_folder(tmp_path)
+    assert table["group"].nunique() == 2
+    assert datasets.duplicates(table).empty
+
+
 def test_groups_do_not_depend_on_order_or_labels(tmp_path):
     root = copies(tmp_path)
     with warnings.catch_warnings():
