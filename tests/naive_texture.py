@@ -244,8 +244,10 @@ def dct(image, labels, n_cells):
 
         rows, columns = np.nonzero(inside)
         found = []
-        for top in range(rows.min(), rows.max() - 6, 8):
-            for left in range(columns.min(), columns.max() - 6, 8):
+        # As many whole blocks as fit, the rest on both sides, the odd pixel at the end.
+        rest = [(axis.max() - axis.min() + 1) % 8 // 2 for axis in (rows, columns)]
+        for top in range(rows.min() + rest[0], rows.max() - 6, 8):
+            for left in range(columns.min() + rest[1], columns.max() - 6, 8):
                 block = slice(top, top + 8), slice(left, left + 8)
                 if inside[block].all():
                     found.append(scipy.fft.dctn(grey[block].astype(float), norm="ortho"))

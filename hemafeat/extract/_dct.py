@@ -141,10 +141,11 @@ def dct(image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = 
     Notes
     -----
     Resampling averages over the area each new pixel covers, and stretches the box to a square.
-    Blocks are counted from the top left corner of the bounding box, so that moving the cell changes
+    The grid of blocks lies in the middle of the bounding box, so that moving the cell changes
     nothing. Mirroring changes no column of the whole spectrum; turning by 90 degrees swaps
-    ``zigzag`` columns (rows become columns) and keeps bands, slope and centroid. Both move the
-    grid of blocks by up to 7 pixels, so that their columns agree only about.
+    ``zigzag`` columns (rows become columns) and keeps bands, slope and centroid. Where the box is
+    not a whole number of blocks and an even rest, both move the grid by one pixel, so that
+    columns of the blocks agree only about.
 
     References
     ----------

@@ -178,8 +178,8 @@ def blocks(plane, run_starts, runs, boxes, basis, group, zigzag, out):
     plane : (H, W) uint8 array
         Grey levels.
     run_starts, runs, boxes
-        As ``regions.find_runs`` and ``regions.pixels`` give them. Blocks are counted from the top
-        left corner of the box.
+        As ``regions.find_runs`` and ``regions.pixels`` give them. The blocks lie in the middle of
+        the box.
     basis : (8, 8) float64 array
         Orthonormal cosine transform, one basis vector per row (the first half of each is read).
     group : (8, 8) int64 array
@@ -194,13 +194,16 @@ def blocks(plane, run_starts, runs, boxes, basis, group, zigzag, out):
         own = runs[run_starts[cell] : run_starts[cell + 1]]
         n_high = (boxes[cell, 1] - boxes[cell, 0]) // BLOCK
         n_wide = (boxes[cell, 3] - boxes[cell, 2]) // BLOCK
+        # What is left over goes to both sides, so that a mirrored cell has nearly the same blocks.
+        top = boxes[cell, 0] + (boxes[cell, 1] - boxes[cell, 0]) % BLOCK // 2
+        left = boxes[cell, 2] + (boxes[cell, 3] - boxes[cell, 2]) % BLOCK // 2
         # Rows of a block that lie in the cell from its left to its right edge.
         covered = np.zeros((n_high, n_wide), np.int64)
         for run in range(own.shape[0]):
-            high = (own[run, 0] - boxes[cell, 0]) // BLOCK
-            first = (own[run, 1] - boxes[cell, 2] + BLOCK - 1) // BLOCK
-            stop = (own[run, 2] - boxes[cell, 2]) // BLOCK
-            if high < n_high and stop > first:
+            high = (own[run, 0] - top) // BLOCK
+            first = max((own[run, 1] - left + BLOCK - 1) // BLOCK, 0)
+            stop = min((own[run, 2] - left) // BLOCK, n_wide)
+            if 0 <= high < n_high and stop > first:
                 covered[high, first:stop] += 1
         # The blocks of one row are transformed side by side; the last axis is the block.
         pixels = np.empty((BLOCK, BLOCK, n_wide))
@@ -221,13 +224,13 @@ def blocks(plane, run_starts, runs, boxes, basis, group, zigzag, out):
                 continue
             n_blocks += n_new
             for i in range(BLOCK):
-                line = plane[boxes[cell, 0] + BLOCK * high + i]
-                first = plane[boxes[cell, 0] + BLOCK * high]
+                line = plane[top + BLOCK * high + i]
+                corner = plane[top + BLOCK * high]
                 for j in range(BLOCK):
                     for wide in range(n_wide):
-                        left = boxes[cell, 2] + BLOCK * wide
+                        start = left + BLOCK * wide
                         # Less one of its own pixels, a flat block is exactly 0.
-                        pixels[i, j, wide] = float(line[left + j]) - float(first[left])
+                        pixels[i, j, wide] = float(line[start + j]) - float(corner[start])
             transform(
                 pixels.reshape(BLOCK, BLOCK * n_wide), basis, half.reshape(BLOCK, BLOCK * n_wide)
             )

@@ -1,0 +1,180 @@
+"""Invariants of the texture families: where the cell lies, how it is turned, what is flat."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hemafeat import extract
+from hemafeat.extract import _dct
+from hemafeat.segment import Masks
+
+FAMILIES = {name: extract.families()[name] for name in ("glcm", "lbp", "dct")}
+WHITE = (240.0, 236.0, 228.0)
+
+TURNS = {
+    "quarter turn": lambda a: np.rot90(a),
+    "half turn": lambda a: np.rot90(a, 2),
+    "left to right": lambda a: a[:, ::-1],
+    "top to bottom": lambda a: a[::-1],
+}
+
+
+def scene(shape: tuple[int, int] = (46, 52)) -> tuple[np.ndarray, np.ndarray]:
+    """A grainy ellipse of an odd size with a bay, on a bright background."""
+    rng = np.random.default_rng(11)
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    inside = ((rows - 22) / 18) ** 2 + ((columns - 25) / 21) ** 2 < 1
+    inside &= np.hypot(rows - 5, columns - 30) > 7
+    image = rng.integers(200, 256, (*shape, 3))
+    wave = 25 * np.sin(rows / 3)[:, :, None] + rng.integers(-30, 31, (*shape, 3))
+    image[inside] = (np.array([130, 90, 150]) + wave)[inside]
+    return image.astype(np.uint8), inside.astype(np.int32)
+
+
+def measured(name: str, image: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+    image = np.ascontiguousarray(image)
+    labels = np.ascontiguousarray(labels)
+    values = FAMILIES[name](extract.Prepared(image, white=WHITE), labels)
+    assert values.shape == (1, len(FAMILIES[name].facts.columns))
+    return dict(zip(FAMILIES[name].facts.columns, values[0], strict=True))
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_translation_changes_no_bit(name: str) -> None:
+    image, labels = scene()
+    expected = measured(name, image, labels)
+    for top, left in ((13, 5), (7, 211), (64, 1)):
+        moved = np.pad(image, ((top, 3), (left, 4), (0, 0)), mode="edge")
+        found = measured(name, moved, np.pad(labels, ((top, 3), (left, 4))))
+        assert found == expected
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_glcm_is_the_same_turned(turn: str) -> None:
+    """To the last bit: the four angles change places, and are added in an order that allows it."""
+    image, labels = scene()
+    found = measured("glcm", TURNS[turn](image), TURNS[turn](labels))
+    assert found == measured("glcm", image, labels)
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_rotation_invariant_patterns_are_the_same_turned(turn: str) -> None:
+    """To the last bit, as samples are compared without rounding; single u2 codes change places."""
+    image, labels = scene()
+    expected = measured("lbp", image, labels)
+    found = measured("lbp", TURNS[turn](image), TURNS[turn](labels))
+    assert any(found[name] != expected[name] for name in found if name.startswith("u2_"))
+    for name, value in expected.items():
+        if not name.startswith("u2_"):
+            assert found[name] == value, name
+    for ones in range(1, 8):
+        codes = [f"u2_{1 + 8 * (ones - 1) + k:02d}" for k in range(8)]
+        assert sorted(found[c] for c in codes) == sorted(expected[c] for c in codes)
+
+
+@pytest.mark.parametrize("turn", TURNS)
+def test_spectrum_is_the_same_turned(turn: str) -> None:
+    """Of a box that is a whole number of blocks and an even rest, here 34 x 40 pixels."""
+    image, labels = scene()
+    labels[39] = labels[:, 45] = 0
+    rows, columns = np.nonzero(labels)
+    assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (34, 40)
+    expected = measured("dct", image, labels)
+    found = measured("dct", TURNS[turn](image), TURNS[turn](labels))
+    order = [tuple(int(i) for i in place) for place in _dct._ZIGZAG]
+    for name, value in expected.items():
+        stem, _, number = name.rpartition("_")
+        if stem.endswith("zigzag") and turn == "quarter turn":
+            # Rows become columns: coefficient (u, v) is now (v, u).
+            row, column = order[int(number) - 1]
+            swapped = order.index((column, row)) + 1 if (column, row) in order else 99
+            name = f"{stem}_{swapped:0{len(number)}d}"
+            if name not in found:
+                continue
+        # Sums of 4096 products in another order.
+        assert found[name] == pytest.approx(value, rel=1e-9), name
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_flat_cell(name: str) -> None:
+    image, labels = scene()
+    image[labels == 1] = (120, 77, 140)
+    found = measured(name, image, labels)
+    for column, value in found.items():
+        stem = column.rsplit("_d", 1)[0]
+        if name == "glcm":
+            expected = {
+                "joint_entropy": 0,
+                "contrast": 0,
+                "angular_second_moment": 1,
+                "correlation": np.nan,
+                "information_correlation_1": np.nan,
+                "inverse_difference_moment": 1,
+            }
+            if stem in expected:
+                assert value == expected[stem] or np.isnan(value) == np.isnan(expected[stem])
+        elif column.startswith("entropy"):
+            assert value == 0
+        elif column in ("u2_57", "riu2_p8_8", "riu2_p16_16", "riu2_p24_24", "uniform_share_p24"):
+            assert value == 1, column
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_histograms_and_shares_sum_to_one(name: str) -> None:
+    found = measured(name, *scene())
+    for stem in ("u2_", "riu2_p8_", "riu2_p16_", "riu2_p24_", "band_energy_"):
+        values = [value for column, value in found.items() if column.startswith(stem)]
+        if values:
+            # Up to 59 shares, each rounded once.
+            assert sum(values) == pytest.approx(1, abs=1e-14)
+            assert min(values) >= 0
+    assert not np.isnan(list(found.values())).any()
+
+
+def test_correlation_ignores_brightness_and_contrast() -> None:
+    levels = np.random.default_rng(3).integers(0, 9, (20, 30))
+    levels = np.maximum(levels, np.roll(levels, 1, axis=1))
+    plain = extract.glcm_statistics(extract.glcm_matrix(levels, n_levels=32))
+    mapped = extract.glcm_statistics(extract.glcm_matrix(3 * levels + 5, n_levels=32))
+    for name in ("correlation", "information_correlation_1", "information_correlation_2"):
+        np.testing.assert_allclose(mapped[name], plain[name], rtol=1e-12)
+    np.testing.assert_allclose(mapped["contrast"], 9 * plain["contrast"], rtol=1e-12)
+
+
+def test_thin_masks() -> None:
+    """What a thin mask still allows is given; the rest is NaN."""
+    image, labels = scene()
+    line = np.zeros_like(labels)
+    line[20, 10:30] = 1
+    found = measured("glcm", image, line)
+    assert found["contrast_d1"] > 0  # of the horizontal pairs alone
+    assert found["contrast_range_d1"] == 0
+    assert np.isnan(list(measured("lbp", image, line).values())).all()
+    square = np.zeros_like(labels)
+    square[20:25, 20:25] = 1
+    found = measured("lbp", image, square)
+    assert sum(found[f"u2_{k:02d}"] for k in range(59)) == pytest.approx(1)
+    assert found["riu2_p16_17"] in (0, 1)  # a single pixel is deep enough
+    assert np.isnan(found["riu2_p24_25"])
+
+
+def test_nucleus_without_its_cell() -> None:
+    """Patterns are found once for the cell, and where only a nucleus is known, for that."""
+    image, labels = scene()
+    masks = Masks(np.zeros_like(labels), labels)
+    prepared = extract.Prepared(image, masks)
+    assert np.isnan(extract.lbp(prepared, masks.cell, 1)).all()
+    np.testing.assert_array_equal(
+        extract.lbp(prepared, masks.nucleus, 1), extract.lbp(image, labels)
+    )
+
+
+def test_patterns_of_a_part_do_not_need_the_whole() -> None:
+    """Sharing between masks changes nothing: each mask alone gives the same."""
+    image, labels = scene()
+    inner = labels * (np.hypot(*(np.mgrid[:46, :52] - np.array([22, 25])[:, None, None])) < 9)
+    masks = Masks(labels, inner)
+    prepared = extract.Prepared(image, masks)
+    for mask in (masks.nucleus, masks.cytoplasm, masks.cell):
+        np.testing.assert_array_equal(extract.lbp(prepared, mask, 1), extract.lbp(image, mask, 1))
