@@ -47,6 +47,15 @@ def _bmp_header(width: int, height: int) -> bytes:
     return b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + info
 
 
+def _bmp_with_alpha(rgba: np.ndarray) -> bytes:
+    """A version 4 BMP: bit fields say which byte is what, and that the fourth is alpha."""
+    height, width = rgba.shape[:2]
+    info = struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, 3, 0, 2835, 2835, 0, 0)
+    fields = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + b"BGRs" + bytes(48)
+    rows = np.ascontiguousarray(rgba[::-1, :, [2, 1, 0, 3]]).tobytes()
+    return b"BM" + struct.pack("<IHHI", 122 + len(rows), 0, 0, 122) + info + fields + rows
+
+
 def _tiff(image: np.ndarray, **options: object) -> bytes:
     stream = io.BytesIO()
     tifffile.imwrite(stream, image, **options)
@@ -208,7 +217,7 @@ def write_good_files(folder: Path) -> dict[str, np.ndarray]:
         "one_bit.bmp": (encoded(Image.fromarray(bits).convert("1"), "BMP"), bits_rgb),
         "palette.bmp": (encoded(palette, "BMP"), palette_rgb),
         "opaque.bmp": (encoded(np.dstack([image, np.full_like(grey, 255)]), "BMP"), image),
-        "alpha.bmp": (cv2.imencode(".bmp", rgba[:, :, [2, 1, 0, 3]])[1].tobytes(), on_white),
+        "alpha.bmp": (_bmp_with_alpha(rgba), on_white),
         "plain.tif": (_tiff(image, photometric="rgb"), image),
         "grey.tiff": (_tiff(grey), grey_rgb),
         "lzw.tif": (encoded(image, "TIFF", compression="tiff_lzw"), image),
