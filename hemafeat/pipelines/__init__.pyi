@@ -15,5 +15,6 @@ from ._models import (
     svc as svc,
     xgboost as xgboost,
 )
+from ._scale import ClippedScaler as ClippedScaler
 from ._store import load as load, save as save
 from ._support_vectors import SupportVectors as SupportVectors

@@ -105,9 +105,10 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         if self.class_weight is not None:
             weight = compute_sample_weight(self.class_weight, y)
         if sample_weight is not None:
+            sample_weight = np.asarray(sample_weight, dtype=np.float64)
             if not np.any(sample_weight):
                 raise ValueError("every row has sample weight zero")
-            weight = np.asarray(sample_weight) * (1.0 if weight is None else weight)
+            weight = sample_weight * (1.0 if weight is None else weight)
         trees = XGBClassifier(
             **{k: v for k, v in self.get_params().items() if k != "class_weight"},
             tree_method="hist",

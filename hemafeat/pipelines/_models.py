@@ -9,18 +9,18 @@ from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
-from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from ._boosted import BoostedTrees
 from ._columns import FeatureColumns
 from ._missing import FillMissing
+from ._scale import ClippedScaler
 from ._support_vectors import SupportVectors
 
 
 def _dense() -> list[tuple[str, Any]]:
     """Steps for models that need every value, on one scale."""
-    return [("fill", FillMissing()), ("scale", StandardScaler())]
+    return [("fill", FillMissing()), ("scale", ClippedScaler())]
 
 
 def baseline() -> Pipeline:
@@ -104,7 +104,7 @@ def random_forest(
 
 
 def svc(
-    *, C: float = 10.0, gamma: Any = "scale", class_weight: Any = "balanced", slope: float = 2.0
+    *, C: float = 10.0, gamma: Any = "scale", class_weight: Any = "balanced", slope: float = 5.0
 ) -> Pipeline:
     """Support vectors with a radial kernel [1]_.
 

@@ -31,6 +31,7 @@ _TRUSTED = (
     "hemafeat.pipelines._columns.FeatureColumns",
     "hemafeat.pipelines._grey.GreyPixels",
     "hemafeat.pipelines._missing.FillMissing",
+    "hemafeat.pipelines._scale.ClippedScaler",
     "hemafeat.pipelines._support_vectors.SupportVectors",
     "imblearn.over_sampling._smote.base.SMOTE",
     "imblearn.pipeline.Pipeline",

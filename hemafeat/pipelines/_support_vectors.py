@@ -51,7 +51,7 @@ class SupportVectors(ClassifierMixin, BaseEstimator):
         kernel: str = "rbf",
         gamma: Any = "scale",
         class_weight: Any = "balanced",
-        slope: float = 2.0,
+        slope: float = 5.0,
         cache_size: float = 500.0,
     ) -> None:
         self.C = C
