@@ -134,6 +134,19 @@ def test_centroid_outside_a_bent_nucleus() -> None:
     assert found["roc_fraction"] > 0.4
 
 
+def test_centroid_on_the_edge_of_the_nucleus() -> None:
+    """A centroid between two pixels, one of them nucleus: neither side is preferred."""
+    cell, nucleus = np.zeros((24, 24), np.int32), np.zeros((24, 24), np.int32)
+    cell[2:22, 2:22] = 1
+    nucleus[8:12, 9:15] = 1
+    nucleus[13:15, 6:18] = 1
+    assert np.argwhere(nucleus).mean(axis=0).tolist() == [11.5, 11.5]
+    before = measured(cell, nucleus)
+    after = measured(np.flipud(cell), np.flipud(nucleus))
+    for name in NAMES:
+        assert after[name] == pytest.approx(before[name], rel=1e-10, abs=1e-10), name
+
+
 def test_nucleus_fills_the_cell() -> None:
     shape = (41, 41)
     cell = disc(shape, 20, 20, 15)

@@ -19,7 +19,9 @@ def last_exits(nucleus, cell, label, y, x, dy, dx):
     the edge of the arrays; pixel centres are whole numbers.
     """
     height, width = cell.shape
-    row, column = math.floor(y + 0.5), math.floor(x + 0.5)
+    # From a point on a pixel edge the ray starts in the pixel it goes into.
+    row = math.floor(y + 0.5) if dy > 0 else math.ceil(y - 0.5)
+    column = math.floor(x + 0.5) if dx > 0 else math.ceil(x - 0.5)
     down, right = (1 if dy > 0 else -1), (1 if dx > 0 else -1)
     per_row, per_column = 1.0 / dy, 1.0 / dx
     # Each crossing from its own edge, not by adding steps: no error builds up.
