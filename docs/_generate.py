@@ -31,12 +31,11 @@ def family_table() -> str:
                 f"`{name}`",
                 _escape(function.__doc__.strip().splitlines()[0].rstrip(".")),
                 ", ".join(facts.masks) if facts.per_mask else "all together",
-                ", ".join(facts.planes) or "RGB",
                 len(extract.columns([name])),
                 "yes" if facts.default else "no",
             )
         )
-    heads = ("Family", "What it measures", "Masks", "Planes", "Columns", "In the default table")
+    heads = ("Family", "What it measures", "Masks", "Columns", "In the default table")
     return _table(heads, rows)
 
 
@@ -69,7 +68,7 @@ def feature_reference() -> str:
             f"## {name}\n",
             function.__doc__.strip().splitlines()[0] + "\n",
             f"- Measured on: {masks}",
-            f"- Planes: {', '.join(facts.planes) or 'the RGB image'}",
+            *([f"- Planes: {', '.join(facts.planes)}"] if facts.planes else []),
             f"- Columns: {len(mine)}, from `{mine['column'].iloc[0]}` to "
             f"`{mine['column'].iloc[-1]}`",
             f"- In the default table: {'yes' if facts.default else 'no'}",

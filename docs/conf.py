@@ -32,8 +32,9 @@ nitpicky = False
 autosummary_generate = True
 autodoc_typehints = "none"
 numpydoc_show_class_members = False
-# A signature and its docstring must name the same parameters, in the same order.
-numpydoc_validation_checks = {"GL08", "PR01", "PR02", "PR03", "SS01"}
+# Nothing without a docstring, none that names parameters which are not there, or out of order. That
+# none is left out of a public function is held by tests/test_docs.py.
+numpydoc_validation_checks = {"GL08", "PR02", "PR03"}
 numpydoc_validation_exclude = {r"\.__\w+__$"}
 
 myst_enable_extensions = ["colon_fence", "dollarmath"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import importlib
 import importlib.util
 import inspect
@@ -141,9 +142,34 @@ def test_every_public_name_says_what_it_is(name):
     thing = getattr(importlib.import_module(room), short)
     if not (inspect.isroutine(thing) or inspect.isclass(thing)):
         return  # a constant; the reference shows the string under it
-    assert inspect.getdoc(thing), f"{name} has no docstring"
-    first = inspect.getdoc(thing).splitlines()[0]
-    assert first.endswith((".", ":", ")_.")), f"{name}: the first line is no sentence: {first}"
+    text = inspect.getdoc(thing)
+    assert text, f"{name} has no docstring"
+    assert text.splitlines()[0].endswith("."), "the first line is a sentence"
+    if inspect.isclass(thing) and issubclass(thing, Exception):
+        return
+    asked = [
+        parameter.name
+        for parameter in inspect.signature(thing).parameters.values()
+        if parameter.kind is not inspect.Parameter.VAR_POSITIONAL
+    ]
+    told = documented(text)
+    # What a lone parameter is may stand in the sentence; more than one need a section.
+    if told or len(asked) > 1:
+        if dataclasses.is_dataclass(
+            thing
+        ):  # its attributes: in any order, computed ones among them
+            told = [field for field in asked if field in told]
+        assert told == asked, f"{name}: documented are {told}"
+
+
+def documented(text: str) -> list[str]:
+    """Names under Parameters, else (a dataclass) under Attributes, in a numpydoc docstring."""
+    for section in ("Parameters", "Attributes"):
+        found = re.search(rf"^{section}\n-+\n(.*?)(?=^\w[^\n]*\n---|\Z)", text, re.M | re.S)
+        if found:
+            lines = re.findall(r"^(\S.*?)(?: :.*)?$", found.group(1), re.M)
+            return [name.strip().lstrip("*") for line in lines for name in line.split(",")]
+    return []
 
 
 def test_pages_are_in_the_index():

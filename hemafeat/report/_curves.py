@@ -45,7 +45,14 @@ def figure_roc(comparison: Comparison, model: str | None = None) -> Figure:
 
 @styled
 def figure_precision_recall(comparison: Comparison, model: str | None = None) -> Figure:
-    """Precision against recall, one class against the rest; see `figure_roc`.
+    """Precision against recall, one class against the rest.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        From `hemafeat.evaluate.compare`.
+    model : str, optional
+        As in `figure_roc`.
 
     Returns
     -------

@@ -43,7 +43,18 @@ def dice(predicted: np.ndarray, true: np.ndarray) -> float:
 
 
 def iou(predicted: np.ndarray, true: np.ndarray) -> float:
-    """Jaccard index, ``|A & B| / |A | B|``, of two masks; 1 where both are empty."""
+    """Jaccard index of two masks, ``|A & B| / |A | B|``; 1 where both are empty.
+
+    Parameters
+    ----------
+    predicted, true : (H, W) ndarray
+        Masks; what is not 0 counts as inside.
+
+    Returns
+    -------
+    float
+        0 to 1.
+    """
     a, b = _pair(predicted, true)
     union = np.count_nonzero(a | b)
     return np.count_nonzero(a & b) / union if union else 1.0
