@@ -13,7 +13,7 @@ from ._missing import FillMissing
 
 
 def metadata_only(
-    *, n_estimators: int = 300, min_samples_leaf: int = 3, random_state: int = 0
+    *, n_estimators: int = 100, min_samples_leaf: int = 3, random_state: int = 0
 ) -> Pipeline:
     """Random forest on attribute columns: what the label can be guessed from without the image.
 
