@@ -55,7 +55,8 @@ def drawn(
     Each patient has a stain, a microscope and red cells of their own, and more of some kinds of
     cell than of others; what the stain looks like says nothing about the kind. Image ``i`` depends
     on `random_state` and ``i`` (and on `kinds`, `n_patients`, `size` and `background`), not on how
-    many images or workers there are.
+    many images or workers there are. Between versions of OpenCV
+    outlines, and the grains thrown inside them, may shift by a pixel or so.
 
     The folder holds ``images/<kind>/<patient>_<number>.png``, trimaps of the same name in
     ``masks/`` (0 background, 128 cytoplasm, 255 nucleus), ``manifest.csv``, the image table with

@@ -10,6 +10,7 @@ import numpy as np
 
 from hemafeat.datasets._drawn_paint import Painted, paint
 from hemafeat.datasets._drawn_scene import RedCells, Scene, compose
+from hemafeat.datasets._drawn_shapes import branch
 from hemafeat.datasets._drawn_stain import Light, Stain, render
 from hemafeat.datasets._drawn_types import KINDS
 
@@ -119,7 +120,7 @@ def draw_cell(
         Part of the field that red cells would cover if they did not overlap, 0 to 1. Drawn between
         0.2 and 0.6 when not given; 0 leaves the cell alone, without platelets too.
     random_state : int, Generator or None
-        Seed: the same one gives the same cell.
+        Seed: the same one gives the same cell, to the byte under the same version of OpenCV.
 
     Returns
     -------
@@ -158,12 +159,12 @@ def draw_with(
 ) -> DrawnCell:
     """One cell of a patient whose stain, microscope and red cells are known."""
     um_per_px = VIEW_UM / size
-    painted = paint(rng, kind, 1.0 / um_per_px)
+    painted = paint(branch(rng), kind, 1.0 / um_per_px)
     place = np.rint(size / 2 + rng.normal(0.0, 0.02, 2) * size).astype(int)
     crowding = float(rng.uniform(0.2, 0.6)) if neighbours is None else float(neighbours)
     shape = (size, size)
-    scene = compose(rng, shape, 1.0 / um_per_px, [painted], place[None], red, crowding)
-    image = _expose(rng, scene, stain, light, um_per_px)
+    scene = compose(branch(rng), shape, 1.0 / um_per_px, [painted], place[None], red, crowding)
+    image = _expose(branch(rng), scene, stain, light, um_per_px)
     return DrawnCell(
         image=image,
         cell=scene.cell,
@@ -228,11 +229,11 @@ def draw_field(
     stain = Stain.draw(rng) if stain is None else stain
     light = Light.draw(rng) if light is None else light
     red = RedCells.draw(rng)
-    cells = [paint(rng, kind, 1.0 / um_per_px) for kind in kinds]
+    cells = [paint(branch(rng), kind, 1.0 / um_per_px) for kind in kinds]
     places = _places(rng, shape, cells, touching)
     crowding = float(rng.uniform(0.2, 0.6)) if neighbours is None else float(neighbours)
-    scene = compose(rng, shape, 1.0 / um_per_px, cells, places, red, crowding)
-    image = _expose(rng, scene, stain, light, um_per_px)
+    scene = compose(branch(rng), shape, 1.0 / um_per_px, cells, places, red, crowding)
+    image = _expose(branch(rng), scene, stain, light, um_per_px)
     return DrawnField(
         image=image,
         cell=scene.cell,

@@ -9,6 +9,7 @@ import numpy as np
 
 from hemafeat.datasets._drawn_shapes import (
     Body,
+    branch,
     depth,
     fill,
     grains,
@@ -59,11 +60,11 @@ def paint(rng: np.random.Generator, kind: str, px: float) -> Painted:
     points += half
     cell = fill(shape, points)
     inner = depth(cell)
-    body = _nucleus(rng, look, shape, cell, inner, px)
-    planes = _cytoplasm(rng, look, cell, inner, body.mask, px)
-    n_vacuoles = _vacuoles(rng, look, planes, inner, body, px)
-    n_nucleoli = _chromatin(rng, look, planes, body, px) if look.shape != "none" else 0
-    n_granules = _granules(rng, look, planes, cell, inner, body.mask, px)
+    body = _nucleus(branch(rng), look, shape, cell, inner, px)
+    planes = _cytoplasm(branch(rng), look, cell, inner, body.mask, px)
+    n_vacuoles = _vacuoles(branch(rng), look, planes, inner, body, px)
+    n_nucleoli = _chromatin(branch(rng), look, planes, body, px) if look.shape != "none" else 0
+    n_granules = _granules(branch(rng), look, planes, cell, inner, body.mask, px)
     away = points - half
     turn = np.arctan2(away[:, 1], away[:, 0])
     order = np.argsort(turn)
@@ -171,7 +172,7 @@ def _vacuoles(
     if spots.size == 0:
         return 0
     # Vacuoles sit together: each near the first one.
-    x0 = spots[rng.integers(spots.size)]
+    x0 = spots[int(rng.random() * spots.size)]
     row, column = np.unravel_index(spots, inner.shape)
     away = np.hypot(row - x0 // inner.shape[1], column - x0 % inner.shape[1]) / px
     chance = np.exp(-away / 2.0)
@@ -211,7 +212,7 @@ def _chromatin(
         deep = np.flatnonzero(inner > 1.1 * px)
         spots = np.zeros(shape, np.uint8)
         for _ in range(look.n_nucleoli if deep.size else 0):
-            y, x = divmod(int(deep[rng.integers(deep.size)]), shape[1])
+            y, x = divmod(int(deep[int(rng.random() * deep.size)]), shape[1])
             r = rng.uniform(0.5, 1.05) * px
             axes = (round(r * 16), round(r * 16 * rng.uniform(0.75, 1.0)))
             tilt = float(rng.uniform(0, 180))
@@ -244,7 +245,7 @@ def _granules(
         if not sort.over_nucleus:
             where &= 1 - nucleus
         if sort.spacing > 0:
-            heights, n = packed(rng, where, sort.spacing * px, sort.sigma * px)
+            heights, n = packed(branch(rng), where, sort.spacing * px, sort.sigma * px)
         else:
             if look.shape == "none":
                 # A platelet's granules gather in its middle.
@@ -254,7 +255,7 @@ def _granules(
             else:
                 # Numbers are meant for a cell half of which is cytoplasm.
                 number = round(sort.number * float(where.sum()) / (75.0 * px * px))
-            heights, n = grains(rng, where, number, sort.sigma * px)
+            heights, n = grains(branch(rng), where, number, sort.sigma * px)
         body = 1.0 - np.exp(-1.4 * heights)
         if not sort.over_nucleus:
             body *= 1 - 0.85 * nucleus

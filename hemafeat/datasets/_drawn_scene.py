@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from hemafeat.datasets._drawn_paint import Painted, paint
-from hemafeat.datasets._drawn_shapes import depth, fill, noise, outlines
+from hemafeat.datasets._drawn_shapes import branch, depth, fill, noise, outlines
 from hemafeat.datasets._drawn_stain import AZURE, BLUE, EOSIN, HAEM
 
 
@@ -72,7 +72,7 @@ def compose(
         platelets are drawn around the white cells.
     """
     planes = np.zeros((4, *shape), np.float32)
-    _ground(rng, planes, px)
+    _ground(branch(rng), planes, px)
     cell = np.zeros(shape, np.int32)
     nucleus = np.zeros(shape, np.int32)
     white = np.zeros(shape, np.uint8)
@@ -82,10 +82,10 @@ def compose(
         windows.append(window)
         field, patch = window
         white[field] |= painted.cell[patch]
-    centres = _red_places(rng, shape, px, cells, places, red.radius, crowding)
-    n_touching = _red_cells(rng, planes, white, centres, px, red)
+    centres = _red_places(branch(rng), shape, px, cells, places, red.radius, crowding)
+    n_touching = _red_cells(branch(rng), planes, white, centres, px, red)
     if crowding > 0:
-        _platelets(rng, planes, white, px)
+        _platelets(branch(rng), planes, white, px)
     for number, (painted, (field, patch)) in enumerate(zip(cells, windows, strict=True), 1):
         inside = painted.cell[patch] > 0
         view = planes[:, field[0], field[1]]
@@ -221,7 +221,7 @@ def _platelets(rng: np.random.Generator, planes: np.ndarray, white: np.ndarray, 
         crowded = float(middle.max()) > 0.03
         if white[field].any() or (crowded and rng.random() < 0.75):
             continue
-        painted = paint(rng, "platelet", px * float(rng.uniform(0.6, 1.0)))
+        painted = paint(branch(rng), "platelet", px * float(rng.uniform(0.6, 1.0)))
         field, patch = _window(shape, painted.cell.shape, x, y)
         inside = painted.cell[patch] > 0
         strength = np.float32(rng.uniform(0.6, 1.0))

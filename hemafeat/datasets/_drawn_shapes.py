@@ -10,6 +10,15 @@ import numpy as np
 _SHIFT = 4  # fractional bits of OpenCV's polygon coordinates
 
 
+def branch(rng: np.random.Generator) -> np.random.Generator:
+    """A stream of its own, so that what one part of a drawing uses up changes no other part.
+
+    Versions of OpenCV differ by a pixel here and there along an outline; with one stream for all,
+    such a pixel would change everything drawn after it.
+    """
+    return np.random.default_rng(rng.integers(0, 2**63, 2))
+
+
 def noise(rng: np.random.Generator, shape: tuple[int, int], period: float) -> np.ndarray:
     """(H, W) float32 isotropic noise of mean 0 and spread 1, with most power near `period` px."""
     step = max(1.0, period / 4.0)
@@ -198,8 +207,9 @@ def grains(
     n = int(min(n, flat.size))
     if n == 0:
         return field, 0
-    chosen = flat[rng.integers(0, flat.size, n)]
-    strength = np.exp(rng.normal(0.0, spread, n)).astype(np.float32)
+    place, luck = rng.random((n, 2)).T
+    chosen = flat[(place * flat.size).astype(np.int64)]
+    strength = np.exp(spread * np.sqrt(12.0) * (luck - 0.5)).astype(np.float32)
     np.add.at(field.ravel(), chosen, strength * np.float32(2 * np.pi * max(sigma, 0.45) ** 2))
     return cv2.GaussianBlur(field, (0, 0), max(sigma, 0.45)), n
 
@@ -214,11 +224,10 @@ def packed(
     jitter = rng.normal(0.0, 0.24 * spacing, (2, *x.shape))
     column = np.rint(x + jitter[0]).astype(np.int64).ravel()
     row = np.rint(y + jitter[1]).astype(np.int64).ravel()
-    kept = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-    row, column = row[kept], column[kept]
-    kept = where[row, column] > 0
-    row, column = row[kept], column[kept]
-    field = np.zeros(where.shape, np.float32)
     strength = np.exp(rng.normal(0.0, spread, row.size)).astype(np.float32)
+    kept = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    kept[kept] = where[row[kept], column[kept]] > 0
+    row, column, strength = row[kept], column[kept], strength[kept]
+    field = np.zeros(where.shape, np.float32)
     np.add.at(field, (row, column), strength * np.float32(2 * np.pi * max(sigma, 0.45) ** 2))
     return cv2.GaussianBlur(field, (0, 0), max(sigma, 0.45)), int(row.size)
