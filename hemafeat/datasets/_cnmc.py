@@ -9,8 +9,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from hemafeat._formats import bmp_size
 from hemafeat.datasets._table import DatasetError, contents, finish, folder, text, walk
+from hemafeat.images._formats import bmp_size
 
 CNMC_SIZE = 450
 """Height and width of every cell, px; larger pictures of the final phase hold it in the middle."""

@@ -30,18 +30,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from hemafeat._formats import Header, Refused, header
-from hemafeat._pillow import is_coloured, pillow_array, rotated
-
-__all__ = [
-    "EXTENSIONS",
-    "MAX_PIXELS",
-    "ImageError",
-    "name_of",
-    "path_of",
-    "read",
-    "read_labels",
-]
+from hemafeat.images._formats import Header, Refused, header
+from hemafeat.images._pillow import is_coloured, pillow_array, rotated
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 """Suffixes, in lower case, by which a folder is searched for images."""
@@ -226,7 +216,7 @@ def _check_size(width: int, height: int, max_pixels: int | None) -> None:
 def _decode(data: bytes, max_pixels: int | None) -> np.ndarray:
     head = header(data)
     if head.format == "TIFF":
-        from hemafeat._tiff import read_tiff
+        from hemafeat.images._tiff import read_tiff
 
         return _from_array(*read_tiff(data, lambda w, h: _check_size(w, h, max_pixels)))
     _check_size(head.width, head.height, max_pixels)
@@ -320,7 +310,7 @@ def _eight_bit(array: np.ndarray) -> np.ndarray:
 def _decode_raw(data: bytes, max_pixels: int | None) -> np.ndarray:
     head = header(data)
     if head.format == "TIFF":
-        from hemafeat._tiff import read_tiff
+        from hemafeat.images._tiff import read_tiff
 
         return read_tiff(data, lambda w, h: _check_size(w, h, max_pixels), raw=True)[0]
     _check_size(head.width, head.height, max_pixels)

@@ -6,7 +6,7 @@ import io
 
 import numpy as np
 
-from hemafeat._formats import Refused
+from hemafeat.images._formats import Refused
 
 
 class UnknownKind(Refused):

@@ -10,8 +10,8 @@ from typing import Any
 import cv2
 import numpy as np
 
-from hemafeat._formats import Refused
-from hemafeat._pillow import UnknownKind, oriented, pillow_array
+from hemafeat.images._formats import Refused
+from hemafeat.images._pillow import UnknownKind, oriented, pillow_array
 
 _SEPARATED, _MIN_IS_WHITE, _PALETTE = 5, 0, 3
 

@@ -1,0 +1,9 @@
+from ._read import (
+    EXTENSIONS as EXTENSIONS,
+    MAX_PIXELS as MAX_PIXELS,
+    ImageError as ImageError,
+    name_of as name_of,
+    path_of as path_of,
+    read as read,
+    read_labels as read_labels,
+)
