@@ -1,4 +1,4 @@
-"""The outline of a whole cell: the best closed curve around its nucleus, in polar coordinates."""
+"""The outline of a whole cell: the best closed curve around its nucleus."""
 
 from __future__ import annotations
 
@@ -7,54 +7,49 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from hemafeat.segment._background import BITS, Frame, colour_index
+from hemafeat.segment._background import BITS, Frame
+from hemafeat.segment._curve import Curve, circle, closed_path
 from hemafeat.segment._nuclei import Seed
 
-OFF, LO, SIG, EW, KS, IN = 0.5, -2.0, 1.0, 6.0, 2.0, 0.35
-ANGLES = 96
-RADII = 72
+COARSE = 48, 48
+FINE = 80, 64
+"""Angles and radii of the first and of the second search."""
+
 REACH = 2.7
 """How far the outline is sought, in radii of the nuclear hull."""
+
+PRIOR = 0.5
+"""Log-odds of a stained pixel near a nucleus to be of its cell, colour apart."""
+
+RIM = 6.0
+"""Weight of the rim of the cell against the colours it encloses."""
 
 
 @dataclass(slots=True)
 class Outline:
-    """A closed curve around `centre`: one radius per angle, full-size pixels."""
+    """The outline of a cell and what speaks for it.
 
-    centre: tuple[float, float]
-    radius: np.ndarray
+    Attributes
+    ----------
+    curve : Curve
+    rim : float
+        Share of the angles, of those inside the image, at which density drops across the curve.
+    limit : float
+        Share of the angles at which the search ended at its farthest radius.
+    rough : float
+        Mean change of direction from angle to angle, relative to the mean radius.
+    odds : float
+        Mean log-odds of the colours in the outer part of the cell.
+    agreement : float
+        Dice of the first and the second search.
+    """
 
-    def points(self) -> np.ndarray:
-        """(ANGLES, 2) float64 points (x, y)."""
-        angle = np.arange(self.radius.size) * (2 * np.pi / self.radius.size)
-        x = self.centre[0] + self.radius * np.cos(angle)
-        y = self.centre[1] + self.radius * np.sin(angle)
-        return np.stack([x, y], axis=1)
-
-    def fill(self, shape: tuple[int, int]) -> np.ndarray:
-        """(h, w) uint8 mask, 1 inside the curve."""
-        mask = np.zeros(shape, np.uint8)
-        points = np.rint(self.points() * 16).astype(np.int32)
-        cv2.fillPoly(mask, [points[:, None]], 1, shift=4)
-        return mask
-
-
-def _histogram(index: np.ndarray) -> np.ndarray:
-    n = 1 << BITS
-    counts = np.bincount(index, minlength=n**3).astype(np.float32)
-    cube = cv2.GaussianBlur(counts.reshape(n, n, n), (0, 0), SIG)
-    flat = cv2.GaussianBlur(cube.reshape(n * n, n), (0, 0), sigmaX=SIG, sigmaY=1e-3)
-    return flat.ravel()
-
-
-def log_odds(near: np.ndarray, far: np.ndarray) -> np.ndarray:
-    """(bins,) float32: how much likelier a colour is inside the cell than outside of it."""
-    n, f = _histogram(near), _histogram(far)
-    n /= max(near.size, 1)
-    # Few stained pixels far away say little: they are not blown up to a distribution.
-    f /= max(far.size, 0.5 * near.size, 1)
-    floor = 2e-4
-    return np.clip(np.log((n + floor) / (f + floor)), -3.0, 3.0)
+    curve: Curve
+    rim: float
+    limit: float
+    rough: float
+    odds: float
+    agreement: float
 
 
 def territories(seeds: list[Seed], shape: tuple[int, int]) -> np.ndarray | None:
@@ -67,8 +62,9 @@ def territories(seeds: list[Seed], shape: tuple[int, int]) -> np.ndarray | None:
         canvas = np.ones(shape, np.uint8)
         cv2.drawContours(canvas, seed.pieces, -1, 0, cv2.FILLED)
         distance = cv2.distanceTransform(canvas, cv2.DIST_L2, 3)
-        owner[distance < nearest] = number
-        nearest = np.minimum(nearest, distance)
+        closer = distance < nearest
+        owner[closer] = number
+        np.minimum(nearest, distance, out=nearest)
     return owner
 
 
@@ -79,58 +75,123 @@ def outline(
     number: int,
     owner: np.ndarray | None,
 ) -> Outline:
-    """Outline of the cell around `seed`.
+    """Outline of the cell around one seed.
 
-    The colours far from every nucleus are those of background, red cells and platelets; the
-    colours near this one are of the cell and of whatever touches it. Their ratio says of each
-    pixel how likely it belongs to the cell, in any stain. The curve encloses the largest sum of
-    this evidence, follows edges, and may not turn sharply, which cuts off what is attached.
+    The colours far from every nucleus are those of red cells and platelets; the colours near this
+    one are of the cell and of whatever touches it. Their ratio says of each pixel how likely it
+    belongs to the cell, in any stain. The curve encloses the largest sum of this evidence, follows
+    the step down to the background, and may not turn sharply, which cuts off what is attached.
     """
     seed = seeds[number]
-    others = [other for other in seeds if other is not seed]
     foreign = None if owner is None else (owner != number).astype(np.uint8)
-    index = frame.index
-    shape = frame.rgb.shape[:2]
+    shape = frame.dark.shape
+    stained = (frame.dark >= frame.faint).astype(np.uint8)
     near = np.zeros(shape, np.uint8)
     cv2.fillPoly(near, [seed.hull], 1)
-    grow = max(1, round(0.35 * seed.radius))
-    near = cv2.dilate(near, _disc(grow))
-    far = _far(seeds, number, shape)
-    # Background at hand is no evidence of a cell: it is left out of the colours near by.
-    near[frame.dark < frame.faint] = 0
+    near = cv2.dilate(near, _disc(max(1, round(0.35 * seed.radius)))) & stained
     if foreign is not None:
         near[foreign > 0] = 0
-    far[frame.dark < frame.faint] = 0
-    table = log_odds(index[near > 0], index[far > 0])
+    far = _far(seeds, number, shape) & stained
+    odds = _log_odds(frame.bins, near, far)
+    search = _Search(image, frame, foreign)
     reach = REACH * seed.radius * frame.scale
-    centre = _full(seed.centre, frame.scale)
-    found = _best_curve(image, frame, table, frame.faint, centre, reach, 48, 48, foreign)
+    first = search.best(odds, frame.faint, frame.full(seed.centre), reach, COARSE)
+
     # Once more from the middle of what was found, with its colours.
-    small = Outline(
-        ((found.centre[0] + 0.5) / frame.scale - 0.5, (found.centre[1] + 0.5) / frame.scale - 0.5),
-        found.radius / frame.scale,
-    )
-    inside = small.fill(shape)
-    beyond = cv2.bitwise_or(far, 1 - cv2.dilate(inside, _disc(2)))
-    for other in others:
-        centre = (round(other.centre[0]), round(other.centre[1]))
-        cv2.circle(beyond, centre, round(1.6 * other.radius), 0, cv2.FILLED)
+    inside = first.fill(shape, frame.scale)
+    beyond = far | (1 - cv2.dilate(inside, _disc(2)))
+    for place, other in enumerate(seeds):
+        if place != number:
+            centre = (round(other.centre[0]), round(other.centre[1]))
+            cv2.circle(beyond, centre, round(1.6 * other.radius), 0, cv2.FILLED)
     moments = cv2.moments(inside, binaryImage=True)
-    centre = found.centre
+    centre = first.centre
+    faint = frame.faint
     if moments["m00"] > 0:
         middle = (moments["m10"] / moments["m00"], moments["m01"] / moments["m00"])
-        centre = _full(middle, frame.scale)
-    # The palest part of the cell sets where it ends: half way between there and the background.
-    level = np.percentile(frame.dark[inside > 0], 15) if moments["m00"] > 0 else 2 * frame.faint
-    edge = float(np.clip(0.5 * level, frame.faint, 4 * frame.faint))
-    inside[frame.dark < edge] = 0
-    beyond[frame.dark < edge] = 0
-    table = log_odds(index[inside > 0], index[beyond > 0])
-    reach = 1.35 * float(found.radius.max())
-    return _best_curve(image, frame, table, edge, centre, reach, ANGLES, RADII, foreign)
+        centre = frame.full(middle)
+        # The palest part of the cell sets where it ends: half way from there to the background.
+        palest = float(np.percentile(frame.dark[inside > 0], 15))
+        faint = float(np.clip(0.5 * palest, faint, 4 * faint))
+    stained = (frame.dark >= faint).astype(np.uint8)
+    odds = _log_odds(frame.bins, inside & stained, beyond & stained)
+    reach = 1.35 * float(first.radius.max())
+    second = search.best(odds, faint, centre, reach, FINE)
+    return search.judged(second, first)
 
 
-def _far(seeds: list[Seed], number: int, shape: tuple[int, int]) -> np.ndarray:
+class _Search:
+    """The best curve around a point, and the evidence it was found by."""
+
+    def __init__(self, image: np.ndarray, frame: Frame, foreign: np.ndarray | None) -> None:
+        self.image, self.frame, self.foreign = image, frame, foreign
+
+    def best(
+        self,
+        odds: np.ndarray,
+        faint: float,
+        centre: tuple[float, float],
+        reach: float,
+        size: tuple[int, int],
+    ) -> Curve:
+        frame = self.frame
+        n_angles, n_radii = size
+        polar = cv2.warpPolar(self.image, (n_radii, n_angles), centre, reach, cv2.INTER_LINEAR)
+        polar = cv2.blur(polar, (3, 3))
+        dark = frame.darkness(polar).astype(np.float32)
+        colour = odds[frame.colour_bins(polar)]
+        # Paler than the palest cytoplasm is background, whatever its tint: blur, haloes.
+        pale = np.clip((dark - faint) * (1.5 / faint), -3.0, 0.2)
+        weighed = 0.7 * np.clip(colour + PRIOR, -2.0, 3.0)
+        evidence = np.where(pale < 0, np.minimum(weighed, 0.0), weighed) + pale
+        # Outside the image nothing is known, and the curve is drawn smoothly on.
+        height, width = self.image.shape[:2]
+        step = reach / n_radii
+        cos, sin = circle(n_angles)
+        radius = np.arange(n_radii) * step
+        x, y = centre[0] + cos[:, None] * radius, centre[1] + sin[:, None] * radius
+        off = (x < 0) | (y < 0) | (x > width - 1) | (y > height - 1)
+        if self.foreign is not None:
+            # The nearest nucleus is another's: the pixel is not of this cell.
+            rows = np.clip(y / frame.scale, 0, self.foreign.shape[0] - 1).astype(np.intp)
+            columns = np.clip(x / frame.scale, 0, self.foreign.shape[1] - 1).astype(np.intp)
+            evidence[self.foreign[rows, columns] > 0] = -3.0
+        evidence[off] = 0.0
+        # Summed along each ray, each sample weighted by the area it stands for.
+        gain = np.cumsum(evidence * ((np.arange(n_radii) + 0.5) / n_radii), axis=1)
+        # A step down to background is the rim of a cell; a step down to what is still stained may
+        # be that of its nucleus.
+        edge = np.clip((dark[:, :-2] - dark[:, 2:]) * (0.25 / faint), -0.5, 0.5)
+        edge *= np.where(dark[:, 2:] < 2 * faint, RIM, 0.35 * RIM)
+        edge[off[:, 2:]] = 0.0
+        gain[:, 1:-1] += edge
+        path = closed_path(gain.astype(np.float32))
+        self._last = path, dark, colour, off, faint
+        return Curve(centre, (path + 0.5) * step)
+
+    def judged(self, curve: Curve, first: Curve) -> Outline:
+        path, dark, colour, off, faint = self._last
+        n_angles, n_radii = dark.shape
+        row = np.arange(n_angles)
+        inner, outer = np.maximum(path - 2, 0), np.minimum(path + 3, n_radii - 1)
+        known = ~off[row, outer]
+        drop = dark[row, inner] - dark[row, outer] > 0.75 * faint
+        rim = float(drop[known].mean()) if known.any() else 0.0
+        limit = float((path[known] >= n_radii - 2).mean()) if known.any() else 1.0
+        bent = np.abs(np.roll(path, 1) - 2 * path + np.roll(path, -1))
+        rough = float(bent.mean() / max(path.mean(), 1.0))
+        place = np.arange(n_radii)
+        ring = (place >= 0.75 * path[:, None]) & (place <= path[:, None]) & ~off
+        mean_odds = float(colour[ring].mean()) if ring.any() else 0.0
+        shape, scale = self.frame.dark.shape, self.frame.scale
+        a, b = curve.fill(shape, scale), first.fill(shape, scale)
+        both = cv2.countNonZero(a & b)
+        total = cv2.countNonZero(a) + cv2.countNonZero(b)
+        agreement = 2.0 * both / total if total else 0.0
+        return Outline(curve, rim, limit, rough, mean_odds, agreement)
+
+
+def _far(seeds: list[Seed], number: int, shape: tuple[int, ...]) -> np.ndarray:
     # As far as a cell with a small nucleus to one side may reach, if that leaves enough to see.
     far = np.ones(shape, np.uint8)
     for reach in (REACH, 2.3, 2.0):
@@ -144,84 +205,28 @@ def _far(seeds: list[Seed], number: int, shape: tuple[int, int]) -> np.ndarray:
     return far
 
 
+def _log_odds(bins: np.ndarray, near: np.ndarray, far: np.ndarray) -> np.ndarray:
+    """(bins,) float32: how much likelier a colour is inside the cell than outside of it."""
+    n_near, n_far = cv2.countNonZero(near), cv2.countNonZero(far)
+    inside = _histogram(bins[near > 0]) / max(n_near, 1)
+    # Few stained pixels far away say little: they are not blown up to a distribution.
+    outside = _histogram(bins[far > 0]) / max(n_far, 0.5 * n_near, 1)
+    floor = 2e-4
+    return np.clip(np.log((inside + floor) / (outside + floor)), -3.0, 3.0)
+
+
+def _histogram(bins: np.ndarray) -> np.ndarray:
+    n = 1 << BITS
+    counts = np.bincount(bins, minlength=n**3).astype(np.float32)
+    # A little smoothing along all three channels: the middle one as rows, then the other two.
+    kernel = np.array([0.107, 0.786, 0.107], np.float32)
+    one = np.ones(1, np.float32)
+    cube = cv2.sepFilter2D(counts.reshape(n, n * n), -1, one, kernel)
+    planes = cube.reshape(n, n, n).transpose(1, 0, 2).reshape(n, n * n)
+    planes = cv2.sepFilter2D(np.ascontiguousarray(planes), -1, one, kernel)
+    cube = planes.reshape(n, n, n).transpose(1, 0, 2).reshape(n * n, n)
+    return cv2.sepFilter2D(np.ascontiguousarray(cube), -1, kernel, one).ravel()
+
+
 def _disc(radius: int) -> np.ndarray:
     return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-
-
-def _full(point: tuple[float, float], scale: float) -> tuple[float, float]:
-    return (point[0] + 0.5) * scale - 0.5, (point[1] + 0.5) * scale - 0.5
-
-
-def _best_curve(
-    image: np.ndarray,
-    frame: Frame,
-    table: np.ndarray,
-    faint: float,
-    centre: tuple[float, float],
-    reach: float,
-    n_angles: int,
-    n_radii: int,
-    foreign: np.ndarray | None,
-) -> Outline:
-    polar = cv2.warpPolar(
-        image, (n_radii, n_angles), centre, reach, cv2.INTER_LINEAR | cv2.WARP_FILL_OUTLIERS
-    )
-    polar = cv2.blur(polar, (3, 3))
-    dark = frame.darkness(polar).astype(np.float32)
-    colour = 0.7 * np.clip(table[colour_index(polar)] + OFF, LO, 3)
-    # Paler than the palest cytoplasm is background, whatever its tint: blur, haloes.
-    pale = np.clip((dark - faint) * (1.5 / faint), -3.0, 0.2)
-    evidence = np.where(pale < 0, np.minimum(colour, 0.0), colour) + pale
-    step = reach / n_radii
-    # Outside the image nothing is known, and the curve is drawn smoothly on.
-    height, width = image.shape[:2]
-    angle = np.arange(n_angles)[:, None] * (2 * np.pi / n_angles)
-    radius = np.arange(n_radii)[None, :] * step
-    x, y = centre[0] + radius * np.cos(angle), centre[1] + radius * np.sin(angle)
-    off = (x < 0) | (y < 0) | (x > width - 1) | (y > height - 1)
-    evidence[off] = 0.0
-    if foreign is not None:
-        # The nearest nucleus is another's: the pixel is not of this cell.
-        rows = np.clip((y / frame.scale).astype(np.int32), 0, foreign.shape[0] - 1)
-        columns = np.clip((x / frame.scale).astype(np.int32), 0, foreign.shape[1] - 1)
-        evidence[(foreign[rows, columns] > 0) & ~off] = -3.0
-    # Sum along each ray, weighted by the area each sample stands for.
-    weight = (np.arange(n_radii) + 0.5) / n_radii
-    gain = np.cumsum(evidence * weight[None, :], axis=1)
-    # A step down to background is the rim of a cell; a step down to what is still stained may be
-    # that of its nucleus.
-    edge = np.zeros_like(dark)
-    edge[:, 1:-1] = np.clip((dark[:, :-2] - dark[:, 2:]) / (4 * faint), -0.5, 0.5)
-    edge[:, 1:-1] *= np.where(dark[:, 2:] < KS * faint, 1.0, IN)
-    edge[off] = 0
-    gain += EW * edge
-    best = _closed_path(gain.astype(np.float32))
-    return Outline(centre, (best + 0.5) * step)
-
-
-def _closed_path(gain: np.ndarray, bend: float = 0.6, turn: int = 2) -> np.ndarray:
-    """(n,) positions of the path of largest gain, one per row, that closes on itself."""
-    n, m = gain.shape
-    # A quarter more than once round: the middle turn no longer knows where it began.
-    rows = np.concatenate([np.arange(n), np.arange(n // 4)])
-    score = np.empty((rows.size, m), np.float32)
-    step = np.zeros((rows.size, m), np.int8)
-    padded = np.full(m + 2 * turn, -np.inf, np.float32)
-    score[0] = gain[0]
-    moves = np.arange(-turn, turn + 1)
-    cost = (bend * moves.astype(np.float32) ** 2)[:, None]
-    windows = np.lib.stride_tricks.sliding_window_view(padded, m)
-    for i in range(1, rows.size):
-        padded[turn:-turn] = score[i - 1]
-        options = windows - cost
-        step[i] = options.argmax(axis=0)
-        score[i] = gain[rows[i]] + options.max(axis=0)
-    path = np.empty(rows.size, np.int64)
-    path[-1] = int(score[-1].argmax())
-    for i in range(rows.size - 1, 0, -1):
-        path[i - 1] = path[i] + moves[step[i, path[i]]]
-    out = np.empty(n, np.int64)
-    start = n // 8
-    middle = np.arange(start, start + n)
-    out[rows[middle]] = path[middle]
-    return out

@@ -1,0 +1,84 @@
+"""A closed curve around a point: one radius per angle, and the search for the best one."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import cv2
+import numpy as np
+
+
+@dataclass(slots=True)
+class Curve:
+    """A closed curve, one radius per angle, in pixels of the full image.
+
+    Attributes
+    ----------
+    centre : (float, float)
+        (x, y).
+    radius : (n,) ndarray of float64
+        At angles ``2 pi i / n``.
+    """
+
+    centre: tuple[float, float]
+    radius: np.ndarray
+
+    def fill(self, shape: tuple[int, int], scale: float = 1.0) -> np.ndarray:
+        """(h, w) uint8 mask, 1 inside the curve, on an image `scale` times as small."""
+        cos, sin = circle(self.radius.size)
+        x = (self.centre[0] + self.radius * cos + 0.5) / scale - 0.5
+        y = (self.centre[1] + self.radius * sin + 0.5) / scale - 0.5
+        mask = np.zeros(shape, np.uint8)
+        points = np.rint(np.stack([x, y], axis=1) * 16).astype(np.int32)
+        # fillPoly takes in every pixel the outline passes through; half a pixel belongs outside.
+        cv2.fillPoly(mask, [points[:, None]], 1, shift=4)
+        return mask
+
+
+def circle(n: int) -> tuple[np.ndarray, np.ndarray]:
+    """Cosine and sine of n equal steps around the circle."""
+    angle = np.arange(n) * (2 * np.pi / n)
+    return np.cos(angle), np.sin(angle)
+
+
+def closed_path(gain: np.ndarray, bend: float = 0.6, turn: int = 2) -> np.ndarray:
+    """The path of largest gain, one position per row, that closes on itself.
+
+    Parameters
+    ----------
+    gain : (n, m) ndarray of float32
+        What each position of each row is worth.
+    bend : float
+        Cost of a step of one position from row to row; it grows as the square.
+    turn : int
+        Largest step.
+
+    Returns
+    -------
+    (n,) ndarray of int64
+        Positions 0..m-1.
+    """
+    n, m = gain.shape
+    # A quarter more than once round: the middle turn no longer knows where it began.
+    rows = np.concatenate([np.arange(n), np.arange(n // 4)])
+    cost = bend * np.arange(-turn, turn + 1, dtype=np.float32)[:, None] ** 2
+    padded = np.full((rows.size, m + 2 * turn), -np.inf, np.float32)
+    options = np.empty((2 * turn + 1, m), np.float32)
+    windows = np.lib.stride_tricks.sliding_window_view(padded, m, axis=1)
+    padded[0, turn:-turn] = gain[0]
+    for i in range(1, rows.size):
+        np.subtract(windows[i - 1], cost, out=options)
+        score = padded[i, turn:-turn]
+        options.max(axis=0, out=score)
+        score += gain[rows[i]]
+    path = np.empty(rows.size, np.int64)
+    place = int(padded[-1].argmax()) - turn
+    path[-1] = place
+    flat = cost[:, 0]
+    for i in range(rows.size - 1, 0, -1):
+        place += int((padded[i - 1, place : place + 2 * turn + 1] - flat).argmax()) - turn
+        path[i - 1] = place
+    out = np.empty(n, np.int64)
+    middle = np.arange(n // 8, n // 8 + n)
+    out[rows[middle]] = path[middle]
+    return out
