@@ -25,7 +25,8 @@ extensions = [
     "numpydoc",
     "myst_parser",
 ]
-exclude_patterns = ["_build", "generated/*.md"]
+templates_path = ["_templates"]
+exclude_patterns = ["_build", "_templates", "generated/*.md"]
 default_role = "autolink"
 nitpicky = False
 

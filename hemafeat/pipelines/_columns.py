@@ -97,7 +97,7 @@ class FeatureColumns(TransformerMixin, BaseEstimator):
 
         Returns
         -------
-        (n_cells, n_features_in_) ndarray of float64
+        (n_cells, n_features) ndarray of float64
             NaN where a value is missing.
 
         Raises
