@@ -330,7 +330,7 @@ def test_a_comparison_without_probabilities_or_importances(paths, tmp_path):
     bare.differences = bare.differences.iloc[:0]
     page = Page(report.page(bare, tmp_path, segmenter=disc).read_text("utf-8"))
     assert not {"curves", "calibration", "differences"} & set(page.ids)
-    assert "made without importances" in page.text
+    assert "None asked for, or no column changes a score" in page.text
     with pytest.raises(ValueError, match="no importances"):
         report.figure_importance(bare)
 

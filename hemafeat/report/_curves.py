@@ -74,7 +74,7 @@ def figure_calibration(comparison: Comparison, n_bins: int = 15) -> Figure:
     comparison : Comparison
         From `hemafeat.evaluate.compare`.
     n_bins : int
-        Bins of equal width over the probability of the predicted class.
+        Bins of equal width over the probability of the likeliest class.
 
     Returns
     -------
@@ -105,14 +105,14 @@ def figure_calibration(comparison: Comparison, n_bins: int = 15) -> Figure:
         low, high = _wilson(right[some], n_cells[some])
         panel.vlines(sure[some], low, high, color=BLUE, lw=1.2)
         panel.plot(sure[some], right[some], "o-", color=BLUE, ms=4.5, lw=1.4)
-        panel.set_title(alike(name, 20))
-        panel.text(0.04, 0.93, f"ECE {error:.3f}", transform=panel.transAxes, va="top")
+        panel.set_title(alike(name, 16))
+        panel.set_title(f"ECE {error:.3f}", loc="right", fontweight="normal", fontsize=8.5)
         panel.set_xlim(0, 1)
         panel.set_ylim(0, 1.02)
         panel.set_xticks([0, 0.5, 1])
         panel.set_yticks([0, 0.5, 1])
         panel.set_aspect("equal", adjustable="box")
-    figure.supxlabel("probability of the predicted class", fontsize=9)
+    figure.supxlabel("probability of the likeliest class", fontsize=9)
     figure.supylabel("share of cells it is right about", fontsize=9)
     return figure
 
@@ -129,17 +129,18 @@ def with_probabilities(comparison: Comparison) -> list[str]:
 def reliability(
     comparison: Comparison, model: str, n_bins: int = 15
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
-    """Mean confidence, accuracy and cell count of each bin, and the expected calibration error."""
-    rows = _choice.of_model(comparison, model)
+    """Mean confidence, accuracy and cell count of each bin, and the expected calibration error.
+
+    Of the class with the highest probability, which need not be the one a model settled on.
+    """
+    truth = _choice.of_model(comparison, model)["truth"].astype(str).to_numpy(dtype=object)
     chances = _choice.probabilities(comparison, model)
     assert chances is not None
-    place = {name: index for index, name in enumerate(comparison.classes)}
-    predicted = rows["predicted"].astype(str).to_numpy(dtype=object)
-    truth = rows["truth"].astype(str).to_numpy(dtype=object)
-    called = np.array([place[name] for name in predicted])
-    confidence = np.clip(chances[np.arange(called.size), called], 0.0, 1.0)
-    hit = (predicted == truth).astype(np.float64)
-    bins = np.minimum((confidence * n_bins).astype(int), n_bins - 1)
+    top = chances.argmax(axis=1)
+    confidence = chances[np.arange(top.size), top]
+    hit = (np.array(comparison.classes, dtype=object)[top] == truth).astype(np.float64)
+    # Bins are (a, b], as in the calibration error of `evaluate`.
+    bins = np.clip(np.ceil(confidence * n_bins).astype(int) - 1, 0, n_bins - 1)
     n_cells = np.bincount(bins, minlength=n_bins).astype(np.float64)
     safe = np.maximum(n_cells, 1)
     sure = np.bincount(bins, confidence, n_bins) / safe

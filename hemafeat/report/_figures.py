@@ -66,6 +66,7 @@ def figure_scores(comparison: Comparison, metrics: list[str] | None = None) -> F
             of_metric.loc[of_metric["model"].isin(real), "value"].to_numpy(np.float64),
         )
         spread = spread[np.isfinite(spread)]
+        panel.locator_params(axis="x", nbins=5)
         if spread.size:
             room = 0.06 * max(float(np.ptp(spread)), 0.02)
             panel.set_xlim(spread.min() - room, spread.max() + room)
@@ -147,6 +148,7 @@ def figure_differences(
     panel.set_yticks(range(len(rows)), [alike(name, 34) for name, *_ in rows])
     panel.set_ylim(max(len(rows), 1) - 0.5, -0.5)
     panel.margins(x=0.06)
+    panel.locator_params(axis="x", nbins=6)
     panel.set_xlabel(f"{metric_name(metric)}: model minus {alike(reference, 34)}")
     panel.grid(axis="x")
     panel.set_axisbelow(True)
@@ -297,17 +299,26 @@ def figure_importance(comparison: Comparison, model: str | None = None, n_top: i
     Raises
     ------
     ValueError
-        The comparison was made without importances.
+        The comparison was made without importances, or none differs from 0.
     """
     model = model or importance_model(comparison)
-    if model is None:
-        raise ValueError("this comparison holds no importances: compare with importance=True")
-    blocks = importance_rows(comparison, model, "block").head(n_top)
-    top = importance_rows(comparison, model, "column").head(n_top)
-    figure = Figure(figsize=(11, 1.0 + 0.235 * max(len(top), len(blocks), 6)), layout="constrained")
-    axes = figure.subplots(1, 2, width_ratios=[1, 1.15])
-    titles = ("All columns of a family and mask", "Single columns")
-    for panel, rows, title in zip(axes, (blocks, top), titles, strict=True):
+    parts = {
+        title: importance_rows(comparison, model, kind).head(n_top)
+        for title, kind in (
+            ("All columns of a family and mask", "block"),
+            ("Single columns", "column"),
+        )
+        if model is not None
+    }
+    parts = {title: rows for title, rows in parts.items() if len(rows)}
+    if not parts:
+        raise ValueError(
+            "this comparison holds no importances: none was asked for, or no column changes a score"
+        )
+    height = 1.0 + 0.235 * max(6, *(len(rows) for rows in parts.values()))
+    figure = Figure(figsize=(5.5 * len(parts), height), layout="constrained")
+    axes = figure.subplots(1, len(parts), squeeze=False)[0]
+    for panel, (title, rows) in zip(axes, parts.items(), strict=True):
         for mask in dict.fromkeys([*MASK_COLOURS, *rows["mask"]]):
             at = np.flatnonzero(rows["mask"] == mask)
             if at.size:
@@ -321,12 +332,14 @@ def figure_importance(comparison: Comparison, model: str | None = None, n_top: i
                     error_kw={"ecolor": INK, "elinewidth": 1, "capsize": 2},
                 )
         panel.axvline(0, color=INK, lw=0.8)
-        names = rows["column"] if panel is axes[1] else rows["mask"] + " · " + rows["family"]
+        single = title == "Single columns"
+        names = rows["column"] if single else rows["mask"] + " · " + rows["family"]
         panel.set_yticks(range(len(rows)), [alike(str(name), 42) for name in names])
         panel.set_ylim(len(rows) - 0.4, -0.6)
         panel.set_title(title)
         if panel is axes[0]:
             panel.legend(loc="lower right", title="mask", title_fontsize=8.5)
+        panel.locator_params(axis="x", nbins=5)
         panel.set_xlabel("balanced accuracy lost when permuted")
         panel.grid(axis="x")
         panel.set_axisbelow(True)
@@ -337,18 +350,23 @@ def figure_importance(comparison: Comparison, model: str | None = None, n_top: i
 
 def importance_model(comparison: Comparison) -> str | None:
     """The best model that has importances, if any has."""
+    return next(iter(importance_models(comparison)), None)
+
+
+def importance_models(comparison: Comparison) -> list[str]:
+    """Models whose score some column changes, best first."""
     found = comparison.importances
-    if found is None or len(found) == 0:
-        return None
-    known = set(found["model"])
-    return next((name for name in _choice.models(comparison) if name in known), None)
+    known = set(found.loc[(found["importance"] != 0) | (found["sd"] != 0), "model"])
+    return [name for name in _choice.models(comparison) if name in known]
 
 
 def importance_rows(comparison: Comparison, model: str, kind: str) -> pd.DataFrame:
-    """Importances of one model, the greatest first; `kind` is ``"block"`` or ``"column"``."""
+    """Importances of one model other than 0, greatest first; `kind`: ``"block"``, ``"column"``."""
     rows = comparison.importances
     rows = rows[(rows["model"] == model) & (rows["kind"] == kind)]
     keys = ["mask", "family", "column"]
     rows = rows.assign(**{key: rows[key].fillna("").astype(str) for key in keys})
+    # Most single columns of many can be spared: they are not worth a line each.
+    rows = rows[(rows["importance"] != 0) | (rows["sd"] != 0)]
     order = ["importance", *keys]
     return rows.sort_values(order, ascending=[False, True, True, True], ignore_index=True)

@@ -135,16 +135,17 @@ def picture(
     masks : Masks or None
         Outlines are drawn where there are any.
     cell : int, optional
-        1..n_cells: the view is centred on this cell, and only it is outlined.
+        1..n_cells: the view is centred on this cell, and only it is outlined. Without it every
+        cell is.
     whole : bool
-        Show an image of a single-cell crop in full, with every outline.
+        Show an image of a single-cell crop in full.
 
     Returns
     -------
     (h, w, 3) ndarray of uint8
         The longer side is `SIDE`.
     """
-    from hemafeat.segment import Masks
+    from hemafeat.segment import Masks, outline
 
     height, width = image.shape[:2]
     top, bottom, left, right = 0, height, 0, width
@@ -161,21 +162,14 @@ def picture(
     parts = []
     for labels in (masks.cell, masks.nucleus):
         part = labels[top:bottom, left:right]
-        if known and not whole:
+        if known:
             part = np.where(part == cell, part, 0)
         parts.append(cv2.resize(part.astype(np.float32), size, interpolation=cv2.INTER_NEAREST))
+    cell_part, nucleus_part = (part.astype(np.int32) for part in parts)
+    left_over = np.union1d(cell_part, nucleus_part)
+    suspected = masks.quality["suspected_failure"][left_over[left_over > 0] - 1]
     # Enlarged first and outlined then, so that the line is thin on a small cell.
-    return _outline(shown, Masks(*(part.astype(np.int32) for part in parts)))
-
-
-def _outline(image: np.ndarray, masks: Masks) -> np.ndarray:
-    out = image.copy()
-    for labels, colour in ((masks.cell, (0, 60, 90)), (masks.nucleus, (255, 230, 0))):
-        for number in range(1, masks.n_cells + 1):
-            part = (labels == number).astype(np.uint8)
-            lines, _ = cv2.findContours(part, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-            cv2.drawContours(out, lines, -1, colour, 2, cv2.LINE_AA)
-    return out
+    return outline(shown, Masks(cell_part, nucleus_part, {"suspected_failure": suspected}))
 
 
 def _view(cell: np.ndarray, nucleus: np.ndarray, number: int) -> tuple[int, int, int, int]:

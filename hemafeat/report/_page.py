@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemafeat.report import _choice, _curves, _figures, _galleries, _tables
-from hemafeat.report._style import alike, metric_name, number, svg
+from hemafeat.report._style import alike, in_text, metric_name, number, svg
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -136,7 +136,7 @@ def _content(
         "leaky": bool(comparison.leaky),
         "protocol": comparison.protocol,
         "best": best,
-        "main_metric": metric_name(_choice.main_metric(comparison)),
+        "main_metric": in_text(_choice.main_metric(comparison)),
         "results": _tables.results(comparison),
         "scores": _scores(comparison),
         "differences": _differences(comparison),
@@ -198,7 +198,7 @@ def _differences(comparison: Comparison) -> dict[str, Any] | None:
     return {
         "picture": Picture(svg(_figures.figure_differences(comparison), "differences", alt)),
         "table": _tables.differences(comparison),
-        "metric": metric_name(metric),
+        "metric": in_text(metric),
     }
 
 
@@ -244,15 +244,12 @@ def _calibration(comparison: Comparison) -> Picture | None:
 
 
 def _importance(comparison: Comparison) -> list[dict[str, Any]]:
-    first = _figures.importance_model(comparison)
-    if first is None:
-        return []
-    known = set(comparison.importances["model"])
     found = []
-    for place, name in enumerate(n for n in _choice.models(comparison) if n in known):
-        top = _tables.top_columns(comparison, name, 20 if name == first else 10)
-        said = ", ".join(row[0].text for row in top.rows[:5])
-        figure = _figures.figure_importance(comparison, name, n_top=20 if name == first else 10)
+    for place, name in enumerate(_figures.importance_models(comparison)):
+        n_top = 20 if place == 0 else 10
+        top = _tables.top_columns(comparison, name, n_top)
+        said = ", ".join(row[0].text for row in top.rows[:5]) or "no single column"
+        figure = _figures.figure_importance(comparison, name, n_top)
         alt = f"Permutation importance for {name}; most important: {said}"
         found.append(
             {"model": name, "picture": Picture(svg(figure, f"imp-{place}", alt)), "table": top}

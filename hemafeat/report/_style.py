@@ -167,6 +167,12 @@ def metric_name(metric: str) -> str:
     return metric.replace("_", " ").strip().capitalize() or metric
 
 
+def in_text(metric: str) -> str:
+    """The heading of a metric as it stands inside a sentence."""
+    name = metric_name(metric)
+    return name if name[:2].isupper() else name[:1].lower() + name[1:]
+
+
 def more_is_better(metric: str) -> bool:
     """False for errors and losses."""
     if metric in METRICS:

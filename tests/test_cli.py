@@ -1,0 +1,291 @@
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from hemafeat.cli import main
+
+COMMANDS = ["demo", "extract", "segment", "compare", "report", "predict", "describe"]
+
+
+@pytest.fixture(scope="module")
+def cells(tmp_path_factory):
+    """A folder of two classes, five patients' worth of small smears each, and one broken file."""
+    from hemafeat import datasets
+
+    place = tmp_path_factory.mktemp("drawn") / "cells"
+    datasets.drawn(place, 24, kinds=["lymphocyte", "neutrophil"], n_patients=6, size=130, n_jobs=2)
+    return place
+
+
+@pytest.fixture(scope="module")
+def features(cells, tmp_path_factory):
+    out = tmp_path_factory.mktemp("table") / "features"
+    assert main(["extract", str(cells), "--out", str(out), "--families", "shape", "colour"]) == 0
+    return out
+
+
+def one_line(capsys):
+    """The single line an error takes."""
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    lines = captured.err.splitlines()
+    assert len(lines) == 1, captured.err
+    assert lines[0].startswith("hemafeat: error: ")
+    return lines[0].removeprefix("hemafeat: error: ")
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_has_a_description_and_examples(command, capsys):
+    assert main([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert "\nexamples:\n" in text
+    examples = text.split("\nexamples:\n")[1]
+    assert f"hemafeat {command}" in examples
+    assert max(map(len, examples.splitlines())) <= 90
+    assert len(text.split("\n\n")[1]) > 60
+
+
+def test_version_and_help_of_the_whole(capsys):
+    from hemafeat import __version__
+
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"hemafeat {__version__}\n"
+    assert main(["--help"]) == 0
+    text = capsys.readouterr().out
+    assert all(f"  {command} " in text for command in COMMANDS)
+
+
+def test_help_loads_no_heavy_package():
+    code = (
+        "import sys; from hemafeat.cli import main; main(['compare', '--help']); "
+        "print(sorted({'numpy', 'pandas', 'sklearn', 'cv2', 'numba', 'matplotlib'} & "
+        "set(sys.modules)), file=sys.stderr)"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stderr.strip() == "[]"
+
+
+def test_no_command_prints_the_help_and_is_bad_usage(capsys):
+    assert main([]) == 2
+    assert "commands:" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["dance"], "invalid choice: 'dance'"),
+        (["extract"], "required"),
+        (["extract", "nowhere/", "--out", "x"], "nowhere/: no such file or folder"),
+        (["extract", "nowhere/", "--out", "x", "--jobs", "0"], "above 0"),
+        (["extract", ".", "--out", "x", "--families", "magic"], "no family 'magic'"),
+        (["extract", ".", "--out", "x", "--segmenter", "magic"], "magic"),
+        (["extract", ".", "--out", "x", "--masks", "nowhere"], "nowhere is not a folder"),
+        (["extract", ".", "--out", "x", "--um-per-px", "-1"], "not above 0"),
+        (["extract", ".", "--out", "nowhere/x.csv"], "there is no folder nowhere"),
+        (["segment", ".", "--out", "x", "--method", "magic"], "magic"),
+        (["compare", "nowhere/"], "nowhere/: no such file or folder"),
+        (["compare", ".", "--models", "oracle"], "no model 'oracle'"),
+        (["compare", ".", "--folds", "1"], "at least 2 folds"),
+        (["report", "nowhere/"], "nowhere: no such folder"),
+        (["predict", "nowhere.hemafeat", ".", "--out", "x.csv"], "no such file"),
+        (["predict", "nowhere.hemafeat", ".", "--out", "x.txt"], ".csv or .parquet"),
+        (["describe", "nucleus__shape__are_"], "near it: nucleus__shape__area"),
+        (["demo", "--images", "12"], "too few"),
+    ],
+)
+def test_bad_usage_is_one_line_and_code_2(words, said, capsys, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(words) == 2
+    assert said in one_line(capsys)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_run_that_failed_is_one_line_and_code_1(capsys, tmp_path):
+    (tmp_path / "broken.png").write_bytes(b"\x89PNG\r\n\x1a\nnothing")
+    out = tmp_path / "out.csv"
+    assert main(["extract", str(tmp_path), "--out", str(out)]) == 1
+    captured = capsys.readouterr()
+    assert captured.err.startswith("hemafeat: error: no cell was measured: ")
+    assert "broken.png" in captured.err
+    assert captured.err.count("\n") == 1
+    (tmp_path / "model").write_bytes(b"\x80\x04")
+    assert main(["predict", str(tmp_path / "model"), str(tmp_path), "--out", str(out)]) == 1
+    assert "not a hemafeat model" in one_line(capsys)
+
+
+def test_a_traceback_only_when_asked_for(capsys, tmp_path, monkeypatch):
+    (tmp_path / "model").write_bytes(b"\x80\x04")
+    words = ["predict", str(tmp_path / "model"), str(tmp_path), "--out", str(tmp_path / "x.csv")]
+    assert main([*words, "--debug"]) == 1
+    assert "Traceback" in capsys.readouterr().err
+    monkeypatch.setenv("HEMAFEAT_TRACEBACK", "1")
+    assert main(words) == 1
+    assert "Traceback" in capsys.readouterr().err
+
+
+def test_extract_goes_on_past_bad_images_and_says_so(cells, tmp_path, capsys):
+    images = sorted((cells / "images").rglob("*.png"))[:2]
+    bad = tmp_path / "bad.jpg"
+    bad.write_bytes(b"no image")
+    out = tmp_path / "cells.csv"
+    words = ["extract", *map(str, images), str(bad), "--out", str(out), "--families", "shape"]
+    assert main(words) == 0
+    text = capsys.readouterr().out
+    assert text.startswith("3 images, ")
+    assert "1 error" in text
+    assert "bad.jpg" in text
+    assert text.splitlines()[-1] == str(out)
+    table = pd.read_csv(out)
+    assert set(table["image"]) == {str(path) for path in images}
+    assert [path.name for path in tmp_path.glob("*.csv")] != []
+    errors = pd.read_csv(tmp_path / "cells.errors.csv")
+    assert errors["image"].tolist() == [str(bad)]
+
+
+def test_a_scale_changes_the_unit(features, cells, tmp_path, capsys):
+    from hemafeat import extract
+
+    out = tmp_path / "scaled.parquet"
+    words = ["extract", str(cells / "images"), "--out", str(out), "--families", "shape"]
+    assert main([*words, "--um-per-px", "0.5", "--quiet"]) == 0
+    column = "nucleus__shape__area"
+    assert extract.units(extract.load(out))[column] == "um^2"
+    assert capsys.readouterr().err == ""
+
+
+def test_segment_writes_labels_that_can_be_read_back(cells, tmp_path, capsys):
+    from hemafeat import images, segment
+
+    out = tmp_path / "masks"
+    assert main(["segment", str(cells / "images"), "--out", str(out), "--overlay"]) == 0
+    quality = pd.read_csv(out / "quality.csv")
+    source = sorted((cells / "images").rglob("*.png"))[0]
+    relative = source.relative_to(cells / "images")
+    label = images.read_labels(out / "cell" / relative)
+    nucleus = images.read_labels(out / "nucleus" / relative)
+    expected = segment.contours(images.read(source))
+    assert np.array_equal(label, expected.cell)
+    assert np.array_equal(nucleus, expected.nucleus)
+    assert cv2.imread(str(out / "cell" / relative), cv2.IMREAD_UNCHANGED).dtype == np.uint16
+    rows = quality[quality["image"] == source.as_posix()]
+    assert rows["cell_area_px"].tolist() == np.bincount(label.ravel())[1:].tolist()
+    overlay = images.read(out / "overlay" / relative)
+    assert np.array_equal(overlay, segment.outline(images.read(source), expected))
+    assert main(["segment", str(cells / "images"), "--out", str(tmp_path / "t"), "--trimap"]) == 0
+    trimap = images.read_labels(tmp_path / "t" / "trimap" / relative)
+    assert np.array_equal(trimap == 255, nucleus > 0)
+    assert np.array_equal(trimap > 0, label > 0)
+
+
+def test_compare_then_predict_then_report(features, tmp_path, capsys):
+    from hemafeat import extract
+
+    out, model = tmp_path / "result", tmp_path / "best.hemafeat"
+    words = ["compare", str(features), "--out", str(out), "--models", "logistic", "--folds", "3"]
+    words += ["--resamples", "20", "--save-model", str(model), "--jobs", "1", "--no-importance"]
+    assert main(words) == 0
+    text = capsys.readouterr().out
+    assert text.splitlines()[-1] == str(out / "page.html")
+    assert "balanced accuracy" in text
+    assert "never on both sides" in text
+    assert (out / "page.html").stat().st_size > 50_000
+    assert set(pd.read_csv(out / "results.csv")["model"]) == {"logistic", "baseline"}
+
+    predictions = tmp_path / "predictions.csv"
+    assert main(["predict", str(model), str(features), "--out", str(predictions)]) == 0
+    found = pd.read_csv(predictions)
+    assert list(found["image"]) == list(extract.load(features)["image"])
+    chances = found.filter(like="p__")
+    assert chances.columns.tolist() == ["p__lymphocyte", "p__neutrophil"]
+    np.testing.assert_allclose(chances.sum(axis=1), 1)
+    assert (chances.idxmax(axis=1).str[3:] == found["predicted"]).all()
+    capsys.readouterr()
+
+    other = tmp_path / "other.csv"
+    extract.load(features).drop(columns="nucleus__shape__area").to_csv(other, index=False)
+    assert main(["predict", str(model), str(other), "--out", str(tmp_path / "x.csv")]) == 1
+    assert "nucleus__shape__area" in one_line(capsys)
+    assert not (tmp_path / "x.csv").exists()
+
+    page = tmp_path / "again.html"
+    assert main(["report", str(out), "--table", str(features), "--out", str(page)]) == 0
+    assert capsys.readouterr().out.strip() == str(page)
+    same = (out / "page.html").read_text("utf-8").split("<dt>Command")[0]
+    assert page.read_text("utf-8").split("</dl>")[0].startswith(same.rstrip()[:-200])
+
+
+def test_compare_refuses_what_it_cannot_mean(features, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    assert main(["compare", str(features), "--group", "hospital"]) == 2
+    assert "no column 'hospital'" in one_line(capsys)
+    assert main(["compare", str(features), "--metadata", "age"]) == 2
+    assert "no column 'age'" in one_line(capsys)
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("precious")
+    assert main(["compare", str(features), "--out", "mine"]) == 2
+    assert "not empty" in one_line(capsys)
+    assert main(["demo", "--out", "mine"]) == 2
+    assert "not empty" in one_line(capsys)
+    assert [path.name for path in tmp_path.rglob("*")] == ["mine", "thesis.txt"]
+
+
+def test_describe_in_every_format(capsys):
+    assert main(["describe", "nucleus__shape__area"]) == 0
+    text = capsys.readouterr().out
+    assert "px^2" in text
+    assert "formula" in text
+    assert main(["describe", "--families", "shape", "--format", "csv"]) == 0
+    import io
+
+    from hemafeat import extract
+
+    frame = pd.read_csv(io.StringIO(capsys.readouterr().out))
+    assert frame["column"].tolist() == extract.columns(["shape"])
+    assert main(["describe", "shape", "--format", "md"]) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 2 + len(frame)
+    assert main(["describe", "nucleus__shape__feret*"]) == 0
+    assert all(line.startswith("nucleus__shape__") for line in capsys.readouterr().out.splitlines())
+
+
+def test_the_demo_end_to_end(tmp_path, capsys, monkeypatch):
+    """Small cells and two models, or it would take minutes; the path is the whole one."""
+    from hemafeat import datasets, pipelines
+    from hemafeat.cli import _demo
+
+    drawn = datasets.drawn
+
+    def small(*args, **options):
+        return drawn(*args, size=110, kinds=["lymphocyte", "neutrophil"], **options)
+
+    monkeypatch.setattr(datasets, "drawn", small)
+    monkeypatch.setattr(pipelines, "names", lambda: ["baseline", "logistic"])
+    monkeypatch.setattr(_demo, "LEAST", 20)
+    out = tmp_path / "demo"
+    assert main(["demo", "--out", str(out), "--images", "30", "--jobs", "1"]) == 0
+    captured = capsys.readouterr()
+    assert captured.out.splitlines()[-1] == str(out / "page.html")
+    assert captured.out.startswith("30 images, ")
+    assert "Traceback" not in captured.err
+    made = {path.name for path in out.iterdir()}
+    assert made == {"drawn", "features", "comparison", "model.hemafeat", "page.html"}
+    first = (out / "page.html").read_bytes()
+    assert main(["demo", "--out", str(out), "--images", "30", "--jobs", "2", "--quiet"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    again = (out / "page.html").read_bytes()
+    assert _without_seconds(again) == _without_seconds(first)
+    assert main(["demo", "--out", str(out), "--images", "36"]) == 2
+    assert "other settings" in capsys.readouterr().err
+
+
+def _without_seconds(page):
+    """A page without the last two columns of its first table: how long models took."""
+    import re
+
+    return re.sub(rb"<td>[\d.]+</td><td>[\d.]+</td></tr>", b"", page)
