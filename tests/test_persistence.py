@@ -23,7 +23,7 @@ from hemafeat.pipelines import ModelError
 SMALL = {
     "random_forest": {"n_estimators": 5},
     "xgboost": {"n_estimators": 5},
-    "soft_vote": {"n_estimators": 5},
+    "soft_vote": {"n_rounds": 5, "n_trees": 5},
 }
 UNITS = {"cell__shape__f0": "px", "cell__shape__f1": "px^2", "unused__shape__x": "px"}
 

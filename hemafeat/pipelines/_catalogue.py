@@ -31,9 +31,9 @@ _SPACES: dict[str, dict[str, list[Any]]] = {
     },
     "xgboost": {
         "model__n_estimators": [150, 300, 600],
-        "model__max_depth": [3, 4, 6],
+        "model__max_depth": [2, 3, 4, 6],
         "model__learning_rate": [0.05, 0.1, 0.2],
-        "model__colsample_bynode": [0.2, 0.5, 1.0],
+        "model__colsample_bytree": [0.1, 0.2, 0.5],
     },
     "ldsvm": {
         "model__logistic__C": [0.01, 0.1, 1.0],

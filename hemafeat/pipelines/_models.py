@@ -59,7 +59,7 @@ def logistic(*, C: float = 0.1, class_weight: Any = "balanced", max_iter: int = 
 
 def random_forest(
     *,
-    n_estimators: int = 300,
+    n_estimators: int = 200,
     max_features: Any = "sqrt",
     min_samples_leaf: int = 1,
     class_weight: Any = "balanced",
@@ -135,7 +135,7 @@ def svc(
 def xgboost(
     *,
     n_estimators: int = 300,
-    max_depth: int = 6,
+    max_depth: int = 3,
     learning_rate: float = 0.1,
     class_weight: Any = "balanced",
     n_jobs: int = 1,
@@ -260,7 +260,8 @@ def ldsvm(
 def soft_vote(
     *,
     C: float = 10.0,
-    n_estimators: int = 300,
+    n_rounds: int = 300,
+    n_trees: int = 200,
     n_jobs: int = 1,
     random_state: int = 0,
 ) -> Pipeline:
@@ -270,8 +271,10 @@ def soft_vote(
     ----------
     C : float
         Penalty of the support vectors.
-    n_estimators : int
-        Trees of the forest and rounds of boosting.
+    n_rounds : int
+        Rounds of boosting.
+    n_trees : int
+        Trees of the forest.
     n_jobs : int
         Threads of the trees.
     random_state : int
@@ -284,10 +287,10 @@ def soft_vote(
     """
     members = [
         ("svc", svc(C=C)),
-        ("xgboost", xgboost(n_estimators=n_estimators, n_jobs=n_jobs, random_state=random_state)),
+        ("xgboost", xgboost(n_estimators=n_rounds, n_jobs=n_jobs, random_state=random_state)),
         (
             "random_forest",
-            random_forest(n_estimators=n_estimators, n_jobs=n_jobs, random_state=random_state),
+            random_forest(n_estimators=n_trees, n_jobs=n_jobs, random_state=random_state),
         ),
     ]
     # Each member would otherwise select its columns once more, from an array without names.
