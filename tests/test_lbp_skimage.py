@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import platform
+from pathlib import Path
 
+import cv2
 import naive_texture
 import numpy as np
 import pytest
@@ -99,6 +101,26 @@ def test_histogram_is_the_one_of_the_codes(n_points: int, radius: int) -> None:
         codes = local_binary_pattern(grey, 8, 1, "nri_uniform")[inside].astype(int)
         expected = np.bincount(codes, minlength=59) / inside.sum()
         assert np.array_equal([v for k, v in found.items() if k.startswith("u2_")], expected)
+
+
+@pytest.mark.realdata
+@pytest.mark.parametrize(("n_points", "radius"), CIRCLES)
+def test_real_cells_hardly_differ(real_data: Path, n_points: int, radius: int) -> None:
+    """What exactness changes in the middle of real images, where the cell is.
+
+    Less than one code in a thousand; in the smooth background ties are more frequent.
+    """
+    images = sorted((real_data / "pbc_dev").rglob("*.jpg"))[::800]
+    assert images
+    different = total = 0
+    for path in images:
+        grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        expected = local_binary_pattern(grey, n_points, radius, "default")
+        unequal = extract.lbp_codes(grey, n_points, radius, "default") != expected
+        different += unequal[120:240, 120:240].sum()
+        total += 120 * 120
+        assert unequal.mean() < 0.01
+    assert different < total / 1000
 
 
 @pytest.mark.parametrize(

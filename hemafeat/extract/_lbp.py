@@ -148,8 +148,9 @@ def lbp_codes(
     Notes
     -----
     Positions of points are rounded to 5 decimals, as in scikit-image. For 8 points at radius 1
-    both ways of rounding nearly always agree; for 16 and 24 points they differ in less than one
-    pixel of a thousand of a real cell.
+    both ways of rounding hardly ever differ; for 16 and 24 points they differ in less than one
+    pixel of a thousand inside real cells, and in less than one of a hundred of a whole image with
+    its smooth background.
 
     References
     ----------

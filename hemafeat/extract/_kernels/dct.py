@@ -46,7 +46,7 @@ def resample(plane, run_starts, runs, boxes, size):
             line = plane[own[run, 0], own[run, 1] : own[run, 2]]
             area += line.size
             for k in range(line.size):
-                total += line[k]
+                total += int(line[k])
         mean = total / area
         height = boxes[cell, 1] - boxes[cell, 0]
         width = boxes[cell, 3] - boxes[cell, 2]
@@ -146,18 +146,18 @@ def summarise(spectra, zigzag, band, radius, n_bands, out):
 
 @kernel
 def transform(given, basis, out):
-    """Cosine transform of every column of an (8, n) array, folded: 4 products in place of 8."""
-    for u in range(BLOCK):
+    """Cosine transform along the first of (8, n), folded: 4 products in place of 8."""
+    n_rows, n = given.shape
+    for u in range(n_rows):
         line = out[u]
-        a, b, c, d = basis[u, 0], basis[u, 1], basis[u, 2], basis[u, 3]
-        sign = 1.0 if u % 2 == 0 else -1.0
-        for k in range(given.shape[1]):
-            line[k] = (
-                a * (given[0, k] + sign * given[7, k])
-                + b * (given[1, k] + sign * given[6, k])
-                + c * (given[2, k] + sign * given[5, k])
-                + d * (given[3, k] + sign * given[4, k])
-            )
+        sign = 1.0 - 2.0 * (u % 2)
+        for k in range(n):
+            line[k] = 0.0
+        for i in range(n_rows // 2):
+            factor = basis[u, i]
+            one, other = given[i], given[n_rows - 1 - i]
+            for k in range(n):
+                line[k] += factor * (one[k] + sign * other[k])
 
 
 @kernel
@@ -190,27 +190,29 @@ def blocks(plane, run_starts, runs, boxes, basis, group, zigzag, out):
         Filled: shares of the energy of all blocks in the three groups, then the mean over blocks
         of log10(1 + |X_k|). NaN where no block is inside; shares are NaN where all are flat.
     """
+    # Taken from an array, so that the compiler does not unroll 64 loops for the sake of a constant.
+    size = basis.shape[0]
     for cell in range(boxes.shape[0]):
         own = runs[run_starts[cell] : run_starts[cell + 1]]
-        n_high = (boxes[cell, 1] - boxes[cell, 0]) // BLOCK
-        n_wide = (boxes[cell, 3] - boxes[cell, 2]) // BLOCK
+        n_high = (boxes[cell, 1] - boxes[cell, 0]) // size
+        n_wide = (boxes[cell, 3] - boxes[cell, 2]) // size
         # What is left over goes to both sides, so that a mirrored cell has nearly the same blocks.
-        top = boxes[cell, 0] + (boxes[cell, 1] - boxes[cell, 0]) % BLOCK // 2
-        left = boxes[cell, 2] + (boxes[cell, 3] - boxes[cell, 2]) % BLOCK // 2
+        top = boxes[cell, 0] + (boxes[cell, 1] - boxes[cell, 0]) % size // 2
+        left = boxes[cell, 2] + (boxes[cell, 3] - boxes[cell, 2]) % size // 2
         # Rows of a block that lie in the cell from its left to its right edge.
         covered = np.zeros((n_high, n_wide), np.int64)
         for run in range(own.shape[0]):
-            high = (own[run, 0] - top) // BLOCK
-            first = max((own[run, 1] - left + BLOCK - 1) // BLOCK, 0)
-            stop = min((own[run, 2] - left) // BLOCK, n_wide)
+            high = (own[run, 0] - top) // size
+            first = max((own[run, 1] - left + size - 1) // size, 0)
+            stop = min((own[run, 2] - left) // size, n_wide)
             if 0 <= high < n_high and stop > first:
                 covered[high, first:stop] += 1
         # The blocks of one row are transformed side by side; the last axis is the block.
-        pixels = np.empty((BLOCK, BLOCK, n_wide))
-        half = np.empty((BLOCK, BLOCK, n_wide))
-        x = np.empty((BLOCK, BLOCK, n_wide))
+        pixels = np.empty((size, size, n_wide))
+        half = np.empty((size, size, n_wide))
+        x = np.empty((size, size, n_wide))
         whole = np.empty(n_wide)
-        energy = np.zeros((BLOCK, BLOCK, n_wide))
+        energy = np.zeros((size, size, n_wide))
         logs = np.zeros(zigzag.shape[0])
         product = np.ones((zigzag.shape[0], n_wide))
         n_blocks = 0
@@ -218,26 +220,24 @@ def blocks(plane, run_starts, runs, boxes, basis, group, zigzag, out):
         for high in range(n_high):
             n_new = 0
             for wide in range(n_wide):
-                whole[wide] = 1.0 if covered[high, wide] == BLOCK else 0.0
-                n_new += covered[high, wide] == BLOCK
+                whole[wide] = 1.0 if covered[high, wide] == size else 0.0
+                n_new += covered[high, wide] == size
             if n_new == 0:
                 continue
             n_blocks += n_new
-            for i in range(BLOCK):
-                line = plane[top + BLOCK * high + i]
-                corner = plane[top + BLOCK * high]
-                for j in range(BLOCK):
+            for i in range(size):
+                line = plane[top + size * high + i]
+                corner = plane[top + size * high]
+                for j in range(size):
                     for wide in range(n_wide):
-                        start = left + BLOCK * wide
+                        start = left + size * wide
                         # Less one of its own pixels, a flat block is exactly 0.
                         pixels[i, j, wide] = float(line[start + j]) - float(corner[start])
-            transform(
-                pixels.reshape(BLOCK, BLOCK * n_wide), basis, half.reshape(BLOCK, BLOCK * n_wide)
-            )
-            for u in range(BLOCK):
+            transform(pixels.reshape(size, size * n_wide), basis, half.reshape(size, size * n_wide))
+            for u in range(size):
                 transform(half[u], basis, x[u])
-            for u in range(BLOCK):
-                for v in range(BLOCK):
+            for u in range(size):
+                for v in range(size):
                     for wide in range(n_wide):
                         energy[u, v, wide] += whole[wide] * x[u, v, wide] * x[u, v, wide]
             # The logarithm of a product of many is far cheaper than a sum of logarithms. A factor
@@ -254,8 +254,8 @@ def blocks(plane, run_starts, runs, boxes, basis, group, zigzag, out):
             continue
         add_logs(product, logs)
         groups = np.zeros(3)
-        for u in range(BLOCK):
-            for v in range(BLOCK):
+        for u in range(size):
+            for v in range(size):
                 if group[u, v] >= 0:
                     groups[group[u, v]] += energy[u, v].sum()
         total = groups.sum()
