@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 import tarfile
+import tomllib
 import zipfile
 from pathlib import Path
 
@@ -48,3 +50,11 @@ def test_source_archive_can_run_its_own_tests(built):
     assert not wanted - inside
     folders = {name.partition("/")[0] for name in inside if "/" in name}
     assert folders == {"hemafeat", "tests", "benchmarks", "docs", "examples", ".ci"}
+
+
+def test_oldest_versions_tested_are_the_oldest_allowed():
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    asked = project["dependencies"] + project["optional-dependencies"]["balance"]
+    lowest = {re.sub(r">=([\d.]+).*", r"==\1", requirement) for requirement in asked}
+    lines = (ROOT / "tests" / "oldest.txt").read_text("utf-8").splitlines()
+    assert {line for line in lines if not line.startswith("#")} == lowest
