@@ -102,21 +102,20 @@ def outline(
     beyond = far | (1 - cv2.dilate(inside, _disc(2)))
     for place, other in enumerate(seeds):
         if place != number:
-            centre = (round(other.centre[0]), round(other.centre[1]))
-            cv2.circle(beyond, centre, round(1.6 * other.radius), 0, cv2.FILLED)
+            at = (round(other.centre[0]), round(other.centre[1]))
+            cv2.circle(beyond, at, round(1.6 * other.radius), 0, cv2.FILLED)
     moments = cv2.moments(inside, binaryImage=True)
-    centre = first.centre
+    middle = first.centre
     faint = frame.faint
     if moments["m00"] > 0:
-        middle = (moments["m10"] / moments["m00"], moments["m01"] / moments["m00"])
-        centre = frame.full(middle)
+        middle = frame.full((moments["m10"] / moments["m00"], moments["m01"] / moments["m00"]))
         # The palest part of the cell sets where it ends: half way from there to the background.
         palest = float(np.percentile(frame.dark[inside > 0], 15))
         faint = float(np.clip(0.5 * palest, faint, 4 * faint))
     stained = (frame.dark >= faint).astype(np.uint8)
     odds = _log_odds(frame.bins, inside & stained, beyond & stained)
     reach = 1.35 * float(first.radius.max())
-    second = search.best(odds, faint, centre, reach, FINE)
+    second = search.best(odds, faint, middle, reach, FINE)
     return search.judged(second, first)
 
 

@@ -145,6 +145,8 @@ def _is_platelet(one: _Found, seed: Seed, view: Frame, red: float) -> bool:
     # Smaller than a red cell, granular all through, and no nucleus stands out in it.
     if not np.isfinite(red):
         return False
+    if seed.radius < 0.5 * red:
+        return True
     mask = np.zeros(view.dark.shape, np.uint8)
     cv2.drawContours(mask, seed.pieces, -1, 1, cv2.FILLED)
     mean, deviation = cv2.meanStdDev(view.dark, mask=cv2.erode(mask, np.ones((3, 3), np.uint8)))
@@ -172,7 +174,7 @@ def _cut_out(image: np.ndarray, view: Frame) -> list[_Found]:
 
 def _assembled(found: list[_Found], shape: tuple[int, int]) -> Masks:
     cell, nucleus = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
-    records = []
+    records: list[_quality.Record] = []
     for one in sorted(found, key=lambda one: (-one.area, one.box[0].start, one.box[1].start)):
         here = cell[one.box]
         mask = (one.cell > 0) & (here == 0)

@@ -13,6 +13,9 @@ MIN_DENSITY = 12
 """Least violet density of a nucleus, in steps of 1/100: below it there is nothing stained."""
 
 
+HAEMOGLOBIN = 0.5
+"""Density in blue over that in green: 0.1 to 0.4 in nuclei, 0.55 to 0.8 in red cells."""
+
 BROAD = 22.0
 WEAK = 3.7
 """Separation of nucleus and cytoplasm below which the nucleus is drawn in broad strokes."""
@@ -72,6 +75,7 @@ def seeds(frame: Frame, plane: np.ndarray) -> list[Seed]:
     found = cv2.morphologyEx(found, cv2.MORPH_OPEN, cross)
     contours, _ = cv2.findContours(found, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     pieces = [_piece([contour]) for contour in contours]
+    pieces = [piece for piece in pieces if not _is_red(piece, frame)]
     if not pieces:
         return []
     largest = max(piece.area for piece in pieces)
@@ -99,6 +103,19 @@ def _threshold(plane: np.ndarray, frame: Frame) -> float | None:
     if np.count_nonzero(red_cell) > 0.01 * red_cell.size:
         threshold = max(threshold, min(1.5 * np.percentile(plane[red_cell], 75), 0.6 * top))
     return threshold
+
+
+def _is_red(piece: Seed, frame: Frame) -> bool:
+    # Where red cells overlap they are as dark as a pale nucleus, but keep their colour.
+    x, y, w, h = cv2.boundingRect(piece.pieces[0])
+    mask = np.zeros((h, w), np.uint8)
+    cv2.drawContours(mask, piece.pieces, -1, 1, cv2.FILLED, offset=(-x, -y))
+    rgb = frame.rgb[y : y + h, x : x + w]
+    red, green, blue = (
+        cv2.mean(cv2.LUT(rgb[:, :, c], frame.table[c]), mask=mask)[0] for c in range(3)
+    )
+    grey = abs(red - green) + abs(green - blue) < 0.1 * (red + green + blue)
+    return blue > HAEMOGLOBIN * green and not grey
 
 
 def _piece(contours: list[np.ndarray]) -> Seed:
