@@ -45,8 +45,8 @@ def read_masks(source: Any, nucleus: Any = None, *, kind: str = "auto") -> Masks
             A binary mask, anything but 0; connected components are cells.
         ``"auto"``
             Boolean arrays, and values 0 and one other above 60, are ``"cells"``; of the rest, what
-            has values above 60 and most of its foreground on at most three of them is a
-            ``"trimap"``; all else is ``"labels"``.
+            has values above 60 (none above 255) and most of its foreground on at most three of
+            them, or neighbours that mostly differ, is a ``"trimap"``; all else is ``"labels"``.
 
     Returns
     -------
@@ -144,8 +144,12 @@ def _kind(values: np.ndarray) -> str:
         return "cells"
     # A noisy trimap has every grey at its edges, but its area on two of them; labels have no such
     # preference unless there are hardly any cells, and then they are small numbers.
-    peaks = np.sort(counts)[-3:].sum()
-    return "trimap" if peaks >= 0.5 * counts.sum() else "labels"
+    if np.sort(counts)[-3:].sum() >= 0.5 * counts.sum():
+        return "trimap"
+    # Noise all over: neighbours then differ, which within a label they never do.
+    pairs = (values[:, 1:] > 0) & (values[:, :-1] > 0)
+    equal = np.count_nonzero(pairs & (values[:, 1:] == values[:, :-1]))
+    return "trimap" if equal < 0.5 * np.count_nonzero(pairs) else "labels"
 
 
 def _components(mask: np.ndarray) -> np.ndarray:

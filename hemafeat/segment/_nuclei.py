@@ -76,10 +76,11 @@ def seeds(frame: Frame, plane: np.ndarray) -> list[Seed]:
     contours, _ = cv2.findContours(found, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     pieces = [_piece([contour]) for contour in contours]
     pieces = [piece for piece in pieces if not _is_red(piece, frame)]
+    pieces = [piece for piece in pieces if piece.area >= 9.0]
     if not pieces:
         return []
     largest = max(piece.area for piece in pieces)
-    pieces = [piece for piece in pieces if piece.area >= max(9.0, 0.04 * largest)]
+    pieces = [piece for piece in pieces if piece.area >= 0.04 * largest]
     return _grouped(pieces, frame)
 
 

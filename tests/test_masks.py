@@ -1,0 +1,138 @@
+"""The contract of Masks: what its door lets in, and how it renumbers."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from hemafeat.segment import MaskError, Masks
+
+
+def two_cells() -> tuple[np.ndarray, np.ndarray]:
+    cell = np.zeros((12, 16), np.int32)
+    nucleus = np.zeros_like(cell)
+    cell[1:6, 1:6] = 7
+    nucleus[2:4, 2:4] = 7
+    cell[4:11, 8:15] = 3
+    nucleus[6:9, 10:13] = 3
+    return cell, nucleus
+
+
+def test_labels_become_one_to_n_in_ascending_order():
+    masks = Masks(*two_cells())
+    assert masks.n_cells == 2
+    assert masks.ids.tolist() == [3, 7]
+    assert np.array_equal(np.unique(masks.cell), [0, 1, 2])
+    assert masks.cell[5, 9] == 1
+    assert masks.nucleus[2, 2] == 2
+    assert masks.cell.dtype == masks.nucleus.dtype == np.int32
+
+
+def test_cytoplasm_is_cell_without_nucleus():
+    cell, nucleus = two_cells()
+    masks = Masks(cell, nucleus)
+    assert np.array_equal(masks.cytoplasm > 0, (cell > 0) & (nucleus == 0))
+
+
+def test_inputs_are_not_written_to_nor_shared():
+    cell, nucleus = two_cells()
+    cell[cell == 7], nucleus[nucleus == 7] = 2, 2
+    cell[cell == 3], nucleus[nucleus == 3] = 1, 1
+    before = cell.copy()
+    masks = Masks(cell, nucleus)
+    masks.cell[:] = 0
+    assert np.array_equal(cell, before)
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64, np.float64, np.uint64])
+def test_any_type_of_whole_numbers(dtype):
+    cell, nucleus = two_cells()
+    masks = Masks(cell.astype(dtype), nucleus.astype(dtype))
+    assert masks.ids.tolist() == [3, 7]
+
+
+def test_a_boolean_mask_is_one_cell():
+    cell, nucleus = two_cells()
+    masks = Masks(cell > 0, nucleus > 0)
+    assert masks.n_cells == 1
+
+
+def test_large_and_sparse_ids():
+    cell, nucleus = two_cells()
+    cell = np.where(cell == 7, 2**40, cell.astype(np.int64))
+    nucleus = np.where(nucleus == 7, 2**40, nucleus.astype(np.int64))
+    masks = Masks(cell, nucleus)
+    assert masks.ids.tolist() == [3, 2**40]
+    assert masks.cell.max() == 2
+
+
+def test_a_cell_without_nucleus_and_a_nucleus_without_cell():
+    cell, nucleus = two_cells()
+    nucleus[nucleus == 7] = 0
+    nucleus[0, 15] = 9
+    masks = Masks(cell, nucleus)
+    assert masks.ids.tolist() == [3, 7, 9]
+    assert not (masks.nucleus == 2).any()
+    assert not (masks.cell == 3).any()
+    assert not (masks.cytoplasm == 3).any()
+
+
+def test_no_cell_at_all():
+    masks = Masks(np.zeros((3, 4), int), np.zeros((3, 4), int))
+    assert masks.n_cells == 0
+    assert masks.quality["confidence"].shape == (0,)
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (lambda c, n: (c[:-1], n), "nucleus mask is"),
+        (lambda c, n: (c - 1, n), "negative"),
+        (lambda c, n: (c + 0.5, n), "not whole numbers"),
+        (lambda c, n: (np.where(c > 0, np.nan, 0.0), n), "not whole numbers"),
+        (lambda c, n: (c[..., None], n), "expected"),
+        (lambda c, n: (c[:0], n[:0]), "expected"),
+        (lambda c, n: (c.astype(str), n), "expected integers"),
+        (lambda c, n: (c, np.roll(n, 5, axis=1)), "outside its own cell"),
+    ],
+)
+def test_contradictions_are_refused_with_the_reason(change, reason):
+    cell, nucleus = change(*two_cells())
+    with pytest.raises(MaskError, match=reason):
+        Masks(cell, nucleus)
+
+
+def test_a_nucleus_in_another_cell_is_refused():
+    cell, nucleus = two_cells()
+    nucleus[6:9, 10:13] = 7
+    with pytest.raises(MaskError, match="nucleus 7"):
+        Masks(cell, nucleus)
+
+
+def test_border_is_noticed():
+    cell, nucleus = two_cells()
+    assert Masks(cell, nucleus).quality["touches_border"].tolist() == [False, False]
+    cell[11, 9] = 3
+    assert Masks(cell, nucleus).quality["touches_border"].tolist() == [True, False]
+
+
+def test_quality_is_filled_in_and_checked():
+    cell, nucleus = two_cells()
+    masks = Masks(cell, nucleus, {"confidence": [0.2, 0.9], "sharpness": [1, 2]})
+    assert masks.quality["confidence"].tolist() == [0.2, 0.9]
+    assert masks.quality["sharpness"].tolist() == [1, 2]
+    assert masks.quality["failure_reason"].tolist() == ["", ""]
+    assert not masks.quality["suspected_failure"].any()
+    with pytest.raises(MaskError, match="confidence"):
+        Masks(cell, nucleus, {"confidence": [0.2]})
+
+
+def test_select_keeps_order_and_quality():
+    masks = Masks(*two_cells(), {"confidence": [0.2, 0.9]})
+    swapped = masks.select([1, 0])
+    assert swapped.quality["confidence"].tolist() == [0.9, 0.2]
+    assert np.array_equal(swapped.cell == 1, masks.cell == 2)
+    assert np.array_equal(swapped.nucleus == 2, masks.nucleus == 1)
+    only = masks.select(np.array([False, True]))
+    assert only.n_cells == 1
+    assert np.array_equal(only.cell == 1, masks.cell == 2)

@@ -1,0 +1,231 @@
+"""Masks from files and arrays, and segmenters by name."""
+
+from __future__ import annotations
+
+import pickle
+
+import cv2
+import numpy as np
+import pytest
+
+from hemafeat import segment
+from hemafeat.segment import MaskError, Masks, SegmenterError, read_masks, segmenter
+from hemafeat.segment._registry import _plugged_in
+
+SHAPE = (60, 80)
+
+
+def trimap() -> np.ndarray:
+    """Two cells of 400 and 300 px; the nucleus of the first has 100 px, of the second 25."""
+    image = np.zeros(SHAPE, np.uint8)
+    image[5:25, 5:25] = 128
+    image[10:20, 10:20] = 255
+    image[30:45, 50:70] = 128
+    image[35:40, 55:60] = 255
+    return image
+
+
+def sizes(labels: np.ndarray) -> list[int]:
+    return np.bincount(labels.ravel())[1:].tolist()
+
+
+@pytest.mark.parametrize("suffix", [".png", ".npy", ".tif", ".bmp"])
+def test_a_trimap_file(tmp_path, suffix):
+    path = tmp_path / f"cell{suffix}"
+    if suffix == ".npy":
+        np.save(path, trimap())
+    else:
+        cv2.imwrite(str(path), trimap())
+    for source in (path, str(path)):
+        masks = read_masks(source)
+        assert sizes(masks.cell) == [400, 300]
+        assert sizes(masks.nucleus) == [100, 25]
+
+
+def test_noise_round_the_three_levels_does_not_matter(tmp_path):
+    rng = np.random.default_rng(0)
+    clean = trimap()
+    noisy = np.clip(clean.astype(int) + rng.integers(-25, 26, SHAPE), 0, 255).astype(np.uint8)
+    path = tmp_path / "noisy.png"
+    cv2.imwrite(str(path), cv2.merge([noisy, noisy, noisy]))
+    masks = read_masks(path)
+    assert np.array_equal(masks.cell > 0, clean > 0)
+    assert np.array_equal(masks.nucleus > 0, clean == 255)
+
+
+def test_specks_are_no_cells():
+    image = trimap()
+    image[0, 79] = 128
+    image[59, 0] = 255
+    assert read_masks(image).n_cells == 2
+
+
+def test_labels_keep_their_ids_and_may_be_in_pieces():
+    labels = np.zeros(SHAPE, np.uint16)
+    labels[2:8, 2:8], labels[2:8, 20:28], labels[40:50, 40:50] = 5, 5, 9
+    masks = read_masks(labels)
+    assert masks.ids.tolist() == [5, 9]
+    assert sizes(masks.cell) == [84, 100]
+    assert not masks.nucleus.any()
+
+
+def test_many_labels_are_not_taken_for_a_trimap():
+    labels = np.arange(1, 241, dtype=np.uint8).reshape(12, 20).repeat(5, 0).repeat(4, 1)
+    assert read_masks(labels).n_cells == 240
+
+
+@pytest.mark.parametrize("mask", [trimap() > 0, np.uint8(255) * (trimap() > 0)])
+def test_a_binary_mask_is_cells_without_nuclei(mask):
+    masks = read_masks(mask)
+    assert sizes(masks.cell) == [400, 300]
+    assert not masks.nucleus.any()
+    nuclei = read_masks(mask, kind="nuclei")
+    assert sizes(nuclei.nucleus) == [400, 300]
+    assert not nuclei.cell.any()
+
+
+def test_cells_and_nuclei_from_two_files(tmp_path):
+    whole, inner = tmp_path / "cell.png", tmp_path / "nucleus.png"
+    cv2.imwrite(str(whole), np.uint8(255) * (trimap() > 0))
+    cv2.imwrite(str(inner), np.uint8(255) * (trimap() == 255))
+    for masks in (read_masks(whole, inner), read_masks((whole, inner))):
+        assert sizes(masks.cell) == [400, 300]
+        assert sizes(masks.nucleus) == [100, 25]
+
+
+def test_nuclei_take_the_id_of_their_cell_and_are_cut_to_it():
+    cell = np.zeros(SHAPE, int)
+    cell[5:25, 5:25], cell[30:50, 40:70] = 4, 2
+    nucleus = np.zeros(SHAPE, int)
+    nucleus[10:20, 10:30], nucleus[35:40, 45:60] = 1, 2
+    nucleus[52:58, 2:8] = 3
+    masks = read_masks(cell, nucleus)
+    assert masks.ids.tolist() == [2, 4, 5]
+    assert sizes(masks.nucleus) == [75, 150, 36]
+    assert not (masks.cell == 3).any()
+
+
+def test_masks_pass_through():
+    masks = Masks(trimap() > 0, trimap() == 255)
+    assert read_masks(masks) is masks
+
+
+def test_errors_name_the_file(tmp_path):
+    missing = tmp_path / "missing.png"
+    with pytest.raises(MaskError, match=r"missing\.png: does not exist"):
+        read_masks(missing)
+    with pytest.raises(MaskError, match=r"missing\.npy: does not exist"):
+        read_masks(tmp_path / "missing.npy")
+    broken = tmp_path / "broken.png"
+    broken.write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    with pytest.raises(MaskError, match=r"broken\.png: "):
+        read_masks(broken)
+    objects = tmp_path / "objects.npy"
+    np.save(objects, np.array([{"a": 1}], dtype=object), allow_pickle=True)
+    with pytest.raises(MaskError, match=r"objects\.npy: "):
+        read_masks(objects)
+    deep = tmp_path / "deep.npy"
+    np.save(deep, np.zeros((2, 3, 4)))
+    with pytest.raises(MaskError, match=r"deep\.npy: has shape \(2, 3, 4\)"):
+        read_masks(deep)
+    np.save(tmp_path / "half.npy", np.full((4, 4), 0.5))
+    with pytest.raises(MaskError, match="not whole numbers"):
+        read_masks(tmp_path / "half.npy")
+    coloured = tmp_path / "coloured.png"
+    cv2.imwrite(str(coloured), np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
+    with pytest.raises(MaskError, match=r"coloured\.png"):
+        read_masks(coloured)
+    with pytest.raises(MaskError, match=r"\(60, 80\) and the nuclei \(60, 79\)"):
+        read_masks(trimap(), trimap()[:, 1:])
+    with pytest.raises(ValueError, match="kind"):
+        read_masks(trimap(), kind="trimaps")
+
+
+# --- Segmenters by name ---------------------------------------------------------------------------
+
+
+def given_pair(image):
+    labels = np.ones(image.shape[:2], int)
+    return labels, np.zeros_like(labels)
+
+
+def wrong_shape(image):
+    return Masks(np.ones((3, 3), int), np.zeros((3, 3), int))
+
+
+def not_masks(image):
+    return np.ones(image.shape[:2])
+
+
+def contradicting(image):
+    return np.zeros(image.shape[:2], int), np.ones((2, 2), int)
+
+
+def test_names_and_callables():
+    image = np.full((20, 30, 3), 240, np.uint8)
+    assert segmenter("contours") is segment.contours
+    assert segmenter(segment.contours) is segment.contours
+    found = segmenter(given_pair)
+    assert found(image).n_cells == 1
+    assert segmenter(found) is found
+    assert pickle.loads(pickle.dumps(found))(image).n_cells == 1
+
+
+def test_unknown_names_list_the_known_ones():
+    with pytest.raises(SegmenterError, match=r"no segmenter 'contour'; there are: contours"):
+        segmenter("contour")
+    with pytest.raises(SegmenterError, match="not int"):
+        segmenter(3)
+
+
+@pytest.mark.parametrize(
+    ("function", "reason"),
+    [
+        (wrong_shape, r"'wrong_shape' returned masks of \(3, 3\) for an image of \(20, 30\)"),
+        (not_masks, "'not_masks' returned ndarray"),
+        (contradicting, "'contradicting': cell mask is"),
+    ],
+)
+def test_what_is_no_masks_of_the_image_is_one_clear_error(function, reason):
+    with pytest.raises(SegmenterError, match=reason):
+        segmenter(function)(np.zeros((20, 30, 3), np.uint8))
+
+
+def test_plugged_in_segmenters(monkeypatch):
+    from importlib.metadata import EntryPoint
+
+    points = [
+        EntryPoint("halves", "tests_no_such_module:halves", "hemafeat.segmenters"),
+        EntryPoint("whole", f"{__name__}:given_pair", "hemafeat.segmenters"),
+        EntryPoint("number", f"{__name__}:SHAPE", "hemafeat.segmenters"),
+    ]
+    monkeypatch.setattr("hemafeat.segment._registry.entry_points", lambda group: points)
+    _plugged_in.cache_clear()
+    try:
+        assert segmenter("whole")(np.zeros((4, 4, 3), np.uint8)).n_cells == 1
+        with pytest.raises(SegmenterError, match="contours, halves, number, whole"):
+            segmenter("unet")
+        with pytest.raises(SegmenterError, match=r"'halves' .* cannot be loaded"):
+            segmenter("halves")
+        with pytest.raises(SegmenterError, match=r"'number' .* is not callable"):
+            segmenter("number")
+    finally:
+        _plugged_in.cache_clear()
+
+
+def test_outlines_lie_on_the_borders_and_nowhere_else():
+    masks = read_masks(trimap())
+    for level in (20, 240):
+        image = np.full((*SHAPE, 3), level, np.uint8)
+        drawn = segment.outline(image, masks)
+        assert (image == level).all()
+        assert tuple(drawn[5, 5]) == (0, 230, 0)
+        assert tuple(drawn[10, 10]) == (255, 230, 0)
+        # Inside, away from any border, the image shows through.
+        assert tuple(drawn[7, 7]) == tuple(drawn[15, 15]) == tuple(drawn[55, 5]) == (level,) * 3
+    suspected = Masks(masks.cell, masks.nucleus, {"suspected_failure": [True, False]})
+    drawn = segment.outline(image, suspected)
+    assert tuple(drawn[5, 5]) == (255, 40, 40)
+    assert tuple(drawn[30, 50]) == (0, 230, 0)
+    with pytest.raises(MaskError, match="the image"):
+        segment.outline(image[1:], masks)
