@@ -105,30 +105,26 @@ def relation(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = N
     cytoplasm = area_c - area_n
     some_cytoplasm = np.where(cytoplasm > 0, cytoplasm, np.nan)
     apart = np.hypot(nucleus[:, 32] - cell[:, 32], nucleus[:, 33] - cell[:, 33])
-    across = thickness(
-        masks.nucleus, masks.cell, outer.boxes, nucleus[:, 32].copy(), nucleus[:, 33].copy()
-    )
     lab_nucleus = measured_colour(ready, masks.nucleus, n)[:, :3]
     lab_cytoplasm = measured_colour(ready, masks.cytoplasm, n)[:, :3]
     lab_white = lab_of(ready.white(masks.cell))
-    out = np.column_stack(
-        [
-            area_n / area_c,
-            area_n / some_cytoplasm,
-            np.sqrt(area_n / area_c),
-            cytoplasm,
-            apart / (cell[:, 2] / 2.0),
-            border_contact(masks.nucleus, masks.cell, inner.run_starts, inner.runs),
-            nucleus[:, 1] / cell[:, 1],
-            _axis_angle(nucleus, cell),
-            area_n / cell[:, 10],
-            (nucleus[:, 10] - area_n) / nucleus[:, 10],
-            cytoplasm / ((nucleus[:, 1] + cell[:, 1]) / 2.0),
-            across,
-            np.sqrt(((lab_nucleus - lab_cytoplasm) ** 2).sum(axis=1)),
-            np.sqrt(((lab_cytoplasm - lab_white) ** 2).sum(axis=1)),
-        ]
+    out = np.empty((n, len(_COLUMNS)))
+    out[:, 0] = area_n / area_c
+    out[:, 1] = area_n / some_cytoplasm
+    out[:, 2] = np.sqrt(out[:, 0])
+    out[:, 3] = cytoplasm
+    out[:, 4] = apart / (cell[:, 2] / 2.0)
+    out[:, 5] = border_contact(masks.nucleus, masks.cell, inner.run_starts, inner.runs)
+    out[:, 6] = nucleus[:, 1] / cell[:, 1]
+    out[:, 7] = _axis_angle(nucleus, cell)
+    out[:, 8] = area_n / cell[:, 10]
+    out[:, 9] = (nucleus[:, 10] - area_n) / nucleus[:, 10]
+    out[:, 10] = cytoplasm / ((nucleus[:, 1] + cell[:, 1]) / 2.0)
+    out[:, 11:15] = thickness(
+        masks.nucleus, masks.cell, outer.boxes, nucleus[:, 32].copy(), nucleus[:, 33].copy()
     )
+    out[:, 15] = np.sqrt(((lab_nucleus - lab_cytoplasm) ** 2).sum(axis=1))
+    out[:, 16] = np.sqrt(((lab_cytoplasm - lab_white) ** 2).sum(axis=1))
     out[np.isnan(area_n) | np.isnan(area_c)] = np.nan
     return out
 
