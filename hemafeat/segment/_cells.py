@@ -36,8 +36,6 @@ class Outline:
         Share of the angles, of those inside the image, at which density drops across the curve.
     limit : float
         Share of the angles at which the search ended at its farthest radius.
-    rough : float
-        Mean change of direction from angle to angle, relative to the mean radius.
     odds : float
         Mean log-odds of the colours in the outer part of the cell.
     agreement : float
@@ -47,7 +45,6 @@ class Outline:
     curve: Curve
     rim: float
     limit: float
-    rough: float
     odds: float
     agreement: float
 
@@ -177,8 +174,6 @@ class _Search:
         drop = dark[row, inner] - dark[row, outer] > 0.75 * faint
         rim = float(drop[known].mean()) if known.any() else 0.0
         limit = float((path[known] >= n_radii - 2).mean()) if known.any() else 1.0
-        bent = np.abs(np.roll(path, 1) - 2 * path + np.roll(path, -1))
-        rough = float(bent.mean() / max(path.mean(), 1.0))
         place = np.arange(n_radii)
         ring = (place >= 0.75 * path[:, None]) & (place <= path[:, None]) & ~off
         mean_odds = float(colour[ring].mean()) if ring.any() else 0.0
@@ -187,7 +182,7 @@ class _Search:
         both = cv2.countNonZero(a & b)
         total = cv2.countNonZero(a) + cv2.countNonZero(b)
         agreement = 2.0 * both / total if total else 0.0
-        return Outline(curve, rim, limit, rough, mean_odds, agreement)
+        return Outline(curve, rim, limit, mean_odds, agreement)
 
 
 def _far(seeds: list[Seed], number: int, shape: tuple[int, ...]) -> np.ndarray:

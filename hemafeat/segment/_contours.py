@@ -15,6 +15,9 @@ from hemafeat.segment._nuclei import Seed
 LEAST_SHARE = 0.12
 """Nuclear area, as a share of the largest one, below which a spot is not a white cell."""
 
+LEAST_WHITE = 24
+"""Brightness of the background below which there is no light to see cells by."""
+
 
 @dataclass(slots=True)
 class _Found:
@@ -45,8 +48,8 @@ def contours(image: np.ndarray) -> Masks:
     Masks
         Cells in order of area, largest first. A platelet is reported only where it is what the
         image shows: alone in the middle of it; it has no nucleus then. Quality: ``touches_border``,
-        ``confidence`` (0 to 1, the estimated chance that the Dice of cell and nucleus are at least
-        0.8), ``suspected_failure`` (confidence below one half) and ``failure_reason``.
+        ``confidence`` (0 to 1), ``suspected_failure`` (confidence below one half: the Dice of cell
+        or nucleus is likely to be below 0.8) and ``failure_reason``.
 
     Raises
     ------
@@ -76,7 +79,11 @@ def contours(image: np.ndarray) -> Masks:
             "hemafeat.images.read makes one of any file or array"
         )
     view = frame(image)
-    found = _cut_out(image, view) if view.black is not None else _stained(image, view)
+    found: list[_Found] = []
+    if view.black is not None:
+        found = _cut_out(image, view)
+    elif view.white.max() >= LEAST_WHITE:
+        found = _stained(image, view)
     return _assembled(found, image.shape[:2])
 
 
@@ -92,7 +99,6 @@ def _stained(image: np.ndarray, view: Frame) -> list[_Found]:
         evidence = {
             "rim": outline.rim,
             "limit": outline.limit,
-            "rough": outline.rough,
             "odds": outline.odds,
             "agreement": outline.agreement,
         }
@@ -165,7 +171,7 @@ def _cut_out(image: np.ndarray, view: Frame) -> list[_Found]:
             continue
         mask = np.zeros_like(inside)
         cv2.drawContours(mask, [line], 0, 1, cv2.FILLED)
-        evidence = {"rim": 1.0, "limit": 0.0, "rough": 0.0, "odds": 3.0, "agreement": 1.0}
+        evidence = {"rim": 1.0, "limit": 0.0, "odds": 3.0, "agreement": 1.0}
         one = _measured(image, mask, view, evidence)
         if one is not None:
             found.append(one)

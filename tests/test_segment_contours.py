@@ -1,0 +1,318 @@
+"""White cells found by contours: invariances, odd images, scenes of known truth, real cells."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from hemafeat.segment import Masks, contours, dice, read_masks, score
+
+# Densities of R, G, B. Haemoglobin takes blue light, the dyes of white cells hardly any.
+NUCLEUS = (0.55, 0.85, 0.18)
+CYTOPLASM = (0.16, 0.22, 0.08)
+GRANULAR = (0.06, 0.28, 0.13)
+RED = (0.09, 0.16, 0.11)
+
+WHITES = {
+    "white": (245, 244, 246),
+    "cream": (254, 229, 204),
+    "pink": (246, 222, 232),
+    "yellow": (252, 240, 158),
+    "dim": (176, 178, 170),
+}
+
+
+class Scene:
+    """Ellipses of dye on a bright field, with their masks."""
+
+    def __init__(self, shape=(220, 240), white="white"):
+        self.density = np.zeros((*shape, 3), np.float32)
+        self.white = np.array(WHITES[white], np.float32)
+        self.cell = np.zeros(shape, np.int32)
+        self.nucleus = np.zeros(shape, np.int32)
+
+    def ellipse(self, centre, axes, angle=0.0):
+        mask = np.zeros(self.cell.shape, np.uint8)
+        cv2.ellipse(mask, (centre, (2 * axes[0], 2 * axes[1]), angle), 1, cv2.FILLED)
+        return mask > 0
+
+    def red(self, *centres, radius=34):
+        for centre in centres:
+            disc = self.ellipse(centre, (radius, radius))
+            hollow = self.ellipse(centre, (radius * 0.35, radius * 0.35))
+            self.density[disc & ~hollow] = RED
+            self.density[hollow] = np.array(RED) * 0.45
+        return self
+
+    def white_cell(self, centre, axes, lobes, angle=0.0, cytoplasm=CYTOPLASM):
+        number = int(self.cell.max()) + 1
+        mask = self.ellipse(centre, axes, angle) & (self.cell == 0)
+        self.density[mask] = cytoplasm
+        self.cell[mask] = number
+        for dx, dy, a, b in lobes:
+            lobe = self.ellipse((centre[0] + dx, centre[1] + dy), (a, b)) & mask
+            self.density[lobe] = NUCLEUS
+            self.nucleus[lobe] = number
+        return self
+
+    def image(self, seed=0, noise=2.0):
+        density = cv2.GaussianBlur(self.density, (0, 0), 1.0)
+        light = self.white * 10.0**-density
+        light += np.random.default_rng(seed).normal(0, noise, light.shape)
+        return np.clip(np.rint(light), 0, 255).astype(np.uint8)
+
+    @property
+    def masks(self):
+        return Masks(self.cell, self.nucleus)
+
+
+ROUND = [(4, -3, 24, 22)]
+LOBED = [(-20, -12, 14, 12), (14, -14, 14, 11), (4, 18, 15, 11)]
+
+
+def crop(white="white", lobes=ROUND, cytoplasm=CYTOPLASM):
+    scene = Scene(white=white).red((40, 40), (200, 40), (45, 180), (205, 175))
+    # One red cell under the edge of the white one, one side by side with it.
+    scene.red((165, 62), (62, 118))
+    return scene.white_cell((122, 112), (42, 38), lobes, 20.0, cytoplasm)
+
+
+def agree(a: Masks, b: Masks) -> float:
+    """Least Dice of the masks of two segmentations with the same number of cells."""
+    assert a.n_cells == b.n_cells
+    found = score(a, b)
+    return float(found[["dice_cell", "dice_nucleus"]].min().min())
+
+
+@pytest.mark.parametrize("white", WHITES)
+@pytest.mark.parametrize(
+    ("lobes", "cytoplasm"),
+    [(ROUND, CYTOPLASM), (LOBED, CYTOPLASM), (LOBED, GRANULAR), ([(0, 0, 36, 33)], CYTOPLASM)],
+    ids=["round", "lobed", "granular", "little_cytoplasm"],
+)
+def test_a_cell_touched_by_red_cells_on_any_background(white, lobes, cytoplasm):
+    scene = crop(white, lobes, cytoplasm)
+    found = contours(scene.image())
+    result = score(found, scene.masks)
+    assert found.n_cells == 1
+    assert result["dice_cell"][0] >= 0.95
+    assert result["dice_nucleus"][0] >= 0.9
+    assert not found.quality["suspected_failure"][0]
+
+
+@pytest.mark.parametrize("white", WHITES)
+def test_two_cells_side_by_side_are_two(white):
+    scene = Scene((240, 320), white).red((50, 50), (280, 60), (60, 200), (270, 200))
+    scene.white_cell((125, 120), (40, 40), [(0, 0, 24, 24)])
+    scene.white_cell((202, 122), (40, 38), [(0, 0, 24, 22)])
+    found = contours(scene.image())
+    assert found.n_cells == 2
+    assert score(found, scene.masks)["dice_cell"].min() >= 0.92
+
+
+def test_a_field_with_platelets_and_cut_cells():
+    scene = Scene((480, 640), "dim")
+    rng = np.random.default_rng(3)
+    for _ in range(40):
+        scene.red(tuple(rng.uniform((0, 0), (640, 480))), radius=30)
+    for centre in [(60, 300), (420, 60), (330, 420)]:
+        scene.density[scene.ellipse(centre, (9, 8))] = np.array(NUCLEUS) * 0.7
+    scene.white_cell((200, 200), (52, 48), [(0, 0, 34, 30)])
+    scene.white_cell((628, 300), (50, 52), [(-10, 4, 30, 30)])
+    scene.white_cell((450, 230), (55, 52), LOBED)
+    found = contours(scene.image())
+    assert found.n_cells == 3
+    assert score(found, scene.masks)["dice_cell"].min() >= 0.9
+    at_border = [number for number in (1, 2, 3) if (found.cell[:, -1] == number).any()]
+    assert found.quality["touches_border"].tolist() == [n in at_border for n in (1, 2, 3)]
+    assert len(at_border) == 1
+
+
+def test_largest_cell_comes_first():
+    scene = Scene((200, 360)).white_cell((80, 100), (30, 30), [(0, 0, 18, 18)])
+    scene.white_cell((250, 100), (45, 44), [(0, 0, 28, 26)])
+    found = contours(scene.image())
+    areas = np.bincount(found.cell.ravel())[1:]
+    assert areas.tolist() == sorted(areas, reverse=True)
+    assert found.n_cells == 2
+
+
+# --- Invariances ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("turns", [1, 2, 3])
+def test_a_quarter_turn_turns_the_masks(turns):
+    image = crop(lobes=LOBED).image()
+    still = contours(image)
+    turned = contours(np.rot90(image, turns))
+    back = Masks(np.rot90(turned.cell, -turns), np.rot90(turned.nucleus, -turns))
+    assert agree(back, still) >= 0.97
+
+
+def test_a_mirror_image_mirrors_the_masks():
+    image = crop(lobes=LOBED).image()
+    flipped = contours(image[:, ::-1])
+    assert agree(Masks(flipped.cell[:, ::-1], flipped.nucleus[:, ::-1]), contours(image)) >= 0.97
+
+
+def test_more_background_changes_little():
+    scene = crop(lobes=LOBED)
+    wide = Scene((260, 300)).image()
+    image = scene.image()
+    wide[17 : 17 + 220, 40 : 40 + 240] = image
+    found = contours(wide)
+    moved = Masks(found.cell[17:237, 40:280], found.nucleus[17:237, 40:280])
+    assert agree(moved, contours(image)) >= 0.96
+
+
+@pytest.mark.parametrize("factor", [0.7, 0.85])
+def test_a_dimmer_lamp_changes_little(factor):
+    image = crop().image()
+    dimmed = np.rint(image * factor).astype(np.uint8)
+    assert agree(contours(dimmed), contours(image)) >= 0.97
+
+
+@pytest.mark.parametrize("factor", [0.5, 2.0])
+def test_other_magnifications(factor):
+    scene = crop(lobes=LOBED)
+    image = scene.image()
+    size = (round(240 * factor), round(220 * factor))
+    scaled = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
+    found = contours(scaled)
+    assert found.n_cells == 1
+    truth = cv2.resize(scene.cell.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
+    assert dice(found.cell, truth) >= 0.95
+
+
+def test_the_same_image_gives_the_same_masks_and_stays_as_it_was():
+    image = crop().image()
+    image.setflags(write=False)
+    first, second = contours(image), contours(image)
+    assert np.array_equal(first.cell, second.cell)
+    assert np.array_equal(first.nucleus, second.nucleus)
+    assert first.quality["confidence"].tolist() == second.quality["confidence"].tolist()
+
+
+# --- Cells laid on black --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ringing", [0, 9])
+def test_a_black_surround_is_the_mask(ringing):
+    scene = crop()
+    image = scene.image()
+    image[scene.cell == 0] = 0
+    if ringing:
+        noise = np.random.default_rng(0).integers(0, ringing, image.shape, np.uint8)
+        image = np.where((scene.cell == 0)[..., None], noise, image)
+    found = contours(image)
+    assert found.n_cells == 1
+    assert dice(found.cell, scene.cell) >= 0.99
+    assert dice(found.nucleus, scene.nucleus) >= 0.9
+
+
+# --- Images with nothing in them, or hardly an image ----------------------------------------------
+
+
+@pytest.mark.parametrize("level", [0, 1, 64, 128, 250, 255])
+def test_a_uniform_image_holds_no_cell(level):
+    assert contours(np.full((90, 120, 3), level, np.uint8)).n_cells == 0
+
+
+@pytest.mark.parametrize("white", WHITES)
+def test_red_cells_alone_are_no_white_cells(white):
+    scene = Scene(white=white).red((40, 40), (120, 60), (80, 130), (180, 140), (205, 60))
+    assert contours(scene.image()).n_cells == 0
+
+
+def test_an_empty_bright_field_holds_no_cell():
+    assert contours(Scene().image()).n_cells == 0
+
+
+@pytest.mark.parametrize(
+    "shape", [(1, 1), (1, 9), (2, 2), (3, 3), (5, 5), (5, 300), (8, 8), (16, 16), (31, 7)]
+)
+def test_tiny_images_raise_nothing(shape):
+    rng = np.random.default_rng(0)
+    for image in (
+        rng.integers(0, 256, (*shape, 3), np.uint8),
+        np.zeros((*shape, 3), np.uint8),
+        np.full((*shape, 3), 255, np.uint8),
+    ):
+        masks = contours(image)
+        assert masks.shape == shape
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_noise_raises_nothing(seed):
+    rng = np.random.default_rng(seed)
+    shape = tuple(int(n) for n in rng.integers(20, 260, 2))
+    image = rng.integers(0, 256, (*shape, 3), np.uint8)
+    if seed % 2:
+        image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(1, 9)))
+    masks = contours(image)
+    assert masks.shape == shape
+    assert np.isfinite(masks.quality["confidence"].astype(float)).all()
+
+
+def test_a_grey_image_is_segmented_by_darkness():
+    scene = crop()
+    grey = cv2.cvtColor(scene.image(), cv2.COLOR_RGB2GRAY)
+    found = contours(np.repeat(grey[..., None], 3, axis=2))
+    assert found.n_cells >= 1
+    assert score(found, scene.masks)["dice_nucleus"][0] >= 0.85
+
+
+def test_an_array_of_another_kind_is_refused():
+    for image in (np.zeros((5, 5)), np.zeros((5, 5, 4), np.uint8), np.zeros((5, 5, 3))):
+        with pytest.raises(ValueError, match="uint8 RGB"):
+            contours(image)
+
+
+# --- Real cells -----------------------------------------------------------------------------------
+
+
+def scored(root: Path, step: int) -> tuple[pd.DataFrame, int]:
+    listed = pd.read_csv(root / "manifest.csv")
+    tables, spurious = [], 0
+    for row in listed.iloc[::step].itertuples():
+        image = cv2.cvtColor(cv2.imread(str(root / row.path)), cv2.COLOR_BGR2RGB)
+        table = score(contours(image), read_masks(root / row.mask))
+        spurious += table.attrs["n_spurious"]
+        tables.append(table)
+    return pd.concat(tables, ignore_index=True), spurious
+
+
+@pytest.mark.realdata
+def test_single_cells_in_two_stains(real_data):
+    table, spurious = scored(real_data / "segwbc_d1", 2)
+    assert table["found"].all()
+    assert table["dice_nucleus"].mean() >= 0.95
+    assert table["dice_cell"].mean() >= 0.96
+    assert table["failed"].mean() <= 0.03
+    assert spurious <= 0.06 * len(table)
+
+
+@pytest.mark.realdata
+def test_smear_fields(real_data):
+    table, spurious = scored(real_data / "bccd", 4)
+    found = table[table["found"]]
+    assert len(found) >= 0.9 * len(table)
+    assert found["dice_nucleus"].mean() >= 0.9
+    assert found["dice_cell"].mean() >= 0.93
+    assert spurious <= 0.06 * len(table)
+
+
+@pytest.mark.realdata
+def test_cut_out_cells(real_data):
+    paths = sorted((real_data / "cnmc_sample").glob("*.bmp"))
+    assert paths
+    for path in paths:
+        image = cv2.cvtColor(cv2.imread(str(path)), cv2.COLOR_BGR2RGB)
+        masks = contours(image)
+        assert masks.n_cells == 1, path.name
+        assert dice(masks.cell, image.max(axis=2) > 0) >= 0.995, path.name
+        assert (masks.nucleus > 0).sum() >= 0.4 * (masks.cell > 0).sum(), path.name
