@@ -315,8 +315,8 @@ def figure_importance(comparison: Comparison, model: str | None = None, n_top: i
         raise ValueError(
             "this comparison holds no importances: none was asked for, or no column changes a score"
         )
-    height = 1.0 + 0.235 * max(6, *(len(rows) for rows in parts.values()))
-    figure = Figure(figsize=(5.5 * len(parts), height), layout="constrained")
+    n_lines = max(6, *(len(rows) for rows in parts.values()))
+    figure = Figure(figsize=(5.5 * len(parts), 1.0 + 0.235 * n_lines), layout="constrained")
     axes = figure.subplots(1, len(parts), squeeze=False)[0]
     for panel, (title, rows) in zip(axes, parts.items(), strict=True):
         for mask in dict.fromkeys([*MASK_COLOURS, *rows["mask"]]):
@@ -335,7 +335,7 @@ def figure_importance(comparison: Comparison, model: str | None = None, n_top: i
         single = title == "Single columns"
         names = rows["column"] if single else rows["mask"] + " · " + rows["family"]
         panel.set_yticks(range(len(rows)), [alike(str(name), 42) for name in names])
-        panel.set_ylim(len(rows) - 0.4, -0.6)
+        panel.set_ylim(n_lines - 0.4, -0.6)
         panel.set_title(title)
         if panel is axes[0]:
             panel.legend(loc="lower right", title="mask", title_fontsize=8.5)

@@ -159,17 +159,26 @@ def picture(
     shown = cv2.resize(view, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     if masks is None or masks.n_cells == 0:
         return shown
+    # The lines are drawn at half the size of the picture and enlarged: two pixels wide whatever the
+    # size of the cell, which is what can be seen once the browser has made the picture smaller.
+    half = ((size[0] + 1) // 2, (size[1] + 1) // 2)
     parts = []
     for labels in (masks.cell, masks.nucleus):
         part = labels[top:bottom, left:right]
         if known:
             part = np.where(part == cell, part, 0)
-        parts.append(cv2.resize(part.astype(np.float32), size, interpolation=cv2.INTER_NEAREST))
-    cell_part, nucleus_part = (part.astype(np.int32) for part in parts)
+        small = cv2.resize(part.astype(np.float32), half, interpolation=cv2.INTER_NEAREST)
+        parts.append(small.astype(np.int32))
+    cell_part, nucleus_part = parts
     left_over = np.union1d(cell_part, nucleus_part)
     suspected = masks.quality["suspected_failure"][left_over[left_over > 0] - 1]
-    # Enlarged first and outlined then, so that the line is thin on a small cell.
-    return outline(shown, Masks(cell_part, nucleus_part, {"suspected_failure": suspected}))
+    plain = cv2.resize(shown, half, interpolation=cv2.INTER_AREA)
+    drawn = outline(plain, Masks(cell_part, nucleus_part, {"suspected_failure": suspected}))
+    lines = (drawn != plain).any(axis=2).astype(np.uint8)
+    double = [np.repeat(np.repeat(a, 2, axis=0), 2, axis=1) for a in (lines, drawn)]
+    on = double[0][: size[1], : size[0]] > 0
+    shown[on] = double[1][: size[1], : size[0]][on]
+    return shown
 
 
 def _view(cell: np.ndarray, nucleus: np.ndarray, number: int) -> tuple[int, int, int, int]:
