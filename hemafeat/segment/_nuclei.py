@@ -144,10 +144,10 @@ def _grouped(pieces: list[Seed], frame: Frame) -> list[Seed]:
         for j in range(i + 1, len(pieces)):
             two = pieces[j]
             apart = np.hypot(one.centre[0] - two.centre[0], one.centre[1] - two.centre[1])
-            if apart > one.radius + two.radius + 1.6 * typical:
+            if apart > one.radius + two.radius + 2.2 * typical:
                 continue
             gap, ends = _gap(one, two)
-            if gap <= 1.1 * typical:
+            if gap <= 1.8 * typical:
                 pairs.append((gap, i, j, ends))
     for gap, i, j, ends in sorted(pairs, key=lambda pair: pair[:3]):
         if group[i] != group[j] and _same_cell(pieces[i], pieces[j], gap, ends, dark, frame.faint):
@@ -183,6 +183,12 @@ def _same_cell(
     if dark[y, x].min() < faint:
         return waist > 0.9 * sides
     apart = gap / np.sqrt(one.area / np.pi)
+    if apart > 1.1:
+        # Far apart in one cell, lobes have its middle between them, which lies deepest in it.
+        depth = cv2.distanceTransform((dark >= faint).astype(np.uint8), cv2.DIST_L2, 3)
+        x, y = np.rint(ends.mean(axis=0)).astype(int)
+        least = max(depth[round(c[1]), round(c[0])] for c in (one.centre, two.centre))
+        return bool(depth[y, x] >= least)
     # Lobes this close are one nucleus even in cytoplasm too pale to be seen.
     return apart < 0.28 or waist >= (0.8 if apart < 0.8 else 0.95) * sides
 
