@@ -125,6 +125,11 @@ class Comparison:
         DataFrame
             Index `class`; ``precision, recall, f1`` with ``<name>_low`` and ``<name>_high``, and
             ``support``, the number of true cells. NaN where a quotient is 0 / 0.
+
+        Notes
+        -----
+        A percentile interval cannot see beyond the cells at hand: a class without an error gets
+        ``[1, 1]``, whatever its size.
         """
         part = self._of(model)
         number = {name: k for k, name in enumerate(self.classes)}

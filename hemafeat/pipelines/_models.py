@@ -88,6 +88,11 @@ def random_forest(
     sklearn.pipeline.Pipeline
         Steps ``columns``, ``model``.
 
+    Notes
+    -----
+    Missing values are left to the trees; filled ones did no better (.951 against .947 accuracy on
+    1,280 cells, a difference of 5).
+
     References
     ----------
     .. [1] L. Breiman, "Random Forests", Machine Learning 45, 5-32, 2001.
@@ -123,6 +128,13 @@ def svc(
     -------
     sklearn.pipeline.Pipeline
         Steps ``columns``, ``fill``, ``scale``, ``model``.
+
+    Notes
+    -----
+    Chosen on 3,200 cells of the PBC set, 679 columns, 5 random folds: accuracy and log loss were
+    .974 and .096 with plain standard scaling, .977 and .085 clipped at 3 deviations, .977 and .083
+    to .086 with ranks (`QuantileTransformer`), which take two to three times as long. `C` between 3
+    and 30 made no difference beyond .002.
 
     References
     ----------
@@ -161,6 +173,13 @@ def xgboost(
     -------
     sklearn.pipeline.Pipeline
         Steps ``columns``, ``model``.
+
+    Notes
+    -----
+    Missing values are left to the trees. Few columns per tree and shallow trees suit hundreds of
+    correlated columns: on 3,200 cells of the PBC set, 679 columns, 2 of 5 random folds, depth 3
+    with 15 % of the columns per tree reached .977 accuracy and a log loss of .073, with 30 % .975
+    and .076, depth 4 with half of the rows .971 and .079.
 
     References
     ----------
