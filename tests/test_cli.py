@@ -267,15 +267,15 @@ def test_the_demo_end_to_end(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(pipelines, "names", lambda: ["baseline", "logistic"])
     monkeypatch.setattr(_demo, "LEAST", 20)
     out = tmp_path / "demo"
-    assert main(["demo", "--out", str(out), "--images", "30", "--jobs", "1"]) == 0
+    assert main(["demo", "--out", str(out), "--images", "24", "--jobs", "1"]) == 0
     captured = capsys.readouterr()
     assert captured.out.splitlines()[-1] == str(out / "page.html")
-    assert captured.out.startswith("30 images, ")
+    assert captured.out.startswith("24 images, ")
     assert "Traceback" not in captured.err
     made = {path.name for path in out.iterdir()}
     assert made == {"drawn", "features", "comparison", "model.hemafeat", "page.html"}
     first = (out / "page.html").read_bytes()
-    assert main(["demo", "--out", str(out), "--images", "30", "--jobs", "2", "--quiet"]) == 0
+    assert main(["demo", "--out", str(out), "--images", "24", "--jobs", "2", "--quiet"]) == 0
     captured = capsys.readouterr()
     assert captured.err == ""
     again = (out / "page.html").read_bytes()
