@@ -1,4 +1,4 @@
-"""Every family keeps the contract and agrees with its plain-NumPy twin; nobody writes this twice."""
+"""Every family keeps the contract and agrees with its plain-NumPy twin."""
 
 from __future__ import annotations
 
