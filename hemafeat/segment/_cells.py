@@ -84,8 +84,10 @@ def outline(
     shape = frame.dark.shape
     stained = (frame.dark >= frame.faint).astype(np.uint8)
     near = np.zeros(shape, np.uint8)
-    cv2.fillPoly(near, [seed.hull], 1)
-    near = cv2.dilate(near, _disc(max(1, round(0.35 * seed.radius)))) & stained
+    middle = np.array(seed.centre)
+    around = (seed.hull[:, 0] - middle) * (1.35 + 1.0 / seed.radius) + middle
+    cv2.fillPoly(near, [np.rint(around).astype(np.int32)[:, None]], 1)
+    near &= stained
     if foreign is not None:
         near[foreign > 0] = 0
     far = _far(seeds, number, shape) & stained
@@ -96,23 +98,25 @@ def outline(
 
     # Once more from the middle of what was found, with its colours.
     inside = first.fill(shape, frame.scale)
-    beyond = far | (1 - cv2.dilate(inside, _disc(2)))
+    wider = Curve(first.centre, first.radius + 2.0 * frame.scale)
+    beyond = far | (1 - wider.fill(shape, frame.scale))
     for place, other in enumerate(seeds):
         if place != number:
             at = (round(other.centre[0]), round(other.centre[1]))
             cv2.circle(beyond, at, round(1.6 * other.radius), 0, cv2.FILLED)
     moments = cv2.moments(inside, binaryImage=True)
-    middle = first.centre
+    centre = first.centre
     faint = frame.faint
     if moments["m00"] > 0:
-        middle = frame.full((moments["m10"] / moments["m00"], moments["m01"] / moments["m00"]))
+        centre = frame.full((moments["m10"] / moments["m00"], moments["m01"] / moments["m00"]))
         # The palest part of the cell sets where it ends: half way from there to the background.
-        palest = float(np.percentile(frame.dark[inside > 0], 15))
+        levels = np.cumsum(cv2.calcHist([frame.dark], [0], inside, [256], [0, 256]))
+        palest = float(np.searchsorted(levels, 0.15 * levels[-1]))
         faint = float(np.clip(0.5 * palest, faint, 4 * faint))
     stained = (frame.dark >= faint).astype(np.uint8)
     odds = _log_odds(frame.bins, inside & stained, beyond & stained)
     reach = 1.35 * float(first.radius.max())
-    second = search.best(odds, faint, middle, reach, FINE)
+    second = search.best(odds, faint, centre, reach, FINE)
     return search.judged(second, first)
 
 
@@ -202,16 +206,16 @@ def _far(seeds: list[Seed], number: int, shape: tuple[int, ...]) -> np.ndarray:
 def _log_odds(bins: np.ndarray, near: np.ndarray, far: np.ndarray) -> np.ndarray:
     """(bins,) float32: how much likelier a colour is inside the cell than outside of it."""
     n_near, n_far = cv2.countNonZero(near), cv2.countNonZero(far)
-    inside = _histogram(bins[near > 0]) / max(n_near, 1)
+    inside = _histogram(bins, near) / max(n_near, 1)
     # Few stained pixels far away say little: they are not blown up to a distribution.
-    outside = _histogram(bins[far > 0]) / max(n_far, 0.5 * n_near, 1)
+    outside = _histogram(bins, far) / max(n_far, 0.5 * n_near, 1)
     floor = 2e-4
     return np.clip(np.log((inside + floor) / (outside + floor)), -3.0, 3.0)
 
 
-def _histogram(bins: np.ndarray) -> np.ndarray:
+def _histogram(bins: np.ndarray, mask: np.ndarray) -> np.ndarray:
     n = 1 << BITS
-    counts = np.bincount(bins, minlength=n**3).astype(np.float32)
+    counts = cv2.calcHist([bins], [0], mask, [n**3], [0, n**3])
     # A little smoothing along all three channels: the middle one as rows, then the other two.
     kernel = np.array([0.107, 0.786, 0.107], np.float32)
     one = np.ones(1, np.float32)
@@ -220,7 +224,3 @@ def _histogram(bins: np.ndarray) -> np.ndarray:
     planes = cv2.sepFilter2D(np.ascontiguousarray(planes), -1, one, kernel)
     cube = planes.reshape(n, n, n).transpose(1, 0, 2).reshape(n * n, n)
     return cv2.sepFilter2D(np.ascontiguousarray(cube), -1, kernel, one).ravel()
-
-
-def _disc(radius: int) -> np.ndarray:
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))

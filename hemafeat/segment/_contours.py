@@ -58,7 +58,7 @@ def contours(image: np.ndarray) -> Masks:
 
     Notes
     -----
-    Nuclei are found on an image reduced to at most 192 pixels, as spots of violet (density in
+    Nuclei are found on an image reduced to at most 216 pixels, as spots of violet (density in
     green and red, less that in blue); lobes are joined unless background or a waist lies between
     them. The outline of the cell is the closed curve in polar coordinates, found by dynamic
     programming [1]_, that encloses the colours that occur near the nucleus rather than far from
