@@ -11,8 +11,8 @@ from hemafeat.segment._background import BITS, Frame
 from hemafeat.segment._curve import Curve, circle, closed_path
 from hemafeat.segment._nuclei import Seed
 
-COARSE = 48, 48
-FINE = 80, 64
+COARSE = 32, 40
+FINE = 64, 64
 """Angles and radii of the first and of the second search."""
 
 REACH = 2.7
@@ -109,10 +109,10 @@ def outline(
     faint = frame.faint
     if moments["m00"] > 0:
         centre = frame.full((moments["m10"] / moments["m00"], moments["m01"] / moments["m00"]))
-        # The palest part of the cell sets where it ends: half way from there to the background.
+        # The palest part of the cell sets where it ends: nearly half way from the background to it.
         levels = np.cumsum(cv2.calcHist([frame.dark], [0], inside, [256], [0, 256]))
         palest = float(np.searchsorted(levels, 0.15 * levels[-1]))
-        faint = float(np.clip(0.5 * palest, faint, 4 * faint))
+        faint = float(np.clip(0.4 * palest, 0.7 * faint, 4 * faint))
     stained = (frame.dark >= faint).astype(np.uint8)
     odds = _log_odds(frame.bins, inside & stained, beyond & stained)
     reach = 1.35 * float(first.radius.max())

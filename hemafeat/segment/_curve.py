@@ -26,11 +26,12 @@ class Curve:
     def fill(self, shape: tuple[int, int], scale: float = 1.0) -> np.ndarray:
         """(h, w) uint8 mask, 1 inside the curve, on an image `scale` times as small."""
         cos, sin = circle(self.radius.size)
-        x = (self.centre[0] + self.radius * cos + 0.5) / scale - 0.5
-        y = (self.centre[1] + self.radius * sin + 0.5) / scale - 0.5
+        # fillPoly takes in every pixel the outline passes through: half a pixel too much.
+        radius = np.maximum(self.radius - 0.5 * scale, 0.0)
+        x = (self.centre[0] + radius * cos + 0.5) / scale - 0.5
+        y = (self.centre[1] + radius * sin + 0.5) / scale - 0.5
         mask = np.zeros(shape, np.uint8)
         points = np.rint(np.stack([x, y], axis=1) * 16).astype(np.int32)
-        # fillPoly takes in every pixel the outline passes through; half a pixel belongs outside.
         cv2.fillPoly(mask, [points[:, None]], 1, shift=4)
         return mask
 

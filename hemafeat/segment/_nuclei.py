@@ -188,7 +188,13 @@ def _same_cell(
         return waist > 0.9 * sides
     apart = gap / np.sqrt(one.area / np.pi)
     if apart > 1.1:
-        # Far apart in one cell, lobes have its middle between them, which lies deepest in it.
+        # Far apart in one cell, lobes have its middle between them, which lies deepest in it. What
+        # the border cuts is more likely the nucleus of a neighbour.
+        height, width = dark.shape
+        for piece in (one, two):
+            x, y, w, h = cv2.boundingRect(piece.hull)
+            if x == 0 or y == 0 or x + w == width or y + h == height:
+                return False
         depth = cv2.distanceTransform((dark >= faint).astype(np.uint8), cv2.DIST_L2, 3)
         x, y = np.rint(ends.mean(axis=0)).astype(int)
         least = max(depth[round(c[1]), round(c[0])] for c in (one.centre, two.centre))
