@@ -18,8 +18,13 @@ FINE = 64, 64
 REACH = 2.7
 """How far the outline is sought, in radii of the nuclear hull."""
 
-PRIOR = 0.5
-"""Log-odds of a stained pixel near a nucleus to be of its cell, colour apart."""
+PRIORS = 0.5, 0.0, 1.0
+"""Log-odds of a stained pixel near a nucleus to be of its cell, colour apart: at first, and then
+where the outline leaves doubts, for cells whose touching red cells resemble them (too much was
+taken in) or whose cytoplasm resembles red cells (too little)."""
+
+DOUBT = 1.5
+"""Doubt about an outline above which others are tried."""
 
 RIM = 6.0
 """Weight of the rim of the cell against the colours it encloses."""
@@ -40,6 +45,8 @@ class Outline:
         Mean log-odds of the colours in the outer part of the cell.
     agreement : float
         Dice of the first and the second search.
+    clear : float
+        Share of the angles at which there is background just outside of the curve.
     """
 
     curve: Curve
@@ -47,6 +54,15 @@ class Outline:
     limit: float
     odds: float
     agreement: float
+    clear: float
+
+    def doubt(self) -> float:
+        """What speaks against the outline, as in `hemafeat.segment._quality`."""
+        return 3.5 * (1.0 - self.rim) + 2.0 * self.limit + 1.7 * max(0.0, 1.5 - self.odds)
+
+    def worth(self) -> float:
+        """What speaks for this outline of a cell rather than for another one."""
+        return 3.5 * self.clear - 2.0 * self.limit - 0.8 * max(0.0, 1.5 - self.odds)
 
 
 def territories(seeds: list[Seed], shape: tuple[int, int]) -> np.ndarray | None:
@@ -72,6 +88,22 @@ def outline(
     number: int,
     owner: np.ndarray | None,
 ) -> Outline:
+    """Outline of the cell around one seed: the first found, or the best of three if in doubt."""
+    best = _outline(image, frame, seeds, number, owner, PRIORS[0])
+    if best.doubt() > DOUBT:
+        others = [_outline(image, frame, seeds, number, owner, prior) for prior in PRIORS[1:]]
+        best = max([best, *others], key=Outline.worth)
+    return best
+
+
+def _outline(
+    image: np.ndarray,
+    frame: Frame,
+    seeds: list[Seed],
+    number: int,
+    owner: np.ndarray | None,
+    prior: float,
+) -> Outline:
     """Outline of the cell around one seed.
 
     The colours far from every nucleus are those of red cells and platelets; the colours near this
@@ -92,7 +124,7 @@ def outline(
         near[foreign > 0] = 0
     far = _far(seeds, number, shape) & stained
     odds = _log_odds(frame.bins, near, far)
-    search = _Search(image, frame, foreign)
+    search = _Search(image, frame, foreign, prior)
     reach = REACH * seed.radius * frame.scale
     first = search.best(odds, frame.faint, frame.full(seed.centre), reach, COARSE)
 
@@ -123,8 +155,10 @@ def outline(
 class _Search:
     """The best curve around a point, and the evidence it was found by."""
 
-    def __init__(self, image: np.ndarray, frame: Frame, foreign: np.ndarray | None) -> None:
-        self.image, self.frame, self.foreign = image, frame, foreign
+    def __init__(
+        self, image: np.ndarray, frame: Frame, foreign: np.ndarray | None, prior: float
+    ) -> None:
+        self.image, self.frame, self.foreign, self.prior = image, frame, foreign, prior
 
     def best(
         self,
@@ -142,7 +176,7 @@ class _Search:
         colour = odds[frame.colour_bins(polar)]
         # Paler than the palest cytoplasm is background, whatever its tint: blur, haloes.
         pale = np.clip((dark - faint) * (1.5 / faint), -3.0, 0.2)
-        weighed = 0.7 * np.clip(colour + PRIOR, -2.0, 3.0)
+        weighed = 0.7 * np.clip(colour + self.prior, -2.0, 3.0)
         evidence = np.where(pale < 0, np.minimum(weighed, 0.0), weighed) + pale
         # Outside the image nothing is known, and the curve is drawn smoothly on.
         height, width = self.image.shape[:2]
@@ -177,6 +211,8 @@ class _Search:
         known = ~off[row, outer]
         drop = dark[row, inner] - dark[row, outer] > 0.75 * faint
         rim = float(drop[known].mean()) if known.any() else 0.0
+        clear = drop & (dark[row, outer] < 2 * faint)
+        at_rim = float(clear[known].mean()) if known.any() else 0.0
         limit = float((path[known] >= n_radii - 2).mean()) if known.any() else 1.0
         place = np.arange(n_radii)
         ring = (place >= 0.75 * path[:, None]) & (place <= path[:, None]) & ~off
@@ -186,7 +222,7 @@ class _Search:
         both = cv2.countNonZero(a & b)
         total = cv2.countNonZero(a) + cv2.countNonZero(b)
         agreement = 2.0 * both / total if total else 0.0
-        return Outline(curve, rim, limit, mean_odds, agreement)
+        return Outline(curve, rim, limit, mean_odds, agreement, at_rim)
 
 
 def _far(seeds: list[Seed], number: int, shape: tuple[int, ...]) -> np.ndarray:

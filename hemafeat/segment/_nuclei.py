@@ -193,7 +193,7 @@ def _same_cell(
         height, width = dark.shape
         for piece in (one, two):
             x, y, w, h = cv2.boundingRect(piece.hull)
-            if x == 0 or y == 0 or x + w == width or y + h == height:
+            if min(x, y, width - x - w, height - y - h) <= 2:
                 return False
         depth = cv2.distanceTransform((dark >= faint).astype(np.uint8), cv2.DIST_L2, 3)
         x, y = np.rint(ends.mean(axis=0)).astype(int)
