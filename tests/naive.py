@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from naive_texture import dct as dct, glcm as glcm, lbp as lbp
+from naive_texture import dct as dct, dct_zigzag as dct_zigzag, glcm as glcm, lbp as lbp
 from scipy import ndimage, spatial, stats
 
 

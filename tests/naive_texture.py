@@ -215,6 +215,14 @@ def resampled_box(grey, inside):
 
 
 def dct(image, labels, n_cells):
+    return spectra(image, labels, n_cells)[:, 64:77]
+
+
+def dct_zigzag(image, labels, n_cells):
+    return np.delete(spectra(image, labels, n_cells), np.s_[64:77], axis=1)
+
+
+def spectra(image, labels, n_cells):
     grey = grey_of(image)
     u, v = np.mgrid[:64, :64]
     radius = np.hypot(u, v)

@@ -9,7 +9,7 @@ from hemafeat import extract
 from hemafeat.extract import _dct
 from hemafeat.segment import Masks
 
-FAMILIES = {name: extract.families()[name] for name in ("glcm", "lbp", "dct")}
+FAMILIES = {name: extract.families()[name] for name in ("glcm", "lbp", "dct", "dct_zigzag")}
 WHITE = (240.0, 236.0, 228.0)
 
 TURNS = {
@@ -80,12 +80,14 @@ def test_spectrum_is_the_same_turned(turn: str) -> None:
     labels[39] = labels[:, 45] = 0
     rows, columns = np.nonzero(labels)
     assert (np.ptp(rows) + 1, np.ptp(columns) + 1) == (34, 40)
-    expected = measured("dct", image, labels)
-    found = measured("dct", TURNS[turn](image), TURNS[turn](labels))
+    expected, found = {}, {}
+    for name in ("dct", "dct_zigzag"):
+        expected |= measured(name, image, labels)
+        found |= measured(name, TURNS[turn](image), TURNS[turn](labels))
     order = [tuple(int(i) for i in place) for place in _dct._ZIGZAG]
     for name, value in expected.items():
         stem, _, number = name.rpartition("_")
-        if stem.endswith("zigzag") and turn == "quarter turn":
+        if stem in ("whole", "block") and number.isdigit() and turn == "quarter turn":
             # Rows become columns: coefficient (u, v) is now (v, u).
             row, column = order[int(number) - 1]
             swapped = order.index((column, row)) + 1 if (column, row) in order else 99

@@ -1,5 +1,5 @@
 from ._colour import colour as colour
-from ._dct import dct as dct
+from ._dct import dct as dct, dct_zigzag as dct_zigzag
 from ._density import (
     density as density,
     density_natural as density_natural,

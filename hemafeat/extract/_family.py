@@ -22,6 +22,7 @@ BUILT_IN = {
     "glcm": "hemafeat.extract._glcm:glcm",
     "lbp": "hemafeat.extract._lbp:lbp",
     "dct": "hemafeat.extract._dct:dct",
+    "dct_zigzag": "hemafeat.extract._dct:dct_zigzag",
 }
 """Families of this package, in the order of their columns. Loaded when first used."""
 

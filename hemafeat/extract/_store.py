@@ -51,8 +51,8 @@ def save(
     """Write the cells, the errors and what was asked; each file aside first, then renamed."""
     path = Path(out)
     bare = table.copy(deep=False)
-    # The errors have a file of their own; in the metadata they would be read with every column.
-    bare.attrs = {key: value for key, value in table.attrs.items() if key != "errors"}
+    # pandas copies the attributes for every column it writes; both have files of their own.
+    bare.attrs = {}
     if path.suffix in SUFFIXES:
         _write(errors, error_file(path))
         _write(bare, path)
@@ -102,6 +102,9 @@ def load(source: str | os.PathLike[str]) -> pd.DataFrame:
     table = _read(cells)
     if not {"image", "cell"} <= set(table.columns):
         raise ValueError(f"{cells} is no table of cells: it has no columns 'image' and 'cell'")
+    manifest = path / MANIFEST
+    if path.is_dir() and manifest.is_file():
+        table.attrs["units"] = json.loads(manifest.read_text(encoding="utf-8"))["units"]
     table.attrs["units"] = units(table)
     if failures.is_file():
         table.attrs["errors"] = _read(failures).astype(str).to_dict("records")
