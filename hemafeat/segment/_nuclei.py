@@ -23,8 +23,11 @@ WEAK = 3.7
 ALIKE = 0.72
 """Mean of the paler part over that of the darker one above which they may be one and the same."""
 
-TWO_MODES = 3.6
-"""Separation above which they are two all the same; a flat histogram has 3.5, a normal one 2.7."""
+TWO_MODES = 2.9
+"""Separation, in broad strokes, below which they are one; a normal histogram has 2.7."""
+
+SAME = 0.86
+"""Mean of the paler part over that of the darker one, in broad strokes, above which they are."""
 
 
 @dataclass(slots=True)
@@ -248,7 +251,7 @@ def outline(rgb: np.ndarray, cell: np.ndarray, table: np.ndarray) -> tuple[np.nd
         reach = max(1, round(size / 16))
         core = cv2.erode(cell, _disc(reach), borderType=cv2.BORDER_CONSTANT, borderValue=0)
         split = _split(broad, core)
-        if low > ALIKE * high and (split[3] < TWO_MODES or split[1] > 0.9 * split[2]):
+        if split[3] < TWO_MODES or split[1] > SAME * split[2]:
             # A cell that is nearly all nucleus has one mode: what is below it is its edge.
             threshold = 0.5 * high
         else:
