@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from hemafeat.segment._background import Frame
+from hemafeat.segment._background import Frame, red_cell_radius
 
 MIN_DENSITY = 12
 """Least violet density of a nucleus, in steps of 1/100: below it there is nothing stained."""
@@ -46,6 +46,8 @@ class Seed:
         Centre of the hull, (x, y).
     radius : float
         Radius of the circle of the hull's area.
+    split_from : int
+        Pieces cut out of one spot share a number above 0.
     """
 
     pieces: list[np.ndarray]
@@ -53,6 +55,7 @@ class Seed:
     hull: np.ndarray
     centre: tuple[float, float]
     radius: float
+    split_from: int = 0
 
 
 def violet(rgb: np.ndarray, table: np.ndarray) -> np.ndarray:
@@ -82,6 +85,7 @@ def seeds(frame: Frame, plane: np.ndarray) -> list[Seed]:
     pieces = [piece for piece in pieces if piece.area >= 9.0]
     if not pieces:
         return []
+    pieces = _split_up(pieces, frame)
     largest = max(piece.area for piece in pieces)
     pieces = [piece for piece in pieces if piece.area >= 0.04 * largest]
     return _grouped(pieces, frame)
@@ -111,6 +115,68 @@ def _threshold(plane: np.ndarray, frame: Frame) -> float | None:
         upper = float(np.searchsorted(levels, 0.75 * levels[-1]))
         threshold = max(threshold, min(1.5 * upper, 0.6 * top))
     return threshold
+
+
+def _split_up(pieces: list[Seed], frame: Frame) -> list[Seed]:
+    # Cells that touch, both violet all through, make one spot with a waist. Lobes of one nucleus do
+    # so too: only parts as large as a whole white cell are taken for cells.
+    dented = [
+        piece.area < 0.93 * np.pi * piece.radius**2 and piece.radius > 0.08 * min(frame.dark.shape)
+        for piece in pieces
+    ]
+    if not any(dented):
+        return pieces
+    avoid = np.zeros(frame.dark.shape, np.uint8)
+    for piece in pieces:
+        cv2.drawContours(avoid, piece.pieces, -1, 1, cv2.FILLED)
+    red = red_cell_radius(frame, cv2.dilate(avoid, np.ones((7, 7), np.uint8)))
+    if not np.isfinite(red):
+        return pieces
+    found = []
+    for number, (piece, is_dented) in enumerate(zip(pieces, dented, strict=True), 1):
+        parts = _parts(piece, red) if is_dented else []
+        for contour in parts:
+            part = _piece([contour])
+            part.split_from = number
+            found.append(part)
+        if not parts:
+            found.append(piece)
+    return found
+
+
+def _parts(piece: Seed, red: float) -> list[np.ndarray]:
+    """Contours of the parts of a spot on either side of a waist; none where it has no waist."""
+    x, y, w, h = cv2.boundingRect(piece.pieces[0])
+    mask = np.zeros((h + 2, w + 2), np.uint8)
+    cv2.drawContours(mask, piece.pieces, -1, 1, cv2.FILLED, offset=(1 - x, 1 - y))
+    depth = cv2.distanceTransform(mask, cv2.DIST_L2, 3)
+    for level in np.arange(0.3, 0.85, 0.1) * float(depth.max()):
+        n, label = cv2.connectedComponents((depth > level).astype(np.uint8))
+        if n < 3:
+            continue
+        deep = [i for i in range(1, n) if depth[label == i].max() >= max(0.8 * red, level / 0.75)]
+        if len(deep) < 2:
+            continue
+        # Each pixel goes to the part whose core is nearest.
+        away = np.stack(
+            [cv2.distanceTransform((label != i).astype(np.uint8), cv2.DIST_L2, 3) for i in deep]
+        )
+        owner = away.argmin(axis=0)
+        contours = []
+        for place in range(len(deep)):
+            part = ((owner == place) & (mask > 0)).astype(np.uint8)
+            radius = np.sqrt(np.count_nonzero(part) / np.pi)
+            if not 1.05 * red <= radius <= 2.2 * red:
+                return []
+            lines, _ = cv2.findContours(
+                part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(x - 1, y - 1)
+            )
+            line = max(lines, key=cv2.contourArea)
+            if cv2.contourArea(line) < 0.92 * cv2.contourArea(cv2.convexHull(line)):
+                return []
+            contours.append(line)
+        return contours
+    return []
 
 
 def _is_red(piece: Seed, frame: Frame) -> bool:
@@ -202,8 +268,12 @@ def _same_cell(
         x, y = np.rint(ends.mean(axis=0)).astype(int)
         least = max(depth[round(c[1]), round(c[0])] for c in (one.centre, two.centre))
         return bool(depth[y, x] >= least)
-    # Lobes this close are one nucleus even in cytoplasm too pale to be seen.
-    return apart < 0.28 or waist >= (0.8 if apart < 0.8 else 0.95) * sides
+    # Lobes this close are one nucleus even in cytoplasm too pale to be seen, but parts of one spot
+    # may have been cut apart too freely.
+    siblings = one.split_from > 0 and one.split_from == two.split_from
+    if apart < 0.28 and not siblings:
+        return True
+    return waist >= (0.8 if apart < 0.8 else 0.95) * sides
 
 
 def _width(dark: np.ndarray, centre: np.ndarray, across: np.ndarray, level: float) -> float:
