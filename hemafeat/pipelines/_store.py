@@ -8,6 +8,7 @@ import os
 import tempfile
 import warnings
 import zipfile
+import zlib
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -179,7 +180,9 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
             data = box.read(_MODEL)
     except KeyError:
         raise ModelError(f"{path}: not a hemafeat model: a part is missing") from None
-    except (zipfile.BadZipFile, ValueError, EOFError, OSError, NotImplementedError) as error:
+    except (
+        zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError
+    ) as error:  # fmt: skip
         raise ModelError(
             f"{path}: not a hemafeat model, or cut short ({error}); pickle files are never read"
         ) from None
