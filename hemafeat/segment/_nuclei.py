@@ -154,7 +154,7 @@ def _parts(piece: Seed, red: float) -> list[np.ndarray]:
         n, label = cv2.connectedComponents((depth > level).astype(np.uint8))
         if n < 3:
             continue
-        deep = [i for i in range(1, n) if depth[label == i].max() >= max(0.8 * red, level / 0.75)]
+        deep = [i for i in range(1, n) if depth[label == i].max() >= max(0.7 * red, level / 0.9)]
         if len(deep) < 2:
             continue
         # Each pixel goes to the part whose core is nearest.
@@ -166,13 +166,13 @@ def _parts(piece: Seed, red: float) -> list[np.ndarray]:
         for place in range(len(deep)):
             part = ((owner == place) & (mask > 0)).astype(np.uint8)
             radius = np.sqrt(np.count_nonzero(part) / np.pi)
-            if not 1.05 * red <= radius <= 2.2 * red:
+            if not 0.9 * red <= radius <= 2.4 * red:
                 return []
             lines, _ = cv2.findContours(
                 part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(x - 1, y - 1)
             )
             line = max(lines, key=cv2.contourArea)
-            if cv2.contourArea(line) < 0.92 * cv2.contourArea(cv2.convexHull(line)):
+            if cv2.contourArea(line) < 0.88 * cv2.contourArea(cv2.convexHull(line)):
                 return []
             contours.append(line)
         return contours
