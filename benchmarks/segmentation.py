@@ -172,7 +172,7 @@ def look(args: argparse.Namespace, find, out: Path) -> None:
         sheet([Path(str(p)).stem for p in paths], tiles, side=300, across=5).save(out / "cnmc.png")
 
 
-def main() -> None:
+def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", help="folder of real cells")
     parser.add_argument("--dataset2", help="folder 'Dataset 2' of segmentation_WBC")
@@ -181,7 +181,7 @@ def main() -> None:
     parser.add_argument("--step", type=int, default=1, help="take every n-th image of a set")
     parser.add_argument("--drawn", type=int, default=12, help="drawn cells of each kind")
     parser.add_argument("--sheet", type=int, default=64, help="cells of each class on its sheet")
-    args = parser.parse_args()
+    args = parser.parse_args(argv)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)
