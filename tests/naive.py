@@ -65,11 +65,16 @@ def first_order(x, levels):
 
 
 def intensity(image, labels, n_cells, white):
-    density = np.log10((white[1] + 1) / (image[:, :, 1].astype(float) + 1))
-    levels = np.clip(np.floor(density / 1.5 * 32), 0, 31)
-    return per_cell(
-        labels, n_cells, 21, lambda inside: first_order(density[inside], levels[inside])
-    )
+    blocks = []
+    for channel in range(3):
+        density = np.log10((white[channel] + 1) / (image[:, :, channel].astype(float) + 1))
+        levels = np.clip(np.floor(density / 1.5 * 32), 0, 31)
+
+        def measure(inside, density=density, levels=levels):
+            return first_order(density[inside], levels[inside])
+
+        blocks.append(per_cell(labels, n_cells, 21, measure))
+    return np.concatenate(blocks, axis=1)
 
 
 # -------------------------------------------------------------------------------------- density

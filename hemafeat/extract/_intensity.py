@@ -1,6 +1,8 @@
-"""Statistics of first order of the green optical density, under the names of the IBSI."""
+"""Statistics of first order of the optical densities, under the names of the IBSI."""
 
 from __future__ import annotations
+
+from dataclasses import replace
 
 import numpy as np
 
@@ -10,8 +12,8 @@ from hemafeat.extract._prepared import Prepared, level_lut, prepare
 
 N_LEVELS = 32
 
-_COLUMNS = {
-    "mean": Column("OD", "mean of x, the optical density of G", "IBSI Q4LE"),
+_STATISTICS = {
+    "mean": Column("OD", "mean of x", "IBSI Q4LE"),
     "variance": Column("OD^2", "mean of (x - mean)^2", "IBSI ECT3"),
     "sd": Column("OD", "square root of the variance", "IBSI ECT3"),
     "skewness": Column("1", "m3 / m2^1.5", "IBSI KE2M"),
@@ -38,7 +40,11 @@ _COLUMNS = {
 
 
 @family(
-    _COLUMNS,
+    {
+        f"{name}__{c}": replace(column, formula=f"{column.formula}; x is OD of {c.upper()}")
+        for c in "rgb"
+        for name, column in _STATISTICS.items()
+    },
     prepared=True,
     white=True,
     reference="Zwanenburg et al., Radiology 295:328 (2020); arXiv:1612.07003",
@@ -46,11 +52,12 @@ _COLUMNS = {
 def intensity(
     image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None
 ) -> np.ndarray:
-    """Statistics of first order of the decadic optical density of green.
+    """Statistics of first order of the decadic optical density, for each channel.
 
-    Green is where the Romanowsky dyes absorb most. Entropy and uniformity are those of the IBSI
-    intensity histogram on 32 levels of fixed width over [0, 1.5] OD (values outside count to the
-    end levels), which mean the same in every image; all other values use no levels.
+    Red shows the azure dye alone, green both dyes, blue also haemoglobin. Entropy and uniformity
+    are those of the IBSI intensity histogram on 32 levels of fixed width over [0, 1.5] OD (values
+    outside count to the end levels), which mean the same in every image; all other values use no
+    levels.
 
     Parameters
     ----------
@@ -63,9 +70,10 @@ def intensity(
 
     Returns
     -------
-    (n_cells, 21) ndarray of float64
-        Population moments; percentiles linear between neighbours, as NumPy's default. Skewness and
-        kurtosis are NaN where the region is flat, ratios where their divisor is zero.
+    (n_cells, 63) ndarray of float64
+        21 statistics of R, then of G and of B. Population moments; percentiles linear between
+        neighbours, as NumPy's default. Skewness and kurtosis are NaN where the region is flat,
+        ratios where their divisor is zero.
 
     References
     ----------
@@ -74,7 +82,17 @@ def intensity(
     """
     ready = prepare(image)
     n = int(labels.max()) if n_cells is None else n_cells
-    lut = ready.density_lut(labels)[1]
-    # Density falls as the grey level rises: all are turned round, so that values ascend.
-    counts = ready.histograms(labels, n)[:, 1, ::-1]
-    return first_order(lut[::-1].copy(), counts, level_lut(lut, N_LEVELS)[::-1].copy(), N_LEVELS)
+    counts = ready.histograms(labels, n)
+    return np.concatenate(
+        [
+            # Density falls as the grey level rises: all are turned round, so that values ascend.
+            first_order(
+                lut[::-1].copy(),
+                counts[:, channel, ::-1],
+                level_lut(lut, N_LEVELS)[::-1].copy(),
+                N_LEVELS,
+            )
+            for channel, lut in enumerate(ready.density_lut(labels))
+        ],
+        axis=1,
+    )
