@@ -9,7 +9,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hemafeat.segment import Masks, contours, dice, read_masks, score
+from hemafeat.segment import Masks, _light, contours, dice, read_masks, score
+from hemafeat.segment._background import frame
 
 # Densities of R, G, B. Haemoglobin takes blue light, the dyes of white cells hardly any.
 NUCLEUS = (0.55, 0.85, 0.18)
@@ -174,6 +175,41 @@ def test_a_dimmer_lamp_changes_little(factor):
     image = crop().image()
     dimmed = np.rint(image * factor).astype(np.uint8)
     assert agree(contours(dimmed), contours(image)) >= 0.97
+
+
+def lamp(shape, kind, most=1.05, least=0.6):
+    """Brightness from `most` down to `least`: to one corner, or from the middle outwards."""
+    y, x = np.mgrid[0 : 1 : shape[0] * 1j, 0 : 1 : shape[1] * 1j]
+    fall = {"ramp": (x + y) / 2, "vignette": 2 * ((x - 0.45) ** 2 + (y - 0.55) ** 2)}[kind]
+    return most - (most - least) * fall / fall.max()
+
+
+@pytest.mark.parametrize("white", ["white", "pink", "yellow", "dim"])
+@pytest.mark.parametrize("kind", ["ramp", "vignette"])
+def test_an_uneven_lamp_changes_little(kind, white):
+    scene = crop(white, lobes=LOBED)
+    image = scene.image()
+    light = image * lamp(image.shape[:2], kind)[..., None]
+    found = contours(np.clip(np.rint(light), 0, 255).astype(np.uint8))
+    result = score(found, scene.masks)
+    assert found.n_cells == 1
+    assert result["dice_cell"][0] >= 0.94
+    assert result["dice_nucleus"][0] >= 0.9
+
+
+@pytest.mark.parametrize("kind", ["ramp", "vignette"])
+def test_an_uneven_lamp_makes_no_white_cells(kind):
+    scene = Scene().red((40, 40), (120, 60), (80, 130), (180, 140), (205, 60))
+    light = scene.image() * lamp(scene.cell.shape, kind, 1.1, 0.55)[..., None]
+    assert contours(np.clip(light, 0, 255).astype(np.uint8)).n_cells == 0
+
+
+def test_even_light_is_left_alone():
+    for white in WHITES:
+        assert _light.gain(frame(crop(white).image())) is None
+    # No background in view: a cell that fills the image, paler to one side.
+    tight = crop().image()[92:132, 100:144]
+    assert _light.gain(frame(tight)) is None
 
 
 @pytest.mark.parametrize("factor", [0.5, 2.0])

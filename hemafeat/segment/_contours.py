@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from hemafeat.segment import _cells, _nuclei, _quality
+from hemafeat.segment import _cells, _light, _nuclei, _quality
 from hemafeat.segment._background import Frame, black_surround, frame, red_cell_radius
 from hemafeat.segment._masks import Masks
 from hemafeat.segment._nuclei import Seed
@@ -58,8 +58,9 @@ def contours(image: np.ndarray) -> Masks:
 
     Notes
     -----
-    Nuclei are found on an image reduced to at most 216 pixels, as spots of violet (density in
-    green and red, less that in blue); lobes are joined unless background or a waist lies between
+    Where the background is clearly brighter in one part of the image than in another one, the
+    image is evened out first. Nuclei are found on an image reduced to at most 216 pixels, as spots
+    of violet (density in green and red, less that in blue); lobes are joined unless background or a waist lies between
     them. The outline of the cell is the closed curve in polar coordinates, found by dynamic
     programming [1]_, that encloses the colours that occur near the nucleus rather than far from
     it, and follows the step down to the background. The nucleus is split from the cytoplasm at
@@ -83,6 +84,10 @@ def contours(image: np.ndarray) -> Masks:
     if view.black is not None:
         found = _cut_out(image, view)
     elif view.white.max() >= LEAST_WHITE:
+        factor = _light.gain(view)
+        if factor is not None:
+            image = _light.evened(image, factor)
+            view = frame(image)
         found = _stained(image, view)
     return _assembled(found, image.shape[:2])
 
