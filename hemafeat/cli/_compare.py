@@ -205,9 +205,8 @@ def _check_columns(table: pd.DataFrame, args: argparse.Namespace) -> None:
 
 def _keep(table: pd.DataFrame, folder: Path) -> None:
     from hemafeat import extract
-    from hemafeat.extract._store import save
 
-    save(table, extract.errors(table), folder, {"made_by": "hemafeat compare"})
+    extract.save(table, folder, {"made_by": "hemafeat compare"})
 
 
 def _command(args: argparse.Namespace) -> str:

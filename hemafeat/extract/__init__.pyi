@@ -32,6 +32,6 @@ from ._prepared import (
 )
 from ._relation import relation as relation
 from ._shape import shape as shape
-from ._store import load as load
-from ._table import errors as errors, table as table
+from ._store import errors as errors, load as load, save as save
+from ._table import table as table
 from ._transformer import CellFeatures as CellFeatures

@@ -16,6 +16,8 @@ CELLS, ERRORS, MANIFEST = "cells.parquet", "errors.parquet", "manifest.json"
 
 SUFFIXES = (".parquet", ".csv")
 
+ERROR_COLUMNS = ["image", "stage", "error", "message"]
+
 _EXACT: dict[str, Any] = {"float_precision": "round_trip"}
 
 
@@ -42,29 +44,61 @@ def check_target(out: str | os.PathLike[str]) -> None:
         raise FileExistsError(f"{path} is not empty and holds no earlier result")
 
 
+def errors(table: pd.DataFrame) -> pd.DataFrame:
+    """What could not be measured, one row per failure.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As returned by `table` or `load`.
+
+    Returns
+    -------
+    DataFrame
+        ``image, stage, error, message``; ``stage`` is ``read``, ``mask``, ``segment``, or
+        ``extract:`` and the name of a family.
+    """
+    return pd.DataFrame(table.attrs.get("errors", []), columns=ERROR_COLUMNS)
+
+
 def save(
-    table: pd.DataFrame,
-    errors: pd.DataFrame,
-    out: str | os.PathLike[str],
-    settings: dict[str, Any],
+    table: pd.DataFrame, out: str | os.PathLike[str], settings: dict[str, Any] | None = None
 ) -> None:
-    """Write the cells, the errors and what was asked; each file aside first, then renamed."""
+    """Write a table with its errors and units; each file aside first, then renamed.
+
+    Parameters
+    ----------
+    table : DataFrame
+        As `table` returned it.
+    out : path
+        A folder, which then holds ``cells.parquet``, ``errors.parquet`` and ``manifest.json``, or a
+        ``.parquet`` or ``.csv`` file, which has its errors beside it.
+    settings : dict, optional
+        What was asked for, kept in the manifest of a folder.
+
+    Raises
+    ------
+    FileExistsError, FileNotFoundError
+        `out` holds something else, or lies in no folder.
+    """
+    check_target(out)
+    failures = errors(table)
     path = Path(out)
     bare = table.copy(deep=False)
     # pandas copies the attributes for every column it writes; both have files of their own.
     bare.attrs = {}
     if path.suffix in SUFFIXES:
-        _write(errors, error_file(path))
+        _write(failures, error_file(path))
         _write(bare, path)
         return
     path.mkdir(parents=True, exist_ok=True)
-    manifest = settings | {
+    manifest = (settings or {}) | {
         "hemafeat": __version__,
         "n_cells": len(table),
-        "n_errors": len(errors),
+        "n_errors": len(failures),
         "units": units(table),
     }
-    _write(errors, path / ERRORS)
+    _write(failures, path / ERRORS)
     _write(bare, path / CELLS)
     _replace(
         path / MANIFEST,

@@ -28,8 +28,6 @@ from hemafeat.segment import MaskError, Masks, segmenter as find_segmenter
 
 Cells = Literal["auto", "all", "central"]
 
-ERROR_COLUMNS = ["image", "stage", "error", "message"]
-
 IDENTITY = ["image", "cell", "label", "label_raw", "patient", "group", "split", "dataset"]
 
 
@@ -133,25 +131,8 @@ def table(
             "cells": cells,
             "n_images": len(listed),
         }
-        save(result, errors(result), out, settings)
+        save(result, out, settings)
     return result
-
-
-def errors(table: pd.DataFrame) -> pd.DataFrame:
-    """What could not be measured, one row per failure.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As returned by `table` or `load`.
-
-    Returns
-    -------
-    DataFrame
-        ``image, stage, error, message``; ``stage`` is ``read``, ``mask``, ``segment``, or
-        ``extract:`` and the name of a family.
-    """
-    return pd.DataFrame(table.attrs.get("errors", []), columns=ERROR_COLUMNS)
 
 
 def _measure_image(
