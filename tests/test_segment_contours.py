@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hemafeat import datasets
 from hemafeat.segment import Masks, _light, contours, dice, read_masks, score
 from hemafeat.segment._background import frame
 
@@ -113,6 +114,18 @@ def test_two_cells_side_by_side_are_two(white):
     found = contours(scene.image())
     assert found.n_cells == 2
     assert score(found, scene.masks)["dice_cell"].min() >= 0.92
+
+
+@pytest.mark.parametrize("number", [6, 9, 12, 14, 15, 25])
+def test_touching_cells_with_red_ones_in_the_gap_are_parted(number):
+    rng = np.random.default_rng([77, number])
+    white = [kind for kind in datasets.KINDS if kind != "platelet"]
+    kinds = [str(kind) for kind in rng.choice(white, size=int(rng.integers(1, 4)))]
+    stain = datasets.Stain.draw(rng, "white")
+    field = datasets.draw_field(kinds, stain=stain, random_state=rng)
+    found = contours(field.image)
+    assert found.n_cells == len(kinds)
+    assert score(found, Masks(field.cell, field.nucleus))["dice_cell"].min() >= 0.9
 
 
 def test_a_field_with_platelets_and_cut_cells():

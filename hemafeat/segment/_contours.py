@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from hemafeat.segment import _cells, _light, _nuclei, _quality
+from hemafeat.segment import _light, _nuclei, _parting, _quality
 from hemafeat.segment._background import Frame, black_surround, frame, red_cell_radius
 from hemafeat.segment._masks import Masks
 from hemafeat.segment._nuclei import Seed
@@ -96,10 +96,8 @@ def _stained(image: np.ndarray, view: Frame) -> list[_Found]:
     shape = image.shape[:2]
     seeds = _nuclei.seeds(view, _nuclei.violet(view.rgb, view.table))
     seeds = [seed for seed in seeds if seed.area >= LEAST_SHARE * seeds[0].area]
-    owner = _cells.territories(seeds, view.dark.shape)
     found, sizes = [], []
-    for number, seed in enumerate(seeds):
-        outline = _cells.outline(image, view, seeds, number, owner)
+    for seed, outline in _parting.outlines(image, view, seeds):
         mask = outline.curve.fill(shape)
         evidence = {
             "rim": outline.rim,

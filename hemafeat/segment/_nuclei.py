@@ -80,7 +80,7 @@ def seeds(frame: Frame, plane: np.ndarray) -> list[Seed]:
     cross = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
     found = cv2.morphologyEx(found, cv2.MORPH_OPEN, cross)
     contours, _ = cv2.findContours(found, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    pieces = [_piece([contour]) for contour in contours]
+    pieces = [group_of([contour]) for contour in contours]
     pieces = [piece for piece in pieces if not _is_red(piece, frame)]
     pieces = [piece for piece in pieces if piece.area >= 9.0]
     if not pieces:
@@ -136,7 +136,7 @@ def _split_up(pieces: list[Seed], frame: Frame) -> list[Seed]:
     for number, (piece, is_dented) in enumerate(zip(pieces, dented, strict=True), 1):
         parts = _parts(piece, red) if is_dented else []
         for contour in parts:
-            part = _piece([contour])
+            part = group_of([contour])
             part.split_from = number
             found.append(part)
         if not parts:
@@ -192,7 +192,8 @@ def _is_red(piece: Seed, frame: Frame) -> bool:
     return blue > HAEMOGLOBIN * green and not grey
 
 
-def _piece(contours: list[np.ndarray]) -> Seed:
+def group_of(contours: list[np.ndarray]) -> Seed:
+    """One seed of the pieces inside these outer contours."""
     hull = cv2.convexHull(np.concatenate(contours))
     moments = cv2.moments(hull)
     if moments["m00"] > 0:
@@ -229,7 +230,7 @@ def _grouped(pieces: list[Seed], frame: Frame) -> list[Seed]:
     found = []
     for number in sorted(set(group)):
         members = [p for p, g in zip(pieces, group, strict=True) if g == number]
-        found.append(_piece([c for piece in members for c in piece.pieces]))
+        found.append(group_of([c for piece in members for c in piece.pieces]))
     return sorted(found, key=lambda seed: -seed.area)
 
 
