@@ -246,6 +246,18 @@ def test_the_same_image_gives_the_same_masks_and_stays_as_it_was():
     assert first.quality["confidence"].tolist() == second.quality["confidence"].tolist()
 
 
+def test_a_cut_cell_gives_the_same_masks_whatever_ran_before():
+    image = crop().image()[:150, :140]
+    seen = set()
+    for fill in range(12):
+        masks = contours(image)
+        seen.add((masks.cell.tobytes(), masks.nucleus.tobytes(), *masks.quality["confidence"]))
+        # What the next call may find in memory that it does not set itself.
+        junk = [np.full(n, 37 * fill % 256, np.uint8) for n in (3840, 12288) * 20]
+        del junk
+    assert len(seen) == 1
+
+
 # --- Cells laid on black --------------------------------------------------------------------------
 
 

@@ -170,7 +170,19 @@ class _Search:
     ) -> Curve:
         frame = self.frame
         n_angles, n_radii = size
-        polar = cv2.warpPolar(self.image, (n_radii, n_angles), centre, reach, cv2.INTER_LINEAR)
+        height, width = self.image.shape[:2]
+        step = reach / n_radii
+        cos, sin = circle(n_angles)
+        radius = np.arange(n_radii) * step
+        x, y = centre[0] + cos[:, None] * radius, centre[1] + sin[:, None] * radius
+        # Every sample is set, off the image as well: samples are blurred across its border.
+        polar = cv2.remap(
+            self.image,
+            x.astype(np.float32),
+            y.astype(np.float32),
+            cv2.INTER_LINEAR,
+            borderMode=cv2.BORDER_REPLICATE,
+        )
         polar = cv2.blur(polar, (3, 3))
         dark = frame.darkness(polar).astype(np.float32)
         colour = odds[frame.colour_bins(polar)]
@@ -179,11 +191,6 @@ class _Search:
         weighed = 0.7 * np.clip(colour + self.prior, -2.0, 3.0)
         evidence = np.where(pale < 0, np.minimum(weighed, 0.0), weighed) + pale
         # Outside the image nothing is known, and the curve is drawn smoothly on.
-        height, width = self.image.shape[:2]
-        step = reach / n_radii
-        cos, sin = circle(n_angles)
-        radius = np.arange(n_radii) * step
-        x, y = centre[0] + cos[:, None] * radius, centre[1] + sin[:, None] * radius
         off = (x < 0) | (y < 0) | (x > width - 1) | (y > height - 1)
         if self.foreign is not None:
             # The nearest nucleus is another's: the pixel is not of this cell.
