@@ -386,3 +386,22 @@ def relation(image, cell, nucleus, n_cells, white):
             math.dist(lab_y, lab([white])[0]),
         ]
     return rows
+
+
+# ------------------------------------------------------------------------------------- outlines
+
+
+def best_path(gain, rows, cost):
+    """Position in each row of the path of largest gain less the cost of its steps."""
+    m, turn = gain.shape[1], cost.size // 2
+    padded = np.full((rows.size, m + 2 * turn), -np.inf, np.float32)
+    padded[0, turn:-turn] = gain[rows[0]]
+    for i in range(1, rows.size):
+        windows = np.lib.stride_tricks.sliding_window_view(padded[i - 1], m)
+        padded[i, turn:-turn] = (windows - cost[:, None]).max(axis=0) + gain[rows[i]]
+    path = np.empty(rows.size, np.int64)
+    place = path[-1] = int(padded[-1].argmax()) - turn
+    for i in range(rows.size - 1, 0, -1):
+        place += int((padded[i - 1, place : place + 2 * turn + 1] - cost).argmax()) - turn
+        path[i - 1] = place
+    return path

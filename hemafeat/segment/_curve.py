@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from hemafeat.segment._kernels.path import best_path
+
 
 @dataclass(slots=True)
 class Curve:
@@ -59,26 +61,11 @@ def closed_path(gain: np.ndarray, bend: float = 0.6, turn: int = 2) -> np.ndarra
     (n,) ndarray of int64
         Positions 0..m-1.
     """
-    n, m = gain.shape
+    n = gain.shape[0]
     # A quarter more than once round: the middle turn no longer knows where it began.
     rows = np.concatenate([np.arange(n), np.arange(n // 4)])
-    cost = bend * np.arange(-turn, turn + 1, dtype=np.float32)[:, None] ** 2
-    padded = np.full((rows.size, m + 2 * turn), -np.inf, np.float32)
-    options = np.empty((2 * turn + 1, m), np.float32)
-    windows = np.lib.stride_tricks.sliding_window_view(padded, m, axis=1)
-    padded[0, turn:-turn] = gain[0]
-    for i in range(1, rows.size):
-        np.subtract(windows[i - 1], cost, out=options)
-        score = padded[i, turn:-turn]
-        options.max(axis=0, out=score)
-        score += gain[rows[i]]
-    path = np.empty(rows.size, np.int64)
-    place = int(padded[-1].argmax()) - turn
-    path[-1] = place
-    flat = cost[:, 0]
-    for i in range(rows.size - 1, 0, -1):
-        place += int((padded[i - 1, place : place + 2 * turn + 1] - flat).argmax()) - turn
-        path[i - 1] = place
+    cost = bend * np.arange(-turn, turn + 1, dtype=np.float32) ** 2
+    path = best_path(gain, rows, cost)
     out = np.empty(n, np.int64)
     middle = np.arange(n // 8, n // 8 + n)
     out[rows[middle]] = path[middle]

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hemafeat.extract._kernels._jit import kernel
+from hemafeat._jit import kernel
 from hemafeat.extract._kernels.contour import join, root
 
 

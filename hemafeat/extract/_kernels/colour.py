@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from hemafeat.extract._kernels._jit import kernel
+from hemafeat._jit import kernel
 
 BLOCK = 128
 """Pixels per block: small enough for all arrays to stay in the first-level cache."""

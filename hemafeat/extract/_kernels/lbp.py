@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from hemafeat.extract._kernels._jit import kernel
+from hemafeat._jit import kernel
 
 ONE = 100_000
 """A pixel in the units of sample positions."""

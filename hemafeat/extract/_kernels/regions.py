@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hemafeat.extract._kernels._jit import kernel
+from hemafeat._jit import kernel
 
 
 @kernel

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hemafeat.extract._kernels._jit import kernel
+from hemafeat._jit import kernel
 from hemafeat.extract._kernels.bays import indentations
 from hemafeat.extract._kernels.contour import boundary, local_runs, perimeter_crofton, topology
 from hemafeat.extract._kernels.hull import calipers, extremes, filled, hull_chains, polygon
