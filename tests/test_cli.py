@@ -289,3 +289,18 @@ def _without_seconds(page):
     import re
 
     return re.sub(rb"<td>[\d.]+</td><td>[\d.]+</td></tr>", b"", page)
+
+
+def test_missing_graphics_libraries_are_explained(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As on a slim container, where OpenCV's wheel does not find libGL."""
+
+    def broken(*args: object, **kwargs: object) -> None:
+        raise ImportError("libGL.so.1: cannot open shared object file: No such file or directory")
+
+    monkeypatch.setattr("hemafeat.extract.describe", broken)
+    assert main(["describe"]) == 1
+    error = capsys.readouterr().err
+    assert "opencv-python-headless" in error
+    assert error.count("\n") == 1

@@ -96,6 +96,11 @@ def _explain(error: Exception, *, debug: bool) -> int:
         traceback.print_exception(error)
     expected = isinstance(error, (Usage, Failure, ValueError, OSError))
     text = str(error) or type(error).__name__
+    if isinstance(error, ImportError) and "cannot open shared object" in text:
+        text += (
+            "; OpenCV lacks graphics libraries of the system: pip uninstall opencv-python, then "
+            "pip install opencv-python-headless"
+        )
     _complain(text if expected else f"{type(error).__name__}: {text}")
     return 2 if isinstance(error, Usage) else 1
 
