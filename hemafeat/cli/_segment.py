@@ -100,7 +100,7 @@ def run(args: argparse.Namespace) -> None:
     suspect = int(table["suspected_failure"].astype(bool).sum())
     print(
         f"{plural(len(listed), 'image')}, {plural(len(table), 'cell')}, "
-        f"{suspect} suspected failures, {plural(len(errors), 'error')}"
+        f"{plural(suspect, 'suspected failure')}, {plural(len(errors), 'error')}"
     )
     print(out)
 
