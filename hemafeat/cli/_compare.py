@@ -7,6 +7,7 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hemafeat._whole import write_table
 from hemafeat.cli import _arguments, _output
 from hemafeat.cli._arguments import Usage
 
@@ -110,7 +111,7 @@ def run(args: argparse.Namespace) -> None:
         _keep(table, out / "features")
     comparison = compared(table, models, args)
     comparison.save(out)
-    _output.write_table(comparison.results, out / "results.csv")
+    write_table(comparison.results, out / "results.csv")
     _arguments.say(args, "writing the page ...")
     page = report.page(
         comparison,

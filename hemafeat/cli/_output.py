@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hemafeat.cli._arguments import Usage
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from hemafeat.evaluate import Comparison
 
 SUFFIXES = (".csv", ".parquet")
@@ -38,24 +34,6 @@ def in_folder(path: Path, option: str) -> Path:
     if not path.parent.is_dir():
         raise Usage(f"{option}: there is no folder {path.parent}")
     return path
-
-
-def write_table(frame: pd.DataFrame, path: Path) -> None:
-    """Write `frame` as CSV (UTF-8) or Parquet, by the suffix of `path`."""
-    if path.suffix.lower() == ".csv":
-        aside(path, lambda part: frame.to_csv(part, index=False, encoding="utf-8"))
-    else:
-        aside(path, lambda part: frame.to_parquet(part, index=False))
-
-
-def aside(path: Path, write: Callable[[Path], object]) -> None:
-    """Write to a file beside `path`, then rename it: nobody ever sees half a file."""
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        write(part)
-        os.replace(part, path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def scores(comparison: Comparison) -> str:

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hemafeat._whole import write_table
 from hemafeat.cli import _arguments, _output
 from hemafeat.cli._arguments import Usage, plural
 
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
         args.families = args.families or _families(model)
         table, _ = _arguments.table(args)
     found = predictions(model, table)
-    _output.write_table(found, out)
+    write_table(found, out)
     counts = found["predicted"].value_counts()
     print(f"{plural(len(found), 'cell')} of {plural(found['image'].nunique(), 'image')}:")
     for name in sorted(counts.index, key=lambda name: (-counts[name], name)):

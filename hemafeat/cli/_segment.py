@@ -9,9 +9,9 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hemafeat._whole import write_table, write_whole
 from hemafeat.cli import _arguments
 from hemafeat.cli._arguments import Failure, Usage, plural
-from hemafeat.cli._output import aside, write_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -141,7 +141,7 @@ def _write(out: Path, name: str, image: np.ndarray, masks: Masks, args: argparse
         done, data = cv2.imencode(".png", picture)
         if not done:
             raise ValueError(f"the {folder} picture could not be encoded")
-        aside(out / folder / name, _writer(data.tobytes()))
+        write_whole(out / folder / name, _writer(data.tobytes()))
 
 
 def _writer(data: bytes) -> Callable[[Path], object]:

@@ -11,6 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hemafeat._whole import write_table, write_whole
+
 from ._bootstrap import draw, interval
 from ._scores import METRICS
 from ._splits import CompareError
@@ -175,9 +177,7 @@ class Comparison:
         (folder / _HEAD).unlink(missing_ok=True)
         for name in _TABLES:
             frame = getattr(self, name)
-            aside = folder / f".{name}.parquet.part"
-            frame.to_parquet(aside, index=False)
-            os.replace(aside, folder / f"{name}.parquet")
+            write_table(frame, folder / f"{name}.parquet")
         head = {
             "format": "hemafeat comparison",
             "format_version": 1,
@@ -194,9 +194,8 @@ class Comparison:
                 )
             },
         }
-        aside = folder / f".{_HEAD}.part"
-        aside.write_text(json.dumps(head, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        os.replace(aside, folder / _HEAD)
+        text = json.dumps(head, indent=2, ensure_ascii=False) + "\n"
+        write_whole(folder / _HEAD, lambda aside: aside.write_text(text, encoding="utf-8"))
         return folder
 
 

@@ -10,6 +10,7 @@ from typing import Any
 import pandas as pd
 
 from hemafeat import __version__
+from hemafeat._whole import write_table, write_whole
 from hemafeat.extract._describe import units
 
 CELLS, ERRORS, MANIFEST = "cells.parquet", "errors.parquet", "manifest.json"
@@ -88,8 +89,8 @@ def save(
     # pandas copies the attributes for every column it writes; both have files of their own.
     bare.attrs = {}
     if path.suffix in SUFFIXES:
-        _write(failures, error_file(path))
-        _write(bare, path)
+        write_table(failures, error_file(path))
+        write_table(bare, path)
         return
     path.mkdir(parents=True, exist_ok=True)
     manifest = (settings or {}) | {
@@ -98,9 +99,9 @@ def save(
         "n_errors": len(failures),
         "units": units(table),
     }
-    _write(failures, path / ERRORS)
-    _write(bare, path / CELLS)
-    _replace(
+    write_table(failures, path / ERRORS)
+    write_table(bare, path / CELLS)
+    write_whole(
         path / MANIFEST,
         lambda aside: aside.write_text(
             json.dumps(manifest, indent=1, sort_keys=True), encoding="utf-8"
@@ -159,19 +160,3 @@ def _read(path: Path) -> pd.DataFrame:
         return pd.read_parquet(path)
     except Exception as error:
         raise ValueError(f"{path} cannot be read as a table: {error}") from error
-
-
-def _write(frame: pd.DataFrame, path: Path) -> None:
-    if path.suffix == ".csv":
-        _replace(path, lambda aside: frame.to_csv(aside, index=False, encoding="utf-8"))
-    else:
-        _replace(path, lambda aside: frame.to_parquet(aside, index=False))
-
-
-def _replace(path: Path, write: Any) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        write(aside)
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import io
 import json
 import os
-import tempfile
 import warnings
 import zipfile
 import zlib
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hemafeat import __version__
+from hemafeat._whole import write_whole
 
 from ._model import Model, ModelError, columns_of
 from ._trees import check_trees
@@ -98,19 +98,13 @@ def save(
     }
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, aside = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with (
-            os.fdopen(handle, "wb") as file,
-            zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as box,
-        ):
+
+    def fill(aside: Path) -> None:
+        with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as box:
             box.writestr(_MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
             box.writestr(_MODEL, data)
-        os.chmod(aside, 0o666 & ~_umask())
-        os.replace(aside, path)
-    except BaseException:
-        Path(aside).unlink(missing_ok=True)
-        raise
+
+    write_whole(path, fill)
     return path
 
 
@@ -221,9 +215,3 @@ def _warn_of_versions(saved: Mapping[str, str], path: Path) -> None:
             "check its predictions, or fit it again",
             stacklevel=3,
         )
-
-
-def _umask() -> int:
-    mask = os.umask(0)
-    os.umask(mask)
-    return mask

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hemafeat._whole import write_whole
 from hemafeat.report import _choice, _curves, _figures, _galleries, _tables
 from hemafeat.report._style import alike, in_text, metric_name, number, svg
 
@@ -107,12 +108,7 @@ def _template() -> Any:
 
 
 def _write(path: Path, text: str) -> None:
-    aside = path.with_name(f".{path.name}.{os.getpid()}.part")
-    try:
-        aside.write_bytes(text.encode("utf-8", "replace"))
-        os.replace(aside, path)
-    finally:
-        aside.unlink(missing_ok=True)
+    write_whole(path, lambda aside: aside.write_bytes(text.encode("utf-8", "replace")))
 
 
 def _content(
