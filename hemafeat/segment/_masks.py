@@ -83,6 +83,36 @@ class Masks:
         object.__setattr__(self, "n_cells", int(ids.size))
         object.__setattr__(self, "quality", self._checked_quality(dict(self.quality)))
 
+    @classmethod
+    def known(
+        cls,
+        cell: np.ndarray,
+        nucleus: np.ndarray,
+        n_cells: int,
+        quality: dict[str, np.ndarray] | None = None,
+    ) -> Masks:
+        """Masks of labels that are in order already; nothing is checked, copied or filled in.
+
+        Parameters
+        ----------
+        cell, nucleus : (H, W) ndarray of int32
+            Labels 1..n_cells, every nucleus inside its own cell (or a nucleus without a cell).
+        n_cells : int
+            Number of cells.
+        quality : dict of str to (n_cells,) ndarray, optional
+            The whole record, every entry of `QUALITY` in it; empty when not given.
+        """
+        masks = object.__new__(cls)
+        for name, value in (
+            ("cell", cell),
+            ("nucleus", nucleus),
+            ("quality", {} if quality is None else quality),
+            ("n_cells", n_cells),
+            ("ids", np.arange(1, n_cells + 1)),
+        ):
+            object.__setattr__(masks, name, value)
+        return masks
+
     def _checked_quality(self, quality: dict[str, Any]) -> dict[str, np.ndarray]:
         if "touches_border" not in quality:
             both = np.maximum(self.cell, self.nucleus)
