@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import cv2
 import numpy as np
 
 from hemafeat.extract._describe import Families, family_units, length_powers
 from hemafeat.extract._family import Family, chosen, column_facts
+from hemafeat.extract._kernels.window import clipped_share, nearest_to_centre, sharpness
 from hemafeat.extract._prepared import Prepared
 from hemafeat.segment import Masks
 
@@ -71,6 +71,14 @@ def measure_cells(
             f"the masks are {masks.shape[0]} x {masks.shape[1]} and the image is "
             f"{prepared.rgb.shape[0]} x {prepared.rgb.shape[1]}"
         )
+    prepared, masks = prepared.window(masks)
+    return measure_window(prepared, masks, which)
+
+
+def measure_window(
+    prepared: Prepared, masks: Masks, which: dict[str, Family]
+) -> tuple[np.ndarray, dict[str, Exception]]:
+    """`measure_cells` for what `Prepared.window` returned."""
     blocks: list[np.ndarray] = []
     failures: dict[str, Exception] = {}
     for name, function in which.items():
@@ -114,29 +122,24 @@ def scales(which: dict[str, Family], um_per_px: float | None) -> np.ndarray:
     return float(um_per_px) ** powers.astype(np.float64)
 
 
-def image_quality(prepared: Prepared, masks: Masks) -> dict[str, np.ndarray]:
+def image_quality(
+    prepared: Prepared, masks: Masks, n_cells: int | None = None
+) -> dict[str, np.ndarray]:
     """Quality columns that need the image: focus, clipped pixels, background, cells found.
 
     ``focus`` is the variance of the Laplacian of the grey image over the box of the cell,
-    ``clipped`` the share of its pixels that are 0 or 255 in some channel.
+    ``clipped`` the share of its pixels that are 0 or 255 in some channel. `n_cells` is the number
+    of cells in the image, where `masks` are those of some of them.
     """
     rows = masks.n_cells
     white = prepared.white(masks.cell)
-    found: dict[str, np.ndarray] = {"n_cells": np.full(rows, rows, np.int64)}
+    where = prepared.regions(masks.cell, rows)
+    found = {"n_cells": np.full(rows, rows if n_cells is None else n_cells, np.int64)}
     for channel, name in enumerate("rgb"):
         found[f"white_{name}"] = np.full(rows, white[channel])
-    focus, clipped = np.full(rows, np.nan), np.full(rows, np.nan)
-    both = prepared.regions(masks.cell, rows)
-    grey = prepared.plane("grey")
-    flat = prepared.rgb.reshape(-1, 3)
-    for cell in range(rows):
-        top, bottom, left, right = both.boxes[cell]
-        if bottom <= top:
-            continue
-        focus[cell] = cv2.Laplacian(grey[top:bottom, left:right], cv2.CV_16S).var()
-        inside = flat[both.index[both.starts[cell] : both.starts[cell + 1]]]
-        clipped[cell] = ((inside == 0) | (inside == 255)).any(axis=1).mean()
-    return found | {"focus": focus, "clipped": clipped}
+    found["focus"] = sharpness(prepared.plane("grey"), where.boxes)
+    found["clipped"] = clipped_share(prepared.rgb.reshape(-1, 3), where.starts, where.index)
+    return found
 
 
 def central_cell(masks: Masks) -> int:
@@ -144,9 +147,4 @@ def central_cell(masks: Masks) -> int:
 
     The one under the image centre, or else the one with a pixel nearest to it.
     """
-    height, width = masks.shape
-    both = np.maximum(masks.cell, masks.nucleus)
-    rows, cols = np.nonzero(both)
-    distance = (rows - (height - 1) / 2) ** 2 + (cols - (width - 1) / 2) ** 2
-    nearest = int(np.argmin(distance))
-    return int(both[rows[nearest], cols[nearest]]) - 1
+    return int(nearest_to_centre(masks.cell, masks.nucleus)) - 1

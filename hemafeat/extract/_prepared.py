@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -9,13 +10,20 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
-from hemafeat.extract._kernels.intensity import histograms, outside_histogram
+from hemafeat.extract._kernels.intensity import histograms
 from hemafeat.extract._kernels.regions import find_runs, pixels
+from hemafeat.extract._kernels.window import cut, outside_histogram
 
 if TYPE_CHECKING:
     from hemafeat.segment import Masks
 
 PLANES = ("r", "g", "b", "grey", "od_r", "od_g", "od_b")
+
+MARGIN = 2
+"""Pixels kept around the cells that are measured."""
+
+ENOUGH = 1 << 14
+"""Pixels, of the whole image, that suffice to measure its background."""
 
 OD_MAX = 1.5
 """Optical density at which quantisation saturates; Romanowsky nuclei rarely exceed it."""
@@ -63,12 +71,41 @@ class Prepared:
         self.rgb = rgb
         self.masks = masks
         self._white = None if white is None else np.asarray(white, np.float64).reshape(3)
+        self._whole: tuple[Prepared, np.ndarray] | None = None
         self._density_lut: np.ndarray | None = None
         self._planes: dict[str, np.ndarray] = {}
         self._levels: dict[tuple[str, int], np.ndarray] = {}
         # The labels are kept beside the result: an id alone may be reused by another array.
         self._regions: dict[tuple[int, int], tuple[np.ndarray, Regions]] = {}
         self._shared: dict[tuple[str, int, int], tuple[np.ndarray, np.ndarray]] = {}
+
+    def window(self, masks: Masks, keep: int | None = None) -> tuple[Prepared, Masks]:
+        """The part of the image the cells lie in, with their masks there.
+
+        Whatever a family does to whole planes is then done to no more than the cells need. The
+        background white stays that of the whole image.
+
+        Parameters
+        ----------
+        masks : Masks
+            Of the size of the image.
+        keep : int, optional
+            Row of the one cell to keep; all by default.
+
+        Returns
+        -------
+        Prepared, Masks
+            Views of the image, copies of the labels, without a quality record.
+        """
+        box, cell, nucleus, cytoplasm = cut(
+            masks.cell, masks.nucleus, 0 if keep is None else keep + 1, MARGIN
+        )
+        top, bottom, left, right = box.tolist()
+        n_cells = masks.n_cells if keep is None else 1
+        inside = type(masks).known(cell, nucleus, n_cells, cytoplasm=cytoplasm)
+        part = Prepared(self.rgb[top:bottom, left:right], inside, self._white)
+        part._whole = (self, masks.cell)
+        return part, inside
 
     def regions(self, labels: np.ndarray, n_cells: int) -> Regions:
         """Pixels and bounding box of each cell, found once per mask."""
@@ -98,8 +135,12 @@ class Prepared:
     def white(self, labels: np.ndarray | None = None) -> np.ndarray:
         """(3,) float64 background white; `labels` say what is not background, if no masks do."""
         if self._white is None:
-            outside = labels if self.masks is None else self.masks.cell
-            self._white = background_white(self.rgb, outside)
+            if self._whole is not None:
+                whole, cells = self._whole
+                self._white = whole.white(cells)
+            else:
+                outside = labels if self.masks is None else self.masks.cell
+                self._white = background_white(self.rgb, outside)
         return self._white
 
     def density_lut(self, labels: np.ndarray | None = None) -> np.ndarray:
@@ -150,9 +191,10 @@ def prepare(image: np.ndarray | Prepared) -> Prepared:
 def background_white(image: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
     """White level of the background, per channel.
 
-    The 99th percentile of the pixels outside every cell. Where the background is black (a cell cut
-    out and laid on zeros) or hardly any of it is in view, there is no white to measure and it is
-    255.
+    The 99th percentile of the pixels outside every cell; of a large image every second, third ...
+    row and column is looked at, so that it is at least 16,384 pixels. Where the background is black
+    (a cell cut out and laid on zeros) or hardly any of it is in view, there is no white to measure
+    and it is 255.
 
     Parameters
     ----------
@@ -166,11 +208,13 @@ def background_white(image: np.ndarray, labels: np.ndarray | None = None) -> np.
     (3,) ndarray of float64
         R, G, B in 1..255.
     """
-    n_pixels = image.shape[0] * image.shape[1]
+    height, width = image.shape[:2]
     if labels is None:
-        labels = np.zeros(image.shape[:2], np.int32)
+        labels = np.zeros((height, width), np.int32)
+    step = max(1, math.isqrt(height * width // ENOUGH))
+    n_pixels = -(-height // step) * -(-width // step)
     histogram = outside_histogram(
-        np.ascontiguousarray(image), np.ascontiguousarray(labels, dtype=np.int32)
+        np.ascontiguousarray(image), np.ascontiguousarray(labels, dtype=np.int32), step
     )
     n_outside = int(histogram[0].sum())
     white = np.full(3, 255.0)

@@ -20,7 +20,7 @@ from hemafeat import datasets
 from hemafeat.extract._describe import Families, family_units
 from hemafeat.extract._family import Family, FamilyError, chosen
 from hemafeat.extract._given import MaskSource, mask_source
-from hemafeat.extract._measure import central_cell, image_quality, measure_cells, scales
+from hemafeat.extract._measure import central_cell, image_quality, measure_window, scales
 from hemafeat.extract._prepared import Prepared
 from hemafeat.extract._store import check_target, save
 from hemafeat.images import ImageError, read
@@ -152,16 +152,13 @@ def _measure_image(
         if masks.n_cells == 0:
             return _failed(name, stage, "NoCellFound", "no cell was found in the image")
         kept = central_cell(masks) if central and masks.n_cells > 1 else None
-        prepared = Prepared(image, masks)
         stage = "extract"
-        quality = image_quality(prepared, masks)
-        measured = masks
+        prepared, measured = Prepared(image, masks).window(masks, kept)
+        quality = dict(masks.quality)
         if kept is not None:
-            measured = masks.select([kept])
             quality = {key: values[[kept]] for key, values in quality.items()}
-            # The white stays the one outside every cell, also those left out.
-            prepared = Prepared(image, measured, white=prepared.white())
-        values, failures = measure_cells(prepared, measured, which)
+        quality |= image_quality(prepared, measured, masks.n_cells)
+        values, failures = measure_window(prepared, measured, which)
     except ImageError as error:
         return _failed(name, stage, "ImageError", getattr(error, "reason", str(error)))
     except MaskError as error:
@@ -170,7 +167,7 @@ def _measure_image(
         return _failed(name, stage, type(error).__name__, str(error))
     outcome = _Outcome(
         values,
-        {**dict(measured.quality), **quality},
+        quality,
         np.arange(1, measured.n_cells + 1) if kept is None else np.array([kept + 1]),
     )
     for family, failure in failures.items():

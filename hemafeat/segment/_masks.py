@@ -90,6 +90,7 @@ class Masks:
         nucleus: np.ndarray,
         n_cells: int,
         quality: dict[str, np.ndarray] | None = None,
+        cytoplasm: np.ndarray | None = None,
     ) -> Masks:
         """Masks of labels that are in order already; nothing is checked, copied or filled in.
 
@@ -101,6 +102,8 @@ class Masks:
             Number of cells.
         quality : dict of str to (n_cells,) ndarray, optional
             The whole record, every entry of `QUALITY` in it; empty when not given.
+        cytoplasm : (H, W) ndarray of int32, optional
+            Labels of the cells without their nuclei, when they are at hand.
         """
         masks = object.__new__(cls)
         for name, value in (
@@ -111,6 +114,8 @@ class Masks:
             ("ids", np.arange(1, n_cells + 1)),
         ):
             object.__setattr__(masks, name, value)
+        if cytoplasm is not None:
+            masks.__dict__["cytoplasm"] = cytoplasm
         return masks
 
     def _checked_quality(self, quality: dict[str, Any]) -> dict[str, np.ndarray]:

@@ -36,19 +36,6 @@ def histograms(rgb, starts, index):
 
 
 @kernel
-def outside_histogram(rgb, labels):
-    """(3, 256) int64 histogram of R, G and B where `labels` (H, W) is 0; `rgb` is (H, W, 3)."""
-    counts = np.zeros((3, 256), np.int64)
-    for row in range(labels.shape[0]):
-        for column in range(labels.shape[1]):
-            if labels[row, column] == 0:
-                counts[0, rgb[row, column, 0]] += 1
-                counts[1, rgb[row, column, 1]] += 1
-                counts[2, rgb[row, column, 2]] += 1
-    return counts
-
-
-@kernel
 def occupied(values, counts, into_values, into_counts):
     """Copy the values that occur, in their order; returns how many do."""
     n = 0
