@@ -23,7 +23,7 @@ def columns(families: Families = "default") -> list[str]:
 
     Parameters
     ----------
-    families : {"default", "all"} or list of names or functions
+    families : {"fast", "default", "all"} or list of names or functions
         Which families.
 
     Returns
@@ -39,7 +39,7 @@ def describe(families: Families = "default", *, um_per_px: bool = False) -> pd.D
 
     Parameters
     ----------
-    families : {"default", "all"} or list of names or functions
+    families : {"fast", "default", "all"} or list of names or functions
         Which families.
     um_per_px : bool
         True gives the units of a table whose scale is known (um instead of px).

@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
-from typing import Any, Protocol, TypeVar, cast
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 GROUP = "hemafeat.families"
 
@@ -25,6 +30,9 @@ BUILT_IN = {
     "dct_zigzag": "hemafeat.extract._dct:dct_zigzag",
 }
 """Families of this package, in the order of their columns. Loaded when first used."""
+
+SETS = ("fast", "default", "all")
+"""Named sets of families, from the cheapest to the whole catalogue."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -74,7 +82,12 @@ class Facts:
     prepared: bool = False
     white: bool = False
     default: bool = True
+    fast: bool = False
     reference: str = ""
+
+    def within(self, which: str) -> bool:
+        """Whether the family belongs to the set named `which`."""
+        return {"fast": self.fast, "default": self.default, "all": True}[which]
 
 
 def family(
@@ -86,6 +99,7 @@ def family(
     prepared: bool = False,
     white: bool = False,
     default: bool = True,
+    fast: bool = False,
     reference: str = "",
 ) -> Callable[[F], F]:
     """Declare a function ``f(image, labels, n_cells) -> (n_cells, k) float64`` a family.
@@ -112,11 +126,21 @@ def family(
         True: the values depend on the background through its white level (optical density).
     default : bool
         False keeps a costly family out of the default table.
+    fast : bool
+        True: it is in the small set ``"fast"`` too, of families that tell most for their time.
     reference : str
         Where the definitions are published.
     """
     facts = Facts(
-        dict(columns), tuple(masks), tuple(planes), per_mask, prepared, white, default, reference
+        dict(columns),
+        tuple(masks),
+        tuple(planes),
+        per_mask=per_mask,
+        prepared=prepared,
+        white=white,
+        default=default or fast,
+        fast=fast,
+        reference=reference,
     )
 
     def declare(function: F) -> F:
@@ -126,14 +150,60 @@ def family(
     return declare
 
 
+class Families(dict[str, Family]):
+    """Families by name; printed, a table of what each one gives and costs."""
+
+    def frame(self) -> pd.DataFrame:
+        """One row per family.
+
+        Returns
+        -------
+        DataFrame
+            Index ``family``; ``columns`` (how many it gives), ``masks``, ``set`` (the smallest of
+            `SETS` it belongs to), ``ms`` and ``decodes`` (measured cost of a cell in milliseconds
+            and as a multiple of decoding its JPEG, by ``benchmarks/speed``; NaN where nobody has
+            measured it), ``what``.
+        """
+        import pandas as pd
+
+        measured = _costs()["families"]
+        rows = [
+            {
+                "family": name,
+                "columns": len(column_facts(name, function)),
+                "masks": ", ".join(function.facts.masks),
+                "set": next(which for which in SETS if function.facts.within(which)),
+                "ms": measured.get(name, {}).get("ms", float("nan")),
+                "decodes": measured.get(name, {}).get("decodes", float("nan")),
+                "what": (function.__doc__ or "").strip().split("\n")[0].rstrip("."),
+            }
+            for name, function in self.items()
+        ]
+        return pd.DataFrame(rows).set_index("family")
+
+    def __repr__(self) -> str:
+        text = self.frame().drop(columns="what").to_string(float_format="{:.2f}".format, na_rep="")
+        return f"{text}\nCost of one cell: {_costs()['image']}."
+
+    def _repr_html_(self) -> str:
+        return str(self.frame().to_html(float_format="{:.2f}".format, na_rep=""))
+
+
 @cache
-def families() -> dict[str, Family]:
+def _costs() -> dict[str, Any]:
+    found = files("hemafeat.extract").joinpath("_costs.json").read_text(encoding="utf-8")
+    return dict(json.loads(found))
+
+
+@cache
+def families() -> Families:
     """Every family by name: those of this package, then the plugged-in ones in order of name.
 
     Returns
     -------
     dict of str to function
-        Each function carries its declaration as ``facts``.
+        Each function carries its declaration as ``facts``. Printed, it is a table with the measured
+        cost of each family; ``families().frame()`` is the same as a DataFrame.
 
     Raises
     ------
@@ -142,11 +212,11 @@ def families() -> dict[str, Family]:
     """
     points = [EntryPoint(name, where, GROUP) for name, where in BUILT_IN.items()]
     points += sorted(entry_points(group=GROUP), key=lambda point: point.name)
-    found: dict[str, Family] = {}
+    found = Families()
     for point in points:
         if point.name in found:
             raise FamilyError(f"two families are called {point.name!r}; one is {point.value}")
-        if not point.name.isidentifier() or "__" in point.name:
+        if not point.name.isidentifier() or "__" in point.name or point.name in SETS:
             raise FamilyError(f"{point.name!r} cannot name a family: it stands inside column names")
         function = point.load()
         if not isinstance(getattr(function, "facts", None), Facts):
@@ -156,22 +226,23 @@ def families() -> dict[str, Family]:
 
 
 def chosen(which: str | Iterable[str | Callable[..., Any]]) -> dict[str, Family]:
-    """The families a caller means: ``"default"``, ``"all"``, names, or functions."""
+    """The families a caller means: a name of `SETS`, names of families, functions, or a list."""
     known = families()
-    if which == "all":
-        return dict(known)
-    if which == "default":
-        return {name: f for name, f in known.items() if f.facts.default}
     wanted: dict[str, Family] = {}
     for item in [which] if isinstance(which, str) else which:
         if callable(item):
             if not isinstance(getattr(item, "facts", None), Facts):
                 raise FamilyError(f"{item!r} is not a family: decorate it with extract.family")
             wanted[item.__name__] = cast(Family, item)
+        elif item in SETS:
+            wanted |= {name: f for name, f in known.items() if f.facts.within(item)}
         elif item in known:
             wanted[item] = known[item]
         else:
-            raise FamilyError(f"no family {item!r}; there are: {', '.join(known)}")
+            raise FamilyError(
+                f"no family {item!r}; there are: {', '.join(known)} (and the sets "
+                f"{', '.join(SETS)})"
+            )
     # The order of a caller's list must not change the table.
     order = {name: place for place, name in enumerate(known)}
     return dict(sorted(wanted.items(), key=lambda pair: order.get(pair[0], len(order))))

@@ -31,7 +31,7 @@ def measure(
         RGB, as `hemafeat.images.read` returns it.
     masks : Masks
         The cells and their nuclei.
-    families : {"default", "all"} or list of names or functions
+    families : {"fast", "default", "all"} or list of names or functions
         Which families.
     um_per_px : float, optional
         Side of a pixel in um. Without it lengths are in px.
