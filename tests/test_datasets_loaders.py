@@ -93,6 +93,26 @@ def test_pbc_attributes(tmp_path):
             datasets.pbc(tmp_path, attributes=marks)
 
 
+def test_pbc_attributes_as_published(tmp_path):
+    """Three files, named by their part of the split, with the path inside the data set."""
+    put(tmp_path, "monocyte/MO_1.jpg", "monocyte/MO_2.jpg", "basophil/BA_3.jpg")
+    folder = tmp_path / "wbcatt"
+    folder.mkdir()
+    head = "img_name,label,cell_size,path\n"
+    (folder / "pbc_attr_v1_train.csv").write_text(
+        head + "MO_1.jpg,Monocyte,big,PBC_dataset_normal_DIB/monocyte/MO_1.jpg\n"
+    )
+    (folder / "pbc_attr_v1_val.csv").write_text(head + "BA_3.jpg,Basophil,small,x/BA_3.jpg\n")
+    (folder / "pbc_attr_v1_test.csv").write_text(head + "MO_2.jpg,Monocyte,big,x/MO_2.jpg\n")
+    for given in (folder, sorted(folder.iterdir())):
+        table = datasets.pbc(tmp_path, attributes=given)
+        check(table)
+        assert list(table["wbcatt_split"]) == ["val", "train", "test"]
+        assert list(table["cell_size"]) == ["small", "big", "big"]
+    with pytest.raises(DatasetError, match="holds no pbc_attr"):
+        datasets.pbc(tmp_path, attributes=tmp_path / "monocyte")
+
+
 def test_real_pbc(real_data):
     table = datasets.pbc(real_data / "pbc_dev")
     check(table)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 
 import pandas as pd
@@ -24,7 +25,9 @@ PBC_LABELS = {
 
 
 def pbc(
-    root: str | os.PathLike[str], *, attributes: str | os.PathLike[str] | None = None
+    root: str | os.PathLike[str],
+    *,
+    attributes: str | os.PathLike[str] | Iterable[str | os.PathLike[str]] | None = None,
 ) -> pd.DataFrame:
     """List the PBC data set: 17,092 cells of 8 classes, CellaVision DM96.
 
@@ -33,9 +36,10 @@ def pbc(
     root : path
         The folder unpacked, or any folder above the eight class folders (``basophil`` ...
         ``platelet``; any part of them will do).
-    attributes : path, optional
-        A CSV of the WBCAtt annotations [2]_ (column ``img_name``): its columns join the table,
-        missing for cells it does not list.
+    attributes : path or list of paths, optional
+        The CSV files of the WBCAtt annotations [2]_ (column ``img_name``), or their folder: their
+        columns join the table, missing for cells they do not list. ``wbcatt_split`` is their column
+        ``split`` or, without one, how the file is called (``pbc_attr_v1_train.csv``).
 
     Returns
     -------
@@ -78,11 +82,34 @@ def pbc(
         }
     )
     if attributes is not None:
-        table = _join(table, files, Path(attributes))
+        table = _join(table, files, _sources(attributes))
     return finish(table, str(root))
 
 
-def _join(table: pd.DataFrame, files: list[Path], source: Path) -> pd.DataFrame:
+def _join(table: pd.DataFrame, files: list[Path], sources: list[Path]) -> pd.DataFrame:
+    named = ", ".join(map(str, sources))
+    marks = pd.concat([_marks(source) for source in sources], ignore_index=True)
+    twice = [name for name, count in Counter(marks["img_name"]).items() if count > 1]
+    if twice:
+        raise DatasetError(f"{named} lists {twice[0]} more than once")
+    table = table.assign(img_name=[file.name for file in files])
+    if not table["img_name"].isin(marks["img_name"]).any():
+        raise DatasetError(f"{named} lists none of the {len(table)} images found")
+    return table.merge(marks, on="img_name", how="left", validate="m:1").drop(columns="img_name")
+
+
+def _sources(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
+    paths = [Path(given)] if isinstance(given, (str, os.PathLike)) else [Path(p) for p in given]
+    found: list[Path] = []
+    for path in paths:
+        inside = sorted(path.glob("pbc_attr_*.csv")) if path.is_dir() else [path]
+        if not inside:
+            raise DatasetError(f"{path} holds no pbc_attr_*.csv, found {contents(path)}")
+        found += inside
+    return found
+
+
+def _marks(source: Path) -> pd.DataFrame:
     try:
         marks = pd.read_csv(source, encoding="utf-8-sig", keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as problem:
@@ -91,14 +118,10 @@ def _join(table: pd.DataFrame, files: list[Path], source: Path) -> pd.DataFrame:
         raise DatasetError(
             f"{source} has no column 'img_name', found {', '.join(map(str, marks.columns))}"
         )
+    part = source.stem.rsplit("_", 1)[-1].lower()
+    if "split" not in marks and part in ("train", "val", "test"):
+        marks["split"] = part
     # These repeat what the table has, or are the split of another task.
-    marks = marks.drop(columns=["label", "path"], errors="ignore").rename(
+    return marks.drop(columns=["label", "path"], errors="ignore").rename(
         columns={"split": "wbcatt_split"}
     )
-    twice = [name for name, count in Counter(marks["img_name"]).items() if count > 1]
-    if twice:
-        raise DatasetError(f"{source} lists {twice[0]} more than once")
-    table = table.assign(img_name=[file.name for file in files])
-    if not table["img_name"].isin(marks["img_name"]).any():
-        raise DatasetError(f"{source} lists none of the {len(table)} images found")
-    return table.merge(marks, on="img_name", how="left", validate="m:1").drop(columns="img_name")
