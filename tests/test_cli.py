@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import io
 import subprocess
 import sys
 
@@ -8,9 +9,10 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from hemafeat import extract
 from hemafeat.cli import main
 
-COMMANDS = ["demo", "extract", "segment", "compare", "report", "predict", "describe"]
+COMMANDS = ["demo", "extract", "segment", "compare", "report", "predict", "describe", "families"]
 
 
 @pytest.fixture(scope="module")
@@ -149,7 +151,6 @@ def test_extract_goes_on_past_bad_images_and_says_so(cells, tmp_path, capsys):
 
 
 def test_a_scale_changes_the_unit(features, cells, tmp_path, capsys):
-    from hemafeat import extract
 
     out = tmp_path / "scaled.parquet"
     words = ["extract", str(cells / "images"), "--out", str(out), "--families", "shape"]
@@ -184,7 +185,6 @@ def test_segment_writes_labels_that_can_be_read_back(cells, tmp_path, capsys):
 
 
 def test_compare_then_predict_then_report(features, tmp_path, capsys):
-    from hemafeat import extract
 
     out, model = tmp_path / "result", tmp_path / "best.hemafeat"
     words = ["compare", str(features), "--out", str(out), "--models", "logistic", "--folds", "3"]
@@ -235,6 +235,17 @@ def test_compare_refuses_what_it_cannot_mean(features, tmp_path, capsys, monkeyp
     assert [path.name for path in tmp_path.rglob("*")] == ["mine", "thesis.txt"]
 
 
+def test_families_and_their_cost(capsys):
+    assert main(["families"]) == 0
+    shown = capsys.readouterr().out
+    assert "glcm" in shown
+    assert "decodes" in shown
+    assert main(["families", "--format", "csv"]) == 0
+    table = pd.read_csv(io.StringIO(capsys.readouterr().out)).set_index("family")
+    assert list(table.index) == list(extract.families())
+    assert table.loc["lbp", "columns"] == len(extract.columns(["lbp"]))
+
+
 def test_describe_in_every_format(capsys):
     assert main(["describe", "nucleus__shape__area"]) == 0
     text = capsys.readouterr().out
@@ -243,7 +254,6 @@ def test_describe_in_every_format(capsys):
     assert main(["describe", "--families", "shape", "--format", "csv"]) == 0
     import io
 
-    from hemafeat import extract
 
     frame = pd.read_csv(io.StringIO(capsys.readouterr().out))
     assert frame["column"].tolist() == extract.columns(["shape"])

@@ -58,7 +58,7 @@ def add_images(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="NAME",
         default=["default"],
-        help="families of features: default, all, or names (see hemafeat describe)",
+        help="families of features: fast, default, all, or names (see hemafeat families)",
     )
     parser.add_argument(
         "--cells",

@@ -10,10 +10,19 @@ from collections.abc import Sequence
 from typing import NoReturn
 
 from hemafeat import __version__
-from hemafeat.cli import _compare, _demo, _describe, _extract, _predict, _report, _segment
+from hemafeat.cli import (
+    _compare,
+    _demo,
+    _describe,
+    _extract,
+    _families,
+    _predict,
+    _report,
+    _segment,
+)
 from hemafeat.cli._arguments import Failure, Usage
 
-COMMANDS = (_demo, _extract, _segment, _compare, _report, _predict, _describe)
+COMMANDS = (_demo, _extract, _segment, _compare, _report, _predict, _describe, _families)
 
 DESCRIPTION = """\
 Named, unit-bearing morphology features of blood cells, and an honest protocol to
