@@ -85,6 +85,12 @@ class Facts:
     fast: bool = False
     reference: str = ""
 
+    @property
+    def width(self) -> int:
+        """Number of columns in the table."""
+        masks = len(self.masks) if self.per_mask else 1
+        return masks * max(1, len(self.planes)) * len(self.columns)
+
     def within(self, which: str) -> bool:
         """Whether the family belongs to the set named `which`."""
         return {"fast": self.fast, "default": self.default, "all": True}[which]
@@ -170,7 +176,7 @@ class Families(dict[str, Family]):
         rows = [
             {
                 "family": name,
-                "columns": len(column_facts(name, function)),
+                "columns": function.facts.width,
                 "masks": ", ".join(function.facts.masks),
                 "set": next(which for which in SETS if function.facts.within(which)),
                 "ms": measured.get(name, {}).get("ms", float("nan")),

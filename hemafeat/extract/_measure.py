@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hemafeat.extract._describe import Families, family_units, length_powers
-from hemafeat.extract._family import Family, chosen, column_facts
+from hemafeat.extract._family import Family, chosen
 from hemafeat.extract._kernels.window import clipped_share, nearest_to_centre, sharpness
 from hemafeat.extract._prepared import Prepared
 from hemafeat.segment import Masks
@@ -82,7 +82,7 @@ def measure_window(
     blocks: list[np.ndarray] = []
     failures: dict[str, Exception] = {}
     for name, function in which.items():
-        width = len(column_facts(name, function))
+        width = function.facts.width
         try:
             block = _family_block(function, prepared, masks)
             if block.shape != (masks.n_cells, width):

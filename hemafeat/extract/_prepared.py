@@ -22,7 +22,7 @@ PLANES = ("r", "g", "b", "grey", "od_r", "od_g", "od_b")
 MARGIN = 2
 """Pixels kept around the cells that are measured."""
 
-ENOUGH = 1 << 14
+ENOUGH = 1 << 13
 """Pixels, of the whole image, that suffice to measure its background."""
 
 OD_MAX = 1.5
@@ -192,7 +192,7 @@ def background_white(image: np.ndarray, labels: np.ndarray | None = None) -> np.
     """White level of the background, per channel.
 
     The 99th percentile of the pixels outside every cell; of a large image every second, third ...
-    row and column is looked at, so that it is at least 16,384 pixels. Where the background is black
+    row and column is looked at, so that it is at least 8,192 pixels. Where the background is black
     (a cell cut out and laid on zeros) or hardly any of it is in view, there is no white to measure
     and it is 255.
 
