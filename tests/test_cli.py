@@ -254,7 +254,6 @@ def test_describe_in_every_format(capsys):
     assert main(["describe", "--families", "shape", "--format", "csv"]) == 0
     import io
 
-
     frame = pd.read_csv(io.StringIO(capsys.readouterr().out))
     assert frame["column"].tolist() == extract.columns(["shape"])
     assert main(["describe", "shape", "--format", "md"]) == 0

@@ -131,7 +131,7 @@ def outside_histogram(rgb, labels, step):
 
     `rgb` is (H, W, 3) uint8 and `labels` (H, W) int32.
     """
-    # Two tables in turn: background is of nearly one colour, and a bin just written must be awaited.
+    # Two tables in turn: background is of nearly one colour, and a bin just written is awaited.
     counts = np.zeros((2, 3, 256), np.int32)
     turn = 0
     for row in range(0, labels.shape[0], step):
