@@ -10,6 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.datasets import make_classification
+from sklearn.decomposition import PCA
 from sklearn.impute import SimpleImputer
 from sklearn.model_selection import GroupKFold, RandomizedSearchCV, cross_validate
 from sklearn.preprocessing import StandardScaler
@@ -139,8 +140,11 @@ def test_cross_validate_with_groups(name, table):
 @pytest.mark.parametrize("name", ["logistic", "svc", "ldsvm"])
 def test_names_of_the_steps_and_set_output(name, table):
     model = small(name).set_output(transform="pandas").fit(table, table["label"])
-    out = model[:-1].transform(table)
-    assert list(out.columns) == list(model[:-1].get_feature_names_out())
+    for last in range(1, len(model)):
+        out = model[:last].transform(table)
+        assert list(out.columns) == list(model[:last].get_feature_names_out())
+    out = model[:3].transform(table)
+    assert list(model.named_steps)[:3] == ["columns", "fill", "scale"]
     assert "missing__nucleus__shape__f0" in out
     assert "cell__colour__constant" not in out
     assert not out.isna().any(axis=None)
@@ -214,6 +218,36 @@ def test_clipped_scaler_is_the_standard_scaler_within_its_limit():
     assert ours.max() == 2
 
 
+@pytest.mark.parametrize("power", [0.0, 0.25, 1.0])
+def test_partial_whitening_scales_the_principal_axes(power):
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 6)) @ rng.normal(size=(6, 9))
+    ours = pipelines.PartialWhitening(power=power, n_components=5).fit(X)
+    axes = PCA(5, svd_solver="full").fit(X)
+    variance = axes.explained_variance_
+    np.testing.assert_allclose(
+        ours.transform(X), axes.transform(X) / variance ** (power / 2), rtol=1e-9
+    )
+    np.testing.assert_allclose(
+        np.cov(ours.transform(X).T), np.diag(variance ** (1 - power)), atol=1e-9
+    )
+
+
+def test_partial_whitening_leaves_out_axes_without_variance():
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(80, 3)) @ rng.normal(size=(3, 9))
+    assert pipelines.PartialWhitening().fit_transform(X).shape == (80, 3)
+    alike = np.ones((5, 4))
+    assert np.isfinite(pipelines.PartialWhitening().fit_transform(alike)).all()
+
+
+def test_support_vectors_may_be_wider():
+    X, y = make_classification(120, 8, n_informative=6, n_classes=3, random_state=0)
+    ours = pipelines.SupportVectors(widen=4.0).fit(X, y)
+    same = pipelines.SupportVectors(gamma=0.25 / (8 * X.var())).fit(X, y)
+    np.testing.assert_array_equal(ours.predict_proba(X), same.predict_proba(X))
+
+
 @pytest.mark.parametrize("n_classes", [2, 4])
 def test_support_vectors_agree_with_sklearn(n_classes):
     """Same machine underneath: labels agree wherever one class clearly wins its duels."""
@@ -282,6 +316,7 @@ def _known_failures(estimator):
     [
         pipelines.FillMissing(),
         pipelines.ClippedScaler(),
+        pipelines.PartialWhitening(),
         pipelines.FeatureColumns(columns="all"),
         pipelines.SupportVectors(class_weight=None),
         pipelines.BoostedTrees(n_estimators=5, class_weight=None, subsample=1, colsample_bytree=1),

@@ -18,3 +18,4 @@ from ._models import (
 from ._scale import ClippedScaler as ClippedScaler
 from ._store import load as load, save as save
 from ._support_vectors import SupportVectors as SupportVectors
+from ._whiten import PartialWhitening as PartialWhitening

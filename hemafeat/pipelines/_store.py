@@ -34,6 +34,7 @@ _TRUSTED = (
     "hemafeat.pipelines._missing.FillMissing",
     "hemafeat.pipelines._scale.ClippedScaler",
     "hemafeat.pipelines._support_vectors.SupportVectors",
+    "hemafeat.pipelines._whiten.PartialWhitening",
     "imblearn.over_sampling._smote.base.SMOTE",
     "imblearn.pipeline.Pipeline",
     "sklearn.tree._tree.Tree",

@@ -22,6 +22,8 @@ class SupportVectors(ClassifierMixin, BaseEstimator):
         As in `sklearn.svm.SVC`.
     gamma : {"scale", "auto"} or float
         Width of the kernel.
+    widen : float
+        With ``gamma="scale"``, 1 / (number of columns times their variance), what it is divided by.
     class_weight : "balanced", dict or None
         As in scikit-learn.
     slope : float
@@ -56,6 +58,7 @@ class SupportVectors(ClassifierMixin, BaseEstimator):
         class_weight: Any = "balanced",
         slope: float = 5.0,
         cache_size: float = 500.0,
+        widen: float = 1.0,
     ) -> None:
         self.C = C
         self.kernel = kernel
@@ -63,6 +66,7 @@ class SupportVectors(ClassifierMixin, BaseEstimator):
         self.class_weight = class_weight
         self.slope = slope
         self.cache_size = cache_size
+        self.widen = widen
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit the machine.
@@ -77,10 +81,14 @@ class SupportVectors(ClassifierMixin, BaseEstimator):
             Weight of each row.
         """
         X, y = validate_data(self, X, y, dtype=np.float64)
+        gamma = self.gamma
+        if isinstance(gamma, str) and gamma == "scale" and self.widen != 1.0:
+            variance = float(X.var())
+            gamma = 1.0 / (self.widen * X.shape[1] * variance) if variance > 0 else 1.0
         self.svc_ = SVC(
             C=self.C,
             kernel=self.kernel,
-            gamma=self.gamma,
+            gamma=gamma,
             class_weight=self.class_weight,
             cache_size=self.cache_size,
             decision_function_shape="ovo",
