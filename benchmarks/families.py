@@ -1,0 +1,200 @@
+"""Which families earn their cost: accuracy against milliseconds.
+
+    python benchmarks/families.py --data FOLDER --out DIR [--model svc]
+
+FOLDER is anything `hemafeat.datasets.as_table` takes, with labels; without it cells are drawn.
+Every family of the whole catalogue is timed on some of the images (one thread, warm, median per
+image), and scored by grouped cross-validation, as `hemafeat compare` does it:
+
+- alone;
+- left out of the default set, or added to it where it is not part of it;
+- in the order of their accuracy alone per millisecond, one after the other;
+- and the sets fast, default and all, and what version 0.1 measured.
+
+Written to --out: `families.csv`, `sets.csv`, `path.csv`, `families.png`, and the cells table.
+"""
+
+from __future__ import annotations
+
+import argparse
+import tempfile
+import time
+from collections import defaultdict
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from hemafeat import datasets, evaluate, extract, images, segment
+from hemafeat.extract._family import SETS, chosen
+from hemafeat.extract._measure import measure_window
+
+FIRST = ("shape", "relation", "colour", "density", "intensity", "glcm", "lbp", "dct")
+"""The default families of version 0.1."""
+
+
+def costs(listed: pd.DataFrame, names: list[str], n_images: int) -> dict[str, float]:
+    """Median milliseconds of each family on a cell whose masks and shared planes are at hand."""
+    which = chosen(names)
+    contours = segment.segmenter("contours")
+    seconds: dict[str, list[float]] = defaultdict(list)
+    some = listed.sample(min(n_images, len(listed)), random_state=0)
+    for turn, path in enumerate([some["image"].iloc[0], *some["image"]]):
+        image = images.read(path)
+        masks = contours(image)
+        if masks.n_cells == 0:
+            continue
+        prepared, inside = extract.Prepared(image, masks).window(masks, 0)
+        for name, function in which.items():
+            start = time.perf_counter()
+            measure_window(prepared, inside, {name: function})
+            if turn:
+                seconds[name].append(time.perf_counter() - start)
+    return {name: 1e3 * float(np.median(values)) for name, values in seconds.items()}
+
+
+class Scores:
+    """Accuracy of one model on any choice of families, each choice scored once."""
+
+    def __init__(self, table: pd.DataFrame, model: str, n_splits: int) -> None:
+        self.table, self.model, self.n_splits = table, model, n_splits
+        self.known: dict[frozenset[str], tuple[float, float, float]] = {}
+
+    def __call__(self, names: list[str]) -> tuple[float, float, float]:
+        """Accuracy and its interval."""
+        key = frozenset(names)
+        if key not in self.known:
+            columns = [c for c in extract.columns(sorted(key)) if c in self.table]
+            found = evaluate.compare(
+                self.model, self.table, columns=columns, n_splits=self.n_splits,
+                importance=False, progress=False,
+            )  # fmt: skip
+            rows = found.results
+            row = rows[
+                (rows["model"] == self.model)
+                & (rows["fold"] == "all")
+                & (rows["metric"] == "accuracy")
+            ].iloc[0]
+            self.known[key] = float(row["value"]), float(row["low"]), float(row["high"])
+        return self.known[key]
+
+
+def picture(single: pd.DataFrame, sets: pd.DataFrame, path: pd.DataFrame, to: Path) -> None:
+    """Accuracy against milliseconds: each family alone, and families one after the other."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(11.0, 5.2), layout="constrained")
+    left, right = figure.subplots(1, 2)
+    for default, colour, label in ((True, "#4c78a8", "default"), (False, "#bab0ac", "off")):
+        part = single[single["default"] == default]
+        left.scatter(part["ms"], part["alone"], color=colour, label=label, zorder=3)
+    for row in single.itertuples():
+        left.annotate(row.family, (row.ms, row.alone), fontsize=7, xytext=(4, 3),
+                      textcoords="offset points")  # fmt: skip
+    left.set_xscale("log")
+    left.set_xlabel("ms a cell")
+    left.set_ylabel("accuracy")
+    left.set_title("each family alone")
+    left.legend(frameon=False, loc="lower right")
+    right.plot(path["ms"], path["accuracy"], "-", color="#4c78a8", marker=".")
+    right.fill_between(path["ms"], path["low"], path["high"], color="#4c78a8", alpha=0.15, lw=0)
+    for turn, row in enumerate(path.itertuples()):
+        right.annotate(f"+ {row.family}", (row.ms, row.accuracy), fontsize=6, rotation=60,
+                       xytext=(0, 6 if turn % 2 else 14), textcoords="offset points")  # fmt: skip
+    for row in sets.itertuples():
+        right.plot(row.ms, row.accuracy, "D", color="#e45756", markersize=6, zorder=4)
+        right.annotate(row.set, (row.ms, row.accuracy), fontsize=8, color="#e45756",
+                       xytext=(5, -12), textcoords="offset points")  # fmt: skip
+    right.set_xlabel("ms a cell, all families so far")
+    right.set_title("one after the other, and the named sets")
+    right.set_ylim(max(0.0, path["accuracy"].min() - 0.01), min(1.0, right.get_ylim()[1] + 0.012))
+    figure.savefig(to, dpi=150)
+
+
+def main(argv: list[str] | None = None) -> int:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", help="a folder of labelled cells; drawn cells by default")
+    parser.add_argument("--out", type=Path, required=True)
+    parser.add_argument("--model", default="svc", help="a name of hemafeat.pipelines")
+    parser.add_argument("--families", nargs="+", default=["all"])
+    parser.add_argument("--folds", type=int, default=5)
+    parser.add_argument("--timed", type=int, default=200, help="images to time on")
+    parser.add_argument("--drawn", type=int, default=360, help="cells to draw without --data")
+    parser.add_argument("--no-path", action="store_true", help="leave out the cumulative path")
+    args = parser.parse_args(argv)
+    args.out.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        if args.data:
+            listed = datasets.as_table(args.data)
+        else:
+            listed = datasets.drawn(f"{scratch}/drawn", n_images=args.drawn, random_state=0)
+        names = list(chosen(args.families))
+        cv2.setNumThreads(1)
+        ms = costs(listed, names, args.timed)
+        table = extract.table(listed, families=names)
+    table.to_parquet(args.out / "cells.parquet")
+    score = Scores(table, args.model, args.folds)
+    default = [name for name in chosen("default") if name in names]
+    whole = score(default)[0]
+    rows = []
+    for name, function in chosen(names).items():
+        inside = name in default
+        other = [n for n in default if n != name] if inside else [*default, name]
+        alone = score([name])[0]
+        with_it, without = (whole, score(other)[0]) if inside else (score(other)[0], whole)
+        rows.append(
+            {
+                "family": name,
+                "columns": function.facts.width,
+                "default": inside,
+                "ms": ms[name],
+                "alone": alone,
+                "gain": with_it - without,
+                "gain_per_ms": (with_it - without) / ms[name],
+            }
+        )
+    single = pd.DataFrame(rows)
+    wanted = {f"{which} set": list(chosen(which)) for which in SETS}
+    wanted["version 0.1"] = list(FIRST)
+    sets = pd.DataFrame(
+        [
+            {
+                "set": label,
+                "columns": len(extract.columns(members)),
+                "ms": sum(ms[name] for name in members),
+                **dict(zip(("accuracy", "low", "high"), score(members), strict=True)),
+            }
+            for label, members in wanted.items()
+            if members and set(members) <= set(names)
+        ]
+    )
+    # What a family is worth alone, above guessing, for its time.
+    guessing = float(table["label"].value_counts(normalize=True).max())
+    order = (single["alone"] - guessing).div(single["ms"]).sort_values(ascending=False).index
+    path, so_far = [], []
+    for name in single.loc[order, "family"] if not args.no_path else []:
+        so_far.append(name)
+        path.append(
+            {
+                "family": name,
+                "ms": sum(ms[n] for n in so_far),
+                **dict(zip(("accuracy", "low", "high"), score(so_far), strict=True)),
+            }
+        )
+    shown = {"single": single, "sets": sets, "path": pd.DataFrame(path)}
+    for name, frame in shown.items():
+        if len(frame):
+            print(f"\n{name}\n{frame.round(4).to_string(index=False)}", flush=True)
+    single.to_csv(args.out / "families.csv", index=False)
+    sets.to_csv(args.out / "sets.csv", index=False)
+    if path:
+        shown["path"].to_csv(args.out / "path.csv", index=False)
+        picture(single, sets, shown["path"], args.out / "families.png")
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())
