@@ -91,8 +91,12 @@ def test_lone_call_equals_table(name: str) -> None:
     table = extract.measure(image, masks, families=[name])
     mask = function.facts.masks[-1]
     alone = function(image, getattr(masks, mask))
-    np.testing.assert_array_equal(
-        alone, table[[c for c in table if c.startswith(f"{mask}__")]].to_numpy()
+    # A sum over the whole cell may have been put together from its parts: rounding only.
+    np.testing.assert_allclose(
+        alone,
+        table[[c for c in table if c.startswith(f"{mask}__")]].to_numpy(),
+        rtol=1e-11,
+        atol=1e-11,
     )
 
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from hemafeat.extract._family import Column, family
-from hemafeat.extract._kernels.colour import EPSILON, colour_of_cells
-from hemafeat.extract._prepared import Prepared, prepare
+from hemafeat.extract._kernels.colour import EPSILON, columns_of, combined, moments, values_of
+from hemafeat.extract._prepared import Prepared, Regions, prepare
 
 _CIE = "CIE 15:2004, D65, 2 degrees; skimage.color.rgb2lab"
 _HSV = "Smith 1978; skimage.color.rgb2hsv"
@@ -49,14 +49,26 @@ _SRGB = np.arange(256) / 255.0
 _LINEAR = np.where(_SRGB > 0.04045, ((_SRGB + 0.055) / 1.055) ** 2.4, _SRGB / 12.92)
 
 
+def colour_moments(image: Prepared, labels: np.ndarray, n_cells: int) -> np.ndarray:
+    """(n_cells, 14) sums over the pixels, as ``_kernels.colour.moments`` gives them."""
+    parts = image.parts(labels, n_cells)
+
+    def compute(found: Regions) -> np.ndarray:
+        if parts is not None:
+            one, other = (colour_moments(image, part, n_cells) for part in parts)
+            return np.asarray(combined(one, other))
+        return np.asarray(moments(image.pixel_levels(labels, n_cells), found.starts, _LINEAR))
+
+    return image.shared("colour moments", labels, n_cells, compute)
+
+
 def measured_colour(image: Prepared, labels: np.ndarray, n_cells: int) -> np.ndarray:
-    """(n_cells, 13) colour beyond RGB, as ``_kernels.colour.colour_of_cells`` gives it."""
-    flat = image.rgb.reshape(-1, 3)
+    """(n_cells, 13) colour beyond RGB, as ``_kernels.colour.values_of`` gives it."""
     return image.shared(
         "colour",
         labels,
         n_cells,
-        lambda found: colour_of_cells(flat, found.starts, found.index, _LINEAR),
+        lambda _: np.asarray(values_of(colour_moments(image, labels, n_cells))),
     )
 
 
@@ -106,15 +118,4 @@ def colour(
     """
     ready = prepare(image)
     n = int(labels.max()) if n_cells is None else n_cells
-    counts = ready.histograms(labels, n)
-    levels = np.arange(256)
-    area = counts[:, 0].sum(axis=1).astype(np.float64)[:, None]
-    area[area == 0] = np.nan
-    first, second = counts @ levels, counts @ (levels * levels)
-    mean = first / area
-    # Sums of whole numbers: the difference is exact, and 0 where the region is flat.
-    sd = np.sqrt(area * second - first.astype(np.float64) ** 2) / area
-    blue = np.where(mean[:, 2] > 0, mean[:, 2], np.nan)
-    return np.column_stack(
-        [mean, sd, measured_colour(ready, labels, n), mean[:, 0] / blue, mean[:, 1] / blue]
-    )
+    return np.asarray(columns_of(ready.histograms(labels, n), measured_colour(ready, labels, n)))

@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from hemafeat.extract._kernels.intensity import histograms
-from hemafeat.extract._kernels.regions import find_runs, pixels
+from hemafeat.extract._kernels.regions import find_runs, levels_of, pixels
 from hemafeat.extract._kernels.window import cut, outside_histogram
 
 if TYPE_CHECKING:
@@ -77,6 +77,7 @@ class Prepared:
         self._levels: dict[tuple[str, int], np.ndarray] = {}
         # The labels are kept beside the result: an id alone may be reused by another array.
         self._regions: dict[tuple[int, int], tuple[np.ndarray, Regions]] = {}
+        self._parts: dict[int, tuple[np.ndarray, np.ndarray] | None] = {}
         self._shared: dict[tuple[str, int, int], tuple[np.ndarray, np.ndarray]] = {}
 
     def window(self, masks: Masks, keep: int | None = None) -> tuple[Prepared, Masks]:
@@ -125,12 +126,43 @@ class Prepared:
             self._shared[key] = (labels, compute(self.regions(labels, n_cells)))
         return self._shared[key][1]
 
+    def pixel_levels(self, labels: np.ndarray, n_cells: int) -> np.ndarray:
+        """(3, N) uint8 levels of R, G and B of the pixels of `regions`, cell after cell."""
+        red, green, blue = (self.plane(name) for name in "rgb")
+        return self.shared(
+            "pixel levels",
+            labels,
+            n_cells,
+            lambda found: levels_of(red, green, blue, found.runs, found.index.size),
+        )
+
     def histograms(self, labels: np.ndarray, n_cells: int) -> np.ndarray:
         """(n_cells, 3, 256) int64 histograms of R, G and B within each cell."""
-        flat = self.rgb.reshape(-1, 3)
+        parts = self.parts(labels, n_cells)
+        if parts is not None:
+            one, other = (self.histograms(part, n_cells) for part in parts)
+            return self.shared("histograms", labels, n_cells, lambda _: one + other)
         return self.shared(
-            "histograms", labels, n_cells, lambda found: histograms(flat, found.starts, found.index)
+            "histograms",
+            labels,
+            n_cells,
+            lambda found: histograms(self.pixel_levels(labels, n_cells), found.starts),
         )
+
+    def parts(self, labels: np.ndarray, n_cells: int) -> tuple[np.ndarray, np.ndarray] | None:
+        """Nucleus and cytoplasm, where `labels` are the cells and are made up of just these two.
+
+        What is a sum over the pixels need not be summed again for the whole cell.
+        """
+        if self.masks is None or labels is not self.masks.cell:
+            return None
+        if n_cells not in self._parts:
+            nucleus, cytoplasm = self.masks.nucleus, self.masks.cytoplasm
+            of_parts = (self.regions(part, n_cells).starts for part in (nucleus, cytoplasm))
+            # They are disjoint, and inside the cell if there is one: equal area is equal pixels.
+            same = (sum(of_parts) == self.regions(labels, n_cells).starts).all()
+            self._parts[n_cells] = (nucleus, cytoplasm) if same else None
+        return self._parts[n_cells]
 
     def white(self, labels: np.ndarray | None = None) -> np.ndarray:
         """(3,) float64 background white; `labels` say what is not background, if no masks do."""
@@ -155,7 +187,8 @@ class Prepared:
             if name == "grey":
                 plane = cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY)
             elif name in ("r", "g", "b"):
-                plane = np.ascontiguousarray(self.rgb[:, :, "rgb".index(name)])
+                self._planes |= dict(zip("rgb", cv2.split(self.rgb), strict=True))
+                plane = self._planes[name]
             elif name in ("od_r", "od_g", "od_b"):
                 channel = "rgb".index(name[-1])
                 lut = self.density_lut(labels)[channel].astype(np.float32)

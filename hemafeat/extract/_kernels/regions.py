@@ -121,3 +121,40 @@ def pixels(run_starts, runs, width):
             index[place + step] = offset + step
         place += length
     return starts, index, boxes
+
+
+@kernel
+def levels_of(red, green, blue, runs, n_pixels):
+    """Levels of the pixels of every cell, one channel after the other.
+
+    Parameters
+    ----------
+    red, green, blue : (H, W) uint8 arrays
+        The image.
+    runs
+        As `find_runs` gives them.
+    n_pixels : int
+        Pixels of all cells together.
+
+    Returns
+    -------
+    (3, n_pixels) uint8 array
+        In the order of `pixels`.
+    """
+    out = np.empty((3, n_pixels), np.uint8)
+    place = 0
+    for run in range(runs.shape[0]):
+        row, first, stop = runs[run, 0], runs[run, 1], runs[run, 2]
+        after = place + stop - first
+        pack(red[row, first:stop], out[0, place:after])
+        pack(green[row, first:stop], out[1, place:after])
+        pack(blue[row, first:stop], out[2, place:after])
+        place = after
+    return out
+
+
+@kernel
+def pack(values, into):
+    """Copy a run; a short loop is much faster than an assignment of slices."""
+    for k in range(values.size):
+        into[k] = values[k]
