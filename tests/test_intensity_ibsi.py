@@ -59,8 +59,10 @@ def of_values(x: np.ndarray) -> dict[str, float]:
     """The statistics of whole numbers, each of which is a level of its own."""
     values = np.arange(x.max() + 1)
     counts = np.bincount(x, minlength=values.size)
-    row = first_order(values.astype(float), counts[None], values, values.size)[0]
-    return dict(zip(NAMES, row, strict=True))
+    channel = values[None].astype(float)
+    row = first_order(channel, counts[None, None], float(values.size), values.size)[0, 0]
+    assert row[-1] == pytest.approx(x.sum(), rel=1e-12)
+    return dict(zip(NAMES, row[:-1], strict=True))
 
 
 @pytest.mark.parametrize("name", REFERENCE)

@@ -8,7 +8,7 @@ import numpy as np
 
 from hemafeat.extract._family import Column, family
 from hemafeat.extract._kernels.intensity import first_order
-from hemafeat.extract._prepared import Prepared, level_lut, prepare
+from hemafeat.extract._prepared import OD_MAX, Prepared, prepare
 
 N_LEVELS = 32
 
@@ -37,6 +37,18 @@ _STATISTICS = {
     "entropy": Column("bit", "-sum p log2 p over 32 levels of fixed width", "IBSI TLU2"),
     "uniformity": Column("1", "sum p^2 over 32 levels of fixed width", "IBSI BJ5W"),
 }
+
+
+def measured_density(image: Prepared, labels: np.ndarray, n_cells: int) -> np.ndarray:
+    """(n_cells, 3, 22) statistics of the density of R, G and B, the last one their sum."""
+    values = image.density_lut(labels)
+    counts = image.histograms(labels, n_cells)
+    return image.shared(
+        "first order",
+        labels,
+        n_cells,
+        lambda _: np.asarray(first_order(values, counts, OD_MAX, N_LEVELS)),
+    )
 
 
 @family(
@@ -82,17 +94,4 @@ def intensity(
     """
     ready = prepare(image)
     n = int(labels.max()) if n_cells is None else n_cells
-    counts = ready.histograms(labels, n)
-    return np.concatenate(
-        [
-            # Density falls as the grey level rises: all are turned round, so that values ascend.
-            first_order(
-                lut[::-1].copy(),
-                counts[:, channel, ::-1],
-                level_lut(lut, N_LEVELS)[::-1].copy(),
-                N_LEVELS,
-            )
-            for channel, lut in enumerate(ready.density_lut(labels))
-        ],
-        axis=1,
-    )
+    return measured_density(ready, labels, n)[:, :, : len(_STATISTICS)].reshape(n, -1)

@@ -8,6 +8,8 @@ import numpy as np
 
 from hemafeat._jit import kernel
 
+N_STATISTICS = 22
+
 
 @kernel
 def histograms(levels, starts):
@@ -46,187 +48,141 @@ def histograms(levels, starts):
 
 
 @kernel
-def occupied(values, counts, into_values, into_counts):
-    """Copy the values that occur, in their order; returns how many do."""
+def first_order(values, counts, top, n_bins):
+    """The statistics of first order of the IBSI, from histograms.
+
+    Parameters
+    ----------
+    values : (C, K) float64 array
+        Of each channel, all rising or all falling.
+    counts : (n_cells, C, K) int64 array
+        How often each value occurs.
+    top, n_bins : float, int
+        For entropy and uniformity [0, top] is cut into so many bins of one width; values outside
+        count to the end bins.
+
+    Returns
+    -------
+    (n_cells, C, 22) float64 array
+        Mean, variance, standard deviation, skewness, excess kurtosis, median, minimum, 10th and
+        90th percentile, maximum, interquartile range, range, mean absolute deviation, robust mean
+        absolute deviation, median absolute deviation, coefficient of variation, quartile
+        coefficient of dispersion, energy, root mean square, entropy (bits), uniformity, sum. NaN
+        where there is no pixel.
+    """
+    n_cells, n_channels, n_values = counts.shape
+    out = np.full((n_cells, n_channels, N_STATISTICS), np.nan)
+    some, often = np.empty(n_values), np.empty(n_values)
+    filled = np.empty(n_bins, np.int64)
+    for cell in range(n_cells):
+        for channel in range(n_channels):
+            row = counts[cell, channel]
+            filled[:] = 0
+            n = occupied(values[channel], row, n_bins / top, some, often, filled)
+            if n > 0:
+                statistics(some[:n], often[:n], filled, out[cell, channel])
+    return out
+
+
+@kernel
+def occupied(values, counts, per_unit, into_values, into_counts, filled):
+    """Copy the values that occur, ascending, and fill the bins; returns how many values do."""
     n = 0
-    for k in range(values.size):
+    last = values.size - 1
+    falling = values[0] > values[last]
+    for step in range(values.size):
+        k = last - step if falling else step
         if counts[k] > 0:
             into_values[n] = values[k]
             into_counts[n] = counts[k]
+            place = min(max(math.floor(values[k] * per_unit), 0), filled.size - 1)
+            filled[place] += counts[k]
             n += 1
     return n
 
 
 @kernel
-def percentile(values, counts, n_pixels, share):
-    """The value below which `share` of the pixels lie, linear between neighbours.
+def percentiles(values, counts, n_pixels):
+    """10th, 25th, 50th, 75th and 90th percentile of ascending values, linear between neighbours.
 
-    `values` ascend. The rule is NumPy's default (type 7 of Hyndman and Fan 1996).
+    The rule is NumPy's default (type 7 of Hyndman and Fan 1996).
     """
-    rank = share * (n_pixels - 1)
-    low = math.floor(rank)
-    rest = rank - low
-    seen = 0
-    for k in range(values.size):
-        seen += counts[k]
-        if seen > low:
-            if seen > low + 1 or rest == 0.0 or k + 1 == values.size:
-                return values[k]
-            return values[k] + rest * (values[k + 1] - values[k])
-    return values[values.size - 1]
+    out = np.empty(5)
+    k = 0
+    seen = counts[0]
+    for place, share in enumerate((0.1, 0.25, 0.5, 0.75, 0.9)):
+        rank = share * (n_pixels - 1.0)
+        low = math.floor(rank)
+        rest = rank - low
+        while seen <= low and k + 1 < values.size:
+            k += 1
+            seen += counts[k]
+        out[place] = values[k]
+        if seen <= low + 1.0 and rest > 0.0 and k + 1 < values.size:
+            out[place] += rest * (values[k + 1] - values[k])
+    return out
 
 
 @kernel
-def central_moments(values, counts, n_pixels):
-    """Mean and central moments of order 2, 3 and 4 (population)."""
+def statistics(v, c, filled, row):
+    """The statistics of ascending values `v` that occur `c` times."""
+    n_pixels = c.sum()
     # Deviations from the first value: a flat region then has moments of exactly zero.
-    origin = values[0]
-    mean = 0.0
-    for k in range(values.size):
-        mean += counts[k] * (values[k] - origin)
-    mean /= n_pixels
-    m2 = m3 = m4 = 0.0
-    for k in range(values.size):
-        d = values[k] - origin - mean
-        m2 += counts[k] * d * d
-        m3 += counts[k] * d * d * d
-        m4 += counts[k] * d * d * d * d
-    return origin + mean, m2 / n_pixels, m3 / n_pixels, m4 / n_pixels
-
-
-@kernel
-def density_statistics(values, counts):
-    """Mean, standard deviation, skewness, 10th and 90th percentile and sum of each row.
-
-    Parameters
-    ----------
-    values : (K,) float64 array
-        Ascending.
-    counts : (n_cells, K) int64 array
-        How often each value occurs.
-
-    Returns
-    -------
-    (n_cells, 6) float64 array
-        NaN where a row is empty; skewness is NaN where it is flat.
-    """
-    out = np.full((counts.shape[0], 6), np.nan)
-    some, often = np.empty_like(values), np.empty(values.size, np.int64)
-    for cell in range(counts.shape[0]):
-        n = occupied(values, counts[cell], some, often)
-        if n == 0:
-            continue
-        v, c = some[:n], often[:n]
-        n_pixels = c.sum()
-        mean, m2, m3, _ = central_moments(v, c, n_pixels)
-        out[cell, 0] = mean
-        out[cell, 1] = math.sqrt(m2)
-        if m2 > 0.0:
-            out[cell, 2] = m3 / (m2 * math.sqrt(m2))
-        out[cell, 3] = percentile(v, c, n_pixels, 0.1)
-        out[cell, 4] = percentile(v, c, n_pixels, 0.9)
-        total = 0.0
-        for k in range(n):
-            total += c[k] * v[k]
-        out[cell, 5] = total
-    return out
-
-
-@kernel
-def first_order(values, counts, bins, n_bins):
-    """The statistics of first order of the IBSI, from a histogram.
-
-    Parameters
-    ----------
-    values : (K,) float64 array
-        Ascending.
-    counts : (n_cells, K) int64 array
-        How often each value occurs.
-    bins : (K,) integer array
-        Bin (0..n_bins-1) of each value, for entropy and uniformity.
-    n_bins : int
-        Number of bins.
-
-    Returns
-    -------
-    (n_cells, 21) float64 array
-        Mean, variance, standard deviation, skewness, excess kurtosis, median, minimum, 10th and
-        90th percentile, maximum, interquartile range, range, mean absolute deviation, robust mean
-        absolute deviation, median absolute deviation, coefficient of variation, quartile
-        coefficient of dispersion, energy, root mean square, entropy (bits), uniformity. A row of
-        NaN where there is no pixel.
-    """
-    out = np.full((counts.shape[0], 21), np.nan)
-    some, often = np.empty_like(values), np.empty(values.size, np.int64)
-    filled = np.empty(n_bins, np.int64)
-    for cell in range(counts.shape[0]):
-        n = occupied(values, counts[cell], some, often)
-        if n == 0:
-            continue
-        v, c = some[:n], often[:n]
-        n_pixels = c.sum()
-        row = out[cell]
-        mean, m2, m3, m4 = central_moments(v, c, n_pixels)
-        row[0] = mean
-        row[1] = m2
-        row[2] = math.sqrt(m2)
-        if m2 > 0.0:
-            row[3] = m3 / (m2 * math.sqrt(m2))
-            row[4] = m4 / (m2 * m2) - 3.0
-        p10 = percentile(v, c, n_pixels, 0.1)
-        p25 = percentile(v, c, n_pixels, 0.25)
-        median = percentile(v, c, n_pixels, 0.5)
-        p75 = percentile(v, c, n_pixels, 0.75)
-        p90 = percentile(v, c, n_pixels, 0.9)
-        row[5] = median
-        row[6] = v[0]
-        row[7] = p10
-        row[8] = p90
-        row[9] = v[n - 1]
-        row[10] = p75 - p25
-        row[11] = v[n - 1] - v[0]
-        row[12], row[13], row[14] = deviations(v, c, n_pixels, mean, median, p10, p90)
-        if mean != 0.0:
-            row[15] = row[2] / mean
-        if p75 + p25 != 0.0:
-            row[16] = (p75 - p25) / (p75 + p25)
-        energy = 0.0
-        for k in range(n):
-            energy += c[k] * v[k] * v[k]
-        row[17] = energy
-        row[18] = math.sqrt(energy / n_pixels)
-        filled[:] = 0
-        for k in range(values.size):
-            filled[bins[k]] += counts[cell, k]
-        entropy = uniformity = 0.0
-        for k in range(n_bins):
-            if filled[k] > 0:
-                p = filled[k] / n_pixels
-                entropy -= p * math.log2(p)
-                uniformity += p * p
-        row[19] = entropy
-        row[20] = uniformity
-    return out
-
-
-@kernel
-def deviations(values, counts, n_pixels, mean, median, p10, p90):
-    """Mean absolute deviation from the mean, the same of [p10, p90] only, and from the median."""
-    from_mean = from_median = 0.0
-    n_inside = 0
-    inside = 0.0
-    for k in range(values.size):
-        from_mean += counts[k] * abs(values[k] - mean)
-        from_median += counts[k] * abs(values[k] - median)
-        if p10 <= values[k] <= p90:
-            n_inside += counts[k]
-            inside += counts[k] * values[k]
-    robust = np.nan
-    if n_inside > 0:
+    origin = v[0]
+    first = energy = 0.0
+    for k in range(v.size):
+        first += c[k] * (v[k] - origin)
+        energy += c[k] * v[k] * v[k]
+    first /= n_pixels
+    mean = origin + first
+    p10, p25, median, p75, p90 = percentiles(v, c, n_pixels)
+    m2 = m3 = m4 = from_mean = from_median = n_inside = inside = 0.0
+    for k in range(v.size):
+        d = v[k] - origin - first
+        square = c[k] * d * d
+        m2 += square
+        m3 += square * d
+        m4 += square * d * d
+        from_mean += c[k] * abs(d)
+        from_median += c[k] * abs(v[k] - median)
+        weight = c[k] if p10 <= v[k] <= p90 else 0.0
+        n_inside += weight
+        inside += weight * v[k]
+    m2, m3, m4 = m2 / n_pixels, m3 / n_pixels, m4 / n_pixels
+    row[0] = mean
+    row[1] = m2
+    row[2] = math.sqrt(m2)
+    if m2 > 0.0:
+        row[3] = m3 / (m2 * math.sqrt(m2))
+        row[4] = m4 / (m2 * m2) - 3.0
+    row[5] = median
+    row[6] = v[0]
+    row[7] = p10
+    row[8] = p90
+    row[9] = v[v.size - 1]
+    row[10] = p75 - p25
+    row[11] = v[v.size - 1] - v[0]
+    row[12] = from_mean / n_pixels
+    if n_inside > 0.0:
         middle = inside / n_inside
         robust = 0.0
-        for k in range(values.size):
-            if p10 <= values[k] <= p90:
-                robust += counts[k] * abs(values[k] - middle)
-        robust /= n_inside
-    return from_mean / n_pixels, robust, from_median / n_pixels
+        for k in range(v.size):
+            weight = c[k] if p10 <= v[k] <= p90 else 0.0
+            robust += weight * abs(v[k] - middle)
+        row[13] = robust / n_inside
+    row[14] = from_median / n_pixels
+    if mean != 0.0:
+        row[15] = row[2] / mean
+    if p75 + p25 != 0.0:
+        row[16] = (p75 - p25) / (p75 + p25)
+    row[17] = energy
+    row[18] = math.sqrt(energy / n_pixels)
+    entropy = uniformity = 0.0
+    for k in range(filled.size):
+        if filled[k] > 0:
+            p = filled[k] / n_pixels
+            entropy -= p * math.log2(p)
+            uniformity += p * p
+    row[19] = entropy
+    row[20] = uniformity
+    row[21] = n_pixels * mean
