@@ -64,7 +64,7 @@ def test_parseval() -> None:
     labels = (((rows - 40) / 38) ** 2 + ((columns - 22) / 20) ** 2 < 1).astype(np.int32)
     prepared = extract.prepare(np.repeat(grey[:, :, None], 3, axis=2))
     where = prepared.regions(labels, 1)
-    box = kernel.resample(grey, where.run_starts, where.runs, where.boxes, 64)[0]
+    box = kernel.resample(grey, where.run_starts, where.runs, where.boxes, 64)[0].T
     expected = naive_texture.resampled_box(grey.astype(int), labels == 1)
     # Averages of at most a few hundred grey levels.
     np.testing.assert_allclose(box, expected, atol=1e-11)

@@ -6,7 +6,7 @@ import cv2
 import numpy as np
 
 from hemafeat.extract._family import Column, family
-from hemafeat.extract._kernels import dct as _kernel
+from hemafeat.extract._kernels import dct as _kernel, dct_blocks as _blocks
 from hemafeat.extract._prepared import Prepared, Regions, prepare
 
 SIZE = 64
@@ -76,23 +76,22 @@ def _zigzag(size: int, count: int) -> np.ndarray:
     return np.array(order[1 : count + 1])
 
 
-def _bands() -> tuple[np.ndarray, np.ndarray]:
-    """Band 0..7 of each coefficient (-1 for the mean) and its radius."""
+def _bands() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Where each row enters each band, with its end; the radius of each coefficient.
+
+    Then, of each band, the number of coefficients and log10 of their mean radius.
+    """
     u, v = np.mgrid[:SIZE, :SIZE]
     square = u * u + v * v
     # Powers of two and a half, compared with whole squares: no radius sits on the wrong side.
-    edges = [float(SIZE) ** (2 * b / N_BANDS) for b in range(1, N_BANDS)]
-    band = np.searchsorted(np.array(edges), square, side="right")
-    band[0, 0] = -1
-    return band, np.sqrt(square)
-
-
-def _basis(size: int) -> np.ndarray:
-    """(size, size) orthonormal cosine transform, one basis vector per row."""
-    u, x = np.mgrid[:size, :size]
-    basis = np.sqrt(2.0 / size) * np.cos(np.pi * u * (2 * x + 1) / (2 * size))
-    basis[0] = np.sqrt(1.0 / size)
-    return basis
+    limits = [float(SIZE) ** (2 * b / N_BANDS) for b in range(N_BANDS)] + [np.inf]
+    edges = np.stack([np.searchsorted(row, limits) for row in square.astype(float)])
+    # The mean itself is in no band: its radius 0 lies before the first.
+    radius = np.sqrt(square)
+    bands = np.searchsorted(limits, square, side="right") - 1
+    within = [radius[bands == b] for b in range(N_BANDS)]
+    counts = np.array([float(r.size) for r in within])
+    return edges, radius, counts, np.log10([r.mean() for r in within])
 
 
 def _groups() -> np.ndarray:
@@ -104,10 +103,9 @@ def _groups() -> np.ndarray:
 
 
 _ZIGZAG = _zigzag(SIZE, N_COEFFICIENTS)
-_BAND, _RADIUS = _bands()
-_BASIS = _basis(_kernel.BLOCK)
+_EDGES, _RADIUS, _COUNTS, _REACH = _bands()
 _GROUP = _groups()
-_BLOCK_ZIGZAG = _zigzag(_kernel.BLOCK, N_BLOCK_COEFFICIENTS)
+_BLOCK_ZIGZAG = _zigzag(_blocks.BLOCK, N_BLOCK_COEFFICIENTS)
 
 
 _REFERENCE = "Ahmed, Natarajan and Rao, IEEE Trans. Computers C-23:90-93 (1974)"
@@ -153,7 +151,15 @@ def dct(image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = 
     .. [1] N. Ahmed, T. Natarajan and K. R. Rao, "Discrete cosine transform", IEEE Trans. Computers
        C-23, 90-93, 1974.
     """
-    return _transforms(prepare(image), labels, n_cells)[:, _SUMMARIES]
+    prepared = prepare(image)
+    n_cells = int(labels.max()) if n_cells is None else n_cells
+    # Bands and radii are the same on both sides of the diagonal.
+    whole = _kernel.summarise(_spectra(prepared, labels, n_cells), _EDGES, _RADIUS, _COUNTS, _REACH)
+    where = prepared.regions(labels, n_cells)
+    blocks = _blocks.energies(
+        prepared.plane("grey"), where.run_starts, where.runs, where.boxes, _GROUP
+    )
+    return np.concatenate([whole, blocks], axis=1)
 
 
 @family(
@@ -198,27 +204,25 @@ def dct_zigzag(
        C-23, 90-93, 1974.
     .. [2] ITU-T Recommendation T.81 (JPEG), 1992, figure A.6: zig-zag order.
     """
-    return _transforms(prepare(image), labels, n_cells)[:, _COEFFICIENTS]
-
-
-_SUMMARIES = np.arange(N_COEFFICIENTS, N_COEFFICIENTS + N_BANDS + 2 + len(GROUPS))
-_N_ALL = N_COEFFICIENTS + N_BANDS + 2 + len(GROUPS) + N_BLOCK_COEFFICIENTS
-_COEFFICIENTS = np.setdiff1d(np.arange(_N_ALL), _SUMMARIES)
-
-
-def _transforms(prepared: Prepared, labels: np.ndarray, n_cells: int | None) -> np.ndarray:
-    """(n_cells, 86) float64: coefficients, bands, slope, centroid, shares and blocks."""
+    prepared = prepare(image)
     n_cells = int(labels.max()) if n_cells is None else n_cells
+    spectra = _spectra(prepared, labels, n_cells)
+    whole = np.log10(1 + np.abs(spectra[:, _ZIGZAG[:, 1], _ZIGZAG[:, 0]]))
+    where = prepared.regions(labels, n_cells)
+    blocks = _blocks.mean_logs(
+        prepared.plane("grey"), where.run_starts, where.runs, where.boxes, _BLOCK_ZIGZAG
+    )
+    return np.concatenate([whole, blocks], axis=1)
+
+
+def _spectra(prepared: Prepared, labels: np.ndarray, n_cells: int) -> np.ndarray:
+    """(n_cells, 64, 64) float64: transforms of the boxes, columns first; NaN without a pixel."""
 
     def compute(where: Regions) -> np.ndarray:
         given = prepared.plane("grey"), where.run_starts, where.runs, where.boxes
-        out = np.full((n_cells, _N_ALL), np.nan)
-        spectra = _kernel.resample(*given, SIZE)
+        found = _kernel.resample(*given, SIZE)
         for cell in np.flatnonzero(where.area):
-            spectra[cell] = cv2.dct(spectra[cell])
-        _kernel.summarise(spectra, _ZIGZAG, _BAND, _RADIUS, N_BANDS, out)
-        n_whole = N_COEFFICIENTS + N_BANDS + 2
-        _kernel.blocks(*given, _BASIS, _GROUP, _BLOCK_ZIGZAG, out[:, n_whole:])
-        return out
+            cv2.dct(found[cell], found[cell])
+        return found
 
     return prepared.shared("dct", labels, n_cells, compute)
