@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import errno
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import IO, TYPE_CHECKING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -16,6 +18,9 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
     aside = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         write(aside)
+        # A renamed file whose bytes are still in memory would be empty after a power cut.
+        with open(aside, "rb+") as file:
+            os.fsync(file.fileno())
         os.replace(aside, path)
     finally:
         aside.unlink(missing_ok=True)
@@ -27,3 +32,37 @@ def write_table(frame: pd.DataFrame, path: Path) -> None:
         write_whole(path, lambda aside: frame.to_csv(aside, index=False, encoding="utf-8"))
     else:
         write_whole(path, lambda aside: frame.to_parquet(aside, index=False))
+
+
+@contextmanager
+def locked(path: Path, taken: str) -> Iterator[None]:
+    """Hold the lock file `path`; it is free again when this process ends, however it ends.
+
+    On a file system without locks nothing is held.
+
+    Raises
+    ------
+    BlockingIOError
+        Another process holds it; the message is `taken`.
+    """
+    with open(path, "a+b") as file:
+        try:
+            _lock(file)
+        except (BlockingIOError, PermissionError):
+            raise BlockingIOError(taken) from None
+        except OSError as error:
+            if error.errno not in (errno.ENOLCK, errno.ENOTSUP, errno.ENOSYS):
+                raise
+        yield
+
+
+def _lock(file: IO[bytes]) -> None:
+    try:
+        import fcntl
+    except ImportError:  # Windows
+        import msvcrt
+
+        file.seek(0)
+        msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)  # type: ignore[attr-defined]
+    else:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)

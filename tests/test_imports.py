@@ -94,7 +94,7 @@ def test_everything_imports_eagerly():
     in_fresh_python(f"{WALK}\nassert n > 30, n", EAGER_IMPORT="1")
 
 
-OPTIONAL = ["keras", "tensorflow", "imblearn"]
+OPTIONAL = ["keras", "tensorflow", "imblearn", "dask", "distributed", "fsspec"]
 WALK = """
 import importlib, pkgutil, hemafeat
 n = 0

@@ -54,7 +54,8 @@ def test_source_archive_can_run_its_own_tests(built):
 
 def test_oldest_versions_tested_are_the_oldest_allowed():
     project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    asked = project["dependencies"] + project["optional-dependencies"]["balance"]
+    extras = project["optional-dependencies"]
+    asked = project["dependencies"] + extras["balance"] + extras["cluster"]
     lowest = {re.sub(r">=([\d.]+).*", r"==\1", requirement) for requirement in asked}
     lines = (ROOT / "tests" / "oldest.txt").read_text("utf-8").splitlines()
     assert {line for line in lines if not line.startswith("#")} == lowest

@@ -170,9 +170,10 @@ def scale(args: argparse.Namespace) -> float | None:
 def images(paths: list[str], dataset: str | None = None) -> pd.DataFrame:
     """The image table that the words of a command line mean."""
     from hemafeat import datasets
+    from hemafeat.images import is_uri
 
     for path in paths:
-        if not Path(path).exists():
+        if not is_uri(path) and not Path(path).exists():
             raise Usage(f"{path}: no such file or folder")
     several = len(paths) > 1
     if several and dataset is not None:
@@ -191,9 +192,10 @@ def images(paths: list[str], dataset: str | None = None) -> pd.DataFrame:
 def is_table(path: Path) -> bool:
     """Whether `path` is a table of cells, made by ``hemafeat extract``, and not one of images."""
     from hemafeat import extract
+    from hemafeat.extract._store import is_result
 
     if path.is_dir():
-        return (path / "cells.parquet").is_file()
+        return is_result(path)
     try:
         if path.suffix.lower() == ".parquet":
             import pyarrow.parquet

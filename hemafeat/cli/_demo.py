@@ -15,8 +15,8 @@ Draw stained blood cells of nine kinds and fifteen patients, measure them, compa
 pipeline by patient, and make the page. Needs no network. A score on drawn cells says that
 the program works, and nothing about real cells.
 
-It leaves behind: drawn/ (images, masks, manifest.csv), features/ (cells.parquet,
-errors.parquet), comparison/, model.hemafeat and page.html."""
+It leaves behind: drawn/ (images, masks, manifest.csv), features/ (the table
+and its errors), comparison/, model.hemafeat and page.html."""
 
 EXAMPLES = """\
   hemafeat demo
@@ -62,7 +62,9 @@ def run(args: argparse.Namespace) -> None:
             f"--out: {out / 'drawn'} holds cells drawn with other settings; give another --out"
         ) from None
     _arguments.say(args, f"2/4  measuring {plural(len(images), 'image')}")
-    table = extract.table(images, out=out / "features", n_jobs=jobs, progress=progress)
+    table = extract.table(
+        images, out=out / "features", restart=True, n_jobs=jobs, progress=progress
+    )
     if table.empty:
         raise _arguments.Failure(f"no cell was measured: {_arguments.first_error(table)}")
     names = pipelines.names()

@@ -5,26 +5,32 @@ from __future__ import annotations
 import argparse
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hemafeat.cli import _arguments
 from hemafeat.cli._arguments import Failure, Usage, plural
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 DESCRIPTION = """\
 Measure every cell of every image. The result is a table of named features with units,
 one row per cell, and a table of errors: what could not be read, segmented or measured.
-One bad image does not stop the run."""
+One bad image does not stop the run. A folder is filled shard by shard, so that any number
+of images fits in memory; the same command goes on with a run that was killed."""
 
 EXAMPLES = """\
   hemafeat extract cells/ --out features/
-      a folder (a sub-folder per class gives labels); features/ gets cells.parquet,
-      errors.parquet and manifest.json
+      a folder (a sub-folder per class gives labels); features/cells/*.parquet are one
+      table for any reader of Parquet, features/errors/*.parquet what was not measured
   hemafeat extract images.csv --out cells.csv --um-per-px 0.1
       a CSV with a column "image" (and label, patient, mask ...); lengths in um
   hemafeat extract *.jpg --out cells.parquet --families shape colour --jobs 2
   hemafeat extract PBC_dataset/ --dataset pbc --out pbc/
   hemafeat extract cells/ --masks masks/ --out features/
-      masks of your own, in files named like the images"""
+      masks of your own, in files named like the images
+  hemafeat extract uris.csv --out features/ --scheduler tcp://head-node:8786
+      on a Dask cluster; images by path or URI (s3://, https://, ...)"""
 
 
 def add(commands: Any) -> None:
@@ -38,6 +44,22 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--out", required=True, metavar="PLACE", help="a folder, or a .parquet or .csv file"
     )
+    parser.add_argument(
+        "--shard-size",
+        type=_arguments.positive,
+        metavar="N",
+        help="images in a shard of a folder; default: 512, or that of the result there",
+    )
+    parser.add_argument(
+        "--restart",
+        action="store_true",
+        help="remove the result that is in the folder, and measure everything anew",
+    )
+    parser.add_argument(
+        "--scheduler",
+        metavar="ADDRESS",
+        help="measure on a Dask cluster: tcp://host:8786, or the file its scheduler wrote",
+    )
     _arguments.add_images(parser)
     _arguments.add_jobs(parser)
 
@@ -45,53 +67,77 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measure and say what came of it."""
     from hemafeat import extract
+    from hemafeat.extract._store import check_target, is_file
 
     began = time.perf_counter()
-    out = _target(args.out)
+    out = Path(args.out)
+    try:
+        check_target(out)
+    except OSError as error:
+        raise Usage(f"--out: {error}") from None
     which, how = _arguments.families(args), _arguments.segmenter(args)
-    masks, scale = _arguments.masks(args), _arguments.scale(args)
+    given: dict[str, Any] = {
+        "segmenter": how,
+        "masks": _arguments.masks(args),
+        "families": which,
+        "cells": args.cells,
+        "um_per_px": _arguments.scale(args),
+        "n_jobs": _arguments.workers(args),
+        "shard_size": args.shard_size,
+        "restart": args.restart,
+        "scheduler": args.scheduler,
+        "progress": _arguments.progress(args),
+    }
     listed = _arguments.images(args.input, args.dataset)
-    table = extract.table(
-        listed,
-        segmenter=how,
-        masks=masks,
-        families=which,
-        cells=args.cells,
-        um_per_px=scale,
-        n_jobs=_arguments.workers(args),
-        out=out,
-        progress=_arguments.progress(args),
-    )
-    errors = extract.errors(table)
-    seconds = time.perf_counter() - began
-    failed = errors["image"].nunique()
-    n_features = len(extract.feature_columns(table))
-    print(
-        f"{plural(len(listed), 'image')}, {plural(len(table), 'cell')}, "
-        f"{n_features} features, {plural(len(errors), 'error')}, {seconds:.1f} s"
-    )
-    if len(errors):
-        print(
-            f"{plural(failed, 'image')} with errors, see the errors table; the first is "
-            f"{_arguments.first_error(table)}"
+    if is_file(out):
+        table = extract.table(listed, out=out, **given)
+        found = _found(table)
+    else:
+        try:
+            made = extract.stream(
+                listed, out, **given, notify=lambda text: _arguments.say(args, text)
+            )
+        except FileExistsError as error:
+            raise Usage(f"--out: {error}") from None
+        found = _Found(
+            made.n_cells, made.n_errors, made.n_failed, made.n_suspect, made.first_error()
         )
-    flag = table.get("quality__suspected_failure")
-    if flag is not None and (n_suspect := int(flag.astype("boolean").fillna(False).sum())):
-        print(f"{plural(n_suspect, 'cell')} with a suspected segmentation failure")
+    seconds = time.perf_counter() - began
+    print(
+        f"{plural(len(listed), 'image')}, {plural(found.n_cells, 'cell')}, "
+        f"{len(extract.columns(which))} features, {plural(found.n_errors, 'error')}, "
+        f"{seconds:.1f} s"
+    )
+    if found.first is not None:
+        print(
+            f"{plural(found.n_failed, 'image')} with errors, see the errors table; the first is "
+            f"{found.first['image']}: {found.first['message']}"
+        )
+    if found.n_suspect:
+        print(f"{plural(found.n_suspect, 'cell')} with a suspected segmentation failure")
     print(out)
-    if table.empty:
-        raise Failure(f"no cell was measured: {_arguments.first_error(table)}")
+    if not found.n_cells:
+        first = found.first or {"image": "", "message": "no image was given"}
+        raise Failure(f"no cell was measured: {first['image']}: {first['message']}")
 
 
-def _target(text: str) -> Path:
-    path = Path(text)
-    if path.suffix.lower() in (".csv", ".parquet"):
-        if path.is_dir():
-            raise Usage(f"--out: {path} is a folder")
-        if not path.parent.is_dir():
-            raise Usage(f"--out: there is no folder {path.parent}")
-    elif path.exists() and not path.is_dir():
-        raise Usage(f"--out: {path} is a file; give a folder, or a .parquet or .csv file")
-    elif path.is_dir() and any(path.iterdir()) and not (path / "manifest.json").is_file():
-        raise Usage(f"--out: {path} is not empty and holds no earlier result")
-    return path
+class _Found(NamedTuple):
+    n_cells: int
+    n_errors: int
+    n_failed: int
+    n_suspect: int
+    first: dict[str, str] | None
+
+
+def _found(table: pd.DataFrame) -> _Found:
+    from hemafeat import extract
+
+    errors = extract.errors(table)
+    suspect = table.get("quality__suspected_failure")
+    return _Found(
+        len(table),
+        len(errors),
+        errors["image"].nunique(),
+        0 if suspect is None else int(suspect.astype("boolean").fillna(False).sum()),
+        None if errors.empty else {str(k): str(v) for k, v in errors.iloc[0].items()},
+    )

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hemafeat.images import EXTENSIONS, path_of
+from hemafeat.images import EXTENSIONS, is_uri, path_of
 
 COLUMNS = (
     "image",
@@ -63,7 +63,8 @@ def as_table(images: Any) -> pd.DataFrame:
     images : path, array, sequence of these, or DataFrame
         - a folder: see `from_folder`; one that holds a ``manifest.csv`` is what that lists;
         - a CSV or Parquet file: see `from_csv`;
-        - one image, as a path or an array, or a sequence of them;
+        - a folder or an image by its URI (``s3://bucket/cells``), listed through fsspec;
+        - one image, as a path, URI or array, or a sequence of them;
         - a DataFrame with a column ``image`` (or ``path``, ``file``, ``filename``): paths in it
           are taken as they stand.
 
@@ -81,6 +82,10 @@ def as_table(images: Any) -> pd.DataFrame:
     """
     if isinstance(images, pd.DataFrame):
         return finish(images.copy(), "the table")
+    if is_uri(images):
+        from hemafeat.datasets._remote import from_uri
+
+        return from_uri(images)
     if isinstance(images, str | os.PathLike):
         path = Path(images)
         if path.is_dir():
@@ -154,9 +159,9 @@ def from_csv(path: str | os.PathLike[str]) -> pd.DataFrame:
     ----------
     path : path
         A file with a column ``image`` (or ``path``, ``file``, ``filename``). Paths of images and
-        masks are relative to the folder of this file, or absolute. Columns of the image table are
-        taken as such (see `COLUMNS`), any other as an attribute. Empty fields are missing; the
-        word "NA" is a word. Text is UTF-8.
+        masks are relative to the folder of this file, or absolute, or URIs. Columns of the image
+        table are taken as such (see `COLUMNS`), any other as an attribute. Empty fields are
+        missing; the word "NA" is a word. Text is UTF-8.
 
     Returns
     -------
@@ -180,7 +185,7 @@ def from_csv(path: str | os.PathLike[str]) -> pd.DataFrame:
                 None if pd.isna(name) else _beside(path, str(name)) for name in table[column]
             )
     table = finish(table, str(path))
-    if not any(os.path.exists(path_of(name)) for name in table["image"]):
+    if not any(is_uri(name) or os.path.exists(path_of(name)) for name in table["image"]):
         raise DatasetError(
             f"{path} lists {len(table)} images and none of them exists; the first is looked for at "
             f"{table['image'].iloc[0]}"
@@ -366,6 +371,8 @@ _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
 
 
 def _beside(table: Path, name: str) -> str:
+    if is_uri(name):
+        return name
     place = table.parent / name
     if "\\" in name and not place.exists():
         # Written on Windows, read elsewhere.

@@ -22,9 +22,29 @@ from ._glcm import (
     glcm_matrix as glcm_matrix,
     glcm_statistics as glcm_statistics,
 )
+from ._gldm import (
+    gldm as gldm,
+    gldm_matrix as gldm_matrix,
+    gldm_statistics as gldm_statistics,
+)
+from ._glrlm import (
+    glrlm as glrlm,
+    glrlm_matrix as glrlm_matrix,
+    glrlm_statistics as glrlm_statistics,
+)
+from ._glszm import (
+    glszm as glszm,
+    glszm_matrix as glszm_matrix,
+    glszm_statistics as glszm_statistics,
+)
 from ._intensity import intensity as intensity
 from ._lbp import lbp as lbp, lbp_codes as lbp_codes
 from ._measure import measure as measure
+from ._ngtdm import (
+    ngtdm as ngtdm,
+    ngtdm_matrix as ngtdm_matrix,
+    ngtdm_statistics as ngtdm_statistics,
+)
 from ._prepared import (
     Prepared as Prepared,
     background_white as background_white,
@@ -33,5 +53,6 @@ from ._prepared import (
 from ._relation import relation as relation
 from ._shape import shape as shape
 from ._store import errors as errors, load as load, save as save
+from ._stream import Extraction as Extraction, stream as stream
 from ._table import table as table
 from ._transformer import CellFeatures as CellFeatures

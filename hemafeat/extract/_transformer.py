@@ -13,8 +13,9 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from hemafeat.extract._describe import Families, columns
+from hemafeat.extract._image import image_name
 from hemafeat.extract._store import errors
-from hemafeat.extract._table import image_name, table
+from hemafeat.extract._table import table
 
 
 class CellFeatures(TransformerMixin, BaseEstimator):

@@ -2,6 +2,7 @@ from ._read import (
     EXTENSIONS as EXTENSIONS,
     MAX_PIXELS as MAX_PIXELS,
     ImageError as ImageError,
+    is_uri as is_uri,
     name_of as name_of,
     path_of as path_of,
     read as read,

@@ -41,6 +41,8 @@ MAX_PIXELS = 2**26
 
 _RGB = getattr(cv2, "IMREAD_COLOR_RGB", None)  # from OpenCV 4.11 on
 _WINDOW = re.compile(r"#xywh=(\d+),(\d+),(\d+),(\d+)$")
+# Two letters at least, since one is a drive; chained as in ``zip://cell.png::s3://bucket/cells.zip``.
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::[^/]*)?://")
 
 
 class ImageError(ValueError):
@@ -69,8 +71,9 @@ def read(source: Any, *, max_pixels: int | None = MAX_PIXELS) -> np.ndarray:
     Parameters
     ----------
     source : str, path, bytes or array
-        A JPEG, PNG, BMP or TIFF file, recognised by its content whatever it is called; the bytes
-        of one; or an array of shape (H, W), (H, W, 1), (H, W, 2) grey and alpha, (H, W, 3) RGB or
+        A JPEG, PNG, BMP or TIFF file, recognised by its content whatever it is called; a URI that
+        fsspec can open (``s3://``, ``https://``, ``zip://cell.png::cells.zip``); the bytes of one;
+        or an array of shape (H, W), (H, W, 1), (H, W, 2) grey and alpha, (H, W, 3) RGB or
         (H, W, 4) RGB and alpha, of bool, whole numbers or floats. The head of this module says
         what becomes of each kind.
     max_pixels : int, optional
@@ -145,6 +148,17 @@ def path_of(source: str | os.PathLike[str]) -> str:
     return _WINDOW.sub("", os.fsdecode(source))
 
 
+def is_uri(source: Any) -> bool:
+    """Whether an image is read through fsspec: ``s3://...``, ``https://...``.
+
+    Parameters
+    ----------
+    source : str, path, bytes or array
+        As `read` takes it.
+    """
+    return isinstance(source, str) and _URI.match(source) is not None
+
+
 # --- From a source to bytes -------------------------------------------------------------------
 
 
@@ -162,18 +176,17 @@ def _load(source: Any, max_pixels: int | None) -> tuple[bytes, tuple[int, ...] |
     name = os.fsdecode(source)
     found = _WINDOW.search(name)
     path = name[: found.start()] if found else name
+    window = tuple(int(number) for number in found.groups()) if found else None
+    if is_uri(source):
+        return _fetch(path, max_pixels), window
     try:
         state = os.stat(path)
         if stat.S_ISDIR(state.st_mode):
             raise Refused("is a folder, not an image")
         if not stat.S_ISREG(state.st_mode):
             raise Refused("is not an ordinary file")
-        # Sixteen bytes a pixel (float RGB and alpha) is the most that an image can take.
-        if max_pixels is not None and state.st_size > 16 * max_pixels + 2**20:
-            raise Refused(
-                f"is a file of {state.st_size / 1e6:.0f} MB, too large for an image of at most "
-                f"{max_pixels / 1e6:.0f} megapixels; max_pixels sets the limit"
-            )
+        if max_pixels is not None and state.st_size > _most_bytes(max_pixels):
+            raise _too_large(state.st_size, max_pixels)
         with open(path, "rb") as file:
             data = file.read()
     except FileNotFoundError:
@@ -186,7 +199,40 @@ def _load(source: Any, max_pixels: int | None) -> tuple[bytes, tuple[int, ...] |
         if isinstance(problem, Refused):
             raise
         raise Refused(f"is no path: {problem}") from None
-    return data, tuple(int(number) for number in found.groups()) if found else None
+    return data, window
+
+
+def _fetch(uri: str, max_pixels: int | None) -> bytes:
+    """The bytes at a URI. What may go wrong there is as various as the services behind it."""
+    limit = -1 if max_pixels is None else _most_bytes(max_pixels) + 1
+    try:
+        import fsspec
+    except ImportError:
+        raise Refused("is a URI, which needs fsspec: pip install 'hemafeat[cluster]'") from None
+    try:
+        with fsspec.open(uri, "rb") as file:
+            data = bytes(file.read(limit))
+    except FileNotFoundError:
+        raise Refused("does not exist") from None
+    except ImportError as problem:
+        raise Refused(f"needs a package that is not installed: {problem}") from None
+    except Exception as problem:
+        raise Refused(f"cannot be opened: {problem or type(problem).__name__}") from None
+    if max_pixels is not None and len(data) == limit:
+        raise _too_large(len(data), max_pixels)
+    return data
+
+
+def _most_bytes(max_pixels: int) -> int:
+    # Sixteen bytes a pixel (float RGB and alpha) is the most that an image can take.
+    return 16 * max_pixels + 2**20
+
+
+def _too_large(size: int, max_pixels: int) -> Refused:
+    return Refused(
+        f"is a file of {size / 1e6:.0f} MB, too large for an image of at most "
+        f"{max_pixels / 1e6:.0f} megapixels; max_pixels sets the limit"
+    )
 
 
 def _cut(image: np.ndarray, window: tuple[int, ...] | None) -> np.ndarray:

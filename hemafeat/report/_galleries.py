@@ -67,7 +67,7 @@ class Pictures:
 
         from hemafeat import datasets, segment
         from hemafeat.extract._given import mask_source
-        from hemafeat.extract._table import image_name
+        from hemafeat.extract._image import image_name
 
         if images is None:
             unique = list(dict.fromkeys(names))
@@ -92,11 +92,10 @@ class Pictures:
             if name not in self._place:
                 raise FileNotFoundError("the image is not among those given")
             place = self._place[name]
-            row = self._listed.iloc[place]
-            image = read(row["image"])
+            image = read(self._listed["image"].iloc[place])
             masks, why = None, ""
             try:
-                masks = self._given(row, place) if self._given else self._segment(image)  # type: ignore[misc]
+                masks = self._masks(image, place)
                 if masks.shape != image.shape[:2]:
                     masks, why = None, "the masks are of another size than the image"
             except Exception as error:
@@ -104,6 +103,14 @@ class Pictures:
                 masks, why = None, f"no outlines: {_reason(error)}"
             self._last = (name, image, masks, why)
         return self._last[1:]
+
+    def _masks(self, image: np.ndarray, place: int) -> Masks:
+        from hemafeat.extract._given import as_masks
+
+        if self._given is None:
+            return self._segment(image)  # type: ignore[misc]
+        (given,) = self._given(self._listed.iloc[[place]], place)
+        return as_masks(given)
 
     def tile(
         self, name: str, cell: int | None, alt: str, title: str, lines: list[str], whole: bool
