@@ -1,27 +1,16 @@
 """Oracle: the consensus values of the IBSI-1 digital phantom.
 
-The phantom is the Image Biomarker Standardisation Initiative's (github.com/theibsi/data_sets,
-ibsi_1_digital_phantom, CC BY 4.0); the values are those of Zwanenburg et al., Radiology 295:328
-(2020), arXiv:1612.07003. They are published to 3 significant figures, so ours are rounded to 3 and
-must then be equal.
+The values are those of Zwanenburg et al., Radiology 295:328 (2020), arXiv:1612.07003. They are
+published to 3 significant figures, so ours are rounded to 3 and must then be equal.
 """
 
 from __future__ import annotations
 
 import numpy as np
 import pytest
+from ibsi_phantom import INSIDE, LEVELS
 
 from hemafeat import extract
-
-SLICES = np.array(
-    [
-        [[1, 4, 4, 1, 1], [1, 4, 6, 1, 1], [4, 1, 6, 4, 1], [4, 4, 6, 4, 1]],
-        [[1, 4, 4, 1, 1], [1, 1, 6, 1, 1], [1, 1, 3, 1, 1], [4, 4, 6, 1, 1]],
-        [[1, 4, 4, 1, 1], [1, 1, 1, 1, 1], [1, 1, 9, 1, 1], [1, 1, 6, 1, 1]],
-        [[1, 4, 4, 1, 1], [1, 1, 1, 1, 1], [1, 1, 1, 1, 1], [1, 1, 6, 1, 1]],
-    ]
-)
-OUTSIDE = [(1, 2, 0), (2, 0, 3), (2, 0, 4), (2, 2, 2), (3, 0, 3), (3, 0, 4)]
 
 # 2D averaged, 2D slice-merged, 2.5D direction-merged, 2.5D merged.
 REFERENCE = {
@@ -62,14 +51,10 @@ AGGREGATIONS = {
 
 def phantom_matrices() -> np.ndarray:
     """(slices, angles, 6, 6) symmetric counts at distance 1."""
-    inside = np.ones(SLICES.shape, np.int32)
-    inside[tuple(np.transpose(OUTSIDE))] = 0
-    # The 9 lies outside the mask: what stands there must not matter.
-    levels = np.where(inside == 1, SLICES - 1, 0)
     return np.stack(
         [
             extract.glcm_matrix(plane, mask, n_levels=6)[0]
-            for plane, mask in zip(levels, inside, strict=True)
+            for plane, mask in zip(LEVELS, INSIDE, strict=True)
         ]
     )
 
