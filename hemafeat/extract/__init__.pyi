@@ -37,6 +37,7 @@ from ._glszm import (
     glszm_matrix as glszm_matrix,
     glszm_statistics as glszm_statistics,
 )
+from ._granulometry import granulometry as granulometry
 from ._intensity import intensity as intensity
 from ._lbp import lbp as lbp, lbp_codes as lbp_codes
 from ._measure import measure as measure

@@ -32,6 +32,7 @@ BUILT_IN = {
     "lbp": "hemafeat.extract._lbp:lbp",
     "dct": "hemafeat.extract._dct:dct",
     "dct_zigzag": "hemafeat.extract._dct:dct_zigzag",
+    "granulometry": "hemafeat.extract._granulometry:granulometry",
 }
 """Families of this package, in the order of their columns. Loaded when first used."""
 
