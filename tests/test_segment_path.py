@@ -8,7 +8,7 @@ import naive
 import numpy as np
 import pytest
 
-from hemafeat.segment._curve import closed_path
+from hemafeat.segment._kernels.outline import closed
 from hemafeat.segment._kernels.path import best_path
 
 
@@ -48,7 +48,7 @@ def test_closed_path_follows_a_ridge_and_closes():
     ridge = np.rint(15 + 6 * np.sin(2 * np.pi * np.arange(n) / n)).astype(int)
     gain = np.zeros((n, m), np.float32)
     gain[np.arange(n), ridge] = 50.0
-    path = closed_path(gain)
+    path = closed(gain)
     assert path.tolist() == ridge.tolist()
     # Turned by any angle, the same path turned.
-    assert closed_path(np.roll(gain, 17, axis=0)).tolist() == np.roll(ridge, 17).tolist()
+    assert closed(np.roll(gain, 17, axis=0)).tolist() == np.roll(ridge, 17).tolist()

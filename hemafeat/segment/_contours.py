@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
@@ -9,11 +10,17 @@ import numpy as np
 
 from hemafeat.segment import _light, _nuclei, _parting, _quality
 from hemafeat.segment._background import Frame, black_surround, frame, red_cell_radius
+from hemafeat.segment._kernels.labels import lay
 from hemafeat.segment._masks import Masks
 from hemafeat.segment._nuclei import Seed
 
 LEAST_SHARE = 0.12
 """Nuclear area, as a share of the largest one, below which a spot is not a white cell."""
+
+NO_NUCLEUS = 4.4
+"""Separation of nucleus and cytoplasm from which there is a nucleus."""
+
+SQUARE = np.ones((3, 3), np.uint8)
 
 LEAST_WHITE = 24
 """Brightness of the background below which there is no light to see cells by."""
@@ -21,9 +28,10 @@ LEAST_WHITE = 24
 
 @dataclass(slots=True)
 class _Found:
-    """A cell on its way into the masks: its box of the image, and its masks there."""
+    """A cell on its way into the masks: where its box of the image lies, and its masks there."""
 
-    box: tuple[slice, slice]
+    left: int
+    top: int
     cell: np.ndarray
     nucleus: np.ndarray
     evidence: dict[str, float]
@@ -94,18 +102,19 @@ def contours(image: np.ndarray) -> Masks:
 
 def _stained(image: np.ndarray, view: Frame) -> list[_Found]:
     shape = image.shape[:2]
-    seeds = _nuclei.seeds(view, _nuclei.violet(view.rgb, view.table))
+    seeds = _nuclei.seeds(view)
     seeds = [seed for seed in seeds if seed.area >= LEAST_SHARE * seeds[0].area]
     found, sizes = [], []
     for seed, outline in _parting.outlines(image, view, seeds):
-        mask = outline.curve.fill(shape)
+        left, top, mask = outline.curve.mask(shape)
         evidence = {
             "rim": outline.rim,
             "limit": outline.limit,
             "odds": outline.odds,
             "agreement": outline.agreement,
+            "solidity": outline.curve.solidity(shape),
         }
-        one = _measured(image, mask, view, evidence)
+        one = _measured(image, left, top, mask, view, evidence)
         if one is not None:
             found.append(one)
             sizes.append(seed)
@@ -113,23 +122,32 @@ def _stained(image: np.ndarray, view: Frame) -> list[_Found]:
 
 
 def _measured(
-    image: np.ndarray, mask: np.ndarray, view: Frame, evidence: dict[str, float]
+    image: np.ndarray,
+    left: int,
+    top: int,
+    cell: np.ndarray,
+    view: Frame,
+    evidence: dict[str, float],
 ) -> _Found | None:
-    x, y, w, h = cv2.boundingRect(mask)
-    if w == 0 or h == 0:
+    if cell.size == 0:
         return None
-    box = np.s_[y : y + h, x : x + w]
-    cell = np.ascontiguousarray(mask[box])
-    nucleus, separation = _nuclei.outline(image[box], cell, view.table)
+    height, width = cell.shape
+    box = image[top : top + height, left : left + width]
+    nucleus, separation = _nuclei.outline(box, cell, view.table)
     area = cv2.countNonZero(cell)
     evidence["separation"] = separation
     evidence["nucleus_share"] = cv2.countNonZero(nucleus) / area
-    return _Found(box, cell, nucleus, evidence, area)
+    return _Found(left, top, cell, nucleus, evidence, area)
 
 
 def _without_platelets(found: list[_Found], seeds: list[Seed], view: Frame) -> list[_Found]:
-    small = [seed.radius < 0.16 * min(view.dark.shape) for seed in seeds]
-    if not any(small):
+    side = min(view.dark.shape)
+    may_be = [
+        # A red cell more than twice as large would fill a quarter of the image.
+        seed.radius < 0.12 * side or (seed.radius < 0.16 * side and _is_granular(one, seed, view))
+        for one, seed in zip(found, seeds, strict=True)
+    ]
+    if not any(may_be):
         return found
     avoid = np.zeros(view.dark.shape, np.uint8)
     for seed in seeds:
@@ -142,8 +160,8 @@ def _without_platelets(found: list[_Found], seeds: list[Seed], view: Frame) -> l
         if not _is_platelet(one, seed, view, red):
             kept.append(one)
             continue
-        off = np.hypot(seed.centre[0] - (width - 1) / 2, seed.centre[1] - (height - 1) / 2)
-        if off <= 0.08 * min(height, width):
+        off = math.hypot(seed.centre[0] - (width - 1) / 2, seed.centre[1] - (height - 1) / 2)
+        if off <= 0.08 * side:
             one.nucleus[:] = 0
             one.evidence["nucleus_share"] = 0.0
             kept.append(one)
@@ -152,16 +170,21 @@ def _without_platelets(found: list[_Found], seeds: list[Seed], view: Frame) -> l
 
 def _is_platelet(one: _Found, seed: Seed, view: Frame, red: float) -> bool:
     # Smaller than a red cell, granular all through, and no nucleus stands out in it.
-    if not np.isfinite(red):
+    if not math.isfinite(red):
         return False
     if seed.radius < 0.5 * red:
         return True
+    most = NO_NUCLEUS - 8.0 * max(0.0, seed.radius / red - 0.95)
+    return one.evidence["separation"] < most and _is_granular(one, seed, view)
+
+
+def _is_granular(one: _Found, seed: Seed, view: Frame) -> bool:
+    if one.evidence["separation"] >= NO_NUCLEUS:
+        return False
     mask = np.zeros(view.dark.shape, np.uint8)
     cv2.drawContours(mask, seed.pieces, -1, 1, cv2.FILLED)
-    mean, deviation = cv2.meanStdDev(view.dark, mask=cv2.erode(mask, np.ones((3, 3), np.uint8)))
-    variation = float(deviation[0, 0]) / max(float(mean[0, 0]), 1.0)
-    most = 4.4 - 8.0 * max(0.0, seed.radius / red - 0.95)
-    return variation > 0.2 and one.evidence["separation"] < most
+    mean, deviation = cv2.meanStdDev(view.dark, mask=cv2.erode(mask, SQUARE))
+    return float(deviation[0, 0]) > 0.2 * max(float(mean[0, 0]), 1.0)
 
 
 def _cut_out(image: np.ndarray, view: Frame) -> list[_Found]:
@@ -172,37 +195,35 @@ def _cut_out(image: np.ndarray, view: Frame) -> list[_Found]:
     for line, area in zip(lines, areas, strict=True):
         if area < max(LEAST_SHARE * max(areas), 9.0):
             continue
-        mask = np.zeros_like(inside)
-        cv2.drawContours(mask, [line], 0, 1, cv2.FILLED)
-        evidence = {"rim": 1.0, "limit": 0.0, "odds": 3.0, "agreement": 1.0}
-        one = _measured(image, mask, view, evidence)
+        left, top, width, height = cv2.boundingRect(line)
+        mask = np.zeros((height, width), np.uint8)
+        cv2.drawContours(mask, [line], 0, 1, cv2.FILLED, offset=(-left, -top))
+        hull = cv2.contourArea(cv2.convexHull(line))
+        solidity = area / hull if hull > 0 else 1.0
+        evidence = {"rim": 1.0, "limit": 0.0, "odds": 3.0, "agreement": 1.0, "solidity": solidity}
+        one = _measured(image, left, top, mask, view, evidence)
         if one is not None:
             found.append(one)
     return found
 
 
 def _assembled(found: list[_Found], shape: tuple[int, int]) -> Masks:
-    cell, nucleus = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+    cell, nucleus, cytoplasm = (np.zeros(shape, np.int32) for _ in range(3))
     records: list[_quality.Record] = []
-    for one in sorted(found, key=lambda one: (-one.area, one.box[0].start, one.box[1].start)):
-        here = cell[one.box]
-        mask = (one.cell > 0) & (here == 0)
-        if np.count_nonzero(mask) < 0.5 * one.area:
-            # Most of it is another cell already: two outlines of one cell.
-            continue
+    for one in sorted(found, key=lambda one: (-one.area, one.top, one.left)):
         number = len(records) + 1
-        here[mask] = number
-        nucleus[one.box][mask & (one.nucleus > 0)] = number
-        rows, columns = one.box
+        half = 0.5 * one.area
+        # Where most of it is another cell already there are two outlines of one cell.
+        if not lay(
+            cell, nucleus, cytoplasm, number, one.cell, one.nucleus, one.left, one.top, half
+        ):
+            continue
+        height, width = one.cell.shape
         at_border = (
-            rows.start == 0
-            or columns.start == 0
-            or rows.stop == shape[0]
-            or columns.stop == shape[1]
+            one.top == 0
+            or one.left == 0
+            or one.top + height == shape[0]
+            or one.left + width == shape[1]
         )
-        line, _ = cv2.findContours(one.cell, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
-        outer = max(line, key=cv2.contourArea)
-        hull = cv2.contourArea(cv2.convexHull(outer))
-        solidity = cv2.contourArea(outer) / hull if hull > 0 else 1.0
-        records.append(_quality.record(touches_border=at_border, solidity=solidity, **one.evidence))
-    return Masks(cell, nucleus, _quality.gathered(records))
+        records.append(_quality.record(touches_border=at_border, **one.evidence))
+    return Masks.known(cell, nucleus, len(records), _quality.gathered(records), cytoplasm)

@@ -1,13 +1,12 @@
-"""A closed curve around a point: one radius per angle, and the search for the best one."""
+"""A closed curve around a point: one radius per angle."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cache
 
 import cv2
 import numpy as np
-
-from hemafeat.segment._kernels.path import best_path
 
 
 @dataclass(slots=True)
@@ -27,46 +26,39 @@ class Curve:
 
     def fill(self, shape: tuple[int, int], scale: float = 1.0) -> np.ndarray:
         """(h, w) uint8 mask, 1 inside the curve, on an image `scale` times as small."""
-        cos, sin = circle(self.radius.size)
-        # fillPoly takes in every pixel the outline passes through: half a pixel too much.
-        radius = np.maximum(self.radius - 0.5 * scale, 0.0)
-        x = (self.centre[0] + radius * cos + 0.5) / scale - 0.5
-        y = (self.centre[1] + radius * sin + 0.5) / scale - 0.5
         mask = np.zeros(shape, np.uint8)
-        points = np.rint(np.stack([x, y], axis=1) * 16).astype(np.int32)
+        points = np.rint(self._points(scale) * 16).astype(np.int32)
         cv2.fillPoly(mask, [points[:, None]], 1, shift=4)
         return mask
 
+    def mask(self, shape: tuple[int, int]) -> tuple[int, int, np.ndarray]:
+        """Left and top of the box of the curve on an image of `shape`, and the mask in it."""
+        points = self._points(1.0)
+        least, most = points.min(axis=0).tolist(), points.max(axis=0).tolist()
+        left, top = max(0, int(least[0]) - 1), max(0, int(least[1]) - 1)
+        right, bottom = min(shape[1], int(most[0]) + 3), min(shape[0], int(most[1]) + 3)
+        mask = np.zeros((max(0, bottom - top), max(0, right - left)), np.uint8)
+        if mask.size == 0:
+            return left, top, mask
+        points = np.rint((points - (left, top)) * 16).astype(np.int32)
+        cv2.fillPoly(mask, [points[:, None]], 1, shift=4)
+        x, y, w, h = cv2.boundingRect(mask)
+        return left + x, top + y, np.ascontiguousarray(mask[y : y + h, x : x + w])
 
-def circle(n: int) -> tuple[np.ndarray, np.ndarray]:
-    """Cosine and sine of n equal steps around the circle."""
+    def solidity(self, shape: tuple[int, int]) -> float:
+        """Area over that of the convex hull, of the part on an image of `shape`."""
+        points = np.clip(self._points(1.0), 0, (shape[1] - 1, shape[0] - 1)).astype(np.float32)
+        hull = cv2.contourArea(cv2.convexHull(points))
+        return cv2.contourArea(points) / hull if hull > 0 else 1.0
+
+    def _points(self, scale: float) -> np.ndarray:
+        # fillPoly takes in every pixel the outline passes through: half a pixel too much.
+        radius = np.maximum(self.radius - 0.5 * scale, 0.0)
+        return ((radius * circle(self.radius.size)).T + self.centre + 0.5) / scale - 0.5
+
+
+@cache
+def circle(n: int) -> np.ndarray:
+    """(2, n) cosine and sine of n equal steps around the circle."""
     angle = np.arange(n) * (2 * np.pi / n)
-    return np.cos(angle), np.sin(angle)
-
-
-def closed_path(gain: np.ndarray, bend: float = 0.6, turn: int = 2) -> np.ndarray:
-    """The path of largest gain, one position per row, that closes on itself.
-
-    Parameters
-    ----------
-    gain : (n, m) ndarray of float32
-        What each position of each row is worth.
-    bend : float
-        Cost of a step of one position from row to row; it grows as the square.
-    turn : int
-        Largest step.
-
-    Returns
-    -------
-    (n,) ndarray of int64
-        Positions 0..m-1.
-    """
-    n = gain.shape[0]
-    # A quarter more than once round: the middle turn no longer knows where it began.
-    rows = np.concatenate([np.arange(n), np.arange(n // 4)])
-    cost = bend * np.arange(-turn, turn + 1, dtype=np.float32) ** 2
-    path = best_path(gain, rows, cost)
-    out = np.empty(n, np.int64)
-    middle = np.arange(n // 8, n // 8 + n)
-    out[rows[middle]] = path[middle]
-    return out
+    return np.stack([np.cos(angle), np.sin(angle)])

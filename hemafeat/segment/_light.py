@@ -6,6 +6,7 @@ import cv2
 import numpy as np
 
 from hemafeat.segment._background import Frame
+from hemafeat.segment._kernels.light import background_surface
 
 SIDE = 54
 """Longest side, in pixels, of the image the background is looked for on."""
@@ -24,7 +25,10 @@ UNEVEN = 0.07
 """Range of the brightness of the background, as a share of the largest, that is left alone."""
 
 BEND = 1e-3
-"""What a bend of the surface costs, against a slope."""
+"""What a bend of the surface costs, against a slope: where nothing is seen they look alike."""
+
+SPREADS = np.array([0.16, 0.12, 0.08, 0.08, 0.06, 0.06, 0.04, 0.04, 0.04, 0.04])
+"""How far below the surface a square may lie to count for half, in each turn of the fit."""
 
 
 def gain(view: Frame) -> np.ndarray | None:
@@ -49,21 +53,13 @@ def gain(view: Frame) -> np.ndarray | None:
     rows, columns = height // factor, width // factor
     if min(rows, columns) < 4 * TILE:
         return None
-    small = cv2.resize(view.rgb, (columns, rows), interpolation=cv2.INTER_AREA)
-    red, green, blue = cv2.split((small / view.white.clip(1)).astype(np.float32))
-    tinted = cv2.max(cv2.absdiff(red, green), cv2.absdiff(blue, green))
-    grey = tinted < TINT * green
-    terms = _terms(rows, columns)
-    surface = _from_above(np.where(grey, green, 0.0), terms)
-    if surface is None:
-        return None
-    seen = grey & (np.abs(green - surface) < NEAR * surface)
-    by_even_light = float(np.mean(grey & (np.abs(green - 1.0) < NEAR)))
-    share = float(np.mean(seen))
-    brighter = float(np.mean(green > (1.0 + NEAR) * surface))
+    # Whole factors are much faster; the last rows and columns may be left out for them.
+    whole = view.rgb[: rows * factor, : columns * factor]
+    small = cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
+    surface, found = background_surface(small, view.white, TILE, TINT, NEAR, BEND, SPREADS)
+    share, by_even_light, brighter, least, most = found.tolist()
     if share < 0.1 or brighter > 0.02 or share < by_even_light:
         return None
-    most, least = float(surface[seen].max()), float(surface[seen].min())
     if least > (1.0 - UNEVEN) * most:
         return None
     # No farther than it was seen: beyond, the surface is a guess.
@@ -75,29 +71,3 @@ def evened(image: np.ndarray, factor: np.ndarray) -> np.ndarray:
     height, width = image.shape[:2]
     full = cv2.resize(factor, (width, height), interpolation=cv2.INTER_LINEAR)
     return cv2.multiply(image, cv2.merge([full, full, full]), dtype=cv2.CV_8U)
-
-
-def _terms(rows: int, columns: int) -> np.ndarray:
-    y, x = np.mgrid[-1 : 1 : rows * 1j, -1 : 1 : columns * 1j]
-    return np.stack([np.ones_like(x), x, y, x * x, x * y, y * y], axis=-1)
-
-
-def _from_above(level: np.ndarray, terms: np.ndarray) -> np.ndarray | None:
-    """(rows, columns) surface through the highest of `level`; None where there is too little."""
-    rows, columns = (n // TILE for n in level.shape)
-    tiles = level[: rows * TILE, : columns * TILE].reshape(rows, TILE, columns, TILE)
-    top = tiles.max(axis=(1, 3))
-    middle = terms[TILE // 2 :: TILE, TILE // 2 :: TILE][:rows, :columns]
-    there = top > 0.35
-    if np.count_nonzero(there) < 0.3 * there.size:
-        return None
-    value, basis = top[there], middle[there]
-    # Bends cost a little, as where nothing is seen there is no telling them from a slope.
-    ridge = np.diag([1e-6, 1e-6, 1e-6, BEND, BEND, BEND])
-    weight = np.ones(value.size)
-    for spread in (0.16, 0.12, 0.08, 0.08, 0.06, 0.06, 0.04, 0.04, 0.04, 0.04):
-        weighed = basis.T * (weight / weight.sum())
-        fit = np.linalg.solve(weighed @ basis + ridge, weighed @ value)
-        below = np.maximum(basis @ fit - value, 0.0)
-        weight = 1.0 / (1.0 + (below / spread) ** 4)
-    return terms @ fit

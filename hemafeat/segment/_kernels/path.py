@@ -26,16 +26,26 @@ def best_path(gain, rows, cost):
     m = gain.shape[1]
     k, turn = rows.size, cost.size // 2
     # A margin of -inf on either side stands for positions that are none.
-    score = np.full((k, m + 2 * turn), -np.inf, np.float32)
-    score[0, turn : turn + m] = gain[rows[0]]
+    score = np.empty((k, m + 2 * turn), np.float32)
+    for i in range(k):
+        line = score[i]
+        for j in range(m + 2 * turn):
+            line[j] = -np.inf
+    for j in range(m):
+        score[0, turn + j] = gain[rows[0], j]
     for i in range(1, k):
-        before = score[i - 1]
-        best = before[:m] - cost[0]
-        for step in range(1, cost.size):
-            best = np.maximum(best, before[step : step + m] - cost[step])
-        score[i, turn : turn + m] = best + gain[rows[i]]
+        before, here, own = score[i - 1], score[i, turn : turn + m], gain[rows[i]]
+        for step in range(cost.size):
+            price = cost[step]
+            for j in range(m):
+                here[j] = max(here[j], before[step + j] - price)
+        for j in range(m):
+            here[j] += own[j]
     path = np.empty(k, np.int64)
-    place = score[k - 1].argmax() - turn
+    place = 0
+    for j in range(1, m):
+        if score[k - 1, turn + j] > score[k - 1, turn + place]:
+            place = j
     path[k - 1] = place
     for i in range(k - 1, 0, -1):
         before = score[i - 1]

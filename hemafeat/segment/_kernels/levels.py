@@ -1,0 +1,158 @@
+"""Levels of an image: its white, and the density and colour of every pixel against it."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hemafeat._jit import kernel
+
+BITS = 4
+"""Bits per channel of the colour bins."""
+
+STEPS = 100
+"""Steps of the density planes per unit of decadic optical density."""
+
+LOGARITHM = np.log10(np.arange(256) + 1.0)
+ROOT = np.minimum(np.sqrt(np.arange(256) / (1.5 * STEPS)) * (1 << BITS), (1 << BITS) - 1)
+
+
+@kernel
+def position(counts, share):
+    """First position at which `counts`, summed up, reach `share` of them all."""
+    total = 0
+    for count in counts:
+        total += count
+    most, seen = share * total, 0
+    for i in range(counts.size):
+        seen += counts[i]
+        if seen >= most:
+            return i
+    return counts.size
+
+
+@kernel
+def black_level(image, dark):
+    """Highest level of the black a cell was laid on; -1 where the image is no such one.
+
+    Parameters
+    ----------
+    image : (H, W, 3) ndarray of uint8
+    dark : int
+        Level up to which a pixel may be of the black.
+    """
+    height, width = image.shape[:2]
+    black, most = 0, 0
+    for side in range(4):
+        n = width if side < 2 else height
+        for i in range(n):
+            y = (0 if side == 0 else height - 1) if side < 2 else i
+            x = i if side < 2 else (0 if side == 2 else width - 1)
+            top = max(image[y, x, 0], image[y, x, 1], image[y, x, 2])
+            if top <= dark:
+                black += 1
+                most = max(most, top)
+    if black < 0.75 * 2 * (height + width):
+        return -1
+    inside = 0
+    for y in range(height):
+        for x in range(width):
+            if max(image[y, x, 0], image[y, x, 1], image[y, x, 2]) > dark:
+                inside += 1
+    return most if 0 < inside < 0.9 * height * width else -1
+
+
+@kernel
+def white_level(smooth):
+    """(3,) float64 level of the background: that of the brightest large peak in green.
+
+    Parameters
+    ----------
+    smooth : (h, w, 3) ndarray of uint8
+        A blurred image.
+    """
+    height, width = smooth.shape[:2]
+    green = np.zeros(256, np.int64)
+    for y in range(height):
+        row = smooth[y]
+        for x in range(width):
+            green[row[x, 1]] += 1
+    share = np.zeros(256, np.int64)
+    for i in range(256):
+        for j in range(max(0, i - 4), min(256, i + 5)):
+            share[i] += green[j]
+    level = -1
+    for i in range(255, -1, -1):
+        peak = share[i] >= 0.04 * height * width
+        for j in range(max(0, i - 6), min(256, i + 7)):
+            peak = peak and share[i] >= share[j]
+        if peak:
+            level = i
+            break
+    if level < 0:
+        level = position(green, 0.5)
+    counts = np.zeros((3, 256), np.int64)
+    for y in range(height):
+        row = smooth[y]
+        for x in range(width):
+            if level - 6 <= row[x, 1] <= level + 6:
+                for channel in range(3):
+                    counts[channel, row[x, channel]] += 1
+    white = np.empty(3)
+    for channel in range(3):
+        white[channel] = max(1, position(counts[channel], 0.5))
+    return white
+
+
+@kernel
+def planes(rgb, white):
+    """Density and colour of every pixel.
+
+    Parameters
+    ----------
+    rgb : (h, w, 3) ndarray of uint8
+    white : (3,) ndarray of float64
+
+    Returns
+    -------
+    table : (3, 256) ndarray of uint8
+        Density of each level, in steps of 1/100, 0 to 255.
+    coded : (3, 256) ndarray of uint16
+        The same, and 256 times the colour bin of the level in that channel.
+    dark : (h, w) ndarray of uint8
+        Mean of the density in green and in the most absorbed channel.
+    bins : (h, w) ndarray of uint16
+        Colour bin.
+    violet : (h, w) ndarray of uint8
+        Density in green and red less that in blue.
+    spread : int
+        Density that three quarters of the pixels up to density 12 do not exceed.
+    """
+    height, width = rgb.shape[:2]
+    table = np.empty((3, 256), np.uint8)
+    coded = np.empty((3, 256), np.uint16)
+    for channel in range(3):
+        top = np.log10(white[channel] + 1.0)
+        for level in range(256):
+            density = np.rint((top - LOGARITHM[level]) * STEPS)
+            density = int(min(max(density, 0.0), 255.0))
+            table[channel, level] = density
+            coded[channel, level] = density | (int(ROOT[density]) << 8)
+    dark = np.empty((height, width), np.uint8)
+    bins = np.empty((height, width), np.uint16)
+    violet = np.empty((height, width), np.uint8)
+    counts = np.zeros(256, np.int64)
+    for y in range(height):
+        row, dark_row, bins_row, violet_row = rgb[y], dark[y], bins[y], violet[y]
+        for x in range(width):
+            red = np.int64(coded[0, row[x, 0]])
+            green = np.int64(coded[1, row[x, 1]])
+            blue = np.int64(coded[2, row[x, 2]])
+            bins_row[x] = (((red >> 8) << BITS | (green >> 8)) << BITS) | (blue >> 8)
+            red, green, blue = red & 255, green & 255, blue & 255
+            twice = max(red, green, blue) + green
+            # A half is rounded to the even number.
+            value = (twice >> 1) + (twice & (twice >> 1) & 1)
+            dark_row[x] = value
+            violet_row[x] = max(min(red + green, 255) - blue, 0)
+            counts[value] += 1
+    return table, coded, dark, bins, violet, position(counts[:13], 0.75)

@@ -1,0 +1,239 @@
+"""Levels that part nuclei from the rest, and what lies between two pieces of one."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hemafeat._jit import kernel
+from hemafeat.segment._kernels.levels import position
+
+MIX = np.arange(256) / 1.0
+MIX = 127.5 * (1.0 - 10.0 ** (-MIX / 100.0) + MIX / 150.0)
+MIX = np.clip(MIX * np.array([[0.2], [0.8], [0.5]]), 0, 255).astype(np.uint8)
+"""Half absorbance, half density: absorbance alone drowns pale nuclei, density alone puts the
+threshold inside dark ones. Blue counts against: red granules absorb it, nuclei hardly do."""
+
+
+@kernel
+def otsu(counts):
+    """Otsu's threshold of a histogram, the means on both sides, and their distance.
+
+    Parameters
+    ----------
+    counts : (256,) ndarray of int64
+
+    Returns
+    -------
+    threshold : int
+        Highest level of the lower part.
+    low, high : float
+    separation : float
+        Distance of the means in standard deviations within the parts, these at least 1.
+    """
+    total, moment = 0, 0
+    for level in range(256):
+        total += counts[level]
+        moment += level * counts[level]
+    if total == 0:
+        return 0, 0.0, 0.0, 0.0
+    weight, part = 0, 0
+    best, most, share = 0, -1.0, 0.0
+    low, high = 0.0, 0.0
+    for level in range(256):
+        weight += counts[level]
+        part += level * counts[level]
+        below = part / max(weight, 1)
+        above = (moment - part) / max(total - weight, 1)
+        between = float(weight) * (total - weight) * (above - below) ** 2
+        if between > most:
+            best, most, low, high, share = level, between, below, above, weight / total
+    middle = moment / total
+    spread = 0.0
+    for level in range(256):
+        spread += counts[level] * (level - middle) ** 2
+    within = spread / total - share * (1 - share) * (high - low) ** 2
+    return best, low, high, (high - low) / np.sqrt(max(within, 1.0))
+
+
+@kernel
+def otsu_inside(plane, mask):
+    """`otsu` of the part of a plane under a mask."""
+    counts = np.zeros(256, np.int64)
+    for y in range(plane.shape[0]):
+        row, inside = plane[y], mask[y]
+        for x in range(plane.shape[1]):
+            if inside[x]:
+                counts[row[x]] += 1
+    return otsu(counts)
+
+
+@kernel
+def spots(plane, rgb, table, dark, faint, least):
+    """Pixels of nuclei on a smoothed plane of violet density.
+
+    Parameters
+    ----------
+    plane : (h, w) ndarray of uint8
+    rgb : (h, w, 3) ndarray of uint8
+    table : (3, 256) ndarray of uint8
+        Density of each level.
+    dark : (h, w) ndarray of uint8
+        Density.
+    faint : float
+        Density up to which a pixel may well be background.
+    least : int
+        Least violet density of a nucleus.
+
+    Returns
+    -------
+    found : (h, w) ndarray of uint8
+        1 on nuclei.
+    any_found : bool
+    """
+    height, width = plane.shape
+    found = np.zeros((height, width), np.uint8)
+    counts = np.zeros(256, np.int64)
+    for y in range(height):
+        row = plane[y]
+        for x in range(width):
+            counts[row[x]] += 1
+    # The level of the darkest part of the image: a nucleus is at least that large.
+    top = position(counts, 0.996)
+    if top < least:
+        return found, False
+    threshold = min(max(float(otsu(counts)[0]), 0.25 * top), 0.5 * top)
+    # Red cells absorb blue light nearly as they do green; nuclei stand well above them.
+    counts = np.zeros(256, np.int64)
+    n = 0
+    ratio = np.empty(256, np.int64)
+    for level in range(256):
+        ratio[level] = int(np.rint(0.45 * level))
+    for y in range(height):
+        row, dark_row, rgb_row = plane[y], dark[y], rgb[y]
+        for x in range(width):
+            level = dark_row[x]
+            if level <= 2 * faint or row[x] > 0.6 * top:
+                continue
+            if table[2, rgb_row[x, 2]] > ratio[level]:
+                counts[row[x]] += 1
+                n += 1
+    if n > 0.01 * height * width:
+        threshold = max(threshold, min(1.5 * position(counts, 0.75), 0.6 * top))
+    for y in range(height):
+        row, found_row = plane[y], found[y]
+        for x in range(width):
+            found_row[x] = row[x] > threshold
+    return found, True
+
+
+@kernel
+def contrast(rgb, table):
+    """(h, w) uint8 plane in which a nucleus stands out from its cytoplasm; see `MIX`."""
+    height, width = rgb.shape[:2]
+    lut = np.empty((3, 256), np.uint8)
+    for channel in range(3):
+        for level in range(256):
+            lut[channel, level] = MIX[channel, table[channel, level]]
+    plane = np.empty((height, width), np.uint8)
+    for y in range(height):
+        row, out = rgb[y], plane[y]
+        for x in range(width):
+            value = np.int64(lut[0, row[x, 0]]) + np.int64(lut[1, row[x, 1]])
+            out[x] = max(min(value, 255) - np.int64(lut[2, row[x, 2]]), 0)
+    return plane
+
+
+@kernel
+def above(plane, threshold, cell, reach):
+    """(h, w) uint8: the median, over squares, of where a plane exceeds a threshold in a cell.
+
+    Parameters
+    ----------
+    plane, cell : (h, w) ndarray of uint8
+    threshold : float
+    reach : int
+        The squares have sides of ``2 reach + 1``; the image is continued by its border pixels.
+
+    Returns
+    -------
+    (h, w) ndarray of uint8
+    """
+    height, width = plane.shape
+    level = np.zeros((height, width), np.uint8)
+    for y in range(height):
+        row, inside, out = plane[y], cell[y], level[y]
+        for x in range(width):
+            out[x] = (row[x] > threshold) & inside[x]
+    # How many of each column are in the square, moved down row by row.
+    column = np.zeros(width, np.int32)
+    for y in range(-reach, reach + 1):
+        row = level[min(max(y, 0), height - 1)]
+        for x in range(width):
+            column[x] += row[x]
+    padded = np.zeros(width + 2 * reach, np.int32)
+    median = np.empty((height, width), np.uint8)
+    half = ((2 * reach + 1) ** 2) // 2
+    for y in range(height):
+        for x in range(reach):
+            padded[x] = column[0]
+            padded[reach + width + x] = column[width - 1]
+        for x in range(width):
+            padded[reach + x] = column[x]
+        total = 0
+        for x in range(2 * reach):
+            total += padded[x]
+        out = median[y]
+        for x in range(width):
+            total += padded[x + 2 * reach]
+            out[x] = total > half
+            total -= padded[x]
+        gone, come = level[max(y - reach, 0)], level[min(y + reach + 1, height - 1)]
+        for x in range(width):
+            column[x] += np.int32(come[x]) - np.int32(gone[x])
+    return median
+
+
+@kernel
+def nearest(one, two):
+    """Least distance of two lines of points, and the places of its ends on them.
+
+    Parameters
+    ----------
+    one, two : (n, 2) ndarray of int32
+    """
+    least, a, b = np.inf, 0, 0
+    for i in range(one.shape[0]):
+        for j in range(two.shape[0]):
+            x, y = float(one[i, 0] - two[j, 0]), float(one[i, 1] - two[j, 1])
+            apart = x * x + y * y
+            if apart < least:
+                least, a, b = apart, i, j
+    return np.sqrt(least), a, b
+
+
+@kernel
+def breadth(dark, x, y, across_x, across_y, level):
+    """Pixels on the line through a point until background is met, both ways."""
+    height, width = dark.shape
+    total = 0
+    for sign in (-1.0, 1.0):
+        for step in range(max(height, width)):
+            column = int(np.rint(x + step * sign * across_x))
+            row = int(np.rint(y + step * sign * across_y))
+            if column < 0 or row < 0 or column >= width or row >= height:
+                break
+            if dark[row, column] < level:
+                break
+            total += 1
+    return float(total)
+
+
+@kernel
+def palest(dark, x0, y0, x1, y1, n):
+    """Least of `dark` at `n` points from one to the other."""
+    least = 255
+    for i in range(n):
+        t = i / (n - 1)
+        value = dark[int(np.rint(y0 + (y1 - y0) * t)), int(np.rint(x0 + (x1 - x0) * t))]
+        least = min(least, value)
+    return least

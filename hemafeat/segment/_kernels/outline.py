@@ -1,0 +1,406 @@
+"""The outline of a cell: colours of the cell and of the rest, and the best curve between them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hemafeat._jit import kernel
+from hemafeat.segment._kernels.fill import clear_disc, fill
+from hemafeat.segment._kernels.levels import position
+from hemafeat.segment._kernels.path import best_path
+
+BINS = 4096
+SIDE = 16
+MIDDLE, SIDEWAYS = np.float32(0.786), np.float32(0.107)
+FLOOR = 2e-4
+
+REACH = 2.7
+"""How far the outline is sought, in radii of the nuclear hull."""
+
+RIM = 6.0
+"""Weight of the rim of the cell against the colours it encloses."""
+
+BEND = 0.6
+"""Cost of a step of one position from one angle to the next; it grows as the square."""
+
+TURN = 2
+"""Largest step from one angle to the next."""
+
+
+@kernel
+def smoothed(counts):
+    """A histogram of colours, smoothed a little along each of its three axes."""
+    one, two = counts, np.empty(BINS, np.float32)
+    for step in (SIDE * SIDE, SIDE, 1):
+        block = step * SIDE
+        for start in range(0, BINS, block):
+            for i in range(SIDE):
+                here = start + i * step
+                # Mirrored at the ends, the end itself not repeated.
+                before = here - step if i > 0 else here + step
+                after = here + step if i < SIDE - 1 else here - step
+                for j in range(step):
+                    two[here + j] = MIDDLE * one[here + j] + SIDEWAYS * (
+                        one[before + j] + one[after + j]
+                    )
+        one, two = two, one
+    return one
+
+
+@kernel
+def colours(bins, dark, faint, near, far):
+    """How common each colour is in two masks, of what is stained.
+
+    Parameters
+    ----------
+    bins : (h, w) ndarray of uint16
+    dark : (h, w) ndarray of uint8
+    faint : float
+        Density from which a pixel is stained.
+    near, far : (h, w) ndarray of uint8
+        Inside the cell, and outside of it.
+
+    Returns
+    -------
+    inside, outside : (4096,) ndarray of float32
+        Shares, smoothed; those outside are not blown up where there are few pixels.
+    """
+    height, width = dark.shape
+    inside, outside = np.zeros(BINS, np.float32), np.zeros(BINS, np.float32)
+    n_near, n_far = 0, 0
+    for y in range(height):
+        bins_row, dark_row, near_row, far_row = bins[y], dark[y], near[y], far[y]
+        for x in range(width):
+            if dark_row[x] >= faint:
+                if near_row[x]:
+                    inside[bins_row[x]] += np.float32(1.0)
+                    n_near += 1
+                if far_row[x]:
+                    outside[bins_row[x]] += np.float32(1.0)
+                    n_far += 1
+    inside, outside = smoothed(inside), smoothed(outside)
+    few, many = np.float32(1.0 / max(n_near, 1)), np.float32(1.0 / max(n_far, 0.5 * n_near, 1.0))
+    for i in range(BINS):
+        inside[i] *= few
+        outside[i] *= many
+    return inside, outside
+
+
+@kernel
+def sample(image, x0, y0, cos, sin, step, n_radii, polar, off):
+    """Colours along rays, linear between pixels and replicated beyond the border.
+
+    Parameters
+    ----------
+    image : (H, W, 3) ndarray of uint8
+    x0, y0 : float
+    cos, sin : (n,) ndarray of float64
+        Directions.
+    step : float
+        Between samples.
+    polar : (n, n_radii, 3) ndarray of int64
+        Written.
+    off : (n, n_radii) ndarray of bool
+        Written: where a sample is beyond the border.
+    """
+    height, width = image.shape[:2]
+    for i in range(cos.size):
+        for j in range(n_radii):
+            x, y = x0 + cos[i] * (j * step), y0 + sin[i] * (j * step)
+            off[i, j] = x < 0 or y < 0 or x > width - 1 or y > height - 1
+            x, y = min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0)
+            # In steps of 1/32 of a pixel.
+            u, v = int(x * 32 + 0.5), int(y * 32 + 0.5)
+            left, top = u >> 5, v >> 5
+            right, below = min(left + 1, width - 1), min(top + 1, height - 1)
+            u, v = u & 31, v & 31
+            a, b = (32 - u) * (32 - v), u * (32 - v)
+            c, d = (32 - u) * v, u * v
+            for channel in range(3):
+                value = a * image[top, left, channel] + b * image[top, right, channel]
+                value += c * image[below, left, channel] + d * image[below, right, channel]
+                polar[i, j, channel] = (value + 512) >> 10
+
+
+@kernel
+def search(
+    image, scale, coded, inside, outside, faint, owner, number, x0, y0, reach, size, prior
+):  # fmt: skip
+    """The best closed curve around a point.
+
+    Parameters
+    ----------
+    image : (H, W, 3) ndarray of uint8
+        At full size.
+    scale : float
+        Full-size pixels per pixel of `owner`.
+    coded : (3, 256) ndarray of uint16
+        Density and colour bin of each level; see `levels.planes`.
+    inside, outside : (4096,) ndarray of float32
+        See `colours`.
+    faint : float
+        Density up to which a pixel may well be background.
+    owner : (h, w) ndarray of uint8
+        Number of the nearest nucleus; of size 1 where there is one only.
+    number : int
+        Of the nucleus of this cell.
+    x0, y0, reach : float
+        The middle and the farthest radius.
+    size : (int, int)
+        Numbers of angles and of radii.
+    prior : float
+        Added to the log-odds of each colour.
+
+    Returns
+    -------
+    path : (n,) ndarray of int64
+    dark, colour : (n, m) ndarray of float32
+        Density and log-odds of each sample.
+    off : (n, m) ndarray of bool
+        Beyond the border of the image.
+    """
+    n, m = size
+    cos, sin = np.empty(n), np.empty(n)
+    for i in range(n):
+        cos[i], sin[i] = np.cos(i * (2 * np.pi / n)), np.sin(i * (2 * np.pi / n))
+    step = reach / m
+    polar = np.empty((n, m, 3), np.int64)
+    off = np.empty((n, m), np.bool_)
+    sample(image, x0, y0, cos, sin, step, m, polar, off)
+    dark, colour = np.empty((n, m), np.float32), np.empty((n, m), np.float32)
+    gain = np.empty((n, m), np.float32)
+    odds = np.empty(BINS, np.float32)
+    for i in range(BINS):
+        odds[i] = np.nan
+    sums = np.empty((m, 3), np.int64)
+    others = owner.size > 1
+    for i in range(n):
+        before, after = polar[i - 1 if i > 0 else n - 1], polar[i + 1 if i + 1 < n else 0]
+        here = polar[i]
+        for j in range(m):
+            for channel in range(3):
+                sums[j, channel] = before[j, channel] + here[j, channel] + after[j, channel]
+        total = 0.0
+        for j in range(m):
+            left, right = (
+                (j - 1 if j > 0 else min(1, m - 1)),
+                (j + 1 if j + 1 < m else max(0, m - 2)),
+            )
+            red = coded[0, (2 * (sums[left, 0] + sums[j, 0] + sums[right, 0]) + 9) // 18]
+            green = coded[1, (2 * (sums[left, 1] + sums[j, 1] + sums[right, 1]) + 9) // 18]
+            blue = coded[2, (2 * (sums[left, 2] + sums[j, 2] + sums[right, 2]) + 9) // 18]
+            red, green, blue = np.int64(red), np.int64(green), np.int64(blue)
+            twice = max(red & 255, green & 255, blue & 255) + (green & 255)
+            level = (twice >> 1) + (twice & (twice >> 1) & 1)
+            which = (red >> 8) << 8 | (green >> 8) << 4 | (blue >> 8)
+            ratio = odds[which]
+            if np.isnan(ratio):
+                ratio = np.log((inside[which] + FLOOR) / (outside[which] + FLOOR))
+                odds[which] = min(max(ratio, -3.0), 3.0)
+            dark[i, j] = level
+            colour[i, j] = odds[which]
+            # Outside the image nothing is known, and the curve is drawn smoothly on.
+            evidence = 0.0
+            if not off[i, j]:
+                # Paler than the palest cytoplasm is background, whatever its tint: blur, haloes.
+                pale = min(max((level - faint) * (1.5 / faint), -3.0), 0.2)
+                weighed = 0.7 * min(max(odds[which] + prior, -2.0), 3.0)
+                evidence = (min(weighed, 0.0) if pale < 0 else weighed) + pale
+                if others:
+                    # The nearest nucleus is another's: the pixel is not of this cell.
+                    row = min(int((y0 + sin[i] * (j * step)) / scale), owner.shape[0] - 1)
+                    column = min(int((x0 + cos[i] * (j * step)) / scale), owner.shape[1] - 1)
+                    if owner[row, column] != number:
+                        evidence = -3.0
+            # Summed along each ray, each sample weighted by the area it stands for.
+            total += evidence * ((j + 0.5) / m)
+            gain[i, j] = total
+        # A step down to background is the rim of a cell; a step down to what is still stained may
+        # be that of its nucleus.
+        for j in range(1, m - 1):
+            if not off[i, j + 1]:
+                edge = (dark[i, j - 1] - dark[i, j + 1]) * (0.25 / faint)
+                weight = RIM if dark[i, j + 1] < 2 * faint else 0.35 * RIM
+                gain[i, j] += min(max(edge, -0.5), 0.5) * weight
+    return closed(gain), dark, colour, off
+
+
+@kernel
+def closed(gain):
+    """(n,) int64 path of largest gain, one position per row of `gain`, that closes on itself."""
+    n = gain.shape[0]
+    # A quarter more than once round: the middle turn no longer knows where it began.
+    rows = np.empty(n + n // 4, np.int64)
+    for i in range(rows.size):
+        rows[i] = i % n
+    cost = np.empty(2 * TURN + 1, np.float32)
+    for i in range(cost.size):
+        cost[i] = BEND * (i - TURN) ** 2
+    path = best_path(gain, rows, cost)
+    out = np.empty(n, np.int64)
+    for i in range(n // 8, n // 8 + n):
+        out[rows[i]] = path[i]
+    return out
+
+
+@kernel
+def fill_curve(x0, y0, radius, scale, mask):
+    """Fill a curve, given at full size, on a mask `scale` times as small; how many pixels."""
+    n = radius.size
+    x, y = np.empty(n), np.empty(n)
+    for i in range(n):
+        angle = i * (2 * np.pi / n)
+        x[i] = (x0 + radius[i] * np.cos(angle) + 0.5) / scale - 0.5
+        y[i] = (y0 + radius[i] * np.sin(angle) + 0.5) / scale - 0.5
+    return fill(x, y, mask)
+
+
+@kernel
+def remote(shape, centres, radii, number):
+    """(h, w) uint8: 1 where no cell is likely to be, if that leaves enough to see."""
+    far = np.empty(shape, np.uint8)
+    for turn in range(3):
+        reach = REACH if turn == 0 else (2.3 if turn == 1 else 2.0)
+        for y in range(shape[0]):
+            for x in range(shape[1]):
+                far[y, x] = 1
+        for k in range(radii.size):
+            radius = int(np.rint(radii[k] * (reach if k == number else 2.0)))
+            clear_disc(far, int(np.rint(centres[k, 0])), int(np.rint(centres[k, 1])), radius)
+        left = 0
+        for y in range(shape[0]):
+            for x in range(shape[1]):
+                left += far[y, x]
+        if left >= 0.25 * far.size:
+            break
+    return far
+
+
+@kernel
+def judged(path, dark, colour, off, faint):
+    """What is seen along a curve: rim, limit, odds and clear; see `_cells.Outline`."""
+    n, m = dark.shape
+    known, drops, clear, limit, ring = 0, 0, 0, 0, 0
+    total = 0.0
+    for i in range(n):
+        inner, outer = max(path[i] - 2, 0), min(path[i] + 3, m - 1)
+        if not off[i, outer]:
+            known += 1
+            limit += path[i] >= m - 2
+            if dark[i, inner] - dark[i, outer] > 0.75 * faint:
+                drops += 1
+                clear += dark[i, outer] < 2 * faint
+        for j in range(path[i] + 1):
+            if j >= 0.75 * path[i] and not off[i, j]:
+                ring += 1
+                total += colour[i, j]
+    if known == 0:
+        return 0.0, 1.0, total / max(ring, 1), 0.0
+    return drops / known, limit / known, total / max(ring, 1), clear / known
+
+
+@kernel
+def find_outline(
+    image, scale, coded, dark, bins, faint, owner, number, centres, radii, hull, prior, coarse, fine
+):  # fmt: skip
+    """Outline of the cell around one nucleus.
+
+    Parameters
+    ----------
+    image : (H, W, 3) ndarray of uint8
+    scale : float
+        Full-size pixels per pixel of `dark`, `bins` and `owner`.
+    coded, dark, bins : ndarray
+        See `levels.planes`.
+    faint, owner, number, prior
+        See `search`.
+    centres, radii : (k, 2) and (k,) ndarray of float64
+        Of all nuclei, on the reduced image.
+    hull : (n, 2) ndarray of int32
+        Of this one.
+    coarse, fine : (int, int)
+        Angles and radii of the first and of the second search.
+
+    Returns
+    -------
+    radius : (n,) ndarray of float64
+        Of the outline, in pixels of the full image.
+    found : (7,) ndarray of float64
+        Its middle (x, y), rim, limit, odds, agreement, clear.
+    """
+    shape = dark.shape
+    x0, y0 = centres[number, 0], centres[number, 1]
+    near = np.empty(shape, np.uint8)
+    wider = 1.35 + 1.5 / radii[number]
+    x_hull, y_hull = np.empty(hull.shape[0]), np.empty(hull.shape[0])
+    for i in range(hull.shape[0]):
+        x_hull[i] = (hull[i, 0] - x0) * wider + x0
+        y_hull[i] = (hull[i, 1] - y0) * wider + y0
+    fill(x_hull, y_hull, near)
+    if owner.size > 1:
+        for y in range(shape[0]):
+            for x in range(shape[1]):
+                if owner[y, x] != number:
+                    near[y, x] = 0
+    far = remote(shape, centres, radii, number)
+    inside, outside = colours(bins, dark, faint, near, far)
+    x0, y0 = (x0 + 0.5) * scale - 0.5, (y0 + 0.5) * scale - 0.5
+    reach = REACH * radii[number] * scale
+    path, _, _, _ = search(
+        image, scale, coded, inside, outside, faint, owner, number, x0, y0, reach, coarse, prior
+    )  # fmt: skip
+    first, around = np.empty(path.size), np.empty(path.size)
+    farthest = 0.0
+    for i in range(path.size):
+        first[i] = (path[i] + 0.5) * (reach / coarse[1])
+        around[i] = first[i] + 2.0 * scale
+        farthest = max(farthest, first[i])
+
+    # Once more from the middle of what was found, with its colours.
+    first_mask = near
+    area = fill_curve(x0, y0, first, scale, first_mask)
+    beyond = np.empty(shape, np.uint8)
+    fill_curve(x0, y0, around, scale, beyond)
+    for k in range(radii.size):
+        if k != number:
+            radius = int(np.rint(1.6 * radii[k]))
+            # What is of other cells says nothing of the colours outside of this one.
+            x, y = int(np.rint(centres[k, 0])), int(np.rint(centres[k, 1]))
+            for row in range(max(0, y - radius), min(shape[0], y + radius + 1)):
+                half = int(np.sqrt(radius * radius + radius - (row - y) ** 2))
+                for column in range(max(0, x - half), min(shape[1], x + half + 1)):
+                    beyond[row, column] = 1
+                    far[row, column] = 0
+    sum_x, sum_y = 0, 0
+    counts = np.zeros(256, np.int64)
+    for y in range(shape[0]):
+        dark_row, mask_row, beyond_row, far_row = dark[y], first_mask[y], beyond[y], far[y]
+        for x in range(shape[1]):
+            beyond_row[x] = beyond_row[x] == 0 or (far_row[x] and dark_row[x] >= faint)
+            if mask_row[x]:
+                sum_x += x
+                sum_y += y
+                counts[dark_row[x]] += 1
+    if area > 0:
+        x0 = (sum_x / area + 0.5) * scale - 0.5
+        y0 = (sum_y / area + 0.5) * scale - 0.5
+        # The palest part of the cell sets where it ends: nearly half way from the background to it.
+        faint = min(max(0.4 * position(counts, 0.15), 0.7 * faint), 4 * faint)
+    inside, outside = colours(bins, dark, faint, first_mask, beyond)
+    reach = 1.35 * farthest
+    path, polar, colour, off = search(
+        image, scale, coded, inside, outside, faint, owner, number, x0, y0, reach, fine, prior
+    )  # fmt: skip
+    radius = np.empty(path.size)
+    for i in range(path.size):
+        radius[i] = (path[i] + 0.5) * (reach / fine[1])
+    found = np.empty(7)
+    found[0], found[1] = x0, y0
+    found[2], found[3], found[4], found[6] = judged(path, polar, colour, off, faint)
+    second = fill_curve(x0, y0, radius, scale, beyond)
+    both = 0
+    for y in range(shape[0]):
+        for x in range(shape[1]):
+            both += beyond[y, x] & first_mask[y, x]
+    found[5] = 2.0 * both / (area + second) if area + second > 0 else 0.0
+    return radius, found
