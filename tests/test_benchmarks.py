@@ -2,7 +2,12 @@
 
 from __future__ import annotations
 
+import importlib.util
+import json
+import os
 import runpy
+import subprocess
+import sys
 from pathlib import Path
 
 import pandas as pd
@@ -11,34 +16,88 @@ import pytest
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
-@pytest.fixture
-def smallest(tmp_path: Path) -> dict[str, list[str]]:
-    return {
-        "extraction.py": ["--limit", "2", "--jobs", "2"],
-        "segmentation.py": ["--out", str(tmp_path / "out"), "--drawn", "1"],
-    }
-
-
-def test_none_is_left_out(smallest: dict[str, list[str]]) -> None:
-    assert {path.name for path in BENCHMARKS.glob("*.py")} == set(smallest)
+def test_none_is_left_out() -> None:
+    there = {path.stem for path in BENCHMARKS.glob("*.py")}
+    there |= {path.parent.name for path in BENCHMARKS.glob("*/__main__.py")}
+    assert there == {"attributes", "families", "gpu", "segmentation", "speed"}
 
 
 @pytest.mark.slow_without_jit
-@pytest.mark.parametrize("name", ["extraction.py", "segmentation.py"])
-def test_runs(
-    name: str,
-    smallest: dict[str, list[str]],
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
-) -> None:
-    runpy.run_path(str(BENCHMARKS / name))["main"](smallest[name])
+def test_segmentation(tmp_path: Path) -> None:
+    main = runpy.run_path(str(BENCHMARKS / "segmentation.py"))["main"]
+    main(["--out", str(tmp_path / "out"), "--drawn", "1"])
+    scores = pd.read_csv(tmp_path / "out" / "scores.csv")
+    assert {"drawn cream", "drawn black", "fields white"} <= set(scores["set"])
+    assert scores["cell_mean"].notna().all()
+    assert list((tmp_path / "out").glob("worst_*.png"))
+
+
+@pytest.mark.slow_without_jit
+def test_attributes(tmp_path: Path) -> None:
+    main = runpy.run_path(str(BENCHMARKS / "attributes.py"))["main"]
+    few = ["--drawn", "60", "--boot", "5", "--families", "shape", "density"]
+    main(["--out", str(tmp_path), "--model", "logistic", *few])
+    assert pd.read_csv(tmp_path / "attributes.csv")["macro_f1"].between(0, 1).all()
+
+
+@pytest.mark.slow_without_jit
+def test_families(tmp_path: Path) -> None:
+    main = runpy.run_path(str(BENCHMARKS / "families.py"))["main"]
+    few = ["--drawn", "45", "--folds", "2", "--timed", "2", "--families", "shape", "density"]
+    main(["--out", str(tmp_path), "--model", "logistic", "--no-path", *few])
+    assert set(pd.read_csv(tmp_path / "families.csv")["family"]) == {"shape", "density"}
+
+
+@pytest.mark.slow_without_jit
+def test_gpu(capsys: pytest.CaptureFixture[str]) -> None:
+    main = runpy.run_path(str(BENCHMARKS / "gpu.py"))["main"]
+    main(["--device", "cpu", "--cells", "2", "--batches", "1", "--rounds", "1"])
     printed = capsys.readouterr().out
-    if name == "extraction.py":
-        assert "segment.contours" in printed
-        assert "extract.lbp" in printed
-        assert "2 images, 2 thread(s)" in printed
-    else:
-        scores = pd.read_csv(tmp_path / "out" / "scores.csv")
-        assert {"drawn cream", "drawn black", "fields white"} <= set(scores["set"])
-        assert scores["cell_mean"].notna().all()
-        assert list((tmp_path / "out").glob("worst_*.png"))
+    there = importlib.util.find_spec("torch") is not None
+    assert ("device cpu" if there else "PyTorch is not installed") in printed
+
+
+def speed(*arguments: str) -> str:
+    """In a process of its own: it pins itself to one core."""
+    done = subprocess.run(
+        [sys.executable, str(BENCHMARKS / "speed"), *arguments],
+        capture_output=True,
+        text=True,
+        encoding="utf-8",
+        env=os.environ | {"PYTHONUTF8": "1"},
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+SMALLEST = ["--images", "1", "--rounds", "1", "--size", "96", "--budget", "0", "--table", "2"]
+
+
+@pytest.mark.slow_without_jit
+def test_speed_against_peers(tmp_path: Path) -> None:
+    """scikit-image is there; a peer that is not there is named, with the reason."""
+    groups = ["geometry", "glcm", "colour"]
+    files = ["--out", str(tmp_path / "out.csv"), "--picture", str(tmp_path / "out.png")]
+    printed = speed(*SMALLEST, "--only", *groups, "--peers", "scikit-image", "nyxus", *files)
+    table = pd.read_csv(tmp_path / "out.csv")
+    assert set(table["group"]) == {"decode", *groups}
+    ours = table[table["ours"]]
+    assert (ours["status"] == "measured").all()
+    theirs = table[table["name"].str.startswith("scikit-image")]
+    assert len(theirs) == len(groups)
+    assert theirs["ms"].gt(0).all()
+    # What is timed gives the same numbers, or the benchmark would compare two different things.
+    assert theirs["agreement"].str.startswith("equal").all(), theirs["agreement"].tolist()
+    nyxus = table.loc[table["name"].str.startswith("nyxus"), "status"]
+    assert nyxus.isin(["measured", "not installed (no module nyxus)"]).all()
+    assert all(word in printed for word in ("nyxus ALL_MORPHOLOGY", "cv2.imdecode"))
+    assert (tmp_path / "out.png").stat().st_size > 5000
+
+
+@pytest.mark.slow_without_jit
+def test_speed_of_the_whole(tmp_path: Path) -> None:
+    printed = speed(*SMALLEST, "--only", "whole", "--out", str(tmp_path / "out.json"))
+    steps = pd.DataFrame(json.loads((tmp_path / "out.json").read_text("utf-8"))["steps"])
+    assert {"cv2.imdecode", "segment.contours", "lbp", "dct_zigzag"} <= set(steps["step"])
+    assert steps["decodes"].gt(0).all()
+    assert "extract.table(families='default')" in printed
