@@ -34,7 +34,7 @@ def asked(run: Run, shard_size: int) -> dict[str, Any]:
         "images": {
             "number": len(run),
             "first": run.part(0, 1).names[0],
-            "list": _list_digest(run),
+            "columns": _column_digests(run),
         },
         "families": {
             name: _digest([str(column_facts(name, function)), *_code(function)])
@@ -87,7 +87,9 @@ def _other_images(then: dict[str, Any], now: dict[str, Any]) -> str:
         return f"{then.get('number')} images were given, now {now.get('number')}"
     if then.get("first") != now.get("first"):
         return f"the first image was {then.get('first')}, is {now.get('first')}"
-    return "the list of images, or what it says of them, has changed"
+    old, new = then.get("columns", {}), now.get("columns", {})
+    other = [name for name in dict.fromkeys([*old, *new]) if old.get(name) != new.get(name)]
+    return f"the table of images differs in {', '.join(other)}"
 
 
 def _other_families(then: dict[str, str], now: dict[str, str]) -> str:
@@ -97,16 +99,18 @@ def _other_families(then: dict[str, str], now: dict[str, str]) -> str:
     return f"families have changed: {', '.join(changed)}"
 
 
-def _list_digest(run: Run) -> str:
+def _column_digests(run: Run) -> dict[str, str]:
     """Of the names of the images, whatever the table says of them, and pixels given as arrays."""
-    found = hashlib.sha256()
+    found = {str(name): hashlib.sha256() for name in run.listed.columns}
+    if run.masks is not None:
+        found["masks"] = hashlib.sha256()
     for part in run.parts(PART):
         for name, column in part.listed.items():
             values = part.images if name == "image" else column.astype(object)
-            found.update(b"\x1e".join([f"\x1d{name}".encode(), *map(_bytes, values)]))
+            found[str(name)].update(b"\x1e".join([b"", *map(_bytes, values)]))
         if part.masks is not None:
-            found.update(b"\x1e".join([b"\x1d", *map(_bytes, part.masks)]))
-    return found.hexdigest()[:16]
+            found["masks"].update(b"\x1e".join([b"", *map(_bytes, part.masks)]))
+    return {name: value.hexdigest()[:16] for name, value in found.items()}
 
 
 def _bytes(value: Any) -> bytes:
