@@ -103,13 +103,16 @@ def _same(worker: str, found: Any) -> None:
         raise RuntimeError(f"worker {worker} has other versions than this process: {other}")
 
 
-def measured_elsewhere(task: Task, part: Part) -> Shard:
+def measured_elsewhere(packed: bytes) -> Shard:
     """What a worker does: measure a part with one thread of its own."""
     import cv2
+    from distributed.protocol.pickle import loads
 
     # The worker runs a task in each of its threads; OpenCV would start more in each of those.
     cv2.setNumThreads(1)
-    return task(part)
+    task, part = loads(packed)
+    shard: Shard = task(part)
+    return shard
 
 
 def on_cluster(
@@ -142,6 +145,7 @@ def _watched(
     done: Callable[[int], object],
 ) -> Iterator[Shard]:
     from distributed import as_completed
+    from distributed.protocol.pickle import dumps
 
     on_the_way: dict[Future, Part] = {}
     ready = as_completed(loop=client.loop)
@@ -152,8 +156,10 @@ def _watched(
             part = next(waiting, None)
             if part is None:
                 return
+            # Packed here, so that the scheduler, which looks into everything, need not unpack it.
+            packed = dumps((task, part))
             future = client.submit(
-                measured_elsewhere, task, part, retries=RETRIES, pure=False, priority=-part.number
+                measured_elsewhere, packed, retries=RETRIES, pure=False, priority=-part.number
             )
             on_the_way[future] = part
             ready.add(future)
