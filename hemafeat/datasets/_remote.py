@@ -7,7 +7,7 @@ from pathlib import PurePosixPath
 import pandas as pd
 
 from hemafeat.datasets._table import DatasetError, finish, text
-from hemafeat.images import EXTENSIONS
+from hemafeat.images import EXTENSIONS, path_of
 
 
 def from_uri(uri: str) -> pd.DataFrame:
@@ -40,8 +40,10 @@ def from_uri(uri: str) -> pd.DataFrame:
             f"{uri} is a URI, which needs fsspec: pip install 'hemafeat[cluster]'"
         ) from None
     try:
-        system, root = url_to_fs(uri)
+        system, root = url_to_fs(path_of(uri))
         if not system.isdir(root):
+            if not system.exists(root):
+                raise FileNotFoundError("it does not exist")
             return finish(pd.DataFrame({"image": text([uri])}), uri)
         found = sorted(path for path in system.find(root) if _is_image(path, root))
         names = [str(system.unstrip_protocol(path)) for path in found]
