@@ -70,7 +70,5 @@ def statistics(
     # An empty matrix has no size from which NumPy could tell how many there are.
     n = math.prod(given.shape[:-2])
     flat = np.ascontiguousarray(np.swapaxes(whole.reshape(n, *given.shape[-2:]), 1, 2))
-    values = np.empty((len(flat), _kernel.N_STATISTICS))
-    for one, out in zip(flat, values, strict=True):
-        _kernel.statistics(one, extents, weighted_logs(), out)
+    values = _kernel.each_statistics(flat, extents, weighted_logs())
     return {name: values[:, k].reshape(given.shape[:-2]) for k, name in enumerate(names)}

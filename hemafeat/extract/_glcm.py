@@ -6,12 +6,13 @@ from typing import Any
 
 import numpy as np
 
+from hemafeat.extract._extents import weighted_logs
 from hemafeat.extract._family import Column, family
+from hemafeat.extract._grey_levels import N_LEVELS, density_patches, plane_patches
 from hemafeat.extract._kernels import glcm as _kernel
-from hemafeat.extract._kernels.regions import find_runs, pixels
+from hemafeat.extract._kernels.haralick import statistics
 from hemafeat.extract._prepared import Prepared, prepare
 
-N_LEVELS = 32
 DISTANCES = (1, 2, 4)
 ANGLES = (0, 45, 90, 135)
 
@@ -154,9 +155,15 @@ def glcm(
     prepared = prepare(image)
     n_cells = int(labels.max()) if n_cells is None else n_cells
     where = prepared.regions(labels, n_cells)
-    levels = prepared.levels("od_g", N_LEVELS, labels)
     values = _kernel.measure(
-        levels, where.run_starts, where.runs, where.boxes, N_LEVELS, _DISTANCES, _RANGED
+        density_patches(prepared, labels, n_cells),
+        where.run_starts,
+        where.runs,
+        where.boxes,
+        N_LEVELS,
+        _DISTANCES,
+        _RANGED,
+        weighted_logs(),
     )
     return values.reshape(n_cells, -1)
 
@@ -199,31 +206,12 @@ def glcm_matrix(
     ----------
     .. [1] arXiv:1612.07003, section 3.6.
     """
-    plane = np.asarray(levels)
-    if plane.ndim != 2 or plane.size == 0:
-        raise ValueError(f"levels have shape {plane.shape}, expected (height, width)")
-    if not 1 <= n_levels <= 255:
-        raise ValueError(f"n_levels is {n_levels}, expected 1 to 255")
-    if plane.dtype.kind not in "iub" or plane.min() < 0 or plane.max() >= n_levels:
-        raise ValueError(f"levels must be whole numbers in 0..{n_levels - 1}")
     if distance < 1:
         raise ValueError(f"distance is {distance}, expected at least 1")
-    inside = np.ones(plane.shape, np.int32) if labels is None else np.asarray(labels)
-    if inside.shape != plane.shape:
-        raise ValueError(f"levels are {plane.shape} and labels are {inside.shape}")
-    inside = np.ascontiguousarray(inside, dtype=np.int32)
-    n_cells = int(inside.max()) if n_cells is None else n_cells
-    plane = np.ascontiguousarray(plane, dtype=np.uint8)
-    starts, runs = find_runs(inside, n_cells)
-    boxes = pixels(starts, runs, plane.shape[1])[2]
-    matrix = np.zeros((n_cells, len(ANGLES), n_levels, n_levels))
-    for cell in range(n_cells):
-        own = runs[starts[cell] : starts[cell + 1]]
-        if len(own):
-            counts = _kernel.pairs(plane, own, boxes[cell], n_levels, np.array([distance]))
-            for angle in range(len(ANGLES)):
-                matrix[cell, angle] = _kernel.symmetric(counts[0, angle], n_levels)
-    return matrix
+    found: np.ndarray = _kernel.matrices(
+        *plane_patches(levels, labels, n_levels, n_cells, distance), n_levels, distance, distance
+    )
+    return found
 
 
 def glcm_statistics(matrix: Any) -> dict[str, np.ndarray]:
@@ -260,5 +248,5 @@ def glcm_statistics(matrix: Any) -> dict[str, np.ndarray]:
     flat = np.ascontiguousarray(joint.reshape(-1, *joint.shape[-2:]))
     values = np.empty((len(flat), len(STATISTICS)))
     for one, out in zip(flat, values, strict=True):
-        _kernel.statistics(one, out)
+        statistics(one, out)
     return {name: values[:, k].reshape(joint.shape[:-2]) for k, name in enumerate(_NAMES)}

@@ -10,6 +10,7 @@ from hemafeat.extract import _extents
 from hemafeat.extract._family import family
 from hemafeat.extract._grey_levels import N_LEVELS, density_patches, plane_patches
 from hemafeat.extract._kernels import gldm as _kernel
+from hemafeat.extract._kernels.extents import each_statistics
 from hemafeat.extract._prepared import Prepared, prepare
 
 NAMES = (
@@ -36,6 +37,9 @@ CODES = "SODN IMOQ TL9H OAE7 EQ3F JA6D NBZI 9QMG FP8K 5SPA Z87G OKJI 6XV8 1PFV D
 STATISTICS = _extents.columns(NAMES, CODES, "pixels of level i that j - 1 neighbours share")
 # Every pixel has a dependence: their share is 1 in every image.
 del STATISTICS["dependence_count_percentage"]
+
+_DEPENDENCES = np.arange(1, 10)
+_KEPT = np.array([place for place, name in enumerate(NAMES) if name in STATISTICS])
 
 
 @family(
@@ -86,9 +90,10 @@ def gldm(
     n_cells = int(labels.max()) if n_cells is None else n_cells
     where = prepared.regions(labels, n_cells)
     patches = density_patches(prepared, labels, n_cells)
-    return _kernel.measure(
-        patches, where.run_starts, where.runs, where.boxes, N_LEVELS, _extents.weighted_logs()
+    counts = _kernel.dependence_matrices(
+        patches, where.run_starts, where.runs, where.boxes, N_LEVELS
     )
+    return each_statistics(counts, _DEPENDENCES, _extents.weighted_logs())[:, _KEPT]
 
 
 def gldm_matrix(

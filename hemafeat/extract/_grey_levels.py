@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from hemafeat.extract._kernels.patches import patches as cut_patches
+from hemafeat.extract._kernels.patches import MARGIN, patches as cut_patches
 from hemafeat.extract._kernels.regions import find_runs, pixels
 from hemafeat.extract._prepared import Prepared
 
@@ -21,12 +21,14 @@ def density_patches(prepared: Prepared, labels: np.ndarray, n_cells: int) -> np.
         "patches",
         labels,
         n_cells,
-        lambda found: cut_patches(levels, found.run_starts, found.runs, found.boxes, N_LEVELS),
+        lambda found: cut_patches(
+            levels, found.run_starts, found.runs, found.boxes, N_LEVELS, MARGIN
+        ),
     )
 
 
 def plane_patches(
-    levels: Any, labels: Any | None, n_levels: int, n_cells: int | None
+    levels: Any, labels: Any | None, n_levels: int, n_cells: int | None, margin: int = MARGIN
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
     """Patches of any plane of grey levels, with ``run_starts, runs, boxes``.
 
@@ -50,4 +52,9 @@ def plane_patches(
     plane = np.ascontiguousarray(plane, dtype=np.uint8)
     run_starts, runs = find_runs(inside, n_cells)
     boxes = pixels(run_starts, runs, plane.shape[1])[2]
-    return cut_patches(plane, run_starts, runs, boxes, n_levels), run_starts, runs, boxes
+    return (
+        cut_patches(plane, run_starts, runs, boxes, n_levels, margin),
+        run_starts,
+        runs,
+        boxes,
+    )

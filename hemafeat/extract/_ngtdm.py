@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -76,7 +77,9 @@ def ngtdm(
     n_cells = int(labels.max()) if n_cells is None else n_cells
     where = prepared.regions(labels, n_cells)
     patches = density_patches(prepared, labels, n_cells)
-    return _kernel.measure(patches, where.run_starts, where.runs, where.boxes, N_LEVELS)
+    return _kernel.statistics(
+        _kernel.difference_matrices(patches, where.run_starts, where.runs, where.boxes, N_LEVELS)
+    )
 
 
 def ngtdm_matrix(
@@ -142,8 +145,7 @@ def ngtdm_statistics(matrix: Any) -> dict[str, np.ndarray]:
         raise ValueError(f"matrix has shape {given.shape}, expected (..., levels, 2)")
     if given.size and given.min() < 0:
         raise ValueError("matrix holds negative entries")
-    flat = np.ascontiguousarray(np.swapaxes(given.reshape(-1, *given.shape[-2:]), 1, 2))
-    values = np.empty((len(flat), len(STATISTICS)))
-    for one, out in zip(flat, values, strict=True):
-        _kernel.statistics(one[0], one[1], out)
+    n = math.prod(given.shape[:-2])
+    flat = np.ascontiguousarray(np.swapaxes(given.reshape(n, *given.shape[-2:]), 1, 2))
+    values = _kernel.statistics(flat)
     return {name: values[:, k].reshape(given.shape[:-2]) for k, name in enumerate(STATISTICS)}

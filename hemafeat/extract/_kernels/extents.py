@@ -82,7 +82,8 @@ def statistics(counts, extents, table, out):
             large_high += high * square
             extent_non_uniformity += float(here) * here
     if total == 0:
-        out[:] = np.nan
+        for k in range(N_STATISTICS):
+            out[k] = np.nan
         return
     n = float(total)
     level_non_uniformity = 0.0
@@ -121,3 +122,12 @@ def statistics(counts, extents, table, out):
     # The entropy of a single entry is 0, without the rounding of two logarithms.
     out[15] = 0.0 if most == total else math.log2(n) - joint / n
     out[16] = squares / (n * n)
+
+
+@kernel
+def each_statistics(counts, extents, table):
+    """(n, 17) float64 statistics of each of (n, K, L) int64 matrices, as by `statistics`."""
+    out = np.empty((counts.shape[0], N_STATISTICS))
+    for which in range(counts.shape[0]):
+        statistics(counts[which], extents, table, out[which])
+    return out

@@ -7,221 +7,149 @@ import math
 import numpy as np
 
 from hemafeat._jit import kernel
+from hemafeat.extract._kernels.extents import weighted_log
+from hemafeat.extract._kernels.haralick import N_STATISTICS, finish
+from hemafeat.extract._kernels.patches import MARGIN, origin, patch_size
 
 N_ANGLES = 4
-N_STATISTICS = 25
 
 
 @kernel
-def pairs(levels, runs, box, n_levels, distances):
-    """Pairs of grey levels of one cell at every distance and angle.
+def pairs(patch, runs, box, n_levels, distance, margin, counts):
+    """Count the pairs of grey levels of one cell at one distance and every angle.
 
     Parameters
     ----------
-    levels : (H, W) uint8 array
-        Grey levels 0..n_levels - 1, with n_levels at most 255.
+    patch, box, margin
+        Of the cell; see ``patches``.
     runs : (M, 3) int64 array
         The cell's pixels: row, first column, column after the last one. A pair counts when both of
         its pixels are among them.
-    box : (4,) int64 array
-        Row start, row stop, column start, column stop of the cell.
     n_levels : int
         Number of grey levels.
-    distances : (D,) int64 array
-        Chebyshev distances in pixels.
-
-    Returns
-    -------
-    (D, 4, (n_levels + 1)**2) int32 array
-        Ordered pairs (first pixel, second pixel), first-level major. The second pixel lies at
-        0, 45, 90 and 135 degrees, rows counting downwards as in scikit-image: to the right, below
-        right, below, below left. The last level stands for "outside the cell", so that the loop
-        needs no test for the second pixel.
+    distance : int
+        Chebyshev distance in pixels, at most the margin.
+    counts : ((n_levels + 1)**2 * 4,) int32 array
+        Filled: ordered pairs (first pixel, second pixel), first-level major, of each the number at
+        0, 45, 90 and 135 degrees, rows counting downwards as in scikit-image: the second pixel
+        lies to the right, below right, below, below left. The last level stands for "outside the
+        cell", so that the loop needs no test for the second pixel.
     """
-    height = box[1] - box[0]
-    width = box[3] - box[2]
-    margin = distances.max()
-    # One margin between rows serves the right end of a row and the left end of the next.
-    stride = width + margin
-    padded = np.full((height + margin + 1) * stride + margin, n_levels, np.uint8)
+    corner, stride = origin(box, margin)
+    n_bins = n_levels + 1
+    down = distance * stride
+    for k in range(counts.size):
+        counts[k] = 0
     for run in range(runs.shape[0]):
-        row, first, stop = runs[run, 0], runs[run, 1], runs[run, 2]
-        start = (row - box[0]) * stride + margin - box[2]
-        padded[start + first : start + stop] = levels[row, first:stop]
-    n_bins = n_levels + 1
-    counts = np.zeros((distances.size, N_ANGLES, n_bins * n_bins), np.int32)
-    for which in range(distances.size):
-        distance = distances[which]
-        right, down = distance, distance * stride
-        # Four histograms side by side: a run of equal pixels then waits on four chains, not on one.
-        across, falling = counts[which, 0], counts[which, 1]
-        upright, rising = counts[which, 2], counts[which, 3]
-        for run in range(runs.shape[0]):
-            length = runs[run, 2] - runs[run, 1]
-            start = (runs[run, 0] - box[0]) * stride + margin + runs[run, 1] - box[2]
-            below = start + down
-            # Slices that start where the run does: the index is then known to be in range.
-            here = padded[start : start + length]
-            beside = padded[start + right : start + right + length]
-            left_below = padded[below - right : below - right + length]
-            straight_below = padded[below : below + length]
-            right_below = padded[below + right : below + right + length]
-            for k in range(length):
-                base = np.uint64(here[k]) * np.uint64(n_bins)
-                across[base + np.uint64(beside[k])] += 1
-                rising[base + np.uint64(left_below[k])] += 1
-                upright[base + np.uint64(straight_below[k])] += 1
-                falling[base + np.uint64(right_below[k])] += 1
-    return counts
+        length = runs[run, 2] - runs[run, 1]
+        start = corner + (runs[run, 0] - box[0]) * stride + runs[run, 1] - box[2]
+        below = start + down
+        # Slices that start where the run does: the index is then known to be in range.
+        here = patch[start : start + length]
+        beside = patch[start + distance : start + distance + length]
+        left_below = patch[below - distance : below - distance + length]
+        straight_below = patch[below : below + length]
+        right_below = patch[below + distance : below + distance + length]
+        # Four histograms in one: they need one address, and a run of equal pixels waits on four
+        # chains, not on one.
+        for k in range(length):
+            base = np.uint64(here[k]) * np.uint64(n_bins * N_ANGLES)
+            counts[base + np.uint64(beside[k]) * np.uint64(N_ANGLES)] += 1
+            counts[base + np.uint64(right_below[k]) * np.uint64(N_ANGLES) + np.uint64(1)] += 1
+            counts[base + np.uint64(straight_below[k]) * np.uint64(N_ANGLES) + np.uint64(2)] += 1
+            counts[base + np.uint64(left_below[k]) * np.uint64(N_ANGLES) + np.uint64(3)] += 1
 
 
 @kernel
-def symmetric(counts, n_levels):
-    """(n_levels, n_levels) float64 matrix of pairs taken in both orders, without "outside"."""
-    n_bins = n_levels + 1
-    joint = np.empty((n_levels, n_levels), np.float64)
-    for i in range(n_levels):
-        for j in range(i, n_levels):
-            both = counts[i * n_bins + j] + counts[j * n_bins + i]
-            joint[i, j] = both
-            joint[j, i] = both
-    return joint
+def level_range(patch, runs, box):
+    """Lowest and highest grey level of a cell."""
+    corner, stride = origin(box, MARGIN)
+    low, high = np.uint8(255), np.uint8(0)
+    for run in range(runs.shape[0]):
+        start = corner + (runs[run, 0] - box[0]) * stride - box[2]
+        here = patch[start + runs[run, 1] : start + runs[run, 2]]
+        for k in range(here.size):
+            low = min(low, here[k])
+            high = max(high, here[k])
+    return np.int64(low), np.int64(high)
 
 
 @kernel
-def statistics(joint, out):
-    """The 25 IBSI statistics of one symmetric co-occurrence matrix.
+def entropy_of(counts, total, table):
+    """Entropy in bits of whole numbers with the sum `total`; `table` as for `weighted_log`."""
+    found = 0.0
+    for k in range(counts.size):
+        if counts[k] == total:  # also where both are 0
+            return 0.0
+        found += weighted_log(counts[k], table)
+    return math.log2(total) - found / total
+
+
+@kernel
+def count_statistics(counts, angle, n_levels, low, high, table, out):
+    """The statistics of one angle of what `pairs` counted, every pair taken in both orders.
 
     Parameters
     ----------
-    joint : (L, L) float64 array
-        Symmetric counts or probabilities; only the upper triangle is read. Entry (i, j) belongs to
-        the grey levels i + 1 and j + 1: IBSI numbers levels from 1.
+    counts, n_levels
+        As for `pairs`.
+    angle : int
+        Which of the four.
+    low, high : int
+        Lowest and highest level that occur.
+    table : (T,) float64 array
+        ``n log2 n`` for n below T.
     out : (25,) float64 array
-        Filled in the order of ``hemafeat.extract._glcm.STATISTICS``; all NaN where there is no
-        pair, and NaN for a correlation of a single grey level.
+        Filled as by `statistics`.
     """
-    n_levels = joint.shape[0]
-    marginal = np.zeros(n_levels)
-    sums = np.zeros(2 * n_levels - 1)
-    differences = np.zeros(n_levels)
-    total = 0.0
-    for i in range(n_levels):
-        total += joint[i, i]
-        for j in range(i + 1, n_levels):
-            total += 2.0 * joint[i, j]
-    if total <= 0.0:
-        out[:] = np.nan
-        return
-    joint_maximum = 0.0
-    joint_entropy = 0.0
-    angular_second_moment = 0.0
-    autocorrelation = 0.0
-    for i in range(n_levels):
-        for j in range(i, n_levels):
-            if joint[i, j] <= 0.0:
-                continue
-            p = joint[i, j] / total
-            joint_maximum = max(joint_maximum, p)
-            marginal[i] += p
-            both = p
-            if j > i:
-                marginal[j] += p
-                both = 2.0 * p
-            sums[i + j] += both
-            differences[j - i] += both
-            joint_entropy -= both * math.log2(p)
-            angular_second_moment += both * p
-            autocorrelation += both * (i + 1.0) * (j + 1.0)
-
-    joint_average = 0.0
-    marginal_entropy = 0.0
-    for i in range(n_levels):
-        if marginal[i] > 0.0:
-            joint_average += (i + 1.0) * marginal[i]
-            marginal_entropy -= marginal[i] * math.log2(marginal[i])
-    joint_variance = 0.0
-    for i in range(n_levels):
-        joint_variance += (i + 1.0 - joint_average) ** 2 * marginal[i]
-
-    sum_average = 0.0
-    sum_entropy = 0.0
-    sum_variance = 0.0
-    cluster_shade = 0.0
-    cluster_prominence = 0.0
-    for k in range(2 * n_levels - 1):
-        if sums[k] > 0.0:
-            away = k + 2.0 - 2.0 * joint_average
-            sum_average += (k + 2.0) * sums[k]
-            sum_entropy -= sums[k] * math.log2(sums[k])
-            sum_variance += away**2 * sums[k]
-            cluster_shade += away**3 * sums[k]
-            cluster_prominence += away**4 * sums[k]
-
-    difference_average = 0.0
-    difference_entropy = 0.0
-    contrast = 0.0
-    inverse_difference = 0.0
-    normalised_inverse_difference = 0.0
-    inverse_difference_moment = 0.0
-    normalised_inverse_difference_moment = 0.0
-    inverse_variance = 0.0
-    for k in range(n_levels):
-        if differences[k] > 0.0:
-            difference_average += k * differences[k]
-            difference_entropy -= differences[k] * math.log2(differences[k])
-            contrast += k * k * differences[k]
-            inverse_difference += differences[k] / (1.0 + k)
-            normalised_inverse_difference += differences[k] / (1.0 + k / n_levels)
-            inverse_difference_moment += differences[k] / (1.0 + k * k)
-            normalised_inverse_difference_moment += differences[k] / (1.0 + (k / n_levels) ** 2)
-            if k > 0:
-                inverse_variance += differences[k] / (k * k)
-    difference_variance = 0.0
-    for k in range(n_levels):
-        difference_variance += (k - difference_average) ** 2 * differences[k]
-
-    # In a symmetric matrix var(x + y) = 2 var + 2 cov and E(x - y)^2 = 2 var - 2 cov, which needs
-    # no difference of large numbers; and both cross entropies of the information measures are
-    # twice the entropy of the marginal.
-    correlation = np.nan
-    information_correlation_1 = np.nan
-    if sum_variance + contrast > 1e-12:
-        correlation = (sum_variance - contrast) / (sum_variance + contrast)
-        information_correlation_1 = (joint_entropy - 2.0 * marginal_entropy) / marginal_entropy
-    shared = max(2.0 * marginal_entropy - joint_entropy, 0.0)
-    information_correlation_2 = math.sqrt(1.0 - math.exp(-2.0 * shared))
-
-    values = (
-        joint_maximum,
-        joint_average,
-        joint_variance,
-        joint_entropy,
-        difference_average,
-        difference_variance,
-        difference_entropy,
-        sum_average,
-        sum_variance,
-        sum_entropy,
-        angular_second_moment,
-        contrast,
-        difference_average,  # dissimilarity
-        inverse_difference,
-        normalised_inverse_difference,
-        inverse_difference_moment,
-        normalised_inverse_difference_moment,
-        inverse_variance,
-        correlation,
-        autocorrelation,
-        sum_variance,  # cluster tendency
-        cluster_shade,
-        cluster_prominence,
-        information_correlation_1,
-        information_correlation_2,
+    n = high - low + 1
+    marginal = np.zeros(n, np.int64)
+    sums = np.zeros(2 * n - 1, np.int64)
+    differences = np.zeros(n, np.int64)
+    most = 0
+    squares = 0
+    logs = 0.0
+    n_bins = n_levels + 1
+    for i in range(n):
+        across = ((low + i) * n_bins + low) * N_ANGLES + angle
+        down = (low * n_bins + low + i) * N_ANGLES + angle
+        both = 2 * np.int64(counts[across + i * N_ANGLES])
+        most = max(most, both)
+        squares += both * both
+        logs += weighted_log(both, table)
+        marginal[i] += both
+        sums[2 * i] += both
+        differences[0] += both
+        for j in range(i + 1, n):
+            both = np.int64(counts[across + j * N_ANGLES]) + np.int64(
+                counts[down + j * n_bins * N_ANGLES]
+            )
+            if both > 0:
+                most = max(most, both)
+                squares += 2 * both * both
+                logs += 2.0 * weighted_log(both, table)
+                marginal[i] += both
+                marginal[j] += both
+                sums[i + j] += 2 * both
+                differences[j - i] += 2 * both
+    total = 0
+    for i in range(n):
+        total += marginal[i]
+    finish(
+        marginal,
+        sums,
+        differences,
+        total,
+        low,
+        n_levels,
+        most,
+        squares,
+        0.0 if most == total else math.log2(total) - logs / total,
+        entropy_of(marginal, total, table),
+        entropy_of(sums, total, table),
+        entropy_of(differences, total, table),
+        out,
     )
-    for k in range(N_STATISTICS):
-        # Adding zero turns the -0.0 of an empty entropy sum into 0.0.
-        out[k] = values[k] + 0.0
 
 
 @kernel
@@ -260,17 +188,49 @@ def over_angles(values, ranged, out):
 
 
 @kernel
-def measure(levels, run_starts, runs, boxes, n_levels, distances, ranged):
+def matrices(patches, run_starts, runs, boxes, n_levels, distance, margin):
+    """Symmetric counts of every cell: (n_cells, 4, n_levels, n_levels) float64.
+
+    Parameters
+    ----------
+    patches, run_starts, runs, boxes, n_levels, margin
+        As for ``patches.patches``, and what it returns.
+    distance : int
+        Chebyshev distance in pixels, at most the margin.
+    """
+    n_cells = boxes.shape[0]
+    n_bins = n_levels + 1
+    out = np.zeros((n_cells, N_ANGLES, n_levels, n_levels))
+    counts = np.empty(n_bins * n_bins * N_ANGLES, np.int32)
+    place = 0
+    for cell in range(n_cells):
+        own = runs[run_starts[cell] : run_starts[cell + 1]]
+        if own.shape[0] == 0:
+            continue
+        pairs(patches[place:], own, boxes[cell], n_levels, distance, margin, counts)
+        place += patch_size(boxes[cell], margin)
+        ordered = counts.reshape(n_bins, n_bins, N_ANGLES)
+        for i in range(n_levels):
+            for j in range(n_levels):
+                for angle in range(N_ANGLES):
+                    out[cell, angle, i, j] = ordered[i, j, angle] + ordered[j, i, angle]
+    return out
+
+
+@kernel
+def measure(patches, run_starts, runs, boxes, n_levels, distances, ranged, table):
     """Statistics of every cell and distance, over the angles.
 
     Parameters
     ----------
-    levels, n_levels, distances
-        As for `pairs`.
-    run_starts, runs, boxes
-        As ``regions.find_runs`` and ``regions.pixels`` give them.
+    patches, run_starts, runs, boxes, n_levels
+        As for ``patches.patches``, and what it returns.
+    distances : (D,) int64 array
+        Chebyshev distances in pixels.
     ranged
         As for `over_angles`.
+    table
+        As for `count_statistics`.
 
     Returns
     -------
@@ -278,15 +238,23 @@ def measure(levels, run_starts, runs, boxes, n_levels, distances, ranged):
         NaN where there is no pair.
     """
     n_cells = boxes.shape[0]
-    out = np.full((n_cells, distances.size, N_STATISTICS + ranged.size), np.nan)
+    out = np.empty((n_cells, distances.size, N_STATISTICS + ranged.size))
     values = np.empty((N_ANGLES, N_STATISTICS))
+    counts = np.empty((n_levels + 1) * (n_levels + 1) * N_ANGLES, np.int32)
+    place = 0
     for cell in range(n_cells):
         own = runs[run_starts[cell] : run_starts[cell + 1]]
         if own.shape[0] == 0:
+            for which in range(distances.size):
+                for k in range(out.shape[2]):
+                    out[cell, which, k] = np.nan
             continue
-        counts = pairs(levels, own, boxes[cell], n_levels, distances)
+        patch, box = patches[place:], boxes[cell]
+        place += patch_size(box, MARGIN)
+        low, high = level_range(patch, own, box)
         for which in range(distances.size):
+            pairs(patch, own, box, n_levels, distances[which], MARGIN, counts)
             for angle in range(N_ANGLES):
-                statistics(symmetric(counts[which, angle], n_levels), values[angle])
+                count_statistics(counts, angle, n_levels, low, high, table, values[angle])
             over_angles(values, ranged, out[cell, which])
     return out

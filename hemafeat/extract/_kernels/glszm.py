@@ -6,7 +6,7 @@ import numpy as np
 
 from hemafeat._jit import kernel
 from hemafeat.extract._kernels.extents import N_STATISTICS, statistics
-from hemafeat.extract._kernels.patches import origin, patch_size
+from hemafeat.extract._kernels.patches import MARGIN, origin, patch_size
 
 
 @kernel
@@ -42,7 +42,7 @@ def zones(patch, runs, box, n_levels, out):
         Z, the number of zones.
     """
     width = box[3] - box[2]
-    corner, stride = origin(box)
+    corner, stride = origin(box, MARGIN)
     n_pixels = 0
     for run in range(runs.shape[0]):
         n_pixels += runs[run, 2] - runs[run, 1]
@@ -131,7 +131,7 @@ def all_zones(patches, run_starts, runs, boxes, n_levels):
             starts[cell + 1] += zones(
                 patches[place:], own, boxes[cell], n_levels, found[starts[cell] :]
             )
-            place += patch_size(boxes[cell])
+            place += patch_size(boxes[cell], MARGIN)
     return starts, found[: starts[n_cells]]
 
 
