@@ -19,7 +19,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 def test_none_is_left_out() -> None:
     there = {path.stem for path in BENCHMARKS.glob("*.py")}
     there |= {path.parent.name for path in BENCHMARKS.glob("*/__main__.py")}
-    assert there == {"attributes", "families", "gpu", "segmentation", "speed"}
+    assert there == {"attributes", "families", "gpu", "scale", "segmentation", "speed"}
 
 
 @pytest.mark.slow_without_jit
@@ -55,6 +55,16 @@ def test_gpu(capsys: pytest.CaptureFixture[str]) -> None:
     printed = capsys.readouterr().out
     there = importlib.util.find_spec("torch") is not None
     assert ("device cpu" if there else "PyTorch is not installed") in printed
+
+
+@pytest.mark.slow_without_jit
+def test_scale(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main = runpy.run_path(str(BENCHMARKS / "scale.py"))["main"]
+    few = ["--images", "12", "--shard-size", "4", "--families", "shape", "--tasks", "0"]
+    main([*few, "--out", str(tmp_path)])
+    printed = capsys.readouterr().out
+    assert "plan for 10,000,000 cells" in printed
+    assert "12 images, 12 cells" in printed
 
 
 def speed(*arguments: str) -> str:
