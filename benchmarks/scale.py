@@ -11,6 +11,7 @@ from what was measured. Needs Linux or another system with ``ps``.
 from __future__ import annotations
 
 import argparse
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -201,7 +202,8 @@ def main(argv: list[str] | None = None) -> int:
         extraction = [sys.executable, "-m", "hemafeat", "extract", str(cells), "--out", str(out)]
         extraction += ["--cells", "central", "--shard-size", str(args.shard_size), "--quiet"]
         extraction += ["--jobs", str(args.jobs), "--families", *args.families]
-        run = watched([*extraction, "--restart"], out)
+        shutil.rmtree(out, ignore_errors=True)
+        run = watched(extraction, out)
         loading = watched([sys.executable, "-c", LOADING, str(out)])
         files = sorted((out / "cells").iterdir())
         rows = sum(pyarrow.parquet.read_metadata(file).num_rows for file in files)
