@@ -117,19 +117,21 @@ def red_cell_radius(view: Frame, avoid: np.ndarray) -> float:
     stained = cv2.inRange(cv2.blur(view.dark, (3, 3)), int(np.ceil(2 * view.faint)), 255)
     stained[avoid > 0] = 0
     contours, tree = cv2.findContours(stained, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    if not contours:
-        return float("nan")
-    for contour, parent in zip(contours, tree[0, :, 3].tolist(), strict=True):
+    parents = tree[0, :, 3].tolist() if contours else []
+    holes: list[np.ndarray] = []
+    for contour, parent in zip(contours, parents, strict=True):
         # The pale middle of a red cell is part of it; the gap in a ring of cells is not.
         if parent >= 0:
-            x, y, w, h = cv2.boundingRect(contour)
+            _, _, w, h = cv2.boundingRect(contour)
             if w * h < 0.3 * cv2.contourArea(contours[parent]):
-                cv2.fillPoly(stained, [contour], 255)
+                holes.append(contour)
+    cv2.drawContours(stained, holes, -1, 255, cv2.FILLED)
     depth = cv2.distanceTransform(stained, cv2.DIST_L2, 3)
     found = []
-    for i, contour in enumerate(contours):
-        if tree[0, i, 3] < 0 and len(contour) > 16:
+    for contour, parent in zip(contours, parents, strict=True):
+        if parent < 0 and len(contour) > 16:
             x, y, w, h = cv2.boundingRect(contour)
             found.append(float(depth[y : y + h, x : x + w].max()))
-    found = [radius for radius in found if radius >= 0.5 * max(found)]
-    return float(np.median(found)) if len(found) >= 2 else float("nan")
+    found = sorted(radius for radius in found if radius >= 0.5 * max(found))
+    n = len(found)
+    return 0.5 * (found[(n - 1) // 2] + found[n // 2]) if n >= 2 else float("nan")

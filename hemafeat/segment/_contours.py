@@ -106,13 +106,13 @@ def _stained(image: np.ndarray, view: Frame) -> list[_Found]:
     seeds = [seed for seed in seeds if seed.area >= LEAST_SHARE * seeds[0].area]
     found, sizes = [], []
     for seed, outline in _parting.outlines(image, view, seeds):
-        left, top, mask = outline.curve.mask(shape)
+        left, top, mask, solidity = outline.curve.mask(shape)
         evidence = {
             "rim": outline.rim,
             "limit": outline.limit,
             "odds": outline.odds,
             "agreement": outline.agreement,
-            "solidity": outline.curve.solidity(shape),
+            "solidity": solidity,
         }
         one = _measured(image, left, top, mask, view, evidence)
         if one is not None:
@@ -131,9 +131,7 @@ def _measured(
 ) -> _Found | None:
     if cell.size == 0:
         return None
-    height, width = cell.shape
-    box = image[top : top + height, left : left + width]
-    nucleus, separation = _nuclei.outline(box, cell, view.table)
+    nucleus, separation = _nuclei.outline(image, left, top, cell, view.table)
     area = cv2.countNonZero(cell)
     evidence["separation"] = separation
     evidence["nucleus_share"] = cv2.countNonZero(nucleus) / area
@@ -208,15 +206,13 @@ def _cut_out(image: np.ndarray, view: Frame) -> list[_Found]:
 
 
 def _assembled(found: list[_Found], shape: tuple[int, int]) -> Masks:
-    cell, nucleus, cytoplasm = (np.zeros(shape, np.int32) for _ in range(3))
+    cell, nucleus = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
     records: list[_quality.Record] = []
     for one in sorted(found, key=lambda one: (-one.area, one.top, one.left)):
         number = len(records) + 1
         half = 0.5 * one.area
         # Where most of it is another cell already there are two outlines of one cell.
-        if not lay(
-            cell, nucleus, cytoplasm, number, one.cell, one.nucleus, one.left, one.top, half
-        ):
+        if not lay(cell, nucleus, number, one.cell, one.nucleus, one.left, one.top, half):
             continue
         height, width = one.cell.shape
         at_border = (
@@ -226,4 +222,4 @@ def _assembled(found: list[_Found], shape: tuple[int, int]) -> Masks:
             or one.left + width == shape[1]
         )
         records.append(_quality.record(touches_border=at_border, **one.evidence))
-    return Masks.known(cell, nucleus, len(records), _quality.gathered(records), cytoplasm)
+    return Masks.known(cell, nucleus, len(records), _quality.gathered(records))

@@ -53,9 +53,7 @@ def gain(view: Frame) -> np.ndarray | None:
     rows, columns = height // factor, width // factor
     if min(rows, columns) < 4 * TILE:
         return None
-    # Whole factors are much faster; the last rows and columns may be left out for them.
-    whole = view.rgb[: rows * factor, : columns * factor]
-    small = cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(view.rgb, (columns, rows), interpolation=cv2.INTER_AREA)
     surface, found = background_surface(small, view.white, TILE, TINT, NEAR, BEND, SPREADS)
     share, by_even_light, brighter, least, most = found.tolist()
     if share < 0.1 or brighter > 0.02 or share < by_even_light:

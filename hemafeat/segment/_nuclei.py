@@ -179,7 +179,7 @@ def group_of(contours: list[np.ndarray]) -> Seed:
 
 def _grouped(pieces: list[Seed], frame: Frame) -> list[Seed]:
     if len(pieces) == 1:
-        return [group_of(pieces[0].pieces)]
+        return [_alone(pieces[0])]
     dark = cv2.blur(frame.dark, (5, 5))
     # Lobes of one nucleus join by pairs, nearest first, as long as what lies between is one cell.
     pieces = sorted(pieces, key=lambda piece: -piece.area)
@@ -202,8 +202,17 @@ def _grouped(pieces: list[Seed], frame: Frame) -> list[Seed]:
     found = []
     for number in sorted(set(group)):
         members = [p for p, g in zip(pieces, group, strict=True) if g == number]
-        found.append(group_of([c for piece in members for c in piece.pieces]))
+        found.append(_alone(members[0]) if len(members) == 1 else _joined(members))
     return sorted(found, key=lambda seed: -seed.area)
+
+
+def _alone(piece: Seed) -> Seed:
+    piece.split_from = 0
+    return piece
+
+
+def _joined(pieces: list[Seed]) -> Seed:
+    return group_of([line for piece in pieces for line in piece.pieces])
 
 
 def _gap(one: Seed, two: Seed) -> tuple[float, np.ndarray]:
@@ -249,13 +258,16 @@ def _same_cell(
     return waist >= (0.8 if apart < 0.8 else 0.95) * side
 
 
-def outline(rgb: np.ndarray, cell: np.ndarray, table: np.ndarray) -> tuple[np.ndarray, float]:
+def outline(
+    image: np.ndarray, left: int, top: int, cell: np.ndarray, table: np.ndarray
+) -> tuple[np.ndarray, float]:
     """The nucleus inside one cell, at full size.
 
     Parameters
     ----------
-    rgb : (h, w, 3) ndarray of uint8
-        The box of the cell.
+    image : (H, W, 3) ndarray of uint8
+    left, top : int
+        Where the box of the cell lies.
     cell : (h, w) ndarray of uint8
         1 inside the cell.
     table : (3, 256) ndarray of uint8
@@ -271,12 +283,13 @@ def outline(rgb: np.ndarray, cell: np.ndarray, table: np.ndarray) -> tuple[np.nd
     size = math.sqrt(cv2.countNonZero(cell))
     if size < 3:
         return np.zeros_like(cell), 0.0
-    plane = contrast(rgb, table)
+    height, width = cell.shape
+    plane = contrast(image, table, left, top, height, width)
     smooth = _blurred(plane, max(0.8, size / 50.0))
     threshold, low, high, separation = otsu_inside(smooth, cell)
     if separation < WEAK or low > ALIKE * high:
         # Granules hide where the nucleus ends: only its broad shape is to be had.
-        broad = _broad(plane, cell, size / BROAD)
+        broad = _broad(plane[:height, :width], cell, size / BROAD)
         reach = max(1, round(size / 16))
         core = cv2.erode(cell, _disc(reach), borderType=cv2.BORDER_CONSTANT, borderValue=0)
         level, pale, deep, apart = otsu_inside(broad, core)

@@ -6,13 +6,13 @@ from hemafeat._jit import kernel
 
 
 @kernel
-def lay(labels, nuclei, rests, number, mask, nucleus, left, top, least):
+def lay(labels, nuclei, number, mask, nucleus, left, top, least):
     """Give the free pixels of a mask a number, if they are `least` at least.
 
     Parameters
     ----------
-    labels, nuclei, rests : (H, W) ndarray of int32
-        Of cells, nuclei and cytoplasm; written.
+    labels, nuclei : (H, W) ndarray of int32
+        Of cells and nuclei; written.
     number : int
     mask, nucleus : (h, w) ndarray of uint8
         Of the cell and its nucleus.
@@ -36,13 +36,10 @@ def lay(labels, nuclei, rests, number, mask, nucleus, left, top, least):
     for y in range(height):
         row = labels[top + y, left : left + width]
         nuclei_row = nuclei[top + y, left : left + width]
-        rests_row = rests[top + y, left : left + width]
         inside, deep = mask[y], nucleus[y]
         for x in range(width):
             if inside[x] > 0 and row[x] == 0:
                 row[x] = number
                 if deep[x] > 0:
                     nuclei_row[x] = number
-                else:
-                    rests_row[x] = number
     return True

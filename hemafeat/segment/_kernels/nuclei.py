@@ -57,13 +57,12 @@ def otsu(counts):
 
 @kernel
 def otsu_inside(plane, mask):
-    """`otsu` of the part of a plane under a mask."""
+    """`otsu` of the part of a plane under a mask, which may end before it."""
     counts = np.zeros(256, np.int64)
-    for y in range(plane.shape[0]):
+    for y in range(mask.shape[0]):
         row, inside = plane[y], mask[y]
-        for x in range(plane.shape[1]):
-            if inside[x]:
-                counts[row[x]] += 1
+        for x in range(mask.shape[1]):
+            counts[row[x]] += inside[x]
     return otsu(counts)
 
 
@@ -92,11 +91,16 @@ def spots(plane, rgb, table, dark, faint, least):
     """
     height, width = plane.shape
     found = np.zeros((height, width), np.uint8)
-    counts = np.zeros(256, np.int64)
+    # Neighbours are alike: four histograms side by side do not wait for each other.
+    parts = np.zeros((4, 256), np.int32)
     for y in range(height):
         row = plane[y]
         for x in range(width):
-            counts[row[x]] += 1
+            parts[x & 3, row[x]] += 1
+    counts = np.zeros(256, np.int64)
+    for level in range(256):
+        for i in range(4):
+            counts[level] += parts[i, level]
     # The level of the darkest part of the image: a nucleus is at least that large.
     top = position(counts, 0.996)
     if top < least:
@@ -127,19 +131,35 @@ def spots(plane, rgb, table, dark, faint, least):
 
 
 @kernel
-def contrast(rgb, table):
-    """(h, w) uint8 plane in which a nucleus stands out from its cytoplasm; see `MIX`."""
-    height, width = rgb.shape[:2]
+def contrast(image, table, left, top, height, width):
+    """A plane in which a nucleus stands out from its cytoplasm; see `MIX`.
+
+    Parameters
+    ----------
+    image : (H, W, 3) ndarray of uint8
+    table : (3, 256) ndarray of uint8
+        Density of each level.
+    left, top, height, width : int
+        Part of the image.
+
+    Returns
+    -------
+    (h, w) ndarray of uint8
+        Height and width are even: the last row and column come twice where they were not.
+    """
     lut = np.empty((3, 256), np.uint8)
     for channel in range(3):
         for level in range(256):
             lut[channel, level] = MIX[channel, table[channel, level]]
-    plane = np.empty((height, width), np.uint8)
-    for y in range(height):
-        row, out = rgb[y], plane[y]
+    rows, columns = height + height % 2, width + width % 2
+    plane = np.empty((rows, columns), np.uint8)
+    for y in range(rows):
+        row, out = image[top + min(y, height - 1)], plane[y]
         for x in range(width):
-            value = np.int64(lut[0, row[x, 0]]) + np.int64(lut[1, row[x, 1]])
-            out[x] = max(min(value, 255) - np.int64(lut[2, row[x, 2]]), 0)
+            at = left + x
+            value = np.int64(lut[0, row[at, 0]]) + np.int64(lut[1, row[at, 1]])
+            out[x] = max(min(value, 255) - np.int64(lut[2, row[at, 2]]), 0)
+        out[columns - 1] = out[width - 1]
     return plane
 
 
@@ -149,8 +169,10 @@ def above(plane, threshold, cell, reach):
 
     Parameters
     ----------
-    plane, cell : (h, w) ndarray of uint8
+    plane : (h, w) ndarray of uint8
+        At least as large as `cell`.
     threshold : float
+    cell : (h, w) ndarray of uint8
     reach : int
         The squares have sides of ``2 reach + 1``; the image is continued by its border pixels.
 
@@ -158,7 +180,7 @@ def above(plane, threshold, cell, reach):
     -------
     (h, w) ndarray of uint8
     """
-    height, width = plane.shape
+    height, width = cell.shape
     level = np.zeros((height, width), np.uint8)
     for y in range(height):
         row, inside, out = plane[y], cell[y], level[y]

@@ -26,6 +26,9 @@ BEND = 0.6
 TURN = 2
 """Largest step from one angle to the next."""
 
+ROUNDED = 0.03
+"""What a curve filled by the middles of pixels is too large by, against `Curve.fill`."""
+
 
 @kernel
 def smoothed(counts):
@@ -66,18 +69,22 @@ def colours(bins, dark, faint, near, far):
         Shares, smoothed; those outside are not blown up where there are few pixels.
     """
     height, width = dark.shape
-    inside, outside = np.zeros(BINS, np.float32), np.zeros(BINS, np.float32)
+    # Neighbours are alike: two histograms side by side do not wait for each other.
+    inner, outer = np.zeros((2, BINS), np.int32), np.zeros((2, BINS), np.int32)
     n_near, n_far = 0, 0
     for y in range(height):
         bins_row, dark_row, near_row, far_row = bins[y], dark[y], near[y], far[y]
         for x in range(width):
             if dark_row[x] >= faint:
                 if near_row[x]:
-                    inside[bins_row[x]] += np.float32(1.0)
+                    inner[x & 1, bins_row[x]] += 1
                     n_near += 1
                 if far_row[x]:
-                    outside[bins_row[x]] += np.float32(1.0)
+                    outer[x & 1, bins_row[x]] += 1
                     n_far += 1
+    inside, outside = np.empty(BINS, np.float32), np.empty(BINS, np.float32)
+    for i in range(BINS):
+        inside[i], outside[i] = inner[0, i] + inner[1, i], outer[0, i] + outer[1, i]
     inside, outside = smoothed(inside), smoothed(outside)
     few, many = np.float32(1.0 / max(n_near, 1)), np.float32(1.0 / max(n_far, 0.5 * n_near, 1.0))
     for i in range(BINS):
@@ -175,7 +182,7 @@ def search(
     sums = np.empty((m, 3), np.int64)
     others = owner.size > 1
     for i in range(n):
-        before, after = polar[i - 1 if i > 0 else n - 1], polar[i + 1 if i + 1 < n else 0]
+        before, after = polar[i - 1 if i > 0 else 1], polar[i + 1 if i + 1 < n else n - 2]
         here = polar[i]
         for j in range(m):
             for channel in range(3):
@@ -250,8 +257,9 @@ def fill_curve(x0, y0, radius, scale, mask):
     x, y = np.empty(n), np.empty(n)
     for i in range(n):
         angle = i * (2 * np.pi / n)
-        x[i] = (x0 + radius[i] * np.cos(angle) + 0.5) / scale - 0.5
-        y[i] = (y0 + radius[i] * np.sin(angle) + 0.5) / scale - 0.5
+        reach = radius[i] - ROUNDED * scale
+        x[i] = (x0 + reach * np.cos(angle) + 0.5) / scale - 0.5
+        y[i] = (y0 + reach * np.sin(angle) + 0.5) / scale - 0.5
     return fill(x, y, mask)
 
 
