@@ -8,8 +8,9 @@ import numpy as np
 
 from hemafeat.extract._colour import lab_of, measured_colour
 from hemafeat.extract._family import Column, family
-from hemafeat.extract._kernels.rays import border_contact, thickness
-from hemafeat.extract._prepared import Prepared, prepare
+from hemafeat.extract._kernels.rays import border_contact, profiles, thickness
+from hemafeat.extract._kernels.relation import relations
+from hemafeat.extract._prepared import Prepared, Regions, prepare
 from hemafeat.extract._shape import measured_shape
 
 if TYPE_CHECKING:
@@ -99,44 +100,27 @@ def relation(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = N
     """
     ready = prepare(image)
     n = masks.n_cells if n_cells is None else n_cells
-    nucleus, cell = measured_shape(ready, masks.nucleus, n), measured_shape(ready, masks.cell, n)
-    inner, outer = ready.regions(masks.nucleus, n), ready.regions(masks.cell, n)
-    area_n, area_c = nucleus[:, 0], cell[:, 0]
-    cytoplasm = area_c - area_n
-    some_cytoplasm = np.where(cytoplasm > 0, cytoplasm, np.nan)
-    apart = np.hypot(nucleus[:, 32] - cell[:, 32], nucleus[:, 33] - cell[:, 33])
-    lab_nucleus = measured_colour(ready, masks.nucleus, n)[:, :3]
-    lab_cytoplasm = measured_colour(ready, masks.cytoplasm, n)[:, :3]
-    lab_white = lab_of(ready.white(masks.cell))
-    out = np.empty((n, len(_COLUMNS)))
-    out[:, 0] = area_n / area_c
-    out[:, 1] = area_n / some_cytoplasm
-    out[:, 2] = np.sqrt(out[:, 0])
-    out[:, 3] = cytoplasm
-    out[:, 4] = apart / (cell[:, 2] / 2.0)
-    out[:, 5] = border_contact(masks.nucleus, masks.cell, inner.run_starts, inner.runs)
-    out[:, 6] = nucleus[:, 1] / cell[:, 1]
-    out[:, 7] = _axis_angle(nucleus, cell)
-    out[:, 8] = area_n / cell[:, 10]
-    out[:, 9] = (nucleus[:, 10] - area_n) / nucleus[:, 10]
-    out[:, 10] = cytoplasm / ((nucleus[:, 1] + cell[:, 1]) / 2.0)
-    out[:, 11:15] = thickness(
-        masks.nucleus, masks.cell, outer.boxes, nucleus[:, 32].copy(), nucleus[:, 33].copy()
+    found = ready.regions(masks.nucleus, n)
+    return np.asarray(
+        relations(
+            measured_shape(ready, masks.nucleus, n),
+            measured_shape(ready, masks.cell, n),
+            border_contact(masks.nucleus, masks.cell, found.run_starts, found.runs),
+            thickness(thickness_profiles(ready, masks, n)),
+            measured_colour(ready, masks.nucleus, n),
+            measured_colour(ready, masks.cytoplasm, n),
+            lab_of(ready.white(masks.cell)),
+        )
     )
-    out[:, 15] = np.sqrt(((lab_nucleus - lab_cytoplasm) ** 2).sum(axis=1))
-    out[:, 16] = np.sqrt(((lab_cytoplasm - lab_white) ** 2).sum(axis=1))
-    out[np.isnan(area_n) | np.isnan(area_c)] = np.nan
-    return out
 
 
-def _axis_angle(nucleus: np.ndarray, cell: np.ndarray) -> np.ndarray:
-    """Degrees between the major axes, from half the angle between the doubled directions."""
-    cosine, sine = [], []
-    for found in (nucleus, cell):
-        rr, cc, rc = found[:, 34], found[:, 35], found[:, 36]
-        flat = np.hypot(cc - rr, 2 * rc) <= 1e-10 * (rr + cc)
-        cosine.append(np.where(flat, np.nan, cc - rr))
-        sine.append(np.where(flat, np.nan, 2 * rc))
-    dot = cosine[0] * cosine[1] + sine[0] * sine[1]
-    cross = cosine[0] * sine[1] - sine[0] * cosine[1]
-    return np.degrees(np.arctan2(np.abs(cross), dot)) / 2.0
+def thickness_profiles(image: Prepared, masks: Masks, n_cells: int) -> np.ndarray:
+    """(n_cells, 72) thickness of the cytoplasm by direction, as ``_kernels.rays`` gives it."""
+    nucleus = measured_shape(image, masks.nucleus, n_cells)
+    boxes = image.regions(masks.cell, n_cells).boxes
+
+    def compute(_: Regions) -> np.ndarray:
+        y, x = nucleus[:, 32].copy(), nucleus[:, 33].copy()
+        return np.asarray(profiles(masks.nucleus, masks.cell, boxes, y, x))
+
+    return image.shared("thickness", masks.nucleus, n_cells, compute)

@@ -55,7 +55,7 @@ def last_exits(nucleus, cell, label, y, x, dy, dx):
 
 
 @kernel
-def thickness(nucleus, cell, boxes, y, x):
+def profiles(nucleus, cell, boxes, y, x):
     """Thickness of the cytoplasm of every cell in 72 directions from the nucleus.
 
     Directions are 2.5, 7.5 ... degrees: none runs along pixel edges or diagonals, and a quarter
@@ -72,29 +72,34 @@ def thickness(nucleus, cell, boxes, y, x):
 
     Returns
     -------
-    (n_cells, 4) float64 array
-        Mean, minimum, maximum and sd / mean over the directions in which there is nucleus.
+    (n_cells, 72) float64 array
+        NaN in directions in which there is no nucleus.
     """
     n_cells = boxes.shape[0]
-    out = np.full((n_cells, 4), np.nan)
-    values = np.empty(N_RAYS)
+    out = np.full((n_cells, N_RAYS), np.nan)
     for k in range(n_cells):
         if boxes[k, 1] == 0 or not math.isfinite(y[k]):
             continue
         top, left = boxes[k, 0], boxes[k, 2]
         inner = nucleus[top : boxes[k, 1], left : boxes[k, 3]]
         outer = cell[top : boxes[k, 1], left : boxes[k, 3]]
-        n = 0
         for ray in range(N_RAYS):
             angle = (ray + 0.5) * (2.0 * math.pi / N_RAYS)
             dy, dx = math.sin(angle), math.cos(angle)
             start, stop = last_exits(inner, outer, k + 1, y[k] - top, x[k] - left, dy, dx)
-            if math.isfinite(start) and math.isfinite(stop):
-                values[n] = stop - start
-                n += 1
-        if n == 0:
+            out[k, ray] = stop - start
+    return out
+
+
+@kernel
+def thickness(profile):
+    """Mean, minimum, maximum and sd / mean over the directions in which there is nucleus."""
+    n_cells = profile.shape[0]
+    out = np.full((n_cells, 4), np.nan)
+    for k in range(n_cells):
+        used = profile[k][np.isfinite(profile[k])]
+        if used.size == 0:
             continue
-        used = values[:n]
         mean = used.mean()
         out[k, 0] = mean
         out[k, 1] = used.min()
@@ -119,22 +124,27 @@ def border_contact(nucleus, cell, run_starts, runs):
     run_starts, runs
         Those of the nucleus, as ``regions.find_runs`` gives them.
     """
-    height = cell.shape[0]
+    height, width = cell.shape
     out = np.full(run_starts.size - 1, np.nan)
+    covered = np.empty(width, np.bool_)
     for k in range(run_starts.size - 1):
+        label = k + 1
         n_boundary = n_contact = 0
         for run in range(run_starts[k], run_starts[k + 1]):
             row, first, stop = runs[run]
-            for column in range(first, stop):
-                if (
-                    first < column < stop - 1
-                    and 0 < row < height - 1
-                    and nucleus[row - 1, column] == k + 1
-                    and nucleus[row + 1, column] == k + 1
-                ):
-                    continue
-                n_boundary += 1
-                n_contact += at_edge(cell, k + 1, row, column)
+            n = stop - first
+            inner = covered[:n]
+            if 0 < row < height - 1:
+                above, below = nucleus[row - 1, first:stop], nucleus[row + 1, first:stop]
+                for c in range(n):
+                    inner[c] = (above[c] == label) & (below[c] == label)
+                inner[0] = inner[n - 1] = False
+            else:
+                inner[:] = False
+            for c in range(n):
+                if not inner[c]:
+                    n_boundary += 1
+                    n_contact += at_edge(cell, label, row, first + c)
         if n_boundary > 0:
             out[k] = n_contact / n_boundary
     return out
