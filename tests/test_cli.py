@@ -150,6 +150,40 @@ def test_extract_goes_on_past_bad_images_and_says_so(cells, tmp_path, capsys):
     assert errors["image"].tolist() == [str(bad)]
 
 
+def test_extract_goes_on_with_a_folder_and_refuses_another(cells, tmp_path, capsys):
+    out = tmp_path / "features"
+    words = ["extract", str(cells / "images"), "--out", str(out), "--families", "shape"]
+    assert main([*words, "--shard-size", "4"]) == 0
+    first = extract.load(out)
+    removed = sorted((out / "cells").iterdir())[1]
+    removed.unlink()
+    capsys.readouterr()
+    assert main(words) == 0
+    said = capsys.readouterr()
+    n_shards = len(list((out / "cells").iterdir()))
+    assert said.err == f"Resuming: {n_shards - 1} of {n_shards} shards are there\n"
+    assert said.out.splitlines()[-1] == str(out)
+    assert extract.load(out).equals(first)
+
+    assert main([*words, "--um-per-px", "0.5"]) == 2
+    assert "um_per_px was None, is 0.5" in (error := one_line(capsys))
+    assert "--restart" in error
+    assert main([*words, "--um-per-px", "0.5", "--restart", "--quiet"]) == 0
+    assert extract.units(extract.load(out))["nucleus__shape__area"] == "um^2"
+    assert capsys.readouterr().err == ""
+
+
+def test_what_is_not_complete_is_not_compared(cells, tmp_path, capsys):
+    out = tmp_path / "features"
+    words = ["extract", str(cells / "images"), "--out", str(out), "--families", "shape"]
+    assert main(words) == 0
+    manifest = out / "manifest.json"
+    manifest.write_text(manifest.read_text("utf-8").replace('"complete"', '"running"'), "utf-8")
+    capsys.readouterr()
+    assert main(["compare", str(out), "--out", str(tmp_path / "result")]) == 1
+    assert "is not complete" in one_line(capsys)
+
+
 def test_a_scale_changes_the_unit(features, cells, tmp_path, capsys):
 
     out = tmp_path / "scaled.parquet"
