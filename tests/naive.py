@@ -9,7 +9,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from naive_granules import granulometry as granulometry
+from naive_granules import (
+    chromatin as chromatin,
+    granules as granules,
+    granulometry as granulometry,
+)
 from naive_matrices import gldm as gldm, glrlm as glrlm, glszm as glszm, ngtdm as ngtdm
 from naive_texture import dct as dct, dct_zigzag as dct_zigzag, glcm as glcm, lbp as lbp
 from scipy import ndimage, spatial, stats

@@ -1,3 +1,4 @@
+from ._chromatin import chromatin as chromatin
 from ._colour import colour as colour
 from ._dct import dct as dct, dct_zigzag as dct_zigzag
 from ._density import (
@@ -37,6 +38,7 @@ from ._glszm import (
     glszm_matrix as glszm_matrix,
     glszm_statistics as glszm_statistics,
 )
+from ._granules import granules as granules
 from ._granulometry import granulometry as granulometry
 from ._intensity import intensity as intensity
 from ._lbp import lbp as lbp, lbp_codes as lbp_codes

@@ -33,6 +33,8 @@ BUILT_IN = {
     "dct": "hemafeat.extract._dct:dct",
     "dct_zigzag": "hemafeat.extract._dct:dct_zigzag",
     "granulometry": "hemafeat.extract._granulometry:granulometry",
+    "granules": "hemafeat.extract._granules:granules",
+    "chromatin": "hemafeat.extract._chromatin:chromatin",
 }
 """Families of this package, in the order of their columns. Loaded when first used."""
 
