@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from hemafeat.segment._kernels.fill import deepest
 from hemafeat.segment._kernels.levels import black_level, planes, white_level
 
 WORKING_SIDE = 216
@@ -127,11 +128,15 @@ def red_cell_radius(view: Frame, avoid: np.ndarray) -> float:
                 holes.append(contour)
     cv2.drawContours(stained, holes, -1, 255, cv2.FILLED)
     depth = cv2.distanceTransform(stained, cv2.DIST_L2, 3)
-    found = []
-    for contour, parent in zip(contours, parents, strict=True):
-        if parent < 0 and len(contour) > 16:
-            x, y, w, h = cv2.boundingRect(contour)
-            found.append(float(depth[y : y + h, x : x + w].max()))
-    found = sorted(radius for radius in found if radius >= 0.5 * max(found))
+    outer = [
+        contour
+        for contour, parent in zip(contours, parents, strict=True)
+        if parent < 0 and len(contour) > 16
+    ]
+    if len(outer) < 2:
+        return float("nan")
+    ends = np.cumsum([len(contour) for contour in outer])
+    found = sorted(deepest(depth, np.concatenate(outer)[:, 0], ends).tolist())
+    found = [radius for radius in found if radius >= 0.5 * found[-1]]
     n = len(found)
     return 0.5 * (found[(n - 1) // 2] + found[n // 2]) if n >= 2 else float("nan")

@@ -80,7 +80,8 @@ def seeds(frame: Frame) -> list[Seed]:
         return []
     found = cv2.morphologyEx(found, cv2.MORPH_OPEN, CROSS)
     contours, _ = cv2.findContours(found, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    contours = [line for line in contours if cv2.contourArea(line) + 0.5 * len(line) >= 9.0]
+    # Shorter lines than that enclose too little.
+    contours = [line for line in contours if len(line) >= 8 and _area(line) >= 9.0]
     pieces = [group_of([line]) for line in contours if not _is_red(line, frame)]
     if not pieces:
         return []
@@ -171,10 +172,14 @@ def group_of(contours: list[np.ndarray]) -> Seed:
     else:
         x, y = hull[:, 0].mean(axis=0).tolist()
         centre = (x, y)
-    # Half the length of the contour: OpenCV measures between the centres of border pixels.
-    area = sum(cv2.contourArea(c) + 0.5 * len(c) for c in contours)
+    area = sum(map(_area, contours))
     radius = math.sqrt(max(moments["m00"] + 0.5 * len(hull), area) / math.pi)
     return Seed(contours, area, hull, centre, radius)
+
+
+def _area(line: np.ndarray) -> float:
+    # Half the length of the contour: OpenCV measures between the centres of border pixels.
+    return float(cv2.contourArea(line)) + 0.5 * len(line)
 
 
 def _grouped(pieces: list[Seed], frame: Frame) -> list[Seed]:

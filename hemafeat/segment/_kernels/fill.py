@@ -47,19 +47,49 @@ def fill(x, y, mask):
         for column in range(width):
             inside ^= line[column]
             line[column] = inside
-            area += inside
+            area += np.int64(inside)
     return area
 
 
 @kernel
 def clear_disc(mask, x, y, radius):
-    """Set `mask` to 0 within `radius` of a pixel, as a drawn disc covers it."""
+    """Set `mask` to 0 within `radius` of a pixel."""
     height, width = mask.shape
     for row in range(max(0, y - radius), min(height, y + radius + 1)):
-        half = int(np.sqrt(radius * radius + radius - (row - y) ** 2))
+        half = int(np.sqrt(radius * radius - (row - y) ** 2))
         line = mask[row]
         for column in range(max(0, x - half), min(width, x + half + 1)):
             line[column] = 0
+
+
+@kernel
+def deepest(depth, points, ends):
+    """Largest depth in the box around each of several lines of points.
+
+    Parameters
+    ----------
+    depth : (h, w) ndarray of float32
+    points : (n, 2) ndarray of int32
+        All lines one after another, (x, y).
+    ends : (k,) ndarray of int64
+        Where each line ends.
+
+    Returns
+    -------
+    (k,) ndarray of float64
+    """
+    most = np.zeros(ends.size)
+    first = 0
+    for k in range(ends.size):
+        left, right, top, bottom = depth.shape[1], -1, depth.shape[0], -1
+        for i in range(first, ends[k]):
+            left, right = min(left, points[i, 0]), max(right, points[i, 0])
+            top, bottom = min(top, points[i, 1]), max(bottom, points[i, 1])
+        for y in range(top, bottom + 1):
+            for x in range(left, right + 1):
+                most[k] = max(most[k], depth[y, x])
+        first = ends[k]
+    return most
 
 
 @kernel

@@ -57,11 +57,12 @@ def background_surface(small, white, tile, tint, near, bend, spreads):
     found = np.zeros(5)
     green = np.empty((rows, columns))
     grey = np.empty((rows, columns), np.bool_)
+    red_share, green_share, blue_share = 1.0 / white[0], 1.0 / white[1], 1.0 / white[2]
     for y in range(rows):
         for x in range(columns):
-            level = small[y, x, 1] / white[1]
+            level = small[y, x, 1] * green_share
             apart = max(
-                abs(small[y, x, 0] / white[0] - level), abs(small[y, x, 2] / white[2] - level)
+                abs(small[y, x, 0] * red_share - level), abs(small[y, x, 2] * blue_share - level)
             )
             green[y, x] = level
             grey[y, x] = apart < tint * level

@@ -14,6 +14,10 @@ SIDE = 16
 MIDDLE, SIDEWAYS = np.float32(0.786), np.float32(0.107)
 FLOOR = 2e-4
 
+LANE = 21
+LOW = (1 << LANE) - 1
+ONES = 1 | 1 << LANE | 1 << (2 * LANE)
+
 REACH = 2.7
 """How far the outline is sought, in radii of the nuclear hull."""
 
@@ -94,6 +98,12 @@ def colours(bins, dark, faint, near, far):
 
 
 @kernel
+def packed(row, at):
+    """R, G and B of a pixel in one number, so that all three are weighed and summed at once."""
+    return np.int64(row[at, 0]) | np.int64(row[at, 1]) << LANE | np.int64(row[at, 2]) << (2 * LANE)
+
+
+@kernel
 def sample(image, x0, y0, cos, sin, step, n_radii, polar, off):
     """Colours along rays, linear between pixels and replicated beyond the border.
 
@@ -105,8 +115,8 @@ def sample(image, x0, y0, cos, sin, step, n_radii, polar, off):
         Directions.
     step : float
         Between samples.
-    polar : (n, n_radii, 3) ndarray of int64
-        Written.
+    polar : (n, n_radii) ndarray of int64
+        Written: R, G and B, `LANE` bits apart.
     off : (n, n_radii) ndarray of bool
         Written: where a sample is beyond the border.
     """
@@ -121,12 +131,11 @@ def sample(image, x0, y0, cos, sin, step, n_radii, polar, off):
             left, top = u >> 5, v >> 5
             right, below = min(left + 1, width - 1), min(top + 1, height - 1)
             u, v = u & 31, v & 31
-            a, b = (32 - u) * (32 - v), u * (32 - v)
-            c, d = (32 - u) * v, u * v
-            for channel in range(3):
-                value = a * image[top, left, channel] + b * image[top, right, channel]
-                value += c * image[below, left, channel] + d * image[below, right, channel]
-                polar[i, j, channel] = (value + 512) >> 10
+            value = (32 - u) * (32 - v) * packed(image[top], left)
+            value += u * (32 - v) * packed(image[top], right)
+            value += (32 - u) * v * packed(image[below], left)
+            value += u * v * packed(image[below], right)
+            polar[i, j] = ((value + 512 * ONES) >> 10) & (255 * ONES)
 
 
 @kernel
@@ -171,7 +180,7 @@ def search(
     for i in range(n):
         cos[i], sin[i] = np.cos(i * (2 * np.pi / n)), np.sin(i * (2 * np.pi / n))
     step = reach / m
-    polar = np.empty((n, m, 3), np.int64)
+    polar = np.empty((n, m), np.int64)
     off = np.empty((n, m), np.bool_)
     sample(image, x0, y0, cos, sin, step, m, polar, off)
     dark, colour = np.empty((n, m), np.float32), np.empty((n, m), np.float32)
@@ -179,24 +188,23 @@ def search(
     odds = np.empty(BINS, np.float32)
     for i in range(BINS):
         odds[i] = np.nan
-    sums = np.empty((m, 3), np.int64)
+    sums = np.empty(m, np.int64)
     others = owner.size > 1
     for i in range(n):
         before, after = polar[i - 1 if i > 0 else 1], polar[i + 1 if i + 1 < n else n - 2]
         here = polar[i]
         for j in range(m):
-            for channel in range(3):
-                sums[j, channel] = before[j, channel] + here[j, channel] + after[j, channel]
+            sums[j] = before[j] + here[j] + after[j]
         total = 0.0
         for j in range(m):
             left, right = (
                 (j - 1 if j > 0 else min(1, m - 1)),
                 (j + 1 if j + 1 < m else max(0, m - 2)),
             )
-            red = coded[0, (2 * (sums[left, 0] + sums[j, 0] + sums[right, 0]) + 9) // 18]
-            green = coded[1, (2 * (sums[left, 1] + sums[j, 1] + sums[right, 1]) + 9) // 18]
-            blue = coded[2, (2 * (sums[left, 2] + sums[j, 2] + sums[right, 2]) + 9) // 18]
-            red, green, blue = np.int64(red), np.int64(green), np.int64(blue)
+            nine = sums[left] + sums[j] + sums[right]
+            red = np.int64(coded[0, (2 * (nine & LOW) + 9) // 18])
+            green = np.int64(coded[1, (2 * (nine >> LANE & LOW) + 9) // 18])
+            blue = np.int64(coded[2, (2 * (nine >> (2 * LANE)) + 9) // 18])
             twice = max(red & 255, green & 255, blue & 255) + (green & 255)
             level = (twice >> 1) + (twice & (twice >> 1) & 1)
             which = (red >> 8) << 8 | (green >> 8) << 4 | (blue >> 8)
@@ -278,7 +286,7 @@ def remote(shape, centres, radii, number):
         left = 0
         for y in range(shape[0]):
             for x in range(shape[1]):
-                left += far[y, x]
+                left += np.int64(far[y, x])
         if left >= 0.25 * far.size:
             break
     return far
@@ -375,7 +383,7 @@ def find_outline(
             # What is of other cells says nothing of the colours outside of this one.
             x, y = int(np.rint(centres[k, 0])), int(np.rint(centres[k, 1]))
             for row in range(max(0, y - radius), min(shape[0], y + radius + 1)):
-                half = int(np.sqrt(radius * radius + radius - (row - y) ** 2))
+                half = int(np.sqrt(radius * radius - (row - y) ** 2))
                 for column in range(max(0, x - half), min(shape[1], x + half + 1)):
                     beyond[row, column] = 1
                     far[row, column] = 0
@@ -409,6 +417,6 @@ def find_outline(
     both = 0
     for y in range(shape[0]):
         for x in range(shape[1]):
-            both += beyond[y, x] & first_mask[y, x]
+            both += np.int64(beyond[y, x] & first_mask[y, x])
     found[5] = 2.0 * both / (area + second) if area + second > 0 else 0.0
     return radius, found
