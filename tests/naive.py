@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from naive_colour import tavakoli as tavakoli
 from naive_granules import (
     chromatin as chromatin,
     granules as granules,

@@ -58,4 +58,5 @@ from ._shape import shape as shape
 from ._store import errors as errors, load as load, save as save
 from ._stream import Extraction as Extraction, stream as stream
 from ._table import table as table
+from ._tavakoli import tavakoli as tavakoli
 from ._transformer import CellFeatures as CellFeatures

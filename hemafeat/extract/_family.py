@@ -21,6 +21,7 @@ BUILT_IN = {
     "shape": "hemafeat.extract._shape:shape",
     "relation": "hemafeat.extract._relation:relation",
     "colour": "hemafeat.extract._colour:colour",
+    "tavakoli": "hemafeat.extract._tavakoli:tavakoli",
     "density": "hemafeat.extract._density:density",
     "density_natural": "hemafeat.extract._density:density_natural",
     "intensity": "hemafeat.extract._intensity:intensity",
