@@ -34,7 +34,7 @@ def skimage_matrix(levels: np.ndarray, distance: int, n_levels: int) -> np.ndarr
     return np.array(found, dtype=float)
 
 
-@pytest.mark.parametrize("distance", [1, 2, 4])
+@pytest.mark.parametrize("distance", [1, 2, 4, 7])
 def test_matrix_is_equal(distance: int) -> None:
     levels = np.random.default_rng(distance).integers(0, 32, (23, 19))
     found = extract.glcm_matrix(levels, n_levels=32, distance=distance)

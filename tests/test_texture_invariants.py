@@ -9,8 +9,29 @@ from hemafeat import extract
 from hemafeat.extract import _dct
 from hemafeat.segment import Masks
 
-FAMILIES = {name: extract.families()[name] for name in ("glcm", "lbp", "dct", "dct_zigzag")}
+MATRICES = ("glcm", "glrlm", "glszm", "gldm", "ngtdm")
+FAMILIES = {name: extract.families()[name] for name in (*MATRICES, "lbp", "dct", "dct_zigzag")}
 WHITE = (240.0, 236.0, 228.0)
+
+# What a cell of one level gives, whatever its shape.
+FLAT = {
+    "glrlm": {"grey_level_variance": 0, "normalised_grey_level_non_uniformity": 1},
+    "glszm": {
+        "grey_level_variance": 0,
+        "normalised_grey_level_non_uniformity": 1,
+        "normalised_zone_size_non_uniformity": 1,
+        "zone_size_variance": 0,
+        "zone_size_entropy": 0,
+    },
+    "gldm": {"grey_level_variance": 0, "normalised_grey_level_non_uniformity": 1},
+    "ngtdm": {
+        "coarseness": np.nan,
+        "contrast": np.nan,
+        "busyness": np.nan,
+        "complexity": 0,
+        "strength": np.nan,
+    },
+}
 
 TURNS = {
     "quarter turn": lambda a: np.rot90(a),
@@ -51,11 +72,12 @@ def test_translation_changes_no_bit(name: str) -> None:
 
 
 @pytest.mark.parametrize("turn", TURNS)
-def test_glcm_is_the_same_turned(turn: str) -> None:
-    """To the last bit: the four angles change places, and are added in an order that allows it."""
+@pytest.mark.parametrize("name", MATRICES)
+def test_matrices_are_the_same_turned(name: str, turn: str) -> None:
+    """To the last bit: angles change places and are added in an order that allows it."""
     image, labels = scene()
-    found = measured("glcm", TURNS[turn](image), TURNS[turn](labels))
-    assert found == measured("glcm", image, labels)
+    found = measured(name, TURNS[turn](image), TURNS[turn](labels))
+    assert found == measured(name, image, labels)
 
 
 @pytest.mark.parametrize("turn", TURNS)
@@ -116,6 +138,9 @@ def test_flat_cell(name: str) -> None:
             }
             if stem in expected:
                 assert value == expected[stem] or np.isnan(value) == np.isnan(expected[stem])
+        elif name in FLAT:
+            np.testing.assert_equal(value, FLAT[name].get(column, value))
+            assert np.isfinite(value) or name == "ngtdm", column
         elif column.startswith("entropy"):
             assert value == 0
         elif column in ("u2_57", "riu2_p8_8", "riu2_p16_16", "riu2_p24_24", "uniform_share_p24"):
@@ -144,6 +169,44 @@ def test_correlation_ignores_brightness_and_contrast() -> None:
     np.testing.assert_allclose(mapped["contrast"], 9 * plain["contrast"], rtol=1e-12)
 
 
+def grown_levels() -> np.ndarray:
+    """Levels 0..8 in patches of a few pixels."""
+    levels = np.random.default_rng(3).integers(0, 9, (20, 30))
+    return np.maximum(levels, np.roll(levels, 1, axis=1))
+
+
+COUNTED = {
+    "glrlm": lambda levels: extract.glrlm_statistics(extract.glrlm_matrix(levels, n_levels=32)),
+    "glszm": lambda levels: extract.glszm_statistics(*extract.glszm_matrix(levels, n_levels=32)),
+    "gldm": lambda levels: extract.gldm_statistics(extract.gldm_matrix(levels, n_levels=32)),
+}
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_counts_follow_an_affine_map_of_levels(name: str) -> None:
+    """Extents do not see it, the variance of levels grows with the square of the factor."""
+    plain = COUNTED[name](grown_levels())
+    mapped = COUNTED[name](3 * grown_levels() + 5)
+    for statistic, values in plain.items():
+        if statistic == "grey_level_variance":
+            np.testing.assert_allclose(mapped[statistic], 9 * values, rtol=1e-12)
+        elif "low_grey_level" in statistic or "high_grey_level" in statistic:
+            assert (mapped[statistic] != values).all()
+        else:
+            # The same whole numbers, added up with more zeros between them.
+            np.testing.assert_allclose(mapped[statistic], values, rtol=1e-14, err_msg=statistic)
+
+
+def test_tone_differences_follow_an_affine_map_of_levels() -> None:
+    levels = grown_levels()
+    plain = extract.ngtdm_statistics(extract.ngtdm_matrix(levels, n_levels=32))
+    mapped = extract.ngtdm_statistics(extract.ngtdm_matrix(3 * levels + 5, n_levels=32))
+    # Powers of the factor: differences s are of the first, (i - j)^2 of the second.
+    powers = {"coarseness": -1, "contrast": 3, "complexity": 2, "strength": 1}
+    for name, power in powers.items():
+        np.testing.assert_allclose(mapped[name], 3.0**power * plain[name], rtol=1e-12)
+
+
 def test_thin_masks() -> None:
     """What a thin mask still allows is given; the rest is NaN."""
     image, labels = scene()
@@ -153,6 +216,13 @@ def test_thin_masks() -> None:
     assert found["contrast_d1"] > 0  # of the horizontal pairs alone
     assert found["contrast_range_d1"] == 0
     assert np.isnan(list(measured("lbp", image, line).values())).all()
+    assert measured("glrlm", image, line)["run_percentage"] > 0.75  # across it, runs of 1
+    assert measured("ngtdm", image, line)["complexity"] > 0
+    dot = np.zeros_like(labels)
+    dot[20, 10] = 1
+    assert measured("glszm", image, dot)["zone_percentage"] == 1
+    assert measured("gldm", image, dot)["high_dependence_emphasis"] == 1
+    assert np.isnan(list(measured("ngtdm", image, dot).values())).all()
     square = np.zeros_like(labels)
     square[20:25, 20:25] = 1
     found = measured("lbp", image, square)
