@@ -10,6 +10,7 @@ import math
 
 import numpy as np
 from naive_colour import tavakoli as tavakoli
+from naive_frequency import zernike as zernike
 from naive_granules import (
     chromatin as chromatin,
     granules as granules,

@@ -60,3 +60,4 @@ from ._stream import Extraction as Extraction, stream as stream
 from ._table import table as table
 from ._tavakoli import tavakoli as tavakoli
 from ._transformer import CellFeatures as CellFeatures
+from ._zernike import zernike as zernike

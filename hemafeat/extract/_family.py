@@ -33,6 +33,7 @@ BUILT_IN = {
     "lbp": "hemafeat.extract._lbp:lbp",
     "dct": "hemafeat.extract._dct:dct",
     "dct_zigzag": "hemafeat.extract._dct:dct_zigzag",
+    "zernike": "hemafeat.extract._zernike:zernike",
     "granulometry": "hemafeat.extract._granulometry:granulometry",
     "granules": "hemafeat.extract._granules:granules",
     "chromatin": "hemafeat.extract._chromatin:chromatin",

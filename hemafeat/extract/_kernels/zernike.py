@@ -1,0 +1,162 @@
+"""Zernike moments of a mask and of the stain in it, by way of powers of x and y."""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from hemafeat._jit import kernel
+
+AT_ONCE = 4
+"""Rows taken together: sums of the columns are then read and written a quarter as often."""
+
+
+@kernel
+def disk_of(runs):
+    """Centre of gravity of one cell, and the largest distance of its pixels from it, plus half."""
+    area = 0
+    rows = 0
+    twice_columns = 0
+    for run in range(runs.shape[0]):
+        row, first, stop = runs[run, 0], runs[run, 1], runs[run, 2]
+        area += stop - first
+        rows += row * (stop - first)
+        twice_columns += (first + stop - 1) * (stop - first)
+    row_0 = rows / area
+    column_0 = twice_columns / (2.0 * area)
+    farthest = 0.0
+    for run in range(runs.shape[0]):
+        high = runs[run, 0] - row_0
+        wide = max(column_0 - runs[run, 1], runs[run, 2] - 1 - column_0)
+        farthest = max(farthest, high * high + wide * wide)
+    return row_0, column_0, math.sqrt(farthest) + 0.5
+
+
+@kernel
+def add_rows(values, powers, sums):
+    """Add four rows of values, times the powers of their ordinates, to the sums of columns."""
+    one, two, three, four = values[0], values[1], values[2], values[3]
+    for q in range(sums.shape[0]):
+        a, b, c, d = powers[0, q], powers[1, q], powers[2, q], powers[3, q]
+        into = sums[q]
+        for k in range(into.size):
+            into[k] += (a * one[k] + b * two[k]) + (c * three[k] + d * four[k])
+
+
+@kernel
+def magnitudes(moments, weights, out):
+    """|Z| of every order and repetition from sums of x^p y^q, over the sum of all values.
+
+    Parameters
+    ----------
+    moments : (P, P) float64 array
+        Row q, column p: sum of value x^p y^q.
+    weights : (P, P, 2 K) float64 array
+        Of x^p y^q in the real parts and then in the imaginary parts of the K moments.
+    out : (K,) float64 array
+        Filled.
+    """
+    n_orders = out.size
+    parts = np.zeros(2 * n_orders)
+    for q in range(moments.shape[0]):
+        for p in range(moments.shape[0] - q):
+            value = moments[q, p]
+            line = weights[q, p]
+            for k in range(2 * n_orders):
+                parts[k] += value * line[k]
+    for k in range(n_orders):
+        out[k] = math.hypot(parts[k], parts[n_orders + k]) / moments[0, 0]
+
+
+@kernel
+def gather(sums, across):
+    """Sums of x^p y^q from sums of the columns times y^q, and the powers of each column."""
+    n = sums.shape[0]
+    out = np.zeros((n, n))
+    for q in range(n):
+        line = out[q]
+        for k in range(sums.shape[1]):
+            value = sums[q, k]
+            powers = across[k]
+            for p in range(n):
+                line[p] += value * powers[p]
+    return out
+
+
+@kernel
+def measure(plane, density, run_starts, runs, boxes, weights):
+    """Zernike moments of every cell.
+
+    Parameters
+    ----------
+    plane : (H, W) uint8 array
+        Grey levels.
+    density : (256,) float64 array
+        Value of each grey level, none below 0.
+    run_starts, runs, boxes
+        As ``regions.find_runs`` and ``regions.pixels`` give them.
+    weights
+        As for `magnitudes`.
+
+    Returns
+    -------
+    (n_cells, 2, K) float64 array
+        Of the mask and of the values in it; NaN where there is no pixel, and for the values where
+        all are 0.
+    """
+    n_powers = weights.shape[0]
+    n_cells = boxes.shape[0]
+    out = np.full((n_cells, 2, weights.shape[2] // 2), np.nan)
+    for cell in range(n_cells):
+        own = runs[run_starts[cell] : run_starts[cell + 1]]
+        if own.shape[0] == 0:
+            continue
+        row_0, column_0, radius = disk_of(own)
+        left = boxes[cell, 2]
+        width = boxes[cell, 3] - left
+        across = np.ones((width, n_powers))
+        # Sums of the powers of all columns before one: those of a run are a difference.
+        before = np.zeros((width + 1, n_powers))
+        for k in range(width):
+            x = (left + k - column_0) / radius
+            for p in range(1, n_powers):
+                across[k, p] = across[k, p - 1] * x
+            for p in range(n_powers):
+                before[k + 1, p] = before[k, p] + across[k, p]
+        sums = np.zeros((n_powers, width))
+        shape = np.zeros((n_powers, n_powers))
+        along = np.zeros(n_powers)
+        values = np.zeros((AT_ONCE, width))
+        powers = np.zeros((AT_ONCE, n_powers))
+        place = -1
+        row = -1
+        for run in range(own.shape[0]):
+            first, stop = own[run, 1] - left, own[run, 2] - left
+            if own[run, 0] != row:
+                row = own[run, 0]
+                place += 1
+                if place == AT_ONCE:
+                    add_rows(values, powers, sums)
+                    values[:] = 0.0
+                    powers[:] = 0.0
+                    place = 0
+                powers[place, 0] = 1.0
+                y = (row - row_0) / radius
+                for q in range(1, n_powers):
+                    powers[place, q] = powers[place, q - 1] * y
+            for p in range(n_powers):
+                along[p] = before[stop, p] - before[first, p]
+            for q in range(n_powers):
+                line = shape[q]
+                for p in range(n_powers):
+                    line[p] += powers[place, q] * along[p]
+            line, into = plane[row, own[run, 1] : own[run, 2]], values[place, first:stop]
+            for k in range(line.size):
+                into[k] = density[line[k]]
+        add_rows(values, powers, sums)
+        magnitudes(shape, weights, out[cell, 0])
+        stain = gather(sums, across)
+        if stain[0, 0] > 0.0:
+            magnitudes(stain, weights, out[cell, 1])
+    return out
