@@ -11,6 +11,7 @@ from what was measured. Needs Linux or another system with ``ps``.
 from __future__ import annotations
 
 import argparse
+import os
 import shutil
 import subprocess
 import sys
@@ -30,6 +31,7 @@ from hemafeat import datasets, extract
 DRAWN = 500
 CELLS = 10_000_000
 THREADS = (16, 64, 256)
+BEGIN, END = "<!-- scale: begin -->\n", "<!-- scale: end -->\n"
 
 LOADING = """
 import sys, time
@@ -47,7 +49,7 @@ class Watched:
 
     seconds: float
     memory: list[tuple[float, float]]
-    shards: list[tuple[float, int]]
+    shards: list[tuple[float, float, int]]
 
     @property
     def peak(self) -> float:
@@ -68,7 +70,7 @@ time.sleep(0.3)
 def many(folder: Path, n_images: int) -> Path:
     """`n_images` files of drawn cells; no two of them are the same."""
     few = datasets.drawn(folder / "drawn", min(DRAWN, n_images), format="png", progress=False)
-    target = folder / "cells"
+    target = folder / f"cells-{n_images}"
     target.mkdir(exist_ok=True)
     sources = [cv2.imread(path) for path in few["image"]]
     for number in range(n_images):
@@ -93,7 +95,8 @@ def watched(command: list[str], out: Path | None = None) -> Watched:
             if memory is not None:
                 found.memory.append((now, memory))
             if out is not None:
-                found.shards.append((now, len(list(out.glob("cells/part-*.parquet")))))
+                done = len(list(out.glob("cells/part-*.parquet")))
+                found.shards.append((now, processor(child.pid), done))
             time.sleep(0.1)
         print(child.stdout.read().strip())
         if child.returncode:
@@ -122,15 +125,27 @@ def resident(pid: int) -> float | None:
         return None
 
 
-def rate(run: Watched, shard_size: int) -> float:
-    """Milliseconds per image between the first shard and the last, so without the start."""
-    counts = pd.Series(dict(run.shards))
-    counts = counts[counts > 0]
-    grown = counts[counts.diff().fillna(0) > 0]
-    if len(grown) < 2:
+def processor(pid: int) -> float:
+    """Seconds of processor time a process has taken; NaN where the system does not say."""
+    try:
+        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+    except (OSError, ValueError, IndexError):
         return float("nan")
-    images = (grown.iloc[-1] - grown.iloc[0]) * shard_size
-    return 1e3 * float(grown.index[-1] - grown.index[0]) / images
+
+
+def rate(run: Watched, shard_size: int) -> tuple[float, float]:
+    """Milliseconds per image, by the clock and of the processor.
+
+    Between the first shard and the last, so that the start does not count.
+    """
+    table = pd.DataFrame(run.shards, columns=["clock", "processor", "shards"])
+    grown = table[table["shards"].diff().fillna(0) > 0]
+    if len(grown) < 2:
+        return float("nan"), float("nan")
+    taken = 1e3 * (grown.iloc[-1] - grown.iloc[0])
+    images = taken["shards"] / 1e3 * shard_size
+    return taken["clock"] / images, taken["processor"] / images
 
 
 def payload(cells: Path, families: list[str], shard_size: int) -> int:
@@ -167,7 +182,7 @@ def plan(found: dict[str, float]) -> pd.DataFrame:
     size, shards = found["shard_size"], CELLS / found["shard_size"]
     rows = []
     for threads in THREADS:
-        seconds = CELLS * found["thread_ms"] / 1e3 / threads
+        seconds = CELLS * found["cpu_ms"] / 1e3 / threads
         per_second = shards / seconds
         rows.append(
             {
@@ -181,25 +196,36 @@ def plan(found: dict[str, float]) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def report(found: dict[str, float], run: Watched) -> None:
-    """Print everything."""
-    print("\nmemory while it ran:")
-    stamps = np.linspace(0, len(run.memory) - 1, min(8, len(run.memory))).astype(int)
+def report(found: dict[str, float], run: Watched) -> str:
+    """Everything, to print."""
+    lines = ["memory while it ran:"]
+    stamps = np.linspace(0, len(run.memory) - 1, min(9, len(run.memory))).astype(int)[1:]
     shards = np.array(run.shards)
     for at in stamps:
         now, memory = run.memory[at]
-        done = int(shards[np.searchsorted(shards[:, 0], now, side="right") - 1, 1])
-        print(f"  {now:7.1f} s  {done * int(found['shard_size']):9,} images  {memory:7.0f} MB")
-    print("\nmeasured:")
-    for name, value in found.items():
-        print(f"  {name:<18} {value:,.4g}")
-    shards_all = CELLS / found["shard_size"]
-    print(f"\nplan for {CELLS:,} cells, one in each image:")
-    print(f"  on disk            {CELLS * found['bytes_a_row'] / 1e9:,.0f} GB")
-    print(f"  shards             {shards_all:,.0f} of {found['shard_size']:.0f} images")
-    print(f"  list of images     {CELLS * found['list_bytes'] / 1e9:,.1f} GB in the client")
-    print(f"  asked again        {shards_all * found['look_ms'] / 6e4:,.1f} min to look at all")
-    print(plan(found).to_string(index=False, float_format=lambda v: f"{v:.3g}"))
+        done = int(shards[np.searchsorted(shards[:, 0], now, side="right") - 1, 2])
+        images = min(done * found["shard_size"], found["images"])
+        lines.append(f"  {now:7.1f} s  {images:9,.0f} images  {memory:7.0f} MB")
+    lines += ["", "measured:"]
+    lines += [f"  {name:<18} {value:,.4g}" for name, value in found.items()]
+    n_shards = CELLS / found["shard_size"]
+    lines += [
+        "",
+        f"plan for {CELLS:,} cells, one in each image:",
+        f"  on disk            {CELLS * found['bytes_a_row'] / 1e9:,.0f} GB",
+        f"  shards             {n_shards:,.0f} of {found['shard_size']:.0f} images",
+        f"  list of images     {CELLS * found['list_bytes'] / 1e9:,.1f} GB in the client",
+        f"  asked again        {n_shards * found['look_ms'] / 6e4:,.1f} min to look at all",
+        plan(found).to_string(index=False, float_format=lambda v: f"{v:.3g}"),
+    ]
+    return "\n".join(lines)
+
+
+def written(text: str, page: Path) -> None:
+    """Put `text` between the marks of a page."""
+    before, rest = page.read_text("utf-8").split(BEGIN)
+    _, after = rest.split(END)
+    page.write_text(f"{before}{BEGIN}```text\n{text}\n```\n{END}{after}", "utf-8")
 
 
 def main(argv: list[str] | None = None) -> int:
@@ -212,6 +238,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--shard-size", type=int, default=512)
     parser.add_argument("--tasks", type=int, default=1000, help="empty tasks to time Dask with")
     parser.add_argument("--out", type=Path, help="keep images and table there")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="put it there between marks too")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as scratch:
         folder = args.out or Path(scratch)
@@ -230,13 +257,13 @@ def main(argv: list[str] | None = None) -> int:
             began = time.perf_counter()
             again = extract.stream(listed, out, families=args.families, cells="central")
         look = 1e3 * (time.perf_counter() - began) / again.n_kept
-        ms = rate(run, args.shard_size)
+        clock, cpu = rate(run, args.shard_size)
         found = {
             "images": args.images,
             "columns": len(extract.columns(args.families)),
             "threads": args.jobs,
-            "image_ms": ms,
-            "thread_ms": ms * args.jobs,
+            "clock_ms": clock,
+            "cpu_ms": cpu,
             "peak_MB": run.peak,
             "load_peak_MB": loading.peak,
             "shard_size": args.shard_size,
@@ -248,7 +275,12 @@ def main(argv: list[str] | None = None) -> int:
             "task_kB": payload(cells, args.families, args.shard_size) / 1e3,
             "task_ms": scheduling(args.tasks) if args.tasks else float("nan"),
         }
-        report(found, run)
+        command = f"python benchmarks/scale.py --images {args.images} --jobs {args.jobs}"
+        command += f" --families {' '.join(args.families)}"
+        text = f"$ {command}\n{report(found, run)}"
+        print(f"\n{text}")
+        if args.write is not None:
+            written(text, args.write)
     return 0
 
 

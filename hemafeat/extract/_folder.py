@@ -197,6 +197,8 @@ def opened(
     out.mkdir(parents=True, exist_ok=True)
     with locked(out / ".lock", f"another process is writing to {out}"):
         folder = Folder(out, asked, units, n_shards)
+        for path in out.glob(f".{MANIFEST}.*.part"):
+            path.unlink()
         there = read_manifest(out)
         if there is None and not holds_nothing(out):
             raise FileExistsError(f"{out} is not empty and holds no earlier result")
