@@ -94,7 +94,7 @@ def test_polars_and_duckdb(listed: pd.DataFrame, tmp_path: Path) -> None:
     area = extract.load(tmp_path / "out")["cell__shape__area"].sum()
     assert polars.scan_parquet(glob).collect()["cell__shape__area"].sum() == area
     query = f"select sum(cell__shape__area) from read_parquet('{glob}')"
-    assert duckdb.sql(query).fetchone()[0] == area
+    assert duckdb.sql(query).fetchall()[0][0] == area
 
 
 def _moody(image: np.ndarray) -> segment.Masks:
