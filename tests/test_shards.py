@@ -182,6 +182,12 @@ def test_other_images_are_refused(listed: pd.DataFrame, tmp_path: Path) -> None:
         streamed([arrays[0], arrays[1] + 1], tmp_path / "arrays")
 
 
+def test_a_segmenter_by_its_name_or_as_a_function(listed: pd.DataFrame, tmp_path: Path) -> None:
+    first = streamed(listed, tmp_path / "out", segmenter="contours")
+    again = streamed(listed, tmp_path / "out", segmenter=segment.contours)
+    assert again.n_kept == first.n_shards
+
+
 def test_a_family_whose_code_changed_is_refused(listed: pd.DataFrame, tmp_path: Path) -> None:
     declare = extract.family({"one": extract.Column("1", "one")}, masks=["cell"])
 

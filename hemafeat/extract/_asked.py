@@ -17,7 +17,7 @@ import pandas as pd
 from hemafeat import __version__
 from hemafeat.extract._family import column_facts
 from hemafeat.extract._rows import Run
-from hemafeat.segment import MaskError, Masks
+from hemafeat.segment import MaskError, Masks, contours
 
 PACKAGES = ("numpy", "numba")
 """Packages a value may depend on, beside OpenCV, which has several names."""
@@ -40,7 +40,7 @@ def asked(run: Run, shard_size: int) -> dict[str, Any]:
             name: _digest([str(column_facts(name, function)), *_code(function)])
             for name, function in run.work.families.items()
         },
-        "segmenter": None if run.masks is not None else _named(run.settings["segmenter"]),
+        "segmenter": _segmenter(run),
         "masks": _masks(run.settings["masks"]),
         "cells": run.settings["cells"],
         "um_per_px": run.settings["um"],
@@ -141,11 +141,13 @@ def _bytes(value: Any) -> bytes:
     return b"\0" if missing else repr(value).encode()
 
 
-def _named(thing: Any) -> str:
-    """A function by its name and, where it is not of this package, by its source."""
-    if isinstance(thing, str):
-        return thing
-    return " ".join([_name(thing), *_code(thing)])
+def _segmenter(run: Run) -> str | None:
+    """By its name and, where it is not of this package, by its source."""
+    segment = run.work.segment
+    if segment is None or segment is contours:
+        return None if segment is None else "contours"
+    given, function = run.settings["segmenter"], getattr(segment, "function", segment)
+    return " ".join([given if isinstance(given, str) else _name(function), *_code(function)])
 
 
 def _name(thing: Any) -> str:
