@@ -55,10 +55,7 @@ _MATRIX = np.rint((1 << SHIFT_XYZ) * _XYZ / np.array([0.950456, 1.0, 1.088754])[
 )
 
 
-def white_balance(white: np.ndarray) -> np.ndarray:
-    """(3, 256) int32: the levels of R, G and B that make a background of `white` grey."""
-    gain = white.mean() / white
-    return np.minimum(np.rint(np.arange(256) * gain[:, None]), 255).astype(np.int32)
+_TABLES = np.stack([_BY_VALUE, _BY_CHROMA, _GAMMA])
 
 
 @family(_COLUMNS, masks=("nucleus",), per_mask=False, prepared=True, white=True, reference=_PAPER)
@@ -105,12 +102,14 @@ def tavakoli(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = N
     n = masks.n_cells if n_cells is None else n_cells
     shape = measured_shape(ready, masks.nucleus, n)
     nucleus = ready.regions(masks.nucleus, n)
-    present = (ready.regions(masks.cell, n).area > 0) & (nucleus.area > 0)
+    cell = ready.regions(masks.cell, n)
     out = np.empty((n, len(_COLUMNS)))
     out[:, 0] = shape[:, 11]
     out[:, 1] = shape[:, 13]
     out[:, 2] = 1.0 / shape[:, 8]
     out[:, 3:] = colour_ratios(
+        ready.pixel_levels(masks.nucleus, n),
+        nucleus.starts,
         ready.plane("r"),
         ready.plane("g"),
         ready.plane("b"),
@@ -118,13 +117,11 @@ def tavakoli(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = N
         nucleus.run_starts,
         nucleus.runs,
         nucleus.boxes,
-        present,
-        white_balance(ready.white(masks.cell)),
-        _BY_VALUE,
-        _BY_CHROMA,
-        _GAMMA,
+        cell.starts,
+        ready.white(masks.cell),
+        _TABLES,
         _ROOT,
         _MATRIX,
     )
-    out[~present] = np.nan
+    out[cell.area == 0] = np.nan
     return out

@@ -26,15 +26,19 @@ HALF_RANGE = 128 << SHIFT_LAB
 
 
 @kernel
-def hull_pixels(red, green, blue, cell, label, runs, box):
-    """Levels of the pixels of a nucleus, then of those its hull adds within the cell.
+def white_balance(white):
+    """(3, 256) int32: the levels of R, G and B that make a background of `white` grey."""
+    balance = np.empty((3, 256), np.int32)
+    for channel in range(3):
+        gain = (white[0] + white[1] + white[2]) / 3.0 / white[channel]
+        for level in range(256):
+            balance[channel, level] = np.int32(min(np.rint(level * gain), 255.0))
+    return balance
 
-    Returns
-    -------
-    levels : (3, N) uint8 array
-    n_nucleus : int
-        How many of them are the nucleus' own.
-    """
+
+@kernel
+def around(red, green, blue, cell, label, runs, box):
+    """(3, N) uint8 levels of the pixels that its hull adds to a nucleus, within the cell."""
     height = box[1] - box[0]
     own, rows = local_runs(runs, box[0], box[2], height)
     left, right = hull_chains(extremes(own, rows))
@@ -42,16 +46,10 @@ def hull_pixels(red, green, blue, cell, label, runs, box):
     room = 0
     for k in range(height):
         room += hull[k, 2] - hull[k, 1]
+    for k in range(own.shape[0]):
+        room -= own[k, 2] - own[k, 1]
     levels = np.empty((3, room), np.uint8)
     n = 0
-    for k in range(runs.shape[0]):
-        row = runs[k, 0]
-        for column in range(runs[k, 1], runs[k, 2]):
-            levels[0, n] = red[row, column]
-            levels[1, n] = green[row, column]
-            levels[2, n] = blue[row, column]
-            n += 1
-    n_nucleus = n
     for k in range(height):
         row, run = box[0] + k, rows[k]
         column = hull[k, 1]
@@ -67,55 +65,79 @@ def hull_pixels(red, green, blue, cell, label, runs, box):
                 levels[2, n] = blue[row, at]
                 n += 1
             column += 1
-    return levels[:, :n], n_nucleus
+    return levels[:, :n]
 
 
 @kernel
-def hue_saturation_value(codes, by_value, by_chroma, n):
+def hue_saturation_value(codes, work, by_value, by_chroma, n):
     """HSV of n pixels, hue in steps of 2 degrees."""
+    red, green, blue = codes[0], codes[1], codes[2]
+    hue, saturation, value = codes[3], codes[4], codes[5]
+    chroma = work[0]
     for k in range(n):
-        r, g, b = codes[0, k], codes[1, k], codes[2, k]
+        r, g, b = red[k], green[k], blue[k]
         high = max(max(r, g), b)
-        codes[5, k] = high
-        chroma = high - min(min(r, g), b)
-        side = g - b if high == r else (b - r + 2 * chroma if high == g else r - g + 4 * chroma)
-        half = 1 << (SHIFT_HSV - 1)
-        codes[4, k] = (chroma * by_value[high] + half) >> SHIFT_HSV
-        hue = (side * by_chroma[chroma] + half) >> SHIFT_HSV
-        codes[3, k] = hue + 180 if hue < 0 else hue
+        value[k] = high
+        chroma[k] = high - min(min(r, g), b)
+    for k in range(n):
+        r, g, b = red[k], green[k], blue[k]
+        twice = chroma[k] + chroma[k]
+        late = np.int32(b - r + twice) if value[k] == g else np.int32(r - g + twice + twice)
+        hue[k] = np.int32(g - b) if value[k] == r else late
+    for k in range(n):
+        saturation[k] = by_value[value[k]]
+        work[1, k] = by_chroma[chroma[k]]
+    per_chroma = work[1]
+    half = 1 << (SHIFT_HSV - 1)
+    for k in range(n):
+        saturation[k] = np.int32(chroma[k] * saturation[k] + half) >> SHIFT_HSV
+        sixth = np.int32(np.int32(hue[k] * per_chroma[k] + half) >> SHIFT_HSV)
+        hue[k] = np.int32(sixth + 180) if sixth < 0 else sixth
 
 
 @kernel
-def lab(codes, gamma, root, matrix, n):
+def lab(codes, work, gamma, root, matrix, n):
     """CIELAB of n pixels: L scaled to 0..255, a and b moved by 128."""
-    half = 1 << (SHIFT_XYZ - 1)
+    red, green, blue = work[0], work[1], work[2]
+    for k in range(n):
+        red[k] = gamma[codes[0, k]]
+        green[k] = gamma[codes[1, k]]
+        blue[k] = gamma[codes[2, k]]
+    half = np.int32(1 << (SHIFT_XYZ - 1))
+    for axis in range(3):
+        into = codes[6 + axis]
+        a, b, c = matrix[axis, 0], matrix[axis, 1], matrix[axis, 2]
+        for k in range(n):
+            sum_ = np.int32(np.int32(red[k] * a + green[k] * b) + np.int32(blue[k] * c))
+            into[k] = np.int32(sum_ + half) >> SHIFT_XYZ
+    x, y, z = codes[6], codes[7], codes[8]
+    for k in range(n):
+        x[k], y[k], z[k] = root[x[k]], root[y[k]], root[z[k]]
     round_up = 1 << (SHIFT_LAB - 1)
     for k in range(n):
-        r, g, b = gamma[codes[0, k]], gamma[codes[1, k]], gamma[codes[2, k]]
-        x = root[(r * matrix[0, 0] + g * matrix[0, 1] + b * matrix[0, 2] + half) >> SHIFT_XYZ]
-        y = root[(r * matrix[1, 0] + g * matrix[1, 1] + b * matrix[1, 2] + half) >> SHIFT_XYZ]
-        z = root[(r * matrix[2, 0] + g * matrix[2, 1] + b * matrix[2, 2] + half) >> SHIFT_XYZ]
-        lightness = (L_SCALE * y + L_OFFSET + round_up) >> SHIFT_LAB
-        red_green = (500 * (x - y) + HALF_RANGE + round_up) >> SHIFT_LAB
-        yellow_blue = (200 * (y - z) + HALF_RANGE + round_up) >> SHIFT_LAB
-        codes[6, k] = min(max(lightness, 0), 255)
-        codes[7, k] = min(max(red_green, 0), 255)
-        codes[8, k] = min(max(yellow_blue, 0), 255)
+        light = np.int32(np.int32(L_SCALE * y[k]) + np.int32(L_OFFSET + round_up)) >> SHIFT_LAB
+        cyan = np.int32(np.int32(500 * (x[k] - y[k])) + np.int32(HALF_RANGE + round_up))
+        yellow = np.int32(np.int32(200 * (y[k] - z[k])) + np.int32(HALF_RANGE + round_up))
+        x[k] = min(max(light, 0), 255)
+        y[k] = min(max(cyan >> SHIFT_LAB, 0), 255)
+        z[k] = min(max(yellow >> SHIFT_LAB, 0), 255)
 
 
 @kernel
 def luma_chroma(codes, n):
     """YCrCb of n pixels."""
+    red, green, blue, luma, cr, cb = codes[0], codes[1], codes[2], codes[9], codes[10], codes[11]
     half = 1 << (SHIFT_YCC - 1)
     middle = (128 << SHIFT_YCC) + half
     for k in range(n):
-        r, g, b = codes[0, k], codes[1, k], codes[2, k]
-        y = (r * 4899 + g * 9617 + b * 1868 + half) >> SHIFT_YCC
-        cr = ((r - y) * 11682 + middle) >> SHIFT_YCC
-        cb = ((b - y) * 9241 + middle) >> SHIFT_YCC
-        codes[9, k] = y
-        codes[10, k] = min(max(cr, 0), 255)
-        codes[11, k] = min(max(cb, 0), 255)
+        sum_ = np.int32(np.int32(red[k] * 4899 + green[k] * 9617) + np.int32(blue[k] * 1868))
+        luma[k] = np.int32(sum_ + half) >> SHIFT_YCC
+    for k in range(n):
+        warm = np.int32(np.int32((red[k] - luma[k]) * 11682) + middle) >> SHIFT_YCC
+        cr[k] = min(max(warm, 0), 255)
+    for k in range(n):
+        cold = np.int32(np.int32((blue[k] - luma[k]) * 9241) + middle) >> SHIFT_YCC
+        cb[k] = min(max(cold, 0), 255)
 
 
 @kernel
@@ -123,19 +145,21 @@ def tally(codes, n, sums):
     """Add the codes of n pixels, and their squares, to the sums of each channel."""
     for channel in range(N_CHANNELS):
         values = codes[channel]
-        first = second = np.int64(0)
+        # A block of squares of 8 bits fits 32.
+        first = second = np.int32(0)
         for k in range(n):
-            first += values[k]
-            second += values[k] * values[k]
+            first = np.int32(first + values[k])
+            second = np.int32(second + np.int32(values[k] * values[k]))
         sums[channel, 0] += first
         sums[channel, 1] += second
 
 
 @kernel
-def code_sums(levels, balance, by_value, by_chroma, gamma, root, matrix):
+def code_sums(levels, balance, tables, root, matrix):
     """(12, 2) sums and sums of squares of the 12 codes of pixels, of which there may be none."""
     sums = np.zeros((N_CHANNELS, 2), np.int64)
     codes = np.empty((N_CHANNELS, BLOCK), np.int32)
+    work = np.empty((3, BLOCK), np.int32)
     for begin in range(0, levels.shape[1], BLOCK):
         n = min(BLOCK, levels.shape[1] - begin)
         for channel in range(3):
@@ -143,8 +167,8 @@ def code_sums(levels, balance, by_value, by_chroma, gamma, root, matrix):
             given = levels[channel, begin : begin + n]
             for k in range(n):
                 into[k] = table[given[k]]
-        hue_saturation_value(codes, by_value, by_chroma, n)
-        lab(codes, gamma, root, matrix, n)
+        hue_saturation_value(codes, work, tables[0], tables[1], n)
+        lab(codes, work, tables[2], root, matrix, n)
         luma_chroma(codes, n)
         tally(codes, n, sums)
     return sums
@@ -152,6 +176,8 @@ def code_sums(levels, balance, by_value, by_chroma, gamma, root, matrix):
 
 @kernel
 def colour_ratios(
+    levels,
+    starts,
     red,
     green,
     blue,
@@ -159,11 +185,9 @@ def colour_ratios(
     run_starts,
     runs,
     boxes,
-    present,
-    balance,
-    by_value,
-    by_chroma,
-    gamma,
+    cell_starts,
+    white,
+    tables,
     root,
     matrix,
 ):
@@ -171,18 +195,22 @@ def colour_ratios(
 
     Parameters
     ----------
+    levels, starts
+        Of the nuclei, as ``regions.levels_of`` and ``regions.pixels`` give them.
     red, green, blue : (H, W) uint8 arrays
         The image.
     cell : (H, W) int32 array
         Labels of the whole cells; the hull is cut to them.
     run_starts, runs, boxes
         Of the nuclei, as ``regions.find_runs`` and ``regions.pixels`` give them.
-    present : (n_cells,) bool array
-        Which cells are measured, of those that have a nucleus.
-    balance : (3, 256) int32 array
-        Levels after white balance.
-    by_value, by_chroma, gamma, root, matrix
-        The tables of OpenCV's conversions.
+    cell_starts
+        Of the whole cells; where there is none nothing is measured.
+    white : (3,) float64 array
+        What is to become grey.
+    tables : (3, 256) int32 array
+        Of OpenCV's conversions: division by the value, by the chroma, linear light.
+    root, matrix
+        The others: cube roots, and R, G, B to X, Y, Z.
 
     Returns
     -------
@@ -192,14 +220,16 @@ def colour_ratios(
     """
     n_cells = run_starts.size - 1
     out = np.full((n_cells, 4 * N_CHANNELS), np.nan)
+    balance = white_balance(white)
     for k in range(n_cells):
         own = runs[run_starts[k] : run_starts[k + 1]]
-        if own.shape[0] == 0 or not present[k]:
+        if own.shape[0] == 0 or cell_starts[k + 1] == cell_starts[k]:
             continue
-        levels, n = hull_pixels(red, green, blue, cell, k + 1, own, boxes[k])
-        total = levels.shape[1]
-        inner = code_sums(levels[:, :n], balance, by_value, by_chroma, gamma, root, matrix)
-        outer = code_sums(levels[:, n:], balance, by_value, by_chroma, gamma, root, matrix)
+        nucleus = levels[:, starts[k] : starts[k + 1]]
+        added = around(red, green, blue, cell, k + 1, own, boxes[k])
+        n, total = nucleus.shape[1], nucleus.shape[1] + added.shape[1]
+        inner = code_sums(nucleus, balance, tables, root, matrix)
+        outer = code_sums(added, balance, tables, root, matrix)
         for channel in range(N_CHANNELS):
             hull_mean, hull_sd = mean_and_sd(inner[channel] + outer[channel], total)
             for part in range(2):
