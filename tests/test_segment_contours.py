@@ -90,6 +90,7 @@ def agree(a: Masks, b: Masks) -> float:
     return float(found[["dice_cell", "dice_nucleus"]].min().min())
 
 
+@pytest.mark.slow_without_jit
 @pytest.mark.parametrize("white", WHITES)
 @pytest.mark.parametrize(
     ("lobes", "cytoplasm"),
@@ -106,6 +107,7 @@ def test_a_cell_touched_by_red_cells_on_any_background(white, lobes, cytoplasm):
     assert not found.quality["suspected_failure"][0]
 
 
+@pytest.mark.slow_without_jit
 @pytest.mark.parametrize("white", WHITES)
 def test_two_cells_side_by_side_are_two(white):
     scene = Scene((240, 320), white).red((50, 50), (280, 60), (60, 200), (270, 200))
@@ -116,6 +118,7 @@ def test_two_cells_side_by_side_are_two(white):
     assert score(found, scene.masks)["dice_cell"].min() >= 0.92
 
 
+@pytest.mark.slow_without_jit
 @pytest.mark.parametrize("number", [6, 9, 12, 14, 15, 25])
 def test_touching_cells_with_red_ones_in_the_gap_are_parted(number):
     rng = np.random.default_rng([77, number])
@@ -128,6 +131,7 @@ def test_touching_cells_with_red_ones_in_the_gap_are_parted(number):
     assert score(found, Masks(field.cell, field.nucleus))["dice_cell"].min() >= 0.9
 
 
+@pytest.mark.slow_without_jit
 def test_a_field_with_platelets_and_cut_cells():
     scene = Scene((480, 640), "dim")
     rng = np.random.default_rng(3)
@@ -146,6 +150,7 @@ def test_a_field_with_platelets_and_cut_cells():
     assert len(at_border) == 1
 
 
+@pytest.mark.slow_without_jit
 def test_largest_cell_comes_first():
     scene = Scene((200, 360)).white_cell((80, 100), (30, 30), [(0, 0, 18, 18)])
     scene.white_cell((250, 100), (45, 44), [(0, 0, 28, 26)])
@@ -158,6 +163,7 @@ def test_largest_cell_comes_first():
 # --- Invariances ----------------------------------------------------------------------------------
 
 
+@pytest.mark.slow_without_jit
 @pytest.mark.parametrize("turns", [1, 2, 3])
 def test_a_quarter_turn_turns_the_masks(turns):
     image = crop(lobes=LOBED).image()
@@ -167,12 +173,14 @@ def test_a_quarter_turn_turns_the_masks(turns):
     assert agree(back, still) >= 0.97
 
 
+@pytest.mark.slow_without_jit
 def test_a_mirror_image_mirrors_the_masks():
     image = crop(lobes=LOBED).image()
     flipped = contours(image[:, ::-1])
     assert agree(Masks(flipped.cell[:, ::-1], flipped.nucleus[:, ::-1]), contours(image)) >= 0.97
 
 
+@pytest.mark.slow_without_jit
 def test_more_background_changes_little():
     scene = crop(lobes=LOBED)
     wide = Scene((260, 300)).image()
@@ -183,6 +191,7 @@ def test_more_background_changes_little():
     assert agree(moved, contours(image)) >= 0.96
 
 
+@pytest.mark.slow_without_jit
 @pytest.mark.parametrize("factor", [0.7, 0.85])
 def test_a_dimmer_lamp_changes_little(factor):
     image = crop().image()
@@ -197,6 +206,7 @@ def lamp(shape, kind, most=1.05, least=0.6):
     return most - (most - least) * fall / fall.max()
 
 
+@pytest.mark.slow_without_jit
 @pytest.mark.parametrize("white", ["white", "pink", "yellow", "dim"])
 @pytest.mark.parametrize("kind", ["ramp", "vignette"])
 def test_an_uneven_lamp_changes_little(kind, white):
@@ -210,6 +220,7 @@ def test_an_uneven_lamp_changes_little(kind, white):
     assert result["dice_nucleus"][0] >= 0.9
 
 
+@pytest.mark.slow_without_jit
 @pytest.mark.parametrize("kind", ["ramp", "vignette"])
 def test_an_uneven_lamp_makes_no_white_cells(kind):
     scene = Scene().red((40, 40), (120, 60), (80, 130), (180, 140), (205, 60))
@@ -217,6 +228,7 @@ def test_an_uneven_lamp_makes_no_white_cells(kind):
     assert contours(np.clip(light, 0, 255).astype(np.uint8)).n_cells == 0
 
 
+@pytest.mark.slow_without_jit
 def test_even_light_is_left_alone():
     for white in WHITES:
         assert _light.gain(frame(crop(white).image())) is None
@@ -225,6 +237,7 @@ def test_even_light_is_left_alone():
     assert _light.gain(frame(tight)) is None
 
 
+@pytest.mark.slow_without_jit
 @pytest.mark.parametrize("factor", [0.5, 2.0])
 def test_other_magnifications(factor):
     scene = crop(lobes=LOBED)
@@ -237,6 +250,7 @@ def test_other_magnifications(factor):
     assert dice(found.cell, truth) >= 0.95
 
 
+@pytest.mark.slow_without_jit
 def test_the_same_image_gives_the_same_masks_and_stays_as_it_was():
     image = crop().image()
     image.setflags(write=False)
@@ -246,6 +260,7 @@ def test_the_same_image_gives_the_same_masks_and_stays_as_it_was():
     assert first.quality["confidence"].tolist() == second.quality["confidence"].tolist()
 
 
+@pytest.mark.slow_without_jit
 def test_a_cut_cell_gives_the_same_masks_whatever_ran_before():
     image = crop().image()[:150, :140]
     seen = set()
@@ -261,6 +276,7 @@ def test_a_cut_cell_gives_the_same_masks_whatever_ran_before():
 # --- Cells laid on black --------------------------------------------------------------------------
 
 
+@pytest.mark.slow_without_jit
 @pytest.mark.parametrize("ringing", [0, 9])
 def test_a_black_surround_is_the_mask(ringing):
     scene = crop()
@@ -278,17 +294,20 @@ def test_a_black_surround_is_the_mask(ringing):
 # --- Images with nothing in them, or hardly an image ----------------------------------------------
 
 
+@pytest.mark.slow_without_jit
 @pytest.mark.parametrize("level", [0, 1, 64, 128, 250, 255])
 def test_a_uniform_image_holds_no_cell(level):
     assert contours(np.full((90, 120, 3), level, np.uint8)).n_cells == 0
 
 
+@pytest.mark.slow_without_jit
 @pytest.mark.parametrize("white", WHITES)
 def test_red_cells_alone_are_no_white_cells(white):
     scene = Scene(white=white).red((40, 40), (120, 60), (80, 130), (180, 140), (205, 60))
     assert contours(scene.image()).n_cells == 0
 
 
+@pytest.mark.slow_without_jit
 def test_an_empty_bright_field_holds_no_cell():
     assert contours(Scene().image()).n_cells == 0
 
@@ -307,6 +326,7 @@ def test_tiny_images_raise_nothing(shape):
         assert masks.shape == shape
 
 
+@pytest.mark.slow_without_jit
 @pytest.mark.parametrize("seed", range(12))
 def test_noise_raises_nothing(seed):
     rng = np.random.default_rng(seed)
@@ -319,6 +339,7 @@ def test_noise_raises_nothing(seed):
     assert np.isfinite(masks.quality["confidence"].astype(float)).all()
 
 
+@pytest.mark.slow_without_jit
 def test_a_grey_image_is_segmented_by_darkness():
     scene = crop()
     grey = cv2.cvtColor(scene.image(), cv2.COLOR_RGB2GRAY)
@@ -347,6 +368,7 @@ def scored(root: Path, step: int) -> tuple[pd.DataFrame, int]:
     return pd.concat(tables, ignore_index=True), spurious
 
 
+@pytest.mark.slow_without_jit
 @pytest.mark.realdata
 def test_single_cells_in_two_stains(real_data):
     table, spurious = scored(real_data / "segwbc_d1", 2)
@@ -358,6 +380,7 @@ def test_single_cells_in_two_stains(real_data):
     assert spurious <= 0.06 * len(table)
 
 
+@pytest.mark.slow_without_jit
 @pytest.mark.realdata
 def test_smear_fields(real_data):
     table, spurious = scored(real_data / "bccd", 4)
@@ -368,6 +391,7 @@ def test_smear_fields(real_data):
     assert spurious <= 0.06 * len(table)
 
 
+@pytest.mark.slow_without_jit
 @pytest.mark.realdata
 def test_cut_out_cells(real_data):
     paths = sorted((real_data / "cnmc_sample").glob("*.bmp"))
