@@ -104,6 +104,7 @@ def test_histogram_is_the_one_of_the_codes(n_points: int, radius: int) -> None:
 
 
 @pytest.mark.realdata
+@pytest.mark.slow_without_jit
 @pytest.mark.parametrize(("n_points", "radius"), CIRCLES)
 def test_real_cells_hardly_differ(real_data: Path, n_points: int, radius: int) -> None:
     """What exactness changes in the middle of real images, where the cell is.

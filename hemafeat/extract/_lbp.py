@@ -9,6 +9,7 @@ import numpy as np
 
 from hemafeat.extract._family import Column, family
 from hemafeat.extract._kernels import lbp as _kernel
+from hemafeat.extract._kernels.lbp_histograms import histograms
 from hemafeat.extract._prepared import Prepared, Regions, prepare
 
 CIRCLES = ((8, 1), (16, 2), (24, 3))
@@ -100,9 +101,7 @@ def lbp(image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = 
     n_cells = int(labels.max()) if n_cells is None else n_cells
     where = prepared.regions(labels, n_cells)
     fine, middle, coarse = _planes(prepared, labels, n_cells, where)
-    return _kernel.histograms(
-        fine, middle, coarse, where.run_starts, where.runs, where.boxes, _INVARIANT
-    )
+    return histograms(fine, middle, coarse, where.run_starts, where.runs, where.boxes, _INVARIANT)
 
 
 def lbp_codes(
@@ -166,18 +165,18 @@ def lbp_codes(
     if method not in METHODS:
         raise ValueError(f"no method {method!r}; there are: {', '.join(METHODS)}")
     if rounding == "exact":
-        bits = _exact_bits(grey, n_points, int(radius))
+        found = _kernel.plane_codes(
+            np.pad(grey, int(radius)),
+            int(radius),
+            *_samples(n_points, int(radius)),
+            METHODS.index(method),
+        )
     elif rounding == "scikit-image":
-        bits = _rounded_bits(grey, n_points, int(radius))
+        found = _rounded_codes(grey, n_points, int(radius), METHODS.index(method))
     else:
         raise ValueError(f"no rounding {rounding!r}; there are: exact, scikit-image")
-    if method == "default":
-        return bits.astype(np.int32)
-    pattern, number, ones = _uniform(n_points)
-    place = np.minimum(np.searchsorted(pattern, bits), pattern.size - 1)
-    found = (ones if method == "uniform" else number)[place]
-    other = n_points + 1 if method == "uniform" else n_points * (n_points - 1) + 2
-    return np.where(pattern[place] == bits, found, other).astype(np.int32)
+    codes: np.ndarray = found
+    return codes
 
 
 def _planes(
@@ -204,7 +203,7 @@ def _bins(prepared: Prepared, *covers: Regions) -> np.ndarray:
     grey = prepared.plane("grey")
     planes = np.empty((len(CIRCLES), *grey.shape), np.uint8)
     for plane, (n_points, radius) in zip(planes, CIRCLES, strict=True):
-        heights, points = _samples(n_points, radius)
+        samples = _samples(n_points, radius)
         table = _FINE if n_points == 8 else np.empty(0, np.uint8)
         for cover in covers:
             _kernel.bin_plane(
@@ -213,8 +212,7 @@ def _bins(prepared: Prepared, *covers: Regions) -> np.ndarray:
                 cover.runs,
                 cover.boxes,
                 radius,
-                heights,
-                points,
+                *samples,
                 table,
                 plane,
             )
@@ -230,15 +228,22 @@ def _positions(n_points: int, radius: int) -> tuple[np.ndarray, np.ndarray]:
 
 
 @cache
-def _samples(n_points: int, radius: int) -> tuple[np.ndarray, np.ndarray]:
-    """`heights` and `points` of ``_kernels.lbp.row_bits``."""
+def _samples(n_points: int, radius: int) -> tuple[np.ndarray, ...]:
+    """`heights`, `points`, `weights` and `parts` of ``_kernels.lbp.bits_of``."""
     rows, columns = (
         np.rint(place * _kernel.ONE).astype(np.int64) for place in _positions(n_points, radius)
     )
     distinct, which = np.unique(rows, return_inverse=True)
     heights = np.stack(np.divmod(distinct, _kernel.ONE), axis=1)
     points = np.stack([which, *np.divmod(columns, _kernel.ONE)], axis=1)
-    return heights, points
+    rest = np.concatenate([heights[:, 1], points[:, 2]])
+    nearer = np.minimum(rest, _kernel.ONE - rest)
+    # One half would be 32768, which 16 bits do not hold.
+    weights = np.minimum(np.rint(nearer * (65536 / _kernel.ONE)), 32767).astype(np.int16)
+    low, far = heights[which, 1], points[:, 2]
+    up, near = _kernel.ONE - low, _kernel.ONE - far
+    parts = np.stack([up * near, up * far, low * near, low * far], axis=1)
+    return heights, points, weights, parts
 
 
 @cache
@@ -257,44 +262,18 @@ def _uniform(n_points: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     return patterns, numbers, counts
 
 
-def _exact_bits(grey: np.ndarray, n_points: int, radius: int) -> np.ndarray:
-    height, width = grey.shape
-    padded = np.pad(grey, radius)
-    heights, points = _samples(n_points, radius)
-    lines = np.empty((len(heights), width + 2 * radius))
-    centre = np.empty(width)
-    bits = np.empty((height, width), np.uint64)
-    for row in range(height):
-        _kernel.row_bits(
-            padded,
-            row + radius,
-            radius,
-            radius + width,
-            radius,
-            heights,
-            points,
-            lines,
-            centre,
-            bits[row],
-        )
-    return bits.astype(np.int64)
-
-
-def _rounded_bits(grey: np.ndarray, n_points: int, radius: int) -> np.ndarray:
-    """Bits by the operations of scikit-image in their order, on its absolute coordinates."""
-    height, width = grey.shape
-    padded = np.pad(grey, radius + 1).astype(np.float64)
-    bits = np.zeros(grey.shape, np.int64)
-    for point, (down, right) in enumerate(zip(*_positions(n_points, radius), strict=True)):
-        y, x = np.arange(height) + down, np.arange(width) + right
-        above, left = np.floor(y).astype(int), np.floor(x).astype(int)
-        below, beyond = np.ceil(y).astype(int), np.ceil(x).astype(int)
-        low, far = (y - above)[:, None], (x - left)[None, :]
-        above, left, below, beyond = (i + radius + 1 for i in (above, left, below, beyond))
-        top = (1 - far) * padded[np.ix_(above, left)] + far * padded[np.ix_(above, beyond)]
-        bottom = (1 - far) * padded[np.ix_(below, left)] + far * padded[np.ix_(below, beyond)]
-        bits |= ((1 - low) * top + low * bottom - grey >= 0).astype(np.int64) << point
-    return bits
+def _rounded_codes(grey: np.ndarray, n_points: int, radius: int, method: int) -> np.ndarray:
+    """Codes from scikit-image's own fractions, which are those of its absolute coordinates."""
+    margin = radius + 1
+    padded = np.zeros((grey.shape[0] + 2 * margin, grey.shape[1] + 2 * margin))
+    padded[margin:-margin, margin:-margin] = grey
+    whole, rest = [], []
+    for place, length in zip(_positions(n_points, radius), grey.shape, strict=True):
+        at = np.arange(length)[None, :] + place[:, None]
+        whole.append(np.floor(place).astype(np.int64))
+        rest.append(at - np.floor(at))
+    found: np.ndarray = _kernel.rounded_codes(padded, margin, *whole, *rest, method)
+    return found
 
 
 def _fine_table() -> tuple[np.ndarray, np.ndarray]:
