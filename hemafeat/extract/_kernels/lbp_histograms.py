@@ -98,29 +98,37 @@ def histograms(fine, middle, coarse, run_starts, runs, boxes, invariant):
         own = runs[run_starts[cell] : run_starts[cell + 1]]
         if own.shape[0] == 0:
             continue
-        counts = np.zeros(59, np.int64)
+        # Two histograms of each in turn: equal neighbours then wait on two chains, not on one. The
+        # last bin takes the pixels that do not lie deep enough.
+        counts = np.zeros((2, 60), np.int64)
+        counts_16 = np.zeros((2, 19), np.int64)
+        counts_24 = np.zeros((2, 27), np.int64)
         counts_8 = np.zeros(10, np.int64)
-        counts_16 = np.zeros(18, np.int64)
-        counts_24 = np.zeros(26, np.int64)
         top, left = boxes[cell, 0], boxes[cell, 2]
         deep = depth(own, boxes[cell], 3)
         for run in range(own.shape[0]):
-            row = own[run, 0]
-            line = deep[row - top]
-            for column in range(own[run, 1], own[run, 2]):
-                far = line[column - left]
-                if far > 1:
-                    counts[fine[row, column]] += 1
-                    if far > 2:
-                        counts_16[middle[row, column]] += 1
-                        if far > 3:
-                            counts_24[coarse[row, column]] += 1
+            row, first, stop = own[run, 0], own[run, 1], own[run, 2]
+            n = stop - first
+            far = deep[row - top][first - left : stop - left]
+            bins, bins_16 = fine[row][first:stop], middle[row][first:stop]
+            bins_24 = coarse[row][first:stop]
+            for k in range(n):
+                odd = k & 1
+                counts[odd, bins[k] if far[k] > 1 else 59] += 1
+                counts_16[odd, bins_16[k] if far[k] > 2 else 18] += 1
+                counts_24[odd, bins_24[k] if far[k] > 3 else 26] += 1
+        for k in range(60):
+            counts[0, k] += counts[1, k]
+        for k in range(19):
+            counts_16[0, k] += counts_16[1, k]
+        for k in range(27):
+            counts_24[0, k] += counts_24[1, k]
         for k in range(59):
-            counts_8[invariant[k]] += counts[k]
-        shares(counts, out[cell, :59])
+            counts_8[invariant[k]] += counts[0, k]
+        shares(counts[0, :59], out[cell, :59])
         shares(counts_8, out[cell, 59:69])
-        shares(counts_16, out[cell, 69:87])
-        shares(counts_24, out[cell, 87:113])
+        shares(counts_16[0, :18], out[cell, 69:87])
+        shares(counts_24[0, :26], out[cell, 87:113])
         out[cell, 113] = entropy(out[cell, 59:69])
         out[cell, 114] = entropy(out[cell, 69:87])
         out[cell, 115] = entropy(out[cell, 87:113])
