@@ -9,8 +9,8 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from naive_colour import tavakoli as tavakoli
-from naive_frequency import zernike as zernike
+from naive_colour import stain as stain, tavakoli as tavakoli
+from naive_frequency import gabor as gabor, zernike as zernike
 from naive_granules import (
     chromatin as chromatin,
     granules as granules,

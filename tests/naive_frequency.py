@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 
 import numpy as np
+from scipy import signal
 
 
 def radial_polynomial(n, m, radius):
@@ -51,4 +52,38 @@ def zernike(image, labels, n_cells, white):
         if values.sum() > 0:
             found = zernike_moments(values, rows, columns, centre, radius)
             result[cell, 28:] = [z for (n, _), z in found.items() if n >= 1]
+    return result
+
+
+def gabor_filter(wavelength, degrees):
+    """The wave under a Gaussian, cut at three sd as in scikit-image."""
+    theta = math.radians(degrees)
+    sigma = math.sqrt(math.log(2) / 2) / math.pi * 3 * wavelength
+    along, across = abs(3 * sigma * math.cos(theta)), abs(3 * sigma * math.sin(theta))
+    reach = math.ceil(max(along, across, 1))
+    y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
+    bell = np.exp(-0.5 * (x**2 + y**2) / sigma**2) / (2 * math.pi * sigma**2)
+    turned = x * math.cos(theta) + y * math.sin(theta)
+    return bell * np.exp(2j * math.pi * turned / wavelength)
+
+
+def gabor(image, labels, n_cells, white):
+    density = green_density(image, white)
+    result = np.full((n_cells, 60), np.nan)
+    for cell in range(n_cells):
+        inside = labels == cell + 1
+        if not inside.any():
+            continue
+        flat = np.ptp(density[inside]) == 0
+        plane = np.where(inside & (not flat), density - density[inside].mean(), 0)
+        row = []
+        for wavelength in (3, 5, 8, 12):
+            sizes = [
+                abs(signal.convolve(plane, gabor_filter(wavelength, degrees), mode="same"))[inside]
+                for degrees in range(0, 180, 30)
+            ]
+            means, sds = [s.mean() for s in sizes], [s.std() for s in sizes]
+            row += [*means, *sds, np.mean(means), np.mean(sds)]
+            row.append(math.nan if flat else np.ptp(means) / np.mean(means))
+        result[cell] = row
     return result

@@ -18,6 +18,7 @@ from ._family import (
     families as families,
     family as family,
 )
+from ._gabor import gabor as gabor
 from ._glcm import (
     glcm as glcm,
     glcm_matrix as glcm_matrix,
@@ -55,6 +56,7 @@ from ._prepared import (
 )
 from ._relation import relation as relation
 from ._shape import shape as shape
+from ._stain import stain as stain
 from ._store import errors as errors, load as load, save as save
 from ._stream import Extraction as Extraction, stream as stream
 from ._table import table as table
