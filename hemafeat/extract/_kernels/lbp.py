@@ -287,10 +287,12 @@ def bin_plane(plane, run_starts, runs, boxes, radius, heights, points, weights, 
         height, stride = boxes[cell, 1] - top, boxes[cell, 3] - left
         if height <= 2 * radius or stride <= 2 * radius:
             continue
-        patch = np.empty(height * stride, np.int16)
-        for row in range(height):
-            line, into = plane[top + row][left:], patch[row * stride :]
-            for k in range(stride):
+        # Nothing is unsure in what is left at 0.
+        patch = np.zeros(height * stride, np.int16)
+        for run in range(run_starts[cell], run_starts[cell + 1]):
+            row, start, end = runs[run, 0], runs[run, 1], runs[run, 2]
+            line, into = plane[row][start:end], patch[(row - top) * stride + start - left :]
+            for k in range(end - start):
                 into[k] = np.int64(line[k]) * 128
         found = np.empty(height * stride, np.uint8)
         begin = radius * stride + radius
