@@ -46,7 +46,7 @@ _XYZ = np.array(
 )
 _WHITE = np.array([0.95047, 1.0, 1.08883])
 _SRGB = np.arange(256) / 255.0
-_LINEAR = np.where(_SRGB > 0.04045, ((_SRGB + 0.055) / 1.055) ** 2.4, _SRGB / 12.92)
+LINEAR = np.where(_SRGB > 0.04045, ((_SRGB + 0.055) / 1.055) ** 2.4, _SRGB / 12.92)
 
 
 def colour_moments(image: Prepared, labels: np.ndarray, n_cells: int) -> np.ndarray:
@@ -57,7 +57,7 @@ def colour_moments(image: Prepared, labels: np.ndarray, n_cells: int) -> np.ndar
         if parts is not None:
             one, other = (colour_moments(image, part, n_cells) for part in parts)
             return np.asarray(combined(one, other))
-        return np.asarray(moments(image.pixel_levels(labels, n_cells), found.starts, _LINEAR))
+        return np.asarray(moments(image.pixel_levels(labels, n_cells), found.starts, LINEAR))
 
     return image.shared("colour moments", labels, n_cells, compute)
 
