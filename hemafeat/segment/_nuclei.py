@@ -41,6 +41,9 @@ SAME = 0.86
 """Mean of the paler part over that of the darker one, in broad strokes, above which they are."""
 
 
+RESIZED = 0.25 + 0.67
+"""Variance of the blur of halving an image and doubling it again, in square pixels."""
+
 CROSS = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
 
 
@@ -313,7 +316,8 @@ def _blurred(plane: np.ndarray, sigma: float) -> np.ndarray:
         return cv2.GaussianBlur(plane, (0, 0), sigma)
     height, width = plane.shape
     half = cv2.resize(plane, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-    half = cv2.GaussianBlur(half, (0, 0), 0.5 * sigma)
+    # Means of two pixels by two, and lines drawn between them, blur as well.
+    half = cv2.GaussianBlur(half, (0, 0), 0.5 * math.sqrt(sigma * sigma - RESIZED))
     return cv2.resize(half, (width, height), interpolation=cv2.INTER_LINEAR)
 
 

@@ -47,16 +47,16 @@ def fill(x, y, mask):
         for column in range(width):
             inside ^= line[column]
             line[column] = inside
-            area += np.int64(inside)
+            area += int(inside)
     return area
 
 
 @kernel
 def clear_disc(mask, x, y, radius):
-    """Set `mask` to 0 within `radius` of a pixel."""
+    """Set `mask` to 0 within `radius`, and half a pixel, of a pixel."""
     height, width = mask.shape
     for row in range(max(0, y - radius), min(height, y + radius + 1)):
-        half = int(np.sqrt(radius * radius - (row - y) ** 2))
+        half = int(np.sqrt(radius * (radius + 1) - (row - y) ** 2))
         line = mask[row]
         for column in range(max(0, x - half), min(width, x + half + 1)):
             line[column] = 0

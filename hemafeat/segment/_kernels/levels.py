@@ -159,7 +159,8 @@ def planes(rgb, white):
             # A half is rounded to the even number.
             value = (twice >> 1) + (twice & (twice >> 1) & 1)
             dark_row[x] = value
-            violet_row[x] = max(min(red + green, 255) - blue, 0)
+            both = red + green if red + green < 255 else 255
+            violet_row[x] = both - blue if both > blue else 0
             counts[x & 3, value] += 1
     pale = np.zeros(13, np.int64)
     for i in range(4):

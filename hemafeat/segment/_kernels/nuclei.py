@@ -157,8 +157,10 @@ def contrast(image, table, left, top, height, width):
         row, out = image[top + min(y, height - 1)], plane[y]
         for x in range(width):
             at = left + x
-            value = np.int64(lut[0, row[at, 0]]) + np.int64(lut[1, row[at, 1]])
-            out[x] = max(min(value, 255) - np.int64(lut[2, row[at, 2]]), 0)
+            both = np.int64(lut[0, row[at, 0]]) + np.int64(lut[1, row[at, 1]])
+            both = both if both < 255 else np.int64(255)
+            blue = np.int64(lut[2, row[at, 2]])
+            out[x] = both - blue if both > blue else 0
         out[columns - 1] = out[width - 1]
     return plane
 

@@ -286,7 +286,7 @@ def remote(shape, centres, radii, number):
         left = 0
         for y in range(shape[0]):
             for x in range(shape[1]):
-                left += np.int64(far[y, x])
+                left += int(far[y, x])
         if left >= 0.25 * far.size:
             break
     return far
@@ -383,7 +383,7 @@ def find_outline(
             # What is of other cells says nothing of the colours outside of this one.
             x, y = int(np.rint(centres[k, 0])), int(np.rint(centres[k, 1]))
             for row in range(max(0, y - radius), min(shape[0], y + radius + 1)):
-                half = int(np.sqrt(radius * radius - (row - y) ** 2))
+                half = int(np.sqrt(radius * (radius + 1) - (row - y) ** 2))
                 for column in range(max(0, x - half), min(shape[1], x + half + 1)):
                     beyond[row, column] = 1
                     far[row, column] = 0
@@ -407,16 +407,16 @@ def find_outline(
     path, polar, colour, off = search(
         image, scale, coded, inside, outside, faint, owner, number, x0, y0, reach, fine, prior
     )  # fmt: skip
-    radius = np.empty(path.size)
+    curve = np.empty(path.size)
     for i in range(path.size):
-        radius[i] = (path[i] + 0.5) * (reach / fine[1])
+        curve[i] = (path[i] + 0.5) * (reach / fine[1])
     found = np.empty(7)
     found[0], found[1] = x0, y0
     found[2], found[3], found[4], found[6] = judged(path, polar, colour, off, faint)
-    second = fill_curve(x0, y0, radius, scale, beyond)
+    second = fill_curve(x0, y0, curve, scale, beyond)
     both = 0
     for y in range(shape[0]):
         for x in range(shape[1]):
-            both += np.int64(beyond[y, x] & first_mask[y, x])
+            both += int(beyond[y, x] & first_mask[y, x])
     found[5] = 2.0 * both / (area + second) if area + second > 0 else 0.0
-    return radius, found
+    return curve, found
