@@ -55,10 +55,10 @@ def covariance(found):
         second[1, 1] += g * g
         second[1, 2] += g * b
         second[2, 2] += b * b
-    first /= found.shape[0]
+    n = found.shape[0]
     for i in range(3):
         for j in range(i, 3):
-            second[i, j] = second[i, j] / found.shape[0] - first[i] * first[j]
+            second[i, j] = second[i, j] / n - first[i] / n * (first[j] / n)
             second[j, i] = second[i, j]
     return second
 
@@ -66,7 +66,11 @@ def covariance(found):
 @kernel
 def eigenvectors(matrix):
     """Eigenvalues and eigenvectors (columns) of a symmetric (3, 3) matrix, by Jacobi rotations."""
-    a, v = matrix.copy(), np.eye(3)
+    a, v, values = np.empty((3, 3)), np.zeros((3, 3)), np.empty(3)
+    for i in range(3):
+        v[i, i] = 1.0
+        for j in range(3):
+            a[i, j] = matrix[i, j]
     for _ in range(12):
         off = abs(a[0, 1]) + abs(a[0, 2]) + abs(a[1, 2])
         if off == 0.0:
@@ -90,21 +94,26 @@ def eigenvectors(matrix):
                 for k in range(3):
                     x, y = v[k, p], v[k, q]
                     v[k, p], v[k, q] = c * x - s * y, s * x + c * y
-    return np.diag(a).copy(), v
+    for k in range(3):
+        values[k] = a[k, k]
+    return values, v
 
 
 @kernel
-def low_percentile(values, n, share):
-    """Percentile near the lower end of the first n values, linear between neighbours.
+def end_percentile(slopes, n, sign):
+    """The angle that `SHARE` of n angles lie below (sign 1) or above (-1), linear between two.
 
-    Only as many of the smallest values are kept, in order, as are needed.
+    An angle is given by its tangent. Only as many of the smallest values are kept, in order, as are
+    needed.
     """
-    rank = share * (n - 1)
+    rank = SHARE * (n - 1)
     low = math.floor(rank)
     keep = min(low + 2, n)
-    least = np.full(keep, np.inf)
+    least = np.empty(keep)
+    for k in range(keep):
+        least[k] = np.inf
     for k in range(n):
-        value = values[k]
+        value = sign * slopes[k]
         if value < least[keep - 1]:
             place = keep - 1
             while place > 0 and least[place - 1] > value:
@@ -113,8 +122,8 @@ def low_percentile(values, n, share):
             least[place] = value
     start = math.atan(least[low])
     if keep == low + 1:
-        return start
-    return start + (rank - low) * (math.atan(least[low + 1]) - start)
+        return sign * start
+    return sign * (start + (rank - low) * (math.atan(least[low + 1]) - start))
 
 
 @kernel
@@ -150,12 +159,17 @@ def directions(found):
         return out
     second[1, 0], second[2, 0], second[2, 1] = second[0, 1], second[0, 2], second[1, 2]
     values, vectors = eigenvectors(second)
-    order = np.argsort(values)
-    if values[order[1]] <= 1e-9 * values[order[2]]:
+    first = 0
+    for k in range(1, 3):
+        first = k if values[k] > values[first] else first
+    a, b = (first + 1) % 3, (first + 2) % 3
+    second_one = a if values[a] > values[b] else b
+    if values[second_one] <= 1e-9 * values[first]:
         return out
-    along, across = vectors[:, order[2]].copy(), vectors[:, order[1]].copy()
-    if along.sum() < 0.0:
-        along = -along
+    along, across = vectors[:, first], vectors[:, second_one]
+    if along[0] + along[1] + along[2] < 0.0:
+        for k in range(3):
+            along[k] = -along[k]
     slopes = np.empty(n)
     m = 0
     for k in range(n):
@@ -166,14 +180,13 @@ def directions(found):
             m += 1
     if m < 2:
         return out
-    low = low_percentile(slopes, m, SHARE)
-    high = -low_percentile(-slopes, m, SHARE)
-    one = math.cos(low) * along + math.sin(low) * across
-    other = math.cos(high) * along + math.sin(high) * across
-    if one[0] >= other[0]:
-        out[0], out[1] = one, other
-    else:
-        out[0], out[1] = other, one
+    low, high = end_percentile(slopes, m, 1.0), end_percentile(slopes, m, -1.0)
+    for k in range(3):
+        out[0, k] = math.cos(low) * along[k] + math.sin(low) * across[k]
+        out[1, k] = math.cos(high) * along[k] + math.sin(high) * across[k]
+    if out[0, 0] < out[1, 0]:
+        for k in range(3):
+            out[0, k], out[1, k] = out[1, k], out[0, k]
     return out
 
 
@@ -181,12 +194,14 @@ def directions(found):
 def unmixing(azure, eosin):
     """(3, 3) matrix that takes a density to quantities of azure, eosin and what is neither."""
     stains = np.empty((3, 3))
-    stains[0], stains[1] = azure, eosin
+    for k in range(3):
+        stains[0, k], stains[1, k] = azure[k], eosin[k]
     stains[2, 0] = azure[1] * eosin[2] - azure[2] * eosin[1]
     stains[2, 1] = azure[2] * eosin[0] - azure[0] * eosin[2]
     stains[2, 2] = azure[0] * eosin[1] - azure[1] * eosin[0]
-    size = math.sqrt((stains[2] * stains[2]).sum())
-    stains[2] /= size
+    size = math.sqrt(stains[2, 0] ** 2 + stains[2, 1] ** 2 + stains[2, 2] ** 2)
+    for k in range(3):
+        stains[2, k] /= size
     # Of three rows a, b, c the inverse has the columns b x c, c x a, a x b over their volume,
     # which is the length of a x b as c is a unit vector along it.
     inverse = np.empty((3, 3))
@@ -278,11 +293,13 @@ def stain_of_cells(rgb, density, starts, index, mean, inverse, linear):
             continue
         row = out[k]
         own = directions(sampled(rgb, whole, density))
-        row[27:30], row[30:33] = own[0], own[1]
+        for place in range(3):
+            row[27 + place], row[30 + place] = own[0, place], own[1, place]
         apart = np.nan
         if not np.isnan(own[0, 0]):
             # From the chord: the cosine of a small angle has lost it.
-            chord = math.sqrt(((own[0] - own[1]) ** 2).sum())
+            r, g, b = own[0, 0] - own[1, 0], own[0, 1] - own[1, 1], own[0, 2] - own[1, 2]
+            chord = math.sqrt(r * r + g * g + b * b)
             apart = 2.0 * math.asin(min(chord / 2.0, 1.0))
             row[26] = math.degrees(apart)
         for part in range(2):
