@@ -207,7 +207,10 @@ def report(found: dict[str, float], run: Watched) -> str:
         images = min(done * found["shard_size"], found["images"])
         lines.append(f"  {now:7.1f} s  {images:9,.0f} images  {memory:7.0f} MB")
     lines += ["", "measured:"]
-    lines += [f"  {name:<18} {value:,.4g}" for name, value in found.items()]
+    lines += [
+        f"  {name:<18} {value:,.0f}" if value >= 100 else f"  {name:<18} {value:.3g}"
+        for name, value in found.items()
+    ]
     n_shards = CELLS / found["shard_size"]
     lines += [
         "",

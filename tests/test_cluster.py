@@ -140,7 +140,7 @@ def test_workers_of_other_versions_are_refused(
         (other, rf"worker tcp://w has other versions .*opencv 3\.1, not {cv2.__version__}"),
         (Exception("No module named 'hemafeat'"), "worker tcp://w cannot load hemafeat: No mod"),
     ):
-        answers = {"tcp://v": _asked.versions(), "tcp://w": answer}
+        answers = {"tcp://v": _asked.versions(), "tcp://u": OSError("gone"), "tcp://w": answer}
         monkeypatch.setattr(distributed.Client, "run", lambda *_, a=answers, **__: a)
         with pytest.raises(RuntimeError, match=said):
             extract.stream(listed, tmp_path / "out", scheduler=address)
@@ -173,3 +173,14 @@ def test_no_cluster(tmp_path: Path) -> None:
     soon = dask.config.set({"distributed.comm.timeouts.connect": "1s"})
     with soon, pytest.raises(RuntimeError, match="no Dask scheduler answers at tcp://127"):
         extract.stream(listed, tmp_path / "out", scheduler="tcp://127.0.0.1:9")
+
+
+def test_it_stops_where_every_shard_is_deadly(
+    address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("hemafeat.extract._cluster.HOPELESS", 1)
+    listed = noise(tmp_path / "images", 12)
+    for name in listed["image"]:
+        cv2.imwrite(name, np.full((24, 24, 3), DEADLY, np.uint8))
+    with pytest.raises(RuntimeError, match="workers died over each of the first 1 shards"):
+        extract.stream(listed, tmp_path / "out", segmenter=deadly_disc, scheduler=address)

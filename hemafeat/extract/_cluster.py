@@ -9,6 +9,7 @@ end, when nothing else can be to blame, and then given up: a row of errors for e
 from __future__ import annotations
 
 import os
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -30,6 +31,12 @@ RETRIES = 3
 
 PATIENCE = 60.0
 """Seconds to wait for a first worker."""
+
+HOPELESS = 8
+"""Shards that may cost their workers' lives before a first one is finished."""
+
+RECOUNT = 5.0
+"""Seconds after which the threads of the cluster, which may grow, are counted again."""
 
 
 @contextmanager
@@ -88,7 +95,9 @@ def check(client: Client) -> None:
     except (NoWorkers, TimeoutError):
         raise RuntimeError(f"the cluster has had no worker for {PATIENCE:.0f} s") from None
     for worker, found in client.run(versions, on_error="return").items():
-        _same(worker, found)
+        # A worker that does not answer has just died; what others return is looked at again.
+        if not isinstance(found, OSError):
+            _same(worker, found)
 
 
 def _same(worker: str, found: Any) -> None:
@@ -149,9 +158,13 @@ def _watched(
 
     on_the_way: dict[Future, Part] = {}
     ready = as_completed(loop=client.loop)
+    room, counted, finished = limit or 0, float("-inf"), 0
 
     def fill() -> None:
-        room = limit or max(2, AHEAD * sum(client.nthreads().values()))
+        nonlocal room, counted
+        if limit is None and time.monotonic() > counted + RECOUNT:
+            room = max(2, AHEAD * sum(client.nthreads().values()))
+            counted = time.monotonic()
         while len(on_the_way) < room:
             part = next(waiting, None)
             if part is None:
@@ -173,7 +186,13 @@ def _watched(
             future.release()
             if shard is None:
                 suspects.append(part)
+                if limit is None and not finished and len(suspects) >= HOPELESS:
+                    raise RuntimeError(
+                        f"workers died over each of the first {HOPELESS} shards: have they memory "
+                        "enough, and does the segmenter work there?"
+                    )
             else:
+                finished += 1
                 yield shard
                 done(len(part))
             fill()

@@ -163,10 +163,11 @@ def stream(
             result.say("running")
         task = Task(run.work, attribute_types(run.listed, run.attributes), result.digest)
         n_left = _images(run, missing, size)
-        with progress_bar(len(run), len(run) - n_left, progress) as done:
-            parts = (run.part(number, size) for number in missing)
-            for shard in shards(task, parts, n_jobs, n_left, scheduler, done):
-                result.write(shard)
+        if missing:
+            with progress_bar(len(run), len(run) - n_left, progress) as done:
+                parts = (run.part(number, size) for number in missing)
+                for shard in shards(task, parts, n_jobs, n_left, scheduler, done):
+                    result.write(shard)
         if missing or not complete:
             result.complete()
     counts = result.counts
