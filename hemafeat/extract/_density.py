@@ -26,7 +26,7 @@ def _columns(unit: str, density: str) -> dict[str, Column]:
         found |= {
             f"mean__{channel}": Column(unit, f"mean of {od}", "Beer-Lambert"),
             f"sd__{channel}": Column(unit, f"population standard deviation of {od}", "IBSI ECT3"),
-            f"skewness__{channel}": Column("1", f"m3 / m2^1.5 of {od}", "IBSI KE2M"),
+            f"skewness__{channel}": Column("1", f"m3 / m2^1.5 of {od}", "IBSI KE2A"),
             f"p10__{channel}": Column(unit, f"10th percentile of {od}", "IBSI QG58"),
             f"p90__{channel}": Column(unit, f"90th percentile of {od}", "IBSI 8DWT"),
             f"integrated__{channel}": Column(

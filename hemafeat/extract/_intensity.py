@@ -16,7 +16,7 @@ _STATISTICS = {
     "mean": Column("OD", "mean of x", "IBSI Q4LE"),
     "variance": Column("OD^2", "mean of (x - mean)^2", "IBSI ECT3"),
     "sd": Column("OD", "square root of the variance", "IBSI ECT3"),
-    "skewness": Column("1", "m3 / m2^1.5", "IBSI KE2M"),
+    "skewness": Column("1", "m3 / m2^1.5", "IBSI KE2A"),
     "kurtosis": Column("1", "m4 / m2^2 - 3", "IBSI IPH6"),
     "median": Column("OD", "50th percentile", "IBSI Y12H"),
     "minimum": Column("OD", "smallest x", "IBSI 1GSF"),
