@@ -17,11 +17,12 @@ from hemafeat.extract._kernels.spots import (
 
 N_COLUMNS = 10
 
-SMALLEST_CLUMP = 4
-SMALLEST_NUCLEOLUS = 40
+# Of a type, not plain numbers: what they are passed to is then compiled once for all of them.
+SMALLEST_CLUMP = np.int64(4)
+SMALLEST_NUCLEOLUS = np.int64(40)
 """Pixels; smaller parts are taken for noise."""
 
-NUCLEOLUS_RADIUS = 8
+NUCLEOLUS_RADIUS = np.int64(8)
 NUCLEOLUS_RISE = 17
 """Levels of 256 over [0, 1.5] of optical density: 0.100."""
 
@@ -127,37 +128,36 @@ def measure(plane, run_starts, runs, boxes, bin_width):
         least = first[0]
         for k in range(size):
             level[k] = inside[k] & ~paleness[k]
-            # The mean is not below 0, the level outside.
-            spot[k] = level[k] >= least
-        found, spans = parts(spot, stride)
-        count = 0
-        area = 0
-        for part in range(found.shape[0]):
-            if found[part, 0] >= SMALLEST_CLUMP:
-                count += 1
-                area += found[part, 0]
-        row[2] = count
-        row[3] = count / n
-        if count > 0:
-            row[4] = area / count
         rough, n_squares = roughness(level, inside, stride)
         if n_squares > 0:
             row[5] = rough / n_squares * bin_width
             if total > 0:
                 row[6] = rough / n_squares / (total / n)
-        for k in range(size):
-            spot[k] = 1 if hat[k] >= NUCLEOLUS_RISE else 0
-        found, spans = parts(spot, stride)
-        good = round_and_within(found, spans, inside, stride, SMALLEST_NUCLEOLUS)
-        count = 0
-        area = 0
-        largest = 0
-        for part in range(found.shape[0]):
-            if good[part]:
-                count += 1
-                area += found[part, 0]
-                largest = max(largest, found[part, 0])
-        row[7] = count
-        row[8] = area / n
-        row[9] = largest
+        least = first[0]
+        # A loop, so that what it calls is compiled into it once.
+        for which in range(2):
+            for k in range(size):
+                # The mean is not below 0, the level outside.
+                spot[k] = level[k] >= least if which == 0 else hat[k] >= NUCLEOLUS_RISE
+            found, spans = parts(spot, stride)
+            good = found[:, 0] >= SMALLEST_CLUMP
+            if which == 1:
+                good = round_and_within(found, spans, inside, stride, SMALLEST_NUCLEOLUS)
+            count = 0
+            area = 0
+            largest = 0
+            for part in range(found.shape[0]):
+                if good[part]:
+                    count += 1
+                    area += found[part, 0]
+                    largest = max(largest, found[part, 0])
+            if which == 0:
+                row[2] = count
+                row[3] = count / n
+                if count > 0:
+                    row[4] = area / count
+            else:
+                row[7] = count
+                row[8] = area / n
+                row[9] = largest
     return out

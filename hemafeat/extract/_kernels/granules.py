@@ -18,12 +18,13 @@ from hemafeat.extract._kernels.spots import (
 N_GRANULE = 10
 N_VACUOLE = 3
 
-SMALLEST_GRANULE = 4
-SMALLEST_VACUOLE = 20
+# Of a type, not plain numbers: what they are passed to is then compiled once for all of them.
+SMALLEST_GRANULE = np.int64(4)
+SMALLEST_VACUOLE = np.int64(20)
 """Pixels; smaller parts are taken for noise."""
 
-GRANULE_RADIUS = 3
-VACUOLE_RADIUS = 14
+GRANULE_RADIUS = np.int64(3)
+VACUOLE_RADIUS = np.int64(14)
 GRANULE_RISE = 6
 VACUOLE_RISE = 22
 """Levels of 256 over [0, 1.5] of optical density: 0.035 and 0.129."""
@@ -34,6 +35,15 @@ VACUOLE_TWENTIETHS = 7
 RED = 0.5
 DARK = 0.75
 """Ratio of red to green density below which a pixel is red, and above which it is dark."""
+
+
+@kernel
+def area_of(runs):
+    """Pixels of one cell."""
+    area = 0
+    for run in range(runs.shape[0]):
+        area += runs[run, 2] - runs[run, 1]
+    return area
 
 
 @kernel
@@ -198,17 +208,18 @@ def measure(plane, rgb, density, cell_starts, cells, boxes, cytoplasm_starts, cy
         if whole.shape[0] == 0 or around.shape[0] == 0:
             continue
         box = boxes[cell]
-        margin = GRANULE_RADIUS
-        stride, _ = stride_and_size(box, margin)
-        hat, level, inside = top_hat(plane, whole, box, margin, margin, np.uint8(0))
-        granules_within(hat, rgb, around, box, stride, margin, density, out[cell])
-        granules_within(hat, rgb, whole, box, stride, margin, density, out[cell, N_GRANULE:])
-        margin = VACUOLE_RADIUS
-        stride, _ = stride_and_size(box, margin)
-        hat, level, inside = top_hat(plane, whole, box, margin, margin, np.uint8(255))
-        area = 0
-        for run in range(whole.shape[0]):
-            area += whole[run, 2] - whole[run, 1]
-        limit = median_level(plane, around) * VACUOLE_TWENTIETHS // 20
-        vacuoles_within(hat, level, inside, limit, stride, area, out[cell, 2 * N_GRANULE :])
+        # A loop, so that what it calls is compiled into it once.
+        for sign in range(2):
+            margin = GRANULE_RADIUS if sign == 0 else VACUOLE_RADIUS
+            stride, _ = stride_and_size(box, margin)
+            hat, level, inside = top_hat(plane, whole, box, margin, margin, np.uint8(255 * sign))
+            if sign == 0:
+                for which in range(2):
+                    own = around if which == 0 else whole
+                    into = out[cell, which * N_GRANULE :]
+                    granules_within(hat, rgb, own, box, stride, margin, density, into)
+            else:
+                limit = median_level(plane, around) * VACUOLE_TWENTIETHS // 20
+                into = out[cell, 2 * N_GRANULE :]
+                vacuoles_within(hat, level, inside, limit, stride, area_of(whole), into)
     return out

@@ -104,7 +104,7 @@ def open_by(radius, eroded, opened, spare, level, inside, stride):
     opened[:shift] = 0
     for k in range(n):
         kept[k] = within[k] & ~eroded[k]
-    widen(opened, spare, 1, 2 * radius + 1, stride)
+    widen(opened, spare, np.int64(1), 2 * radius + 1, stride)
     values = level[shift:]
     for k in range(n):
         values[k] = min(values[k], opened[k] & within[k])
@@ -152,7 +152,7 @@ def volumes(plane, run_starts, runs, boxes, radii):
             out[cell, sign, 0] = volume(level, stride)
             for k in range(size):
                 eroded[k] = inside[k] & ~level[k]
-            side = 1
+            side = np.int64(1)
             for place in range(radii.size):
                 widen(eroded, spare, side, 2 * radii[place] + 1, stride)
                 side = 2 * radii[place] + 1

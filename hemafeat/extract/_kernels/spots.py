@@ -59,7 +59,7 @@ def top_hat(plane, runs, box, margin, radius, flip):
     hat = level.copy()
     for k in range(size):
         eroded[k] = inside[k] & ~level[k]
-    widen(eroded, spare, 1, 2 * radius + 1, stride)
+    widen(eroded, spare, np.int64(1), 2 * radius + 1, stride)
     open_by(radius, eroded, opened, spare, hat, inside, stride)
     for k in range(size):
         hat[k] = level[k] - hat[k]
