@@ -31,7 +31,7 @@ NAMES = (
     "run_length_variance",
     "run_entropy",
 )
-CODES = "22OV W4KF V3SW G3QZ HTZT GD3A IVPO 3KUM R5YN OVBL W92Y IC23 9ZK5 8CE5 SXLW HJ9O"
+CODES = "22OV W4KO V3SW G3QZ HTZT GD3A IVPO 3KUM R5YN OVBL W92Y IC23 9ZK5 8CE5 SXLW HJ9O"
 
 STATISTICS = _extents.columns(NAMES, CODES, "runs of level i and length j; mean over 4 angles")
 
