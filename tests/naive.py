@@ -9,8 +9,9 @@ from __future__ import annotations
 import math
 
 import numpy as np
-from naive_colour import stain as stain, tavakoli as tavakoli
+from naive_colour import profile as profile, stain as stain, tavakoli as tavakoli
 from naive_frequency import gabor as gabor, zernike as zernike
+from naive_geometry import boundary as boundary, lobes as lobes, rim as rim
 from naive_granules import (
     chromatin as chromatin,
     granules as granules,

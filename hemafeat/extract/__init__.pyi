@@ -1,3 +1,4 @@
+from ._boundary import boundary as boundary
 from ._chromatin import chromatin as chromatin
 from ._colour import colour as colour
 from ._dct import dct as dct, dct_zigzag as dct_zigzag
@@ -43,6 +44,7 @@ from ._granules import granules as granules
 from ._granulometry import granulometry as granulometry
 from ._intensity import intensity as intensity
 from ._lbp import lbp as lbp, lbp_codes as lbp_codes
+from ._lobes import lobes as lobes
 from ._measure import measure as measure
 from ._ngtdm import (
     ngtdm as ngtdm,
@@ -55,6 +57,7 @@ from ._prepared import (
     prepare as prepare,
 )
 from ._relation import relation as relation
+from ._rim import rim as rim
 from ._shape import shape as shape
 from ._stain import stain as stain
 from ._store import errors as errors, load as load, save as save

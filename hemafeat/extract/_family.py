@@ -19,7 +19,10 @@ MASKS = ("nucleus", "cytoplasm", "cell")
 
 BUILT_IN = {
     "shape": "hemafeat.extract._shape:shape",
+    "boundary": "hemafeat.extract._boundary:boundary",
+    "lobes": "hemafeat.extract._lobes:lobes",
     "relation": "hemafeat.extract._relation:relation",
+    "rim": "hemafeat.extract._rim:rim",
     "colour": "hemafeat.extract._colour:colour",
     "stain": "hemafeat.extract._stain:stain",
     "tavakoli": "hemafeat.extract._tavakoli:tavakoli",

@@ -78,3 +78,57 @@ def distance_moments(points, y, x, rr, cc, rc):
     if regular:
         ellipse = scaled.std() / scaled.mean()
     return mean, math.sqrt(m2), distance.min(), distance.max(), skewness, kurtosis, ellipse
+
+
+@kernel
+def hu_moments(runs, out):
+    """Moment invariants after Hu of the pixel centres, as sign times log10 of the size.
+
+    One that is 0 but for rounding (by symmetry) is NaN.
+    """
+    area, y, x, _, _, _ = covariance(runs)
+    # Sums of whole numbers about a whole number near the centroid stay small.
+    y0, x0 = math.floor(y + 0.5), math.floor(x + 0.5)
+    s01 = s10 = s11 = s02 = s20 = s12 = s21 = s03 = s30 = 0
+    for run in range(runs.shape[0]):
+        v, a, b = runs[run, 0] - y0, runs[run, 1] - x0, runs[run, 2] - x0
+        one = b - a
+        u = (a + b - 1) * one // 2
+        uu = ((b - 1) * b * (2 * b - 1) - (a - 1) * a * (2 * a - 1)) // 6
+        uuu = (b * (b - 1) // 2) ** 2 - (a * (a - 1) // 2) ** 2
+        s10 += v * one
+        s01 += u
+        s20 += v * v * one
+        s11 += v * u
+        s02 += uu
+        s30 += v * v * v * one
+        s21 += v * v * u
+        s12 += v * uu
+        s03 += uuu
+    r, c = s10 / area, s01 / area
+    m20, m02, m11 = s20 - r * s10, s02 - c * s01, s11 - r * s01
+    m30 = s30 - 3.0 * r * s20 + 2.0 * r * r * s10
+    m03 = s03 - 3.0 * c * s02 + 2.0 * c * c * s01
+    m21 = s21 - 2.0 * r * s11 - c * s20 + 2.0 * r * r * s01
+    m12 = s12 - 2.0 * c * s11 - r * s02 + 2.0 * c * c * s10
+    second, third = float(area) ** 2, float(area) ** 2.5
+    n20, n02, n11 = m20 / second, m02 / second, m11 / second
+    n30, n03, n21, n12 = m30 / third, m03 / third, m21 / third, m12 / third
+    t0, t1 = n30 + n12, n21 + n03
+    q0, q1 = t0 * t0, t1 * t1
+    first = n20 + n02
+    values = (
+        first,
+        (n20 - n02) ** 2 + 4.0 * n11 * n11,
+        (n30 - 3.0 * n12) ** 2 + (3.0 * n21 - n03) ** 2,
+        q0 + q1,
+        (n30 - 3.0 * n12) * t0 * (q0 - 3.0 * q1) + (3.0 * n21 - n03) * t1 * (3.0 * q0 - q1),
+        (n20 - n02) * (q0 - q1) + 4.0 * n11 * t0 * t1,
+        (3.0 * n21 - n03) * t0 * (q0 - 3.0 * q1) - (n30 - 3.0 * n12) * t1 * (3.0 * q0 - q1),
+    )
+    # What each would be at most, by the size of the first.
+    powers = (1.0, 2.0, 3.0, 3.0, 6.0, 4.0, 6.0)
+    for k in range(7):
+        value = values[k]
+        if abs(value) > 1e-13 * first ** powers[k]:
+            out[k] = math.log10(abs(value)) * (1.0 if value > 0.0 else -1.0)
