@@ -149,3 +149,114 @@ def stain(image, cell, nucleus, n_cells, white):
             if azure + eosin > 0:
                 rows[k, 24 + which] = eosin / (azure + eosin)
     return rows
+
+
+def deepest_first(inside):
+    """Exact squared distance of every pixel to the nearest one that is not inside."""
+    from scipy import ndimage
+
+    padded = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
+    return np.rint(padded**2).astype(int)
+
+
+def band_gradient(density, one, one_at, other, other_at):
+    if not one.any() or not other.any():
+        return math.nan
+    apart = one_at[one].mean() - other_at[other].mean()
+    return (density[one].mean() - density[other].mean()) / apart
+
+
+def shell_means(density, inside):
+    squared = deepest_first(inside)
+    radius = 1 - np.sqrt(squared / squared.max())
+    # A radius on the border of two shells comes out exact or a rounding above it.
+    shell = np.floor(8 * radius + 1e-12).astype(int)
+    picked = [density[inside & (shell == k)] for k in range(8)]
+    means = np.array([x.mean() if x.size else math.nan for x in picked])
+    at, known = (np.arange(8) + 0.5) / 8, ~np.isnan(means)
+    if known.sum() < 2:
+        return [*means, math.nan, math.nan]
+    mean = means[known].mean()
+    cv = means[known].std() / mean if mean > 0 else math.nan
+    return [*means, cv, np.polyfit(at[known], means[known], 1)[0]]
+
+
+def around_nucleus(density, inside, cytoplasm):
+    """Gradient at its edge, halo, pale zone."""
+    from scipy import ndimage
+
+    inner, outer = np.sqrt(deepest_first(inside)), ndimage.distance_transform_edt(~inside)
+    edge = band_gradient(
+        density, inside & (inner <= 2), inner - 0.5, cytoplasm & (outer <= 2), 0.5 - outer
+    )
+    radius = math.sqrt(inside.sum() / math.pi)
+    near = cytoplasm & (outer <= 0.1 * radius)
+    far = cytoplasm & (outer > 0.2 * radius) & (outer <= 0.3 * radius)
+    halo = density[near].mean() - density[far].mean() if near.any() and far.any() else math.nan
+    field = cytoplasm & (outer <= 0.3 * radius)
+    if not field.any():
+        return [edge, halo, math.nan]
+    points = np.argwhere(field) - np.argwhere(inside).mean(axis=0)
+    dy, dx = points.T
+    octant = 4 * (dy < 0) + 2 * (dx < 0) + (abs(dx) < abs(dy))
+    values = density[field]
+    palest = min(
+        values[octant == k].mean() for k in range(8) if 32 * (octant == k).sum() >= values.size
+    )
+    return [edge, halo, values.mean() - palest]
+
+
+def axis_lines(density, whole):
+    points = np.argwhere(whole).astype(float)
+    centre = points.mean(axis=0)
+    (rr, rc), (_, cc) = (points - centre).T @ (points - centre) / len(points)
+    if math.hypot(cc - rr, 2 * rc) <= 1e-10 * (rr + cc):
+        return [math.nan] * 8
+    angle = math.atan2(2 * rc, cc - rr) / 2
+    row = []
+    for turn in (angle, angle - math.pi / 2):
+        steps = np.arange(-sum(whole.shape), sum(whole.shape) + 1)
+        at = centre + steps[:, None] * (math.sin(turn), math.cos(turn))
+        pixels = np.floor(at + 0.5).astype(int)
+        within = ((pixels >= 0) & (pixels < whole.shape)).all(axis=1)
+        r, c = pixels[within].T
+        x = density[r, c][whole[r, c]]
+        if x.size == 0:
+            row += [math.nan] * 4
+            continue
+        variation = abs(np.diff(x)).sum() / np.ptp(x) if np.ptp(x) > 0 else math.nan
+        row += [x.std(), x.min(), x.max(), variation]
+    return row
+
+
+def displaced(image, inside):
+    points = np.argwhere(inside)
+    rgb = image[inside].astype(float)
+    row = []
+    for weight in (*rgb.T, rgb.sum(axis=1)):
+        if weight.sum() == 0:
+            row.append(math.nan)
+            continue
+        apart = (points * weight[:, None]).sum(axis=0) / weight.sum() - points.mean(axis=0)
+        row.append(np.linalg.norm(apart) / (2 * math.sqrt(len(points) / math.pi)))
+    return row
+
+
+def profile(image, cell, nucleus, n_cells, white):
+    density = np.log10((white[1] + 1) / (image[:, :, 1].astype(float) + 1))
+    rows = np.full((n_cells, 30), np.nan)
+    for k in range(n_cells):
+        whole, inside = cell == k + 1, nucleus == k + 1
+        if not whole.any():
+            continue
+        if inside.any():
+            rows[k, :10] = shell_means(density, inside)
+            rows[k, [10, 12, 13]] = around_nucleus(density, inside, whole & (nucleus == 0))
+            rows[k, 22:26] = displaced(image, inside)
+        depth = np.sqrt(deepest_first(whole))
+        rows[k, 11] = band_gradient(
+            density, whole & (depth > 2) & (depth <= 4), depth, whole & (depth <= 2), depth
+        )
+        rows[k, 14:22] = axis_lines(density, whole)
+        rows[k, 26:] = displaced(image, whole)
+    return rows

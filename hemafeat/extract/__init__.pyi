@@ -56,6 +56,7 @@ from ._prepared import (
     background_white as background_white,
     prepare as prepare,
 )
+from ._profile import profile as profile
 from ._relation import relation as relation
 from ._rim import rim as rim
 from ._shape import shape as shape

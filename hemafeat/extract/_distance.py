@@ -19,5 +19,5 @@ def squared_depths(image: Prepared, labels: np.ndarray, n_cells: int) -> np.ndar
         "distance",
         labels,
         n_cells,
-        lambda found: depths(found.run_starts, found.runs, found.boxes, height, width),
+        lambda found: depths(found.run_starts, found.runs, found.boxes, height, width, height),
     )

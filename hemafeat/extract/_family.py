@@ -24,6 +24,7 @@ BUILT_IN = {
     "relation": "hemafeat.extract._relation:relation",
     "rim": "hemafeat.extract._rim:rim",
     "colour": "hemafeat.extract._colour:colour",
+    "profile": "hemafeat.extract._profile:profile",
     "stain": "hemafeat.extract._stain:stain",
     "tavakoli": "hemafeat.extract._tavakoli:tavakoli",
     "density": "hemafeat.extract._density:density",

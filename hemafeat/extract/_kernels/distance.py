@@ -68,7 +68,7 @@ def across(away, into, squares):
 
 
 @kernel
-def depths(run_starts, runs, boxes, height, width):
+def depths(run_starts, runs, boxes, height, width, reach):
     """Squared distance of every pixel of a cell to the nearest pixel that is not of that cell.
 
     Parameters
@@ -77,6 +77,8 @@ def depths(run_starts, runs, boxes, height, width):
         As ``regions.find_runs`` and ``regions.pixels`` give them.
     height, width : int
         Size of the image. What lies beyond it is not of any cell.
+    reach : int
+        Distances from this one on need not be right: they may come out as less, but not below it.
 
     Returns
     -------
@@ -90,8 +92,46 @@ def depths(run_starts, runs, boxes, height, width):
         inside = np.zeros((boxes[cell, 1] - top, boxes[cell, 3] - left), np.bool_)
         for run in range(run_starts[cell], run_starts[cell + 1]):
             inside[runs[run, 0] - top, runs[run, 1] - left : runs[run, 2] - left] = True
-        away = columns_down(inside, height)
+        away = columns_down(inside, reach)
         for run in range(run_starts[cell], run_starts[cell + 1]):
             row, first, stop = runs[run, 0], runs[run, 1], runs[run, 2]
             across(away[row - top, first - left : stop - left], out[row, first:stop], squares)
+    return out
+
+
+@kernel
+def spread(inside, reach):
+    """Squared distance of every pixel to the nearest True one; more than ``reach**2`` if farther.
+
+    Beyond the array nothing is True.
+    """
+    height, width = inside.shape
+    out = np.empty((height, width), np.int32)
+    cap = np.int32(reach + 1)
+    above = np.full(width, cap)
+    for row in range(height):
+        line, here = out[row], inside[row]
+        for column in range(width):
+            step = min(np.int32(above[column] + 1), cap)
+            above[column] = np.int32(0) if here[column] else step
+            line[column] = above[column]
+    below = np.full(width, cap)
+    squares = np.full(width + 2 * reach, FAR)
+    middle = squares[reach : reach + width]
+    for row in range(height - 1, -1, -1):
+        line = out[row]
+        nearest = cap
+        for column in range(width):
+            below[column] = min(np.int32(below[column] + 1), line[column])
+            middle[column] = below[column] * below[column]
+            line[column] = middle[column]
+            nearest = min(nearest, below[column])
+        if nearest == cap:
+            continue
+        for shift in range(1, reach + 1):
+            square = np.int32(shift * shift)
+            left, right = squares[reach - shift :], squares[reach + shift :]
+            for column in range(width):
+                both = np.int32(min(left[column], right[column]) + square)
+                line[column] = min(line[column], both)
     return out
