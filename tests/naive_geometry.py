@@ -237,7 +237,7 @@ def harmonic(z, k):
 
 
 def curvatures(z):
-    """Signed curvature of the circle through each point and those L / 32 to both sides."""
+    """Signed curvature of the circle through each point and those L / 16 to both sides."""
     ends = np.concatenate([[0], np.cumsum(abs(np.roll(z, -1) - z))])
     length, closed = ends[-1], np.append(z, z[0])
 
@@ -246,7 +246,7 @@ def curvatures(z):
             s % length, ends, closed.imag
         )
 
-    before, after = at(ends[:-1] - length / 32), at(ends[:-1] + length / 32)
+    before, after = at(ends[:-1] - length / 16), at(ends[:-1] + length / 16)
     cross = np.imag(np.conj(z - before) * (after - z))
     return 2 * cross / (abs(z - before) * abs(after - z) * abs(after - before)), length
 

@@ -61,7 +61,7 @@ def boundary(
     its Fourier coefficients are integrals over the polygon itself, so that they depend neither on
     where it starts nor on how it is sampled. An n-fold outline shows in F_1+n and F_1-n.
 
-    The curvature at a middle of an edge is that of the circle through it and the points L / 32
+    The curvature at a middle of an edge is that of the circle through it and the points L / 16
     before and behind along the outline of length L, positive where the outline turns inwards.
 
     Moments after Hu are those of the pixel centres of the whole mask; that of moment 7 changes its

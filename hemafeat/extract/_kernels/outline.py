@@ -181,11 +181,11 @@ def beyond(points, along, reach):
 def bending(points, along, out):
     """How the outline bends: curvature of the circle through each point and one on both sides.
 
-    These lie 1/32 of the length before and behind along the outline.
+    These lie 1/16 of the length before and behind along the outline.
     """
     n = points.shape[0]
     length = along[n]
-    reach = length / 32.0
+    reach = length / 16.0
     ahead, back = beyond(points, along, reach), beyond(points, along, length - reach)
     turns = np.empty(n)
     for k in range(n):
