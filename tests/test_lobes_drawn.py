@@ -189,7 +189,7 @@ def test_skeleton_is_that_of_scikit_image(seed: int) -> None:
     regions = Prepared(np.zeros((*mask.shape, 3), np.uint8)).regions(mask.astype(np.int32), 1)
     top, bottom, left, right = regions.boxes[0]
     runs, rows = local_runs(regions.runs, top, left, bottom - top)
-    found = set_pixels(thinned(packed(runs, rows, right - left))) + (top, left)
+    found = set_pixels(thinned(packed(runs, rows, right - left))) + np.array([top, left])
     assert found.tolist() == np.argwhere(thin(mask)).tolist()
 
 

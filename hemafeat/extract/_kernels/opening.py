@@ -9,7 +9,17 @@ from hemafeat._jit import kernel
 EVERY_OTHER = np.uint64(0x5555555555555555)
 PAIRS = np.uint64(0x3333333333333333)
 NIBBLES = np.uint64(0x0F0F0F0F0F0F0F0F)
-BYTES = np.uint64(0x0101010101010101)
+
+
+@kernel
+def added(word):
+    """Sum of the counts of 0 to 4 in the 16 groups of 4 bits of a word."""
+    word = (word + (word >> np.uint64(4))) & NIBBLES
+    # Not by one multiplication, which overflows where it is not compiled.
+    word += word >> np.uint64(8)
+    word += word >> np.uint64(16)
+    word += word >> np.uint64(32)
+    return word & np.uint64(127)
 
 
 @kernel
@@ -61,8 +71,7 @@ def trailing_zeros(word):
     below = (word & (~word + np.uint64(1))) - np.uint64(1)
     below -= (below >> np.uint64(1)) & EVERY_OTHER
     below = (below & PAIRS) + ((below >> np.uint64(2)) & PAIRS)
-    below = (below + (below >> np.uint64(4))) & NIBBLES
-    return np.int64((below * BYTES) >> np.uint64(56))
+    return np.int64(added(below))
 
 
 @kernel

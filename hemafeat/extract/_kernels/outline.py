@@ -9,7 +9,7 @@ import numpy as np
 from hemafeat._jit import kernel
 from hemafeat.extract._kernels.contour import join, local_runs, root
 from hemafeat.extract._kernels.moments import hu_moments
-from hemafeat.extract._kernels.opening import BYTES, NIBBLES, PAIRS
+from hemafeat.extract._kernels.opening import PAIRS, added
 from hemafeat.extract._kernels.thinning import packed
 
 N_BOUNDARY = 25
@@ -266,8 +266,7 @@ def box_dimension(bits, height, width):
                     line[r] = both
                     # One bit in two at most, so the first step of counting bits is not needed.
                     count = (both & PAIRS) + ((both >> np.uint64(2)) & PAIRS)
-                    count = (count + (count >> np.uint64(4))) & NIBBLES
-                    n_boxes += (count * BYTES) >> np.uint64(56)
+                    n_boxes += added(count)
                 found[level] += np.int64(n_boxes)
     sum_x = sum_y = sum_xx = sum_xy = 0.0
     for level in range(4):
