@@ -11,28 +11,39 @@ FAR = np.int32(1 << 30)
 
 
 @kernel
-def columns_down(inside, reach):
-    """Distance of each True pixel to the nearest False one above or below, at most `reach`.
+def painted(runs, top, left, height, width):
+    """(height, width) bool array of runs, from this row and column on."""
+    inside = np.zeros((height, width), np.bool_)
+    for run in range(runs.shape[0]):
+        line = inside[runs[run, 0] - top, runs[run, 1] - left : runs[run, 2] - left]
+        # A short loop is much faster than an assignment to a slice.
+        for k in range(line.size):
+            line[k] = True
+    return inside
 
-    Beyond the array is False; a row at a time, so that both passes vectorise.
+
+@kernel
+def upright(mask, target, beyond, most):
+    """Distance of each pixel to the nearest one above or below where `mask` is `target`.
+
+    At most `most`; `beyond` counts for the rows beyond the array. A row at a time, so that both
+    passes vectorise.
     """
-    height, width = inside.shape
-    away = np.empty((height, width), np.int32)
-    most = np.int32(reach)
-    above = np.zeros(width, np.int32)
+    height, width = mask.shape
+    framed = np.empty((height + 2, width), np.int32)
+    limit = np.int32(most)
+    for k in range(width):
+        framed[0, k] = framed[height + 1, k] = beyond
     for row in range(height):
-        line, here = away[row], inside[row]
-        for column in range(width):
-            step = min(np.int32(above[column] + 1), most)
-            above[column] = step if here[column] else np.int32(0)
-            line[column] = above[column]
-    below = np.zeros(width, np.int32)
-    for row in range(height - 1, -1, -1):
-        line = away[row]
-        for column in range(width):
-            below[column] = min(np.int32(below[column] + 1), line[column])
-            line[column] = below[column]
-    return away
+        before, here, line = framed[row], mask[row], framed[row + 1]
+        for k in range(width):
+            step = min(np.int32(before[k] + 1), limit)
+            line[k] = np.int32(0) if here[k] == target else step
+    for row in range(height, 0, -1):
+        after, line = framed[row + 1], framed[row]
+        for k in range(width):
+            line[k] = min(line[k], np.int32(after[k] + 1))
+    return framed[1 : height + 1]
 
 
 @kernel
@@ -89,10 +100,9 @@ def depths(run_starts, runs, boxes, height, width, reach):
     squares = np.empty(2 * width + 8, np.int32)
     for cell in range(run_starts.size - 1):
         top, left = boxes[cell, 0], boxes[cell, 2]
-        inside = np.zeros((boxes[cell, 1] - top, boxes[cell, 3] - left), np.bool_)
-        for run in range(run_starts[cell], run_starts[cell + 1]):
-            inside[runs[run, 0] - top, runs[run, 1] - left : runs[run, 2] - left] = True
-        away = columns_down(inside, reach)
+        own = runs[run_starts[cell] : run_starts[cell + 1]]
+        inside = painted(own, top, left, boxes[cell, 1] - top, boxes[cell, 3] - left)
+        away = upright(inside, False, 0, reach)
         for run in range(run_starts[cell], run_starts[cell + 1]):
             row, first, stop = runs[run, 0], runs[run, 1], runs[run, 2]
             across(away[row - top, first - left : stop - left], out[row, first:stop], squares)
@@ -106,32 +116,44 @@ def spread(inside, reach):
     Beyond the array nothing is True.
     """
     height, width = inside.shape
-    out = np.empty((height, width), np.int32)
-    cap = np.int32(reach + 1)
-    above = np.full(width, cap)
-    for row in range(height):
-        line, here = out[row], inside[row]
-        for column in range(width):
-            step = min(np.int32(above[column] + 1), cap)
-            above[column] = np.int32(0) if here[column] else step
-            line[column] = above[column]
-    below = np.full(width, cap)
+    cap = reach + 1
+    out = upright(inside, True, cap, cap)
     squares = np.full(width + 2 * reach, FAR)
     middle = squares[reach : reach + width]
-    for row in range(height - 1, -1, -1):
-        line = out[row]
-        nearest = cap
-        for column in range(width):
-            below[column] = min(np.int32(below[column] + 1), line[column])
-            middle[column] = below[column] * below[column]
-            line[column] = middle[column]
-            nearest = min(nearest, below[column])
+    for row in range(height):
+        line, own = out[row], inside[row]
+        nearest = np.int32(cap)
+        for k in range(width):
+            nearest = min(nearest, line[k])
+        for k in range(width):
+            line[k] = line[k] * line[k]
+            middle[k] = line[k]
         if nearest == cap:
             continue
-        for shift in range(1, reach + 1):
-            square = np.int32(shift * shift)
-            left, right = squares[reach - shift :], squares[reach + shift :]
-            for column in range(width):
-                both = np.int32(min(left[column], right[column]) + square)
-                line[column] = min(line[column], both)
+        first = 0
+        while first < width and not own[first]:
+            first += 1
+        last = width - 1
+        while last > first and not own[last]:
+            last -= 1
+        gap = first == width
+        for k in range(first, last + 1):
+            gap |= not own[k]
+        if gap:
+            sideways(line, squares, reach)
+        else:
+            # Between the ends of a single run nothing is left to lower.
+            sideways(line[:first], squares[: first + 2 * reach], reach)
+            sideways(line[last + 1 :], squares[last + 1 :], reach)
     return out
+
+
+@kernel
+def sideways(line, squares, reach):
+    """Lower squared distances to those by way of the squares beside, up to `reach` columns off."""
+    for shift in range(1, reach + 1):
+        square = np.int32(shift * shift)
+        left, right = squares[reach - shift :], squares[reach + shift :]
+        for column in range(line.size):
+            both = np.int32(min(left[column], right[column]) + square)
+            line[column] = min(line[column], both)

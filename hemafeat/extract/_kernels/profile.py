@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from hemafeat._jit import kernel
-from hemafeat.extract._kernels.distance import depths, spread
+from hemafeat.extract._kernels.distance import depths, painted, spread
 
 N_SHELLS = 8
 N_COLUMNS = 30
@@ -124,17 +124,20 @@ def surroundings(levels, cytoplasm, label, runs, box, density, edge, row):
     reach = max(math.ceil(FIELD * math.sqrt(square)), BAND)
     top, left = max(box[0] - reach, 0), max(box[2] - reach, 0)
     bottom, right = min(box[1] + reach, height), min(box[3] + reach, width)
-    inside = np.zeros((bottom - top, right - left), np.bool_)
-    for run in range(runs.shape[0]):
-        inside[runs[run, 0] - top, runs[run, 1] - left : runs[run, 2] - left] = True
-    away = spread(inside, reach)
-    near, far, field = HALO * HALO * square, AWAY * AWAY * square, FIELD * FIELD * square
-    most = max(field, float(BAND * BAND))
-    rings, sectors = np.zeros((2, 2)), np.zeros((8, 2))
+    away = spread(painted(runs, top, left, bottom - top, right - left), reach)
+    most = max(int(FIELD * FIELD * square), BAND * BAND)
+    # Zone of a distance: up to HALO, up to AWAY, up to FIELD, beyond (within the band at the edge).
+    zone = np.full(most + 1, 3, np.uint8)
+    for distance in range(most + 1):
+        if distance <= FIELD * FIELD * square:
+            inner = 1 if distance > HALO * HALO * square else 0
+            zone[distance] = 2 if distance > AWAY * AWAY * square else inner
+    pixels, sums = np.zeros((4, 8)), np.zeros((4, 8))
     for where in range(bottom - top):
         line, own = away[where], cytoplasm[top + where, left:right]
         given = levels[top + where, left:right]
         dy = where + top - box[0] - y
+        half = 4 if dy < 0.0 else 0
         for k in range(right - left):
             if own[k] != label or line[k] > most:
                 continue
@@ -143,29 +146,28 @@ def surroundings(levels, cytoplasm, label, runs, box, density, edge, row):
                 edge[0] += 1.0
                 edge[1] += value
                 edge[2] -= math.sqrt(distance) - 0.5
-            if distance <= near:
-                rings[0, 0] += 1.0
-                rings[0, 1] += value
-            elif far < distance <= field:
-                rings[1, 0] += 1.0
-                rings[1, 1] += value
-            if distance <= field:
-                dx = k + left - box[2] - x
-                sector = (4 if dy < 0.0 else 0) + (2 if dx < 0.0 else 0)
-                sector += 1 if abs(dx) < abs(dy) else 0
-                sectors[sector, 0] += 1.0
-                sectors[sector, 1] += value
-    if rings[0, 0] > 0.0 and rings[1, 0] > 0.0:
-        row[12] = rings[0, 1] / rings[0, 0] - rings[1, 1] / rings[1, 0]
-    n = total = 0.0
+            dx = k + left - box[2] - x
+            octant = half + 2 * int(dx < 0.0) + int(abs(dx) < abs(dy))
+            pixels[zone[distance], octant] += 1.0
+            sums[zone[distance], octant] += value
+    near = near_sum = far = far_sum = n = total = 0.0
     for k in range(8):
-        n += sectors[k, 0]
-        total += sectors[k, 1]
+        near += pixels[0, k]
+        near_sum += sums[0, k]
+        far += pixels[2, k]
+        far_sum += sums[2, k]
+        for ring in range(1, 3):
+            pixels[0, k] += pixels[ring, k]
+            sums[0, k] += sums[ring, k]
+        n += pixels[0, k]
+        total += sums[0, k]
+    if near > 0.0 and far > 0.0:
+        row[12] = near_sum / near - far_sum / far
     if n > 0.0:
         palest = np.inf
         for k in range(8):
-            if sectors[k, 0] * 32.0 >= n:
-                palest = min(palest, sectors[k, 1] / sectors[k, 0])
+            if pixels[0, k] > 0.0 and pixels[0, k] * 32.0 >= n:
+                palest = min(palest, sums[0, k] / pixels[0, k])
         row[13] = total / n - palest
 
 

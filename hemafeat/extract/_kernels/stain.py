@@ -40,26 +40,33 @@ def sampled(rgb, index, density):
 
 
 @kernel
+def products(found, origin, n):
+    """Sums of the first n deviations from `origin` (3) and of their products (3, 3)."""
+    red = green = blue = 0.0
+    rr = rg = rb = gg = gb = bb = 0.0
+    for k in range(n):
+        r, g, b = found[k, 0] - origin[0], found[k, 1] - origin[1], found[k, 2] - origin[2]
+        red += r
+        green += g
+        blue += b
+        rr += r * r
+        rg += r * g
+        rb += r * b
+        gg += g * g
+        gb += g * b
+        bb += b * b
+    return np.array([red, green, blue]), np.array([[rr, rg, rb], [rg, gg, gb], [rb, gb, bb]])
+
+
+@kernel
 def covariance(found):
     """(3, 3) population covariance of (N, 3) values."""
-    first, second = np.zeros(3), np.zeros((3, 3))
-    for k in range(found.shape[0]):
-        # From the first pixel: a flat region has a covariance of exactly zero.
-        r, g, b = found[k, 0] - found[0, 0], found[k, 1] - found[0, 1], found[k, 2] - found[0, 2]
-        first[0] += r
-        first[1] += g
-        first[2] += b
-        second[0, 0] += r * r
-        second[0, 1] += r * g
-        second[0, 2] += r * b
-        second[1, 1] += g * g
-        second[1, 2] += g * b
-        second[2, 2] += b * b
     n = found.shape[0]
+    # From the first pixel: a flat region has a covariance of exactly zero.
+    first, second = products(found, found[0], n)
     for i in range(3):
-        for j in range(i, 3):
+        for j in range(3):
             second[i, j] = second[i, j] / n - first[i] / n * (first[j] / n)
-            second[j, i] = second[i, j]
     return second
 
 
@@ -142,22 +149,14 @@ def directions(found):
     """
     out = np.full((2, 3), np.nan)
     kept = np.empty_like(found)
-    second = np.zeros((3, 3))
     n = 0
     for k in range(found.shape[0]):
         r, g, b = found[k, 0], found[k, 1], found[k, 2]
-        if r * r + g * g + b * b > DARK * DARK:
-            kept[n, 0], kept[n, 1], kept[n, 2] = r, g, b
-            second[0, 0] += r * r
-            second[0, 1] += r * g
-            second[0, 2] += r * b
-            second[1, 1] += g * g
-            second[1, 2] += g * b
-            second[2, 2] += b * b
-            n += 1
+        kept[n, 0], kept[n, 1], kept[n, 2] = r, g, b
+        n += 1 if r * r + g * g + b * b > DARK * DARK else 0
     if n < 2:
         return out
-    second[1, 0], second[2, 0], second[2, 1] = second[0, 1], second[0, 2], second[1, 2]
+    _, second = products(kept, np.zeros(3), n)
     values, vectors = eigenvectors(second)
     first = 0
     for k in range(1, 3):
