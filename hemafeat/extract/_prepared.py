@@ -158,9 +158,9 @@ class Prepared:
             return None
         if n_cells not in self._parts:
             nucleus, cytoplasm = self.masks.nucleus, self.masks.cytoplasm
-            of_parts = (self.regions(part, n_cells).starts for part in (nucleus, cytoplasm))
+            inner, outer = (self.regions(part, n_cells).starts for part in (nucleus, cytoplasm))
             # They are disjoint, and inside the cell if there is one: equal area is equal pixels.
-            same = (sum(of_parts) == self.regions(labels, n_cells).starts).all()
+            same = (inner + outer == self.regions(labels, n_cells).starts).all()
             self._parts[n_cells] = (nucleus, cytoplasm) if same else None
         return self._parts[n_cells]
 

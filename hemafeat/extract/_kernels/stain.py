@@ -87,7 +87,9 @@ def eigenvectors(matrix):
                 if a[p, q] == 0.0:
                     continue
                 theta = (a[q, q] - a[p, p]) / (2.0 * a[p, q])
-                t = 1.0 / (abs(theta) + math.sqrt(theta * theta + 1.0))
+                # A square above 1e300 would overflow, and the root is |theta| long before.
+                size = abs(theta)
+                t = 1.0 / (size + (math.sqrt(theta * theta + 1.0) if size < 1e100 else size))
                 if theta < 0.0:
                     t = -t
                 c = 1.0 / math.sqrt(t * t + 1.0)
