@@ -84,6 +84,7 @@ def lab_of(rgb: np.ndarray) -> np.ndarray:
 @family(
     _COLUMNS,
     prepared=True,
+    fast=True,
     reference="CIE 15:2004, Colorimetry; Mardia and Jupp, Directional Statistics (2000)",
 )
 def colour(

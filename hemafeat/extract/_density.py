@@ -53,7 +53,11 @@ def _factor(base: Base) -> float:
 
 
 @family(
-    _columns("OD", "log10((I0 + 1) / (I + 1))"), prepared=True, white=True, reference=_REFERENCE
+    _columns("OD", "log10((I0 + 1) / (I + 1))"),
+    prepared=True,
+    white=True,
+    fast=True,
+    reference=_REFERENCE,
 )
 def density(
     image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None

@@ -106,6 +106,7 @@ def _columns() -> dict[str, Column]:
     masks=("nucleus", "cytoplasm"),
     prepared=True,
     white=True,
+    fast=True,
     reference="Zwanenburg et al., Radiology 295:328-338 (2020); arXiv:1612.07003, section 3.6",
 )
 def glcm(

@@ -47,6 +47,7 @@ _KEPT = np.array([place for place, name in enumerate(NAMES) if name in STATISTIC
     masks=("nucleus", "cytoplasm"),
     prepared=True,
     white=True,
+    fast=True,
     reference="Zwanenburg et al., Radiology 295:328-338 (2020); arXiv:1612.07003, section 3.11",
 )
 def gldm(

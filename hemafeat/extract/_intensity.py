@@ -59,6 +59,7 @@ def measured_density(image: Prepared, labels: np.ndarray, n_cells: int) -> np.nd
     },
     prepared=True,
     white=True,
+    fast=True,
     reference="Zwanenburg et al., Radiology 295:328 (2020); arXiv:1612.07003",
 )
 def intensity(

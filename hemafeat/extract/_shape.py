@@ -82,6 +82,7 @@ def measured_shape(image: Prepared, labels: np.ndarray, n_cells: int) -> np.ndar
     _COLUMNS,
     masks=("nucleus", "cell"),
     prepared=True,
+    fast=True,
     reference="van der Walt et al., PeerJ 2:e453 (2014), scikit-image; Peura and Iivarinen (1997)",
 )
 def shape(

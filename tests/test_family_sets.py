@@ -1,0 +1,52 @@
+"""Named sets of families, and what is said of their cost."""
+
+from __future__ import annotations
+
+import math
+
+import pytest
+
+from hemafeat import extract
+from hemafeat.extract._family import SETS, FamilyError, chosen
+
+
+def test_each_set_holds_the_smaller_ones() -> None:
+    fast, default, everything = (extract.columns(which) for which in SETS)
+    assert 0 < len(fast) < len(default) < len(everything)
+    assert set(fast) < set(default) < set(everything)
+
+
+def test_a_column_means_one_thing_in_every_set() -> None:
+    described = {which: extract.describe(which).set_index("column") for which in SETS}
+    for smaller, larger in (("fast", "default"), ("default", "all")):
+        shared = described[smaller]
+        assert shared.equals(described[larger].loc[shared.index])
+
+
+def test_sets_and_names_may_be_mixed() -> None:
+    names = list(chosen(["dct_zigzag", "fast"]))
+    assert set(names) == {*chosen("fast"), "dct_zigzag"}
+    assert names == list(chosen(["fast", "dct_zigzag", "fast"]))
+
+
+def test_unknown_family_names_those_there_are() -> None:
+    with pytest.raises(FamilyError, match=r"no family 'slow'.*shape.*fast, default, all"):
+        chosen("slow")
+
+
+def test_every_family_of_this_package_has_a_measured_cost() -> None:
+    frame = extract.families().frame()
+    assert list(frame["columns"]) == [len(extract.columns([name])) for name in frame.index]
+    built_in = frame[[not math.isnan(ms) for ms in frame["ms"]]]
+    assert set(extract.columns("all")) == {
+        column for name in built_in.index for column in extract.columns([name])
+    }
+    assert (built_in["ms"] > 0).all()
+    assert (built_in["decodes"] > 0).all()
+
+
+def test_printed_it_is_a_table() -> None:
+    shown = repr(extract.families())
+    assert "decodes" in shown
+    assert all(name in shown for name in extract.families())
+    assert "<table" in extract.families()._repr_html_()
