@@ -26,7 +26,7 @@ EXAMPLES = """\
   hemafeat extract images.csv --out cells.csv --um-per-px 0.1
       a CSV with a column "image" (and label, patient, mask ...); lengths in um
   hemafeat extract *.jpg --out cells.parquet --families shape colour --jobs 2
-  hemafeat extract PBC_dataset/ --dataset pbc --out pbc/
+  hemafeat extract PBC_dataset/ --dataset pbc --out pbc/ --processes
   hemafeat extract cells/ --masks masks/ --out features/
       masks of your own, in files named like the images
   hemafeat extract uris.csv --out features/ --scheduler tcp://head-node:8786
@@ -54,6 +54,11 @@ def add(commands: Any) -> None:
         "--restart",
         action="store_true",
         help="remove the result that is in the folder, and measure everything anew",
+    )
+    parser.add_argument(
+        "--processes",
+        action="store_true",
+        help="--jobs processes in the place of threads: worth it from some thousand images on",
     )
     parser.add_argument(
         "--scheduler",
@@ -85,6 +90,7 @@ def run(args: argparse.Namespace) -> None:
         "n_jobs": _arguments.workers(args),
         "shard_size": args.shard_size,
         "restart": args.restart,
+        "processes": args.processes,
         "scheduler": args.scheduler,
         "progress": _arguments.progress(args),
     }

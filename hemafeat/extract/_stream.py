@@ -83,6 +83,7 @@ def stream(
     n_jobs: int | None = None,
     shard_size: int | None = None,
     restart: bool = False,
+    processes: bool = False,
     scheduler: str | Client | None = None,
     progress: bool | None = None,
     notify: Callable[[str], object] | None = None,
@@ -115,6 +116,11 @@ def stream(
         Images in a shard: 512, or what the result in the folder has. It does not change the table.
     restart : bool
         True: remove the result in the folder, if there is one, and measure everything anew.
+    processes : bool
+        True: `n_jobs` processes in the place of threads. Threads wait for each other in the parts
+        of Python that only one of them may run; processes do not, but take a few seconds to begin,
+        need a segmenter and families that can be imported, and, in a script, the call to stand
+        under ``if __name__ == "__main__":``. The result is the same.
     scheduler : str or distributed.Client, optional
         Measure on a Dask cluster: its address (``"tcp://host:8786"``), the file that the scheduler
         wrote, a client, or ``"active"`` for the one of this process. Without it no cluster is
@@ -139,7 +145,7 @@ def stream(
         It cannot be written to, the disk is full, or another process writes to it. What is there
         stays whole; the same call goes on with it.
     RuntimeError
-        The cluster cannot be used.
+        The cluster cannot be used, or a process was killed.
     hemafeat.datasets.DatasetError, FamilyError, ValueError
         As for `table`.
 
@@ -166,7 +172,7 @@ def stream(
         if missing:
             with progress_bar(len(run), len(run) - n_left, progress) as done:
                 parts = (run.part(number, size) for number in missing)
-                for shard in shards(task, parts, n_jobs, n_left, scheduler, done):
+                for shard in shards(task, parts, n_jobs, n_left, scheduler, done, processes):
                     result.write(shard)
         if missing or not complete:
             result.complete()
@@ -190,6 +196,7 @@ def shards(
     n_images: int,
     scheduler: str | Client | None,
     done: Callable[[int], object],
+    processes: bool = False,
 ) -> Iterator[Shard]:
     """The shards of `parts`: in order from this machine, as they are ready from a cluster."""
     if scheduler is not None:
@@ -198,7 +205,7 @@ def shards(
         with connected(scheduler) as client:
             yield from on_cluster(client, task, parts, done)
         return
-    for part, outcomes in measured(task.work, parts, n_jobs, n_images, done):
+    for part, outcomes in measured(task.work, parts, n_jobs, n_images, done, processes):
         yield task.shard(part, outcomes)
 
 

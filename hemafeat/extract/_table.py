@@ -32,6 +32,7 @@ def table(
     out: str | os.PathLike[str] | None = None,
     shard_size: int | None = None,
     restart: bool = False,
+    processes: bool = False,
     scheduler: str | Client | None = None,
     progress: bool | None = None,
 ) -> pd.DataFrame:
@@ -67,6 +68,8 @@ def table(
         ``.csv`` file is written when all is measured. `load` reads either.
     shard_size, restart : int and bool, optional
         Of a folder; see `stream`.
+    processes : bool
+        True: `n_jobs` processes in the place of threads; see `stream`.
     scheduler : str or distributed.Client, optional
         Measure on a Dask cluster; see `stream`.
     progress : bool, optional
@@ -107,25 +110,32 @@ def table(
             n_jobs=n_jobs,
             shard_size=shard_size,
             restart=restart,
+            processes=processes,
             scheduler=scheduler,
             progress=progress,
         ).load()
     run = Run(images, segmenter, masks, families, cells, um_per_px)
     if out is not None:
         check_target(out)
-    result = _in_memory(run, n_jobs, shard_size or SHARD, scheduler, progress)
+    result = _in_memory(run, n_jobs, shard_size or SHARD, scheduler, progress, processes)
     if out is not None:
         save(result, out)
     return result
 
 
 def _in_memory(
-    run: Run, n_jobs: int | None, size: int, scheduler: str | Client | None, progress: bool | None
+    run: Run,
+    n_jobs: int | None,
+    size: int,
+    scheduler: str | Client | None,
+    progress: bool | None,
+    processes: bool,
 ) -> pd.DataFrame:
     with progress_bar(len(run), 0, progress) as done:
         if scheduler is not None:
             task = Task(run.work, attribute_types(run.listed, run.attributes), "")
             made = shards(task, run.parts(size), n_jobs, len(run), scheduler, done)
             return gathered(made, run.units)
-        ((part, outcomes),) = measured(run.work, [run.part(0, len(run))], n_jobs, len(run), done)
+        whole = [run.part(0, len(run))]
+        ((part, outcomes),) = measured(run.work, whole, n_jobs, len(run), done, processes)
         return assemble(run.work, part, outcomes).frame(run.units)

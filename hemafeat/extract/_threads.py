@@ -1,12 +1,14 @@
-"""Images over the threads of this machine, in order, as many in memory as the threads can use."""
+"""Images over the threads or processes of this machine, in order, a few in memory for each."""
 
 from __future__ import annotations
 
 import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from multiprocessing import get_context
 
 import cv2
 
@@ -35,6 +37,7 @@ def measured(
     n_jobs: int | None,
     n_images: int,
     done: Callable[[int], object],
+    processes: bool = False,
 ) -> Iterator[tuple[Part, list[Outcome]]]:
     """Each part with the outcomes of its images, in order; `done` is told of every few images.
 
@@ -42,7 +45,7 @@ def measured(
     """
     threads = max(1, min(n_threads(n_jobs), n_images))
     batch = max(1, min(BATCH, n_images // (AHEAD * threads)))
-    with _serial_opencv(), ThreadPoolExecutor(threads) as pool:
+    with _serial_opencv(), _pool(threads, processes and threads > 1) as pool:
         waiting: deque[tuple[Part, Future[list[Outcome]]]] = deque()
 
         def in_order() -> Iterator[tuple[Part, list[Outcome]]]:
@@ -65,9 +68,25 @@ def measured(
                 if len(found) == len(part):
                     yield part, found
                     found = []
+        except BrokenProcessPool:
+            raise RuntimeError(
+                "a process that measured images was killed (by the system for want of memory, or "
+                "by an image that brings a library down); called again, a result in a folder goes "
+                "on where it stopped"
+            ) from None
         finally:
             for _, future in waiting:
                 future.cancel()
+
+
+def _pool(n_jobs: int, processes: bool) -> Executor:
+    if not processes:
+        return ThreadPoolExecutor(n_jobs)
+    # Begun afresh, not forked: a copy of a process with threads may hang. Workers that outlive a
+    # killed parent find their pipe closed and end.
+    return ProcessPoolExecutor(
+        n_jobs, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
+    )
 
 
 @contextmanager
