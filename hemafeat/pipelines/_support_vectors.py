@@ -22,14 +22,14 @@ class SupportVectors(ClassifierMixin, BaseEstimator):
         As in `sklearn.svm.SVC`.
     gamma : {"scale", "auto"} or float
         Width of the kernel.
-    widen : float
-        With ``gamma="scale"``, 1 / (number of columns times their variance), what it is divided by.
     class_weight : "balanced", dict or None
         As in scikit-learn.
     slope : float
         How fast a pairwise decision value turns into certainty.
     cache_size : float
         Kernel cache in MB.
+    widen : float
+        With ``gamma="scale"``, 1 / (number of columns times their variance), what it is divided by.
 
     Attributes
     ----------
