@@ -3,41 +3,31 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
-from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hemafeat import __version__, pipelines
+from hemafeat import __version__
 
 from ._comparison import Comparison
-from ._fingerprint import fingerprint
-from ._fit import Outcome, Task, run
+from ._fit import Progress, run_all
 from ._importance import blocks, candidates
-from ._rows import common, features, in_order, labelled, metadata_columns
-from ._splits import CompareError, Folds, Groups, folds, group_ids
+from ._protocols import Protocol
+from ._setup import Models, Setup, set_up
 from ._tables import importances, predictions, scored, seconds
-
-BASELINE = "baseline"
-METADATA = "metadata"
-
-_FEW_GROUPS = 20
-"""Below this, a percentile interval over groups is only a rough one."""
 
 _PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "xgboost")
 
-Progress = Callable[[int, int, str], None]
-
 
 def compare(
-    models: str | Iterable[str] | Mapping[str, Any] | None,
+    models: Models,
     table: pd.DataFrame,
     *,
     label: str = "label",
     groups: str | None = "group",
-    split: str = "grouped",
+    split: str | Protocol = "grouped",
     n_splits: int = 5,
     columns: Sequence[str] | None = None,
     metadata: Sequence[str] = (),
@@ -61,11 +51,12 @@ def compare(
         Column of the labels. Rows without one are left out, with a row in `Comparison.errors`.
     groups : str or None
         Column of what must not be on both sides. Where it says nothing, the image is the group.
-    split : {"grouped", "image-random", "official"}
-        ``"grouped"``: stratified folds that never divide a group. ``"image-random"``: folds that
-        ignore the groups; marked leaky when that divides one. ``"official"``: the column ``split``.
+    split : str or Protocol
+        A name of `protocols`, or `protocol` where one is to be given options. ``"grouped"``:
+        stratified folds that never divide a group. ``"image-random"``: folds that ignore the
+        groups; marked leaky when that divides one. ``"official"``: the column ``split``.
     n_splits : int
-        Number of folds.
+        Number of folds, of protocols that have folds.
     columns : list of str, optional
         The feature columns; by default those called ``mask__family__feature``.
     metadata : list of str
@@ -109,58 +100,46 @@ def compare(
     >>> found = evaluate.compare(["svc", "xgboost"], table, groups="patient")  # doctest: +SKIP
     >>> print(found.protocol, found.summary(), sep="\n")  # doctest: +SKIP
     """
-    used, errors = labelled(table, label)
-    used, values = in_order(used, features(used, columns), label)
-    which = group_ids(used, groups)
-    truth = used[label].astype(str).to_numpy(dtype=object).astype(str)
-    if split != "official":
-        keep, left_out = common(truth, which, split, n_splits, rare)
-        errors += left_out
-        used, values, truth = used[keep], values[keep], truth[keep]
-        which = Groups(which.ids[keep], which.noun, which.note)
-    if len(set(truth)) < 2:
-        raise CompareError(f"fewer than two classes in column {label!r}: {sorted(set(truth))}")
-    official = used["split"] if "split" in used.columns else None
-    plan = folds(
-        truth,
-        which,
+    ready = set_up(
+        models,
+        table,
+        label=label,
+        groups=groups,
         split=split,
         n_splits=n_splits,
-        official=official,
+        columns=columns,
+        metadata=metadata,
+        rare=rare,
         random_state=random_state,
     )
-    errors += [("", "split", "note", note) for note in plan.notes]
-    chosen = _models(models, bool(metadata), columns is not None, random_state)
-    inputs = _inputs(chosen, used, values, metadata)
-    rows = np.concatenate([part for pair in plan.pairs for part in pair])
-    classes = [str(name) for name in np.unique(truth[rows])]
-    sets = _permuted_sets(values, truth) if importance else None
-    tasks = [
-        Task(
-            name,
-            fold,
-            estimator,
-            inputs[name],
-            truth,
-            train,
-            test,
-            classes,
-            sets if inputs[name] is values and name != BASELINE else None,
-            (random_state, number),
-        )
-        for name, estimator in chosen.items()
-        for number, (fold, (train, test)) in enumerate(zip(plan.names, plan.pairs, strict=True))
-    ]
-    outcomes = _run_all(tasks, n_jobs, progress)
+    return compared(ready, n_boot, importance, n_jobs, progress)
+
+
+def compared(
+    ready: Setup,
+    n_boot: int,
+    importance: bool = False,
+    n_jobs: int = 1,
+    progress: bool | Progress | None = None,
+) -> Comparison:
+    """Fit, predict and score what was set up."""
+    plan, classes, random_state = ready.plan, ready.classes, ready.random_state
+    errors = list(ready.errors)
+    sets = _permuted_sets(ready.values, ready.truth) if importance else None
+    outcomes = run_all(ready.tasks(sets), n_jobs, progress)
     for outcome in outcomes:
         stage = f"{outcome.model}, fold {outcome.fold}"
         errors += [("", stage, kind, text) for kind, text in outcome.warnings]
-    predicted = predictions(outcomes, plan, used, truth, which, classes)
+    predicted = predictions(outcomes, plan, ready.table, ready.truth, ready.groups, classes)
     results, differences = scored(predicted, classes, n_boot, random_state)
-    mark = fingerprint(values, truth, _known_groups(which))
+    mark = ready.mark
     return Comparison(
         results=results.assign(
-            protocol=plan.protocol, seed=random_state, fingerprint=mark, version=__version__
+            protocol=plan.protocol,
+            seed=random_state,
+            leaky=plan.leaky,
+            fingerprint=mark,
+            version=__version__,
         ),
         predictions=predicted,
         differences=differences,
@@ -169,7 +148,7 @@ def compare(
         errors=pd.DataFrame(errors, columns=["image", "stage", "error", "message"], dtype=str),
         classes=classes,
         leaky=plan.leaky,
-        protocol=_sentence(plan, which, classes, n_boot, random_state),
+        protocol=ready.sentence(n_boot),
         fingerprint=mark,
         versions=_versions(),
         n_boot=n_boot,
@@ -177,132 +156,9 @@ def compare(
     )
 
 
-def _models(
-    models: str | Iterable[str] | Mapping[str, Any] | None,
-    metadata: bool,
-    all_columns: bool,
-    random_state: int,
-) -> dict[str, Any]:
-    if models is None:
-        models = pipelines.names()
-    elif isinstance(models, str):
-        models = [models]
-    if not isinstance(models, Mapping):
-        try:
-            models = {name: _seeded(pipelines.make(name), random_state) for name in models}
-        except ValueError as error:
-            raise CompareError(str(error)) from None
-    chosen = {str(name): model for name, model in models.items()}
-    for name, model in chosen.items():
-        if isinstance(model, type) or not (hasattr(model, "fit") and hasattr(model, "predict")):
-            raise CompareError(f"model {name!r} is no scikit-learn estimator: {model!r}")
-    if BASELINE not in chosen:
-        chosen[BASELINE] = pipelines.baseline()
-    if metadata:
-        if METADATA in chosen:
-            raise CompareError(f"{METADATA!r} is the name of the model of metadata alone")
-        chosen[METADATA] = pipelines.metadata_only(random_state=random_state)
-    if all_columns:
-        from sklearn.base import clone
-
-        for name, model in chosen.items():
-            steps = getattr(model, "steps", [("", None)])
-            if isinstance(steps[0][1], pipelines.FeatureColumns):
-                # They get the features only, under names of the caller's choice.
-                chosen[name] = clone(model).set_params(**{f"{steps[0][0]}__columns": "all"})
-    return chosen
-
-
-def _seeded(model: Any, random_state: int) -> Any:
-    keys = [key for key in model.get_params() if key.split("__")[-1] == "random_state"]
-    return model.set_params(**dict.fromkeys(keys, random_state))
-
-
-def _inputs(
-    chosen: Mapping[str, Any],
-    table: pd.DataFrame,
-    values: pd.DataFrame,
-    metadata: Sequence[str],
-) -> dict[str, pd.DataFrame]:
-    inputs = {}
-    for name, model in chosen.items():
-        first = model.steps[0][1] if hasattr(model, "steps") else model
-        if name == METADATA and metadata:
-            inputs[name] = metadata_columns(table, metadata)
-        elif getattr(first, "reads_images", False):
-            if "image" not in table.columns:
-                raise CompareError(f"model {name!r} reads images; the table has no column 'image'")
-            if table["image"].map(str).duplicated().any():
-                raise CompareError(
-                    f"model {name!r} looks at whole images, but the table has several cells of one"
-                )
-            inputs[name] = table[["image"]]
-        else:
-            inputs[name] = values
-    return inputs
-
-
 def _permuted_sets(values: pd.DataFrame, truth: np.ndarray) -> dict[str, list[str]]:
     sets = {f"{m}__{f}__*": names for (m, f), names in blocks(values.columns).items()}
     return {**sets, **{name: [name] for name in candidates(values, truth)}}
-
-
-def _run_all(tasks: Sequence[Task], n_jobs: int, progress: bool | Progress | None) -> list[Outcome]:
-    from joblib import Parallel, delayed
-
-    report = _reporter(progress, len(tasks))
-    outcomes = []
-    report(0, len(tasks), "")
-    parallel = Parallel(n_jobs=n_jobs, return_as="generator")
-    for outcome in parallel(delayed(run)(task) for task in tasks):
-        outcomes.append(outcome)
-        report(len(outcomes), len(tasks), f"{outcome.model}, fold {outcome.fold}")
-    return outcomes
-
-
-def _reporter(progress: bool | Progress | None, total: int) -> Progress:
-    if callable(progress):
-        return progress
-    if not progress:
-        return lambda done, total, what: None
-    from tqdm.auto import tqdm
-
-    bar = tqdm(total=total, desc="compare")
-
-    def show(done: int, total: int, what: str) -> None:
-        bar.set_postfix_str(what, refresh=False)
-        bar.update(done - bar.n)
-        if done == total:
-            bar.close()
-
-    return show
-
-
-def _known_groups(which: Groups) -> np.ndarray:
-    # An image's own path says nothing about the cells; only groups that were given count.
-    return np.array([name if name.startswith("group ") else "" for name in which.ids])
-
-
-def _sentence(
-    plan: Folds,
-    which: Groups,
-    classes: Sequence[str],
-    n_boot: int,
-    random_state: int,
-) -> str:
-    scored = np.concatenate([test for _, test in plan.pairs])
-    parts = [
-        plan.sentence,
-        f"intervals: 95 % percentile bootstrap over {which.noun} ({n_boot} resamples), "
-        f"seed {random_state}",
-        f"{len(scored)} cells, {len(classes)} classes",
-    ]
-    n_groups = len(np.unique(which.ids[scored]))
-    if n_groups < _FEW_GROUPS:
-        parts.append(f"only {n_groups} {which.noun}, so the intervals are rough")
-    if which.note:
-        parts.append(which.note)
-    return "; ".join(parts) + "."
 
 
 def _versions() -> dict[str, str]:

@@ -29,8 +29,8 @@ class Comparison:
     ----------
     results : DataFrame
         One row per model, fold and metric: ``model, fold, metric, value, low, high, protocol, seed,
-        fingerprint, version``. Fold ``"all"`` is the pooled score over all held-out predictions,
-        with its interval; single folds have none (NaN).
+        leaky, fingerprint, version``. Fold ``"all"`` is the pooled score over all held-out
+        predictions, with its interval; single folds have none (NaN).
     predictions : DataFrame
         One row per model and scored cell: ``model, row, image, cell, group, fold, truth,
         predicted`` and ``p__<class>`` for every class (NaN for a model without probabilities).

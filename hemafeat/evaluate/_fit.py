@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -13,6 +13,8 @@ import pandas as pd
 
 from ._importance import permuted
 from ._splits import CompareError
+
+Progress = Callable[[int, int, str], None]
 
 
 @dataclass
@@ -104,3 +106,35 @@ def _probability(model: Any, test: pd.DataFrame, classes: Sequence[str]) -> np.n
     for column, name in enumerate(np.asarray(model.classes_).astype(str)):
         out[:, place[name]] = given[:, column]
     return out
+
+
+def run_all(tasks: Sequence[Task], n_jobs: int, progress: bool | Progress | None) -> list[Outcome]:
+    """All tasks, in their order, whatever the number of processes."""
+    from joblib import Parallel, delayed
+
+    report = _reporter(progress, len(tasks))
+    outcomes = []
+    report(0, len(tasks), "")
+    parallel = Parallel(n_jobs=n_jobs, return_as="generator")
+    for outcome in parallel(delayed(run)(task) for task in tasks):
+        outcomes.append(outcome)
+        report(len(outcomes), len(tasks), f"{outcome.model}, fold {outcome.fold}")
+    return outcomes
+
+
+def _reporter(progress: bool | Progress | None, total: int) -> Progress:
+    if callable(progress):
+        return progress
+    if not progress:
+        return lambda done, total, what: None
+    from tqdm.auto import tqdm
+
+    bar = tqdm(total=total, desc="compare")
+
+    def show(done: int, total: int, what: str) -> None:
+        bar.set_postfix_str(what, refresh=False)
+        bar.update(done - bar.n)
+        if done == total:
+            bar.close()
+
+    return show

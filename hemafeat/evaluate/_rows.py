@@ -11,7 +11,7 @@ import pandas as pd
 from hemafeat import extract
 
 from ._fingerprint import row_digests
-from ._splits import CompareError, Groups
+from ._splits import CompareError
 
 Note = tuple[str, str, str, str]
 """A row of the errors table: image, stage, error, message."""
@@ -87,7 +87,7 @@ def in_order(
 
 
 def common(
-    truth: np.ndarray, which: Groups, split: str, n_splits: int, rare: str
+    truth: np.ndarray, ids: np.ndarray, n_splits: int, rare: str
 ) -> tuple[np.ndarray, list[Note]]:
     """Rows of the classes that have a group for every fold, when the caller asked for that."""
     if rare not in ("error", "drop"):
@@ -95,7 +95,6 @@ def common(
     keep = np.ones(len(truth), dtype=bool)
     if rare == "error":
         return keep, []
-    ids = which.ids if split == "grouped" else np.arange(len(truth))
     counts = pd.Series(ids).groupby(truth).nunique()
     errors: list[Note] = []
     for name, count in counts[counts < n_splits].items():

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-SPLITS = ("grouped", "image-random", "official")
-
-_TRAIN = ("train", "training")
-_TEST = ("test", "testing")
-_VALID = ("val", "valid", "validation")
+from ._fingerprint import row_digests
 
 
 class CompareError(ValueError):
@@ -68,6 +66,33 @@ class Folds:
     notes: list[str] = field(default_factory=list)
 
 
+@dataclass(frozen=True)
+class Cells:
+    """What a protocol may look at to divide the rows.
+
+    Attributes
+    ----------
+    truth : (n_rows,) ndarray of str
+        Labels.
+    groups : Groups
+        What must stay together.
+    table, features : DataFrame
+        The rows, and their features.
+    n_splits, random_state : int
+        Folds of the protocols that have folds, and the seed.
+    options : mapping
+        What the protocol was given besides.
+    """
+
+    truth: np.ndarray
+    groups: Groups
+    table: pd.DataFrame
+    features: pd.DataFrame
+    n_splits: int = 5
+    random_state: int = 0
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
 def group_ids(table: pd.DataFrame, groups: str | None) -> Groups:
     """The group of every row: the column, or the image where the column says nothing.
 
@@ -117,65 +142,83 @@ def _own_groups(table: pd.DataFrame) -> np.ndarray:
     return np.asarray(names, dtype=str)
 
 
-def folds(
-    truth: np.ndarray,
-    groups: Groups,
-    *,
-    split: str = "grouped",
-    n_splits: int = 5,
-    official: pd.Series | None = None,
-    random_state: int = 0,
-) -> Folds:
-    """Divide the rows.
+def grouped(cells: Cells) -> Folds:
+    """Folds stratified by label that never divide a group."""
+    n_splits, groups = _whole(cells.n_splits), cells.groups
+    _enough(cells.truth, groups.ids, n_splits, groups.noun)
+    pairs = _stratified(cells.truth, groups.ids, n_splits, cells.random_state)
+    words = f"{n_splits} folds, stratified by label, {groups.n} {groups.noun}"
+    if groups.n < len(cells.truth) or groups.noun == "patients":
+        words += " never on both sides"
+    return Folds(pairs, _numbers(n_splits), False, "grouped", words)
 
-    Parameters
-    ----------
-    truth : (n_rows,) ndarray of str
-        Labels.
-    groups : Groups
-        What must stay together.
-    split : {"grouped", "image-random", "official"}
-        ``"grouped"``: folds stratified by label that never divide a group. ``"image-random"``:
-        stratified by label only. ``"official"``: as the column `official` says: ``train`` against
-        ``test`` (or ``val`` when there is no ``test``), or, when it names folds, each in turn.
-    n_splits : int
-        Number of folds of the first two.
-    official : Series, optional
-        The column of the official split.
-    random_state : int
-        Seed.
 
-    Returns
-    -------
-    Folds
+def by_copies(cells: Cells) -> Folds:
+    """Folds that keep copies of an image together, and nothing else."""
+    n_splits, ids = _whole(cells.n_splits), copies(cells)
+    n_clusters = len(np.unique(ids))
+    _enough(cells.truth, ids, n_splits, "different cells")
+    pairs = _stratified(cells.truth, ids, n_splits, cells.random_state)
+    words = (
+        f"{n_splits} folds, stratified by label, {len(ids)} cells of {n_clusters} different images "
+        "or clusters of copies, never on both sides"
+    )
+    return marked(Folds(pairs, _numbers(n_splits), False, "duplicates", words), cells.groups)
 
-    Raises
-    ------
-    CompareError
-        Too few groups of a class, an unknown split, or an official one that cannot be used.
+
+def image_random(cells: Cells) -> Folds:
+    """Folds stratified by label that ignore groups."""
+    n_splits = _whole(cells.n_splits)
+    ids = np.arange(len(cells.truth)).astype(str)
+    _enough(cells.truth, ids, n_splits, "cells")
+    pairs = _stratified(cells.truth, ids, n_splits, cells.random_state)
+    words = f"{n_splits} folds, stratified by label, cells drawn at random"
+    return marked(Folds(pairs, _numbers(n_splits), False, "image-random", words), cells.groups)
+
+
+def marked(plan: Folds, groups: Groups) -> Folds:
+    """`plan` with its leak counted, in its name and its sentence, where there is one."""
+    shared = on_both_sides(groups.ids, plan.pairs)
+    if not (shared or plan.leaky):
+        return plan
+    words = f"{shared} of {groups.n} {groups.noun} are on both sides"
+    if not shared:
+        words = f"{groups.noun} are not looked at"
+    return replace(
+        plan,
+        leaky=True,
+        protocol=plan.protocol if "leaky" in plan.protocol else f"{plan.protocol} (leaky)",
+        sentence=f"{plan.sentence}: LEAKY, {words}",
+    )
+
+
+def copies(cells: Cells) -> np.ndarray:
+    """Cluster of each row: cells of one image, and of images with a cell of the same values.
+
+    Two files of the same pixels give the same features to the last bit, and no two different
+    cells do, so that files need not be there to be compared.
     """
-    if split not in SPLITS:
-        raise CompareError(f"no split {split!r}; there are: {', '.join(SPLITS)}")
-    if split == "official":
-        return _official(truth, groups, official)
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    nothing = np.full(len(cells.truth), "")
+    digests = row_digests(cells.features, nothing, nothing)
+    same, _ = pd.factorize(np.array(digests, dtype=object))
+    # A row of nothing but NaN says nothing of what its image shows.
+    unknown = cells.features.isna().all(axis=1).to_numpy()
+    same[unknown] = len(same) + np.flatnonzero(unknown)
+    _, image = np.unique(_own_groups(cells.table), return_inverse=True)
+    n_images = int(image.max()) + 1
+    size = n_images + int(same.max()) + 1
+    links = coo_array((np.ones(len(same)), (image, n_images + same)), shape=(size, size))
+    _, found = connected_components(links, directed=False)
+    return np.char.add("cluster ", found[image].astype(str))
+
+
+def _whole(n_splits: int) -> int:
     if n_splits < 2:
         raise CompareError(f"n_splits is the number of folds, at least 2; got {n_splits}")
-    grouped = split == "grouped"
-    ids = groups.ids if grouped else np.arange(len(truth)).astype(str)
-    _enough(truth, ids, n_splits, groups.noun if grouped else "cells")
-    pairs = _stratified(truth, ids, n_splits, random_state)
-    if grouped:
-        words = f"{n_splits} folds, stratified by label, {groups.n} {groups.noun}"
-        if groups.n < len(truth) or groups.noun == "patients":
-            words += " never on both sides"
-        return Folds(pairs, _numbers(n_splits), False, split, words)
-    shared = _shared(groups.ids, pairs)
-    words = f"{n_splits} folds, stratified by label, cells drawn at random"
-    if shared:
-        words += f": LEAKY, {shared} of {groups.n} {groups.noun} are on both sides"
-    return Folds(
-        pairs, _numbers(n_splits), bool(shared), split + (" (leaky)" if shared else ""), words
-    )
+    return n_splits
 
 
 def _numbers(n: int) -> list[str]:
@@ -220,56 +263,9 @@ def _stratified(
     )
 
 
-def _shared(ids: np.ndarray, pairs: list[tuple[np.ndarray, np.ndarray]]) -> int:
+def on_both_sides(ids: np.ndarray, pairs: list[tuple[np.ndarray, np.ndarray]]) -> int:
+    """How many groups have rows on both sides of a pair."""
     both: set[str] = set()
     for train, test in pairs:
         both |= set(ids[train]) & set(ids[test])
     return len(both)
-
-
-def _official(truth: np.ndarray, groups: Groups, official: pd.Series | None) -> Folds:
-    if official is None or official.isna().all():
-        raise CompareError("split='official' needs a column 'split' with values; there are none")
-    part = official.astype("string").str.strip().str.lower()
-    values = sorted(part.dropna().unique())
-    notes = []
-    if part.isna().any():
-        notes.append(f"{int(part.isna().sum())} cells outside the official split are not used")
-    train = part.isin(_TRAIN).fillna(False).to_numpy(dtype=bool)
-    if train.any():
-        for words in (_TEST, _VALID):
-            test = part.isin(words).fillna(False).to_numpy(dtype=bool)
-            if test.any():
-                break
-        else:
-            raise CompareError(f"the official split has a train but no test part: {values}")
-        unused = ~train & ~test & part.notna().to_numpy()
-        if unused.any():
-            notes.append(f"{int(unused.sum())} cells of other parts of the split are not used")
-        pairs = [(np.flatnonzero(train), np.flatnonzero(test))]
-        names = [str(part[test].iloc[0])]
-        words_ = f"official split, {int(train.sum())} cells to train, {int(test.sum())} to score"
-    elif len(values) >= 2:
-        given = part.notna().to_numpy()
-        pairs = []
-        for value in values:
-            inside = (part == value).fillna(False).to_numpy(dtype=bool)
-            pairs.append((np.flatnonzero(given & ~inside), np.flatnonzero(inside)))
-        names = [str(value) for value in values]
-        words_ = f"official folds, each of {len(values)} in turn"
-    else:
-        raise CompareError(f"the official split has one part only: {values}")
-    for name, (fit, scored) in zip(names, pairs, strict=True):
-        unseen = sorted(set(truth[scored]) - set(truth[fit]))
-        if unseen:
-            notes.append(f"part {name!r} holds classes that training has not: {', '.join(unseen)}")
-    shared = _shared(groups.ids, pairs)
-    if shared:
-        words_ += f": LEAKY, {shared} of {groups.n} {groups.noun} are on both sides"
-    else:
-        words_ += f", {groups.n} {groups.noun}"
-        if groups.n < len(truth) or groups.noun == "patients":
-            words_ += " never on both sides"
-    return Folds(
-        pairs, names, bool(shared), "official" + (" (leaky)" if shared else ""), words_, notes
-    )

@@ -1,10 +1,11 @@
-"""The protocol: no group on both sides, scores as scikit-learn has them, intervals that cover."""
+"""A comparison: what comes out, and what does not matter to it."""
 
 from __future__ import annotations
 
 import numpy as np
 import pandas as pd
 import pytest
+from made_cells import QUICK, cells, memorised
 from sklearn import metrics
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.linear_model import LogisticRegression
@@ -12,261 +13,14 @@ from sklearn.svm import LinearSVC
 
 from hemafeat import evaluate, pipelines
 from hemafeat.evaluate import CompareError
-from hemafeat.evaluate._bootstrap import draw, interval, resampled
 from hemafeat.evaluate._fingerprint import fingerprint
 from hemafeat.evaluate._importance import blocks, candidates, separation
-from hemafeat.evaluate._scores import METRICS, scores
-from hemafeat.evaluate._splits import folds, group_ids
-
-QUICK = {"n_boot": 50, "importance": False}
-
-
-def cells(n=150, n_groups=30, signal=1.5, seed=0, n_classes=3):
-    """A table of cells of some patients; one column of the nucleus carries the class."""
-    rng = np.random.default_rng(seed)
-    y = np.arange(n) % n_classes
-    patient = rng.permutation(np.arange(n) % n_groups)
-    frame = pd.DataFrame(
-        rng.normal(size=(n, 6)),
-        columns=[
-            *("nucleus__shape__area", "nucleus__shape__perimeter", "nucleus__lbp__a"),
-            *("cell__shape__area", "cell__lbp__a", "cell__lbp__b"),
-        ],
-    )
-    frame["nucleus__shape__area"] += signal * y
-    frame.insert(0, "image", [f"c/{i:04d}.png" for i in range(n)])
-    frame.insert(1, "cell", 1)
-    frame.insert(2, "label", np.array(["a", "b", "c", "d"])[y])
-    frame.insert(3, "patient", [f"P{p}" for p in patient])
-    frame.insert(4, "group", frame["patient"])
-    return frame
+from hemafeat.evaluate._scores import METRICS
 
 
 @pytest.fixture(scope="module")
 def compared():
     return evaluate.compare(["logistic", "svc"], cells(), n_boot=200)
-
-
-# Scores
-
-
-@pytest.mark.parametrize("seed", [0, 1])
-def test_scores_match_sklearn(seed):
-    rng = np.random.default_rng(seed)
-    truth = rng.integers(0, 4, 200)
-    # Rounded, so that there are ties.
-    chances = np.round(rng.dirichlet(np.ones(4), 200), 2) + 0.01
-    chances[np.arange(200), truth] += 0.2
-    chances /= chances.sum(axis=1, keepdims=True)
-    predicted = chances.argmax(axis=1)
-    found = {k: v[0] for k, v in scores(truth, predicted, chances, np.ones((1, 200))).items()}
-    assert found["accuracy"] == pytest.approx(metrics.accuracy_score(truth, predicted))
-    assert found["balanced_accuracy"] == pytest.approx(
-        metrics.balanced_accuracy_score(truth, predicted)
-    )
-    for name in ("macro", "weighted"):
-        expected = metrics.f1_score(truth, predicted, average=name)
-        assert found[f"{name}_f1"] == pytest.approx(expected)
-    expected = metrics.roc_auc_score(truth, chances, multi_class="ovr", average="macro")
-    assert found["auroc"] == pytest.approx(expected, rel=1e-12)
-    assert found["log_loss"] == pytest.approx(metrics.log_loss(truth, chances))
-
-
-def test_calibration_error_by_its_definition():
-    rng = np.random.default_rng(0)
-    truth = rng.integers(0, 4, 200)
-    chances = rng.dirichlet(np.ones(4), 200)
-    chances[0] = [1, 0, 0, 0]
-    predicted, top = chances.argmax(axis=1), chances.max(axis=1)
-    naive = 0.0
-    for low in np.arange(15) / 15:
-        inside = (top > low) & (top <= low + 1 / 15 + 1e-12)
-        if inside.any():
-            gap = abs((predicted == truth)[inside].mean() - top[inside].mean())
-            naive += inside.mean() * gap
-    found = scores(truth, predicted, chances, np.ones((1, 200)))
-    assert found["calibration_error"][0] == pytest.approx(naive)
-
-
-def test_weights_are_repeated_rows():
-    """A row that counts twice gives the same scores as the row written twice."""
-    rng = np.random.default_rng(5)
-    truth = rng.integers(0, 3, 60)
-    chances = rng.dirichlet(np.ones(3), 60)
-    predicted = chances.argmax(axis=1)
-    fold = rng.integers(0, 2, 60)
-    weights = rng.integers(0, 4, (5, 60))
-    found = scores(truth, predicted, chances, weights, fold)
-    for place, times in enumerate(weights):
-        rows = np.repeat(np.arange(60), times)
-        one = np.ones((1, len(rows)))
-        plain = scores(truth[rows], predicted[rows], chances[rows], one, fold[rows])
-        for name in METRICS:
-            assert found[name][place] == pytest.approx(plain[name][0], rel=1e-12), name
-
-
-def test_class_missing_from_a_fold():
-    truth = np.array([0, 0, 1, 1])
-    predicted = np.array([0, 2, 1, 1])
-    chances = np.array([[0.8, 0.1, 0.1], [0.3, 0.1, 0.6], [0.1, 0.8, 0.1], [0.2, 0.7, 0.1]])
-    found = {k: v[0] for k, v in scores(truth, predicted, chances, np.ones((1, 4))).items()}
-    assert found["balanced_accuracy"] == 0.75
-    expected = metrics.f1_score(truth, predicted, labels=[0, 1], average="macro")
-    assert found["macro_f1"] == pytest.approx(expected)
-    assert found["auroc"] == 1.0
-    assert np.isfinite(found["log_loss"])
-
-
-def test_auroc_ranks_within_folds():
-    """Two folds, each in perfect order, on scales that do not compare."""
-    truth = np.array([0, 1, 0, 1])
-    chances = np.array([[0.9, 0.1], [0.8, 0.2], [0.2, 0.8], [0.1, 0.9]])
-    one = np.ones((1, 4))
-    fold = np.array([0, 0, 1, 1])
-    assert scores(truth, truth, chances, one, fold)["auroc"][0] == 1.0
-    assert scores(truth, truth, chances, one)["auroc"][0] == 0.75
-
-
-def test_no_probabilities_no_such_scores():
-    found = scores(np.array([0, 1]), np.array([0, 1]), None, np.ones((1, 2)))
-    assert found["accuracy"][0] == 1
-    assert np.isnan(found["auroc"][0])
-
-
-# Bootstrap
-
-
-def test_bootstrap_draws_whole_groups():
-    ids = np.array(["x", "y", "x", "z"])
-    counts, member = draw(ids, 400, random_state=0)
-    assert (counts.sum(axis=1) == 3).all()
-    assert member[0] == member[2]
-    assert counts.mean() == pytest.approx(1)
-    again, _ = draw(ids, 400, random_state=0)
-    np.testing.assert_array_equal(counts, again)
-    assert (draw(ids, 400, random_state=1)[0] != counts).any()
-
-
-def test_interval_covers_the_truth():
-    """Cells of one patient share their luck; only resampling patients gives honest intervals."""
-    rng = np.random.default_rng(0)
-    n_groups, per_group, true = 40, 10, 0.8
-    covered = {"groups": 0, "rows": 0}
-    for _ in range(120):
-        # Half the patients are easy, half are hard: .8 correct on average.
-        skill = np.where(rng.random(n_groups) < 0.5, 0.98, 0.62)
-        right = rng.random((n_groups, per_group)) < skill[:, None]
-        truth = np.zeros(n_groups * per_group, dtype=int)
-        predicted = np.where(right.ravel(), 0, 1)
-        ids = np.repeat(np.arange(n_groups), per_group)
-        for name, which in (("groups", ids), ("rows", np.arange(len(ids)))):
-            counts, member = draw(which, 100, random_state=1)
-            values = resampled(truth, predicted, None, None, counts, member)["accuracy"]
-            low, high = interval(values)
-            covered[name] += low <= true <= high
-    # 95 % wanted; 3 standard errors of 120 trials are 6 points.
-    assert covered["groups"] / 120 > 0.89
-    assert covered["rows"] / 120 < 0.80
-
-
-def test_interval_of_nothing():
-    assert np.isnan(interval(np.array([np.nan, np.nan]))).all()
-
-
-# Splits
-
-
-def test_no_group_on_both_sides():
-    table = cells(n=200, n_groups=23)
-    groups = group_ids(table, "group")
-    truth = table["label"].to_numpy().astype(str)
-    plan = folds(truth, groups, n_splits=5, random_state=3)
-    assert not plan.leaky
-    seen = np.concatenate([test for _, test in plan.pairs])
-    assert sorted(seen) == list(range(200))
-    for train, test in plan.pairs:
-        assert not set(groups.ids[train]) & set(groups.ids[test])
-        assert set(truth[train]) == {"a", "b", "c"}
-    assert plan.sentence == "5 folds, stratified by label, 23 patients never on both sides"
-
-
-def test_random_split_is_marked_leaky():
-    table = cells()
-    truth = table["label"].to_numpy().astype(str)
-    plan = folds(truth, group_ids(table, "group"), split="image-random")
-    assert plan.leaky
-    assert plan.protocol == "image-random (leaky)"
-    assert "LEAKY, 30 of 30 patients are on both sides" in plan.sentence
-    alone = folds(truth, group_ids(table, None), split="image-random")
-    assert not alone.leaky
-    assert alone.protocol == "image-random"
-    found = evaluate.compare("logistic", table, split="image-random", **QUICK)
-    assert found.leaky
-    assert set(found.results["protocol"]) == {"image-random (leaky)"}
-    assert set(found.summary()["protocol"]) == {"image-random (leaky)"}
-
-
-def test_groups_that_are_not_known():
-    table = cells()
-    unknown = group_ids(table.assign(group=pd.NA, patient=pd.NA), "group")
-    assert unknown.n == 150
-    assert "patients are unknown" in unknown.note
-    # Cells of one image stay together even then.
-    fields = table.assign(image=[f"{i // 5}.png" for i in range(150)])
-    assert group_ids(fields, None).n == 30
-    part = table.copy()
-    part.loc[:9, "group"] = None
-    some = group_ids(part, "group")
-    assert "10 cells of unknown group stand alone" in some.note
-    found = evaluate.compare("logistic", table.assign(group=pd.NA), **QUICK)
-    assert "patients are unknown and may be on both sides" in found.protocol
-    # Groups of identical files say nothing of patients.
-    twins = table.assign(group=[f"g{i}" for i in range(150)], patient=pd.NA)
-    assert "patients are unknown" in group_ids(twins, "group").note
-    assert group_ids(twins, "group").noun == "groups"
-
-
-def test_too_few_groups_of_a_class():
-    table = cells()
-    table.loc[table["label"] == "c", "group"] = "one"
-    with pytest.raises(CompareError, match=r"5 folds need 5 groups of every class.*'c' \(1\)"):
-        evaluate.compare("logistic", table, **QUICK)
-    found = evaluate.compare("logistic", table, rare="drop", **QUICK)
-    assert found.classes == ["a", "b"]
-    assert "class 'c' left out: 50 cells" in found.errors["message"].iloc[0]
-    table.loc[table.index[table["label"] == "c"][:20], "group"] = "two"
-    with pytest.raises(CompareError, match="lower n_splits to 2"):
-        evaluate.compare("logistic", table, **QUICK)
-
-
-def test_official_split():
-    table = cells()
-    part = np.where(np.arange(150) < 90, "Train", np.where(np.arange(150) < 110, "val", "test"))
-    found = evaluate.compare("logistic", table.assign(split=part), split="official", **QUICK)
-    assert set(found.predictions["fold"]) == {"test"}
-    assert len(found.predictions) == 2 * 40
-    # The patients of this table are not divided by its made-up split.
-    assert found.leaky
-    assert "20 cells of other parts" in found.errors["message"].iloc[0]
-    by_patient = np.where(table["patient"].isin([f"P{i}" for i in range(10)]), "test", "train")
-    assert not evaluate.compare(
-        "logistic", table.assign(split=by_patient), split="official", **QUICK
-    ).leaky
-    three = table["patient"].str[1:].astype(int) % 3
-    found = evaluate.compare(
-        "logistic", table.assign(split=[f"fold_{i}" for i in three]), split="official", **QUICK
-    )
-    assert "each of 3 in turn" in found.protocol
-    for bad in (None, "train", "only"):
-        with pytest.raises(CompareError, match="official"):
-            evaluate.compare("logistic", table.assign(split=bad), split="official", **QUICK)
-    lonely = np.where(table["label"] == "c", "test", by_patient)
-    found = evaluate.compare("logistic", table.assign(split=lonely), split="official", **QUICK)
-    assert "classes that training has not: c" in " ".join(found.errors["message"])
-    assert (found.predictions.query("model == 'logistic'")["p__c"] == 0).all()
-
-
-# Compare
 
 
 def test_what_comes_out(compared):
@@ -341,13 +95,7 @@ def test_no_signal_lands_at_chance():
 
 def test_patients_memorised_score_only_when_leaky():
     """The label follows the patient and the features give the patient away, nothing else."""
-    rng = np.random.default_rng(1)
-    table = cells(n=240, n_groups=24, signal=0)
-    kind = rng.permutation(np.arange(24) % 3)
-    number = table["patient"].str[1:].astype(int).to_numpy()
-    table["label"] = np.array(["a", "b", "c"])[kind[number]]
-    features = [c for c in table if c.count("__") == 2]
-    table[features] += rng.normal(0, 8, (24, 6))[number]
+    table = memorised()
 
     def accuracy(split):
         found = evaluate.compare("svc", table, split=split, **QUICK)
