@@ -155,6 +155,8 @@ def _alike(key: Any, items: list[Any], rows: Iterable[int]) -> list[list[int]]:
 def _size(image: Any) -> Hashable:
     if not isinstance(image, str):
         return np.shape(image), str(getattr(image, "dtype", type(image)))
+    if _in_archive(image):
+        return "#image="
     try:
         state = os.stat(path_of(image))
     except (OSError, ValueError):
@@ -166,6 +168,9 @@ def _size(image: Any) -> Hashable:
 def _digest(image: Any) -> Hashable:
     if not isinstance(image, str):
         return _array_digest(np.asarray(image))
+    if _in_archive(image):
+        # The file is the same for all of them.
+        return _pixel_digest(image)
     path = path_of(image)
     try:
         with open(path, "rb") as file:
@@ -173,6 +178,10 @@ def _digest(image: Any) -> Hashable:
             return hashlib.file_digest(file, "sha256").digest() + image[len(path) :].encode()
     except (OSError, ValueError):
         return None
+
+
+def _in_archive(image: str) -> bool:
+    return image[len(path_of(image)) :].startswith("#image=")
 
 
 def _pixel_digest(image: Any) -> Hashable:

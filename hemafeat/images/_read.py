@@ -17,7 +17,8 @@ several pages              refused, but for reduced copies and masks of the firs
 =========================  =====================================================================
 
 A name may end in ``#xywh=x,y,width,height`` (a W3C media fragment, pixels from the upper left
-corner): that rectangle alone is returned.
+corner): that rectangle alone is returned. In ``#image=train_images,17`` it ends for an image of an
+archive of arrays (``.npz``): image 17, counted from 0, of the array ``train_images``.
 """
 
 from __future__ import annotations
@@ -41,6 +42,7 @@ MAX_PIXELS = 2**26
 
 _RGB = getattr(cv2, "IMREAD_COLOR_RGB", None)  # from OpenCV 4.11 on
 _WINDOW = re.compile(r"#xywh=(\d+),(\d+),(\d+),(\d+)$")
+_PLACE = re.compile(r"#image=([^#,]+),(\d+)$")
 # Two letters at least, since one is a drive; chained as in ``zip://cell.png::s3://bucket/cells.zip``.
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::[^/]*)?://")
 
@@ -72,7 +74,8 @@ def read(source: Any, *, max_pixels: int | None = MAX_PIXELS) -> np.ndarray:
     ----------
     source : str, path, bytes or array
         A JPEG, PNG, BMP or TIFF file, recognised by its content whatever it is called; a URI that
-        fsspec can open (``s3://``, ``https://``, ``zip://cell.png::cells.zip``); the bytes of one;
+        fsspec can open (``s3://``, ``https://``, ``zip://cell.png::cells.zip``); an image of an
+        archive of arrays (``cells.npz#image=train_images,17``); the bytes of a file;
         or an array of shape (H, W), (H, W, 1), (H, W, 2) grey and alpha, (H, W, 3) RGB or
         (H, W, 4) RGB and alpha, of bool, whole numbers or floats. The head of this module says
         what becomes of each kind.
@@ -94,6 +97,8 @@ def read(source: Any, *, max_pixels: int | None = MAX_PIXELS) -> np.ndarray:
     try:
         if _is_array(source):
             return _from_array(np.asarray(source))
+        if (place := _placed(source)) is not None:
+            return _from_array(_of_archive(*place, max_pixels))
         data, window = _load(source, max_pixels)
         return _cut(_decode(data, max_pixels), window)
     except Refused as problem:
@@ -125,6 +130,8 @@ def read_labels(source: Any, *, max_pixels: int | None = MAX_PIXELS) -> np.ndarr
     try:
         if _is_array(source):
             return _whole(np.asarray(source))
+        if (place := _placed(source)) is not None:
+            return _whole(_of_archive(*place, max_pixels))
         data, window = _load(source, max_pixels)
         return _cut(_whole(_decode_raw(data, max_pixels)), window)
     except Refused as problem:
@@ -144,8 +151,8 @@ def name_of(source: Any) -> str:
 
 
 def path_of(source: str | os.PathLike[str]) -> str:
-    """The file an image is read from: its name without ``#xywh=...``."""
-    return _WINDOW.sub("", os.fsdecode(source))
+    """The file an image is read from: its name without ``#xywh=...`` or ``#image=...``."""
+    return _PLACE.sub("", _WINDOW.sub("", os.fsdecode(source)))
 
 
 def is_uri(source: Any) -> bool:
@@ -166,6 +173,23 @@ def _is_array(source: Any) -> bool:
     return isinstance(source, np.ndarray) or (
         hasattr(source, "__array__") and hasattr(source, "dtype")
     )
+
+
+def _placed(source: Any) -> tuple[str, str, int] | None:
+    """File, array and number of an image that is one of many in an archive of arrays."""
+    if not isinstance(source, str | os.PathLike):
+        return None
+    name = os.fsdecode(source)
+    found = _PLACE.search(name)
+    return (name[: found.start()], found.group(1), int(found.group(2))) if found else None
+
+
+def _of_archive(path: str, key: str, index: int, max_pixels: int | None) -> np.ndarray:
+    from hemafeat.images._npz import read_part
+
+    if is_uri(path):
+        raise Refused("is in an archive that is not on this machine: copy it here first")
+    return read_part(path, key, index, max_pixels)
 
 
 def _load(source: Any, max_pixels: int | None) -> tuple[bytes, tuple[int, ...] | None]:
