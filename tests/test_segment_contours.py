@@ -231,10 +231,12 @@ def test_an_uneven_lamp_makes_no_white_cells(kind):
 @pytest.mark.slow_without_jit
 def test_even_light_is_left_alone():
     for white in WHITES:
-        assert _light.gain(frame(crop(white).image())) is None
+        view = frame(crop(white).image())
+        assert not view.uneven
+        assert _light.gain(view.rgb, view.white) is None
     # No background in view: a cell that fills the image, paler to one side.
     tight = crop().image()[92:132, 100:144]
-    assert _light.gain(frame(tight)) is None
+    assert not frame(tight).uneven
 
 
 @pytest.mark.slow_without_jit

@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
 import cv2
 import numpy as np
 
-from hemafeat.segment._kernels.fill import deepest
-from hemafeat.segment._kernels.levels import black_level, planes, white_level
+from hemafeat.segment import _light
+from hemafeat.segment._kernels.regions import radius_of_red_cells
+from hemafeat.segment._kernels.survey import survey
 
 WORKING_SIDE = 216
 """Longest side, in pixels, of the reduced image on which cells are found."""
 
 DARK = 12
 """Grey level up to which a pixel may belong to a black surround (JPEG ringing included)."""
+
+MIN_DENSITY = 12
+"""Least violet density of a nucleus, in steps of 1/100: below it there is nothing stained."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,10 +49,14 @@ class Frame:
         Colour bin of the reduced image: the densities of R, G and B, finer where they are low.
         Bins of density mean the same under any light, and leave most of them to the pale colours
         in which cytoplasm and red cells differ.
-    violet : (h, w) ndarray of uint8
-        Density of dye that is not haemoglobin, in green and red less that in blue. Thiazine and
+    nuclei : (h, w) ndarray of uint8
+        1 on what may be nuclei: what absorbs green and red light and little blue. Thiazine and
         eosin dyes absorb little blue light and haemoglobin much of it, so that nuclei stand out
         five to eight times as high as red cells, whatever the colour of the background.
+    any_nuclei : bool
+        Whether anything is violet enough to be one.
+    uneven : bool
+        Whether the light is clearly brighter in one part of the image than in another one.
     """
 
     rgb: np.ndarray
@@ -59,44 +68,36 @@ class Frame:
     dark: np.ndarray
     faint: float
     bins: np.ndarray
-    violet: np.ndarray
+    nuclei: np.ndarray
+    any_nuclei: bool
+    uneven: bool
 
 
 def frame(image: np.ndarray) -> Frame:
     """Reduce an (H, W, 3) uint8 image and measure its background."""
-    height, width = image.shape[:2]
-    # Whole factors are several times as fast; the last rows and columns may be left out for them.
-    factor = min(-(-max(height, width) // WORKING_SIDE), min(height, width))
-    rows, columns = height // factor, width // factor
-    reduced = image[: rows * factor, : columns * factor]
-    if factor > 1:
-        reduced = cv2.resize(reduced, (columns, rows), interpolation=cv2.INTER_AREA)
-    reduced = np.ascontiguousarray(reduced)
-    # A cell laid on black: the rim of the image is black nearly all round. Dark fields of view (a
-    # round aperture) leave the middle of the sides bright. Of an uncompressed image the surround
-    # is exactly 0, and dark pixels of the cell are cell.
-    black = black_level(image, DARK)
-    if black >= 0:
-        white = np.full(3, 255.0)
-    else:
-        # Background is brighter than any cell, in every stain, but may be less of the image than
-        # red cells are: the brightest peak that holds a fair share of the pixels.
-        white = white_level(cv2.blur(reduced, (3, 3)) if min(rows, columns) >= 3 else reduced)
-    table, coded, dark, bins, violet, spread = planes(reduced, white)
-    # Background pixels lie on both sides of the white, so half of them have density 0; how far the
-    # other half strays says how dark background can be.
-    faint = min(max(1.0 + spread, 2.5), 4.0)
+    rgb, table, coded, dark, bins, nuclei, seen = survey(
+        np.ascontiguousarray(image),
+        WORKING_SIDE,
+        DARK,
+        MIN_DENSITY,
+        _light.SIDE,
+        _light.LIMITS,
+        _light.SPREADS,
+    )
+    scale, black, *white, faint, any_nuclei, uneven = seen.tolist()
     return Frame(
-        rgb=reduced,
-        scale=float(factor),
-        white=white,
-        black=black if black >= 0 else None,
+        rgb=rgb,
+        scale=scale,
+        white=np.array(white),
+        black=int(black) if black >= 0 else None,
         table=table,
         coded=coded,
         dark=dark,
         faint=faint,
         bins=bins,
-        violet=violet,
+        nuclei=nuclei,
+        any_nuclei=any_nuclei > 0,
+        uneven=uneven > 0,
     )
 
 
@@ -115,28 +116,4 @@ def red_cell_radius(view: Frame, avoid: np.ndarray) -> float:
     avoid : (h, w) ndarray of uint8
         1 where white cells and platelets are.
     """
-    stained = cv2.inRange(cv2.blur(view.dark, (3, 3)), int(np.ceil(2 * view.faint)), 255)
-    stained[avoid > 0] = 0
-    contours, tree = cv2.findContours(stained, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    parents = tree[0, :, 3].tolist() if contours else []
-    holes: list[np.ndarray] = []
-    for contour, parent in zip(contours, parents, strict=True):
-        # The pale middle of a red cell is part of it; the gap in a ring of cells is not.
-        if parent >= 0:
-            _, _, w, h = cv2.boundingRect(contour)
-            if w * h < 0.3 * cv2.contourArea(contours[parent]):
-                holes.append(contour)
-    cv2.drawContours(stained, holes, -1, 255, cv2.FILLED)
-    depth = cv2.distanceTransform(stained, cv2.DIST_L2, 3)
-    outer = [
-        contour
-        for contour, parent in zip(contours, parents, strict=True)
-        if parent < 0 and len(contour) > 16
-    ]
-    if len(outer) < 2:
-        return float("nan")
-    ends = np.cumsum([len(contour) for contour in outer])
-    found = sorted(deepest(depth, np.concatenate(outer)[:, 0], ends).tolist())
-    found = [radius for radius in found if radius >= 0.5 * found[-1]]
-    n = len(found)
-    return 0.5 * (found[(n - 1) // 2] + found[n // 2]) if n >= 2 else float("nan")
+    return float(radius_of_red_cells(view.dark, math.ceil(2 * view.faint), avoid))

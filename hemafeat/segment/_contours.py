@@ -10,6 +10,7 @@ import numpy as np
 
 from hemafeat.segment import _light, _nuclei, _parting, _quality
 from hemafeat.segment._background import Frame, black_surround, frame, red_cell_radius
+from hemafeat.segment._kernels.cell import cell_of, nucleus_in
 from hemafeat.segment._kernels.labels import lay
 from hemafeat.segment._masks import Masks
 from hemafeat.segment._nuclei import Seed
@@ -35,7 +36,7 @@ class _Found:
     cell: np.ndarray
     nucleus: np.ndarray
     evidence: dict[str, float]
-    area: int
+    area: float
 
 
 def contours(image: np.ndarray) -> Masks:
@@ -92,7 +93,7 @@ def contours(image: np.ndarray) -> Masks:
     if view.black is not None:
         found = _cut_out(image, view)
     elif view.white.max() >= LEAST_WHITE:
-        factor = _light.gain(view)
+        factor = _light.gain(view.rgb, view.white) if view.uneven else None
         if factor is not None:
             image = _light.evened(image, factor)
             view = frame(image)
@@ -101,41 +102,27 @@ def contours(image: np.ndarray) -> Masks:
 
 
 def _stained(image: np.ndarray, view: Frame) -> list[_Found]:
-    shape = image.shape[:2]
     seeds = _nuclei.seeds(view)
     seeds = [seed for seed in seeds if seed.area >= LEAST_SHARE * seeds[0].area]
     found, sizes = [], []
     for seed, outline in _parting.outlines(image, view, seeds):
-        left, top, mask, solidity = outline.curve.mask(shape)
+        curve = outline.curve
+        cell, nucleus, left, top, values = cell_of(image, view.table, *curve.centre, curve.radius)
+        separation, area, nuclear, solidity = values.tolist()
+        if area == 0:
+            continue
         evidence = {
             "rim": outline.rim,
             "limit": outline.limit,
             "odds": outline.odds,
             "agreement": outline.agreement,
             "solidity": solidity,
+            "separation": separation,
+            "nucleus_share": nuclear / area,
         }
-        one = _measured(image, left, top, mask, view, evidence)
-        if one is not None:
-            found.append(one)
-            sizes.append(seed)
+        found.append(_Found(left, top, cell, nucleus, evidence, area))
+        sizes.append(seed)
     return _without_platelets(found, sizes, view)
-
-
-def _measured(
-    image: np.ndarray,
-    left: int,
-    top: int,
-    cell: np.ndarray,
-    view: Frame,
-    evidence: dict[str, float],
-) -> _Found | None:
-    if cell.size == 0:
-        return None
-    nucleus, separation = _nuclei.outline(image, left, top, cell, view.table)
-    area = cv2.countNonZero(cell)
-    evidence["separation"] = separation
-    evidence["nucleus_share"] = cv2.countNonZero(nucleus) / area
-    return _Found(left, top, cell, nucleus, evidence, area)
 
 
 def _without_platelets(found: list[_Found], seeds: list[Seed], view: Frame) -> list[_Found]:
@@ -198,10 +185,18 @@ def _cut_out(image: np.ndarray, view: Frame) -> list[_Found]:
         cv2.drawContours(mask, [line], 0, 1, cv2.FILLED, offset=(-left, -top))
         hull = cv2.contourArea(cv2.convexHull(line))
         solidity = area / hull if hull > 0 else 1.0
-        evidence = {"rim": 1.0, "limit": 0.0, "odds": 3.0, "agreement": 1.0, "solidity": solidity}
-        one = _measured(image, left, top, mask, view, evidence)
-        if one is not None:
-            found.append(one)
+        nucleus, values = nucleus_in(image, view.table, left, top, mask)
+        separation, pixels, nuclear = values.tolist()
+        evidence = {
+            "rim": 1.0,
+            "limit": 0.0,
+            "odds": 3.0,
+            "agreement": 1.0,
+            "solidity": solidity,
+            "separation": separation,
+            "nucleus_share": nuclear / pixels,
+        }
+        found.append(_Found(left, top, mask, nucleus, evidence, pixels))
     return found
 
 

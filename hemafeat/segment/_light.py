@@ -5,8 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from hemafeat.segment._background import Frame
-from hemafeat.segment._kernels.light import background_surface
+from hemafeat.segment._kernels.light import background_surface, is_uneven
 
 SIDE = 54
 """Longest side, in pixels, of the image the background is looked for on."""
@@ -31,7 +30,10 @@ SPREADS = np.array([0.16, 0.12, 0.08, 0.08, 0.06, 0.06, 0.04, 0.04, 0.04, 0.04])
 """How far below the surface a square may lie to count for half, in each turn of the fit."""
 
 
-def gain(view: Frame) -> np.ndarray | None:
+LIMITS = np.array([TILE, TINT, NEAR, BEND, UNEVEN])
+
+
+def gain(rgb: np.ndarray, white: np.ndarray) -> np.ndarray | None:
     """What evens out the light of an image; None where it is even, or too little is seen of it.
 
     The background is where the colour, whatever its brightness, is that of the white of the image.
@@ -40,44 +42,26 @@ def gain(view: Frame) -> np.ndarray | None:
 
     Parameters
     ----------
-    view : Frame
-        Of an image on a bright background.
+    rgb : (h, w, 3) ndarray of uint8
+        An image on a bright background.
+    white : (3,) ndarray of float64
+        Level of that background.
 
     Returns
     -------
-    (h, w) ndarray of float32 or None
-        Factor of at least 1 for each pixel of an image much smaller than that of `view`.
+    (rows, columns) ndarray of float32 or None
+        Factor of at least 1 for each pixel of a much smaller image.
     """
-    height, width = view.rgb.shape[:2]
+    height, width = rgb.shape[:2]
     factor = max(1, round(max(height, width) / SIDE))
-    rows, columns = height // factor, width // factor
-    if min(rows, columns) < 4 * TILE:
+    shape = (width // factor, height // factor)
+    small = cv2.resize(rgb, shape, interpolation=cv2.INTER_AREA)
+    if not is_uneven(small, white, LIMITS, SPREADS):
         return None
-    # Whole factors are much faster, if the last rows and columns are left out. Most images are
-    # under even light, and leave here.
-    whole = view.rgb[: rows * factor, : columns * factor]
-    if _surface(whole, (rows, columns), view.white) is None:
-        return None
-    found = _surface(view.rgb, (rows, columns), view.white)
-    if found is None:
-        return None
-    surface, least, most = found
+    surface, found = background_surface(small, white, TILE, TINT, NEAR, BEND, SPREADS)
+    least, most = found[3:].tolist()
     # No farther than it was seen: beyond, the surface is a guess.
     return (most / np.clip(surface, 0.9 * least, most)).astype(np.float32)
-
-
-def _surface(
-    rgb: np.ndarray, shape: tuple[int, int], white: np.ndarray
-) -> tuple[np.ndarray, float, float] | None:
-    """Brightness of the background, its least and its most, if it is seen and is not even."""
-    small = cv2.resize(rgb, shape[::-1], interpolation=cv2.INTER_AREA)
-    surface, found = background_surface(small, white, TILE, TINT, NEAR, BEND, SPREADS)
-    share, by_even_light, brighter, least, most = found.tolist()
-    if share < 0.1 or brighter > 0.02 or share < by_even_light:
-        return None
-    if least > (1.0 - UNEVEN) * most:
-        return None
-    return surface, least, most
 
 
 def evened(image: np.ndarray, factor: np.ndarray) -> np.ndarray:

@@ -11,40 +11,13 @@ import numpy as np
 from hemafeat.segment._background import Frame, red_cell_radius
 from hemafeat.segment._kernels.fill import mean_density
 from hemafeat.segment._kernels.nuclei import (
-    above,
     breadth,
-    contrast,
     nearest,
-    otsu_inside,
     palest,
-    spots,
 )
-
-MIN_DENSITY = 12
-"""Least violet density of a nucleus, in steps of 1/100: below it there is nothing stained."""
-
 
 HAEMOGLOBIN = 0.5
 """Density in blue over that in green: 0.1 to 0.4 in nuclei, 0.55 to 0.8 in red cells."""
-
-BROAD = 22.0
-WEAK = 3.7
-"""Separation of nucleus and cytoplasm below which the nucleus is drawn in broad strokes."""
-
-ALIKE = 0.72
-"""Mean of the paler part over that of the darker one above which they may be one and the same."""
-
-TWO_MODES = 2.9
-"""Separation, in broad strokes, below which they are one; a normal histogram has 2.7."""
-
-SAME = 0.86
-"""Mean of the paler part over that of the darker one, in broad strokes, above which they are."""
-
-
-RESIZED = 0.25 + 0.67
-"""Variance of the blur of halving an image and doubling it again, in square pixels."""
-
-CROSS = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
 
 
 @dataclass(slots=True)
@@ -77,12 +50,9 @@ class Seed:
 
 def seeds(frame: Frame) -> list[Seed]:
     """Groups of nuclear pieces, one for each white cell (or platelet), largest first."""
-    smooth = cv2.GaussianBlur(frame.violet, (3, 3), 0)
-    found, any_found = spots(smooth, frame.rgb, frame.table, frame.dark, frame.faint, MIN_DENSITY)
-    if not any_found:
+    if not frame.any_nuclei:
         return []
-    found = cv2.morphologyEx(found, cv2.MORPH_OPEN, CROSS)
-    contours, _ = cv2.findContours(found, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    contours, _ = cv2.findContours(frame.nuclei, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     # Shorter lines than that enclose too little.
     contours = [line for line in contours if len(line) >= 8 and _area(line) >= 9.0]
     pieces = [group_of([line]) for line in contours if not _is_red(line, frame)]
@@ -264,93 +234,3 @@ def _same_cell(
     if apart < 0.28 and not siblings:
         return True
     return waist >= (0.8 if apart < 0.8 else 0.95) * side
-
-
-def outline(
-    image: np.ndarray, left: int, top: int, cell: np.ndarray, table: np.ndarray
-) -> tuple[np.ndarray, float]:
-    """The nucleus inside one cell, at full size.
-
-    Parameters
-    ----------
-    image : (H, W, 3) ndarray of uint8
-    left, top : int
-        Where the box of the cell lies.
-    cell : (h, w) ndarray of uint8
-        1 inside the cell.
-    table : (3, 256) ndarray of uint8
-        Density of each level; see `density_table`.
-
-    Returns
-    -------
-    nucleus : (h, w) ndarray of uint8
-        1 inside the nucleus.
-    separation : float
-        Distance of the mean levels of nucleus and cytoplasm in standard deviations.
-    """
-    size = math.sqrt(cv2.countNonZero(cell))
-    if size < 3:
-        return np.zeros_like(cell), 0.0
-    height, width = cell.shape
-    plane = contrast(image, table, left, top, height, width)
-    smooth = _blurred(plane, max(0.8, size / 50.0))
-    threshold, low, high, separation = otsu_inside(smooth, cell)
-    if separation < WEAK or low > ALIKE * high:
-        # Granules hide where the nucleus ends: only its broad shape is to be had.
-        broad = _broad(plane[:height, :width], cell, size / BROAD)
-        reach = max(1, round(size / 16))
-        core = cv2.erode(cell, _disc(reach), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-        level, pale, deep, apart = otsu_inside(broad, core)
-        if apart < TWO_MODES or pale > SAME * deep:
-            # A cell that is nearly all nucleus has one mode: what is below it is its edge.
-            threshold = 0.5 * high
-        else:
-            threshold, smooth = level, broad
-    nucleus = above(smooth, float(threshold), cell, max(1, round(size / 60.0)))
-    return cv2.bitwise_and(_tidy(nucleus), cell), separation
-
-
-def _blurred(plane: np.ndarray, sigma: float) -> np.ndarray:
-    # Half the size is a third of the cost, and where the blur is wide the result is the same.
-    if sigma < 2.0:
-        return cv2.GaussianBlur(plane, (0, 0), sigma)
-    height, width = plane.shape
-    half = cv2.resize(plane, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-    # Means of two pixels by two, and lines drawn between them, blur as well.
-    half = cv2.GaussianBlur(half, (0, 0), 0.5 * math.sqrt(sigma * sigma - RESIZED))
-    return cv2.resize(half, (width, height), interpolation=cv2.INTER_LINEAR)
-
-
-def _broad(plane: np.ndarray, cell: np.ndarray, sigma: float) -> np.ndarray:
-    # What lies outside the cell must not pale its rim: a mean over the cell only. So wide a blur
-    # is the same at a fraction of the size, and a fraction of the cost.
-    height, width = plane.shape
-    factor = max(1, min(int(sigma / 1.5), height, width))
-    size = (-(-width // factor), -(-height // factor))
-    share = cv2.resize(cell * 255, size, interpolation=cv2.INTER_AREA)
-    value = cv2.resize(plane * cell, size, interpolation=cv2.INTER_AREA)
-    sigma = max(0.8, sigma) / factor
-    share, value = (cv2.GaussianBlur(part, (0, 0), sigma) for part in (share, value))
-    mean = cv2.divide(value, share, scale=255)
-    return cv2.resize(mean, (width, height), interpolation=cv2.INTER_LINEAR)
-
-
-def _disc(radius: int) -> np.ndarray:
-    return cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (2 * radius + 1, 2 * radius + 1))
-
-
-def _tidy(nucleus: np.ndarray) -> np.ndarray:
-    contours, tree = cv2.findContours(nucleus, cv2.RETR_CCOMP, cv2.CHAIN_APPROX_NONE)
-    if not contours:
-        return nucleus
-    if len(contours) == 1:
-        return nucleus
-    areas = [cv2.contourArea(c) for c in contours]
-    is_hole = tree[0, :, 3] >= 0
-    largest = max(area for area, hole in zip(areas, is_hole, strict=True) if not hole)
-    for i, (area, hole) in enumerate(zip(areas, is_hole, strict=True)):
-        if hole and area < 0.08 * largest:
-            cv2.drawContours(nucleus, contours, i, 1, cv2.FILLED)
-        elif not hole and area < 0.06 * largest:
-            cv2.drawContours(nucleus, contours, i, 0, cv2.FILLED)
-    return nucleus

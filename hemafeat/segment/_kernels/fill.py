@@ -24,30 +24,34 @@ def fill(x, y, mask):
         line = mask[row]
         for column in range(width):
             line[column] = 0
-    first, last = height, -1
+    first, last, end = height, -1, 0
     for i in range(n):
         j = i + 1 if i + 1 < n else 0
+        end = max(end, min(max(int(np.ceil(x[i])), 0), width))
         if y[i] == y[j]:
             continue
         x0, y0, x1, y1 = (x[i], y[i], x[j], y[j]) if y[i] < y[j] else (x[j], y[j], x[i], y[i])
         slope = (x1 - x0) / (y1 - y0)
         # Each edge turns over all pixels to its right; what is turned over once is inside.
         top = min(max(int(np.ceil(y0)), 0), height)
-        end = min(max(int(np.ceil(y1)), 0), height)
-        for row in range(top, end):
+        bottom = min(max(int(np.ceil(y1)), 0), height)
+        for row in range(top, bottom):
             at = min(max(int(np.ceil(x0 + slope * (row - y0))), 0), width)
             if at < width:
                 mask[row, at] ^= 1
-        if end > top:
-            first, last = min(first, top), max(last, end - 1)
+        if bottom > top:
+            first, last = min(first, top), max(last, bottom - 1)
     area = 0
     for row in range(first, last + 1):
         line = mask[row]
         inside = np.uint8(0)
-        for column in range(width):
+        for column in range(end):
             inside ^= line[column]
             line[column] = inside
             area += int(inside)
+        # An edge past the last corner by the rounding of its slope turns nothing over.
+        for column in range(end, width):
+            line[column] = 0
     return area
 
 
@@ -60,36 +64,6 @@ def clear_disc(mask, x, y, radius):
         line = mask[row]
         for column in range(max(0, x - half), min(width, x + half + 1)):
             line[column] = 0
-
-
-@kernel
-def deepest(depth, points, ends):
-    """Largest depth in the box around each of several lines of points.
-
-    Parameters
-    ----------
-    depth : (h, w) ndarray of float32
-    points : (n, 2) ndarray of int32
-        All lines one after another, (x, y).
-    ends : (k,) ndarray of int64
-        Where each line ends.
-
-    Returns
-    -------
-    (k,) ndarray of float64
-    """
-    most = np.zeros(ends.size)
-    first = 0
-    for k in range(ends.size):
-        left, right, top, bottom = depth.shape[1], -1, depth.shape[0], -1
-        for i in range(first, ends[k]):
-            left, right = min(left, points[i, 0]), max(right, points[i, 0])
-            top, bottom = min(top, points[i, 1]), max(bottom, points[i, 1])
-        for y in range(top, bottom + 1):
-            for x in range(left, right + 1):
-                most[k] = max(most[k], depth[y, x])
-        first = ends[k]
-    return most
 
 
 @kernel
