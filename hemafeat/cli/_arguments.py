@@ -11,7 +11,23 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import pandas as pd
 
-DATASETS = ("pbc", "segwbc", "bccd", "cnmc")
+DATASETS = (
+    "all_idb1",
+    "all_idb2",
+    "aml_hehr",
+    "aml_lmu",
+    "apl",
+    "bccd",
+    "bloodmnist",
+    "cnmc",
+    "lisc",
+    "lymphocytosis",
+    "mll23",
+    "pbc",
+    "raabin",
+    "segwbc",
+)
+"""What ``--dataset`` takes; written out, so that ``--help`` need not load the loaders."""
 
 
 class Usage(Exception):
@@ -44,7 +60,9 @@ def add_images(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--dataset",
         choices=DATASETS,
-        help="read the folder as this public data set, with its labels, patients and masks",
+        metavar="NAME",
+        help="read the folder as this public data set, with its labels, patients and masks; "
+        "hemafeat datasets lists them",
     )
     add_segmenter(parser)
     parser.add_argument(

@@ -12,8 +12,10 @@ from typing import NoReturn
 from hemafeat import __version__
 from hemafeat.cli import (
     _compare,
+    _datasets,
     _demo,
     _describe,
+    _download,
     _extract,
     _families,
     _predict,
@@ -22,7 +24,18 @@ from hemafeat.cli import (
 )
 from hemafeat.cli._arguments import Failure, Usage
 
-COMMANDS = (_demo, _extract, _segment, _compare, _report, _predict, _describe, _families)
+COMMANDS = (
+    _demo,
+    _extract,
+    _segment,
+    _compare,
+    _report,
+    _predict,
+    _describe,
+    _families,
+    _datasets,
+    _download,
+)
 
 DESCRIPTION = """\
 Named, unit-bearing morphology features of blood cells, and an honest protocol to

@@ -9,6 +9,7 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
+from hemafeat.datasets._sources import wrong_folder
 from hemafeat.datasets._table import (
     BOOKKEEPING,
     MANIFEST,
@@ -141,10 +142,7 @@ def _fields(root: Path) -> list[Path]:
         if file.parent.name.lower() in ("jpegimages", "images")
     ]
     if not files:
-        raise DatasetError(
-            f"{root} is not BCCD: expected a folder 'JPEGImages' (or 'images') of *.jpg, found "
-            f"{contents(root)}"
-        )
+        raise wrong_folder("bccd", root, "a folder 'JPEGImages' (or 'images') of *.jpg")
     return files
 
 

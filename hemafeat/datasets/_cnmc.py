@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from hemafeat.datasets._table import DatasetError, contents, finish, folder, text, walk
+from hemafeat.datasets._sources import wrong_folder
+from hemafeat.datasets._table import DatasetError, finish, folder, text, walk
 from hemafeat.images._formats import bmp_size
 
 CNMC_SIZE = 450
@@ -81,10 +82,7 @@ def cnmc(root: str | os.PathLike[str]) -> pd.DataFrame:
             images.append(_windowed(file) if cell.split == "final" else str(file))
             cells.append(cell)
     if not cells:
-        raise DatasetError(
-            f"{root} is not C-NMC 2019: expected files such as UID_1_1_1_all.bmp, found "
-            f"{contents(root)}"
-        )
+        raise wrong_folder("cnmc", root, "files such as UID_1_1_1_all.bmp")
     table = pd.DataFrame({"image": text(images)})
     for column in _Cell._fields:
         table[column] = text(getattr(cell, column) for cell in cells)

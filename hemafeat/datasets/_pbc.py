@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from hemafeat.datasets._sources import wrong_folder
 from hemafeat.datasets._table import DatasetError, contents, finish, folder, text, walk
 
 PBC_LABELS = {
@@ -65,10 +66,7 @@ def pbc(
     root = folder(root)
     files = [file for file in walk(root) if file.parent.name.lower() in PBC_LABELS]
     if not files:
-        raise DatasetError(
-            f"{root} is not the PBC data set: expected class folders {', '.join(PBC_LABELS)} with "
-            f"images, found {contents(root)}"
-        )
+        raise wrong_folder("pbc", root, f"class folders {', '.join(PBC_LABELS)} with images")
     raw = [file.parent.name.lower() for file in files]
     table = pd.DataFrame(
         {

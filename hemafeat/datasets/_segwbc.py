@@ -9,12 +9,12 @@ from pathlib import Path
 
 import pandas as pd
 
+from hemafeat.datasets._sources import wrong_folder
 from hemafeat.datasets._table import (
     BOOKKEEPING,
     MANIFEST,
     DatasetError,
     DatasetWarning,
-    contents,
     finish,
     folder,
     from_csv,
@@ -72,10 +72,7 @@ def segwbc(root: str | os.PathLike[str]) -> pd.DataFrame:
         return table.assign(dataset=text([name] * len(table)))
     files = [file for file in walk(root, (".bmp",)) if re.fullmatch(r"\d{3}", file.stem)]
     if not files:
-        raise DatasetError(
-            f"{root} is not segmentation_WBC: expected 'Dataset 1/001.bmp' and so on, or a "
-            f"{MANIFEST}; found {contents(root)}"
-        )
+        raise wrong_folder("segwbc", root, f"'Dataset 1/001.bmp' and so on, or a {MANIFEST}")
     parts = []
     for place in sorted({file.parent for file in files}):
         cells = [file for file in files if file.parent == place]
