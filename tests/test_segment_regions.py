@@ -9,7 +9,7 @@ from scipy import ndimage
 from test_segment_kernels import cell_image, cellular
 
 from hemafeat.segment._curve import Curve
-from hemafeat.segment._kernels import cell, regions
+from hemafeat.segment._kernels import cell, pieces, regions
 
 SHAPES = [(1, 1), (1, 9), (7, 1), (13, 17), (40, 31)]
 
@@ -170,3 +170,41 @@ def test_erosion_by_a_disc():
     assert np.count_nonzero(found != known) < 0.1 * known.sum()
     # What lies beyond the box is not of the cell.
     assert cell.core_of(np.ones((9, 9), np.uint8), 3).sum() == 9
+
+
+@pytest.mark.parametrize("seed", range(12))
+def test_pieces_are_described_as_by_opencv(seed):
+    rng = np.random.default_rng(seed)
+    image, _, table, *_ = cellular((60, 70), seed)
+    mask = np.zeros((60, 70), np.uint8)
+    for _ in range(int(rng.integers(1, 5))):
+        centre, axes = rng.integers(15, 45, 2).tolist(), rng.integers(0, 14, 2).tolist()
+        cv2.ellipse(mask, centre, axes, float(rng.uniform(0, 180)), 0, 360, 1, cv2.FILLED)
+    lines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+    points = np.concatenate(lines)
+    hull, (x, y, around, *_) = pieces.described(points[:, 0], image, table, False)
+    known = cv2.convexHull(points)
+    assert sorted(map(tuple, hull.tolist())) == sorted(map(tuple, known[:, 0].tolist()))
+    moments = cv2.moments(known)
+    assert around == pytest.approx(moments["m00"])
+    if around > 0:
+        assert x == pytest.approx(moments["m10"] / around)
+        assert y == pytest.approx(moments["m01"] / around)
+    for line in lines:
+        _, (_, _, _, area, is_red) = pieces.described(line[:, 0], image, table, True)
+        assert area == pytest.approx(cv2.contourArea(line) + 0.5 * len(line))
+        filled = cv2.drawContours(np.zeros_like(mask), [line], -1, 1, cv2.FILLED)
+        red, green, blue = (table[c][image[:, :, c][filled > 0]].mean() for c in range(3))
+        grey = abs(red - green) + abs(green - blue) < 0.1 * (red + green + blue)
+        assert is_red == (blue > 0.5 * green and not grey)
+
+
+def test_a_piece_the_colour_of_red_cells():
+    table = np.zeros((3, 256), np.uint8)
+    table[:, 1], table[:, 2] = (4, 40, 30), (60, 60, 15)
+    square = np.array([[3, 3], [3, 9], [9, 9], [9, 3]], np.int32)
+    for level, known in ((1, 1.0), (2, 0.0)):
+        image = np.full((12, 12, 3), level, np.uint8)
+        _, found = pieces.described(square, image, table, True)
+        assert found[4] == known
+        assert found[:3].tolist() == [6, 6, 36]

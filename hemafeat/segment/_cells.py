@@ -94,7 +94,7 @@ def outline(
     """
     centres = np.array([seed.centre for seed in seeds])
     radii = np.array([seed.radius for seed in seeds])
-    hull = seeds[number].hull[:, 0]
+    hull = seeds[number].hull
     nearest = ALONE if owner is None else owner
 
     def found(prior: float) -> Outline:

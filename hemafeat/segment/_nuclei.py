@@ -9,15 +9,10 @@ import cv2
 import numpy as np
 
 from hemafeat.segment._background import Frame, red_cell_radius
-from hemafeat.segment._kernels.fill import mean_density
-from hemafeat.segment._kernels.nuclei import (
-    breadth,
-    nearest,
-    palest,
-)
+from hemafeat.segment._kernels.nuclei import breadth, nearest, palest
+from hemafeat.segment._kernels.pieces import described
 
-HAEMOGLOBIN = 0.5
-"""Density in blue over that in green: 0.1 to 0.4 in nuclei, 0.55 to 0.8 in red cells."""
+NOTHING, NO_TABLE = np.zeros((1, 1, 3), np.uint8), np.zeros((3, 256), np.uint8)
 
 
 @dataclass(slots=True)
@@ -30,7 +25,7 @@ class Seed:
         Outer contours, reduced pixels, (x, y).
     area : float
         Their area together.
-    hull : (n, 1, 2) ndarray of int32
+    hull : (n, 2) ndarray of int32
         Convex hull of all pieces.
     centre : (float, float)
         Centre of the hull, (x, y).
@@ -53,9 +48,14 @@ def seeds(frame: Frame) -> list[Seed]:
     if not frame.any_nuclei:
         return []
     contours, _ = cv2.findContours(frame.nuclei, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
-    # Shorter lines than that enclose too little.
-    contours = [line for line in contours if len(line) >= 8 and _area(line) >= 9.0]
-    pieces = [group_of([line]) for line in contours if not _is_red(line, frame)]
+    pieces = []
+    for line in contours:
+        # Shorter lines than that enclose too little.
+        if len(line) >= 8:
+            hull, found = described(line[:, 0], frame.rgb, frame.table, True)
+            x, y, around, area, is_red = found.tolist()
+            if area >= 9.0 and not is_red:
+                pieces.append(_seed([line], hull, x, y, around, area))
     if not pieces:
         return []
     pieces = _split_up(pieces, frame)
@@ -126,28 +126,19 @@ def _parts(piece: Seed, red: float) -> list[np.ndarray]:
     return []
 
 
-def _is_red(line: np.ndarray, frame: Frame) -> bool:
-    # Where red cells overlap they are as dark as a pale nucleus, but keep their colour.
-    x, y, w, h = cv2.boundingRect(line)
-    mask = np.zeros((h, w), np.uint8)
-    cv2.drawContours(mask, [line], -1, 1, cv2.FILLED, offset=(-x, -y))
-    red, green, blue = mean_density(mask, frame.rgb, frame.table, x, y).tolist()
-    grey = abs(red - green) + abs(green - blue) < 0.1 * (red + green + blue)
-    return blue > HAEMOGLOBIN * green and not grey
-
-
 def group_of(contours: list[np.ndarray]) -> Seed:
     """One seed of the pieces inside these outer contours."""
-    hull = cv2.convexHull(contours[0] if len(contours) == 1 else np.concatenate(contours))
-    moments = cv2.moments(hull)
-    if moments["m00"] > 0:
-        centre = (moments["m10"] / moments["m00"], moments["m01"] / moments["m00"])
-    else:
-        x, y = hull[:, 0].mean(axis=0).tolist()
-        centre = (x, y)
-    area = sum(map(_area, contours))
-    radius = math.sqrt(max(moments["m00"] + 0.5 * len(hull), area) / math.pi)
-    return Seed(contours, area, hull, centre, radius)
+    points = contours[0] if len(contours) == 1 else np.concatenate(contours)
+    hull, found = described(points[:, 0], NOTHING, NO_TABLE, False)
+    x, y, around, *_ = found.tolist()
+    return _seed(contours, hull, x, y, around, sum(map(_area, contours)))
+
+
+def _seed(
+    contours: list[np.ndarray], hull: np.ndarray, x: float, y: float, around: float, area: float
+) -> Seed:
+    radius = math.sqrt(max(around + 0.5 * len(hull), area) / math.pi)
+    return Seed(contours, area, hull, (x, y), radius)
 
 
 def _area(line: np.ndarray) -> float:
