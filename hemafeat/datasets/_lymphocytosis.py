@@ -177,11 +177,13 @@ def _facts(root: Path) -> pd.DataFrame:
 
 
 def _differ(column: str, one: str, other: str) -> bool:
+    if one == other:
+        return False
     if column == "GENDER":
         return sex(one) != sex(other)
     if column == "DOB":
         return birth_year(one) != birth_year(other)
-    return one != other if column == "LABEL" else number(one) != number(other)
+    return column == "LABEL" or number(one) != number(other)
 
 
 def _read(path: Path) -> pd.DataFrame:

@@ -62,7 +62,7 @@ class Source(NamedTuple):
 
 _MEDMNIST = "https://zenodo.org/records/10519652/files/"
 _WBCATT = (
-    "https://raw.githubusercontent.com/apple2373/wbcatt/a41376981f83303e7b067938e55c46659fb48409/"
+    "https://raw.githubusercontent.com/apple2373/wbcatt/3121eea24a0977184bbedcb61b90f7a528f7b4e9/"
 )
 
 SOURCES: dict[str, Source] = {
