@@ -165,7 +165,9 @@ def core_of(cell, reach):
     height, width = cell.shape
     framed = np.zeros((height + 2, width + 2), np.uint8)
     for y in range(height):
-        framed[y + 1, 1 : width + 1] = cell[y]
+        line, out = cell[y], framed[y + 1]
+        for x in range(width):
+            out[x + 1] = line[x]
     depth = depth_of(framed)
     core = np.empty((height, width), np.uint8)
     for y in range(height):

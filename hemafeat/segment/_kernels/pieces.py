@@ -36,7 +36,8 @@ def hull_of(points):
     hull = np.empty((2 * rows + 2, 2), np.int32)
     size = 0
     for side in range(2):
-        least = size + 1
+        # Where the lowest row is one pixel, the way up begins with the last of the way down.
+        least = size if side > 0 and ends[0, rows - 1] == ends[1, rows - 1] else size + 1
         for step in range(rows):
             y = step if side == 0 else rows - 1 - step
             x = ends[side, y]
@@ -54,7 +55,7 @@ def hull_of(points):
             size += 1
     if size > 1 and hull[size - 1, 0] == hull[0, 0] and hull[size - 1, 1] == hull[0, 1]:
         size -= 1
-    return hull[:size].copy()
+    return hull[:size]
 
 
 @kernel
