@@ -25,7 +25,7 @@ TIMEOUT = 30.0
 PAUSE = 1.0
 """Seconds before the second attempt; twice as long before each further one."""
 
-_CHUNK = 2**20
+_CHUNK = 2**16
 
 
 def fetch(url: str, to: Path, checksum: str | None, *, progress: bool = False) -> tuple[Path, str]:
