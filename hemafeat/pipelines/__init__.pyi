@@ -1,3 +1,4 @@
+from ._bags import Bag as Bag, bags as bags
 from ._boosted import BoostedTrees as BoostedTrees
 from ._catalogue import make as make, names as names, search_space as search_space
 from ._columns import FeatureColumns as FeatureColumns
@@ -15,6 +16,7 @@ from ._models import (
     svc as svc,
     xgboost as xgboost,
 )
+from ._patient_table import PatientTable as PatientTable
 from ._scale import ClippedScaler as ClippedScaler
 from ._store import load as load, save as save
 from ._support_vectors import SupportVectors as SupportVectors
