@@ -352,6 +352,9 @@ def test_lymphocytosis_contradictions(tmp_path):
         file.write_text(file.read_text().replace("P2,", "P22,"))
     with pytest.raises(DatasetError, match="no table lists P2, of whom there are images"):
         datasets.lymphocytosis(root)
+    annotation.write_bytes(b"")
+    with pytest.raises(DatasetError, match=r"annotation\.csv cannot be read as a table"):
+        datasets.lymphocytosis(root)
     for file in [*root.rglob("*.csv")]:
         file.unlink()
     with pytest.raises(DatasetError, match=r"expected clinical_annotation\.csv"):

@@ -116,7 +116,7 @@ def warn_left_out(root: Path, files: Sequence[Path], why: str) -> None:
 
 
 def table_of(path: Path) -> pd.DataFrame:
-    """A CSV file of any encoding of the usual ones, all columns as text, headers stripped.
+    """A CSV file whose fields a comma, a semicolon or a tab parts; all columns are text, stripped.
 
     Raises
     ------
@@ -124,13 +124,14 @@ def table_of(path: Path) -> pd.DataFrame:
         It cannot be read.
     """
     try:
+        with open(path, encoding="utf-8-sig", errors="replace") as lines:
+            head = lines.readline()
         table = pd.read_csv(
             path,
+            sep=max(",;\t", key=head.count),
             dtype=str,
             encoding="utf-8-sig",
             encoding_errors="replace",
-            sep=None,
-            engine="python",
             skipinitialspace=True,
             keep_default_na=False,
         )

@@ -185,8 +185,10 @@ class _Member:
         else:
             with self._lock:
                 first, last = start // BLOCK, (start + size - 1) // BLOCK
-                joined = b"".join(self._block(number) for number in range(first, last + 1))
-            data = joined[start - first * BLOCK :][:size]
+                blocks = [self._block(number) for number in range(first, last + 1)]
+            begin = start - first * BLOCK
+            # Most images lie in one block, which is not copied for them.
+            data = (blocks[0] if first == last else b"".join(blocks))[begin : begin + size]
         if len(data) < size:
             raise Refused(f"is a damaged archive: {self._name} ends early")
         return data
