@@ -299,6 +299,38 @@ def test_a_record_that_lists_its_files(server, tmp_path, monkeypatch):
         datasets.download("mll23", tmp_path / "n")
 
 
+def test_what_somebody_else_put_there_is_spared(server, tmp_path, monkeypatch):
+    data = zipped_folder(trees.pbc(tmp_path / "made"))
+    offer(monkeypatch, server, "pbc", {"pbc.zip": data})
+    own = tmp_path / "p" / "pbc" / "notes.txt"
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    with pytest.raises(DatasetError, match=r"pbc is there and comes from no download"):
+        datasets.download("pbc", tmp_path / "p")
+    assert own.read_text() == "mine"
+    assert server.asked == []
+    # An archive fetched by hand is used, and stays.
+    _written(tmp_path / "pbc.zip", data)
+    datasets.download("pbc", tmp_path)
+    assert server.asked == []
+    assert (tmp_path / "pbc.zip").exists()
+    assert len(datasets.pbc(tmp_path / "pbc")) == 7
+
+
+def test_a_plain_file_is_checked_each_time(server, tmp_path, monkeypatch):
+    offer(monkeypatch, server, "wbcatt", {"a.csv": BODY}, a=MD5)
+    _written(tmp_path / "a.csv", b"another")
+    with pytest.raises(DatasetError, match="comes from no download"):
+        datasets.download("wbcatt", tmp_path)
+    # The right file is welcome whoever fetched it.
+    _written(tmp_path / "a.csv", BODY)
+    datasets.download("wbcatt", tmp_path)
+    assert server.asked == []
+    _written(tmp_path / "a.csv", b"damaged since")
+    datasets.download("wbcatt", tmp_path)
+    assert (tmp_path / "a.csv").read_bytes() == BODY
+
+
 def test_what_cannot_be_downloaded_says_what_to_do(tmp_path):
     for row in datasets.catalogue().itertuples():
         if not row.download:

@@ -230,6 +230,7 @@ def test_all_idb(tmp_path):
     assert set(blasts["image"]) == {table["image"].iloc[0]}
     cells = datasets.all_idb2(tmp_path)
     assert list(cells["label"]) == ["lymphoblast", "lymphoblast", "healthy"]
+    (tmp_path / "ALL_IDB1" / "im" / "Im009.jpg").unlink()
     (tmp_path / "ALL_IDB1" / "xyc" / "Im001_1.xyc").write_text("1 2 3\n")
     with pytest.raises(DatasetError, match="expected two numbers on each line"):
         datasets.all_idb1_blasts(tmp_path)

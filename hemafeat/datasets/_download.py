@@ -31,8 +31,8 @@ def download(
     checksum its authors publish. Where they publish none that is known here, the checksum of the
     first download is written to ``hemafeat-download.json`` in the folder, and a later download into
     it has to give the same file; the first one is taken on trust. Archives are unpacked beside,
-    then renamed, and refused when anything in them leads out of the folder. A folder that holds
-    everything is left as it is.
+    then renamed, and refused when anything in them leads out of the folder. What is there already
+    and right is left as it is, and what somebody else has put there is never replaced.
 
     Parameters
     ----------
@@ -95,11 +95,13 @@ def _download(
         raise DatasetError(f"size is for bloodmnist, not for {name}")
     for remote in remotes:
         known = before["files"].get(remote.name, {})
-        place = folder / _stem(remote.name) if is_archive(remote.name) else folder / remote.name
-        if known.get("done") and place.exists():
+        file, place = folder / remote.name, folder / _stem(remote.name)
+        if known.get("done") and place.is_dir():
             continue
+        _spare(place, file, remote, bool(known))
+        theirs = file.exists() and not known
         checksum = remote.checksum or known.get("sha256")
-        path, found = fetch(remote.url, folder / remote.name, checksum, progress=progress)
+        path, found = fetch(remote.url, file, checksum, progress=progress)
         entry = {
             "url": remote.url,
             "sha256": found,
@@ -110,13 +112,28 @@ def _download(
         _write_record(folder, before)
         if is_archive(remote.name):
             unpack(path, place)
-            if not keep_archives:
+            if not keep_archives and not theirs:
                 path.unlink()
         before["files"][remote.name] = {**entry, "done": True}
         _write_record(folder, before)
     if not source.files:
         before["complete"] = True
         _write_record(folder, before)
+
+
+def _spare(place: Path, file: Path, remote: Remote, known: bool) -> None:
+    """Refuse to replace what another has put there."""
+    if known or not place.exists():
+        return
+    if place == file and remote.checksum is not None:
+        import pooch
+
+        kind, expected = remote.checksum.split(":")
+        if pooch.file_hash(str(file), kind) == expected:
+            return
+    raise DatasetError(
+        f"{place} is there and comes from no download: move it away, or choose another folder"
+    )
 
 
 def _of_size(size: int | None) -> str:
