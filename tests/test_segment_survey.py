@@ -9,7 +9,7 @@ from test_segment_kernels import cell_image
 
 from hemafeat.segment import _light
 from hemafeat.segment._background import MIN_DENSITY, frame
-from hemafeat.segment._kernels import blur, levels, nuclei, survey
+from hemafeat.segment._kernels import levels, nuclei, survey
 
 SHAPES = [(40, 51), (17, 9), (2, 3)]
 
@@ -80,31 +80,3 @@ def test_uneven_light_is_seen_and_evened():
 def test_no_image_is_too_small(shape):
     view = frame(noise((*shape, 3), 5))
     assert view.dark.shape == view.nuclei.shape == view.bins.shape
-
-
-@pytest.mark.parametrize("sigma", [0.8, 1.6, 3.1])
-def test_a_wide_blur_is_that_of_opencv(sigma):
-    plane = noise((31, 40), 6).astype(np.float32)
-    known = cv2.GaussianBlur(plane, (0, 0), sigma, borderType=cv2.BORDER_REFLECT_101)
-    assert np.allclose(blur.blurred(plane, sigma), known, atol=0.6)
-    flat = np.full((5, 1), 7, np.float32)
-    assert np.allclose(blur.blurred(flat, sigma), 7)
-
-
-@pytest.mark.parametrize("factor", [1, 2, 5])
-def test_planes_are_made_smaller_and_larger(factor):
-    plane = noise((40, 30), 7)
-    small = blur.means(plane, factor)
-    known = plane.reshape(40 // factor, factor, 30 // factor, factor).mean(axis=(1, 3))
-    assert np.allclose(small, known, rtol=1e-6)
-    large = blur.enlarged(small, factor, 40, 30)
-    known = cv2.resize(small, (30, 40), interpolation=cv2.INTER_LINEAR)
-    assert np.abs(large - known).max() <= 0.51
-
-
-def test_what_is_left_over_at_the_ends_is_a_mean_of_fewer_pixels():
-    plane = noise((39, 29), 7)
-    small = blur.means(plane, 5)
-    assert small.shape == (8, 6)
-    assert small[-1, -1] == pytest.approx(plane[35:, 25:].mean())
-    assert small[0, -1] == pytest.approx(plane[:5, 25:].mean())

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from hemafeat.segment import _light, _nuclei, _parting, _quality
+from hemafeat.segment import _light, _nuclei, _nucleus, _parting, _quality
 from hemafeat.segment._background import Frame, black_surround, frame, red_cell_radius
-from hemafeat.segment._kernels.cell import cell_of, nucleus_in
+from hemafeat.segment._kernels.inside import inside
 from hemafeat.segment._kernels.labels import lay
 from hemafeat.segment._masks import Masks
 from hemafeat.segment._nuclei import Seed
@@ -107,10 +107,11 @@ def _stained(image: np.ndarray, view: Frame) -> list[_Found]:
     found, sizes = [], []
     for seed, outline in _parting.outlines(image, view, seeds):
         curve = outline.curve
-        cell, nucleus, left, top, values = cell_of(image, view.table, *curve.centre, curve.radius)
-        separation, area, nuclear, solidity = values.tolist()
-        if area == 0:
+        cell, left, top, solidity = inside(*curve.centre, curve.radius, *image.shape[:2])
+        if cell.size == 0:
             continue
+        nucleus, separation = _nucleus.outline(image, left, top, cell, view.table)
+        area = cv2.countNonZero(cell)
         evidence = {
             "rim": outline.rim,
             "limit": outline.limit,
@@ -118,7 +119,7 @@ def _stained(image: np.ndarray, view: Frame) -> list[_Found]:
             "agreement": outline.agreement,
             "solidity": solidity,
             "separation": separation,
-            "nucleus_share": nuclear / area,
+            "nucleus_share": cv2.countNonZero(nucleus) / area,
         }
         found.append(_Found(left, top, cell, nucleus, evidence, area))
         sizes.append(seed)
@@ -185,8 +186,8 @@ def _cut_out(image: np.ndarray, view: Frame) -> list[_Found]:
         cv2.drawContours(mask, [line], 0, 1, cv2.FILLED, offset=(-left, -top))
         hull = cv2.contourArea(cv2.convexHull(line))
         solidity = area / hull if hull > 0 else 1.0
-        nucleus, values = nucleus_in(image, view.table, left, top, mask)
-        separation, pixels, nuclear = values.tolist()
+        nucleus, separation = _nucleus.outline(image, left, top, mask, view.table)
+        pixels = cv2.countNonZero(mask)
         evidence = {
             "rim": 1.0,
             "limit": 0.0,
@@ -194,7 +195,7 @@ def _cut_out(image: np.ndarray, view: Frame) -> list[_Found]:
             "agreement": 1.0,
             "solidity": solidity,
             "separation": separation,
-            "nucleus_share": nuclear / pixels,
+            "nucleus_share": cv2.countNonZero(nucleus) / pixels,
         }
         found.append(_Found(left, top, mask, nucleus, evidence, pixels))
     return found

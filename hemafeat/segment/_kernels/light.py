@@ -69,8 +69,6 @@ def background_surface(small, white, tile, tint, near, bend, spreads):
     down, along = rows // tile, columns // tile
     value = np.empty(down * along)
     basis = np.empty((down * along, 6))
-    # Products of all pairs of the basis, and of it with the value: what is summed in each turn.
-    products = np.empty((down * along, 27))
     n = 0
     for i in range(down):
         for j in range(along):
@@ -83,43 +81,35 @@ def background_surface(small, white, tile, tint, near, bend, spreads):
                 value[n] = top
                 up = 2.0 * (i * tile + tile // 2) / (rows - 1) - 1.0
                 on = 2.0 * (j * tile + tile // 2) / (columns - 1) - 1.0
-                own, line = basis[n], products[n]
-                own[0], own[1], own[2] = 1.0, on, up
-                own[3], own[4], own[5] = on * on, on * up, up * up
-                k = 0
-                for one in range(6):
-                    line[21 + one] = own[one] * top
-                    for two in range(one, 6):
-                        line[k] = own[one] * own[two]
-                        k += 1
+                basis[n, 0], basis[n, 1], basis[n, 2] = 1.0, on, up
+                basis[n, 3], basis[n, 4], basis[n, 5] = on * on, on * up, up * up
                 n += 1
     if n < 0.3 * down * along:
         return surface, found
     weight = np.ones(n)
-    fit, sums = np.zeros(6), np.empty(27)
-    matrix = np.zeros((6, 6))
+    fit = np.empty(6)
     for turn in range(spreads.size):
         spread = spreads[turn]
+        matrix, fit = np.zeros((6, 6)), np.zeros(6)
         total = 0.0
-        for k in range(27):
-            sums[k] = 0.0
         for i in range(n):
-            line, share = products[i], weight[i]
-            total += share
-            for k in range(27):
-                sums[k] += share * line[k]
-        k = 0
-        for one in range(6):
-            fit[one] = sums[21 + one] / total
-            for two in range(one, 6):
-                matrix[one, two] = matrix[two, one] = sums[k] / total
-                k += 1
-            matrix[one, one] += 1e-6 if one < 3 else bend
+            total += weight[i]
+        for i in range(n):
+            share = weight[i] / total
+            for j in range(6):
+                part = share * basis[i, j]
+                fit[j] += part * value[i]
+                for k in range(j, 6):
+                    matrix[j, k] += part * basis[i, k]
+        for j in range(6):
+            for k in range(j):
+                matrix[j, k] = matrix[k, j]
+            matrix[j, j] += 1e-6 if j < 3 else bend
         solve(matrix, fit)
         for i in range(n):
-            own = basis[i]
-            fitted = own[0] * fit[0] + own[1] * fit[1] + own[2] * fit[2]
-            fitted += own[3] * fit[3] + own[4] * fit[4] + own[5] * fit[5]
+            fitted = 0.0
+            for j in range(6):
+                fitted += basis[i, j] * fit[j]
             below = max(fitted - value[i], 0.0) / spread
             weight[i] = 1.0 / (1.0 + below * below * below * below)
     found[3], found[4] = np.inf, -np.inf
