@@ -9,7 +9,7 @@ import pytest
 
 from hemafeat.segment import _light
 from hemafeat.segment._curve import Curve
-from hemafeat.segment._kernels import fill, labels, levels, light, nuclei, outline
+from hemafeat.segment._kernels import colours, fill, labels, levels, light, nuclei, outline
 
 SHAPES = [(40, 51), (17, 9), (3, 4)]
 
@@ -136,12 +136,12 @@ def test_means_of_parts():
 def test_colours_are_smoothed_and_counted():
     rng = np.random.default_rng(4)
     counts = rng.poisson(0.1, 4096).astype(np.float32)
-    assert np.allclose(outline.smoothed(counts.copy()), naive.smoothed(counts), atol=1e-5)
+    assert np.allclose(colours.smoothed(counts.copy()), naive.smoothed(counts), atol=1e-5)
     _, _, _, _, dark, bins, _, _ = cellular((30, 41), 4)
     near, far = np.zeros(dark.shape, np.uint8), np.ones(dark.shape, np.uint8)
     near[10:20, 12:30] = 1
     far[5:25, 5:35] = 0
-    found = outline.colours(bins, dark, 3.0, near, far)
+    found = colours.colours(bins, dark, 3.0, near, far)
     for one, two in zip(found, naive.colours(bins, dark, 3.0, near, far), strict=True):
         assert np.allclose(one, two, atol=1e-6)
 
@@ -165,7 +165,7 @@ def test_search_and_what_is_seen_along_its_path(size):
     near, far = np.zeros(dark.shape, np.uint8), np.ones(dark.shape, np.uint8)
     near[14:34, 18:38] = 1
     far[4:44, 8:48] = 0
-    inside, outside = outline.colours(bins, dark, 3.0, near, far)
+    inside, outside = colours.colours(bins, dark, 3.0, near, far)
     given = (3.0, 28.0, 24.0, 30.0, size, 0.5)
     alone = np.zeros((1, 1), np.uint8)
     path, level, colour, off = outline.search(
@@ -182,7 +182,7 @@ def test_search_and_what_is_seen_along_its_path(size):
 def test_another_nucleus_keeps_its_ground():
     image, _, _, coded, dark, bins, _, _ = cellular((48, 57), 7)
     near, far = (dark > 3).astype(np.uint8), (dark <= 3).astype(np.uint8)
-    inside, outside = outline.colours(bins, dark, 3.0, near, far)
+    inside, outside = colours.colours(bins, dark, 3.0, near, far)
     owner = np.zeros(dark.shape, np.uint8)
     owner[:, 33:] = 1
     path, *_ = outline.search(
