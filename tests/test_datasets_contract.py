@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
+from bad_files import encoded, picture
 from image_trees import check
 from trees import TREES, image
 
@@ -122,6 +123,17 @@ def test_an_empty_file_is_listed_and_says_so_when_it_is_read(name, tmp_path):
     assert first in set(table["image"])
     with pytest.raises(images.ImageError, match="is empty"):
         images.read(first)
+
+
+def test_what_a_file_is_called_does_not_count(name, tmp_path):
+    """A PNG of another size under the name of a JPEG, BMP or TIFF."""
+    if name == "bloodmnist":
+        pytest.skip("its images have no names")
+    root = TREES[name](tmp_path)
+    first = load(name, root)["image"].iloc[0]
+    Path(first).write_bytes(encoded(picture(31, 17), "PNG"))
+    assert len(load(name, root)) == COUNTS[name]
+    assert images.read(first).shape == (31, 17, 3)
 
 
 def test_identical_images_share_a_group(name, tmp_path):

@@ -52,6 +52,12 @@ def bccd(root: str | os.PathLike[str]) -> pd.DataFrame:
     --------
     bccd_boxes : The boxes themselves.
 
+    Notes
+    -----
+    Source: github.com/Shenggan/BCCD_Dataset, MIT. The set of some 12,500 single-type images that
+    goes around as "blood cell images" is made of these by augmentation, with copies of one cell in
+    its training and its test part; it is not this set and has no loader.
+
     References
     ----------
     .. [1] S. Gan, BCCD Dataset, github.com/Shenggan/BCCD_Dataset, 2017.

@@ -68,6 +68,13 @@ def cnmc(root: str | os.PathLike[str]) -> pd.DataFrame:
         No cell, preliminary cells without the CSV, a cell the CSV does not list, or a name that
         contradicts its folder.
 
+    Notes
+    -----
+    Source: The Cancer Imaging Archive, doi:10.7937/tcia.2019.dc64i46r; CC BY 3.0. Leukaemic and
+    normal cells: 2,397 and 1,130, 2,418 and 1,163, 2,457 and 1,096 in the three folds, of 47 and 26
+    subjects; 1,219 and 648 in the preliminary phase, of 13 and 15 other subjects; 2,586 in the
+    final phase, unlabelled. The challenge scores by weighted F1.
+
     References
     ----------
     .. [1] A. Gupta and R. Gupta (eds.), "ISBI 2019 C-NMC Challenge: Classification in Cancer Cell

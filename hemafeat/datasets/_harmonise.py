@@ -176,7 +176,10 @@ def harmonise(
     missing = sorted(set(table["dataset"].dropna()) - set(known))
     if missing or table["dataset"].isna().any():
         raise DatasetError(
-            f"no map for the data set {missing[0]!r}" if missing else "some cells have no data set"
+            f"no map for the data set {missing[0]!r}; there are maps for {', '.join(known)}, and "
+            "maps= takes others"
+            if missing
+            else "some cells have no data set"
         )
     folded = {name: {_fold(raw): to for raw, to in one.items()} for name, one in known.items()}
     sub = table["sublabel"] if "sublabel" in table else pd.Series([None] * len(table))

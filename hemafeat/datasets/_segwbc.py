@@ -60,6 +60,12 @@ def segwbc(root: str | os.PathLike[str]) -> pd.DataFrame:
     DatasetError
         No image, or a label file that does not fit.
 
+    Notes
+    -----
+    Source: github.com/zxaoyou/segmentation_WBC, GPL-3.0. Neutrophils, lymphocytes, monocytes,
+    eosinophils, basophils: 176, 53, 48, 22, 1 of 120 x 120 px in Dataset 1 and 33, 37, 15, 12, 3 of
+    300 x 300 px in Dataset 2.
+
     References
     ----------
     .. [1] X. Zheng et al., "Fast and robust segmentation of white blood cell images by
