@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-import io
 import json
-import stat
-import tarfile
-import zipfile
 from pathlib import Path
 
 import numpy as np
 import pytest
 import trees
+from archives import written, zipped
 from cutting_server import Served, serving
 
 from hemafeat import datasets
@@ -45,14 +42,6 @@ def offer(monkeypatch, server: Served, name: str, files: dict[str, bytes], **che
 
 def left_in(folder: Path) -> set[str]:
     return {file.name for file in folder.iterdir() if not file.name.endswith(".lock")}
-
-
-def zipped(entries: dict[str, bytes | str]) -> bytes:
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, body in entries.items():
-            archive.writestr(name, body)
-    return stream.getvalue()
 
 
 def zipped_folder(folder: Path) -> bytes:
@@ -246,7 +235,7 @@ def test_an_interrupted_unpacking_is_done_again(server, tmp_path, monkeypatch):
     with monkeypatch.context() as stop:
         stop.setattr(_unpack.os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            _unpack.unpack(_written(tmp_path / "x.zip", data), tmp_path / "x")
+            _unpack.unpack(written(tmp_path / "x.zip", data), tmp_path / "x")
     assert not (tmp_path / "x").exists()
     folder = datasets.download("pbc", tmp_path / "pbc", keep_archives=True)
     record = json.loads((folder / "hemafeat-download.json").read_text())
@@ -310,7 +299,7 @@ def test_what_somebody_else_put_there_is_spared(server, tmp_path, monkeypatch):
     assert own.read_text() == "mine"
     assert server.asked == []
     # An archive fetched by hand is used, and stays.
-    _written(tmp_path / "pbc.zip", data)
+    written(tmp_path / "pbc.zip", data)
     datasets.download("pbc", tmp_path)
     assert server.asked == []
     assert (tmp_path / "pbc.zip").exists()
@@ -319,14 +308,14 @@ def test_what_somebody_else_put_there_is_spared(server, tmp_path, monkeypatch):
 
 def test_a_plain_file_is_checked_each_time(server, tmp_path, monkeypatch):
     offer(monkeypatch, server, "wbcatt", {"a.csv": BODY}, a=MD5)
-    _written(tmp_path / "a.csv", b"another")
+    written(tmp_path / "a.csv", b"another")
     with pytest.raises(DatasetError, match="comes from no download"):
         datasets.download("wbcatt", tmp_path)
     # The right file is welcome whoever fetched it.
-    _written(tmp_path / "a.csv", BODY)
+    written(tmp_path / "a.csv", BODY)
     datasets.download("wbcatt", tmp_path)
     assert server.asked == []
-    _written(tmp_path / "a.csv", b"damaged since")
+    written(tmp_path / "a.csv", b"damaged since")
     datasets.download("wbcatt", tmp_path)
     assert (tmp_path / "a.csv").read_bytes() == BODY
 
@@ -353,97 +342,6 @@ def test_a_folder_of_another_set_is_left_alone(server, tmp_path, monkeypatch):
     (tmp_path / "hemafeat-download.json").write_text("{")
     with pytest.raises(DatasetError, match="is damaged: delete it"):
         datasets.download("wbcatt", tmp_path)
-
-
-# --- Archives ---------------------------------------------------------------------------------
-
-
-def _written(path: Path, data: bytes) -> Path:
-    path.write_bytes(data)
-    return path
-
-
-def _refused(tmp_path: Path, name: str, data: bytes, words: str) -> None:
-    archive = _written(tmp_path / name, data)
-    before = {file for file in tmp_path.parent.rglob("*") if "evil" in file.name}
-    with pytest.raises(DatasetError, match=words):
-        _unpack.unpack(archive, tmp_path / "out" / "deep")
-    assert not (tmp_path / "out" / "deep").exists()
-    assert not list((tmp_path / "out").iterdir())
-    assert {file for file in tmp_path.parent.rglob("*") if "evil" in file.name} == before
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("../evil.txt", "a/../../evil.txt", "/tmp/evil-absolute.txt", "..\\evil.txt"),
-        *("C:\\evil.txt", "C:evil.txt", "\\\\host\\share\\evil.txt", "a/..", "//evil.txt"),
-    ],
-)
-def test_names_that_lead_out_are_refused(tmp_path, name):
-    _refused(tmp_path, "a.zip", zipped({"fine.txt": "x", name: "x"}), "leads out of its folder")
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w") as archive:
-        info = tarfile.TarInfo(name)
-        info.size = 1
-        archive.addfile(info, io.BytesIO(b"x"))
-    _refused(tmp_path, "b.tar", stream.getvalue(), "leads out of its folder")
-
-
-def test_links_and_devices_are_refused(tmp_path):
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
-        info = zipfile.ZipInfo("link")
-        info.external_attr = (stat.S_IFLNK | 0o777) << 16
-        archive.writestr(info, "/etc")
-        archive.writestr("link/evil.txt", "x")
-    _refused(tmp_path, "a.zip", stream.getvalue(), "'link', a link")
-    for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE):
-        stream = io.BytesIO()
-        with tarfile.open(fileobj=stream, mode="w:gz") as archive:
-            info = tarfile.TarInfo("thing")
-            info.type, info.linkname = kind, "../../evil"
-            archive.addfile(info)
-        _refused(tmp_path, "b.tar.gz", stream.getvalue(), "'thing', a (link|device)")
-
-
-def test_bombs_are_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr(_unpack, "FREE_BYTES", 100_000)
-    _refused(tmp_path, "a.zip", zipped({"zeros": bytes(10**7)}), r"would become 10 MB")
-    monkeypatch.setattr(_unpack, "MAX_FILES", 3)
-    _refused(tmp_path, "b.zip", zipped({str(n): "x" for n in range(4)}), "holds 4 files")
-    # One that says it holds less than it does.
-    data = bytearray(zipped({"a.txt": b"x" * 5000}))
-    place = data.rindex(b"PK\x01\x02") + 24
-    data[place : place + 4] = (10).to_bytes(4, "little")
-    _refused(tmp_path, "c.zip", bytes(data), "damaged archive|larger than it says")
-
-
-def test_damaged_archives(tmp_path):
-    whole = zipped({"a.txt": np.random.default_rng(0).bytes(5000)})
-    flipped = bytearray(whole)
-    flipped[1000] ^= 0xFF
-    _refused(tmp_path, "a.zip", bytes(flipped), "damaged archive")
-    _refused(tmp_path, "b.zip", whole[:2000], "damaged archive")
-    _refused(tmp_path, "c.zip", b"<html>", "damaged archive")
-    _refused(tmp_path, "d.tar.gz", b"<html>", "damaged archive")
-    stream = io.BytesIO()
-    with zipfile.ZipFile(stream, "w") as archive:
-        archive.writestr("a.txt", "x")
-        with pytest.warns(UserWarning, match="Duplicate"):
-            archive.writestr("a.txt", "y")
-    _refused(tmp_path, "e.zip", stream.getvalue(), "twice")
-
-
-def test_a_tar_is_unpacked(tmp_path):
-    stream = io.BytesIO()
-    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
-        archive.add(trees.pbc(tmp_path / "made"), "pbc")
-    _unpack.unpack(_written(tmp_path / "a.tgz", stream.getvalue()), tmp_path / "out")
-    assert len(datasets.pbc(tmp_path / "out")) == 7
-    # What is there is replaced by what is whole.
-    _unpack.unpack(_written(tmp_path / "b.zip", zipped({"a/b.txt": "x"})), tmp_path / "out")
-    assert left_in(tmp_path / "out") == {"a"}
 
 
 # --- From the command line --------------------------------------------------------------------
