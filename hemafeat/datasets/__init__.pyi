@@ -6,6 +6,7 @@ from ._all_idb import (
 from ._aml_hehr import aml_hehr as aml_hehr
 from ._aml_lmu import aml_lmu as aml_lmu
 from ._apl import APL_MERGE as APL_MERGE, apl as apl
+from ._audit import Audit as Audit, audit as audit, near_duplicates as near_duplicates
 from ._bccd import bccd as bccd, bccd_boxes as bccd_boxes
 from ._bloodmnist import bloodmnist as bloodmnist
 from ._cnmc import cnmc as cnmc
