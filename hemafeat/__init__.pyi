@@ -3,6 +3,7 @@ from . import (
     evaluate as evaluate,
     extract as extract,
     images as images,
+    networks as networks,
     pipelines as pipelines,
     report as report,
     segment as segment,

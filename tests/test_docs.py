@@ -22,7 +22,10 @@ ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 GUIDE = sorted(page.relative_to(ROOT).as_posix() for page in (DOCS / "guide").glob("*.md"))
 PAGES = ["README.md", "docs/quickstart.md", "docs/add_a_segmenter.md", *GUIDE]
-ROOMS = ["images", "datasets", "segment", "extract", "pipelines", "evaluate", "report", "testing"]
+ROOMS = [
+    *("images", "datasets", "segment", "extract", "networks", "pipelines"),
+    *("evaluate", "report", "testing"),
+]
 
 
 def blocks(page: str, language: str) -> list[str]:

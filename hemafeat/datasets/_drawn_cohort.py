@@ -153,7 +153,7 @@ def _draw(
     folder: Path, plan: CohortPlan, kinds: Sequence[str], size: int, n_jobs: int | None
 ) -> None:
     who = patients(plan)
-    rows = who.to_dict("records")
+    rows = [{str(k): v for k, v in row.items()} for row in who.to_dict("records")]
     workers = n_jobs if n_jobs and n_jobs > 0 else os.cpu_count() or 1
     before = cv2.getNumThreads()
     cv2.setNumThreads(1)

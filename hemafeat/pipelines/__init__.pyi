@@ -1,4 +1,11 @@
+from ._attributes import PatientAttributes as PatientAttributes
+from ._attributes_dates import read_dates as read_dates
+from ._attributes_models import (
+    attributes_only as attributes_only,
+    date_format_only as date_format_only,
+)
 from ._bags import Bag as Bag, bags as bags
+from ._bags_mil import MILClassifier as MILClassifier
 from ._boosted import BoostedTrees as BoostedTrees
 from ._catalogue import make as make, names as names, search_space as search_space
 from ._columns import FeatureColumns as FeatureColumns
@@ -16,7 +23,17 @@ from ._models import (
     svc as svc,
     xgboost as xgboost,
 )
+from ._patient_models import (
+    bag_size_only as bag_size_only,
+    cell_vote as cell_vote,
+    make_patient as make_patient,
+    patient_baseline as patient_baseline,
+    patient_names as patient_names,
+    patient_table as patient_table,
+)
+from ._patient_rules import DecisionRule as DecisionRule, PatientStack as PatientStack
 from ._patient_table import PatientTable as PatientTable
+from ._patient_vote import CellVote as CellVote
 from ._scale import ClippedScaler as ClippedScaler
 from ._store import load as load, save as save
 from ._support_vectors import SupportVectors as SupportVectors

@@ -105,11 +105,11 @@ def bags(
     out = pd.DataFrame(index=pd.Index(who.astype(str), name=patient, dtype=object))
     out[CELLS] = _column(_divided(values, code, len(who), tuple(names)))
     if label is not None and label in cells.columns:
-        out["label"] = one_each(cells[label], code, who, label)
+        out["label"] = one_each(cells[label], code, list(who), label)
     for name in [] if isinstance(attributes, pd.DataFrame) else attributes:
         if name not in cells.columns:
             raise ValueError(f"the table has no column {name!r}")
-        out[name] = one_each(cells[name], code, who, name)
+        out[name] = one_each(cells[name], code, list(who), name)
     return _joined(out, attributes, patient) if isinstance(attributes, pd.DataFrame) else out
 
 
@@ -129,7 +129,7 @@ def one_each(column: pd.Series, code: np.ndarray, who: Sequence[Any], name: str)
         out[pairs[:, 0]] = np.asarray(values, dtype=object)[pairs[:, 1]]
     if not pd.api.types.is_numeric_dtype(column.dtype):
         return out
-    return out.astype(np.float64 if len(pairs) < len(who) else column.dtype)
+    return out.astype(np.float64)
 
 
 def _joined(out: pd.DataFrame, attributes: pd.DataFrame, patient: str) -> pd.DataFrame:
@@ -255,6 +255,27 @@ def taken(found: Sequence[Bag], columns: Sequence[str]) -> list[Bag]:
         raise ValueError(f"the bags lack {len(missing)} columns: {shortlist(missing)}")
     index = [place[name] for name in columns]
     return [Bag(bag.features[:, index], tuple(columns), bag.rows) for bag in found]
+
+
+HEALTHY = frozenset(
+    ("reactive", "normal", "healthy", "control", "benign", "negative", "hem", "no", "false", "0")
+)
+"""Labels, in lower case, that say that nothing was found."""
+
+
+def positive_place(classes: np.ndarray, positive: Any = None) -> int:
+    """Number of the class that is looked for.
+
+    The one named; else, of two, the one beside a label that says that nothing was found; else the
+    last.
+    """
+    names = list(classes)
+    if positive is not None:
+        if positive not in names:
+            raise ValueError(f"positive={positive!r} is none of {names}")
+        return names.index(positive)
+    healthy = [str(name).lower() in HEALTHY for name in names]
+    return healthy.index(False) if len(names) == 2 and sum(healthy) == 1 else len(names) - 1
 
 
 def stacked(found: Sequence[Bag]) -> tuple[np.ndarray, np.ndarray]:

@@ -30,6 +30,8 @@ class SupportVectors(ClassifierMixin, BaseEstimator):
         Kernel cache in MB.
     widen : float
         With ``gamma="scale"``, 1 / (number of columns times their variance), what it is divided by.
+    degree : int
+        Of the kernel ``"poly"``.
 
     Attributes
     ----------
@@ -59,6 +61,7 @@ class SupportVectors(ClassifierMixin, BaseEstimator):
         slope: float = 5.0,
         cache_size: float = 500.0,
         widen: float = 1.0,
+        degree: int = 3,
     ) -> None:
         self.C = C
         self.kernel = kernel
@@ -67,6 +70,7 @@ class SupportVectors(ClassifierMixin, BaseEstimator):
         self.slope = slope
         self.cache_size = cache_size
         self.widen = widen
+        self.degree = degree
 
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit the machine.
@@ -88,6 +92,7 @@ class SupportVectors(ClassifierMixin, BaseEstimator):
         self.svc_ = SVC(
             C=self.C,
             kernel=self.kernel,
+            degree=self.degree,
             gamma=gamma,
             class_weight=self.class_weight,
             cache_size=self.cache_size,

@@ -1,0 +1,5 @@
+"""Networks in Keras 3: verdicts on bags of cells."""
+
+import lazy_loader as _lazy
+
+__getattr__, __dir__, __all__ = _lazy.attach_stub(__name__, __file__)

@@ -1,0 +1,29 @@
+"""Keras, or an error that says how to get it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def need_keras(what: str) -> Any:
+    """The module ``keras``.
+
+    Parameters
+    ----------
+    what : str
+        What needs it, for the message.
+
+    Raises
+    ------
+    ImportError
+        Keras 3 or its backend is not installed; names the extra that brings both.
+    """
+    try:
+        import keras
+    except ImportError as error:
+        raise ImportError(
+            f"{what} needs Keras 3 with TensorFlow: pip install 'hemafeat[deep]' ({error})"
+        ) from error
+    if int(keras.__version__.split(".")[0]) < 3:
+        raise ImportError(f"{what} needs Keras 3, found {keras.__version__}: pip install -U keras")
+    return keras

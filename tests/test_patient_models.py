@@ -1,0 +1,217 @@
+"""Models of patients: aggregation, rules and stacks by hand; planted signals and leaks found."""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+import pytest
+from sklearn.base import clone
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict
+
+from hemafeat import datasets, pipelines
+
+ATTRIBUTES = ["sex", "dob", "lymphocyte_count"]
+SHARED = ("table_logistic", "table_random_forest", "table_svc", "table_means", "prototypes")
+VOTES = ("vote_mean", "vote_majority")
+NAMES = (*SHARED, "fisher", "table_xgboost", *VOTES)
+
+
+@cache
+def drawn(n, seed, **params):
+    table = datasets.drawn_bags(n, cells=(15, 45), random_state=seed, **params)
+    return pipelines.bags(table, attributes=ATTRIBUTES)
+
+
+def quick(name, seed=0):
+    """The model of that name, with few trees."""
+    model = pipelines.make_patient(name, random_state=seed)
+    few = {"model__n_estimators": 40} if hasattr(model, "steps") else {}
+    return model.set_params(**few) if few.keys() <= model.get_params().keys() else model
+
+
+def auroc(name, seeds, n=50, **params):
+    """Area under the ROC curve on other patients, one per seed."""
+    found = []
+    for seed in seeds:
+        train, test = drawn(n, 2 * seed, **params), drawn(120, 2 * seed + 1, **params)
+        model = quick(name, seed).fit(train, train["label"])
+        place = list(model.classes_).index("malignant")
+        found.append(
+            roc_auc_score(test["label"] == "malignant", model.predict_proba(test)[:, place])
+        )
+    return np.array(found)
+
+
+def half_width(values):
+    """Of the 95 % interval of the mean over seeds (Student)."""
+    from scipy.stats import t
+
+    return t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+
+
+@pytest.fixture(scope="module")
+def baseline():
+    return auroc("bag_size", range(3))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_planted_signal_is_recovered_above_the_bag_size(name, baseline):
+    gain = auroc(name, range(3)) - baseline
+    assert gain.mean() - half_width(gain) > 0.05, (name, gain)
+
+
+def test_one_abnormal_cell_is_enough_for_the_largest_probability():
+    # Where the others have abnormal cells too, the largest says nothing.
+    params = {"abnormal": (0.0, 0.4), "effect": 4.0, "patient_spread": 0.2, "n_features": 4}
+    gain = auroc("vote_max", range(3), **params) - auroc("bag_size", range(3), **params)
+    assert gain.mean() - half_width(gain) > 0.05, gain
+
+
+@pytest.mark.parametrize("name", [*SHARED[:2], "fisher", "vote_mean", "bag_size"])
+def test_without_a_signal_everything_lies_at_chance(name):
+    found = auroc(name, range(3), abnormal=(0.2, 0.2))
+    # 120 patients: an area of chance has a standard error of .053, of three .031.
+    assert abs(found.mean() - 0.5) < 0.1, found
+
+
+def test_a_leak_of_bag_size_is_found_by_its_baseline_and_learned_by_sums():
+    params = {"abnormal": (0.2, 0.2), "leak_size": 0.7}
+    assert auroc("bag_size", range(3), **params).min() > 0.75
+    train, test = drawn(50, 0, **params), drawn(160, 1, **params)
+    found = {}
+    for statistic in ("mean", "count"):
+        model = pipelines.patient_table("random_forest", "means")
+        model.set_params(table__statistics=[statistic]).fit(train, train["label"])
+        place = list(model.classes_).index("malignant")
+        found[statistic] = roc_auc_score(
+            test["label"] == "malignant", model.predict_proba(test)[:, place]
+        )
+    assert found["count"] > 0.75
+    assert abs(found["mean"] - 0.5) < 0.12
+
+
+@pytest.mark.parametrize("aggregate", ["mean", "majority", "min", "max"])
+def test_votes_are_those_counted_by_hand(aggregate):
+    train, test = drawn(20, 1), drawn(12, 2)
+    model = pipelines.cell_vote("logistic", aggregate, positive="malignant")
+    found = model.fit(train, train["label"]).predict_proba(test)
+    place = list(model.classes_).index("malignant")
+    by_hand = []
+    for bag in test["cells"]:
+        chance = [
+            model.model_.predict_proba(model._frame(row[None]))[0, place] for row in bag.features
+        ]
+        by_hand.append(
+            {
+                "mean": np.mean(chance),
+                "majority": np.mean([c > 0.5 for c in chance]),
+                "min": min(chance),
+                "max": max(chance),
+            }[aggregate]
+        )
+    np.testing.assert_allclose(found[:, place], by_hand, rtol=1e-9)
+    np.testing.assert_allclose(found.sum(axis=1), 1.0)
+    other = clone(model).set_params(positive="reactive").fit(train, train["label"])
+    if aggregate == "min":  # the least chance of one class is the largest of the other
+        swapped = clone(other).set_params(aggregate="max").fit(train, train["label"])
+        np.testing.assert_allclose(swapped.predict_proba(test)[:, place], found[:, place])
+
+
+def joined():
+    return [
+        ("cells", pipelines.patient_table("logistic", "means")),
+        ("attributes", pipelines.attributes_only()),
+    ]
+
+
+@pytest.mark.parametrize("rule", ["weighted", "min", "max"])
+def test_rules_are_those_of_the_formula(rule):
+    train, test = drawn(40, 1, attribute_signal=1.0), drawn(20, 2, attribute_signal=1.0)
+    weights = [0.3, 0.7] if rule == "weighted" else None
+    model = pipelines.DecisionRule(joined(), rule, weights, "malignant").fit(train, train["label"])
+    a, b = (clone(m).fit(train, train["label"]).predict_proba(test)[:, 0] for _, m in joined())
+    assert list(model.classes_) == ["malignant", "reactive"]
+    wanted = {"weighted": 0.3 * a + 0.7 * b, "min": np.minimum(a, b), "max": np.maximum(a, b)}
+    np.testing.assert_allclose(model.predict_proba(test)[:, 0], wanted[rule])
+    hard = (model.predict(test) == "malignant") == (wanted[rule] >= 0.5)
+    assert hard.all()
+
+
+def test_min_is_both_and_max_is_either():
+    train, test = drawn(40, 1, attribute_signal=1.0), drawn(60, 2, attribute_signal=1.0)
+    votes = [clone(m).fit(train, train["label"]).predict(test) == "malignant" for _, m in joined()]
+    for rule, wanted in (("min", votes[0] & votes[1]), ("max", votes[0] | votes[1])):
+        model = pipelines.DecisionRule(joined(), rule, positive="malignant")
+        found = model.fit(train, train["label"]).predict(test) == "malignant"
+        np.testing.assert_array_equal(found, wanted)
+
+
+def test_a_stack_learns_from_patients_its_models_had_not_seen():
+    train = drawn(40, 1, attribute_signal=1.0)
+    model = pipelines.PatientStack(joined(), n_splits=4).fit(train, train["label"])
+    folds = StratifiedKFold(4, shuffle=True, random_state=0)
+    for place, (_, member) in enumerate(joined()):
+        chance = cross_val_predict(member, train, train["label"], cv=folds, method="predict_proba")
+        chance = np.clip(chance, 0.01, 0.99)
+        odds = np.log(chance[:, 1] / chance[:, 0])
+        np.testing.assert_allclose(model.out_of_fold_[:, place], odds, rtol=1e-9)
+
+
+def test_a_stack_of_cells_and_attributes_beats_either():
+    gains = []
+    for seed in range(3):
+        params = {"attribute_signal": 0.8, "abnormal": (0.05, 0.25)}
+        train, test = drawn(60, seed, **params), drawn(120, seed + 50, **params)
+        ill = test["label"] == "malignant"
+        models = [*(m for _, m in joined()), pipelines.PatientStack(joined())]
+        # The first class is the ill one.
+        scores = [
+            roc_auc_score(ill, m.fit(train, train["label"]).predict_proba(test)[:, 0])
+            for m in models
+        ]
+        gains.append(scores[2] - np.array(scores[:2]))
+    assert (np.mean(gains, axis=0) > 0).all(), gains
+
+
+def test_models_work_with_the_tools_of_scikit_learn():
+    train = drawn(30, 1)
+    search = GridSearchCV(
+        pipelines.patient_table(),
+        {"table__statistics": [["mean"], ["mean", "sd"]], "model__C": [0.01, 1.0]},
+        cv=3,
+    )
+    search.fit(train, train["label"])
+    assert set(search.predict(train)) <= {"reactive", "malignant"}
+    names = search.best_estimator_[:-1].get_feature_names_out()
+    assert "cell__drawn__f00__mean" in names
+
+
+@pytest.mark.parametrize(
+    "name", [n for n in pipelines.patient_names(attributes=True) if n != "metadata"]
+)
+def test_the_order_of_cells_changes_no_verdict(name):
+    cells = datasets.drawn_bags(24, cells=(5, 20), missing=0.05, random_state=3)
+    mixed = cells.sample(frac=1.0, random_state=7)
+    verdicts = []
+    for table in (cells, mixed):
+        patients = pipelines.bags(table, attributes=ATTRIBUTES)
+        model = quick(name).fit(patients, patients["label"])
+        verdicts.append(model.predict_proba(patients))
+    np.testing.assert_allclose(verdicts[0], verdicts[1], atol=2e-3)
+
+
+def test_unknown_names_are_refused():
+    train = drawn(6, 1)
+    for make, message in (
+        (lambda: pipelines.make_patient("x"), "no model of patients 'x'"),
+        (lambda: pipelines.patient_table("x"), "no model 'x'"),
+        (lambda: pipelines.patient_table(statistics="x"), "no set 'x'"),
+        (lambda: pipelines.attributes_only("x"), "no model of attributes 'x'"),
+        (lambda: pipelines.attributes_only(grid="x"), "no grid 'x'"),
+        (lambda: pipelines.cell_vote(aggregate="x").fit(train, train["label"]), "aggregate='x'"),
+        (lambda: pipelines.DecisionRule([], "x").fit(train, train["label"]), "rule='x'"),
+    ):
+        with pytest.raises(ValueError, match=message):
+            make()
