@@ -218,6 +218,16 @@ def near_duplicates(
     return _near_frame(table, seen, sorted(both))
 
 
+def near_clusters(images: list[Any]) -> list[list[int]]:
+    """Rows of images that show one cell, for every cell shown more than once."""
+    table = pd.DataFrame({"image": pd.Series(images, dtype=object)})
+    seen, thumbnails = survey(table)
+    equal = _equal(seen)
+    pairs = _near_pairs(table["image"], seen, thumbnails, equal, turned=True)
+    same = [(rows[0], row) for rows in equal for row in rows[1:]]
+    return _joined([*same, *zip(pairs["a"], pairs["b"], strict=True)], len(table))
+
+
 _HOW = ["a", "b", "similarity", "turn", "mirrored", "scale"]
 
 
@@ -234,14 +244,24 @@ def _near(
     equal: list[list[int]],
     turned: bool,
 ) -> pd.DataFrame:
+    pairs = _near_pairs(table["image"], seen, thumbnails, equal, turned)
+    return _near_frame(table, seen, list(pairs.itertuples(index=False, name=None)))
+
+
+def _near_pairs(
+    images: pd.Series,
+    seen: pd.DataFrame,
+    thumbnails: np.ndarray,
+    equal: list[list[int]],
+    turned: bool,
+) -> pd.DataFrame:
     left_out = {row for rows in equal for row in rows[1:]}
     # By name, so that which of two images comes first does not depend on the order of the table.
     first = sorted(set(np.flatnonzero(seen["problem"].isna())) - left_out)
     places = np.array(sorted(first, key=lambda row: seen["image"].iloc[row]), dtype=np.int64)
-    images = table["image"]
     pairs = near_pairs(thumbnails[places], lambda i: read(images.iloc[places[i]]), turned=turned)
     pairs["a"], pairs["b"] = places[pairs["a"]], places[pairs["b"]]
-    return _near_frame(table, seen, list(pairs.itertuples(index=False, name=None)))
+    return pairs
 
 
 def _near_frame(table: pd.DataFrame, seen: pd.DataFrame, pairs: Iterable[Any]) -> pd.DataFrame:

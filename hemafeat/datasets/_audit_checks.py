@@ -37,6 +37,11 @@ def counting(n: int, noun: str) -> str:
     return f"{n} {noun}" if n == 1 else f"{n} {noun}es" if noun[-1] == "s" else f"{n} {noun}s"
 
 
+def shown(name: str) -> str:
+    """The end of a path: the file and its folder."""
+    return "/".join(name.replace("\\", "/").split("/")[-2:])
+
+
 def files(survey: pd.DataFrame) -> Iterator[Finding]:
     """Unreadable, misnamed, headless and blank images."""
     bad = np.flatnonzero(survey["problem"].notna())
@@ -45,7 +50,7 @@ def files(survey: pd.DataFrame) -> Iterator[Finding]:
         yield Finding(
             WARNING,
             "unreadable",
-            f"{counting(len(bad), 'image')} cannot be read; {first['image']} {first['problem']}",
+            f"{counting(len(bad), 'image')} cannot be read; {shown(first['image'])} {first['problem']}",
             bad,
         )
     other = survey["format"].notna() & survey["suffix"].notna()
@@ -56,7 +61,7 @@ def files(survey: pd.DataFrame) -> Iterator[Finding]:
             WARNING,
             "header",
             f"{counting(len(rows), 'file')} of another format than the name says: "
-            f"{first['image']} is a {first['format']}",
+            f"{shown(first['image'])} is a {first['format']}",
             rows,
         )
     # A JPEG starts with JFIF or EXIF; a lone one without came another way than the rest.
@@ -66,7 +71,7 @@ def files(survey: pd.DataFrame) -> Iterator[Finding]:
         yield Finding(
             NOTE,
             "jfif",
-            f"{counting(len(rows), 'JPEG')} without a JFIF header, {survey['image'].iloc[rows[0]]} "
+            f"{counting(len(rows), 'JPEG')} without a JFIF header, {shown(survey['image'].iloc[rows[0]])} "
             f"for one",
             rows,
         )
@@ -75,7 +80,7 @@ def files(survey: pd.DataFrame) -> Iterator[Finding]:
         yield Finding(
             WARNING,
             "blank",
-            f"{counting(len(rows), 'image')} of one colour only, {survey['image'].iloc[rows[0]]} "
+            f"{counting(len(rows), 'image')} of one colour only, {shown(survey['image'].iloc[rows[0]])} "
             "for one",
             rows,
         )
@@ -227,7 +232,8 @@ def copies(
             )
             shown = [first, other]
         return " and ".join(
-            survey["image"].iloc[row] + (f" ({values[row]})" if column else "") for row in shown
+            shown(survey["image"].iloc[row]) + (f" ({values[row]})" if column else "")
+            for row in shown
         )
 
     for column, end, words in (
@@ -249,7 +255,7 @@ def copies(
     message += f"; {example(sets[0], None)}"
     if loose:
         message += (
-            f". {counting(len(loose), 'set')} in several groups, which a split can part: "
+            f". {counting(len(loose), 'set')} over several groups, which a split can part: "
             f"group_duplicates(table, by={'near' if near else 'pixels'!r}) joins them"
         )
     yield Finding(WARNING if loose else NOTE, kind, message, rows)
@@ -336,7 +342,8 @@ def _judged(
     if p > _CERTAIN:
         return [Finding(NOTE, kind, f"{start}. They do not tell the label ({said})", rows)], share
     little = gain < _LITTLE
-    said = f"{start}. They tell {'a little' if little else 'much'} of the label: {said}"
+    much = "much" if gain >= 0.5 else "a little" if little else "something"
+    said = f"{start}. They tell {much} of the label: {said}"
     said += _unlike(share, label[at].value_counts(normalize=True))
     severity = SEVERE if gain >= 0.5 else NOTE if little else WARNING
     return [Finding(severity, kind, said, rows)], share

@@ -27,9 +27,10 @@ def group_duplicates(table: pd.DataFrame, *, by: str = "bytes") -> pd.DataFrame:
     ----------
     table : DataFrame
         An image table, see `as_table`.
-    by : {"bytes", "pixels"}
-        What makes two images the same: the bytes of their files, or their decoded pixels, which
-        also finds one that was saved twice but takes as long as reading everything.
+    by : {"bytes", "pixels", "near"}
+        What makes two images the same: the bytes of their files; their decoded pixels, which also
+        finds one that was saved twice but takes as long as reading everything; or that they show
+        one cell, turned, mirrored, cropped, brightened or saved anew (see `near_duplicates`).
 
     Returns
     -------
@@ -80,7 +81,7 @@ def duplicates(table: pd.DataFrame, *, by: str = "bytes") -> pd.DataFrame:
     ----------
     table : DataFrame
         An image table, see `as_table`.
-    by : {"bytes", "pixels"}
+    by : {"bytes", "pixels", "near"}
         As for `group_duplicates`.
 
     Returns
@@ -132,8 +133,12 @@ def _clusters(images: Iterable[Any], by: str) -> list[list[int]]:
         keys = _digest
     elif by == "pixels":
         candidates, keys = [list(range(len(items)))], _pixel_digest
+    elif by == "near":
+        from hemafeat.datasets._audit import near_clusters
+
+        return near_clusters(items)
     else:
-        raise DatasetError(f"by is {by!r}, expected 'bytes' or 'pixels'")
+        raise DatasetError(f"by is {by!r}, expected 'bytes', 'pixels' or 'near'")
     rows = [row for candidate in candidates for row in candidate]
     return sorted(same for same in _alike(keys, items, rows) if len(same) > 1)
 

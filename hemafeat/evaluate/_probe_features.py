@@ -86,7 +86,7 @@ def _names(survey: pd.DataFrame) -> Iterator[Probe]:
 
 def _files(survey: pd.DataFrame) -> Iterator[Probe]:
     size = survey[["width", "height"]].astype(float)
-    yield Probe("image size", "image", size, "where images are cut to fit the cell")
+    yield Probe("image size", "image", size, "images may be cut to fit the cell")
     yield Probe(
         "file size",
         "file",

@@ -151,8 +151,8 @@ def leak_probes(
     within their fold, whole groups at a time where each has one label. A probe is marked where the
     p value, corrected over the probes by Holm's method, is at most .05 and the interval lies above
     chance: ``severe`` where :math:`(value - chance) / (1 - chance)` is at least .5, ``warning``
-    from .1, ``note`` below. A probe that tells something is not always a leak: the message says where the
-    cell itself may be what is seen.
+    from .1, ``note`` below. A probe that tells something is not always a leak: the message says
+    where the cell itself may be what is seen.
 
     Examples
     --------
@@ -381,5 +381,9 @@ def _said(row: dict[str, Any]) -> str:
     if not row["severity"]:
         return f"{row['probe']} alone does not tell the label: {score}, {luck}"
     little = "a little of " if row["severity"] == "note" else ""
-    said = f"{row['probe']} alone tells {little}the label: {score}, {luck}, p = {row['p_holm']:.3f}"
+    alone = "" if row["probe"] == EVERYTHING else " alone"
+    verb = "tell" if row["probe"] == EVERYTHING else "tells"
+    said = (
+        f"{row['probe']}{alone} {verb} {little}the label: {score}, {luck}, p = {row['p_holm']:.3f}"
+    )
     return said + (f"; but {row['may']}" if row["may"] else "")

@@ -1,3 +1,5 @@
+from ._audit import audit_page as audit_page
+from ._audit_figures import figure_batches as figure_batches, figure_probes as figure_probes
 from ._curves import (
     figure_calibration as figure_calibration,
     figure_precision_recall as figure_precision_recall,

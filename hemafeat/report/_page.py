@@ -9,12 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 from hemafeat._whole import write_whole
 from hemafeat.report import _choice, _curves, _figures, _galleries, _tables
+from hemafeat.report._audit import section
 from hemafeat.report._style import alike, in_text, metric_name, number, svg
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hemafeat.evaluate import Comparison
+    from hemafeat.datasets import Audit
+    from hemafeat.evaluate import Comparison, Probes
 
 PACKAGES = ("numpy", "pandas", "scikit-learn", "matplotlib", "opencv-python")
 
@@ -38,6 +40,8 @@ def page(
     title: str | None = None,
     command: str | None = None,
     date: str | None = None,
+    audit: Audit | None = None,
+    probes: Probes | None = None,
 ) -> Path:
     """Write a comparison as one self-contained HTML file.
 
@@ -62,6 +66,10 @@ def page(
         The command that made the comparison, for the provenance.
     date : str, optional
         Shown as given. Without it the page holds no date: the same comparison gives the same bytes.
+    audit : Audit, optional
+        From `hemafeat.datasets.audit`: a section shows its findings.
+    probes : Probes, optional
+        From `hemafeat.evaluate.leak_probes`: the section shows them beside.
 
     Returns
     -------
@@ -87,12 +95,13 @@ def page(
         "title": title or "Comparison of classifiers on blood-cell features",
         "command": command,
         "date": date,
+        "audit": section(audit, probes),
     }
-    _write(path, _template().render(content))
+    _write(path, _template("_page.html.j2").render(content))
     return path
 
 
-def _template() -> Any:
+def _template(name: str) -> Any:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
@@ -104,7 +113,7 @@ def _template() -> Any:
     )
     environment.filters["short"] = _galleries.short
     environment.filters["unbroken"] = lambda text: alike(str(text), 60)
-    return environment.get_template("_page.html.j2")
+    return environment.get_template(name)
 
 
 def _write(path: Path, text: str) -> None:
