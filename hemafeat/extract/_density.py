@@ -8,12 +8,14 @@ import numpy as np
 
 from hemafeat.extract._family import Column, family
 from hemafeat.extract._intensity import measured_density
+from hemafeat.extract._kernels.intensity import N_STATISTICS
 from hemafeat.extract._prepared import Prepared, background_white, density_lut, prepare
 
 Base = Literal["decadic", "natural"]
 
 # Mean, deviation, skewness, 10th and 90th percentile and sum among those of `measured_density`.
 _CHOSEN = np.array([0, 2, 3, 7, 8, 21])
+_PLACES = np.add.outer(N_STATISTICS * np.arange(3), _CHOSEN).ravel()
 _HAS_UNIT = np.array([True, True, False, True, True, True])
 
 _REFERENCE = "Ruifrok and Johnston, Anal. Quant. Cytol. Histol. 23:291 (2001)"
@@ -41,9 +43,11 @@ def _measured(
 ) -> np.ndarray:
     ready = prepare(image)
     n = int(labels.max()) if n_cells is None else n_cells
-    found = measured_density(ready, labels, n)[:, :, _CHOSEN]
-    found *= np.where(_HAS_UNIT, _factor(base), 1.0)
-    return np.asarray(found.reshape(n, -1))
+    # One `take` of flat places: an index array on the last of three axes is far slower.
+    found = measured_density(ready, labels, n).reshape(n, -1).take(_PLACES, axis=1)
+    if base != "decadic":
+        found *= np.tile(np.where(_HAS_UNIT, _factor(base), 1.0), 3)
+    return np.asarray(found)
 
 
 def _factor(base: Base) -> float:

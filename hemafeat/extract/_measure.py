@@ -79,37 +79,40 @@ def measure_window(
     prepared: Prepared, masks: Masks, which: dict[str, Family]
 ) -> tuple[np.ndarray, dict[str, Exception]]:
     """`measure_cells` for what `Prepared.window` returned."""
-    blocks: list[np.ndarray] = []
     failures: dict[str, Exception] = {}
-    for name, function in which.items():
-        width = function.facts.width
+    widths = [function.facts.width for function in which.values()]
+    values = np.empty((masks.n_cells, sum(widths)))
+    at = 0
+    for (name, function), width in zip(which.items(), widths, strict=True):
+        block = values[:, at : at + width]
+        at += width
         try:
-            block = _family_block(function, prepared, masks)
-            if block.shape != (masks.n_cells, width):
-                raise ValueError(
-                    f"family {name!r} returned {block.shape}, expected {(masks.n_cells, width)}"
-                )
+            _fill_block(name, function, prepared, masks, block)
         except Exception as error:
             failures[name] = error
-            block = np.full((masks.n_cells, width), np.nan)
-        blocks.append(block)
-    if not blocks:
-        return np.empty((masks.n_cells, 0)), failures
-    return np.concatenate(blocks, axis=1), failures
+            block[:] = np.nan
+    return values, failures
 
 
-def _family_block(function: Family, prepared: Prepared, masks: Masks) -> np.ndarray:
-    facts = function.facts
+def _fill_block(
+    name: str, function: Family, prepared: Prepared, masks: Masks, block: np.ndarray
+) -> None:
+    facts, n_cells = function.facts, masks.n_cells
     image = prepared if facts.prepared else prepared.rgb
-    if not facts.per_mask:
-        return np.asarray(function(image, masks, masks.n_cells), dtype=np.float64)
-    parts = []
-    for mask in facts.masks:
-        labels = getattr(masks, mask)
-        for plane in facts.planes or (None,):
-            given = image if plane is None else prepared.plane(plane)
-            parts.append(np.asarray(function(given, labels, masks.n_cells), dtype=np.float64))
-    return np.concatenate(parts, axis=1)
+    width = len(facts.columns)
+    calls = [(image, masks)]
+    if facts.per_mask:
+        calls = [
+            (image if plane is None else prepared.plane(plane), getattr(masks, mask))
+            for mask in facts.masks
+            for plane in facts.planes or (None,)
+        ]
+    for place, (given, labels) in enumerate(calls):
+        found = np.asarray(function(given, labels, n_cells))
+        if found.shape != (n_cells, width):
+            # An assignment would stretch what has one row or column.
+            raise ValueError(f"family {name!r} returned {found.shape}, expected {(n_cells, width)}")
+        block[:, place * width : (place + 1) * width] = found
 
 
 def scales(which: dict[str, Family], um_per_px: float | None) -> np.ndarray:

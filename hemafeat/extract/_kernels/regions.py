@@ -124,12 +124,12 @@ def pixels(run_starts, runs, width):
 
 
 @kernel
-def levels_of(red, green, blue, runs, n_pixels):
+def levels_of(rgb, runs, n_pixels):
     """Levels of the pixels of every cell, one channel after the other.
 
     Parameters
     ----------
-    red, green, blue : (H, W) uint8 arrays
+    rgb : (H, W, 3) uint8 array
         The image.
     runs
         As `find_runs` gives them.
@@ -142,19 +142,15 @@ def levels_of(red, green, blue, runs, n_pixels):
         In the order of `pixels`.
     """
     out = np.empty((3, n_pixels), np.uint8)
+    red, green, blue = out[0], out[1], out[2]
     place = 0
     for run in range(runs.shape[0]):
         row, first, stop = runs[run, 0], runs[run, 1], runs[run, 2]
-        after = place + stop - first
-        pack(red[row, first:stop], out[0, place:after])
-        pack(green[row, first:stop], out[1, place:after])
-        pack(blue[row, first:stop], out[2, place:after])
-        place = after
+        line, n = rgb[row, first:stop], stop - first
+        r, g, b = red[place : place + n], green[place : place + n], blue[place : place + n]
+        for k in range(n):
+            r[k] = line[k, 0]
+            g[k] = line[k, 1]
+            b[k] = line[k, 2]
+        place += n
     return out
-
-
-@kernel
-def pack(values, into):
-    """Copy a run; a short loop is much faster than an assignment of slices."""
-    for k in range(values.size):
-        into[k] = values[k]
