@@ -7,6 +7,9 @@ from pathlib import Path
 
 import pytest
 
+# Each test compiles what it needs: a few kernels, not those of all families.
+os.environ.setdefault("HEMAFEAT_COMPILE_AHEAD", "0")
+
 
 def _data_root() -> Path | None:
     for place in (os.environ.get("HEMAFEAT_DATA"), Path(__file__).parents[2] / "shared" / "data"):

@@ -8,7 +8,12 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from hemafeat import extract, segment
+from hemafeat.extract import _ahead
+from hemafeat.extract._image import Work
 
 # What compiles in little time; every family goes through `regions`.
 MEASURE = """
@@ -110,3 +115,57 @@ json.dump([name for name in sys.modules if name.startswith("hemafeat.extract._")
     assert "hemafeat.extract._lbp" in loaded
     for name in NOT_ASKED_FOR:
         assert not loaded & {f"hemafeat.extract._{name}", f"hemafeat.extract._kernels.{name}"}
+
+
+AHEAD = """
+import json, sys
+from pathlib import Path
+import numpy as np
+from hemafeat import datasets, extract, segment
+from hemafeat.extract import _ahead
+from hemafeat.extract._image import Work
+_ahead.FEW = 0
+families = {"gldm": extract.gldm}
+_ahead.compile_ahead(Work(families, None), 2, False)
+cell = datasets.draw_cell("monocyte", random_state=3)
+masks = segment.Masks(cell.cell, cell.nucleus)
+table = extract.table([cell.image], masks=[masks], families="gldm", n_jobs=1, progress=False)
+from numba.core.dispatcher import Dispatcher
+missed, hit = [], 0
+for name, module in list(sys.modules.items()):
+    if "_kernels" in name:
+        for function in vars(module).values():
+            if isinstance(function, Dispatcher) and function.stats.cache_misses:
+                missed.append(function.__name__)
+            hit += isinstance(function, Dispatcher) and sum(function.stats.cache_hits.values()) > 0
+there = sorted(_ahead._read(_ahead._record()))
+json.dump({"missed": missed, "hit": hit, "cells": len(table), "there": there}, sys.stdout)
+"""
+
+
+@compiled
+def test_what_was_compiled_ahead_is_not_compiled_again(tmp_path):
+    found = result(started(AHEAD, NUMBA_CACHE_DIR=str(tmp_path), HEMAFEAT_COMPILE_AHEAD="1"))
+    assert found["there"] == ["gldm", "window"]
+    assert found["cells"] == 1
+    assert found["hit"] > 3
+    assert found["missed"] == []
+
+
+def test_nothing_is_compiled_ahead_where_it_cannot_help(monkeypatch):
+    assert _ahead._record() is None
+    monkeypatch.setenv(_ahead.SWITCH, "1")
+    monkeypatch.setattr("sys.frozen", True, raising=False)
+    assert _ahead._record() is None
+    monkeypatch.delattr("sys.frozen")
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    assert _ahead._record() is None
+
+
+def test_plug_ins_are_left_to_the_first_image():
+    def own(image, labels, n_cells=None):
+        return np.zeros((1, 1))
+
+    work = Work({"own": own, "shape": extract.shape}, lambda image: None)
+    assert _ahead._units(work) == ["window", "shape"]
+    assert _ahead._units(Work({"lbp": extract.lbp}, segment.contours))[0] == "contours"

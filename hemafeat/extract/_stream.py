@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from hemafeat.extract._ahead import compile_ahead
 from hemafeat.extract._asked import asked
 from hemafeat.extract._describe import Families
 from hemafeat.extract._folder import ERROR_PARTS, Folder, opened
@@ -21,7 +22,7 @@ from hemafeat.extract._image import Error
 from hemafeat.extract._rows import Cells, Run
 from hemafeat.extract._shard import Shard, Task, attribute_types
 from hemafeat.extract._store import load, read_manifest
-from hemafeat.extract._threads import measured
+from hemafeat.extract._threads import measured, n_threads
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -170,6 +171,8 @@ def stream(
         task = Task(run.work, attribute_types(run.listed, run.attributes), result.digest)
         n_left = _images(run, missing, size)
         if missing:
+            if scheduler is None:
+                compile_ahead(run.work, n_threads(n_jobs), progress)
             with progress_bar(len(run), len(run) - n_left, progress) as done:
                 parts = (run.part(number, size) for number in missing)
                 for shard in shards(task, parts, n_jobs, n_left, scheduler, done, processes):

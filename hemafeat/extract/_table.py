@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from hemafeat.extract._ahead import compile_ahead
 from hemafeat.extract._describe import Families
 from hemafeat.extract._rows import Cells, Run, assemble
 from hemafeat.extract._shard import Task, attribute_types, gathered
 from hemafeat.extract._store import check_target, is_file, save
 from hemafeat.extract._stream import SHARD, progress_bar, shards, stream
-from hemafeat.extract._threads import measured
+from hemafeat.extract._threads import measured, n_threads
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -131,6 +132,8 @@ def _in_memory(
     progress: bool | None,
     processes: bool,
 ) -> pd.DataFrame:
+    if scheduler is None:
+        compile_ahead(run.work, n_threads(n_jobs), progress)
     with progress_bar(len(run), 0, progress) as done:
         if scheduler is not None:
             task = Task(run.work, attribute_types(run.listed, run.attributes), "")
