@@ -14,7 +14,8 @@ from hemafeat.cli._arguments import Usage
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hemafeat.evaluate import Comparison
+    from hemafeat.datasets import Audit
+    from hemafeat.evaluate import Comparison, Probes
 
 DESCRIPTION = """\
 Compare classifiers on cells they have not seen, of patients (or other groups) they have
@@ -74,6 +75,9 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--seed", type=int, default=0, metavar="N")
     parser.add_argument("--pixels", action="store_true", help="add a forest on grey pixels")
+    parser.add_argument(
+        "--audit", action="store_true", help="look for leaks too, in a section of the page"
+    )
     parser.add_argument("--no-importance", action="store_true", help="skip what features matter")
     parser.add_argument(
         "--out", default="hemafeat-comparison", metavar="DIR", help="default: hemafeat-comparison"
@@ -112,6 +116,7 @@ def run(args: argparse.Namespace) -> None:
     comparison = compared(table, models, args)
     comparison.save(out)
     write_table(comparison.results, out / "results.csv")
+    audit, probes = _audited(table, listed, args) if args.audit else (None, None)
     _arguments.say(args, "writing the page ...")
     page = report.page(
         comparison,
@@ -122,12 +127,31 @@ def run(args: argparse.Namespace) -> None:
         masks=_arguments.masks(args) if args.masks != "given" or listed is not None else None,
         title=args.title,
         command=_command(args),
+        audit=audit,
+        probes=probes,
     )
     print(_output.scores(comparison))
     if args.save_model is not None:
         name = save_best(comparison, table, Path(args.save_model), args.label)
         print(f"{name}, fitted on all cells: {args.save_model}")
     print(page)
+
+
+def _audited(
+    table: pd.DataFrame, listed: pd.DataFrame | None, args: argparse.Namespace
+) -> tuple[Audit, Probes | None]:
+    """The audit of the images that were compared, and its probes."""
+    from hemafeat import datasets
+    from hemafeat.cli._audit import probed
+
+    _arguments.say(args, "looking for leaks ...")
+    if listed is None:
+        known = [name for name in table if "__" not in str(name) and name != "cell"]
+        listed = datasets.as_table(table[known].drop_duplicates("image"))
+    audit = datasets.audit(
+        listed, n_jobs=_arguments.workers(args), progress=_arguments.progress(args)
+    )
+    return audit, probed(audit, args)
 
 
 def compared(table: pd.DataFrame, models: list[str], args: argparse.Namespace) -> Comparison:
@@ -236,6 +260,7 @@ def _command(args: argparse.Namespace) -> str:
     if args.families != ["default"]:
         words += ["--families", *args.families]
     words += ["--pixels"] * args.pixels + ["--no-importance"] * args.no_importance
+    words += ["--audit"] * args.audit
     return shlex.join([*words, "--out", args.out])
 
 

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from hemafeat import __version__
 from hemafeat.cli import (
+    _audit,
     _compare,
     _datasets,
     _demo,
@@ -26,6 +27,7 @@ from hemafeat.cli._arguments import Failure, Usage
 
 COMMANDS = (
     _demo,
+    _audit,
     _extract,
     _segment,
     _compare,
@@ -44,6 +46,7 @@ compare classifiers on them. It runs on a laptop, without a GPU and without a ne
 EPILOG = """\
 examples:
   hemafeat demo                               all of it, on drawn cells
+  hemafeat audit cells/                       what a model could cheat with
   hemafeat extract cells/ --out features/     one row per cell, and a table of errors
   hemafeat compare features/ --out result/    models on held-out groups, and a page
   hemafeat compare --help                     every argument of a command

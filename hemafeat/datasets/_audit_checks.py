@@ -50,7 +50,8 @@ def files(survey: pd.DataFrame) -> Iterator[Finding]:
         yield Finding(
             WARNING,
             "unreadable",
-            f"{counting(len(bad), 'image')} cannot be read; {shown(first['image'])} {first['problem']}",
+            f"{counting(len(bad), 'image')} cannot be read; {shown(first['image'])} "
+            f"{first['problem']}",
             bad,
         )
     other = survey["format"].notna() & survey["suffix"].notna()
@@ -71,8 +72,8 @@ def files(survey: pd.DataFrame) -> Iterator[Finding]:
         yield Finding(
             NOTE,
             "jfif",
-            f"{counting(len(rows), 'JPEG')} without a JFIF header, {shown(survey['image'].iloc[rows[0]])} "
-            f"for one",
+            f"{counting(len(rows), 'JPEG')} without a JFIF header, "
+            f"{shown(survey['image'].iloc[rows[0]])} for one",
             rows,
         )
     rows = np.flatnonzero(survey["contrast"] < _BLANK)
@@ -80,8 +81,8 @@ def files(survey: pd.DataFrame) -> Iterator[Finding]:
         yield Finding(
             WARNING,
             "blank",
-            f"{counting(len(rows), 'image')} of one colour only, {shown(survey['image'].iloc[rows[0]])} "
-            "for one",
+            f"{counting(len(rows), 'image')} of one colour only, "
+            f"{shown(survey['image'].iloc[rows[0]])} for one",
             rows,
         )
 
@@ -102,17 +103,19 @@ def labels(table: pd.DataFrame) -> Iterator[Finding]:
             rows = np.flatnonzero(label.isin(set(same)))
             words = " and ".join(map(repr, same))
             yield Finding(WARNING, "spelling", f"one label is spelled {words}", rows)
-    counts = label.value_counts()
+    counts = label.value_counts().sort_index().sort_values(ascending=False, kind="stable")
     if len(counts) == 1:
         yield Finding(NOTE, "balance", f"every label is {counts.index[0]!r}")
         return
     most, least = counts.index[0], counts.index[-1]
     ratio = counts.iloc[0] / counts.iloc[-1]
+    span = f"from {counts.iloc[-1]} ({least}) to {counts.iloc[0]} ({most}) images, 1 to {ratio:.3g}"
+    if ratio == 1:
+        span = f"of {counts.iloc[0]} images each"
     yield Finding(
         NOTE,
         "balance",
-        f"{len(counts)} classes, from {counts.iloc[-1]} ({least}) to {counts.iloc[0]} ({most}) "
-        f"images, 1 to {ratio:.3g}: guessing {most!r} gives accuracy "
+        f"{len(counts)} classes, {span}: guessing {most!r} gives accuracy "
         f"{counts.iloc[0] / counts.sum():.3f} and balanced accuracy {1 / len(counts):.3f}",
     )
     groups = table.groupby("label")["group"].nunique()

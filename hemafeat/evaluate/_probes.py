@@ -66,8 +66,9 @@ class Probes:
 
     @property
     def severe(self) -> pd.DataFrame:
-        """The probes that tell half or more of what there is to be told."""
-        return self.results[self.results["severity"] == "severe"]
+        """The probes that alone tell half or more of what there is to be told."""
+        rows = self.results
+        return rows[(rows["severity"] == "severe") & (rows["kind"] != "all")]
 
     def frame(self) -> pd.DataFrame:
         """The results, as a table of their own."""

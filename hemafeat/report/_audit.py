@@ -140,8 +140,7 @@ def _verdict(content: dict[str, Any]) -> str:
 def _alarms(audit: Audit, probes: Probes | None) -> list[str]:
     found = [str(message) for message in audit.severe["message"]]
     if probes is not None:
-        rows = probes.severe
-        found += [str(message) for message in rows.loc[rows["kind"] != "all", "message"]]
+        found += [str(message) for message in probes.severe["message"]]
     return [message[:1].upper() + message[1:] + "." for message in found]
 
 
