@@ -143,14 +143,18 @@ def levels_of(rgb, runs, n_pixels):
     """
     out = np.empty((3, n_pixels), np.uint8)
     red, green, blue = out[0], out[1], out[2]
+    flat, width = rgb.reshape(-1), rgb.shape[1]
     place = 0
     for run in range(runs.shape[0]):
-        row, first, stop = runs[run, 0], runs[run, 1], runs[run, 2]
-        line, n = rgb[row, first:stop], stop - first
+        n = runs[run, 2] - runs[run, 1]
+        start = 3 * (runs[run, 0] * width + runs[run, 1])
+        line = flat[start : start + 3 * n]
         r, g, b = red[place : place + n], green[place : place + n], blue[place : place + n]
         for k in range(n):
-            r[k] = line[k, 0]
-            g[k] = line[k, 1]
-            b[k] = line[k, 2]
+            # An index that cannot be negative: the loop then vectorises.
+            first = np.uint64(3) * np.uint64(k)
+            r[k] = line[first]
+            g[k] = line[first + np.uint64(1)]
+            b[k] = line[first + np.uint64(2)]
         place += n
     return out
