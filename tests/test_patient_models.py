@@ -189,7 +189,7 @@ def test_models_work_with_the_tools_of_scikit_learn():
 
 
 @pytest.mark.parametrize(
-    "name", [n for n in pipelines.patient_names(attributes=True) if n != "metadata"]
+    "name", [n for n in pipelines.patient_names(attributes=True) if n != "attributes"]
 )
 def test_the_order_of_cells_changes_no_verdict(name):
     cells = datasets.drawn_bags(24, cells=(5, 20), missing=0.05, random_state=3)

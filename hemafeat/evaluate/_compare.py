@@ -14,8 +14,10 @@ from hemafeat import __version__
 from ._comparison import Comparison
 from ._fit import Progress, run_all
 from ._importance import blocks, candidates
+from ._patients import compare_patients
 from ._protocols import Protocol
 from ._setup import Models, Setup, set_up
+from ._splits import CompareError
 from ._tables import importances, predictions, scored, seconds
 
 _PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "xgboost")
@@ -27,6 +29,7 @@ def compare(
     *,
     label: str = "label",
     groups: str | None = "group",
+    level: str = "cell",
     split: str | Protocol = "grouped",
     n_splits: int = 5,
     columns: Sequence[str] | None = None,
@@ -51,6 +54,10 @@ def compare(
         Column of the labels. Rows without one are left out, with a row in `Comparison.errors`.
     groups : str or None
         Column of what must not be on both sides. Where it says nothing, the image is the group.
+    level : {"cell", "patient"}
+        What is judged. ``"patient"``: one verdict per patient, see `compare_patients`, which this
+        calls with the models of that level; the patient is the column ``patient``, or the one
+        given as `groups`.
     split : str or Protocol
         A name of `protocols`, or `protocol` where one is to be given options. ``"grouped"``:
         stratified folds that never divide a group. ``"image-random"``: folds that ignore the
@@ -100,6 +107,23 @@ def compare(
     >>> found = evaluate.compare(["svc", "xgboost"], table, groups="patient")  # doctest: +SKIP
     >>> print(found.protocol, found.summary(), sep="\n")  # doctest: +SKIP
     """
+    if level == "patient":
+        return compare_patients(
+            models,
+            table,
+            label=label,
+            patient="patient" if groups in (None, "group") else str(groups),
+            split=split,
+            n_splits=n_splits,
+            columns=columns,
+            metadata=metadata or None,
+            n_boot=n_boot,
+            random_state=random_state,
+            n_jobs=n_jobs,
+            progress=progress,
+        )
+    if level != "cell":
+        raise CompareError(f"level={level!r}: give 'cell' or 'patient'")
     ready = set_up(
         models,
         table,

@@ -246,6 +246,9 @@ def load(folder: str | os.PathLike[str]) -> Comparison:
         except Exception as error:  # pyarrow raises many kinds
             raise CompareError(f"{file}: cannot be read: {error}") from None
     try:
-        return Comparison(**tables, **head)
+        comparison = Comparison(**tables, **head)
     except TypeError as error:
         raise CompareError(f"{folder / _HEAD}: incomplete: {error}") from None
+    from ._patients import with_patients
+
+    return with_patients(comparison, folder)

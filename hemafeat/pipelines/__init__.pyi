@@ -1,10 +1,10 @@
-from ._attributes import PatientAttributes as PatientAttributes
+from ._attributes import PatientAttributes as PatientAttributes, date_columns as date_columns
 from ._attributes_dates import read_dates as read_dates
 from ._attributes_models import (
     attributes_only as attributes_only,
     date_format_only as date_format_only,
 )
-from ._bags import Bag as Bag, bags as bags
+from ._bags import Bag as Bag, bags as bags, positive_place as positive_place
 from ._bags_mil import MILClassifier as MILClassifier
 from ._boosted import BoostedTrees as BoostedTrees
 from ._catalogue import make as make, names as names, search_space as search_space
@@ -37,4 +37,5 @@ from ._patient_vote import CellVote as CellVote
 from ._scale import ClippedScaler as ClippedScaler
 from ._store import load as load, save as save
 from ._support_vectors import SupportVectors as SupportVectors
+from ._verdict import cell_contributions as cell_contributions
 from ._whiten import PartialWhitening as PartialWhitening

@@ -161,7 +161,13 @@ def attribute_columns(table: pd.DataFrame, columns: Sequence[str] | None = None)
 
 
 def date_columns(table: pd.DataFrame) -> list[str]:
-    """Columns with a date of birth as text."""
+    """Columns that hold dates of birth as text.
+
+    Parameters
+    ----------
+    table : DataFrame
+        One row per patient.
+    """
     return [
         str(name)
         for name in table.columns

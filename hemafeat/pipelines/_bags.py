@@ -266,8 +266,22 @@ HEALTHY = frozenset(
 def positive_place(classes: np.ndarray, positive: Any = None) -> int:
     """Number of the class that is looked for.
 
-    The one named; else, of two, the one beside a label that says that nothing was found; else the
-    last.
+    Parameters
+    ----------
+    classes : (n_classes,) ndarray
+        Labels.
+    positive : str, optional
+        The one that is looked for. By default, of two, the one beside a label that says that
+        nothing was found (``reactive``, ``normal``, ``healthy``, ``0`` ...), else the last.
+
+    Returns
+    -------
+    int
+
+    Raises
+    ------
+    ValueError
+        `positive` is no label.
     """
     names = list(classes)
     if positive is not None:

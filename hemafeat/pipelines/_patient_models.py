@@ -176,7 +176,8 @@ _CATALOGUE: dict[str, Callable[[int], Any]] = {
     "vote_max": lambda seed: cell_vote("logistic", "max", random_state=seed),
 }
 _WITH_ATTRIBUTES: dict[str, Callable[[int], Any]] = {
-    "metadata": lambda seed: attributes_only(grid="short", random_state=seed),
+    "metadata": lambda seed: attributes_only(random_state=seed),
+    "attributes": lambda seed: attributes_only(grid="short", random_state=seed),
     "weighted": lambda seed: _joined("weighted", seed),
     "min": lambda seed: _joined("min", seed),
     "max": lambda seed: _joined("max", seed),
