@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemafeat._whole import write_table
-from hemafeat.cli import _arguments, _output
+from hemafeat.cli import _arguments, _output, _patients
 from hemafeat.cli._arguments import Usage
 
 if TYPE_CHECKING:
@@ -34,10 +34,13 @@ EXAMPLES = """\
   hemafeat compare features/ --models svc --save-model svc.hemafeat"""
 
 
+_EXAMPLES = f"{EXAMPLES}\n{_patients.EXAMPLE}"
+
+
 def add(commands: Any) -> None:
     """Add the command."""
     parser = _arguments.command(
-        commands, "compare", run, "models on held-out groups, and a page", DESCRIPTION, EXAMPLES
+        commands, "compare", run, "models on held-out groups, and a page", DESCRIPTION, _EXAMPLES
     )
     parser.add_argument(
         "input",
@@ -86,6 +89,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--save-model", metavar="FILE", help="fit the best model on all cells and save it"
     )
+    _patients.add(parser)
     _arguments.add_images(parser)
     _arguments.add_jobs(parser)
 
@@ -102,6 +106,9 @@ def run(args: argparse.Namespace) -> None:
     from hemafeat import report
 
     out = _folder(args.out)
+    if args.level == "patient":
+        _patients.run(args, out, _command(args))
+        return
     models = _models(args)
     if args.save_model is not None:
         _output.in_folder(Path(args.save_model), "--save-model")
@@ -240,6 +247,9 @@ def _command(args: argparse.Namespace) -> str:
     for name, option in (
         ("dataset", "--dataset"),
         ("label", "--label"),
+        ("level", "--level"),
+        ("patient", "--patient"),
+        ("positive", "--positive"),
         ("group", "--group"),
         ("split", "--split"),
         ("folds", "--folds"),
@@ -266,6 +276,8 @@ def _command(args: argparse.Namespace) -> str:
 
 _DEFAULTS = {
     "label": "label",
+    "level": "cell",
+    "patient": "patient",
     "group": "group",
     "split": "grouped",
     "folds": 5,

@@ -13,7 +13,10 @@ if TYPE_CHECKING:
 
     from hemafeat.evaluate import Comparison
 
-BASELINES = ("baseline", "majority", "majority_class", "dummy", "metadata")
+BASELINES = (
+    *("baseline", "majority", "majority_class", "dummy"),
+    *("metadata", "bag_size", "date_format"),
+)
 """Names of models that learn nothing from the features; never called the best."""
 
 

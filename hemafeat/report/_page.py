@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemafeat._whole import write_whole
-from hemafeat.report import _choice, _curves, _figures, _galleries, _tables
+from hemafeat.report import _choice, _curves, _figures, _galleries, _patients, _tables
 from hemafeat.report._audit import section
 from hemafeat.report._style import alike, in_text, metric_name, number, svg
 
@@ -128,6 +128,9 @@ def _content(
     names = _choice.models(comparison)
     best = names[0]
     cells = table if table is not None else _cells(comparison, best)
+    of_patients = _patients.is_of_patients(comparison)
+    if of_patients and table is None and len(comparison.verdicts):  # type: ignore[attr-defined]
+        cells = comparison.verdicts[["image", "cell"]]  # type: ignore[attr-defined]
     pictures = _galleries.Pictures(
         [*map(str, cells["image"]), *map(str, comparison.predictions["image"])],
         images,
@@ -136,7 +139,10 @@ def _content(
     )
     wrong, n_wrong = _galleries.mistakes(comparison, best, pictures)
     sample, flagged = _galleries.segmentations(cells, pictures)
-    return {
+    content = {
+        "unit": "cell",
+        "verdicts": None,
+        "everybody": None,
         "facts": _facts(comparison, best),
         "leaky": bool(comparison.leaky),
         "protocol": comparison.protocol,
@@ -160,6 +166,7 @@ def _content(
         ),
         "provenance": _provenance(comparison, table),
     }
+    return content | _patients.content(comparison, pictures) if of_patients else content
 
 
 def _cells(comparison: Comparison, model: str) -> pd.DataFrame:

@@ -62,7 +62,12 @@ def results(comparison: Comparison) -> Table:
     return Table([Entry("Model"), *head, *seconds], rows, 1, muted)
 
 
-_BASELINE = {"baseline": "majority class"}
+_BASELINE = {
+    "baseline": "majority class",
+    "metadata": "attributes alone",
+    "bag_size": "number of cells alone",
+    "date_format": "how dates are written",
+}
 
 
 def _leaders(values: pd.Series, metric: str) -> set[str]:

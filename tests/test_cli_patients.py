@@ -1,0 +1,97 @@
+"""``hemafeat compare --level patient``: from a folder of patients to a page."""
+
+from __future__ import annotations
+
+import re
+
+import pandas as pd
+import pytest
+
+from hemafeat import datasets, evaluate, extract, report
+from hemafeat.cli import main
+
+
+@pytest.fixture(scope="module")
+def cohort(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("cohort") / "c"
+    datasets.drawn_cohort(
+        folder, 12, size=96, cells=(3, 6), abnormal=(0.0, 0.9), test=0.17, random_state=2, n_jobs=1
+    )
+    return folder
+
+
+def run(*words):
+    return main(["compare", *map(str, words), "--level", "patient", "--jobs", "1", "--quiet"])
+
+
+@pytest.mark.slow_without_jit
+def test_from_a_folder_of_patients_to_a_page(cohort, tmp_path, capsys):
+    # The tables of the challenge and the images only: what a public cohort has.
+    (cohort / "manifest.csv").rename(cohort / "hidden.csv")
+    try:
+        status = run(
+            *(cohort, "--dataset", "lymphocytosis", "--out", tmp_path / "out", "--folds", 2),
+            *("--models", "table_means", "vote_mean", "--families", "shape", "--resamples", 50),
+        )
+    finally:
+        (cohort / "hidden.csv").rename(cohort / "manifest.csv")
+    out, err = capsys.readouterr()
+    assert status == 0, err
+    assert "one verdict per patient; 2 folds" in out
+    for name in ("table_means", "vote_mean", "baseline", "bag_size", "metadata"):
+        assert re.search(rf"^{name} ", out, re.M), out
+    found = evaluate.load(tmp_path / "out")
+    assert isinstance(found, evaluate.PatientComparison)
+    truth = pd.read_csv(cohort / "trainset" / "trainset_true.csv").set_index("ID")["LABEL"]
+    said = found.patients.set_index("patient")["label"]
+    assert said.map({"reactive": 0, "malignant": 1}).to_dict() == truth.to_dict()
+    lost = pd.read_csv(cohort / "testset" / "testset_data.csv")["ID"]
+    assert set(found.errors.query("error == 'no label'")["image"]) == set(lost)
+    page = (tmp_path / "out" / "page.html").read_text("utf-8")
+    assert "Which cells made the verdict" in page
+    assert "number of cells alone" in page
+    assert "attributes alone" in page
+    assert page.count("data:image/jpeg") >= len(said)
+    assert "--level patient" in page
+    assert "no picture" not in page
+    verdicts = pd.read_csv(tmp_path / "out" / "verdicts.csv")
+    assert set(verdicts["patient"]) == set(said.index)
+
+
+@pytest.fixture(scope="module")
+def table(cohort):
+    drawn = datasets.drawn_bags(16, cells=(2, 5), abnormal=(0.0, 0.8), random_state=3)
+    names = drawn.filter(like="drawn").columns
+    return drawn.rename(columns={n: f"cell__shape__{n[-3:]}" for n in names})
+
+
+def test_a_table_of_cells_will_do(table, tmp_path, capsys):
+    extract.save(table, tmp_path / "features")
+    words = [tmp_path / "features", "--out", tmp_path / "out", "--resamples", 20]
+    assert run(*words, "--folds", 2, "--models", "table_means", "--positive", "reactive") == 0
+    found = evaluate.load(tmp_path / "out")
+    assert set(found.verdicts["positive"]) == {"reactive"}
+    assert "date_format" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--models", "svc"], "no model of patients 'svc'"),
+        (["--patient", "who"], "--patient: the table has no column 'who'"),
+        (["--metadata", "weight"], "--metadata: the table has no column 'weight'"),
+        (["--pixels"], "--pixels is not for --level patient"),
+    ],
+)
+def test_what_is_not_meant_like_this(table, tmp_path, capsys, words, message):
+    extract.save(table, tmp_path / "features")
+    assert run(tmp_path / "features", "--out", tmp_path / "out", *words) == 2
+    assert message in capsys.readouterr().err
+
+
+def test_page_without_verdicts_or_table(table, tmp_path):
+    found = evaluate.compare_patients(["table_means"], table, n_splits=2, n_boot=5, verdicts=False)
+    page = report.page(found, tmp_path / "page.html").read_text("utf-8")
+    assert "Which cells made the verdict" not in page
+    assert "Every patient" in page
+    assert "Wrongly classified patients" in page
