@@ -17,6 +17,7 @@ from naive_granules import (
     granules as granules,
     granulometry as granulometry,
 )
+from naive_lobulation import lobulation as lobulation
 from naive_matrices import gldm as gldm, glrlm as glrlm, glszm as glszm, ngtdm as ngtdm
 from naive_texture import dct as dct, dct_zigzag as dct_zigzag, glcm as glcm, lbp as lbp
 from scipy import ndimage, spatial, stats

@@ -45,6 +45,7 @@ from ._granulometry import granulometry as granulometry
 from ._intensity import intensity as intensity
 from ._lbp import lbp as lbp, lbp_codes as lbp_codes
 from ._lobes import lobes as lobes
+from ._lobulation import lobulation as lobulation
 from ._measure import measure as measure
 from ._ngtdm import (
     ngtdm as ngtdm,

@@ -21,6 +21,7 @@ BUILT_IN = {
     "shape": "hemafeat.extract._shape:shape",
     "boundary": "hemafeat.extract._boundary:boundary",
     "lobes": "hemafeat.extract._lobes:lobes",
+    "lobulation": "hemafeat.extract._lobulation:lobulation",
     "relation": "hemafeat.extract._relation:relation",
     "rim": "hemafeat.extract._rim:rim",
     "colour": "hemafeat.extract._colour:colour",

@@ -1,0 +1,111 @@
+"""Lobes of the nucleus as its density is cut at rising thresholds."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hemafeat.extract import _lobes
+from hemafeat.extract._family import Column, family
+from hemafeat.extract._kernels.lobulation import OF_LOBES, SHARES, lobulations
+from hemafeat.extract._prepared import Prepared, level_lut, prepare
+
+if TYPE_CHECKING:
+    from hemafeat.segment import Masks
+
+_TREE = "component tree: Jones, Comput. Vis. Image Underst. 75:215 (1999)"
+
+_VALUES = {
+    **{name: _lobes._COLUMNS[name] for name in np.array(list(_lobes._COLUMNS))[OF_LOBES].tolist()},
+    "area_ratio": Column("1", "area A / area of the nucleus", _TREE),
+    "solidity": Column("1", "A / area of the convex hull", "skimage.measure.regionprops solidity"),
+    "roundness": Column("1", "4 pi A / P^2, P the perimeter after Crofton", "ISO 9276-6:2008"),
+    "n_holes": Column("1", "holes of 1 % of the nucleus and more", _TREE),
+}
+
+_COLUMNS = {
+    f"{name}_at_{share}": replace(
+        column, formula=f"{column.formula}; where density is above {share} %"
+    )
+    for share in SHARES.tolist()
+    for name, column in _VALUES.items()
+}
+
+
+@family(
+    _COLUMNS,
+    masks=("nucleus",),
+    per_mask=False,
+    prepared=True,
+    white=True,
+    reference="Jones, Comput. Vis. Image Underst. 75:215 (1999); Beucher and Lantuejoul (1979)",
+)
+def lobulation(
+    image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None
+) -> np.ndarray:
+    """Lobes of a nucleus at five densities, whatever line was drawn around it.
+
+    One outline cannot be right for every question: at a low threshold filaments between segments
+    are seen, at a high one lobes that touch or overlap come apart along the paler line between
+    them. What parts a band from segments, and two lobes from three, is how their number and the
+    links between them hold out as the threshold rises.
+
+    Density is that of red light, which nuclei absorb and the granules of eosinophils hardly do, in
+    256 levels over [0, 1.5]. Zero per cent is its median over the cytoplasm (no density where there
+    is none), 100 % that over the nucleus. What lies above 20, 35, 50, 65 and 80 % within the cell
+    is taken; of it parts below 2 % of the area of the nucleus are dropped, and holes below 1 %
+    filled. On each of these five regions the lobes, depths and links of the family `lobes` are
+    measured, but not the areas of lobes, and its own area, solidity, roundness and holes.
+
+    Of nuclei of 2,048 pixels and more, means over 2 x 2 pixels are looked at, those of which half
+    or more lie in the cell, counted from the corner of the box around the cell. That evens out the
+    grain of the chromatin, and lines of one pixel.
+
+    Parameters
+    ----------
+    image : (H, W, 3) ndarray of uint8, or Prepared
+        RGB. The white of a bare image is measured outside the cells; see `background_white`.
+    masks : Masks
+        Cells and nuclei.
+    n_cells : int, optional
+        Number of rows; default is ``masks.n_cells``.
+
+    Returns
+    -------
+    (n_cells, 95) ndarray of float64
+        The 19 columns at 20 %, then those at 35 % and so on. A row of NaN where nucleus or cell is
+        missing, or the nucleus is not the denser of the two; 19 NaN where nothing is left at a
+        threshold.
+
+    Notes
+    -----
+    On 1,413 cells with the attribute ``nucleus_shape`` of WBCAtt, five random folds, three seeds,
+    the macro-averaged F1 of `pipelines.svc` on the other default columns rose from .645 to .661
+    with 75 to 115 columns of this kind, at half and at full size alike.
+
+    References
+    ----------
+    .. [1] R. Jones, "Connected filtering and segmentation using component trees", Comput. Vis.
+       Image Underst. 75:215-228, 1999.
+    .. [2] S. Beucher and C. Lantuejoul, "Use of watersheds in contour detection", Int. Workshop on
+       Image Processing, 1979.
+    .. [3] ISO 9276-6:2008, "Descriptive and quantitative representation of particle shape and
+       morphology".
+    """
+    ready = prepare(image)
+    n = masks.n_cells if n_cells is None else n_cells
+    found = ready.regions(masks.cell, n)
+    return np.asarray(
+        lobulations(
+            ready.rgb,
+            level_lut(ready.density_lut(masks.cell)[0], 256),
+            ready.histograms(masks.nucleus, n),
+            ready.histograms(masks.cytoplasm, n),
+            ready.regions(masks.nucleus, n).area,
+            found.run_starts,
+            found.runs,
+            found.boxes,
+        )
+    )
