@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 import numpy as np
 import pandas as pd
 
@@ -51,8 +49,9 @@ def chance(
         every group has one label, groups are dealt labels, else images are: images of one patient
         share slide and label both.
     """
-    batches, labels = pd.factorize(batch)[0], pd.factorize(label)[0]
-    groups = pd.factorize(group)[0]
+    columns = [pd.factorize(values, sort=True)[0] for values in (batch, label, group)]
+    # Sorted, the result does not depend on the order of the images.
+    batches, labels, groups = (column[np.lexsort(columns)] for column in columns)
     units = pd.DataFrame({"group": groups, "label": labels}).drop_duplicates()
     whole = len(units) == groups.max() + 1
     of_unit = units["label"].to_numpy() if whole else labels
@@ -114,7 +113,7 @@ def clusters(values: np.ndarray, random_state: int = 0) -> np.ndarray:
 
 def counted(batch: pd.Series, label: pd.Series, kind: str) -> pd.DataFrame:
     """``kind, batch, label, n, share``: images of each label in each batch, largest batch first."""
-    names: Sequence[str] = list(batch.value_counts().index)
+    names = batch.value_counts().index
     counts = pd.crosstab(batch, label).reindex(names).rename_axis(index="batch", columns=None)
     long = counts.reset_index().melt("batch", var_name="label", value_name="n")
     totals = long.groupby("batch", sort=False)["n"].transform("sum")

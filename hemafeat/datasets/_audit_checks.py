@@ -29,7 +29,7 @@ class Finding:
     severity: str
     kind: str
     message: str
-    rows: Sequence[int] = field(default_factory=list)
+    rows: Sequence[int] | np.ndarray = field(default_factory=list)
 
 
 def counting(n: int, noun: str) -> str:
@@ -227,16 +227,16 @@ def copies(
 
     def example(rows: Sequence[int], column: str | None) -> str:
         values = [None] * len(table) if column is None else list(table[column])
-        shown = list(rows)[:2]
+        pair = list(rows)[:2]
         if column is not None:
             first = next(row for row in rows if isinstance(values[row], str))
             other = next(
                 row for row in rows if isinstance(values[row], str) and values[row] != values[first]
             )
-            shown = [first, other]
+            pair = [first, other]
         return " and ".join(
             shown(survey["image"].iloc[row]) + (f" ({values[row]})" if column else "")
-            for row in shown
+            for row in pair
         )
 
     for column, end, words in (
@@ -359,8 +359,10 @@ def _unlike(share: pd.DataFrame, overall: pd.Series) -> str:
     strange = share[(n >= FEW) & (share["share"] >= 2 * share["usual"])]
     top = strange.sort_values(["n", "batch"], ascending=[False, True]).head(3)
     listed = [
-        f"{100 * row.share:.0f} % of {row.batch} are {row.label}, of all {100 * row.usual:.0f} %"
-        for row in top.itertuples(index=False)
+        f"{100 * part:.0f} % of {batch} are {name}, of all {100 * usual:.0f} %"
+        for batch, name, part, usual in zip(
+            top["batch"], top["label"], top["share"], top["usual"], strict=True
+        )
     ]
     return "; " + "; ".join(listed) if listed else ""
 

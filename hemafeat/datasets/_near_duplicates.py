@@ -213,8 +213,8 @@ def _compared(
             if better.any():
                 fine[better] = (_unit(_band(view[better], 1.0, 4.0)) * detail[better]).sum(axis=1)
     for place in np.flatnonzero((best >= COARSE) & (fine >= DETAIL)):
-        turn, mirrored = divmod(int(how[place]), 2)
-        yield float(fine[place]), int(i[place]), int(j[place]), turn, bool(mirrored), scale
+        turn, flip = divmod(int(how[place]), 2)
+        yield float(fine[place]), int(i[place]), int(j[place]), turn, bool(flip), scale
 
 
 def _ground(plane: np.ndarray) -> float:

@@ -69,11 +69,10 @@ def _names(survey: pd.DataFrame) -> Iterator[Probe]:
     words = stems.str.replace(r"\d+", "#", regex=True)
     yield Probe("file name: words", "file", _categories(words))
     digits = stems.str.findall(r"\d+")
-    runs = digits.str.len()
     # Later numbers are those of images and cells, earlier ones of patients and slides.
     numbers = {
         f"number {k + 1}": [float(found[k]) if len(found) > k else np.nan for found in digits]
-        for k in range(min(4, int(runs.max()) if len(runs) else 0))
+        for k in range(min(4, max(map(len, digits), default=0)))
     }
     if numbers:
         yield Probe("file name: number", "file", pd.DataFrame(numbers))

@@ -22,6 +22,12 @@ from ._splits import Cells, CompareError, Groups, group_ids, grouped
 NOTHING, EVERYTHING = "majority class", "all of these together"
 
 _ALPHA = 0.05
+
+_TWICE = np.sqrt(2)
+"""Two cells of different folds are compared twice, each once in training and once in the test; when
+only test labels are dealt anew these are two independent chances. That takes half of the variance
+away, at most."""
+
 _SLIGHT, _STRONG = 0.1, 0.5
 _NAMES = (
     "probe",
@@ -148,12 +154,13 @@ def leak_probes(
     Where every patient has one label, what is known of patients (bag size, attributes that are the
     same in all images of each) is scored with one row per patient.
 
-    Chance is what the same predictions score when the labels of the test rows are dealt out anew
-    within their fold, whole groups at a time where each has one label. A probe is marked where the
-    p value, corrected over the probes by Holm's method, is at most .05 and the interval lies above
-    chance: ``severe`` where :math:`(value - chance) / (1 - chance)` is at least .5, ``warning``
-    from .1, ``note`` below. A probe that tells something is not always a leak: the message says
-    where the cell itself may be what is seen.
+    Chance is what the same predictions score when the labels of the test rows are dealt out
+    anew within their fold, whole groups at a time where each has one label, its spread widened
+    by :math:`\sqrt{2}` for cells that are trained on in one fold and tested in another. A probe
+    is marked where the p value, corrected over the probes by Holm's method, is at most .05 and
+    the interval lies above chance: ``severe`` where :math:`(value - chance) / (1 - chance)` is
+    at least .5, ``warning`` from .1, ``note`` below. A probe that tells something is not always
+    a leak: the message says where the cell itself may be what is seen.
 
     Examples
     --------
@@ -347,7 +354,7 @@ def _by_luck(
         for part in parts:
             dealt[part] = rng.permutation(of_unit[part])
         found[turn] = _balanced(dealt[place], called, k)
-    return found
+    return found.mean() + _TWICE * (found - found.mean())
 
 
 def _judged(rows: list[dict[str, Any]], images: _Level) -> pd.DataFrame:
@@ -356,11 +363,9 @@ def _judged(rows: list[dict[str, Any]], images: _Level) -> pd.DataFrame:
     )
     # Holm (1979): the k-th smallest of m is multiplied by m - k + 1, and none falls below another.
     worst = 0.0
-    for k, row in enumerate(sorted(alone, key=lambda row: row["p"])):
-        worst = row["p_holm"] = min(1.0, max(worst, row["p"] * (len(alone) - k)))
+    for k, row in enumerate(sorted(rows, key=lambda row: row["p"])):
+        worst = row["p_holm"] = min(1.0, max(worst, row["p"] * (len(rows) - k)))
     together = [row for row in rows if row["probe"] == EVERYTHING]
-    for row in together:
-        row["p_holm"] = row["p"]
     for row in [*alone, *together]:
         gain = (row["value"] - row["chance"]) / (1 - row["chance"])
         told = row["p_holm"] <= _ALPHA and row["low"] > row["chance"]

@@ -60,7 +60,7 @@ def audit_page(
         path = path / "audit.html"
     path.parent.mkdir(parents=True, exist_ok=True)
     pairs, n_pairs = _pairs(audit)
-    content = section(audit, probes)
+    content = _section(audit, probes)
     content |= {
         "verdict": _verdict(content),
         "alarms": _alarms(audit, probes),
@@ -85,10 +85,12 @@ def audit_page(
 
 def section(audit: Audit | None, probes: Probes | None) -> dict[str, Any] | None:
     """What the page of a comparison shows of an audit; None where there is none."""
+    return None if audit is None and probes is None else _section(audit, probes)
+
+
+def _section(audit: Audit | None, probes: Probes | None) -> dict[str, Any]:
     from hemafeat.report._page import Picture
 
-    if audit is None and probes is None:
-        return None
     rows = [] if audit is None else list(audit.findings.itertuples(index=False))
     found = [
         (str(row.severity), str(row.kind), str(row.message), int(str(row.n_images))) for row in rows
