@@ -49,25 +49,33 @@ def predictions(
     return pd.concat(parts, ignore_index=True)
 
 
+def arrays(
+    predictions: pd.DataFrame, classes: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]:
+    """Truth, prediction, probabilities and fold of one model's rows, as `scores` takes them."""
+    number = {name: k for k, name in enumerate(classes)}
+    truth, predicted = (
+        predictions[name].map(number).to_numpy(dtype=int) for name in ("truth", "predicted")
+    )
+    probability = predictions[[f"p__{name}" for name in classes]].to_numpy(dtype=np.float64)
+    given = None if np.isnan(probability).any() else probability
+    folds = predictions["fold"].to_numpy()
+    return truth, predicted, given, np.searchsorted(np.unique(folds), folds)
+
+
 def scored(
     predictions: pd.DataFrame, classes: Sequence[str], n_boot: int, random_state: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    number = {name: k for k, name in enumerate(classes)}
-    chances = [f"p__{name}" for name in classes]
     rows, resamples = [], {}
     times = member = None
     for model, part in predictions.groupby("model", sort=False):
-        truth = part["truth"].map(number).to_numpy(dtype=int)
-        predicted = part["predicted"].map(number).to_numpy(dtype=int)
-        probability = part[chances].to_numpy(dtype=np.float64)
-        given = None if np.isnan(probability).any() else probability
+        truth, predicted, given, which = arrays(part, classes)
         fold_names = part["fold"].to_numpy()
         folds_in_order = list(dict.fromkeys(fold_names))
         if times is None or member is None:
             # Every model scored the same rows in the same order: one draw makes pairs of them.
             times, member = draw(part["group"].to_numpy(), n_boot, random_state)
         weights = np.array([fold_names == name for name in folds_in_order], dtype=float)
-        which = np.searchsorted(np.unique(fold_names), fold_names)
         per_fold = scores(truth, predicted, given, weights, which)
         pooled = scores(truth, predicted, given, np.ones((1, len(truth))), which)
         resamples[model] = resampled(truth, predicted, given, which, times, member)
