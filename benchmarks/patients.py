@@ -1,7 +1,7 @@
 """What models of patients find in drawn cohorts, with intervals over seeds.
 
     python benchmarks/patients.py                 # cohorts of features, minutes
-    python benchmarks/patients.py --seeds 20 --deep
+    python benchmarks/patients.py --seeds 10 --deep
 
 Three tables. Every model on a cohort with a signal, on one where one abnormal cell is enough, and
 on one with nothing in it; each score is the area under the ROC curve on patients of another draw,
@@ -105,7 +105,7 @@ def leaky_and_honest(seeds: int, n: int, **params: Any) -> pd.DataFrame:
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--seeds", type=int, default=10)
+    parser.add_argument("--seeds", type=int, default=20)
     parser.add_argument("--patients", type=int, default=80, help="to learn from")
     parser.add_argument("--models", nargs="+", help="all by default")
     parser.add_argument("--deep", action="store_true", help="networks too; needs Keras")

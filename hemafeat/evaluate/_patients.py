@@ -40,6 +40,10 @@ class PatientComparison(Comparison):
 
     Attributes
     ----------
+    results, predictions, differences, importances, seconds, errors : DataFrame
+        As in `Comparison`; ``image`` and ``group`` name the patient, and there are no importances.
+    classes, leaky, protocol, fingerprint, versions, n_boot, random_state : object
+        As in `Comparison`.
     patients : DataFrame
         One row per patient scored: ``patient``, ``label``, ``n_cells`` and the attributes.
     verdicts : DataFrame
