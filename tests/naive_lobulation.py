@@ -23,7 +23,7 @@ def dense_regions(levels, cell, nucleus):
         return [], 0
     rows, columns = np.nonzero(cell)
     box = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-    step = 2 if nucleus.sum() >= 2048 else 1
+    step = max(1, math.isqrt(nucleus.sum() // 512))
     pad = [(0, -length % step) for length in cell[box].shape]
     inside, level = np.pad(cell[box], pad), np.pad(levels[box] * cell[box], pad)
 

@@ -59,9 +59,10 @@ def lobulation(
     filled. On each of these five regions the lobes, depths and links of the family `lobes` are
     measured, but not the areas of lobes, and its own area, solidity, roundness and holes.
 
-    Of nuclei of 2,048 pixels and more, means over 2 x 2 pixels are looked at, those of which half
-    or more lie in the cell, counted from the corner of the box around the cell. That evens out the
-    grain of the chromatin, and lines of one pixel.
+    Squares of s x s pixels are looked at, by the mean of their pixels in the cell, where these are
+    half of the square or more; s is the largest that leaves a nucleus 512 squares, and the first
+    square begins at the corner of the box around the cell. That evens out the grain of the
+    chromatin, and bounds what a cell costs at any magnification.
 
     Parameters
     ----------
@@ -82,8 +83,9 @@ def lobulation(
     Notes
     -----
     On 1,413 cells with the attribute ``nucleus_shape`` of WBCAtt, five random folds, three seeds,
-    the macro-averaged F1 of `pipelines.svc` on the other default columns rose from .645 to .661
-    with 75 to 115 columns of this kind, at half and at full size alike.
+    the macro-averaged F1 of `pipelines.svc` rose from .645 on the other default columns to .662
+    with these. Four times the squares gave .664 in 1.7 times the time; 7 or 9 thresholds instead
+    of 5, green light instead of red, or full size gave no more.
 
     References
     ----------

@@ -1,7 +1,7 @@
 """Lobes of a nucleus at several densities, each the region denser than a threshold.
 
 Densities are whole levels and compared with thresholds as whole numbers, so that no rounding
-decides on a pixel. Where the nucleus is large, 2 x 2 pixels are taken together.
+decides on a pixel. Of a large nucleus, squares of pixels are taken together.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ OF_LOBES = np.array([0, 1, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18])
 N_VALUES = OF_LOBES.size + 4
 """Columns per threshold."""
 
-COARSE = 2048
-"""Pixels of a nucleus from which on 2 x 2 of them are taken together."""
+ENOUGH = 512
+"""Squares that a nucleus is left with at least."""
 
 
 @kernel
@@ -56,7 +56,7 @@ def lobulations(rgb, table, nuclei, cytoplasms, areas, run_starts, runs, boxes):
         high = median_level(nuclei[cell, 0], table)
         if high <= low:
             continue
-        step = 1 if areas[cell] < COARSE else 2
+        step = max(1, int(math.sqrt(areas[cell] // ENOUGH)))
         sums, counts = blocks(rgb, table, runs[first:stop], boxes[cell], step)
         for k in range(SHARES.size):
             inside = denser(sums, counts, 100 * low + SHARES[k] * (high - low), step)
@@ -95,14 +95,14 @@ def blocks(rgb, table, runs, box, step):
     top, left = box[0], box[2]
     shape = (box[1] - top + step - 1) // step + 2, (box[3] - left + step - 1) // step + 2
     sums, counts = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
-    shift = step - 1
+    place = np.arange(box[3] - left) // step + 1
     for run in range(runs.shape[0]):
         row, a, b = runs[run, 0], runs[run, 1], runs[run, 2]
         line = rgb[row]
-        place = ((row - top) >> shift) + 1
-        into, number = sums[place], counts[place]
+        at = (row - top) // step + 1
+        into, number = sums[at], counts[at]
         for column in range(a, b):
-            k = ((column - left) >> shift) + 1
+            k = place[column - left]
             into[k] += table[line[column, 0]]
             number[k] += 1
     return sums, counts
