@@ -135,7 +135,7 @@ def test_every_model_of_attributes_finds_the_signal(cohort, name):
     assert balanced_accuracy_score(test["label"], model.predict(test)) > 0.7
 
 
-@pytest.mark.parametrize("name", ["logistic", "random_forest"])
+@pytest.mark.parametrize("name", ["logistic", "tree"])
 def test_selection_sees_training_patients_only(cohort, name):
     train, _ = cohort
     search = pipelines.attributes_only(name, grid="short", n_splits=3).fit(train, train["label"])

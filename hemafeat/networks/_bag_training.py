@@ -146,7 +146,7 @@ def fit_bags(
         jit_compile=False,
     )
     rng = np.random.default_rng(random_state)
-    most = min(max(len(found[row]) for row in learned), max_cells)
+    most = min(max(len(found[int(row)]) for row in learned), max_cells)
     target = y.astype(np.float32)[:, None] if n_outputs == 1 else y.astype(np.int32)
     out = BagNetwork(model)
     lowest, kept = np.inf, None

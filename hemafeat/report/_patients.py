@@ -164,7 +164,7 @@ def _table(comparison: Any, rows: pd.DataFrame, n: int = 40) -> Table:
 
 def _everybody(comparison: Any, rows: pd.DataFrame) -> Table:
     """Every patient, those judged wrongly marked."""
-    chances = [name for name in rows if name.startswith("p__")]
+    chances = [name for name in map(str, rows.columns) if name.startswith("p__")]
     also = [n for n in comparison.patients.columns if n not in ("patient", "label", "n_cells")]
     head = [
         *(Entry(name) for name in ("Patient", "Truth", "Called")),
