@@ -12,7 +12,19 @@ import pytest
 from hemafeat import extract
 from hemafeat.cli import main
 
-COMMANDS = ["demo", "extract", "segment", "compare", "report", "predict", "describe", "families"]
+COMMANDS = [
+    "demo",
+    "audit",
+    "compare",
+    "datasets",
+    "describe",
+    "download",
+    "extract",
+    "families",
+    "predict",
+    "report",
+    "segment",
+]
 
 
 @pytest.fixture(scope="module")
