@@ -63,7 +63,6 @@ def test_a_planted_signal_is_recovered_above_the_bag_size(name, baseline):
 
 
 def test_one_abnormal_cell_is_enough_for_the_largest_probability():
-    # Where the others have abnormal cells too, the largest says nothing.
     params = {"abnormal": (0.0, 0.4), "effect": 4.0, "patient_spread": 0.2, "n_features": 4}
     gain = auroc("vote_max", range(3), **params) - auroc("bag_size", range(3), **params)
     assert gain.mean() - half_width(gain) > 0.05, gain
