@@ -44,9 +44,25 @@ def asked(run: Run, shard_size: int) -> dict[str, Any]:
         "masks": _masks(run.settings["masks"]),
         "cells": run.settings["cells"],
         "um_per_px": run.settings["um"],
+        # Named only where used, so that a result of an earlier version can be gone on with.
+        **_prepared(run),
         "shard_size": shard_size,
         "versions": versions(),
     }
+
+
+def _prepared(run: Run) -> dict[str, Any]:
+    """What is done to the pixels before they are measured."""
+    found = {}
+    normalise = run.work.normalise
+    if normalise is not None:
+        # Ours say their whole state; of another one only the source is known.
+        own = type(normalise).__module__.startswith("hemafeat.")
+        words = [repr(normalise)] if own else [_name(normalise), *_code(normalise)]
+        found["normalise"] = " ".join(words)
+    if run.settings["resample"] is not None:
+        found["resample"] = run.settings["resample"]
+    return found
 
 
 @cache

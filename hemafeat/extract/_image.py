@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import cv2
 import numpy as np
 
 from hemafeat.extract._family import Family
@@ -42,12 +43,17 @@ class Work:
         In the order of the table.
     segment : callable, optional
         ``image -> Masks``; None where masks are given.
+    normalise : callable, optional
+        ``image -> image``: what is measured, in the place of the image that was segmented.
     """
 
     families: dict[str, Family]
     segment: Callable[[np.ndarray], Masks] | None
+    normalise: Callable[[np.ndarray], np.ndarray] | None = None
 
-    def measure(self, image: Any, place: int, mask: Any, central: bool) -> Outcome:
+    def measure(
+        self, image: Any, place: int, mask: Any, central: bool, zoom: float = 1.0
+    ) -> Outcome:
         """Measure one image.
 
         Parameters
@@ -60,6 +66,8 @@ class Work:
             Its mask, or why there is none; not looked at where a segmenter is to be used.
         central : bool
             Whether to keep the cell at the centre only.
+        zoom : float
+            Pixels of the image measured per pixel of the image given.
         """
         # Before it is read: a file that changes meanwhile is then taken for changed.
         state = file_state(image, mask)
@@ -69,10 +77,15 @@ class Work:
             pixels = read(image)
             stage = "mask" if self.segment is None else "segment"
             masks = as_masks(mask) if self.segment is None else self.segment(pixels)
+            if zoom != 1:
+                pixels, masks = zoomed(pixels, masks, zoom)
             if masks.n_cells == 0:
                 why = "no cell was found in the image"
                 return failed(name, stage, "NoCellFound", why, state)
             kept = central_cell(masks) if central and masks.n_cells > 1 else None
+            if self.normalise is not None:
+                stage = "normalise"
+                pixels = self.normalise(pixels)
             stage = "extract"
             prepared, measured = Prepared(pixels, masks).window(masks, kept)
             quality = dict(masks.quality)
@@ -92,6 +105,21 @@ class Work:
             for family, failure in failures.items()
         ]
         return Outcome(values, quality, number, errors, state)
+
+
+def zoomed(image: np.ndarray, masks: Masks, zoom: float) -> tuple[np.ndarray, Masks]:
+    """An image and its masks at another number of pixels per micrometre."""
+    height, width = image.shape[:2]
+    if masks.shape != (height, width):
+        raise MaskError(f"the mask is {masks.shape} and the image {(height, width)}")
+    size = max(1, round(width * zoom)), max(1, round(height * zoom))
+    how = cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC
+    cell, nucleus = (
+        cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT)
+        for labels in (masks.cell, masks.nucleus)
+    )
+    resized = cv2.resize(image, size, interpolation=how)
+    return resized, Masks.known(cell, nucleus, masks.n_cells, dict(masks.quality))
 
 
 def failed(

@@ -16,9 +16,13 @@ from hemafeat.extract._family import FamilyError, chosen
 from hemafeat.extract._given import mask_source
 from hemafeat.extract._image import Error, Outcome, Work, image_name
 from hemafeat.extract._measure import scales
+from hemafeat.images import normaliser
 from hemafeat.segment import segmenter as find_segmenter
 
 Cells = Literal["auto", "all", "central"]
+
+Normaliser = Callable[[np.ndarray], np.ndarray]
+"""``image -> image``, both (H, W, 3) uint8 RGB."""
 
 IDENTITY = ["image", "cell", "label", "label_raw", "patient", "group", "split", "dataset"]
 
@@ -40,7 +44,9 @@ class Part:
     masks : list, optional
         A mask for each, where masks are given.
     scale : (n,) ndarray of float64, optional
-        um per pixel, where it is known.
+        um per pixel as measured, where it is known.
+    zoom : (n,) ndarray of float64, optional
+        Pixels measured per pixel of the image, where images are resampled.
     """
 
     number: int
@@ -49,6 +55,7 @@ class Part:
     central: np.ndarray
     masks: list[Any] | None
     scale: np.ndarray | None
+    zoom: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.listed)
@@ -66,8 +73,11 @@ class Part:
     def measure(self, work: Work, first: int, stop: int) -> list[Outcome]:
         """Measure the images from `first` to `stop`, one after the other."""
         masks = self.masks or [None] * len(self)
+        zoom = np.ones(len(self)) if self.zoom is None else self.zoom
         return [
-            work.measure(self.images[n], self.start + n, masks[n], bool(self.central[n]))
+            work.measure(
+                self.images[n], self.start + n, masks[n], bool(self.central[n]), float(zoom[n])
+            )
             for n in range(first, stop)
         ]
 
@@ -86,6 +96,8 @@ class Run:
         families: Families = "default",
         cells: Cells = "auto",
         um_per_px: float | None = None,
+        normalise: str | Normaliser | None = None,
+        resample: float | None = None,
     ) -> None:
         which = chosen(families)
         if not which:
@@ -94,14 +106,27 @@ class Run:
             raise ValueError(f"cells is 'auto', 'all' or 'central', not {cells!r}")
         self.listed = datasets.as_table(images)
         self.scale = _scale(self.listed, um_per_px)
+        self.zoom = None
+        if resample is not None:
+            self.scale, self.zoom = _resampled(self.scale, resample)
         self.masks = mask_source(masks, self.listed)
-        self.work = Work(which, find_segmenter(segmenter) if self.masks is None else None)
+        self.work = Work(
+            which,
+            find_segmenter(segmenter) if self.masks is None else None,
+            normaliser(normalise) if isinstance(normalise, str) else normalise,
+        )
         self.central = (
             self.listed["label"].notna().to_numpy(bool)
             if cells == "auto"
             else np.full(len(self), cells == "central")
         )
-        self.settings = {"segmenter": segmenter, "masks": masks, "cells": cells, "um": um_per_px}
+        self.settings = {
+            "segmenter": segmenter,
+            "masks": masks,
+            "cells": cells,
+            "um": um_per_px,
+            "resample": resample,
+        }
 
     def __len__(self) -> int:
         return len(self.listed)
@@ -128,6 +153,7 @@ class Run:
             self.central[start:stop],
             None if self.masks is None else self.masks(rows, start),
             None if self.scale is None else self.scale[start:stop],
+            None if self.zoom is None else self.zoom[start:stop],
         )
 
     def parts(self, size: int) -> Iterator[Part]:
@@ -154,6 +180,15 @@ def _scale(listed: pd.DataFrame, um_per_px: float | None) -> np.ndarray | None:
     if not (known > 0).all():
         raise ValueError("um_per_px must be positive in every row of the image table")
     return known
+
+
+def _resampled(scale: np.ndarray | None, resample: float) -> tuple[np.ndarray, np.ndarray]:
+    """The one scale that all images are brought to, and how many pixels become of one of each."""
+    if not (np.isfinite(resample) and resample > 0):
+        raise ValueError(f"resample must be positive, in um per pixel, not {resample}")
+    if scale is None:
+        raise ValueError("resample needs the scale of every image (um_per_px); it is not known")
+    return np.full(len(scale), float(resample)), scale / resample
 
 
 @dataclass

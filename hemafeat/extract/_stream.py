@@ -19,7 +19,7 @@ from hemafeat.extract._asked import asked
 from hemafeat.extract._describe import Families
 from hemafeat.extract._folder import ERROR_PARTS, Folder, opened
 from hemafeat.extract._image import Error
-from hemafeat.extract._rows import Cells, Run
+from hemafeat.extract._rows import Cells, Normaliser, Run
 from hemafeat.extract._shard import Shard, Task, attribute_types
 from hemafeat.extract._store import load, read_manifest
 from hemafeat.extract._threads import measured, n_threads
@@ -81,6 +81,8 @@ def stream(
     families: Families = "default",
     cells: Cells = "auto",
     um_per_px: float | None = None,
+    normalise: str | Normaliser | None = None,
+    resample: float | None = None,
     n_jobs: int | None = None,
     shard_size: int | None = None,
     restart: bool = False,
@@ -110,6 +112,10 @@ def stream(
     cells : {"auto", "all", "central"}
         As in `table`.
     um_per_px : float, optional
+        As in `table`.
+    normalise : {"grey-world", "reinhard", "macenko"} or callable, optional
+        As in `table`.
+    resample : float, optional
         As in `table`.
     n_jobs : int, optional
         Threads of this machine; all processors by default. Not looked at with a `scheduler`.
@@ -159,7 +165,7 @@ def stream(
     if shard_size is not None and shard_size < 1:
         raise ValueError(f"shard_size is {shard_size}, expected at least 1")
     folder = Path(out)
-    run = Run(images, segmenter, masks, families, cells, um_per_px)
+    run = Run(images, segmenter, masks, families, cells, um_per_px, normalise, resample)
     size = shard_size or _size_of(folder, restart) or SHARD
     n_shards = -(-len(run) // size)
     with opened(folder, asked(run, size), run.units, n_shards, restart) as result:

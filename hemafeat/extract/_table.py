@@ -11,7 +11,7 @@ import pandas as pd
 
 from hemafeat.extract._ahead import compile_ahead
 from hemafeat.extract._describe import Families
-from hemafeat.extract._rows import Cells, Run, assemble
+from hemafeat.extract._rows import Cells, Normaliser, Run, assemble
 from hemafeat.extract._shard import Task, attribute_types, gathered
 from hemafeat.extract._store import check_target, is_file, save
 from hemafeat.extract._stream import SHARD, progress_bar, shards, stream
@@ -29,6 +29,8 @@ def table(
     families: Families = "default",
     cells: Cells = "auto",
     um_per_px: float | None = None,
+    normalise: str | Normaliser | None = None,
+    resample: float | None = None,
     n_jobs: int | None = None,
     out: str | os.PathLike[str] | None = None,
     shard_size: int | None = None,
@@ -60,6 +62,15 @@ def table(
     um_per_px : float, optional
         Side of a pixel in um, for all images; default is the column of that name. With it lengths
         are in um, without it in px.
+    normalise : {"grey-world", "reinhard", "macenko"} or callable, optional
+        What is done to the colours of an image before its cells are measured: a name of
+        `hemafeat.images.normaliser`, or any function of an (H, W, 3) uint8 image that gives
+        another. Cells are found in the image as it is. An image that cannot be normalised is an
+        error of the table, and its cells are not measured.
+    resample : float, optional
+        Side of a pixel in um that all images are brought to before their cells are measured, so
+        that texture means the same across microscopes. Every scale must be known. Cells are found
+        in the image as it is, and ``um_per_px`` of the result is this one.
     n_jobs : int, optional
         Threads; all processors by default. The table does not depend on it.
     out : path, optional
@@ -108,6 +119,8 @@ def table(
             families=families,
             cells=cells,
             um_per_px=um_per_px,
+            normalise=normalise,
+            resample=resample,
             n_jobs=n_jobs,
             shard_size=shard_size,
             restart=restart,
@@ -115,7 +128,7 @@ def table(
             scheduler=scheduler,
             progress=progress,
         ).load()
-    run = Run(images, segmenter, masks, families, cells, um_per_px)
+    run = Run(images, segmenter, masks, families, cells, um_per_px, normalise, resample)
     if out is not None:
         check_target(out)
     result = _in_memory(run, n_jobs, shard_size or SHARD, scheduler, progress, processes)

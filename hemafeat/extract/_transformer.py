@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -16,6 +17,7 @@ from hemafeat.extract._describe import Families, columns
 from hemafeat.extract._image import image_name
 from hemafeat.extract._store import errors
 from hemafeat.extract._table import table
+from hemafeat.images import ImageError, normaliser, read
 
 
 class CellFeatures(TransformerMixin, BaseEstimator):
@@ -34,6 +36,9 @@ class CellFeatures(TransformerMixin, BaseEstimator):
         As in `table`; a list cannot follow the folds of a cross-validation and is refused.
     um_per_px : float, optional
         Side of a pixel in um.
+    normalise : {"grey-world", "reinhard", "macenko"} or callable, optional
+        As in `table`. Reinhard and Macenko by name take their target from the images given to
+        `fit`, those of the training part.
     n_jobs : int, optional
         Threads; all processors by default.
 
@@ -41,6 +46,8 @@ class CellFeatures(TransformerMixin, BaseEstimator):
     ----------
     n_features_out_ : int
         Number of columns.
+    normalise_ : callable or None
+        The normaliser, fitted.
 
     Examples
     --------
@@ -56,15 +63,17 @@ class CellFeatures(TransformerMixin, BaseEstimator):
         masks: Any = None,
         um_per_px: float | None = None,
         n_jobs: int | None = None,
+        normalise: str | Callable[[np.ndarray], np.ndarray] | None = None,
     ) -> None:
         self.families = families
         self.segmenter = segmenter
         self.masks = masks
         self.um_per_px = um_per_px
         self.n_jobs = n_jobs
+        self.normalise = normalise
 
     def fit(self, X: Any, y: Any = None) -> CellFeatures:
-        """Check the settings; nothing is learned from the images.
+        """Check the settings and fit the normaliser; nothing else is learned from the images.
 
         Parameters
         ----------
@@ -79,6 +88,9 @@ class CellFeatures(TransformerMixin, BaseEstimator):
             Itself.
         """
         self.n_features_out_ = len(columns(self.families))
+        self.normalise_ = self.normalise
+        if isinstance(self.normalise, str):
+            self.normalise_ = normaliser(self.normalise, _readable(_listed(X)[0]))
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -111,6 +123,7 @@ class CellFeatures(TransformerMixin, BaseEstimator):
             families=self.families,
             cells="central",
             um_per_px=self.um_per_px,
+            normalise=self.normalise_,
             n_jobs=self.n_jobs,
             progress=False,
         )
@@ -136,8 +149,15 @@ class CellFeatures(TransformerMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags.two_d_array = False
         tags.input_tags.string = True
-        tags.requires_fit = False
+        tags.requires_fit = isinstance(self.normalise, str)
         return tags
+
+
+def _readable(images: list[Any]) -> Iterator[np.ndarray]:
+    """Those that can be read; the others are a row of NaN and a warning when they are measured."""
+    for image in images:
+        with suppress(ImageError):
+            yield read(image)
 
 
 def _listed(X: Any) -> tuple[list[Any], Any]:

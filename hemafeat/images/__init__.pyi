@@ -8,3 +8,10 @@ from ._read import (
     read as read,
     read_labels as read_labels,
 )
+from ._stain import (
+    NORMALISERS as NORMALISERS,
+    GreyWorld as GreyWorld,
+    Macenko as Macenko,
+    Reinhard as Reinhard,
+    normaliser as normaliser,
+)
