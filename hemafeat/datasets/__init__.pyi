@@ -31,6 +31,7 @@ from ._harmonise import (
 from ._lisc import lisc as lisc
 from ._loaders import LOADERS as LOADERS, load as load
 from ._lymphocytosis import lymphocytosis as lymphocytosis
+from ._merge import Confounding as Confounding, confounding as confounding, merge as merge
 from ._mll23 import mll23 as mll23
 from ._pbc import pbc as pbc
 from ._raabin import raabin as raabin
