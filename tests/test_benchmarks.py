@@ -19,7 +19,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 def test_none_is_left_out() -> None:
     there = {path.stem for path in BENCHMARKS.glob("*.py")}
     there |= {path.parent.name for path in BENCHMARKS.glob("*/__main__.py")}
-    assert there == {"attributes", "families", "gpu", "scale", "segmentation", "speed"}
+    assert there == {"attributes", "families", "gpu", "patients", "scale", "segmentation", "speed"}
 
 
 @pytest.mark.slow_without_jit
@@ -46,6 +46,12 @@ def test_families(tmp_path: Path) -> None:
     few = ["--drawn", "45", "--folds", "2", "--timed", "2", "--families", "shape", "density"]
     main(["--out", str(tmp_path), "--model", "logistic", "--no-path", *few])
     assert set(pd.read_csv(tmp_path / "families.csv")["family"]) == {"shape", "density"}
+
+
+def test_patients(capsys: pytest.CaptureFixture[str]) -> None:
+    main = runpy.run_path(str(BENCHMARKS / "patients.py"))["main"]
+    main(["--seeds", "2", "--patients", "16", "--models", "bag_size", "table_means"])
+    assert "table_means" in capsys.readouterr().out
 
 
 @pytest.mark.slow_without_jit

@@ -20,6 +20,11 @@ BASELINES = (
 """Names of models that learn nothing from the features; never called the best."""
 
 
+def judged(comparison: Comparison) -> str:
+    """What a verdict is on: a cell, or a patient."""
+    return "patient" if hasattr(comparison, "verdicts") else "cell"
+
+
 def is_baseline(model: str) -> bool:
     """Whether `model` only stands there to be beaten."""
     return model in BASELINES or model.startswith("baseline")

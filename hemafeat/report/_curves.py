@@ -113,7 +113,7 @@ def figure_calibration(comparison: Comparison, n_bins: int = 15) -> Figure:
         panel.set_yticks([0, 0.5, 1])
         panel.set_aspect("equal", adjustable="box")
     figure.supxlabel("probability of the likeliest class", fontsize=9)
-    figure.supylabel("share of cells it is right about", fontsize=9)
+    figure.supylabel(f"share of {_choice.judged(comparison)}s it is right about", fontsize=9)
     return figure
 
 
@@ -278,6 +278,7 @@ def _per_class(comparison: Comparison, model: str, kind: str) -> Figure:
         if name != model and not _choice.is_baseline(name)
     }
     own = _curves(comparison, model, kind)
+    noun = _choice.judged(comparison)
     truth = _choice.of_model(comparison, model)["truth"].astype(str)
     for panel, name in zip(axes, classes, strict=True):
         _frame(panel, kind)
@@ -293,7 +294,7 @@ def _per_class(comparison: Comparison, model: str, kind: str) -> Figure:
         panel.set_title(alike(str(name), 22))
         mine = own.get(name)
         if mine is None:
-            text = "no such cell in the test parts"
+            text = f"no such {noun} in the test parts"
         else:
             panel.plot(*_thin(mine[0], mine[1]), color=BLUE, lw=1.9, drawstyle=steps)
             text = f"{'AUC' if kind == 'roc' else 'AP'} {mine[2]:.3f}"
@@ -301,7 +302,7 @@ def _per_class(comparison: Comparison, model: str, kind: str) -> Figure:
         panel.text(
             0.97 if kind == "roc" else 0.03,
             0.05 if kind == "roc" or share > 0.6 else share + 0.04,
-            f"{text}\n{n_cells} cells",
+            f"{text}\n{n_cells} {noun}s",
             ha="right" if kind == "roc" else "left",
             va="bottom",
             color=VERMILION if mine is None else INK,

@@ -128,7 +128,7 @@ def _content(
     names = _choice.models(comparison)
     best = names[0]
     cells = table if table is not None else _cells(comparison, best)
-    of_patients = _patients.is_of_patients(comparison)
+    of_patients = _choice.judged(comparison) == "patient"
     if of_patients and table is None and len(comparison.verdicts):  # type: ignore[attr-defined]
         cells = comparison.verdicts[["image", "cell"]]  # type: ignore[attr-defined]
     pictures = _galleries.Pictures(

@@ -13,7 +13,7 @@ from hemafeat.report._style import number
 from hemafeat.report._tables import Entry, Table
 
 if TYPE_CHECKING:
-    from hemafeat.evaluate import Comparison
+    pass
 
 _WORDS = {
     "network": "weight times logit of the cell, by the network's attention; they sum to the "
@@ -23,11 +23,6 @@ _WORDS = {
     "left out": "log-odds of the patient with all cells less log-odds without this one",
 }
 _SHOWN = ("patient", "truth", "called", "n_cells")
-
-
-def is_of_patients(comparison: Comparison) -> bool:
-    """Whether a row of the comparison is a patient."""
-    return hasattr(comparison, "verdicts")
 
 
 def content(comparison: Any, pictures: Pictures) -> dict[str, Any]:

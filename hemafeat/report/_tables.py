@@ -148,11 +148,9 @@ def per_class(comparison: Comparison, model: str) -> Table:
                     below = f"{number(low)} to {number(high)}" if low == low else ""
                 row.append(Entry(number(value), below))
         rows.append(row)
-    head = ["Class", *(_HEADINGS.get(name, metric_name(name)) for name in shown)]
+    headings = {"f1": "F1", "support": f"{_choice.judged(comparison).capitalize()}s"}
+    head = ["Class", *(headings.get(name, metric_name(name)) for name in shown)]
     return Table([Entry(name) for name in head], rows)
-
-
-_HEADINGS = {"f1": "F1", "support": "Cells"}
 
 
 def top_columns(comparison: Comparison, model: str, n_top: int = 20) -> Table:
