@@ -187,7 +187,7 @@ def merge(
         raise DatasetError("no data set was given to merge")
     parts: list[pd.DataFrame] = []
     names: list[str] = []
-    attrs: dict[str, Any] = {}
+    attrs: dict[Any, Any] = {}
     for name, given in named:
         part = _table_of(given)
         if name is not None:
@@ -215,7 +215,7 @@ def merge(
     return merged
 
 
-def _join_attrs(all_: dict[str, Any], attrs: Mapping[str, Any]) -> None:
+def _join_attrs(all_: dict[Any, Any], attrs: Mapping[Any, Any]) -> None:
     """Units must agree, errors of every table are kept."""
     units = attrs.get("units")
     if units:
