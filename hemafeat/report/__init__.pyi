@@ -12,3 +12,9 @@ from ._figures import (
     figure_scores as figure_scores,
 )
 from ._page import page as page
+from ._study_figures import (
+    figure_class_drop as figure_class_drop,
+    figure_leakage as figure_leakage,
+    figure_learning_curve as figure_learning_curve,
+    figure_resampling as figure_resampling,
+)

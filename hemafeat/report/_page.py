@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemafeat._whole import write_whole
-from hemafeat.report import _choice, _curves, _figures, _galleries, _patients, _tables
+from hemafeat.report import _choice, _curves, _figures, _galleries, _patients, _studies, _tables
 from hemafeat.report._audit import section
 from hemafeat.report._style import alike, in_text, metric_name, number, svg
 
@@ -42,6 +43,7 @@ def page(
     date: str | None = None,
     audit: Audit | None = None,
     probes: Probes | None = None,
+    studies: Sequence[Any] = (),
 ) -> Path:
     """Write a comparison as one self-contained HTML file.
 
@@ -70,6 +72,9 @@ def page(
         From `hemafeat.datasets.audit`: a section shows its findings.
     probes : Probes, optional
         From `hemafeat.evaluate.leak_probes`: the section shows them beside.
+    studies : list, optional
+        What `hemafeat.evaluate.leakage`, `learning_curve`, `class_drop` and `resampling` gave: each
+        gets a section.
 
     Returns
     -------
@@ -79,7 +84,7 @@ def page(
     Raises
     ------
     ValueError
-        The comparison holds no results, or an unknown segmenter.
+        The comparison holds no results, an unknown segmenter, or a study of no known kind.
     OSError
         The file cannot be written. Images that cannot be read do not raise: the page says so in
         their place.
@@ -96,6 +101,7 @@ def page(
         "command": command,
         "date": date,
         "audit": section(audit, probes),
+        "studies": _studies.sections(studies),
     }
     _write(path, _template("_page.html.j2").render(content))
     return path
