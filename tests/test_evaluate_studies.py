@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 import pytest
-from made_cells import QUICK, cells
+from made_cells import QUICK, cells, memorised
 
 from hemafeat import evaluate
 from hemafeat.evaluate import CompareError
@@ -88,6 +88,11 @@ def test_learning_curve_by_patients():
     part = _prefix(order, 35)
     names = set(ready.groups.ids[part])
     assert set(np.flatnonzero(np.isin(ready.groups.ids, list(names)))) == set(part)
+    # Patients of one class each: no part is without a class, however small it was asked for.
+    alone = set_up("logistic", memorised(n=120, n_groups=24), n_splits=3)
+    order = _order(alone, alone.plan.pairs[0][0], "groups", (0, 0))
+    assert set(alone.truth[_prefix(order, 1)]) == {"a", "b", "c"}
+    assert sorted(order[0]) == sorted(alone.plan.pairs[0][0])
 
 
 def test_parts_are_nested_and_stratified():

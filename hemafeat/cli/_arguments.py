@@ -30,6 +30,9 @@ DATASETS = (
 """What ``--dataset`` takes; written out, so that ``--help`` need not load the loaders."""
 
 
+STAINS = ("grey-world", "reinhard", "macenko")
+
+
 class Usage(Exception):
     """The command cannot be meant like this (exit code 2)."""
 
@@ -89,6 +92,22 @@ def add_images(parser: argparse.ArgumentParser) -> None:
         type=float,
         metavar="X",
         help="side of a pixel in micrometres; lengths are then in um",
+    )
+    parser.add_argument(
+        "--to-um-per-px",
+        type=float,
+        metavar="X",
+        help="side of a pixel in micrometres that all images are brought to before measuring",
+    )
+    parser.add_argument(
+        "--stain",
+        choices=STAINS,
+        help="normalise the stain of each image before measuring",
+    )
+    parser.add_argument(
+        "--stain-reference",
+        metavar="DIR",
+        help="images to take the target of --stain from: training images only",
     )
 
 
@@ -185,6 +204,31 @@ def scale(args: argparse.Namespace) -> float | None:
     return None if args.um_per_px is None else float(args.um_per_px)
 
 
+def normalise(args: argparse.Namespace) -> Any:
+    """The normaliser asked for, its target taken from the reference where there is one."""
+    if args.stain is None:
+        if args.stain_reference is not None:
+            raise Usage("--stain-reference needs --stain")
+        return None
+    from hemafeat.images import normaliser
+
+    if args.stain_reference is None:
+        return normaliser(args.stain)
+    listed = images([args.stain_reference])
+    say(args, f"taking the target of {args.stain} from {len(listed)} images ...")
+    try:
+        return normaliser(args.stain, listed["image"])
+    except ValueError as error:
+        raise Usage(f"--stain-reference: {error}") from None
+
+
+def resample(args: argparse.Namespace) -> float | None:
+    """Micrometres per pixel to bring images to, above 0."""
+    if args.to_um_per_px is not None and not 0 < args.to_um_per_px < float("inf"):
+        raise Usage(f"--to-um-per-px: {args.to_um_per_px} is not above 0")
+    return None if args.to_um_per_px is None else float(args.to_um_per_px)
+
+
 def images(paths: list[str], dataset: str | None = None) -> pd.DataFrame:
     """The image table that the words of a command line mean."""
     from hemafeat import datasets
@@ -246,8 +290,13 @@ def table(args: argparse.Namespace, **more: Any) -> tuple[pd.DataFrame, pd.DataF
 
     first = Path(args.input[0])
     if len(args.input) == 1 and first.exists() and args.dataset is None and is_table(first):
+        for name in ("stain", "stain_reference", "to_um_per_px"):
+            if getattr(args, name) is not None:
+                option = "--" + name.replace("_", "-")
+                raise Usage(f"{option}: the cells of {first} are measured already")
         return extract.load(first), None
     which, how, given, um = families(args), segmenter(args), masks(args), scale(args)
+    stain, target = normalise(args), resample(args)
     listed = images(args.input, args.dataset)
     say(args, f"measuring the cells of {len(listed)} images ...")
     measured = extract.table(
@@ -257,6 +306,8 @@ def table(args: argparse.Namespace, **more: Any) -> tuple[pd.DataFrame, pd.DataF
         families=which,
         cells=args.cells,
         um_per_px=um,
+        normalise=stain,
+        resample=target,
         n_jobs=workers(args),
         progress=progress(args),
         **more,

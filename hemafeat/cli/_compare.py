@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemafeat._whole import write_table
-from hemafeat.cli import _arguments, _output, _patients
+from hemafeat.cli import _arguments, _output, _patients, _studies
 from hemafeat.cli._arguments import Usage
 
 if TYPE_CHECKING:
@@ -27,14 +27,14 @@ EXAMPLES = """\
   hemafeat compare cells/ --out result/
       images: they are measured first, into result/features
   hemafeat compare features/ --models svc xgboost --folds 10 --group patient
-  hemafeat compare features/ --split image-random
+  hemafeat compare features/ --protocol image-random
       ignores groups, as published numbers often do; marked leaky everywhere
   hemafeat compare features/ --pixels
       a forest on grey pixels beside the models on features
   hemafeat compare features/ --models svc --save-model svc.hemafeat"""
 
 
-_EXAMPLES = f"{EXAMPLES}\n{_patients.EXAMPLE}"
+_EXAMPLES = f"{EXAMPLES}\n{_studies.EXAMPLES}\n{_patients.EXAMPLE}"
 
 
 def add(commands: Any) -> None:
@@ -55,9 +55,7 @@ def add(commands: Any) -> None:
         metavar="COLUMN",
         help="what must not be on both sides; default: group (patient, else copies of an image)",
     )
-    parser.add_argument(
-        "--split", choices=("grouped", "image-random", "official"), default="grouped"
-    )
+    _studies.add(parser)
     parser.add_argument("--models", nargs="+", metavar="NAME", help="all of them by default")
     parser.add_argument("--folds", type=_folds, default=5, metavar="N", help="default: 5")
     parser.add_argument(
@@ -107,9 +105,11 @@ def run(args: argparse.Namespace) -> None:
 
     out = _folder(args.out)
     if args.level == "patient":
+        _studies.not_of_patients(args)
         _patients.run(args, out, _command(args))
         return
     models = _models(args)
+    _studies.check(args)
     if args.save_model is not None:
         _output.in_folder(Path(args.save_model), "--save-model")
     for path in args.input:
@@ -123,6 +123,7 @@ def run(args: argparse.Namespace) -> None:
     comparison = compared(table, models, args)
     comparison.save(out)
     write_table(comparison.results, out / "results.csv")
+    studies = _studies.made(table, models, args, out)
     audit, probes = _audited(table, listed, args) if args.audit else (None, None)
     _arguments.say(args, "writing the page ...")
     page = report.page(
@@ -136,6 +137,7 @@ def run(args: argparse.Namespace) -> None:
         command=_command(args),
         audit=audit,
         probes=probes,
+        studies=studies,
     )
     print(_output.scores(comparison))
     if args.save_model is not None:
@@ -171,7 +173,7 @@ def compared(table: pd.DataFrame, models: list[str], args: argparse.Namespace) -
         table,
         label=args.label,
         groups=args.group,
-        split=args.split,
+        split=_studies.protocol(args),
         n_splits=args.folds,
         metadata=args.metadata,
         rare=args.rare,
@@ -251,7 +253,7 @@ def _command(args: argparse.Namespace) -> str:
         ("patient", "--patient"),
         ("positive", "--positive"),
         ("group", "--group"),
-        ("split", "--split"),
+        ("split", "--protocol"),
         ("folds", "--folds"),
         ("rare", "--rare"),
         ("resamples", "--resamples"),
@@ -260,6 +262,9 @@ def _command(args: argparse.Namespace) -> str:
         ("masks", "--masks"),
         ("cells", "--cells"),
         ("um_per_px", "--um-per-px"),
+        ("stain", "--stain"),
+        ("stain_reference", "--stain-reference"),
+        ("to_um_per_px", "--to-um-per-px"),
     ):
         value = getattr(args, name)
         if value is not None and value != _DEFAULTS.get(name):
@@ -270,7 +275,7 @@ def _command(args: argparse.Namespace) -> str:
     if args.families != ["default"]:
         words += ["--families", *args.families]
     words += ["--pixels"] * args.pixels + ["--no-importance"] * args.no_importance
-    words += ["--audit"] * args.audit
+    words += ["--audit"] * args.audit + _studies.words(args)
     return shlex.join([*words, "--out", args.out])
 
 

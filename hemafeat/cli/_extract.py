@@ -87,6 +87,8 @@ def run(args: argparse.Namespace) -> None:
         "families": which,
         "cells": args.cells,
         "um_per_px": _arguments.scale(args),
+        "normalise": _arguments.normalise(args),
+        "resample": _arguments.resample(args),
         "n_jobs": _arguments.workers(args),
         "shard_size": args.shard_size,
         "restart": args.restart,

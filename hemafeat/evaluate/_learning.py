@@ -104,9 +104,10 @@ def learning_curve(
 
     Notes
     -----
-    Parts are nested: a larger one holds the smaller. Every part of ``by="cells"`` holds every class
-    that the whole has. All points are scored on the same held-out cells, and intervals are those
-    of `compare`: they do not hold the luck of which cells came first.
+    Parts are nested: a larger one holds the smaller. Every part holds every class that the whole
+    has, so that by groups the first may be larger than asked for. All points are scored on the same
+    held-out cells, and intervals are those of `compare`: they do not hold the luck of which cells
+    came first.
     """
     if by not in ("cells", "groups"):
         raise CompareError(f"by={by!r}: give 'cells' or 'groups'")
@@ -192,11 +193,20 @@ def _order(
         # Spread evenly, so that every part has the shares of the whole; one of each class first.
         key = np.where(place == 0, -1.0, (place + 0.5) / count)
         return mixed[np.argsort(key, kind="stable")], np.arange(1, len(train) + 1)
-    ids = ready.groups.ids[train]
-    names, member = np.unique(ids, return_inverse=True)
-    turn = rng.permutation(len(names))[member]
-    order = np.argsort(turn, kind="stable")
-    return train[order], np.cumsum(np.bincount(turn))
+    names, member = np.unique(ready.groups.ids[train], return_inverse=True)
+    truth = ready.truth[train]
+    mixed = rng.permutation(len(names))
+    # First those that bring a class not seen yet: a model cannot be fitted to one class.
+    seen: set[str] = set()
+    first = []
+    for group in mixed:
+        classes = set(truth[member == group])
+        if classes - seen:
+            first.append(group)
+            seen |= classes
+    turn = np.argsort([*first, *(group for group in mixed if group not in first)])[member]
+    ends = np.cumsum(np.bincount(turn))
+    return train[np.argsort(turn, kind="stable")], ends[len(first) - 1 :]
 
 
 def _prefix(order: tuple[np.ndarray, np.ndarray], size: int) -> np.ndarray:
