@@ -36,11 +36,11 @@ class CellFeatures(TransformerMixin, BaseEstimator):
         As in `table`; a list cannot follow the folds of a cross-validation and is refused.
     um_per_px : float, optional
         Side of a pixel in um.
+    n_jobs : int, optional
+        Threads; all processors by default.
     normalise : {"grey-world", "reinhard", "macenko"} or callable, optional
         As in `table`. Reinhard and Macenko by name take their target from the images given to
         `fit`, those of the training part.
-    n_jobs : int, optional
-        Threads; all processors by default.
 
     Attributes
     ----------
