@@ -1,3 +1,4 @@
+from ._best import best as best
 from ._contours import contours as contours
 from ._given import read_masks as read_masks
 from ._masks import MaskError as MaskError, Masks as Masks
@@ -10,3 +11,4 @@ from ._scores import (
     iou as iou,
     score as score,
 )
+from ._unet import unet as unet

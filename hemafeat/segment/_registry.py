@@ -1,19 +1,25 @@
-"""Segmenters by name: `contours`, and what other packages plug in."""
+"""Segmenters by name: those of this package, and what other packages plug in."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from importlib.metadata import entry_points
 from typing import Any
 
 import numpy as np
 
+from hemafeat.segment._best import best
 from hemafeat.segment._contours import contours
 from hemafeat.segment._masks import MaskError, Masks
+from hemafeat.segment._tiles import network, weights_file
+from hemafeat.segment._unet import unet
 
 GROUP = "hemafeat.segmenters"
+
+WEIGHTED: dict[str, Callable[..., Masks]] = {"best": best, "unet": unet}
+"""Segmenters that need a file of weights, which may follow the name and a colon."""
 
 Segmenter = Callable[[np.ndarray], Masks]
 
@@ -28,8 +34,9 @@ def segmenter(which: str | Callable[[np.ndarray], Any] = "contours") -> Segmente
     Parameters
     ----------
     which : str or callable
-        ``"contours"``, the name of an entry point of the group ``hemafeat.segmenters``, or a
-        callable that takes an (H, W, 3) uint8 RGB image and returns `Masks` or a pair of label
+        ``"contours"``, ``"unet"`` or ``"best"`` (both with the weights they find, or with those of
+        a file: ``"unet:PATH"``), the name of an entry point of the group ``hemafeat.segmenters``,
+        or a callable that takes an (H, W, 3) uint8 RGB image and returns `Masks` or a pair of label
         images (cell, nucleus).
 
     Returns
@@ -40,8 +47,8 @@ def segmenter(which: str | Callable[[np.ndarray], Any] = "contours") -> Segmente
     Raises
     ------
     SegmenterError
-        No segmenter of that name (the message lists those there are), or its package cannot be
-        loaded. When called: it returned something that is no `Masks` of this image.
+        No segmenter of that name (the message lists those there are), or its package or weights
+        cannot be loaded. When called: it returned something that is no `Masks` of this image.
 
     Examples
     --------
@@ -54,9 +61,11 @@ def segmenter(which: str | Callable[[np.ndarray], Any] = "contours") -> Segmente
     if isinstance(which, str):
         if which == "contours":
             return contours
+        if which.partition(":")[0] in WEIGHTED:
+            return _weighted(which)
         points = _plugged_in()
         if which not in points:
-            known = ", ".join(["contours", *points])
+            known = ", ".join(["contours", *WEIGHTED, *points])
             raise SegmenterError(f"no segmenter {which!r}; there are: {known}")
         try:
             found = points[which].load()
@@ -76,11 +85,21 @@ def segmenter(which: str | Callable[[np.ndarray], Any] = "contours") -> Segmente
     return _Checked(which, getattr(which, "__name__", type(which).__name__))
 
 
+def _weighted(which: str) -> Segmenter:
+    name, _, file = which.partition(":")
+    try:
+        path = weights_file(file or None)
+        network(path)
+    except (OSError, ValueError) as error:
+        raise SegmenterError(f"segmenter {name!r}: {error}") from None
+    return _Checked(partial(WEIGHTED[name], weights=path), name)
+
+
 @cache
 def _plugged_in() -> dict[str, Any]:
     found: dict[str, Any] = {}
     for point in sorted(entry_points(group=GROUP), key=lambda p: (p.name, p.value)):
-        if point.name == "contours" or point.name in found:
+        if point.name == "contours" or point.name in WEIGHTED or point.name in found:
             raise SegmenterError(f"two segmenters are called {point.name!r}; one is {point.value}")
         found[point.name] = point
     return found

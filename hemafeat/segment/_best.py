@@ -1,0 +1,111 @@
+"""The more trusted of two segmentations, cell by cell."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+import numpy as np
+
+from hemafeat.segment._contours import contours
+from hemafeat.segment._masks import Masks
+from hemafeat.segment._quality import LEAST
+from hemafeat.segment._unet import unet
+
+SAME = 0.5
+"""Dice of two outlines from which they are of the same cell."""
+
+
+def best(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) -> Masks:
+    """White cells by `contours` and by `unet`: of each cell the outline that is trusted more.
+
+    Parameters
+    ----------
+    image : (H, W, 3) ndarray of uint8
+        RGB.
+    weights : path, optional
+        See `unet`.
+
+    Returns
+    -------
+    Masks
+        Cells in order of area, largest first. Quality as in `contours`, and ``segmenter``, the
+        name of the one the outline is from.
+
+    Raises
+    ------
+    FileNotFoundError
+        No weights.
+    ValueError
+        `image` is not an (H, W, 3) uint8 array, or the weights are no such network.
+
+    Notes
+    -----
+    Two outlines with a Dice of 0.5 are of the same cell, and that of higher confidence is taken. A
+    cell that one of them alone has found is taken where no failure is suspected, or where the other
+    one found nothing at all.
+    """
+    return chosen({"contours": contours(image), "unet": unet(image, weights=weights)})
+
+
+def chosen(found: dict[str, Masks]) -> Masks:
+    """The more trusted outline of each cell of two segmentations of one image."""
+    (one_name, one), (other_name, other) = found.items()
+    pairs = _pairs(one, other)
+    taken: list[tuple[str, int]] = []
+    for i, j in pairs.items():
+        first = one.quality["confidence"][i] >= other.quality["confidence"][j]
+        taken.append((one_name, i) if first else (other_name, j))
+    alone = [(one_name, i) for i in range(one.n_cells) if i not in pairs]
+    alone += [(other_name, j) for j in range(other.n_cells) if j not in pairs.values()]
+    either_empty = not one.n_cells or not other.n_cells
+    taken += [
+        (name, i)
+        for name, i in alone
+        if either_empty or found[name].quality["confidence"][i] >= LEAST
+    ]
+    return _together(found, taken, one.shape)
+
+
+def _pairs(one: Masks, other: Masks) -> dict[int, int]:
+    """Cells of both, by position, with a Dice of `SAME` at least: no cell can be in two pairs."""
+    width = other.n_cells + 1
+    flat = one.cell.astype(np.int64) * width + other.cell
+    shared = np.bincount(flat.ravel(), minlength=width * (one.n_cells + 1))
+    shared = shared.reshape(one.n_cells + 1, width)
+    areas, others = shared.sum(axis=1), shared.sum(axis=0)
+    dice = 2.0 * shared[1:, 1:] / np.maximum(areas[1:, None] + others[None, 1:], 1)
+    pairs: dict[int, int] = {}
+    for place in np.argsort(-dice, axis=None, kind="stable"):
+        i, j = divmod(int(place), max(other.n_cells, 1))
+        if dice[i, j] < SAME:
+            break
+        if i not in pairs and j not in pairs.values():
+            pairs[i] = j
+    return pairs
+
+
+def _together(
+    found: dict[str, Masks], taken: list[tuple[str, int]], shape: tuple[int, int]
+) -> Masks:
+    parts = []
+    for name, i in taken:
+        mask = found[name].cell == i + 1
+        parts.append((int(np.count_nonzero(mask)), name, i, mask))
+    parts.sort(key=lambda part: (-part[0], part[1], part[2]))
+    cell, nucleus = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
+    kept: list[tuple[str, int]] = []
+    for area, name, i, mask in parts:
+        free = mask & (cell == 0)
+        # Where most of it is another cell already there are two outlines of one cell.
+        if np.count_nonzero(free) < 0.5 * area:
+            continue
+        kept.append((name, i))
+        cell[free] = len(kept)
+        nucleus[free & (found[name].nucleus == i + 1)] = len(kept)
+    quality: dict[str, Any] = {
+        entry: [found[name].quality[entry][i] for name, i in kept]
+        for entry in ("touches_border", "confidence", "suspected_failure", "failure_reason")
+    }
+    quality["segmenter"] = np.array([name for name, _ in kept], object)
+    return Masks(cell, nucleus, quality)

@@ -1,0 +1,248 @@
+"""`segment.unet` and `segment.best`: given what a perfect network says, the masks are the truth."""
+
+from __future__ import annotations
+
+import pickle
+
+import cv2
+import numpy as np
+import pytest
+
+from hemafeat import datasets, segment
+from hemafeat.cli import main
+from hemafeat.segment import Masks, _best, _tiles, _unet
+from hemafeat.segment._working_size import SIDE
+
+
+def perfect(cell, nucleus, shape, certainty=6.0):
+    """(4, h, w) logits at another size that say what the masks are."""
+    out = np.full((4, *shape), -certainty, np.float32)
+    size = shape[::-1]
+    depth = np.zeros(cell.shape, np.float32)
+    for number in range(1, int(cell.max()) + 1):
+        mask = np.pad((cell == number).astype(np.uint8), 1)
+        reach = cv2.distanceTransform(mask, cv2.DIST_L2, 5)[1:-1, 1:-1]
+        depth += reach / max(reach.max(), 1)
+    shares = [
+        cv2.resize(part.astype(np.float32), size, interpolation=cv2.INTER_AREA)
+        for part in (cell == 0, (cell > 0) & (nucleus == 0), nucleus > 0)
+    ]
+    out[:3] = np.log(np.maximum(shares, np.exp(-certainty)))
+    depth = np.clip(cv2.resize(depth, size, interpolation=cv2.INTER_AREA), 0.002, 0.998)
+    out[3] = np.log(depth / (1 - depth))
+    return out
+
+
+@pytest.fixture
+def oracle(monkeypatch, tmp_path):
+    """Make `unet` see a network that knows the truth."""
+
+    def use(cell, nucleus, **more):
+        def scores(density, path, near=None):
+            return perfect(cell, nucleus, density.shape[:2], **more)
+
+        monkeypatch.setattr(_unet, "scores", scores)
+
+    weights = tmp_path / "unet.onnx"
+    weights.touch()
+    monkeypatch.setenv(_tiles.PLACE, str(weights))
+    return use
+
+
+@pytest.mark.parametrize("um_per_px", [0.08, 0.12, 0.2])
+def test_what_the_network_says_comes_out_at_full_size(oracle, um_per_px):
+    shape = (round(54 / um_per_px), round(70 / um_per_px))
+    kinds = ["neutrophil", "lymphocyte", "monocyte"]
+    field = datasets.draw_field(
+        kinds, shape=shape, um_per_px=um_per_px, touching=0.0, random_state=3
+    )
+    oracle(field.cell, field.nucleus)
+    scores = segment.score(segment.unet(field.image), Masks(field.cell, field.nucleus))
+    assert scores.attrs["n_spurious"] == 0
+    assert scores["dice_cell"].min() > 0.97
+    assert scores["dice_nucleus"].min() > 0.94
+    assert not scores["suspected_failure"].any()
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_cells_that_touch_are_parted(oracle, seed):
+    field = datasets.draw_field(
+        ["monocyte", "lymphocyte", "neutrophil"],
+        shape=(400, 500),
+        um_per_px=0.12,
+        touching=1.0,
+        random_state=seed,
+    )
+    touching = cv2.connectedComponents((field.cell > 0).astype(np.uint8))[0] - 1
+    assert touching < 3
+    oracle(field.cell, field.nucleus)
+    scores = segment.score(segment.unet(field.image), Masks(field.cell, field.nucleus))
+    assert scores["found"].all()
+    assert scores.attrs["n_spurious"] == 0
+    assert scores["dice_cell"].min() > 0.94
+
+
+def test_doubt_lowers_confidence_and_is_told(oracle):
+    one = datasets.draw_cell("lymphocyte", random_state=1)
+    before = 1.0
+    for certainty in (6.0, 3.0, 1.2):
+        oracle(one.cell, one.nucleus, certainty=certainty)
+        found = segment.unet(one.image)
+        assert found.n_cells == 1
+        assert found.quality["confidence"][0] < before
+        before = found.quality["confidence"][0]
+    assert found.quality["suspected_failure"][0]
+    assert "the network is not sure" in found.quality["failure_reason"][0]
+
+
+def test_the_expected_dice_is_that_of_truths_drawn_at_random():
+    rng = np.random.default_rng(0)
+    chance = cv2.GaussianBlur(rng.random((60, 60)), (0, 0), 6)
+    chance = (chance - chance.min()) / (chance.max() - chance.min())
+    mask = chance > 0.5
+    drawn = [segment.dice(mask, rng.random(chance.shape) < chance) for _ in range(300)]
+    assert _unet._expected_dice(chance) == pytest.approx(np.mean(drawn), abs=0.005)
+
+
+def test_a_cell_without_a_nucleus_is_none(oracle):
+    one = datasets.draw_cell("lymphocyte", random_state=1)
+    oracle(one.cell, np.zeros_like(one.nucleus))
+    assert segment.unet(one.image).n_cells == 0
+
+
+def test_a_cell_cut_out_is_left_to_contours(oracle):
+    one = datasets.draw_cell("monocyte", stain=datasets.Stain.preset("black"), random_state=1)
+    oracle(np.zeros_like(one.cell), one.nucleus)
+    got, want = segment.unet(one.image), segment.contours(one.image)
+    np.testing.assert_array_equal(got.cell, want.cell)
+
+
+@pytest.mark.parametrize("length", [1, 100, SIDE, SIDE + 1, 300, 1000])
+def test_squares_cover_an_image_and_overlap(length):
+    starts = _tiles._starts(length)
+    seen = np.zeros(max(length, SIDE), int)
+    for start in starts:
+        assert start + SIDE <= seen.size
+        seen[start : start + SIDE] += 1
+    assert seen.min() >= 1
+    steps = np.diff(starts)
+    assert (steps <= SIDE - _tiles.OVERLAP + 1).all()
+
+
+def test_squares_without_anything_are_left_out(monkeypatch, tmp_path):
+    looked = []
+
+    def square(net, density, path):
+        looked.append(density.shape)
+        return np.ones((4, SIDE, SIDE), np.float32)
+
+    monkeypatch.setattr(_tiles, "_square", square)
+    monkeypatch.setattr(_tiles, "network", lambda path: None)
+    near = np.zeros((40, 80), np.uint8)
+    near[5, 5] = 1
+    out = _tiles.scores(np.zeros((400, 800, 3), np.uint8), tmp_path, near)
+    assert len(looked) == 1
+    assert out.shape == (4, 400, 800)
+    np.testing.assert_allclose(out[:, 10, 10], 1.0)
+    np.testing.assert_allclose(out[:, 399, 799], _tiles.BACKGROUND)
+    looked.clear()
+    np.testing.assert_allclose(_tiles.scores(np.zeros((400, 800, 3), np.uint8), tmp_path), 1.0)
+    assert len(looked) > 8
+
+
+def test_without_weights_it_is_said_how_to_get_them(monkeypatch, tmp_path):
+    monkeypatch.delenv(_tiles.PLACE, raising=False)
+    monkeypatch.setattr(_tiles, "SHIPPED", tmp_path / "none.onnx")
+    image = np.full((40, 40, 3), 240, np.uint8)
+    for find in (segment.unet, segment.best):
+        with pytest.raises(FileNotFoundError, match="HEMAFEAT_UNET=PATH"):
+            find(image)
+    with pytest.raises(segment.SegmenterError, match="unet:PATH"):
+        segment.segmenter("unet")
+    with pytest.raises(segment.SegmenterError, match=r"nowhere\.onnx: no such file"):
+        segment.segmenter("best:nowhere.onnx")
+
+
+def test_a_file_that_is_no_network_is_named(tmp_path):
+    bad = tmp_path / "bad.onnx"
+    bad.write_bytes(b"no network at all")
+    with pytest.raises(ValueError, match=r"bad\.onnx is no network"):
+        segment.unet(np.full((40, 40, 3), 240, np.uint8) // 2 + 60, weights=bad)
+    with pytest.raises(segment.SegmenterError, match=r"bad\.onnx is no network"):
+        segment.segmenter(f"unet:{bad}")
+
+
+def test_the_command_line_names_what_is_wrong(tmp_path, capsys):
+    cv2.imwrite(str(tmp_path / "a.png"), np.full((60, 60, 3), 240, np.uint8))
+    code = main(
+        ["segment", str(tmp_path), "--segmenter", "unet:gone.onnx", "--out", str(tmp_path / "o")]
+    )
+    assert code != 0
+    assert "gone.onnx: no such file of weights" in capsys.readouterr().err
+
+
+def some(cells, shape=(60, 80), confidence=None):
+    """Masks of discs (x, y, radius), with nuclei of half the radius."""
+    cell, nucleus = (np.zeros(shape, np.int32) for _ in range(2))
+    for number, (x, y, radius) in enumerate(cells, 1):
+        cv2.circle(cell, (x, y), radius, number, cv2.FILLED)
+        cv2.circle(nucleus, (x, y), radius // 2, number, cv2.FILLED)
+    confidence = np.array([0.9] * len(cells) if confidence is None else confidence)
+    suspected = confidence < 0.5
+    return Masks(cell, nucleus, {"confidence": confidence, "suspected_failure": suspected})
+
+
+def test_of_two_outlines_the_more_trusted_is_taken():
+    one = some([(20, 20, 10), (60, 40, 14)], confidence=[0.9, 0.6])
+    two = some([(21, 20, 11), (60, 40, 12)], confidence=[0.8, 0.7])
+    got = _best.chosen({"contours": one, "unet": two})
+    assert got.n_cells == 2
+    assert list(got.quality["segmenter"]) == ["unet", "contours"]
+    np.testing.assert_array_equal(got.cell == 1, two.cell == 2)
+    np.testing.assert_array_equal(got.nucleus == 2, one.nucleus == 1)
+
+
+def test_a_cell_one_alone_has_found_needs_to_be_trusted():
+    one = some([(20, 20, 10)])
+    two = some([(20, 20, 9), (60, 40, 12), (60, 12, 8)], confidence=[0.3, 0.8, 0.2])
+    got = _best.chosen({"contours": one, "unet": two})
+    assert list(got.quality["segmenter"]) == ["unet", "contours"]
+    assert got.cell[12, 60] == 0
+    none = some([])
+    assert _best.chosen({"contours": none, "unet": two}).n_cells == 3
+    assert _best.chosen({"contours": none, "unet": none}).n_cells == 0
+
+
+def test_an_outline_round_two_cells_gives_way_to_two():
+    one = some([(40, 30, 24)], confidence=[0.4])
+    two = some([(28, 30, 11), (52, 30, 11)])
+    got = _best.chosen({"contours": one, "unet": two})
+    assert got.n_cells == 2
+    assert set(got.quality["segmenter"]) == {"unet"}
+
+
+def test_best_takes_what_unet_knows_better(oracle):
+    field = datasets.draw_field(
+        ["monocyte", "lymphocyte"], shape=(360, 360), um_per_px=0.12, random_state=6
+    )
+    oracle(field.cell, field.nucleus)
+    scores = segment.score(segment.best(field.image), Masks(field.cell, field.nucleus))
+    assert scores["found"].all()
+    assert scores["dice_cell"].min() > 0.9
+
+
+def test_a_trained_network_keeps_the_contract_of_a_segmenter(tmp_path):
+    pytest.importorskip("keras", minversion="3", reason="the extra 'deep' is not installed")
+    pytest.importorskip("onnx", reason="onnx is not installed")
+    from hemafeat import networks
+    from hemafeat.testing import check_segmenter
+
+    path = networks.export_onnx(networks.unet((8, 12)), tmp_path / "unet.onnx")
+    for name in (f"unet:{path}", f"best:{path}"):
+        check_segmenter(name)
+        image = np.full((50, 60, 3), 230, np.uint8)
+        again = pickle.loads(pickle.dumps(segment.segmenter(name)))
+        assert again(image).shape == (50, 60)
+    path = networks.export_onnx(networks.fcn8s(side=SIDE, n_dense=4), tmp_path / "other.onnx")
+    with pytest.raises(ValueError, match=r"other\.onnx gives \(1, 3, 192, 192\)"):
+        segment.unet(np.full((40, 40, 3), 230, np.uint8), weights=path)

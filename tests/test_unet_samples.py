@@ -1,0 +1,189 @@
+"""Training samples: masks stay on their image, whatever is done to both."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from scipy import ndimage
+
+from hemafeat import datasets, images, networks, segment
+from hemafeat.networks import _segmentation_augment as augment, _segmentation_data as data
+from hemafeat.segment._working_size import LARGEST_ZOOM, RADIUS, radii_of, zoom_of
+
+
+def plain_disc(side=200, centre=(90, 110), radius=40, inner=20):
+    """A scene whose density tells the classes: 0, 0.5 in the cell, 1.5 in the nucleus."""
+    cell = np.zeros((side, side), np.uint16)
+    nucleus = np.zeros((side, side), np.uint8)
+    cv2.circle(cell, centre, radius, 1, cv2.FILLED)
+    cv2.circle(nucleus, centre, inner, 1, cv2.FILLED)
+    density = np.repeat((50 * (cell > 0) + 100 * nucleus)[:, :, None], 3, axis=2)
+    return augment.Scene(density.astype(np.uint8), cell, nucleus, 1.0)
+
+
+@pytest.mark.parametrize("seed", range(8))
+def test_the_mask_follows_the_image(seed):
+    rng = np.random.default_rng(seed)
+    density, cell, nucleus = augment.augmented(plain_disc(), None, 128, rng)
+    green = density[:, :, 1]
+    # Whatever the stain, three levels are left, in the same order, each within its own mask.
+    inner = ndimage.binary_erosion(nucleus > 0, iterations=3)
+    ring = (cell > 0) & ~ndimage.binary_dilation(nucleus > 0, iterations=3)
+    ring = ring & ndimage.binary_erosion(cell > 0, iterations=3)
+    outside = ~ndimage.binary_dilation(cell > 0, iterations=3)
+    for darker, paler in ((inner, ring), (ring, outside)):
+        if darker.any() and paler.any():
+            assert np.percentile(green[darker], 2) > np.percentile(green[paler], 98)
+
+
+def test_a_drawn_cell_is_where_its_mask_is():
+    one = datasets.draw_cell("lymphocyte", neighbours=0.0, random_state=5)
+    scene = data.scene(one.image, one.cell, one.nucleus)
+    for seed in range(6):
+        rng = np.random.default_rng(seed)
+        density, cell, nucleus = augment.augmented(scene, None, 192, rng)
+        # Nothing else is in view: dark is what Otsu finds, the nucleus.
+        level = np.clip(100 * density[:, :, 1], 0, 255).astype(np.uint8)
+        dark = cv2.threshold(level, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
+        if np.count_nonzero(nucleus) > 300:
+            assert segment.dice(dark, nucleus) > 0.9
+        assert not (nucleus.astype(bool) & (cell == 0)).any()
+
+
+def test_sizes_are_those_asked_for():
+    areas = []
+    for seed in range(60):
+        rng = np.random.default_rng(seed)
+        scene = plain_disc(side=400, centre=(200, 200))
+        _, cell, nucleus = augment.augmented(scene, None, 300, rng)
+        # Whole cells only; the border may cut others.
+        edge = np.concatenate([cell[0], cell[-1], cell[:, 0], cell[:, -1]])
+        if cell.any() and not edge.any():
+            areas.append(np.count_nonzero(nucleus))
+    zoom = np.sqrt(np.array(areas) / (np.pi * 20**2))
+    assert len(areas) > 20
+    assert 0.6 < zoom.min() < 0.8
+    assert 1.25 < zoom.max() < 1.55
+
+
+@pytest.mark.parametrize("um_per_px", [0.06, 0.1, 0.2])
+def test_the_scale_of_the_microscope_goes_away(um_per_px):
+    shape = tuple(int(48 / um_per_px) for _ in range(2))
+    field = datasets.draw_field(
+        ["lymphocyte", "monocyte"], shape=shape, um_per_px=um_per_px, random_state=2
+    )
+    scene = data.scene(field.image, field.cell, field.nucleus)
+    _, _, nucleus = augment.augmented(scene, None, 192, np.random.default_rng(0), plain=True)
+    zoom = zoom_of(radii_of(field.nucleus))
+    assert scene.zoom * scene.cell.shape[0] / shape[0] == pytest.approx(zoom, rel=0.01)
+    # The median of two radii is between them.
+    radius = np.sqrt(np.count_nonzero(scene.nucleus) / 2 / np.pi) * scene.zoom
+    assert radius == pytest.approx(RADIUS, rel=0.1)
+    assert nucleus.any()
+
+
+def test_small_nuclei_are_not_enlarged_without_end():
+    assert zoom_of(np.array([2.0])) == LARGEST_ZOOM
+    assert zoom_of(np.array([0.0])) is None
+
+
+def test_depth_is_the_distance_of_scipy_cell_by_cell():
+    field = datasets.draw_field(
+        ["neutrophil"] * 3, shape=(240, 300), um_per_px=0.15, touching=1.0, random_state=4
+    )
+    depth = data.depth_of(field.cell)
+    for number in (1, 2, 3):
+        mask = field.cell == number
+        reach = ndimage.distance_transform_edt(np.pad(mask, 1))[1:-1, 1:-1]
+        np.testing.assert_allclose(depth[mask], reach[mask] / reach.max(), atol=1e-5)
+    assert not depth[field.cell == 0].any()
+
+
+def test_red_cells_are_laid_beside_the_white_one_only():
+    donor_image = datasets.draw_field(
+        ["lymphocyte"], shape=(300, 400), um_per_px=0.15, neighbours=0.25, random_state=1
+    )
+    donor = data.scene(donor_image.image, donor_image.cell, donor_image.nucleus)
+    reds = augment.red_cells(donor)
+    assert len(reds) >= 3
+    for patch, mask in reds:
+        # Haemoglobin absorbs blue; thiazine dyes hardly do.
+        assert patch[mask > 0][:, 2].mean() > 0.4 * patch[mask > 0][:, 1].mean()
+    scene = plain_disc()
+    density, cell = scene.density / np.float32(100), scene.cell.astype(np.int32)
+    touched = 0
+    for seed in range(12):
+        crowded = augment._crowded(density, cell, donor, np.random.default_rng(seed))
+        added = crowded - density
+        assert added.min() > -1e-6
+        deep = ndimage.binary_erosion(cell > 0, iterations=4)
+        assert np.abs(added[deep]).max() < 1e-3
+        near = ndimage.binary_dilation(cell > 0, iterations=4) & (cell == 0)
+        touched += bool((added[near].max(axis=1) > 0.05).any())
+    assert touched >= 4
+
+
+@pytest.fixture(scope="module")
+def table(tmp_path_factory):
+    return datasets.drawn(tmp_path_factory.mktemp("cells") / "drawn", 6, size=180)
+
+
+def test_a_sample_depends_on_seed_and_number_only(table):
+    one = networks.SegmentationSamples(table, random_state=7)
+    two = networks.SegmentationSamples(table, random_state=7)
+    other = networks.SegmentationSamples(table, random_state=8)
+    for i in (5, 0, 3):
+        np.testing.assert_array_equal(one[i].density, two[i].density)
+        assert not np.array_equal(one[i].density, other[i].density)
+    density, truth = one.batch([3, 5])
+    np.testing.assert_array_equal(density[1], one[5].density)
+    np.testing.assert_array_equal(truth["depth"][0], one[3].depth)
+    assert density.dtype == np.float32
+    assert density.min() >= 0.0
+    assert density.max() <= 2.55
+
+
+def test_plain_samples_are_the_images_in_turn(table):
+    samples = networks.SegmentationSamples(table, drawn=0.0, augment=False)
+    for i in (0, 4, 10):
+        row = table.iloc[i % 6]
+        truth = segment.read_masks(row["mask"])
+        zoom = zoom_of(radii_of(truth.nucleus)) or 192 / 180
+        got = np.count_nonzero(samples[i].classes == 2)
+        assert got == pytest.approx(np.count_nonzero(truth.nucleus) * zoom**2, rel=0.05, abs=2)
+
+
+def test_a_sheet_shows_each_sample_over_its_depth(table):
+    samples = networks.SegmentationSamples(table, side=64)
+    sheet = networks.sample_sheet(samples, 5, across=3)
+    assert sheet.shape == (2 * 128, 3 * 64, 3)
+    np.testing.assert_array_equal(
+        sheet[64:128, 64:128, 0], (255 * samples[1].depth).astype(np.uint8)
+    )
+
+
+def test_shares_and_tables_that_cannot_be_are_refused(table, tmp_path):
+    with pytest.raises(ValueError, match="between 0 and 1"):
+        networks.SegmentationSamples(table, drawn=1.5)
+    with pytest.raises(ValueError, match="all samples are drawn"):
+        networks.SegmentationSamples(drawn=0.5)
+    small = tmp_path / "small.png"
+    cv2.imwrite(str(small), np.zeros((20, 20), np.uint8))
+    wrong = pd.DataFrame({"image": [table["image"][0]], "mask": [str(small)]})
+    with pytest.raises(ValueError, match=r"small\.png: the mask is \(20, 20\), the image"):
+        networks.SegmentationSamples(wrong, drawn=0.0)[0]
+
+
+@pytest.mark.realdata
+def test_real_fields_make_samples(real_data):
+    listed = datasets.bccd(real_data / "bccd").iloc[:6]
+    samples = networks.SegmentationSamples(listed, drawn=0.0, augment=False)
+    for i in range(6):
+        one = samples[i]
+        truth = segment.read_masks(listed["mask"].iloc[i])
+        assert images.read(listed["image"].iloc[i]).shape[:2] == truth.shape
+        # The nucleus is darker than the cytoplasm, and that than what is around.
+        means = [one.density[one.classes == level][:, 1].mean() for level in range(3)]
+        assert means[0] < means[1] < means[2]
