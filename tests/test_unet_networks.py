@@ -265,21 +265,21 @@ def discs(folder, n, seed):
 
 def test_a_tiny_net_learns_discs_within_seconds_and_opencv_outlines_them(keras, onnx, tmp_path):
     networks.train_unet(
-        discs(tmp_path / "learned", 24, 0),
+        discs(tmp_path / "learned", 12, 0),
         out=tmp_path / "net",
         drawn=0.0,
         side=96,
         channels=(8, 16, 24),
-        epochs=3,
-        steps=20,
-        batch_size=8,
-        n_validation=4,
+        epochs=2,
+        steps=25,
+        batch_size=4,
+        n_validation=2,
         learning_rate=1e-2,
     )
     weights = tmp_path / "net" / "unet.onnx"
     kept = keras.models.load_model(tmp_path / "net" / "unet.keras")
     assert kept.count_params() == expected_parameters((8, 16, 24))
-    held = discs(tmp_path / "held", 6, 1)
+    held = discs(tmp_path / "held", 4, 1)
     for row in held.itertuples():
         image = cv2.cvtColor(cv2.imread(row.image), cv2.COLOR_BGR2RGB)
         truth = segment.read_masks(row.mask, kind="trimap")
