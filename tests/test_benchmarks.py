@@ -19,7 +19,8 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 def test_none_is_left_out() -> None:
     there = {path.stem for path in BENCHMARKS.glob("*.py")}
     there |= {path.parent.name for path in BENCHMARKS.glob("*/__main__.py")}
-    assert there == {"attributes", "families", "gpu", "patients", "scale", "segmentation", "speed"}
+    named = {"attributes", "cross", "families", "gpu", "patients", "scale", "segmentation", "speed"}
+    assert there == named
 
 
 @pytest.mark.slow_without_jit
@@ -38,6 +39,18 @@ def test_attributes(tmp_path: Path) -> None:
     few = ["--drawn", "60", "--boot", "5", "--families", "shape", "density"]
     main(["--out", str(tmp_path), "--model", "logistic", *few])
     assert pd.read_csv(tmp_path / "attributes.csv")["macro_f1"].between(0, 1).all()
+
+
+@pytest.mark.slow_without_jit
+def test_cross(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main = runpy.run_path(str(BENCHMARKS / "cross.py"))["main"]
+    few = ["--drawn", "16", "--families", "colour", "--boot", "5", "--stains", "grey-world"]
+    main(["--out", str(tmp_path), "--model", "logistic", "--jobs", "1", *few])
+    table = pd.read_csv(tmp_path / "cross.csv")
+    assert len(table) == 6 * 4
+    assert not table["leaky"].any()
+    assert table.query("stain == 'grey-world'")["difference"].notna().all()
+    assert "minus plain" in capsys.readouterr().out
 
 
 @pytest.mark.slow_without_jit

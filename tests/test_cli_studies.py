@@ -84,6 +84,7 @@ def test_refusals(table, tmp_path, capsys, words, message):
     assert message in capsys.readouterr().err
 
 
+@pytest.mark.slow_without_jit
 def test_stain_and_scale(tmp_path, capsys):
     listed = datasets.drawn(tmp_path / "drawn", 6, size=96, n_jobs=1)
     words = ["extract", str(tmp_path / "drawn"), "--families", "shape", "colour", "-j", "1", "-q"]

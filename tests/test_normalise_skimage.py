@@ -159,6 +159,7 @@ def measured(listed, **more):
     return extract.table(listed, families=["shape", "colour"], n_jobs=1, progress=False, **more)
 
 
+@pytest.mark.slow_without_jit
 def test_table_measures_the_normalised_image(drawn):
     plain, moved = measured(drawn), measured(drawn, normalise="grey-world")
     shape = [name for name in plain if "__shape__" in name]
@@ -195,6 +196,7 @@ def test_what_cannot_be_normalised_is_an_error_of_the_table():
     assert "stained pixels" in row["message"]
 
 
+@pytest.mark.slow_without_jit
 def test_another_normaliser_is_another_run(drawn, tmp_path):
     more = {"families": ["shape"], "n_jobs": 1, "progress": False}
     out = tmp_path / "run"
@@ -208,6 +210,7 @@ def test_another_normaliser_is_another_run(drawn, tmp_path):
     assert pickle.loads(pickle.dumps(Macenko())) == Macenko()
 
 
+@pytest.mark.slow_without_jit
 def test_resampled_to_one_scale(drawn):
     """Half the pixels per micrometre and brought back: the lengths of the same cell."""
     scale = float(drawn["um_per_px"].iloc[0])
@@ -225,6 +228,7 @@ def test_resampled_to_one_scale(drawn):
         measured(drawn.assign(um_per_px=np.nan), resample=0.1)
 
 
+@pytest.mark.slow_without_jit
 def test_fitted_inside_the_fold(drawn):
     """The step of a pipeline takes its target from the images it is fitted to."""
     step = extract.CellFeatures(families=["colour"], n_jobs=1, normalise="reinhard")
