@@ -1,12 +1,20 @@
+from ._architectures import (
+    ARCHITECTURES as ARCHITECTURES,
+    Architecture as Architecture,
+    architectures as architectures,
+    build as build,
+)
 from ._bag_training import BagNetwork as BagNetwork, fit_bags as fit_bags, pad_bags as pad_bags
 from ._fcn import fcn8s as fcn8s
 from ._mil import POOLINGS as POOLINGS, mil_model as mil_model, pool as pool
 from ._onnx import export_onnx as export_onnx
+from ._saved import load_network as load_network
 from ._segmentation_data import (
     Sample as Sample,
     SegmentationSamples as SegmentationSamples,
     sample_sheet as sample_sheet,
 )
 from ._segmentation_loss import segmentation_loss as segmentation_loss
+from ._stain_layer import stain_deconvolution as stain_deconvolution
 from ._train_segmentation import train_unet as train_unet
 from ._unet import unet as unet

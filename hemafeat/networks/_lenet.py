@@ -1,0 +1,110 @@
+"""Small networks trained from scratch: LeNets, and the two of the MIDS deck."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from ._ends import closed, opened
+from ._keras import need_keras
+
+Shape = tuple[int, int, int]
+
+
+def _lenet(
+    name: str,
+    input_shape: Shape,
+    n_classes: int,
+    convolutions: Sequence[tuple[int, int]],
+    dense: Sequence[int],
+    *,
+    dropout_before: float = 0.0,
+    dropout_after: float = 0.0,
+    dropout_last: float = 0.0,
+) -> Any:
+    """Convolutions (filters, side) without padding, each with ReLU and 2 x 2 maxima; dense."""
+    layers = need_keras("a network on images").layers
+    image, x = opened(input_shape)
+    for place, (filters, side) in enumerate(convolutions, 1):
+        if min(x.shape[1:3]) < side + 1:
+            raise ValueError(f"{name}: images of {input_shape[0]} x {input_shape[1]} are too small")
+        x = layers.Conv2D(filters, side, activation="relu", name=f"conv_{place}")(x)
+        x = layers.MaxPooling2D(2, name=f"pool_{place}")(x)
+    if dropout_before:
+        x = layers.Dropout(dropout_before, name="dropout")(x)
+    x = layers.Flatten(name="flatten")(x)
+    for place, units in enumerate(dense, 1):
+        x = layers.Dense(units, activation="relu", name=f"dense_{place}")(x)
+        if dropout_after:
+            x = layers.Dropout(dropout_after, name=f"dropout_{place}")(x)
+    if dropout_last:
+        x = layers.Dropout(dropout_last, name="dropout_last")(x)
+    return closed(image, x, n_classes, name)
+
+
+def lenet5(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
+    """LeNet-5 with ReLU and largest values instead of means."""
+    return _lenet("lenet5", input_shape, n_classes, [(6, 5), (16, 5)], [120, 84], dropout_last=0.5)
+
+
+def lenet5_224(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
+    """LeNet-5 on larger images with more filters; the report gives no numbers."""
+    convolutions = [(6, 5), (16, 5), (32, 5)]
+    return _lenet("lenet5_224", input_shape, n_classes, convolutions, [240, 120], dropout_last=0.5)
+
+
+def lenet_8(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
+    """Two convolutions and three dense layers, dropout before them."""
+    dense = [1024, 512, 256]
+    return _lenet("lenet_8", input_shape, n_classes, [(30, 5), (16, 3)], dense, dropout_before=0.2)
+
+
+def lenet_10(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
+    """As `lenet_8`, with dropout after every dense layer too."""
+    return _lenet(
+        "lenet_10",
+        input_shape,
+        n_classes,
+        [(30, 5), (16, 3)],
+        [1024, 512, 256],
+        dropout_before=0.2,
+        dropout_after=0.2,
+    )
+
+
+def lenet_4000(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
+    """Two convolutions and one dense layer, for 4,000 images."""
+    return _lenet(
+        "lenet_4000", input_shape, n_classes, [(30, 5), (16, 3)], [128], dropout_before=0.2
+    )
+
+
+def cnn1(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
+    """One convolution and one dense layer."""
+    return _lenet("cnn1", input_shape, n_classes, [(32, 5)], [128], dropout_before=0.2)
+
+
+def mids_baseline(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
+    """One convolution and a sigmoid."""
+    layers = need_keras("a network on images").layers
+    image, x = opened(input_shape)
+    x = layers.Conv2D(12, 4, padding="same", activation="relu", name="conv_1")(x)
+    x = layers.MaxPooling2D(2, name="pool_1")(x)
+    x = layers.Dropout(0.3, name="dropout")(x)
+    x = layers.Flatten(name="flatten")(x)
+    return closed(image, x, n_classes, "mids_baseline", sigmoid=True)
+
+
+def mids_final(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
+    """Three convolutions with batch normalisation, one dense layer and a sigmoid."""
+    layers = need_keras("a network on images").layers
+    image, x = opened(input_shape)
+    for place, filters in enumerate((32, 64, 128), 1):
+        x = layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"conv_{place}")(x)
+        x = layers.BatchNormalization(name=f"normal_{place}")(x)
+        x = layers.MaxPooling2D(2, name=f"pool_{place}")(x)
+    x = layers.Dropout(0.3, name="dropout_1")(x)
+    x = layers.Flatten(name="flatten")(x)
+    x = layers.Dense(256, activation="relu", name="dense_1")(x)
+    x = layers.Dropout(0.4, name="dropout_2")(x)
+    return closed(image, x, n_classes, "mids_final", sigmoid=True)
