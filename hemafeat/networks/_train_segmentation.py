@@ -262,7 +262,6 @@ def _keep(folder: Path, model: Any, state: dict[str, Any], patience: int, epochs
     """The end of an epoch on disk; whatever moment it is killed at, one whole state is there."""
     history = state["history"]
     best, state["done"] = _judged([row["val_loss"] for row in history], patience, epochs)
-    before = state["checkpoint"]
     state["checkpoint"] = CHECKPOINT.format(epoch=len(history))
     model.save(folder / state["checkpoint"])
     if best == len(history) - 1:
@@ -277,8 +276,10 @@ def _keep(folder: Path, model: Any, state: dict[str, Any], patience: int, epochs
     aside = folder / f".{STATE}.part"
     aside.write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
     aside.replace(folder / STATE)
-    if before:
-        (folder / before).unlink(missing_ok=True)
+    # Those of a training killed on its way here are among them.
+    for file in folder.glob(CHECKPOINT.format(epoch=0).replace("0000", "*")):
+        if file.name != state["checkpoint"]:
+            file.unlink()
 
 
 def _judged(losses: list[float], patience: int, epochs: int) -> tuple[int, bool]:
