@@ -27,8 +27,7 @@ SIDES = {
     "vgg16_head": 32,
     "resnet18": 32,
 }
-# Built and counted only, not trained: deep networks, several of which take minutes to compile, and
-# vgg16_bn, which has 4096 x 4096 weights whatever the side.
+# Built and counted only, not trained: deep networks, slow to build or compile on a CPU.
 ONLY_COUNTED = {
     "se_resnext50",
     "leukonet_like",
