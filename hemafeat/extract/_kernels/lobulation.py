@@ -161,7 +161,7 @@ def tidy(inside, area, block):
         for run in range(runs.shape[0]):
             sizes[root(parent, run)] += runs[run, 2] - runs[run, 1]
         # Outside of everything is the part of the first run.
-        outside = -1 if value else root(parent, 0)
+        outside = -1 if value else root(parent, np.int64(0))
         bound = 50 if value else 100
         n_left = 0
         for run in range(runs.shape[0]):
@@ -169,7 +169,9 @@ def tidy(inside, area, block):
             if part == outside:
                 continue
             if bound * block * sizes[part] < area:
-                inside[runs[run, 0], runs[run, 1] : runs[run, 2]] = not value
+                line = inside[runs[run, 0]]
+                for column in range(runs[run, 1], runs[run, 2]):
+                    line[column] = not value
             else:
                 n_left += part == run
     return n_left
@@ -178,21 +180,25 @@ def tidy(inside, area, block):
 @kernel
 def measure(inside, n_holes, area, block, row):
     """Fill the columns of one threshold; they stay NaN where nothing is left."""
-    found, _ = runs_where(inside, True)
+    found, _ = runs_where(inside, np.bool_(True))
     n = found.shape[0]
     if n == 0:
         return
     top, bottom = found[0, 0], found[n - 1, 0] + 1
     left, right = found[0, 1], found[0, 2]
-    size = 0
+    # A literal 0 would have the kernels below compiled once more.
+    size = np.int64(0)
     for run in range(n):
         left, right = min(left, found[run, 1]), max(right, found[run, 2])
         size += found[run, 2] - found[run, 1]
     runs, rows = local_runs(found, top, left, bottom - top)
     height, width = bottom - top + 2, right - left + 2
     framed = runs + 1
-    box = np.array([[0, height, 0, width]])
-    depth = depths(np.array([0, n]), framed, box, height, width, height)
+    box = np.zeros((1, 4), np.int64)
+    box[0, 1], box[0, 3] = height, width
+    starts = np.zeros(2, np.int64)
+    starts[1] = n
+    depth = depths(starts, framed, box, height, width, height)
     values = np.empty(19)
     layers(depth, runs, size, math.sqrt(size / math.pi), values[8:17])
     lobe_values(depth, size, values)
