@@ -21,7 +21,6 @@ BUILT_IN = {
     "shape": "hemafeat.extract._shape:shape",
     "boundary": "hemafeat.extract._boundary:boundary",
     "lobes": "hemafeat.extract._lobes:lobes",
-    "lobulation": "hemafeat.extract._lobulation:lobulation",
     "relation": "hemafeat.extract._relation:relation",
     "rim": "hemafeat.extract._rim:rim",
     "colour": "hemafeat.extract._colour:colour",
@@ -44,6 +43,7 @@ BUILT_IN = {
     "granulometry": "hemafeat.extract._granulometry:granulometry",
     "granules": "hemafeat.extract._granules:granules",
     "chromatin": "hemafeat.extract._chromatin:chromatin",
+    "lobulation": "hemafeat.extract._lobulation:lobulation",
 }
 """Families of this package, in the order of their columns. Loaded when first used."""
 
