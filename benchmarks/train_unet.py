@@ -81,6 +81,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--epochs", type=int, default=150)
     parser.add_argument("--steps", type=int, default=200)
     parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--side", type=int, default=128, help="height and width of samples")
     parser.add_argument("--patience", type=int, default=30)
     parser.add_argument("--drawn", type=float, default=0.5, help="share of drawn samples")
     parser.add_argument("--jobs", type=int, default=1, help="threads that make samples")
@@ -91,7 +92,9 @@ def main(argv: list[str] | None = None) -> None:
     out.mkdir(parents=True, exist_ok=True)
     learned, stopped, held = split(datasets.bccd(data / "bccd"))
     print(f"BCCD: {len(learned)} fields to learn from, {len(stopped)} to stop by, {len(held)} held")
-    samples = networks.SegmentationSamples(learned, drawn=args.drawn, random_state=args.seed)
+    samples = networks.SegmentationSamples(
+        learned, drawn=args.drawn, side=args.side, random_state=args.seed
+    )
     sheet = cv2.cvtColor(networks.sample_sheet(samples, 32), cv2.COLOR_RGB2BGR)
     (out / "samples.png").write_bytes(cv2.imencode(".png", sheet)[1].tobytes())
     history = networks.train_unet(
@@ -103,6 +106,7 @@ def main(argv: list[str] | None = None) -> None:
         steps=args.steps,
         batch_size=args.batch,
         patience=args.patience,
+        side=args.side,
         n_jobs=args.jobs,
         max_minutes=args.minutes,
         random_state=args.seed,

@@ -78,7 +78,7 @@ def augmented(
         return density, cell, nucleus
     if other is not None and cell.any():
         density = _crowded(density, cell, other, rng)
-    return _seen(density, rng), cell, nucleus
+    return _seen(_faded(density, cell, rng), rng), cell, nucleus
 
 
 def _placed(scene: Scene, side: int, rng: np.random.Generator, plain: bool) -> np.ndarray:
@@ -184,14 +184,23 @@ def _crowded(
     return out
 
 
+def _faded(density: np.ndarray, cell: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Red cells paler or darker against the white ones: fixing and buffer decide on that."""
+    if rng.random() > 0.4:
+        return density
+    strength = np.float32(rng.uniform(0.1, 1.3))
+    white = cv2.GaussianBlur((cell > 0).astype(np.float32), (0, 0), 0.8)[:, :, None]
+    return density * (strength + (1 - strength) * white)
+
+
 def _seen(density: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Under another stain, lamp, lens and camera."""
     side = density.shape[0]
     if rng.random() < 0.9:
-        mixed = np.eye(3) + rng.normal(0.0, 0.04, (3, 3))
-        gain = np.exp(rng.normal(0.0, 0.2) + rng.normal(0.0, 0.12, 3))
+        mixed = np.eye(3) + rng.normal(0.0, 0.05, (3, 3))
+        gain = np.exp(rng.normal(0.0, 0.2) + rng.normal(0.0, 0.2, 3))
         density = density @ (mixed * gain).astype(np.float32)
-        density = np.maximum(density, 0.0) ** np.float32(np.exp(rng.normal(0.0, 0.08)))
+        density = np.maximum(density, 0.0) ** np.float32(np.exp(rng.normal(0.0, 0.1)))
     else:
         density = density.copy()
     if rng.random() < 0.3:
