@@ -7,6 +7,10 @@ from ._architectures import (
 from ._bag_training import BagNetwork as BagNetwork, fit_bags as fit_bags, pad_bags as pad_bags
 from ._fcn import fcn8s as fcn8s
 from ._mil import POOLINGS as POOLINGS, mil_model as mil_model, pool as pool
+from ._mil_images import (
+    ImageBagNetwork as ImageBagNetwork,
+    mil_image_model as mil_image_model,
+)
 from ._onnx import export_onnx as export_onnx
 from ._saved import load_network as load_network
 from ._segmentation_data import (

@@ -31,6 +31,20 @@ class BagNetwork:
     history: list[dict[str, float]] = field(default_factory=list)
     best: int = 0
 
+    def inputs(
+        self,
+        found: Sequence[Any],
+        n_cells: int | None = None,
+        rng: np.random.Generator | None = None,
+    ) -> list[np.ndarray]:
+        """What the network takes for these bags, padded to `n_cells`; `rng` where it is taught."""
+        return list(pad_bags(found, n_cells))
+
+    def check(self, found: Sequence[Any]) -> None:
+        """Raise ValueError for bags that cannot be learned from."""
+        if any(np.isnan(bag).any() for bag in found):
+            raise ValueError("bags hold NaN: fill what is missing first")
+
     def __call__(self, found: Sequence[np.ndarray], batch_size: int = 32) -> list[dict[str, Any]]:
         """Judge bags: per bag ``logit``, ``weights`` and ``cell_logits``, without padding."""
         out: list[dict[str, Any]] = [{} for _ in found]
@@ -78,7 +92,7 @@ def pad_bags(found: Sequence[np.ndarray], n_cells: int | None = None) -> tuple[A
 
 def fit_bags(
     model: Any,
-    found: Sequence[np.ndarray],
+    found: Sequence[Any],
     y: np.ndarray,
     *,
     class_weight: Sequence[float] | None = None,
@@ -95,10 +109,10 @@ def fit_bags(
 
     Parameters
     ----------
-    model : keras.Model
-        From `mil_model`, unfitted.
+    model : keras.Model or BagNetwork
+        From `mil_model`, unfitted; or an `ImageBagNetwork`, for bags of images.
     found : sequence of (n_cells, n_features) ndarray
-        Bags, without NaN, on one scale.
+        Bags, without NaN, on one scale; of an `ImageBagNetwork` what that takes.
     y : (n_bags,) ndarray of int
         Class numbers.
     class_weight : sequence of float, optional
@@ -125,13 +139,14 @@ def fit_bags(
         Nothing to learn from, or NaN.
     """
     keras = need_keras("a network of bags")
+    out = model if isinstance(model, BagNetwork) else BagNetwork(model)
+    model = out.model
     n_outputs = int(model.output["logit"].shape[-1])
     held = np.zeros(len(y), dtype=bool) if held_back is None else np.asarray(held_back)
     learned = np.flatnonzero(~held)
     if not learned.size:
         raise ValueError("every bag is held back: there is nothing to learn from")
-    if any(np.isnan(bag).any() for bag in found):
-        raise ValueError("bags hold NaN: fill what is missing first")
+    out.check(found)
     weight = np.ones(max(int(y.max()) + 1, 2)) if class_weight is None else np.array(class_weight)
     loss = (
         keras.losses.BinaryCrossentropy(from_logits=True)
@@ -145,18 +160,21 @@ def fit_bags(
         loss=loss,
         jit_compile=False,
     )
+    # Or the first step is traced twice: once to make the optimiser's variables.
+    trained.optimizer.build(trained.trainable_variables)
     rng = np.random.default_rng(random_state)
     most = min(max(len(found[int(row)]) for row in learned), max_cells)
     target = y.astype(np.float32)[:, None] if n_outputs == 1 else y.astype(np.int32)
-    out = BagNetwork(model)
     lowest, kept = np.inf, None
     for epoch in range(epochs):
         losses, sizes = [], []
         order = rng.permutation(learned)
         for rows in np.array_split(order, max(1, len(order) // batch_size)):
-            values, mask = pad_bags([_some(found[int(row)], most, rng) for row in rows], most)
+            some = [_some(found[int(row)], most, rng) for row in rows]
             step = trained.train_on_batch(
-                [values, mask], target[rows], sample_weight=weight[y[rows]].astype(np.float32)
+                out.inputs(some, most, rng),
+                target[rows],
+                sample_weight=weight[y[rows]].astype(np.float32),
             )
             losses.append(float(np.asarray(step)))
             sizes.append(len(rows))
@@ -175,13 +193,13 @@ def fit_bags(
     return out
 
 
-def _some(bag: np.ndarray, n: int, rng: np.random.Generator) -> np.ndarray:
+def _some(bag: Any, n: int, rng: np.random.Generator) -> Any:
     return bag if len(bag) <= n else bag[rng.choice(len(bag), n, replace=False)]
 
 
 def _loss(
     network: BagNetwork,
-    found: Sequence[np.ndarray],
+    found: Sequence[Any],
     y: np.ndarray,
     rows: np.ndarray,
     weight: np.ndarray,

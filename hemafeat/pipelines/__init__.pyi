@@ -5,6 +5,7 @@ from ._attributes_models import (
     date_format_only as date_format_only,
 )
 from ._bags import Bag as Bag, bags as bags, positive_place as positive_place
+from ._bags_images import MILImageClassifier as MILImageClassifier
 from ._bags_mil import MILClassifier as MILClassifier
 from ._boosted import BoostedTrees as BoostedTrees
 from ._catalogue import make as make, names as names, search_space as search_space

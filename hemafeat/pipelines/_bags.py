@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,11 @@ from ._columns import shortlist
 
 CELLS = "cells"
 """The column of `bags` that holds them."""
+
+WHITE = ("quality__white_r", "quality__white_g", "quality__white_b")
+"""Background white of each image: what is known of a smear before a cell is looked at."""
+
+_BESIDE = ("image", *WHITE)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,14 +34,23 @@ class Bag:
         Names of the features.
     rows : (n_cells,) ndarray of int64
         Position of each cell in the table the bag was made of.
+    beside : dict of str to (n_cells,) ndarray
+        What is known of the cells and is no feature: ``image`` and ``quality__white_r``, ``_g``,
+        ``_b``, where the table has them.
     """
 
     features: np.ndarray
     columns: tuple[str, ...]
     rows: np.ndarray
+    beside: Mapping[str, np.ndarray] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.features)
+
+    def cells(self, chosen: np.ndarray) -> Bag:
+        """The bag of some of the cells, by number or by a mask."""
+        beside = {name: values[chosen] for name, values in self.beside.items()}
+        return Bag(self.features[chosen], self.columns, self.rows[chosen], beside)
 
     def __repr__(self) -> str:
         return f"Bag({self.features.shape[0]} cells, {self.features.shape[1]} features)"
@@ -62,7 +76,8 @@ def bags(
     patient : str
         Column that says whose cell it is.
     columns : list of str, optional
-        The features; by default those called ``mask__family__feature``.
+        The features; by default those called ``mask__family__feature``. Any columns of numbers will
+        do, such as an embedding. ``[]`` where the table has images and only these are wanted.
     label : str, optional
         Column of the patients' labels. Left out where the table has none.
     attributes : list of str, or DataFrame
@@ -100,10 +115,11 @@ def bags(
             "whose they are"
         )
     names = list(extract.feature_columns(cells)) if columns is None else list(columns)
-    values = _numbers(cells, names)
+    values = _numbers(cells, names, columns is not None)
     code, who = pd.factorize(cells[patient].astype(str), sort=True)
     out = pd.DataFrame(index=pd.Index(who.astype(str), name=patient, dtype=object))
-    out[CELLS] = _column(_divided(values, code, len(who), tuple(names)))
+    beside = {name: cells[name].to_numpy() for name in _BESIDE if name in cells.columns}
+    out[CELLS] = as_column(_divided(values, code, len(who), tuple(names), beside))
     if label is not None and label in cells.columns:
         out["label"] = one_each(cells[label], code, list(who), label)
     for name in [] if isinstance(attributes, pd.DataFrame) else attributes:
@@ -151,10 +167,12 @@ def _joined(out: pd.DataFrame, attributes: pd.DataFrame, patient: str) -> pd.Dat
     return out
 
 
-def _numbers(cells: pd.DataFrame, names: list[str]) -> np.ndarray:
+def _numbers(cells: pd.DataFrame, names: list[str], explicit: bool = False) -> np.ndarray:
     missing = [name for name in names if name not in cells.columns]
     if missing:
         raise ValueError(f"the table lacks {len(missing)} columns: {shortlist(missing)}")
+    if not names and "image" in cells.columns and explicit:
+        return np.empty((len(cells), 0))
     if not names:
         raise ValueError(
             "no column of the table is called mask__family__feature (its first columns: "
@@ -172,13 +190,21 @@ def _numbers(cells: pd.DataFrame, names: list[str]) -> np.ndarray:
     return values
 
 
-def _divided(values: np.ndarray, code: np.ndarray, n: int, columns: tuple[str, ...]) -> list[Bag]:
+def _divided(
+    values: np.ndarray,
+    code: np.ndarray,
+    n: int,
+    columns: tuple[str, ...],
+    beside: Mapping[str, np.ndarray],
+) -> list[Bag]:
+    whole = Bag(values, columns, np.arange(len(values)), beside)
     order = np.argsort(code, kind="stable")
     ends = np.searchsorted(code[order], np.arange(1, n))
-    return [Bag(values[rows], columns, rows) for rows in np.split(order, ends)]
+    return [whole.cells(rows) for rows in np.split(order, ends)]
 
 
-def _column(found: Sequence[Bag]) -> np.ndarray:
+def as_column(found: Sequence[Bag]) -> np.ndarray:
+    """Bags as a column of a table: (n_bags,) ndarray of object."""
     # Not np.array(found): bags have a length, and NumPy would look into them.
     column = np.empty(len(found), dtype=object)
     for place, bag in enumerate(found):
@@ -254,7 +280,7 @@ def taken(found: Sequence[Bag], columns: Sequence[str]) -> list[Bag]:
     if missing:
         raise ValueError(f"the bags lack {len(missing)} columns: {shortlist(missing)}")
     index = [place[name] for name in columns]
-    return [Bag(bag.features[:, index], tuple(columns), bag.rows) for bag in found]
+    return [replace(bag, features=bag.features[:, index], columns=tuple(columns)) for bag in found]
 
 
 HEALTHY = frozenset(

@@ -85,15 +85,15 @@ class GreyPixels(TransformerMixin, BaseEstimator):
         return hasattr(self, "side_")
 
 
-def centre(grey: np.ndarray, side: int) -> np.ndarray:
-    """The (side, side) square round the centre of an (H, W) image, black where there is none."""
-    out = np.zeros((side, side), grey.dtype)
+def centre(image: np.ndarray, side: int) -> np.ndarray:
+    """The square round the centre of an (H, W) or (H, W, 3) image, black where there is none."""
+    out = np.zeros((side, side, *image.shape[2:]), image.dtype)
     spans = []
-    for length in grey.shape:
+    for length in image.shape[:2]:
         start = length // 2 - side // 2
         spans.append((max(start, 0), min(start + side, length), max(-start, 0)))
     (top, bottom, down), (left, right, across) = spans
-    out[down : down + bottom - top, across : across + right - left] = grey[top:bottom, left:right]
+    out[down : down + bottom - top, across : across + right - left] = image[top:bottom, left:right]
     return out
 
 

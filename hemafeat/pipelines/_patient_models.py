@@ -160,6 +160,12 @@ def _mil(pooling: str, random_state: int) -> Any:
     return MILClassifier(pooling, random_state=random_state)
 
 
+def _image_mil(pooling: str, random_state: int) -> Any:
+    from ._bags_images import MILImageClassifier
+
+    return MILImageClassifier(pooling, random_state=random_state)
+
+
 _CATALOGUE: dict[str, Callable[[int], Any]] = {
     "baseline": lambda seed: patient_baseline(),
     "bag_size": lambda seed: bag_size_only(),
@@ -191,9 +197,18 @@ _DEEP: dict[str, Callable[[int], Any]] = {
     "mil_mean": lambda seed: _mil("mean", seed),
     "mil_max": lambda seed: _mil("max", seed),
 }
+_IMAGES: dict[str, Callable[[int], Any]] = {
+    "image_attention": lambda seed: _image_mil("attention", seed),
+    "image_gated_attention": lambda seed: _image_mil("gated", seed),
+    "image_batch_weighted": lambda seed: _image_mil("batch_weighted", seed),
+    "image_mean": lambda seed: _image_mil("mean", seed),
+    "image_max": lambda seed: _image_mil("max", seed),
+}
 
 
-def patient_names(*, attributes: bool = False, deep: bool = False) -> list[str]:
+def patient_names(
+    *, attributes: bool = False, deep: bool = False, images: bool = False
+) -> list[str]:
     """Names of the models of patients, the baselines first.
 
     Parameters
@@ -202,12 +217,15 @@ def patient_names(*, attributes: bool = False, deep: bool = False) -> list[str]:
         Also those that need attributes.
     deep : bool
         Also those that need Keras (extra ``deep``).
+    images : bool
+        Also those that read the images, which need Keras too.
 
     Returns
     -------
     list of str
     """
-    return [*_CATALOGUE, *(_WITH_ATTRIBUTES if attributes else ()), *(_DEEP if deep else ())]
+    more = [(attributes, _WITH_ATTRIBUTES), (deep, _DEEP), (images, _IMAGES)]
+    return [*_CATALOGUE, *(name for wanted, names in more if wanted for name in names)]
 
 
 def make_patient(name: str, *, random_state: int = 0) -> Any:
@@ -232,7 +250,7 @@ def make_patient(name: str, *, random_state: int = 0) -> Any:
     ImportError
         It needs Keras, which is not installed.
     """
-    known = {**_CATALOGUE, **_WITH_ATTRIBUTES, **_DATES, **_DEEP}
+    known = {**_CATALOGUE, **_WITH_ATTRIBUTES, **_DATES, **_DEEP, **_IMAGES}
     if name not in known:
         raise ValueError(f"no model of patients {name!r}; there are: {', '.join(known)}")
     return known[name](random_state)

@@ -8,8 +8,8 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from ._bags import Bag, as_bags, positive_place, taken
-from ._bags_mil import MILClassifier
+from ._bags import Bag, as_bags, as_column, positive_place, taken
+from ._bags_mil import BagClassifier
 from ._missing import FillMissing
 from ._patient_table import PatientTable
 from ._patient_vote import CellVote
@@ -37,7 +37,7 @@ def cell_contributions(model: Any, patients: pd.DataFrame, *, positive: Any = No
         One row per cell: ``patient``; ``row``, the cell's position in the table of the bags;
         ``contribution``; and ``method``:
 
-        * ``"network"``: weight times logit of the cell in a `MILClassifier`. They sum to the
+        * ``"network"``: weight times logit of the cell in a network of bags. They sum to the
           patient's logit.
         * ``"vote"``: the cell's probability, or vote, over the number of cells in a `CellVote` by
           mean or majority. They sum to the patient's probability.
@@ -53,7 +53,7 @@ def cell_contributions(model: Any, patients: pd.DataFrame, *, positive: Any = No
     """
     place = positive_place(np.asarray(model.classes_), positive)
     found = as_bags(patients)
-    if isinstance(model, MILClassifier):
+    if isinstance(model, BagClassifier):
         parts, method = _network(model, patients, place), ["network"] * len(found)
     elif isinstance(model, CellVote) and model.aggregate in ("mean", "majority"):
         parts, method = _vote(model, patients, place), ["vote"] * len(found)
@@ -77,7 +77,7 @@ def cell_contributions(model: Any, patients: pd.DataFrame, *, positive: Any = No
     )
 
 
-def _network(model: MILClassifier, patients: pd.DataFrame, place: int) -> list[np.ndarray]:
+def _network(model: BagClassifier, patients: pd.DataFrame, place: int) -> list[np.ndarray]:
     parts = []
     for told in model.judged(patients):
         each = told["weights"] * told["cell_logits"]
@@ -133,15 +133,13 @@ def _left_out(model: Any, patient: pd.DataFrame, bag: Bag, place: int) -> np.nda
     if n == 1:
         return np.array([np.nan])
     keep = ~np.eye(n, dtype=bool)
-    versions = [bag, *(Bag(bag.features[k], bag.columns, bag.rows[k]) for k in keep)]
+    versions = [bag, *(bag.cells(k) for k in keep)]
     odds = np.empty(n + 1)
     for start in range(0, n + 1, _AT_ONCE):
         few = versions[start : start + _AT_ONCE]
         frame = patient.iloc[np.zeros(len(few), dtype=int)].reset_index(drop=True)
-        column = np.empty(len(few), dtype=object)
-        for row, version in enumerate(few):
-            column[row] = version
-        chance = np.asarray(model.predict_proba(frame.assign(cells=column)))[:, place]
+        frame = frame.assign(cells=as_column(few))
+        chance = np.asarray(model.predict_proba(frame))[:, place]
         chance = np.clip(chance, 1e-6, 1 - 1e-6)
         odds[start : start + len(few)] = np.log(chance / (1 - chance))
     return odds[0] - odds[1:]
