@@ -21,6 +21,7 @@ import tempfile
 import time
 from collections import defaultdict
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -80,35 +81,72 @@ class Scores:
         return self.known[key]
 
 
+def named(axes: Any, single: pd.DataFrame) -> None:
+    """Write each family beside its dot, where it covers the fewest dots and names."""
+    axes.figure.canvas.draw()
+    dots = axes.transData.transform(single[["ms", "alone"]].to_numpy())
+    point = axes.figure.dpi / 72
+    taken: list[np.ndarray] = [np.array([*dot - 4 * point, *dot + 4 * point]) for dot in dots]
+    for (x, y), name in zip(dots, single["family"], strict=True):
+        wide, high = 5.0 * len(name) * point, 9.0 * point
+        tries = []
+        for across in (8 * point, -8 * point - wide, -wide / 2):
+            for up in (0.0, high, -high, 2 * high, -2 * high):
+                box = np.array(
+                    [x + across, y + up - high / 2, x + across + wide, y + up + high / 2]
+                )
+                over = [
+                    max(0.0, min(box[2], other[2]) - max(box[0], other[0]))
+                    * max(0.0, min(box[3], other[3]) - max(box[1], other[1]))
+                    for other in taken
+                ]
+                tries.append((sum(over), len(tries), box))
+        box = min(tries, key=lambda one: one[:2])[2]
+        taken.append(box)
+        axes.annotate(
+            name,
+            axes.transData.inverted().transform((x, y)),
+            xytext=((box[0] - x) / point, (box[1] + high / 2 - y) / point),
+            textcoords="offset points",
+            fontsize=8,
+            va="center",
+        )
+
+
 def picture(single: pd.DataFrame, sets: pd.DataFrame, path: pd.DataFrame, to: Path) -> None:
     """Accuracy against milliseconds: each family alone, and families one after the other."""
     from matplotlib.figure import Figure
 
-    figure = Figure(figsize=(11.0, 5.2), layout="constrained")
+    figure = Figure(figsize=(12.0, 6.8), layout="constrained")
     left, right = figure.subplots(1, 2)
     for default, colour, label in ((True, "#4c78a8", "default"), (False, "#bab0ac", "off")):
         part = single[single["default"] == default]
         left.scatter(part["ms"], part["alone"], color=colour, label=label, zorder=3)
-    for row in single.itertuples():
-        left.annotate(row.family, (row.ms, row.alone), fontsize=7, xytext=(4, 3),
-                      textcoords="offset points")  # fmt: skip
     left.set_xscale("log")
+    left.set_xlim(0.7 * single["ms"].min(), 3.0 * single["ms"].max())
+    left.set_ylim(top=left.get_ylim()[1] + 0.02)
+    named(left, single)
     left.set_xlabel("ms a cell")
     left.set_ylabel("accuracy")
     left.set_title("each family alone")
     left.legend(frameon=False, loc="lower right")
-    right.plot(path["ms"], path["accuracy"], "-", color="#4c78a8", marker=".")
-    right.fill_between(path["ms"], path["low"], path["high"], color="#4c78a8", alpha=0.15, lw=0)
-    for turn, row in enumerate(path.itertuples()):
-        right.annotate(f"+ {row.family}", (row.ms, row.accuracy), fontsize=6, rotation=60,
-                       xytext=(0, 6 if turn % 2 else 14), textcoords="offset points")  # fmt: skip
-    for row in sets.itertuples():
-        right.plot(row.ms, row.accuracy, "D", color="#e45756", markersize=6, zorder=4)
-        right.annotate(row.set, (row.ms, row.accuracy), fontsize=8, color="#e45756",
-                       xytext=(5, -12), textcoords="offset points")  # fmt: skip
-    right.set_xlabel("ms a cell, all families so far")
+    names = [f"+ {name}" for name in path["family"]]
+    for rows, first, colour in ((path, 0, "#4c78a8"), (sets, len(path) + 0.5, "#e45756")):
+        at = first + np.arange(len(rows))
+        right.hlines(at, rows["low"], rows["high"], color=colour, alpha=0.35, lw=3)
+        right.plot(rows["accuracy"], at, "o", color=colour, markersize=4)
+        for y, ms in zip(at, rows["ms"], strict=True):
+            right.annotate(f"{ms:.2f} ms", (1.01, y), xycoords=("axes fraction", "data"),
+                           fontsize=8, va="center", color=colour)  # fmt: skip
+    right.set_yticks(
+        [*range(len(path)), *(len(path) + 0.5 + np.arange(len(sets)))],
+        [*names, *sets["set"]],
+        fontsize=8,
+    )
+    right.invert_yaxis()
+    right.grid(axis="x", alpha=0.3)
+    right.set_xlabel("accuracy")
     right.set_title("one after the other, and the named sets")
-    right.set_ylim(max(0.0, path["accuracy"].min() - 0.01), min(1.0, right.get_ylim()[1] + 0.012))
     figure.savefig(to, dpi=150)
 
 

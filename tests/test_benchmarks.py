@@ -10,8 +10,10 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -20,7 +22,7 @@ def test_none_is_left_out() -> None:
     there = {path.stem for path in BENCHMARKS.glob("*.py")}
     there |= {path.parent.name for path in BENCHMARKS.glob("*/__main__.py")}
     named = {"attributes", "cross", "families", "gpu", "patients", "scale", "segmentation", "speed"}
-    assert there == named
+    assert there == named | {"train_unet"}
 
 
 @pytest.mark.slow_without_jit
@@ -130,3 +132,29 @@ def test_speed_of_the_whole(tmp_path: Path) -> None:
     assert {"cv2.imdecode", "segment.contours", "lbp", "dct_zigzag"} <= set(steps["step"])
     assert steps["decodes"].gt(0).all()
     assert "extract.table(families='default')" in printed
+
+
+def test_train_unet_of_networks(tmp_path: Path) -> None:
+    """On fields under a name of BCCD, drawn; the outlines after two steps are not looked at."""
+    for package in ("keras", "onnx"):
+        pytest.importorskip(package)
+    from hemafeat import datasets, images
+
+    main = runpy.run_path(str(BENCHMARKS / "train_unet.py"))["main"]
+    field = datasets.draw_field(["lymphocyte"], shape=(96, 96), um_per_px=0.2, random_state=0)
+    for part in ("images", "masks"):
+        (tmp_path / "bccd" / part).mkdir(parents=True)
+    rows = ["image,mask,label"]
+    mask = np.where(field.nucleus > 0, 255, np.where(field.cell > 0, 128, 0)).astype(np.uint8)
+    for number in range(150):  # the blocks held back are two of ten, of fifteen fields each
+        rows.append(f"images/{number:03}.png,masks/{number:03}.png,LYMPHOCYTE")
+        for part, pixels in (("images", field.image), ("masks", mask)):
+            Image.fromarray(pixels).save(tmp_path / "bccd" / part / f"{number:03}.png")
+    (tmp_path / "bccd" / "manifest.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
+    few = ["--epochs", "1", "--steps", "2", "--batch", "2", "--side", "64"]
+    main(["--data", str(tmp_path), "--out", str(tmp_path / "out"), *few])
+    scores = pd.read_csv(tmp_path / "out" / "scores.csv")
+    assert scores["segmenter"].tolist() == ["contours", "unet", "best"]
+    assert (scores["n"] == 15).all()
+    assert (tmp_path / "out" / "unet.onnx").stat().st_size > 100_000
+    assert images.read(tmp_path / "out" / "samples.png").ndim == 3
