@@ -7,7 +7,7 @@ from typing import Any
 
 from ._keras import need_keras
 
-CHANNELS = (24, 48, 96, 160, 256)
+CHANNELS = (16, 32, 64, 128, 192)
 """Channels at full size and after each halving."""
 
 OUTPUTS = ("background", "cytoplasm", "nucleus", "depth")
