@@ -60,7 +60,7 @@ def test_the_unet_has_as_many_parameters_as_its_layers_by_hand(keras, channels):
 
 
 def test_the_default_unet_is_small(keras):
-    assert 200_000 < networks.unet().count_params() < 600_000
+    assert 100_000 < networks.unet().count_params() < 300_000
 
 
 def test_a_unet_takes_any_multiple_of_its_step(keras):
