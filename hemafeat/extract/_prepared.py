@@ -74,6 +74,7 @@ class Prepared:
         self.masks = masks
         self._white = None if white is None else np.asarray(white, np.float64).reshape(3)
         self._whole: tuple[Prepared, np.ndarray] | None = None
+        self.origin = (0, 0)
         self._density_lut: np.ndarray | None = None
         self._planes: dict[str, np.ndarray] = {}
         self._levels: dict[tuple[str, int], np.ndarray] = {}
@@ -81,6 +82,11 @@ class Prepared:
         self._regions: dict[tuple[int, int], tuple[np.ndarray, Regions]] = {}
         self._parts: dict[int, tuple[np.ndarray, np.ndarray] | None] = {}
         self._shared: dict[tuple[str, int, int], tuple[np.ndarray, np.ndarray]] = {}
+
+    @property
+    def whole(self) -> Prepared:
+        """The whole image, of which this is a window that begins at row and column `origin`."""
+        return self if self._whole is None else self._whole[0]
 
     def window(self, masks: Masks, keep: int | None = None) -> tuple[Prepared, Masks]:
         """The part of the image the cells lie in, with their masks there.
@@ -108,6 +114,7 @@ class Prepared:
         inside = type(masks).known(cell, nucleus, n_cells, cytoplasm=cytoplasm)
         part = Prepared(self.rgb[top:bottom, left:right], inside, self._white)
         part._whole = (self, masks.cell)
+        part.origin = (top, left)
         return part, inside
 
     def regions(self, labels: np.ndarray, n_cells: int) -> Regions:

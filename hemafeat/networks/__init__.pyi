@@ -4,7 +4,13 @@ from ._architectures import (
     architectures as architectures,
     build as build,
 )
+from ._backbones import WeightsError as WeightsError
 from ._bag_training import BagNetwork as BagNetwork, fit_bags as fit_bags, pad_bags as pad_bags
+from ._embedding import Embedding as Embedding
+from ._embedding_family import (
+    EmbeddingFamily as EmbeddingFamily,
+    embedding_family as embedding_family,
+)
 from ._fcn import fcn8s as fcn8s
 from ._mil import POOLINGS as POOLINGS, mil_model as mil_model, pool as pool
 from ._mil_images import (

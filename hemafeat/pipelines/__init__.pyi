@@ -10,6 +10,7 @@ from ._bags_mil import MILClassifier as MILClassifier
 from ._boosted import BoostedTrees as BoostedTrees
 from ._catalogue import make as make, names as names, search_space as search_space
 from ._columns import FeatureColumns as FeatureColumns
+from ._embedding import embedding as embedding, embeddings_of as embeddings_of
 from ._grey import GreyPixels as GreyPixels
 from ._metadata import metadata_only as metadata_only
 from ._missing import FillMissing as FillMissing

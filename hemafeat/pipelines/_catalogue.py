@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import _models
+from . import _embedding, _models
 
 _FEATURES: dict[str, Callable[..., Any]] = {
     "baseline": _models.baseline,
@@ -66,7 +66,8 @@ def make(name: str, **params: Any) -> Any:
     Parameters
     ----------
     name : str
-        One of `names`, or ``"grey_pixels"``.
+        One of `names`, ``"grey_pixels"``, or ``"embedding:BACKBONE[/LAYER]+HEAD[@WEIGHTS]"``, with
+        ``imagenet``, ``random`` or a file as weights (see `embedding`).
     **params
         Passed to the function of that name.
 
@@ -80,6 +81,8 @@ def make(name: str, **params: Any) -> Any:
     ValueError
         There is no pipeline of that name.
     """
+    if name.startswith(_embedding.PREFIX):
+        return _embedding.named(name, **params)
     return _known(name, {**_FEATURES, **_IMAGES})(**params)
 
 

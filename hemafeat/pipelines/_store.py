@@ -28,6 +28,7 @@ _PACKAGES = ("scikit-learn", "numpy", "xgboost", "skops", "imbalanced-learn")
 
 # What may be built from a file besides scikit-learn's and numpy's own types, by exact name.
 _TRUSTED = (
+    "hemafeat.networks._embedding.Embedding",
     "hemafeat.pipelines._boosted.BoostedTrees",
     "hemafeat.pipelines._columns.FeatureColumns",
     "hemafeat.pipelines._grey.GreyPixels",
