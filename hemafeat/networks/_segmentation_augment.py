@@ -184,6 +184,18 @@ def _crowded(
     return out
 
 
+def _mixed(rng: np.random.Generator) -> np.ndarray:
+    """(3, 3) float64: each new channel from the old ones, mostly but not always from its own.
+
+    Under a yellow lamp or another dye it is not the colour that tells a cell from what is round it.
+    """
+    if rng.random() < 0.65:
+        return np.eye(3) + rng.normal(0.0, 0.05, (3, 3))
+    shares = rng.dirichlet([0.7, 0.7, 0.7], 3).T
+    own = rng.uniform(0.0, 0.8)
+    return own * np.eye(3) + (1.0 - own) * shares
+
+
 def _faded(density: np.ndarray, cell: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Red cells paler or darker against the white ones: fixing and buffer decide on that."""
     if rng.random() > 0.4:
@@ -197,9 +209,8 @@ def _seen(density: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     """Under another stain, lamp, lens and camera."""
     side = density.shape[0]
     if rng.random() < 0.9:
-        mixed = np.eye(3) + rng.normal(0.0, 0.05, (3, 3))
         gain = np.exp(rng.normal(0.0, 0.2) + rng.normal(0.0, 0.2, 3))
-        density = density @ (mixed * gain).astype(np.float32)
+        density = density @ (_mixed(rng) * gain).astype(np.float32)
         density = np.maximum(density, 0.0) ** np.float32(np.exp(rng.normal(0.0, 0.1)))
     else:
         density = density.copy()
