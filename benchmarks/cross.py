@@ -198,16 +198,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         kinds = {"drawn": drawn(Path(folder), args.drawn)}
         if args.data:
             kinds["real"] = real(Path(args.data), args.per_class)
-        rows = []
+        rows: list[dict[str, object]] = []
+        empty = dict.fromkeys(("difference", "gap_low", "gap_high"), float("nan"))
         for kind, sets in kinds.items():
             measured = Measured(sets, families, args.jobs)
             for row in lines(measured, kind, args.model, args.boot, args.stains):
-                rows.append(row)
+                rows.append(empty | row)
+                table = pd.DataFrame(rows)
+                table.to_csv(out / "cross.csv", index=False)
                 print(f"  {row['train']} to {row['test']}, {row['scale']}, {row['stain']}: "
                       f"{row['value']:.3f}", flush=True)  # fmt: skip
-    empty = {"difference": float("nan"), "gap_low": float("nan"), "gap_high": float("nan")}
-    table = pd.DataFrame([empty | row for row in rows])
-    table.to_csv(out / "cross.csv", index=False)
     print(f"\n{told(table)}\n\n{means(table)}")
 
 

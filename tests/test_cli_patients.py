@@ -58,6 +58,80 @@ def test_from_a_folder_of_patients_to_a_page(cohort, tmp_path, capsys):
     assert set(verdicts["patient"]) == set(said.index)
 
 
+@pytest.mark.slow_without_jit
+def test_a_model_is_saved_and_judges_new_patients(cohort, tmp_path, capsys):
+    (cohort / "manifest.csv").rename(cohort / "hidden.csv")
+    words = ["--dataset", "lymphocytosis", "--jobs", "1", "--quiet"]
+    model, out = tmp_path / "verdict.hemafeat", tmp_path / "verdicts.csv"
+    try:
+        more = ["--models", "weighted", "--families", "shape", "--resamples", 20, "--folds", 2]
+        status = run(cohort, *words[:2], "--out", tmp_path / "o", "--save-model", model, *more)
+        assert status == 0, capsys.readouterr().err
+        assert "fitted on all" in capsys.readouterr().out
+        predict = ["predict", str(model), str(cohort), *words, "--out", str(out)]
+        assert main([*predict, "--unlabelled"]) == 0
+        lost = pd.read_csv(cohort / "testset" / "testset_data.csv")["ID"]
+        found = pd.read_csv(out)
+        assert list(found) == ["patient", "n_cells", "predicted", "p__malignant", "p__reactive"]
+        assert set(found["patient"]) == set(lost)
+        # One cell of each image, as in training, though these images have no label.
+        sizes = {name: len(list((cohort / "testset" / name).glob("*.jpg"))) for name in lost}
+        assert dict(zip(found["patient"], found["n_cells"], strict=True)) == sizes
+        # A folder of its own will do, and says the same; so does everybody at once, with labels.
+        assert (
+            main(["predict", str(model), str(cohort / "testset"), *words, "--out", str(out)]) == 0
+        )
+        pd.testing.assert_frame_equal(pd.read_csv(out), found)
+        assert main(predict) == 0
+        everybody = pd.read_csv(out)
+        assert everybody["label"].notna().sum() == 12 - len(lost)
+        same = everybody[everybody["patient"].isin(lost)].drop(columns="label")
+        pd.testing.assert_frame_equal(same.reset_index(drop=True), found)
+    finally:
+        (cohort / "hidden.csv").rename(cohort / "manifest.csv")
+
+
+def test_a_patient_without_a_cell_has_no_verdict(table, tmp_path):
+    from hemafeat import pipelines
+    from hemafeat.cli._predict_patients import verdicts
+
+    rows = pipelines.bags(table)
+    model = pipelines.make_patient("table_means").fit(rows, rows["label"])
+    model = pipelines.load(pipelines.save(model, tmp_path / "m.hemafeat"))
+    listed = pd.DataFrame({"patient": ["Q7", *table["patient"]]})
+    found = verdicts(model, table, listed)
+    assert found["patient"].iloc[-1] == "Q7"
+    assert found["n_cells"].iloc[-1] == 0
+    assert found["predicted"].isna().tolist() == [False] * (len(found) - 1) + [True]
+    assert set(found["label"].dropna()) == {"malignant", "reactive"}
+
+
+@pytest.mark.slow_without_jit
+@pytest.mark.parametrize("level", ["cell", "patient"])
+def test_an_audit_stands_on_the_page(level, cohort, tmp_path, capsys):
+    measured = tmp_path / "features"
+    extract.table(cohort, families=["shape"], out=measured, n_jobs=1, progress=False)
+    words = ["compare", measured, "--level", level, "--out", tmp_path / "out", "--audit", "--quiet"]
+    few = ["--resamples", 20, "--folds", 2, "--jobs", 1, "--no-importance"]
+    models = ["--models", "logistic" if level == "cell" else "table_means"]
+    status = main([str(word) for word in [*words, *few, *models]])
+    assert status == 0, capsys.readouterr().err
+    page = (tmp_path / "out" / "page.html").read_text("utf-8")
+    assert "What the data set would let a model cheat with" in page
+    assert "Leak probes" in page
+    assert "bag size" in page
+    assert "--audit" in page
+
+
+def test_a_model_that_looks_at_no_cell_is_not_saved(table, tmp_path, capsys):
+    extract.save(table, tmp_path / "features")
+    words = [tmp_path / "features", "--out", tmp_path / "out", "--resamples", 5, "--folds", 2]
+    more = ["--models", "metadata", "--save-model", tmp_path / "m.hemafeat"]
+    assert run(*words, *more) == 2
+    assert "none of the models compared looks at the cells" in capsys.readouterr().err
+    assert main(["predict", str(tmp_path / "m"), "x", "--out", str(tmp_path / "o.csv")]) == 2
+
+
 @pytest.fixture(scope="module")
 def table(cohort):
     drawn = datasets.drawn_bags(16, cells=(2, 5), abnormal=(0.0, 0.8), random_state=3)

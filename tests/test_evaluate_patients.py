@@ -60,6 +60,46 @@ def test_baselines_stand_beside_every_result(found, cells):
     assert "no attributes" in other.protocol
 
 
+def test_the_background_stands_beside_them_where_it_is_known():
+    table = datasets.drawn_bags(60, cells=(4, 9), abnormal=(0.2, 0.2), random_state=2)
+    rng = np.random.default_rng(0)
+    ill = (table["label"] == "malignant").to_numpy()
+    for channel, shift in zip("rgb", (0, 6, 0), strict=True):
+        table[f"quality__white_{channel}"] = rng.normal(230, 4, len(table)) + shift * ill
+    told = evaluate.compare_patients("table_means", table, n_boot=100, verdicts=False)
+    assert told.models == [*("table_means", "baseline", "bag_size", "stain"), *told.models[4:]]
+    pooled = told.results.query("fold == 'all' and metric == 'balanced_accuracy'")
+    low = pooled.set_index("model")["low"]
+    assert low["stain"] > 0.7
+    assert low["table_means"] < 0.55
+    same = table.assign(**{f"quality__white_{channel}": 255.0 for channel in "rgb"})
+    told = evaluate.compare_patients("table_means", same, n_boot=5, n_splits=2, verdicts=False)
+    assert "stain" not in told.models
+
+
+def test_importances_name_what_the_model_leans_on():
+    # Informative are f00 to f02; the lymphocyte count is the other thing to go by.
+    table = datasets.drawn_bags(80, effect=3.0, attribute_signal=3.0, random_state=3)
+    names = {f"cell__drawn__f{j:02d}": f"cell__{'ab'[j > 2]}__f{j:02d}" for j in range(12)}
+    told = evaluate.compare_patients(
+        "table_means", table.rename(columns=names), n_boot=5, metadata=["lymphocyte_count"]
+    )
+    found = told.importances.set_index("column")
+    assert set(told.importances["model"]) == {"table_means"}
+    assert set(found.query("kind == 'block'").index) == {"cell__a__*", "cell__b__*"}
+    assert found.loc["cell__a__*", "importance"] > 0.2
+    assert abs(found.loc["cell__b__*", "importance"]) < 0.06
+    assert found.loc["lymphocyte_count", "importance"] == 0  # not looked at by this model
+    again = evaluate.compare_patients(
+        "weighted", table, n_boot=5, metadata=["lymphocyte_count"], verdicts=False
+    )
+    assert again.importances.set_index("column").loc["lymphocyte_count", "importance"] > 0.02
+    bare = evaluate.compare_patients(
+        "table_means", table, n_boot=5, n_splits=2, importance=False, verdicts=False
+    )
+    assert bare.importances.empty
+
+
 def test_a_fold_is_what_its_training_patients_say(found, cells):
     part = found.predictions.query("model == 'table_means'").set_index("group")
     rows = pipelines.bags(cells)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+import zipfile
 
 import naive_patients
 import numpy as np
@@ -210,3 +211,15 @@ def test_three_classes(keras):
     np.testing.assert_allclose(chance.sum(axis=1), 1.0, rtol=1e-6)
     assert (model.predict(patients) == label).mean() > 0.8
     assert model.judged(patients)[0]["weights"].shape[1] == 3
+
+
+def test_saved_as_numbers_and_read_again(keras, tmp_path):
+    cells = datasets.drawn_bags(16, cells=(3, 9), missing=0.05, random_state=1)
+    patients = pipelines.bags(cells)
+    model = pipelines.MILClassifier("batch_weighted", epochs=3).fit(patients, patients["label"])
+    path = pipelines.save(model, tmp_path / "m.hemafeat")
+    with zipfile.ZipFile(path) as box:
+        # No code, no file of Keras: parameters and weights, in the one format for all models.
+        assert sorted(box.namelist()) == ["manifest.json", "model.skops"]
+    found = pipelines.load(path).verdicts(cells)[[f"p__{name}" for name in model.classes_]]
+    np.testing.assert_allclose(found, model.predict_proba(patients), rtol=1e-6)

@@ -140,6 +140,9 @@ def test_kept_as_numbers_and_the_same_again(keras, tmp_path):
     wanted = model.predict_proba(found)
     read = pickle.loads(pickle.dumps(model))
     np.testing.assert_array_equal(read.predict_proba(found), wanted)
+    saved = pipelines.load(pipelines.save(model, tmp_path / "m.hemafeat"))
+    assert (saved.columns, saved.beside) == ([], ["image"])
+    np.testing.assert_array_equal(saved.pipeline.predict_proba(found), wanted)
     assert read.network_.history == model.network_.history
     again = clone(model).fit(found, label)
     np.testing.assert_array_equal(again.predict_proba(found), wanted)

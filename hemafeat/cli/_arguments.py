@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -276,7 +277,11 @@ def is_table(path: Path) -> bool:
     return {"image", "cell"} <= set(names) and bool(extract.feature_columns(empty))
 
 
-def table(args: argparse.Namespace, **more: Any) -> tuple[pd.DataFrame, pd.DataFrame | None]:
+def table(
+    args: argparse.Namespace,
+    keep: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
+    **more: Any,
+) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """The table of cells that ``args.input`` means, and the image table when it was measured now.
 
     Parameters
@@ -287,6 +292,8 @@ def table(args: argparse.Namespace, **more: Any) -> tuple[pd.DataFrame, pd.DataF
         Passed to `extract.table`.
     """
     from hemafeat import extract
+    keep : callable, optional
+        From the table of images, or of cells measured before, to the rows wanted.
 
     first = Path(args.input[0])
     if len(args.input) == 1 and first.exists() and args.dataset is None and is_table(first):
@@ -294,7 +301,8 @@ def table(args: argparse.Namespace, **more: Any) -> tuple[pd.DataFrame, pd.DataF
             if getattr(args, name) is not None:
                 option = "--" + name.replace("_", "-")
                 raise Usage(f"{option}: the cells of {first} are measured already")
-        return extract.load(first), None
+        loaded = extract.load(first)
+        return loaded if keep is None else keep(loaded), None
     which, how, given, um = families(args), segmenter(args), masks(args), scale(args)
     stain, target = normalise(args), resample(args)
     listed = images(args.input, args.dataset)
@@ -302,6 +310,8 @@ def table(args: argparse.Namespace, **more: Any) -> tuple[pd.DataFrame, pd.DataF
     measured = extract.table(
         listed,
         segmenter=how,
+    if keep is not None:
+        listed = keep(listed)
         masks=given,
         families=which,
         cells=args.cells,

@@ -11,6 +11,8 @@ from hemafeat.cli import _arguments
 from hemafeat.cli._arguments import Failure, Usage
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from hemafeat.datasets import Audit
     from hemafeat.evaluate import Probes
 
@@ -96,6 +98,22 @@ def run(args: argparse.Namespace) -> None:
     n_severe = len(audit.severe) + (0 if probes is None else len(probes.severe))
     if args.strict and n_severe:
         raise Failure(f"{n_severe} severe: see {out / 'audit.html'}")
+
+
+def audited(
+    table: pd.DataFrame, listed: pd.DataFrame | None, args: argparse.Namespace
+) -> tuple[Audit, Probes | None]:
+    """The audit of the images of cells that are compared, and its probes."""
+    from hemafeat import datasets
+
+    _arguments.say(args, "looking for leaks ...")
+    if listed is None:
+        known = [name for name in table if "__" not in str(name) and name != "cell"]
+        listed = datasets.as_table(table[known].drop_duplicates("image"))
+    audit = datasets.audit(
+        listed, n_jobs=_arguments.workers(args), progress=_arguments.progress(args)
+    )
+    return audit, probed(audit, args)
 
 
 def probed(audit: Audit, args: argparse.Namespace) -> Probes | None:

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 from hemafeat._whole import write_table
 from hemafeat.cli import _arguments, _output, _patients, _studies
 from hemafeat.cli._arguments import Usage
+from hemafeat.cli._audit import audited
 
 if TYPE_CHECKING:
     import pandas as pd
 
-    from hemafeat.datasets import Audit
-    from hemafeat.evaluate import Comparison, Probes
+    from hemafeat.evaluate import Comparison
 
 DESCRIPTION = """\
 Compare classifiers on cells they have not seen, of patients (or other groups) they have
@@ -124,7 +124,7 @@ def run(args: argparse.Namespace) -> None:
     comparison.save(out)
     write_table(comparison.results, out / "results.csv")
     studies = _studies.made(table, models, args, out)
-    audit, probes = _audited(table, listed, args) if args.audit else (None, None)
+    audit, probes = audited(table, listed, args) if args.audit else (None, None)
     _arguments.say(args, "writing the page ...")
     page = report.page(
         comparison,
@@ -144,23 +144,6 @@ def run(args: argparse.Namespace) -> None:
         name = save_best(comparison, table, Path(args.save_model), args.label)
         print(f"{name}, fitted on all cells: {args.save_model}")
     print(page)
-
-
-def _audited(
-    table: pd.DataFrame, listed: pd.DataFrame | None, args: argparse.Namespace
-) -> tuple[Audit, Probes | None]:
-    """The audit of the images that were compared, and its probes."""
-    from hemafeat import datasets
-    from hemafeat.cli._audit import probed
-
-    _arguments.say(args, "looking for leaks ...")
-    if listed is None:
-        known = [name for name in table if "__" not in str(name) and name != "cell"]
-        listed = datasets.as_table(table[known].drop_duplicates("image"))
-    audit = datasets.audit(
-        listed, n_jobs=_arguments.workers(args), progress=_arguments.progress(args)
-    )
-    return audit, probed(audit, args)
 
 
 def compared(table: pd.DataFrame, models: list[str], args: argparse.Namespace) -> Comparison:

@@ -9,15 +9,20 @@ from typing import TYPE_CHECKING, Any
 from hemafeat._whole import write_table
 from hemafeat.cli import _arguments, _output
 from hemafeat.cli._arguments import Usage
+from hemafeat.cli._audit import audited
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from hemafeat.evaluate import PatientComparison
+
 EXAMPLE = """\
   hemafeat compare cohort/ --dataset lymphocytosis --level patient --out result/
-      one verdict per patient, beside what bag size and attributes alone would say"""
+      one verdict per patient, beside what bag size and attributes alone would say
+  hemafeat compare result/features --level patient --save-model verdict.hemafeat
+      the best model, fitted on all patients with a label, for hemafeat predict"""
 
-_NOT_HERE = ("pixels", "audit", "save_model")
+_NOT_HERE = ("pixels",)
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -49,6 +54,8 @@ def run(args: argparse.Namespace, out: Path, command: str) -> None:
         if getattr(args, name, None):
             raise Usage(f"--{name.replace('_', '-')} is not for --level patient")
     models = _models(args)
+    if args.save_model is not None:
+        _output.in_folder(Path(args.save_model), "--save-model")
     for path in args.input:
         if not Path(path).exists():
             raise Usage(f"{path}: no such file or folder")
@@ -69,6 +76,7 @@ def run(args: argparse.Namespace, out: Path, command: str) -> None:
         metadata=args.metadata or None,
         positive=args.positive,
         n_boot=args.resamples,
+        importance=not args.no_importance,
         random_state=args.seed,
         n_jobs=_arguments.workers(args),
         progress=_arguments.progress(args),
@@ -77,6 +85,7 @@ def run(args: argparse.Namespace, out: Path, command: str) -> None:
     write_table(comparison.results, out / "results.csv")
     if len(comparison.verdicts):
         write_table(comparison.verdicts, out / "verdicts.csv")
+    audit, probes = audited(table, listed, args) if args.audit else (None, None)
     _arguments.say(args, "writing the page ...")
     page = report.page(
         comparison,
@@ -87,9 +96,50 @@ def run(args: argparse.Namespace, out: Path, command: str) -> None:
         masks=_arguments.masks(args) if args.masks != "given" or listed is not None else None,
         title=args.title or "Comparison of verdicts on patients",
         command=command,
+        audit=audit,
+        probes=probes,
     )
     print(_output.scores(comparison))
+    if args.save_model is not None:
+        print(save_best(comparison, table, args))
     print(page)
+
+
+def save_best(comparison: PatientComparison, table: pd.DataFrame, args: argparse.Namespace) -> str:
+    """Fit the best model on every labelled patient and save it; what was done, in words."""
+    from hemafeat import extract, pipelines
+    from hemafeat.evaluate._patients import BLIND
+
+    ranked = [str(name) for name in comparison.summary().index]
+    chosen = next((name for name in ranked if name not in BLIND), None)
+    if chosen is None:
+        raise Usage("--save-model: none of the models compared looks at the cells")
+    told = [str(name) for name in comparison.patients.columns]
+    attributes = [name for name in told if name not in ("patient", "label", "n_cells")]
+    known = table[table[args.label].notna() & table[args.patient].notna()]
+    known = known.sort_values(["image", "cell"], key=lambda column: column.map(str), kind="stable")
+    rows = pipelines.bags(known, patient=args.patient, label=args.label, attributes=attributes)
+    model = pipelines.make_patient(chosen, random_state=args.seed)
+    model.fit(rows, rows["label"].astype(str).to_numpy(dtype=object))
+    one_each = not known["image"].map(str).duplicated().any()
+    measured = {"cells": "central" if one_each else args.cells}
+    for name in ("stain", "to_um_per_px"):
+        if getattr(args, name) is not None:
+            measured[name] = str(getattr(args, name))
+    pipelines.save(
+        model,
+        args.save_model,
+        units=extract.units(table),
+        note=f"best of a comparison. {comparison.protocol}",
+        patient=args.patient,
+        measured=measured,
+    )
+    words = f"{chosen}, fitted on all {len(rows)} patients with a label: {args.save_model}"
+    if ranked[0] != chosen:
+        words += (
+            f"\nIt scores below {ranked[0]}, which looks at no cell: do not trust its verdicts."
+        )
+    return words
 
 
 def _models(args: argparse.Namespace) -> Any:

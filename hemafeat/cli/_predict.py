@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemafeat._whole import write_table
-from hemafeat.cli import _arguments, _output
+from hemafeat.cli import _arguments, _output, _predict_patients
 from hemafeat.cli._arguments import Usage, plural
 
 if TYPE_CHECKING:
@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from hemafeat.pipelines import Model
 
 DESCRIPTION = """\
-Classify cells with a model that hemafeat compare --save-model (or pipelines.save) wrote.
+Classify cells, or judge patients, with a model that hemafeat compare --save-model (or
+pipelines.save) wrote. A model of patients gives one row per patient.
 A table whose columns or units do not fit the model is refused. It is a research tool:
 nothing it prints is a diagnosis."""
 
@@ -24,7 +25,9 @@ EXAMPLES = """\
   hemafeat predict svc.hemafeat new_cells/ --out predictions.csv
       images are measured first, with the families the model needs
   hemafeat predict svc.hemafeat features/ --out predictions.parquet
-      the table of hemafeat extract"""
+      the table of hemafeat extract
+  hemafeat predict verdict.hemafeat cohort/ --dataset lymphocytosis --unlabelled --out v.csv
+      a model of compare --level patient: verdicts on the patients without a label"""
 
 
 def add(commands: Any) -> None:
@@ -38,6 +41,9 @@ def add(commands: Any) -> None:
         nargs="+",
         metavar="INPUT",
         help="a table of hemafeat extract, or images (folder, CSV, files)",
+    )
+    parser.add_argument(
+        "--unlabelled", action="store_true", help="only what has no label; the rest is left out"
     )
     parser.add_argument("--out", required=True, metavar="FILE", help=".csv or .parquet")
     _arguments.add_images(parser)
@@ -53,18 +59,32 @@ def run(args: argparse.Namespace) -> None:
     if not Path(args.model).is_file():
         raise Usage(f"{args.model}: no such file")
     model = pipelines.load(args.model)
-    if model.columns == ["image"]:
-        table = _arguments.images(args.input, args.dataset)
+    keep = _without_label if args.unlabelled else None
+    judges = isinstance(model, pipelines.PatientModel)
+    if isinstance(model, pipelines.PatientModel):
+        _predict_patients.as_measured(model, args)
+    listed = None
+    if model.columns == ["image"] or (judges and not model.columns):
+        table = listed = _arguments.images(args.input, args.dataset)
+        if keep is not None:
+            table = listed = keep(listed)
     else:
         # The model knows what it needs; nothing else is measured.
         args.families = args.families or _families(model)
-        table, _ = _arguments.table(args)
-    found = predictions(model, table)
+        table, listed = _arguments.table(args, keep)
+    if isinstance(model, pipelines.PatientModel):
+        found = _predict_patients.verdicts(model, table, listed)
+        what = plural(len(found), "patient")
+    else:
+        found = predictions(model, table)
+        what = f"{plural(len(found), 'cell')} of {plural(found['image'].nunique(), 'image')}"
     write_table(found, out)
     counts = found["predicted"].value_counts()
-    print(f"{plural(len(found), 'cell')} of {plural(found['image'].nunique(), 'image')}:")
+    print(f"{what}:")
     for name in sorted(counts.index, key=lambda name: (-counts[name], name)):
         print(f"  {name:<24} {counts[name]:>7}")
+    if judges and found["predicted"].isna().any():
+        print(f"  {'no verdict':<24} {found['predicted'].isna().sum():>7}")
     n_errors = len(extract.errors(table))
     if n_errors:
         print(
@@ -72,6 +92,13 @@ def run(args: argparse.Namespace) -> None:
             f"{_arguments.first_error(table)}"
         )
     print(out)
+
+
+def _without_label(table: pd.DataFrame) -> pd.DataFrame:
+    kept = table[table["label"].isna()] if "label" in table else table
+    if kept.empty:
+        raise Usage("--unlabelled: everything has a label")
+    return kept.reset_index(drop=True)
 
 
 def predictions(model: Model, table: pd.DataFrame) -> pd.DataFrame:

@@ -119,6 +119,7 @@ def compare(
             metadata=metadata or None,
             n_boot=n_boot,
             random_state=random_state,
+            importance=importance,
             n_jobs=n_jobs,
             progress=progress,
         )

@@ -91,7 +91,7 @@ def permuted(
     rng = np.random.default_rng(list(seed))
     rows = np.sort(rng.permutation(len(features))[:MAX_ROWS])
     part, labels = features.iloc[rows], truth[rows]
-    whole = _balanced(labels, model.predict(part))
+    whole = balanced(labels, model.predict(part))
     place = {name: j for j, name in enumerate(features.columns)}
     values = part.to_numpy(dtype=np.float64)
     loss = {}
@@ -100,11 +100,12 @@ def permuted(
         take = [place[column] for column in columns]
         changed[:, take] = values[rng.permutation(len(rows))][:, take]
         frame = pd.DataFrame(changed, columns=features.columns)
-        loss[name] = whole - _balanced(labels, model.predict(frame))
+        loss[name] = whole - balanced(labels, model.predict(frame))
     return loss
 
 
-def _balanced(truth: np.ndarray, predicted: np.ndarray) -> float:
+def balanced(truth: np.ndarray, predicted: np.ndarray) -> float:
+    """Balanced accuracy of some rows."""
     names, codes = np.unique(np.concatenate([truth, predicted.astype(str)]), return_inverse=True)
     k = len(names)
     pairs = codes[: len(truth)] * k + codes[len(truth) :]

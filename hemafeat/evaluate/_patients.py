@@ -13,20 +13,23 @@ import pandas as pd
 
 from hemafeat import __version__, pipelines
 from hemafeat._whole import write_table
+from hemafeat.pipelines._stain_only import knows_background
 
 from ._comparison import Comparison
 from ._fingerprint import fingerprint
 from ._fit import Progress, Task, run_all
+from ._patient_reasons import best_looking, reasons
 from ._protocols import Protocol, protocol
 from ._rows import ROW, Note, features, in_order, labelled
 from ._setup import Models
 from ._splits import Cells, CompareError, Folds, Groups
-from ._tables import predictions, scored, seconds
+from ._tables import importance_table, predictions, scored, seconds
 
-BASELINES = ("baseline", "bag_size", "metadata", "date_format")
+BASELINES = ("baseline", "bag_size", "stain", "metadata", "date_format")
 """Models of patients that never look at a cell, to be beaten."""
 
-_BLIND = (*BASELINES, "attributes")
+BLIND = (*BASELINES, "attributes")
+"""All models that never look at a cell."""
 
 _CLINICAL = ("age", "sex", "gender", "dob", "date_of_birth", "lymphocyte_count")
 _SPLITS = ("grouped", "patient", "official")
@@ -41,7 +44,9 @@ class PatientComparison(Comparison):
     Attributes
     ----------
     results, predictions, differences, importances, seconds, errors : DataFrame
-        As in `Comparison`; ``image`` and ``group`` name the patient, and there are no importances.
+        As in `Comparison`; ``image`` and ``group`` name the patient. Importances are those of the
+        best model alone, fitted without the patients they are measured on: of columns of cells,
+        permuted among all cells, and of attributes, permuted among the patients.
     classes, leaky, protocol, fingerprint, versions, n_boot, random_state : object
         As in `Comparison`.
     patients : DataFrame
@@ -104,6 +109,7 @@ def compare_patients(
     n_boot: int = 1000,
     random_state: int = 0,
     verdicts: bool = True,
+    importance: bool = True,
     n_jobs: int = 1,
     progress: bool | Progress | None = None,
 ) -> PatientComparison:
@@ -114,8 +120,9 @@ def compare_patients(
     models : None, str, list of str, or mapping of str to estimator
         Names of `hemafeat.pipelines.make_patient`, or unfitted classifiers of rows of
         `hemafeat.pipelines.bags`. None: every one that needs no Keras. The baselines always stand
-        beside them: the most frequent label, the number of cells, and of attributes a model of
-        these alone and, where a date of birth is text, one of how it is written.
+        beside them: the most frequent label; the number of cells; where the table has it, as that
+        of `extract.table` does, the white of the background; and of attributes a model of these
+        alone and, where a date of birth is text, one of how it is written.
     table : DataFrame
         One row per cell, as `extract.table` gives it, with the patient and the patient's label.
     label, patient : str
@@ -139,6 +146,8 @@ def compare_patients(
         Seed of folds, models and resamples.
     verdicts : bool
         Ask which cells made the verdicts of the best model; fits it once more per fold.
+    importance : bool
+        Ask on which columns the best model leans, in the same fits.
     n_jobs : int
         Processes.
     progress : bool or callable, optional
@@ -192,11 +201,14 @@ def compare_patients(
     values = cells[list(rows["cells"].iloc[0].columns)]
     mark = fingerprint(values, cells[label].astype(str).to_numpy(), cells[patient].to_numpy(str))
     scored_rows = np.concatenate([test for _, test in plan.pairs])
-    spoken = (
-        _verdicts(results, chosen, inputs, truth, plan, cells, positive)
-        if verdicts
-        else pd.DataFrame()
-    )
+    best = best_looking(results, BLIND) if verdicts or importance else None
+    spoken, leaned = pd.DataFrame(), importance_table({}, [])
+    if best is not None:
+        why = reasons(chosen[best], inputs, truth, plan)
+        if verdicts:
+            spoken = why.verdicts(best, cells, positive)
+        if importance:
+            leaned = why.importances(best, attributes, random_state)
     from ._compare import _versions
 
     return PatientComparison(
@@ -209,9 +221,7 @@ def compare_patients(
         ),
         predictions=predicted,
         differences=differences,
-        importances=pd.DataFrame(
-            columns=["model", "kind", "column", "mask", "family", "importance", "sd"]
-        ),
+        importances=leaned,
         seconds=seconds(outcomes),
         errors=pd.DataFrame(errors, columns=["image", "stage", "error", "message"], dtype=str),
         classes=classes,
@@ -289,7 +299,8 @@ def _models(
     for name, model in chosen.items():
         if isinstance(model, type) or not (hasattr(model, "fit") and hasattr(model, "predict")):
             raise CompareError(f"model {name!r} is no scikit-learn estimator: {model!r}")
-    wanted = ["baseline", "bag_size", *(["metadata"] if attributes else [])]
+    wanted = ["baseline", "bag_size"]
+    wanted += ["stain"] * knows_background(rows) + ["metadata"] * bool(attributes)
     if attributes and pipelines.date_columns(rows[list(attributes)]):
         wanted.append("date_format")
     for name in wanted:
@@ -348,44 +359,3 @@ def _told(rows: pd.DataFrame, attributes: Sequence[str]) -> pd.DataFrame:
     for name in attributes:
         out[name] = rows[name].to_numpy()
     return out
-
-
-def _verdicts(
-    results: pd.DataFrame,
-    chosen: Mapping[str, Any],
-    inputs: pd.DataFrame,
-    truth: np.ndarray,
-    plan: Folds,
-    cells: pd.DataFrame,
-    positive: str | None,
-) -> pd.DataFrame:
-    """Contributions of the cells, by the best model that looks at them."""
-    from sklearn.base import clone
-
-    best = results[(results["fold"] == "all") & (results["metric"] == "balanced_accuracy")]
-    best = best[~best["model"].isin(_BLIND)].sort_values("value", ascending=False, kind="stable")
-    if best.empty:
-        return pd.DataFrame()
-    name = str(best["model"].iloc[0])
-    place = pipelines.positive_place(np.unique(truth), positive)
-    label = str(np.unique(truth)[place])
-    parts = []
-    for train, test in plan.pairs:
-        model = clone(chosen[name]).fit(inputs.iloc[train], truth[train])
-        if not hasattr(model, "predict_proba"):
-            return pd.DataFrame()
-        parts.append(pipelines.cell_contributions(model, inputs.iloc[test], positive=label))
-    found = pd.concat(parts, ignore_index=True)
-    place_of = found["row"].to_numpy()
-    image = cells["image"].astype(str) if "image" in cells.columns else cells.index.map(str)
-    cell = cells["cell"] if "cell" in cells.columns else pd.Series(1, index=cells.index)
-    found.insert(0, "model", name)
-    found.insert(2, "image", np.asarray(image, dtype=object)[place_of])
-    found.insert(3, "cell", np.asarray(cell)[place_of])
-    found["positive"] = label
-    found["rank"] = (
-        found.groupby("patient")["contribution"]
-        .rank(ascending=False, method="first", na_option="bottom")
-        .astype(int)
-    )
-    return found.drop(columns="row").sort_values(["patient", "rank"], ignore_index=True)

@@ -99,19 +99,27 @@ def scored(
 def importances(
     outcomes: Sequence[Outcome], sets: Mapping[str, Sequence[str]] | None
 ) -> pd.DataFrame:
-    names = ["model", "kind", "column", "mask", "family", "importance", "sd"]
     found: dict[str, list[dict[str, float]]] = {}
     for outcome in outcomes:
         if outcome.importance:
             found.setdefault(outcome.model, []).append(outcome.importance)
+    return importance_table(found, list(sets or ()))
+
+
+def importance_table(
+    losses: Mapping[str, Sequence[Mapping[str, float]]], columns: Sequence[str]
+) -> pd.DataFrame:
+    """Mean and spread over the folds of what each model loses by each column or block of them."""
+    names = ["model", "kind", "column", "mask", "family", "importance", "sd"]
     rows = []
-    for model, parts in found.items():
-        for column in sets or ():
+    for model, parts in losses.items():
+        for column in columns:
             values = np.array([part[column] for part in parts])
-            mask, _, rest = column.partition("__")
+            mask, inside, rest = column.partition("__")
             kind = "block" if column.endswith("__*") else "column"
             spread = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
             family = rest.partition("__")[0]
+            mask = mask if inside else ""
             rows.append((model, kind, column, mask, family, float(values.mean()), spread))
     return pd.DataFrame(rows, columns=names)
 

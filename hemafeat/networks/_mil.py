@@ -154,10 +154,10 @@ def pool(
         weights = ops.softmax(score * there + (1.0 - there) * _FAR, axis=1)
         weights = weights * ops.ones_like(cell_logits)
     elif pooling == "batch_weighted":
+        from ._cell_normalisation import CellNormalisation
+
         held = ops.stop_gradient(cell_logits)
-        normal = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name="normalise")(
-            held, mask=ops.cast(mask, "bool")
-        )
+        normal = CellNormalisation(momentum=0.9, epsilon=1e-5, name="normalise")(held, there)
         raised = ops.sigmoid(normal) * there
         weights = raised / ops.sum(raised, axis=1, keepdims=True)
     elif pooling == "mean":

@@ -25,6 +25,7 @@ from ._models import (
     svc as svc,
     xgboost as xgboost,
 )
+from ._patient_model import PatientModel as PatientModel
 from ._patient_models import (
     bag_size_only as bag_size_only,
     cell_vote as cell_vote,
@@ -37,6 +38,7 @@ from ._patient_rules import DecisionRule as DecisionRule, PatientStack as Patien
 from ._patient_table import PatientTable as PatientTable
 from ._patient_vote import CellVote as CellVote
 from ._scale import ClippedScaler as ClippedScaler
+from ._stain_only import stain_only as stain_only
 from ._store import load as load, save as save
 from ._support_vectors import SupportVectors as SupportVectors
 from ._verdict import cell_contributions as cell_contributions

@@ -15,6 +15,7 @@ from ._patient_rules import DecisionRule, PatientStack
 from ._patient_table import PatientTable
 from ._patient_vote import CellVote
 from ._scale import ClippedScaler
+from ._stain_only import stain_only
 
 _TABLES: dict[str, tuple[str, ...]] = {
     "means": ("mean",),
@@ -189,7 +190,10 @@ _WITH_ATTRIBUTES: dict[str, Callable[[int], Any]] = {
     "max": lambda seed: _joined("max", seed),
     "stack": lambda seed: _joined("stack", seed),
 }
-_DATES: dict[str, Callable[[int], Any]] = {"date_format": lambda seed: date_format_only()}
+_ASKED: dict[str, Callable[[int], Any]] = {
+    "stain": lambda seed: stain_only(),
+    "date_format": lambda seed: date_format_only(),
+}
 _DEEP: dict[str, Callable[[int], Any]] = {
     "attention": lambda seed: _mil("attention", seed),
     "gated_attention": lambda seed: _mil("gated", seed),
@@ -234,7 +238,7 @@ def make_patient(name: str, *, random_state: int = 0) -> Any:
     Parameters
     ----------
     name : str
-        One of `patient_names`, or ``"date_format"``.
+        One of `patient_names`, ``"stain"`` or ``"date_format"``.
     random_state : int
         Seed.
 
@@ -250,7 +254,7 @@ def make_patient(name: str, *, random_state: int = 0) -> Any:
     ImportError
         It needs Keras, which is not installed.
     """
-    known = {**_CATALOGUE, **_WITH_ATTRIBUTES, **_DATES, **_DEEP, **_IMAGES}
+    known = {**_CATALOGUE, **_WITH_ATTRIBUTES, **_ASKED, **_DEEP, **_IMAGES}
     if name not in known:
         raise ValueError(f"no model of patients {name!r}; there are: {', '.join(known)}")
     return known[name](random_state)

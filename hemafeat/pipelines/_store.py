@@ -17,6 +17,7 @@ from hemafeat import __version__
 from hemafeat._whole import write_whole
 
 from ._model import Model, ModelError, columns_of
+from ._patient_model import PatientModel, needs
 from ._trees import check_trees
 
 FORMAT = "hemafeat model"
@@ -29,6 +30,11 @@ _PACKAGES = ("scikit-learn", "numpy", "xgboost", "skops", "imbalanced-learn")
 # What may be built from a file besides scikit-learn's and numpy's own types, by exact name.
 _TRUSTED = (
     "hemafeat.networks._embedding.Embedding",
+    "hemafeat.pipelines._attributes.DateFormat",
+    "hemafeat.pipelines._attributes.PatientAttributes",
+    "hemafeat.pipelines._attributes_models.PenalisedLogistic",
+    "hemafeat.pipelines._bags_images.MILImageClassifier",
+    "hemafeat.pipelines._bags_mil.MILClassifier",
     "hemafeat.pipelines._boosted.BoostedTrees",
     "hemafeat.pipelines._columns.FeatureColumns",
     "hemafeat.pipelines._grey.GreyPixels",
@@ -42,6 +48,7 @@ _TRUSTED = (
     "sklearn.utils._bunch.Bunch",
 )
 
+    "hemafeat.pipelines._stain_only.BackgroundMeans",
 
 def save(
     model: Any,
@@ -55,8 +62,11 @@ def save(
     Parameters
     ----------
     model : estimator or Model
-        Fitted on a DataFrame. Of a search (`GridSearchCV`) the best estimator is taken.
+        Fitted on a DataFrame, or a model of patients, fitted on rows of `bags`. Of a search
+        (`GridSearchCV`) the best estimator is taken.
     path : path
+    patient: str = "patient",
+    measured: Mapping[str, str] | None = None,
         The file; ``.hemafeat`` is the usual ending. Replaced whole or not at all.
     units : mapping of str to str, optional
         Unit of each column, `extract.units(table)`. With it, a table in other units is refused
@@ -71,6 +81,10 @@ def save(
 
     Raises
     ------
+    patient : str
+        Of a model of patients, the column that says whose cell it is.
+    measured : mapping of str to str, optional
+        Of a model of patients, how its cells were measured; see `PatientModel`.
     ModelError
         The model is not fitted, was fitted without column names, or holds a type that `load` would
         refuse.
@@ -80,11 +94,14 @@ def save(
     if isinstance(model, Model):
         units, note, model = units or model.units, note or model.note, model.pipeline
     model = getattr(model, "best_estimator_", model)
-    columns = columns_of(model)
+    of_patients = needs(model)
+    columns = columns_of(model) if of_patients is None else of_patients.columns
     try:
         data = skops.io.dumps(model)
     except Exception as error:  # skops raises many kinds for what it does not know
         raise ModelError(f"the model cannot be stored: {error}") from error
+    if isinstance(model, PatientModel):
+        patient, measured = model.patient, measured or model.measured
     if unknown := _unknown(data):
         raise ModelError(f"the model holds types that `load` would refuse: {unknown}")
     manifest = {
@@ -106,6 +123,13 @@ def save(
             box.writestr(_MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
             box.writestr(_MODEL, data)
 
+    if of_patients is not None:
+        manifest["patients"] = {
+            "patient": patient,
+            "attributes": of_patients.attributes,
+            "beside": of_patients.beside,
+            "measured": dict(measured or {}),
+        }
     write_whole(path, fill)
     return path
 
@@ -124,7 +148,8 @@ def load(path: str | os.PathLike[str]) -> Model:
     Returns
     -------
     Model
-        The fitted pipeline with its columns, units and classes.
+        The fitted pipeline with its columns, units and classes; a `PatientModel` if it judges
+        patients.
 
     Raises
     ------
@@ -143,16 +168,30 @@ def load(path: str | os.PathLike[str]) -> Model:
             warnings.simplefilter("ignore", InconsistentVersionWarning)
             pipeline = skops.io.loads(data, trusted=list(_TRUSTED))
         check_trees(pipeline)
-        model = Model(
-            pipeline=pipeline,
-            columns=[str(name) for name in manifest["columns"]],
-            classes=[str(name) for name in manifest["classes"]],
-            units={str(k): str(v) for k, v in manifest["units"].items()},
-            versions={str(k): str(v) for k, v in manifest["versions"].items()},
-            note=str(manifest["note"]),
-            name=path.name,
-        )
-        fits = columns_of(pipeline) == model.columns
+        told: dict[str, Any] = {
+            "pipeline": pipeline,
+            "columns": _strings(manifest["columns"]),
+            "classes": _strings(manifest["classes"]),
+            "units": _words(manifest["units"]),
+            "versions": _words(manifest["versions"]),
+            "note": str(manifest["note"]),
+            "name": path.name,
+        }
+        found = needs(pipeline)
+        if found is None:
+            model = Model(**told)
+            fits = columns_of(pipeline) == model.columns
+        else:
+            more = manifest["patients"]
+            model = PatientModel(
+                **told,
+                patient=str(more["patient"]),
+                attributes=_strings(more["attributes"]),
+                beside=_strings(more["beside"]),
+                measured=_words(more["measured"]),
+            )
+            seen = (model.columns, model.attributes, model.beside)
+            fits = seen == (found.columns, found.attributes, found.beside)
     except UntrustedTypesFoundException:
         raise ModelError(
             f"{path}: refused, it holds types that are not known: {_unknown(data)}"
@@ -173,6 +212,14 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
     try:
         with zipfile.ZipFile(io.BytesIO(whole)) as box:
             manifest = json.loads(box.read(_MANIFEST).decode("utf-8"))
+def _strings(values: Any) -> list[str]:
+    return [str(value) for value in values]
+
+
+def _words(values: Any) -> dict[str, str]:
+    return {str(k): str(v) for k, v in values.items()}
+
+
             data = box.read(_MODEL)
     except KeyError:
         raise ModelError(f"{path}: not a hemafeat model: a part is missing") from None

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 BASELINES = (
     *("baseline", "majority", "majority_class", "dummy"),
-    *("metadata", "bag_size", "date_format"),
+    *("metadata", "bag_size", "stain", "date_format"),
 )
 """Names of models that learn nothing from the features; never called the best."""
 

@@ -66,6 +66,7 @@ _BASELINE = {
     "baseline": "majority class",
     "metadata": "attributes alone",
     "bag_size": "number of cells alone",
+    "stain": "white of the background alone",
     "date_format": "how dates are written",
 }
 
