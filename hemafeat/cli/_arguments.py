@@ -288,12 +288,12 @@ def table(
     ----------
     args : Namespace
         With ``input`` and what `add_images` and `add_jobs` added.
+    keep : callable, optional
+        From the table of images, or of cells measured before, to the rows wanted.
     **more
         Passed to `extract.table`.
     """
     from hemafeat import extract
-    keep : callable, optional
-        From the table of images, or of cells measured before, to the rows wanted.
 
     first = Path(args.input[0])
     if len(args.input) == 1 and first.exists() and args.dataset is None and is_table(first):
@@ -306,12 +306,12 @@ def table(
     which, how, given, um = families(args), segmenter(args), masks(args), scale(args)
     stain, target = normalise(args), resample(args)
     listed = images(args.input, args.dataset)
+    if keep is not None:
+        listed = keep(listed)
     say(args, f"measuring the cells of {len(listed)} images ...")
     measured = extract.table(
         listed,
         segmenter=how,
-    if keep is not None:
-        listed = keep(listed)
         masks=given,
         families=which,
         cells=args.cells,

@@ -39,7 +39,14 @@ _TRUSTED = (
     "hemafeat.pipelines._columns.FeatureColumns",
     "hemafeat.pipelines._grey.GreyPixels",
     "hemafeat.pipelines._missing.FillMissing",
+    "hemafeat.pipelines._patient_rules.DecisionRule",
+    "hemafeat.pipelines._patient_rules.PatientStack",
+    "hemafeat.pipelines._patient_table.PatientTable",
+    "hemafeat.pipelines._patient_vote.CellVote",
+    "hemafeat.pipelines._patient_words.Fisher",
+    "hemafeat.pipelines._patient_words.Prototypes",
     "hemafeat.pipelines._scale.ClippedScaler",
+    "hemafeat.pipelines._stain_only.BackgroundMeans",
     "hemafeat.pipelines._support_vectors.SupportVectors",
     "hemafeat.pipelines._whiten.PartialWhitening",
     "imblearn.over_sampling._smote.base.SMOTE",
@@ -48,7 +55,6 @@ _TRUSTED = (
     "sklearn.utils._bunch.Bunch",
 )
 
-    "hemafeat.pipelines._stain_only.BackgroundMeans",
 
 def save(
     model: Any,
@@ -56,6 +62,8 @@ def save(
     *,
     units: Mapping[str, str] | None = None,
     note: str = "",
+    patient: str = "patient",
+    measured: Mapping[str, str] | None = None,
 ) -> Path:
     """Write a fitted pipeline to one file.
 
@@ -65,14 +73,16 @@ def save(
         Fitted on a DataFrame, or a model of patients, fitted on rows of `bags`. Of a search
         (`GridSearchCV`) the best estimator is taken.
     path : path
-    patient: str = "patient",
-    measured: Mapping[str, str] | None = None,
         The file; ``.hemafeat`` is the usual ending. Replaced whole or not at all.
     units : mapping of str to str, optional
         Unit of each column, `extract.units(table)`. With it, a table in other units is refused
         later.
     note : str
         Free text kept with the model: data, protocol, scores.
+    patient : str
+        Of a model of patients, the column that says whose cell it is.
+    measured : mapping of str to str, optional
+        Of a model of patients, how its cells were measured; see `PatientModel`.
 
     Returns
     -------
@@ -81,16 +91,14 @@ def save(
 
     Raises
     ------
-    patient : str
-        Of a model of patients, the column that says whose cell it is.
-    measured : mapping of str to str, optional
-        Of a model of patients, how its cells were measured; see `PatientModel`.
     ModelError
         The model is not fitted, was fitted without column names, or holds a type that `load` would
         refuse.
     """
     import skops.io
 
+    if isinstance(model, PatientModel):
+        patient, measured = model.patient, measured or model.measured
     if isinstance(model, Model):
         units, note, model = units or model.units, note or model.note, model.pipeline
     model = getattr(model, "best_estimator_", model)
@@ -100,8 +108,6 @@ def save(
         data = skops.io.dumps(model)
     except Exception as error:  # skops raises many kinds for what it does not know
         raise ModelError(f"the model cannot be stored: {error}") from error
-    if isinstance(model, PatientModel):
-        patient, measured = model.patient, measured or model.measured
     if unknown := _unknown(data):
         raise ModelError(f"the model holds types that `load` would refuse: {unknown}")
     manifest = {
@@ -115,6 +121,13 @@ def save(
         "versions": _versions(),
         "note": note,
     }
+    if of_patients is not None:
+        manifest["patients"] = {
+            "patient": patient,
+            "attributes": of_patients.attributes,
+            "beside": of_patients.beside,
+            "measured": dict(measured or {}),
+        }
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
 
@@ -123,13 +136,6 @@ def save(
             box.writestr(_MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
             box.writestr(_MODEL, data)
 
-    if of_patients is not None:
-        manifest["patients"] = {
-            "patient": patient,
-            "attributes": of_patients.attributes,
-            "beside": of_patients.beside,
-            "measured": dict(measured or {}),
-        }
     write_whole(path, fill)
     return path
 
@@ -204,14 +210,6 @@ def load(path: str | os.PathLike[str]) -> Model:
     return model
 
 
-def _read(path: Path) -> tuple[dict[str, Any], bytes]:
-    try:
-        whole = path.read_bytes()
-    except OSError as error:
-        raise ModelError(f"{path}: {error.strerror or error}") from None
-    try:
-        with zipfile.ZipFile(io.BytesIO(whole)) as box:
-            manifest = json.loads(box.read(_MANIFEST).decode("utf-8"))
 def _strings(values: Any) -> list[str]:
     return [str(value) for value in values]
 
@@ -220,6 +218,14 @@ def _words(values: Any) -> dict[str, str]:
     return {str(k): str(v) for k, v in values.items()}
 
 
+def _read(path: Path) -> tuple[dict[str, Any], bytes]:
+    try:
+        whole = path.read_bytes()
+    except OSError as error:
+        raise ModelError(f"{path}: {error.strerror or error}") from None
+    try:
+        with zipfile.ZipFile(io.BytesIO(whole)) as box:
+            manifest = json.loads(box.read(_MANIFEST).decode("utf-8"))
             data = box.read(_MODEL)
     except KeyError:
         raise ModelError(f"{path}: not a hemafeat model: a part is missing") from None
