@@ -4,14 +4,22 @@ from ._architectures import (
     architectures as architectures,
     build as build,
 )
+from ._augment import Augmentation as Augmentation
 from ._backbones import WeightsError as WeightsError
 from ._bag_training import BagNetwork as BagNetwork, fit_bags as fit_bags, pad_bags as pad_bags
+from ._classifier_network import (
+    embed_images as embed_images,
+    image_network as image_network,
+    predict_images as predict_images,
+)
+from ._classifier_training import fit_images as fit_images
 from ._embedding import Embedding as Embedding
 from ._embedding_family import (
     EmbeddingFamily as EmbeddingFamily,
     embedding_family as embedding_family,
 )
 from ._fcn import fcn8s as fcn8s
+from ._learning_curves import learning_curves as learning_curves
 from ._mil import POOLINGS as POOLINGS, mil_model as mil_model, pool as pool
 from ._mil_images import (
     ImageBagNetwork as ImageBagNetwork,

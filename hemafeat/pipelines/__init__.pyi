@@ -12,6 +12,7 @@ from ._catalogue import make as make, names as names, search_space as search_spa
 from ._columns import FeatureColumns as FeatureColumns
 from ._embedding import embedding as embedding, embeddings_of as embeddings_of
 from ._grey import GreyPixels as GreyPixels
+from ._inner_folds import GroupedFolds as GroupedFolds
 from ._metadata import metadata_only as metadata_only
 from ._missing import FillMissing as FillMissing
 from ._model import Model as Model, ModelError as ModelError
@@ -25,6 +26,7 @@ from ._models import (
     svc as svc,
     xgboost as xgboost,
 )
+from ._network_classifier import NetworkClassifier as NetworkClassifier
 from ._patient_model import PatientModel as PatientModel
 from ._patient_models import (
     bag_size_only as bag_size_only,

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 from . import _embedding, _models
+from ._bags_mil import networks_module
 
 _FEATURES: dict[str, Callable[..., Any]] = {
     "baseline": _models.baseline,
@@ -51,13 +52,26 @@ _SPACES: dict[str, dict[str, list[Any]]] = {
     },
 }
 
+_NETWORK_SPACE: dict[str, list[Any]] = {
+    "learning_rate": [3e-4, 1e-3, 3e-3],
+    "colour": ["rgb", "hsv", "od"],
+    "augment": [True, False],
+}
 
-def names() -> list[str]:
+
+def names(*, images: bool = False, deep: bool = False) -> list[str]:
     """Names of the pipelines that take the feature table, the majority-class baseline first.
 
-    `make` knows one more, ``"grey_pixels"``, which takes the images.
+    Parameters
+    ----------
+    images : bool
+        Also ``"grey_pixels"``, which takes the images.
+    deep : bool
+        Also the networks of `hemafeat.networks.architectures`, which take the images and need
+        Keras (extra ``deep``) to be made.
     """
-    return list(_FEATURES)
+    found = [*_FEATURES, *(_IMAGES if images else ())]
+    return [*found, *networks_module().ARCHITECTURES] if deep else found
 
 
 def make(name: str, **params: Any) -> Any:
@@ -66,24 +80,45 @@ def make(name: str, **params: Any) -> Any:
     Parameters
     ----------
     name : str
-        One of `names`, ``"grey_pixels"``, or ``"embedding:BACKBONE[/LAYER]+HEAD[@WEIGHTS]"``, with
-        ``imagenet``, ``random`` or a file as weights (see `embedding`).
+        One of `names`, ``"grey_pixels"``, a network of `hemafeat.networks.architectures` (see
+        `NetworkClassifier`), or ``"embedding:BACKBONE[/LAYER]+HEAD[@WEIGHTS]"``, with ``imagenet``,
+        ``random`` or a file as weights (see `embedding`).
     **params
         Passed to the function of that name.
 
     Returns
     -------
-    sklearn.pipeline.Pipeline
+    sklearn.pipeline.Pipeline or NetworkClassifier
         Unfitted.
 
     Raises
     ------
+    ImportError
+        It is a network, and Keras is not installed.
     ValueError
         There is no pipeline of that name.
     """
     if name.startswith(_embedding.PREFIX):
         return _embedding.named(name, **params)
-    return _known(name, {**_FEATURES, **_IMAGES})(**params)
+    known = {**_FEATURES, **_IMAGES}
+    if name not in known and name in networks_module().ARCHITECTURES:
+        return _network(name, **params)
+    return _known(name, known)(**params)
+
+
+def _network(name: str, **params: Any) -> Any:
+    """A network as a classifier; an error now rather than in the first fold without Keras."""
+    from importlib.metadata import PackageNotFoundError, version
+
+    from ._network_classifier import NetworkClassifier
+
+    try:
+        version("keras")
+    except PackageNotFoundError:
+        raise ImportError(
+            f"{name} is a network and needs Keras 3: pip install 'hemafeat[deep]'"
+        ) from None
+    return NetworkClassifier(name, **params)
 
 
 def search_space(name: str) -> dict[str, list[Any]]:
@@ -92,13 +127,15 @@ def search_space(name: str) -> dict[str, list[Any]]:
     Parameters
     ----------
     name : str
-        One of `names`, or ``"grey_pixels"``.
+        One of `names`, ``"grey_pixels"``, or a network.
 
     Returns
     -------
     dict of str to list
         Parameters of the whole pipeline, such as ``model__C``.
     """
+    if name not in _SPACES and name in networks_module().ARCHITECTURES:
+        return {key: list(values) for key, values in _NETWORK_SPACE.items()}
     return {key: list(values) for key, values in _known(name, _SPACES).items()}
 
 

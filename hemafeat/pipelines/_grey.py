@@ -6,10 +6,11 @@ from typing import Any, Self
 
 import cv2
 import numpy as np
-import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from hemafeat import images
+
+from ._cell_images import image_sources
 
 
 class GreyPixels(TransformerMixin, BaseEstimator):
@@ -67,7 +68,7 @@ class GreyPixels(TransformerMixin, BaseEstimator):
         hemafeat.images.ImageError
             An image cannot be read.
         """
-        sources = _sources(X)
+        sources = image_sources(X, "grey pixels are read")
         out = np.empty((len(sources), self.side_**2), dtype=np.uint8)
         for row, source in enumerate(sources):
             square = centre(cv2.cvtColor(images.read(source), cv2.COLOR_RGB2GRAY), self.crop)
@@ -95,15 +96,3 @@ def centre(image: np.ndarray, side: int) -> np.ndarray:
     (top, bottom, down), (left, right, across) = spans
     out[down : down + bottom - top, across : across + right - left] = image[top:bottom, left:right]
     return out
-
-
-def _sources(X: Any) -> list[Any]:
-    if isinstance(X, pd.DataFrame):
-        if "image" not in X.columns:
-            raise ValueError(
-                "grey pixels are read from the images: the table needs an 'image' column"
-            )
-        return list(X["image"])
-    if isinstance(X, np.ndarray) and X.ndim == 2 and X.shape[1] == 1:
-        return list(X[:, 0])
-    return list(X)
