@@ -161,17 +161,21 @@ def say(args: argparse.Namespace, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def families(args: argparse.Namespace) -> str | list[str]:
-    """The families chosen, known to exist."""
+def families(args: argparse.Namespace) -> str | list[Any]:
+    """The families chosen, known to exist, and embeddings after them."""
     from hemafeat import extract
+    from hemafeat.cli import _embedding
 
-    chosen: str | list[str] = [
+    chosen: str | list[Any] = [
         name for words in args.families for name in words.split(",") if name.strip()
     ]
     if len(chosen) == 1 and chosen[0] in ("default", "all"):
         chosen = chosen[0]
     try:
-        if not extract.columns(chosen):
+        extract.columns(chosen)
+        if more := _embedding.families(args):
+            chosen = [*([chosen] if isinstance(chosen, str) else chosen), *more]
+        if not chosen:
             raise Usage("--families: no family was given")
     except extract.FamilyError as error:
         raise Usage(f"--families: {error}") from None

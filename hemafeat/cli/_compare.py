@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemafeat._whole import write_table
-from hemafeat.cli import _arguments, _output, _patients, _studies
+from hemafeat.cli import _arguments, _embedding, _output, _patients, _studies
 from hemafeat.cli._arguments import Usage
 from hemafeat.cli._audit import audited
 
@@ -31,6 +31,8 @@ EXAMPLES = """\
       ignores groups, as published numbers often do; marked leaky everywhere
   hemafeat compare features/ --pixels
       a forest on grey pixels beside the models on features
+  hemafeat compare features/ --models svc embedding:InceptionV3+xgboost
+      what a trained network sees in the images, classified by XGBoost
   hemafeat compare features/ --models svc --save-model svc.hemafeat"""
 
 
@@ -89,6 +91,7 @@ def add(commands: Any) -> None:
     )
     _patients.add(parser)
     _arguments.add_images(parser)
+    _embedding.add(parser)
     _arguments.add_jobs(parser)
 
 
@@ -169,13 +172,14 @@ def compared(table: pd.DataFrame, models: list[str], args: argparse.Namespace) -
 
 
 def save_best(comparison: Comparison, table: pd.DataFrame, path: Path, label: str) -> str:
-    """Fit the best model on features on every labelled cell, and save it."""
+    """Fit the best model on every labelled cell, and save it."""
     from hemafeat import extract, pipelines
 
     name = _output.best_model(comparison)
     known = table[table[label].notna()]
     model = pipelines.make(name)
-    features = known[extract.feature_columns(known)]
+    images = getattr(model[0], "reads_images", False)
+    features = known[["image"] if images else extract.feature_columns(known)]
     model.fit(features, known[label].astype(str).to_numpy(dtype=object))
     note = f"best of a comparison. {comparison.protocol}"
     pipelines.save(model, path, units=extract.units(table), note=note)
@@ -187,8 +191,11 @@ def _models(args: argparse.Namespace) -> list[str]:
 
     known = pipelines.names()
     names = [name for words in args.models or known for name in words.split(",") if name]
+    names = [_embedding.model_name(name, args) for name in names]
     for name in names:
-        if name not in known and name != "grey_pixels":
+        if name.startswith(_embedding.PREFIX):
+            _embedding.check(name)
+        elif name not in known and name != "grey_pixels":
             raise Usage(f"--models: no model {name!r}; there are: {', '.join(known)}")
     if args.pixels:
         names.append("grey_pixels")
@@ -248,15 +255,18 @@ def _command(args: argparse.Namespace) -> str:
         ("stain", "--stain"),
         ("stain_reference", "--stain-reference"),
         ("to_um_per_px", "--to-um-per-px"),
+        ("weights", "--weights"),
     ):
         value = getattr(args, name)
         if value is not None and value != _DEFAULTS.get(name):
             words += [option, str(value)]
-    for name in ("models", "metadata"):
+    for name in ("models", "metadata", "embedding"):
         if getattr(args, name):
             words += [f"--{name}", *getattr(args, name)]
     if args.families != ["default"]:
         words += ["--families", *args.families]
+    if args.streams != ["rgb_cell"]:
+        words += ["--streams", *args.streams]
     words += ["--pixels"] * args.pixels + ["--no-importance"] * args.no_importance
     words += ["--audit"] * args.audit + _studies.words(args)
     return shlex.join([*words, "--out", args.out])

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hemafeat.cli import _arguments
+from hemafeat.cli import _arguments, _embedding
 from hemafeat.cli._arguments import Failure, Usage, plural
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ EXAMPLES = """\
   hemafeat extract PBC_dataset/ --dataset pbc --out pbc/ --processes
   hemafeat extract cells/ --masks masks/ --out features/
       masks of your own, in files named like the images
+  hemafeat extract cells/ --out features/ --embedding InceptionV3
+      what a trained network sees of each cell, as further columns; --weights FILE offline
   hemafeat extract uris.csv --out features/ --scheduler tcp://head-node:8786
       on a Dask cluster; images by path or URI (s3://, https://, ...)"""
 
@@ -66,6 +68,7 @@ def add(commands: Any) -> None:
         help="measure on a Dask cluster: tcp://host:8786, or the file its scheduler wrote",
     )
     _arguments.add_images(parser)
+    _embedding.add(parser)
     _arguments.add_jobs(parser)
 
 

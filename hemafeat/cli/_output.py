@@ -56,10 +56,11 @@ def scores(comparison: Comparison) -> str:
 
 
 def best_model(comparison: Comparison) -> str:
-    """The best model on features: what a user would go on with."""
+    """The best model that can be made by its name: what a user would go on with."""
     from hemafeat import pipelines
 
     ranked = [str(name) for name in comparison.summary().index]
     fit = [name for name in ranked if name not in ("baseline", "metadata", "grey_pixels")]
-    known = [name for name in fit if name in pipelines.names()]
+    names = pipelines.names()
+    known = [name for name in fit if name in names or name.startswith("embedding:")]
     return (known or ranked)[0]

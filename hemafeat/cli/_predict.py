@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemafeat._whole import write_table
-from hemafeat.cli import _arguments, _output, _predict_patients
+from hemafeat.cli import _arguments, _embedding, _output, _predict_patients
 from hemafeat.cli._arguments import Usage, plural
 
 if TYPE_CHECKING:
@@ -47,6 +47,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--out", required=True, metavar="FILE", help=".csv or .parquet")
     _arguments.add_images(parser)
+    _embedding.add(parser, columns=False)
     parser.set_defaults(families=[])
     _arguments.add_jobs(parser)
 
@@ -65,12 +66,13 @@ def run(args: argparse.Namespace) -> None:
         _predict_patients.as_measured(model, args)
     listed = None
     if model.columns == ["image"] or (judges and not model.columns):
+        _embedding.moved(model.pipeline, args)
         table = listed = _arguments.images(args.input, args.dataset)
         if keep is not None:
             table = listed = keep(listed)
     else:
         # The model knows what it needs; nothing else is measured.
-        args.families = args.families or _families(model)
+        args.families = args.families or _families(model, args)
         table, listed = _arguments.table(args, keep)
     if isinstance(model, pipelines.PatientModel):
         found = _predict_patients.verdicts(model, table, listed)
@@ -122,16 +124,16 @@ def predictions(model: Model, table: pd.DataFrame) -> pd.DataFrame:
     return found
 
 
-def _families(model: Model) -> list[str]:
+def _families(model: Model, args: argparse.Namespace) -> list[str]:
     from hemafeat import extract
 
-    needed = dict.fromkeys(name.split("__")[1] for name in model.columns if name.count("__") >= 2)
+    needed = _embedding.need(model.columns, args)
     known = extract.families()
     missing = [name for name in needed if name not in known]
-    if missing or not needed:
+    if missing or not (needed or args.needed):
         what = f"families that are not installed: {', '.join(missing)}"
         raise _arguments.Failure(
             f"{model.name} needs {what if missing else 'columns that hemafeat does not measure'}; "
             "give it a table instead"
         )
-    return list(needed)
+    return needed

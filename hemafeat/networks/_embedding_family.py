@@ -13,7 +13,8 @@ from hemafeat.extract import Column
 from hemafeat.extract._family import Facts
 from hemafeat.extract._prepared import prepare
 
-from ._embedding import Embedding, Flow
+from ._embedding import Embedding
+from ._embedding_rows import Flow
 
 
 class EmbeddingFamily:

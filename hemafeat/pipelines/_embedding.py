@@ -36,6 +36,10 @@ HEADS: dict[str, tuple[Callable[..., Pipeline], dict[str, Any]]] = {
 }
 """Heads by name, with what differs from the pipeline on features of that name."""
 
+_NAME = re.compile(
+    r"embedding:(?P<backbone>\w+)(?:/(?P<layer>[^+@]+))?\+(?P<head>\w+)(?:@(?P<weights>.+))?"
+)
+
 _SEEDED = ("xgboost", "random_forest", "ldsvm")
 
 
@@ -130,10 +134,7 @@ def named(name: str, **params: Any) -> Pipeline:
     ValueError
         The name cannot be read, or names what there is not.
     """
-    found = re.fullmatch(
-        r"embedding:(?P<backbone>\w+)(?:/(?P<layer>[^+@]+))?\+(?P<head>\w+)(?:@(?P<weights>.+))?",
-        name,
-    )
+    found = _NAME.fullmatch(name)
     if found is None:
         raise ValueError(f"no pipeline {name!r}: {_WORDS}")
     from hemafeat.networks._backbones import backbone_named
@@ -148,6 +149,17 @@ def named(name: str, **params: Any) -> Pipeline:
         layer=found["layer"],
         **{**given, **params},
     )
+
+
+def in_words(name: str) -> str:
+    """Network and weights of a model called as in `named`; empty for other names."""
+    found = _NAME.fullmatch(name)
+    if found is None:
+        return ""
+    layer = f", layer {found['layer']}" if found["layer"] else ""
+    weights = found["weights"] or "imagenet"
+    said = {"imagenet": "ImageNet weights", "random": "random weights, not pretrained"}
+    return f"{name}: {found['backbone']}{layer}, {said.get(weights, f'weights of {weights}')}"
 
 
 def embeddings_of(columns: Iterable[str]) -> dict[str, int]:

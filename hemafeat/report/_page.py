@@ -279,7 +279,8 @@ def _provenance(comparison: Comparison, table: pd.DataFrame | None) -> list[tupl
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
-    from hemafeat import __version__, extract
+    from hemafeat import __version__, extract, pipelines
+    from hemafeat.pipelines._embedding import in_words
 
     first = comparison.results.iloc[0]
     found = [
@@ -294,6 +295,10 @@ def _provenance(comparison: Comparison, table: pd.DataFrame | None) -> list[tupl
         families = dict.fromkeys(column.split("__")[1] for column in features)
         found.append(("Cells in the table", str(len(table))))
         found.append(("Features", f"{len(features)} columns of {', '.join(families)}"))
+        for what, n in pipelines.embeddings_of(features).items():
+            found.append(("Embedding", f"{n} columns of {what}"))
+    models = dict.fromkeys(map(str, comparison.results["model"]))
+    found += [("Embedding", text) for name in models if (text := in_words(name))]
     here = {"hemafeat": __version__, "python": platform.python_version()}
     for name in PACKAGES:
         try:
