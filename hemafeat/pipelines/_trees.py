@@ -50,6 +50,8 @@ def _trees(item: Any, forest: int | None, seen: set[int]) -> Iterator[tuple[Any,
 
     if id(item) in seen or isinstance(item, (str, bytes, int, float, type(None))):
         return
+    if type(item).__module__.startswith(("hemafeat.networks", "keras")):
+        return  # built by this package from numbers, and no place for a tree
     seen.add(id(item))
     if isinstance(item, dict):
         below: Any = item.values()
