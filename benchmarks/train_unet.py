@@ -1,6 +1,6 @@
 """Train the U-Net of `hemafeat.segment.unet` on drawn cells and on fields of BCCD.
 
-    python benchmarks/train_unet.py --data DIR --out DIR [--minutes N] [--epochs N] [--jobs N]
+    python benchmarks/train_unet.py --data DIR --out DIR [--more FOLDER] [--minutes N] [--epochs N]
 
 DIR holds `bccd` (images and masks, both under the MIT licence) and, to be scored on only,
 `segwbc_d1`, which is under the GPL and never learned from. The same command runs on a CPU and on a
@@ -77,6 +77,8 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="folder of real cells")
     parser.add_argument("--out", required=True, help="folder of the training")
+    parser.add_argument("--more", help="images without masks, anything datasets.as_table takes")
+    parser.add_argument("--n-more", type=int, default=600, help="how many of them, at most")
     parser.add_argument("--minutes", type=float, help="stop after so many; run again to go on")
     parser.add_argument("--epochs", type=int, default=150)
     parser.add_argument("--steps", type=int, default=200)
@@ -92,6 +94,14 @@ def main(argv: list[str] | None = None) -> None:
     out.mkdir(parents=True, exist_ok=True)
     learned, stopped, held = split(datasets.bccd(data / "bccd"))
     print(f"BCCD: {len(learned)} fields to learn from, {len(stopped)} to stop by, {len(held)} held")
+    if args.more:
+        listed = datasets.as_table(args.more)
+        listed = listed.sample(min(len(listed), args.n_more), random_state=args.seed)
+        more = networks.confident_masks(listed, out / "more")
+        print(
+            f"{args.more}: {len(more)} of {len(listed)} images outlined well enough to learn from"
+        )
+        learned = pd.concat([learned, more], ignore_index=True)
     samples = networks.SegmentationSamples(
         learned, drawn=args.drawn, side=args.side, random_state=args.seed
     )

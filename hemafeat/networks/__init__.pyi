@@ -7,6 +7,7 @@ from ._architectures import (
 from ._augment import Augmentation as Augmentation
 from ._backbones import WeightsError as WeightsError
 from ._bag_training import BagNetwork as BagNetwork, fit_bags as fit_bags, pad_bags as pad_bags
+from ._bootstrap import confident_masks as confident_masks
 from ._classifier_network import (
     embed_images as embed_images,
     image_network as image_network,

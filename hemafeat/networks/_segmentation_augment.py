@@ -78,7 +78,7 @@ def augmented(
         return density, cell, nucleus
     if other is not None and cell.any():
         density = _crowded(density, cell, other, rng)
-    return _seen(_faded(density, cell, rng), rng), cell, nucleus
+    return _seen(_faded(density, cell, nucleus, rng), rng), cell, nucleus
 
 
 def _placed(scene: Scene, side: int, rng: np.random.Generator, plain: bool) -> np.ndarray:
@@ -196,13 +196,15 @@ def _mixed(rng: np.random.Generator) -> np.ndarray:
     return own * np.eye(3) + (1.0 - own) * shares
 
 
-def _faded(density: np.ndarray, cell: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Red cells paler or darker against the white ones: fixing and buffer decide on that."""
-    if rng.random() > 0.4:
-        return density
-    strength = np.float32(rng.uniform(0.1, 1.3))
-    white = cv2.GaussianBlur((cell > 0).astype(np.float32), (0, 0), 0.8)[:, :, None]
-    return density * (strength + (1 - strength) * white)
+def _faded(
+    density: np.ndarray, cell: np.ndarray, nucleus: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Red cells, or cytoplasm, paler or darker against nuclei: fixing and buffer decide on that."""
+    for part, share, low, high in ((cell == 0, 0.4, 0.1, 1.3), (cell > 0, 0.3, 0.5, 1.3)):
+        if rng.random() < share:
+            there = cv2.GaussianBlur((part & (nucleus == 0)).astype(np.float32), (0, 0), 0.8)
+            density = density * (1.0 + np.float32(rng.uniform(low, high) - 1.0) * there)[:, :, None]
+    return density
 
 
 def _seen(density: np.ndarray, rng: np.random.Generator) -> np.ndarray:
