@@ -8,14 +8,13 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from hemafeat import __version__
-
 from ._bootstrap import draw, interval
 from ._fit import Outcome, Progress, Task, run_all
 from ._protocols import Protocol
 from ._rows import ROW, image_name, images
-from ._setup import BASELINE, Models, Setup, set_up
+from ._setup import Models, Setup
 from ._splits import CompareError
+from ._study import results_of, set_up_study
 
 
 @dataclass
@@ -116,7 +115,7 @@ def class_drop(
     goes everywhere, with little confidence, is unlike them all. Shares need not mirror a confusion
     matrix: there the class could be chosen.
     """
-    ready = set_up(
+    ready = set_up_study(
         models,
         table,
         label=label,
@@ -127,7 +126,6 @@ def class_drop(
         rare=rare,
         random_state=random_state,
     )
-    ready.models = {name: model for name, model in ready.models.items() if name != BASELINE}
     if len(ready.classes) < 3:
         raise CompareError(f"class_drop needs three classes; there are {ready.classes}")
     wanted = [dropped] if isinstance(dropped, str) else list(dropped or ready.classes)
@@ -145,13 +143,7 @@ def class_drop(
     )
     results = _shares(predicted, ready.classes, n_boot, random_state)
     return ClassDrop(
-        results.assign(
-            protocol=ready.plan.protocol,
-            seed=random_state,
-            leaky=ready.plan.leaky,
-            fingerprint=ready.mark,
-            version=__version__,
-        ),
+        results_of(ready, results),
         predicted,
         ready.classes,
         ready.plan.leaky,

@@ -18,7 +18,7 @@ from ._patients import compare_patients
 from ._protocols import Protocol
 from ._setup import Models, Setup, set_up
 from ._splits import CompareError
-from ._tables import importances, predictions, scored, seconds
+from ._tables import importances, predictions, scored, seconds, stamped
 
 _PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "xgboost")
 
@@ -159,13 +159,7 @@ def compared(
     results, differences = scored(predicted, classes, n_boot, random_state)
     mark = ready.mark
     return Comparison(
-        results=results.assign(
-            protocol=plan.protocol,
-            seed=random_state,
-            leaky=plan.leaky,
-            fingerprint=mark,
-            version=__version__,
-        ),
+        results=stamped(results, plan, random_state, mark),
         predictions=predicted,
         differences=differences,
         importances=importances(outcomes, sets),

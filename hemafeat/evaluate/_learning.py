@@ -8,12 +8,11 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from hemafeat import __version__
-
 from ._fit import Progress, run_all
 from ._protocols import Protocol
-from ._setup import BASELINE, Models, Setup, set_up
+from ._setup import Models, Setup
 from ._splits import CompareError
+from ._study import results_of, set_up_study
 from ._tables import predictions, scored
 
 FIRST = 500
@@ -111,7 +110,7 @@ def learning_curve(
     """
     if by not in ("cells", "groups"):
         raise CompareError(f"by={by!r}: give 'cells' or 'groups'")
-    ready = set_up(
+    ready = set_up_study(
         models,
         table,
         label=label,
@@ -122,7 +121,6 @@ def learning_curve(
         rare=rare,
         random_state=random_state,
     )
-    ready.models = {name: model for name, model in ready.models.items() if name != BASELINE}
     whole = min(len(train) for train, _ in ready.plan.pairs)
     asked = _sizes(sizes, whole, len(ready.classes))
     orders = [
@@ -148,13 +146,7 @@ def learning_curve(
         rows.insert(3, "n_groups", n_groups)
         results.append(rows)
     return LearningCurve(
-        pd.concat(results, ignore_index=True).assign(
-            protocol=ready.plan.protocol,
-            seed=random_state,
-            leaky=ready.plan.leaky,
-            fingerprint=ready.mark,
-            version=__version__,
-        ),
+        results_of(ready, pd.concat(results, ignore_index=True)),
         by,
         ready.plan.leaky,
         ready.sentence(n_boot, f"trained on nested parts of the training {_noun(ready, by)}"),

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hemafeat import __version__, pipelines
+from hemafeat import pipelines
 from hemafeat._whole import write_table
 from hemafeat.pipelines._stain_only import knows_background
 
@@ -23,7 +23,7 @@ from ._protocols import Protocol, protocol
 from ._rows import ROW, Note, features, in_order, labelled
 from ._setup import Models
 from ._splits import Cells, CompareError, Folds, Groups
-from ._tables import importance_table, predictions, scored, seconds
+from ._tables import importance_table, predictions, scored, seconds, stamped
 
 BASELINES = ("baseline", "bag_size", "stain", "metadata", "date_format")
 """Models of patients that never look at a cell, to be beaten."""
@@ -212,13 +212,7 @@ def compare_patients(
     from ._compare import _versions
 
     return PatientComparison(
-        results=results.assign(
-            protocol=plan.protocol,
-            seed=random_state,
-            leaky=plan.leaky,
-            fingerprint=mark,
-            version=__version__,
-        ),
+        results=stamped(results, plan, random_state, mark),
         predictions=predicted,
         differences=differences,
         importances=leaned,

@@ -8,6 +8,8 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
+from hemafeat import __version__
+
 from ._bootstrap import draw, interval, resampled
 from ._fit import Outcome
 from ._rows import ROW, image_name, images
@@ -94,6 +96,17 @@ def scored(
             differences.append((a, b, metric, gap, low, high))
     names = ["model_a", "model_b", "metric", "difference", "low", "high"]
     return results, pd.DataFrame(differences, columns=names)
+
+
+def stamped(results: pd.DataFrame, plan: Folds, random_state: int, mark: str) -> pd.DataFrame:
+    """The results with what every row of them says of how they were made."""
+    return results.assign(
+        protocol=plan.protocol,
+        seed=random_state,
+        leaky=plan.leaky,
+        fingerprint=mark,
+        version=__version__,
+    )
 
 
 def importances(
