@@ -172,6 +172,7 @@ def compared(
         versions=_versions(),
         n_boot=n_boot,
         random_state=random_state,
+        transductive=ready.transductive,
     )
 
 

@@ -58,6 +58,9 @@ class Comparison:
         Packages used.
     n_boot, random_state : int
         Resamples and seed of the intervals.
+    transductive : list of str
+        Models whose verdict on a cell hangs on the other cells scored with it: not to be compared
+        with the others without saying so.
     """
 
     results: pd.DataFrame
@@ -73,6 +76,7 @@ class Comparison:
     versions: dict[str, str] = field(default_factory=dict)
     n_boot: int = 1000
     random_state: int = 0
+    transductive: list[str] = field(default_factory=list)
 
     @property
     def models(self) -> list[str]:
@@ -99,6 +103,8 @@ class Comparison:
         wide = text.pivot_table(index="model", columns="metric", values="text", aggfunc="first")
         wide = wide.reindex(index=order, columns=list(METRICS)).rename_axis(columns=None)
         wide["protocol"] = pooled["protocol"].iloc[0] if len(pooled) else ""
+        for name in self.transductive:
+            wide.loc[wide.index == name, "protocol"] += ", transductive"
         return wide
 
     def confusion(self, model: str) -> pd.DataFrame:
@@ -191,6 +197,7 @@ class Comparison:
                     "versions",
                     "n_boot",
                     "random_state",
+                    "transductive",
                 )
             },
         }

@@ -10,6 +10,8 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import pipelines
+from hemafeat.pipelines._inner_folds import GROUP
+from hemafeat.pipelines._reads import FEATURES, GROUPS, IMAGES, is_transductive, reads
 
 from ._fingerprint import fingerprint
 from ._fit import Task
@@ -85,6 +87,11 @@ class Setup:
         ]
 
     @property
+    def transductive(self) -> list[str]:
+        """Names of the models whose verdict on a cell hangs on the others scored with it."""
+        return [name for name, model in self.models.items() if is_transductive(model)]
+
+    @property
     def mark(self) -> str:
         """Hash of the features, labels and groups."""
         # An image's own path says nothing about the cells; only groups that were given count.
@@ -107,6 +114,11 @@ class Setup:
             parts.append(f"only {n_groups} {noun}, so the intervals are rough")
         if self.groups.note:
             parts.append(self.groups.note)
+        if self.transductive:
+            parts.append(
+                f"TRANSDUCTIVE: {', '.join(self.transductive)} saw the cells scored together, "
+                "which says nothing of a cell that comes alone"
+            )
         return "; ".join(parts) + "."
 
 
@@ -140,7 +152,8 @@ def set_up(
         raise CompareError(f"fewer than two classes in column {label!r}: {sorted(set(truth))}")
     plan = how.divide(Cells(truth, which, used, values, n_splits, random_state, how.options))
     errors += [("", "split", "note", note) for note in plan.notes]
-    chosen = _models(models, bool(metadata), columns is not None, random_state)
+    named = list(values.columns) if columns is not None else None
+    chosen = _models(models, bool(metadata), named, random_state)
     rows = np.concatenate([part for pair in plan.pairs for part in pair])
     return Setup(
         used,
@@ -150,7 +163,7 @@ def set_up(
         plan,
         [str(name) for name in np.unique(truth[rows])],
         chosen,
-        _inputs(chosen, used, values, metadata),
+        _inputs(chosen, used, values, which, metadata),
         errors,
         random_state,
     )
@@ -172,7 +185,7 @@ def _groups(table: pd.DataFrame, how: Protocol, groups: str | None) -> Groups:
 def _models(
     models: str | Iterable[str] | Mapping[str, Any] | None,
     metadata: bool,
-    all_columns: bool,
+    columns: list[str] | None,
     random_state: int,
 ) -> dict[str, Any]:
     if models is None:
@@ -194,15 +207,24 @@ def _models(
         if METADATA in chosen:
             raise CompareError(f"{METADATA!r} is the name of the model of metadata alone")
         chosen[METADATA] = pipelines.metadata_only(random_state=random_state)
-    if all_columns:
+    if columns is not None:
         from sklearn.base import clone
 
         for name, model in chosen.items():
-            steps = getattr(model, "steps", [("", None)])
-            if isinstance(steps[0][1], pipelines.FeatureColumns):
-                # They get the features only, under names of the caller's choice.
-                chosen[name] = clone(model).set_params(**{f"{steps[0][0]}__columns": "all"})
+            # The features have names of the caller's choice; members of an ensemble take them too.
+            found = [
+                key
+                for key, part in _parts(model).items()
+                if isinstance(part, pipelines.FeatureColumns)
+            ]
+            if found:
+                given = {f"{key}__columns": columns for key in found}
+                chosen[name] = clone(model).set_params(**given)
     return chosen
+
+
+def _parts(model: Any) -> dict[str, Any]:
+    return model.get_params() if hasattr(model, "get_params") else {}
 
 
 def _seeded(model: Any, random_state: int) -> Any:
@@ -214,21 +236,30 @@ def _inputs(
     chosen: Mapping[str, Any],
     table: pd.DataFrame,
     values: pd.DataFrame,
+    which: Groups,
     metadata: Sequence[str],
 ) -> dict[str, pd.DataFrame]:
     inputs = {}
     for name, model in chosen.items():
-        first = model.steps[0][1] if hasattr(model, "steps") else model
+        wanted = reads(model)
         if name == METADATA and metadata:
             inputs[name] = metadata_columns(table, metadata)
-        elif getattr(first, "reads_images", False):
+            continue
+        if wanted == {FEATURES}:
+            inputs[name] = values
+            continue
+        parts = []
+        if IMAGES in wanted:
             if "image" not in table.columns:
                 raise CompareError(f"model {name!r} reads images; the table has no column 'image'")
             if table["image"].map(str).duplicated().any():
                 raise CompareError(
                     f"model {name!r} looks at whole images, but the table has several cells of one"
                 )
-            inputs[name] = table[["image"]]
-        else:
-            inputs[name] = values
+            parts.append(table[["image"]])
+        if GROUPS in wanted:
+            # For divisions inside the training rows; what is trained never sees it as a feature.
+            parts.append(pd.DataFrame({GROUP: which.ids}, index=table.index))
+        parts += [values] if FEATURES in wanted else []
+        inputs[name] = pd.concat(parts, axis=1)
     return inputs

@@ -11,7 +11,14 @@ from ._boosted import BoostedTrees as BoostedTrees
 from ._catalogue import make as make, names as names, search_space as search_space
 from ._columns import FeatureColumns as FeatureColumns
 from ._embedding import embedding as embedding, embeddings_of as embeddings_of
+from ._ensembles import (
+    WeightedVote as WeightedVote,
+    average as average,
+    stack as stack,
+    weighted_vote as weighted_vote,
+)
 from ._grey import GreyPixels as GreyPixels
+from ._grouped_bagging import GroupedBagging as GroupedBagging
 from ._inner_folds import GroupedFolds as GroupedFolds
 from ._metadata import metadata_only as metadata_only
 from ._missing import FillMissing as FillMissing
@@ -25,6 +32,10 @@ from ._models import (
     soft_vote as soft_vote,
     svc as svc,
     xgboost as xgboost,
+)
+from ._neighbourhood import (
+    NeighbourhoodCorrection as NeighbourhoodCorrection,
+    neighbourhood_correction as neighbourhood_correction,
 )
 from ._network_classifier import NetworkClassifier as NetworkClassifier
 from ._patient_model import PatientModel as PatientModel

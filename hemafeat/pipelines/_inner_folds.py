@@ -57,7 +57,10 @@ class GroupedFolds(BaseEstimator):
     n_splits : int
         Folds; fewer where there are fewer groups.
     column : str
-        The column of the groups. Without it every row is a group of its own.
+        The column of the groups.
+    alone : bool
+        Whether every row is a group of its own where there is no such column. By default that is an
+        error, since cells of one patient would be parted without a word.
     random_state : int
         Seed.
 
@@ -72,9 +75,17 @@ class GroupedFolds(BaseEstimator):
     takes_groups = True
     """What tells `evaluate.compare` to give a model that holds it the groups."""
 
-    def __init__(self, n_splits: int = 3, column: str = GROUP, random_state: int = 0) -> None:
+    def __init__(
+        self,
+        n_splits: int = 3,
+        *,
+        column: str = GROUP,
+        alone: bool = False,
+        random_state: int = 0,
+    ) -> None:
         self.n_splits = n_splits
         self.column = column
+        self.alone = alone
         self.random_state = random_state
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
@@ -87,7 +98,16 @@ class GroupedFolds(BaseEstimator):
         """
         if X is None:
             return self.n_splits
-        return min(self.n_splits, len(np.unique(groups_of(X, groups, self.column))))
+        return min(self.n_splits, len(np.unique(self._groups(X, groups))))
+
+    def _groups(self, X: Any, groups: Any) -> np.ndarray:
+        here = isinstance(X, pd.DataFrame) and self.column in X.columns
+        if groups is None and not here and not self.alone:
+            raise ValueError(
+                f"the table has no column {self.column!r}, which says what inner folds must not "
+                "part; give groups, or alone=True where every cell stands for itself"
+            )
+        return groups_of(X, groups, self.column)
 
     def split(
         self, X: Any, y: Any = None, groups: Any = None
@@ -106,9 +126,9 @@ class GroupedFolds(BaseEstimator):
         Raises
         ------
         ValueError
-            One group only.
+            One group only, or no groups.
         """
-        which = groups_of(X, groups, self.column)
+        which = self._groups(X, groups)
         n_splits = min(self.n_splits, len(np.unique(which)))
         if n_splits < 2:
             raise ValueError("the cells are of one group only: inner folds need two at least")

@@ -12,6 +12,7 @@ import pandas as pd
 from hemafeat import extract
 
 from ._columns import FeatureColumns, shortlist
+from ._reads import IMAGES, reads
 
 
 class ModelError(ValueError):
@@ -130,11 +131,28 @@ def columns_of(model: Any) -> list[str]:
     """
     if getattr(model, "classes_", None) is None:
         raise ModelError(f"the model is not fitted, or no classifier: {type(model).__name__}")
+    return list(dict.fromkeys(_taken(model)))
+
+
+def _taken(model: Any) -> list[str]:
     first = model.steps[0][1] if hasattr(model, "steps") else model
     if getattr(first, "reads_images", False):
         return ["image"]
+    members = getattr(model, "estimators_", None)
+    members = [getattr(model, "estimator_", None)] if members is None else members
+    if isinstance(members, list) and any(IMAGES in reads(m) or _picks(m) for m in members):
+        # An ensemble of models that choose their columns themselves; it may hold groups beside.
+        return [name for member in members for name in _taken(member)]
     holder = first if isinstance(first, FeatureColumns) else model
     names = getattr(holder, "feature_names_in_", None)
     if names is None:
         raise ModelError("the model was fitted on an array without column names; fit it on a table")
     return [str(name) for name in names]
+
+
+def _picks(model: Any) -> bool:
+    """Whether a member, or what it holds, begins with `FeatureColumns`."""
+    if hasattr(model, "steps"):
+        return isinstance(model.steps[0][1], FeatureColumns)
+    inner = getattr(model, "estimators_", None) or [getattr(model, "estimator_", None)]
+    return isinstance(inner, list) and any(_picks(member) for member in inner if member is not None)

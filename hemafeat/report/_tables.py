@@ -43,7 +43,10 @@ def results(comparison: Comparison) -> Table:
     low_bar = {name for name in names if _choice.is_baseline(name)}
     rows = []
     for name in names:
-        row = [Entry(name, below=_BASELINE.get(name, "baseline") if name in low_bar else "")]
+        below = _BASELINE.get(name, "baseline") if name in low_bar else ""
+        if name in getattr(comparison, "transductive", ()):
+            below = "transductive: saw the tested cells together"
+        row = [Entry(name, below=below)]
         for metric in metrics:
             if name not in scores[metric].index:
                 row.append(Entry("–"))
