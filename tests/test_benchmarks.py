@@ -21,7 +21,17 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 def test_none_is_left_out() -> None:
     there = {path.stem for path in BENCHMARKS.glob("*.py")}
     there |= {path.parent.name for path in BENCHMARKS.glob("*/__main__.py")}
-    named = {"attributes", "cross", "families", "gpu", "patients", "scale", "segmentation", "speed"}
+    named = {
+        "attributes",
+        "cross",
+        "embedding",
+        "families",
+        "gpu",
+        "patients",
+        "scale",
+        "segmentation",
+        "speed",
+    }
     assert there == named | {"train_unet"}
 
 
@@ -53,6 +63,21 @@ def test_cross(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert not table["leaky"].any()
     assert table.query("stain == 'grey-world'")["difference"].notna().all()
     assert "minus plain" in capsys.readouterr().out
+
+
+def test_networks_embedding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    main = runpy.run_path(str(BENCHMARKS / "embedding.py"))["main"]
+    few = ["--backbones", "MobileNet", "--size", "32", "--batch", "2", "--rounds", "1"]
+    main(["--out", str(tmp_path), *few])
+    if importlib.util.find_spec("keras") is None:
+        assert "Keras is not installed" in capsys.readouterr().out
+        pytest.skip("the extra 'deep' is not installed: nothing was measured")
+    table = pd.read_csv(tmp_path / "embedding.csv").set_index("way")
+    assert {"keras", "keras predict", "onnxruntime", "openvino", "opencv"} == set(table.index)
+    ran = table[table["why"].isna()]
+    assert ran.loc[["keras", "keras predict"], "images_per_s"].gt(0).all()
+    # Or it would compare two different things.
+    assert ran["apart"].lt(1e-4).all()
 
 
 @pytest.mark.slow_without_jit

@@ -20,12 +20,15 @@ from ._embedding_rows import Flow
 class EmbeddingFamily:
     """A family that shows each cell to a network; made by `embedding_family`.
 
+    Parameters
+    ----------
+    step : Embedding
+        What computes it, fitted.
+
     Attributes
     ----------
     facts : Facts
         Its columns, with the weights they come from.
-    step : Embedding
-        What computes them.
     """
 
     def __init__(self, step: Embedding) -> None:
