@@ -20,6 +20,8 @@ from ._embedding_family import (
     embedding_family as embedding_family,
 )
 from ._fcn import fcn8s as fcn8s
+from ._grad_cam import grad_cam as grad_cam
+from ._grad_cam_sheet import grad_cam_sheet as grad_cam_sheet
 from ._learning_curves import learning_curves as learning_curves
 from ._mil import POOLINGS as POOLINGS, mil_model as mil_model, pool as pool
 from ._mil_images import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -103,8 +103,11 @@ def fit_images(
     steps = _batches(keras, model, images, y, weight, learned, batch_size, augment, rng)
     history: list[dict[str, float]] = []
     phases = _phases(model, epochs, head_epochs, last_layers)
+    # Layers that are frozen from the start stay frozen.
+    flags = [(layer, layer.trainable) for layer in _every(keras, model)]
     with _Bar(sum(n for n, _ in phases), progress) as bar:
         for number, (n_epochs, layers) in enumerate(phases):
+            _restore(flags)
             _free(model, layers)
             prepared(model, _optimizer(keras, optimizer, learning_rate))
             judge = _judge(keras, images, y, weight, back, batch_size, number, history, bar)
@@ -121,9 +124,19 @@ def fit_images(
                         monitor=watched, patience=patience, restore_best_weights=True
                     )
                 )
-            model.fit(steps, epochs=n_epochs, callbacks=rules, verbose=0, shuffle=False)
-    _free(model, None)
+            try:
+                model.fit(steps, epochs=n_epochs, callbacks=rules, verbose=0, shuffle=False)
+            except Exception:
+                if steps.problem is not None:
+                    raise steps.problem from None
+                raise
+    _restore(flags)
     return history
+
+
+def _restore(flags: Sequence[tuple[Any, bool]]) -> None:
+    for layer, trainable in flags:
+        layer.trainable = trainable
 
 
 def _phases(
@@ -138,17 +151,21 @@ def _phases(
     return [*first, (epochs, last_layers)]
 
 
+def _every(keras: Any, model: Any) -> Iterator[Any]:
+    """A model and all its layers, those of models inside included; the outer ones first."""
+    yield model
+    for layer in model.layers:
+        if isinstance(layer, keras.Model):
+            yield from _every(keras, layer)
+        else:
+            yield layer
+
+
 def _free(model: Any, n: int | None) -> None:
-    """Let the last `n` layers learn, and no others; all of them where it is None."""
-    inner = body(model)
-    # The flag of a model is passed on to its layers, so it comes first.
-    model.trainable = True
+    """Let the last `n` layers learn, and none before them; change nothing where it is None."""
     if n is not None:
-        for layer in inner.layers[:-n]:
+        for layer in body(model).layers[:-n]:
             layer.trainable = False
-        for layer in model.layers if inner is not model else ():
-            if layer is not inner:
-                layer.trainable = False
     if not model.trainable_variables:
         raise ValueError(f"the last {n} layers hold no weights: there is nothing to learn")
 
@@ -185,6 +202,8 @@ def _batches(
 
         def __init__(self) -> None:
             super().__init__(workers=1)
+            # TensorFlow reads in a graph of its own, which buries what went wrong.
+            self.problem: Exception | None = None
             self.start()
 
         def start(self) -> None:
@@ -197,7 +216,11 @@ def _batches(
 
         def __getitem__(self, step: int) -> tuple[Any, ...]:
             rows = self.order[step * size : (step + 1) * size]
-            shown = images_of(images, rows)
+            try:
+                shown = images_of(images, rows)
+            except Exception as error:
+                self.problem = error
+                raise
             if augment is not None:
                 shown = augment(shown, np.random.default_rng(self.seeds[step]))
             return shown.astype(np.float32), target[rows], weight[y[rows]].astype(np.float32)

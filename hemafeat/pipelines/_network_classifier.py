@@ -272,6 +272,17 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         """
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
+    def images(self, X: Any) -> np.ndarray:
+        """The images as the network is given them: (n_images, height, width, channels) uint8.
+
+        Parameters
+        ----------
+        X : DataFrame with a column ``image``, sequence of paths, or (n, H, W, 3) array
+            One image per cell.
+        """
+        asked = self._asked(X)
+        return asked[np.arange(len(asked))]
+
     def embed(self, X: Any) -> np.ndarray:
         """The numbers that the last layer looks at: (n_images, n_numbers) ndarray of float32.
 

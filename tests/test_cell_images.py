@@ -1,0 +1,176 @@
+"""Images on their way to a network: read once or again, cut, of one size, changed at random."""
+
+from __future__ import annotations
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+from PIL import Image
+
+from hemafeat import images
+from hemafeat.networks import Augmentation
+from hemafeat.pipelines._cell_images import MARGIN, CellImages, cell_square, image_sources
+
+
+@pytest.fixture
+def files(tmp_path):
+    rng = np.random.default_rng(0)
+    paths = []
+    for place in range(6):
+        image = rng.integers(0, 256, (20 + place, 24, 3), dtype=np.uint8)
+        Image.fromarray(image).save(tmp_path / f"{place}.png")
+        paths.append(str(tmp_path / f"{place}.png"))
+    return paths
+
+
+@pytest.fixture
+def asked(monkeypatch):
+    """The files read, in order."""
+    names = []
+    read = images.read
+
+    def noted(source, **given):
+        names.append(source)
+        return read(source, **given)
+
+    monkeypatch.setattr(images, "read", noted)
+    return names
+
+
+def test_memory_has_an_end(files, asked):
+    shape = (16, 16, 3)
+    three = 3 * 16 * 16 * 3 / 2**20
+    found = CellImages(files, shape, cache=three)
+    first = found[np.arange(6)]
+    assert first.shape == (6, *shape)
+    assert first.dtype == np.uint8
+    assert found._kept.nbytes == round(three * 2**20)
+    del asked[:]
+    np.testing.assert_array_equal(found[np.array([5, 0, 1, 2, 4, 3])][[1, 2, 3, 5, 4, 0]], first)
+    assert asked == [files[5], files[4], files[3]], "the first three are remembered"
+    none = CellImages(files, shape, cache=0)
+    np.testing.assert_array_equal(none[np.arange(6)], first)
+    assert none._kept.nbytes == 0
+
+
+def test_nothing_is_read_before_it_is_asked_for(files, asked):
+    found = CellImages(files, (8, 8, 3))
+    assert len(found) == 6
+    assert not asked
+    found[np.array([2])]
+    assert asked == [files[2]]
+
+
+def test_size_channels_and_crop(files):
+    image = images.read(files[5])
+    whole = CellImages(files, (12, 10, 3))[np.array([5])][0]
+    np.testing.assert_array_equal(whole, cv2.resize(image, (10, 12), interpolation=cv2.INTER_AREA))
+    middle = CellImages(files, (16, 16, 3), crop=16)[np.array([5])][0]
+    np.testing.assert_array_equal(middle, image[4:20, 4:20])
+    grey = CellImages(files, (16, 16, 1), crop=16)[np.array([5])][0]
+    assert grey.shape == (16, 16, 1)
+    assert np.abs(grey[..., 0] - middle @ [0.299, 0.587, 0.114]).max() < 1
+
+
+def test_the_square_round_the_cell_in_the_middle():
+    image = np.random.default_rng(1).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    cells = np.zeros((60, 80), np.int32)
+    cells[20:40, 30:42] = 2  # 20 high, 12 wide, near the middle
+    cells[2:50, 60:79] = 1
+    square = cell_square(image, cells)
+    side = 20 + 2 * round(MARGIN * 20)
+    assert square.shape == (side, side, 3)
+    np.testing.assert_array_equal(square, image[17:43, 23:49])
+    corner = np.zeros((60, 80), np.int32)
+    corner[0:10, 0:10] = 1
+    square = cell_square(image, corner)
+    assert square.shape == (14, 14, 3)
+    np.testing.assert_array_equal(square[2:, 2:], image[:12, :12])
+    np.testing.assert_array_equal(square[0, 2:], image[0, :12])
+    assert cell_square(image, np.zeros((60, 80), int)).shape == (60, 60, 3)
+
+
+def test_the_cell_is_found_by_a_segmenter():
+    image = np.full((90, 90, 3), 235, np.uint8)
+    cv2.circle(image, (60, 40), 12, (110, 60, 150), -1)
+
+    def dark(image):
+        cell = (image[..., 1] < 150).astype(int)
+        return cell, cell
+
+    found = CellImages([image], (32, 32, 3), crop="cell", segmenter=dark)[np.array([0])][0]
+    # 25 px across with 4 on each side.
+    share = (image[..., 1] < 150).sum() / 33**2
+    assert (found[..., 1] < 150).mean() == pytest.approx(share, abs=0.03)
+    contours = CellImages([image], (32, 32, 3), crop="cell")[np.array([0])][0]
+    assert np.abs(contours.astype(int) - found).mean() < 15
+
+
+def test_whatever_names_images(files):
+    table = pd.DataFrame({"image": files})
+    for given in (table, files, np.array(files, dtype=object)[:, None], pd.Series(files)):
+        assert image_sources(given, "it reads") == files
+    assert len(image_sources(np.zeros((4, 5, 5, 3), np.uint8), "it reads")) == 4
+    with pytest.raises(ValueError, match="not from one name"):
+        image_sources(files[0], "it reads")
+
+
+def some(n=40, height=20, width=24):
+    return np.random.default_rng(3).integers(0, 256, (n, height, width, 3)).astype(np.uint8)
+
+
+def test_mirrored_images_are_one_of_four():
+    given = some()
+    changed = Augmentation(turn=0, move=0, cut=(0, 0))(given, np.random.default_rng(0))
+    kinds = set()
+    for image, out in zip(given, changed, strict=True):
+        four = [image, image[::-1], image[:, ::-1], image[::-1, ::-1]]
+        kinds |= {k for k, one in enumerate(four) if np.array_equal(one, out)}
+        assert any(np.array_equal(one, out) for one in four)
+    assert kinds == {0, 1, 2, 3}
+    same = Augmentation(flip=False, turn=0, move=0, cut=(0, 0))
+    np.testing.assert_array_equal(same(given, np.random.default_rng(0)), given)
+
+
+def test_a_turn_and_a_shift_are_within_their_limits():
+    """A spot right of the middle says how far an image was turned, one in it how far moved."""
+    right = np.zeros((200, 101, 101, 3), np.uint8)
+    right[:, 48:53, 83:88] = 255
+    turned = Augmentation(flip=False, move=0, cut=(0, 0))(right, np.random.default_rng(1))
+    angles = []
+    for image in turned:
+        ys, xs = np.nonzero(image[..., 0] > 100)
+        near = np.hypot(ys - 50, xs - 50) < 40  # reflected copies lie further out
+        angles.append(np.arctan2(ys[near].mean() - 50, xs[near].mean() - 50))
+    share = np.abs(angles) / (2 * np.pi)
+    assert 0.25 < share.max() < 0.305
+    middle = np.zeros((200, 101, 101, 3), np.uint8)
+    middle[:, 48:53, 48:53] = 255
+    moved = Augmentation(flip=False, turn=0, cut=(0, 0))(middle, np.random.default_rng(2))
+    shifts = np.array([[p.mean() - 50 for p in np.nonzero(i[..., 0] > 100)] for i in moved])
+    assert (np.abs(shifts).max(axis=0) < 20.4).all()
+    assert (np.abs(shifts).max(axis=0) > 17).all()
+
+
+def test_a_rectangle_is_covered_with_the_mean():
+    given = some(50, 40, 60)
+    cut = Augmentation(flip=False, turn=0, move=0)(given, np.random.default_rng(4))
+    for image, out in zip(given, cut, strict=True):
+        ys, xs = np.nonzero((image != out).any(axis=2))
+        height, width = np.ptp(ys) + 1, np.ptp(xs) + 1
+        assert 3 <= height <= 10
+        assert 5 <= width <= 15
+        patch = out[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
+        np.testing.assert_array_equal(patch, np.broadcast_to(patch[0, 0], patch.shape))
+        np.testing.assert_allclose(patch[0, 0], image.mean(axis=(0, 1)), atol=0.51)
+
+
+def test_the_same_seed_gives_the_same_images():
+    given = some(4)
+    before = given.copy()
+    first, same, other = (Augmentation()(given, np.random.default_rng(seed)) for seed in (1, 1, 2))
+    np.testing.assert_array_equal(first, same)
+    assert (first != other).any()
+    np.testing.assert_array_equal(given, before)
+    assert Augmentation()(given[..., :1], np.random.default_rng(0)).shape == (4, 20, 24, 1)
