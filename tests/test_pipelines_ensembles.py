@@ -73,6 +73,12 @@ def test_inner_folds_never_part_a_group(table):
     assert len(list(GroupedFolds(5).split(table[:6], table["label"][:6]))) == 2
     with pytest.raises(ValueError, match="one group only"):
         list(folds.split(table[:3], table["label"][:3]))
+    few = pd.DataFrame({"group": range(6)})
+    assert len(list(GroupedFolds(5).split(few, list("aaabbb")))) == 3
+    assert GroupedFolds(5).get_n_splits(few, list("aaabbb")) == 3
+    assert held_back(np.array([0, 0, 0, 1, 1, 1]), np.arange(6), 0.1, 0).sum() == 2
+    with pytest.raises(ValueError, match="one of each class"):
+        list(folds.split(few, list("abcdef")))
     with pytest.raises(ValueError, match="no column 'group'"):
         list(folds.split(table.drop(columns="group"), table["label"]))
     alone = clone(folds).set_params(alone=True)

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import argparse
 import shlex
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemafeat._whole import write_table
-from hemafeat.cli import _arguments, _embedding, _output, _patients, _studies
+from hemafeat.cli import _arguments, _embedding, _networks, _output, _patients, _studies
 from hemafeat.cli._arguments import Usage
 from hemafeat.cli._audit import audited
 
@@ -33,6 +34,8 @@ EXAMPLES = """\
       a forest on grey pixels beside the models on features
   hemafeat compare features/ --models svc embedding:InceptionV3+xgboost
       what a trained network sees in the images, classified by XGBoost
+  hemafeat compare features/ --models svc lenet5 --epochs 20
+      a network trained on the images beside a model on features
   hemafeat compare features/ --models svc --save-model svc.hemafeat"""
 
 
@@ -92,6 +95,7 @@ def add(commands: Any) -> None:
     _patients.add(parser)
     _arguments.add_images(parser)
     _embedding.add(parser)
+    _networks.add(parser)
     _arguments.add_jobs(parser)
 
 
@@ -123,10 +127,11 @@ def run(args: argparse.Namespace) -> None:
     if listed is not None:
         out.mkdir(parents=True, exist_ok=True)
         _keep(table, out / "features")
-    comparison = compared(table, models, args)
+    made = _networks.made(models, args)
+    comparison = compared(table, made, args)
     comparison.save(out)
     write_table(comparison.results, out / "results.csv")
-    studies = _studies.made(table, models, args, out)
+    studies = _studies.made(table, made, args, out)
     audit, probes = audited(table, listed, args) if args.audit else (None, None)
     _arguments.say(args, "writing the page ...")
     page = report.page(
@@ -144,12 +149,12 @@ def run(args: argparse.Namespace) -> None:
     )
     print(_output.scores(comparison))
     if args.save_model is not None:
-        name = save_best(comparison, table, Path(args.save_model), args.label)
+        name = save_best(comparison, table, Path(args.save_model), args.label, made)
         print(f"{name}, fitted on all cells: {args.save_model}")
     print(page)
 
 
-def compared(table: pd.DataFrame, models: list[str], args: argparse.Namespace) -> Comparison:
+def compared(table: pd.DataFrame, models: Any, args: argparse.Namespace) -> Comparison:
     """The comparison that the arguments ask for."""
     from hemafeat import evaluate
 
@@ -171,16 +176,21 @@ def compared(table: pd.DataFrame, models: list[str], args: argparse.Namespace) -
     )
 
 
-def save_best(comparison: Comparison, table: pd.DataFrame, path: Path, label: str) -> str:
+def save_best(
+    comparison: Comparison, table: pd.DataFrame, path: Path, label: str, made: Any = ()
+) -> str:
     """Fit the best model on every labelled cell, and save it."""
     from hemafeat import extract, pipelines
+    from hemafeat.pipelines._reads import FEATURES, GROUPS, IMAGES, reads
 
     name = _output.best_model(comparison)
     known = table[table[label].notna()]
-    model = pipelines.make(name)
-    images = getattr(model[0], "reads_images", False)
-    features = known[["image"] if images else extract.feature_columns(known)]
-    model.fit(features, known[label].astype(str).to_numpy(dtype=object))
+    model = made[name] if isinstance(made, Mapping) else pipelines.make(name)
+    wanted = reads(model)
+    columns = ["image"] if IMAGES in wanted else []
+    columns += ["group"] if GROUPS in wanted and "group" in known else []
+    columns += extract.feature_columns(known) if FEATURES in wanted else []
+    model.fit(known[columns], known[label].astype(str).to_numpy(dtype=object))
     note = f"best of a comparison. {comparison.protocol}"
     pipelines.save(model, path, units=extract.units(table), note=note)
     return name
@@ -189,13 +199,14 @@ def save_best(comparison: Comparison, table: pd.DataFrame, path: Path, label: st
 def _models(args: argparse.Namespace) -> list[str]:
     from hemafeat import pipelines
 
-    known = pipelines.names()
-    names = [name for words in args.models or known for name in words.split(",") if name]
+    known = pipelines.names(images=True, deep=True)
+    asked = args.models or pipelines.names()
+    names = [name for words in asked for name in words.split(",") if name]
     names = [_embedding.model_name(name, args) for name in names]
     for name in names:
         if name.startswith(_embedding.PREFIX):
             _embedding.check(name)
-        elif name not in known and name != "grey_pixels":
+        elif name not in known:
             raise Usage(f"--models: no model {name!r}; there are: {', '.join(known)}")
     if args.pixels:
         names.append("grey_pixels")
@@ -256,6 +267,8 @@ def _command(args: argparse.Namespace) -> str:
         ("stain_reference", "--stain-reference"),
         ("to_um_per_px", "--to-um-per-px"),
         ("weights", "--weights"),
+        ("epochs", "--epochs"),
+        ("image_size", "--image-size"),
     ):
         value = getattr(args, name)
         if value is not None and value != _DEFAULTS.get(name):

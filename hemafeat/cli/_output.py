@@ -61,6 +61,6 @@ def best_model(comparison: Comparison) -> str:
 
     ranked = [str(name) for name in comparison.summary().index]
     fit = [name for name in ranked if name not in ("baseline", "metadata", "grey_pixels")]
-    names = pipelines.names()
+    names = pipelines.names(deep=True)
     known = [name for name in fit if name in names or name.startswith("embedding:")]
     return (known or ranked)[0]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -117,11 +118,14 @@ def words(args: argparse.Namespace) -> list[str]:
     return found
 
 
-def made(table: pd.DataFrame, models: list[str], args: argparse.Namespace, out: Path) -> list[Any]:
+def made(table: pd.DataFrame, models: Any, args: argparse.Namespace, out: Path) -> list[Any]:
     """The studies asked for: printed in short, their tables written, ready for the page."""
     from hemafeat import evaluate
 
-    models = [name for name in models if name != "grey_pixels"]
+    if isinstance(models, Mapping):
+        models = {name: model for name, model in models.items() if name != "grey_pixels"}
+    else:
+        models = [name for name in models if name != "grey_pixels"]
     how = {
         "label": args.label,
         "groups": args.group,

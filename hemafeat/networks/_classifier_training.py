@@ -197,7 +197,7 @@ def _batches(
     one = int(model.output_shape[-1]) == 1
     target = y.astype(np.float32)[:, None] if one else y.astype(np.int32)
 
-    class Batches(keras.utils.PyDataset):  # type: ignore[misc, name-defined]
+    class Batches(keras.utils.PyDataset):
         """The training images in a new order every epoch."""
 
         def __init__(self) -> None:
@@ -242,7 +242,7 @@ def _judge(
     history: list[dict[str, float]],
     bar: Any,
 ) -> Any:
-    class Judge(keras.callbacks.Callback):  # type: ignore[misc, name-defined]
+    class Judge(keras.callbacks.Callback):
         """Loss of what was held back, at the end of every epoch; first, so that others see it."""
 
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:

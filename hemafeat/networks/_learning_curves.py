@@ -54,7 +54,7 @@ def learning_curves(history: Any, out: str | os.PathLike[str]) -> Path:
     axes[1].set_ylim(0, 1.02)
     lines(2, [("learning_rate", "rate")], "learning rate")
     axes[2].set_yscale("log")
-    phases = table["phase"].to_numpy() if "phase" in table else []
+    phases: list[float] = table["phase"].tolist() if "phase" in table else []
     for place, one in enumerate(axes):
         one.xaxis.set_major_locator(MaxNLocator(integer=True))
         one.grid(alpha=0.3)

@@ -149,7 +149,8 @@ def cell_square(image: np.ndarray, cells: np.ndarray) -> np.ndarray:
     side = max(bottom - top, right - left)
     side += 2 * round(MARGIN * side)
     top, left = (top + bottom - side) // 2, (left + right - side) // 2
-    over = [max(0, -top), max(0, top + side - height), max(0, -left), max(0, left + side - width)]
-    padded = cv2.copyMakeBorder(image, *map(int, over), cv2.BORDER_REPLICATE)
-    top, left = top + over[0], left + over[2]
+    above, below = int(max(0, -top)), int(max(0, top + side - height))
+    before, behind = int(max(0, -left)), int(max(0, left + side - width))
+    padded = cv2.copyMakeBorder(image, above, below, before, behind, cv2.BORDER_REPLICATE)
+    top, left = top + above, left + before
     return padded[top : top + side, left : left + side]

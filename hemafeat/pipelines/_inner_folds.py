@@ -55,7 +55,7 @@ class GroupedFolds(BaseEstimator):
     Parameters
     ----------
     n_splits : int
-        Folds; fewer where there are fewer groups.
+        Folds; fewer where there are fewer groups, or fewer cells of the largest class.
     column : str
         The column of the groups.
     alone : bool
@@ -98,7 +98,14 @@ class GroupedFolds(BaseEstimator):
         """
         if X is None:
             return self.n_splits
-        return min(self.n_splits, len(np.unique(self._groups(X, groups))))
+        return self._number(self._groups(X, groups), y)
+
+    def _number(self, which: np.ndarray, y: Any) -> int:
+        """No more folds than there are groups, or cells in the largest class."""
+        most = (
+            len(which) if y is None else int(np.unique(np.asarray(y), return_counts=True)[1].max())
+        )
+        return min(self.n_splits, len(np.unique(which)), most)
 
     def _groups(self, X: Any, groups: Any) -> np.ndarray:
         here = isinstance(X, pd.DataFrame) and self.column in X.columns
@@ -126,12 +133,14 @@ class GroupedFolds(BaseEstimator):
         Raises
         ------
         ValueError
-            One group only, or no groups.
+            One group only, no groups, or one cell of each class.
         """
         which = self._groups(X, groups)
-        n_splits = min(self.n_splits, len(np.unique(which)))
+        n_splits = self._number(which, y)
         if n_splits < 2:
-            raise ValueError("the cells are of one group only: inner folds need two at least")
+            raise ValueError(
+                "the cells are of one group only, or one of each class: there are no inner folds"
+            )
         folds = StratifiedGroupKFold(n_splits, shuffle=True, random_state=self.random_state)
         with warnings.catch_warnings():
             # A class of fewer cells than folds is missing from some of them, which is no mistake.
@@ -157,7 +166,7 @@ def held_back(numbers: np.ndarray, which: np.ndarray, share: float, seed: int) -
     (n_cells,) ndarray of bool
     """
     out = np.zeros(len(numbers), dtype=bool)
-    if not share or len(np.unique(which)) < 2:
+    if not share or len(np.unique(which)) < 2 or np.bincount(numbers).max() < 2:
         return out
     classes = set(numbers)
     frame = pd.DataFrame({GROUP: which})
