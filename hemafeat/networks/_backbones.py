@@ -121,6 +121,14 @@ def built(kind: Backbone, image: Any, top: bool, classes: int = 1000) -> Any:
     return _made(kind, image, top, None, classes)
 
 
+def outline(kind: Backbone, size: int) -> tuple[list[str], int]:
+    """Names of the layers up to the last maps, and number of their arrays; nothing is made."""
+    keras = need_keras("an embedding")
+    with keras.StatelessScope(initialize_variables=False):
+        model = built(kind, keras.Input((size, size, 3)), False)
+    return [layer.name for layer in model.layers], len(model.weights)
+
+
 def _made(kind: Backbone, image: Any, top: bool, weights: str | None, classes: int = 1000) -> Any:
     keras = need_keras("an embedding")
     from ._layers import ScaledImage
@@ -181,17 +189,15 @@ def with_file(kind: Backbone, image: Any, path: Path, top: bool) -> Any:
         No such file, not a file of weights, not of this network, or without the layers needed.
     """
     shapes = _shapes(path)
-    plain = built(kind, image, False)
-    has_top = len(shapes) > len(plain.weights)
+    has_top = len(shapes) > outline(kind, int(image.shape[1]))[1]
     if top and not has_top:
         raise WeightsError(
             f"{path} holds no last layers of {kind.name} (it has {len(shapes)} arrays); a layer "
             "behind the feature maps needs a file with them"
         )
-    model = plain
-    if has_top:
-        # Its number of classes is the length of the last bias.
-        model = built(kind, image, True, classes=shapes[-1][-1])
+    # Its number of classes is the length of the last bias.
+    classes = shapes[-1][-1] if has_top and shapes[-1] else 1000
+    model = built(kind, image, has_top, classes=classes)
     try:
         model.load_weights(path)
     except Exception as error:  # Keras raises many kinds for what does not fit
@@ -218,6 +224,11 @@ def _shapes(path: Path) -> list[tuple[int, ...]]:
                     for layer in root.attrs["layer_names"]
                     for name in root[_text(layer)].attrs["weight_names"]
                 ]
+            if not path.name.endswith(".weights.h5"):
+                raise WeightsError(
+                    f"{path}: a file that save_weights of Keras 3 wrote has to be called "
+                    f"{path.stem}.weights.h5 to be read"
+                )
             found: list[tuple[int, ...]] = []
 
             def note(name: str, item: Any) -> None:

@@ -14,6 +14,7 @@ from ._backbones import (
     built,
     digest_of,
     keras_home,
+    outline,
     randomised,
     with_file,
     with_imagenet,
@@ -130,7 +131,7 @@ def network_of(source: Source) -> EmbeddingNetwork:
             image = keras.Input(shape, name="image")
             whole, last = _from_backbone(source, kind, image)
         except ValueError as error:
-            if "Input size must be at least" not in str(error):
+            if not any(words in str(error) for words in _TOO_SMALL):
                 raise
             raise ValueError(f"{kind.name} does not take images of {source.size} px") from None
     output = last.output
@@ -146,14 +147,16 @@ def network_of(source: Source) -> EmbeddingNetwork:
     )
 
 
+_TOO_SMALL = ("Input size must be at least", "output size would be zero or negative")
+
+
 def _from_backbone(source: Source, kind: Backbone, image: Any) -> tuple[Any, Any]:
     """The network and its layer, with the last dense ones only where the layer needs them."""
-    plain = built(kind, image, False)
-    end = plain.layers[-1].name
-    names = [layer.name for layer in plain.layers]
+    names, _ = outline(kind, source.size)
+    end = names[-1]
     top = source.layer is not None and source.layer not in names
     if source.weights is None:
-        whole = built(kind, image, True) if top else plain
+        whole = built(kind, image, top)
         # Before it is drawn: an unknown layer must not cost the time.
         last = _layer(whole, source.layer, end)
         randomised(whole, source.random_state)

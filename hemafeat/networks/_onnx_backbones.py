@@ -41,7 +41,10 @@ def onnx_bytes(model: Any) -> bytes:
     graph = _Backbone(onnx)
     given, made = model.inputs[0], model.outputs[0]
     graph.names[id(given)] = IMAGE
-    graph.model(model)
+    try:
+        graph.model(model)
+    except (AttributeError, KeyError) as error:  # a layer that is used twice, or of no known kind
+        raise ValueError(f"{model.name} cannot be written as ONNX ({error!r})") from error
     graph.node("Identity", [graph.names[id(made)]], EMBEDDING)
     n, height, width, channels = given.shape
     kind = onnx.TensorProto.FLOAT
@@ -73,12 +76,15 @@ class _Backbone(_Graph):
         self.weights.append(self.numpy.from_array(np.ascontiguousarray(values), name))
         return name
 
-    def _functional(self, layer: Any, given: list[str]) -> str:
-        self.names[id(layer.inputs[0])] = given[0]
+    def add(self, layer: Any) -> None:
+        if not hasattr(layer, "layers"):
+            super().add(layer)
+            return
+        # A network within: its own input and output are not those of the place it stands at.
+        place = layer._inbound_nodes[-1]
+        self.names[id(layer.inputs[0])] = self.names[id(place.input_tensors[0])]
         self.model(layer)
-        return self.names[id(layer.outputs[0])]
-
-    _sequential = _functional
+        self.names[id(place.outputs[0])] = self.names[id(layer.outputs[0])]
 
     def _scaledimage(self, layer: Any, given: list[str]) -> str:
         from ._layers import _CAFFE, _TORCH_MEAN, _TORCH_STD
