@@ -183,7 +183,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
     parser.add_argument("--out", required=True, metavar="DIR")
     parser.add_argument("--data", metavar="DIR", help="folder of real sets")
-    parser.add_argument("--drawn", type=int, default=160, help="images of each drawn set; 0 for none")
+    parser.add_argument(
+        "--drawn", type=int, default=160, help="images of each drawn set; 0 for none"
+    )
     parser.add_argument("--per-class", type=int, default=150, help="images of each real class")
     parser.add_argument("--families", nargs="+", default=["default"])
     parser.add_argument("--model", default="svc")

@@ -2,6 +2,7 @@
 
     python benchmarks/patients.py                 # cohorts of features, minutes
     python benchmarks/patients.py --seeds 10 --deep
+    python benchmarks/patients.py --seeds 3 --images      # end to end on drawn images, alone
 
 Three tables. Every model on a cohort with a signal, on one where one abnormal cell is enough, and
 on one with nothing in it; each score is the area under the ROC curve on patients of another draw,
@@ -13,8 +14,10 @@ patients it has seen, as reports often do, and on patients it has not.
 from __future__ import annotations
 
 import argparse
+import tempfile
 from collections.abc import Iterable, Sequence
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -41,6 +44,8 @@ LEAKS: dict[str, dict[str, Any]] = {
     "date format": {"leak_format": 0.8},
     "stain": {"leak_stain": 0.8},
 }
+IMAGES: dict[str, Any] = {"size": 64, "cells": (6, 14), "abnormal": (0.0, 0.7)}
+SMALL: dict[str, Any] = {"size": 40, "epochs": 30, "patience": 10, "max_cells": 12}
 SHOWN = ("bag_size", "metadata", "date_format", "table_means", "table_logistic", "vote_mean")
 
 
@@ -102,6 +107,36 @@ def leaky_and_honest(seeds: int, n: int, **params: Any) -> pd.DataFrame:
     return pd.DataFrame({how: [told(values)] for how, values in found.items()})
 
 
+def end_to_end(seeds: int, n: int, names: Sequence[str]) -> pd.DataFrame:
+    """Networks of bags of images on drawn cohorts: area under the ROC curve, less that of size."""
+    found: dict[str, list[float]] = {name: [] for name in ("bag_size", *names)}
+    for seed in range(seeds):
+        with tempfile.TemporaryDirectory() as folder:
+            parts = [
+                datasets.drawn_cohort(
+                    Path(folder) / part, n, random_state=2 * seed + k, **IMAGES, n_jobs=1
+                )
+                for k, part in enumerate(("learned", "judged"))
+            ]
+            train, test = (pipelines.bags(part, columns=[]) for part in parts)
+            for name, scores in found.items():
+                model = pipelines.make_patient(name, random_state=seed)
+                if name != "bag_size":
+                    model.set_params(**SMALL)
+                chance = model.fit(train, train["label"]).predict_proba(test)
+                place = list(model.classes_).index("malignant")
+                scores.append(roc_auc_score(test["label"] == "malignant", chance[:, place]))
+                print(f"  seed {seed}, {name}: {scores[-1]:.3f}", flush=True)
+    rows = {
+        name: {
+            "area": told(scores),
+            "minus bag size": told(list(np.subtract(scores, found["bag_size"]))),
+        }
+        for name, scores in found.items()
+    }
+    return pd.DataFrame(rows).T
+
+
 def main(argv: Sequence[str] | None = None) -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -109,9 +144,18 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--patients", type=int, default=80, help="to learn from")
     parser.add_argument("--models", nargs="+", help="all by default")
     parser.add_argument("--deep", action="store_true", help="networks too; needs Keras")
+    parser.add_argument(
+        "--images", action="store_true", help="only networks of images; needs Keras"
+    )
     args = parser.parse_args(argv)
     if args.seeds < 2:
         parser.error("an interval needs two seeds")
+    if args.images:
+        deep = [name for name in pipelines.patient_names(images=True) if name.startswith("image_")]
+        n = min(args.patients, 40)
+        print(f"end to end from images, {n} patients to learn from, {n} judged, {args.seeds} seeds")
+        print(end_to_end(args.seeds, n, args.models or deep).to_string())
+        return
     names = args.models or [
         *pipelines.patient_names(attributes=True, deep=args.deep)[1:],
         "date_format",

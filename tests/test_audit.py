@@ -147,6 +147,20 @@ def test_a_near_copy_on_both_sides_of_a_split(tmp_path, change):
     assert groups.nunique() == len(table) - 1
 
 
+def test_copies_cut_off_centre_are_found_by_their_cell(tmp_path):
+    kinds = ["lymphocyte", "neutrophil", "monocyte"]
+    listed = datasets.drawn(tmp_path / "drawn", 9, kinds=kinds, size=160, random_state=0, n_jobs=1)
+    for place in (1, 7):
+        image = cv2.cvtColor(cv2.imread(listed["image"][place]), cv2.COLOR_BGR2RGB)
+        moved = np.ascontiguousarray(image[20:, :144])
+        write(tmp_path / f"{place}.png", moved if place == 1 else np.rot90(moved))
+    paths = [*listed["image"], str(tmp_path / "1.png"), str(tmp_path / "7.png")]
+    found = datasets.near_duplicates(paths)
+    names = {frozenset((Path(r.image_a).stem, Path(r.image_b).stem)) for r in found.itertuples()}
+    wanted = {frozenset((Path(listed["image"][place]).stem, str(place))) for place in (1, 7)}
+    assert names == wanted
+
+
 def test_turned_copies_only_where_asked_for(tmp_path):
     image = cell(5000, 96, 96)
     table = tree(tmp_path, n=10)["image"].tolist()
@@ -321,13 +335,15 @@ def test_an_audit_of_arrays_and_of_nothing(tmp_path):
 
 
 @pytest.mark.realdata
-def test_segmentation_wbc_holds_one_image_twice_and_three_cells_again(real_data):
+def test_segmentation_wbc_holds_one_image_twice_and_twelve_cells_again(real_data):
     audit = datasets.audit(real_data / "segwbc_d1")
     assert {Path(name).stem for name in audit.duplicates["image"]} == {"112", "139"}
     near = audit.near_duplicates
     found = {(Path(a).stem, Path(b).stem) for a, b in zip(near.image_a, near.image_b, strict=True)}
-    # Looked at, side by side: each is one cell photographed a second time.
-    assert found == {("070", "072"), ("071", "084"), ("166", "171")}
+    # Looked at, side by side: each is one cell cut out, or photographed, a second time.
+    wanted = "019-075 021-082 030-086 051-073 054-091 056-092 060-090 070-072 071-084 157-158"
+    wanted += " 166-171 167-169"
+    assert found == {tuple(pair.split("-")) for pair in wanted.split()}
     assert "2 batches of background colour" in message(audit, "background")
 
 

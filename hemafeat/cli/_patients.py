@@ -147,7 +147,7 @@ def _models(args: argparse.Namespace) -> Any:
 
     if not args.models:
         return None
-    known = pipelines.patient_names(attributes=True, deep=True)
+    known = pipelines.patient_names(attributes=True, deep=True, images=True)
     names = [name for words in args.models for name in words.split(",") if name]
     for name in names:
         if name not in known:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hemafeat.datasets._near_duplicates import SIDE, thumbnail
+from hemafeat.datasets._near_duplicates import SIDE, thumbnails_of
 from hemafeat.images import ImageError, name_of, path_of, read
 
 SURVEY = (
@@ -73,12 +73,12 @@ def survey(
         ``background_r, _g, _b``, medians of the brighter half of the outermost pixels (of
         all, where they are dark), ``background`` their mean; ``contrast``, standard deviation of
         grey; ``digest`` of the file and ``pixels`` of what it shows, text.
-    thumbnails : (n, SIDE, SIDE) ndarray of uint8
-        See `thumbnail`; zeros for an image that cannot be read.
+    thumbnails : (n, 2, SIDE, SIDE) ndarray of uint8
+        See `thumbnails_of`; zeros for an image that cannot be read.
     """
     images = list(table["image"])
     parts = [range(s, min(s + _PART, len(images))) for s in range(0, len(images), _PART)]
-    thumbnails = np.zeros((len(images), SIDE, SIDE), np.uint8)
+    thumbnails = np.zeros((len(images), 2, SIDE, SIDE), np.uint8)
     rows: list[dict[str, Any]] = []
     report = _reporter(progress, len(images))
 
@@ -131,8 +131,8 @@ def _look(image: Any) -> tuple[dict[str, Any], np.ndarray | None]:
     colour = background(pixels)
     row.update(zip(BACKGROUND, map(float, colour), strict=True))
     row["background"] = float(colour.mean())
-    small = thumbnail(pixels)
-    row["contrast"] = float(small.std())
+    small = thumbnails_of(pixels)
+    row["contrast"] = float(small[0].std())
     return row, small
 
 

@@ -5,16 +5,19 @@ changes only the sign of a coefficient of the cosine transform, a quarter turn s
 columns besides. A tree over these numbers finds few candidates without comparing all pairs, also
 among crops of the thumbnails. Then the pictures of a candidate pair are laid over each other, and
 what counts is whether their fine structure agrees: two cells of one type may have the same outline,
-but not the same chromatin.
+but not the same chromatin. All of it is done twice: with the image as it is, and with the square
+around its cell, which stays where it is when a copy is cut off centre.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import cv2
 import numpy as np
 import pandas as pd
+
+from hemafeat.datasets._near_centred import centred
 
 SIDE = 64
 """Side of a thumbnail, px."""
@@ -33,6 +36,7 @@ which a pair is one cell."""
 SIMILAR_ALONE = 0.985
 """The same where both cells were laid on black: what is left of their outlines agrees."""
 
+_CENTRED = 0.0  # stands for the scale of pairs found by the squares around their cells
 _FINE = 128
 _ORDERS = 6
 _CORNER = 12
@@ -71,13 +75,18 @@ def thumbnail(image: np.ndarray, side: int = SIDE) -> np.ndarray:
     return cv2.resize(grey, (side, side), interpolation=mode)
 
 
+def thumbnails_of(image: np.ndarray) -> np.ndarray:
+    """Thumbnails of the whole image and of the square around its cell: (2, SIDE, SIDE) of uint8."""
+    return np.stack([thumbnail(image), thumbnail(centred(image))])
+
+
 def near_pairs(thumbnails: np.ndarray, reader: Reader, *, turned: bool = True) -> pd.DataFrame:
     """Find the pairs of images that show one cell.
 
     Parameters
     ----------
-    thumbnails : (n, SIDE, SIDE) ndarray of uint8
-        From `thumbnail`.
+    thumbnails : (n, 2, SIDE, SIDE) ndarray of uint8
+        From `thumbnails_of`.
     reader : callable
         ``reader(i)`` gives image i, (H, W, 3) RGB; called for candidates only.
     turned : bool
@@ -89,21 +98,32 @@ def near_pairs(thumbnails: np.ndarray, reader: Reader, *, turned: bool = True) -
         ``a, b``: positions, a < b, each pair once; ``similarity``: correlation of the details of
         the two after alignment, `SIMILAR` to 1; ``turn``, ``mirrored``: a is mirrored left to right
         if so, then turned by so many quarters counter-clockwise, to lie on b; ``scale``: the
-        larger of the two shows more around the cell, this share of its side is seen in the other.
+        larger of the two shows more around the cell, this share of its side is seen in the other;
+        1 for pairs found by the squares around their cells.
         Sorted by a, b.
     """
     best: dict[tuple[int, int], tuple[float, int, bool, float]] = {}
-    tried: dict[tuple[int, int], int] = {}
+    tried: dict[tuple[int, int, bool], int] = {}
     for _, i, j, turn, mirrored, scale in sorted(
-        _candidates(thumbnails, turned), key=lambda found: (-found[0], *found[1:])
+        [
+            *_candidates(thumbnails[:, 0], turned),
+            *((*found[:5], _CENTRED) for found in _candidates(thumbnails[:, 1], turned, (1.0,))),
+        ],
+        # What the whole images say goes first: it knows how much of the one is seen in the other.
+        key=lambda found: (found[5] == _CENTRED, -found[0], *found[1:]),
     ):
         pair = (min(i, j), max(i, j))
         # The scales next to the best one say the same again.
-        if pair in best or tried.get(pair, 0) == 2:
+        often = (*pair, scale == _CENTRED)
+        if pair in best or tried.get(often, 0) == 2:
             continue
-        tried[pair] = tried.get(pair, 0) + 1
+        tried[often] = tried.get(often, 0) + 1
         one, other = reader(i), reader(j)
-        similarity = agreement(_turned(one, turn, mirrored), _cropped_image(other, scale))
+        if scale == _CENTRED:
+            similarity = agreement(_turned(centred(one), turn, mirrored), centred(other))
+            scale = 1.0
+        else:
+            similarity = agreement(_turned(one, turn, mirrored), _cropped_image(other, scale))
         alone = all(_is_laid(_ground(image[:, :, 1])) for image in (one, other))
         if similarity < (SIMILAR_ALONE if alone else SIMILAR):
             continue
@@ -168,7 +188,7 @@ _PAIRS = [(u, v) for u in range(_ORDERS) for v in range(u + 1) if 0 < u + v <= 6
 
 
 def _candidates(
-    thumbnails: np.ndarray, turned: bool
+    thumbnails: np.ndarray, turned: bool, scales: Sequence[float] = SCALES
 ) -> Iterator[tuple[float, int, int, int, bool, float]]:
     from scipy.spatial import cKDTree
 
@@ -176,7 +196,7 @@ def _candidates(
     known = np.flatnonzero(np.isfinite(whole).all(axis=1))
     if known.size < 2:
         return
-    for scale in SCALES:
+    for scale in scales:
         cropped = _cropped(thumbnails[known], scale)
         numbers = descriptor(cropped)
         some = np.flatnonzero(np.isfinite(numbers).all(axis=1))
