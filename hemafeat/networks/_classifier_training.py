@@ -254,7 +254,9 @@ def _judge(
                 "phase": float(phase),
                 "loss": float(logs["loss"]),
                 "accuracy": float(logs.get("accuracy", np.nan)),
-                "learning_rate": float(np.asarray(self.model.optimizer.learning_rate)),
+                "learning_rate": float(
+                    keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
+                ),
             }
             if not math.isfinite(told["loss"]):
                 raise ValueError(
