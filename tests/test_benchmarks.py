@@ -32,7 +32,7 @@ def test_none_is_left_out() -> None:
         "segmentation",
         "speed",
     }
-    assert there == named | {"train_unet"}
+    assert there == named | {"networks", "train_unet"}
 
 
 @pytest.mark.slow_without_jit
@@ -183,3 +183,17 @@ def test_train_unet_of_networks(tmp_path: Path) -> None:
     assert (scores["n"] == 15).all()
     assert (tmp_path / "out" / "unet.onnx").stat().st_size > 100_000
     assert images.read(tmp_path / "out" / "samples.png").ndim == 3
+
+
+def test_networks(tmp_path: Path) -> None:
+    """Features, random embeddings and a tiny LeNet, in two folds."""
+    pytest.importorskip("keras")
+    main = runpy.run_path(str(BENCHMARKS / "networks.py"))["main"]
+    few = ["--drawn", "48", "--folds", "2", "--boot", "5", "--families", "density"]
+    net = ["--weights", "random", "--heads", "svc", "--epochs", "1", "--size", "32"]
+    main(["--out", str(tmp_path), *few, *net])
+    table = pd.read_csv(tmp_path / "networks.csv")
+    assert {"features + svc", "lenet5", "baseline"} <= set(table["model"])
+    assert len(table) == 6
+    assert table["accuracy"].between(0, 1).all()
+    assert (tmp_path / "networks.png").stat().st_size > 5000

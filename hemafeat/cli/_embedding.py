@@ -8,10 +8,10 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hemafeat.pipelines._embedding_name import PREFIX
+
 if TYPE_CHECKING:
     from hemafeat.networks import EmbeddingFamily
-
-PREFIX = "embedding:"
 
 
 def add(parser: argparse.ArgumentParser, *, columns: bool = True) -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
@@ -11,10 +10,9 @@ from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 
 from . import _models
+from ._embedding_name import NAME
 from ._missing import FillMissing
 from ._scale import ClippedScaler
-
-PREFIX = "embedding:"
 
 _WORDS = "embedding:BACKBONE[/LAYER]+HEAD[@WEIGHTS], such as embedding:InceptionV3+xgboost@random"
 
@@ -35,10 +33,6 @@ HEADS: dict[str, tuple[Callable[..., Pipeline], dict[str, Any]]] = {
     "ldsvm": (_models.ldsvm, {}),
 }
 """Heads by name, with what differs from the pipeline on features of that name."""
-
-_NAME = re.compile(
-    r"embedding:(?P<backbone>\w+)(?:/(?P<layer>[^+@]+))?\+(?P<head>\w+)(?:@(?P<weights>.+))?"
-)
 
 _SEEDED = ("xgboost", "random_forest", "ldsvm")
 
@@ -134,7 +128,7 @@ def named(name: str, **params: Any) -> Pipeline:
     ValueError
         The name cannot be read, or names what there is not.
     """
-    found = _NAME.fullmatch(name)
+    found = NAME.fullmatch(name)
     if found is None:
         raise ValueError(f"no pipeline {name!r}: {_WORDS}")
     from hemafeat.networks._backbones import backbone_named
@@ -149,17 +143,6 @@ def named(name: str, **params: Any) -> Pipeline:
         layer=found["layer"],
         **{**given, **params},
     )
-
-
-def in_words(name: str) -> str:
-    """Network and weights of a model called as in `named`; empty for other names."""
-    found = _NAME.fullmatch(name)
-    if found is None:
-        return ""
-    layer = f", layer {found['layer']}" if found["layer"] else ""
-    weights = found["weights"] or "imagenet"
-    said = {"imagenet": "ImageNet weights", "random": "random weights, not pretrained"}
-    return f"{name}: {found['backbone']}{layer}, {said.get(weights, f'weights of {weights}')}"
 
 
 def embeddings_of(columns: Iterable[str]) -> dict[str, int]:
