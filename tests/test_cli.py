@@ -319,7 +319,7 @@ def test_the_demo_end_to_end(tmp_path, capsys, monkeypatch):
         return drawn(*args, size=110, kinds=["lymphocyte", "neutrophil"], **options)
 
     monkeypatch.setattr(datasets, "drawn", small)
-    monkeypatch.setattr(pipelines, "names", lambda: ["baseline", "logistic"])
+    monkeypatch.setattr(pipelines, "names", lambda **which: ["baseline", "logistic"])
     monkeypatch.setattr(_demo, "LEAST", 20)
     out = tmp_path / "demo"
     assert main(["demo", "--out", str(out), "--images", "24", "--jobs", "1"]) == 0

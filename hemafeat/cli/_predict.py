@@ -26,7 +26,7 @@ EXAMPLES = """\
       images are measured first, with the families the model needs
   hemafeat predict svc.hemafeat features/ --out predictions.parquet
       the table of hemafeat extract
-  hemafeat predict verdict.hemafeat cohort/ --dataset lymphocytosis --unlabelled --out v.csv
+  hemafeat predict model.hemafeat cohort/ --dataset lymphocytosis --unlabelled --out v.csv
       a model of compare --level patient: verdicts on the patients without a label"""
 
 

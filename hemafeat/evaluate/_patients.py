@@ -47,7 +47,7 @@ class PatientComparison(Comparison):
         As in `Comparison`; ``image`` and ``group`` name the patient. Importances are those of the
         best model alone, fitted without the patients they are measured on: of columns of cells,
         permuted among all cells, and of attributes, permuted among the patients.
-    classes, leaky, protocol, fingerprint, versions, n_boot, random_state : object
+    classes, leaky, protocol, fingerprint, versions, n_boot, random_state, transductive : object
         As in `Comparison`.
     patients : DataFrame
         One row per patient scored: ``patient``, ``label``, ``n_cells`` and the attributes.
