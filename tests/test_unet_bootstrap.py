@@ -8,6 +8,8 @@ import pytest
 
 from hemafeat import datasets, networks, segment
 
+pytestmark = pytest.mark.slow_without_jit
+
 
 @pytest.fixture(scope="module")
 def drawn(tmp_path_factory):
