@@ -78,7 +78,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--data", required=True, help="folder of real cells")
     parser.add_argument("--out", required=True, help="folder of the training")
     parser.add_argument("--more", help="images without masks, anything datasets.as_table takes")
-    parser.add_argument("--n-more", type=int, default=600, help="how many of them, at most")
+    parser.add_argument("--n-more", type=int, default=4000, help="how many of them, at most")
     parser.add_argument("--minutes", type=float, help="stop after so many; run again to go on")
     parser.add_argument("--epochs", type=int, default=150)
     parser.add_argument("--steps", type=int, default=200)
@@ -101,7 +101,9 @@ def main(argv: list[str] | None = None) -> None:
         print(
             f"{args.more}: {len(more)} of {len(listed)} images outlined well enough to learn from"
         )
-        learned = pd.concat([learned, more], ignore_index=True)
+        # About as often as the others, of which there are many more.
+        times = max(1, round(0.5 * len(more) / len(learned)))
+        learned = pd.concat([learned] * times + [more], ignore_index=True)
     samples = networks.SegmentationSamples(
         learned, drawn=args.drawn, side=args.side, random_state=args.seed
     )

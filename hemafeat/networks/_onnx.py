@@ -45,7 +45,8 @@ def export_onnx(
     -----
     Channels come first in the file, as ONNX has it: input ``density`` and output ``scores``
     are (n, channels, H, W).
-    Normalisation is folded into the convolution before it. Keras' own export needs a package for
+    Strides must divide the height and width of the input. Normalisation is folded into the
+    convolution before it. Keras' own export needs a package for
     each backend and leaves normalisation in the graph.
     """
     try:
@@ -228,9 +229,10 @@ def _values(variable: Any) -> np.ndarray:
 
 def _same(layer: Any) -> dict[str, Any]:
     size, dilation = layer.kernel_size, layer.dilation_rate
-    if tuple(layer.strides) != (1, 1) and tuple(size) != (1, 1):
-        raise ValueError(f"layer {layer.name!r}: strides of a convolution cannot be written")
-    reach = [d * (k - 1) for k, d in zip(size, dilation, strict=True)]
+    # What lies beyond an image of a size the strides divide.
+    reach = [
+        max(0, d * (k - 1) + 1 - s) for k, d, s in zip(size, dilation, layer.strides, strict=True)
+    ]
     before = [r // 2 if layer.padding == "same" else 0 for r in reach]
     after = [r - r // 2 if layer.padding == "same" else 0 for r in reach]
     return {"pads": before + after, "dilations": list(dilation)}

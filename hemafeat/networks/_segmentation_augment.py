@@ -78,7 +78,7 @@ def augmented(
         return density, cell, nucleus
     if other is not None and cell.any():
         density = _crowded(density, cell, other, rng)
-    return _seen(_faded(density, cell, nucleus, rng), rng), cell, nucleus
+    return _seen(_tinted(density, cell, nucleus, rng), rng), cell, nucleus
 
 
 def _placed(scene: Scene, side: int, rng: np.random.Generator, plain: bool) -> np.ndarray:
@@ -189,21 +189,34 @@ def _mixed(rng: np.random.Generator) -> np.ndarray:
 
     Under a yellow lamp or another dye it is not the colour that tells a cell from what is round it.
     """
-    if rng.random() < 0.65:
+    if rng.random() < 0.5:
         return np.eye(3) + rng.normal(0.0, 0.05, (3, 3))
     shares = rng.dirichlet([0.7, 0.7, 0.7], 3).T
     own = rng.uniform(0.0, 0.8)
     return own * np.eye(3) + (1.0 - own) * shares
 
 
-def _faded(
+def _tinted(
     density: np.ndarray, cell: np.ndarray, nucleus: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Red cells, or cytoplasm, paler or darker against nuclei: fixing and buffer decide on that."""
-    for part, share, low, high in ((cell == 0, 0.4, 0.1, 1.3), (cell > 0, 0.3, 0.5, 1.3)):
-        if rng.random() < share:
-            there = cv2.GaussianBlur((part & (nucleus == 0)).astype(np.float32), (0, 0), 0.8)
-            density = density * (1.0 + np.float32(rng.uniform(low, high) - 1.0) * there)[:, :, None]
+    """Red cells, cytoplasm and nuclei, each paler, darker or of another colour than they were.
+
+    Fixing, buffer and dye decide on that, and red cells may be gone: only place and texture tell.
+    """
+    bare = nucleus == 0
+    for part, pale, low, high, tint in (
+        ((cell == 0) & bare, 0.4, 0.05, 1.3, 0.5),
+        ((cell > 0) & bare, 0.4, 0.4, 1.5, 0.5),
+        (~bare, 0.3, 0.7, 1.2, 0.3),
+    ):
+        gain = np.ones(3)
+        if rng.random() < pale:
+            gain *= rng.uniform(low, high)
+        if rng.random() < tint:
+            gain *= np.exp(rng.normal(0.0, 0.35, 3))
+        if (gain != 1.0).any():
+            there = cv2.GaussianBlur(part.astype(np.float32), (0, 0), 0.8)
+            density = density * (1.0 + there[:, :, None] * (gain - 1.0).astype(np.float32))
     return density
 
 

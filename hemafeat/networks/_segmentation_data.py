@@ -96,7 +96,7 @@ class SegmentationSamples:
             raise ValueError("without a table of images all samples are drawn")
         self.augment, self.side, self.random_state = augment, side, random_state
         self._paths = [] if rows is None else list(zip(rows["image"], rows["mask"], strict=True))
-        self._scenes: dict[int, Scene] = {}
+        self._scenes: dict[tuple[Any, Any], Scene] = {}
 
     def __getitem__(self, i: int) -> Sample:
         rng = np.random.default_rng([self.random_state, i])
@@ -121,9 +121,10 @@ class SegmentationSamples:
         }
 
     def _scene(self, row: int) -> Scene:
-        if row not in self._scenes:
-            self._scenes[row] = read_scene(*self._paths[row])
-        return self._scenes[row]
+        pair = self._paths[row]
+        if pair not in self._scenes:
+            self._scenes[pair] = read_scene(*pair)
+        return self._scenes[pair]
 
 
 def drawn_scene(rng: np.random.Generator) -> Scene:

@@ -7,8 +7,8 @@ from typing import Any
 
 from ._keras import need_keras
 
-CHANNELS = (16, 32, 64, 128, 192)
-"""Channels at full size and after each halving."""
+CHANNELS = (32, 64, 128, 192)
+"""Channels at half the size and after each further halving."""
 
 OUTPUTS = ("background", "cytoplasm", "nucleus", "depth")
 """Channels of the output, all of them logits: three classes, and the depth inside the cell."""
@@ -25,10 +25,10 @@ def unet(
     Parameters
     ----------
     channels : sequence of int
-        Channels at full size and after each halving of it; one fewer halvings than entries.
+        Channels at half the size of the image and after each further halving.
     side : int, optional
-        Height and width of the input, a multiple of ``2 ** (len(channels) - 1)``; any multiple
-        when not given.
+        Height and width of the input, a multiple of ``2 ** len(channels)``; any multiple when not
+        given.
     random_state : int
         Seed of the weights.
 
@@ -52,7 +52,10 @@ def unet(
     -----
     The shape is that of [1]_, with the depthwise separable convolutions and the sums over a block
     of [2]_, and with what comes from below added to what comes from the side as in [3]_, so that a
-    CPU is fast enough. The sizes are chosen for cells of some 60 pixels.
+    CPU is fast enough. The image is halved by the first convolution and doubled by the last one,
+    which writes the four pixels under each of its inputs from 4 x 4 weights of their own: at full
+    size every layer would cost four times as much. The sizes are chosen for cells of some 60
+    pixels.
 
     References
     ----------
@@ -65,13 +68,13 @@ def unet(
     keras = need_keras("a U-Net")
     if len(channels) < 2:
         raise ValueError("channels needs two entries at least")
-    step = 2 ** (len(channels) - 1)
+    step = 2 ** len(channels)
     if side is not None and (side < step or side % step):
         raise ValueError(f"side is {side}, expected a multiple of {step}")
     layers = keras.layers
     make = _Layers(keras, random_state)
     given = keras.Input((side, side, 3), name="density")
-    x = make.convolved(given, channels[0], "stem")
+    x = make.halved(given, channels[0], "stem")
     skips = []
     for level, n in enumerate(channels):
         if level:
@@ -79,13 +82,19 @@ def unet(
         x = make.block(x, n, f"down_{level}")
         skips.append(x)
     for level in reversed(range(len(channels) - 1)):
-        # Narrowed while small: at full size every channel costs as much as all those below.
+        # Narrowed while small: above, every channel costs four times as much.
         x = make.narrowed(x, channels[level], f"narrow_{level}")
         x = layers.UpSampling2D(2, interpolation="nearest", name=f"double_{level}")(x)
         x = layers.Add(name=f"join_{level}")([x, skips[level]])
         x = make.block(x, channels[level], f"up_{level}")
-    logits = layers.Conv2D(
-        len(OUTPUTS), 1, kernel_initializer=make.he(), name="logits", dtype="float32"
+    logits = layers.Conv2DTranspose(
+        len(OUTPUTS),
+        2,
+        strides=2,
+        padding="same",
+        kernel_initializer=make.small(),
+        name="logits",
+        dtype="float32",
     )(x)
     return keras.Model(given, logits, name="unet")
 
@@ -100,15 +109,19 @@ class _Layers:
     def he(self) -> Any:
         return self.keras.initializers.HeNormal(seed=next(self.seeds))
 
+    def small(self) -> Any:
+        return self.keras.initializers.RandomNormal(stddev=0.05, seed=next(self.seeds))
+
     def normal(self, x: Any, name: str, active: bool = True) -> Any:
         layers = self.keras.layers
         # Statistics settle within some tens of steps: a short training must be usable as well.
         x = layers.BatchNormalization(momentum=0.95, epsilon=1e-3, name=f"{name}_normal")(x)
         return layers.ReLU(name=f"{name}_relu")(x) if active else x
 
-    def convolved(self, x: Any, n: int, name: str) -> Any:
+    def halved(self, x: Any, n: int, name: str) -> Any:
+        # Of 4 pixels, so that the middle of what is read is the middle of the two written from it.
         x = self.keras.layers.Conv2D(
-            n, 3, padding="same", use_bias=False, kernel_initializer=self.he(), name=name
+            n, 4, strides=2, padding="same", use_bias=False, kernel_initializer=self.he(), name=name
         )(x)
         return self.normal(x, name)
 
