@@ -8,12 +8,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from hemafeat.segment import _light, _nuclei, _nucleus, _parting, _quality
-from hemafeat.segment._background import Frame, black_surround, frame, red_cell_radius
+from hemafeat.segment import _nuclei, _nucleus, _parting, _quality
+from hemafeat.segment._background import Frame, black_surround, red_cell_radius
 from hemafeat.segment._kernels.inside import inside
 from hemafeat.segment._kernels.labels import lay
 from hemafeat.segment._masks import Masks
 from hemafeat.segment._nuclei import Seed
+from hemafeat.segment._prepared import is_dim, prepared
 
 LEAST_SHARE = 0.12
 """Nuclear area, as a share of the largest one, below which a spot is not a white cell."""
@@ -22,9 +23,6 @@ NO_NUCLEUS = 4.4
 """Separation of nucleus and cytoplasm from which there is a nucleus."""
 
 SQUARE = np.ones((3, 3), np.uint8)
-
-LEAST_WHITE = 24
-"""Brightness of the background below which there is no light to see cells by."""
 
 
 @dataclass(slots=True)
@@ -82,21 +80,11 @@ def contours(image: np.ndarray) -> Masks:
     .. [2] N. Otsu, "A threshold selection method from gray-level histograms", IEEE Transactions
        on Systems, Man, and Cybernetics 9(1), 1979.
     """
-    image = np.ascontiguousarray(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(
-            f"expected an (H, W, 3) uint8 RGB image, got {image.shape} {image.dtype}; "
-            "hemafeat.images.read makes one of any file or array"
-        )
-    view = frame(image)
+    image, view = prepared(image)
     found: list[_Found] = []
     if view.black is not None:
         found = _cut_out(image, view)
-    elif view.white.max() >= LEAST_WHITE:
-        factor = _light.gain(view.rgb, view.white) if view.uneven else None
-        if factor is not None:
-            image = _light.evened(image, factor)
-            view = frame(image)
+    elif not is_dim(view):
         found = _stained(image, view)
     return _assembled(found, image.shape[:2])
 

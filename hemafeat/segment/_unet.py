@@ -9,12 +9,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from hemafeat.segment import _light, _nuclei
-from hemafeat.segment._background import Frame, frame
-from hemafeat.segment._contours import LEAST_SHARE, LEAST_WHITE, contours
+from hemafeat.segment import _nuclei
+from hemafeat.segment._background import Frame
+from hemafeat.segment._contours import LEAST_SHARE, contours
 from hemafeat.segment._kernels.labels import lay
 from hemafeat.segment._kernels.regions import tidied
 from hemafeat.segment._masks import Masks
+from hemafeat.segment._prepared import is_dim, prepared
 from hemafeat.segment._quality import LEAST, Record, gathered
 from hemafeat.segment._tiles import scores, weights_file
 from hemafeat.segment._working_size import RADIUS, SIDE, densities, resized, zoom_of
@@ -91,22 +92,12 @@ def unet(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) ->
     .. [2] S. Beucher and C. Lantuejoul, "Use of watersheds in contour detection", Int. Workshop on
        Image Processing, Rennes, 1979.
     """
-    image = np.ascontiguousarray(image)
-    if image.dtype != np.uint8 or image.ndim != 3 or image.shape[2] != 3:
-        raise ValueError(
-            f"expected an (H, W, 3) uint8 RGB image, got {image.shape} {image.dtype}; "
-            "hemafeat.images.read makes one of any file or array"
-        )
     path = weights_file(weights)
-    view = frame(image)
+    image, view = prepared(image)
     if view.black is not None:
         return contours(image)
-    if view.white.max() < LEAST_WHITE:
+    if is_dim(view):
         return _assembled([], image.shape[:2])
-    factor = _light.gain(view.rgb, view.white) if view.uneven else None
-    if factor is not None:
-        image = _light.evened(image, factor)
-        view = frame(image)
     small = densities(resized(image, _zoom(view, image.shape[:2])), view)
     near = None
     if view.any_nuclei:
