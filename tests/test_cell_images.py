@@ -10,6 +10,7 @@ from PIL import Image
 
 from hemafeat import images
 from hemafeat.networks import Augmentation
+from hemafeat.networks._squares import centre, round_box, square
 from hemafeat.pipelines._cell_images import MARGIN, CellImages, cell_square, image_sources
 
 
@@ -89,6 +90,29 @@ def test_the_square_round_the_cell_in_the_middle():
     np.testing.assert_array_equal(square[2:, 2:], image[:12, :12])
     np.testing.assert_array_equal(square[0, 2:], image[0, :12])
     assert cell_square(image, np.zeros((60, 80), int)).shape == (60, 60, 3)
+
+
+@pytest.mark.parametrize(("border", "mode"), [(cv2.BORDER_REPLICATE, "edge"),
+                                             (cv2.BORDER_CONSTANT, "constant")])  # fmt: skip
+def test_squares_are_those_of_a_padded_image(border, mode):
+    rng = np.random.default_rng(5)
+    for height, width, side in rng.integers(1, 24, (60, 3)).tolist():
+        image = rng.integers(0, 256, (height, width, 3), dtype=np.uint8)
+        padded = np.pad(image, ((50, 50), (50, 50), (0, 0)), mode=mode)
+        top, left = height // 2 - side // 2, width // 2 - side // 2
+        expected = padded[top + 50 : top + 50 + side, left + 50 : left + 50 + side]
+        np.testing.assert_array_equal(centre(image, side, border), expected)
+        np.testing.assert_array_equal(centre(image[..., 1], side, border), expected[..., 1])
+        # A box anywhere in the image, with a margin that may lead beyond it.
+        top, left = int(rng.integers(height)), int(rng.integers(width))
+        bottom, right = int(rng.integers(top, height)) + 1, int(rng.integers(left, width)) + 1
+        first, start, long = round_box(top, bottom, left, right, 0.4)
+        size = max(bottom - top, right - left)
+        assert long == size + 2 * round(0.4 * size)
+        assert abs((top - first) - (first + long - bottom)) <= 1
+        assert abs((left - start) - (start + long - right)) <= 1
+        expected = padded[first + 50 : first + 50 + long, start + 50 : start + 50 + long]
+        np.testing.assert_array_equal(square(image, first, start, long, border), expected)
 
 
 def test_the_cell_is_found_by_a_segmenter():

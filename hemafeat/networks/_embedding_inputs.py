@@ -11,6 +11,8 @@ import numpy as np
 from hemafeat.extract._prepared import OD_MAX, Prepared
 from hemafeat.segment import Masks
 
+from ._squares import centre, round_box, square
+
 COLOURS = ("rgb", "hsv", "od", "masked")
 PARTS = ("whole", "centre", "cell")
 
@@ -110,11 +112,9 @@ class Shown:
         if stream.colour == "masked":
             image = _on_white(prepared, masks, row)
         if stream.part == "cell":
-            image = _square(image, *_round_cell(prepared, masks, row, self.margin))
+            image = square(image, *_round_cell(prepared, masks, row, self.margin))
         elif stream.part == "centre":
-            height, width = image.shape[:2]
-            top, left = height // 2 - self.centre // 2, width // 2 - self.centre // 2
-            image = _square(image, top, left, self.centre)
+            image = centre(image, self.centre)
         shrinks = max(image.shape[:2]) > self.side
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         image = cv2.resize(np.ascontiguousarray(image), (self.side, self.side), interpolation=how)
@@ -151,19 +151,6 @@ def _round_cell(
     known = _known(masks)
     box = prepared.regions(known.cell, known.n_cells).boxes[row]
     top, bottom, left, right = (int(edge) for edge in box)
-    side = max(bottom - top, right - left, 1)
-    side += 2 * round(margin * side)
+    top, left, side = round_box(top, bottom, left, right, margin)
     down, across = prepared.origin
-    return (top + bottom - side) // 2 + down, (left + right - side) // 2 + across, side
-
-
-def _square(image: np.ndarray, top: int, left: int, side: int) -> np.ndarray:
-    """A square of the image; beyond its edge the last pixel is repeated."""
-    height, width = image.shape[:2]
-    inside = image[max(top, 0) : top + side, max(left, 0) : left + side]
-    missing = (
-        max(-top, 0), max(top + side - height, 0), max(-left, 0), max(left + side - width, 0)
-    )  # fmt: skip
-    if not any(missing):
-        return inside
-    return np.asarray(cv2.copyMakeBorder(inside, *missing, cv2.BORDER_REPLICATE))
+    return top + down, left + across, side

@@ -11,10 +11,10 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from hemafeat import images
+from hemafeat.networks._squares import centre, resized
 
 from ._bags import CELLS, Bag, as_bags
 from ._bags_mil import BagClassifier, networks_module
-from ._grey import centre
 
 
 class ImageBag:
@@ -49,11 +49,8 @@ class ImageBag:
 
     def _read(self, source: Any) -> np.ndarray:
         image = images.read(source)
-        square = centre(image, self.crop or min(image.shape[:2]))
-        if square.shape[0] == self.size:
-            return square
-        how = cv2.INTER_AREA if self.size < square.shape[0] else cv2.INTER_CUBIC
-        return cv2.resize(square, (self.size, self.size), interpolation=how)
+        square = centre(image, self.crop or min(image.shape[:2]), cv2.BORDER_CONSTANT)
+        return resized(square, self.size, self.size)
 
 
 class MILImageClassifier(BagClassifier):

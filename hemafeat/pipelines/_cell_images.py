@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import images
+from hemafeat.networks._squares import centre, resized, round_box, square
 
 MARGIN = 0.15
 """What is left round the box of a cell on each side, as a share of its longer side."""
@@ -103,24 +104,18 @@ class CellImages:
         return out
 
     def _read(self, source: Any) -> np.ndarray:
-        image = self._cut(images.read(source))
         height, width, channels = self.shape
-        if image.shape[:2] != (height, width):
-            smaller = height * width < image.shape[0] * image.shape[1]
-            how = cv2.INTER_AREA if smaller else cv2.INTER_CUBIC
-            image = cv2.resize(image, (width, height), interpolation=how)
+        image = resized(self._cut(images.read(source)), height, width)
         if channels == 1:
             return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
         return image
 
     def _cut(self, image: np.ndarray) -> np.ndarray:
-        from ._grey import centre
-
         if self.crop is None:
             return image
         if self.crop == "cell":
             return cell_square(image, self._segment(image).cell)
-        return centre(image, int(self.crop))
+        return centre(image, int(self.crop), cv2.BORDER_CONSTANT)
 
 
 def cell_square(image: np.ndarray, cells: np.ndarray) -> np.ndarray:
@@ -136,8 +131,6 @@ def cell_square(image: np.ndarray, cells: np.ndarray) -> np.ndarray:
     labels = np.unique(cells)
     labels = labels[labels > 0]
     if not labels.size:
-        from ._grey import centre
-
         return centre(image, min(height, width))
     middle = np.array([(height - 1) / 2, (width - 1) / 2])
     boxes = []
@@ -145,12 +138,5 @@ def cell_square(image: np.ndarray, cells: np.ndarray) -> np.ndarray:
         ys, xs = np.nonzero(cells == label)
         away = np.hypot(*(np.array([ys.mean(), xs.mean()]) - middle))
         boxes.append((away, ys.min(), ys.max() + 1, xs.min(), xs.max() + 1))
-    _, top, bottom, left, right = min(boxes)
-    side = max(bottom - top, right - left)
-    side += 2 * round(MARGIN * side)
-    top, left = (top + bottom - side) // 2, (left + right - side) // 2
-    above, below = int(max(0, -top)), int(max(0, top + side - height))
-    before, behind = int(max(0, -left)), int(max(0, left + side - width))
-    padded = cv2.copyMakeBorder(image, above, below, before, behind, cv2.BORDER_REPLICATE)
-    top, left = top + above, left + before
-    return padded[top : top + side, left : left + side]
+    top, bottom, left, right = (int(edge) for edge in min(boxes)[1:])
+    return square(image, *round_box(top, bottom, left, right, MARGIN))

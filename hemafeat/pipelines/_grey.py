@@ -9,6 +9,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from hemafeat import images
+from hemafeat.networks._squares import centre
 
 from ._cell_images import image_sources
 
@@ -71,7 +72,8 @@ class GreyPixels(TransformerMixin, BaseEstimator):
         sources = image_sources(X, "grey pixels are read")
         out = np.empty((len(sources), self.side_**2), dtype=np.uint8)
         for row, source in enumerate(sources):
-            square = centre(cv2.cvtColor(images.read(source), cv2.COLOR_RGB2GRAY), self.crop)
+            grey = cv2.cvtColor(images.read(source), cv2.COLOR_RGB2GRAY)
+            square = centre(grey, self.crop, cv2.BORDER_CONSTANT)
             if self.side_ != self.crop:
                 square = cv2.resize(square, (self.side_, self.side_), interpolation=cv2.INTER_AREA)
             out[row] = square.ravel()
@@ -84,15 +86,3 @@ class GreyPixels(TransformerMixin, BaseEstimator):
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "side_")
-
-
-def centre(image: np.ndarray, side: int) -> np.ndarray:
-    """The square round the centre of an (H, W) or (H, W, 3) image, black where there is none."""
-    out = np.zeros((side, side, *image.shape[2:]), image.dtype)
-    spans = []
-    for length in image.shape[:2]:
-        start = length // 2 - side // 2
-        spans.append((max(start, 0), min(start + side, length), max(-start, 0)))
-    (top, bottom, down), (left, right, across) = spans
-    out[down : down + bottom - top, across : across + right - left] = image[top:bottom, left:right]
-    return out
