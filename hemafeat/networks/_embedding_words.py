@@ -83,19 +83,7 @@ def _random(seed: int) -> str:
 
 
 def embeddings_of(columns: Iterable[str]) -> dict[str, int]:
-    """Which columns are embeddings.
-
-    Parameters
-    ----------
-    columns : iterable of str
-        Names of columns, others among them.
-
-    Returns
-    -------
-    dict of str to int
-        What they are, in words (``"InceptionV3, ImageNet weights: cell__embedding_..."``), and how
-        many columns each has.
-    """
+    """Which columns are embeddings; see `hemafeat.pipelines.embeddings_of`."""
     found: dict[str, int] = {}
     for column in columns:
         parts = column.split("__")
