@@ -64,7 +64,6 @@ def grad_cam_sheet(
     A heat map says where the score comes from, not whether that is a good reason. It is as coarse
     as the maps of the layer.
     """
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
     n = len(images)
@@ -81,7 +80,6 @@ def grad_cam_sheet(
     columns = min(columns, n)
     rows = math.ceil(n / columns)
     figure = Figure(figsize=(2.9 * columns, 1.95 * rows), layout="constrained")
-    FigureCanvasAgg(figure)
     grid = figure.subplots(rows, columns, squeeze=False)
     for place, axes in enumerate(grid.ravel()):
         axes.set_axis_off()

@@ -29,7 +29,6 @@ def learning_curves(history: Any, out: str | os.PathLike[str]) -> Path:
         There is no epoch.
     """
     import pandas as pd
-    from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
@@ -37,7 +36,6 @@ def learning_curves(history: Any, out: str | os.PathLike[str]) -> Path:
     if not len(table):
         raise ValueError("there is no epoch to draw")
     figure = Figure(figsize=(10.5, 3.2), layout="constrained")
-    FigureCanvasAgg(figure)
     axes = figure.subplots(1, 3)
     epochs = range(1, len(table) + 1)
 
