@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,7 +17,9 @@ COLOURS = ("rgb", "hsv", "od")
 """What a network is shown: the image, hue with saturation and value, or optical density."""
 
 _COLOURED = "coloured"
-_DENSEST = 2.408239965311849  # decadic density of black: log10(256)
+_DENSEST = math.log10(256)
+"""Decadic density that is shown as 255; `Embedding` shows densities up to 1.5, of the image's own
+white."""
 
 
 def image_network(
