@@ -58,8 +58,8 @@ def costs(listed: pd.DataFrame, names: list[str], n_images: int) -> dict[str, fl
 class Scores:
     """Accuracy of one model on any choice of families, each choice scored once."""
 
-    def __init__(self, table: pd.DataFrame, model: str, n_splits: int) -> None:
-        self.table, self.model, self.n_splits = table, model, n_splits
+    def __init__(self, table: pd.DataFrame, model: str, n_splits: int, seed: int) -> None:
+        self.table, self.model, self.n_splits, self.seed = table, model, n_splits, seed
         self.known: dict[frozenset[str], tuple[float, float, float]] = {}
 
     def __call__(self, names: list[str]) -> tuple[float, float, float]:
@@ -69,7 +69,7 @@ class Scores:
             columns = [c for c in extract.columns(sorted(key)) if c in self.table]
             found = evaluate.compare(
                 self.model, self.table, columns=columns, n_splits=self.n_splits,
-                importance=False, progress=False,
+                importance=False, progress=False, random_state=self.seed,
             )  # fmt: skip
             rows = found.results
             row = rows[
@@ -161,6 +161,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--timed", type=int, default=200, help="images to time on")
     parser.add_argument("--drawn", type=int, default=360, help="cells to draw without --data")
+    parser.add_argument("--seed", type=int, default=0, help="of the draw of the folds")
     parser.add_argument("--no-path", action="store_true", help="leave out the cumulative path")
     args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
@@ -174,7 +175,7 @@ def main(argv: list[str] | None = None) -> int:
         ms = costs(listed, names, args.timed)
         table = extract.table(listed, families=names)
     table.to_parquet(args.out / "cells.parquet")
-    score = Scores(table, args.model, args.folds)
+    score = Scores(table, args.model, args.folds, args.seed)
     default = [name for name in chosen("default") if name in names]
     whole = score(default)[0]
     rows = []

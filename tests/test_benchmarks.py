@@ -32,7 +32,7 @@ def test_none_is_left_out() -> None:
         "segmentation",
         "speed",
     }
-    assert there == named | {"networks", "train_unet"}
+    assert there == named | {"networks", "train_segmenter"}
 
 
 @pytest.mark.slow_without_jit
@@ -159,29 +159,41 @@ def test_speed_of_the_whole(tmp_path: Path) -> None:
     assert "extract.table(families='default')" in printed
 
 
-def test_train_unet_of_networks(tmp_path: Path) -> None:
+def test_train_segmenter_of_networks(tmp_path: Path) -> None:
     """On fields under a name of BCCD, drawn; the outlines after two steps are not looked at."""
     for package in ("keras", "onnx"):
         pytest.importorskip(package)
     from hemafeat import datasets, images
 
-    main = runpy.run_path(str(BENCHMARKS / "train_unet.py"))["main"]
+    whites = [one for one in datasets.BACKGROUNDS if one != "black"]
+    main = runpy.run_path(str(BENCHMARKS / "train_segmenter.py"))["main"]
     field = datasets.draw_field(["lymphocyte"], shape=(96, 96), um_per_px=0.2, random_state=0)
     for part in ("images", "masks"):
         (tmp_path / "bccd" / part).mkdir(parents=True)
     rows = ["image,mask,label"]
     mask = np.where(field.nucleus > 0, 255, np.where(field.cell > 0, 128, 0)).astype(np.uint8)
     for number in range(150):  # the blocks held back are two of ten, of fifteen fields each
-        rows.append(f"images/{number:03}.png,masks/{number:03}.png,LYMPHOCYTE")
-        for part, pixels in (("images", field.image), ("masks", mask)):
-            Image.fromarray(pixels).save(tmp_path / "bccd" / part / f"{number:03}.png")
+        rows.append(f"images/{number:03}.jpg,masks/{number:03}.png,LYMPHOCYTE")
+        for name, pixels in (("images/{:03}.jpg", field.image), ("masks/{:03}.png", mask)):
+            Image.fromarray(pixels).save(tmp_path / "bccd" / name.format(number))
     (tmp_path / "bccd" / "manifest.csv").write_text("\n".join(rows) + "\n", encoding="utf-8")
-    few = ["--epochs", "1", "--steps", "2", "--batch", "2", "--side", "64"]
+    sides = {"xmin": 1, "ymin": 1, "xmax": 96, "ymax": 96}
+    box = "".join(f"<{side}>{at}</{side}>" for side, at in sides.items())
+    (tmp_path / "bccd" / "140.xml").write_text(  # one field of the last block held back
+        f"<annotation><object><name>RBC</name><bndbox>{box}</bndbox></object></annotation>"
+    )
+    few = ["--epochs", "1", "--steps", "2", "--batch", "2", "--side", "64", "--crowded", "1"]
     main(["--data", str(tmp_path), "--out", str(tmp_path / "out"), *few])
     scores = pd.read_csv(tmp_path / "out" / "scores.csv")
-    assert scores["segmenter"].tolist() == ["contours", "unet", "best"]
-    assert (scores["n"] == 15).all()
-    assert (tmp_path / "out" / "unet.onnx").stat().st_size > 100_000
+    sets = ["bccd stopped by", "bccd held back", *[f"crowded {one}" for one in whites]]
+    each = scores[scores["spurious"].notna()]
+    assert each["set"].tolist() == [name for name in sets for _ in range(3)]
+    assert each["segmenter"].tolist() == ["contours", "unet", "best"] * len(sets)
+    assert (each["n"] == np.repeat([15, 15] + [3] * len(whites), 3)).all()
+    touched = scores[scores["spurious"].isna()]
+    assert touched["set"].unique().tolist() == ["bccd held back, touched by red cells"]
+    assert (touched["n"] == 1).all()
+    assert (tmp_path / "out" / "network.onnx").stat().st_size > 100_000
     assert images.read(tmp_path / "out" / "samples.png").ndim == 3
 
 

@@ -16,7 +16,12 @@ from hemafeat.networks import _train_segmentation
 from hemafeat.segment import _tiles
 from hemafeat.segment._working_size import SIDE
 
-SMALL = {"side": 64, "channels": (8, 12), "batch_size": 4, "n_validation": 2}
+
+def small(random_state):
+    return networks.unet((8, 12), random_state=random_state)
+
+
+SMALL = {"network": small, "side": 64, "batch_size": 4, "n_validation": 2}
 
 
 @pytest.fixture(scope="module")
@@ -160,7 +165,7 @@ def test_a_perfect_answer_costs_next_to_nothing(keras):
 @pytest.mark.parametrize("side", [64, SIDE])
 def test_opencv_and_keras_give_the_same_scores(keras, onnx, tmp_path, side):
     model = unsettled(networks.unet())
-    path = networks.export_onnx(model, tmp_path / "unet.onnx", notes={"radius": "24"})
+    path = networks.export_onnx(model, tmp_path / "network.onnx", notes={"radius": "24"})
     rng = np.random.default_rng(1)
     density = rng.integers(0, 200, (side, side, 3)).astype(np.uint8)
     padded = np.zeros((SIDE, SIDE, 3), np.float32)
@@ -191,13 +196,13 @@ def test_a_layer_that_cannot_be_written_is_named(keras, onnx, tmp_path):
 
 
 def test_a_training_cut_off_ends_where_it_would_have(keras, onnx, tmp_path):
-    settings = SMALL | {"epochs": 3, "steps": 3}
-    whole = networks.train_unet(out=tmp_path / "whole", **settings)
-    first = networks.train_unet(out=tmp_path / "cut", max_minutes=1e-9, **settings)
+    settings = SMALL | {"epochs": 3, "steps": 3, "learning_rate": 5e-2}
+    whole = networks.train_segmenter(out=tmp_path / "whole", **settings)
+    first = networks.train_segmenter(out=tmp_path / "cut", max_minutes=1e-9, **settings)
     # Killed amid the second epoch: what it left aside must not matter.
     for left in ("checkpoint-0000.keras", "checkpoint-0002.keras"):
         (tmp_path / "cut" / left).write_bytes(b"half a file")
-    rest = networks.train_unet(out=tmp_path / "cut", **settings)
+    rest = networks.train_segmenter(out=tmp_path / "cut", **settings)
     assert (len(first), len(rest), len(whole)) == (1, 3, 3)
     # Epochs differ by far more than that tolerance: one run twice, or left out, would show.
     both = whole[["loss", "val_loss"]].to_numpy()
@@ -205,18 +210,18 @@ def test_a_training_cut_off_ends_where_it_would_have(keras, onnx, tmp_path):
     # Sums in TensorFlow differ in the last digits from run to run.
     columns = ["loss", "val_loss", "learning_rate"]
     np.testing.assert_allclose(rest[columns], whole[columns], rtol=1e-3)
-    again = networks.train_unet(out=tmp_path / "cut", **settings)
+    again = networks.train_segmenter(out=tmp_path / "cut", **settings)
     np.testing.assert_array_equal(again["seconds"], rest["seconds"])
     assert sorted(file.name for file in (tmp_path / "cut").iterdir()) == [
         "checkpoint-0003.keras",
         "curves.png",
         "history.csv",
+        "network.keras",
+        "network.onnx",
         "state.json",
-        "unet.keras",
-        "unet.onnx",
     ]
     with pytest.raises(ValueError, match="with steps 3, not 4"):
-        networks.train_unet(out=tmp_path / "cut", **settings | {"steps": 4})
+        networks.train_segmenter(out=tmp_path / "cut", **settings | {"steps": 4})
 
 
 @pytest.mark.parametrize(
@@ -266,20 +271,20 @@ def discs(folder, n, seed):
 
 
 def test_a_tiny_net_learns_discs_within_seconds_and_opencv_outlines_them(keras, onnx, tmp_path):
-    networks.train_unet(
+    networks.train_segmenter(
         discs(tmp_path / "learned", 12, 0),
         out=tmp_path / "net",
         drawn=0.0,
         side=96,
-        channels=(8, 16, 24),
+        network=lambda random_state: networks.unet((8, 16, 24), random_state=random_state),
         epochs=2,
         steps=25,
         batch_size=4,
         n_validation=2,
         learning_rate=1e-2,
     )
-    weights = tmp_path / "net" / "unet.onnx"
-    kept = keras.models.load_model(tmp_path / "net" / "unet.keras")
+    weights = tmp_path / "net" / "network.onnx"
+    kept = keras.models.load_model(tmp_path / "net" / "network.keras")
     assert kept.count_params() == expected_parameters((8, 16, 24))
     held = discs(tmp_path / "held", 4, 1)
     for row in held.itertuples():
@@ -292,12 +297,51 @@ def test_a_tiny_net_learns_discs_within_seconds_and_opencv_outlines_them(keras, 
         assert scores["dice_nucleus"].min() > 0.9
 
 
+def test_fcn8s_is_trained_and_run_in_the_place_of_the_unet(keras, onnx, tmp_path):
+    history = networks.train_segmenter(
+        out=tmp_path,
+        network=lambda seed: networks.fcn8s(4, side=None, n_dense=8, random_state=seed),
+        side=32,
+        batch_size=2,
+        epochs=1,
+        steps=1,
+        n_validation=1,
+    )
+    assert np.isfinite(history["val_loss"]).all()
+    image = datasets.draw_cell("lymphocyte", random_state=0).image
+    # After one step what it outlines means nothing, but it is run to the end.
+    masks = segment.unet(image, weights=tmp_path / "network.onnx")
+    assert masks.shape == image.shape[:2]
+
+
+def test_a_training_can_begin_where_another_ended(keras, onnx, tmp_path):
+    settings = SMALL | {"epochs": 1, "steps": 1, "learning_rate": 1e-12, "weight_decay": 0.0}
+    model = small(7)
+    model.save(tmp_path / "first.keras")
+    networks.train_segmenter(out=tmp_path / "next", start=tmp_path / "first.keras", **settings)
+    gone_on = keras.models.load_model(tmp_path / "next" / "network.keras")
+    for was, now in zip(model.trainable_weights, gone_on.trainable_weights, strict=True):
+        np.testing.assert_allclose(np.asarray(now), np.asarray(was), atol=1e-6)
+    with pytest.raises(FileNotFoundError, match=r"gone\.keras"):
+        networks.train_segmenter(out=tmp_path / "a", start=tmp_path / "gone.keras", **settings)
+    with pytest.raises(ValueError, match="holds another network than unet"):
+        networks.train_segmenter(
+            out=tmp_path / "b", start=tmp_path / "first.keras", **settings | {"network": "unet"}
+        )
+
+
+def test_a_network_nobody_knows_is_refused(keras, tmp_path):
+    with pytest.raises(ValueError, match="there are: unet, fcn8s"):
+        networks.train_segmenter(out=tmp_path / "x", network="segnet")
+    assert not list(tmp_path.iterdir())
+
+
 def test_training_says_what_it_lacks(tmp_path):
     code = """
 import sys
 sys.modules["keras"] = None
 from hemafeat import networks
-for make in (networks.unet, networks.fcn8s, lambda: networks.train_unet(out="x")):
+for make in (networks.unet, networks.fcn8s, lambda: networks.train_segmenter(out="x")):
     try:
         make()
     except ImportError as error:

@@ -37,5 +37,5 @@ from ._segmentation_data import (
 )
 from ._segmentation_loss import segmentation_loss as segmentation_loss
 from ._stain_layer import stain_deconvolution as stain_deconvolution
-from ._train_segmentation import train_unet as train_unet
+from ._train_segmentation import train_segmenter as train_segmenter
 from ._unet import unet as unet

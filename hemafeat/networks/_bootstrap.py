@@ -31,7 +31,7 @@ def confident_masks(
 ) -> pd.DataFrame:
     """Outline images and keep those in which the segmenter is sure of every cell.
 
-    What is kept can be given to `train_unet`; the network is then used on the rest.
+    What is kept can be given to `train_segmenter`; the network is then used on the rest.
 
     Parameters
     ----------

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
+
 from ._keras import need_keras
 from ._unet import seeds
 
@@ -11,7 +13,7 @@ from ._unet import seeds
 def fcn8s(
     n_classes: int = 3,
     *,
-    side: int = 128,
+    side: int | None = 128,
     n_dense: int = 4096,
     dropout: float = 0.5,
     weights: str | None = None,
@@ -23,8 +25,8 @@ def fcn8s(
     ----------
     n_classes : int
         Classes of a pixel; the report has three (cell, border band, background core).
-    side : int
-        Height and width of the input, a multiple of 32; 128 in the report.
+    side : int or None
+        Height and width of the input, a multiple of 32; 128 in the report. None takes any.
     n_dense : int
         Channels of the two layers that stand for VGG16's dense ones.
     dropout : float
@@ -61,7 +63,7 @@ def fcn8s(
        segmentation", CVPR 2015.
     """
     keras = need_keras("FCN-8s")
-    if side < 32 or side % 32:
+    if side is not None and (side < 32 or side % 32):
         raise ValueError(f"side is {side}, expected a multiple of 32")
     layers = keras.layers
     seed = seeds(random_state)
@@ -73,15 +75,19 @@ def fcn8s(
         return layers.Conv2D(n_classes, 1, kernel_initializer=he(), name=name)(x)
 
     def enlarged(x: Any, factor: int, name: str) -> Any:
-        return layers.Conv2DTranspose(
+        layer = layers.Conv2DTranspose(
             n_classes,
             2 * factor,
             strides=factor,
             padding="same",
             use_bias=False,
-            kernel_initializer=_bilinear(keras),
+            kernel_initializer="zeros",
             name=name,
-        )(x)
+        )
+        made = layer(x)
+        # Not by an initialiser of our own: a file that names one can only be read beside us.
+        layer.kernel.assign(_bilinear(tuple(layer.kernel.shape)))
+        return made
 
     body = keras.applications.VGG16(include_top=False, weights=weights, input_shape=(side, side, 3))
     if weights is None:
@@ -111,17 +117,12 @@ def _draw_again(body: Any, he: Any) -> None:
             layer.kernel.assign(he()(layer.kernel.shape))
 
 
-def _bilinear(keras: Any) -> Any:
+def _bilinear(shape: tuple[int, ...]) -> np.ndarray:
     """The kernel of a transposed convolution that interpolates, each class by itself."""
-    import numpy as np
-
-    def kernel(shape: Any, dtype: Any = None) -> Any:
-        size, n_out = int(shape[0]), int(shape[2])
-        centre = (size - 1) / 2
-        ramp = 1.0 - np.abs(np.arange(size) - centre) / (size / 2)
-        out = np.zeros(tuple(int(n) for n in shape), np.float32)
-        for i in range(n_out):
-            out[:, :, i, i] = np.outer(ramp, ramp)
-        return keras.ops.convert_to_tensor(out, dtype=dtype)
-
-    return kernel
+    size, _, n_out, _ = shape
+    centre = (size - 1) / 2
+    ramp = 1.0 - np.abs(np.arange(size) - centre) / (size / 2)
+    out = np.zeros(shape, np.float32)
+    for i in range(n_out):
+        out[:, :, i, i] = np.outer(ramp, ramp)
+    return out

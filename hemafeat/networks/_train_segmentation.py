@@ -1,4 +1,4 @@
-"""Train a U-Net to outline cells: schedule, early stopping, checkpoints, curves."""
+"""Train a network to outline cells: schedule, early stopping, checkpoints, curves."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import math
 import os
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -15,25 +15,37 @@ from uuid import uuid4
 
 import numpy as np
 
+from hemafeat.segment import _tiles
 from hemafeat.segment._working_size import RADIUS, SIDE
 
+from ._fcn import fcn8s
 from ._keras import need_keras
 from ._onnx import export_onnx
 from ._segmentation_data import SegmentationSamples
 from ._segmentation_loss import pixel_counts, segmentation_loss
-from ._unet import CHANNELS, unet
+from ._unet import OUTPUTS, unet
 
 if TYPE_CHECKING:
     import pandas as pd
 
-STATE, CHECKPOINT, BEST = "state.json", "checkpoint-{epoch:04d}.keras", "unet.keras"
-HISTORY, CURVES, EXPORTED = "history.csv", "curves.png", "unet.onnx"
+STATE, CHECKPOINT, BEST = "state.json", "checkpoint-{epoch:04d}.keras", "network.keras"
+HISTORY, CURVES, EXPORTED = "history.csv", "curves.png", "network.onnx"
+
+SHIPPED = _tiles.SHIPPED.with_suffix(".keras")
+
+NETWORKS: dict[str, Callable[[int], Any]] = {
+    "unet": lambda random_state: unet(random_state=random_state),
+    "fcn8s": lambda random_state: fcn8s(len(OUTPUTS), side=None, random_state=random_state),
+}
+"""What can be trained by name, from a seed."""
 
 
-def train_unet(
+def train_segmenter(
     images: pd.DataFrame | None = None,
     *,
     out: str | os.PathLike[str],
+    network: str | Callable[[int], Any] = "unet",
+    start: str | os.PathLike[str] | None = None,
     validation: pd.DataFrame | None = None,
     drawn: float | None = None,
     epochs: int = 60,
@@ -43,28 +55,34 @@ def train_unet(
     patience: int = 15,
     learning_rate: float = 2e-3,
     weight_decay: float = 1e-4,
-    channels: Sequence[int] = CHANNELS,
     side: int = SIDE,
     random_state: int = 0,
     n_jobs: int = 1,
     max_minutes: float | None = None,
     progress: bool | None = None,
 ) -> pd.DataFrame:
-    """Train a U-Net on drawn cells and on any image table with masks.
+    """Train a network that outlines cells on drawn cells and on any image table with masks.
 
     Parameters
     ----------
     images : DataFrame, optional
         Image table; rows without a mask are left out. Drawn fields only when not given.
     out : path
-        Folder for ``unet.keras`` (the weights of the best epoch), ``unet.onnx`` (the same for
-        `segment.unet`), ``history.csv``, ``curves.png`` and the checkpoint. A training that was
-        cut off is taken up where the last full epoch ended; one that is done is not run again.
+        Folder for ``network.keras`` (the weights of the best epoch), ``network.onnx`` (the same
+        for `segment.unet`), ``history.csv``, ``curves.png`` and the checkpoint. A training that
+        was cut off is taken up where the last full epoch ended; one that is done is not run again.
+    network : {"unet", "fcn8s"} or callable
+        What is trained: `unet`; `fcn8s`, of the French report, which needs an accelerator; or a
+        function that makes a Keras model from a seed. The model takes (n, H, W, 3) densities and
+        gives logits as `unet` does, at every size that is a multiple of `side`.
     validation : DataFrame, optional
         Image table the training is stopped by. Other drawn fields than those learned from are used
         beside it, in the share `drawn`.
     drawn : float, optional
         Share of drawn samples; 0.5 with a table and 1 without by default.
+    start : {"shipped"} or path, optional
+        Where to begin: a ``network.keras`` of an earlier training of the same network, or
+        ``"shipped"``, the U-Net that comes with the package. From random weights by default.
     epochs, steps, batch_size : int
         Most epochs, steps in each, samples in each step.
     n_validation : int
@@ -74,8 +92,6 @@ def train_unet(
     learning_rate, weight_decay : float
         Of the optimiser, AdamW. The rate rises over the first epoch and falls to a hundredth as a
         cosine over all of them.
-    channels : sequence of int
-        See `unet`.
     side : int
         Height and width of samples.
     random_state : int
@@ -98,9 +114,15 @@ def train_unet(
     ImportError
         Keras or onnx is not installed.
     ValueError
-        `out` holds a training of other settings, or there is nothing to learn from.
+        An unknown network, a file to start from that is of another one, `out` holds a training of
+        other settings, or there is nothing to learn from.
+    FileNotFoundError
+        There is no file to start from.
     """
-    keras = need_keras("training a U-Net")
+    keras = need_keras("training a network")
+    if isinstance(network, str) and network not in NETWORKS:
+        raise ValueError(f"no network {network!r}; there are: {', '.join(NETWORKS)}")
+    make = NETWORKS[network] if isinstance(network, str) else network
     from tqdm import tqdm
 
     folder = Path(out)
@@ -123,8 +145,9 @@ def train_unet(
         "patience": patience,
         "learning_rate": learning_rate,
         "weight_decay": weight_decay,
-        "channels": list(channels),
+        "network": network if isinstance(network, str) else "a function",
         "side": side,
+        "start": None if start is None else str(start),
         "random_state": random_state,
     }
     state = _state(folder, settings)
@@ -137,7 +160,9 @@ def train_unet(
             folder / state["checkpoint"], custom_objects={"packed_loss": packed_loss}
         )
     else:
-        model = unet(channels, random_state=random_state)
+        model = make(random_state)
+        if start is not None:
+            _begin_from(keras, model, SHIPPED if start == "shipped" else Path(start))
         model.compile(
             optimizer=keras.optimizers.AdamW(
                 learning_rate=learning_rate, weight_decay=weight_decay, clipnorm=1.0
@@ -169,13 +194,22 @@ def train_unet(
             }
             history.append(row)
             bar.set_postfix({name: f"{row[name]:.3f}" for name in ("loss", "val_loss")})
-            _keep(folder, model, state, patience, epochs)
+            _keep(make, folder, model, state, patience, epochs)
             if state["done"] or (max_minutes and time.monotonic() - begun > 60 * max_minutes):
                 break
         ready.stop()
     best = keras.models.load_model(folder / BEST)
     export_onnx(best, folder / EXPORTED, notes={"side": str(side), "radius": str(RADIUS)})
     return _table(history)
+
+
+def _begin_from(keras: Any, model: Any, path: Path) -> None:
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such file of weights to start from")
+    given = keras.models.load_model(path, compile=False).get_weights()
+    if [one.shape for one in given] != [one.shape for one in model.get_weights()]:
+        raise ValueError(f"{path} holds another network than {model.name}")
+    model.set_weights(given)
 
 
 class _Ahead:
@@ -258,7 +292,14 @@ def _state(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
     return state
 
 
-def _keep(folder: Path, model: Any, state: dict[str, Any], patience: int, epochs: int) -> None:
+def _keep(
+    make: Callable[[int], Any],
+    folder: Path,
+    model: Any,
+    state: dict[str, Any],
+    patience: int,
+    epochs: int,
+) -> None:
     """The end of an epoch on disk; whatever moment it is killed at, one whole state is there."""
     history = state["history"]
     best, state["done"] = _judged([row["val_loss"] for row in history], patience, epochs)
@@ -266,7 +307,7 @@ def _keep(folder: Path, model: Any, state: dict[str, Any], patience: int, epochs
     model.save(folder / state["checkpoint"])
     if best == len(history) - 1:
         # Not compiled, it can be read without any name of this module.
-        bare = unet(state["settings"]["channels"])
+        bare = make(0)
         bare.set_weights(model.get_weights())
         aside = folder / f".{uuid4().hex[:8]}.keras"
         bare.save(aside)

@@ -40,7 +40,7 @@ def weights_file(weights: str | os.PathLike[str] | None = None) -> Path:
         raise FileNotFoundError(f"{path}: no such file of weights of a U-Net (ONNX)")
     raise FileNotFoundError(
         "the U-Net has no weights: give weights=PATH (--segmenter unet:PATH), or set "
-        f"{PLACE}=PATH, with the file unet.onnx that hemafeat.networks.train_unet writes"
+        f"{PLACE}=PATH, with the file network.onnx that hemafeat.networks.train_segmenter writes"
     )
 
 

@@ -61,7 +61,7 @@ def unet(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) ->
     image : (H, W, 3) ndarray of uint8
         RGB.
     weights : path, optional
-        ``unet.onnx`` as `hemafeat.networks.train_unet` writes it; by default the file the
+        ``network.onnx`` as `hemafeat.networks.train_segmenter` writes it; by default the file the
         environment variable ``HEMAFEAT_UNET`` names, else that of the package.
 
     Returns

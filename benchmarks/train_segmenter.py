@@ -1,0 +1,228 @@
+"""Train the network of `hemafeat.segment.unet` on drawn cells and on fields of BCCD.
+
+    python benchmarks/train_segmenter.py --data DIR --out DIR [--more FOLDER] [--minutes N]
+        [--epochs N] [--network unet|fcn8s]
+
+DIR holds `bccd` (images and masks, both under the MIT licence) and, to be scored on only,
+`segwbc_d1`, which is under the GPL and never learned from. The same command runs on a CPU and on a
+GPU, and takes up a training that was cut off. Of BCCD, blocks of fields that were photographed one
+after the other are held back: by their loss the training is stopped, and they are scored on; the
+second half of these blocks has no part in the stopping.
+
+Written to --out: what `hemafeat.networks.train_segmenter` writes (`network.onnx` among it),
+`samples.png`, a sheet of what is learned from, and `scores.csv`: contours, the network, and the
+best of both, side by side, also on cells that red cells touch and on drawn fields that are crowded.
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from collections.abc import Iterable
+from importlib import import_module
+from importlib.util import find_spec
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from hemafeat import datasets, images, networks, segment
+from hemafeat.segment import Masks
+
+BLOCK, OF = 15, 5
+"""Fields in a block, and how many blocks there are to one that is held back."""
+
+
+def split(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
+    """BCCD to learn from, to stop by, and to score on."""
+    ordered = table[table["mask"].notna()].sort_values("image", ignore_index=True)
+    block = ordered.index // BLOCK
+    held = block % OF == OF - 1
+    second = (block // OF) % 2 == 1
+    return ordered[~held], ordered[held & ~second], ordered[held & second]
+
+
+Fields = Iterable[tuple[np.ndarray, Masks, np.ndarray]]
+"""Image, true masks, and of each true cell whether red cells touch it."""
+
+
+def with_masks(table: pd.DataFrame, boxes: pd.DataFrame | None = None) -> Fields:
+    """The images of a table; what is touched is told by boxes of red cells."""
+    for row in table.itertuples():
+        truth = segment.read_masks(row.mask)
+        touched = np.zeros(truth.n_cells, bool)
+        if boxes is not None:
+            mine = boxes[boxes["image"].eq(row.image) & boxes["name"].eq("RBC")]
+            touched = touched_by(truth, mine)
+        yield images.read(row.image), truth, touched
+
+
+def touched_by(truth: Masks, red: pd.DataFrame) -> np.ndarray:
+    """Whether the ellipse inside any of the boxes lies on a cell or within two pixels of it."""
+    on = np.zeros(truth.shape, np.uint8)
+    for box in red.itertuples():
+        centre = ((box.xmin + box.xmax) / 2 - 1, (box.ymin + box.ymax) / 2 - 1)
+        sides = (box.xmax - box.xmin + 1, box.ymax - box.ymin + 1)
+        cv2.ellipse(on, (centre, sides, 0), 1, cv2.FILLED)
+    near = cv2.dilate(truth.cell.astype(np.uint16), np.ones((5, 5), np.uint8))
+    return np.isin(np.arange(1, truth.n_cells + 1), near[on > 0])
+
+
+def crowded(background: str, n: int) -> Fields:
+    """Drawn fields in which every white cell but the first one of a group touches another."""
+    white = [kind for kind in datasets.KINDS if kind != "platelet"]
+    for i in range(n):
+        rng = np.random.default_rng([3, i])
+        field = datasets.draw_field(
+            [str(kind) for kind in rng.choice(white, size=3)],
+            stain=datasets.Stain.draw(rng, background),
+            neighbours=0.9,
+            touching=1.0,
+            random_state=rng,
+        )
+        yield field.image, Masks(field.cell, field.nucleus), np.ones(3, bool)
+
+
+def scored(name: str, fields: Fields, weights: Path) -> list[dict[str, object]]:
+    """A row for each segmenter, and one more on those of the cells that are touched."""
+    fields, rows = list(fields), []
+    for how in ("contours", f"unet:{weights}", f"best:{weights}"):
+        find = segment.segmenter(how)
+        tables, spent, spurious = [], [], 0
+        for image, truth, touched in fields:
+            start = time.thread_time()
+            masks = find(image)
+            spent.append(time.thread_time() - start)
+            one = segment.score(masks, truth)
+            spurious += one.attrs["n_spurious"]
+            one["touched"] = touched
+            tables.append(one)
+        cells = pd.concat(tables, ignore_index=True)
+        rows.append(row(name, how, cells) | {"spurious": spurious, "ms": middle(spent)})
+        if 0 < cells["touched"].sum() < len(cells):
+            rows.append(row(f"{name}, touched by red cells", how, cells[cells["touched"]]))
+    return rows
+
+
+def middle(seconds: list[float]) -> float:
+    return 1000 * float(np.median(seconds))
+
+
+def row(name: str, how: str, cells: pd.DataFrame) -> dict[str, object]:
+    found = cells[cells["found"]]
+    known = segment.failure_detection(cells)
+    return {
+        "set": name,
+        "segmenter": how.partition(":")[0],
+        "n": len(cells),
+        "found": len(found),
+        "spurious": None,
+        "nucleus_mean": found["dice_nucleus"].mean(),
+        "nucleus_p5": found["dice_nucleus"].quantile(0.05),
+        "cell_mean": found["dice_cell"].mean(),
+        "cell_p5": found["dice_cell"].quantile(0.05),
+        **{key: known[key] for key in ("failed", "flagged", "precision", "recall")},
+    }
+
+
+def runtimes(weights: Path, repeats: int = 30) -> pd.DataFrame:
+    """Milliseconds of one thread for one square, by each runtime that is installed."""
+    square = np.random.default_rng(0).random((1, 3, 192, 192), np.float32)
+    net = cv2.dnn.readNetFromONNX(str(weights))
+
+    def by_opencv() -> np.ndarray:
+        net.setInput(square)
+        return net.forward()
+
+    ways = {"OpenCV": by_opencv}
+    if find_spec("onnxruntime"):
+        ort = import_module("onnxruntime")
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = 1
+        session = ort.InferenceSession(str(weights), options)
+        ways["ONNX Runtime"] = lambda: session.run(None, {"density": square})[0]
+    want = by_opencv()
+    rows = []
+    for name, run in ways.items():
+        apart = float(np.abs(run() - want).max())
+        spent = []
+        for _ in range(repeats):
+            start = time.thread_time()
+            run()
+            spent.append(time.thread_time() - start)
+        rows.append({"runtime": name, "ms": 1000 * min(spent), "differs_by": apart})
+    return pd.DataFrame(rows)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="folder of real cells")
+    parser.add_argument("--out", required=True, help="folder of the training")
+    parser.add_argument("--more", help="images without masks, anything datasets.as_table takes")
+    parser.add_argument("--n-more", type=int, default=4000, help="how many of them, at most")
+    parser.add_argument("--network", choices=["unet", "fcn8s"], default="unet")
+    parser.add_argument("--minutes", type=float, help="stop after so many; run again to go on")
+    parser.add_argument("--epochs", type=int, default=150)
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--side", type=int, default=128, help="height and width of samples")
+    parser.add_argument("--patience", type=int, default=30)
+    parser.add_argument("--drawn", type=float, default=0.5, help="share of drawn samples")
+    parser.add_argument("--jobs", type=int, default=1, help="threads that make samples")
+    parser.add_argument("--crowded", type=int, default=20, help="drawn fields of each background")
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args(argv)
+    cv2.setNumThreads(1)
+    data, out = Path(args.data), Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    learned, stopped, held = split(datasets.bccd(data / "bccd"))
+    print(f"BCCD: {len(learned)} fields to learn from, {len(stopped)} to stop by, {len(held)} held")
+    if args.more:
+        listed = datasets.as_table(args.more)
+        listed = listed.sample(min(len(listed), args.n_more), random_state=args.seed)
+        more = networks.confident_masks(listed, out / "more")
+        print(
+            f"{args.more}: {len(more)} of {len(listed)} images outlined well enough to learn from"
+        )
+        # About as often as the others, of which there are many more.
+        times = max(1, round(0.5 * len(more) / len(learned)))
+        learned = pd.concat([learned] * times + [more], ignore_index=True)
+    samples = networks.SegmentationSamples(
+        learned, drawn=args.drawn, side=args.side, random_state=args.seed
+    )
+    sheet = cv2.cvtColor(networks.sample_sheet(samples, 32), cv2.COLOR_RGB2BGR)
+    (out / "samples.png").write_bytes(cv2.imencode(".png", sheet)[1].tobytes())
+    history = networks.train_segmenter(
+        learned,
+        out=out,
+        network=args.network,
+        validation=stopped,
+        drawn=args.drawn,
+        epochs=args.epochs,
+        steps=args.steps,
+        batch_size=args.batch,
+        patience=args.patience,
+        side=args.side,
+        n_jobs=args.jobs,
+        max_minutes=args.minutes,
+        random_state=args.seed,
+    )
+    print(history.tail(5).round(4).to_string(index=False))
+    weights = out / "network.onnx"
+    boxes = datasets.bccd_boxes(data / "bccd")
+    rows = scored("bccd stopped by", with_masks(stopped, boxes), weights)
+    rows += scored("bccd held back", with_masks(held, boxes), weights)
+    if (data / "segwbc_d1").is_dir():
+        rows += scored("segwbc_d1", with_masks(datasets.segwbc(data / "segwbc_d1")), weights)
+    for background in datasets.BACKGROUNDS:
+        if background != "black":
+            rows += scored(f"crowded {background}", crowded(background, args.crowded), weights)
+    scores = pd.DataFrame(rows)
+    scores.to_csv(out / "scores.csv", index=False)
+    print(scores.round(4).to_string(index=False))
+    print(runtimes(weights).round(6).to_string(index=False))
+
+
+if __name__ == "__main__":
+    main()
