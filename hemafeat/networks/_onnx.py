@@ -140,7 +140,9 @@ class _Graph:
             self.weight(f"{layer.name}.bias", bias),
         ]
         name = str(layer.name)
-        self.node(kind, inputs, name, strides=list(layer.strides), **more)
+        # Not asked for by ONNX, but by OpenCV 4.
+        shape = list(kernel.shape[2:])
+        self.node(kind, inputs, name, kernel_shape=shape, strides=list(layer.strides), **more)
         self.open[name] = (layer, kernel, bias, out_axis)
         return self._activated(layer, name)
 

@@ -106,7 +106,8 @@ class _Backbone(_Graph):
             self.weight(f"{name}.kernel", kernel),
             self.weight(f"{name}.bias", shift.astype(np.float32)),
         ]
-        self.node("Conv", inputs, name)
+        # OpenCV 4 asks for the shape of the kernel.
+        self.node("Conv", inputs, name, kernel_shape=[1, 1])
         return name
 
     def _rescaling(self, layer: Any, given: list[str]) -> str:
@@ -164,7 +165,7 @@ class _Backbone(_Graph):
         inputs = [given[0], self.weight(f"{name}.kernel", kernel)]
         self.node("Conv", inputs, name, group=kernel.shape[0], **window)
         pointwise = _values(layer.pointwise_kernel).transpose(3, 2, 0, 1)
-        return self._convolution_of(layer, [name], pointwise, {})
+        return self._convolution_of(layer, [name], pointwise, {"kernel_shape": [1, 1]})
 
     def _convolution_of(
         self, layer: Any, given: list[str], kernel: np.ndarray, window: dict[str, Any]

@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -25,6 +27,21 @@ CORE = 0.5
 
 PEAK = 0.7
 """Depth a core must reach to be one of its own."""
+
+ROUND = 0.94
+"""Area over that of the convex hull from which parts are lobes of one cell, not cells that touch:
+two equal discs that touch have 0.88."""
+
+SURE = 0.955
+"""Dice to be expected, the mean over cells, below which an image is seen again, and smaller."""
+
+SMALLER = 0.8
+
+MOST_LOBES = 5
+"""Parts, at most, that are tried as one cell."""
+
+NEAR_SIZE = 1.3
+"""Ratio of radii of nuclei, found and expected, up to which an image need not be seen again."""
 
 LEAST_AREA = 0.1 * math.pi * RADIUS**2
 """Area, in pixels of the network, below which there is no cell."""
@@ -82,8 +99,11 @@ def unet(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) ->
     pixels, and to optical densities relative to its own white, so that neither microscope nor
     background matters. The network [1]_ gives the chances of background, cytoplasm and nucleus, and
     the depth inside the cell; where the depth has several summits cells that touch are parted along
-    the valleys between them [2]_. Borders are drawn at full size where the chance is one half.
-    A cell that was cut out and laid on black is left to `contours`: its outline is known.
+    the valleys between them [2]_, unless the parts together are round. Where the nuclei found have
+    another size than was thought, or the network is not sure, the image is looked at again at
+    another size and the surest result is taken. Borders are drawn at full size where
+    the chance is one half. A cell that was cut out and laid on black is left to `contours`: its
+    outline is known.
 
     References
     ----------
@@ -98,11 +118,33 @@ def unet(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) ->
         return contours(image)
     if is_dim(view):
         return _assembled([], image.shape[:2])
-    small = densities(resized(image, _zoom(view, image.shape[:2])), view)
+    zoom = _zoom(view, image.shape[:2])
+    found = _seen_at(zoom, image, view, path)
+    better = _zoom_of(found)
+    if better is not None and not 1 / NEAR_SIZE < better / zoom < NEAR_SIZE:
+        # Lobes that lie apart had been taken for nuclei, or several nuclei for one.
+        found = max(found, _seen_at(better, image, view, path), key=_sureness)
+    if found and _sureness(found) < SURE:
+        found = max(found, _seen_at(SMALLER * zoom, image, view, path), key=_sureness)
+    return _assembled(found, image.shape[:2])
+
+
+def _zoom_of(found: list[_Found]) -> float | None:
+    """The size at which the nuclei found would have the radius they are expected to have."""
+    areas = np.array([cv2.countNonZero(one.nucleus) for one in found], np.float64)
+    return zoom_of(np.sqrt(areas / math.pi))
+
+
+def _sureness(found: list[_Found]) -> float:
+    return float(np.mean([min(one.dice.values()) for one in found])) if found else 0.0
+
+
+def _seen_at(zoom: float, image: np.ndarray, view: Frame, path: Path) -> list[_Found]:
     near = None
     if view.any_nuclei:
         near = cv2.dilate(view.nuclei, np.ones((5, 5), np.uint8))
-    return _assembled(_cells(scores(small, path, near), image.shape[:2]), image.shape[:2])
+    small = densities(resized(image, zoom), view)
+    return _cells(scores(small, path, near), image.shape[:2])
 
 
 def _zoom(view: Frame, shape: tuple[int, int]) -> float:
@@ -160,11 +202,13 @@ def _parted(
         cores = _cores(np.where(mine, depth[box], 0.0))
         if cores.max() < 2:
             continue
-        parts = _flooded(cores, depth[box], mine)
+        parts = _joined(_flooded(cores, depth[box], mine))
+        if parts.max() < 2:
+            continue
         del boxes[number]
         labels[box][mine] = 0
-        for part in range(1, int(cores.max()) + 1):
-            piece = (parts == part) & mine
+        for part in range(1, int(parts.max()) + 1):
+            piece = parts == part
             if np.count_nonzero(piece) < LEAST_AREA:
                 continue
             labels[box][piece] = highest
@@ -198,6 +242,30 @@ def _flooded(cores: np.ndarray, depth: np.ndarray, mine: np.ndarray) -> np.ndarr
                 break
             parts[new] = grown[new]
     return parts.astype(np.int32)
+
+
+def _joined(parts: np.ndarray) -> np.ndarray:
+    """(h, w) int32: lobes of one cell as one part; together they are as round as a cell."""
+    n = int(parts.max())
+    left, groups = set(range(1, n + 1)), []
+    for size in range(min(n, MOST_LOBES), 1, -1):
+        for some in combinations(range(1, n + 1), size):
+            if left.issuperset(some) and _solidity(np.isin(parts, some)) >= ROUND:
+                groups.append(some)
+                left -= set(some)
+    groups += [(one,) for one in left]
+    number = np.zeros(n + 1, np.int32)
+    for place, group in enumerate(sorted(groups), 1):
+        number[list(group)] = place
+    return number[parts]
+
+
+def _solidity(mask: np.ndarray) -> float:
+    """Area over that of the convex hull of all pieces, 0 to 1."""
+    places = cv2.findNonZero(mask.astype(np.uint8))
+    hull = np.zeros(mask.shape, np.uint8)
+    cv2.fillConvexPoly(hull, cv2.convexHull(places), 1)
+    return len(places) / cv2.countNonZero(hull)
 
 
 def _expected_dice(chance: np.ndarray, mask: np.ndarray | None = None) -> float:
