@@ -82,6 +82,45 @@ def test_cells_that_touch_are_parted(oracle, seed):
     assert scores["dice_cell"].min() > 0.94
 
 
+def test_lobes_of_a_round_cell_are_joined_and_cells_that_touch_are_not():
+    y, x = np.mgrid[:80, :140]
+    sector = 1 + (np.arctan2(y - 40, x - 40) + np.pi) // (2 * np.pi / 3 + 1e-9)
+    parts = np.where(np.hypot(y - 40, x - 40) < 30, sector, 0).astype(np.int32)
+    assert parts.max() == 3
+    np.testing.assert_array_equal(_unet._joined(parts), parts > 0)
+    # Another cell of the same size laid against it stays one of its own.
+    parts[np.hypot(y - 40, x - 99) < 29.5] = 4
+    joined = _unet._joined(parts)
+    assert joined.max() == 2
+    np.testing.assert_array_equal(joined > 0, parts > 0)
+    assert len(np.unique(joined[parts == 4])) == 1
+
+
+@pytest.mark.parametrize(("sure", "looks"), [([6.0], 1), ([1.2, 6.0], 2), ([1.2, 1.0], 2)])
+def test_where_it_is_not_sure_it_looks_again_and_keeps_the_surer(oracle, monkeypatch, sure, looks):
+    one = datasets.draw_cell("lymphocyte", random_state=1)
+    alone = []
+    for certainty in sure:
+        monkeypatch.setattr(_unet, "SURE", 0.0)
+        oracle(one.cell, one.nucleus, certainty=certainty)
+        alone.append(segment.unet(one.image).quality["confidence"][0])
+    monkeypatch.undo()
+    monkeypatch.setenv(_tiles.PLACE, __file__)
+    seen = []
+
+    def scores(density, path, near=None):
+        seen.append(density.shape)
+        certainty = sure[len(seen) - 1]
+        return perfect(one.cell, one.nucleus, density.shape[:2], certainty=certainty)
+
+    monkeypatch.setattr(_unet, "scores", scores)
+    found = segment.unet(one.image)
+    assert len(seen) == looks
+    assert all(again[0] < 0.9 * seen[0][0] for again in seen[1:])
+    assert found.n_cells == 1
+    assert found.quality["confidence"][0] == pytest.approx(max(alone), abs=0.05)
+
+
 def test_doubt_lowers_confidence_and_is_told(oracle):
     one = datasets.draw_cell("lymphocyte", random_state=1)
     before = 1.0
