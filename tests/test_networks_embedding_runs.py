@@ -134,7 +134,8 @@ def test_what_is_cached_is_not_computed(keras, cells, tmp_path, monkeypatch):
 
 
 def test_a_broken_file_of_the_cache_is_made_anew(keras, cells, tmp_path):
-    step = embedding(cache=tmp_path)
+    # One by one: in a batch of another length a backend may round the last digit otherwise.
+    step = embedding(cache=tmp_path, batch_size=1)
     expected = step.transform(cells)
     short, flipped, *_ = sorted(tmp_path.rglob("*.vec"))
     whole = short.read_bytes(), flipped.read_bytes()

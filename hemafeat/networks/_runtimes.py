@@ -16,7 +16,11 @@ import numpy as np
 from ._embedding_network import EmbeddingNetwork, Source, network_of
 
 RUNTIMES = ("onnxruntime", "openvino", "opencv", "keras")
-"""What ``runtime`` may be beside ``"auto"``, quickest first (benchmarks/embedding.py)."""
+"""What ``runtime`` may be beside ``"auto"``, quickest first (benchmarks/embedding.py).
+
+OpenCV and Keras on TensorFlow have no order: MobileNet is quicker by the one, InceptionV3 by the
+other. OpenCV goes first because Keras on JAX is several times slower.
+"""
 
 _MODULES = {"openvino": "openvino", "onnxruntime": "onnxruntime", "opencv": "cv2"}
 

@@ -21,6 +21,7 @@ from hemafeat.segment._working_size import RADIUS, SIDE
 from ._fcn import fcn8s
 from ._keras import need_keras
 from ._onnx import export_onnx
+from ._saved import load_network
 from ._segmentation_data import SegmentationSamples
 from ._segmentation_loss import pixel_counts, segmentation_loss
 from ._unet import OUTPUTS, unet
@@ -162,7 +163,7 @@ def train_segmenter(
     else:
         model = make(random_state)
         if start is not None:
-            _begin_from(keras, model, SHIPPED if start == "shipped" else Path(start))
+            _begin_from(model, SHIPPED if start == "shipped" else Path(start))
         model.compile(
             optimizer=keras.optimizers.AdamW(
                 learning_rate=learning_rate, weight_decay=weight_decay, clipnorm=1.0
@@ -179,7 +180,7 @@ def train_segmenter(
         ready = _Ahead(learned, batch_size, len(history) * steps, pool, max(2, 2 * n_jobs))
         held = judged.batch(range(n_validation), pool)
         for epoch in range(len(history), epochs):
-            start, losses = time.monotonic(), []
+            at, losses = time.monotonic(), []
             for step in range(epoch * steps, (epoch + 1) * steps):
                 model.optimizer.learning_rate = _rate(learning_rate, step, steps, epochs)
                 density, truth = ready.next()
@@ -190,7 +191,7 @@ def train_segmenter(
                 "loss": float(np.mean(losses)),
                 **_judge(keras, model, held, batch_size),
                 "learning_rate": _rate(learning_rate, (epoch + 1) * steps - 1, steps, epochs),
-                "seconds": time.monotonic() - start,
+                "seconds": time.monotonic() - at,
             }
             history.append(row)
             bar.set_postfix({name: f"{row[name]:.3f}" for name in ("loss", "val_loss")})
@@ -203,10 +204,10 @@ def train_segmenter(
     return _table(history)
 
 
-def _begin_from(keras: Any, model: Any, path: Path) -> None:
+def _begin_from(model: Any, path: Path) -> None:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file of weights to start from")
-    given = keras.models.load_model(path, compile=False).get_weights()
+    given = load_network(path).get_weights()
     if [one.shape for one in given] != [one.shape for one in model.get_weights()]:
         raise ValueError(f"{path} holds another network than {model.name}")
     model.set_weights(given)
