@@ -18,8 +18,9 @@ from ._embedding_network import EmbeddingNetwork, Source, network_of
 RUNTIMES = ("onnxruntime", "openvino", "opencv", "keras")
 """What ``runtime`` may be beside ``"auto"``, quickest first (benchmarks/embedding.py).
 
-OpenCV and Keras on TensorFlow have no order: MobileNet is quicker by the one, InceptionV3 by the
-other. OpenCV goes first because Keras on JAX is several times slower.
+By processor time on one thread OpenCV and Keras on TensorFlow have no order: MobileNet takes less
+by the one, InceptionV3 by the other. OpenCV goes first because Keras on JAX takes several times as
+much.
 """
 
 _MODULES = {"openvino": "openvino", "onnxruntime": "onnxruntime", "opencv": "cv2"}
