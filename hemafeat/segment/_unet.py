@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 
 import cv2
@@ -19,37 +18,21 @@ from hemafeat.segment._kernels.regions import tidied
 from hemafeat.segment._masks import Masks
 from hemafeat.segment._prepared import is_dim, prepared
 from hemafeat.segment._quality import LEAST, Record, gathered
+from hemafeat.segment._sharpened import sharpened
+from hemafeat.segment._summits import parted
 from hemafeat.segment._tiles import scores, weights_file
-from hemafeat.segment._working_size import RADIUS, SIDE, densities, resized, zoom_of
-
-CORE = 0.5
-"""Depth above which pixels are the core of one cell."""
-
-PEAK = 0.7
-"""Depth a core must reach to be one of its own."""
-
-ROUND = 0.94
-"""Area over that of the convex hull from which parts are lobes of one cell, not cells that touch:
-two equal discs that touch have 0.88."""
+from hemafeat.segment._working_size import SIDE, densities, resized, zoom_of
 
 SURE = 0.955
 """Dice to be expected, the mean over cells, below which an image is seen again, and smaller."""
 
 SMALLER = 0.8
 
-MOST_LOBES = 5
-"""Parts, at most, that are tried as one cell."""
-
 NEAR_SIZE = 1.3
 """Ratio of radii of nuclei, found and expected, up to which an image need not be seen again."""
 
-LEAST_AREA = 0.1 * math.pi * RADIUS**2
-"""Area, in pixels of the network, below which there is no cell."""
-
 LEAST_NUCLEUS = 0.05
 """Nucleus, as a share of the cell, below which it is no white cell."""
-
-CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 # Confidence as a logistic of the Dice to be expected by the network's own probabilities.
 _DICE, _SPREAD = 0.86, 0.03
@@ -102,7 +85,8 @@ def unet(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) ->
     the valleys between them [2]_, unless the parts together are round. Where the nuclei found have
     another size than was thought, or the network is not sure, the image is looked at again at
     another size and the surest result is taken. Borders are drawn at full size where
-    the chance is one half. A cell that was cut out and laid on black is left to `contours`: its
+    the chance is one half; that of the nucleus also heeds by how much the colours of this cell
+    differ. A cell that was cut out and laid on black is left to `contours`: its
     outline is known.
 
     References
@@ -144,7 +128,7 @@ def _seen_at(zoom: float, image: np.ndarray, view: Frame, path: Path) -> list[_F
     if view.any_nuclei:
         near = cv2.dilate(view.nuclei, np.ones((5, 5), np.uint8))
     small = densities(resized(image, zoom), view)
-    return _cells(scores(small, path, near), image.shape[:2])
+    return _cells(scores(small, path, near), image, view)
 
 
 def _zoom(view: Frame, shape: tuple[int, int]) -> float:
@@ -155,12 +139,12 @@ def _zoom(view: Frame, shape: tuple[int, int]) -> float:
     return SIDE / max(shape) if zoom is None else zoom
 
 
-def _cells(logits: np.ndarray, shape: tuple[int, int]) -> list[_Found]:
+def _cells(logits: np.ndarray, image: np.ndarray, view: Frame) -> list[_Found]:
     chances = np.exp(logits[:3] - logits[:3].max(axis=0))
     chances /= chances.sum(axis=0)
     inside, nucleus = 1.0 - chances[0], chances[2]
     depth = 1.0 / (1.0 + np.exp(-logits[3]))
-    labels, boxes = _parted(inside, depth)
+    labels, boxes = parted(inside, depth)
     found = []
     for number, (left, top, width, height) in boxes.items():
         box = np.s_[
@@ -173,7 +157,7 @@ def _cells(logits: np.ndarray, shape: tuple[int, int]) -> list[_Found]:
         core = np.where(mine, nucleus[box], 0.0).astype(np.float32)
         if np.count_nonzero(core > 0.5) < LEAST_NUCLEUS * np.count_nonzero(mine):
             continue
-        one = _at_full_size(cell, core, box, labels.shape, shape)
+        one = _at_full_size(cell, core, box, labels.shape, image, view)
         if one is not None:
             one.dice = {"cell": _expected_dice(cell, mine), "nucleus": _expected_dice(core)}
             found.append(one)
@@ -181,91 +165,6 @@ def _cells(logits: np.ndarray, shape: tuple[int, int]) -> list[_Found]:
         most = max(cv2.countNonZero(one.nucleus) for one in found)
         found = [one for one in found if cv2.countNonZero(one.nucleus) >= LEAST_SHARE * most]
     return found
-
-
-def _parted(
-    inside: np.ndarray, depth: np.ndarray
-) -> tuple[np.ndarray, dict[int, tuple[int, int, int, int]]]:
-    """Labels of cells and their boxes (left, top, width, height)."""
-    mask = (inside > 0.5).astype(np.uint8)
-    n, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
-    boxes = {}
-    highest = n
-    for number in range(1, n):
-        left, top, width, height, area = (int(value) for value in stats[number])
-        if area < LEAST_AREA:
-            labels[labels == number] = 0
-            continue
-        boxes[number] = (left, top, width, height)
-        box = np.s_[top : top + height, left : left + width]
-        mine = labels[box] == number
-        cores = _cores(np.where(mine, depth[box], 0.0))
-        if cores.max() < 2:
-            continue
-        parts = _joined(_flooded(cores, depth[box], mine))
-        if parts.max() < 2:
-            continue
-        del boxes[number]
-        labels[box][mine] = 0
-        for part in range(1, int(parts.max()) + 1):
-            piece = parts == part
-            if np.count_nonzero(piece) < LEAST_AREA:
-                continue
-            labels[box][piece] = highest
-            x, y, w, h = cv2.boundingRect(piece.astype(np.uint8))
-            boxes[highest] = (left + x, top + y, w, h)
-            highest += 1
-    return labels, boxes
-
-
-def _cores(depth: np.ndarray) -> np.ndarray:
-    """(h, w) int32: the cores of cells, 1..n."""
-    n, cores = cv2.connectedComponents((depth > CORE).astype(np.uint8))
-    kept = np.zeros(n, np.int32)
-    for number in range(1, n):
-        if depth[cores == number].max() >= PEAK:
-            kept[number] = kept.max() + 1
-    return kept[cores]
-
-
-def _flooded(cores: np.ndarray, depth: np.ndarray, mine: np.ndarray) -> np.ndarray:
-    """(h, w) int32: each core with the slopes that lead up to it."""
-    # OpenCV's own watershed floods by differences between neighbours, not by height.
-    parts = cores.astype(np.float32)
-    for level in (*np.arange(CORE, 0.0, -0.05), -1.0):
-        free = mine & (depth > level) & (parts == 0)
-        while True:
-            new = free & (parts == 0)
-            grown = cv2.dilate(parts, CROSS)
-            new &= grown > 0
-            if not new.any():
-                break
-            parts[new] = grown[new]
-    return parts.astype(np.int32)
-
-
-def _joined(parts: np.ndarray) -> np.ndarray:
-    """(h, w) int32: lobes of one cell as one part; together they are as round as a cell."""
-    n = int(parts.max())
-    left, groups = set(range(1, n + 1)), []
-    for size in range(min(n, MOST_LOBES), 1, -1):
-        for some in combinations(range(1, n + 1), size):
-            if left.issuperset(some) and _solidity(np.isin(parts, some)) >= ROUND:
-                groups.append(some)
-                left -= set(some)
-    groups += [(one,) for one in left]
-    number = np.zeros(n + 1, np.int32)
-    for place, group in enumerate(sorted(groups), 1):
-        number[list(group)] = place
-    return number[parts]
-
-
-def _solidity(mask: np.ndarray) -> float:
-    """Area over that of the convex hull of all pieces, 0 to 1."""
-    places = cv2.findNonZero(mask.astype(np.uint8))
-    hull = np.zeros(mask.shape, np.uint8)
-    cv2.fillConvexPoly(hull, cv2.convexHull(places), 1)
-    return len(places) / cv2.countNonZero(hull)
 
 
 def _expected_dice(chance: np.ndarray, mask: np.ndarray | None = None) -> float:
@@ -280,9 +179,11 @@ def _at_full_size(
     nucleus: np.ndarray,
     box: tuple[slice, slice],
     small: tuple[int, int],
-    shape: tuple[int, int],
+    image: np.ndarray,
+    view: Frame,
 ) -> _Found | None:
-    """The masks of a box of the image where chances pass one half."""
+    """The masks of a box of the image: where chances pass one half, and colours agree."""
+    shape = image.shape[:2]
     fy, fx = shape[0] / small[0], shape[1] / small[1]
     top, left = math.floor(box[0].start * fy), math.floor(box[1].start * fx)
     bottom = min(shape[0], math.ceil(box[0].stop * fy))
@@ -295,23 +196,16 @@ def _at_full_size(
         ]
     )
     how = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    masks = [
-        (
-            cv2.warpAffine(
-                part,
-                matrix,
-                (right - left, bottom - top),
-                flags=how,
-                borderMode=cv2.BORDER_REPLICATE,
-            )
-            > 0.5
-        ).astype(np.uint8)
+    chances = [
+        cv2.warpAffine(
+            part, matrix, (right - left, bottom - top), flags=how, borderMode=cv2.BORDER_REPLICATE
+        )
         for part in (cell, nucleus)
     ]
-    whole = _largest(masks[0])
+    whole = _largest((chances[0] > 0.5).astype(np.uint8))
     if whole is None:
         return None
-    inner = masks[1] & whole
+    inner = sharpened(chances[1], whole, densities(image[top:bottom, left:right], view))
     tidied(inner)
     inner &= whole
     if not inner.any():
