@@ -73,6 +73,18 @@ def test_a_sound_file_is_read_again(keras, sound, tmp_path):
         np.testing.assert_allclose(found, expected, atol=1e-6)
 
 
+def test_how_it_was_trained_is_neither_built_nor_in_the_way(keras, tmp_path):
+    image = keras.Input((4,))
+    model = keras.Model(image, keras.layers.Dense(2)(image))
+    model.compile("sgd", lambda true, found: keras.ops.sum(found), jit_compile=False)
+    model.train_on_batch(np.ones((2, 4)), np.ones((2, 2)))
+    model.save(tmp_path / "trained.keras")
+    found = networks.load_network(tmp_path / "trained.keras")
+    assert not found.compiled
+    for one, other in zip(found.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_layers_of_ours_are_known_from_a_file(keras, sound, tmp_path):
     """In a process that has made none of them; they stand in two modules."""
     bags = networks.mil_model(3, 1, "batch_weighted")

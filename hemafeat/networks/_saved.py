@@ -72,12 +72,16 @@ def load_network(path: str | os.PathLike[str]) -> Any:
 def _config(path: Path) -> Any:
     try:
         with zipfile.ZipFile(path) as box:
-            return json.loads(box.read("config.json"))
+            config = json.loads(box.read("config.json"))
     except (
         zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, NotImplementedError,
         RecursionError,
     ) as error:  # fmt: skip
         raise ValueError(f"{path}: not a .keras file, or cut short ({error})") from None
+    if isinstance(config, dict):
+        # How it was trained, perhaps with a loss of one's own; it is not built.
+        config.pop("compile_config", None)
+    return config
 
 
 def _entries(config: Any) -> Iterator[dict[str, Any]]:
