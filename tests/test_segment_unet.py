@@ -217,12 +217,11 @@ def test_squares_cover_an_image_and_overlap(length):
 def test_squares_without_anything_are_left_out(monkeypatch, tmp_path):
     looked = []
 
-    def square(net, density, path):
+    def square(density, path, side=None):
         looked.append(density.shape)
         return np.ones((4, SIDE, SIDE), np.float32)
 
     monkeypatch.setattr(_tiles, "_square", square)
-    monkeypatch.setattr(_tiles, "network", lambda path: None)
     near = np.zeros((40, 80), np.uint8)
     near[5, 5] = 1
     out = _tiles.scores(np.zeros((400, 800, 3), np.uint8), tmp_path, near)
@@ -233,6 +232,25 @@ def test_squares_without_anything_are_left_out(monkeypatch, tmp_path):
     looked.clear()
     np.testing.assert_allclose(_tiles.scores(np.zeros((400, 800, 3), np.uint8), tmp_path), 1.0)
     assert len(looked) > 8
+
+
+@pytest.mark.parametrize(
+    ("shape", "side"), [((40, 90), 96), ((96, 96), 96), ((97, 20), 128), ((100, 192), 192)]
+)
+def test_a_small_image_is_seen_in_a_small_square(monkeypatch, tmp_path, shape, side):
+    class Net:
+        def setInput(self, blob):
+            self.blob = blob
+
+        def forward(self):
+            return np.concatenate([self.blob, self.blob[:, :1]], axis=1)
+
+    asked = []
+    monkeypatch.setattr(_tiles, "network", lambda path, side: asked.append(side) or Net())
+    density = np.random.default_rng(0).integers(0, 255, (*shape, 3), dtype=np.uint8)
+    out = _tiles.scores(density, tmp_path)
+    assert asked == [side]
+    np.testing.assert_allclose(out[:3], density.transpose(2, 0, 1) / 100, rtol=1e-6)
 
 
 def test_without_weights_it_is_said_how_to_get_them(monkeypatch, tmp_path):

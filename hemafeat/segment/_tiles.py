@@ -11,6 +11,9 @@ import numpy as np
 
 from hemafeat.segment._working_size import SIDE
 
+SMALLER = (96, 128, 160)
+"""Sides of squares for images that fit into less."""
+
 OVERLAP = 48
 """Least pixels that two neighbouring squares share."""
 
@@ -44,8 +47,10 @@ def weights_file(weights: str | os.PathLike[str] | None = None) -> Path:
     )
 
 
-def network(path: Path) -> cv2.dnn.Net:
-    """The network of a file; read once in each thread, for it holds what it last worked on.
+def network(path: Path, side: int = SIDE) -> cv2.dnn.Net:
+    """The network of a file, for squares of one size.
+
+    Read once in each thread: it holds what it last worked on, and works anew for another size.
 
     Raises
     ------
@@ -53,8 +58,8 @@ def network(path: Path) -> cv2.dnn.Net:
         The file is no network, with its name.
     """
     stamp = path.stat()
-    key = (str(path), stamp.st_mtime_ns, stamp.st_size)
-    known: dict[tuple[str, int, int], cv2.dnn.Net] = _local.__dict__.setdefault("networks", {})
+    key = (str(path), stamp.st_mtime_ns, stamp.st_size, side)
+    known: dict[tuple[str, int, int, int], cv2.dnn.Net] = _local.__dict__.setdefault("networks", {})
     if key not in known:
         try:
             known[key] = cv2.dnn.readNetFromONNX(np.fromfile(path, np.uint8))
@@ -93,11 +98,10 @@ def scores(density: np.ndarray, path: Path, near: np.ndarray | None = None) -> n
     Squares overlap; where they do, each counts by how far the pixel lies from its border. Beyond
     the image there is bare background.
     """
-    net = network(path)
     height, width = density.shape[:2]
     rows, columns = _starts(height), _starts(width)
     if len(rows) * len(columns) == 1:
-        return _square(net, density, path)[:, :height, :width]
+        return _square(density, path)[:, :height, :width]
     total = np.zeros((4, height, width), np.float32)
     weight = np.zeros((height, width), np.float32)
     ramp = np.minimum(np.arange(1, SIDE + 1), np.arange(SIDE, 0, -1)).astype(np.float32)
@@ -113,7 +117,7 @@ def scores(density: np.ndarray, path: Path, near: np.ndarray | None = None) -> n
                     there * np.array(BACKGROUND, np.float32)[:, None, None]
                 )
                 continue
-            total[:, part[0], part[1]] += there * _square(net, density[part], path)[:, :h, :w]
+            total[:, part[0], part[1]] += there * _square(density[part], path, SIDE)[:, :h, :w]
     return total / weight
 
 
@@ -134,17 +138,20 @@ def _any(near: np.ndarray, part: tuple[slice, slice], height: int, width: int) -
     return bool(box.any())
 
 
-def _square(net: cv2.dnn.Net, density: np.ndarray, path: Path) -> np.ndarray:
+def _square(density: np.ndarray, path: Path, side: int | None = None) -> np.ndarray:
     height, width = density.shape[:2]
-    if (height, width) != (SIDE, SIDE):
+    if side is None:
+        side = next((one for one in SMALLER if max(height, width) <= one), SIDE)
+    if (height, width) != (side, side):
         density = cv2.copyMakeBorder(
-            density, 0, SIDE - height, 0, SIDE - width, cv2.BORDER_CONSTANT, value=0
+            density, 0, side - height, 0, side - width, cv2.BORDER_CONSTANT, value=0
         )
+    net = network(path, side)
     try:
         net.setInput(cv2.dnn.blobFromImage(density, 0.01))
         out = net.forward()
     except cv2.error as error:
         raise ValueError(f"{path} is a network of other images: {error}") from None
-    if out.shape != (1, 4, SIDE, SIDE):
-        raise ValueError(f"{path} gives {out.shape}, expected {(1, 4, SIDE, SIDE)}")
+    if out.shape != (1, 4, side, side):
+        raise ValueError(f"{path} gives {out.shape}, expected {(1, 4, side, side)}")
     return np.asarray(out[0])
