@@ -11,7 +11,8 @@ second half of these blocks has no part in the stopping.
 
 Written to --out: what `hemafeat.networks.train_segmenter` writes (`network.onnx` among it),
 `samples.png`, a sheet of what is learned from, and `scores.csv`: contours, the network, and the
-best of both, side by side, also on cells that red cells touch and on drawn fields that are crowded.
+best of both, side by side, also on cells that red cells touch and on drawn fields that are crowded;
+and `card.md`, the same in words.
 """
 
 from __future__ import annotations
@@ -86,7 +87,7 @@ def crowded(background: str, n: int) -> Fields:
 
 def scored(name: str, fields: Fields, weights: Path) -> list[dict[str, object]]:
     """A row for each segmenter, and one more on those of the cells that are touched."""
-    fields, rows = list(fields), []
+    fields, rows, parts = list(fields), [], []
     for how in ("contours", f"unet:{weights}", f"best:{weights}"):
         find = segment.segmenter(how)
         tables, spent, spurious = [], [], 0
@@ -101,8 +102,8 @@ def scored(name: str, fields: Fields, weights: Path) -> list[dict[str, object]]:
         cells = pd.concat(tables, ignore_index=True)
         rows.append(row(name, how, cells) | {"spurious": spurious, "ms": middle(spent)})
         if 0 < cells["touched"].sum() < len(cells):
-            rows.append(row(f"{name}, touched by red cells", how, cells[cells["touched"]]))
-    return rows
+            parts.append(row(f"{name}, touched by red cells", how, cells[cells["touched"]]))
+    return rows + parts
 
 
 def middle(seconds: list[float]) -> float:
@@ -155,6 +156,48 @@ def runtimes(weights: Path, repeats: int = 30) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
+def card(
+    args: argparse.Namespace,
+    sources: list[str],
+    history: pd.DataFrame,
+    scores: pd.DataFrame,
+    timing: pd.DataFrame,
+) -> str:
+    """What a network was taught by and how well it does, as Markdown."""
+    best = history.loc[history["val_loss"].idxmin()]
+    seen = len(history) * args.steps * args.batch
+    lines = [
+        f"Taught by {seen:,} samples of {args.side} x {args.side} pixels, {args.drawn:.0%} of them "
+        "drawn, the others from:",
+        "",
+        *[f"- {source}" for source in sources],
+        "",
+        f"The weights are those after epoch {int(best['epoch']) + 1} of {len(history)}, with the "
+        f"lowest loss on the fields it was stopped by (Dice over all their pixels: cell "
+        f"{best['val_dice_cell']:.3f}, nucleus {best['val_dice_nucleus']:.3f}).",
+        "",
+        "| images | by | cells | found | spurious | nucleus, mean (5th percentile) | "
+        "cell, mean (5th percentile) | ms |",
+        "|---|---|---|---|---|---|---|---|",
+    ]
+    for row in scores.itertuples():
+        every = np.isfinite(row.ms)
+        lines.append(
+            f"| {row.set} | {row.segmenter} | {row.n} | {row.found} | "
+            f"{f'{row.spurious:.0f}' if every else ''} | "
+            f"{row.nucleus_mean:.3f} ({row.nucleus_p5:.3f}) | "
+            f"{row.cell_mean:.3f} ({row.cell_p5:.3f}) | {f'{row.ms:.1f}' if every else ''} |"
+        )
+    speeds = ", ".join(f"{row.runtime} {row.ms:.1f} ms" for row in timing.itertuples())
+    lines += [
+        "",
+        "Dice over the cells found, none left out for its quality; milliseconds of one thread an "
+        f"image. A square of 192 x 192 pixels: {speeds}.",
+        "",
+    ]
+    return "\n".join(lines)
+
+
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="folder of real cells")
@@ -177,14 +220,20 @@ def main(argv: list[str] | None = None) -> None:
     data, out = Path(args.data), Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     learned, stopped, held = split(datasets.bccd(data / "bccd"))
-    print(f"BCCD: {len(learned)} fields to learn from, {len(stopped)} to stop by, {len(held)} held")
+    sources = [
+        f"{len(learned)} fields of BCCD with masks; it was stopped by {len(stopped)} more, and "
+        f"{len(held)} are held back"
+    ]
+    print(sources[0])
     if args.more:
         listed = datasets.as_table(args.more)
         listed = listed.sample(min(len(listed), args.n_more), random_state=args.seed)
         more = networks.confident_masks(listed, out / "more")
-        print(
-            f"{args.more}: {len(more)} of {len(listed)} images outlined well enough to learn from"
+        sources.append(
+            f"{len(more)} of {len(listed)} images of {Path(args.more).name}, outlined by `contours` "
+            "where it is sure (nobody drew their masks)"
         )
+        print(sources[-1])
         # About as often as the others, of which there are many more.
         times = max(1, round(0.5 * len(more) / len(learned)))
         learned = pd.concat([learned] * times + [more], ignore_index=True)
@@ -218,10 +267,12 @@ def main(argv: list[str] | None = None) -> None:
     for background in datasets.BACKGROUNDS:
         if background != "black":
             rows += scored(f"crowded {background}", crowded(background, args.crowded), weights)
-    scores = pd.DataFrame(rows)
+    scores = pd.DataFrame(rows).astype({"spurious": float, "ms": float})
     scores.to_csv(out / "scores.csv", index=False)
     print(scores.round(4).to_string(index=False))
-    print(runtimes(weights).round(6).to_string(index=False))
+    timing = runtimes(weights)
+    print(timing.round(6).to_string(index=False))
+    (out / "card.md").write_text(card(args, sources, history, scores, timing), encoding="utf-8")
 
 
 if __name__ == "__main__":

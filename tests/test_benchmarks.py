@@ -195,6 +195,9 @@ def test_train_segmenter_of_networks(tmp_path: Path) -> None:
     assert (touched["n"] == 1).all()
     assert (tmp_path / "out" / "network.onnx").stat().st_size > 100_000
     assert images.read(tmp_path / "out" / "samples.png").ndim == 3
+    card = (tmp_path / "out" / "card.md").read_text("utf-8")
+    assert "120 fields of BCCD" in card
+    assert card.count("| contours | 15 |") == 2
 
 
 def test_networks(tmp_path: Path) -> None:
