@@ -230,8 +230,8 @@ def main(argv: list[str] | None = None) -> None:
         listed = listed.sample(min(len(listed), args.n_more), random_state=args.seed)
         more = networks.confident_masks(listed, out / "more")
         sources.append(
-            f"{len(more)} of {len(listed)} images of {Path(args.more).name}, outlined by `contours` "
-            "where it is sure (nobody drew their masks)"
+            f"{len(more)} of {len(listed)} images of {Path(args.more).name}, outlined by "
+            "`contours` where it is sure (nobody drew their masks)"
         )
         print(sources[-1])
         # About as often as the others, of which there are many more.
