@@ -142,7 +142,7 @@ def test_a_nucleus_of_too_few_sure_pixels_is_what_the_network_says():
     np.testing.assert_array_equal(got, chance > 0.5)
 
 
-@pytest.mark.parametrize(("sure", "looks"), [([6.0], 1), ([1.2, 6.0], 2), ([1.2, 1.0], 2)])
+@pytest.mark.parametrize(("sure", "looks"), [([6.0], 1), ([1.2, 6.0], 2), ([1.2, 1.0, 2.0], 3)])
 def test_where_it_is_not_sure_it_looks_again_and_keeps_the_surer(oracle, monkeypatch, sure, looks):
     one = datasets.draw_cell("lymphocyte", random_state=1)
     alone = []
@@ -162,7 +162,8 @@ def test_where_it_is_not_sure_it_looks_again_and_keeps_the_surer(oracle, monkeyp
     monkeypatch.setattr(_unet, "scores", scores)
     found = segment.unet(one.image)
     assert len(seen) == looks
-    assert all(again[0] < 0.9 * seen[0][0] for again in seen[1:])
+    sizes = [shape[0] / seen[0][0] for shape in seen[1:]]
+    assert sizes == pytest.approx(_unet.OTHER_SIZES[: len(sizes)], rel=0.02)
     assert found.n_cells == 1
     assert found.quality["confidence"][0] == pytest.approx(max(alone), abs=0.05)
 

@@ -24,9 +24,10 @@ from hemafeat.segment._tiles import scores, weights_file
 from hemafeat.segment._working_size import SIDE, densities, resized, zoom_of
 
 SURE = 0.955
-"""Dice to be expected, the mean over cells, below which an image is seen again, and smaller."""
+"""Dice to be expected, the mean over cells, below which an image is seen again."""
 
-SMALLER = 0.8
+OTHER_SIZES = (0.8, 1.6)
+"""Sizes at which it is: lobes far apart ask for a smaller one, a clump of nuclei for a larger."""
 
 NEAR_SIZE = 1.3
 """Ratio of radii of nuclei, found and expected, up to which an image need not be seen again."""
@@ -108,8 +109,9 @@ def unet(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) ->
     if better is not None and not 1 / NEAR_SIZE < better / zoom < NEAR_SIZE:
         # Lobes that lie apart had been taken for nuclei, or several nuclei for one.
         found = max(found, _seen_at(better, image, view, path), key=_sureness)
-    if found and _sureness(found) < SURE:
-        found = max(found, _seen_at(SMALLER * zoom, image, view, path), key=_sureness)
+    for other in OTHER_SIZES:
+        if found and _sureness(found) < SURE:
+            found = max(found, _seen_at(other * zoom, image, view, path), key=_sureness)
     return _assembled(found, image.shape[:2])
 
 
