@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from hemafeat.segment import _nuclei
-from hemafeat.segment._background import Frame
+from hemafeat.segment._background import Frame, red_cell_radius
 from hemafeat.segment._contours import LEAST_SHARE, contours
 from hemafeat.segment._kernels.labels import lay
 from hemafeat.segment._kernels.regions import tidied
@@ -24,7 +24,7 @@ from hemafeat.segment._tiles import scores, weights_file
 from hemafeat.segment._working_size import SIDE, densities, resized, zoom_of
 
 SURE = 0.955
-"""Dice to be expected, the mean over cells, below which an image is seen again."""
+"""Dice to be expected below which an image is seen again."""
 
 OTHER_SIZES = (0.8, 1.6)
 """Sizes at which it is: lobes far apart ask for a smaller one, a clump of nuclei for a larger."""
@@ -34,6 +34,9 @@ NEAR_SIZE = 1.3
 
 LEAST_NUCLEUS = 0.05
 """Nucleus, as a share of the cell, below which it is no white cell."""
+
+LEAST_TO_RED = 0.75
+"""Radius of a cell over that of red cells, below which it is a platelet."""
 
 # Confidence as a logistic of the Dice to be expected by the network's own probabilities.
 _DICE, _SPREAD = 0.86, 0.03
@@ -105,7 +108,7 @@ def unet(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) ->
         return _assembled([], image.shape[:2])
     zoom = _zoom(view, image.shape[:2])
     found = _seen_at(zoom, image, view, path)
-    better = _zoom_of(found)
+    better = _zoom_for([cv2.countNonZero(one.nucleus) for one in found])
     if better is not None and not 1 / NEAR_SIZE < better / zoom < NEAR_SIZE:
         # Lobes that lie apart had been taken for nuclei, or several nuclei for one.
         found = max(found, _seen_at(better, image, view, path), key=_sureness)
@@ -115,14 +118,12 @@ def unet(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) ->
     return _assembled(found, image.shape[:2])
 
 
-def _zoom_of(found: list[_Found]) -> float | None:
-    """The size at which the nuclei found would have the radius they are expected to have."""
-    areas = np.array([cv2.countNonZero(one.nucleus) for one in found], np.float64)
-    return zoom_of(np.sqrt(areas / math.pi))
-
-
 def _sureness(found: list[_Found]) -> float:
-    return float(np.mean([min(one.dice.values()) for one in found])) if found else 0.0
+    """Dice to be expected, over all pixels."""
+    if not found:
+        return 0.0
+    each = [min(one.dice.values()) for one in found]
+    return float(np.average(each, weights=[one.area for one in found]))
 
 
 def _seen_at(zoom: float, image: np.ndarray, view: Frame, path: Path) -> list[_Found]:
@@ -130,15 +131,40 @@ def _seen_at(zoom: float, image: np.ndarray, view: Frame, path: Path) -> list[_F
     if view.any_nuclei:
         near = cv2.dilate(view.nuclei, np.ones((5, 5), np.uint8))
     small = densities(resized(image, zoom), view)
-    return _cells(scores(small, path, near), image, view)
+    found = _cells(scores(small, path, near), image, view)
+    return _without_platelets(found, view)
 
 
 def _zoom(view: Frame, shape: tuple[int, int]) -> float:
     seeds = _nuclei.seeds(view)
     least = LEAST_SHARE * seeds[0].area if seeds else 0.0
-    radii = [math.sqrt(seed.area / math.pi) * view.scale for seed in seeds if seed.area >= least]
-    zoom = zoom_of(np.array(radii))
+    zoom = _zoom_for([view.scale**2 * seed.area for seed in seeds if seed.area >= least])
     return SIDE / max(shape) if zoom is None else zoom
+
+
+def _zoom_for(areas: list[float]) -> float | None:
+    """The size at which nuclei of these areas have the radius the network expects."""
+    if not areas:
+        return None
+    # The mean over pixels, not over nuclei: platelets and dirt are many but small.
+    weights = np.array(areas, np.float64)
+    return zoom_of(np.sqrt([np.average(weights, weights=weights) / math.pi]))
+
+
+def _without_platelets(found: list[_Found], view: Frame) -> list[_Found]:
+    """Cells that are not far smaller than the red cells round them, if there are any."""
+    avoid = np.zeros(view.dark.shape, np.uint8)
+    for one in found:
+        height, width = one.cell.shape
+        x, y = (round(place / view.scale) for place in (one.left, one.top))
+        w, h = (max(1, round(length / view.scale)) for length in (width, height))
+        part = cv2.resize(one.cell, (w, h), interpolation=cv2.INTER_NEAREST)
+        there = avoid[y : y + h, x : x + w]
+        there |= part[: there.shape[0], : there.shape[1]]
+    red = red_cell_radius(view, avoid) * view.scale
+    if not math.isfinite(red):
+        return found
+    return [one for one in found if one.area >= LEAST_TO_RED**2 * math.pi * red**2]
 
 
 def _cells(logits: np.ndarray, image: np.ndarray, view: Frame) -> list[_Found]:
