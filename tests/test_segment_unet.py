@@ -325,6 +325,22 @@ def test_an_outline_round_two_cells_gives_way_to_two():
     assert set(got.quality["segmenter"]) == {"unet"}
 
 
+def test_an_outline_round_a_clump_goes_whatever_its_confidence():
+    clump = some([(40, 30, 29)], confidence=[0.99])
+    two = some([(25, 30, 15), (56, 30, 15)], confidence=[0.7, 0.7])
+    together = _best.chosen({"contours": clump, "unet": two})
+    assert together.n_cells == 2
+    assert set(together.quality["segmenter"]) == {"unet"}
+    # Small or ragged pieces of one cell, and cells the other is not sure of, are no clump.
+    for pieces in (
+        some([(27, 30, 7), (54, 30, 7)], confidence=[0.7, 0.7]),
+        some([(25, 30, 15), (56, 30, 15)], confidence=[0.4, 0.4]),
+    ):
+        together = _best.chosen({"contours": clump, "unet": pieces})
+        assert together.n_cells == 1
+        assert set(together.quality["segmenter"]) == {"contours"}
+
+
 def test_best_takes_what_unet_knows_better(oracle):
     field = datasets.draw_field(
         ["monocyte", "lymphocyte"], shape=(360, 360), um_per_px=0.12, random_state=6

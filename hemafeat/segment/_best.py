@@ -10,7 +10,14 @@ import numpy as np
 from hemafeat.segment._contours import contours
 from hemafeat.segment._masks import Masks
 from hemafeat.segment._quality import LEAST
+from hemafeat.segment._summits import solidity
 from hemafeat.segment._unet import unet
+
+SOLID = 0.9
+"""Solidity from which an outline may be that of a whole cell."""
+
+FILLED = 0.5
+"""Share of an outline that several cells fill, from which it is one round a clump of them."""
 
 SAME = 0.5
 """Dice of two outlines from which they are of the same cell."""
@@ -41,6 +48,7 @@ def best(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) ->
 
     Notes
     -----
+    An outline round two or more cells that the other segmenter is sure to tell apart is left out.
     Two outlines with a Dice of 0.5 are of the same cell, and that of higher confidence is taken. A
     cell that one of them alone has found is taken where no failure is suspected, or where the other
     one found nothing at all.
@@ -51,6 +59,8 @@ def best(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) ->
 def chosen(found: dict[str, Masks]) -> Masks:
     """The more trusted outline of each cell of two segmentations of one image."""
     (one_name, one), (other_name, other) = found.items()
+    one, other = _without_clumps(one, other), _without_clumps(other, one)
+    found = {one_name: one, other_name: other}
     pairs = _pairs(one, other)
     taken: list[tuple[str, int]] = []
     for i, j in pairs.items():
@@ -65,6 +75,36 @@ def chosen(found: dict[str, Masks]) -> Masks:
         if either_empty or found[name].quality["confidence"][i] >= LEAST
     ]
     return _together(found, taken, one.shape)
+
+
+def _without_clumps(one: Masks, other: Masks) -> Masks:
+    """Without the outlines round several cells that the other segmentation is sure to tell apart.
+
+    Pieces of a cell that fell to bits are not such cells: they are ragged, or fill little of it.
+    """
+    whole = [
+        j
+        for j in range(1, other.n_cells + 1)
+        if other.quality["confidence"][j - 1] >= LEAST and solidity(other.cell == j) >= SOLID
+    ]
+    kept = []
+    for i in range(1, one.n_cells + 1):
+        mask = one.cell == i
+        held = [np.count_nonzero(mask & (other.cell == j)) for j in whole]
+        inside = [
+            n
+            for n, j in zip(held, whole, strict=True)
+            if n > 0.5 * np.count_nonzero(other.cell == j)
+        ]
+        if len(inside) < 2 or sum(inside) < FILLED * np.count_nonzero(mask):
+            kept.append(i)
+    if len(kept) == one.n_cells:
+        return one
+    numbers = np.zeros(one.n_cells + 1, np.int32)
+    numbers[kept] = np.arange(1, len(kept) + 1)
+    rows = np.array(kept, np.intp) - 1
+    quality = {name: np.asarray(values)[rows] for name, values in one.quality.items()}
+    return Masks(numbers[one.cell], numbers[one.nucleus], quality)
 
 
 def _pairs(one: Masks, other: Masks) -> dict[int, int]:

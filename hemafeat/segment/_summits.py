@@ -96,7 +96,7 @@ def _joined(parts: np.ndarray) -> np.ndarray:
     left, groups = set(range(1, n + 1)), []
     for size in range(min(n, MOST_LOBES), 1, -1):
         for some in combinations(range(1, n + 1), size):
-            if left.issuperset(some) and _solidity(np.isin(parts, some)) >= ROUND:
+            if left.issuperset(some) and solidity(np.isin(parts, some)) >= ROUND:
                 groups.append(some)
                 left -= set(some)
     groups += [(one,) for one in left]
@@ -106,7 +106,7 @@ def _joined(parts: np.ndarray) -> np.ndarray:
     return number[parts]
 
 
-def _solidity(mask: np.ndarray) -> float:
+def solidity(mask: np.ndarray) -> float:
     """Area over that of the convex hull of all pieces, 0 to 1."""
     places = cv2.findNonZero(mask.astype(np.uint8))
     hull = np.zeros(mask.shape, np.uint8)
