@@ -135,6 +135,20 @@ def test_the_colours_are_weighed_as_scikit_learn_does(monkeypatch):
     np.testing.assert_array_equal(got[:, 25:35], want)
 
 
+def test_where_network_and_threshold_differ_the_threshold_has_the_nucleus(oracle):
+    one = datasets.draw_cell("neutrophil", random_state=4)
+    y, x = np.nonzero(one.cell)
+    wrong = np.zeros_like(one.nucleus)
+    cv2.circle(wrong, (int(x.mean()), int(y.mean())), 14, 1, cv2.FILLED)
+    wrong[one.cell == 0] = 0
+    oracle(one.cell, wrong)
+    found = segment.unet(one.image)
+    assert segment.dice(wrong, one.nucleus) < 0.7
+    assert segment.dice(found.nucleus, one.nucleus) > 0.9
+    oracle(one.cell, one.nucleus)
+    assert found.quality["confidence"][0] < segment.unet(one.image).quality["confidence"][0]
+
+
 def test_a_nucleus_of_too_few_sure_pixels_is_what_the_network_says():
     chance = np.full((20, 20), 0.6, np.float32)
     chance[:10] = 0.4

@@ -358,3 +358,20 @@ def test_a_table_without_masks_is_refused():
     table = datasets.as_table(pd.DataFrame({"image": ["a.png"], "label": ["lymphocyte"]}))
     with pytest.raises(ValueError, match="no masks"):
         networks.SegmentationSamples(table)
+
+
+def test_the_network_of_the_package_is_the_same_in_keras_and_in_onnx(keras, onnx, tmp_path):
+    shipped = _tiles.SHIPPED
+    model = networks.load_network(shipped.with_suffix(".keras"))
+    assert model.count_params() == networks.unet().count_params()
+    written = networks.export_onnx(model, tmp_path / "again.onnx")
+    field = datasets.draw_field(["lymphocyte", "neutrophil"], random_state=5).image
+    given, again = (segment.unet(field, weights=path) for path in (shipped, written))
+    assert given.n_cells == 2
+    np.testing.assert_array_equal(again.cell, given.cell)
+    np.testing.assert_array_equal(again.nucleus, given.nucleus)
+    density = np.random.default_rng(0).random((1, SIDE, SIDE, 3), np.float32)
+    net = cv2.dnn.readNetFromONNX(str(shipped))
+    net.setInput(np.ascontiguousarray(density.transpose(0, 3, 1, 2)))
+    seen = keras.ops.convert_to_numpy(model(density, training=False))
+    np.testing.assert_allclose(net.forward().transpose(0, 2, 3, 1), seen, atol=2e-4)

@@ -119,8 +119,8 @@ def add_segmenter(parser: argparse.ArgumentParser) -> None:
         "--method",
         default="contours",
         metavar="NAME",
-        help="contours (default), a network (unet) or the more trusted of both (best) with their "
-        "weights (unet:FILE.onnx), or the name of a plugged-in segmenter",
+        help="contours (default), a network (unet) or the more trusted of both (best), also with "
+        "weights of your own (unet:FILE.onnx), or the name of a plugged-in segmenter",
     )
 
 

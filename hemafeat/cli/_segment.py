@@ -26,6 +26,8 @@ their numbers), or trimaps. quality.csv has a row per cell, errors.csv one per f
 EXAMPLES = """\
   hemafeat segment cells/ --out masks/ --overlay
       masks/cell/, masks/nucleus/ (labels) and masks/overlay/ (outlines drawn)
+  hemafeat segment fields/ --out masks/ --method unet
+      by the U-Net that comes along, for fields in which cells touch
   hemafeat segment cells/ --out masks/ --trimap
       masks/trimap/: 0 background, 128 cytoplasm, 255 nucleus; they can be given back:
   hemafeat extract cells/ --masks masks/trimap --out features/"""

@@ -76,14 +76,14 @@ def train_segmenter(
         What is trained: `unet`; `fcn8s`, of the French report, which needs an accelerator; or a
         function that makes a Keras model from a seed. The model takes (n, H, W, 3) densities and
         gives logits as `unet` does, at every size that is a multiple of `side`.
+    start : {"shipped"} or path, optional
+        Where to begin: a ``network.keras`` of an earlier training of the same network, or
+        ``"shipped"``, the U-Net that comes with the package. From random weights by default.
     validation : DataFrame, optional
         Image table the training is stopped by. Other drawn fields than those learned from are used
         beside it, in the share `drawn`.
     drawn : float, optional
         Share of drawn samples; 0.5 with a table and 1 without by default.
-    start : {"shipped"} or path, optional
-        Where to begin: a ``network.keras`` of an earlier training of the same network, or
-        ``"shipped"``, the U-Net that comes with the package. From random weights by default.
     epochs, steps, batch_size : int
         Most epochs, steps in each, samples in each step.
     n_validation : int

@@ -10,11 +10,8 @@ import numpy as np
 from hemafeat.segment._contours import contours
 from hemafeat.segment._masks import Masks
 from hemafeat.segment._quality import LEAST
-from hemafeat.segment._summits import solidity
+from hemafeat.segment._summits import SOLID, solidity
 from hemafeat.segment._unet import unet
-
-SOLID = 0.9
-"""Solidity from which an outline may be that of a whole cell."""
 
 FILLED = 0.5
 """Share of an outline that several cells fill, from which it is one round a clump of them."""

@@ -20,6 +20,9 @@ ROUND = 0.94
 """Area over that of the convex hull from which parts are lobes of one cell, not cells that touch:
 two equal discs that touch have 0.88."""
 
+SOLID = 0.9
+"""Area over that of the convex hull from which an outline may be that of one whole cell."""
+
 MOST_LOBES = 5
 """Parts, at most, that are tried as one cell."""
 

@@ -1,0 +1,120 @@
+"""The weights that come with the package: they are whole, need OpenCV only, and do their work."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hemafeat import datasets, images, segment
+from hemafeat.segment import Masks, _tiles
+
+KERAS = _tiles.SHIPPED.with_suffix(".keras")
+CARD = _tiles.SHIPPED.with_suffix(".md")
+
+
+@pytest.fixture(autouse=True)
+def _shipped(monkeypatch):
+    monkeypatch.delenv(_tiles.PLACE, raising=False)
+
+
+def compared(fields):
+    """Scores of each segmenter, a row per true cell."""
+    found = {}
+    for how in ("contours", "unet", "best"):
+        find = segment.segmenter(how)
+        found[how] = pd.concat([segment.score(find(image), truth) for image, truth in fields])
+    return found
+
+
+def test_they_are_small_and_have_a_card():
+    assert _tiles.SHIPPED.stat().st_size < 2e6
+    assert KERAS.stat().st_size < 2e6
+    card = CARD.read_text("utf-8")
+    for word in ("BCCD", "MIT", "CC BY 4.0", "segwbc_d1", "train_segmenter"):
+        assert word in card
+
+
+@pytest.mark.parametrize("kind", ["neutrophil", "lymphocyte", "monocyte", "eosinophil", "basophil"])
+def test_drawn_cells_of_every_kind_are_outlined(kind):
+    one = datasets.draw_cell(kind, random_state=20)
+    scores = segment.score(segment.unet(one.image), Masks(one.cell, one.nucleus))
+    assert scores["dice_cell"].min() > 0.95
+    assert scores["dice_nucleus"].min() > 0.9
+    assert scores.attrs["n_spurious"] == 0
+
+
+def test_cells_in_a_crowd_are_told_apart_better_than_by_contours():
+    fields = []
+    for seed in range(6):
+        field = datasets.draw_field(
+            ["neutrophil", "lymphocyte", "monocyte"],
+            neighbours=0.9,
+            touching=1.0,
+            random_state=seed,
+        )
+        fields.append((field.image, Masks(field.cell, field.nucleus)))
+    found = {how: scores["found"].sum() for how, scores in compared(fields).items()}
+    assert found["unet"] >= 15
+    assert found["unet"] > found["contours"] + 2
+    assert found["best"] >= found["contours"]
+
+
+def test_nothing_is_found_where_nothing_is():
+    empty = [datasets.draw_field([], neighbours=0.5, random_state=k).image for k in range(4)]
+    found = [
+        sum(find(image).n_cells for image in empty) for find in (segment.unet, segment.contours)
+    ]
+    # Large platelets may pass for cells, as they do by `contours`.
+    assert found[0] <= min(3, found[1])
+    for level in (0, 128, 255):
+        assert segment.unet(np.full((90, 120, 3), level, np.uint8)).n_cells == 0
+
+
+def test_they_need_neither_keras_nor_onnx_runtime(tmp_path):
+    listed = datasets.drawn(tmp_path / "cells", n_images=3, random_state=0)
+    code = """
+import sys
+for name in ("keras", "tensorflow", "jax", "torch", "onnx", "onnxruntime", "sklearn"):
+    sys.modules[name] = None
+from hemafeat.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+    out = tmp_path / "masks"
+    command = ["segment", str(tmp_path / "cells"), "--method", "unet", "--out", str(out)]
+    done = subprocess.run(
+        [sys.executable, "-c", code, *command], capture_output=True, text=True, cwd=tmp_path
+    )
+    assert done.returncode == 0, done.stderr
+    assert len(list(out.rglob("*.png"))) >= len(listed)
+
+
+def test_of_real_cells_of_another_laboratory_nearly_all_are_found(real_data):
+    listed = datasets.segwbc(real_data / "segwbc_d1").iloc[::6]
+    fields = [(images.read(row.image), segment.read_masks(row.mask)) for row in listed.itertuples()]
+    found = compared(fields)
+    kept = found["unet"][found["unet"]["found"]]
+    assert len(kept) >= 0.94 * len(listed)
+    assert kept["dice_cell"].mean() > 0.96
+    assert kept["dice_nucleus"].mean() > 0.88
+    best = found["best"]
+    assert best["found"].mean() > 0.98
+    assert best["dice_cell"].mean() > 0.96
+
+
+def test_real_fields_held_back_are_outlined_as_well_as_by_contours(real_data):
+    listed = datasets.bccd(real_data / "bccd")
+    listed = listed[listed["mask"].notna()].sort_values("image", ignore_index=True)
+    held = listed[listed.index // 15 % 10 == 9].iloc[::3]
+    fields = [(images.read(row.image), segment.read_masks(row.mask)) for row in held.itertuples()]
+    found = compared(fields)
+    for part in ("cell", "nucleus"):
+        means = {
+            how: scores[f"dice_{part}"].where(scores["found"], 0).mean()
+            for how, scores in found.items()
+        }
+        assert means["unet"] > means["contours"] - 0.01
+        assert means["unet"] > 0.92
