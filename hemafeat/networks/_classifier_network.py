@@ -46,7 +46,7 @@ def image_network(
         By default the published one, or that of the file; (128, 128, 3) for a function.
     colour : {"rgb", "hsv", "od"}
         What it is shown: RGB; hue, saturation and value; or optical density (decadic, of 255 as
-        white, with black at 255 and white at 0). All of 0 to 255.
+        white, in steps of log10(256) / 255, so that black is close to 255). All of 0 to 255.
     weights : str, optional
         See `build`; only for a name.
     mixed_precision : bool

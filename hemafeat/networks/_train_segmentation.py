@@ -75,7 +75,7 @@ def train_segmenter(
     network : {"unet", "fcn8s"} or callable
         What is trained: `unet`; `fcn8s`, of the French report, which needs an accelerator; or a
         function that makes a Keras model from a seed. The model takes (n, H, W, 3) densities and
-        gives logits as `unet` does, at every size that is a multiple of `side`.
+        gives logits as `unet` does, for every height and width that is a multiple of 32.
     start : {"shipped"} or path, optional
         Where to begin: a ``network.keras`` of an earlier training of the same network, or
         ``"shipped"``, the U-Net that comes with the package. From random weights by default.
