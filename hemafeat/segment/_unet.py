@@ -22,7 +22,7 @@ from hemafeat.segment._scores import dice
 from hemafeat.segment._sharpened import sharpened
 from hemafeat.segment._summits import SOLID, parted, solidity
 from hemafeat.segment._tiles import scores, weights_file
-from hemafeat.segment._working_size import SIDE, densities, resized, zoom_of
+from hemafeat.segment._working_size import LARGEST_ZOOM, SIDE, densities, resized, zoom_of
 
 SURE = 0.955
 """Dice to be expected below which an image is seen again."""
@@ -123,9 +123,10 @@ def unet(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) ->
     if better is not None and not 1 / NEAR_SIZE < better / zoom < NEAR_SIZE:
         # Lobes that lie apart had been taken for nuclei, or several nuclei for one.
         found = max(found, _seen_at(better, image, view, path), key=_sureness)
-    for other in OTHER_SIZES:
-        if found and _sureness(found) < SURE:
-            found = max(found, _seen_at(other * zoom, image, view, path), key=_sureness)
+    for other in (times * zoom for times in OTHER_SIZES):
+        # Nothing is enlarged more than ever: a large image would not fit into memory.
+        if found and other <= LARGEST_ZOOM and _sureness(found) < SURE:
+            found = max(found, _seen_at(other, image, view, path), key=_sureness)
     return _assembled(found, image.shape[:2])
 
 
