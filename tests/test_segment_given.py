@@ -229,3 +229,12 @@ def test_outlines_lie_on_the_borders_and_nowhere_else():
     assert tuple(drawn[30, 50]) == (0, 230, 0)
     with pytest.raises(MaskError, match="the image"):
         segment.outline(image[1:], masks)
+
+
+def test_a_trimap_says_again_what_it_was_read_from():
+    masks = segment.read_masks(trimap(), kind="trimap")
+    assert masks.trimap.dtype == np.uint8
+    assert set(np.unique(masks.trimap)) == {0, 128, 255}
+    again = segment.read_masks(masks.trimap, kind="trimap")
+    np.testing.assert_array_equal(again.cell, masks.cell)
+    np.testing.assert_array_equal(again.nucleus, masks.nucleus)

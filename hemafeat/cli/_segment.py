@@ -131,8 +131,7 @@ def _write(out: Path, name: str, image: np.ndarray, masks: Masks, args: argparse
         raise ValueError(f"{masks.n_cells} cells do not fit a 16-bit label image")
     pictures: dict[str, np.ndarray] = {}
     if args.trimap:
-        cell = np.where(masks.cell > 0, np.uint8(128), np.uint8(0))
-        pictures["trimap"] = np.where(masks.nucleus > 0, np.uint8(255), cell)
+        pictures["trimap"] = masks.trimap
     else:
         pictures["cell"] = masks.cell.astype(np.uint16)
         pictures["nucleus"] = masks.nucleus.astype(np.uint16)

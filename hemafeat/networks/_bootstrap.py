@@ -90,9 +90,7 @@ def confident_masks(
             return "n_empty"
         if not sure(masks, least_confidence):
             return "n_unsure"
-        trimap = np.where(masks.cell > 0, np.uint8(128), np.uint8(0))
-        trimap = np.where(masks.nucleus > 0, np.uint8(255), trimap)
-        data = cv2.imencode(".png", trimap)[1].tobytes()
+        data = cv2.imencode(".png", masks.trimap)[1].tobytes()
         write_whole(folder / f"{row:07}.png", lambda part: part.write_bytes(data))
         return ""
 

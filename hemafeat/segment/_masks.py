@@ -141,6 +141,12 @@ class Masks:
         return np.where(self.nucleus == 0, self.cell, 0).astype(np.int32, copy=False)
 
     @property
+    def trimap(self) -> np.ndarray:
+        """(H, W) uint8: 0 background, 128 cytoplasm, 255 nucleus; see `read_masks`."""
+        cell = np.where(self.cell > 0, np.uint8(128), np.uint8(0))
+        return np.where(self.nucleus > 0, np.uint8(255), cell)
+
+    @property
     def shape(self) -> tuple[int, int]:
         """Height and width."""
         return self.cell.shape[0], self.cell.shape[1]
