@@ -15,6 +15,8 @@ from hemafeat.segment import Masks, _tiles
 KERAS = _tiles.SHIPPED.with_suffix(".keras")
 CARD = _tiles.SHIPPED.with_suffix(".md")
 
+pytestmark = pytest.mark.slow_without_jit
+
 
 @pytest.fixture(autouse=True)
 def _shipped(monkeypatch):
