@@ -46,8 +46,8 @@ def export_onnx(
     Channels come first in the file, as ONNX has it: input ``density`` and output ``scores``
     are (n, channels, H, W).
     Strides must divide the height and width of the input. Normalisation is folded into the
-    convolution before it. Keras' own export needs a package for
-    each backend and leaves normalisation in the graph.
+    convolution before it. Keras' own export needs a package for each backend and leaves
+    normalisation in the graph.
     """
     try:
         onnx: Any = import_module("onnx")

@@ -84,17 +84,14 @@ def _without_clumps(one: Masks, other: Masks) -> Masks:
         for j in range(1, other.n_cells + 1)
         if other.quality["confidence"][j - 1] >= LEAST and solidity(other.cell == j) >= SOLID
     ]
-    kept = []
-    for i in range(1, one.n_cells + 1):
-        mask = one.cell == i
-        held = [np.count_nonzero(mask & (other.cell == j)) for j in whole]
-        inside = [
-            n
-            for n, j in zip(held, whole, strict=True)
-            if n > 0.5 * np.count_nonzero(other.cell == j)
-        ]
-        if len(inside) < 2 or sum(inside) < FILLED * np.count_nonzero(mask):
-            kept.append(i)
+    shared = _shared(one, other)
+    areas, held = shared.sum(axis=1), shared[:, whole]
+    held = np.where(held > 0.5 * shared.sum(axis=0)[whole], held, 0)
+    kept = [
+        i
+        for i in range(1, one.n_cells + 1)
+        if np.count_nonzero(held[i]) < 2 or held[i].sum() < FILLED * areas[i]
+    ]
     if len(kept) == one.n_cells:
         return one
     numbers = np.zeros(one.n_cells + 1, np.int32)
@@ -104,12 +101,16 @@ def _without_clumps(one: Masks, other: Masks) -> Masks:
     return Masks(numbers[one.cell], numbers[one.nucleus], quality)
 
 
-def _pairs(one: Masks, other: Masks) -> dict[int, int]:
-    """Cells of both, by position, with a Dice of `SAME` at least: no cell can be in two pairs."""
+def _shared(one: Masks, other: Masks) -> np.ndarray:
+    """(n + 1, m + 1): pixels of each label of the one, 0 among them, that have one of the other."""
     width = other.n_cells + 1
     flat = one.cell.astype(np.int64) * width + other.cell
-    shared = np.bincount(flat.ravel(), minlength=width * (one.n_cells + 1))
-    shared = shared.reshape(one.n_cells + 1, width)
+    return np.bincount(flat.ravel(), minlength=width * (one.n_cells + 1)).reshape(-1, width)
+
+
+def _pairs(one: Masks, other: Masks) -> dict[int, int]:
+    """Cells of both, by position, with a Dice of `SAME` at least: no cell can be in two pairs."""
+    shared = _shared(one, other)
     areas, others = shared.sum(axis=1), shared.sum(axis=0)
     dice = 2.0 * shared[1:, 1:] / np.maximum(areas[1:, None] + others[None, 1:], 1)
     pairs: dict[int, int] = {}
