@@ -10,6 +10,7 @@ import cv2
 import numpy as np
 import pandas as pd
 import pytest
+from unsettled import unsettled
 
 from hemafeat import datasets, networks, segment
 from hemafeat.networks import _train_segmentation
@@ -32,15 +33,6 @@ def keras():
 @pytest.fixture(scope="module")
 def onnx():
     return pytest.importorskip("onnx", reason="onnx is not installed")
-
-
-def unsettled(model, seed=0):
-    """The model with statistics of normalisation that are not 0 and 1."""
-    rng = np.random.default_rng(seed)
-    for layer in model.layers:
-        if type(layer).__name__ == "BatchNormalization":
-            layer.set_weights([rng.uniform(0.5, 1.5, w.shape) for w in layer.get_weights()])
-    return model
 
 
 def separable(n_in, n_out):
@@ -164,7 +156,7 @@ def test_a_perfect_answer_costs_next_to_nothing(keras):
 
 @pytest.mark.parametrize("side", [64, SIDE])
 def test_opencv_and_keras_give_the_same_scores(keras, onnx, tmp_path, side):
-    model = unsettled(networks.unet())
+    model = unsettled(networks.unet(), 0.5)
     path = networks.export_onnx(model, tmp_path / "network.onnx", notes={"radius": "24"})
     rng = np.random.default_rng(1)
     density = rng.integers(0, 200, (side, side, 3)).astype(np.uint8)
@@ -180,7 +172,7 @@ def test_opencv_and_keras_give_the_same_scores(keras, onnx, tmp_path, side):
 
 def test_onnx_runtime_gives_the_same_scores(keras, onnx, tmp_path):
     runtime = pytest.importorskip("onnxruntime", reason="onnxruntime is not installed")
-    model = unsettled(networks.fcn8s(side=64, n_dense=16))
+    model = unsettled(networks.fcn8s(side=64, n_dense=16), 0.5)
     path = networks.export_onnx(model, tmp_path / "fcn.onnx")
     given = np.random.default_rng(2).normal(0, 50, (2, 64, 64, 3)).astype(np.float32)
     session = runtime.InferenceSession(path, providers=["CPUExecutionProvider"])
