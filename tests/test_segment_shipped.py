@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from hemafeat import datasets, images, segment
-from hemafeat.segment import Masks, _tiles
+from hemafeat.segment import Masks, _tiles, _unet
 
 KERAS = _tiles.SHIPPED.with_suffix(".keras")
 CARD = _tiles.SHIPPED.with_suffix(".md")
@@ -49,6 +49,17 @@ def test_drawn_cells_of_every_kind_are_outlined(kind):
     assert scores.attrs["n_spurious"] == 0
 
 
+@pytest.mark.parametrize("strength", [0.4, 1.8])
+def test_the_strength_of_the_stain_hardly_matters(strength):
+    for kind in ("neutrophil", "monocyte"):
+        image = datasets.draw_cell(kind, random_state=21).image
+        # Densities times `strength`, by Beer and Lambert.
+        other = np.rint(255 * (image / 255) ** strength).astype(np.uint8)
+        score = segment.score(segment.unet(other), segment.unet(image))
+        assert score["dice_cell"].min() > 0.99
+        assert score["dice_nucleus"].min() > 0.95
+
+
 def test_cells_in_a_crowd_are_told_apart_better_than_by_contours():
     fields = []
     for seed in range(6):
@@ -76,6 +87,16 @@ def test_nothing_is_found_where_nothing_is():
         assert segment.unet(np.full((90, 120, 3), level, np.uint8)).n_cells == 0
 
 
+def test_red_cells_are_rarely_taken_for_white_ones(monkeypatch):
+    """Neither is red what the network takes for a nucleus, nor is it sure of red cells."""
+    empty = [datasets.draw_field([], neighbours=0.5, random_state=k).image for k in (3, 8, 10)]
+    held = sum(segment.unet(image).n_cells for image in empty)
+    monkeypatch.setattr(_unet, "LEAST_VIOLET", 0.0)
+    monkeypatch.setattr(_unet, "DOUBTFUL_TO_RED", _unet.LEAST_TO_RED)
+    assert held <= 6
+    assert held < 0.5 * sum(segment.unet(image).n_cells for image in empty)
+
+
 def test_they_need_neither_keras_nor_onnx_runtime(tmp_path):
     listed = datasets.drawn(tmp_path / "cells", n_images=3, random_state=0)
     code = """
@@ -99,9 +120,9 @@ def test_of_real_cells_of_another_laboratory_nearly_all_are_found(real_data):
     fields = [(images.read(row.image), segment.read_masks(row.mask)) for row in listed.itertuples()]
     found = compared(fields)
     kept = found["unet"][found["unet"]["found"]]
-    assert len(kept) >= 0.94 * len(listed)
-    assert kept["dice_cell"].mean() > 0.96
-    assert kept["dice_nucleus"].mean() > 0.88
+    assert len(kept) >= 0.98 * len(listed)
+    assert kept["dice_cell"].mean() > 0.97
+    assert kept["dice_nucleus"].mean() > 0.94
     best = found["best"]
     assert best["found"].mean() > 0.98
     assert best["dice_cell"].mean() > 0.96
@@ -119,4 +140,4 @@ def test_real_fields_held_back_are_outlined_as_well_as_by_contours(real_data):
             for how, scores in found.items()
         }
         assert means["unet"] > means["contours"] - 0.01
-        assert means["unet"] > 0.92
+        assert means["unet"] > 0.94

@@ -127,12 +127,28 @@ def test_the_colours_are_weighed_as_scikit_learn_does(monkeypatch):
     monkeypatch.setattr(_sharpened, "SOFT", 0.01)
     monkeypatch.setattr(_sharpened, "RIDGE", 0.0)
     monkeypatch.setattr(_sharpened, "TRUST", 1.0)
-    got = _sharpened.sharpened(chance, cell, density)
     oracle = discriminant_analysis.LinearDiscriminantAnalysis(solver="lsqr", priors=[0.5, 0.5])
     known = (chance > 0.9) | (chance < 0.1)
     oracle.fit(density[known] / 100.0, nucleus[known])
-    want = oracle.predict(density[:, 25:35].reshape(-1, 3) / 100.0).reshape(40, 10)
-    np.testing.assert_array_equal(got[:, 25:35], want)
+    odds = oracle.decision_function(density[:, 25:35].reshape(-1, 3) / 100.0).reshape(40, 10)
+    # The odds of the two means are this far apart.
+    apart = float(np.diff(oracle.decision_function(oracle.means_))[0])
+    for rim in (0.5, 0.35):
+        monkeypatch.setattr(_sharpened, "RIM", rim)
+        got = _sharpened.sharpened(chance, cell, density)
+        np.testing.assert_array_equal(got[:, 25:35], odds + (0.5 - rim) * apart > 0)
+
+
+def test_a_nucleus_that_is_thin_at_its_rim_is_whole():
+    y, x = np.mgrid[:90, :90]
+    away = np.hypot(y - 45, x - 45)
+    cell, nucleus = (away < 40).astype(np.uint8), (away < 20).astype(np.uint8)
+    # As thick as a flattened drop, on a cytoplasm of one density.
+    thickness = np.sqrt(np.clip(1 - (away / 20) ** 2, 0, None))
+    density = np.repeat((15 + 60 * thickness)[:, :, None], 3, axis=2).astype(np.uint8)
+    chance = (1 / (1 + np.exp((away - 18.5) / 1.5)) * cell).astype(np.float32)
+    got = _sharpened.sharpened(chance, cell, density)
+    assert segment.dice(got, nucleus) > segment.dice(chance > 0.5, nucleus) + 0.01
 
 
 def test_where_network_and_threshold_differ_the_threshold_has_the_nucleus(oracle):
@@ -322,7 +338,7 @@ def test_of_two_outlines_the_more_trusted_is_taken():
 
 def test_a_cell_one_alone_has_found_needs_to_be_trusted():
     one = some([(20, 20, 10)])
-    two = some([(20, 20, 9), (60, 40, 12), (60, 12, 8)], confidence=[0.3, 0.8, 0.2])
+    two = some([(20, 20, 9), (60, 40, 12), (60, 12, 8)], confidence=[0.3, 0.8, 0.7])
     got = _best.chosen({"contours": one, "unet": two})
     assert list(got.quality["segmenter"]) == ["unet", "contours"]
     assert got.cell[12, 60] == 0

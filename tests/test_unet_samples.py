@@ -10,7 +10,16 @@ from scipy import ndimage
 
 from hemafeat import datasets, images, networks, segment
 from hemafeat.networks import _segmentation_augment as augment, _segmentation_data as data
-from hemafeat.segment._working_size import LARGEST_ZOOM, RADIUS, radii_of, zoom_of
+from hemafeat.segment._working_size import (
+    LARGEST_ZOOM,
+    MOST_STAIN,
+    NUCLEUS_DENSITY,
+    RADIUS,
+    radii_of,
+    stain_gain,
+    stained,
+    zoom_of,
+)
 
 
 def plain_disc(side=200, centre=(90, 110), radius=40, inner=20):
@@ -82,6 +91,26 @@ def test_the_scale_of_the_microscope_goes_away(um_per_px):
     radius = np.sqrt(np.count_nonzero(scene.nucleus) / 2 / np.pi) * scene.zoom
     assert radius == pytest.approx(RADIUS, rel=0.1)
     assert nucleus.any()
+
+
+@pytest.mark.parametrize("strength", [0.3, 1.0, 1.8])
+def test_the_strength_of_the_stain_goes_away(strength):
+    one = datasets.draw_cell("lymphocyte", random_state=3)
+    # Densities times `strength`, by Beer and Lambert.
+    image = np.rint(255 * (one.image / 255) ** strength).astype(np.uint8)
+    scene = data.scene(image, one.cell, one.nucleus)
+    green = scene.density[:, :, 1][scene.nucleus > 0] / 100
+    assert green.mean() == pytest.approx(NUCLEUS_DENSITY, abs=0.01)
+
+
+def test_what_is_hardly_stained_is_not_made_darker_without_end():
+    density = np.full((8, 8, 3), 5, np.uint8)
+    nuclei = np.ones((8, 8), np.uint8)
+    assert stain_gain(density, nuclei) == MOST_STAIN
+    assert stain_gain(density, 0 * nuclei) == 1.0
+    assert stain_gain(10 * density, nuclei) == pytest.approx(NUCLEUS_DENSITY / 0.5)
+    np.testing.assert_array_equal(stained(density, 2.5), np.full((8, 8, 3), 12, np.uint8))
+    assert stained(50 * density, 3.0).max() == 255
 
 
 def test_small_nuclei_are_not_enlarged_without_end():

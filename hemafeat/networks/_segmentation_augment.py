@@ -217,6 +217,13 @@ def _tinted(
         if (gain != 1.0).any():
             there = cv2.GaussianBlur(part.astype(np.float32), (0, 0), 0.8)
             density = density * (1.0 + there[:, :, None] * (gain - 1.0).astype(np.float32))
+    if rng.random() < 0.4 and not bare.all():
+        # Chromatin is smooth in one smear and coarse, or much denser in its middle, in another.
+        mean = density[~bare].mean(axis=0)
+        ratio = np.maximum(density / np.maximum(mean, 0.01), 0.0)
+        power = np.float32(np.exp(rng.uniform(-0.2, 0.6)))
+        there = cv2.GaussianBlur((~bare).astype(np.float32), (0, 0), 0.8)[:, :, None]
+        density = density + there * (mean * ratio**power - density)
     return density
 
 
@@ -226,7 +233,7 @@ def _seen(density: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.9:
         gain = np.exp(rng.normal(0.0, 0.2) + rng.normal(0.0, 0.2, 3))
         density = density @ (_mixed(rng) * gain).astype(np.float32)
-        density = np.maximum(density, 0.0) ** np.float32(np.exp(rng.normal(0.0, 0.1)))
+        density = np.maximum(density, 0.0) ** np.float32(np.exp(rng.normal(0.0, 0.15)))
     else:
         density = density.copy()
     if rng.random() < 0.3:

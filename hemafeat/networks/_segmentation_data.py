@@ -13,7 +13,16 @@ import numpy as np
 from hemafeat import datasets, images
 from hemafeat.segment import read_masks
 from hemafeat.segment._background import frame
-from hemafeat.segment._working_size import LARGEST_ZOOM, SIDE, densities, radii_of, resized, zoom_of
+from hemafeat.segment._working_size import (
+    LARGEST_ZOOM,
+    SIDE,
+    densities,
+    radii_of,
+    resized,
+    stain_gain,
+    stained,
+    zoom_of,
+)
 
 from ._segmentation_augment import Scene, augmented
 
@@ -36,7 +45,8 @@ class Sample:
     Attributes
     ----------
     density : (side, side, 3) ndarray of float32
-        Optical density relative to the white of the image.
+        Optical density relative to the white of the image, times what gives its nuclei a mean of
+        0.5 in green light; augmented, more or less than that.
     classes : (side, side) ndarray of uint8
         0 background, 1 cytoplasm, 2 nucleus.
     depth : (side, side) ndarray of float32
@@ -173,7 +183,9 @@ def scene(rgb: np.ndarray, cell: np.ndarray, nucleus: np.ndarray) -> Scene:
         cv2.resize(part.astype(np.uint16), size, interpolation=cv2.INTER_NEAREST)
         for part in (cell, nucleus)
     ]
-    return Scene(density, labels[0], (labels[1] > 0).astype(np.uint8), zoom / kept)
+    nuclei = (labels[1] > 0).astype(np.uint8)
+    density = stained(density, stain_gain(density, nuclei))
+    return Scene(density, labels[0], nuclei, zoom / kept)
 
 
 def depth_of(cell: np.ndarray) -> np.ndarray:

@@ -16,6 +16,9 @@ from hemafeat.segment._unet import unet
 FILLED = 0.5
 """Share of an outline that several cells fill, from which it is one round a clump of them."""
 
+ALONE = 0.8
+"""Confidence from which a cell that one of them alone has found is taken."""
+
 SAME = 0.5
 """Dice of two outlines from which they are of the same cell."""
 
@@ -47,7 +50,7 @@ def best(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) ->
     -----
     An outline round two or more cells that the other segmenter is sure to tell apart is left out.
     Two outlines with a Dice of 0.5 are of the same cell, and that of higher confidence is taken. A
-    cell that one of them alone has found is taken where no failure is suspected, or where the other
+    cell that one of them alone has found is taken from a confidence of 0.8 on, or where the other
     one found nothing at all.
     """
     return chosen({"contours": contours(image), "unet": unet(image, weights=weights)})
@@ -69,7 +72,7 @@ def chosen(found: dict[str, Masks]) -> Masks:
     taken += [
         (name, i)
         for name, i in alone
-        if either_empty or found[name].quality["confidence"][i] >= LEAST
+        if either_empty or found[name].quality["confidence"][i] >= ALONE
     ]
     return _together(found, taken, one.shape)
 

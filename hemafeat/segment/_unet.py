@@ -22,7 +22,15 @@ from hemafeat.segment._scores import dice
 from hemafeat.segment._sharpened import sharpened
 from hemafeat.segment._summits import SOLID, parted, solidity
 from hemafeat.segment._tiles import scores, weights_file
-from hemafeat.segment._working_size import LARGEST_ZOOM, SIDE, densities, resized, zoom_of
+from hemafeat.segment._working_size import (
+    LARGEST_ZOOM,
+    SIDE,
+    densities,
+    resized,
+    stain_gain,
+    stained,
+    zoom_of,
+)
 
 SURE = 0.955
 """Dice to be expected below which an image is seen again."""
@@ -36,15 +44,21 @@ NEAR_SIZE = 1.3
 LEAST_NUCLEUS = 0.05
 """Nucleus, as a share of the cell, below which it is no white cell."""
 
-AGREED = 0.92
+LEAST_VIOLET = 0.1
+"""Share of a nucleus that is as violet as dyed chromatin is: where there is none, a red cell."""
+
+AGREED = 0.75
 """Dice of two nuclei of a cell, by the network and by a threshold, below which they differ."""
 
-KNOWN = 0.95
+KNOWN = 0.9
 """Dice of the nucleus to be expected below which the network has not seen the likes of it."""
 
 LEAST_TO_RED = 0.5
 """Radius of a cell over that of red cells, below which it is a platelet. White cells are as large
 as red ones at least, but where these overlap they are taken for up to twice as large."""
+
+DOUBTFUL_TO_RED = 1.0
+"""The same of a cell whose outline is suspected to have failed."""
 
 # Confidence as a logistic of the Dice to be expected by the network's own probabilities, fitted on
 # drawn cells and fields of BCCD not learned from, with blurred, paled, noisy and badly lit copies.
@@ -94,15 +108,16 @@ def unet(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) ->
     Notes
     -----
     The image is brought to the size at which the nuclei found as in `contours` have a radius of 24
-    pixels, and to optical densities relative to its own white, so that neither microscope nor
-    background matters. The network [1]_ gives the chances of background, cytoplasm and nucleus, and
-    the depth inside the cell; where the depth has several summits cells that touch are parted along
-    the valleys between them [2]_, unless the parts together are round. Where the nuclei found have
-    another size than was thought, or the network is not sure, the image is looked at again at
-    another size and the surest result is taken. Borders are drawn at full size where the chance is
-    one half; that of the nucleus also heeds by how much the colours of this cell differ, and is
-    left to the threshold of `contours` where that says otherwise. A cell that was cut out and laid
-    on black is left to `contours`: its outline is known.
+    pixels, and to optical densities relative to its own white, so strong that these nuclei have one
+    of 0.5 in green light: neither microscope nor background nor the strength of the dye matters.
+    The network [1]_ gives the chances of background, cytoplasm and nucleus, and the depth inside
+    the cell; where the depth has several summits cells that touch are parted along the valleys
+    between them [2]_, unless the parts together are round. Where the nuclei found have another size
+    than was thought, or the network is not sure, the image is looked at again at another size and
+    the surest result is taken. Borders are drawn at full size where the chance is one half; that of
+    the nucleus also heeds by how much the colours of this cell differ, and is left to the threshold
+    of `contours` where that says otherwise. A cell that was cut out and laid on black is left to
+    `contours`: its outline is known.
 
     References
     ----------
@@ -142,9 +157,21 @@ def _seen_at(zoom: float, image: np.ndarray, view: Frame, path: Path) -> list[_F
     near = None
     if view.any_nuclei:
         near = cv2.dilate(view.nuclei, np.ones((5, 5), np.uint8))
-    small = densities(resized(image, zoom), view)
+    gain = stain_gain(densities(view.rgb, view), view.nuclei)
+    small = stained(densities(resized(image, zoom), view), gain)
     found = _cells(scores(small, path, near), image, view)
-    return _without_platelets(found, view)
+    return _without_platelets([one for one in found if _is_violet(one, view)], view)
+
+
+def _is_violet(one: _Found, view: Frame) -> bool:
+    """Whether a nucleus is dyed as nuclei are; True where nothing in the image is."""
+    if not view.any_nuclei:
+        return True
+    ys, xs = np.nonzero(one.nucleus)
+    rows = np.minimum(((one.top + ys + 0.5) / view.scale).astype(np.intp), view.nuclei.shape[0] - 1)
+    across = ((one.left + xs + 0.5) / view.scale).astype(np.intp)
+    across = np.minimum(across, view.nuclei.shape[1] - 1)
+    return bool(view.nuclei[rows, across].mean() >= LEAST_VIOLET)
 
 
 def _zoom(view: Frame, shape: tuple[int, int]) -> float:
@@ -164,7 +191,10 @@ def _zoom_for(areas: list[float]) -> float | None:
 
 
 def _without_platelets(found: list[_Found], view: Frame) -> list[_Found]:
-    """Cells that are not far smaller than the red cells round them, if there are any."""
+    """Cells that are not far smaller than the red cells round them, if there are any.
+
+    Those that may well have failed are not smaller at all.
+    """
     avoid = np.zeros(view.dark.shape, np.uint8)
     for one in found:
         height, width = one.cell.shape
@@ -176,7 +206,12 @@ def _without_platelets(found: list[_Found], view: Frame) -> list[_Found]:
     red = red_cell_radius(view, avoid) * view.scale
     if not math.isfinite(red):
         return found
-    return [one for one in found if one.area >= LEAST_TO_RED**2 * math.pi * red**2]
+    return [
+        one
+        for one in found
+        if math.sqrt(one.area / math.pi)
+        >= red * (LEAST_TO_RED if _confidence(one) >= LEAST else DOUBTFUL_TO_RED)
+    ]
 
 
 def _cells(logits: np.ndarray, image: np.ndarray, view: Frame) -> list[_Found]:
@@ -299,9 +334,13 @@ def _record(one: _Found, shape: tuple[int, int]) -> Record:
         or one.left + width == shape[1]
     )
     part = min(one.dice, key=lambda name: one.dice[name])
-    confidence = 1.0 / (1.0 + math.exp(-(one.dice[part] - _DICE) / _SPREAD))
+    confidence = _confidence(one)
     suspected = confidence < LEAST
     return Record(at_border, confidence, suspected, _REASONS[part] if suspected else "")
+
+
+def _confidence(one: _Found) -> float:
+    return 1.0 / (1.0 + math.exp(-(min(one.dice.values()) - _DICE) / _SPREAD))
 
 
 def _assembled(found: list[_Found], shape: tuple[int, int]) -> Masks:

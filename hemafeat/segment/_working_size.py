@@ -18,6 +18,12 @@ RADIUS = 24.0
 LARGEST_ZOOM = 2.0
 """What an image is enlarged by at most."""
 
+NUCLEUS_DENSITY = 0.5
+"""Density of nuclei in green light, in the mean, that the network expects."""
+
+MOST_STAIN = 4.0
+"""What densities are multiplied by at most."""
+
 
 def zoom_of(radii: np.ndarray) -> float | None:
     """Pixels of the network per pixel of an image with nuclei of these radii; None without any."""
@@ -47,3 +53,17 @@ def resized(image: np.ndarray, zoom: float) -> np.ndarray:
 def densities(rgb: np.ndarray, view: Frame) -> np.ndarray:
     """(H, W, 3) uint8: optical density in each channel, in steps of 1/100, 0 on the background."""
     return cv2.LUT(rgb, np.ascontiguousarray(view.table.T).reshape(1, 256, 3))
+
+
+def stain_gain(density: np.ndarray, nuclei: np.ndarray) -> float:
+    """What densities are multiplied by, so that these nuclei have the density expected; 1 without.
+
+    Dye, time and lamp make nuclei four times as dense in one laboratory as in another.
+    """
+    mean = cv2.mean(density[:, :, 1], mask=nuclei)[0] / 100.0
+    return min(NUCLEUS_DENSITY / mean, MOST_STAIN) if mean > 0 else 1.0
+
+
+def stained(density: np.ndarray, gain: float) -> np.ndarray:
+    """Densities, in steps of 1/100, times `gain`; what is beyond 2.55 is 2.55."""
+    return cv2.convertScaleAbs(density, alpha=gain)

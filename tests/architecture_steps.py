@@ -1,0 +1,86 @@
+"""Steps that tests of the networks of the reports share."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from hemafeat import networks
+
+# A small side that each network allows, so that a step takes seconds.
+SIDES = {
+    "lenet5": 32,
+    "lenet5_224": 64,
+    "alexnet": 67,
+    "alexnet_grouped": 67,
+    "sd_alexnet": 67,
+    "mids_baseline": 32,
+    "mids_final": 32,
+    "cnn1_gray": 24,
+    "cnn1_rgb": 24,
+    "lenet_4000": 24,
+    "lenet_8": 24,
+    "lenet_10": 24,
+    "vgg16_head": 32,
+    "vgg16_bn": 32,
+    "resnet18": 32,
+    "se_resnext50": 32,
+    "leukonet_like": 64,
+    "leukonet_modified": 64,
+    "kassani_pair": 64,
+    "efficientnet_b1_head": 32,
+    "inception_v3": 75,
+    "inception_resnet_v2": 75,
+    "xie_streams": 75,
+}
+# Compiling a step of these takes longer than taking it layer by layer.
+DEEP = {
+    "se_resnext50",
+    "leukonet_like",
+    "leukonet_modified",
+    "kassani_pair",
+    "efficientnet_b1_head",
+    "inception_v3",
+    "inception_resnet_v2",
+    "xie_streams",
+}
+
+
+def judged(keras, model, images):
+    """Probabilities, without the compiling that ``predict`` does first, which takes longer."""
+    return keras.ops.convert_to_numpy(model(images, training=False))
+
+
+def some_images(shape, n=8, seed=0):
+    return np.random.default_rng(seed).integers(0, 256, (n, *shape)).astype(np.float32)
+
+
+def train_save_and_read_back(keras, name, folder):
+    """Two steps of training move the weights, and the file of the network gives what it gave."""
+    channels = networks.ARCHITECTURES[name].input_shape[2]
+    shape = (SIDES[name], SIDES[name], channels)
+    model = networks.build(name, 3, input_shape=shape)
+    images, y = some_images(shape), np.arange(8) % 3
+    before = judged(keras, model, images)
+    assert before.shape == (8, 3)
+    np.testing.assert_allclose(before.sum(axis=1), 1.0, atol=1e-5)
+    model.compile(
+        optimizer=keras.optimizers.Adam(1e-4),
+        loss="sparse_categorical_crossentropy",
+        jit_compile=False,
+        run_eagerly=name in DEEP,
+    )
+    to_numpy = keras.ops.convert_to_numpy
+    start = [to_numpy(weight).copy() for weight in model.trainable_variables]
+    losses = [float(np.asarray(model.train_on_batch(images, y))) for _ in range(2)]
+    assert np.isfinite(losses).all()
+    moved = [
+        bool(np.any(to_numpy(weight) != old))
+        for weight, old in zip(model.trainable_variables, start, strict=True)
+    ]
+    assert np.mean(moved) > 0.9
+    after = judged(keras, model, images)
+    assert np.isfinite(after).all()
+    assert np.abs(after - before).max() > 0
+    model.save(folder / "network.keras")
+    again = networks.load_network(folder / "network.keras")
+    np.testing.assert_allclose(judged(keras, again, images), after, rtol=1e-5, atol=1e-6)
