@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pickle
-
 import cv2
 import numpy as np
 import pytest
@@ -379,20 +377,3 @@ def test_best_takes_what_unet_knows_better(oracle):
     scores = segment.score(segment.best(field.image), Masks(field.cell, field.nucleus))
     assert scores["found"].all()
     assert scores["dice_cell"].min() > 0.9
-
-
-def test_a_trained_network_keeps_the_contract_of_a_segmenter(tmp_path):
-    pytest.importorskip("keras", minversion="3", reason="the extra 'deep' is not installed")
-    pytest.importorskip("onnx", reason="onnx is not installed")
-    from hemafeat import networks
-    from hemafeat.testing import check_segmenter
-
-    path = networks.export_onnx(networks.unet((8, 12)), tmp_path / "unet.onnx")
-    for name in (f"unet:{path}", f"best:{path}"):
-        check_segmenter(name)
-        image = np.full((50, 60, 3), 230, np.uint8)
-        again = pickle.loads(pickle.dumps(segment.segmenter(name)))
-        assert again(image).shape == (50, 60)
-    path = networks.export_onnx(networks.fcn8s(side=SIDE, n_dense=4), tmp_path / "other.onnx")
-    with pytest.raises(ValueError, match=r"other\.onnx gives \(1, 3, 192, 192\)"):
-        segment.unet(np.full((40, 40, 3), 230, np.uint8), weights=path)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pickle
 import subprocess
 import sys
 from itertools import pairwise
@@ -16,6 +17,7 @@ from hemafeat import datasets, networks, segment
 from hemafeat.networks import _train_segmentation
 from hemafeat.segment import _tiles
 from hemafeat.segment._working_size import SIDE
+from hemafeat.testing import check_segmenter
 
 
 def small(random_state):
@@ -368,3 +370,15 @@ def test_the_network_of_the_package_is_the_same_in_keras_and_in_onnx(keras, onnx
     net.setInput(np.ascontiguousarray(density.transpose(0, 3, 1, 2)))
     seen = keras.ops.convert_to_numpy(model(density, training=False))
     np.testing.assert_allclose(net.forward().transpose(0, 2, 3, 1), seen, atol=2e-4)
+
+
+def test_a_trained_network_keeps_the_contract_of_a_segmenter(keras, onnx, tmp_path):
+    path = networks.export_onnx(networks.unet((8, 12)), tmp_path / "unet.onnx")
+    for name in (f"unet:{path}", f"best:{path}"):
+        check_segmenter(name)
+        image = np.full((50, 60, 3), 230, np.uint8)
+        again = pickle.loads(pickle.dumps(segment.segmenter(name)))
+        assert again(image).shape == (50, 60)
+    path = networks.export_onnx(networks.fcn8s(side=SIDE, n_dense=4), tmp_path / "other.onnx")
+    with pytest.raises(ValueError, match=r"other\.onnx gives \(1, 3, 192, 192\)"):
+        segment.unet(np.full((40, 40, 3), 230, np.uint8), weights=path)
