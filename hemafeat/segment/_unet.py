@@ -116,8 +116,9 @@ def unet(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) ->
     than was thought, or the network is not sure, the image is looked at again at another size and
     the surest result is taken. Borders are drawn at full size where the chance is one half; that of
     the nucleus also heeds by how much the colours of this cell differ, and is left to the threshold
-    of `contours` where that says otherwise. A cell that was cut out and laid on black is left to
-    `contours`: its outline is known.
+    of `contours` where that says otherwise. What is no more violet than a red cell, or smaller than
+    half a red cell, or smaller than one and doubtful, is left out. A cell that was cut out and laid
+    on black is left to `contours`: its outline is known.
 
     References
     ----------
