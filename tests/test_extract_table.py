@@ -32,6 +32,7 @@ def test_one_row_per_labelled_image(drawn: pd.DataFrame) -> None:
     assert set(table.attrs["units"]) == set(extract.columns(FAST))
 
 
+@pytest.mark.slow_without_jit
 def test_workers_and_order_do_not_matter(drawn: pd.DataFrame) -> None:
     one = extract.table(drawn, families=FAST, n_jobs=1)
     many = extract.table(drawn, families=FAST, n_jobs=4)
@@ -176,6 +177,7 @@ def test_bad_arguments(drawn: pd.DataFrame) -> None:
         extract.table(drawn, masks=[drawn["mask"].iloc[0]])
 
 
+@pytest.mark.slow_without_jit
 def test_transformer(drawn: pd.DataFrame) -> None:
     from sklearn.base import clone
     from sklearn.model_selection import cross_val_score

@@ -182,6 +182,7 @@ def test_other_images_are_refused(listed: pd.DataFrame, tmp_path: Path) -> None:
         streamed([arrays[0], arrays[1] + 1], tmp_path / "arrays")
 
 
+@pytest.mark.slow_without_jit
 def test_a_segmenter_by_its_name_or_as_a_function(listed: pd.DataFrame, tmp_path: Path) -> None:
     first = streamed(listed, tmp_path / "out", segmenter="contours")
     again = streamed(listed, tmp_path / "out", segmenter=segment.contours)
