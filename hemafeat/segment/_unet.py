@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 import cv2
 import numpy as np
@@ -133,16 +132,24 @@ def unet(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) ->
         return contours(image)
     if is_dim(view):
         return _assembled([], image.shape[:2])
+    near = cv2.dilate(view.nuclei, np.ones((5, 5), np.uint8)) if view.any_nuclei else None
+    gain = stain_gain(densities(view.rgb, view), view.nuclei)
+
+    def seen_at(zoom: float) -> list[_Found]:
+        small = stained(densities(resized(image, zoom), view), gain)
+        found = _cells(scores(small, path, near), image, view)
+        return _without_platelets([one for one in found if _is_violet(one, view)], view)
+
     zoom = _zoom(view, image.shape[:2])
-    found = _seen_at(zoom, image, view, path)
+    found = seen_at(zoom)
     better = _zoom_for([cv2.countNonZero(one.nucleus) for one in found])
     if better is not None and not 1 / NEAR_SIZE < better / zoom < NEAR_SIZE:
         # Lobes that lie apart had been taken for nuclei, or several nuclei for one.
-        found = max(found, _seen_at(better, image, view, path), key=_sureness)
+        found = max(found, seen_at(better), key=_sureness)
     for other in (times * zoom for times in OTHER_SIZES):
         # Nothing is enlarged more than ever: a large image would not fit into memory.
         if found and other <= LARGEST_ZOOM and _sureness(found) < SURE:
-            found = max(found, _seen_at(other, image, view, path), key=_sureness)
+            found = max(found, seen_at(other), key=_sureness)
     return _assembled(found, image.shape[:2])
 
 
@@ -152,16 +159,6 @@ def _sureness(found: list[_Found]) -> float:
         return 0.0
     each = [min(one.dice.values()) * min(1.0, one.solidity / SOLID) for one in found]
     return float(np.average(each, weights=[one.area for one in found]))
-
-
-def _seen_at(zoom: float, image: np.ndarray, view: Frame, path: Path) -> list[_Found]:
-    near = None
-    if view.any_nuclei:
-        near = cv2.dilate(view.nuclei, np.ones((5, 5), np.uint8))
-    gain = stain_gain(densities(view.rgb, view), view.nuclei)
-    small = stained(densities(resized(image, zoom), view), gain)
-    found = _cells(scores(small, path, near), image, view)
-    return _without_platelets([one for one in found if _is_violet(one, view)], view)
 
 
 def _is_violet(one: _Found, view: Frame) -> bool:
