@@ -58,7 +58,7 @@ def densities(rgb: np.ndarray, view: Frame) -> np.ndarray:
 def stain_gain(density: np.ndarray, nuclei: np.ndarray) -> float:
     """What densities are multiplied by, so that these nuclei have the density expected; 1 without.
 
-    Dye, time and lamp make nuclei four times as dense in one laboratory as in another.
+    Dye, time and lamp make nuclei several times as dense in one laboratory as in another.
     """
     mean = cv2.mean(density[:, :, 1], mask=nuclei)[0] / 100.0
     return min(NUCLEUS_DENSITY / mean, MOST_STAIN) if mean > 0 else 1.0
