@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hemafeat._public import public
 from hemafeat._whole import write_table
 from hemafeat.datasets import _audit_checks as checks
 from hemafeat.datasets._audit_survey import survey
@@ -23,6 +24,7 @@ SEVERITIES = (checks.SEVERE, checks.WARNING, checks.NOTE)
 _TABLES = ("findings", "rows", "images", "duplicates", "near_duplicates", "batches", "classes")
 
 
+@public
 @dataclass(repr=False)
 class Audit:
     """What was found in a data set; print it to read it.

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from hemafeat._public import public
 from hemafeat.datasets._drawn_paint import Painted, paint
 from hemafeat.datasets._drawn_scene import RedCells, Scene, compose
 from hemafeat.datasets._drawn_shapes import branch
@@ -18,6 +19,7 @@ VIEW_UM = 36.0
 """Side of the view of a single cell, micrometres."""
 
 
+@public
 @dataclass(frozen=True, slots=True, eq=False)
 class DrawnCell:
     """A drawn white cell and the truth about it.
@@ -59,6 +61,7 @@ class DrawnCell:
     light: Light
 
 
+@public
 @dataclass(frozen=True, slots=True, eq=False)
 class DrawnField:
     """A drawn smear field with several white cells.

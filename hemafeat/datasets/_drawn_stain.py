@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import cv2
 import numpy as np
 
+from hemafeat._public import public
+
 AZURE, BLUE, EOSIN, HAEM = range(4)
 """Density planes: chromatin and azurophil purple, RNA blue, eosin, and haemoglobin."""
 
@@ -55,6 +57,7 @@ _WEIGHTS = {"cream": 0.40, "white": 0.25, "pink": 0.20, "yellow": 0.15}
 Triple = tuple[float, float, float]
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Stain:
     """How one patient's smear takes the stain.
@@ -125,6 +128,7 @@ class Stain:
         return np.array([self.azure, self.blue, self.eosin, self.haemoglobin], np.float32)
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Light:
     """Lamp, lens and camera of one image.

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hemafeat._public import public
 from hemafeat.datasets._harmonise import harmonise
 from hemafeat.datasets._table import DatasetError, DatasetWarning, as_table, text
 
@@ -19,6 +20,7 @@ _TELLING = 0.1
 _CHANCE = 0.001
 
 
+@public
 @dataclass(frozen=True)
 class Confounding:
     """What the data set of a cell says about its label.

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hemafeat._public import public
 from hemafeat.images import EXTENSIONS, is_uri, path_of
 
 COLUMNS = (
@@ -47,10 +48,12 @@ BOOKKEEPING = ["width", "height", "sha256"]
 TEXT: Any = "str" if int(pd.__version__.split(".")[0]) >= 3 else object
 
 
+@public
 class DatasetError(ValueError):
     """A data set that is not what it should be; says what was expected and what was found."""
 
 
+@public
 class DatasetWarning(UserWarning):
     """Something in a data set that a user should know of and that stops nothing."""
 

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from ._scores import METRICS, scores
+from hemafeat.evaluate._scores import METRICS, scores
 
 LEVEL = 0.95
 

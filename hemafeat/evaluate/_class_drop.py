@@ -8,15 +8,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from ._bootstrap import draw, interval
-from ._fit import Outcome, Progress, Task, run_all
-from ._protocols import Protocol
-from ._rows import ROW, image_name, images
-from ._setup import Models, Setup
-from ._splits import CompareError
-from ._study import results_of, set_up_study
+from hemafeat._public import public
+from hemafeat.evaluate._bootstrap import draw, interval
+from hemafeat.evaluate._fit import Outcome, Progress, Task, run_all
+from hemafeat.evaluate._protocols import Protocol
+from hemafeat.evaluate._rows import ROW, image_name, images
+from hemafeat.evaluate._setup import Models, Setup
+from hemafeat.evaluate._splits import CompareError
+from hemafeat.evaluate._study import results_of, set_up_study
 
 
+@public
 @dataclass
 class ClassDrop:
     """Where the cells of a class go that was not trained on.

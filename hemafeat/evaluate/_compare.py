@@ -10,15 +10,14 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import __version__
-
-from ._comparison import Comparison
-from ._fit import Progress, run_all
-from ._importance import blocks, candidates
-from ._patients import compare_patients
-from ._protocols import Protocol
-from ._setup import Models, Setup, set_up
-from ._splits import CompareError
-from ._tables import importances, predictions, scored, seconds, stamped
+from hemafeat.evaluate._comparison import Comparison
+from hemafeat.evaluate._fit import Progress, run_all
+from hemafeat.evaluate._importance import blocks, candidates
+from hemafeat.evaluate._patients import compare_patients
+from hemafeat.evaluate._protocols import Protocol
+from hemafeat.evaluate._setup import Models, Setup, set_up
+from hemafeat.evaluate._splits import CompareError
+from hemafeat.evaluate._tables import importances, predictions, scored, seconds, stamped
 
 _PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "xgboost")
 

@@ -11,16 +11,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hemafeat._public import public
 from hemafeat._whole import write_table, write_whole
-
-from ._bootstrap import draw, interval
-from ._scores import METRICS
-from ._splits import CompareError
+from hemafeat.evaluate._bootstrap import draw, interval
+from hemafeat.evaluate._scores import METRICS
+from hemafeat.evaluate._splits import CompareError
 
 _TABLES = ("results", "predictions", "differences", "importances", "seconds", "errors")
 _HEAD = "comparison.json"
 
 
+@public
 @dataclass
 class Comparison:
     """Models compared on held-out cells.
@@ -256,6 +257,6 @@ def load(folder: str | os.PathLike[str]) -> Comparison:
         comparison = Comparison(**tables, **head)
     except TypeError as error:
         raise CompareError(f"{folder / _HEAD}: incomplete: {error}") from None
-    from ._patients import with_patients
+    from hemafeat.evaluate._patients import with_patients
 
     return with_patients(comparison, folder)

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ._importance import permuted
-from ._splits import CompareError
+from hemafeat.evaluate._importance import permuted
+from hemafeat.evaluate._splits import CompareError
 
 Progress = Callable[[int, int, str], None]
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ._scores import from_confusion, sums
+from hemafeat.evaluate._scores import from_confusion, sums
 
 MAX_ROWS = 200
 """Held-out cells per fold used for importances."""

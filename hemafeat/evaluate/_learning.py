@@ -8,17 +8,19 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from ._fit import Progress, run_all
-from ._protocols import Protocol
-from ._setup import Models, Setup
-from ._splits import CompareError
-from ._study import results_of, set_up_study
-from ._tables import predictions, scored
+from hemafeat._public import public
+from hemafeat.evaluate._fit import Progress, run_all
+from hemafeat.evaluate._protocols import Protocol
+from hemafeat.evaluate._setup import Models, Setup
+from hemafeat.evaluate._splits import CompareError
+from hemafeat.evaluate._study import results_of, set_up_study
+from hemafeat.evaluate._tables import predictions, scored
 
 FIRST = 500
 """Cells to begin with where there are many times as many."""
 
 
+@public
 @dataclass
 class LearningCurve:
     """Scores of models trained on parts of the training cells.

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from ._bootstrap import draw, interval, resampled
-from ._comparison import Comparison
-from ._scores import METRICS
-from ._tables import arrays
+from hemafeat.evaluate._bootstrap import draw, interval, resampled
+from hemafeat.evaluate._comparison import Comparison
+from hemafeat.evaluate._scores import METRICS
+from hemafeat.evaluate._tables import arrays
 
 
 def gaps(

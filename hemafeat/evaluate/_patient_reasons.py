@@ -10,11 +10,10 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import pipelines
+from hemafeat.evaluate._importance import balanced, blocks, candidates
+from hemafeat.evaluate._splits import Folds
+from hemafeat.evaluate._tables import importance_table
 from hemafeat.pipelines._bags import as_column
-
-from ._importance import balanced, blocks, candidates
-from ._splits import Folds
-from ._tables import importance_table
 
 MAX_CELLS = 800
 """Held-out cells per fold used for importances."""

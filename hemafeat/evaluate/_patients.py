@@ -12,18 +12,18 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import pipelines
+from hemafeat._public import public
 from hemafeat._whole import write_table
+from hemafeat.evaluate._comparison import Comparison
+from hemafeat.evaluate._fingerprint import fingerprint
+from hemafeat.evaluate._fit import Progress, Task, run_all
+from hemafeat.evaluate._patient_reasons import best_looking, reasons
+from hemafeat.evaluate._protocols import Protocol, protocol
+from hemafeat.evaluate._rows import ROW, Note, features, in_order, labelled
+from hemafeat.evaluate._setup import Models
+from hemafeat.evaluate._splits import Cells, CompareError, Folds, Groups
+from hemafeat.evaluate._tables import importance_table, predictions, scored, seconds, stamped
 from hemafeat.pipelines._stain_only import knows_background
-
-from ._comparison import Comparison
-from ._fingerprint import fingerprint
-from ._fit import Progress, Task, run_all
-from ._patient_reasons import best_looking, reasons
-from ._protocols import Protocol, protocol
-from ._rows import ROW, Note, features, in_order, labelled
-from ._setup import Models
-from ._splits import Cells, CompareError, Folds, Groups
-from ._tables import importance_table, predictions, scored, seconds, stamped
 
 BASELINES = ("baseline", "bag_size", "stain", "metadata", "date_format")
 """Models of patients that never look at a cell, to be beaten."""
@@ -37,6 +37,7 @@ _FEW = 20
 _EXTRA = ("patients", "verdicts")
 
 
+@public
 @dataclass
 class PatientComparison(Comparison):
     """Models of patients compared; `Comparison` with a patient for a cell.
@@ -209,7 +210,7 @@ def compare_patients(
             spoken = why.verdicts(best, cells, positive)
         if importance:
             leaned = why.importances(best, attributes, random_state)
-    from ._compare import _versions
+    from hemafeat.evaluate._compare import _versions
 
     return PatientComparison(
         results=stamped(results, plan, random_state, mark),

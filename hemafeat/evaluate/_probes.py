@@ -11,13 +11,13 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import datasets
+from hemafeat._public import public
 from hemafeat._whole import write_table
-
-from ._bootstrap import draw, interval
-from ._fit import Progress
-from ._probe_features import Probe, probes
-from ._scores import from_confusion
-from ._splits import Cells, CompareError, Groups, group_ids, grouped
+from hemafeat.evaluate._bootstrap import draw, interval
+from hemafeat.evaluate._fit import Progress
+from hemafeat.evaluate._probe_features import Probe, probes
+from hemafeat.evaluate._scores import from_confusion
+from hemafeat.evaluate._splits import Cells, CompareError, Groups, group_ids, grouped
 
 NOTHING, EVERYTHING = "majority class", "all of these together"
 
@@ -47,6 +47,7 @@ _NAMES = (
 )
 
 
+@public
 @dataclass(repr=False)
 class Probes:
     """What leak probes found; print it to read it.

@@ -8,9 +8,9 @@ from typing import Any
 
 import pandas as pd
 
-from ._parts import cross_dataset, leave_one_batch_out, official
-from ._reports import Holdout
-from ._splits import Cells, CompareError, Folds, by_copies, grouped, image_random
+from hemafeat.evaluate._parts import cross_dataset, leave_one_batch_out, official
+from hemafeat.evaluate._reports import Holdout
+from hemafeat.evaluate._splits import Cells, CompareError, Folds, by_copies, grouped, image_random
 
 
 @dataclass(frozen=True)

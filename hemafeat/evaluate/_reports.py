@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from ._parts import unseen
-from ._splits import Cells, CompareError, Folds, marked
+from hemafeat.evaluate._parts import unseen
+from hemafeat.evaluate._splits import Cells, CompareError, Folds, marked
 
 
 @dataclass(frozen=True)

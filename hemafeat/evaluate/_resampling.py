@@ -9,18 +9,20 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ._compare import compare
-from ._comparison import Comparison
-from ._fit import Progress
-from ._paired import gaps
-from ._protocols import protocol
-from ._rows import labelled
-from ._setup import Models
-from ._splits import CompareError, group_ids
+from hemafeat._public import public
+from hemafeat.evaluate._compare import compare
+from hemafeat.evaluate._comparison import Comparison
+from hemafeat.evaluate._fit import Progress
+from hemafeat.evaluate._paired import gaps
+from hemafeat.evaluate._protocols import protocol
+from hemafeat.evaluate._rows import labelled
+from hemafeat.evaluate._setup import Models
+from hemafeat.evaluate._splits import CompareError, group_ids
 
 _GROUP = "__drawn_group"
 
 
+@public
 @dataclass
 class Resampling:
     """Models on cells drawn with and without replacement.

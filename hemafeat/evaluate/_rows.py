@@ -9,9 +9,8 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import extract
-
-from ._fingerprint import row_digests
-from ._splits import CompareError
+from hemafeat.evaluate._fingerprint import row_digests
+from hemafeat.evaluate._splits import CompareError
 
 Note = tuple[str, str, str, str]
 """A row of the errors table: image, stage, error, message."""

@@ -10,14 +10,13 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import pipelines
+from hemafeat.evaluate._fingerprint import fingerprint
+from hemafeat.evaluate._fit import Task
+from hemafeat.evaluate._protocols import Protocol, protocol
+from hemafeat.evaluate._rows import Note, common, features, in_order, labelled, metadata_columns
+from hemafeat.evaluate._splits import Cells, CompareError, Folds, Groups, group_ids
 from hemafeat.pipelines._inner_folds import GROUP
 from hemafeat.pipelines._reads import FEATURES, GROUPS, IMAGES, is_transductive, reads
-
-from ._fingerprint import fingerprint
-from ._fit import Task
-from ._protocols import Protocol, protocol
-from ._rows import Note, common, features, in_order, labelled, metadata_columns
-from ._splits import Cells, CompareError, Folds, Groups, group_ids
 
 BASELINE = "baseline"
 METADATA = "metadata"

@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from ._fingerprint import row_digests
+from hemafeat._public import public
+from hemafeat.evaluate._fingerprint import row_digests
 
 
+@public
 class CompareError(ValueError):
     """A comparison that cannot be made as asked; the message says what to change."""
 

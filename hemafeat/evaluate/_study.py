@@ -6,8 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from ._setup import BASELINE, Models, Setup, set_up
-from ._tables import stamped
+from hemafeat.evaluate._setup import BASELINE, Models, Setup, set_up
+from hemafeat.evaluate._tables import stamped
 
 
 def set_up_study(models: Models, table: pd.DataFrame, **options: Any) -> Setup:

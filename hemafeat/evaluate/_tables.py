@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import __version__
-
-from ._bootstrap import draw, interval, resampled
-from ._fit import Outcome
-from ._rows import ROW, image_name, images
-from ._scores import METRICS, scores
-from ._splits import Folds, Groups
+from hemafeat.evaluate._bootstrap import draw, interval, resampled
+from hemafeat.evaluate._fit import Outcome
+from hemafeat.evaluate._rows import ROW, image_name, images
+from hemafeat.evaluate._scores import METRICS, scores
+from hemafeat.evaluate._splits import Folds, Groups
 
 
 def predictions(

@@ -10,6 +10,8 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
+from hemafeat._public import public
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -63,10 +65,12 @@ class Family(Protocol):
         """(n_cells, k) float64."""
 
 
+@public
 class FamilyError(ValueError):
     """A family that is unknown, declared twice, or breaks its contract."""
 
 
+@public
 @dataclass(frozen=True, slots=True)
 class Column:
     """One number a family gives per cell.

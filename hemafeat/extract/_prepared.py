@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from hemafeat._public import public
 from hemafeat.extract._kernels.intensity import histograms
 from hemafeat.extract._kernels.regions import find_runs, levels_of, pixels
 from hemafeat.extract._kernels.window import cut, outside_histogram
@@ -47,6 +48,7 @@ class Regions:
         return np.asarray(self.starts[1:] - self.starts[:-1])
 
 
+@public
 class Prepared:
     """An RGB image and what families share of it.
 

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from hemafeat._public import public
 from hemafeat.extract._ahead import compile_ahead
 from hemafeat.extract._asked import asked
 from hemafeat.extract._describe import Families
@@ -31,6 +32,7 @@ SHARD = 512
 """Images in a shard unless told otherwise: some seconds of work, some megabytes on disk."""
 
 
+@public
 @dataclass(frozen=True)
 class Extraction:
     """A result on disk, and what was found.

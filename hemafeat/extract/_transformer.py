@@ -13,6 +13,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from hemafeat._public import public
 from hemafeat.extract._describe import Families, columns
 from hemafeat.extract._image import image_name
 from hemafeat.extract._store import errors
@@ -20,6 +21,7 @@ from hemafeat.extract._table import table
 from hemafeat.images import ImageError, normaliser, read
 
 
+@public
 class CellFeatures(TransformerMixin, BaseEstimator):
     """Features of the cell at the centre of each image.
 

@@ -31,6 +31,7 @@ from typing import Any
 import cv2
 import numpy as np
 
+from hemafeat._public import public
 from hemafeat.images._formats import Header, Refused, header
 from hemafeat.images._pillow import is_coloured, pillow_array, rotated
 
@@ -47,6 +48,7 @@ _PLACE = re.compile(r"#image=([^#,]+),(\d+)$")
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::[^/]*)?://")
 
 
+@public
 class ImageError(ValueError):
     """An image that cannot be used.
 

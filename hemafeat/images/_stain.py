@@ -14,6 +14,7 @@ from typing import Any, ClassVar
 import cv2
 import numpy as np
 
+from hemafeat._public import public
 from hemafeat.images._read import read
 
 Triple = tuple[float, float, float]
@@ -25,6 +26,7 @@ FEWEST = 100
 """Stained pixels without which no stain can be told."""
 
 
+@public
 @dataclass(frozen=True)
 class GreyWorld:
     """Scale each channel so that the image is grey on average [1]_.
@@ -53,6 +55,7 @@ class GreyWorld:
         return cv2.LUT(image, _levels(table)[None])
 
 
+@public
 @dataclass(frozen=True)
 class Reinhard:
     """Give each image the mean and spread of a target in CIELAB [1]_.
@@ -108,6 +111,7 @@ class Reinhard:
         return _on_black(image, _levels(255 * cv2.cvtColor(moved, cv2.COLOR_Lab2RGB)))
 
 
+@public
 @dataclass(frozen=True)
 class Macenko:
     """Give each image the stain vectors and strengths of a target [1]_.

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._ends import closed
-from ._keras import need_keras
+from hemafeat.networks._ends import closed
+from hemafeat.networks._keras import need_keras
 
 Shape = tuple[int, int, int]
 
@@ -27,7 +27,12 @@ def sd_alexnet(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
 
 def _alexnet(name: str, input_shape: Shape, n_classes: int, *, groups: int, stains: bool) -> Any:
     keras = need_keras("a network on images")
-    from ._layers import NeighbourNormalisation, OpticalDensity, ScaledImage, StainDeconvolution
+    from hemafeat.networks._layers import (
+        NeighbourNormalisation,
+        OpticalDensity,
+        ScaledImage,
+        StainDeconvolution,
+    )
 
     layers = keras.layers
     image = keras.Input(input_shape, name="image")

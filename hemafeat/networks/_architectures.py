@@ -9,15 +9,17 @@ from typing import Any
 
 import pandas as pd
 
-from . import _alexnet, _branches, _lenet, _residual, _transfer
-from ._keras import need_keras
-from ._seeded import seeded
+from hemafeat._public import public
+from hemafeat.networks import _alexnet, _branches, _lenet, _residual, _transfer
+from hemafeat.networks._keras import need_keras
+from hemafeat.networks._seeded import seeded
 
 _MIDS = "MIDS 207 deck, layer table"
 _BLOODCELLS = "repository lbernard9/bloodcells, notebooks"
 _HINCAPIE = "Hincapie, report on PBC"
 
 
+@public
 @dataclass(frozen=True)
 class Architecture:
     """A network as it was published.

@@ -7,7 +7,10 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
+from hemafeat._public import public
 
+
+@public
 @dataclass(frozen=True)
 class Augmentation:
     """How training images are changed; each step of training sees another version.

@@ -15,7 +15,8 @@ from typing import Any
 
 import numpy as np
 
-from ._keras import need_keras
+from hemafeat._public import public
+from hemafeat.networks._keras import need_keras
 
 TIMEOUT = 20.0
 """Seconds without an answer after which fetching weights is given up."""
@@ -98,6 +99,7 @@ BACKBONES = {
 """Every backbone by name, in the order they are listed in messages."""
 
 
+@public
 class WeightsError(ValueError):
     """Weights that are not there, cannot be fetched, or do not fit the network."""
 
@@ -131,7 +133,7 @@ def outline(kind: Backbone, size: int) -> tuple[list[str], int]:
 
 def _made(kind: Backbone, image: Any, top: bool, weights: str | None, classes: int = 1000) -> Any:
     keras = need_keras("an embedding")
-    from ._layers import ScaledImage
+    from hemafeat.networks._layers import ScaledImage
 
     scaled = image if kind.scale is None else ScaledImage(kind.scale, name="scale")(image)
     given: dict[str, Any] = {"include_top": top, "weights": weights, "input_tensor": scaled}
@@ -261,7 +263,7 @@ def _corrected(model: Any) -> None:
     Keras mends it by a layer that it adds for ``weights="imagenet"`` alone, so that the same file
     given by its path is scaled wrongly.
     """
-    from ._layers import _TORCH_STD
+    from hemafeat.networks._layers import _TORCH_STD
 
     for layer in model.layers:
         if type(layer).__name__ == "Normalization":

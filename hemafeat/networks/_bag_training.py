@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from ._keras import need_keras
+from hemafeat._public import public
+from hemafeat.networks._keras import need_keras
 
 _STEP = 32  # bags are padded to a multiple of it, so that few shapes occur
 
 
+@public
 @dataclass
 class BagNetwork:
     """A fitted network of bags.

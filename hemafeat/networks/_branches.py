@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._ends import closed
-from ._keras import need_keras
-from ._transfer import backbone
+from hemafeat.networks._ends import closed
+from hemafeat.networks._keras import need_keras
+from hemafeat.networks._transfer import backbone
 
 Shape = tuple[int, int, int]
 
@@ -23,7 +23,7 @@ def leukonet_modified(input_shape: Shape, n_classes: int, weights: str | None) -
 
 def _leukonet(name: str, input_shape: Shape, n_classes: int, *, density: bool) -> Any:
     keras = need_keras("a network on images")
-    from ._layers import CosineTransform, OpticalDensity, ScaledImage
+    from hemafeat.networks._layers import CosineTransform, OpticalDensity, ScaledImage
 
     image = keras.Input(input_shape, name="image")
     scaled = ScaledImage("unit", name="scale")(image)
@@ -64,7 +64,7 @@ def _branch(keras: Any, x: Any, name: str, penalty: Any) -> Any:
 def xie_streams(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
     """Inception-ResNet-v2 three times: the image, the box round the cell, and HSV."""
     keras = need_keras("a network on images")
-    from ._layers import CellCrop, HueSaturationValue
+    from hemafeat.networks._layers import CellCrop, HueSaturationValue
 
     image = keras.Input(input_shape, name="image")
     streams = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._keras import need_keras
+from hemafeat.networks._keras import need_keras
 
 need_keras("a network of bags")  # names the extra where it is missing
 

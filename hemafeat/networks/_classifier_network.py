@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ._keras import need_keras
-from ._seeded import seeded
+from hemafeat.networks._keras import need_keras
+from hemafeat.networks._seeded import seeded
 
 COLOURS = ("rgb", "hsv", "od")
 """What a network is shown: the image, hue with saturation and value, or optical density."""
@@ -67,8 +67,8 @@ def image_network(
         An unknown name or colour, a file that is not there, or a network of other outputs.
     """
     keras = need_keras("a network on images")
-    from ._architectures import build
-    from ._saved import load_network
+    from hemafeat.networks._architectures import build
+    from hemafeat.networks._saved import load_network
 
     if colour not in COLOURS:
         raise ValueError(f"no colour {colour!r}; there are: {', '.join(COLOURS)}")
@@ -106,7 +106,7 @@ def _check(
 
 
 def _coloured(keras: Any, network: Any, colour: str) -> Any:
-    from ._layers import HueSaturationValue, OpticalDensity
+    from hemafeat.networks._layers import HueSaturationValue, OpticalDensity
 
     if network.input_shape[-1] != 3:
         raise ValueError(f"colour={colour!r} needs a network of three channels")

@@ -9,9 +9,15 @@ from typing import Any
 
 import numpy as np
 
-from ._augment import Augmentation
-from ._classifier_network import body, head_start, images_of, predict_images, prepared
-from ._keras import need_keras
+from hemafeat.networks._augment import Augmentation
+from hemafeat.networks._classifier_network import (
+    body,
+    head_start,
+    images_of,
+    predict_images,
+    prepared,
+)
+from hemafeat.networks._keras import need_keras
 
 
 def fit_images(

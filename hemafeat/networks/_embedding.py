@@ -16,19 +16,20 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from hemafeat import images
+from hemafeat._public import public
 from hemafeat.extract._given import as_masks
 from hemafeat.extract._prepared import Prepared
+from hemafeat.networks._backbones import WeightsError
+from hemafeat.networks._embedding_cache import LIMIT_MB, Cache, default_folder
+from hemafeat.networks._embedding_inputs import Shown, streams_of
+from hemafeat.networks._embedding_network import source_of
+from hemafeat.networks._embedding_rows import Flow, Rows, which
+from hemafeat.networks._embedding_words import family_name, weights_in_words
+from hemafeat.networks._runtimes import Ready, check_runtime, ready, threads
 from hemafeat.segment import MaskError, segmenter
 
-from ._backbones import WeightsError
-from ._embedding_cache import LIMIT_MB, Cache, default_folder
-from ._embedding_inputs import Shown, streams_of
-from ._embedding_network import source_of
-from ._embedding_rows import Flow, Rows, which
-from ._embedding_words import family_name, weights_in_words
-from ._runtimes import Ready, check_runtime, ready, threads
 
-
+@public
 class Embedding(TransformerMixin, BaseEstimator):
     """Read images and give what a network of ``keras.applications`` makes of each.
 

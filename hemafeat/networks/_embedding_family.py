@@ -9,14 +9,15 @@ from typing import Any
 
 import numpy as np
 
+from hemafeat._public import public
 from hemafeat.extract import Column
 from hemafeat.extract._family import Facts
 from hemafeat.extract._prepared import prepare
+from hemafeat.networks._embedding import Embedding
+from hemafeat.networks._embedding_rows import Flow
 
-from ._embedding import Embedding
-from ._embedding_rows import Flow
 
-
+@public
 class EmbeddingFamily:
     """A family that shows each cell to a network; made by `embedding_family`.
 

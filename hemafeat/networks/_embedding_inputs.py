@@ -9,9 +9,8 @@ import cv2
 import numpy as np
 
 from hemafeat.extract._prepared import OD_MAX, Prepared
+from hemafeat.networks._squares import centre, round_box, square
 from hemafeat.segment import Masks
-
-from ._squares import centre, round_box, square
 
 COLOURS = ("rgb", "hsv", "od", "masked")
 PARTS = ("whole", "centre", "cell")

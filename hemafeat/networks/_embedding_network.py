@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from ._backbones import (
+from hemafeat.networks._backbones import (
     Backbone,
     WeightsError,
     backbone_named,
@@ -19,7 +19,7 @@ from ._backbones import (
     with_file,
     with_imagenet,
 )
-from ._keras import need_keras
+from hemafeat.networks._keras import need_keras
 
 POOLED = "mean"
 """Name of the layer that the default embedding is: the mean of the last feature maps."""
@@ -175,7 +175,7 @@ def _from_backbone(source: Source, kind: Backbone, image: Any) -> tuple[Any, Any
 
 def _from_network(source: Source) -> tuple[Any, Any]:
     """A whole network that was saved as ``.keras``, such as one that was trained on cells."""
-    from ._saved import load_network
+    from hemafeat.networks._saved import load_network
 
     try:
         whole = load_network(source.weights or "")
@@ -202,7 +202,7 @@ _SCALES = ("ScaledImage", "Rescaling", "Normalization", "OpticalDensity")
 def _scaled(model: Any, kind: Backbone) -> Any:
     """The network behind the scaling its backbone is trained with, unless it scales itself."""
     keras = need_keras("an embedding")
-    from ._layers import ScaledImage
+    from hemafeat.networks._layers import ScaledImage
 
     own = any(type(layer).__name__ in _SCALES for layer in model.layers)
     if own or kind.scale is None:

@@ -10,10 +10,9 @@ import numpy as np
 import pandas as pd
 
 from hemafeat.extract._measure import central_cell
+from hemafeat.networks._embedding_cache import Cache
+from hemafeat.networks._runtimes import Ready
 from hemafeat.segment import MaskError
-
-from ._embedding_cache import Cache
-from ._runtimes import Ready
 
 
 class Flow:

@@ -6,8 +6,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from ._backbones import BACKBONES, backbone_named
-from ._embedding_network import Source
+from hemafeat.networks._backbones import BACKBONES, backbone_named
+from hemafeat.networks._embedding_network import Source
 
 _NAME = re.compile(
     r"embedding_(?P<backbone>[a-z0-9]+?)(?:_(?P<layer>\w+?))??"

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._keras import need_keras
+from hemafeat.networks._keras import need_keras
 
 
 def opened(input_shape: tuple[int, int, int], mode: str = "unit") -> tuple[Any, Any]:
     """The input, images of 0 to 255, and the same brought to the scale `mode`."""
     keras = need_keras("a network on images")
-    from ._layers import ScaledImage
+    from hemafeat.networks._layers import ScaledImage
 
     image = keras.Input(input_shape, name="image")
     return image, ScaledImage(mode, name="scale")(image)

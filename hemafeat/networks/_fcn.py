@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from ._keras import need_keras
-from ._unet import seeds
+from hemafeat.networks._keras import need_keras
+from hemafeat.networks._unet import seeds
 
 
 def fcn8s(

@@ -9,9 +9,9 @@ from typing import Any
 import cv2
 import numpy as np
 
-from ._classifier_network import images_of
-from ._gradients import gradient
-from ._keras import need_keras
+from hemafeat.networks._classifier_network import images_of
+from hemafeat.networks._gradients import gradient
+from hemafeat.networks._keras import need_keras
 
 
 def grad_cam(

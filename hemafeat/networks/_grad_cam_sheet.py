@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from ._classifier_network import images_of, predict_images
-from ._grad_cam import grad_cam
+from hemafeat.networks._classifier_network import images_of, predict_images
+from hemafeat.networks._grad_cam import grad_cam
 
 MOST = 64
 """Cells on one sheet."""

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from ._keras import need_keras
+from hemafeat.networks._keras import need_keras
 
 
 def gradient(function: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:

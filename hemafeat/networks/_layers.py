@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from ._keras import need_keras
+from hemafeat.networks._keras import need_keras
 
 need_keras("a layer on images")  # names the extra where it is missing
 

@@ -12,10 +12,11 @@ from typing import Any
 
 import numpy as np
 
-from ._bag_training import BagNetwork
-from ._keras import need_keras
-from ._mil import mil_model
-from ._seeded import seeded
+from hemafeat._public import public
+from hemafeat.networks._bag_training import BagNetwork
+from hemafeat.networks._keras import need_keras
+from hemafeat.networks._mil import mil_model
+from hemafeat.networks._seeded import seeded
 
 SMALL = "small"
 """The encoder that is no published network: three convolutions and the means of their maps."""
@@ -96,7 +97,7 @@ def _encoder(
     keras: Any, encoder: Any, input_shape: tuple[int, int, int], weights: str | None, seed: int
 ) -> Any:
     if isinstance(encoder, str) and encoder != SMALL:
-        from ._architectures import ARCHITECTURES, build
+        from hemafeat.networks._architectures import ARCHITECTURES, build
 
         if encoder not in ARCHITECTURES:
             raise ValueError(
@@ -114,7 +115,7 @@ def _encoder(
 
 
 def _small(keras: Any, input_shape: tuple[int, int, int]) -> Any:
-    from ._ends import opened
+    from hemafeat.networks._ends import opened
 
     layers = keras.layers
     if min(input_shape[:2]) < 8:
@@ -129,6 +130,7 @@ def _small(keras: Any, input_shape: tuple[int, int, int]) -> Any:
     return keras.Model(image, layers.Concatenate(name="both")([mean, largest]), name="encoder")
 
 
+@public
 @dataclass
 class ImageBagNetwork(BagNetwork):
     """A network of bags of images, fitted or to be fitted by `fit_bags`.

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from ._onnx import OPSET, _Graph, _values
+from hemafeat.networks._onnx import OPSET, _Graph, _values
 
 IMAGE, EMBEDDING = "image", "embedding"
 
@@ -87,7 +87,7 @@ class _Backbone(_Graph):
         self.names[id(place.outputs[0])] = self.names[id(layer.outputs[0])]
 
     def _scaledimage(self, layer: Any, given: list[str]) -> str:
-        from ._layers import _CAFFE, _TORCH_MEAN, _TORCH_STD
+        from hemafeat.networks._layers import _CAFFE, _TORCH_MEAN, _TORCH_STD
 
         if layer.mode == "caffe":
             return self._affine(layer.name, given, np.eye(3)[::-1], -np.asarray(_CAFFE))

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._ends import closed, opened
-from ._keras import need_keras
+from hemafeat.networks._ends import closed, opened
+from hemafeat.networks._keras import need_keras
 
 Shape = tuple[int, int, int]
 

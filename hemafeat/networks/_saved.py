@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from ._keras import need_keras
+from hemafeat.networks._keras import need_keras
 
 _PLAIN = (
     "__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__slice__", "__ellipsis__"
@@ -53,7 +53,7 @@ def load_network(path: str | os.PathLike[str]) -> Any:
         formats, which can hold code, are not read.
     """
     keras = need_keras("a network on images")
-    from . import _cell_normalisation, _layers  # noqa: F401 - makes their layers known to Keras
+    from hemafeat.networks import _cell_normalisation, _layers  # noqa: F401 - makes their layers known to Keras
 
     path = Path(path)
     if path.suffix != ".keras":

@@ -11,6 +11,8 @@ import cv2
 import numpy as np
 
 from hemafeat import datasets, images
+from hemafeat._public import public
+from hemafeat.networks._segmentation_augment import Scene, augmented
 from hemafeat.segment import read_masks
 from hemafeat.segment._background import frame
 from hemafeat.segment._working_size import (
@@ -24,8 +26,6 @@ from hemafeat.segment._working_size import (
     zoom_of,
 )
 
-from ._segmentation_augment import Scene, augmented
-
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -38,6 +38,7 @@ _UM_PER_PX = 0.15
 _TABLE, _DRAWN = 1, 2
 
 
+@public
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
     """What a network sees and what it should say.
@@ -58,6 +59,7 @@ class Sample:
     depth: np.ndarray
 
 
+@public
 class SegmentationSamples:
     """An endless row of samples; number ``i`` depends on the seed and on ``i`` only.
 

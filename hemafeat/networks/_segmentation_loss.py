@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from ._keras import need_keras
+from hemafeat.networks._keras import need_keras
 
 SMOOTH = 1.0
 """Pixels added to both sides of each Dice, so that an empty mask is not all or nothing."""

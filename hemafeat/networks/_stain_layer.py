@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from ._keras import need_keras
+from hemafeat.networks._keras import need_keras
 
 
 def stain_deconvolution(stains: Any = None, **given: Any) -> Any:
@@ -45,6 +45,6 @@ def stain_deconvolution(stains: Any = None, **given: Any) -> Any:
        deconvolution", Analytical and Quantitative Cytology and Histology 23, 2001.
     """
     need_keras("a layer on images")
-    from ._layers import StainDeconvolution
+    from hemafeat.networks._layers import StainDeconvolution
 
     return StainDeconvolution(stains, **given)

@@ -15,16 +15,15 @@ from uuid import uuid4
 
 import numpy as np
 
+from hemafeat.networks._fcn import fcn8s
+from hemafeat.networks._keras import need_keras
+from hemafeat.networks._onnx import export_onnx
+from hemafeat.networks._saved import load_network
+from hemafeat.networks._segmentation_data import SegmentationSamples
+from hemafeat.networks._segmentation_loss import pixel_counts, segmentation_loss
+from hemafeat.networks._unet import OUTPUTS, unet
 from hemafeat.segment import _tiles
 from hemafeat.segment._working_size import RADIUS, SIDE
-
-from ._fcn import fcn8s
-from ._keras import need_keras
-from ._onnx import export_onnx
-from ._saved import load_network
-from ._segmentation_data import SegmentationSamples
-from ._segmentation_loss import pixel_counts, segmentation_loss
-from ._unet import OUTPUTS, unet
 
 if TYPE_CHECKING:
     import pandas as pd

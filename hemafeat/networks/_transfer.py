@@ -7,8 +7,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from ._ends import closed, opened
-from ._keras import need_keras
+from hemafeat.networks._ends import closed, opened
+from hemafeat.networks._keras import need_keras
 
 Shape = tuple[int, int, int]
 
@@ -51,7 +51,7 @@ def backbone(kind: str, image: Any, weights: str | None, name: str | None = None
         A file that is not there, or ImageNet weights that cannot be fetched.
     """
     keras = need_keras("a network on images")
-    from ._layers import ScaledImage
+    from hemafeat.networks._layers import ScaledImage
 
     mode, file = _BACKBONES[kind]
     x = image if mode is None else ScaledImage(mode, name=f"scale_{(name or kind).lower()}")(image)

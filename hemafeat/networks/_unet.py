@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from ._keras import need_keras
+from hemafeat.networks._keras import need_keras
 
 CHANNELS = (32, 64, 128, 192)
 """Channels at half the size and after each further halving."""

@@ -1,6 +1,11 @@
-from ._attributes import PatientAttributes as PatientAttributes, date_columns as date_columns
+from ._attributes import (
+    DateFormat as DateFormat,
+    PatientAttributes as PatientAttributes,
+    date_columns as date_columns,
+)
 from ._attributes_dates import read_dates as read_dates
 from ._attributes_models import (
+    PenalisedLogistic as PenalisedLogistic,
     attributes_only as attributes_only,
     date_format_only as date_format_only,
 )
@@ -50,8 +55,9 @@ from ._patient_models import (
 from ._patient_rules import DecisionRule as DecisionRule, PatientStack as PatientStack
 from ._patient_table import PatientTable as PatientTable
 from ._patient_vote import CellVote as CellVote
+from ._patient_words import Fisher as Fisher, Prototypes as Prototypes
 from ._scale import ClippedScaler as ClippedScaler
-from ._stain_only import stain_only as stain_only
+from ._stain_only import BackgroundMeans as BackgroundMeans, stain_only as stain_only
 from ._store import load as load, save as save
 from ._support_vectors import SupportVectors as SupportVectors
 from ._verdict import cell_contributions as cell_contributions

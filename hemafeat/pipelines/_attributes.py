@@ -11,15 +11,17 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ._attributes_dates import date_orders, read_dates
-from ._bags import CELLS
-from ._columns import shortlist
+from hemafeat._public import public
+from hemafeat.pipelines._attributes_dates import date_orders, read_dates
+from hemafeat.pipelines._bags import CELLS
+from hemafeat.pipelines._columns import shortlist
 
 _SEX = {"m": 1.0, "male": 1.0, "h": 1.0, "f": 0.0, "female": 0.0, "w": 0.0}
 _BORN = ("dob", "date_of_birth", "birth_date", "birthdate", "born")
 _SEXES = ("sex", "gender")
 
 
+@public
 class PatientAttributes(TransformerMixin, BaseEstimator):
     """Age, sex and measured values of a patient, from columns as hospitals write them.
 
@@ -115,6 +117,7 @@ class PatientAttributes(TransformerMixin, BaseEstimator):
         return tags
 
 
+@public
 class DateFormat(TransformerMixin, BaseEstimator):
     """How each date is written, and nothing of what it says: columns of 0 and 1.
 

@@ -17,15 +17,17 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.validation import check_is_fitted
 
-from ._attributes import DateFormat, PatientAttributes
-from ._boosted import BoostedTrees
-from ._missing import FillMissing
-from ._support_vectors import SupportVectors
+from hemafeat._public import public
+from hemafeat.pipelines._attributes import DateFormat, PatientAttributes
+from hemafeat.pipelines._boosted import BoostedTrees
+from hemafeat.pipelines._missing import FillMissing
+from hemafeat.pipelines._support_vectors import SupportVectors
 
 _C = [1e-6, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0]
 _SMOOTH = ["lbfgs", "newton-cg", "sag", "saga"]
 
 
+@public
 class PenalisedLogistic(ClassifierMixin, BaseEstimator):
     """Logistic regression whose penalty has the same name in every scikit-learn.
 

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import extract
-
-from ._columns import shortlist
+from hemafeat._public import public
+from hemafeat.pipelines._columns import shortlist
 
 CELLS = "cells"
 """The column of `bags` that holds them."""
@@ -22,6 +22,7 @@ WHITE = ("quality__white_r", "quality__white_g", "quality__white_b")
 _BESIDE = ("image", *WHITE)
 
 
+@public
 @dataclass(frozen=True, slots=True, eq=False)
 class Bag:
     """The cells of one patient.

@@ -11,10 +11,10 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from hemafeat import images
+from hemafeat._public import public
 from hemafeat.networks._squares import centre, resized
-
-from ._bags import CELLS, Bag, as_bags
-from ._bags_mil import BagClassifier, networks_module
+from hemafeat.pipelines._bags import CELLS, Bag, as_bags
+from hemafeat.pipelines._bags_mil import BagClassifier, networks_module
 
 
 class ImageBag:
@@ -53,6 +53,7 @@ class ImageBag:
         return resized(square, self.size, self.size)
 
 
+@public
 class MILImageClassifier(BagClassifier):
     """Multiple-instance learning on bags of images, end to end. Needs Keras (extra ``deep``).
 

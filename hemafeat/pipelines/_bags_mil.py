@@ -12,9 +12,10 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_is_fitted
 
-from ._bags import Bag, as_bags, positive_place, stacked, taken, unstacked
-from ._missing import FillMissing
-from ._scale import ClippedScaler
+from hemafeat._public import public
+from hemafeat.pipelines._bags import Bag, as_bags, positive_place, stacked, taken, unstacked
+from hemafeat.pipelines._missing import FillMissing
+from hemafeat.pipelines._scale import ClippedScaler
 
 
 def networks_module() -> Any:
@@ -140,6 +141,7 @@ class BagClassifier(ClassifierMixin, BaseEstimator):
             self.network_.history, self.network_.best = told["history"], told["best"]
 
 
+@public
 class MILClassifier(BagClassifier):
     """Multiple-instance learning on bags of feature vectors. Needs Keras (extra ``deep``).
 

@@ -10,7 +10,10 @@ from sklearn.utils.class_weight import compute_sample_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from hemafeat._public import public
 
+
+@public
 class BoostedTrees(ClassifierMixin, BaseEstimator):
     """Gradient-boosted trees of XGBoost for labels of any kind.
 

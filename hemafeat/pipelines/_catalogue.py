@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from . import _embedding, _embedding_name, _models
-from ._bags_mil import networks_module
+from hemafeat.pipelines import _embedding, _embedding_name, _models
+from hemafeat.pipelines._bags_mil import networks_module
 
 _FEATURES: dict[str, Callable[..., Any]] = {
     "baseline": _models.baseline,
@@ -110,7 +110,7 @@ def _network(name: str, **params: Any) -> Any:
     """A network as a classifier; an error now rather than in the first fold without Keras."""
     from importlib.metadata import PackageNotFoundError, version
 
-    from ._network_classifier import NetworkClassifier
+    from hemafeat.pipelines._network_classifier import NetworkClassifier
 
     try:
         version("keras")

@@ -11,6 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from hemafeat import extract
+from hemafeat._public import public
 
 
 def shortlist(names: Iterable[object], show: int = 5) -> str:
@@ -20,6 +21,7 @@ def shortlist(names: Iterable[object], show: int = 5) -> str:
     return ", ".join(words[:show]) + more
 
 
+@public
 class FeatureColumns(TransformerMixin, BaseEstimator):
     """Take the feature columns out of a table.
 

@@ -9,10 +9,10 @@ from typing import Any
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 
-from . import _models
-from ._embedding_name import NAME
-from ._missing import FillMissing
-from ._scale import ClippedScaler
+from hemafeat.pipelines import _models
+from hemafeat.pipelines._embedding_name import NAME
+from hemafeat.pipelines._missing import FillMissing
+from hemafeat.pipelines._scale import ClippedScaler
 
 _WORDS = "embedding:BACKBONE[/LAYER]+HEAD[@WEIGHTS], such as embedding:InceptionV3+xgboost@random"
 

@@ -12,7 +12,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score
 from sklearn.model_selection import cross_val_predict
 
-from ._inner_folds import GROUP, GroupedFolds
+from hemafeat._public import public
+from hemafeat.pipelines._inner_folds import GROUP, GroupedFolds
 
 Members = Mapping[str, Any] | Iterable[Any]
 
@@ -22,7 +23,7 @@ METRICS = {"kappa": cohen_kappa_score, "balanced_accuracy": balanced_accuracy_sc
 
 def _pairs(members: Members) -> list[tuple[str, Any]]:
     """(name, estimator) of each member; what is named only is made."""
-    from ._catalogue import make
+    from hemafeat.pipelines._catalogue import make
 
     if isinstance(members, str):
         raise ValueError(f"members are several models, not one: {members!r}")
@@ -102,6 +103,7 @@ def stack(
     return StackingClassifier(_pairs(members), final, cv=folds, stack_method="predict_proba")
 
 
+@public
 class WeightedVote(VotingClassifier):
     """Mean of probabilities, each member weighted by its score on inner folds [1]_.
 

@@ -9,11 +9,12 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
 from hemafeat import images
+from hemafeat._public import public
 from hemafeat.networks._squares import centre
+from hemafeat.pipelines._cell_images import image_sources
 
-from ._cell_images import image_sources
 
-
+@public
 class GreyPixels(TransformerMixin, BaseEstimator):
     """Read images, cut out the centre, make it grey and lay the pixels out in a row.
 

@@ -9,12 +9,14 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from ._inner_folds import GROUP, groups_of
+from hemafeat._public import public
+from hemafeat.pipelines._inner_folds import GROUP, groups_of
 
 
 # Not sklearn.ensemble.BaggingClassifier: it turns a table into an array without column names, so
 # that neither images nor groups are found in it, and draws single cells, of which a member that
 # holds some back to stop by would find copies on both sides.
+@public
 class GroupedBagging(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """Mean of the probabilities of classifiers fitted on groups drawn with replacement [1]_.
 

@@ -11,6 +11,8 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import StratifiedGroupKFold
 
+from hemafeat._public import public
+
 GROUP = "group"
 """The column that says what must stay together, where a table has one."""
 
@@ -46,6 +48,7 @@ def groups_of(X: Any, groups: Any = None, column: str = GROUP) -> np.ndarray:
     return numbers
 
 
+@public
 class GroupedFolds(BaseEstimator):
     """Inner folds that never part a group and keep the classes even, for anything that takes `cv`.
 

@@ -9,7 +9,7 @@ from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import OneHotEncoder
 
-from ._missing import FillMissing
+from hemafeat.pipelines._missing import FillMissing
 
 
 def metadata_only(

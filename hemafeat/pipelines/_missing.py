@@ -8,7 +8,10 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from hemafeat._public import public
 
+
+@public
 class FillMissing(TransformerMixin, BaseEstimator):
     """Fill with the training median, and flag what was missing once per pattern.
 

@@ -10,15 +10,17 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import extract
+from hemafeat._public import public
+from hemafeat.pipelines._columns import FeatureColumns, shortlist
+from hemafeat.pipelines._reads import IMAGES, reads
 
-from ._columns import FeatureColumns, shortlist
-from ._reads import IMAGES, reads
 
-
+@public
 class ModelError(ValueError):
     """A model file that cannot be used, or a table that does not fit a model."""
 
 
+@public
 @dataclass
 class Model:
     """A fitted pipeline and what it needs.

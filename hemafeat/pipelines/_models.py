@@ -11,12 +11,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
 from sklearn.tree import DecisionTreeClassifier
 
-from ._boosted import BoostedTrees
-from ._columns import FeatureColumns
-from ._missing import FillMissing
-from ._scale import ClippedScaler
-from ._support_vectors import SupportVectors
-from ._whiten import PartialWhitening
+from hemafeat.pipelines._boosted import BoostedTrees
+from hemafeat.pipelines._columns import FeatureColumns
+from hemafeat.pipelines._missing import FillMissing
+from hemafeat.pipelines._scale import ClippedScaler
+from hemafeat.pipelines._support_vectors import SupportVectors
+from hemafeat.pipelines._whiten import PartialWhitening
 
 
 def _dense() -> list[tuple[str, Any]]:
@@ -367,7 +367,7 @@ def grey_pixels(
     .. [1] L. Bernard et al., "Blood cells" project report, DataScientest (repository
        lbernard9/bloodcells): centre crop of 256 px, grey, flattened, RandomForestClassifier().
     """
-    from ._grey import GreyPixels
+    from hemafeat.pipelines._grey import GreyPixels
 
     model = RandomForestClassifier(n_jobs=n_jobs, random_state=random_state)
     return Pipeline([("pixels", GreyPixels(crop=crop, size=size)), ("model", model)])

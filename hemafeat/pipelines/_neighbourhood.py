@@ -9,6 +9,8 @@ import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
+from hemafeat._public import public
+
 _AT_ONCE = 2000  # rows whose similarity to all others is held in memory
 
 
@@ -109,6 +111,7 @@ def _nearest(vectors: np.ndarray, k: int) -> np.ndarray:
     return np.concatenate(parts)
 
 
+@public
 class NeighbourhoodCorrection(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     """A classifier whose labels are corrected among the cells that are judged together.
 

@@ -14,14 +14,16 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
-from ._bags_mil import networks_module
-from ._cell_images import CellImages, image_sources
-from ._inner_folds import GROUP, groups_of, held_back
+from hemafeat._public import public
+from hemafeat.pipelines._bags_mil import networks_module
+from hemafeat.pipelines._cell_images import CellImages, image_sources
+from hemafeat.pipelines._inner_folds import GROUP, groups_of, held_back
 
 
 # Not keras.wrappers.SKLearnClassifier: that takes two-dimensional arrays of numbers only, gives no
 # probabilities, knows neither class weights nor groups, loses its fitting options when it is cloned
 # (3.15), and wants a compiled model.
+@public
 class NetworkClassifier(ClassifierMixin, BaseEstimator):
     """A network of images as a scikit-learn classifier. Needs Keras (extra ``deep``).
 

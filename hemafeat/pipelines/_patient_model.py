@@ -10,18 +10,20 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from ._attributes import DateFormat, PatientAttributes
-from ._bags import WHITE, bags
-from ._bags_images import MILImageClassifier
-from ._bags_mil import BagClassifier
-from ._columns import shortlist
-from ._model import Model, ModelError
-from ._patient_rules import DecisionRule, PatientStack
-from ._patient_table import PatientTable
-from ._patient_vote import CellVote
-from ._stain_only import BackgroundMeans
+from hemafeat._public import public
+from hemafeat.pipelines._attributes import DateFormat, PatientAttributes
+from hemafeat.pipelines._bags import WHITE, bags
+from hemafeat.pipelines._bags_images import MILImageClassifier
+from hemafeat.pipelines._bags_mil import BagClassifier
+from hemafeat.pipelines._columns import shortlist
+from hemafeat.pipelines._model import Model, ModelError
+from hemafeat.pipelines._patient_rules import DecisionRule, PatientStack
+from hemafeat.pipelines._patient_table import PatientTable
+from hemafeat.pipelines._patient_vote import CellVote
+from hemafeat.pipelines._stain_only import BackgroundMeans
 
 
+@public
 @dataclass
 class PatientModel(Model):
     """A fitted model of patients and what it needs.

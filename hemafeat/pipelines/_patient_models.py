@@ -8,14 +8,18 @@ from typing import Any
 from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 
-from . import _models
-from ._attributes_models import PenalisedLogistic, attributes_only, date_format_only
-from ._missing import FillMissing
-from ._patient_rules import DecisionRule, PatientStack
-from ._patient_table import PatientTable
-from ._patient_vote import CellVote
-from ._scale import ClippedScaler
-from ._stain_only import stain_only
+from hemafeat.pipelines import _models
+from hemafeat.pipelines._attributes_models import (
+    PenalisedLogistic,
+    attributes_only,
+    date_format_only,
+)
+from hemafeat.pipelines._missing import FillMissing
+from hemafeat.pipelines._patient_rules import DecisionRule, PatientStack
+from hemafeat.pipelines._patient_table import PatientTable
+from hemafeat.pipelines._patient_vote import CellVote
+from hemafeat.pipelines._scale import ClippedScaler
+from hemafeat.pipelines._stain_only import stain_only
 
 _TABLES: dict[str, tuple[str, ...]] = {
     "means": ("mean",),
@@ -137,7 +141,7 @@ def cell_vote(
     -------
     CellVote
     """
-    from ._catalogue import make
+    from hemafeat.pipelines._catalogue import make
 
     cells = make(model)
     keys = [key for key in cells.get_params() if key.split("__")[-1] == "random_state"]
@@ -156,13 +160,13 @@ def _joined(how: str, random_state: int) -> Any:
 
 
 def _mil(pooling: str, random_state: int) -> Any:
-    from ._bags_mil import MILClassifier
+    from hemafeat.pipelines._bags_mil import MILClassifier
 
     return MILClassifier(pooling, random_state=random_state)
 
 
 def _image_mil(pooling: str, random_state: int) -> Any:
-    from ._bags_images import MILImageClassifier
+    from hemafeat.pipelines._bags_images import MILImageClassifier
 
     return MILImageClassifier(pooling, random_state=random_state)
 

@@ -11,11 +11,13 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.utils.validation import check_is_fitted
 
-from ._bags import positive_place
+from hemafeat._public import public
+from hemafeat.pipelines._bags import positive_place
 
 RULES = ("weighted", "min", "max")
 
 
+@public
 class DecisionRule(ClassifierMixin, BaseEstimator):
     """Join the verdicts of several models of a patient by a fixed rule on their probabilities.
 
@@ -97,6 +99,7 @@ class DecisionRule(ClassifierMixin, BaseEstimator):
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
 
+@public
 class PatientStack(ClassifierMixin, BaseEstimator):
     """Learn how much to believe each of several models of a patient.
 

@@ -9,8 +9,9 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
-from ._bags import Bag, as_bags, taken
-from ._patient_words import Fisher, Prototypes
+from hemafeat._public import public
+from hemafeat.pipelines._bags import Bag, as_bags, taken
+from hemafeat.pipelines._patient_words import Fisher, Prototypes
 
 STATISTICS = (
     "mean",
@@ -32,6 +33,7 @@ STATISTICS = (
 _PER_COLUMN = STATISTICS[:10]
 
 
+@public
 class PatientTable(TransformerMixin, BaseEstimator):
     """Describe each patient by statistics over the cells.
 

@@ -9,11 +9,13 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
-from ._bags import as_bags, positive_place, stacked, taken, unstacked
+from hemafeat._public import public
+from hemafeat.pipelines._bags import as_bags, positive_place, stacked, taken, unstacked
 
 AGGREGATES = ("mean", "majority", "min", "max")
 
 
+@public
 class CellVote(ClassifierMixin, BaseEstimator):
     """Judge every cell by itself, then the patient by all verdicts.
 

@@ -12,9 +12,10 @@ from sklearn.decomposition import PCA
 from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import Pipeline
 
-from ._bags import Bag, stacked
-from ._missing import FillMissing
-from ._scale import ClippedScaler
+from hemafeat._public import public
+from hemafeat.pipelines._bags import Bag, stacked
+from hemafeat.pipelines._missing import FillMissing
+from hemafeat.pipelines._scale import ClippedScaler
 
 
 class _Vocabulary(BaseEstimator):
@@ -62,8 +63,21 @@ class _Vocabulary(BaseEstimator):
         return np.split(on_axes, np.searchsorted(member, np.arange(1, len(found))))
 
 
+@public
 class Prototypes(_Vocabulary):
-    """Share of a patient's cells nearest to each of the centres of k-means."""
+    """Describe each patient by the share of cells nearest to each centre of a k-means clustering.
+
+    Parameters
+    ----------
+    n_words : int
+        Number of cluster centres.
+    n_components : int
+        Number of principal axes on which the cells are described.
+    n_each : int
+        Largest number of cells of one patient used for fitting, so that no patient dominates.
+    random_state : int
+        Seed for drawing cells and for initialising k-means.
+    """
 
     def _learn(self, cells: np.ndarray) -> None:
         self.kmeans_ = KMeans(self.n_words, n_init=4, random_state=self.random_state).fit(cells)
@@ -81,8 +95,21 @@ class Prototypes(_Vocabulary):
         return [f"bag__prototype__{k:02d}" for k in range(self.n_words)]
 
 
+@public
 class Fisher(_Vocabulary):
-    """Fisher vector of a patient's cells under a mixture of Gaussians."""
+    """Describe each patient by the Fisher vector of the cells under a mixture of Gaussians.
+
+    Parameters
+    ----------
+    n_words : int
+        Number of Gaussians in the mixture.
+    n_components : int
+        Number of principal axes on which the cells are described.
+    n_each : int
+        Largest number of cells of one patient used for fitting, so that no patient dominates.
+    random_state : int
+        Seed for drawing cells and for initialising the mixture.
+    """
 
     def _learn(self, cells: np.ndarray) -> None:
         self.mixture_ = GaussianMixture(

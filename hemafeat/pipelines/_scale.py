@@ -8,7 +8,10 @@ import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from hemafeat._public import public
 
+
+@public
 class ClippedScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Subtract the mean, divide by the standard deviation, and clip.
 

@@ -9,12 +9,14 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import Pipeline
 
-from ._attributes_models import PenalisedLogistic
-from ._bags import CELLS, WHITE, as_bags
-from ._missing import FillMissing
-from ._scale import ClippedScaler
+from hemafeat._public import public
+from hemafeat.pipelines._attributes_models import PenalisedLogistic
+from hemafeat.pipelines._bags import CELLS, WHITE, as_bags
+from hemafeat.pipelines._missing import FillMissing
+from hemafeat.pipelines._scale import ClippedScaler
 
 
+@public
 class BackgroundMeans(TransformerMixin, BaseEstimator):
     """Mean white of the background of each patient's images, and nothing of the cells."""
 

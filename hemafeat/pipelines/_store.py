@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import warnings
 import zipfile
 import zlib
@@ -15,45 +16,45 @@ from typing import Any
 
 from hemafeat import __version__
 from hemafeat._whole import write_whole
-
-from ._model import Model, ModelError, columns_of
-from ._patient_model import PatientModel, needs
-from ._trees import check_trees
+from hemafeat.pipelines._model import Model, ModelError, columns_of
+from hemafeat.pipelines._patient_model import PatientModel, needs
+from hemafeat.pipelines._trees import check_trees
 
 FORMAT = "hemafeat model"
 FORMAT_VERSION = 1
 
 _MANIFEST = "manifest.json"
 _MODEL = "model.skops"
+_SCHEMA = "schema.json"
 _PACKAGES = ("scikit-learn", "numpy", "xgboost", "skops", "imbalanced-learn")
 
-# What may be built from a file besides scikit-learn's and numpy's own types, by exact name.
+# What may be built from a file besides types of scikit-learn and NumPy themselves, by exact name.
 _TRUSTED = (
-    "hemafeat.networks._embedding.Embedding",
-    "hemafeat.pipelines._attributes.DateFormat",
-    "hemafeat.pipelines._attributes.PatientAttributes",
-    "hemafeat.pipelines._attributes_models.PenalisedLogistic",
-    "hemafeat.pipelines._bags_images.MILImageClassifier",
-    "hemafeat.pipelines._bags_mil.MILClassifier",
-    "hemafeat.pipelines._boosted.BoostedTrees",
-    "hemafeat.pipelines._columns.FeatureColumns",
-    "hemafeat.pipelines._grey.GreyPixels",
-    "hemafeat.pipelines._ensembles.WeightedVote",
-    "hemafeat.pipelines._grouped_bagging.GroupedBagging",
-    "hemafeat.pipelines._inner_folds.GroupedFolds",
-    "hemafeat.pipelines._missing.FillMissing",
-    "hemafeat.pipelines._neighbourhood.NeighbourhoodCorrection",
-    "hemafeat.pipelines._network_classifier.NetworkClassifier",
-    "hemafeat.pipelines._patient_rules.DecisionRule",
-    "hemafeat.pipelines._patient_rules.PatientStack",
-    "hemafeat.pipelines._patient_table.PatientTable",
-    "hemafeat.pipelines._patient_vote.CellVote",
-    "hemafeat.pipelines._patient_words.Fisher",
-    "hemafeat.pipelines._patient_words.Prototypes",
-    "hemafeat.pipelines._scale.ClippedScaler",
-    "hemafeat.pipelines._stain_only.BackgroundMeans",
-    "hemafeat.pipelines._support_vectors.SupportVectors",
-    "hemafeat.pipelines._whiten.PartialWhitening",
+    "hemafeat.networks.Embedding",
+    "hemafeat.pipelines.DateFormat",
+    "hemafeat.pipelines.PatientAttributes",
+    "hemafeat.pipelines.PenalisedLogistic",
+    "hemafeat.pipelines.MILImageClassifier",
+    "hemafeat.pipelines.MILClassifier",
+    "hemafeat.pipelines.BoostedTrees",
+    "hemafeat.pipelines.FeatureColumns",
+    "hemafeat.pipelines.GreyPixels",
+    "hemafeat.pipelines.WeightedVote",
+    "hemafeat.pipelines.GroupedBagging",
+    "hemafeat.pipelines.GroupedFolds",
+    "hemafeat.pipelines.FillMissing",
+    "hemafeat.pipelines.NeighbourhoodCorrection",
+    "hemafeat.pipelines.NetworkClassifier",
+    "hemafeat.pipelines.DecisionRule",
+    "hemafeat.pipelines.PatientStack",
+    "hemafeat.pipelines.PatientTable",
+    "hemafeat.pipelines.CellVote",
+    "hemafeat.pipelines.Fisher",
+    "hemafeat.pipelines.Prototypes",
+    "hemafeat.pipelines.ClippedScaler",
+    "hemafeat.pipelines.BackgroundMeans",
+    "hemafeat.pipelines.SupportVectors",
+    "hemafeat.pipelines.PartialWhitening",
     "imblearn.over_sampling._smote.base.SMOTE",
     "imblearn.pipeline.Pipeline",
     "sklearn.tree._tree.Tree",
@@ -177,6 +178,7 @@ def load(path: str | os.PathLike[str]) -> Model:
         with warnings.catch_warnings():
             # scikit-learn says it once per step; it is said once for all below.
             warnings.simplefilter("ignore", InconsistentVersionWarning)
+            data = _with_public_names(data)
             pipeline = skops.io.loads(data, trusted=list(_TRUSTED))
         check_trees(pipeline)
         told: dict[str, Any] = {
@@ -213,6 +215,37 @@ def load(path: str | os.PathLike[str]) -> Model:
         raise ModelError(f"{path}: the columns of the manifest are not those of the model")
     _warn_of_versions(model.versions, path)
     return model
+
+
+def _with_public_names(data: bytes) -> bytes:
+    """Name our classes by their package in a model of version 0.1, which names private files."""
+    with zipfile.ZipFile(io.BytesIO(data)) as box:
+        parts = {name: box.read(name) for name in box.namelist()}
+    schema = json.loads(parts[_SCHEMA])
+    if not _rename(schema):
+        return data
+    parts[_SCHEMA] = json.dumps(schema).encode()
+    renamed = io.BytesIO()
+    with zipfile.ZipFile(renamed, "w") as box:
+        for name, part in parts.items():
+            box.writestr(name, part)
+    return renamed.getvalue()
+
+
+def _rename(schema: Any) -> int:
+    """Replace private modules by packages in a schema of skops; return how many there were."""
+    waiting, n_renamed = [schema], 0
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, list):
+            waiting += part
+        elif isinstance(part, dict):
+            waiting += part.values()
+            private = re.fullmatch(r"(hemafeat\.[a-z]+)\._\w+", str(part.get("__module__")))
+            if private and f"{private[1]}.{part.get('__class__')}" in _TRUSTED:
+                part["__module__"] = private[1]
+                n_renamed += 1
+    return n_renamed
 
 
 def _strings(values: Any) -> list[str]:

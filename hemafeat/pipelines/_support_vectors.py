@@ -10,7 +10,10 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.svm import SVC
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from hemafeat._public import public
 
+
+@public
 class SupportVectors(ClassifierMixin, BaseEstimator):
     """`sklearn.svm.SVC` with probabilities read from its pairwise decision values.
 

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from hemafeat._public import public
+
 QUALITY: dict[str, Any] = {
     "touches_border": False,
     "confidence": np.nan,
@@ -18,10 +20,12 @@ QUALITY: dict[str, Any] = {
 """The quality record of a cell, and what stands where a segmenter says nothing."""
 
 
+@public
 class MaskError(ValueError):
     """Masks that contradict each other or the image, with the reason."""
 
 
+@public
 @dataclass(frozen=True, eq=False)
 class Masks:
     """Two label images with shared ids: the whole cell and its nucleus.

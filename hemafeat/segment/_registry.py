@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from hemafeat._public import public
 from hemafeat.segment._best import best
 from hemafeat.segment._contours import contours
 from hemafeat.segment._masks import MaskError, Masks
@@ -24,6 +25,7 @@ WEIGHTED: dict[str, Callable[..., Masks]] = {"best": best, "unet": unet}
 Segmenter = Callable[[np.ndarray], Masks]
 
 
+@public
 class SegmenterError(ValueError):
     """A segmenter that is unknown, cannot be loaded, or does not return masks of the image."""
 
