@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from hemafeat import images
+from hemafeat.images._crop import centre, round_box, square
 from hemafeat.networks import Augmentation
-from hemafeat.networks._squares import centre, round_box, square
 from hemafeat.pipelines._cell_images import MARGIN, CellImages, cell_square, image_sources
 
 

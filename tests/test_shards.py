@@ -23,7 +23,7 @@ import pytest
 from shard_work import disc, noise, slow_disc
 
 from hemafeat import extract, segment
-from hemafeat._whole import locked
+from hemafeat._files import locked
 
 FAMILIES = ["shape"]
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hemafeat._whole import write_table
+from hemafeat._files import write_table
 from hemafeat.cli import _arguments, _embedding, _networks, _output, _patients, _studies
 from hemafeat.cli._arguments import Usage
 from hemafeat.cli._audit import audited

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hemafeat._whole import write_table
+from hemafeat._files import write_table
 from hemafeat.cli import _arguments, _output
 from hemafeat.cli._arguments import Usage
 from hemafeat.cli._audit import audited

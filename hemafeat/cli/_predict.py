@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hemafeat._whole import write_table
+from hemafeat._files import write_table
 from hemafeat.cli import _arguments, _embedding, _output, _predict_patients
 from hemafeat.cli._arguments import Usage, plural
 

@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hemafeat._whole import write_table, write_whole
+from hemafeat._files import write_table, write_whole
 from hemafeat.cli import _arguments
 from hemafeat.cli._arguments import Failure, Usage, plural
 

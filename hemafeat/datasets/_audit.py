@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hemafeat._files import write_table
 from hemafeat._public import public
-from hemafeat._whole import write_table
 from hemafeat.datasets import _audit_checks as checks
 from hemafeat.datasets._audit_survey import survey
 from hemafeat.datasets._near_duplicates import near_pairs

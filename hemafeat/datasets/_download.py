@@ -7,7 +7,7 @@ import os
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
-from hemafeat._whole import locked, write_whole
+from hemafeat._files import locked, write_whole
 from hemafeat.datasets._fetch import TIMEOUT, fetch
 from hemafeat.datasets._sources import SOURCES, Remote
 from hemafeat.datasets._table import DatasetError

@@ -13,7 +13,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-from hemafeat._whole import write_whole
+from hemafeat._files import write_whole
 from hemafeat.datasets._table import DatasetError
 
 ATTEMPTS = 5

@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hemafeat._files import write_table, write_whole
 from hemafeat._public import public
-from hemafeat._whole import write_table, write_whole
 from hemafeat.evaluate._bootstrap import draw, interval
 from hemafeat.evaluate._scores import METRICS
 from hemafeat.evaluate._splits import CompareError

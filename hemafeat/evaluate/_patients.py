@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import pipelines
+from hemafeat._files import write_table
 from hemafeat._public import public
-from hemafeat._whole import write_table
 from hemafeat.evaluate._comparison import Comparison
 from hemafeat.evaluate._fingerprint import fingerprint
 from hemafeat.evaluate._fit import Progress, Task, run_all

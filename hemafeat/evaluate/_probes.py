@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import datasets
+from hemafeat._files import write_table
 from hemafeat._public import public
-from hemafeat._whole import write_table
 from hemafeat.evaluate._bootstrap import draw, interval
 from hemafeat.evaluate._fit import Progress
 from hemafeat.evaluate._probe_features import Probe, probes

@@ -18,7 +18,7 @@ from queue import Empty, SimpleQueue
 from threading import Thread
 from typing import TYPE_CHECKING
 
-from hemafeat._whole import locked, write_whole
+from hemafeat._files import locked, write_whole
 
 if TYPE_CHECKING:
     from hemafeat.extract._image import Work

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from hemafeat import __version__
-from hemafeat._whole import locked, write_whole
+from hemafeat._files import locked, write_whole
 from hemafeat.extract._asked import differences, digest
 from hemafeat.extract._image import file_state
 from hemafeat.extract._rows import Part, Run

@@ -11,7 +11,7 @@ from typing import Any
 import pandas as pd
 
 from hemafeat import __version__
-from hemafeat._whole import write_table, write_whole
+from hemafeat._files import write_table, write_whole
 from hemafeat.extract._describe import units
 
 CELLS, ERRORS, MANIFEST = "cells.parquet", "errors.parquet", "manifest.json"

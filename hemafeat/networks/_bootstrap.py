@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from hemafeat import images as hemafeat_images, segment
-from hemafeat._whole import write_whole
+from hemafeat._files import write_whole
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 
-from hemafeat._whole import write_whole
+from hemafeat._files import write_whole
 
 FORMAT = 1
 """Raised when what is stored would mean something else."""

@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 
 from hemafeat.extract._prepared import OD_MAX, Prepared
-from hemafeat.networks._squares import centre, round_box, square
+from hemafeat.images._crop import centre, round_box, square
 from hemafeat.segment import Masks
 
 COLOURS = ("rgb", "hsv", "od", "masked")

@@ -12,7 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from hemafeat import images
 from hemafeat._public import public
-from hemafeat.networks._squares import centre, resized
+from hemafeat.images._crop import centre, resized
 from hemafeat.pipelines._bags import CELLS, Bag, as_bags
 from hemafeat.pipelines._bags_mil import BagClassifier, networks_module
 

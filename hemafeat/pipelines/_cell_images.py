@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import images
-from hemafeat.networks._squares import centre, resized, round_box, square
+from hemafeat.images._crop import centre, resized, round_box, square
 
 MARGIN = 0.15
 """What is left round the box of a cell on each side, as a share of its longer side."""

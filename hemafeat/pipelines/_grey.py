@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from hemafeat import images
 from hemafeat._public import public
-from hemafeat.networks._squares import centre
+from hemafeat.images._crop import centre
 from hemafeat.pipelines._cell_images import image_sources
 
 

@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from hemafeat import __version__
-from hemafeat._whole import write_whole
+from hemafeat._files import write_whole
 from hemafeat.pipelines._model import Model, ModelError, columns_of
 from hemafeat.pipelines._patient_model import PatientModel, needs
 from hemafeat.pipelines._trees import check_trees

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hemafeat._whole import write_whole
+from hemafeat._files import write_whole
 from hemafeat.report import _choice, _curves, _figures, _galleries, _patients, _studies, _tables
 from hemafeat.report._audit import section
 from hemafeat.report._style import alike, in_text, metric_name, number, svg
