@@ -74,7 +74,7 @@ def test_drawn_dates_are_read_back():
     table = pipelines.bags(
         datasets.drawn_bags(150, leak_format=0.5, random_state=1), attributes=ATTRIBUTES
     )
-    from hemafeat.datasets._drawn_cohort_plan import CohortPlan, patients
+    from hemafeat.datasets._drawn.cohort_plan import CohortPlan, patients
 
     plan = CohortPlan(150, 0.5, (0.05, 0.4), (20, 60), 0.0, 0.0, 0.5, 0.0, 0.0, 1)
     truth = patients(plan).set_index("patient")["born"]

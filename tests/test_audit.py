@@ -185,7 +185,7 @@ def test_cells_laid_on_black_are_not_all_alike(tmp_path):
 
 
 def test_the_description_of_an_image_stays_when_it_is_turned():
-    from hemafeat.datasets._near_duplicates import descriptor, thumbnail
+    from hemafeat.datasets._copies.near_duplicates import descriptor, thumbnail
 
     small = thumbnail(cell(3, 90, 90))
     views = [np.rot90(view, turn) for view in (small, small[:, ::-1]) for turn in range(4)]
@@ -234,7 +234,7 @@ def test_batches_that_know_no_label_are_a_note(tmp_path):
 def test_what_a_batch_tells_is_the_balanced_accuracy_of_the_best_guess():
     from sklearn.metrics import balanced_accuracy_score
 
-    from hemafeat.datasets._audit_batches import told
+    from hemafeat.datasets._audit.batches import told
 
     rng = np.random.default_rng(0)
     label = rng.choice(["a", "b", "c"], 300, p=[0.6, 0.3, 0.1])
@@ -249,7 +249,7 @@ def test_what_a_batch_tells_is_the_balanced_accuracy_of_the_best_guess():
 
 def test_patients_who_share_slide_and_label_are_no_proof():
     """Ten patients, a colour each: by images the label seems told, by patients it is not."""
-    from hemafeat.datasets._audit_batches import chance
+    from hemafeat.datasets._audit.batches import chance
 
     patient = np.repeat(np.arange(10), 30)
     label = np.array(list("ababababab"))[patient]

@@ -14,8 +14,9 @@ from cutting_server import Served, serving
 
 from hemafeat import datasets
 from hemafeat.cli import main
-from hemafeat.datasets import DatasetError, _fetch, _unpack
-from hemafeat.datasets._sources import SOURCES, Remote
+from hemafeat.datasets import DatasetError
+from hemafeat.datasets._download import fetch as _fetch, unpack as _unpack
+from hemafeat.datasets._loaders.catalogue import SOURCES, Remote
 
 BODY = np.random.default_rng(0).bytes(3_000_000)
 MD5 = f"md5:{hashlib.md5(BODY).hexdigest()}"

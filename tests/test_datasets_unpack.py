@@ -14,7 +14,8 @@ import trees
 from archives import written, zipped
 
 from hemafeat import datasets
-from hemafeat.datasets import DatasetError, _unpack
+from hemafeat.datasets import DatasetError
+from hemafeat.datasets._download import unpack as _unpack
 
 
 def _refused(tmp_path: Path, name: str, data: bytes, words: str) -> None:

@@ -101,7 +101,7 @@ def test_masks_lie_where_the_stain_is() -> None:
 
 
 def test_densities_add_and_absorb_by_beer_lambert() -> None:
-    from hemafeat.datasets._drawn_stain import render
+    from hemafeat.datasets._drawn.stain import render
 
     rng = np.random.default_rng(0)
     planes = rng.uniform(0, 0.6, (4, 20, 30)).astype(np.float32)
@@ -293,7 +293,7 @@ def test_refuses_an_occupied_folder(tmp_path: Path) -> None:
 
 
 def test_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    from hemafeat.datasets import _drawn
+    from hemafeat.datasets._drawn import dataset as _drawn
 
     def broken(*args: object) -> None:
         raise OSError("disk full")

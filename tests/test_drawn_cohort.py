@@ -8,7 +8,7 @@ import pandas as pd
 import pytest
 
 from hemafeat import datasets
-from hemafeat.datasets._drawn_cohort_plan import CohortPlan, patients
+from hemafeat.datasets._drawn.cohort_plan import CohortPlan, patients
 
 SMALL = {"n_patients": 6, "size": 64, "cells": (3, 6), "test": 0.34}
 

@@ -6,9 +6,9 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from hemafeat.datasets._apl import APL_MERGE
-from hemafeat.datasets._pbc import PBC_LABELS
-from hemafeat.datasets._table import DatasetError, text
+from hemafeat.datasets._loaders.apl import APL_MERGE
+from hemafeat.datasets._loaders.pbc import PBC_LABELS
+from hemafeat.datasets._schema import DatasetError, text
 
 FINE = (
     "basophil",

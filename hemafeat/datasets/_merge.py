@@ -12,7 +12,8 @@ import pandas as pd
 
 from hemafeat._public import public
 from hemafeat.datasets._harmonise import harmonise
-from hemafeat.datasets._table import DatasetError, DatasetWarning, as_table, text
+from hemafeat.datasets._schema import DatasetError, DatasetWarning, text
+from hemafeat.datasets._table import as_table
 
 _TELLING = 0.1
 """Cramer's V from which an association is called one; the convention for a small effect."""

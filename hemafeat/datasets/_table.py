@@ -4,58 +4,29 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Iterable, Mapping
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hemafeat._public import public
-from hemafeat.images import EXTENSIONS, is_uri, path_of
-
-COLUMNS = (
-    "image",
-    "label",
-    "label_raw",
-    "patient",
-    "group",
-    "split",
-    "dataset",
-    "um_per_px",
-    "mask",
+from hemafeat.datasets._finish import finish, image_column, image_type
+from hemafeat.datasets._schema import (
+    ALIASES,
+    COLUMNS,
+    TEXT,
+    DatasetError,
+    DatasetWarning,
+    contents,
+    folder,
+    text,
+    walk,
 )
-"""Columns every image table has, in this order; what follows them are attributes."""
-
-ALIASES = ("image", "path", "file", "filename")
-"""Names under which a file may list its images, the first one found counting."""
+from hemafeat.images import EXTENSIONS, is_uri, path_of
 
 MANIFEST = "manifest.csv"
 """A folder that holds this file, with a column of images, is the data set it lists."""
-
-TRIMAP_CYTOPLASM = 60
-TRIMAP_NUCLEUS = 200
-"""Greys above which a pixel of a trimap mask is cell, and nucleus.
-
-One pair serves every mask known here. Clean ones are 0 / 128 / 255 (segmentation_WBC Dataset 1,
-drawn cells) or 0 / 155 / 255 (BCCD). Noisy ones (37 of BCCD, Dataset 2) have greys in between: on
-the 37, areas change by less than 0.5 % against the pair 50 / 205.
-"""
-
-BOOKKEEPING = ["width", "height", "sha256"]
-"""Columns of a manifest that describe the files and say nothing about the cells."""
-
-TEXT: Any = "str" if int(pd.__version__.split(".")[0]) >= 3 else object
-
-
-@public
-class DatasetError(ValueError):
-    """A data set that is not what it should be; says what was expected and what was found."""
-
-
-@public
-class DatasetWarning(UserWarning):
-    """Something in a data set that a user should know of and that stops nothing."""
 
 
 def as_table(images: Any) -> pd.DataFrame:
@@ -86,8 +57,6 @@ def as_table(images: Any) -> pd.DataFrame:
     if isinstance(images, pd.DataFrame):
         return finish(images.copy(), "the table")
     if is_uri(images):
-        from hemafeat.datasets._remote import from_uri
-
         return from_uri(images)
     if isinstance(images, str | os.PathLike):
         path = Path(images)
@@ -111,7 +80,7 @@ def as_table(images: Any) -> pd.DataFrame:
             "Parquet file, paths, arrays or a DataFrame"
         )
     items = [str(item) if isinstance(item, os.PathLike) else item for item in images]
-    column = pd.Series(items, dtype=_image_type(items))
+    column = pd.Series(items, dtype=image_type(items))
     return finish(pd.DataFrame({"image": column}), "the list of images")
 
 
@@ -179,7 +148,7 @@ def from_csv(path: str | os.PathLike[str]) -> pd.DataFrame:
     """
     path = Path(path)
     table = _read_file(path)
-    table = table.rename(columns={_image_column(table, str(path)): "image"})
+    table = table.rename(columns={image_column(table, str(path)): "image"})
     if not _is_text(table["image"]):
         raise DatasetError(f"{path}: its column of images holds {table['image'].dtype}, not paths")
     for column in ("image", "mask"):
@@ -199,136 +168,7 @@ def from_csv(path: str | os.PathLike[str]) -> pd.DataFrame:
 # --- What loaders share -----------------------------------------------------------------------
 
 
-def text(values: Iterable[Any]) -> pd.Series:
-    """A column of text in which None and NaN are missing."""
-    listed = [np.nan if value is None or value is pd.NA else value for value in values]
-    return pd.Series(listed, dtype=TEXT)
-
-
-def folder(root: str | os.PathLike[str]) -> Path:
-    """`root` as a path, or a `DatasetError` that says that it is no folder."""
-    root = Path(root)
-    if not root.exists():
-        raise DatasetError(f"{root} does not exist: expected a folder of images")
-    if not root.is_dir():
-        raise DatasetError(f"{root} is a file: expected a folder of images")
-    return root
-
-
-def walk(root: Path, suffixes: Sequence[str] = EXTENSIONS, masks: bool = False) -> list[Path]:
-    """Files below `root` with one of `suffixes`, sorted by path, whatever the file system's order.
-
-    Hidden entries and, unless `masks`, everything below a folder ``masks`` are left out. Linked
-    folders are followed, each once.
-    """
-    found: list[Path] = []
-    seen: set[str] = set()
-    for place, folders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:
-            folders.clear()
-            continue
-        seen.add(real)
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith((".", "__MACOSX")) and (masks or name.lower() != "masks")
-        )
-        found += [
-            Path(place, name)
-            for name in files
-            if not name.startswith(".") and name.lower().endswith(tuple(suffixes))
-        ]
-    return sorted(found, key=lambda file: file.relative_to(root).as_posix())
-
-
-def contents(root: Path, limit: int = 8) -> str:
-    """What a folder holds, for a message."""
-    names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in root.iterdir())
-    if not names:
-        return "an empty folder"
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
-
-
 # --- Checks -----------------------------------------------------------------------------------
-
-
-def finish(table: pd.DataFrame, where: str) -> pd.DataFrame:
-    """Complete an image table: every column in its type and order, checked, groups filled in."""
-    from hemafeat.datasets._duplicates import group_duplicates
-
-    table = table.rename(columns={_image_column(table, where): "image"}).reset_index(drop=True)
-    if table.empty:
-        raise DatasetError(f"{where} lists no images")
-    missing = np.flatnonzero([_is_missing(image) for image in table["image"]])
-    if missing.size:
-        raise DatasetError(f"{where}: no image is named in row {missing[0] + 1}")
-    table["image"] = _images(table["image"])
-    _check_once(table["image"], where)
-    for column in COLUMNS[1:]:
-        given = table[column] if column in table else pd.Series([None] * len(table), dtype=object)
-        table[column] = _scale(given, where) if column == "um_per_px" else _as_text(given)
-    if table["label_raw"].isna().all():
-        table["label_raw"] = table["label"]
-    attributes = [column for column in table.columns if column not in COLUMNS]
-    table = table[[*COLUMNS, *attributes]]
-    return group_duplicates(table) if table["group"].isna().any() else table
-
-
-def _image_column(table: pd.DataFrame, where: str) -> str:
-    twice = table.columns[table.columns.duplicated()]
-    if len(twice):
-        raise DatasetError(f"{where} has two columns called {twice[0]!r}")
-    for name in ALIASES:
-        if name in table.columns:
-            return name
-    columns = ", ".join(map(str, table.columns)) or "none"
-    raise DatasetError(f"{where} has no column 'image' (or {', '.join(ALIASES[1:])}): {columns}")
-
-
-def _is_missing(image: Any) -> bool:
-    if image is None or image is pd.NA or (isinstance(image, float) and np.isnan(image)):
-        return True
-    return isinstance(image, str) and not image.strip()
-
-
-def _image_type(items: Sequence[Any]) -> Any:
-    return TEXT if all(isinstance(item, str) for item in items) else object
-
-
-def _images(column: pd.Series) -> pd.Series:
-    items = [str(item) if isinstance(item, os.PathLike) else item for item in column]
-    return pd.Series(items, dtype=_image_type(items))
-
-
-def _check_once(images: pd.Series, where: str) -> None:
-    names = pd.Series([image for image in images if isinstance(image, str)], dtype=TEXT)
-    twice = names[names.duplicated()]
-    if len(twice):
-        raise DatasetError(
-            f"{where} lists {len(twice)} image(s) more than once, {twice.iloc[0]} for one"
-        )
-
-
-def _scale(column: pd.Series, where: str) -> pd.Series:
-    numbers = pd.to_numeric(column, errors="coerce").astype(np.float64)
-    wrong = (numbers.isna() & column.notna()) | (numbers <= 0) | np.isinf(numbers)
-    if wrong.any():
-        value = column[wrong].iloc[0]
-        raise DatasetError(f"{where}: um_per_px is {value!r}, expected micrometres above 0")
-    return numbers
-
-
-def _as_text(column: pd.Series) -> pd.Series:
-    return text(None if pd.isna(value) else _word(value) for value in column)
-
-
-def _word(value: Any) -> str | None:
-    # A column of ids with gaps is read as floats: patient 7 must not become "7.0".
-    if isinstance(value, float) and value.is_integer():
-        value = int(value)
-    return str(value).strip() or None
 
 
 def _is_text(column: pd.Series) -> bool:
@@ -387,7 +227,7 @@ def _lists_images(path: Path) -> bool:
     if not path.is_file():
         return False
     try:
-        _image_column(_read_file(path).head(0), str(path))
+        image_column(_read_file(path).head(0), str(path))
     except DatasetError as problem:
         warnings.warn(f"{problem}; the folder is searched instead", DatasetWarning, stacklevel=3)
         return False
@@ -405,3 +245,59 @@ def _mask_beside(image: Path, root: Path) -> str | None:
     if root.name.lower() == "images":
         return _mask_beside(image, root.parent)
     return None
+
+
+def from_uri(uri: str) -> pd.DataFrame:
+    """List the images of a folder by its URI, or the one image it names.
+
+    As in `from_folder`, hidden files and folders called ``masks`` are passed over, and the folder
+    is the label where images lie in more than one. Identical files are not looked for, and masks
+    are not matched: both would mean to read everything.
+
+    Parameters
+    ----------
+    uri : str
+        ``s3://bucket/folder``, ``gs://``, ``https://`` (where the server lists its folders),
+        ``file://``, ``memory://`` ...: what fsspec and the packages beside it can open.
+
+    Returns
+    -------
+    DataFrame
+        An image table, sorted by path. Its images are URIs.
+
+    Raises
+    ------
+    DatasetError
+        Nothing is there, it cannot be listed, or it holds no image.
+    """
+    try:
+        from fsspec.core import url_to_fs
+    except ImportError:
+        raise DatasetError(
+            f"{uri} is a URI, which needs fsspec: pip install 'hemafeat[cluster]'"
+        ) from None
+    try:
+        system, root = url_to_fs(path_of(uri))
+        if not system.isdir(root):
+            if not system.exists(root):
+                raise FileNotFoundError("it does not exist")
+            return finish(pd.DataFrame({"image": text([uri])}), uri)
+        found = sorted(path for path in system.find(root) if _is_image(path, root))
+        names = [str(system.unstrip_protocol(path)) for path in found]
+    # Each service has errors of its own.
+    except Exception as problem:
+        raise DatasetError(f"{uri} cannot be listed: {problem or type(problem).__name__}") from None
+    if not names:
+        raise DatasetError(f"{uri} holds no images")
+    folders = [PurePosixPath(path).parent.name for path in found]
+    several = len({PurePosixPath(path).parent for path in found}) > 1
+    labels = folders if several else [None] * len(names)
+    return finish(pd.DataFrame({"image": text(names), "label": text(labels)}), uri)
+
+
+def _is_image(path: str, root: str) -> bool:
+    inside = PurePosixPath(path[len(root) :]).parts
+    passed_over = any(
+        part.startswith((".", "__MACOSX")) or part.lower() == "masks" for part in inside
+    )
+    return path.lower().endswith(EXTENSIONS) and not passed_over

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import datasets
-from hemafeat.datasets._audit_survey import BACKGROUND, stem_of
-from hemafeat.datasets._table import BOOKKEEPING
+from hemafeat.datasets._copies.survey import BACKGROUND, stem_of
+from hemafeat.datasets._schema import BOOKKEEPING
 
 _CATEGORIES = 30
 _NUMERIC = 0.95

@@ -172,7 +172,7 @@ def leak_probes(
     if isinstance(images, datasets.Audit):
         table, seen = images.table, images.images
     else:
-        from hemafeat.datasets._audit_survey import survey
+        from hemafeat.datasets._copies.survey import survey
 
         table = datasets.as_table(images)
         seen = survey(table, n_jobs=n_jobs, progress=progress)[0]

@@ -1,0 +1,1 @@
+"""Drawn cells, fields and cohorts whose truth is known."""
