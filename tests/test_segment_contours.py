@@ -10,8 +10,9 @@ import pandas as pd
 import pytest
 
 from hemafeat import datasets
-from hemafeat.segment import Masks, _light, contours, dice, read_masks, score
-from hemafeat.segment._background import frame
+from hemafeat.segment import Masks, contours, dice, read_masks, score
+from hemafeat.segment._contours import light as _light
+from hemafeat.segment._contours.frame import frame
 
 # Densities of R, G, B. Haemoglobin takes blue light, the dyes of white cells hardly any.
 NUCLEUS = (0.55, 0.85, 0.18)

@@ -7,8 +7,8 @@ import naive_segment as naive
 import numpy as np
 import pytest
 
-from hemafeat.segment import _light
-from hemafeat.segment._curve import Curve
+from hemafeat.segment._contours import light as _light
+from hemafeat.segment._contours.cell import Curve
 from hemafeat.segment._kernels import colours, fill, labels, levels, light, nuclei, outline
 
 SHAPES = [(40, 51), (17, 9), (3, 4)]

@@ -8,8 +8,8 @@ import pytest
 from scipy import ndimage
 from test_segment_kernels import cell_image, cellular
 
-from hemafeat.segment import _nucleus
-from hemafeat.segment._curve import Curve
+from hemafeat.segment._contours import nucleus as _nucleus
+from hemafeat.segment._contours.cell import Curve
 from hemafeat.segment._kernels import inside, pieces, regions
 
 SHAPES = [(1, 1), (1, 9), (7, 1), (13, 17), (40, 31)]

@@ -10,7 +10,8 @@ import pandas as pd
 import pytest
 
 from hemafeat import datasets, images, segment
-from hemafeat.segment import Masks, _tiles, _unet
+from hemafeat.segment import Masks
+from hemafeat.segment._unet import tiles as _tiles, unet as _unet
 
 KERAS = _tiles.SHIPPED.with_suffix(".keras")
 CARD = _tiles.SHIPPED.with_suffix(".md")

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 from test_segment_kernels import cell_image
 
-from hemafeat.segment import _light
-from hemafeat.segment._background import MIN_DENSITY, frame
+from hemafeat.segment._contours import light as _light
+from hemafeat.segment._contours.frame import MIN_DENSITY, frame
 from hemafeat.segment._kernels import levels, nuclei, survey
 
 SHAPES = [(40, 51), (17, 9), (2, 3)]

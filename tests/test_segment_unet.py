@@ -8,8 +8,14 @@ import pytest
 
 from hemafeat import datasets, segment
 from hemafeat.cli import main
-from hemafeat.segment import Masks, _best, _sharpened, _summits, _tiles, _unet
-from hemafeat.segment._working_size import SIDE
+from hemafeat.segment import Masks, _best
+from hemafeat.segment._unet import (
+    refine as _sharpened,
+    tiles as _tiles,
+    unet as _unet,
+    watershed as _summits,
+)
+from hemafeat.segment._unet.scale import SIDE
 
 
 def perfect(cell, nucleus, shape, certainty=6.0):

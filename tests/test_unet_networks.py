@@ -15,8 +15,8 @@ from unsettled import unsettled
 
 from hemafeat import datasets, networks, segment
 from hemafeat.networks import _train_segmentation
-from hemafeat.segment import _tiles
-from hemafeat.segment._working_size import SIDE
+from hemafeat.segment._unet import tiles as _tiles
+from hemafeat.segment._unet.scale import SIDE
 from hemafeat.testing import check_segmenter
 
 

@@ -10,7 +10,7 @@ from scipy import ndimage
 
 from hemafeat import datasets, images, networks, segment
 from hemafeat.networks import _segmentation_augment as augment, _segmentation_data as data
-from hemafeat.segment._working_size import (
+from hemafeat.segment._unet.scale import (
     LARGEST_ZOOM,
     MOST_STAIN,
     NUCLEUS_DENSITY,

@@ -12,11 +12,11 @@ import cv2
 import numpy as np
 
 from hemafeat.extract._family import Family
-from hemafeat.extract._given import as_masks
 from hemafeat.extract._measure import central_cell, image_quality, measure_window
 from hemafeat.extract._prepared import Prepared
 from hemafeat.images import ImageError, path_of, read
 from hemafeat.segment import MaskError, Masks
+from hemafeat.segment._mask_files import as_masks
 
 Error = dict[str, str]
 """A row of the table of errors: ``image, stage, error, message``."""

@@ -13,11 +13,11 @@ import pandas as pd
 from hemafeat import datasets
 from hemafeat.extract._describe import Families, family_units
 from hemafeat.extract._family import FamilyError, chosen
-from hemafeat.extract._given import mask_source
 from hemafeat.extract._image import Error, Outcome, Work, image_name
 from hemafeat.extract._measure import scales
 from hemafeat.images import normaliser
 from hemafeat.segment import segmenter as find_segmenter
+from hemafeat.segment._mask_files import mask_source
 
 Cells = Literal["auto", "all", "central"]
 

@@ -17,7 +17,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from hemafeat import images
 from hemafeat._public import public
-from hemafeat.extract._given import as_masks
 from hemafeat.extract._prepared import Prepared
 from hemafeat.networks._backbones import WeightsError
 from hemafeat.networks._embedding_cache import LIMIT_MB, Cache, default_folder
@@ -27,6 +26,7 @@ from hemafeat.networks._embedding_rows import Flow, Rows, which
 from hemafeat.networks._embedding_words import family_name, weights_in_words
 from hemafeat.networks._runtimes import Ready, check_runtime, ready, threads
 from hemafeat.segment import MaskError, segmenter
+from hemafeat.segment._mask_files import as_masks
 
 
 @public

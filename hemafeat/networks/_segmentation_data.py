@@ -14,8 +14,8 @@ from hemafeat import datasets, images
 from hemafeat._public import public
 from hemafeat.networks._segmentation_augment import Scene, augmented
 from hemafeat.segment import read_masks
-from hemafeat.segment._background import frame
-from hemafeat.segment._working_size import (
+from hemafeat.segment._contours.frame import frame
+from hemafeat.segment._unet.scale import (
     LARGEST_ZOOM,
     SIDE,
     densities,

@@ -22,8 +22,8 @@ from hemafeat.networks._saved import load_network
 from hemafeat.networks._segmentation_data import SegmentationSamples
 from hemafeat.networks._segmentation_loss import pixel_counts, segmentation_loss
 from hemafeat.networks._unet import OUTPUTS, unet
-from hemafeat.segment import _tiles
-from hemafeat.segment._working_size import RADIUS, SIDE
+from hemafeat.segment._unet import tiles as _tiles
+from hemafeat.segment._unet.scale import RADIUS, SIDE
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -66,8 +66,8 @@ class Pictures:
         import pandas as pd
 
         from hemafeat import datasets, segment
-        from hemafeat.extract._given import mask_source
         from hemafeat.extract._image import image_name
+        from hemafeat.segment._mask_files import mask_source
 
         if images is None:
             unique = list(dict.fromkeys(names))
@@ -105,7 +105,7 @@ class Pictures:
         return self._last[1:]
 
     def _masks(self, image: np.ndarray, place: int) -> Masks:
-        from hemafeat.extract._given import as_masks
+        from hemafeat.segment._mask_files import as_masks
 
         if self._given is None:
             return self._segment(image)  # type: ignore[misc]

@@ -1,8 +1,8 @@
 from ._best import best as best
-from ._contours import contours as contours
-from ._given import read_masks as read_masks
+from ._contours.contours import contours as contours
+from ._mask_files import read_masks as read_masks
 from ._masks import MaskError as MaskError, Masks as Masks
-from ._outline import outline as outline
+from ._overlay import outline as outline
 from ._registry import SegmenterError as SegmenterError, segmenter as segmenter
 from ._scores import (
     boundary_distance as boundary_distance,
@@ -11,4 +11,4 @@ from ._scores import (
     iou as iou,
     score as score,
 )
-from ._unet import unet as unet
+from ._unet.unet import unet as unet

@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
-from hemafeat.segment._contours import contours
+from hemafeat.segment._contours.contours import contours
 from hemafeat.segment._masks import Masks
 from hemafeat.segment._quality import LEAST
-from hemafeat.segment._summits import SOLID, solidity
-from hemafeat.segment._unet import unet
+from hemafeat.segment._unet.unet import unet
+from hemafeat.segment._unet.watershed import SOLID, solidity
 
 FILLED = 0.5
 """Share of an outline that several cells fill, from which it is one round a clump of them."""

@@ -53,7 +53,7 @@ def record(
     touches_border : bool
         The cell is cut by the border of the image.
     rim, limit, odds, agreement : float
-        As in `hemafeat.segment._cells.Outline`.
+        As in `hemafeat.segment._contours.cell.Outline`.
     separation : float
         Distance of the mean levels of nucleus and cytoplasm in standard deviations.
     nucleus_share : float

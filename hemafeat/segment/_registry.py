@@ -12,10 +12,10 @@ import numpy as np
 
 from hemafeat._public import public
 from hemafeat.segment._best import best
-from hemafeat.segment._contours import contours
+from hemafeat.segment._contours.contours import contours
 from hemafeat.segment._masks import MaskError, Masks
-from hemafeat.segment._tiles import network, weights_file
-from hemafeat.segment._unet import unet
+from hemafeat.segment._unet.tiles import network, weights_file
+from hemafeat.segment._unet.unet import unet
 
 GROUP = "hemafeat.segmenters"
 

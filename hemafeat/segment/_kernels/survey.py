@@ -141,7 +141,7 @@ def opened(mask):
 
 @kernel
 def survey(image, side, ringing, least, small_side, light, spreads):
-    """What an image says of itself: see `hemafeat.segment._background.Frame`.
+    """What an image says of itself: see `hemafeat.segment._contours.frame.Frame`.
 
     Parameters
     ----------
@@ -155,7 +155,7 @@ def survey(image, side, ringing, least, small_side, light, spreads):
     small_side : int
         Longest side of the image the light is looked at on.
     light : (5,) ndarray of float64
-        Tile, tint, near, bend and uneven; see `hemafeat.segment._light`.
+        Tile, tint, near, bend and uneven; see `hemafeat.segment._contours.light`.
     spreads : (n,) ndarray of float64
         See `light.background_surface`.
 

@@ -7,7 +7,7 @@ import math
 import cv2
 import numpy as np
 
-from hemafeat.segment._background import Frame
+from hemafeat.segment._contours.frame import Frame
 
 SIDE = 192
 """Side of the squares a network looks at, in its own pixels."""

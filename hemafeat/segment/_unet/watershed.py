@@ -8,7 +8,7 @@ from itertools import combinations
 import cv2
 import numpy as np
 
-from hemafeat.segment._working_size import RADIUS
+from hemafeat.segment._unet.scale import RADIUS
 
 CORE = 0.5
 """Depth above which pixels are the core of one cell."""

@@ -9,7 +9,7 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hemafeat.segment._working_size import SIDE
+from hemafeat.segment._unet.scale import SIDE
 
 SMALLER = (96, 128, 160)
 """Sides of squares for images that fit into less."""

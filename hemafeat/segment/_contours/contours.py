@@ -8,13 +8,19 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from hemafeat.segment import _nuclei, _nucleus, _parting, _quality
-from hemafeat.segment._background import Frame, black_surround, red_cell_radius
+from hemafeat.segment import _quality
+from hemafeat.segment._contours import nuclei as _nuclei, nucleus as _nucleus, touching as _parting
+from hemafeat.segment._contours.frame import (
+    Frame,
+    black_surround,
+    is_dim,
+    prepared,
+    red_cell_radius,
+)
+from hemafeat.segment._contours.nuclei import Seed
 from hemafeat.segment._kernels.inside import inside
 from hemafeat.segment._kernels.labels import lay
 from hemafeat.segment._masks import Masks
-from hemafeat.segment._nuclei import Seed
-from hemafeat.segment._prepared import is_dim, prepared
 
 LEAST_SHARE = 0.12
 """Nuclear area, as a share of the largest one, below which a spot is not a white cell."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from hemafeat.segment import _cells, _nuclei
-from hemafeat.segment._background import Frame
-from hemafeat.segment._cells import Outline
-from hemafeat.segment._nuclei import Seed
+from hemafeat.segment._contours import cell as _cells, nuclei as _nuclei
+from hemafeat.segment._contours.cell import Outline
+from hemafeat.segment._contours.frame import Frame
+from hemafeat.segment._contours.nuclei import Seed
 
 PALE = 0.045
 """Share of background inside an outline above which it may be drawn around two cells."""

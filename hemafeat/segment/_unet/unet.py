@@ -9,19 +9,16 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from hemafeat.segment import _nuclei, _nucleus
-from hemafeat.segment._background import Frame, red_cell_radius
-from hemafeat.segment._contours import LEAST_SHARE, contours
+from hemafeat.segment._contours import nuclei as _nuclei, nucleus as _nucleus
+from hemafeat.segment._contours.contours import LEAST_SHARE, contours
+from hemafeat.segment._contours.frame import Frame, is_dim, prepared, red_cell_radius
 from hemafeat.segment._kernels.labels import lay
 from hemafeat.segment._kernels.regions import tidied
 from hemafeat.segment._masks import Masks
-from hemafeat.segment._prepared import is_dim, prepared
 from hemafeat.segment._quality import LEAST, Record, gathered
 from hemafeat.segment._scores import dice
-from hemafeat.segment._sharpened import sharpened
-from hemafeat.segment._summits import SOLID, parted, solidity
-from hemafeat.segment._tiles import scores, weights_file
-from hemafeat.segment._working_size import (
+from hemafeat.segment._unet.refine import sharpened
+from hemafeat.segment._unet.scale import (
     LARGEST_ZOOM,
     SIDE,
     densities,
@@ -30,6 +27,8 @@ from hemafeat.segment._working_size import (
     stained,
     zoom_of,
 )
+from hemafeat.segment._unet.tiles import scores, weights_file
+from hemafeat.segment._unet.watershed import SOLID, parted, solidity
 
 SURE = 0.955
 """Dice to be expected below which an image is seen again."""

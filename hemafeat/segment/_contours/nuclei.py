@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from hemafeat.segment._background import Frame, red_cell_radius
+from hemafeat.segment._contours.frame import Frame, red_cell_radius
 from hemafeat.segment._kernels.nuclei import breadth, nearest, palest
 from hemafeat.segment._kernels.pieces import described
 

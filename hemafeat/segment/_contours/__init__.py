@@ -1,0 +1,1 @@
+"""Segmentation by thresholds and contours, without learned weights."""
