@@ -152,8 +152,8 @@ def payload(cells: Path, families: list[str], shard_size: int) -> int:
     """Bytes that go to a worker for one shard."""
     import pickle
 
-    from hemafeat.extract._rows import Run
-    from hemafeat.extract._shard import Task, attribute_types
+    from hemafeat.extract._table.run import Run
+    from hemafeat.extract._table.shard import Task, attribute_types
 
     run = Run(cells, families=families)
     task = Task(run.work, attribute_types(run.listed, run.attributes), "0" * 16)

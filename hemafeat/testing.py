@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from hemafeat.extract._describe import length_power
+from hemafeat.extract._columns import length_power
 from hemafeat.extract._family import MASKS, Facts, Family, column_facts
 from hemafeat.extract._measure import measure_cells
 from hemafeat.extract._prepared import PLANES, Prepared

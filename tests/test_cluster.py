@@ -19,7 +19,7 @@ import pytest
 from shard_work import DEADLY, deadly_disc, disc, noise, slow_disc
 
 from hemafeat import extract
-from hemafeat.extract import _asked
+from hemafeat.extract._table import settings as _asked
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
@@ -178,7 +178,7 @@ def test_no_cluster(tmp_path: Path) -> None:
 def test_it_stops_where_every_shard_is_deadly(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("hemafeat.extract._cluster.HOPELESS", 1)
+    monkeypatch.setattr("hemafeat.extract._table.cluster.HOPELESS", 1)
     listed = noise(tmp_path / "images", 12)
     for name in listed["image"]:
         cv2.imwrite(name, np.full((24, 24, 3), DEADLY, np.uint8))

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from hemafeat import extract, segment
-from hemafeat.extract import _ahead
-from hemafeat.extract._image import Work
+from hemafeat.extract._table import compile as _ahead
+from hemafeat.extract._table.image import Work
 
 # What compiles in little time; every family goes through `regions`.
 MEASURE = """
@@ -25,7 +25,7 @@ rows, columns = np.mgrid[:40, :40]
 labels = (np.hypot(rows - 20, columns - 18) < 12).astype(np.int32)
 codes = extract.lbp_codes(image[:, :, 0].copy(), 16, 2)
 boxes = extract.Prepared(image).regions(labels, 1).boxes
-from hemafeat.extract._kernels.regions import find_runs
+from hemafeat.extract._kernels.region.runs import find_runs
 cache = type(getattr(find_runs, "_cache", None)).__name__
 json.dump({"codes": codes.tolist(), "boxes": boxes.tolist(), "cache": cache}, sys.stdout)
 """
@@ -112,7 +112,7 @@ extract.lbp_codes
 json.dump([name for name in sys.modules if name.startswith("hemafeat.extract._")], sys.stdout)
 """
     loaded = set(result(started(code)))
-    assert "hemafeat.extract._lbp" in loaded
+    assert "hemafeat.extract._families.lbp" in loaded
     for name in NOT_ASKED_FOR:
         assert not loaded & {f"hemafeat.extract._{name}", f"hemafeat.extract._kernels.{name}"}
 
@@ -122,8 +122,8 @@ import json, sys
 from pathlib import Path
 import numpy as np
 from hemafeat import datasets, extract, segment
-from hemafeat.extract import _ahead
-from hemafeat.extract._image import Work
+from hemafeat.extract._table import compile as _ahead
+from hemafeat.extract._table.image import Work
 _ahead.FEW = 0
 families = {"gldm": extract.gldm}
 _ahead.compile_ahead(Work(families, None), 2, False)

@@ -11,7 +11,7 @@ import pytest
 from skimage.color import deltaE_cie76, rgb2hsv, rgb2lab
 
 from hemafeat import extract, images
-from hemafeat.extract._colour import lab_of
+from hemafeat.extract._families.colour import lab_of
 from hemafeat.segment import Masks
 
 NAMES = list(extract.colour.facts.columns)

@@ -8,7 +8,7 @@ import pytest
 import scipy.fft
 
 from hemafeat import extract
-from hemafeat.extract import _dct as family
+from hemafeat.extract._families import dct as family
 from hemafeat.extract._kernels import dct as kernel
 
 FAMILIES = (extract.dct, extract.dct_zigzag)

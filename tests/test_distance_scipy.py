@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from hemafeat.extract import Prepared
-from hemafeat.extract._distance import squared_depths
+from hemafeat.extract._prepared import squared_depths
 
 
 def expected(labels: np.ndarray) -> np.ndarray:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from hemafeat import extract, testing
-from hemafeat.extract._describe import in_um, length_power
+from hemafeat.extract._columns import in_um, length_power
 from hemafeat.extract._family import BUILT_IN, column_facts
 from hemafeat.extract._measure import measure_cells
 from hemafeat.segment import Masks

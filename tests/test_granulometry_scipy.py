@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from hemafeat import extract
-from hemafeat.extract import _granulometry as family
+from hemafeat.extract._families import granulometry as family
 
 WHITE = (255.0, 255.0, 255.0)
 RADII = [1, 2, 3, 4, 6, 8]

@@ -11,8 +11,8 @@ import pytest
 from skimage.morphology import skeletonize, thin
 
 from hemafeat import extract
-from hemafeat.extract._kernels.contour import local_runs
-from hemafeat.extract._kernels.thinning import packed, set_pixels, thinned
+from hemafeat.extract._kernels.region.contour import local_runs
+from hemafeat.extract._kernels.region.thinning import packed, set_pixels, thinned
 from hemafeat.extract._prepared import Prepared
 
 NAMES = list(extract.lobes.facts.columns)

@@ -38,7 +38,9 @@ def test_wheel_holds_the_package_and_nothing_else(built):
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}
     assert inside == files("hemafeat")
     assert {"hemafeat/py.typed", "hemafeat/extract/__init__.pyi"} <= inside
-    assert {f"hemafeat/segment/_unet/weights/unet.{kind}" for kind in ("onnx", "keras", "md")} <= inside
+    assert {
+        f"hemafeat/segment/_unet/weights/unet.{kind}" for kind in ("onnx", "keras", "md")
+    } <= inside
     assert any(name.endswith(".html.j2") for name in inside), "the template of the page"
 
 

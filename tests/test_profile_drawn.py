@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from hemafeat import extract
-from hemafeat.extract._kernels.distance import depths, spread
-from hemafeat.extract._kernels.regions import find_runs, pixels
+from hemafeat.extract._kernels.region.distance import depths, spread
+from hemafeat.extract._kernels.region.runs import find_runs, pixels
 from hemafeat.segment import Masks
 
 NAMES = list(extract.profile.facts.columns)

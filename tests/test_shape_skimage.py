@@ -8,7 +8,7 @@ from scipy import ndimage
 from skimage.measure import find_contours, label, perimeter_crofton, regionprops
 
 from hemafeat import extract
-from hemafeat.extract._kernels.contour import boundary, local_runs
+from hemafeat.extract._kernels.region.contour import boundary, local_runs
 from hemafeat.extract._prepared import Prepared
 
 NAMES = list(extract.shape.facts.columns)

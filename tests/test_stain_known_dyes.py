@@ -11,8 +11,8 @@ from scipy import stats
 from skimage import color
 
 from hemafeat import extract
+from hemafeat.extract._families.stain import VECTORS
 from hemafeat.extract._kernels.stain import eigenvectors, unmixing
-from hemafeat.extract._stain import VECTORS
 from hemafeat.segment import Masks
 
 NAMES = list(extract.stain.facts.columns)

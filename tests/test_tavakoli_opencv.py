@@ -10,8 +10,8 @@ import pytest
 from scipy import spatial
 
 from hemafeat import extract
+from hemafeat.extract._families.tavakoli import CODES
 from hemafeat.extract._kernels.tavakoli import white_balance
-from hemafeat.extract._tavakoli import CODES
 from hemafeat.segment import Masks
 
 NAMES = list(extract.tavakoli.facts.columns)

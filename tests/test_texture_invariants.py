@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from hemafeat import extract
-from hemafeat.extract import _dct
+from hemafeat.extract._families import dct as _dct
 from hemafeat.segment import Masks
 
 MATRICES = ("glcm", "glrlm", "glszm", "gldm", "ngtdm")

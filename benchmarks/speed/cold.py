@@ -15,7 +15,7 @@ FIRST_TABLE = """
 import json, sys, time
 start = time.perf_counter()
 from hemafeat import extract
-import hemafeat.extract._table
+import hemafeat.extract._table.table
 from numba.core import event
 recorder = event.RecordingListener()
 event.register("numba:compile", recorder)

@@ -260,7 +260,7 @@ def images(paths: list[str], dataset: str | None = None) -> pd.DataFrame:
 def is_table(path: Path) -> bool:
     """Whether `path` is a table of cells, made by ``hemafeat extract``, and not one of images."""
     from hemafeat import extract
-    from hemafeat.extract._store import is_result
+    from hemafeat.extract._table.result import is_result
 
     if path.is_dir():
         return is_result(path)

@@ -75,7 +75,7 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measure and say what came of it."""
     from hemafeat import extract
-    from hemafeat.extract._store import check_target, is_file
+    from hemafeat.extract._table.result import check_target, is_file
 
     began = time.perf_counter()
     out = Path(args.out)

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hemafeat.extract._describe import Families, family_units, length_powers
+from hemafeat.extract._columns import Families, family_units, length_powers
 from hemafeat.extract._family import Family, chosen
 from hemafeat.extract._kernels.window import clipped_share, nearest_to_centre, sharpness
 from hemafeat.extract._prepared import Prepared

@@ -13,11 +13,14 @@ import numpy as np
 
 from hemafeat._public import public
 from hemafeat.extract._kernels.intensity import histograms
-from hemafeat.extract._kernels.regions import find_runs, levels_of, pixels
+from hemafeat.extract._kernels.region.runs import find_runs, levels_of, pixels
 from hemafeat.extract._kernels.window import cut, outside_histogram
 
 if TYPE_CHECKING:
     from hemafeat.segment import Masks
+
+
+from hemafeat.extract._kernels.region.distance import depths
 
 PLANES = ("r", "g", "b", "grey", "od_r", "od_g", "od_b")
 
@@ -297,3 +300,18 @@ def _level_lut(white: float, n_levels: int) -> np.ndarray:
 def level_lut(density: np.ndarray, n_levels: int) -> np.ndarray:
     """(256,) uint8 level of each density: bins of fixed width over [0, `OD_MAX`]."""
     return np.clip(np.floor(density * (n_levels / OD_MAX)), 0, n_levels - 1).astype(np.uint8)
+
+
+def squared_depths(image: Prepared, labels: np.ndarray, n_cells: int) -> np.ndarray:
+    """(H, W) int32 squared distance of each pixel to the nearest one outside its cell.
+
+    From centre to centre, so 1 along the edge; 0 where there is no cell. Beyond the image is
+    outside.
+    """
+    height, width = labels.shape
+    return image.shared(
+        "distance",
+        labels,
+        n_cells,
+        lambda found: depths(found.run_starts, found.runs, found.boxes, height, width, height),
+    )

@@ -14,10 +14,10 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from hemafeat._public import public
-from hemafeat.extract._describe import Families, columns
-from hemafeat.extract._image import image_name
-from hemafeat.extract._store import errors
-from hemafeat.extract._table import table
+from hemafeat.extract._columns import Families, columns
+from hemafeat.extract._table.image import image_name
+from hemafeat.extract._table.result import errors
+from hemafeat.extract._table.table import table
 from hemafeat.images import ImageError, normaliser, read
 
 

@@ -39,7 +39,7 @@ def statistics(counts, extents, table, out):
     table : (T,) float64 array
         ``n log2 n`` for n below T.
     out : (17,) float64 array
-        Filled in the order of ``hemafeat.extract._extents.STATISTICS``; NaN without any count.
+        In the order of ``hemafeat.extract._families.matrices.STATISTICS``; NaN without any count.
     """
     n_levels = counts.shape[1]
     of_level = np.zeros(n_levels, np.int64)

@@ -32,7 +32,7 @@ def statistics(joint, out):
         Symmetric counts or probabilities; only the upper triangle is read. Entry (i, j) belongs to
         the grey levels i + 1 and j + 1: IBSI numbers levels from 1.
     out : (25,) float64 array
-        Filled in the order of ``hemafeat.extract._glcm.STATISTICS``; all NaN where there is no
+        In the order of ``hemafeat.extract._families.glcm.STATISTICS``; all NaN where there is no
         pair, and NaN for a correlation of a single grey level.
     """
     n_levels = joint.shape[0]

@@ -11,10 +11,10 @@ import math
 import numpy as np
 
 from hemafeat._jit import kernel
-from hemafeat.extract._kernels.contour import join, local_runs, perimeter_crofton, root
-from hemafeat.extract._kernels.distance import depths
-from hemafeat.extract._kernels.hull import extremes, filled, hull_chains
-from hemafeat.extract._kernels.nuclei import layers, lobe_values
+from hemafeat.extract._kernels.lobes import layers, lobe_values
+from hemafeat.extract._kernels.region.contour import join, local_runs, perimeter_crofton, root
+from hemafeat.extract._kernels.region.distance import depths
+from hemafeat.extract._kernels.region.hull import extremes, filled, hull_chains
 
 SHARES = np.array([20, 35, 50, 65, 80])
 """Thresholds, in per cent of the way from the density of the cytoplasm to that of the nucleus."""

@@ -115,7 +115,7 @@ def statistics(matrices):
     Returns
     -------
     (n, 5) float64 array
-        In the order of ``hemafeat.extract._ngtdm.STATISTICS``; NaN where a divisor is 0.
+        In the order of ``hemafeat.extract._families.ngtdm.STATISTICS``; NaN where a divisor is 0.
     """
     out = np.empty((matrices.shape[0], N_STATISTICS))
     n_levels = matrices.shape[2]

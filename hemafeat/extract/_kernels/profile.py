@@ -7,7 +7,7 @@ import math
 import numpy as np
 
 from hemafeat._jit import kernel
-from hemafeat.extract._kernels.distance import depths, painted, spread
+from hemafeat.extract._kernels.region.distance import depths, painted, spread
 
 N_SHELLS = 8
 N_COLUMNS = 30

@@ -7,11 +7,17 @@ import math
 import numpy as np
 
 from hemafeat._jit import kernel
-from hemafeat.extract._kernels.contour import boundary, join, local_runs, perimeter_crofton, root
-from hemafeat.extract._kernels.moments import covariance
-from hemafeat.extract._kernels.opening import opened, runs_of
-from hemafeat.extract._kernels.symmetry import widest_gap
-from hemafeat.extract._kernels.thinning import packed
+from hemafeat.extract._kernels.region.contour import (
+    boundary,
+    join,
+    local_runs,
+    perimeter_crofton,
+    root,
+)
+from hemafeat.extract._kernels.region.moments import covariance
+from hemafeat.extract._kernels.region.opening import opened, runs_of
+from hemafeat.extract._kernels.region.symmetry import widest_gap
+from hemafeat.extract._kernels.region.thinning import packed
 
 N_RIM = 13
 BARE = 1.0

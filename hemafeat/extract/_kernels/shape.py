@@ -7,10 +7,15 @@ import math
 import numpy as np
 
 from hemafeat._jit import kernel
-from hemafeat.extract._kernels.bays import indentations
-from hemafeat.extract._kernels.contour import boundary, local_runs, perimeter_crofton, topology
-from hemafeat.extract._kernels.hull import calipers, extremes, filled, hull_chains, polygon
-from hemafeat.extract._kernels.moments import axes, covariance, distance_moments
+from hemafeat.extract._kernels.region.bays import indentations
+from hemafeat.extract._kernels.region.contour import (
+    boundary,
+    local_runs,
+    perimeter_crofton,
+    topology,
+)
+from hemafeat.extract._kernels.region.hull import calipers, extremes, filled, hull_chains, polygon
+from hemafeat.extract._kernels.region.moments import axes, covariance, distance_moments
 
 N_SHAPE = 32
 N_MEASURED = 37

@@ -11,8 +11,8 @@ import math
 import numpy as np
 
 from hemafeat._jit import kernel
-from hemafeat.extract._kernels.contour import local_runs
-from hemafeat.extract._kernels.hull import extremes, filled, hull_chains
+from hemafeat.extract._kernels.region.contour import local_runs
+from hemafeat.extract._kernels.region.hull import extremes, filled, hull_chains
 
 BLOCK = 256
 N_CHANNELS = 12

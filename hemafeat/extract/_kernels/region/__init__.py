@@ -1,0 +1,1 @@
+"""Geometry of one region, shared by the kernels of families."""
