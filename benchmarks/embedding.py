@@ -29,7 +29,7 @@ import pandas as pd
 
 def ways(network: Any, n_threads: int) -> dict[str, Callable[[np.ndarray], np.ndarray] | str]:
     """What runs the network, or why it does not, by name; Keras first."""
-    from hemafeat.networks import _runtimes
+    from hemafeat.networks._embedding import runtimes as _runtimes
 
     def predict(images: np.ndarray) -> np.ndarray:
         return np.asarray(
@@ -51,7 +51,7 @@ def timed(
     backbone: str, size: int | None, batch: int, rounds: int, n_threads: int
 ) -> list[dict[str, object]]:
     """One row per way."""
-    from hemafeat.networks._embedding_network import network_of, source_of
+    from hemafeat.networks._embedding.network import network_of, source_of
 
     network = network_of(source_of(backbone, None, None, size, 0))
     shape = (batch, network.side, network.side, 3)

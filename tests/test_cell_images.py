@@ -11,7 +11,7 @@ from PIL import Image
 from hemafeat import images
 from hemafeat.images._crop import centre, round_box, square
 from hemafeat.networks import Augmentation
-from hemafeat.pipelines._cell_images import MARGIN, CellImages, cell_square, image_sources
+from hemafeat.networks._pictures import MARGIN, CellImages, cell_square, image_sources
 
 
 @pytest.fixture

@@ -179,7 +179,7 @@ def test_imagenet_without_a_network_names_the_file(keras, monkeypatch):
 
 def test_three_streams_see_the_image_the_cell_and_hsv(keras, monkeypatch, tmp_path):
     """The streams of Xie et al. with a small network for each: the real one takes 40 s to build."""
-    from hemafeat.networks import _branches
+    from hemafeat.networks._architectures import branches as _branches
 
     def small(kind, image, weights, name=None):
         assert kind == "InceptionResNetV2"

@@ -236,7 +236,7 @@ def test_inside_cross_validation(keras, cells):
 
 
 def test_half_precision_is_for_accelerators_only(keras, cells, monkeypatch):
-    from hemafeat.networks import _classifier_network
+    from hemafeat.networks._classifier import network as _classifier_network
 
     policy = keras.config.dtype_policy().name
     plain = networks.image_network("lenet5", 2, mixed_precision=True)

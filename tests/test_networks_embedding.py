@@ -13,7 +13,7 @@ import pytest
 from embedding_steps import QUICK, SIDE, close, embedding
 
 from hemafeat import extract, images, networks, pipelines
-from hemafeat.networks import _backbones
+from hemafeat.networks._embedding import backbones as _backbones
 
 cells = embedding_steps.cells
 keras = embedding_steps.keras
@@ -135,7 +135,7 @@ def test_streams_show_what_they_say(cells):
 
     from hemafeat.extract._measure import central_cell
     from hemafeat.extract._prepared import Prepared
-    from hemafeat.networks._embedding_inputs import Shown, streams_of
+    from hemafeat.networks._pictures import Shown, streams_of
     from hemafeat.segment import contours
 
     image = images.read(cells["image"].iloc[0])
@@ -177,7 +177,7 @@ def test_streams_show_what_they_say(cells):
     ],
 )  # fmt: skip
 def test_the_name_of_an_embedding_says_its_weights(name, words):
-    from hemafeat.networks._embedding_words import EmbeddingName, read_name
+    from hemafeat.networks._embedding.names import EmbeddingName, read_name
 
     assert read_name(name) == EmbeddingName(*words)
     assert read_name("shape") is None

@@ -12,7 +12,11 @@ from embedding_steps import SIDE, close, embedding
 from unsettled import unsettled
 
 from hemafeat import images
-from hemafeat.networks import _embedding_cache, _embedding_network, _runtimes
+from hemafeat.networks._embedding import (
+    cache as _embedding_cache,
+    network as _embedding_network,
+    runtimes as _runtimes,
+)
 
 cells = embedding_steps.cells
 keras = embedding_steps.keras
@@ -170,7 +174,7 @@ def test_two_processes_share_a_cache(tmp_path):
     code = f"""
 import numpy as np
 from pathlib import Path
-from hemafeat.networks._embedding_cache import Cache
+from hemafeat.networks._embedding.cache import Cache
 cache = Cache(Path({str(tmp_path)!r}), 64, "network")
 for again in range(3):
     for n in range(60):

@@ -8,7 +8,7 @@ import pytest
 from embedding_steps import QUICK, SIDE, close, embedding
 
 from hemafeat import networks
-from hemafeat.networks import _backbones, _embedding_network
+from hemafeat.networks._embedding import backbones as _backbones, network as _embedding_network
 
 keras = embedding_steps.keras
 no_network = embedding_steps.no_network

@@ -101,8 +101,8 @@ def test_hue_saturation_value():
 def test_colours_are_those_that_an_embedding_is_shown():
     """Inside the graph and outside it: alike but for rounding, and for the range of densities."""
     from hemafeat.extract._prepared import OD_MAX, Prepared
-    from hemafeat.networks._classifier_network import _DENSEST, _coloured
-    from hemafeat.networks._embedding_inputs import Shown, streams_of
+    from hemafeat.networks._classifier.network import _DENSEST, _coloured
+    from hemafeat.networks._pictures import Shown, streams_of
 
     image = some_images((1, 24, 24, 3))
     same = keras.Sequential([keras.Input((24, 24, 3)), keras.layers.Identity()])

@@ -14,7 +14,7 @@ import pytest
 from unsettled import unsettled
 
 from hemafeat import datasets, networks, segment
-from hemafeat.networks import _train_segmentation
+from hemafeat.networks._segmentation import training as _train_segmentation
 from hemafeat.segment._unet import tiles as _tiles
 from hemafeat.segment._unet.scale import SIDE
 from hemafeat.testing import check_segmenter

@@ -9,7 +9,7 @@ import pytest
 from scipy import ndimage
 
 from hemafeat import datasets, images, networks, segment
-from hemafeat.networks import _segmentation_augment as augment, _segmentation_data as data
+from hemafeat.networks._segmentation import augment as augment, samples as data
 from hemafeat.segment._unet.scale import (
     LARGEST_ZOOM,
     MOST_STAIN,

@@ -8,7 +8,7 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hemafeat.pipelines._embedding_name import PREFIX
+from hemafeat.networks._embedding.names import PREFIX
 
 if TYPE_CHECKING:
     from hemafeat.networks import EmbeddingFamily
@@ -76,7 +76,7 @@ def check(name: str) -> None:
 
 def need(columns: Iterable[str], args: argparse.Namespace) -> list[str]:
     """Names of families that `columns` are of, less embeddings: those go to ``args.needed``."""
-    from hemafeat.networks._embedding_words import read_name
+    from hemafeat.networks._embedding.names import read_name
 
     asked: dict[str, dict[str, None]] = {}
     for column in columns:

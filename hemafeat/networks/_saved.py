@@ -53,7 +53,7 @@ def load_network(path: str | os.PathLike[str]) -> Any:
         formats, which can hold code, are not read.
     """
     keras = need_keras("a network on images")
-    from hemafeat.networks import _cell_normalisation, _layers  # noqa: F401 - makes their layers known to Keras
+    from hemafeat.networks import _layers  # noqa: F401 - makes its layers known to Keras
 
     path = Path(path)
     if path.suffix != ".keras":

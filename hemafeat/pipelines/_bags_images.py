@@ -5,52 +5,14 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Self
 
-import cv2
 import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
-from hemafeat import images
 from hemafeat._public import public
-from hemafeat.images._crop import centre, resized
+from hemafeat.networks._pictures import ImageBag
 from hemafeat.pipelines._bags import CELLS, Bag, as_bags
 from hemafeat.pipelines._bags_mil import BagClassifier, networks_module
-
-
-class ImageBag:
-    """The images of one patient's cells, read when they are asked for.
-
-    Parameters
-    ----------
-    sources : sequence of paths or (H, W, 3) arrays
-        One per cell.
-    crop : int, optional
-        Side of the square cut from the middle, px; by default the largest there is.
-    size : int
-        Side that it is brought to.
-    """
-
-    def __init__(self, sources: Sequence[Any], crop: int | None, size: int) -> None:
-        self.sources, self.crop, self.size = sources, crop, size
-        self._kept: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.sources)
-
-    def __getitem__(self, rows: np.ndarray) -> Any:
-        """Images of some cells: (n, size, size, 3) ndarray of uint8."""
-        if self._kept is not None:
-            return self._kept[rows]
-        return np.stack([self._read(self.sources[int(row)]) for row in rows])
-
-    def keep(self) -> None:
-        """Read all of them once."""
-        self._kept = self[np.arange(len(self))]
-
-    def _read(self, source: Any) -> np.ndarray:
-        image = images.read(source)
-        square = centre(image, self.crop or min(image.shape[:2]), cv2.BORDER_CONSTANT)
-        return resized(square, self.size, self.size)
 
 
 @public

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hemafeat.pipelines import _embedding, _embedding_name, _models
+from hemafeat.networks._embedding.names import PREFIX
+from hemafeat.pipelines import _embedding, _models
 from hemafeat.pipelines._bags_mil import networks_module
 
 _FEATURES: dict[str, Callable[..., Any]] = {
@@ -98,7 +99,7 @@ def make(name: str, **params: Any) -> Any:
     ValueError
         There is no pipeline of that name.
     """
-    if name.startswith(_embedding_name.PREFIX):
+    if name.startswith(PREFIX):
         return _embedding.named(name, **params)
     known = {**_FEATURES, **_IMAGES}
     if name not in known and name in networks_module().ARCHITECTURES:

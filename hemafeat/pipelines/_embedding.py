@@ -9,8 +9,8 @@ from typing import Any
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 
+from hemafeat.networks._embedding.names import NAME
 from hemafeat.pipelines import _models
-from hemafeat.pipelines._embedding_name import NAME
 from hemafeat.pipelines._missing import FillMissing
 from hemafeat.pipelines._scale import ClippedScaler
 
@@ -131,7 +131,7 @@ def named(name: str, **params: Any) -> Pipeline:
     found = NAME.fullmatch(name)
     if found is None:
         raise ValueError(f"no pipeline {name!r}: {_WORDS}")
-    from hemafeat.networks._backbones import backbone_named
+    from hemafeat.networks._embedding.backbones import backbone_named
 
     backbone_named(found["backbone"])
     given: dict[str, Any] = {"weights": "imagenet" if not found["weights"] else found["weights"]}
@@ -159,6 +159,6 @@ def embeddings_of(columns: Iterable[str]) -> dict[str, int]:
         What they are, in words (``"InceptionV3, ImageNet weights: cell__embedding_..."``), and how
         many columns each has.
     """
-    from hemafeat.networks._embedding_words import embeddings_of as found
+    from hemafeat.networks._embedding.names import embeddings_of as found
 
     return found(columns)

@@ -11,7 +11,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from hemafeat import images
 from hemafeat._public import public
 from hemafeat.images._crop import centre
-from hemafeat.pipelines._cell_images import image_sources
+from hemafeat.networks._pictures import image_sources
 
 
 @public

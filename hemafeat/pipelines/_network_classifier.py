@@ -15,8 +15,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from hemafeat._public import public
+from hemafeat.networks._pictures import CellImages, image_sources
 from hemafeat.pipelines._bags_mil import networks_module
-from hemafeat.pipelines._cell_images import CellImages, image_sources
 from hemafeat.pipelines._inner_folds import GROUP, groups_of, held_back
 
 

@@ -280,7 +280,7 @@ def _provenance(comparison: Comparison, table: pd.DataFrame | None) -> list[tupl
     from importlib.metadata import PackageNotFoundError, version
 
     from hemafeat import __version__, extract, pipelines
-    from hemafeat.pipelines._embedding_name import in_words
+    from hemafeat.networks._embedding.names import in_words
 
     first = comparison.results.iloc[0]
     found = [

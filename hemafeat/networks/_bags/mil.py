@@ -154,7 +154,7 @@ def pool(
         weights = ops.softmax(score * there + (1.0 - there) * _FAR, axis=1)
         weights = weights * ops.ones_like(cell_logits)
     elif pooling == "batch_weighted":
-        from hemafeat.networks._cell_normalisation import CellNormalisation
+        from hemafeat.networks._layers import CellNormalisation
 
         held = ops.stop_gradient(cell_logits)
         normal = CellNormalisation(momentum=0.9, epsilon=1e-5, name="normalise")(held, there)

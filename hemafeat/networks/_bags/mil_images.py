@@ -13,10 +13,9 @@ from typing import Any
 import numpy as np
 
 from hemafeat._public import public
-from hemafeat.networks._bag_training import BagNetwork
-from hemafeat.networks._keras import need_keras
-from hemafeat.networks._mil import mil_model
-from hemafeat.networks._seeded import seeded
+from hemafeat.networks._bags.mil import mil_model
+from hemafeat.networks._bags.training import BagNetwork
+from hemafeat.networks._keras import need_keras, seeded
 
 SMALL = "small"
 """The encoder that is no published network: three convolutions and the means of their maps."""
@@ -97,7 +96,7 @@ def _encoder(
     keras: Any, encoder: Any, input_shape: tuple[int, int, int], weights: str | None, seed: int
 ) -> Any:
     if isinstance(encoder, str) and encoder != SMALL:
-        from hemafeat.networks._architectures import ARCHITECTURES, build
+        from hemafeat.networks._architectures.architectures import ARCHITECTURES, build
 
         if encoder not in ARCHITECTURES:
             raise ValueError(
@@ -115,7 +114,7 @@ def _encoder(
 
 
 def _small(keras: Any, input_shape: tuple[int, int, int]) -> Any:
-    from hemafeat.networks._ends import opened
+    from hemafeat.networks._architectures.ends import opened
 
     layers = keras.layers
     if min(input_shape[:2]) < 8:

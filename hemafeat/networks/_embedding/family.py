@@ -13,8 +13,8 @@ from hemafeat._public import public
 from hemafeat.extract import Column
 from hemafeat.extract._family import Facts
 from hemafeat.extract._prepared import prepare
-from hemafeat.networks._embedding import Embedding
-from hemafeat.networks._embedding_rows import Flow
+from hemafeat.networks._embedding.embedding import Embedding
+from hemafeat.networks._embedding.rows import Flow
 
 
 @public

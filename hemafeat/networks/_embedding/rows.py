@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from hemafeat.extract._measure import central_cell
-from hemafeat.networks._embedding_cache import Cache
-from hemafeat.networks._runtimes import Ready
+from hemafeat.networks._embedding.cache import Cache
+from hemafeat.networks._embedding.runtimes import Ready
 from hemafeat.segment import MaskError
 
 

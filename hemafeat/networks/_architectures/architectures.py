@@ -10,9 +10,8 @@ from typing import Any
 import pandas as pd
 
 from hemafeat._public import public
-from hemafeat.networks import _alexnet, _branches, _lenet, _residual, _transfer
-from hemafeat.networks._keras import need_keras
-from hemafeat.networks._seeded import seeded
+from hemafeat.networks._architectures import branches, lenet, residual, transfer
+from hemafeat.networks._keras import need_keras, seeded
 
 _MIDS = "MIDS 207 deck, layer table"
 _BLOODCELLS = "repository lbernard9/bloodcells, notebooks"
@@ -59,102 +58,102 @@ class Architecture:
 
 ARCHITECTURES: dict[str, Architecture] = {
     "lenet5": Architecture(
-        _lenet.lenet5, (32, 32, 3), 8, 61_836, 61_836, _HINCAPIE, "stated",
+        lenet.lenet5, (32, 32, 3), 8, 61_836, 61_836, _HINCAPIE, "stated",
         "ReLU and a dropout of .5 before the last layer are guesses; neither has weights",
     ),
     "lenet5_224": Architecture(
-        _lenet.lenet5_224, (224, 224, 3), 8, None, None, _HINCAPIE, "guess",
+        lenet.lenet5_224, (224, 224, 3), 8, None, None, _HINCAPIE, "guess",
         "the report says larger images and more nodes, no numbers: 6-16-32 filters, 240-120 nodes",
     ),
     "alexnet": Architecture(
-        _alexnet.alexnet, (227, 227, 3), 1000, 62_378_344, 62_378_344,
+        lenet.alexnet, (227, 227, 3), 1000, 62_378_344, 62_378_344,
         "Krizhevsky 2012, one tower", "remembered",
         "the reports give no table; two groups as printed in 2012 give 60,965,224 "
         "(alexnet_grouped), the one tower of 2014 with 64 filters 61,100,840",
     ),
     "alexnet_grouped": Architecture(
-        _alexnet.alexnet_grouped, (227, 227, 3), 1000, 60_965_224, 60_965_224,
+        lenet.alexnet_grouped, (227, 227, 3), 1000, 60_965_224, 60_965_224,
         "Krizhevsky 2012, two groups", "remembered",
     ),
     "sd_alexnet": Architecture(
-        _alexnet.sd_alexnet, (227, 227, 3), 1000, 62_378_353, 62_378_353,
+        lenet.sd_alexnet, (227, 227, 3), 1000, 62_378_353, 62_378_353,
         "Duggal 2017, SD-Layer before AlexNet", "computed",
         "nine parameters of the layer are read; which AlexNet is not said, here one tower",
     ),
     "mids_baseline": Architecture(
-        _lenet.mids_baseline, (128, 128, 3), 2, 49_741, 49_741, _MIDS, "computed",
+        lenet.mids_baseline, (128, 128, 3), 2, 49_741, 49_741, _MIDS, "computed",
         "one sigmoid output for two classes",
     ),
     "mids_final": Architecture(
-        _lenet.mids_final, (128, 128, 3), 2, 8_483_265, 8_482_817, _MIDS, "computed",
+        lenet.mids_final, (128, 128, 3), 2, 8_483_265, 8_482_817, _MIDS, "computed",
         "one sigmoid output for two classes; ReLU before batch normalisation is a guess",
     ),
     "cnn1_gray": Architecture(
-        _lenet.cnn1, (256, 256, 1), 8, 65_030_088, 65_030_088, _BLOODCELLS, "computed",
+        lenet.cnn1, (256, 256, 1), 8, 65_030_088, 65_030_088, _BLOODCELLS, "computed",
     ),
     "cnn1_rgb": Architecture(
-        _lenet.cnn1, (256, 256, 3), 8, 65_031_688, 65_031_688, _BLOODCELLS, "computed",
+        lenet.cnn1, (256, 256, 3), 8, 65_031_688, 65_031_688, _BLOODCELLS, "computed",
     ),
     "lenet_4000": Architecture(
-        _lenet.lenet_4000, (256, 256, 3), 8, 7_880_288, 7_880_288, _BLOODCELLS, "computed",
+        lenet.lenet_4000, (256, 256, 3), 8, 7_880_288, 7_880_288, _BLOODCELLS, "computed",
     ),
     "lenet_8": Architecture(
-        _lenet.lenet_8, (224, 224, 3), 8, 48_441_568, 48_441_568, _BLOODCELLS, "computed",
+        lenet.lenet_8, (224, 224, 3), 8, 48_441_568, 48_441_568, _BLOODCELLS, "computed",
     ),
     "lenet_10": Architecture(
-        _lenet.lenet_10, (224, 224, 3), 10, 48_442_082, 48_442_082, _BLOODCELLS, "computed",
+        lenet.lenet_10, (224, 224, 3), 10, 48_442_082, 48_442_082, _BLOODCELLS, "computed",
     ),
     "vgg16_head": Architecture(
-        _transfer.vgg16_head, (224, 224, 3), 8, 15_898_184, 15_898_184, _BLOODCELLS, "read",
+        transfer.vgg16_head, (224, 224, 3), 8, 15_898_184, 15_898_184, _BLOODCELLS, "read",
         "trainable is counted with every layer free; with a frozen backbone 1,183,496",
         from_backbone=True,
     ),
     "efficientnet_b1_head": Architecture(
-        _transfer.efficientnet_b1_head, (256, 256, 3), 10, None, None, _BLOODCELLS, "read",
+        transfer.efficientnet_b1_head, (256, 256, 3), 10, None, None, _BLOODCELLS, "read",
         from_backbone=True,
     ),
     "inception_v3": Architecture(
-        _transfer.inception_v3, (299, 299, 3), 1000, 23_851_784, 23_817_352,
+        transfer.inception_v3, (299, 299, 3), 1000, 23_851_784, 23_817_352,
         "keras.applications; UFSC deck, Ramaneswaran 2021, Hincapie", "remembered",
         from_backbone=True,
     ),
     "inception_resnet_v2": Architecture(
-        _transfer.inception_resnet_v2, (299, 299, 3), 1000, 55_873_736, 55_813_192,
+        transfer.inception_resnet_v2, (299, 299, 3), 1000, 55_873_736, 55_813_192,
         "keras.applications; UFSC deck", "remembered", from_backbone=True,
     ),
     "vgg16_bn": Architecture(
-        _transfer.vgg16_bn, (224, 224, 3), 1000, None, 138_365_992,
+        transfer.vgg16_bn, (224, 224, 3), 1000, None, 138_365_992,
         "Honnalgere and Nayak 2019; torchvision vgg16_bn", "remembered",
         "PyTorch quotes the trainable ones; Keras adds 8,448 moving statistics",
     ),
     "resnet18": Architecture(
-        _residual.resnet18, (224, 224, 3), 1000, None, 11_689_512,
+        residual.resnet18, (224, 224, 3), 1000, None, 11_689_512,
         "He 2016; torchvision resnet18; UFSC deck, Marzahl 2019", "remembered",
         "PyTorch quotes the trainable ones; Keras adds 9,600 moving statistics. The deck does not "
         "say whose port it used",
     ),
     "se_resnext50": Architecture(
-        _residual.se_resnext50, (224, 224, 3), 1000, None, 27_559_896,
+        residual.se_resnext50, (224, 224, 3), 1000, None, 27_559_896,
         "Prellberg and Kramer 2019; pretrainedmodels se_resnext50_32x4d", "remembered",
         "counted at 1,000 classes; they trained on centre crops of 300 with one logit. PyTorch "
         "quotes the trainable ones; Keras adds 68,224 moving statistics",
     ),
     "leukonet_like": Architecture(
-        _branches.leukonet_like, (250, 250, 3), 2, None, None, "Mourya 2018, abstract", "guess",
+        branches.leukonet_like, (250, 250, 3), 2, None, None, "Mourya 2018, abstract", "guess",
         "architecture approximate: the branches of leukonet_modified, one of them on density",
     ),
     "leukonet_modified": Architecture(
-        _branches.leukonet_modified, (250, 250, 3), 2, None, None,
+        branches.leukonet_modified, (250, 250, 3), 2, None, None,
         "repository Elwyslan/leukemia-classification-system, ModifiedLeukonet", "read",
         "the cosine coefficients are computed inside, as log-magnitudes (a guess)",
     ),
     "xie_streams": Architecture(
-        _branches.xie_streams, (299, 299, 3), 2, None, None, "Xie 2019, as cited by the UFSC deck",
+        branches.xie_streams, (299, 299, 3), 2, None, None, "Xie 2019, as cited by the UFSC deck",
         "guess", "the streams are stated; the last layers, 512 and the classes, are a guess",
         from_backbone=True,
     ),
     "kassani_pair": Architecture(
-        _branches.kassani_pair, (224, 224, 3), 2, None, None, "Kassani 2019, abstract", "guess",
+        branches.kassani_pair, (224, 224, 3), 2, None, None, "Kassani 2019, abstract", "guess",
         "the two networks are read, the layers in between that are joined are a guess",
         from_backbone=True,
     ),

@@ -15,13 +15,13 @@ from uuid import uuid4
 
 import numpy as np
 
-from hemafeat.networks._fcn import fcn8s
 from hemafeat.networks._keras import need_keras
 from hemafeat.networks._onnx import export_onnx
 from hemafeat.networks._saved import load_network
-from hemafeat.networks._segmentation_data import SegmentationSamples
-from hemafeat.networks._segmentation_loss import pixel_counts, segmentation_loss
-from hemafeat.networks._unet import OUTPUTS, unet
+from hemafeat.networks._segmentation.fcn import fcn8s
+from hemafeat.networks._segmentation.loss import pixel_counts, segmentation_loss
+from hemafeat.networks._segmentation.samples import SegmentationSamples
+from hemafeat.networks._segmentation.unet import OUTPUTS, unet
 from hemafeat.segment._unet import tiles as _tiles
 from hemafeat.segment._unet.scale import RADIUS, SIDE
 

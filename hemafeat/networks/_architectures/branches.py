@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from hemafeat.networks._ends import closed
+from hemafeat.networks._architectures.ends import closed
+from hemafeat.networks._architectures.transfer import backbone
 from hemafeat.networks._keras import need_keras
-from hemafeat.networks._transfer import backbone
 
 Shape = tuple[int, int, int]
 

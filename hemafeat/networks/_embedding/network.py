@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hemafeat.networks._backbones import (
+from hemafeat.networks._embedding.backbones import (
     Backbone,
     WeightsError,
     backbone_named,

@@ -18,13 +18,13 @@ from sklearn.utils.validation import check_is_fitted
 from hemafeat import images
 from hemafeat._public import public
 from hemafeat.extract._prepared import Prepared
-from hemafeat.networks._backbones import WeightsError
-from hemafeat.networks._embedding_cache import LIMIT_MB, Cache, default_folder
-from hemafeat.networks._embedding_inputs import Shown, streams_of
-from hemafeat.networks._embedding_network import source_of
-from hemafeat.networks._embedding_rows import Flow, Rows, which
-from hemafeat.networks._embedding_words import family_name, weights_in_words
-from hemafeat.networks._runtimes import Ready, check_runtime, ready, threads
+from hemafeat.networks._embedding.backbones import WeightsError
+from hemafeat.networks._embedding.cache import LIMIT_MB, Cache, default_folder
+from hemafeat.networks._embedding.names import family_name, weights_in_words
+from hemafeat.networks._embedding.network import source_of
+from hemafeat.networks._embedding.rows import Flow, Rows, which
+from hemafeat.networks._embedding.runtimes import Ready, check_runtime, ready, threads
+from hemafeat.networks._pictures import Shown, streams_of
 from hemafeat.segment import MaskError, segmenter
 from hemafeat.segment._mask_files import as_masks
 

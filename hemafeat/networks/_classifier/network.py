@@ -10,8 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from hemafeat.networks._keras import need_keras
-from hemafeat.networks._seeded import seeded
+from hemafeat.networks._keras import need_keras, seeded
 
 COLOURS = ("rgb", "hsv", "od")
 """What a network is shown: the image, hue with saturation and value, or optical density."""
@@ -67,7 +66,7 @@ def image_network(
         An unknown name or colour, a file that is not there, or a network of other outputs.
     """
     keras = need_keras("a network on images")
-    from hemafeat.networks._architectures import build
+    from hemafeat.networks._architectures.architectures import build
     from hemafeat.networks._saved import load_network
 
     if colour not in COLOURS:

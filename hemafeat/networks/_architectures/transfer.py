@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from hemafeat.networks._ends import closed, opened
+from hemafeat.networks._architectures.ends import closed, opened
 from hemafeat.networks._keras import need_keras
 
 Shape = tuple[int, int, int]

@@ -9,8 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from hemafeat.networks._augment import Augmentation
-from hemafeat.networks._classifier_network import (
+from hemafeat.networks._classifier.augment import Augmentation
+from hemafeat.networks._classifier.network import (
     body,
     head_start,
     images_of,

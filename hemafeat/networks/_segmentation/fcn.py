@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from hemafeat.networks._keras import need_keras
-from hemafeat.networks._unet import seeds
+from hemafeat.networks._segmentation.unet import seeds
 
 
 def fcn8s(

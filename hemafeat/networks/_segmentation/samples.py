@@ -12,7 +12,7 @@ import numpy as np
 
 from hemafeat import datasets, images
 from hemafeat._public import public
-from hemafeat.networks._segmentation_augment import Scene, augmented
+from hemafeat.networks._segmentation.augment import Scene, augmented
 from hemafeat.segment import read_masks
 from hemafeat.segment._contours.frame import frame
 from hemafeat.segment._unet.scale import (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from hemafeat.networks._ends import closed, opened
+from hemafeat.networks._architectures.ends import closed, opened
 from hemafeat.networks._keras import need_keras
 
 Shape = tuple[int, int, int]

@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from hemafeat.networks._embedding_network import EmbeddingNetwork, Source, network_of
+from hemafeat.networks._embedding.network import EmbeddingNetwork, Source, network_of
 
 RUNTIMES = ("onnxruntime", "openvino", "opencv", "keras")
 """What ``runtime`` may be beside ``"auto"``, quickest first (benchmarks/embedding.py).
@@ -105,7 +105,7 @@ def _started(network: EmbeddingNetwork, runtime: str, n_threads: int) -> tuple[s
     there = [name for name in wanted if find_spec(_MODULES[name]) is not None]
     if runtime == "auto" and (not there or find_spec("onnx") is None):
         return "keras", _keras(network, n_threads)
-    from hemafeat.networks._onnx_backbones import onnx_bytes
+    from hemafeat.networks._embedding.onnx import onnx_bytes
 
     try:
         raw = onnx_bytes(network.model)

@@ -1,0 +1,1 @@
+"""Networks on bags: one verdict on all cells of a patient."""

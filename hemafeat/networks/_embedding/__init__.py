@@ -1,0 +1,1 @@
+"""Embeddings: what a pretrained network computes of a cell, as features."""
