@@ -13,7 +13,7 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 
 from hemafeat import datasets, pipelines
-from hemafeat.pipelines._attributes_models import ATTRIBUTE_MODELS, PenalisedLogistic
+from hemafeat.pipelines._patients.attribute_models import ATTRIBUTE_MODELS, PenalisedLogistic
 
 ATTRIBUTES = ["sex", "dob", "lymphocyte_count"]
 
@@ -148,7 +148,7 @@ def test_selection_sees_training_patients_only(cohort, name):
 
 
 def test_grid_of_the_report():
-    from hemafeat.pipelines._attributes_models import _GRIDS
+    from hemafeat.pipelines._patients.attribute_models import _GRIDS
 
     sizes = {
         name: sum(np.prod([len(v) for v in part.values()]) for part in grid)

@@ -12,8 +12,8 @@ from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 
 from hemafeat import datasets, pipelines
-from hemafeat.pipelines._patient_table import STATISTICS
-from hemafeat.pipelines._patient_words import fisher, improved
+from hemafeat.pipelines._patients.table import STATISTICS
+from hemafeat.pipelines._patients.vocabularies import fisher, improved
 
 COLUMNS = ["cell__drawn__f00", "cell__drawn__f01", "cell__drawn__f02"]
 

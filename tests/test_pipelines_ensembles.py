@@ -11,8 +11,8 @@ from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 
 from hemafeat import evaluate, pipelines, report
 from hemafeat.pipelines import GroupedFolds, ModelError
-from hemafeat.pipelines._inner_folds import held_back
-from hemafeat.pipelines._reads import is_transductive, reads
+from hemafeat.pipelines._inspect import is_transductive, reads
+from hemafeat.pipelines._steps.inner_folds import held_back
 
 N = 90
 
@@ -86,7 +86,7 @@ def test_inner_folds_never_part_a_group(table):
 
 
 def test_missing_groups_are_alone():
-    from hemafeat.pipelines._inner_folds import groups_of
+    from hemafeat.pipelines._steps.inner_folds import groups_of
 
     found = groups_of(pd.DataFrame({"group": ["p", None, "p", None]}))
     assert found[0] == found[2]

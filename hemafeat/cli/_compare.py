@@ -181,7 +181,7 @@ def save_best(
 ) -> str:
     """Fit the best model on every labelled cell, and save it."""
     from hemafeat import extract, pipelines
-    from hemafeat.pipelines._reads import FEATURES, GROUPS, IMAGES, reads
+    from hemafeat.pipelines._inspect import FEATURES, GROUPS, IMAGES, reads
 
     name = _output.best_model(comparison)
     known = table[table[label].notna()]

@@ -13,7 +13,7 @@ from hemafeat import pipelines
 from hemafeat.evaluate._importance import balanced, blocks, candidates
 from hemafeat.evaluate._splits import Folds
 from hemafeat.evaluate._tables import importance_table
-from hemafeat.pipelines._bags import as_column
+from hemafeat.pipelines._patients.bags import as_column
 
 MAX_CELLS = 800
 """Held-out cells per fold used for importances."""

@@ -23,7 +23,7 @@ from hemafeat.evaluate._rows import ROW, Note, features, in_order, labelled
 from hemafeat.evaluate._setup import Models
 from hemafeat.evaluate._splits import Cells, CompareError, Folds, Groups
 from hemafeat.evaluate._tables import importance_table, predictions, scored, seconds, stamped
-from hemafeat.pipelines._stain_only import knows_background
+from hemafeat.pipelines._patients.stain_only import knows_background
 
 BASELINES = ("baseline", "bag_size", "stain", "metadata", "date_format")
 """Models of patients that never look at a cell, to be beaten."""

@@ -15,8 +15,8 @@ from hemafeat.evaluate._fit import Task
 from hemafeat.evaluate._protocols import Protocol, protocol
 from hemafeat.evaluate._rows import Note, common, features, in_order, labelled, metadata_columns
 from hemafeat.evaluate._splits import Cells, CompareError, Folds, Groups, group_ids
-from hemafeat.pipelines._inner_folds import GROUP
-from hemafeat.pipelines._reads import FEATURES, GROUPS, IMAGES, is_transductive, reads
+from hemafeat.pipelines._inspect import FEATURES, GROUPS, IMAGES, is_transductive, reads
+from hemafeat.pipelines._steps.inner_folds import GROUP
 
 BASELINE = "baseline"
 METADATA = "metadata"

@@ -7,7 +7,7 @@ from typing import Any
 
 from hemafeat.networks._embedding.names import PREFIX
 from hemafeat.pipelines import _embedding, _models
-from hemafeat.pipelines._bags_mil import networks_module
+from hemafeat.pipelines._patients.mil import networks_module
 
 _FEATURES: dict[str, Callable[..., Any]] = {
     "baseline": _models.baseline,

@@ -11,8 +11,8 @@ from sklearn.pipeline import Pipeline
 
 from hemafeat.networks._embedding.names import NAME
 from hemafeat.pipelines import _models
-from hemafeat.pipelines._missing import FillMissing
-from hemafeat.pipelines._scale import ClippedScaler
+from hemafeat.pipelines._steps.missing import FillMissing
+from hemafeat.pipelines._steps.scale import ClippedScaler
 
 _WORDS = "embedding:BACKBONE[/LAYER]+HEAD[@WEIGHTS], such as embedding:InceptionV3+xgboost@random"
 

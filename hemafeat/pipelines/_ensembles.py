@@ -13,7 +13,7 @@ from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score
 from sklearn.model_selection import cross_val_predict
 
 from hemafeat._public import public
-from hemafeat.pipelines._inner_folds import GROUP, GroupedFolds
+from hemafeat.pipelines._steps.inner_folds import GROUP, GroupedFolds
 
 Members = Mapping[str, Any] | Iterable[Any]
 

@@ -11,8 +11,8 @@ import pandas as pd
 
 from hemafeat import extract
 from hemafeat._public import public
-from hemafeat.pipelines._columns import FeatureColumns, shortlist
-from hemafeat.pipelines._reads import IMAGES, reads
+from hemafeat.pipelines._inspect import IMAGES, reads
+from hemafeat.pipelines._steps.columns import FeatureColumns, shortlist
 
 
 @public

@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from typing import Any
 
+from sklearn.compose import ColumnTransformer, make_column_selector
 from sklearn.decomposition import PCA
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import OneHotEncoder
 from sklearn.tree import DecisionTreeClassifier
 
-from hemafeat.pipelines._boosted import BoostedTrees
-from hemafeat.pipelines._columns import FeatureColumns
-from hemafeat.pipelines._missing import FillMissing
-from hemafeat.pipelines._scale import ClippedScaler
-from hemafeat.pipelines._support_vectors import SupportVectors
-from hemafeat.pipelines._whiten import PartialWhitening
+from hemafeat.pipelines._steps.boosted import BoostedTrees
+from hemafeat.pipelines._steps.columns import FeatureColumns
+from hemafeat.pipelines._steps.missing import FillMissing
+from hemafeat.pipelines._steps.scale import ClippedScaler
+from hemafeat.pipelines._steps.support_vectors import SupportVectors
+from hemafeat.pipelines._steps.whiten import PartialWhitening
 
 
 def _dense() -> list[tuple[str, Any]]:
@@ -367,7 +369,46 @@ def grey_pixels(
     .. [1] L. Bernard et al., "Blood cells" project report, DataScientest (repository
        lbernard9/bloodcells): centre crop of 256 px, grey, flattened, RandomForestClassifier().
     """
-    from hemafeat.pipelines._grey import GreyPixels
+    from hemafeat.pipelines._steps.grey import GreyPixels
 
     model = RandomForestClassifier(n_jobs=n_jobs, random_state=random_state)
     return Pipeline([("pixels", GreyPixels(crop=crop, size=size)), ("model", model)])
+
+
+def metadata_only(
+    *, n_estimators: int = 100, min_samples_leaf: int = 3, random_state: int = 0
+) -> Pipeline:
+    """Random forest on attribute columns: what the label can be guessed from without the image.
+
+    Parameters
+    ----------
+    n_estimators : int
+        Trees.
+    min_samples_leaf : int
+        Least cells in a leaf.
+    random_state : int
+        Seed.
+
+    Returns
+    -------
+    sklearn.pipeline.Pipeline
+        Steps ``encode``, ``model``; takes a table of numbers and words. Words are one-hot coded.
+    """
+    encode = ColumnTransformer(
+        [
+            ("numbers", FillMissing(), make_column_selector(dtype_include="number")),
+            (
+                "words",
+                OneHotEncoder(handle_unknown="ignore", sparse_output=False),
+                make_column_selector(dtype_exclude="number"),
+            ),
+        ],
+        verbose_feature_names_out=False,
+    )
+    model: Any = RandomForestClassifier(
+        n_estimators=n_estimators,
+        min_samples_leaf=min_samples_leaf,
+        class_weight="balanced",
+        random_state=random_state,
+    )
+    return Pipeline([("encode", encode), ("model", model)])

@@ -16,8 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from hemafeat._public import public
 from hemafeat.networks._pictures import CellImages, image_sources
-from hemafeat.pipelines._bags_mil import networks_module
-from hemafeat.pipelines._inner_folds import GROUP, groups_of, held_back
+from hemafeat.pipelines._patients.mil import networks_module
+from hemafeat.pipelines._steps.inner_folds import GROUP, groups_of, held_back
 
 
 # Not keras.wrappers.SKLearnClassifier: that takes two-dimensional arrays of numbers only, gives no

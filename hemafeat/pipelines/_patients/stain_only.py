@@ -10,10 +10,10 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.pipeline import Pipeline
 
 from hemafeat._public import public
-from hemafeat.pipelines._attributes_models import PenalisedLogistic
-from hemafeat.pipelines._bags import CELLS, WHITE, as_bags
-from hemafeat.pipelines._missing import FillMissing
-from hemafeat.pipelines._scale import ClippedScaler
+from hemafeat.pipelines._patients.attribute_models import PenalisedLogistic
+from hemafeat.pipelines._patients.bags import CELLS, WHITE, as_bags
+from hemafeat.pipelines._steps.missing import FillMissing
+from hemafeat.pipelines._steps.scale import ClippedScaler
 
 
 @public

@@ -8,12 +8,12 @@ import numpy as np
 import pandas as pd
 from sklearn.pipeline import Pipeline
 
-from hemafeat.pipelines._bags import Bag, as_bags, as_column, positive_place, taken
-from hemafeat.pipelines._bags_mil import BagClassifier
-from hemafeat.pipelines._missing import FillMissing
-from hemafeat.pipelines._patient_table import PatientTable
-from hemafeat.pipelines._patient_vote import CellVote
-from hemafeat.pipelines._scale import ClippedScaler
+from hemafeat.pipelines._patients.bags import Bag, as_bags, as_column, positive_place, taken
+from hemafeat.pipelines._patients.mil import BagClassifier
+from hemafeat.pipelines._patients.table import PatientTable
+from hemafeat.pipelines._patients.vote import CellVote
+from hemafeat.pipelines._steps.missing import FillMissing
+from hemafeat.pipelines._steps.scale import ClippedScaler
 
 _AT_ONCE = 400  # bags judged in one call when cells are left out in turn
 

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from hemafeat._public import public
-from hemafeat.pipelines._bags import as_bags, positive_place, stacked, taken, unstacked
+from hemafeat.pipelines._patients.bags import as_bags, positive_place, stacked, taken, unstacked
 
 AGGREGATES = ("mean", "majority", "min", "max")
 

@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clo
 from sklearn.utils.validation import check_is_fitted
 
 from hemafeat._public import public
-from hemafeat.pipelines._inner_folds import GROUP, groups_of
+from hemafeat.pipelines._steps.inner_folds import GROUP, groups_of
 
 
 # Not sklearn.ensemble.BaggingClassifier: it turns a table into an array without column names, so

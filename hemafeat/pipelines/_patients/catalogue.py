@@ -9,17 +9,17 @@ from sklearn.dummy import DummyClassifier
 from sklearn.pipeline import Pipeline
 
 from hemafeat.pipelines import _models
-from hemafeat.pipelines._attributes_models import (
+from hemafeat.pipelines._patients.attribute_models import (
     PenalisedLogistic,
     attributes_only,
     date_format_only,
 )
-from hemafeat.pipelines._missing import FillMissing
-from hemafeat.pipelines._patient_rules import DecisionRule, PatientStack
-from hemafeat.pipelines._patient_table import PatientTable
-from hemafeat.pipelines._patient_vote import CellVote
-from hemafeat.pipelines._scale import ClippedScaler
-from hemafeat.pipelines._stain_only import stain_only
+from hemafeat.pipelines._patients.rules import DecisionRule, PatientStack
+from hemafeat.pipelines._patients.stain_only import stain_only
+from hemafeat.pipelines._patients.table import PatientTable
+from hemafeat.pipelines._patients.vote import CellVote
+from hemafeat.pipelines._steps.missing import FillMissing
+from hemafeat.pipelines._steps.scale import ClippedScaler
 
 _TABLES: dict[str, tuple[str, ...]] = {
     "means": ("mean",),
@@ -160,13 +160,13 @@ def _joined(how: str, random_state: int) -> Any:
 
 
 def _mil(pooling: str, random_state: int) -> Any:
-    from hemafeat.pipelines._bags_mil import MILClassifier
+    from hemafeat.pipelines._patients.mil import MILClassifier
 
     return MILClassifier(pooling, random_state=random_state)
 
 
 def _image_mil(pooling: str, random_state: int) -> Any:
-    from hemafeat.pipelines._bags_images import MILImageClassifier
+    from hemafeat.pipelines._patients.mil_images import MILImageClassifier
 
     return MILImageClassifier(pooling, random_state=random_state)
 

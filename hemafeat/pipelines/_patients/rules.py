@@ -12,7 +12,7 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.utils.validation import check_is_fitted
 
 from hemafeat._public import public
-from hemafeat.pipelines._bags import positive_place
+from hemafeat.pipelines._patients.bags import positive_place
 
 RULES = ("weighted", "min", "max")
 

@@ -18,10 +18,10 @@ from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.validation import check_is_fitted
 
 from hemafeat._public import public
-from hemafeat.pipelines._attributes import DateFormat, PatientAttributes
-from hemafeat.pipelines._boosted import BoostedTrees
-from hemafeat.pipelines._missing import FillMissing
-from hemafeat.pipelines._support_vectors import SupportVectors
+from hemafeat.pipelines._patients.attributes import DateFormat, PatientAttributes
+from hemafeat.pipelines._steps.boosted import BoostedTrees
+from hemafeat.pipelines._steps.missing import FillMissing
+from hemafeat.pipelines._steps.support_vectors import SupportVectors
 
 _C = [1e-6, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0]
 _SMOOTH = ["lbfgs", "newton-cg", "sag", "saga"]

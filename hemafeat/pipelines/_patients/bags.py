@@ -11,7 +11,7 @@ import pandas as pd
 
 from hemafeat import extract
 from hemafeat._public import public
-from hemafeat.pipelines._columns import shortlist
+from hemafeat.pipelines._steps.columns import shortlist
 
 CELLS = "cells"
 """The column of `bags` that holds them."""

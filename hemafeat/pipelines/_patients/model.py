@@ -11,16 +11,16 @@ import pandas as pd
 from sklearn.pipeline import Pipeline
 
 from hemafeat._public import public
-from hemafeat.pipelines._attributes import DateFormat, PatientAttributes
-from hemafeat.pipelines._bags import WHITE, bags
-from hemafeat.pipelines._bags_images import MILImageClassifier
-from hemafeat.pipelines._bags_mil import BagClassifier
-from hemafeat.pipelines._columns import shortlist
 from hemafeat.pipelines._model import Model, ModelError
-from hemafeat.pipelines._patient_rules import DecisionRule, PatientStack
-from hemafeat.pipelines._patient_table import PatientTable
-from hemafeat.pipelines._patient_vote import CellVote
-from hemafeat.pipelines._stain_only import BackgroundMeans
+from hemafeat.pipelines._patients.attributes import DateFormat, PatientAttributes
+from hemafeat.pipelines._patients.bags import WHITE, bags
+from hemafeat.pipelines._patients.mil import BagClassifier
+from hemafeat.pipelines._patients.mil_images import MILImageClassifier
+from hemafeat.pipelines._patients.rules import DecisionRule, PatientStack
+from hemafeat.pipelines._patients.stain_only import BackgroundMeans
+from hemafeat.pipelines._patients.table import PatientTable
+from hemafeat.pipelines._patients.vote import CellVote
+from hemafeat.pipelines._steps.columns import shortlist
 
 
 @public

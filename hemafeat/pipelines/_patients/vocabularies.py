@@ -13,9 +13,9 @@ from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import Pipeline
 
 from hemafeat._public import public
-from hemafeat.pipelines._bags import Bag, stacked
-from hemafeat.pipelines._missing import FillMissing
-from hemafeat.pipelines._scale import ClippedScaler
+from hemafeat.pipelines._patients.bags import Bag, stacked
+from hemafeat.pipelines._steps.missing import FillMissing
+from hemafeat.pipelines._steps.scale import ClippedScaler
 
 
 class _Vocabulary(BaseEstimator):

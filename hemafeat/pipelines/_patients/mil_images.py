@@ -11,8 +11,8 @@ from sklearn.utils.validation import check_is_fitted
 
 from hemafeat._public import public
 from hemafeat.networks._pictures import ImageBag
-from hemafeat.pipelines._bags import CELLS, Bag, as_bags
-from hemafeat.pipelines._bags_mil import BagClassifier, networks_module
+from hemafeat.pipelines._patients.bags import CELLS, Bag, as_bags
+from hemafeat.pipelines._patients.mil import BagClassifier, networks_module
 
 
 @public

@@ -13,9 +13,16 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_is_fitted
 
 from hemafeat._public import public
-from hemafeat.pipelines._bags import Bag, as_bags, positive_place, stacked, taken, unstacked
-from hemafeat.pipelines._missing import FillMissing
-from hemafeat.pipelines._scale import ClippedScaler
+from hemafeat.pipelines._patients.bags import (
+    Bag,
+    as_bags,
+    positive_place,
+    stacked,
+    taken,
+    unstacked,
+)
+from hemafeat.pipelines._steps.missing import FillMissing
+from hemafeat.pipelines._steps.scale import ClippedScaler
 
 
 def networks_module() -> Any:

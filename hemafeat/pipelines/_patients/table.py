@@ -10,8 +10,8 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from hemafeat._public import public
-from hemafeat.pipelines._bags import Bag, as_bags, taken
-from hemafeat.pipelines._patient_words import Fisher, Prototypes
+from hemafeat.pipelines._patients.bags import Bag, as_bags, taken
+from hemafeat.pipelines._patients.vocabularies import Fisher, Prototypes
 
 STATISTICS = (
     "mean",

@@ -1,0 +1,1 @@
+"""Models of patients: from bags of cells and attributes to one verdict."""

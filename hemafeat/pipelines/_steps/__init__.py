@@ -1,0 +1,1 @@
+"""Steps that pipelines are made of."""
