@@ -27,7 +27,7 @@ import pandas as pd
 
 from hemafeat import datasets, evaluate, extract
 from hemafeat.datasets import DatasetWarning
-from hemafeat.evaluate._paired import gaps
+from hemafeat.evaluate._studies.paired import gaps
 from hemafeat.images import NORMALISERS, normaliser
 
 CLASSES = ("neutrophil", "eosinophil", "lymphocyte", "monocyte")

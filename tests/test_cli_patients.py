@@ -93,7 +93,7 @@ def test_a_model_is_saved_and_judges_new_patients(cohort, tmp_path, capsys):
 
 def test_a_patient_without_a_cell_has_no_verdict(table, tmp_path):
     from hemafeat import pipelines
-    from hemafeat.cli._predict_patients import verdicts
+    from hemafeat.cli._predict import verdicts
 
     rows = pipelines.bags(table)
     model = pipelines.make_patient("table_means").fit(rows, rows["label"])

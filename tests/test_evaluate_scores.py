@@ -6,8 +6,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from hemafeat.evaluate._bootstrap import draw, interval, resampled
-from hemafeat.evaluate._scores import METRICS, scores
+from hemafeat.evaluate._scores import METRICS, draw, interval, resampled, scores
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -9,8 +9,8 @@ from made_cells import QUICK, cells
 
 from hemafeat import evaluate
 from hemafeat.evaluate import CompareError
-from hemafeat.evaluate._protocols import PROTOCOLS
-from hemafeat.evaluate._splits import Cells, copies, group_ids
+from hemafeat.evaluate._protocols.protocols import PROTOCOLS
+from hemafeat.evaluate._protocols.splits import Cells, copies, group_ids
 
 LEAKY = [name for name in PROTOCOLS if name.startswith("leaky-")]
 

@@ -9,8 +9,8 @@ from made_cells import QUICK, cells, memorised
 
 from hemafeat import evaluate
 from hemafeat.evaluate import CompareError
-from hemafeat.evaluate._learning import _order, _prefix, _sizes
 from hemafeat.evaluate._setup import set_up
+from hemafeat.evaluate._studies.learning_curve import _order, _prefix, _sizes
 
 # Class drop
 

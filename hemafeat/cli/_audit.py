@@ -7,8 +7,8 @@ import shlex
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hemafeat.cli import _arguments
-from hemafeat.cli._arguments import Failure, Usage
+from hemafeat.cli import _arguments, _inputs
+from hemafeat.cli._errors import Failure, Usage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -67,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
     from hemafeat import datasets, report
 
     out = _folder(args.out)
-    table = _arguments.images(args.input, args.dataset)
+    table = _inputs.images(args.input, args.dataset)
     if args.group not in table:
         raise Usage(f"--group: the table has no column {args.group!r}")
     _arguments.say(args, f"looking at {_arguments.plural(len(table), 'image')} ...")

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemafeat._files import write_table
-from hemafeat.cli import _arguments, _embedding, _networks, _output, _patients, _studies
-from hemafeat.cli._arguments import Usage
+from hemafeat.cli import _arguments, _deep, _inputs, _output, _patients, _studies
 from hemafeat.cli._audit import audited
+from hemafeat.cli._errors import Usage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -94,8 +94,8 @@ def add(commands: Any) -> None:
     )
     _patients.add(parser)
     _arguments.add_images(parser)
-    _embedding.add(parser)
-    _networks.add(parser)
+    _deep.add_embeddings(parser)
+    _deep.add_networks(parser)
     _arguments.add_jobs(parser)
 
 
@@ -122,12 +122,12 @@ def run(args: argparse.Namespace) -> None:
     for path in args.input:
         if not Path(path).exists():
             raise Usage(f"{path}: no such file or folder")
-    table, listed = _arguments.table(args)
+    table, listed = _inputs.table(args)
     _check_columns(table, args)
     if listed is not None:
         out.mkdir(parents=True, exist_ok=True)
         _keep(table, out / "features")
-    made = _networks.made(models, args)
+    made = _deep.made(models, args)
     comparison = compared(table, made, args)
     comparison.save(out)
     write_table(comparison.results, out / "results.csv")
@@ -139,8 +139,8 @@ def run(args: argparse.Namespace) -> None:
         out / "page.html",
         table=table,
         images=listed,
-        segmenter=_arguments.segmenter(args),
-        masks=_arguments.masks(args) if args.masks != "given" or listed is not None else None,
+        segmenter=_inputs.segmenter(args),
+        masks=_inputs.masks(args) if args.masks != "given" or listed is not None else None,
         title=args.title,
         command=_command(args),
         audit=audit,
@@ -202,10 +202,10 @@ def _models(args: argparse.Namespace) -> list[str]:
     known = pipelines.names(images=True, deep=True)
     asked = args.models or pipelines.names()
     names = [name for words in asked for name in words.split(",") if name]
-    names = [_embedding.model_name(name, args) for name in names]
+    names = [_deep.model_name(name, args) for name in names]
     for name in names:
-        if name.startswith(_embedding.PREFIX):
-            _embedding.check(name)
+        if name.startswith(_deep.PREFIX):
+            _deep.check(name)
         elif name not in known:
             raise Usage(f"--models: no model {name!r}; there are: {', '.join(known)}")
     if args.pixels:

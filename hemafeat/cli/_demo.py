@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 from typing import Any
 
-from hemafeat.cli import _arguments, _compare, _output
-from hemafeat.cli._arguments import Usage, plural
+from hemafeat.cli import _arguments, _compare, _errors, _inputs, _output
+from hemafeat.cli._arguments import plural
+from hemafeat.cli._errors import Usage
 
 DESCRIPTION = """\
 Draw stained blood cells of nine kinds and fifteen patients, measure them, compare every
@@ -66,7 +67,7 @@ def run(args: argparse.Namespace) -> None:
         images, out=out / "features", restart=True, n_jobs=jobs, progress=progress
     )
     if table.empty:
-        raise _arguments.Failure(f"no cell was measured: {_arguments.first_error(table)}")
+        raise _errors.Failure(f"no cell was measured: {_inputs.first_error(table)}")
     names = pipelines.names()
     _arguments.say(args, f"3/4  comparing {', '.join(names)} on patients not seen in training")
     comparison = evaluate.compare(

@@ -7,8 +7,8 @@ import sys
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
-from hemafeat.cli import _arguments
-from hemafeat.cli._arguments import Usage
+from hemafeat.cli import _arguments, _inputs
+from hemafeat.cli._errors import Usage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -50,7 +50,7 @@ def run(args: argparse.Namespace) -> None:
 
     if args.families is None:
         args.families = ["all" if args.name else "default"]
-    found = extract.describe(_arguments.families(args))
+    found = extract.describe(_inputs.families(args))
     if args.name:
         found = _named(found, args.name)
     if args.format == "csv":

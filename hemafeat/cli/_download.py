@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from hemafeat.cli import _arguments
-from hemafeat.cli._arguments import Failure, Usage
+from hemafeat.cli._errors import Failure, Usage
 
 DESCRIPTION = """\
 Fetch a public data set from its authors' server into a folder. What breaks off is continued by

@@ -7,8 +7,9 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hemafeat.cli import _arguments, _embedding
-from hemafeat.cli._arguments import Failure, Usage, plural
+from hemafeat.cli import _arguments, _deep, _inputs
+from hemafeat.cli._arguments import plural
+from hemafeat.cli._errors import Failure, Usage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -68,7 +69,7 @@ def add(commands: Any) -> None:
         help="measure on a Dask cluster: tcp://host:8786, or the file its scheduler wrote",
     )
     _arguments.add_images(parser)
-    _embedding.add(parser)
+    _deep.add_embeddings(parser)
     _arguments.add_jobs(parser)
 
 
@@ -83,15 +84,15 @@ def run(args: argparse.Namespace) -> None:
         check_target(out)
     except OSError as error:
         raise Usage(f"--out: {error}") from None
-    which, how = _arguments.families(args), _arguments.segmenter(args)
+    which, how = _inputs.families(args), _inputs.segmenter(args)
     given: dict[str, Any] = {
         "segmenter": how,
-        "masks": _arguments.masks(args),
+        "masks": _inputs.masks(args),
         "families": which,
         "cells": args.cells,
-        "um_per_px": _arguments.scale(args),
-        "normalise": _arguments.normalise(args),
-        "resample": _arguments.resample(args),
+        "um_per_px": _inputs.scale(args),
+        "normalise": _inputs.normalise(args),
+        "resample": _inputs.resample(args),
         "n_jobs": _arguments.workers(args),
         "shard_size": args.shard_size,
         "restart": args.restart,
@@ -99,7 +100,7 @@ def run(args: argparse.Namespace) -> None:
         "scheduler": args.scheduler,
         "progress": _arguments.progress(args),
     }
-    listed = _arguments.images(args.input, args.dataset)
+    listed = _inputs.images(args.input, args.dataset)
     if is_file(out):
         table = extract.table(listed, out=out, **given)
         found = _found(table)

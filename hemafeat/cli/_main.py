@@ -23,7 +23,7 @@ from hemafeat.cli import (
     _report,
     _segment,
 )
-from hemafeat.cli._arguments import Failure, Usage
+from hemafeat.cli._errors import Failure, Usage
 
 COMMANDS = (
     _demo,

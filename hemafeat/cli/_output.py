@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hemafeat.cli._arguments import Usage
+from hemafeat.cli._errors import Usage
 
 if TYPE_CHECKING:
     from hemafeat.evaluate import Comparison

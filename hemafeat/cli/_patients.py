@@ -7,9 +7,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemafeat._files import write_table
-from hemafeat.cli import _arguments, _output
-from hemafeat.cli._arguments import Usage
+from hemafeat.cli import _arguments, _inputs, _output
 from hemafeat.cli._audit import audited
+from hemafeat.cli._errors import Usage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -59,7 +59,7 @@ def run(args: argparse.Namespace, out: Path, command: str) -> None:
     for path in args.input:
         if not Path(path).exists():
             raise Usage(f"{path}: no such file or folder")
-    table, listed = _arguments.table(args)
+    table, listed = _inputs.table(args)
     _check(table, args)
     if listed is not None:
         out.mkdir(parents=True, exist_ok=True)
@@ -92,8 +92,8 @@ def run(args: argparse.Namespace, out: Path, command: str) -> None:
         out / "page.html",
         table=table,
         images=listed,
-        segmenter=_arguments.segmenter(args),
-        masks=_arguments.masks(args) if args.masks != "given" or listed is not None else None,
+        segmenter=_inputs.segmenter(args),
+        masks=_inputs.masks(args) if args.masks != "given" or listed is not None else None,
         title=args.title or "Comparison of verdicts on patients",
         command=command,
         audit=audit,

@@ -7,13 +7,22 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemafeat._files import write_table
-from hemafeat.cli import _arguments, _embedding, _output, _predict_patients
-from hemafeat.cli._arguments import Usage, plural
+from hemafeat.cli import _arguments, _deep, _errors, _inputs, _output
+from hemafeat.cli._arguments import plural
+from hemafeat.cli._errors import Usage
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from hemafeat.pipelines import Model
+
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from hemafeat.pipelines import PatientModel
 
 DESCRIPTION = """\
 Classify cells, or judge patients, with a model that hemafeat compare --save-model (or
@@ -47,7 +56,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--out", required=True, metavar="FILE", help=".csv or .parquet")
     _arguments.add_images(parser)
-    _embedding.add(parser, columns=False)
+    _deep.add_embeddings(parser, columns=False)
     parser.set_defaults(families=[])
     _arguments.add_jobs(parser)
 
@@ -63,19 +72,19 @@ def run(args: argparse.Namespace) -> None:
     keep = _without_label if args.unlabelled else None
     judges = isinstance(model, pipelines.PatientModel)
     if isinstance(model, pipelines.PatientModel):
-        _predict_patients.as_measured(model, args)
+        as_measured(model, args)
     listed = None
     if model.columns == ["image"] or (judges and not model.columns):
-        _embedding.moved(model.pipeline, args)
-        table = listed = _arguments.images(args.input, args.dataset)
+        _deep.moved(model.pipeline, args)
+        table = listed = _inputs.images(args.input, args.dataset)
         if keep is not None:
             table = listed = keep(listed)
     else:
         # The model knows what it needs; nothing else is measured.
         args.families = args.families or _families(model, args)
-        table, listed = _arguments.table(args, keep)
+        table, listed = _inputs.table(args, keep)
     if isinstance(model, pipelines.PatientModel):
-        found = _predict_patients.verdicts(model, table, listed)
+        found = verdicts(model, table, listed)
         what = plural(len(found), "patient")
     else:
         found = predictions(model, table)
@@ -91,7 +100,7 @@ def run(args: argparse.Namespace) -> None:
     if n_errors:
         print(
             f"{plural(n_errors, 'error')}: those cells have no prediction; the first is "
-            f"{_arguments.first_error(table)}"
+            f"{_inputs.first_error(table)}"
         )
     print(out)
 
@@ -127,13 +136,46 @@ def predictions(model: Model, table: pd.DataFrame) -> pd.DataFrame:
 def _families(model: Model, args: argparse.Namespace) -> list[str]:
     from hemafeat import extract
 
-    needed = _embedding.need(model.columns, args)
+    needed = _deep.need(model.columns, args)
     known = extract.families()
     missing = [name for name in needed if name not in known]
     if missing or not (needed or args.needed):
         what = f"families that are not installed: {', '.join(missing)}"
-        raise _arguments.Failure(
+        raise _errors.Failure(
             f"{model.name} needs {what if missing else 'columns that hemafeat does not measure'}; "
             "give it a table instead"
         )
     return needed
+
+
+def as_measured(model: PatientModel, args: argparse.Namespace) -> None:
+    """Measure cells as those the model was fitted on, where nothing else is asked for."""
+    told = model.measured
+    if args.cells == "auto" and "cells" in told:
+        # Or every cell of an image without a label would count, of one with a label the central.
+        args.cells = told["cells"]
+    if args.stain is None and "stain" in told:
+        args.stain = told["stain"]
+    if args.to_um_per_px is None and "to_um_per_px" in told:
+        args.to_um_per_px = float(told["to_um_per_px"])
+
+
+def verdicts(model: PatientModel, table: pd.DataFrame, listed: pd.DataFrame | None) -> pd.DataFrame:
+    """``patient, n_cells, label`` (where known), ``predicted`` and ``p__<class>`` of each patient.
+
+    A patient of whom no cell could be measured stands at the end, without a verdict.
+    """
+    import pandas as pd
+
+    found = model.verdicts(table)
+    if listed is not None and model.patient in listed:
+        everyone = sorted(set(listed[model.patient].dropna().astype(str)))
+        lost = [name for name in everyone if name not in set(found["patient"])]
+        if lost:
+            more = pd.DataFrame({"patient": lost, "n_cells": 0})
+            found = pd.concat([found, more], ignore_index=True)
+    if "label" in table and table["label"].notna().any():
+        known = table[table["label"].notna() & table[model.patient].notna()]
+        labels = dict(zip(known[model.patient].astype(str), known["label"], strict=True))
+        found.insert(2, "label", found["patient"].map(labels))
+    return found

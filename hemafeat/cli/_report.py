@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from hemafeat.cli import _arguments
-from hemafeat.cli._arguments import Usage
+from hemafeat.cli import _arguments, _inputs
+from hemafeat.cli._errors import Usage
 
 DESCRIPTION = """\
 Make the page of a comparison that hemafeat compare (or Comparison.save) wrote: one HTML
@@ -41,7 +41,7 @@ def run(args: argparse.Namespace) -> None:
         raise Usage(f"{folder}: no such folder")
     if args.table is not None and not Path(args.table).exists():
         raise Usage(f"--table: {args.table}: no such file or folder")
-    how, masks = _arguments.segmenter(args), _arguments.masks(args)
+    how, masks = _inputs.segmenter(args), _inputs.masks(args)
     comparison = evaluate.load(folder)
     table = None if args.table is None else extract.load(args.table)
     print(

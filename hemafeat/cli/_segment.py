@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemafeat._files import write_table, write_whole
-from hemafeat.cli import _arguments
-from hemafeat.cli._arguments import Failure, Usage, plural
+from hemafeat.cli import _arguments, _inputs
+from hemafeat.cli._arguments import plural
+from hemafeat.cli._errors import Failure, Usage
 
 if TYPE_CHECKING:
     import numpy as np
@@ -57,8 +58,8 @@ def run(args: argparse.Namespace) -> None:
     from hemafeat import segment
     from hemafeat.images import read
 
-    find = segment.segmenter(_arguments.segmenter(args))
-    listed = _arguments.images(args.input, args.dataset)
+    find = segment.segmenter(_inputs.segmenter(args))
+    listed = _inputs.images(args.input, args.dataset)
     out = Path(args.out)
     if out.exists() and not out.is_dir():
         raise Usage(f"--out: {out} is a file")

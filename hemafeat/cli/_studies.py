@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hemafeat._files import write_table
 from hemafeat.cli import _arguments
-from hemafeat.cli._arguments import Usage
+from hemafeat.cli._errors import Usage
 
 if TYPE_CHECKING:
     import pandas as pd

@@ -14,9 +14,9 @@ from hemafeat.evaluate._comparison import Comparison
 from hemafeat.evaluate._fit import Progress, run_all
 from hemafeat.evaluate._importance import blocks, candidates
 from hemafeat.evaluate._patients import compare_patients
-from hemafeat.evaluate._protocols import Protocol
+from hemafeat.evaluate._protocols.protocols import Protocol
+from hemafeat.evaluate._protocols.splits import CompareError
 from hemafeat.evaluate._setup import Models, Setup, set_up
-from hemafeat.evaluate._splits import CompareError
 from hemafeat.evaluate._tables import importances, predictions, scored, seconds, stamped
 
 _PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "xgboost")

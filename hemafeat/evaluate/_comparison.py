@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -13,9 +13,8 @@ import pandas as pd
 
 from hemafeat._files import write_table, write_whole
 from hemafeat._public import public
-from hemafeat.evaluate._bootstrap import draw, interval
-from hemafeat.evaluate._scores import METRICS
-from hemafeat.evaluate._splits import CompareError
+from hemafeat.evaluate._protocols.splits import CompareError
+from hemafeat.evaluate._scores import METRICS, draw, interval
 
 _TABLES = ("results", "predictions", "differences", "importances", "seconds", "errors")
 _HEAD = "comparison.json"
@@ -257,6 +256,68 @@ def load(folder: str | os.PathLike[str]) -> Comparison:
         comparison = Comparison(**tables, **head)
     except TypeError as error:
         raise CompareError(f"{folder / _HEAD}: incomplete: {error}") from None
-    from hemafeat.evaluate._patients import with_patients
+    from hemafeat.evaluate._comparison import with_patients
 
     return with_patients(comparison, folder)
+
+
+_EXTRA = ("patients", "verdicts")
+
+
+@public
+@dataclass
+class PatientComparison(Comparison):
+    """Models of patients compared; `Comparison` with a patient for a cell.
+
+    Attributes
+    ----------
+    results, predictions, differences, importances, seconds, errors : DataFrame
+        As in `Comparison`; ``image`` and ``group`` name the patient. Importances are those of the
+        best model alone, fitted without the patients they are measured on: of columns of cells,
+        permuted among all cells, and of attributes, permuted among the patients.
+    classes, leaky, protocol, fingerprint, versions, n_boot, random_state, transductive : object
+        As in `Comparison`.
+    patients : DataFrame
+        One row per patient scored: ``patient``, ``label``, ``n_cells`` and the attributes.
+    verdicts : DataFrame
+        Which cells made the verdict: one row per cell of the patients scored, by the best model
+        that looks at cells, fitted without the patient: ``model, patient, image, cell,
+        contribution, method`` (see `hemafeat.pipelines.cell_contributions`), ``positive``, the
+        class it speaks for, and ``rank``, 1 for the cell that spoke most for it.
+    """
+
+    patients: pd.DataFrame = field(default_factory=pd.DataFrame)
+    verdicts: pd.DataFrame = field(default_factory=pd.DataFrame)
+
+    def save(self, folder: str | os.PathLike[str]) -> Path:
+        """Write Parquet tables and one JSON file; see `Comparison.save`.
+
+        Parameters
+        ----------
+        folder : path
+            Made if needed.
+
+        Returns
+        -------
+        Path
+            The folder.
+        """
+        folder = super().save(folder)
+        for name in _EXTRA:
+            write_table(
+                getattr(self, name).assign(fingerprint=self.fingerprint), folder / f"{name}.parquet"
+            )
+        return folder
+
+
+def with_patients(comparison: Comparison, folder: Path) -> Comparison:
+    """The comparison read from `folder`, with its patients where it was one of patients."""
+    if not all((folder / f"{name}.parquet").is_file() for name in _EXTRA):
+        return comparison
+    extra = {name: pd.read_parquet(folder / f"{name}.parquet") for name in _EXTRA}
+    # Left from another comparison that was saved here before.
+    if set(extra["patients"]["fingerprint"]) != {comparison.fingerprint}:
+        return comparison
+    given: dict[str, Any] = {f.name: getattr(comparison, f.name) for f in fields(Comparison)}
+    given |= {name: part.drop(columns="fingerprint") for name, part in extra.items()}
+    return PatientComparison(**given)

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hemafeat.evaluate._importance import permuted
-from hemafeat.evaluate._splits import CompareError
+from hemafeat.evaluate._protocols.splits import CompareError
 
 Progress = Callable[[int, int, str], None]
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from hemafeat import pipelines
 from hemafeat.evaluate._importance import balanced, blocks, candidates
-from hemafeat.evaluate._splits import Folds
+from hemafeat.evaluate._protocols.splits import Folds
 from hemafeat.evaluate._tables import importance_table
 from hemafeat.pipelines._patients.bags import as_column
 

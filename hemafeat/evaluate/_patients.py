@@ -2,26 +2,21 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hemafeat import pipelines
-from hemafeat._files import write_table
-from hemafeat._public import public
-from hemafeat.evaluate._comparison import Comparison
+from hemafeat.evaluate._comparison import PatientComparison
 from hemafeat.evaluate._fingerprint import fingerprint
 from hemafeat.evaluate._fit import Progress, Task, run_all
 from hemafeat.evaluate._patient_reasons import best_looking, reasons
-from hemafeat.evaluate._protocols import Protocol, protocol
+from hemafeat.evaluate._protocols.protocols import Protocol, protocol
+from hemafeat.evaluate._protocols.splits import Cells, CompareError, Folds, Groups
 from hemafeat.evaluate._rows import ROW, Note, features, in_order, labelled
 from hemafeat.evaluate._setup import Models
-from hemafeat.evaluate._splits import Cells, CompareError, Folds, Groups
 from hemafeat.evaluate._tables import importance_table, predictions, scored, seconds, stamped
 from hemafeat.pipelines._patients.stain_only import knows_background
 
@@ -34,66 +29,6 @@ BLIND = (*BASELINES, "attributes")
 _CLINICAL = ("age", "sex", "gender", "dob", "date_of_birth", "lymphocyte_count")
 _SPLITS = ("grouped", "patient", "official")
 _FEW = 20
-_EXTRA = ("patients", "verdicts")
-
-
-@public
-@dataclass
-class PatientComparison(Comparison):
-    """Models of patients compared; `Comparison` with a patient for a cell.
-
-    Attributes
-    ----------
-    results, predictions, differences, importances, seconds, errors : DataFrame
-        As in `Comparison`; ``image`` and ``group`` name the patient. Importances are those of the
-        best model alone, fitted without the patients they are measured on: of columns of cells,
-        permuted among all cells, and of attributes, permuted among the patients.
-    classes, leaky, protocol, fingerprint, versions, n_boot, random_state, transductive : object
-        As in `Comparison`.
-    patients : DataFrame
-        One row per patient scored: ``patient``, ``label``, ``n_cells`` and the attributes.
-    verdicts : DataFrame
-        Which cells made the verdict: one row per cell of the patients scored, by the best model
-        that looks at cells, fitted without the patient: ``model, patient, image, cell,
-        contribution, method`` (see `hemafeat.pipelines.cell_contributions`), ``positive``, the
-        class it speaks for, and ``rank``, 1 for the cell that spoke most for it.
-    """
-
-    patients: pd.DataFrame = field(default_factory=pd.DataFrame)
-    verdicts: pd.DataFrame = field(default_factory=pd.DataFrame)
-
-    def save(self, folder: str | os.PathLike[str]) -> Path:
-        """Write Parquet tables and one JSON file; see `Comparison.save`.
-
-        Parameters
-        ----------
-        folder : path
-            Made if needed.
-
-        Returns
-        -------
-        Path
-            The folder.
-        """
-        folder = super().save(folder)
-        for name in _EXTRA:
-            write_table(
-                getattr(self, name).assign(fingerprint=self.fingerprint), folder / f"{name}.parquet"
-            )
-        return folder
-
-
-def with_patients(comparison: Comparison, folder: Path) -> Comparison:
-    """The comparison read from `folder`, with its patients where it was one of patients."""
-    if not all((folder / f"{name}.parquet").is_file() for name in _EXTRA):
-        return comparison
-    extra = {name: pd.read_parquet(folder / f"{name}.parquet") for name in _EXTRA}
-    # Left from another comparison that was saved here before.
-    if set(extra["patients"]["fingerprint"]) != {comparison.fingerprint}:
-        return comparison
-    given: dict[str, Any] = {f.name: getattr(comparison, f.name) for f in fields(Comparison)}
-    given |= {name: part.drop(columns="fingerprint") for name, part in extra.items()}
-    return PatientComparison(**given)
 
 
 def compare_patients(

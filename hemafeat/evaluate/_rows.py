@@ -10,7 +10,7 @@ import pandas as pd
 
 from hemafeat import extract
 from hemafeat.evaluate._fingerprint import row_digests
-from hemafeat.evaluate._splits import CompareError
+from hemafeat.evaluate._protocols.splits import CompareError
 
 Note = tuple[str, str, str, str]
 """A row of the errors table: image, stage, error, message."""

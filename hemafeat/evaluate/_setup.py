@@ -12,9 +12,10 @@ import pandas as pd
 from hemafeat import pipelines
 from hemafeat.evaluate._fingerprint import fingerprint
 from hemafeat.evaluate._fit import Task
-from hemafeat.evaluate._protocols import Protocol, protocol
+from hemafeat.evaluate._protocols.protocols import Protocol, protocol
+from hemafeat.evaluate._protocols.splits import Cells, CompareError, Folds, Groups, group_ids
 from hemafeat.evaluate._rows import Note, common, features, in_order, labelled, metadata_columns
-from hemafeat.evaluate._splits import Cells, CompareError, Folds, Groups, group_ids
+from hemafeat.evaluate._tables import stamped
 from hemafeat.pipelines._inspect import FEATURES, GROUPS, IMAGES, is_transductive, reads
 from hemafeat.pipelines._steps.inner_folds import GROUP
 
@@ -262,3 +263,15 @@ def _inputs(
         parts += [values] if FEATURES in wanted else []
         inputs[name] = pd.concat(parts, axis=1)
     return inputs
+
+
+def set_up_study(models: Models, table: pd.DataFrame, **options: Any) -> Setup:
+    """As `set_up`, with the models that were asked for and no baseline beside them."""
+    ready = set_up(models, table, **options)
+    ready.models = {name: model for name, model in ready.models.items() if name != BASELINE}
+    return ready
+
+
+def results_of(ready: Setup, results: pd.DataFrame) -> pd.DataFrame:
+    """The results with what every row of them says of how they were made."""
+    return stamped(results, ready.plan, ready.random_state, ready.mark)

@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import __version__
-from hemafeat.evaluate._bootstrap import draw, interval, resampled
 from hemafeat.evaluate._fit import Outcome
+from hemafeat.evaluate._protocols.splits import Folds, Groups
 from hemafeat.evaluate._rows import ROW, image_name, images
-from hemafeat.evaluate._scores import METRICS, scores
-from hemafeat.evaluate._splits import Folds, Groups
+from hemafeat.evaluate._scores import METRICS, draw, interval, resampled, scores
 
 
 def predictions(

@@ -53,7 +53,7 @@ def audit_page(
         The file cannot be written. Images that cannot be read do not raise.
     """
     from hemafeat import __version__
-    from hemafeat.report._page import _template, _write
+    from hemafeat.report._html import template, write_page
 
     path = Path(out)
     if path.suffix.lower() not in (".html", ".htm"):
@@ -72,14 +72,14 @@ def audit_page(
         "probe_table": None if probes is None else _probe_table(probes),
     }
     made = f"hemafeat {__version__}, python {platform.python_version()}"
-    text = _template("_audit.html.j2").render(
+    text = template("_audit.html.j2").render(
         title=title or "Audit of a data set",
         audit=content,
         provenance=[("Images", str(len(audit.table))), ("Page made with", made)],
         command=command,
         date=date,
     )
-    _write(path, text)
+    write_page(path, text)
     return path
 
 
@@ -89,7 +89,7 @@ def section(audit: Audit | None, probes: Probes | None) -> dict[str, Any] | None
 
 
 def _section(audit: Audit | None, probes: Probes | None) -> dict[str, Any]:
-    from hemafeat.report._page import Picture
+    from hemafeat.report._html import Picture
 
     rows = [] if audit is None else list(audit.findings.itertuples(index=False))
     found = [
@@ -211,7 +211,7 @@ def _tile(audit: Audit, row: int) -> Tile:
 
 
 def _batches(audit: Audit) -> Any:
-    from hemafeat.report._page import Picture
+    from hemafeat.report._html import Picture
 
     if audit.batches.empty:
         return None

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from hemafeat.report import _choice
+from hemafeat.report import _ranking as _choice
 from hemafeat.report._style import BLUE, GRID, INK, MUTED, PAPER, SERIES, VERMILION, alike, styled
 
 if TYPE_CHECKING:

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
-from hemafeat.report import _choice
+from hemafeat.report import _ranking as _choice
 from hemafeat.report._style import (
     BLUE,
     GRID,

@@ -12,7 +12,7 @@ import cv2
 import numpy as np
 
 from hemafeat.images import read
-from hemafeat.report import _choice
+from hemafeat.report import _ranking as _choice
 
 if TYPE_CHECKING:
     import pandas as pd

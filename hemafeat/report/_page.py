@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hemafeat._files import write_whole
-from hemafeat.report import _choice, _curves, _figures, _galleries, _patients, _studies, _tables
+from hemafeat.report import (
+    _curves,
+    _figures,
+    _galleries,
+    _patients,
+    _ranking as _choice,
+    _studies,
+    _tables,
+)
 from hemafeat.report._audit import section
-from hemafeat.report._style import alike, in_text, metric_name, number, svg
+from hemafeat.report._html import Picture, template, write_page
+from hemafeat.report._style import in_text, metric_name, number, svg
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,14 +27,6 @@ if TYPE_CHECKING:
     from hemafeat.evaluate import Comparison, Probes
 
 PACKAGES = ("numpy", "pandas", "scikit-learn", "matplotlib", "opencv-python")
-
-
-@dataclass(frozen=True)
-class Picture:
-    """A figure ready to stand on the page."""
-
-    svg: str
-    caption: str = ""
 
 
 def page(
@@ -103,27 +102,8 @@ def page(
         "audit": section(audit, probes),
         "studies": _studies.sections(studies),
     }
-    _write(path, _template("_page.html.j2").render(content))
+    write_page(path, template("_page.html.j2").render(content))
     return path
-
-
-def _template(name: str) -> Any:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("hemafeat.report", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["short"] = _galleries.short
-    environment.filters["unbroken"] = lambda text: alike(str(text), 60)
-    return environment.get_template(name)
-
-
-def _write(path: Path, text: str) -> None:
-    write_whole(path, lambda aside: aside.write_bytes(text.encode("utf-8", "replace")))
 
 
 def _content(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from hemafeat.report import _choice
+from hemafeat.report import _ranking as _choice
 from hemafeat.report._galleries import Group, Pictures
 from hemafeat.report._style import number
 from hemafeat.report._tables import Entry, Table

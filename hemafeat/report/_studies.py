@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hemafeat.report import _choice, _study_figures
+from hemafeat.report import _ranking as _choice, _study_figures
 from hemafeat.report._style import in_text, metric_name, number, svg
 from hemafeat.report._tables import Entry, Table
 

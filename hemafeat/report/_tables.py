@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from hemafeat.report import _choice
+from hemafeat.report import _ranking as _choice
 from hemafeat.report._figures import difference_metric, importance_rows
 from hemafeat.report._style import metric_name, more_is_better, number
 

@@ -1,4 +1,4 @@
-"""Small networks trained from scratch: LeNets, and the two of the MIDS deck."""
+"""Networks trained from scratch: LeNets, the two of the MIDS deck, and AlexNet."""
 
 from __future__ import annotations
 
@@ -108,9 +108,6 @@ def mids_final(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
     x = layers.Dense(256, activation="relu", name="dense_1")(x)
     x = layers.Dropout(0.4, name="dropout_2")(x)
     return closed(image, x, n_classes, "mids_final", sigmoid=True)
-
-
-Shape = tuple[int, int, int]
 
 
 def alexnet(input_shape: Shape, n_classes: int, weights: str | None) -> Any:

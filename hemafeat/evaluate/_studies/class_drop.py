@@ -9,13 +9,12 @@ import numpy as np
 import pandas as pd
 
 from hemafeat._public import public
-from hemafeat.evaluate._bootstrap import draw, interval
 from hemafeat.evaluate._fit import Outcome, Progress, Task, run_all
-from hemafeat.evaluate._protocols import Protocol
+from hemafeat.evaluate._protocols.protocols import Protocol
+from hemafeat.evaluate._protocols.splits import CompareError
 from hemafeat.evaluate._rows import ROW, image_name, images
-from hemafeat.evaluate._setup import Models, Setup
-from hemafeat.evaluate._splits import CompareError
-from hemafeat.evaluate._study import results_of, set_up_study
+from hemafeat.evaluate._scores import draw, interval
+from hemafeat.evaluate._setup import Models, Setup, results_of, set_up_study
 
 
 @public

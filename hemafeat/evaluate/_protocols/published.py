@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hemafeat.evaluate._parts import unseen
-from hemafeat.evaluate._splits import Cells, CompareError, Folds, marked
+from hemafeat.evaluate._protocols.by_column import unseen
+from hemafeat.evaluate._protocols.splits import Cells, CompareError, Folds, marked
 
 
 @dataclass(frozen=True)

@@ -10,10 +10,9 @@ import pandas as pd
 
 from hemafeat._public import public
 from hemafeat.evaluate._fit import Progress, run_all
-from hemafeat.evaluate._protocols import Protocol
-from hemafeat.evaluate._setup import Models, Setup
-from hemafeat.evaluate._splits import CompareError
-from hemafeat.evaluate._study import results_of, set_up_study
+from hemafeat.evaluate._protocols.protocols import Protocol
+from hemafeat.evaluate._protocols.splits import CompareError
+from hemafeat.evaluate._setup import Models, Setup, results_of, set_up_study
 from hemafeat.evaluate._tables import predictions, scored
 
 FIRST = 500

@@ -1,4 +1,4 @@
-"""Embeddings on the command line: as columns of a table, and as models."""
+"""Embeddings and networks on the command line: as columns of a table, and as models."""
 
 from __future__ import annotations
 
@@ -14,7 +14,10 @@ if TYPE_CHECKING:
     from hemafeat.networks import EmbeddingFamily
 
 
-def add(parser: argparse.ArgumentParser, *, columns: bool = True) -> None:
+from hemafeat.cli import _arguments
+
+
+def add_embeddings(parser: argparse.ArgumentParser, *, columns: bool = True) -> None:
     """Arguments for embeddings; without `columns` only where weights are."""
     group = parser.add_argument_group("embeddings (need hemafeat[deep])")
     if columns:
@@ -66,7 +69,7 @@ def model_name(name: str, args: argparse.Namespace) -> str:
 def check(name: str) -> None:
     """Refuse the name of a model on embeddings that cannot be made, before anything is measured."""
     from hemafeat import pipelines
-    from hemafeat.cli._arguments import Usage
+    from hemafeat.cli._errors import Usage
 
     try:
         pipelines.make(name)[0].ready()
@@ -103,7 +106,7 @@ def moved(model: Any, args: argparse.Namespace) -> None:
 
 
 def _again(name: str, said: Any, streams: list[str], args: argparse.Namespace) -> EmbeddingFamily:
-    from hemafeat.cli._arguments import Failure
+    from hemafeat.cli._errors import Failure
 
     given: dict[str, Any] = {"size": said.size}
     source = weights(args)
@@ -122,7 +125,7 @@ def _again(name: str, said: Any, streams: list[str], args: argparse.Namespace) -
 def _family(
     backbone: str, layer: str | None, source: str | None, streams: list[str], **given: Any
 ) -> EmbeddingFamily:
-    from hemafeat.cli._arguments import Usage
+    from hemafeat.cli._errors import Usage
     from hemafeat.networks import embedding_family
 
     if source not in (None, "imagenet") and not Path(source).is_file():
@@ -133,3 +136,31 @@ def _family(
         raise Usage(f"--embedding: {error}") from None
     except ValueError as error:
         raise Usage(f"--embedding: {error}") from None
+
+
+def add_networks(parser: argparse.ArgumentParser) -> None:
+    """Add the options of networks."""
+    group = parser.add_argument_group("networks (--models lenet5 ..., which need hemafeat[deep])")
+    group.add_argument(
+        "--epochs", type=_arguments.positive, metavar="N", help="most epochs; default: 30"
+    )
+    group.add_argument(
+        "--image-size",
+        type=_arguments.positive,
+        metavar="PX",
+        help="side of the images; by default what the network was published with",
+    )
+
+
+def made(names: list[str], args: argparse.Namespace) -> Any:
+    """The models as `evaluate.compare` takes them: names, or with options what they stand for."""
+    from hemafeat import pipelines
+    from hemafeat.evaluate._setup import _seeded
+
+    options = {"epochs": args.epochs, "size": args.image_size}
+    options = {name: value for name, value in options.items() if value is not None}
+    deep = set(pipelines.names(deep=True)) - set(pipelines.names())
+    if not options or not deep & set(names):
+        return names
+    found = {name: pipelines.make(name, **(options if name in deep else {})) for name in names}
+    return {name: _seeded(model, args.seed) for name, model in found.items()}

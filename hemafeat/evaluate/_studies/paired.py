@@ -7,9 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from hemafeat.evaluate._bootstrap import draw, interval, resampled
 from hemafeat.evaluate._comparison import Comparison
-from hemafeat.evaluate._scores import METRICS
+from hemafeat.evaluate._scores import METRICS, draw, interval, resampled
 from hemafeat.evaluate._tables import arrays
 
 

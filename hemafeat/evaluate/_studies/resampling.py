@@ -13,11 +13,11 @@ from hemafeat._public import public
 from hemafeat.evaluate._compare import compare
 from hemafeat.evaluate._comparison import Comparison
 from hemafeat.evaluate._fit import Progress
-from hemafeat.evaluate._paired import gaps
-from hemafeat.evaluate._protocols import protocol
+from hemafeat.evaluate._protocols.protocols import protocol
+from hemafeat.evaluate._protocols.splits import CompareError, group_ids
 from hemafeat.evaluate._rows import labelled
 from hemafeat.evaluate._setup import Models
-from hemafeat.evaluate._splits import CompareError, group_ids
+from hemafeat.evaluate._studies.paired import gaps
 
 _GROUP = "__drawn_group"
 

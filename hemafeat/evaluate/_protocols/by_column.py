@@ -8,7 +8,7 @@ from itertools import permutations
 import numpy as np
 import pandas as pd
 
-from hemafeat.evaluate._splits import Cells, CompareError, Folds, marked
+from hemafeat.evaluate._protocols.splits import Cells, CompareError, Folds, marked
 
 _TRAIN = ("train", "training")
 _TEST = ("test", "testing")

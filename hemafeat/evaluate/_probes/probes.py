@@ -13,11 +13,10 @@ import pandas as pd
 from hemafeat import datasets
 from hemafeat._files import write_table
 from hemafeat._public import public
-from hemafeat.evaluate._bootstrap import draw, interval
 from hemafeat.evaluate._fit import Progress
-from hemafeat.evaluate._probe_features import Probe, probes
-from hemafeat.evaluate._scores import from_confusion
-from hemafeat.evaluate._splits import Cells, CompareError, Groups, group_ids, grouped
+from hemafeat.evaluate._probes.features import Probe, probes
+from hemafeat.evaluate._protocols.splits import Cells, CompareError, Groups, group_ids, grouped
+from hemafeat.evaluate._scores import draw, from_confusion, interval
 
 NOTHING, EVERYTHING = "majority class", "all of these together"
 

@@ -13,10 +13,10 @@ from hemafeat._public import public
 from hemafeat.evaluate._compare import compare
 from hemafeat.evaluate._comparison import Comparison
 from hemafeat.evaluate._fit import Progress
-from hemafeat.evaluate._paired import gaps
-from hemafeat.evaluate._protocols import Protocol, protocol
+from hemafeat.evaluate._protocols.protocols import Protocol, protocol
+from hemafeat.evaluate._protocols.splits import CompareError
 from hemafeat.evaluate._setup import Models
-from hemafeat.evaluate._splits import CompareError
+from hemafeat.evaluate._studies.paired import gaps
 
 
 @public

@@ -8,9 +8,16 @@ from typing import Any
 
 import pandas as pd
 
-from hemafeat.evaluate._parts import cross_dataset, leave_one_batch_out, official
-from hemafeat.evaluate._reports import Holdout
-from hemafeat.evaluate._splits import Cells, CompareError, Folds, by_copies, grouped, image_random
+from hemafeat.evaluate._protocols.by_column import cross_dataset, leave_one_batch_out, official
+from hemafeat.evaluate._protocols.published import Holdout
+from hemafeat.evaluate._protocols.splits import (
+    Cells,
+    CompareError,
+    Folds,
+    by_copies,
+    grouped,
+    image_random,
+)
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,1 @@
+"""Probes: models that look at something else than the cells, to find leaks."""

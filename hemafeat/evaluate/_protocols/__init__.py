@@ -1,0 +1,1 @@
+"""Protocols: which images are trained on and which are judged."""

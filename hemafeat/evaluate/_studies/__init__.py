@@ -1,0 +1,1 @@
+"""Studies: comparisons of comparisons, such as leaky against honest."""
