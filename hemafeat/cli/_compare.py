@@ -204,7 +204,7 @@ def _models(args: argparse.Namespace) -> list[str]:
     names = [name for words in asked for name in words.split(",") if name]
     names = [_deep.model_name(name, args) for name in names]
     for name in names:
-        if name.startswith(_deep.PREFIX):
+        if _deep.is_embedding(name):
             _deep.check(name)
         elif name not in known:
             raise Usage(f"--models: no model {name!r}; there are: {', '.join(known)}")

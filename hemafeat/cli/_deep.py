@@ -8,8 +8,6 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hemafeat.networks._embedding.names import PREFIX
-
 if TYPE_CHECKING:
     from hemafeat.networks import EmbeddingFamily
 
@@ -59,9 +57,14 @@ def weights(args: argparse.Namespace) -> str | None:
     return None if args.weights == "random" else str(args.weights)
 
 
+def is_embedding(name: str) -> bool:
+    """Return whether a name of a model begins with ``embedding:``."""
+    return name.startswith("embedding:")
+
+
 def model_name(name: str, args: argparse.Namespace) -> str:
     """The name of a model, with the weights of ``--weights`` where it names none."""
-    if not name.startswith(PREFIX) or "@" in name or args.weights is None:
+    if not is_embedding(name) or "@" in name or args.weights is None:
         return name
     return f"{name}@{args.weights}"
 

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from hemafeat.networks._embedding.names import PREFIX
 from hemafeat.pipelines import _embedding, _models
+from hemafeat.pipelines._embedding import PREFIX
 from hemafeat.pipelines._patients.mil import networks_module
 
 _FEATURES: dict[str, Callable[..., Any]] = {

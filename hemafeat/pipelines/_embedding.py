@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Callable, Iterable
 from typing import Any
 
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 
-from hemafeat.networks._embedding.names import NAME
+from hemafeat.networks._embedding.backbones import backbone_named
 from hemafeat.pipelines import _models
 from hemafeat.pipelines._steps.missing import FillMissing
 from hemafeat.pipelines._steps.scale import ClippedScaler
+
+PREFIX = "embedding:"
+
+NAME = re.compile(
+    r"embedding:(?P<backbone>\w+)(?:/(?P<layer>[^+@]+))?\+(?P<head>\w+)(?:@(?P<weights>.+))?"
+)
 
 _WORDS = "embedding:BACKBONE[/LAYER]+HEAD[@WEIGHTS], such as embedding:InceptionV3+xgboost@random"
 
@@ -131,7 +138,6 @@ def named(name: str, **params: Any) -> Pipeline:
     found = NAME.fullmatch(name)
     if found is None:
         raise ValueError(f"no pipeline {name!r}: {_WORDS}")
-    from hemafeat.networks._embedding.backbones import backbone_named
 
     backbone_named(found["backbone"])
     given: dict[str, Any] = {"weights": "imagenet" if not found["weights"] else found["weights"]}
@@ -162,3 +168,14 @@ def embeddings_of(columns: Iterable[str]) -> dict[str, int]:
     from hemafeat.networks._embedding.names import embeddings_of as found
 
     return found(columns)
+
+
+def in_words(name: str) -> str:
+    """Network and weights of a model called as in `named`; empty for other names."""
+    found = NAME.fullmatch(name)
+    if found is None:
+        return ""
+    layer = f", layer {found['layer']}" if found["layer"] else ""
+    weights = found["weights"] or "imagenet"
+    said = {"imagenet": "ImageNet weights", "random": "random weights, not pretrained"}
+    return f"{name}: {found['backbone']}{layer}, {said.get(weights, f'weights of {weights}')}"

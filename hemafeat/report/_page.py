@@ -260,7 +260,7 @@ def _provenance(comparison: Comparison, table: pd.DataFrame | None) -> list[tupl
     from importlib.metadata import PackageNotFoundError, version
 
     from hemafeat import __version__, extract, pipelines
-    from hemafeat.networks._embedding.names import in_words
+    from hemafeat.pipelines._embedding import in_words
 
     first = comparison.results.iloc[0]
     found = [
