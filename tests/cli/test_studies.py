@@ -1,0 +1,109 @@
+"""``hemafeat compare`` with every protocol, and the studies beside it."""
+
+from __future__ import annotations
+
+import pandas as pd
+import pytest
+
+from hemafeat import datasets, evaluate, extract
+from hemafeat.cli import main
+from hemafeat.cli._arguments import STAINS
+from hemafeat.cli._studies import PROTOCOLS
+from hemafeat.images import NORMALISERS
+from support.made_cells import memorised
+
+QUICK = ["--models", "logistic", "--resamples", "20", "--no-importance", "--jobs", "1", "--quiet"]
+
+
+@pytest.fixture
+def table(tmp_path):
+    cells = memorised()
+    cells["dataset"] = ["one" if i % 2 else "two" for i in cells["patient"].str[1:].astype(int)]
+    cells["um_per_px"] = 0.1
+    cells.to_parquet(tmp_path / "cells.parquet")
+    return str(tmp_path / "cells.parquet")
+
+
+def test_names_of_the_help():
+    """They are written down, since a help may not load what knows them."""
+    assert PROTOCOLS.split(", ") == list(evaluate.protocols()["name"])
+    assert STAINS == NORMALISERS
+
+
+def test_all_studies_at_once(table, tmp_path, capsys):
+    out = tmp_path / "out"
+    studies = ["--leakage", "--learning-curve", "groups", "--class-drop", "--copies"]
+    assert main(["compare", table, *QUICK, *studies, "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "image-random (leaky) minus grouped" in printed
+    gap = pd.read_csv(out / "leakage.csv").query("model == 'logistic' and metric == 'accuracy'")
+    assert gap["leaky"].all()
+    assert gap["low"].item() > 0
+    assert set(pd.read_csv(out / "class_drop.csv")["dropped"]) == {"a", "b", "c"}
+    assert len(set(pd.read_csv(out / "learning_curve.csv")["n_groups"])) > 1
+    assert pd.read_csv(out / "copies.csv")["replacement"].any()
+    page = (out / "page.html").read_text("utf-8")
+    for words in ("With and without leakage", "Learning curve", "Left-out classes", "drawn twice"):
+        assert words in page
+    assert "--learning-curve groups --class-drop --copies" in page
+
+
+@pytest.mark.parametrize(
+    ("words", "protocol"),
+    [
+        (["--protocol", "leaky-mids"], "leaky-mids"),
+        (["--split", "image-random"], "image-random (leaky)"),
+        (["--protocol", "cross-dataset", "--train", "one", "--test", "two"], "cross-dataset"),
+        (["--protocol", "leave-one-batch-out", "--batch", "dataset"], "leave-one-batch-out"),
+    ],
+)
+def test_protocols(table, tmp_path, capsys, words, protocol):
+    out = tmp_path / "out"
+    assert main(["compare", table, *QUICK, *words, "--out", str(out)]) == 0
+    results = pd.read_csv(out / "results.csv")
+    assert set(results["protocol"]) == {protocol}
+    leaky = "leaky" in protocol
+    assert ("LEAKY" in capsys.readouterr().out) == leaky
+    assert (results["leaky"] == leaky).all()
+    assert ("Leaky split" in (out / "page.html").read_text("utf-8")) == leaky
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--protocol", "kfold"], "--protocol: no split 'kfold'"),
+        (["--train", "one"], "'grouped' has no option 'train'"),
+        (["--leakage", "grouped"], "is what the comparison itself is made with"),
+        (["--leakage", "kfold"], "--leakage: no split 'kfold'"),
+        (["--level", "patient", "--leakage"], "--leakage is not for --level patient"),
+        (["--stain", "reinhard"], "cells.parquet are measured already"),
+    ],
+)
+def test_refusals(table, tmp_path, capsys, words, message):
+    assert main(["compare", table, *QUICK, "--out", str(tmp_path / "out"), *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.slow_without_jit
+def test_stain_and_scale(tmp_path, capsys):
+    listed = datasets.drawn(tmp_path / "drawn", 6, size=96, n_jobs=1)
+    words = ["extract", str(tmp_path / "drawn"), "--families", "shape", "colour", "-j", "1", "-q"]
+    more = ["--stain", "reinhard", "--stain-reference", str(tmp_path / "drawn")]
+    out = tmp_path / "out.parquet"
+    assert main([*words, *more, "--to-um-per-px", "0.5", "--out", str(out)]) == 0
+    from hemafeat.images import normaliser
+
+    expected = extract.table(
+        listed,
+        families=["shape", "colour"],
+        normalise=normaliser("reinhard", listed["image"]),
+        resample=0.5,
+        progress=False,
+    )
+    found = extract.load(out)
+    assert set(found["um_per_px"]) == {0.5}
+    columns = extract.feature_columns(expected)
+    pd.testing.assert_frame_equal(found[columns], expected[columns], check_dtype=False)
+    assert main([*words, "--to-um-per-px", "-1", "--out", str(out)]) == 2
+    assert main([*words, "--stain-reference", "x", "--out", str(out)]) == 2
+    assert "--stain-reference needs --stain" in capsys.readouterr().err

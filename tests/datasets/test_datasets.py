@@ -1,0 +1,359 @@
+"""The image table: made of folders, files, lists and arrays, checked once, with groups."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hemafeat import datasets
+from hemafeat.datasets import DatasetError, DatasetWarning
+from support.bad_files import encoded, picture, write_bad_files
+from support.image_trees import check, put
+
+# --- Folders ----------------------------------------------------------------------------------
+
+
+def test_a_folder_for_each_class(tmp_path):
+    put(tmp_path, "monocyte/b.png", "monocyte/a.JPG", "basophil/c.tif", "basophil/deep/d.bmp")
+    (tmp_path / "monocyte" / "notes.txt").write_text("no image")
+    (tmp_path / "Thumbs.db").write_bytes(b"\xd0\xcf")
+    table = datasets.from_folder(tmp_path)
+    check(table)
+    names = [Path(image).relative_to(tmp_path).as_posix() for image in table["image"]]
+    assert names == ["basophil/c.tif", "basophil/deep/d.bmp", "monocyte/a.JPG", "monocyte/b.png"]
+    assert list(table["label"]) == ["basophil", "deep", "monocyte", "monocyte"]
+    assert list(table["label_raw"]) == list(table["label"])
+    assert table[["patient", "split", "dataset", "um_per_px", "mask"]].isna().all(axis=None)
+
+
+def test_a_flat_folder_has_no_labels(tmp_path):
+    put(tmp_path, "cells/a.png", "cells/b.png")
+    for root in (tmp_path, tmp_path / "cells", str(tmp_path)):
+        table = datasets.as_table(root)
+        check(table)
+        assert len(table) == 2
+        assert table["label"].isna().all()
+
+
+def test_hidden_entries_are_passed_over(tmp_path):
+    put(tmp_path, "a/1.png", "b/2.png", "b/._2.png", ".cache/3.png", "__MACOSX/b/2.png")
+    (tmp_path / "a" / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
+    assert [Path(image).name for image in datasets.from_folder(tmp_path)["image"]] == [
+        "1.png",
+        "2.png",
+    ]
+
+
+def test_what_is_no_folder_of_images(tmp_path):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts" / "a.txt").write_text("a")
+    path = put(tmp_path, "a.png")[0]
+    for root, words in {
+        tmp_path / "empty": "holds no images: found an empty folder",
+        tmp_path / "texts": r"holds no images: found a\.txt",
+        tmp_path / "nowhere": "does not exist",
+        path: "is a file: expected a folder",
+    }.items():
+        with pytest.raises(DatasetError, match=words):
+            datasets.from_folder(root)
+
+
+def test_unreadable_files_are_listed(tmp_path):
+    bad = write_bad_files(tmp_path / "bad")
+    os.symlink(tmp_path / "gone.png", tmp_path / "bad" / "dangling.png")
+    table = datasets.from_folder(tmp_path)
+    files = {Path(image).name for image in table["image"]}
+    # The folder among them is no file; everything else is for reading to judge.
+    assert files == (set(bad) - {"folder.jpg"}) | {"dangling.png"}
+    assert table["group"].nunique() == len(table)
+
+
+def test_linked_folders_are_followed_once(tmp_path):
+    put(tmp_path, "store/monocyte/a.png", "set/basophil/b.png")
+    os.symlink(tmp_path / "store" / "monocyte", tmp_path / "set" / "monocyte")
+    os.symlink(tmp_path / "set", tmp_path / "set" / "basophil" / "round")
+    table = datasets.from_folder(tmp_path / "set")
+    assert list(table["label"]) == ["basophil", "monocyte"]
+
+
+def test_masks_beside_images(tmp_path):
+    put(tmp_path, "images/x/1.png", "images/y/2.png", "masks/x/1.png", "masks/y/3.png")
+    table = datasets.from_folder(tmp_path)
+    assert len(table) == 2
+    assert table["mask"].iloc[0] == str(tmp_path / "masks" / "x" / "1.png")
+    assert pd.isna(table["mask"].iloc[1])
+    again = datasets.from_folder(tmp_path / "images")
+    assert again["mask"].iloc[0] == str(tmp_path / "masks" / "x" / "1.png")
+
+
+def test_the_order_is_that_of_the_names(tmp_path, monkeypatch):
+    put(tmp_path, *(f"{label}/{number}.png" for label in "ba" for number in (10, 9, 1)))
+    forward = datasets.from_folder(tmp_path)
+    walk = os.walk
+
+    def backward(*args, **kwargs):
+        for place, folders, files in walk(*args, **kwargs):
+            folders.reverse()
+            yield place, folders, files[::-1]
+
+    monkeypatch.setattr(os, "walk", backward)
+    pd.testing.assert_frame_equal(datasets.from_folder(tmp_path), forward)
+
+
+# --- Files ------------------------------------------------------------------------------------
+
+
+def test_csv(tmp_path):
+    put(tmp_path, "sub/a.png", "sub/b.png", "mask.png")
+    text = (
+        "\ufefffilename,label,patient,um_per_px,mask,age,note\n"
+        'sub/a.png,"NA",007,0.1,mask.png,41,Größe\n'
+        "sub/b.png,,8,,,,\n"
+    )
+    (tmp_path / "cells.csv").write_text(text, encoding="utf-8")
+    table = datasets.from_csv(tmp_path / "cells.csv")
+    check(table)
+    assert list(table["image"]) == [str(tmp_path / "sub" / name) for name in ("a.png", "b.png")]
+    assert table["label"].iloc[0] == "NA"
+    assert pd.isna(table["label"].iloc[1])
+    assert list(table["patient"]) == ["007", "8"]
+    assert list(table["group"]) == ["007", "8"]
+    assert table["um_per_px"].iloc[0] == 0.1
+    assert table["mask"].iloc[0] == str(tmp_path / "mask.png")
+    assert table["age"].iloc[0] == 41
+    assert table["note"].iloc[0] == "Größe"
+    pd.testing.assert_frame_equal(datasets.as_table(str(tmp_path / "cells.csv")), table)
+    pd.testing.assert_frame_equal(datasets.as_table(table), table)
+
+
+def test_tsv_and_parquet(tmp_path):
+    put(tmp_path, "a.png", "b.png")
+    frame = pd.DataFrame({"image": ["a.png", "b.png"], "label": ["x", "y"], "patient": [1.0, None]})
+    frame.to_csv(tmp_path / "cells.tsv", sep="\t", index=False)
+    frame.to_parquet(tmp_path / "cells.parquet")
+    for name in ("cells.tsv", "cells.parquet"):
+        table = datasets.from_csv(tmp_path / name)
+        check(table)
+        assert list(table["label"]) == ["x", "y"]
+    # Text is taken as written; a number of Parquet is an id whose gap made it a float.
+    assert datasets.from_csv(tmp_path / "cells.tsv")["patient"].iloc[0] == "1.0"
+    assert datasets.from_csv(tmp_path / "cells.parquet")["patient"].iloc[0] == "1"
+
+
+def test_a_manifest_is_the_data_set(tmp_path):
+    put(tmp_path, "images/a.png", "images/b.png", "masks/a.png", "extra/c.png")
+    (tmp_path / "manifest.csv").write_text(
+        "path,label,sublabel,group,mask\nimages/b.png,ig,MY,g1,\nimages/a.png,ig,,,masks/a.png\n",
+        encoding="utf-8",
+    )
+    table = datasets.as_table(tmp_path)
+    check(table)
+    assert [Path(image).name for image in table["image"]] == ["b.png", "a.png"]
+    assert table["group"].iloc[0] == "g1"
+    assert table["group"].iloc[1] == table["image"].iloc[1]
+    assert table["sublabel"].iloc[0] == "MY"
+    assert len(datasets.from_folder(tmp_path)) == 3
+
+
+def test_a_manifest_of_something_else_is_no_manifest(tmp_path):
+    put(tmp_path, "a.png")
+    (tmp_path / "manifest.csv").write_text("version,author\n1,x\n", encoding="utf-8")
+    with pytest.warns(DatasetWarning, match="no column 'image'"):
+        assert len(datasets.as_table(tmp_path)) == 1
+
+
+def test_paths_written_on_windows(tmp_path):
+    put(tmp_path, "sub/a.png")
+    (tmp_path / "cells.csv").write_text("image\nsub\\a.png\n", encoding="utf-8")
+    assert Path(datasets.from_csv(tmp_path / "cells.csv")["image"].iloc[0]).exists()
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", "cannot be read as a table"),
+        ("image,label\n", "lists no images"),
+        ("label,name\nx,y\n", "no column 'image' .*: label, name"),
+        ("image\nnone.png\nnothing.png\n", "lists 2 images and none of them exists"),
+        ("image\na.png\na.png\n", "more than once"),
+        ("image,label\na.png,x\n,y\n", "no image is named in row 2"),
+        ("image,um_per_px\na.png,0\n", "um_per_px is .*0.*, expected micrometres"),
+        ("image,um_per_px\na.png,fine\n", "um_per_px is 'fine'"),
+        ("image,label\na.png,x,y,z\nb.png,1,2,3,4,5\n", "cannot be read as a table"),
+    ],
+)
+def test_csv_files_that_are_refused(tmp_path, text, words):
+    put(tmp_path, "a.png")
+    (tmp_path / "cells.csv").write_text(text, encoding="utf-8")
+    with pytest.raises(DatasetError, match=words) as caught:
+        datasets.from_csv(tmp_path / "cells.csv")
+    assert "cells.csv" in str(caught.value)
+
+
+def test_other_files_that_are_refused(tmp_path):
+    (tmp_path / "latin.csv").write_bytes("image\ngröße.png\n".encode("latin-1"))
+    (tmp_path / "cells.parquet").write_bytes(b"PAR1 not really")
+    (tmp_path / "cells.xlsx").write_bytes(b"PK")
+    (tmp_path / "folder.csv").mkdir()
+    for name, words in {
+        "latin.csv": "cannot be read as a table",
+        "cells.parquet": "cannot be read as a table",
+        "cells.xlsx": "is not a table",
+        "folder.csv": "is a folder",
+        "none.csv": "does not exist",
+    }.items():
+        with pytest.raises(DatasetError, match=words):
+            datasets.from_csv(tmp_path / name)
+
+
+# --- What is in memory ------------------------------------------------------------------------
+
+
+def test_paths_and_arrays(tmp_path):
+    one, other = put(tmp_path, "a.png", "b.png")
+    image = picture(8, 8)
+    for given, expected in [
+        (one, [one]),
+        (Path(one), [one]),
+        ([Path(other), one], [other, one]),
+        ((path for path in (one, other)), [one, other]),
+        (pd.Series([one, other]), [one, other]),
+        (np.array([one, other]), [one, other]),
+    ]:
+        table = datasets.as_table(given)
+        check(table)
+        assert list(table["image"]) == expected
+    for arrays in ([image, one], image, np.stack([image, image[::-1]]), encoded(image, "PNG")):
+        table = datasets.as_table(arrays)
+        check(table)
+        assert table["image"].dtype == object
+    assert len(datasets.as_table(image)) == 1
+    assert len(datasets.as_table(np.stack([image, image[::-1]]))) == 2
+
+
+def test_data_frames():
+    given = pd.DataFrame(
+        {"path": ["x.png", "y.png"], "patient": [1, 2], "label": ["a", None], "age": [3, 4]},
+        index=[5, 9],
+    )
+    before = given.copy()
+    table = datasets.as_table(given)
+    check(table)
+    assert list(table["image"]) == ["x.png", "y.png"]
+    assert list(table["patient"]) == ["1", "2"]
+    assert list(table["group"]) == ["1", "2"]
+    assert list(table["age"]) == [3, 4]
+    pd.testing.assert_frame_equal(given, before)
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ([], "lists no images"),
+        (pd.DataFrame({"image": []}), "lists no images"),
+        (pd.DataFrame({"label": ["a"]}), "no column 'image'"),
+        (pd.DataFrame([["a", "b"]], columns=["image", "image"]), "two columns called 'image'"),
+        (["a.png", None], "no image is named in row 2"),
+        (["a.png", "a.png"], "more than once"),
+        (7, "cannot make an image table of a int"),
+        (None, "cannot make an image table of a NoneType"),
+        ({"a.png": 1}, "cannot make an image table of a dict"),
+        ("nowhere/at/all.png", "does not exist"),
+    ],
+)
+def test_what_no_table_can_be_made_of(given, words):
+    with pytest.raises(DatasetError, match=words):
+        datasets.as_table(given)
+
+
+# --- Duplicates -------------------------------------------------------------------------------
+
+
+def copies(tmp_path: Path) -> Path:
+    put(tmp_path, "x/1.png", "x/2.png", "y/3.png", "y/4.png")
+    shutil.copy(tmp_path / "x" / "1.png", tmp_path / "x" / "5.png")
+    shutil.copy(tmp_path / "x" / "2.png", tmp_path / "y" / "6.png")
+    return tmp_path
+
+
+def test_identical_files_share_a_group(tmp_path):
+    with pytest.warns(DatasetWarning, match=r"1 image\(s\) stand under two labels") as caught:
+        table = datasets.from_folder(copies(tmp_path))
+    assert "2.png (x)" in str(caught[0].message)
+    assert "6.png (y)" in str(caught[0].message)
+    names = [Path(image).stem for image in table["image"]]
+    groups = dict(zip(names, (Path(group).stem for group in table["group"]), strict=True))
+    assert groups == {"1": "1", "2": "2", "3": "3", "4": "4", "5": "1", "6": "2"}
+    found = datasets.duplicates(table)
+    assert list(found["cluster"]) == [1, 1, 2, 2]
+    assert [Path(image).stem for image in found["image"]] == ["1", "5", "2", "6"]
+    assert list(found["conflict"]) == [False, False, True, True]
+
+
+def test_empty_files_are_not_one_image(tmp_path):
+    for name in ("a.png", "b.png"):
+        (tmp_path / name).write_bytes(b"")
+    table = datasets.from_folder(tmp_path)
+    assert table["group"].nunique() == 2
+    assert datasets.duplicates(table).empty
+
+
+def test_groups_do_not_depend_on_order_or_labels(tmp_path):
+    root = copies(tmp_path)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DatasetWarning)
+        table = datasets.from_folder(root)
+        mixed = table.sample(frac=1, random_state=1).reset_index(drop=True)
+        again = datasets.group_duplicates(mixed.assign(group=None))
+    expected = table.set_index("image")["group"]
+    assert dict(zip(again["image"], again["group"], strict=True)) == expected.to_dict()
+
+
+def test_a_cluster_joins_patients(tmp_path):
+    put(tmp_path, "1.png", "2.png", "3.png", "4.png")
+    shutil.copy(tmp_path / "1.png", tmp_path / "5.png")
+    frame = pd.DataFrame(
+        {
+            "image": [str(tmp_path / f"{number}.png") for number in range(1, 6)],
+            "patient": ["p2", "p3", None, "p1", "p1"],
+        }
+    )
+    table = datasets.as_table(frame)
+    # Image 1 of p2 is image 5 of p1: neither may be tested on the other.
+    assert list(table["group"].iloc[[0, 1, 3, 4]]) == ["p1", "p3", "p1", "p1"]
+    assert table["group"].iloc[2] == frame["image"].iloc[2]
+    assert list(table["patient"].iloc[[0, 3]]) == ["p2", "p1"]
+
+
+def test_pixels_find_what_bytes_do_not(tmp_path):
+    image = picture(8, 8)
+    (tmp_path / "a.png").write_bytes(encoded(image, "PNG"))
+    (tmp_path / "b.bmp").write_bytes(encoded(image, "BMP"))
+    (tmp_path / "c.png").write_bytes(b"broken")
+    table = datasets.from_folder(tmp_path)
+    assert datasets.duplicates(table).empty
+    assert len(datasets.duplicates(table, by="pixels")) == 2
+    grouped = datasets.group_duplicates(table.assign(group=None), by="pixels")
+    assert grouped["group"].nunique() == 2
+    with pytest.raises(DatasetError, match="by is 'names'"):
+        datasets.duplicates(table, by="names")
+
+
+def test_arrays_are_told_apart():
+    image = picture(8, 8)
+    table = datasets.as_table([image, image[::-1], image.copy(), image.astype(np.uint16)])
+    assert table["group"].nunique() == 3
+    assert table["group"].iloc[0] == table["group"].iloc[2]
+
+
+def test_windows_of_one_file_are_two_images(tmp_path):
+    path = put(tmp_path, "a.png")[0]
+    table = datasets.as_table([path + "#xywh=0,0,4,4", path + "#xywh=4,4,4,4"])
+    assert table["group"].nunique() == 2

@@ -1,0 +1,387 @@
+"""Downloads against a server on this machine: cut off, changed, wrong, and meant to do harm."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hemafeat import datasets
+from hemafeat.cli import main
+from hemafeat.datasets import DatasetError
+from hemafeat.datasets._download import fetch as _fetch, unpack as _unpack
+from hemafeat.datasets._loaders.catalogue import SOURCES, Remote
+from support import trees
+from support.archives import written, zipped
+from support.cutting_server import Served, serving
+
+BODY = np.random.default_rng(0).bytes(3_000_000)
+MD5 = f"md5:{hashlib.md5(BODY).hexdigest()}"
+SHA = f"sha256:{hashlib.sha256(BODY).hexdigest()}"
+
+
+@pytest.fixture
+def server(monkeypatch):
+    for name in ("http_proxy", "https_proxy", "HTTP_PROXY", "HTTPS_PROXY", "all_proxy"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(_fetch, "PAUSE", 0.0)
+    with serving() as served:
+        yield served
+
+
+def offer(monkeypatch, server: Served, name: str, files: dict[str, bytes], **checksums) -> None:
+    """Let data set `name` be these files of the server, with these checksums."""
+    server.files = {f"/{file}": body for file, body in files.items()}
+    remotes = tuple(
+        Remote(f"{server.url}/{file}", file, checksums.get(file.split(".")[0])) for file in files
+    )
+    monkeypatch.setitem(SOURCES, name, SOURCES[name]._replace(files=remotes, record=""))
+
+
+def left_in(folder: Path) -> set[str]:
+    return {file.name for file in folder.iterdir() if not file.name.endswith(".lock")}
+
+
+def zipped_folder(folder: Path) -> bytes:
+    return zipped(
+        {
+            file.relative_to(folder.parent).as_posix(): file.read_bytes()
+            for file in sorted(folder.rglob("*"))
+            if file.is_file()
+        }
+    )
+
+
+# --- One file ---------------------------------------------------------------------------------
+
+
+def test_fetch(server, tmp_path):
+    server.files = {"/a.bin": BODY}
+    path, found = _fetch.fetch(f"{server.url}/a.bin?download=1", tmp_path / "a.bin", MD5)
+    assert path.read_bytes() == BODY
+    assert found == SHA
+    assert left_in(tmp_path) == {"a.bin"}
+    # It is there and right: nobody is asked again.
+    _fetch.fetch(f"{server.url}/a.bin", tmp_path / "a.bin", MD5)
+    assert len(server.asked) == 1
+    path.write_bytes(b"bad")
+    _fetch.fetch(f"{server.url}/a.bin", tmp_path / "a.bin", SHA)
+    assert path.read_bytes() == BODY
+
+
+def test_a_connection_cut_in_the_middle_goes_on(server, tmp_path):
+    server.files = {"/a.bin": BODY}
+    server.cuts = [1_500_000, 0, 700_000]
+    path, _ = _fetch.fetch(f"{server.url}/a.bin", tmp_path / "a.bin", MD5)
+    assert path.read_bytes() == BODY
+    starts = [int(asked[6:-1]) for asked in server.ranges_asked() if asked]
+    assert len(starts) == 3
+    # Nothing is sent twice but what was on its way.
+    assert starts == sorted(starts)
+    assert 0 < starts[0] <= 1_500_000
+    assert starts[2] > starts[1]
+    assert left_in(tmp_path) == {"a.bin"}
+
+
+def test_a_later_call_continues(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(_fetch, "ATTEMPTS", 1)
+    server.files = {"/a.bin": BODY}
+    server.cuts = [2_000_000]
+    with pytest.raises(DatasetError, match=r"cannot be downloaded.*MB that came are kept"):
+        _fetch.fetch(f"{server.url}/a.bin", tmp_path / "a.bin", MD5)
+    assert not (tmp_path / "a.bin").exists()
+    kept = (tmp_path / ".a.bin.part").stat().st_size
+    assert kept > 0
+    path, _ = _fetch.fetch(f"{server.url}/a.bin", tmp_path / "a.bin", MD5)
+    assert server.ranges_asked() == ["", f"bytes={kept}-"]
+    assert path.read_bytes() == BODY
+
+
+def test_a_file_that_changed_on_the_server_is_begun_anew(server, tmp_path, monkeypatch):
+    monkeypatch.setattr(_fetch, "ATTEMPTS", 1)
+    server.files = {"/a.bin": BODY}
+    server.cuts = [2_000_000]
+    with pytest.raises(DatasetError):
+        _fetch.fetch(f"{server.url}/a.bin", tmp_path / "a.bin", None)
+    server.files = {"/a.bin": BODY[::-1]}
+    path, _ = _fetch.fetch(f"{server.url}/a.bin", tmp_path / "a.bin", None)
+    assert path.read_bytes() == BODY[::-1]
+
+
+@pytest.mark.parametrize("checksum", [None, MD5])
+def test_without_a_tag_only_a_checksum_lets_it_go_on(server, tmp_path, checksum):
+    server.files, server.tags = {"/a.bin": BODY}, False
+    server.cuts = [1_500_000]
+    path, _ = _fetch.fetch(f"{server.url}/a.bin", tmp_path / "a.bin", checksum)
+    assert path.read_bytes() == BODY
+    assert bool(server.ranges_asked()[1]) == (checksum is not None)
+
+
+def test_servers_without_parts_or_with_wrong_ones(server, tmp_path):
+    server.files, server.ranges = {"/a.bin": BODY}, False
+    server.cuts = [1_500_000]
+    assert _fetch.fetch(f"{server.url}/a.bin", tmp_path / "a.bin", MD5)[0].read_bytes() == BODY
+    server.ranges, server.shift = True, 5
+    server.cuts = [1_500_000]
+    assert _fetch.fetch(f"{server.url}/a.bin", tmp_path / "b.bin", MD5)[0].read_bytes() == BODY
+
+
+def test_a_part_that_is_whole_already(server, tmp_path):
+    server.files = {"/a.bin": BODY}
+    url = f"{server.url}/a.bin"
+    (tmp_path / ".a.bin.part").write_bytes(BODY)
+    tag = f'"{MD5[4:]}"'
+    (tmp_path / ".a.bin.part.json").write_text(json.dumps({"url": url, "same": tag}))
+    assert _fetch.fetch(url, tmp_path / "a.bin", MD5)[0].read_bytes() == BODY
+    assert server.ranges_asked() == [f"bytes={len(BODY)}-"]
+    # Longer than the file: it is another one.
+    (tmp_path / ".b.bin.part").write_bytes(BODY + b"more")
+    (tmp_path / ".b.bin.part.json").write_text(json.dumps({"url": url, "same": tag}))
+    assert _fetch.fetch(url, tmp_path / "b.bin", MD5)[0].read_bytes() == BODY
+
+
+def test_a_wrong_file_does_not_stay(server, tmp_path):
+    server.files = {"/a.bin": b"an error page"}
+    with pytest.raises(DatasetError, match=r"not the file that was expected.*Nothing of"):
+        _fetch.fetch(f"{server.url}/a.bin", tmp_path / "a.bin", MD5)
+    assert left_in(tmp_path) == set()
+    server.files = {"/a.bin": BODY}
+    assert _fetch.fetch(f"{server.url}/a.bin", tmp_path / "a.bin", MD5)[0].read_bytes() == BODY
+
+
+def test_busy_servers_are_asked_again_and_missing_files_are_not(server, tmp_path):
+    server.files = {"/a.bin": BODY}
+    server.codes = [503, 429, 500]
+    _fetch.fetch(f"{server.url}/a.bin", tmp_path / "a.bin", MD5)
+    assert len(server.asked) == 4
+    with pytest.raises(DatasetError, match="404"):
+        _fetch.fetch(f"{server.url}/b.bin", tmp_path / "b.bin", MD5)
+    assert len(server.asked) == 5
+    server.codes = [503] * 9
+    with pytest.raises(DatasetError, match="503"):
+        _fetch.fetch(f"{server.url}/a.bin", tmp_path / "c.bin", MD5)
+    assert len(server.asked) == 5 + _fetch.ATTEMPTS
+
+
+def test_nobody_there(tmp_path, monkeypatch):
+    monkeypatch.setattr(_fetch, "PAUSE", 0.0)
+    with serving() as gone:
+        url = gone.url
+    with pytest.raises(DatasetError, match=r"cannot be downloaded.*0\.0 MB"):
+        _fetch.fetch(f"{url}/a.bin", tmp_path / "a.bin", MD5)
+
+
+# --- A data set -------------------------------------------------------------------------------
+
+
+def test_download_and_load(server, tmp_path, monkeypatch):
+    data = zipped_folder(trees.pbc(tmp_path / "made"))
+    offer(monkeypatch, server, "pbc", {"PBC_dataset_normal_DIB.zip": data})
+    server.cuts = [500]
+    folder = datasets.download("pbc", tmp_path / "pbc")
+    assert folder == tmp_path / "pbc"
+    table = datasets.load("pbc", folder)
+    assert len(table) == 7
+    assert left_in(folder) == {"PBC_dataset_normal_DIB", "hemafeat-download.json"}
+    assert not list(folder.rglob("__MACOSX"))
+    entry = json.loads((folder / "hemafeat-download.json").read_text())["files"]
+    record = entry["PBC_dataset_normal_DIB.zip"]
+    assert record["sha256"] == f"sha256:{hashlib.sha256(data).hexdigest()}"
+    assert record["bytes"] == len(data)
+    assert record["checked_against"] == "nothing: first download"
+    asked = len(server.asked)
+    datasets.download("pbc", folder)
+    assert len(server.asked) == asked
+
+
+def test_a_later_download_must_be_the_first_one(server, tmp_path, monkeypatch):
+    """Without a published checksum the first download sets it."""
+    offer(monkeypatch, server, "wbcatt", {"a.csv": b"img_name\n"})
+    folder = datasets.download("wbcatt", tmp_path / "w")
+    (folder / "a.csv").unlink()
+    server.files["/a.csv"] = b"img_name,more\n"
+    with pytest.raises(DatasetError, match="not the file that was expected"):
+        datasets.download("wbcatt", folder)
+    assert not (folder / "a.csv").exists()
+    server.files["/a.csv"] = b"img_name\n"
+    datasets.download("wbcatt", folder)
+    assert (folder / "a.csv").read_bytes() == b"img_name\n"
+
+
+def test_bloodmnist_of_a_size(server, tmp_path, monkeypatch):
+    small, large = (trees.bloodmnist(tmp_path / str(size), size).read_bytes() for size in (28, 64))
+    checksums = {
+        "bloodmnist": f"md5:{hashlib.md5(small).hexdigest()}",
+        "bloodmnist_64": f"md5:{hashlib.md5(large).hexdigest()}",
+    }
+    files = {"bloodmnist.npz": small, "bloodmnist_64.npz": large}
+    offer(monkeypatch, server, "bloodmnist", files, **checksums)
+    folder = datasets.download("bloodmnist", tmp_path / "b")
+    assert left_in(folder) == {"bloodmnist.npz", "hemafeat-download.json"}
+    assert len(datasets.load("bloodmnist", folder)) == 15
+    datasets.download("bloodmnist", folder, size=64)
+    assert (folder / "bloodmnist_64.npz").read_bytes() == large
+    with pytest.raises(DatasetError, match="size is 32"):
+        datasets.download("bloodmnist", folder, size=32)
+    with pytest.raises(DatasetError, match="size is for bloodmnist"):
+        datasets.download("pbc", tmp_path / "p", size=64)
+
+
+def test_an_interrupted_unpacking_is_done_again(server, tmp_path, monkeypatch):
+    data = zipped_folder(trees.pbc(tmp_path / "made"))
+    offer(monkeypatch, server, "pbc", {"pbc.zip": data})
+    with monkeypatch.context() as stop:
+        stop.setattr(_unpack.os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            _unpack.unpack(written(tmp_path / "x.zip", data), tmp_path / "x")
+    assert not (tmp_path / "x").exists()
+    folder = datasets.download("pbc", tmp_path / "pbc", keep_archives=True)
+    record = json.loads((folder / "hemafeat-download.json").read_text())
+    del record["files"]["pbc.zip"]["done"]
+    (folder / "hemafeat-download.json").write_text(json.dumps(record))
+    (folder / "pbc" / "half.jpg").write_bytes(b"")
+    asked = len(server.asked)
+    datasets.download("pbc", folder)
+    # The archive was there and right; its folder was not.
+    assert len(server.asked) == asked
+    assert left_in(folder / "pbc") == {"PBC_dataset_normal_DIB"}
+
+
+def test_a_record_that_lists_its_files(server, tmp_path, monkeypatch):
+    root = trees.mll23(tmp_path / "made")
+    archives = {f"{one}.zip": zipped_folder(root / one) for one in ("basophil", "hairy_cell")}
+    server.files = {f"/files/{name}": data for name, data in archives.items()}
+
+    def tell(**changes) -> None:
+        entries = [
+            {
+                "key": name,
+                "checksum": f"md5:{hashlib.md5(data).hexdigest()}",
+                "links": {"self": f"{server.url}/files/{name}"},
+            }
+            | changes
+            for name, data in archives.items()
+        ]
+        server.files["/record"] = json.dumps({"files": entries}).encode()
+
+    tell()
+    source = SOURCES["mll23"]._replace(record=f"{server.url}/record")
+    monkeypatch.setitem(SOURCES, "mll23", source)
+    folder = datasets.download("mll23", tmp_path / "m")
+    assert sorted(datasets.load("mll23", folder)["label"]) == ["basophil", "hairy_cell"]
+    asked = len(server.asked)
+    datasets.download("mll23", folder)
+    assert len(server.asked) == asked
+    for changes, words in (
+        ({"key": "../evil.zip"}, "'../evil.zip', which is refused"),
+        ({"key": "a\\b.zip"}, "which is refused"),
+        ({"checksum": "none"}, "gives no checksum"),
+        ({"checksum": "md5:" + "0" * 32}, "not the file that was expected"),
+    ):
+        tell(**changes)
+        with pytest.raises(DatasetError, match=words.replace("\\", "\\\\")):
+            datasets.download("mll23", tmp_path / "n")
+    server.files["/record"] = b"<html>"
+    with pytest.raises(DatasetError, match="does not list its files"):
+        datasets.download("mll23", tmp_path / "n")
+
+
+def test_what_somebody_else_put_there_is_spared(server, tmp_path, monkeypatch):
+    data = zipped_folder(trees.pbc(tmp_path / "made"))
+    offer(monkeypatch, server, "pbc", {"pbc.zip": data})
+    own = tmp_path / "p" / "pbc" / "notes.txt"
+    own.parent.mkdir(parents=True)
+    own.write_text("mine")
+    with pytest.raises(DatasetError, match=r"pbc is there and comes from no download"):
+        datasets.download("pbc", tmp_path / "p")
+    assert own.read_text() == "mine"
+    assert server.asked == []
+    # An archive fetched by hand is used, and stays.
+    written(tmp_path / "pbc.zip", data)
+    datasets.download("pbc", tmp_path)
+    assert server.asked == []
+    assert (tmp_path / "pbc.zip").exists()
+    assert len(datasets.pbc(tmp_path / "pbc")) == 7
+
+
+def test_a_plain_file_is_checked_each_time(server, tmp_path, monkeypatch):
+    offer(monkeypatch, server, "wbcatt", {"a.csv": BODY}, a=MD5)
+    written(tmp_path / "a.csv", b"another")
+    with pytest.raises(DatasetError, match="comes from no download"):
+        datasets.download("wbcatt", tmp_path)
+    # The right file is welcome whoever fetched it.
+    written(tmp_path / "a.csv", BODY)
+    datasets.download("wbcatt", tmp_path)
+    assert server.asked == []
+    written(tmp_path / "a.csv", b"damaged since")
+    datasets.download("wbcatt", tmp_path)
+    assert (tmp_path / "a.csv").read_bytes() == BODY
+
+
+def test_what_cannot_be_downloaded_says_what_to_do(tmp_path):
+    for row in datasets.catalogue().itertuples():
+        if not row.download:
+            with pytest.raises(DatasetError, match=r"By hand: ") as caught:
+                datasets.download(row.name, tmp_path / "x")
+            assert row.where in str(caught.value)
+    assert not (tmp_path / "x").exists()
+    with pytest.raises(DatasetError, match="no data set 'lips' is known"):
+        datasets.download("lips", tmp_path)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DatasetError, match="is a file: expected a folder"):
+        datasets.download("pbc", tmp_path / "file")
+
+
+def test_a_folder_of_another_set_is_left_alone(server, tmp_path, monkeypatch):
+    offer(monkeypatch, server, "wbcatt", {"a.csv": b"img_name\n"})
+    datasets.download("wbcatt", tmp_path)
+    with pytest.raises(DatasetError, match="holds wbcatt: choose another folder for pbc"):
+        datasets.download("pbc", tmp_path)
+    (tmp_path / "hemafeat-download.json").write_text("{")
+    with pytest.raises(DatasetError, match="is damaged: delete it"):
+        datasets.download("wbcatt", tmp_path)
+
+
+# --- From the command line --------------------------------------------------------------------
+
+
+def test_commands(server, tmp_path, monkeypatch, capsys):
+    data = zipped_folder(trees.pbc(tmp_path / "made"))
+    offer(monkeypatch, server, "pbc", {"pbc.zip": data})
+    monkeypatch.chdir(tmp_path)
+    assert main(["download", "pbc"]) == 0
+    out, err = capsys.readouterr()
+    assert out == "pbc\n"
+    assert "CC BY 4.0" in err
+    assert len(datasets.pbc(tmp_path / "pbc")) == 7
+    assert main(["download", "pbc", "--to", "elsewhere", "--quiet", "--keep-archives"]) == 0
+    assert capsys.readouterr() == ("elsewhere\n", "")
+    assert (tmp_path / "elsewhere" / "pbc.zip").is_file()
+    assert main(["download", "apl"]) == 1
+    assert "By hand: log in at Kaggle" in capsys.readouterr().err
+    assert main(["download", "lips"]) == 2
+    assert "no data set 'lips'; there are: all_idb1" in capsys.readouterr().err
+    server.files.clear()
+    assert main(["download", "pbc", "--to", "third"]) == 1
+    assert "404" in capsys.readouterr().err
+
+
+def test_the_list(capsys):
+    assert main(["datasets"]) == 0
+    text = capsys.readouterr().out
+    lines = text.splitlines()
+    assert len(lines) == 1 + len(datasets.catalogue())
+    assert next(line for line in lines if line.startswith("mll23")).split()[1:3] == ["41,621", "18"]
+    assert main(["datasets", "--format", "csv"]) == 0
+    assert capsys.readouterr().out.splitlines()[0].startswith("name,title,images,classes")
+
+
+@pytest.mark.parametrize("command", ["download", "datasets"])
+def test_help(command, capsys):
+    assert main([command, "--help"]) == 0
+    text = capsys.readouterr().out
+    assert f"hemafeat {command}" in text.split("\nexamples:\n")[1]
+    assert max(map(len, text.splitlines())) <= 100

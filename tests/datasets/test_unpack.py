@@ -1,0 +1,101 @@
+"""Archives: unpacked into one folder and nowhere else, or refused whole."""
+
+from __future__ import annotations
+
+import io
+import stat
+import tarfile
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hemafeat import datasets
+from hemafeat.datasets import DatasetError
+from hemafeat.datasets._download import unpack as _unpack
+from support import trees
+from support.archives import written, zipped
+
+
+def _refused(tmp_path: Path, name: str, data: bytes, words: str) -> None:
+    archive = written(tmp_path / name, data)
+    before = {file for file in tmp_path.parent.rglob("*") if "evil" in file.name}
+    with pytest.raises(DatasetError, match=words):
+        _unpack.unpack(archive, tmp_path / "out" / "deep")
+    assert not (tmp_path / "out" / "deep").exists()
+    assert not list((tmp_path / "out").iterdir())
+    assert {file for file in tmp_path.parent.rglob("*") if "evil" in file.name} == before
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("../evil.txt", "a/../../evil.txt", "/tmp/evil-absolute.txt", "..\\evil.txt"),
+        *("C:\\evil.txt", "C:evil.txt", "\\\\host\\share\\evil.txt", "a/..", "//evil.txt"),
+    ],
+)
+def test_names_that_lead_out_are_refused(tmp_path, name):
+    _refused(tmp_path, "a.zip", zipped({"fine.txt": "x", name: "x"}), "leads out of its folder")
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w") as archive:
+        info = tarfile.TarInfo(name)
+        info.size = 1
+        archive.addfile(info, io.BytesIO(b"x"))
+    _refused(tmp_path, "b.tar", stream.getvalue(), "leads out of its folder")
+
+
+def test_links_and_devices_are_refused(tmp_path):
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        info = zipfile.ZipInfo("link")
+        info.external_attr = (stat.S_IFLNK | 0o777) << 16
+        archive.writestr(info, "/etc")
+        archive.writestr("link/evil.txt", "x")
+    _refused(tmp_path, "a.zip", stream.getvalue(), "'link', a link")
+    for kind in (tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE):
+        stream = io.BytesIO()
+        with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+            info = tarfile.TarInfo("thing")
+            info.type, info.linkname = kind, "../../evil"
+            archive.addfile(info)
+        _refused(tmp_path, "b.tar.gz", stream.getvalue(), "'thing', a (link|device)")
+
+
+def test_bombs_are_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(_unpack, "FREE_BYTES", 100_000)
+    _refused(tmp_path, "a.zip", zipped({"zeros": bytes(10**7)}), r"would become 10 MB")
+    monkeypatch.setattr(_unpack, "MAX_FILES", 3)
+    _refused(tmp_path, "b.zip", zipped({str(n): "x" for n in range(4)}), "holds 4 files")
+    # One that says it holds less than it does.
+    data = bytearray(zipped({"a.txt": b"x" * 5000}))
+    place = data.rindex(b"PK\x01\x02") + 24
+    data[place : place + 4] = (10).to_bytes(4, "little")
+    _refused(tmp_path, "c.zip", bytes(data), "damaged archive|larger than it says")
+
+
+def test_damaged_archives(tmp_path):
+    whole = zipped({"a.txt": np.random.default_rng(0).bytes(5000)})
+    flipped = bytearray(whole)
+    flipped[1000] ^= 0xFF
+    _refused(tmp_path, "a.zip", bytes(flipped), "damaged archive")
+    _refused(tmp_path, "b.zip", whole[:2000], "damaged archive")
+    _refused(tmp_path, "c.zip", b"<html>", "damaged archive")
+    _refused(tmp_path, "d.tar.gz", b"<html>", "damaged archive")
+    stream = io.BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr("a.txt", "x")
+        with pytest.warns(UserWarning, match="Duplicate"):
+            archive.writestr("a.txt", "y")
+    _refused(tmp_path, "e.zip", stream.getvalue(), "twice")
+
+
+def test_a_tar_is_unpacked(tmp_path):
+    stream = io.BytesIO()
+    with tarfile.open(fileobj=stream, mode="w:gz") as archive:
+        archive.add(trees.pbc(tmp_path / "made"), "pbc")
+    _unpack.unpack(written(tmp_path / "a.tgz", stream.getvalue()), tmp_path / "out")
+    assert len(datasets.pbc(tmp_path / "out")) == 7
+    # What is there is replaced by what is whole.
+    _unpack.unpack(written(tmp_path / "b.zip", zipped({"a/b.txt": "x"})), tmp_path / "out")
+    assert {file.name for file in (tmp_path / "out").iterdir()} == {"a"}

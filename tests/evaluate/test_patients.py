@@ -1,0 +1,239 @@
+"""Patients compared: scores by hand, baselines beside them, leaks seen, verdicts that add up."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import balanced_accuracy_score
+
+from hemafeat import datasets, evaluate, pipelines
+from hemafeat.evaluate._scores import from_confusion
+from reference import naive_patients
+
+
+@pytest.fixture(scope="module")
+def cells():
+    return datasets.drawn_bags(
+        40, cells=(8, 20), attribute_signal=0.5, leak_format=0.5, test=0.3, random_state=1
+    )
+
+
+@pytest.fixture(scope="module")
+def found(cells):
+    return evaluate.compare(
+        ["table_means", "vote_mean"], cells, level="patient", n_splits=4, n_boot=100
+    )
+
+
+def test_the_error_of_the_printed_formula_is_not_repeated():
+    """The report prints (TP / (TP + TN) + TN / (TP + TN)) / 2: one half, whatever is found."""
+    tp, fn, tn, fp = 40, 10, 5, 15
+    assert (tp / (tp + tn) + tn / (tp + tn)) / 2 == 0.5
+    scores = from_confusion(np.array([[[tn, fp], [fn, tp]]], dtype=float))
+    assert scores["balanced_accuracy"][0] == pytest.approx((40 / 50 + 5 / 20) / 2)
+    truth = [1] * 50 + [0] * 20
+    said = [1] * 40 + [0] * 10 + [0] * 5 + [1] * 15
+    assert naive_patients.balanced_accuracy(truth, said) == pytest.approx(0.525)
+
+
+def test_scores_are_those_of_the_predictions(found):
+    pooled = found.results.query("fold == 'all'").set_index(["model", "metric"])["value"]
+    for model, part in found.predictions.groupby("model"):
+        assert len(part) == 40
+        assert part["group"].is_unique
+        wanted = naive_patients.balanced_accuracy(part["truth"], part["predicted"])
+        assert pooled[model, "balanced_accuracy"] == pytest.approx(wanted)
+        assert wanted == pytest.approx(balanced_accuracy_score(part["truth"], part["predicted"]))
+
+
+def test_baselines_stand_beside_every_result(found, cells):
+    assert found.models == [
+        *("table_means", "vote_mean", "baseline", "bag_size", "metadata", "date_format")
+    ]
+    assert not found.leaky
+    assert "attributes: sex, dob, lymphocyte_count" in found.protocol
+    assert "40 patients never on both sides" in found.protocol
+    bare = cells.drop(columns=["sex", "dob", "lymphocyte_count"])
+    other = evaluate.compare_patients("table_means", bare, n_splits=2, n_boot=10, verdicts=False)
+    assert other.models == ["table_means", "baseline", "bag_size"]
+    assert "no attributes" in other.protocol
+
+
+def test_the_background_stands_beside_them_where_it_is_known():
+    table = datasets.drawn_bags(60, cells=(4, 9), abnormal=(0.2, 0.2), random_state=2)
+    rng = np.random.default_rng(0)
+    ill = (table["label"] == "malignant").to_numpy()
+    for channel, shift in zip("rgb", (0, 6, 0), strict=True):
+        table[f"quality__white_{channel}"] = rng.normal(230, 4, len(table)) + shift * ill
+    told = evaluate.compare_patients("table_means", table, n_boot=100, verdicts=False)
+    assert told.models == [*("table_means", "baseline", "bag_size", "stain"), *told.models[4:]]
+    pooled = told.results.query("fold == 'all' and metric == 'balanced_accuracy'")
+    low = pooled.set_index("model")["low"]
+    assert low["stain"] > 0.7
+    assert low["table_means"] < 0.55
+    same = table.assign(**{f"quality__white_{channel}": 255.0 for channel in "rgb"})
+    told = evaluate.compare_patients("table_means", same, n_boot=5, n_splits=2, verdicts=False)
+    assert "stain" not in told.models
+
+
+def test_importances_name_what_the_model_leans_on():
+    # Informative are f00 to f02; the lymphocyte count is the other thing to go by.
+    table = datasets.drawn_bags(80, effect=3.0, attribute_signal=3.0, random_state=3)
+    names = {f"cell__drawn__f{j:02d}": f"cell__{'ab'[j > 2]}__f{j:02d}" for j in range(12)}
+    told = evaluate.compare_patients(
+        "table_means", table.rename(columns=names), n_boot=5, metadata=["lymphocyte_count"]
+    )
+    found = told.importances.set_index("column")
+    assert set(told.importances["model"]) == {"table_means"}
+    assert set(found.query("kind == 'block'").index) == {"cell__a__*", "cell__b__*"}
+    assert found.loc["cell__a__*", "importance"] > 0.2
+    assert abs(found.loc["cell__b__*", "importance"]) < 0.06
+    assert found.loc["lymphocyte_count", "importance"] == 0  # not looked at by this model
+    again = evaluate.compare_patients(
+        "weighted", table, n_boot=5, metadata=["lymphocyte_count"], verdicts=False
+    )
+    assert again.importances.set_index("column").loc["lymphocyte_count", "importance"] > 0.02
+    bare = evaluate.compare_patients(
+        "table_means", table, n_boot=5, n_splits=2, importance=False, verdicts=False
+    )
+    assert bare.importances.empty
+
+
+def test_a_fold_is_what_its_training_patients_say(found, cells):
+    part = found.predictions.query("model == 'table_means'").set_index("group")
+    rows = pipelines.bags(cells)
+    for fold, tested in part.groupby("fold"):
+        train = rows.drop(index=tested.index)
+        model = pipelines.make_patient("table_means").fit(train, train["label"])
+        chance = model.predict_proba(rows.loc[tested.index])
+        np.testing.assert_allclose(
+            tested[[f"p__{name}" for name in model.classes_]], chance, rtol=1e-6, err_msg=fold
+        )
+
+
+def test_the_order_of_the_cells_does_not_matter(found, cells):
+    mixed = cells.sample(frac=1.0, random_state=3)
+    other = evaluate.compare(
+        ["table_means", "vote_mean"], mixed, level="patient", n_splits=4, n_boot=100
+    )
+    assert other.fingerprint == found.fingerprint
+    pd.testing.assert_frame_equal(other.results, found.results)
+    pd.testing.assert_frame_equal(other.verdicts, found.verdicts)
+
+
+def test_official_split_and_patients_without_a_label(cells):
+    told = cells.assign(label=cells["label"].where(cells["split"] == "train"))
+    found = evaluate.compare_patients(["table_means"], told, n_splits=2, n_boot=10, verdicts=False)
+    lost = set(cells.loc[cells["split"] == "test", "patient"])
+    assert set(found.errors["image"]) == lost
+    found = evaluate.compare_patients(
+        ["table_means"], cells, split="official", n_boot=10, verdicts=False
+    )
+    assert set(found.predictions["group"]) == lost
+    assert set(found.patients["patient"]) == lost
+    assert "patients to train" in found.protocol
+
+
+def test_saved_and_read_again(found, tmp_path, cells):
+    found.save(tmp_path)
+    again = evaluate.load(tmp_path)
+    assert isinstance(again, evaluate.PatientComparison)
+    pd.testing.assert_frame_equal(again.verdicts, found.verdicts, check_dtype=False)
+    pd.testing.assert_frame_equal(again.patients, found.patients, check_dtype=False)
+    # A comparison of cells saved over it is not taken for one of patients.
+    evaluate.compare("baseline", cells, n_splits=2, n_boot=5, importance=False).save(tmp_path)
+    assert type(evaluate.load(tmp_path)) is evaluate.Comparison
+
+
+def test_a_leak_of_the_cohort_is_seen_in_its_baseline_only():
+    for leak, name in (("leak_size", "bag_size"), ("leak_format", "date_format")):
+        table = datasets.drawn_bags(
+            80, cells=(4, 16), abnormal=(0.2, 0.2), random_state=2, **{leak: 0.8}
+        )
+        result = evaluate.compare_patients(["table_means"], table, n_boot=200, verdicts=False)
+        pooled = result.results.query("fold == 'all' and metric == 'balanced_accuracy'")
+        low = pooled.set_index("model")["low"]
+        high = pooled.set_index("model")["high"]
+        assert low.pop(name) > 0.6
+        assert (low < 0.58).all(), (leak, low)
+        assert high["table_means"] > 0.45
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"split": "image-random"}, "patients are divided by"),
+        ({"models": ["svc"]}, "no model of patients 'svc'"),
+        ({"label": "abnormal"}, "2 values of 'abnormal'"),
+        ({"patient": "who"}, "no column 'who'"),
+        ({"metadata": ["weight"]}, "no column 'weight'"),
+        ({"metadata": ["label"]}, "no attribute"),
+        ({"positive": "ill"}, "positive='ill'"),
+        ({"n_splits": 30}, "folds need 30 patients"),
+    ],
+)
+def test_what_cannot_be_compared_is_said(cells, change, message):
+    given = {"models": ["table_means"], "n_boot": 5, "n_splits": 2, **change}
+    with pytest.raises(ValueError, match=message):
+        evaluate.compare_patients(table=cells, **given)
+    with pytest.raises(evaluate.CompareError, match="level="):
+        evaluate.compare("svc", cells, level="image")
+
+
+def told(name, **params):
+    table = datasets.drawn_bags(
+        40, cells=(1, 20), abnormal=(0.0, 0.4), effect=4.0, random_state=4, **params
+    )
+    rows = pipelines.bags(table)
+    model = pipelines.make_patient(name).fit(rows, rows["label"])
+    return table, rows, model, pipelines.cell_contributions(model, rows)
+
+
+def test_votes_sum_to_the_probability():
+    for name in ("vote_mean", "vote_majority"):
+        _, rows, model, part = told(name)
+        place = list(model.classes_).index("malignant")
+        total = part.groupby("patient")["contribution"].sum()[rows.index]
+        np.testing.assert_allclose(total, model.predict_proba(rows)[:, place], atol=1e-12)
+        assert set(part["method"]) == {"vote"}
+
+
+def test_linear_parts_sum_to_the_log_odds():
+    _, rows, model, part = told("table_means")
+    place = list(model.classes_).index("malignant")
+    chance = model.predict_proba(rows)[:, place]
+    odds = np.log(chance / (1 - chance))
+    linear = part[part["method"] == "linear"]
+    assert linear["patient"].nunique() > 30
+    total = linear.groupby("patient")["contribution"].sum()
+    intercept = model[-1].model_.intercept_[0] * (1 if place == 1 else -1)
+    wanted = pd.Series(odds, rows.index)[total.index] - intercept
+    np.testing.assert_allclose(total, wanted, rtol=1e-9, atol=1e-10)
+
+
+def test_a_cell_left_out_is_what_it_says():
+    _, rows, model, part = told("fisher")
+    place = list(model.classes_).index("malignant")
+    name = rows.index[np.argmax([len(bag) for bag in rows["cells"]])]
+    bag = rows["cells"][name]
+    whole = pd.DataFrame(bag.features, columns=bag.columns)
+    chance = model.predict_proba([whole, whole.drop(index=2)])[:, place]
+    odds = np.log(chance / (1 - chance))
+    found = part[part["patient"] == name]["contribution"].iloc[2]
+    assert found == pytest.approx(odds[0] - odds[1], rel=1e-6)
+    alone = [n for n, bag in rows["cells"].items() if len(bag) == 1]
+    assert part[part["patient"].isin(alone)]["contribution"].isna().all()
+
+
+@pytest.mark.parametrize("name", ["vote_mean", "table_means", "table_logistic"])
+def test_abnormal_cells_make_the_verdict(name):
+    from sklearn.metrics import roc_auc_score
+
+    table, _, _, part = told(name, patient_spread=0.2)
+    part = part.dropna()
+    abnormal = table["abnormal"].to_numpy()[part["row"]]
+    ill = (table["label"] == "malignant").to_numpy()[part["row"]]
+    # Within a patient: a patient's own size decides how large a part can be.
+    gap = part["contribution"] * part.groupby("patient")["row"].transform("size")
+    assert roc_auc_score(abnormal[ill], gap[ill]) > 0.8

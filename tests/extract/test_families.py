@@ -1,0 +1,162 @@
+"""Every family keeps the contract and agrees with its plain-NumPy twin."""
+
+from __future__ import annotations
+
+import inspect
+
+import numpy as np
+import pytest
+
+from hemafeat import extract, testing
+from hemafeat.extract._columns import in_um, length_power
+from hemafeat.extract._family import BUILT_IN, column_facts
+from hemafeat.extract._measure import measure_cells
+from hemafeat.segment import Masks
+from reference import naive
+
+OURS = {name: f for name, f in extract.families().items() if name in BUILT_IN}
+
+
+def blobs(seed: int, shape: tuple[int, int] = (58, 66)) -> tuple[np.ndarray, Masks]:
+    """Irregular cells with nuclei; the third has none."""
+    rng = np.random.default_rng(seed)
+    height, width = shape
+    image = rng.integers(180, 256, (height, width, 3)).astype(np.uint8)
+    cell = np.zeros(shape, np.int32)
+    nucleus = np.zeros(shape, np.int32)
+    rows, cols = np.mgrid[:height, :width]
+    for label, (row, col) in enumerate([(15, 16), (17, 48), (42, 30)], start=1):
+        angle = np.arctan2(rows - row, cols - col)
+        distance = np.hypot(rows - row, cols - col)
+        edge = 11 + 2.5 * np.sin(label * angle + rng.uniform(0, 6)) + rng.uniform(-1, 1)
+        inside = distance <= edge
+        core = distance <= edge * 0.62 + np.cos(3 * angle)
+        cell[inside] = label
+        image[inside] = rng.integers(90, 230, (int(inside.sum()), 3))
+        if label < 3:
+            nucleus[core & inside] = label
+            image[core & inside] = rng.integers(10, 150, (int((core & inside).sum()), 3))
+    return image, Masks(cell, nucleus)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_contract(name: str) -> None:
+    testing.check_family(OURS[name], name=name)
+
+
+@pytest.mark.parametrize("seed", [0, 1])
+@pytest.mark.parametrize("name", OURS)
+def test_agrees_with_naive_twin(name: str, seed: int) -> None:
+    function = OURS[name]
+    image, masks = blobs(seed)
+    white = extract.background_white(image, masks.cell)
+    prepared = extract.Prepared(image, masks)
+    found, failures = measure_cells(prepared, masks, {name: function})
+    assert not failures
+    twin = getattr(naive, name)
+    if function.facts.per_mask:
+        expected = np.concatenate(
+            [
+                twin(image, getattr(masks, mask), masks.n_cells, white)
+                if function.facts.white
+                else twin(image, getattr(masks, mask), masks.n_cells)
+                for mask in function.facts.masks
+            ],
+            axis=1,
+        )
+    else:
+        expected = (
+            twin(image, masks.cell, masks.nucleus, masks.n_cells, white)
+            if function.facts.white
+            else twin(image, masks.cell, masks.nucleus, masks.n_cells)
+        )
+    columns = list(column_facts(name, function))
+    assert expected.shape == found.shape
+    for place, column in enumerate(columns):
+        # Sums over at most a few thousand pixels in another order, of values up to 255^4 in the
+        # fourth moments: 1e-9 relative is some thousand roundings; 1e-9 absolute covers values
+        # that cancel to zero.
+        np.testing.assert_allclose(
+            found[:, place], expected[:, place], rtol=1e-9, atol=1e-9, err_msg=column
+        )
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_lone_call_equals_table(name: str) -> None:
+    """`extract.lbp(image, masks.nucleus)` is the same numbers the table holds."""
+    function = OURS[name]
+    if not function.facts.per_mask or function.facts.white:
+        pytest.skip("needs the masks or the white of the whole image")
+    image, masks = blobs(3)
+    table = extract.measure(image, masks, families=[name])
+    mask = function.facts.masks[-1]
+    alone = function(image, getattr(masks, mask), masks.n_cells)
+    # A sum over the whole cell may have been put together from its parts: rounding only.
+    np.testing.assert_allclose(
+        alone,
+        table[[c for c in table if c.startswith(f"{mask}__")]].to_numpy(),
+        rtol=1e-11,
+        atol=1e-11,
+    )
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_translation_is_exact(name: str) -> None:
+    image, masks = blobs(4)
+    pad = ((5, 9), (7, 2))
+    moved = np.pad(image, (*pad, (0, 0)), mode="edge")
+    moved_masks = Masks(np.pad(masks.cell, pad), np.pad(masks.nucleus, pad))
+    white = (240.0, 235.0, 230.0)
+    first, _ = measure_cells(extract.Prepared(image, masks, white), masks, {name: OURS[name]})
+    second, _ = measure_cells(
+        extract.Prepared(moved, moved_masks, white), moved_masks, {name: OURS[name]}
+    )
+    np.testing.assert_allclose(first, second, rtol=1e-10, atol=1e-10)
+
+
+@pytest.mark.parametrize("name", OURS)
+def test_documented(name: str) -> None:
+    function = OURS[name]
+    text = inspect.getdoc(function) or ""
+    for section in ("Parameters", "Returns", "References"):
+        assert section in text, f"{name} has no section {section}"
+    assert function.facts.reference
+    for feature, column in function.facts.columns.items():
+        assert column.source, f"{name}: {feature} has no source"
+
+
+def test_units_follow_the_scale() -> None:
+    """Twice the um per pixel multiplies each column by 2 to the power of its length unit."""
+    image, masks = blobs(5)
+    one = extract.measure(image, masks, um_per_px=0.1)
+    two = extract.measure(image, masks, um_per_px=0.2)
+    pixels = extract.measure(image, masks).attrs["units"]
+    for column in one:
+        power = length_power(pixels[column])
+        np.testing.assert_allclose(two[column], one[column] * 2.0**power, rtol=1e-12)
+    assert one.attrs["units"]["nucleus__shape__area"] == "um^2"
+
+
+@pytest.mark.parametrize(
+    ("unit", "power", "um"),
+    [
+        ("1", 0, "1"),
+        ("px", 1, "um"),
+        ("px^2", 2, "um^2"),
+        ("OD px^2", 2, "OD um^2"),
+        ("px^-1", -1, "um^-1"),
+        ("OD", 0, "OD"),
+    ],
+)
+def test_unit_grammar(unit: str, power: int, um: str) -> None:
+    assert length_power(unit) == power
+    assert in_um(unit) == um
+
+
+def test_at_least_two_hundred_columns() -> None:
+    described = extract.describe()
+    assert len(described) >= 200
+    assert described["column"].is_unique
+    assert list(described["column"]) == extract.columns()
+    assert set(described["mask"]) == {"nucleus", "cytoplasm", "cell"}
+    assert (described[["unit", "formula", "source", "reference"]] != "").all(axis=None)

@@ -1,0 +1,142 @@
+"""Oracle: scikit-image's local binary patterns."""
+
+from __future__ import annotations
+
+import platform
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from skimage.feature import local_binary_pattern
+
+from hemafeat import extract
+from reference import naive_texture
+
+CIRCLES = [(8, 1), (16, 2), (24, 3)]
+METHODS = ["default", "uniform", "nri_uniform"]
+
+
+def noise(seed: int, shape: tuple[int, int] = (41, 37)) -> np.ndarray:
+    return np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
+
+
+def smooth(seed: int, shape: tuple[int, int] = (60, 50)) -> np.ndarray:
+    """Few grey levels and flat patches, as in a JPEG of a cell: many samples tie."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.normal(120, 25, (shape[0] // 10, shape[1] // 10))
+    return np.kron(coarse, np.ones((10, 10))).astype(np.uint8) + rng.integers(0, 2, shape).astype(
+        np.uint8
+    )
+
+
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("n_points", "radius"), [*CIRCLES, (4, 1), (12, 2), (5, 3)])
+def test_codes_are_equal_where_nothing_ties(n_points: int, radius: int, method: str) -> None:
+    """On noise no interpolated sample equals its centre, and rounding has nothing to decide."""
+    grey = noise(radius)
+    expected = local_binary_pattern(grey, n_points, radius, method)
+    assert np.array_equal(extract.lbp_codes(grey, n_points, radius, method), expected)
+
+
+@pytest.mark.skipif(
+    platform.machine().lower() not in ("x86_64", "amd64"),
+    reason="elsewhere scikit-image's compiler may fuse products and sums",
+)
+@pytest.mark.parametrize("method", METHODS)
+@pytest.mark.parametrize(("n_points", "radius"), CIRCLES)
+def test_codes_are_bit_equal_in_its_rounding(n_points: int, radius: int, method: str) -> None:
+    for grey in (noise(1), smooth(2), np.full((20, 70), 77, np.uint8)):
+        expected = local_binary_pattern(grey, n_points, radius, method)
+        found = extract.lbp_codes(grey, n_points, radius, method, rounding="scikit-image")
+        assert np.array_equal(found, expected)
+
+
+@pytest.mark.parametrize(("n_points", "radius"), CIRCLES)
+def test_exact_codes_differ_only_at_ties(n_points: int, radius: int) -> None:
+    rows, columns = np.mgrid[:60, :50]
+    grey = (rows + columns).astype(np.uint8)  # brighter on one side by what it is darker opposite
+    exact = extract.lbp_codes(grey, n_points, radius, "default")
+    theirs = local_binary_pattern(grey, n_points, radius, "default").astype(np.int64)
+    height, width = grey.shape
+    n_ties = 0
+    for row in range(radius, height - radius):
+        for column in range(radius, width - radius):
+            bits = naive_texture.pattern(grey, row, column, n_points, radius)
+            assert exact[row, column] == sum(bit << i for i, bit in enumerate(bits))
+            wrong = int(exact[row, column]) ^ int(theirs[row, column])
+            # A bit that differs is set in ours: an exact tie counts as reached.
+            assert wrong & int(exact[row, column]) == wrong
+            n_ties += wrong != 0
+    assert n_ties > 0 or radius == 1
+
+
+def test_a_flat_plane_is_flat_everywhere() -> None:
+    """All samples tie: every code is "all ones", wherever the pixel lies."""
+    flat = np.full((90, 120), 93, np.uint8)
+    for n_points, radius in CIRCLES:
+        codes = extract.lbp_codes(flat, n_points, radius)
+        assert (codes[radius:-radius, radius:-radius] == n_points).all()
+
+
+@pytest.mark.parametrize(("n_points", "radius"), CIRCLES)
+def test_histogram_is_the_one_of_the_codes(n_points: int, radius: int) -> None:
+    """The family counts scikit-image's codes over the eroded mask (noise: nothing ties)."""
+    grey = noise(8)
+    image = np.repeat(grey[:, :, None], 3, axis=2)
+    rows, columns = np.mgrid[: grey.shape[0], : grey.shape[1]]
+    labels = (np.hypot(rows - 20, columns - 18) < 14).astype(np.int32)
+    inside = np.array(
+        [
+            [naive_texture.deep_inside(labels == 1, r, c, radius) for c in range(grey.shape[1])]
+            for r in range(grey.shape[0])
+        ]
+    )
+    found = dict(zip(extract.lbp.facts.columns, extract.lbp(image, labels)[0], strict=True))
+    codes = local_binary_pattern(grey, n_points, radius, "uniform")[inside].astype(int)
+    expected = np.bincount(codes, minlength=n_points + 2) / inside.sum()
+    stem = f"riu2_p{n_points}_"
+    assert np.array_equal([v for k, v in found.items() if k.startswith(stem)], expected)
+    if n_points == 8:
+        codes = local_binary_pattern(grey, 8, 1, "nri_uniform")[inside].astype(int)
+        expected = np.bincount(codes, minlength=59) / inside.sum()
+        assert np.array_equal([v for k, v in found.items() if k.startswith("u2_")], expected)
+
+
+@pytest.mark.realdata
+@pytest.mark.slow_without_jit
+@pytest.mark.parametrize(("n_points", "radius"), CIRCLES)
+def test_real_cells_hardly_differ(real_data: Path, n_points: int, radius: int) -> None:
+    """What exactness changes in the middle of real images, where the cell is.
+
+    Less than one code in a thousand; in the smooth background ties are more frequent.
+    """
+    images = sorted((real_data / "pbc_dev").rglob("*.jpg"))[::800]
+    assert images
+    different = total = 0
+    for path in images:
+        grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
+        expected = local_binary_pattern(grey, n_points, radius, "default")
+        unequal = extract.lbp_codes(grey, n_points, radius, "default") != expected
+        different += unequal[120:240, 120:240].sum()
+        total += 120 * 120
+        assert unequal.mean() < 0.01
+    assert different < total / 1000
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"plane": np.zeros((3, 3))}, "uint8"),
+        ({"plane": np.zeros((3, 3, 3), np.uint8)}, "uint8"),
+        ({"n_points": 25}, "1 to 24"),
+        ({"radius": 0}, "radius"),
+        ({"radius": 1.5}, "radius"),
+        ({"method": "ror"}, "no method"),
+        ({"rounding": "up"}, "no rounding"),
+    ],
+)
+def test_bad_input_is_named(given: dict, reason: str) -> None:
+    arguments = {"plane": np.zeros((9, 9), np.uint8), **given}
+    with pytest.raises(ValueError, match=reason):
+        extract.lbp_codes(**arguments)

@@ -1,0 +1,207 @@
+"""`extract.table`: every good image is measured, every bad one is accounted for."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pandas as pd
+import pytest
+
+from hemafeat import datasets, extract, segment
+from support.bad_files import write_bad_files, write_good_files
+
+
+@pytest.fixture(scope="module")
+def drawn(tmp_path_factory: pytest.TempPathFactory) -> pd.DataFrame:
+    """Eighteen drawn cells of three patients, small so that this also runs without the JIT."""
+    out = tmp_path_factory.mktemp("drawn") / "cells"
+    return datasets.drawn(out, n_images=18, n_patients=3, size=120, random_state=3)
+
+
+FAST = ["shape", "density"]
+
+
+def test_one_row_per_labelled_image(drawn: pd.DataFrame) -> None:
+    table = extract.table(drawn, families=FAST, n_jobs=2)
+    assert len(table) + len(extract.errors(table)) == len(drawn)
+    assert list(table["image"]) == [p for p in drawn["image"] if p in set(table["image"])]
+    assert extract.feature_columns(table) == extract.columns(FAST)
+    assert {"label", "patient", "group", "dataset", "quality__confidence"} <= set(table)
+    assert set(table.attrs["units"]) == set(extract.columns(FAST))
+
+
+@pytest.mark.slow_without_jit
+def test_workers_and_order_do_not_matter(drawn: pd.DataFrame) -> None:
+    one = extract.table(drawn, families=FAST, n_jobs=1)
+    many = extract.table(drawn, families=FAST, n_jobs=4)
+    pd.testing.assert_frame_equal(one, many, check_exact=True)
+    turned = extract.table(drawn.iloc[::-1], families=FAST[::-1], n_jobs=3)
+    pd.testing.assert_frame_equal(
+        one.sort_values("image", ignore_index=True),
+        turned.sort_values("image", ignore_index=True),
+        check_exact=True,
+    )
+
+
+def test_all_cells_of_an_unlabelled_image(drawn: pd.DataFrame) -> None:
+    unlabelled = drawn.assign(label=pd.NA)
+    table = extract.table(unlabelled, families=["shape"], masks="given", n_jobs=1)
+    counts = table.groupby("image")["cell"].agg(["min", "max", "size"])
+    assert (counts["min"] == 1).all()
+    assert (counts["max"] == counts["size"]).all()
+
+
+def test_two_cells_and_the_central_one() -> None:
+    image = np.full((60, 100, 3), 235, np.uint8)
+    cell = np.zeros((60, 100), np.int32)
+    cv2.circle(cell, (20, 30), 12, 1, -1)
+    cv2.circle(cell, (58, 30), 15, 2, -1)
+    image[cell > 0] = (150, 120, 180)
+    masks = segment.Masks(cell, np.zeros_like(cell))
+    every = extract.table([image], masks=[masks], families=["shape"], cells="all")
+    central = extract.table([image], masks=[masks], families=["shape"], cells="central")
+    assert list(every["cell"]) == [1, 2]
+    assert list(central["cell"]) == [2]
+    assert central["cell__shape__area"].item() == np.count_nonzero(cell == 2)
+    assert list(every["image"]) == ["array[0]", "array[0]"]
+    assert list(every["quality__n_cells"]) == [2, 2]
+
+
+def test_given_masks_in_every_form(drawn: pd.DataFrame, tmp_path: Path) -> None:
+    some = drawn.head(4)
+    expected = extract.table(some, masks="given", families=FAST)
+    folder = extract.table(some, masks=Path(some["mask"].iloc[0]).parents[1], families=FAST)
+    listed = extract.table(some, masks=list(some["mask"]), families=FAST)
+    arrays = [segment.read_masks(path) for path in some["mask"]]
+    pairs = extract.table(some, masks=[(m.cell, m.nucleus) for m in arrays], families=FAST)
+    for other in (folder, listed, pairs):
+        pd.testing.assert_frame_equal(
+            expected[extract.columns(FAST)], other[extract.columns(FAST)], check_exact=True
+        )
+
+
+def test_every_good_file_is_measured_and_every_bad_one_named(tmp_path: Path) -> None:
+    good = write_good_files(tmp_path)
+    bad = write_bad_files(tmp_path)
+    # A folder that is called like an image is walked, not read.
+    bad = {name: reason for name, reason in bad.items() if not (tmp_path / name).is_dir()}
+    assert len(bad) >= 20
+    table = extract.table(tmp_path, families=["shape"], cells="central", n_jobs=2, segmenter=_disc)
+    errors = extract.errors(table)
+    assert {Path(p).name for p in table["image"]} == {Path(name).name for name in good}
+    said = {Path(row.image).name: row.message for row in errors.itertuples()}
+    assert set(said) == {Path(name).name for name in bad}
+    for name, reason in bad.items():
+        assert reason.lower() in said[Path(name).name].lower(), (name, said[Path(name).name])
+    assert (errors["stage"] == "read").all()
+
+
+def _disc(image: np.ndarray) -> segment.Masks:
+    cell = np.zeros(image.shape[:2], np.int32)
+    height, width = cell.shape
+    cv2.circle(cell, (width // 2, height // 2), max(1, min(height, width) // 3), 1, -1)
+    return segment.Masks(cell, np.zeros_like(cell))
+
+
+def _broken(image: np.ndarray) -> segment.Masks:
+    raise RuntimeError("no weights")
+
+
+def test_failures_keep_their_stage(drawn: pd.DataFrame) -> None:
+    some = drawn.head(2)
+    empty = np.full((50, 50, 3), 240, np.uint8)
+    assert list(extract.errors(extract.table([empty]))["error"]) == ["NoCellFound"]
+    failed = extract.errors(extract.table(some, segmenter=_broken))
+    assert list(failed["stage"]) == ["segment", "segment"]
+    assert list(failed["message"]) == ["no weights", "no weights"]
+
+    @extract.family({"one": extract.Column("1", "one")}, masks=["cell"])
+    def moody(image: np.ndarray, labels: np.ndarray, n_cells: int | None = None) -> np.ndarray:
+        """Fail always."""
+        raise ZeroDivisionError("on purpose")
+
+    table = extract.table(some, families=["shape", moody], masks="given")
+    assert len(table) == 2
+    assert table["cell__moody__one"].isna().all()
+    assert table["cell__shape__area"].notna().all()
+    assert list(extract.errors(table)["stage"]) == ["extract:moody"] * 2
+
+
+def test_scale(drawn: pd.DataFrame) -> None:
+    pixels = extract.table(drawn.assign(um_per_px=np.nan), families=["shape"], masks="given")
+    half = extract.table(drawn, families=["shape"], masks="given", um_per_px=0.5)
+    area = "cell__shape__area"
+    np.testing.assert_allclose(half[area], pixels[area] * 0.25)
+    assert (pixels.attrs["units"][area], half.attrs["units"][area]) == ("px^2", "um^2")
+    mixed = drawn.assign(um_per_px=[0.1] * (len(drawn) - 1) + [np.nan])
+    with pytest.raises(ValueError, match="known for 17 of 18"):
+        extract.table(mixed, families=["shape"])
+    with pytest.raises(ValueError, match="positive"):
+        extract.table(drawn, um_per_px=-1)
+
+
+@pytest.mark.parametrize("target", ["result", "cells.parquet", "cells.csv"])
+def test_round_trip(drawn: pd.DataFrame, tmp_path: Path, target: str) -> None:
+    listed = pd.concat([drawn.head(3), drawn.head(1).assign(image="missing.png")])
+    table = extract.table(listed, families=FAST, out=tmp_path / target, masks=None)
+    again = extract.load(tmp_path / target)
+    features = extract.columns(FAST)
+    pd.testing.assert_frame_equal(table[features], again[features], check_exact=True)
+    assert list(table.columns) == list(again.columns)
+    assert extract.units(again) == extract.units(table)
+    pd.testing.assert_frame_equal(extract.errors(table), extract.errors(again), check_dtype=False)
+    assert not list(tmp_path.rglob("*.part"))
+
+
+def test_refuses_to_mix(drawn: pd.DataFrame, tmp_path: Path) -> None:
+    (tmp_path / "thesis.tex").write_text("hello", encoding="utf-8")
+    with pytest.raises(FileExistsError, match="no earlier result"):
+        extract.table(drawn, out=tmp_path)
+    with pytest.raises(FileNotFoundError, match="no folder"):
+        extract.table(drawn, out=tmp_path / "no" / "cells.csv")
+    (tmp_path / "other.csv").write_text("a,b\n1,2\n", encoding="utf-8")
+    with pytest.raises(ValueError, match="no table of cells"):
+        extract.load(tmp_path / "other.csv")
+
+
+def test_bad_arguments(drawn: pd.DataFrame) -> None:
+    with pytest.raises(extract.FamilyError, match="no family 'shap'; there are: shape"):
+        extract.table(drawn, families=["shap"])
+    with pytest.raises(extract.FamilyError, match="no family was chosen"):
+        extract.table(drawn, families=[])
+    with pytest.raises(ValueError, match="cells is"):
+        extract.table(drawn, cells="middle")  # type: ignore[arg-type]
+    with pytest.raises(ValueError, match="1 masks were given for 18 images"):
+        extract.table(drawn, masks=[drawn["mask"].iloc[0]])
+
+
+@pytest.mark.slow_without_jit
+def test_transformer(drawn: pd.DataFrame) -> None:
+    from sklearn.base import clone
+    from sklearn.model_selection import cross_val_score
+    from sklearn.pipeline import make_pipeline
+    from sklearn.tree import DecisionTreeClassifier
+
+    step = extract.CellFeatures(families=FAST, n_jobs=1)
+    assert clone(step).get_params() == step.get_params()
+    paths = list(drawn["image"])
+    expected = extract.table(drawn, families=FAST, cells="central", um_per_px=None)
+    found = clone(step).set_output(transform="pandas").fit_transform([*paths[:5], paths[0]])
+    assert list(found.columns) == extract.columns(FAST) == list(step.get_feature_names_out())
+    np.testing.assert_array_equal(found.iloc[0], found.iloc[5])
+    pixels = extract.table(paths[:5], families=FAST, cells="central")
+    np.testing.assert_array_equal(found.to_numpy()[:5], pixels[extract.columns(FAST)])
+    assert len(expected)
+
+    model = make_pipeline(step, DecisionTreeClassifier(random_state=0))
+    scores = cross_val_score(model, np.array(paths, dtype=object), drawn["label"], cv=2)
+    assert np.isfinite(scores).all()
+
+    images = np.stack([cv2.imread(p)[:, :, ::-1] for p in paths[:3]])
+    np.testing.assert_array_equal(step.fit(images).transform(images), found.to_numpy()[:3])
+    with pytest.warns(UserWarning, match="1 of 2 images could not be measured"):
+        values = step.transform([paths[0], "missing.png"])
+    assert np.isnan(values[1]).all()
+    assert not np.isnan(values[0]).all()

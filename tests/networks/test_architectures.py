@@ -1,0 +1,199 @@
+"""The networks of the reports: every printed number of parameters, training, and what is saved."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from hemafeat import networks
+from support.architecture_steps import DEEP, SIDES, judged, some_images, train_save_and_read_back
+
+pytestmark = pytest.mark.networks
+
+
+@pytest.fixture(scope="module")
+def keras():
+    return pytest.importorskip("keras", minversion="3", reason="the extra 'deep' is not installed")
+
+
+def counted(keras, name, **given):
+    """The model without its weights being made, which counting does not need."""
+    with keras.StatelessScope(initialize_variables=False):
+        return networks.build(name, networks.ARCHITECTURES[name].n_classes, **given)
+
+
+def n_trainable(model):
+    return sum(int(np.prod(weight.shape)) for weight in model.trainable_variables)
+
+
+def test_the_table_needs_no_keras():
+    code = """
+import sys
+sys.modules["keras"] = None
+from hemafeat import networks
+print(len(networks.architectures()))
+try:
+    networks.build("lenet5", 8)
+except ImportError as error:
+    print(error)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout.splitlines()
+    assert int(done[0]) == len(networks.ARCHITECTURES)
+    assert "hemafeat[deep]" in done[1]
+
+
+def test_every_network_is_trained():
+    assert set(SIDES) == set(networks.ARCHITECTURES)
+
+
+def test_the_printed_numbers_of_the_reports_are_in_the_table():
+    table = networks.architectures()
+    printed = {
+        "lenet5": 61_836,
+        "mids_baseline": 49_741,
+        "mids_final": 8_483_265,
+        "lenet_8": 48_441_568,
+        "lenet_10": 48_442_082,
+        "lenet_4000": 7_880_288,
+        "cnn1_gray": 65_030_088,
+        "cnn1_rgb": 65_031_688,
+        "vgg16_head": 15_898_184,
+    }
+    assert table.loc[list(printed), "n_parameters"].to_dict() == printed
+    assert table.loc["mids_final", "n_trainable"] == 8_482_817
+    certainties = {"stated", "read", "computed", "remembered", "guess"}
+    assert set(table["certainty"]) <= certainties
+
+
+@pytest.mark.parametrize("name", [n for n in networks.ARCHITECTURES if n != "xie_streams"])
+def test_parameters_are_the_published_ones(keras, name):
+    published = networks.ARCHITECTURES[name]
+    model = counted(keras, name)
+    assert model.output_shape[-1] in (published.n_classes, 1)
+    assert model.input_shape[1:] == published.input_shape
+    if published.n_parameters is not None:
+        assert model.count_params() == published.n_parameters
+    if published.n_trainable is not None:
+        assert n_trainable(model) == published.n_trainable
+
+
+@pytest.mark.parametrize(
+    ("name", "statistics"), [("resnet18", 9_600), ("vgg16_bn", 8_448), ("se_resnext50", 68_224)]
+)
+def test_moving_statistics_make_the_difference_to_pytorch(keras, name, statistics):
+    model = counted(keras, name)
+    assert model.count_params() - n_trainable(model) == statistics
+    assert f"{statistics:,}" in networks.ARCHITECTURES[name].note
+
+
+def test_the_head_of_vgg16_alone(keras):
+    model = counted(keras, "vgg16_head")
+    head = [
+        layer for layer in model.layers if layer.name.startswith("dense") or layer.name == "logit"
+    ]
+    assert sum(layer.count_params() for layer in head) == 1_183_496
+    assert "1,183,496" in networks.ARCHITECTURES["vgg16_head"].note
+
+
+@pytest.mark.parametrize("name", [name for name in SIDES if name not in DEEP])
+def test_trained_saved_and_read_back(keras, name, tmp_path):
+    train_save_and_read_back(keras, name, tmp_path)
+
+
+@pytest.mark.parametrize("name", ["mids_baseline", "mids_final"])
+def test_two_classes_of_the_mids_networks_share_a_sigmoid(keras, name):
+    model = networks.build(name, 2, input_shape=(32, 32, 3))
+    given = judged(keras, model, some_images((32, 32, 3)))
+    assert given.shape == (8, 1)
+    assert ((given >= 0) & (given <= 1)).all()
+
+
+@pytest.mark.parametrize("name", ["lenet5", "resnet18", "mids_final"])
+def test_weights_depend_on_the_seed_alone(keras, name):
+    import random
+
+    shape = (32, 32, 3)
+    random.seed(5)
+    expected = random.random()
+    random.seed(5)
+    one, same, other = (
+        networks.build(name, 3, input_shape=shape, random_state=seed) for seed in (1, 1, 2)
+    )
+    assert random.random() == expected, "the caller's random numbers are not touched"
+    for left, right in zip(one.get_weights(), same.get_weights(), strict=True):
+        np.testing.assert_array_equal(left, right)
+    kernels = [
+        (left, right)
+        for left, right in zip(one.get_weights(), other.get_weights(), strict=True)
+        if left.ndim > 1
+    ]
+    assert all((left != right).any() for left, right in kernels)
+
+
+def test_weights_from_a_file(keras, tmp_path):
+    path = tmp_path / "lenet.weights.h5"
+    first = networks.build("lenet5", 4, random_state=3)
+    first.save_weights(path)
+    images = some_images((32, 32, 3))
+    second = networks.build("lenet5", 4, weights=str(path), random_state=8)
+    np.testing.assert_allclose(
+        judged(keras, second, images), judged(keras, first, images), rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "n_classes", "given", "reason"),
+    [
+        ("lenet6", 8, {}, "there are: lenet5"),
+        ("lenet5", 1, {}, "at least 2 classes"),
+        ("lenet5", 8, {"weights": "imagenet"}, "no ImageNet weights"),
+        ("lenet5", 8, {"weights": "not/there.h5"}, "not/there.h5"),
+        ("vgg16_head", 8, {"weights": "not/there.h5"}, "not/there.h5"),
+        ("lenet5", 8, {"input_shape": (8, 8, 3)}, "too small"),
+    ],
+)
+def test_bad_requests_say_why(keras, name, n_classes, given, reason):
+    with pytest.raises(ValueError, match=reason):
+        networks.build(name, n_classes, **given)
+
+
+def test_only_keras_files_are_read(keras, tmp_path):
+    for name, reason in (("network.h5", ".keras files"), ("network.keras", "no such file")):
+        with pytest.raises(ValueError, match=reason):
+            networks.load_network(tmp_path / name)
+
+
+def test_imagenet_without_a_network_names_the_file(keras, monkeypatch):
+    def offline(**given):
+        raise Exception("URL fetch failure on https://example.org/x.h5: None")
+
+    monkeypatch.setattr(keras.applications, "VGG16", offline)
+    with pytest.raises(
+        ValueError, match=r"vgg16_weights_tf_dim_ordering_tf_kernels_notop\.h5.*models"
+    ):
+        networks.build("vgg16_head", 8, weights="imagenet")
+
+
+def test_three_streams_see_the_image_the_cell_and_hsv(keras, monkeypatch, tmp_path):
+    """The streams of Xie et al. with a small network for each: the real one takes 40 s to build."""
+    from hemafeat.networks._architectures import branches as _branches
+
+    def small(kind, image, weights, name=None):
+        assert kind == "InceptionResNetV2"
+        return keras.Model(image, keras.layers.Conv2D(4, 3, name="maps")(image / 255.0))
+
+    monkeypatch.setattr(_branches, "backbone", small)
+    model = networks.build("xie_streams", 2, input_shape=(24, 24, 3))
+    images = some_images((24, 24, 3))
+    given = judged(keras, model, images)
+    model.save(tmp_path / "network.keras")
+    again = networks.load_network(tmp_path / "network.keras")
+    np.testing.assert_allclose(judged(keras, again, images), given, rtol=1e-5)
+    streams = [layer for layer in model.layers if layer.name.startswith("stream_")]
+    assert [layer.name for layer in streams] == ["stream_image", "stream_crop", "stream_hsv"]
+    assert sum(layer.count_params() for layer in streams) == 3 * (3 * 9 * 4 + 4)

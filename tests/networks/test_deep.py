@@ -1,0 +1,15 @@
+"""The deep networks of the reports: each is trained for two steps, saved and read back."""
+
+from __future__ import annotations
+
+import pytest
+
+from support.architecture_steps import DEEP, train_save_and_read_back
+
+pytestmark = pytest.mark.networks
+
+
+@pytest.mark.parametrize("name", sorted(DEEP))
+def test_trained_saved_and_read_back(name, tmp_path):
+    keras = pytest.importorskip("keras", minversion="3", reason="the extra 'deep' is not installed")
+    train_save_and_read_back(keras, name, tmp_path)

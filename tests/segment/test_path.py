@@ -1,0 +1,54 @@
+"""The search for the best closed curve, against its definition."""
+
+from __future__ import annotations
+
+import itertools
+
+import numpy as np
+import pytest
+
+from hemafeat.segment._kernels.outline import closed
+from hemafeat.segment._kernels.path import best_path
+from reference import naive
+
+
+def gains(kind, shape, seed):
+    gain = np.random.default_rng(seed).normal(0, 2, shape)
+    made = {"noise": gain, "ties": np.rint(gain), "summed": np.cumsum(gain, axis=1)}[kind]
+    return made.astype(np.float32)
+
+
+@pytest.mark.parametrize("shape", [(64, 64), (32, 40), (9, 5), (4, 1)])
+@pytest.mark.parametrize("kind", ["noise", "ties", "summed"])
+@pytest.mark.parametrize("turn", [1, 2])
+def test_path_is_that_of_the_plain_search(kind, shape, turn):
+    cost = np.float32(0.6) * np.arange(-turn, turn + 1, dtype=np.float32) ** 2
+    for seed in range(5):
+        gain = gains(kind, shape, seed)
+        rows = np.concatenate([np.arange(shape[0]), np.arange(shape[0] // 4)])
+        assert np.array_equal(best_path(gain, rows, cost), naive.best_path(gain, rows, cost))
+
+
+def test_path_is_the_best_of_all_paths():
+    cost = np.array([1.0, 0.0, 1.0], np.float32)
+    rows = np.arange(5)
+    for seed in range(10):
+        gain = gains("summed", (5, 4), seed)
+
+        def worth(path, gain=gain):
+            steps = np.abs(np.diff(path))
+            return gain[rows, path].sum() - cost[1 + steps].sum() if steps.max() < 2 else -np.inf
+
+        best = max(worth(np.array(path)) for path in itertools.product(range(4), repeat=5))
+        assert worth(best_path(gain, rows, cost)) == pytest.approx(best, rel=1e-5)
+
+
+def test_closed_path_follows_a_ridge_and_closes():
+    n, m = 48, 30
+    ridge = np.rint(15 + 6 * np.sin(2 * np.pi * np.arange(n) / n)).astype(int)
+    gain = np.zeros((n, m), np.float32)
+    gain[np.arange(n), ridge] = 50.0
+    path = closed(gain)
+    assert path.tolist() == ridge.tolist()
+    # Turned by any angle, the same path turned.
+    assert closed(np.roll(gain, 17, axis=0)).tolist() == np.roll(ridge, 17).tolist()
