@@ -1,10 +1,14 @@
-"""Public classes, named after the package they are imported from."""
+"""Public names: classes carry their package, and former names of arguments keep working."""
 
 from __future__ import annotations
 
-from typing import TypeVar
+import functools
+import warnings
+from collections.abc import Callable
+from typing import Any, TypeVar
 
 T = TypeVar("T", bound=type)
+F = TypeVar("F", bound=Callable[..., Any])
 
 
 def public(cls: T) -> T:
@@ -25,3 +29,47 @@ def public(cls: T) -> T:
     """
     cls.__module__ = ".".join(cls.__module__.split(".")[:2])
     return cls
+
+
+def renamed_argument(old: str, new: str) -> Callable[[F], F]:
+    """Let a function take an argument by its former name, with a warning.
+
+    Parameters
+    ----------
+    old, new : str
+        The former name of a keyword argument and the one it has now.
+
+    Returns
+    -------
+    callable
+        A decorator. The signature of the function shows the new name only.
+
+    Raises
+    ------
+    TypeError
+        Raised by the decorated function if both names are given.
+
+    Warns
+    -----
+    FutureWarning
+        Issued by the decorated function if the former name is given.
+    """
+
+    def decorate(function: F) -> F:
+        @functools.wraps(function)
+        def call(*args: Any, **kwargs: Any) -> Any:
+            if old in kwargs:
+                if new in kwargs:
+                    raise TypeError(f"{function.__name__}() got both {old!r} and {new!r}")
+                warnings.warn(
+                    f"{old!r} is now called {new!r}; the former name will be removed in the next "
+                    "version",
+                    FutureWarning,
+                    stacklevel=2,
+                )
+                kwargs[new] = kwargs.pop(old)
+            return function(*args, **kwargs)
+
+        return call  # type: ignore[return-value]
+
+    return decorate

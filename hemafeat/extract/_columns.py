@@ -15,6 +15,15 @@ if TYPE_CHECKING:
 
 Families = str | Iterable[str | Callable[..., Any]]
 
+RENAMED = {
+    "nucleus__tavakoli__circularity": "nucleus__tavakoli__circularity_inverse",
+    **{
+        f"nucleus__lobulation__roundness_at_{share}": f"nucleus__lobulation__circularity_at_{share}"
+        for share in (20, 35, 50, 65, 80)
+    },
+}
+"""Former names of columns, and what they are called now."""
+
 _LENGTH = re.compile(r"(?<!\S)px(?:\^(-?\d+))?(?!\S)")
 
 

@@ -69,7 +69,7 @@ def test_strings_hold_up_to_their_own_density(n: int, strength: float) -> None:
         assert found[f"area_ratio_at_{share}"] == pytest.approx(area / (discs | strings).sum())
         if n == 1:
             assert found[f"solidity_at_{share}"] == pytest.approx(1, abs=0.05)
-            assert found[f"roundness_at_{share}"] == pytest.approx(1, abs=0.05)
+            assert found[f"circularity_at_{share}"] == pytest.approx(1, abs=0.05)
             assert found[f"inscribed_ratio_at_{share}"] == pytest.approx(1, abs=0.05)
 
 

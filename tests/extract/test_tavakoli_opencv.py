@@ -46,7 +46,7 @@ def hull_of(mask: np.ndarray) -> np.ndarray:
 
 def test_names_and_number() -> None:
     assert len(NAMES) == 51
-    assert NAMES[:3] == ["solidity", "convexity", "circularity"]
+    assert NAMES[:3] == ["solidity", "convexity", "circularity_inverse"]
     assert set(NAMES[3:]) == {
         f"{code}_{statistic}_{part}_hull"
         for code in CODES
@@ -84,7 +84,7 @@ def test_shape_of_a_square() -> None:
     found = measured(image, Masks(cell, nucleus))
     row = dict(zip(extract.shape.facts.columns, extract.shape(image, nucleus * 1)[0], strict=True))
     assert found["solidity"] == found["convexity"] == 1
-    assert found["circularity"] == pytest.approx(1 / row["circularity"], rel=1e-12)
+    assert found["circularity_inverse"] == pytest.approx(1 / row["circularity"], rel=1e-12)
     # The hull is the nucleus: there is no ROC, and still there are 51 columns.
     for name in NAMES[3:]:
         if "_roc_" in name:

@@ -21,7 +21,7 @@ _VALUES = {
     **{name: _lobes._COLUMNS[name] for name in np.array(list(_lobes._COLUMNS))[OF_LOBES].tolist()},
     "area_ratio": Column("1", "area A / area of the nucleus", _TREE),
     "solidity": Column("1", "A / area of the convex hull", "skimage.measure.regionprops solidity"),
-    "roundness": Column("1", "4 pi A / P^2, P the perimeter after Crofton", "ISO 9276-6:2008"),
+    "circularity": Column("1", "4 pi A / P^2, P the perimeter after Crofton", "ISO 9276-6:2008"),
     "n_holes": Column("1", "holes of 1 % of the nucleus and more", _TREE),
 }
 
@@ -57,7 +57,7 @@ def lobulation(
     is none), 100 % that over the nucleus. What lies above 20, 35, 50, 65 and 80 % within the cell
     is taken; of it parts below 2 % of the area of the nucleus are dropped, and holes below 1 %
     filled. On each of these five regions the lobes, depths and links of the family `lobes` are
-    measured, but not the areas of lobes, and its own area, solidity, roundness and holes.
+    measured, but not the areas of lobes, and its own area, solidity, circularity and holes.
 
     Squares of s x s pixels are looked at, by the mean of their pixels in the cell, where these are
     half of the square or more; s is the largest that leaves a nucleus 512 squares, and the first

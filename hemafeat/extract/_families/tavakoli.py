@@ -22,7 +22,7 @@ _PAPER = "Tavakoli et al., Sci. Rep. 11:19428 (2021)"
 _COLUMNS = {
     "solidity": Column("1", "area of the nucleus A / area of its hull", _PAPER),
     "convexity": Column("1", "perimeter of the hull / perimeter P of the nucleus", _PAPER),
-    "circularity": Column("1", "P^2 / (4 pi A), at least 1", _PAPER),
+    "circularity_inverse": Column("1", "P^2 / (4 pi A), at least 1", _PAPER),
 } | {
     f"{code}_{statistic}_{part}_hull": Column(
         "1", f"{name} of {code} in the {where} / in the hull, 8-bit code of OpenCV", _PAPER
@@ -78,7 +78,8 @@ def tavakoli(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = N
     Returns
     -------
     (n_cells, 51) ndarray of float64
-        Solidity, convexity, circularity, then mean and standard deviation of 12 channels in nucleus
+        Solidity, convexity, the inverse of circularity, then mean and standard deviation of 12
+        channels in nucleus
         and ROC over those in the hull. A row of NaN where nucleus or cell is missing; the ROC of a
         nucleus that fills its hull and ratios to a flat hull are NaN.
 

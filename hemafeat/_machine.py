@@ -1,0 +1,87 @@
+"""Processors, progress bars and versions of packages, asked for in one place."""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from collections.abc import Iterable
+from importlib.metadata import PackageNotFoundError, version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+
+def n_workers(n_jobs: int | None = None) -> int:
+    """Return the number of workers to start.
+
+    Parameters
+    ----------
+    n_jobs : int, optional
+        Number asked for. None, 0 or a negative number stands for all processors that this process
+        may use.
+
+    Returns
+    -------
+    int
+        At least 1.
+    """
+    if n_jobs is not None and n_jobs > 0:
+        return n_jobs
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
+def progress_bar(
+    total: int | None, desc: str, *, progress: bool | None = None, unit: str = "image", **given: Any
+) -> tqdm:
+    """Open a progress bar on the standard error stream.
+
+    Parameters
+    ----------
+    total : int or None
+        Number of steps; None if it is not known.
+    desc : str
+        Word in front of the bar.
+    progress : bool, optional
+        Whether to show the bar. By default it is shown only on a terminal.
+    unit : str
+        What one step is.
+    **given
+        Passed to `tqdm.tqdm`.
+
+    Returns
+    -------
+    tqdm
+        A context manager; ``update(n)`` moves it.
+    """
+    from tqdm import tqdm
+
+    shown = sys.stderr.isatty() if progress is None else progress
+    return tqdm(total=total, desc=desc, unit=unit, disable=not shown, **given)
+
+
+def versions(packages: Iterable[str]) -> dict[str, str]:
+    """Return the versions of hemafeat, of Python and of those packages that are installed.
+
+    Parameters
+    ----------
+    packages : iterable of str
+        Names of distributions. One that is not installed is left out.
+
+    Returns
+    -------
+    dict of str to str
+        ``"hemafeat"`` and ``"python"`` first, then `packages` in the order given.
+    """
+    from hemafeat import __version__
+
+    found = {"hemafeat": __version__, "python": platform.python_version()}
+    for name in packages:
+        try:
+            found[name] = version(name)
+        except PackageNotFoundError:
+            continue
+    return found

@@ -1,0 +1,69 @@
+"""Every public function shows an example, and the answer it shows is the one it gives."""
+
+from __future__ import annotations
+
+import doctest
+import importlib
+import inspect
+
+import pytest
+
+ROOMS = [
+    *("images", "datasets", "segment", "extract", "networks", "pipelines"),
+    *("evaluate", "report", "testing"),
+]
+FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
+
+
+def public() -> list[str]:
+    found = []
+    for name in ROOMS:
+        module = importlib.import_module(f"hemafeat.{name}")
+        names = getattr(module, "__all__", None) or [
+            key
+            for key, thing in vars(module).items()
+            if getattr(thing, "__module__", "") == module.__name__ and not key.startswith("_")
+        ]
+        found += [f"{name}.{key}" for key in sorted(names)]
+    return found
+
+
+def marked(name: str):
+    return pytest.param(name, marks=pytest.mark.networks if name.startswith("networks.") else [])
+
+
+def thing_of(name: str) -> object:
+    room, _, short = name.partition(".")
+    return getattr(importlib.import_module(f"hemafeat.{room}"), short)
+
+
+@pytest.mark.slow_without_jit
+@pytest.mark.parametrize("name", [marked(name) for name in public()])
+def test_example(name, tmp_path, monkeypatch):
+    thing = thing_of(name)
+    if not (inspect.isroutine(thing) or inspect.isclass(thing)):
+        return  # a constant
+    text = inspect.getdoc(thing) or ""
+    if inspect.isclass(thing) and issubclass(thing, Exception | Warning):
+        return
+    examples = doctest.DocTestParser().get_examples(text)
+    if inspect.isroutine(thing):
+        assert examples, f"{name} has no example"
+    if not examples:
+        return
+    assert not any(doctest.SKIP in example.options for example in examples), "it is not run"
+    monkeypatch.chdir(tmp_path)
+    case = doctest.DocTest(
+        examples,
+        {},
+        name,
+        inspect.getsourcefile(inspect.unwrap(thing)) if inspect.isroutine(thing) else name,
+        0,
+        text,
+    )
+    said: list[str] = []
+    runner = doctest.DocTestRunner(optionflags=FLAGS, verbose=False)
+    runner.run(case, out=said.append)
+    if any("hemafeat[deep]" in line for line in said):
+        pytest.skip("the extra 'deep' is not installed")
+    assert not runner.failures, "".join(said)
