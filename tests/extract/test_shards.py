@@ -378,7 +378,8 @@ def test_killed_at_any_moment_it_ends_with_the_same_table(
     out, moments = tmp_path / "out", random.Random(4)
     whole = 20
     command = [sys.executable, "-m", "support.shard_work", str(table), str(out)]
-    environment = os.environ | {"PYTHONPATH": str(Path(__file__).parents[1])}
+    places = [str(Path(__file__).parents[1]), os.environ.get("PYTHONPATH", "")]
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(places)}
     reached = []
     for wanted in ("manifest", "half", "shards", "half"):
         with subprocess.Popen(command, env=environment) as child:
@@ -398,7 +399,7 @@ def test_killed_at_any_moment_it_ends_with_the_same_table(
         reached.append(len(list(out.glob("cells/part-*.parquet"))))
     assert reached == sorted(reached), "nothing that was there is lost"
     assert 0 < reached[-1] < whole, "killed before the end, or this shows nothing"
-    subprocess.run(command, check=True)
+    subprocess.run(command, check=True, env=environment)
     settings = {"segmenter": slow_disc, "families": FAMILIES, "shard_size": 4}
     expected = extract.stream(table, tmp_path / "expected", **settings)
     assert expected.n_shards == whole
