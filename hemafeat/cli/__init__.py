@@ -1,7 +1,7 @@
 """The command line.
 
-A command is a file of its own, with ``add`` (its arguments) and ``run`` (what it does). Rooms of
-the package are imported inside ``run``, so that ``hemafeat --help`` answers at once.
+Each command is a file with two functions: ``add`` declares its arguments, and ``run`` executes it.
+Packages of hemafeat are imported inside ``run``, so that ``hemafeat --help`` responds at once.
 """
 
 from hemafeat.cli._main import main

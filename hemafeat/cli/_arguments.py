@@ -1,14 +1,13 @@
-"""Arguments that several commands share, and what they mean."""
+"""Arguments that several commands share."""
 
 from __future__ import annotations
 
 import argparse
-import os
 import sys
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
-if TYPE_CHECKING:
-    pass
+from hemafeat._machine import n_workers
 
 DATASETS = (
     "all_idb1",
@@ -29,100 +28,146 @@ DATASETS = (
 """What ``--dataset`` takes; written out, so that ``--help`` need not load the loaders."""
 
 
-STAINS = ("grey-world", "reinhard", "macenko")
+NORMALISERS = ("grey-world", "reinhard", "macenko")
 
 
-def command(
+class FormerName(argparse.Action):
+    """Option under its former name: it works as before and prints its current name."""
+
+    def __init__(self, *args: Any, current: str, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs, help=argparse.SUPPRESS)
+        self.current = current
+
+    def __call__(
+        self,
+        parser: argparse.ArgumentParser,
+        namespace: argparse.Namespace,
+        values: Any,
+        option_string: str | None = None,
+    ) -> None:
+        """Store the value and print a warning."""
+        print(
+            f"hemafeat: warning: {option_string} is now called {self.current}; the former name "
+            "will be removed in the next version",
+            file=sys.stderr,
+        )
+        setattr(namespace, self.dest, True if self.nargs == 0 else values)
+
+
+def add_command(
     commands: Any, name: str, run: Any, summary: str, description: str, examples: str
 ) -> argparse.ArgumentParser:
-    """Add a command with the arguments every command has."""
-    added: argparse.ArgumentParser = commands.add_parser(
+    """Add a command with the arguments that every command has."""
+    parser: argparse.ArgumentParser = commands.add_parser(
         name,
         help=summary,
         description=description,
         epilog="examples:\n" + examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    added.set_defaults(run=run)
-    added.add_argument("--quiet", "-q", action="store_true", help="no progress, results only")
-    added.add_argument("--debug", action="store_true", help="show where an error came from")
-    return added
+    parser.set_defaults(run=run)
+    parser.add_argument(
+        "--quiet", "-q", action="store_true", help="print the results only, no progress"
+    )
+    parser.add_argument("--debug", action="store_true", help="show where an error came from")
+    return parser
 
 
-def add_images(parser: argparse.ArgumentParser) -> None:
-    """Arguments that say which images, and how their cells are found and measured."""
+def add_dataset(parser: argparse.ArgumentParser) -> None:
+    """Add ``--dataset``."""
     parser.add_argument(
         "--dataset",
         choices=DATASETS,
         metavar="NAME",
         help="read the folder as this public data set, with its labels, patients and masks; "
-        "hemafeat datasets lists them",
+        "'hemafeat datasets' lists them",
     )
+
+
+def add_images(parser: argparse.ArgumentParser) -> None:
+    """Add the arguments that select images and say how their cells are found and measured."""
+    add_dataset(parser)
     add_segmenter(parser)
     parser.add_argument(
         "--masks",
         metavar="DIR",
-        help="masks to use instead of a segmenter: a folder of files named like the images, or "
-        "'given' for those the image table or the data set names",
+        help="use existing masks instead of a segmenter: a folder of files named like the images, "
+        "or 'given' for the masks named by the image table or the data set",
     )
     parser.add_argument(
         "--families",
         nargs="+",
         metavar="NAME",
         default=["default"],
-        help="families of features: fast, default, all, or names (see hemafeat families)",
+        help="families of features to measure: fast, default, all, or names (see 'hemafeat "
+        "families')",
     )
     parser.add_argument(
         "--cells",
         choices=("auto", "all", "central"),
         default="auto",
-        help="auto: the central cell of a labelled image, every cell of an unlabelled one",
+        help="cells to measure in each image; auto: the central cell of a labelled image, every "
+        "cell of an unlabelled one",
     )
     parser.add_argument(
         "--um-per-px",
         type=float,
         metavar="X",
-        help="side of a pixel in micrometres; lengths are then in um",
+        help="side of a pixel in micrometres; lengths are then in um instead of px",
     )
     parser.add_argument(
         "--to-um-per-px",
         type=float,
         metavar="X",
-        help="side of a pixel in micrometres that all images are brought to before measuring",
+        help="rescale all images to this side of a pixel, in micrometres, before measuring",
     )
     parser.add_argument(
-        "--stain",
-        choices=STAINS,
-        help="normalise the stain of each image before measuring",
+        "--normalise",
+        choices=NORMALISERS,
+        help="normalise the colours of each image before measuring",
+    )
+    parser.add_argument(
+        "--stain", dest="normalise", action=FormerName, current="--normalise", choices=NORMALISERS
+    )
+    parser.add_argument(
+        "--normalise-reference",
+        metavar="DIR",
+        help="images that define the target of --normalise; use training images only",
     )
     parser.add_argument(
         "--stain-reference",
-        metavar="DIR",
-        help="images to take the target of --stain from: training images only",
+        dest="normalise_reference",
+        action=FormerName,
+        current="--normalise-reference",
     )
 
 
 def add_segmenter(parser: argparse.ArgumentParser) -> None:
-    """The segmenter to use."""
+    """Add ``--segmenter``."""
     parser.add_argument(
         "--segmenter",
         "--method",
         default="contours",
         metavar="NAME",
-        help="contours (default), a network (unet) or the more trusted of both (best), also with "
-        "weights of your own (unet:FILE.onnx), or the name of a plugged-in segmenter",
+        help="method that finds the cells: contours (default), unet (a network), best (the more "
+        "trusted of both for each cell), a network with your own weights (unet:FILE.onnx), or "
+        "the name of a plugged-in segmenter",
     )
 
 
 def add_jobs(parser: argparse.ArgumentParser) -> None:
-    """How many workers."""
+    """Add ``--jobs``."""
     parser.add_argument(
-        "--jobs", "-j", type=positive, metavar="N", help="workers; all processors by default"
+        "--jobs",
+        "-j",
+        type=positive_int,
+        metavar="N",
+        help="number of workers; by default one for each processor",
     )
 
 
-def positive(text: str) -> int:
-    """A whole number above 0."""
+def positive_int(text: str) -> int:
+    """Convert `text` to a whole number above 0."""
     try:
         value = int(text)
     except ValueError:
@@ -132,26 +177,27 @@ def positive(text: str) -> int:
     return value
 
 
-def workers(args: argparse.Namespace) -> int:
-    """Workers asked for, else as many as there are processors this process may use."""
-    if args.jobs:
-        return int(args.jobs)
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
+def jobs(args: argparse.Namespace) -> int:
+    """Return the number of workers to start."""
+    return n_workers(args.jobs)
 
 
 def progress(args: argparse.Namespace) -> bool:
-    """Whether somebody watches: a bar is for a terminal."""
+    """Return whether to show progress bars: on a terminal, and not with ``--quiet``."""
     return not args.quiet and sys.stderr.isatty()
 
 
 def say(args: argparse.Namespace, text: str) -> None:
-    """A line about what is going on, beside the results."""
+    """Print a line about the progress on the standard error stream, unless ``--quiet`` is set."""
     if not args.quiet:
         print(text, file=sys.stderr, flush=True)
 
 
 def plural(n: int, noun: str) -> str:
-    """``1 image``, ``2 images``."""
+    """Return a number with its noun: ``1 image``, ``2 images``."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
+
+
+def split_names(words: Sequence[str]) -> list[str]:
+    """Return the names in words that may hold several, separated by commas."""
+    return [name for word in words for name in word.split(",") if name.strip()]

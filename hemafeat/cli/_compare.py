@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemafeat._files import write_table
-from hemafeat.cli import _arguments, _deep, _inputs, _output, _patients, _studies
-from hemafeat.cli._audit import audited
+from hemafeat.cli import _arguments, _deep, _inputs, _output, _studies
+from hemafeat.cli._audit import audit_and_probes
 from hemafeat.cli._errors import Usage
 
 if TYPE_CHECKING:
@@ -20,9 +19,10 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Compare classifiers on cells they have not seen, of patients (or other groups) they have
-not seen. Prints every model with intervals, writes the predictions and a page."""
+not seen. Prints the scores of every model with their intervals, writes the predictions
+and a page."""
 
-EXAMPLES = """\
+EXAMPLES = f"""\
   hemafeat compare features/ --out result/
       the table of hemafeat extract; result/ gets the comparison and page.html
   hemafeat compare cells/ --out result/
@@ -33,19 +33,23 @@ EXAMPLES = """\
   hemafeat compare features/ --pixels
       a forest on grey pixels beside the models on features
   hemafeat compare features/ --models svc embedding:InceptionV3+xgboost
-      what a trained network sees in the images, classified by XGBoost
+      the embedding of a pretrained network, classified by XGBoost
   hemafeat compare features/ --models svc lenet5 --epochs 20
       a network trained on the images beside a model on features
-  hemafeat compare features/ --models svc --save-model svc.hemafeat"""
+  hemafeat compare features/ --models svc --save-model svc.hemafeat
+{_studies.EXAMPLES}
+  hemafeat compare cohort/ --dataset lymphocytosis --level patient --out result/
+      one verdict per patient, beside models of the bag size and of attributes alone
+  hemafeat compare result/features --level patient --save-model verdict.hemafeat
+      the best model, fitted to all labelled patients, for hemafeat predict"""
 
-
-_EXAMPLES = f"{EXAMPLES}\n{_studies.EXAMPLES}\n{_patients.EXAMPLE}"
+MARKS = ("comparison.json", "results.csv", "features")
 
 
 def add(commands: Any) -> None:
     """Add the command."""
-    parser = _arguments.command(
-        commands, "compare", run, "models on held-out groups, and a page", DESCRIPTION, _EXAMPLES
+    parser = _arguments.add_command(
+        commands, "compare", run, "models on held-out groups, and a page", DESCRIPTION, EXAMPLES
     )
     parser.add_argument(
         "input",
@@ -58,67 +62,102 @@ def add(commands: Any) -> None:
         "--group",
         default="group",
         metavar="COLUMN",
-        help="what must not be on both sides; default: group (patient, else copies of an image)",
+        help="column of the groups that are never on both sides of a split; default: group (the "
+        "patient, or else copies of one image)",
+    )
+    parser.add_argument(
+        "--level",
+        choices=("cell", "patient"),
+        default="cell",
+        help="whether to judge single cells, or each patient by all of the patient's cells",
+    )
+    parser.add_argument(
+        "--patient",
+        default="patient",
+        metavar="COLUMN",
+        help="with --level patient: column of the patients; default: patient",
+    )
+    parser.add_argument(
+        "--positive",
+        metavar="LABEL",
+        help="with --level patient: class for which the contributions of cells are shown",
     )
     _studies.add(parser)
-    parser.add_argument("--models", nargs="+", metavar="NAME", help="all of them by default")
-    parser.add_argument("--folds", type=_folds, default=5, metavar="N", help="default: 5")
+    parser.add_argument(
+        "--models", nargs="+", metavar="NAME", help="models to compare; default: all of them"
+    )
+    parser.add_argument(
+        "--folds", type=_n_folds, default=5, metavar="N", help="number of folds; default: 5"
+    )
     parser.add_argument(
         "--metadata",
         nargs="+",
         default=[],
         metavar="COLUMN",
-        help="attributes (age, counts) for a model of these alone, to be beaten",
+        help="columns of attributes (age, counts) for a baseline model of these alone",
     )
     parser.add_argument(
         "--rare",
         choices=("error", "drop"),
         default="error",
-        help="what to do with a class of fewer groups than folds",
+        help="what to do with a class that has fewer groups than there are folds",
     )
     parser.add_argument(
-        "--resamples", type=_arguments.positive, default=1000, metavar="N", help="of the intervals"
+        "--n-boot",
+        type=_arguments.positive_int,
+        default=1000,
+        metavar="N",
+        help="number of bootstrap samples for the intervals; default: 1000",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N")
+    parser.add_argument(
+        "--resamples",
+        dest="n_boot",
+        type=_arguments.positive_int,
+        action=_arguments.FormerName,
+        current="--n-boot",
+    )
+    parser.add_argument(
+        "--seed", type=int, default=0, metavar="N", help="seed of folds, models and intervals"
+    )
     parser.add_argument("--pixels", action="store_true", help="add a forest on grey pixels")
     parser.add_argument(
-        "--audit", action="store_true", help="look for leaks too, in a section of the page"
+        "--audit", action="store_true", help="also search for leaks, in a section of the page"
     )
-    parser.add_argument("--no-importance", action="store_true", help="skip what features matter")
     parser.add_argument(
-        "--out", default="hemafeat-comparison", metavar="DIR", help="default: hemafeat-comparison"
+        "--no-importance", action="store_true", help="skip the importance of the features"
+    )
+    parser.add_argument(
+        "--out",
+        default="hemafeat-comparison",
+        metavar="DIR",
+        help="folder to write; default: hemafeat-comparison",
     )
     parser.add_argument("--title", metavar="TEXT", help="heading of the page")
     parser.add_argument(
-        "--save-model", metavar="FILE", help="fit the best model on all cells and save it"
+        "--save-model", metavar="FILE", help="fit the best model to all labelled rows and save it"
     )
-    _patients.add(parser)
     _arguments.add_images(parser)
     _deep.add_embeddings(parser)
     _deep.add_networks(parser)
     _arguments.add_jobs(parser)
 
 
-def _folds(text: str) -> int:
-    value = _arguments.positive(text)
+def _n_folds(text: str) -> int:
+    value = _arguments.positive_int(text)
     if value < 2:
         raise argparse.ArgumentTypeError("at least 2 folds are needed")
     return value
 
 
 def run(args: argparse.Namespace) -> None:
-    """Measure if need be, compare, print, write."""
-    from hemafeat import report
+    """Measure the cells if necessary, compare the models, print and write the results."""
+    from hemafeat import extract, report
 
-    out = _folder(args.out)
-    if args.level == "patient":
-        _studies.not_of_patients(args)
-        _patients.run(args, out, _command(args))
-        return
-    models = _models(args)
+    out = _output.result_folder(args.out, "comparison", MARKS)
+    names = _model_names(args)
     _studies.check(args)
     if args.save_model is not None:
-        _output.in_folder(Path(args.save_model), "--save-model")
+        _output.in_existing_folder(Path(args.save_model), "--save-model")
     for path in args.input:
         if not Path(path).exists():
             raise Usage(f"{path}: no such file or folder")
@@ -126,13 +165,15 @@ def run(args: argparse.Namespace) -> None:
     _check_columns(table, args)
     if listed is not None:
         out.mkdir(parents=True, exist_ok=True)
-        _keep(table, out / "features")
-    made = _deep.made(models, args)
-    comparison = compared(table, made, args)
+        extract.save(table, out / "features", {"made_by": "hemafeat compare"})
+    models = _deep.models(names, args)
+    comparison = compare(models, table, args)
     comparison.save(out)
     write_table(comparison.results, out / "results.csv")
-    studies = _studies.made(table, made, args, out)
-    audit, probes = audited(table, listed, args) if args.audit else (None, None)
+    if comparison.unit == "patient" and len(comparison.verdicts):
+        write_table(comparison.verdicts, out / "verdicts.csv")
+    studies = _studies.run(table, models, args, out)
+    audit, probes = audit_and_probes(table, listed, args) if args.audit else (None, None)
     _arguments.say(args, "writing the page ...")
     page = report.page(
         comparison,
@@ -142,159 +183,151 @@ def run(args: argparse.Namespace) -> None:
         segmenter=_inputs.segmenter(args),
         masks=_inputs.masks(args) if args.masks != "given" or listed is not None else None,
         title=args.title,
-        command=_command(args),
+        command=_output.typed_command(args),
         audit=audit,
         probes=probes,
         studies=studies,
     )
     print(_output.scores(comparison))
     if args.save_model is not None:
-        name = save_best(comparison, table, Path(args.save_model), args.label, made)
-        print(f"{name}, fitted on all cells: {args.save_model}")
+        print(save_best(comparison, models, table, args))
     print(page)
 
 
-def compared(table: pd.DataFrame, models: Any, args: argparse.Namespace) -> Comparison:
-    """The comparison that the arguments ask for."""
+def compare(models: Any, table: pd.DataFrame, args: argparse.Namespace) -> Comparison:
+    """Compare the models at the level that the arguments ask for."""
     from hemafeat import evaluate
 
+    options: dict[str, Any] = {
+        "label": args.label,
+        "protocol": _studies.protocol(args),
+        "n_splits": args.folds,
+        "rare": args.rare,
+        "n_boot": args.n_boot,
+        "random_state": args.seed,
+        "importance": not args.no_importance,
+        "n_jobs": _arguments.jobs(args),
+        "progress": _arguments.progress(args),
+    }
+    if args.level == "patient":
+        n_patients = table[args.patient].nunique()
+        _arguments.say(args, f"comparing models of {n_patients} patients on {len(table)} cells ...")
+        return evaluate.compare_patients(
+            models,
+            table,
+            patient=args.patient,
+            metadata=args.metadata or None,
+            positive=args.positive,
+            **options,
+        )
     _arguments.say(args, f"comparing {', '.join(models)} on {len(table)} cells ...")
-    return evaluate.compare(
-        models,
-        table,
-        label=args.label,
-        groups=args.group,
-        split=_studies.protocol(args),
-        n_splits=args.folds,
-        metadata=args.metadata,
-        rare=args.rare,
-        n_boot=args.resamples,
-        random_state=args.seed,
-        importance=not args.no_importance,
-        n_jobs=_arguments.workers(args),
-        progress=_arguments.progress(args),
-    )
+    return evaluate.compare(models, table, groups=args.group, metadata=args.metadata, **options)
 
 
 def save_best(
-    comparison: Comparison, table: pd.DataFrame, path: Path, label: str, made: Any = ()
+    comparison: Comparison, models: Any, table: pd.DataFrame, args: argparse.Namespace
 ) -> str:
-    """Fit the best model on every labelled cell, and save it."""
+    """Fit the best model that looks at the cells to all labelled rows, save it, and describe it."""
     from hemafeat import extract, pipelines
-    from hemafeat.pipelines._inspect import FEATURES, GROUPS, IMAGES, reads
 
-    name = _output.best_model(comparison)
-    known = table[table[label].notna()]
-    model = made[name] if isinstance(made, Mapping) else pipelines.make(name)
-    wanted = reads(model)
-    columns = ["image"] if IMAGES in wanted else []
-    columns += ["group"] if GROUPS in wanted and "group" in known else []
-    columns += extract.feature_columns(known) if FEATURES in wanted else []
-    model.fit(known[columns], known[label].astype(str).to_numpy(dtype=object))
-    note = f"best of a comparison. {comparison.protocol}"
-    pipelines.save(model, path, units=extract.units(table), note=note)
-    return name
+    ranked = comparison.ranked()
+    if not ranked:
+        raise Usage("--save-model: none of the models compared looks at the cells")
+    name = ranked[0]
+    if isinstance(models, Mapping):
+        model = models[name]
+    else:
+        model = pipelines.make(name, unit=comparison.unit, random_state=args.seed)
+    fit = _fit_to_patients if comparison.unit == "patient" else _fit_to_cells
+    n_rows, how_measured = fit(model, comparison, table, args)
+    pipelines.save(
+        model,
+        args.save_model,
+        units=extract.units(table),
+        note=f"best of a comparison. {comparison.protocol}",
+        **how_measured,
+    )
+    text = f"{name}, fitted to all {n_rows} {comparison.unit}s with a label: {args.save_model}"
+    first = comparison.ranked(baselines=True)[0]
+    if first != name:
+        text += f"\nIt scores below {first}, which looks at no cell: do not trust its verdicts."
+    return text
 
 
-def _models(args: argparse.Namespace) -> list[str]:
+def _fit_to_cells(
+    model: Any, comparison: Comparison, table: pd.DataFrame, args: argparse.Namespace
+) -> tuple[int, dict[str, Any]]:
+    """Fit a model to every labelled cell; return their number and what to save with the model."""
+    from hemafeat import extract, pipelines
+
+    labelled = table[table[args.label].notna()]
+    inputs = pipelines.looks_at(model)
+    columns = ["image"] if "images" in inputs else []
+    columns += ["group"] if "groups" in inputs and "group" in labelled else []
+    columns += extract.feature_columns(labelled) if "features" in inputs else []
+    model.fit(labelled[columns], labelled[args.label].astype(str).to_numpy(dtype=object))
+    return len(labelled), {}
+
+
+def _fit_to_patients(
+    model: Any, comparison: Comparison, table: pd.DataFrame, args: argparse.Namespace
+) -> tuple[int, dict[str, Any]]:
+    """Fit a model to every labelled patient; return their number and what to save with it."""
     from hemafeat import pipelines
 
-    known = pipelines.names(images=True, deep=True)
-    asked = args.models or pipelines.names()
-    names = [name for words in asked for name in words.split(",") if name]
-    names = [_deep.model_name(name, args) for name in names]
+    columns = map(str, comparison.patients.columns)
+    attributes = [name for name in columns if name not in ("patient", "label", "n_cells")]
+    cells = table[table[args.label].notna() & table[args.patient].notna()]
+    cells = cells.sort_values(["image", "cell"], key=lambda column: column.map(str), kind="stable")
+    rows = pipelines.bags(cells, patient=args.patient, label=args.label, attributes=attributes)
+    model.fit(rows, rows["label"].astype(str).to_numpy(dtype=object))
+    one_per_image = not cells["image"].map(str).duplicated().any()
+    measured = {"cells": "central" if one_per_image else args.cells}
+    for option in ("normalise", "to_um_per_px"):
+        if getattr(args, option) is not None:
+            measured[option] = str(getattr(args, option))
+    return len(rows), {"patient": args.patient, "measured": measured}
+
+
+def _model_names(args: argparse.Namespace) -> Any:
+    """Return the names of the models, checked; None for all models of patients."""
+    from hemafeat import pipelines
+
+    if args.level == "patient":
+        if args.pixels:
+            raise Usage("--pixels is not for --level patient")
+        if not args.models:
+            return None
+        known = pipelines.patient_names(attributes=True, deep=True, images=True)
+        names = _arguments.split_names(args.models)
+    else:
+        known = pipelines.names(images=True, deep=True)
+        names = _arguments.split_names(args.models or pipelines.names())
+        names = [_deep.with_weights(name, args) for name in names]
     for name in names:
-        if _deep.is_embedding(name):
+        if args.level == "cell" and _deep.is_embedding(name):
             _deep.check(name)
         elif name not in known:
-            raise Usage(f"--models: no model {name!r}; there are: {', '.join(known)}")
+            noun = "model of patients" if args.level == "patient" else "model"
+            raise Usage(f"--models: there is no {noun} {name!r}; choose from: {', '.join(known)}")
     if args.pixels:
         names.append("grey_pixels")
     return list(dict.fromkeys(names))
 
 
-def _folder(text: str) -> Path:
-    path = Path(text)
-    if path.exists() and not path.is_dir():
-        raise Usage(f"--out: {path} is a file")
-    marks = ("comparison.json", "results.csv", "features")
-    if path.is_dir() and any(path.iterdir()) and not any((path / name).exists() for name in marks):
-        raise Usage(f"--out: {path} is not empty and holds no earlier comparison")
-    return path
-
-
 def _check_columns(table: pd.DataFrame, args: argparse.Namespace) -> None:
-    for option, names in (("label", [args.label]), ("group", [args.group])):
-        for name in names:
-            if name not in table:
-                raise Usage(f"--{option}: the table has no column {name!r}")
-    for name in args.metadata:
-        if name not in table:
-            raise Usage(f"--metadata: the table has no column {name!r}")
+    of_group = ("patient", args.patient) if args.level == "patient" else ("group", args.group)
+    options = [("label", args.label), of_group, *(("metadata", name) for name in args.metadata)]
+    for option, column in options:
+        if column not in table:
+            raise Usage(f"--{option}: the table has no column {column!r}")
     if table[args.label].isna().all():
         raise Usage(
             f"no cell has a label in column {args.label!r}: labels come from one sub-folder per "
-            'class, or a column "label" of a CSV'
+            'class, or from the column "label" of a CSV file'
         )
-
-
-def _keep(table: pd.DataFrame, folder: Path) -> None:
-    from hemafeat import extract
-
-    extract.save(table, folder, {"made_by": "hemafeat compare"})
-
-
-def _command(args: argparse.Namespace) -> str:
-    """The command as it could be typed again; defaults are left out."""
-    words = ["hemafeat", "compare", *args.input]
-    for name, option in (
-        ("dataset", "--dataset"),
-        ("label", "--label"),
-        ("level", "--level"),
-        ("patient", "--patient"),
-        ("positive", "--positive"),
-        ("group", "--group"),
-        ("split", "--protocol"),
-        ("folds", "--folds"),
-        ("rare", "--rare"),
-        ("resamples", "--resamples"),
-        ("seed", "--seed"),
-        ("segmenter", "--segmenter"),
-        ("masks", "--masks"),
-        ("cells", "--cells"),
-        ("um_per_px", "--um-per-px"),
-        ("stain", "--stain"),
-        ("stain_reference", "--stain-reference"),
-        ("to_um_per_px", "--to-um-per-px"),
-        ("weights", "--weights"),
-        ("epochs", "--epochs"),
-        ("image_size", "--image-size"),
-    ):
-        value = getattr(args, name)
-        if value is not None and value != _DEFAULTS.get(name):
-            words += [option, str(value)]
-    for name in ("models", "metadata", "embedding"):
-        if getattr(args, name):
-            words += [f"--{name}", *getattr(args, name)]
-    if args.families != ["default"]:
-        words += ["--families", *args.families]
-    if args.streams != ["rgb_cell"]:
-        words += ["--streams", *args.streams]
-    words += ["--pixels"] * args.pixels + ["--no-importance"] * args.no_importance
-    words += ["--audit"] * args.audit + _studies.words(args)
-    return shlex.join([*words, "--out", args.out])
-
-
-_DEFAULTS = {
-    "label": "label",
-    "level": "cell",
-    "patient": "patient",
-    "group": "group",
-    "split": "grouped",
-    "folds": 5,
-    "rare": "error",
-    "resamples": 1000,
-    "seed": 0,
-    "segmenter": "contours",
-    "cells": "auto",
-}
+    if args.level == "patient" and table[args.patient].isna().all():
+        raise Usage(
+            f"no cell has a patient in column {args.patient!r}: read the folder as its data set "
+            "(--dataset), or name the patients in a CSV file"
+        )

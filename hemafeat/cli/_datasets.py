@@ -1,4 +1,4 @@
-"""``hemafeat datasets``: the public data sets, and what is known of them."""
+"""``hemafeat datasets``: list the public data sets."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ from typing import Any
 from hemafeat.cli import _arguments
 
 DESCRIPTION = """\
-The public data sets with a loader: how many images, classes and patients they have as published,
-their licence, whether hemafeat download fetches them without a login, and where they are."""
+List the public data sets that have a loader: how many images, classes and patients they have as
+published, their licence, whether hemafeat download fetches them without a login, and where
+they are."""
 
 EXAMPLES = """\
   hemafeat datasets                                     a table
@@ -20,30 +21,30 @@ EXAMPLES = """\
 
 def add(commands: Any) -> None:
     """Add the command."""
-    parser = _arguments.command(
-        commands, "datasets", run, "the public data sets, and where they are",
-        DESCRIPTION, EXAMPLES,
-    )  # fmt: skip
-    parser.add_argument("--format", choices=("text", "csv"), default="text")
+    parser = _arguments.add_command(
+        commands, "datasets", run, "list the public data sets", DESCRIPTION, EXAMPLES
+    )
+    parser.add_argument(
+        "--format", choices=("text", "csv"), default="text", help="format to print; default: text"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
     """Print the data sets."""
     from hemafeat import datasets
 
-    known = datasets.catalogue()
+    catalogue = datasets.catalogue()
     if args.format == "csv":
-        sys.stdout.write(known.to_csv(index=False, lineterminator="\n"))
+        sys.stdout.write(catalogue.to_csv(index=False, lineterminator="\n"))
         return
-    known["download"] = ["yes" if one else "by hand" for one in known["download"]]
-    known["images"] = [f"{n:,}" for n in known["images"]]
-    shown = known[["name", "images", "classes", "patients", "download", "licence", "where"]]
-    heads = [str(column) for column in shown.columns]
-    rows = [heads, *([str(value) for value in row] for row in shown.itertuples(index=False))]
-    widths = [max(len(row[place]) for row in rows) for place in range(len(heads))]
+    catalogue["download"] = ["yes" if free else "by hand" for free in catalogue["download"]]
+    catalogue["images"] = [f"{n:,}" for n in catalogue["images"]]
+    columns = ["name", "images", "classes", "patients", "download", "licence", "where"]
+    rows = [columns, *catalogue[columns].astype(str).to_numpy().tolist()]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     for row in rows:
         cells = [
-            value.rjust(width) if head in ("images", "classes") else value.ljust(width)
-            for head, value, width in zip(heads, row, widths, strict=True)
+            text.rjust(width) if column in ("images", "classes") else text.ljust(width)
+            for column, text, width in zip(columns, row, widths, strict=True)
         ]
         print("  ".join(cells).rstrip())

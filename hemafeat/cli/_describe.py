@@ -1,4 +1,4 @@
-"""``hemafeat describe``: what each column is."""
+"""``hemafeat describe``: describe the columns of the table."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DESCRIPTION = """\
-The columns of the table: unit, formula, and who defined it. Columns are named
+Describe the columns of the table: unit, formula, and who defined them. Columns are named
 mask__family__feature or mask__family__feature__plane."""
 
 EXAMPLES = """\
-  hemafeat describe                               the default columns, a line each
+  hemafeat describe                               the default columns, one line each
   hemafeat describe nucleus__shape__area          one column, in full
-  hemafeat describe 'nucleus__*__mean*'           those that fit a pattern
+  hemafeat describe 'nucleus__*__mean*'           columns that match a pattern
   hemafeat describe glcm                          a family, a mask, or a part of a name
   hemafeat describe --families all --format csv > columns.csv
   hemafeat describe --format md shape             a table for a document"""
@@ -28,10 +28,9 @@ EXAMPLES = """\
 
 def add(commands: Any) -> None:
     """Add the command."""
-    parser = _arguments.command(
-        commands, "describe", run, "what each column is: unit, formula, source",
-        DESCRIPTION, EXAMPLES,
-    )  # fmt: skip
+    parser = _arguments.add_command(
+        commands, "describe", run, "describe columns: unit, formula, source", DESCRIPTION, EXAMPLES
+    )
     parser.add_argument(
         "name", nargs="?", metavar="NAME", help="a column, a family, a mask, or a pattern"
     )
@@ -39,9 +38,14 @@ def add(commands: Any) -> None:
         "--families",
         nargs="+",
         metavar="NAME",
-        help="default, all, or names; with NAME every family is searched",
+        help="families to search: default, all, or names; all by default if NAME is given",
     )
-    parser.add_argument("--format", choices=("text", "csv", "md"), default="text")
+    parser.add_argument(
+        "--format",
+        choices=("text", "csv", "md"),
+        default="text",
+        help="format to print; default: text",
+    )
 
 
 def run(args: argparse.Namespace) -> None:
@@ -50,55 +54,55 @@ def run(args: argparse.Namespace) -> None:
 
     if args.families is None:
         args.families = ["all" if args.name else "default"]
-    found = extract.describe(_inputs.families(args))
+    columns = extract.describe(_inputs.families(args))
     if args.name:
-        found = _named(found, args.name)
+        columns = _matching(columns, args.name)
     if args.format == "csv":
-        sys.stdout.write(found.to_csv(index=False, lineterminator="\n"))
+        sys.stdout.write(columns.to_csv(index=False, lineterminator="\n"))
     elif args.format == "md":
-        print(_markdown(found))
-    elif len(found) == 1:
-        print(_full(found.iloc[0]))
+        print(_markdown(columns))
+    elif len(columns) == 1:
+        print(_in_full(columns.iloc[0]))
     else:
-        print(_lines(found))
+        print(_one_line_each(columns))
 
 
-def _named(found: pd.DataFrame, name: str) -> pd.DataFrame:
-    columns = found["column"]
-    exact = (columns == name) | (found["family"] == name) | (found["mask"] == name)
+def _matching(columns: pd.DataFrame, name: str) -> pd.DataFrame:
+    names = columns["column"]
+    exact = (names == name) | (columns["family"] == name) | (columns["mask"] == name)
     if exact.any():
-        return found[exact]
-    fits = columns.map(lambda column: fnmatchcase(column, name) or name in column)
-    if not fits.any():
+        return columns[exact]
+    matches = names.map(lambda column: fnmatchcase(column, name) or name in column)
+    if not matches.any():
         import difflib
 
-        near = difflib.get_close_matches(name, list(columns), 3, 0.5)
-        hint = f"; near it: {', '.join(near)}" if near else "; see hemafeat describe"
-        raise Usage(f"no column, family or mask is called {name!r}{hint}")
-    return found[fits.astype(bool)]
+        similar = difflib.get_close_matches(name, list(names), 3, 0.5)
+        hint = f"; did you mean {', '.join(similar)}?" if similar else "; see hemafeat describe"
+        raise Usage(f"there is no column, family or mask {name!r}{hint}")
+    return columns[matches.astype(bool)]
 
 
-def _full(row: pd.Series) -> str:
+def _in_full(row: pd.Series) -> str:
     labels = ("mask", "family", "feature", "plane", "unit", "formula", "source", "reference")
     lines = [str(row["column"])]
     lines += [f"  {label:<10}{row[label]}" for label in labels if str(row[label])]
     return "\n".join(lines)
 
 
-def _lines(found: pd.DataFrame) -> str:
-    name = max(len(column) for column in found["column"])
-    unit = max(len(text) for text in found["unit"])
+def _one_line_each(columns: pd.DataFrame) -> str:
+    name_width = max(map(len, columns["column"]))
+    unit_width = max(map(len, columns["unit"]))
     return "\n".join(
-        f"{column:<{name}}  {text:<{unit}}  {formula}".rstrip()
-        for column, text, formula in zip(
-            found["column"], found["unit"], found["formula"], strict=True
+        f"{name:<{name_width}}  {unit:<{unit_width}}  {formula}".rstrip()
+        for name, unit, formula in zip(
+            columns["column"], columns["unit"], columns["formula"], strict=True
         )
     )
 
 
-def _markdown(found: pd.DataFrame) -> str:
+def _markdown(columns: pd.DataFrame) -> str:
     lines = ["| column | unit | formula | source |", "|---|---|---|---|"]
-    for record in found.to_dict("records"):
+    for record in columns.to_dict("records"):
         cells = [str(record[key]).replace("|", "\\|") for key in ("unit", "formula", "source")]
         lines.append(f"| `{record['column']}` | {' | '.join(cells)} |")
     return "\n".join(lines)

@@ -1,4 +1,4 @@
-"""``hemafeat download``: a public data set, fetched, checked and unpacked."""
+"""``hemafeat download``: fetch, check and unpack a public data set."""
 
 from __future__ import annotations
 
@@ -10,9 +10,10 @@ from hemafeat.cli import _arguments
 from hemafeat.cli._errors import Failure, Usage
 
 DESCRIPTION = """\
-Fetch a public data set from its authors' server into a folder. What breaks off is continued by
-the same command; every file is checked, and archives are unpacked. Sets behind a login cannot be
-fetched: the command then says where they are and what to do. hemafeat datasets lists them all."""
+Fetch a public data set from the server of its authors into a folder. An interrupted download
+resumes with the same command; every file is checked, and archives are unpacked. Data sets
+behind a login cannot be fetched: the command then says where they are and what to do.
+hemafeat datasets lists all of them."""
 
 EXAMPLES = """\
   hemafeat download bloodmnist                          into the folder bloodmnist
@@ -22,27 +23,29 @@ EXAMPLES = """\
 
 def add(commands: Any) -> None:
     """Add the command."""
-    parser = _arguments.command(
+    parser = _arguments.add_command(
         commands, "download", run, "fetch a public data set", DESCRIPTION, EXAMPLES
     )
-    parser.add_argument("name", metavar="NAME", help="as hemafeat datasets lists it")
+    parser.add_argument("name", metavar="NAME", help="name as listed by hemafeat datasets")
     parser.add_argument("--to", metavar="DIR", help="folder to fetch into; NAME by default")
     parser.add_argument(
-        "--size", type=int, metavar="PX", help="side of the images of bloodmnist (28 by default)"
+        "--size", type=int, metavar="PX", help="side of the images of bloodmnist; default: 28"
     )
-    parser.add_argument("--keep-archives", action="store_true", help="keep what was unpacked")
+    parser.add_argument(
+        "--keep-archives", action="store_true", help="keep the archives after unpacking them"
+    )
 
 
 def run(args: argparse.Namespace) -> None:
-    """Fetch the data set and say where it is."""
+    """Fetch the data set and print its folder."""
     from hemafeat import datasets
 
-    known = datasets.catalogue().set_index("name")
-    if args.name not in known.index:
-        raise Usage(f"no data set {args.name!r}; there are: {', '.join(known.index)}")
-    facts = known.loc[args.name]
-    if facts["download"]:
-        _arguments.say(args, f"{facts['title']}, {facts['licence']}, from {facts['where']}")
+    catalogue = datasets.catalogue().set_index("name")
+    if args.name not in catalogue.index:
+        raise Usage(f"no data set {args.name!r}; choose from: {', '.join(catalogue.index)}")
+    entry = catalogue.loc[args.name]
+    if entry["download"]:
+        _arguments.say(args, f"{entry['title']}, {entry['licence']}, from {entry['where']}")
     try:
         folder = datasets.download(
             args.name,

@@ -1,16 +1,11 @@
-"""Errors of the command line."""
+"""Errors of the command line, and the exit codes they lead to."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    pass
-
 
 class Usage(Exception):
-    """The command cannot be meant like this (exit code 2)."""
+    """Error in how a command was called (exit code 2)."""
 
 
 class Failure(Exception):
-    """The command was understood and did not succeed (exit code 1)."""
+    """Error of a command that was called correctly (exit code 1)."""

@@ -1,4 +1,4 @@
-"""``hemafeat families``: what each family gives, and what it costs."""
+"""``hemafeat families``: list the families of features and their cost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from hemafeat.cli import _arguments
 
 DESCRIPTION = """\
-The families of features, plugged-in ones included: how many columns each gives, the smallest
+List the families of features, including plugged-in ones: how many columns each has, the smallest
 set it belongs to (fast, default, all), and its measured cost in milliseconds and as a multiple
 of decoding the JPEG of the same cell."""
 
@@ -22,11 +22,12 @@ EXAMPLES = """\
 
 def add(commands: Any) -> None:
     """Add the command."""
-    parser = _arguments.command(
-        commands, "families", run, "what each family gives, and what it costs",
-        DESCRIPTION, EXAMPLES,
-    )  # fmt: skip
-    parser.add_argument("--format", choices=("text", "csv"), default="text")
+    parser = _arguments.add_command(
+        commands, "families", run, "list the families of features", DESCRIPTION, EXAMPLES
+    )
+    parser.add_argument(
+        "--format", choices=("text", "csv"), default="text", help="format to print; default: text"
+    )
 
 
 def run(args: argparse.Namespace) -> None:

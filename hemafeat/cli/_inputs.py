@@ -1,4 +1,4 @@
-"""What a command was given, read and checked."""
+"""Images, tables and settings that a command was given, read and checked."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hemafeat.cli._arguments import progress, say, workers
+from hemafeat.cli import _arguments, _deep
 from hemafeat.cli._errors import Failure, Usage
 
 if TYPE_CHECKING:
@@ -15,28 +15,25 @@ if TYPE_CHECKING:
 
 
 def families(args: argparse.Namespace) -> str | list[Any]:
-    """The families chosen, known to exist, and embeddings after them."""
+    """Return the families to measure, known to exist, followed by embeddings."""
     from hemafeat import extract
-    from hemafeat.cli import _deep
 
-    chosen: str | list[Any] = [
-        name for words in args.families for name in words.split(",") if name.strip()
-    ]
-    if len(chosen) == 1 and chosen[0] in ("default", "all"):
-        chosen = chosen[0]
+    names: str | list[Any] = _arguments.split_names(args.families)
+    if len(names) == 1 and names[0] in ("default", "all"):
+        names = names[0]
     try:
-        extract.columns(chosen)
-        if more := _deep.families(args):
-            chosen = [*([chosen] if isinstance(chosen, str) else chosen), *more]
-        if not chosen:
+        extract.columns(names)
+        if embeddings := _deep.families(args):
+            names = [*([names] if isinstance(names, str) else names), *embeddings]
+        if not names:
             raise Usage("--families: no family was given")
     except extract.FamilyError as error:
         raise Usage(f"--families: {error}") from None
-    return chosen
+    return names
 
 
 def segmenter(args: argparse.Namespace) -> str:
-    """The name of the segmenter, known to exist."""
+    """Return the name of the segmenter, known to exist."""
     from hemafeat import segment
 
     try:
@@ -47,7 +44,7 @@ def segmenter(args: argparse.Namespace) -> str:
 
 
 def masks(args: argparse.Namespace) -> str | None:
-    """The folder of masks, known to exist, or ``"given"``."""
+    """Return the folder of masks, known to exist, or ``"given"``."""
     if args.masks in (None, "given"):
         return args.masks
     if not Path(args.masks).is_dir():
@@ -55,40 +52,49 @@ def masks(args: argparse.Namespace) -> str | None:
     return str(args.masks)
 
 
-def scale(args: argparse.Namespace) -> float | None:
-    """Micrometres per pixel, above 0."""
-    if args.um_per_px is not None and not 0 < args.um_per_px < float("inf"):
-        raise Usage(f"--um-per-px: {args.um_per_px} is not above 0")
-    return None if args.um_per_px is None else float(args.um_per_px)
+def um_per_px(args: argparse.Namespace, option: str = "um_per_px") -> float | None:
+    """Return the value of ``--um-per-px``, or of ``--to-um-per-px``, known to be positive."""
+    value = getattr(args, option)
+    if value is not None and not 0 < value < float("inf"):
+        raise Usage(f"--{option.replace('_', '-')}: {value} is not a positive number")
+    return None if value is None else float(value)
 
 
-def normalise(args: argparse.Namespace) -> Any:
-    """The normaliser asked for, its target taken from the reference where there is one."""
-    if args.stain is None:
-        if args.stain_reference is not None:
-            raise Usage("--stain-reference needs --stain")
+def normaliser(args: argparse.Namespace) -> Any:
+    """Return the normaliser of colours, fitted to the reference images if there are any."""
+    if args.normalise is None:
+        if args.normalise_reference is not None:
+            raise Usage("--normalise-reference needs --normalise")
         return None
     from hemafeat.images import normaliser
 
-    if args.stain_reference is None:
-        return normaliser(args.stain)
-    listed = images([args.stain_reference])
-    say(args, f"taking the target of {args.stain} from {len(listed)} images ...")
+    if args.normalise_reference is None:
+        return normaliser(args.normalise)
+    listed = images([args.normalise_reference])
+    _arguments.say(args, f"fitting {args.normalise} to {len(listed)} reference images ...")
     try:
-        return normaliser(args.stain, listed["image"])
+        return normaliser(args.normalise, listed["image"])
     except ValueError as error:
-        raise Usage(f"--stain-reference: {error}") from None
+        raise Usage(f"--normalise-reference: {error}") from None
 
 
-def resample(args: argparse.Namespace) -> float | None:
-    """Micrometres per pixel to bring images to, above 0."""
-    if args.to_um_per_px is not None and not 0 < args.to_um_per_px < float("inf"):
-        raise Usage(f"--to-um-per-px: {args.to_um_per_px} is not above 0")
-    return None if args.to_um_per_px is None else float(args.to_um_per_px)
+def measuring_options(args: argparse.Namespace) -> dict[str, Any]:
+    """Return the keyword arguments of `extract.table` that `add_images` and `add_jobs` offer."""
+    return {
+        "segmenter": segmenter(args),
+        "masks": masks(args),
+        "families": families(args),
+        "cells": args.cells,
+        "um_per_px": um_per_px(args),
+        "normalise": normaliser(args),
+        "to_um_per_px": um_per_px(args, "to_um_per_px"),
+        "n_jobs": _arguments.jobs(args),
+        "progress": _arguments.progress(args),
+    }
 
 
 def images(paths: list[str], dataset: str | None = None) -> pd.DataFrame:
-    """The image table that the words of a command line mean."""
+    """Return the image table of the folder, table or images named on the command line."""
     from hemafeat import datasets
     from hemafeat.images import is_uri
 
@@ -100,7 +106,7 @@ def images(paths: list[str], dataset: str | None = None) -> pd.DataFrame:
         raise Usage("--dataset takes one folder")
     for path in paths if several else []:
         if Path(path).is_dir() or Path(path).suffix.lower() in (".csv", ".parquet"):
-            raise Usage(f"{path}: give one folder or table, or several images")
+            raise Usage(f"{path}: give one folder, one table, or several images")
     try:
         if dataset is not None:
             return datasets.load(dataset, paths[0])
@@ -109,8 +115,8 @@ def images(paths: list[str], dataset: str | None = None) -> pd.DataFrame:
         raise Usage(str(error)) from None
 
 
-def is_table(path: Path) -> bool:
-    """Whether `path` is a table of cells, made by ``hemafeat extract``, and not one of images."""
+def is_table_of_cells(path: Path) -> bool:
+    """Return whether `path` is a table of ``hemafeat extract``, and not a table of images."""
     from hemafeat import extract
     from hemafeat.extract._table.result import is_result
 
@@ -136,60 +142,56 @@ def is_table(path: Path) -> bool:
 
 def table(
     args: argparse.Namespace,
-    keep: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
-    **more: Any,
+    select: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
-    """The table of cells that ``args.input`` means, and the image table when it was measured now.
+    """Return the table of cells, measured now unless it was measured before.
 
     Parameters
     ----------
     args : Namespace
-        With ``input`` and what `add_images` and `add_jobs` added.
-    keep : callable, optional
-        From the table of images, or of cells measured before, to the rows wanted.
-    **more
-        Passed to `extract.table`.
+        With ``input`` and the arguments of `add_images` and `add_jobs`.
+    select : callable, optional
+        Function that picks the rows to use, of the image table or of the table of cells.
+
+    Returns
+    -------
+    table : DataFrame
+        One row per cell.
+    listed : DataFrame or None
+        The image table, if the cells were measured now.
     """
     from hemafeat import extract
 
     first = Path(args.input[0])
-    if len(args.input) == 1 and first.exists() and args.dataset is None and is_table(first):
-        for name in ("stain", "stain_reference", "to_um_per_px"):
+    if (
+        len(args.input) == 1
+        and first.exists()
+        and args.dataset is None
+        and is_table_of_cells(first)
+    ):
+        for name in ("normalise", "normalise_reference", "to_um_per_px"):
             if getattr(args, name) is not None:
                 option = "--" + name.replace("_", "-")
                 raise Usage(f"{option}: the cells of {first} are measured already")
-        loaded = extract.load(first)
-        return loaded if keep is None else keep(loaded), None
-    which, how, given, um = families(args), segmenter(args), masks(args), scale(args)
-    stain, target = normalise(args), resample(args)
+        cells = extract.load(first)
+        return cells if select is None else select(cells), None
+    options = measuring_options(args)
     listed = images(args.input, args.dataset)
-    if keep is not None:
-        listed = keep(listed)
-    say(args, f"measuring the cells of {len(listed)} images ...")
-    measured = extract.table(
-        listed,
-        segmenter=how,
-        masks=given,
-        families=which,
-        cells=args.cells,
-        um_per_px=um,
-        normalise=stain,
-        resample=target,
-        n_jobs=workers(args),
-        progress=progress(args),
-        **more,
-    )
-    if measured.empty:
-        raise Failure(f"no cell was measured in {len(listed)} images: {first_error(measured)}")
-    return measured, listed
+    if select is not None:
+        listed = select(listed)
+    _arguments.say(args, f"measuring the cells of {len(listed)} images ...")
+    cells = extract.table(listed, **options)
+    if cells.empty:
+        raise Failure(f"no cell was measured in {len(listed)} images: {first_error(cells)}")
+    return cells, listed
 
 
-def first_error(measured: pd.DataFrame) -> str:
-    """What went wrong first, to stand in a message."""
+def first_error(table: pd.DataFrame) -> str:
+    """Return the first error of a table of cells, as text for a message."""
     from hemafeat import extract
 
-    found = extract.errors(measured)
-    if found.empty:
+    errors = extract.errors(table)
+    if errors.empty:
         return "no image was given"
-    row = found.iloc[0]
+    row = errors.iloc[0]
     return f"{row['image']}: {row['message']}"

@@ -1,4 +1,4 @@
-"""From the words of a command line to an exit code."""
+"""Parsing of the command line, dispatch to a command, and exit codes."""
 
 from __future__ import annotations
 
@@ -40,32 +40,32 @@ COMMANDS = (
 )
 
 DESCRIPTION = """\
-Named, unit-bearing morphology features of blood cells, and an honest protocol to
-compare classifiers on them. It runs on a laptop, without a GPU and without a network."""
+Named morphology features of blood cells with their units, and an honest protocol to
+compare classifiers on them. Runs on a laptop, without a GPU and without a network."""
 
 EPILOG = """\
 examples:
-  hemafeat demo                               all of it, on drawn cells
-  hemafeat audit cells/                       what a model could cheat with
+  hemafeat demo                               the whole workflow, on drawn cells
+  hemafeat audit cells/                       leaks that a model could exploit
   hemafeat extract cells/ --out features/     one row per cell, and a table of errors
   hemafeat compare features/ --out result/    models on held-out groups, and a page
-  hemafeat compare --help                     every argument of a command
+  hemafeat compare --help                     all arguments of a command
 
-Exit code: 0 done, 1 the run failed, 2 the command was not understood. Set
-HEMAFEAT_TRACEBACK=1 (or give --debug) to see where an error came from."""
+Exit codes: 0 success, 1 the run failed, 2 the command line is not valid. Set
+HEMAFEAT_TRACEBACK=1 (or pass --debug) to see where an error came from."""
 
 
 class Parser(argparse.ArgumentParser):
-    """A parser whose errors take one line."""
+    """Parser that reports an error in one line."""
 
     def error(self, message: str) -> NoReturn:
-        """Print one line and exit with 2."""
-        _complain(f"{message} (see {self.prog} --help)")
+        """Print the message in one line and exit with code 2."""
+        _print_error(f"{message} (see {self.prog} --help)")
         raise SystemExit(2)
 
 
 def parser() -> argparse.ArgumentParser:
-    """The parser of all commands."""
+    """Return the parser of all commands."""
     top = Parser(
         prog="hemafeat",
         description=DESCRIPTION,
@@ -85,36 +85,38 @@ def main(argv: Sequence[str] | None = None) -> int:
     Parameters
     ----------
     argv : sequence of str, optional
-        The words after ``hemafeat``; those of the process by default.
+        Arguments after ``hemafeat``. By default those of the process.
 
     Returns
     -------
     int
-        0 done, 1 the run failed, 2 the command was not understood, 130 interrupted. Errors are one
-        line on the standard error stream.
+        Exit code: 0 for success, 1 if the run failed, 2 if the command line is not valid, 130 if
+        the run was interrupted. An error is printed as one line on the standard error stream.
     """
+    words = list(sys.argv[1:] if argv is None else argv)
     top = parser()
     try:
-        args = top.parse_args(argv)
+        args = top.parse_args(words)
         if not hasattr(args, "run"):
             top.print_help(sys.stderr)
             return 2
     except SystemExit as stop:
         return int(stop.code or 0)
+    args.argv = words
     try:
         args.run(args)
         sys.stdout.flush()
     except Exception as error:
-        return _explain(error, debug=args.debug)
+        return _exit_code(error, debug=args.debug)
     except KeyboardInterrupt:
-        _complain("interrupted")
+        _print_error("interrupted")
         return 130
     return 0
 
 
-def _explain(error: Exception, *, debug: bool) -> int:
+def _exit_code(error: Exception, *, debug: bool) -> int:
     if isinstance(error, BrokenPipeError):
-        # The reader (head, less) has seen enough; the interpreter must not complain at its exit.
+        # The reader (head, less) has stopped; the interpreter must not complain when it exits.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 0
     if debug or os.environ.get("HEMAFEAT_TRACEBACK", "") not in ("", "0"):
@@ -123,12 +125,12 @@ def _explain(error: Exception, *, debug: bool) -> int:
     text = str(error) or type(error).__name__
     if isinstance(error, ImportError) and "cannot open shared object" in text:
         text += (
-            "; OpenCV lacks graphics libraries of the system: pip uninstall opencv-python, then "
-            "pip install opencv-python-headless"
+            "; OpenCV does not find graphics libraries of the system: pip uninstall "
+            "opencv-python, then pip install opencv-python-headless"
         )
-    _complain(text if expected else f"{type(error).__name__}: {text}")
+    _print_error(text if expected else f"{type(error).__name__}: {text}")
     return 2 if isinstance(error, Usage) else 1
 
 
-def _complain(message: str) -> None:
+def _print_error(message: str) -> None:
     print(f"hemafeat: error: {' '.join(message.split())}", file=sys.stderr)

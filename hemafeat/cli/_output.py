@@ -1,49 +1,93 @@
-"""Tables to files, whole or not at all."""
+"""Result folders and files, and what a comparison prints and saves."""
 
 from __future__ import annotations
 
+import argparse
+import shlex
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hemafeat.cli._errors import Usage
 
 if TYPE_CHECKING:
+    import pandas as pd
+
     from hemafeat.evaluate import Comparison
 
 SUFFIXES = (".csv", ".parquet")
 
 
 def table_file(text: str, option: str = "--out") -> Path:
-    """A file a table can be written to.
+    """Return the path of a table to be written.
 
     Raises
     ------
     Usage
-        Another suffix than ``.csv`` or ``.parquet``, a folder, or no folder to put it in.
+        If the suffix is not ``.csv`` or ``.parquet``, if the path is a folder, or if its folder
+        does not exist.
     """
     path = Path(text)
     if path.suffix.lower() not in SUFFIXES:
         raise Usage(f"{option}: {path} should end in .csv or .parquet")
     if path.is_dir():
         raise Usage(f"{option}: {path} is a folder")
-    return in_folder(path, option)
+    return in_existing_folder(path, option)
 
 
-def in_folder(path: Path, option: str) -> Path:
-    """`path`, whose folder is known to exist."""
+def in_existing_folder(path: Path, option: str) -> Path:
+    """Return `path`, or raise `Usage` if its folder does not exist."""
     if not path.parent.is_dir():
-        raise Usage(f"{option}: there is no folder {path.parent}")
+        raise Usage(f"{option}: the folder {path.parent} does not exist")
     return path
 
 
+def result_folder(text: str, command: str, marks: Iterable[str]) -> Path:
+    """Return the folder that a command writes to.
+
+    Parameters
+    ----------
+    text : str
+        Value of ``--out``.
+    command : str
+        What the folder is for, for messages.
+    marks : iterable of str
+        Names of files by which an earlier result of the same command is recognised.
+
+    Raises
+    ------
+    Usage
+        If the path is a file, or if the folder holds something else than an earlier result.
+    """
+    path = Path(text)
+    if path.exists() and not path.is_dir():
+        raise Usage(f"--out: {path} is a file")
+    if path.is_dir() and any(path.iterdir()) and not any((path / name).exists() for name in marks):
+        raise Usage(f"--out: {path} is not empty and does not hold an earlier {command}")
+    return path
+
+
+def typed_command(args: argparse.Namespace) -> str:
+    """Return the command as it was typed, quoted so that it can be typed again."""
+    return shlex.join(["hemafeat", *args.argv])
+
+
+def print_frame(heading: str, frame: pd.DataFrame) -> None:
+    """Print a table under a heading, with three decimals and all its columns."""
+    import pandas as pd
+
+    with pd.option_context("display.width", None, "display.max_columns", None):
+        print(f"{heading}\n{frame.round(3).to_string(na_rep='-')}\n")
+
+
 def scores(comparison: Comparison) -> str:
-    """The protocol and the scores with intervals, to print."""
+    """Return the protocol and the scores with their intervals, as text to print."""
     import pandas as pd
 
     summary = comparison.summary()
-    shown = [name for name in ("balanced_accuracy", "macro_f1", "auroc") if name in summary]
+    metrics = [name for name in ("balanced_accuracy", "macro_f1", "auroc") if name in summary]
     seconds = comparison.seconds.set_index("model")["fit"].reindex(summary.index)
-    text = summary[shown].replace("", "-").rename(columns=lambda name: name.replace("_", " "))
+    text = summary[metrics].replace("", "-").rename(columns=lambda name: name.replace("_", " "))
     text["fit, s"] = [f"{value:.1f}" for value in seconds]
     with pd.option_context("display.width", None, "display.max_columns", None):
         lines = text.rename_axis(None).to_string()
@@ -53,14 +97,3 @@ def scores(comparison: Comparison) -> str:
         else ""
     )
     return f"{warning}{comparison.protocol}\n\n{lines}\n"
-
-
-def best_model(comparison: Comparison) -> str:
-    """The best model that can be made by its name: what a user would go on with."""
-    from hemafeat import pipelines
-
-    ranked = [str(name) for name in comparison.summary().index]
-    fit = [name for name in ranked if name not in ("baseline", "metadata", "grey_pixels")]
-    names = pipelines.names(deep=True)
-    known = [name for name in fit if name in names or name.startswith("embedding:")]
-    return (known or ranked)[0]

@@ -1,4 +1,4 @@
-"""``hemafeat report``: a saved comparison to a page."""
+"""``hemafeat report``: make the page of a saved comparison."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hemafeat.cli._errors import Usage
 
 DESCRIPTION = """\
 Make the page of a comparison that hemafeat compare (or Comparison.save) wrote: one HTML
-file that asks the network for nothing."""
+file that loads nothing from the network."""
 
 EXAMPLES = """\
   hemafeat report result/ --out report.html
@@ -21,19 +21,21 @@ EXAMPLES = """\
 
 def add(commands: Any) -> None:
     """Add the command."""
-    parser = _arguments.command(
-        commands, "report", run, "a saved comparison to a page", DESCRIPTION, EXAMPLES
+    parser = _arguments.add_command(
+        commands, "report", run, "make the page of a saved comparison", DESCRIPTION, EXAMPLES
     )
-    parser.add_argument("comparison", metavar="COMPARISON", help="the folder of a comparison")
-    parser.add_argument("--out", metavar="FILE", help="page.html in that folder by default")
-    parser.add_argument("--table", metavar="TABLE", help="the table of cells that was compared")
+    parser.add_argument("comparison", metavar="COMPARISON", help="folder of a comparison")
+    parser.add_argument(
+        "--out", metavar="FILE", help="file to write; page.html in that folder by default"
+    )
+    parser.add_argument("--table", metavar="TABLE", help="table of the cells that were compared")
     parser.add_argument("--title", metavar="TEXT", help="heading of the page")
     _arguments.add_segmenter(parser)
-    parser.add_argument("--masks", metavar="DIR", help="the masks that were given to extract")
+    parser.add_argument("--masks", metavar="DIR", help="masks that the cells were measured with")
 
 
 def run(args: argparse.Namespace) -> None:
-    """Read, draw, write."""
+    """Read the comparison and write its page."""
     from hemafeat import evaluate, extract, report
 
     folder = Path(args.comparison)
@@ -41,7 +43,7 @@ def run(args: argparse.Namespace) -> None:
         raise Usage(f"{folder}: no such folder")
     if args.table is not None and not Path(args.table).exists():
         raise Usage(f"--table: {args.table}: no such file or folder")
-    how, masks = _inputs.segmenter(args), _inputs.masks(args)
+    segmenter, masks = _inputs.segmenter(args), _inputs.masks(args)
     comparison = evaluate.load(folder)
     table = None if args.table is None else extract.load(args.table)
     print(
@@ -49,7 +51,7 @@ def run(args: argparse.Namespace) -> None:
             comparison,
             args.out or folder / "page.html",
             table=table,
-            segmenter=how,
+            segmenter=segmenter,
             masks=masks,
             title=args.title,
         )

@@ -1,4 +1,4 @@
-"""``hemafeat segment``: images to label images."""
+"""``hemafeat segment``: write the masks of cells and nuclei."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemafeat._files import write_table, write_whole
+from hemafeat._machine import progress_bar
 from hemafeat.cli import _arguments, _inputs
 from hemafeat.cli._arguments import plural
 from hemafeat.cli._errors import Failure, Usage
@@ -21,79 +22,88 @@ if TYPE_CHECKING:
     from hemafeat.segment import Masks
 
 DESCRIPTION = """\
-Find cells and nuclei and write them as PNG: 16-bit label images (cell and nucleus share
-their numbers), or trimaps. quality.csv has a row per cell, errors.csv one per failure."""
+Find cells and nuclei and write their masks as PNG: 16-bit label images (a cell and its
+nucleus have the same number), or trimaps. quality.csv has one row per cell, errors.csv
+one per failure."""
 
 EXAMPLES = """\
   hemafeat segment cells/ --out masks/ --overlay
       masks/cell/, masks/nucleus/ (labels) and masks/overlay/ (outlines drawn)
   hemafeat segment fields/ --out masks/ --method unet
-      by the U-Net that comes along, for fields in which cells touch
+      by the U-Net of the package, for fields in which cells touch
   hemafeat segment cells/ --out masks/ --trimap
-      masks/trimap/: 0 background, 128 cytoplasm, 255 nucleus; they can be given back:
+      masks/trimap/: 0 background, 128 cytoplasm, 255 nucleus; to measure with them:
   hemafeat extract cells/ --masks masks/trimap --out features/"""
 
 
 def add(commands: Any) -> None:
     """Add the command."""
-    parser = _arguments.command(
-        commands, "segment", run, "images to masks of cell and nucleus", DESCRIPTION, EXAMPLES
+    parser = _arguments.add_command(
+        commands, "segment", run, "write the masks of cells and nuclei", DESCRIPTION, EXAMPLES
     )
     parser.add_argument(
         "input", nargs="+", metavar="IMAGES", help="a folder, a CSV or Parquet file, or images"
     )
-    parser.add_argument("--out", required=True, metavar="DIR", help="the folder to write")
-    parser.add_argument("--dataset", choices=_arguments.DATASETS, help="a public data set")
+    parser.add_argument("--out", required=True, metavar="DIR", help="folder to write")
+    _arguments.add_dataset(parser)
     _arguments.add_segmenter(parser)
-    parser.add_argument("--overlay", action="store_true", help="also draw the outlines")
-    parser.add_argument("--trimap", action="store_true", help="one trimap, not two label images")
+    parser.add_argument(
+        "--overlay", action="store_true", help="also write the images with outlines drawn"
+    )
+    parser.add_argument(
+        "--trimap", action="store_true", help="write one trimap instead of two label images"
+    )
     _arguments.add_jobs(parser)
 
 
 def run(args: argparse.Namespace) -> None:
-    """Segment, write, and say what was found."""
+    """Segment the images, and write the masks and the tables."""
     import pandas as pd
-    from tqdm import tqdm
 
     from hemafeat import segment
     from hemafeat.images import read
 
-    find = segment.segmenter(_inputs.segmenter(args))
+    segmenter = segment.segmenter(_inputs.segmenter(args))
     listed = _inputs.images(args.input, args.dataset)
     out = Path(args.out)
     if out.exists() and not out.is_dir():
         raise Usage(f"--out: {out} is a file")
-    names = _places([str(image) for image in listed["image"]])
+    names = _mask_names([str(image) for image in listed["image"]])
     folders = ["trimap"] if args.trimap else ["cell", "nucleus"]
     for folder in [*folders, *(["overlay"] if args.overlay else [])]:
-        for place in {Path(name).parent for name in names}:
-            (out / folder / place).mkdir(parents=True, exist_ok=True)
+        for parent in {Path(name).parent for name in names}:
+            (out / folder / parent).mkdir(parents=True, exist_ok=True)
 
-    def one(place: int) -> tuple[pd.DataFrame | None, dict[str, str] | None]:
-        image_name = str(listed["image"].iloc[place])
+    def segment_one(row: int) -> tuple[pd.DataFrame | None, dict[str, str] | None]:
+        image_name = str(listed["image"].iloc[row])
         stage = "read"
         try:
-            image = read(listed["image"].iloc[place])
+            image = read(listed["image"].iloc[row])
             stage = "segment"
-            masks = find(image)
+            masks = segmenter(image)
             stage = "write"
-            _write(out, names[place], image, masks, args)
+            _write(out, names[row], image, masks, args)
         except Exception as error:
-            # One bad image, or a plug-in that fails on it, must not cost the others.
+            # One bad image, or a plug-in that fails on it, must not stop the run.
             reason = getattr(error, "reason", None) or str(error)
             kind = type(error).__name__
             return None, dict(zip(ERRORS, (image_name, stage, kind, reason), strict=True))
         if masks.n_cells == 0:
-            found = (image_name, stage, "NoCellFound", "no cell was found in the image")
-            return None, dict(zip(ERRORS, found, strict=True))
+            values = (image_name, stage, "NoCellFound", "no cell was found in the image")
+            return None, dict(zip(ERRORS, values, strict=True))
         return _quality(image_name, masks), None
 
-    with ThreadPoolExecutor(_arguments.workers(args)) as pool:
-        work = pool.map(one, range(len(listed)))
-        hidden = not _arguments.progress(args)
-        done = list(tqdm(work, total=len(listed), unit="image", desc="segment", disable=hidden))
-    quality = [frame for frame, _ in done if frame is not None]
-    errors = pd.DataFrame([error for _, error in done if error is not None], columns=list(ERRORS))
+    outcomes = []
+    with (
+        ThreadPoolExecutor(_arguments.jobs(args)) as pool,
+        progress_bar(len(listed), "segment", progress=_arguments.progress(args)) as bar,
+    ):
+        for outcome in pool.map(segment_one, range(len(listed))):
+            outcomes.append(outcome)
+            bar.update()
+    quality = [frame for frame, _ in outcomes if frame is not None]
+    rows = [error for _, error in outcomes if error is not None]
+    errors = pd.DataFrame(rows, columns=list(ERRORS))
     write_table(errors, out / "errors.csv")
     if not quality:
         first = errors.iloc[0] if len(errors) else {"image": "", "message": "no image was given"}
@@ -111,14 +121,14 @@ def run(args: argparse.Namespace) -> None:
 ERRORS = ("image", "stage", "error", "message")
 
 
-def _places(images: list[str]) -> list[str]:
-    """Where each result goes below its folder: as the images lie below the one they share."""
+def _mask_names(images: list[str]) -> list[str]:
+    """Return the path of each mask below its folder, which mirrors the folders of the images."""
     paths = [Path(os.path.abspath(image)) for image in images]
     shared = os.path.commonpath([path.parent for path in paths])
     names = [path.relative_to(shared).with_suffix(".png").as_posix() for path in paths]
     if len(set(names)) == len(names):
         return names
-    # cell.jpg and cell.png side by side: the suffix tells them apart.
+    # cell.jpg and cell.png lie side by side, so the suffix is needed.
     return [f"{path.relative_to(shared).as_posix()}.png" for path in paths]
 
 
@@ -129,7 +139,7 @@ def _write(out: Path, name: str, image: np.ndarray, masks: Masks, args: argparse
     from hemafeat import segment
 
     if masks.n_cells > 65535:
-        raise ValueError(f"{masks.n_cells} cells do not fit a 16-bit label image")
+        raise ValueError(f"{masks.n_cells} cells do not fit into a 16-bit label image")
     pictures: dict[str, np.ndarray] = {}
     if args.trimap:
         pictures["trimap"] = masks.trimap
@@ -140,8 +150,8 @@ def _write(out: Path, name: str, image: np.ndarray, masks: Masks, args: argparse
         drawn = segment.outline(image, masks)
         pictures["overlay"] = cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)
     for folder, picture in pictures.items():
-        done, data = cv2.imencode(".png", picture)
-        if not done:
+        encoded, data = cv2.imencode(".png", picture)
+        if not encoded:
             raise ValueError(f"the {folder} picture could not be encoded")
         write_whole(out / folder / name, _writer(data.tobytes()))
 

@@ -1,4 +1,4 @@
-"""How ``hemafeat compare`` divides cells, and the studies it makes beside a comparison."""
+"""Protocols of ``hemafeat compare``, and the studies it makes beside a comparison."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemafeat._files import write_table
-from hemafeat.cli import _arguments
+from hemafeat.cli import _arguments, _output
 from hemafeat.cli._errors import Usage
 
 if TYPE_CHECKING:
@@ -25,157 +25,159 @@ PROTOCOLS = (
     "leaky-ufsc, leaky-mids, leaky-bernard, leaky-bernard-merged, leaky-bernard-copies, "
     "leaky-hincapie"
 )
-"""Their names, for the help: looking them up would load half of what a help should not."""
+"""Names of the protocols; written out, so that ``--help`` need not load them."""
 
-_FLAGS = ("leakage", "learning_curve", "class_drop", "copies")
-_VALUES = ("batch", "train", "test")
+CELLS_ONLY = ("leakage", "learning_curve", "class_drop", "resampling", "batch", "train", "test")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
-    """Arguments of protocols and studies."""
+    """Add the arguments of protocols and studies."""
     parser.add_argument(
         "--protocol",
-        "--split",
-        dest="split",
         default="grouped",
         metavar="NAME",
-        help=f"how cells are divided: {PROTOCOLS}; default: grouped",
+        help=f"how the data are split: {PROTOCOLS}; default: grouped",
     )
-    parser.add_argument("--train", metavar="SET", help="of cross-dataset: what is trained on")
-    parser.add_argument("--test", metavar="SET", help="of cross-dataset: what is scored")
+    parser.add_argument(
+        "--split", dest="protocol", action=_arguments.FormerName, current="--protocol"
+    )
+    parser.add_argument(
+        "--train", metavar="SET", help="with --protocol cross-dataset: data set to train on"
+    )
+    parser.add_argument(
+        "--test", metavar="SET", help="with --protocol cross-dataset: data set to score"
+    )
     parser.add_argument(
         "--batch",
         metavar="COLUMN",
-        help="of leave-one-batch-out and cross-dataset: default: batch, else dataset",
+        help="with --protocol leave-one-batch-out or cross-dataset: column of the batches; "
+        "default: batch, or else dataset",
     )
     parser.add_argument(
         "--leakage",
         nargs="?",
         const="image-random",
         metavar="NAME",
-        help="the same models under a leaky protocol as well, and the difference; default: "
-        "image-random",
+        help="also compare under a leaky protocol (default: image-random), and report the "
+        "difference",
     )
     parser.add_argument(
         "--learning-curve",
         nargs="?",
         const="cells",
         choices=("cells", "groups"),
-        help="train on ever more cells (default) or whole groups",
+        help="also train on increasing numbers of cells (default) or of whole groups",
     )
     parser.add_argument(
-        "--class-drop", action="store_true", help="leave out each class and see where it goes"
+        "--class-drop",
+        action="store_true",
+        help="also leave out each class in turn, and report which classes its cells are taken for",
+    )
+    parser.add_argument(
+        "--resampling",
+        action="store_true",
+        help="also draw cells with replacement before the split, to show how this inflates scores",
     )
     parser.add_argument(
         "--copies",
-        action="store_true",
-        help="draw cells with replacement before they are divided, to see what that fakes",
+        dest="resampling",
+        nargs=0,
+        action=_arguments.FormerName,
+        current="--resampling",
     )
 
 
 def protocol(args: argparse.Namespace) -> Any:
-    """The protocol asked for, known to exist, with its options."""
+    """Return the protocol that the arguments ask for, with its options."""
     from hemafeat import evaluate
 
     try:
-        return evaluate.protocol(args.split, train=args.train, test=args.test, column=args.batch)
+        return evaluate.protocol(args.protocol, train=args.train, test=args.test, column=args.batch)
     except evaluate.CompareError as error:
         raise Usage(f"--protocol: {error}") from None
 
 
 def check(args: argparse.Namespace) -> None:
-    """Refuse what cannot be before hours are spent measuring."""
+    """Refuse impossible combinations before any cell is measured."""
     from hemafeat import evaluate
 
+    if args.level == "patient":
+        for name in CELLS_ONLY:
+            if getattr(args, name):
+                raise Usage(f"--{name.replace('_', '-')} is not for --level patient")
     protocol(args)
     if args.leakage is None:
         return
     try:
-        other = evaluate.protocol(args.leakage)
+        leaky = evaluate.protocol(args.leakage)
     except evaluate.CompareError as error:
         raise Usage(f"--leakage: {error}") from None
-    if other.name == args.split:
-        raise Usage(f"--leakage: {other.name} is what the comparison itself is made with")
+    if leaky.name == args.protocol:
+        raise Usage(f"--leakage: {leaky.name} is already the protocol of the comparison")
 
 
-def not_of_patients(args: argparse.Namespace) -> None:
-    """Refuse studies of cells where patients are judged."""
-    for name in (*_FLAGS, *_VALUES):
-        if getattr(args, name):
-            raise Usage(f"--{name.replace('_', '-')} is not for --level patient")
+def run(table: pd.DataFrame, models: Any, args: argparse.Namespace, out: Path) -> list[Any]:
+    """Make the studies that the arguments ask for.
 
+    Each one is printed in short, its table is written to `out`, and the studies are returned for
+    the page.
+    """
+    import pandas as pd
 
-def words(args: argparse.Namespace) -> list[str]:
-    """The arguments as they could be typed again."""
-    found = []
-    for name in (*_VALUES, *_FLAGS):
-        value = getattr(args, name)
-        option = "--" + name.replace("_", "-")
-        if value is True:
-            found.append(option)
-        elif value:
-            found += [option, str(value)]
-    return found
-
-
-def made(table: pd.DataFrame, models: Any, args: argparse.Namespace, out: Path) -> list[Any]:
-    """The studies asked for: printed in short, their tables written, ready for the page."""
     from hemafeat import evaluate
 
     if isinstance(models, Mapping):
         models = {name: model for name, model in models.items() if name != "grey_pixels"}
     else:
-        models = [name for name in models if name != "grey_pixels"]
-    how = {
+        models = [name for name in models or [] if name != "grey_pixels"]
+    options = {
         "label": args.label,
         "groups": args.group,
         "n_splits": args.folds,
         "rare": args.rare,
-        "n_boot": args.resamples,
+        "n_boot": args.n_boot,
         "random_state": args.seed,
-        "n_jobs": _arguments.workers(args),
+        "n_jobs": _arguments.jobs(args),
         "progress": _arguments.progress(args),
     }
     studies: list[Any] = []
     if args.leakage:
-        _arguments.say(args, f"comparing with {args.leakage} ...")
-        both = (protocol(args), args.leakage)
-        found = evaluate.leakage(models, table, protocols=both, metadata=args.metadata, **how)
-        studies.append(found)
-        write_table(found.differences, out / "leakage.csv")
-        _show("Balanced accuracy with and without leakage", found.summary())
+        _arguments.say(args, f"comparing under {args.leakage} ...")
+        leakage = evaluate.leakage(
+            models,
+            table,
+            protocols=(protocol(args), args.leakage),
+            metadata=args.metadata,
+            **options,
+        )
+        studies.append(leakage)
+        write_table(leakage.differences, out / "leakage.csv")
+        _output.print_frame("Balanced accuracy with and without leakage", leakage.summary())
     if args.learning_curve:
-        _arguments.say(args, "training on ever more cells ...")
+        _arguments.say(args, "training on increasing numbers of cells ...")
         curve = evaluate.learning_curve(
-            models, table, by=args.learning_curve, split=protocol(args), **how
+            models, table, by=args.learning_curve, protocol=protocol(args), **options
         )
         studies.append(curve)
         write_table(curve.results, out / "learning_curve.csv")
-        lines = {name: curve.curve(name).set_index("n_train")["value"] for name in curve.models}
-        _show("Balanced accuracy by cells trained on", _frame(lines))
+        by_model = {name: curve.curve(name).set_index("n_train")["value"] for name in curve.models}
+        _output.print_frame("Balanced accuracy by training cells", pd.DataFrame(by_model))
     if args.class_drop:
         _arguments.say(args, "leaving out each class in turn ...")
-        drop = evaluate.class_drop(models, table, split=protocol(args), **how)
+        drop = evaluate.class_drop(models, table, protocol=protocol(args), **options)
         studies.append(drop)
         write_table(drop.results, out / "class_drop.csv")
-        _show(f"Share of a left-out class by {drop.models[0]}", drop.shares(drop.models[0]))
-    if args.copies:
+        first = drop.models[0]
+        _output.print_frame(
+            f"Shares of the classes that {first} takes a left-out class for", drop.shares(first)
+        )
+    if args.resampling:
         _arguments.say(args, "drawing cells with replacement ...")
-        twice = evaluate.resampling(models, table, **how)
-        studies.append(twice)
-        write_table(twice.results, out / "copies.csv")
-        _show("Balanced accuracy of cells drawn twice", twice.summary().set_index("model"))
+        resampling = evaluate.resampling(models, table, **options)
+        studies.append(resampling)
+        write_table(resampling.results, out / "resampling.csv")
+        _output.print_frame(
+            "Balanced accuracy of cells drawn with replacement",
+            resampling.summary().set_index("model"),
+        )
     return studies
-
-
-def _frame(columns: dict[str, pd.Series]) -> pd.DataFrame:
-    import pandas as pd
-
-    return pd.DataFrame(columns)
-
-
-def _show(heading: str, frame: pd.DataFrame) -> None:
-    import pandas as pd
-
-    with pd.option_context("display.width", None, "display.max_columns", None):
-        print(f"{heading}\n{frame.round(3).to_string(na_rep='-')}\n")

@@ -100,16 +100,16 @@ def test_no_command_prints_the_help_and_is_bad_usage(capsys):
         (["extract", ".", "--out", "x", "--families", "magic"], "no family 'magic'"),
         (["extract", ".", "--out", "x", "--segmenter", "magic"], "magic"),
         (["extract", ".", "--out", "x", "--masks", "nowhere"], "nowhere is not a folder"),
-        (["extract", ".", "--out", "x", "--um-per-px", "-1"], "not above 0"),
-        (["extract", ".", "--out", "nowhere/x.csv"], "there is no folder nowhere"),
+        (["extract", ".", "--out", "x", "--um-per-px", "-1"], "is not a positive number"),
+        (["extract", ".", "--out", "nowhere/x.csv"], "the folder nowhere does not exist"),
         (["segment", ".", "--out", "x", "--method", "magic"], "magic"),
         (["compare", "nowhere/"], "nowhere/: no such file or folder"),
-        (["compare", ".", "--models", "oracle"], "no model 'oracle'"),
+        (["compare", ".", "--models", "oracle"], "there is no model 'oracle'"),
         (["compare", ".", "--folds", "1"], "at least 2 folds"),
         (["report", "nowhere/"], "nowhere: no such folder"),
         (["predict", "nowhere.hemafeat", ".", "--out", "x.csv"], "no such file"),
         (["predict", "nowhere.hemafeat", ".", "--out", "x.txt"], ".csv or .parquet"),
-        (["describe", "nucleus__shape__are_"], "near it: nucleus__shape__area"),
+        (["describe", "nucleus__shape__are_"], "did you mean nucleus__shape__area"),
         (["demo", "--images", "12"], "too few"),
     ],
 )
@@ -234,7 +234,7 @@ def test_compare_then_predict_then_report(features, tmp_path, capsys):
 
     out, model = tmp_path / "result", tmp_path / "best.hemafeat"
     words = ["compare", str(features), "--out", str(out), "--models", "logistic", "--folds", "3"]
-    words += ["--resamples", "20", "--save-model", str(model), "--jobs", "1", "--no-importance"]
+    words += ["--n-boot", "20", "--save-model", str(model), "--jobs", "1", "--no-importance"]
     assert main(words) == 0
     text = capsys.readouterr().out
     assert text.splitlines()[-1] == str(out / "page.html")

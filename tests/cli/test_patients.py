@@ -31,7 +31,7 @@ def test_from_a_folder_of_patients_to_a_page(cohort, tmp_path, capsys):
     try:
         status = run(
             *(cohort, "--dataset", "lymphocytosis", "--out", tmp_path / "out", "--folds", 2),
-            *("--models", "table_means", "vote_mean", "--families", "shape", "--resamples", 50),
+            *("--models", "table_means", "vote_mean", "--families", "shape", "--n-boot", 50),
         )
     finally:
         (cohort / "hidden.csv").rename(cohort / "manifest.csv")
@@ -64,10 +64,10 @@ def test_a_model_is_saved_and_judges_new_patients(cohort, tmp_path, capsys):
     words = ["--dataset", "lymphocytosis", "--jobs", "1", "--quiet"]
     model, out = tmp_path / "verdict.hemafeat", tmp_path / "verdicts.csv"
     try:
-        more = ["--models", "weighted", "--families", "shape", "--resamples", 20, "--folds", 2]
+        more = ["--models", "weighted", "--families", "shape", "--n-boot", 20, "--folds", 2]
         status = run(cohort, *words[:2], "--out", tmp_path / "o", "--save-model", model, *more)
         assert status == 0, capsys.readouterr().err
-        assert "fitted on all" in capsys.readouterr().out
+        assert "fitted to all" in capsys.readouterr().out
         predict = ["predict", str(model), str(cohort), *words, "--out", str(out)]
         assert main([*predict, "--unlabelled"]) == 0
         lost = pd.read_csv(cohort / "testset" / "testset_data.csv")["ID"]
@@ -93,13 +93,13 @@ def test_a_model_is_saved_and_judges_new_patients(cohort, tmp_path, capsys):
 
 def test_a_patient_without_a_cell_has_no_verdict(table, tmp_path):
     from hemafeat import pipelines
-    from hemafeat.cli._predict import verdicts
+    from hemafeat.cli._predict import predict_patients
 
     rows = pipelines.bags(table)
     model = pipelines.make_patient("table_means").fit(rows, rows["label"])
     model = pipelines.load(pipelines.save(model, tmp_path / "m.hemafeat"))
     listed = pd.DataFrame({"patient": ["Q7", *table["patient"]]})
-    found = verdicts(model, table, listed)
+    found = predict_patients(model, table, listed)
     assert found["patient"].iloc[-1] == "Q7"
     assert found["n_cells"].iloc[-1] == 0
     assert found["predicted"].isna().tolist() == [False] * (len(found) - 1) + [True]
@@ -112,7 +112,7 @@ def test_an_audit_stands_on_the_page(level, cohort, tmp_path, capsys):
     measured = tmp_path / "features"
     extract.table(cohort, families=["shape"], out=measured, n_jobs=1, progress=False)
     words = ["compare", measured, "--level", level, "--out", tmp_path / "out", "--audit", "--quiet"]
-    few = ["--resamples", 20, "--folds", 2, "--jobs", 1, "--no-importance"]
+    few = ["--n-boot", 20, "--folds", 2, "--jobs", 1, "--no-importance"]
     models = ["--models", "logistic" if level == "cell" else "table_means"]
     status = main([str(word) for word in [*words, *few, *models]])
     assert status == 0, capsys.readouterr().err
@@ -125,7 +125,7 @@ def test_an_audit_stands_on_the_page(level, cohort, tmp_path, capsys):
 
 def test_a_model_that_looks_at_no_cell_is_not_saved(table, tmp_path, capsys):
     extract.save(table, tmp_path / "features")
-    words = [tmp_path / "features", "--out", tmp_path / "out", "--resamples", 5, "--folds", 2]
+    words = [tmp_path / "features", "--out", tmp_path / "out", "--n-boot", 5, "--folds", 2]
     more = ["--models", "metadata", "--save-model", tmp_path / "m.hemafeat"]
     assert run(*words, *more) == 2
     assert "none of the models compared looks at the cells" in capsys.readouterr().err
@@ -141,7 +141,7 @@ def table(cohort):
 
 def test_a_table_of_cells_will_do(table, tmp_path, capsys):
     extract.save(table, tmp_path / "features")
-    words = [tmp_path / "features", "--out", tmp_path / "out", "--resamples", 20]
+    words = [tmp_path / "features", "--out", tmp_path / "out", "--n-boot", 20]
     assert run(*words, "--folds", 2, "--models", "table_means", "--positive", "reactive") == 0
     found = evaluate.load(tmp_path / "out")
     assert set(found.verdicts["positive"]) == {"reactive"}
@@ -151,7 +151,7 @@ def test_a_table_of_cells_will_do(table, tmp_path, capsys):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--models", "svc"], "no model of patients 'svc'"),
+        (["--models", "svc"], "there is no model of patients 'svc'"),
         (["--patient", "who"], "--patient: the table has no column 'who'"),
         (["--metadata", "weight"], "--metadata: the table has no column 'weight'"),
         (["--pixels"], "--pixels is not for --level patient"),

@@ -7,12 +7,12 @@ import pytest
 
 from hemafeat import datasets, evaluate, extract
 from hemafeat.cli import main
-from hemafeat.cli._arguments import STAINS
+from hemafeat.cli._arguments import NORMALISERS as ON_THE_COMMAND_LINE
 from hemafeat.cli._studies import PROTOCOLS
 from hemafeat.images import NORMALISERS
 from support.made_cells import memorised
 
-QUICK = ["--models", "logistic", "--resamples", "20", "--no-importance", "--jobs", "1", "--quiet"]
+QUICK = ["--models", "logistic", "--n-boot", "20", "--no-importance", "--jobs", "1", "--quiet"]
 
 
 @pytest.fixture
@@ -27,12 +27,12 @@ def table(tmp_path):
 def test_names_of_the_help():
     """They are written down, since a help may not load what knows them."""
     assert PROTOCOLS.split(", ") == list(evaluate.protocols()["name"])
-    assert STAINS == NORMALISERS
+    assert ON_THE_COMMAND_LINE == NORMALISERS
 
 
 def test_all_studies_at_once(table, tmp_path, capsys):
     out = tmp_path / "out"
-    studies = ["--leakage", "--learning-curve", "groups", "--class-drop", "--copies"]
+    studies = ["--leakage", "--learning-curve", "groups", "--class-drop", "--resampling"]
     assert main(["compare", table, *QUICK, *studies, "--out", str(out)]) == 0
     printed = capsys.readouterr().out
     assert "image-random (leaky) minus grouped" in printed
@@ -41,11 +41,11 @@ def test_all_studies_at_once(table, tmp_path, capsys):
     assert gap["low"].item() > 0
     assert set(pd.read_csv(out / "class_drop.csv")["dropped"]) == {"a", "b", "c"}
     assert len(set(pd.read_csv(out / "learning_curve.csv")["n_groups"])) > 1
-    assert pd.read_csv(out / "copies.csv")["replacement"].any()
+    assert pd.read_csv(out / "resampling.csv")["replacement"].any()
     page = (out / "page.html").read_text("utf-8")
     for words in ("With and without leakage", "Learning curve", "Left-out classes", "drawn twice"):
         assert words in page
-    assert "--learning-curve groups --class-drop --copies" in page
+    assert "--learning-curve groups --class-drop --resampling" in page
 
 
 @pytest.mark.parametrize(
@@ -73,10 +73,10 @@ def test_protocols(table, tmp_path, capsys, words, protocol):
     [
         (["--protocol", "kfold"], "--protocol: no split 'kfold'"),
         (["--train", "one"], "'grouped' has no option 'train'"),
-        (["--leakage", "grouped"], "is what the comparison itself is made with"),
+        (["--leakage", "grouped"], "is already the protocol of the comparison"),
         (["--leakage", "kfold"], "--leakage: no split 'kfold'"),
         (["--level", "patient", "--leakage"], "--leakage is not for --level patient"),
-        (["--stain", "reinhard"], "cells.parquet are measured already"),
+        (["--normalise", "reinhard"], "cells.parquet are measured already"),
     ],
 )
 def test_refusals(table, tmp_path, capsys, words, message):
@@ -88,7 +88,7 @@ def test_refusals(table, tmp_path, capsys, words, message):
 def test_stain_and_scale(tmp_path, capsys):
     listed = datasets.drawn(tmp_path / "drawn", 6, size=96, n_jobs=1)
     words = ["extract", str(tmp_path / "drawn"), "--families", "shape", "colour", "-j", "1", "-q"]
-    more = ["--stain", "reinhard", "--stain-reference", str(tmp_path / "drawn")]
+    more = ["--normalise", "reinhard", "--normalise-reference", str(tmp_path / "drawn")]
     out = tmp_path / "out.parquet"
     assert main([*words, *more, "--to-um-per-px", "0.5", "--out", str(out)]) == 0
     from hemafeat.images import normaliser
@@ -97,7 +97,7 @@ def test_stain_and_scale(tmp_path, capsys):
         listed,
         families=["shape", "colour"],
         normalise=normaliser("reinhard", listed["image"]),
-        resample=0.5,
+        to_um_per_px=0.5,
         progress=False,
     )
     found = extract.load(out)
@@ -105,5 +105,24 @@ def test_stain_and_scale(tmp_path, capsys):
     columns = extract.feature_columns(expected)
     pd.testing.assert_frame_equal(found[columns], expected[columns], check_dtype=False)
     assert main([*words, "--to-um-per-px", "-1", "--out", str(out)]) == 2
-    assert main([*words, "--stain-reference", "x", "--out", str(out)]) == 2
-    assert "--stain-reference needs --stain" in capsys.readouterr().err
+    assert main([*words, "--normalise-reference", "x", "--out", str(out)]) == 2
+    assert "--normalise-reference needs --normalise" in capsys.readouterr().err
+
+
+def test_former_names_of_options_work_and_say_so(table, tmp_path, capsys):
+    words = ["compare", table, "--models", "logistic", "--folds", "2", "--quiet", "--jobs", "1"]
+    former = ["--resamples", "5", "--split", "image-random", "--no-importance"]
+    assert main([*words, *former, "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr()
+    assert "--resamples is now called --n-boot" in said.err
+    assert "--split is now called --protocol" in said.err
+    assert "LEAKY" in said.out
+    assert main([*words, "--copies", "--level", "patient", "--out", str(tmp_path / "o")]) == 2
+    assert "--copies is now called --resampling" in capsys.readouterr().err
+
+
+def test_help_shows_current_names_only(capsys):
+    assert main(["compare", "--help"]) == 0
+    text = capsys.readouterr().out
+    for name in ("--resamples", "--stain", "--copies", "--split"):
+        assert f"{name} " not in text

@@ -199,7 +199,7 @@ def test_on_the_command_line(keras, cells, tmp_path, capsys, monkeypatch):
     assert main(["extract", str(tmp_path / "cells.csv"), "--out", features, "--families", "shape",
                  *asked]) == 0  # fmt: skip
     assert main(["compare", features, "--models", "logistic", "embedding:MobileNet+logistic",
-                 "--weights", "random", "--folds", "2", "--resamples", "20", "--no-importance",
+                 "--weights", "random", "--folds", "2", "--n-boot", "20", "--no-importance",
                  "--out", page, "--save-model", str(tmp_path / "m.hemafeat"),
                  "--jobs", "1", "-q"]) == 0  # fmt: skip
     text = (tmp_path / "out" / "page.html").read_text("utf-8")
