@@ -32,7 +32,7 @@ def test_none_is_left_out() -> None:
         "segmentation",
         "speed",
     }
-    assert there == named | {"networks", "train_segmenter"}
+    assert there == named | {"networks", "train_segmenter", "unchanged"}
 
 
 @pytest.mark.slow_without_jit
@@ -212,3 +212,29 @@ def test_networks(tmp_path: Path) -> None:
     assert len(table) == 6
     assert table["accuracy"].between(0, 1).all()
     assert (tmp_path / "networks.png").stat().st_size > 5000
+
+
+@pytest.mark.slow_without_jit
+def test_unchanged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from hemafeat import datasets
+
+    benchmark = runpy.run_path(str(BENCHMARKS / "unchanged.py"))
+    listed = datasets.drawn(tmp_path / "cells", n_images=3, size=120, random_state=0)
+    for name in ("before", "after"):
+        record = benchmark["Record"](tmp_path / name)
+        benchmark["measure_cells"](record, "drawn", listed, tmp_path / "cells", families=["shape"])
+    compare = benchmark["compare_records"]
+    assert compare(tmp_path / "before", tmp_path / "after", {})
+    cells = tmp_path / "after" / "cells_drawn.parquet"
+    table = pd.read_parquet(cells)
+    column = "nucleus__shape__area"
+    table.loc[1, column] = np.nextafter(table.loc[1, column], np.inf)
+    table.rename(columns={"nucleus__shape__perimeter": "new"}).to_parquet(cells)
+    capsys.readouterr()
+    assert not compare(tmp_path / "before", tmp_path / "after", {})
+    printed = capsys.readouterr().out
+    assert "1 differ" in printed
+    assert "1 missing: nucleus__shape__perimeter" in printed
+    capsys.readouterr()
+    compare(tmp_path / "before", tmp_path / "after", {"nucleus__shape__perimeter": "new"})
+    assert "missing" not in capsys.readouterr().out
