@@ -229,12 +229,12 @@ def test_unchanged(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     table = pd.read_parquet(cells)
     column = "nucleus__shape__area"
     table.loc[1, column] = np.nextafter(table.loc[1, column], np.inf)
-    table.rename(columns={"nucleus__shape__perimeter": "new"}).to_parquet(cells)
+    table.rename(columns={"nucleus__shape__solidity": "new"}).to_parquet(cells)
     capsys.readouterr()
     assert not compare(tmp_path / "before", tmp_path / "after", {})
     printed = capsys.readouterr().out
     assert "1 differ" in printed
-    assert "1 missing: nucleus__shape__perimeter" in printed
+    assert "1 missing: nucleus__shape__solidity" in printed
     capsys.readouterr()
-    compare(tmp_path / "before", tmp_path / "after", {"nucleus__shape__perimeter": "new"})
+    compare(tmp_path / "before", tmp_path / "after", {"nucleus__shape__solidity": "new"})
     assert "missing" not in capsys.readouterr().out
