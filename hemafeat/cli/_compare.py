@@ -181,15 +181,14 @@ def save_best(
 ) -> str:
     """Fit the best model on every labelled cell, and save it."""
     from hemafeat import extract, pipelines
-    from hemafeat.pipelines._inspect import FEATURES, GROUPS, IMAGES, reads
 
     name = _output.best_model(comparison)
     known = table[table[label].notna()]
     model = made[name] if isinstance(made, Mapping) else pipelines.make(name)
-    wanted = reads(model)
-    columns = ["image"] if IMAGES in wanted else []
-    columns += ["group"] if GROUPS in wanted and "group" in known else []
-    columns += extract.feature_columns(known) if FEATURES in wanted else []
+    wanted = pipelines.looks_at(model)
+    columns = ["image"] if "images" in wanted else []
+    columns += ["group"] if "groups" in wanted and "group" in known else []
+    columns += extract.feature_columns(known) if "features" in wanted else []
     model.fit(known[columns], known[label].astype(str).to_numpy(dtype=object))
     note = f"best of a comparison. {comparison.protocol}"
     pipelines.save(model, path, units=extract.units(table), note=note)

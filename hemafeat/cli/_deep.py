@@ -158,12 +158,13 @@ def add_networks(parser: argparse.ArgumentParser) -> None:
 def made(names: list[str], args: argparse.Namespace) -> Any:
     """The models as `evaluate.compare` takes them: names, or with options what they stand for."""
     from hemafeat import pipelines
-    from hemafeat.evaluate._setup import _seeded
 
     options = {"epochs": args.epochs, "size": args.image_size}
     options = {name: value for name, value in options.items() if value is not None}
     deep = set(pipelines.names(deep=True)) - set(pipelines.names())
     if not options or not deep & set(names):
         return names
-    found = {name: pipelines.make(name, **(options if name in deep else {})) for name in names}
-    return {name: _seeded(model, args.seed) for name, model in found.items()}
+    return {
+        name: pipelines.make(name, random_state=args.seed, **(options if name in deep else {}))
+        for name in names
+    }

@@ -41,8 +41,6 @@ HEADS: dict[str, tuple[Callable[..., Pipeline], dict[str, Any]]] = {
 }
 """Heads by name, with what differs from the pipeline on features of that name."""
 
-_SEEDED = ("xgboost", "random_forest", "ldsvm")
-
 
 def embedding(
     *,
@@ -110,8 +108,7 @@ def embedding(
     if head not in HEADS:
         raise ValueError(f"no head {head!r}; there are: {', '.join(HEADS)}")
     make, defaults = HEADS[head]
-    seed = {"random_state": random_state} if head in _SEEDED else {}
-    classifier = make(**{**defaults, **seed, **params})
+    classifier = _models.build(make, random_state, **{**defaults, **params})
     step = Embedding(
         backbone,
         weights,
@@ -125,7 +122,7 @@ def embedding(
     return type(classifier)([("embedding", step), *classifier.steps[1:]])
 
 
-def named(name: str, **params: Any) -> Pipeline:
+def from_name(name: str, *, random_state: int = 0, **params: Any) -> Pipeline:
     """The pipeline that a name such as ``embedding:VGG16/fc1+svc@random`` means.
 
     What follows ``@`` is ``imagenet`` (the default), ``random`` or a file.
@@ -137,7 +134,7 @@ def named(name: str, **params: Any) -> Pipeline:
     """
     found = NAME.fullmatch(name)
     if found is None:
-        raise ValueError(f"no pipeline {name!r}: {_WORDS}")
+        raise ValueError(f"there is no pipeline {name!r}; names of embeddings are {_WORDS}")
 
     backbone_named(found["backbone"])
     given: dict[str, Any] = {"weights": "imagenet" if not found["weights"] else found["weights"]}
@@ -147,6 +144,7 @@ def named(name: str, **params: Any) -> Pipeline:
         backbone=found["backbone"],
         head=found["head"],
         layer=found["layer"],
+        random_state=random_state,
         **{**given, **params},
     )
 

@@ -13,6 +13,7 @@ from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score
 from sklearn.model_selection import cross_val_predict
 
 from hemafeat._public import public
+from hemafeat.pipelines._catalogue import make
 from hemafeat.pipelines._steps.inner_folds import GROUP, GroupedFolds
 
 Members = Mapping[str, Any] | Iterable[Any]
@@ -23,8 +24,6 @@ METRICS = {"kappa": cohen_kappa_score, "balanced_accuracy": balanced_accuracy_sc
 
 def _pairs(members: Members) -> list[tuple[str, Any]]:
     """(name, estimator) of each member; what is named only is made."""
-    from hemafeat.pipelines._catalogue import make
-
     if isinstance(members, str):
         raise ValueError(f"members are several models, not one: {members!r}")
     found: list[tuple[str, Any]] = []
@@ -160,8 +159,7 @@ class WeightedVote(VotingClassifier):
         self.alone = alone
         self.random_state = random_state
 
-    takes_groups = True
-    """What tells `evaluate.compare` to give it the groups beside."""
+    looks_at = frozenset({"groups"})
 
     @property
     def weights(self) -> Any:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 from sklearn.compose import ColumnTransformer, make_column_selector
@@ -19,6 +21,13 @@ from hemafeat.pipelines._steps.missing import FillMissing
 from hemafeat.pipelines._steps.scale import ClippedScaler
 from hemafeat.pipelines._steps.support_vectors import SupportVectors
 from hemafeat.pipelines._steps.whiten import PartialWhitening
+
+
+def build(maker: Callable[..., Any], random_state: int | None = None, **params: Any) -> Any:
+    """Return the model of a maker, which gets the seed if it has a parameter `random_state`."""
+    if random_state is not None and "random_state" in inspect.signature(maker).parameters:
+        params["random_state"] = random_state
+    return maker(**params)
 
 
 def _dense() -> list[tuple[str, Any]]:
@@ -333,6 +342,18 @@ def soft_vote(
     return Pipeline(
         [("columns", FeatureColumns()), ("model", VotingClassifier(parts, voting="soft"))]
     )
+
+
+ON_FEATURES: dict[str, Callable[..., Pipeline]] = {
+    "baseline": baseline,
+    "logistic": logistic,
+    "random_forest": random_forest,
+    "svc": svc,
+    "xgboost": xgboost,
+    "ldsvm": ldsvm,
+    "soft_vote": soft_vote,
+}
+"""Pipelines on features by name."""
 
 
 def grey_pixels(

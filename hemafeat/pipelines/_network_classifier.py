@@ -14,9 +14,9 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from hemafeat import networks
 from hemafeat._public import public
 from hemafeat.networks._pictures import CellImages, image_sources
-from hemafeat.pipelines._patients.mil import networks_module
 from hemafeat.pipelines._steps.inner_folds import GROUP, groups_of, held_back
 
 
@@ -98,10 +98,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     A fitted one is pickled, and saved by `save`, with its network as a ``.keras`` file inside.
     """
 
-    reads_images = True
-    """What tells `evaluate.compare` to give this step the images, not the features."""
-    takes_groups = True
-    """What tells `evaluate.compare` to give it the groups beside."""
+    looks_at = frozenset({"images", "groups"})
 
     def __init__(
         self,
@@ -176,7 +173,6 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             One class only, labels that do not fit, or a network that does not.
         """
-        networks = networks_module()
         sources = image_sources(X, "a network learns")
         y = np.asarray(y)
         check_classification_targets(y)
@@ -192,7 +188,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         self.network_ = networks.image_network(
             self.architecture,
             len(self.classes_),
-            input_shape=self._shape(networks),
+            input_shape=self._shape(),
             colour=self.colour,
             weights=self.weights,
             mixed_precision=self.mixed_precision,
@@ -216,14 +212,14 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             slower_after=self.slower_after,
             last_layers=self.last_layers,
             head_epochs=self.head_epochs,
-            augment=self._augmentation(networks),
+            augment=self._augmentation(),
             random_state=self.random_state,
             progress=self.progress,
         )
         self.history_ = pd.DataFrame(history).rename_axis("epoch")
         return self
 
-    def _shape(self, networks: Any) -> tuple[int, int, int] | None:
+    def _shape(self) -> tuple[int, int, int] | None:
         if self.size is None:
             return None
         height, width = (self.size, self.size) if isinstance(self.size, int) else self.size
@@ -234,7 +230,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     def _named(self) -> bool:
         return isinstance(self.architecture, str) and not self.architecture.endswith(".keras")
 
-    def _augmentation(self, networks: Any) -> Any:
+    def _augmentation(self) -> Any:
         if not self.augment:
             return None
         return networks.Augmentation(**(self.augment if isinstance(self.augment, dict) else {}))
@@ -261,7 +257,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             In the order of `classes_`; each row sums to 1.
         """
         asked = self._asked(X)
-        found = networks_module().predict_images(self.network_, asked, None, self.batch_size)
+        found = networks.predict_images(self.network_, asked, None, self.batch_size)
         return np.asarray(found)
 
     def predict(self, X: Any) -> np.ndarray:
@@ -294,7 +290,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             One image per cell.
         """
         asked = self._asked(X)
-        found = networks_module().embed_images(self.network_, asked, None, self.batch_size)
+        found = networks.embed_images(self.network_, asked, None, self.batch_size)
         return np.asarray(found)
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -330,4 +326,4 @@ def _restored(data: bytes) -> Any:
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "network.keras")
         Path(path).write_bytes(data)
-        return networks_module().load_network(path)
+        return networks.load_network(path)

@@ -47,6 +47,8 @@ class FeatureColumns(TransformerMixin, BaseEstimator):
     Missing values are passed on as NaN; infinite ones raise, with the names of their columns.
     """
 
+    looks_at = frozenset({"features"})
+
     def __init__(self, columns: str | list[str] = "features") -> None:
         self.columns = columns
 

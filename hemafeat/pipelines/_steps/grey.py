@@ -31,8 +31,7 @@ class GreyPixels(TransformerMixin, BaseEstimator):
     ``0.299 R + 0.587 G + 0.114 B`` rounded to uint8.
     """
 
-    reads_images = True
-    """What tells `evaluate.compare` to give this step the images, not the features."""
+    looks_at = frozenset({"images"})
 
     def __init__(self, crop: int = 256, size: int | None = None) -> None:
         self.crop = crop

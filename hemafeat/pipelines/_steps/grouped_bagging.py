@@ -44,8 +44,7 @@ class GroupedBagging(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     .. [1] L. Breiman, "Bagging predictors", Machine Learning 24, 123-140, 1996.
     """
 
-    takes_groups = True
-    """What tells `evaluate.compare` to give it the groups beside."""
+    looks_at = frozenset({"groups"})
 
     def __init__(
         self, estimator: Any, *, n_estimators: int = 10, column: str = GROUP, random_state: int = 0

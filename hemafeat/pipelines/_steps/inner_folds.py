@@ -75,8 +75,7 @@ class GroupedFolds(BaseEstimator):
     3
     """
 
-    takes_groups = True
-    """What tells `evaluate.compare` to give a model that holds it the groups."""
+    looks_at = frozenset({"groups"})
 
     def __init__(
         self,
