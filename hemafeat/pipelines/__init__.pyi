@@ -5,7 +5,11 @@ from ._catalogue import (
     patient_names as patient_names,
     search_space as search_space,
 )
-from ._embedding import embedding as embedding, embeddings_of as embeddings_of
+from ._embedding import (
+    describe_embedding as describe_embedding,
+    embedding as embedding,
+    embeddings_of as embeddings_of,
+)
 from ._ensembles import (
     WeightedVote as WeightedVote,
     average as average,

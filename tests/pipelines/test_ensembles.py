@@ -151,7 +151,7 @@ def test_weights_are_kappas_of_inner_folds(table):
     equal = pipelines.WeightedVote(both, metric="balanced_accuracy").fit(table, y)
     np.testing.assert_allclose(equal.weights_, [0.5, 0.5])
     assert clone(model).get_params()["good__model__C"] == 0.1
-    with pytest.raises(ValueError, match="there are: kappa"):
+    with pytest.raises(ValueError, match="choose from kappa"):
         pipelines.weighted_vote(["svc", "logistic"], metric="f1").fit(table, y)
 
 

@@ -41,7 +41,7 @@ class PenalisedLogistic(ClassifierMixin, BaseEstimator):
     Examples
     --------
     >>> from hemafeat import pipelines
-    >>> model = pipelines.PenalisedLogistic("l1", solver="liblinear")
+    >>> model = pipelines.PenalisedLogistic("l2", C=10.0)
     >>> model.fit([[0.0], [1.0], [8.0], [9.0]], ["a", "a", "b", "b"]).predict([[2.0]]).tolist()
     ['a']
     """
