@@ -13,7 +13,6 @@ from hemafeat import pipelines
 from hemafeat.evaluate._importance import balanced, blocks, candidates
 from hemafeat.evaluate._protocols.splits import Folds
 from hemafeat.evaluate._tables import importance_table
-from hemafeat.pipelines._patients.bags import as_column
 
 MAX_CELLS = 800
 """Held-out cells per fold used for importances."""
@@ -110,7 +109,7 @@ def _permuted(
     found = [
         bag.cells(np.sort(rng.permutation(len(bag))[:most])) for bag in patients["cells"].tolist()
     ]
-    patients = patients.assign(cells=as_column(found))
+    patients = patients.assign(cells=found)
     whole = balanced(truth, model.predict(patients))
     values = np.concatenate([bag.features for bag in found])
     ends = np.cumsum([len(bag) for bag in found])[:-1]
@@ -122,7 +121,7 @@ def _permuted(
         changed[:, take] = values[rng.permutation(len(values))][:, take]
         parts = np.split(changed, ends)
         mixed = [replace(bag, features=part) for bag, part in zip(found, parts, strict=True)]
-        loss[name] = whole - balanced(truth, model.predict(patients.assign(cells=as_column(mixed))))
+        loss[name] = whole - balanced(truth, model.predict(patients.assign(cells=mixed)))
     for name in attributes:
         column = patients[name].to_numpy()[rng.permutation(len(patients))]
         loss[name] = whole - balanced(truth, model.predict(patients.assign(**{name: column})))

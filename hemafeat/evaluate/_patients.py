@@ -18,7 +18,6 @@ from hemafeat.evaluate._protocols.splits import Cells, CompareError, Folds, Grou
 from hemafeat.evaluate._rows import ROW, Note, features, in_order, labelled
 from hemafeat.evaluate._setup import Models
 from hemafeat.evaluate._tables import importance_table, predictions, scored, seconds, stamped
-from hemafeat.pipelines._patients.stain_only import knows_background
 
 BASELINES = ("baseline", "bag_size", "stain", "metadata", "date_format")
 """Models of patients that never look at a cell, to be beaten."""
@@ -229,11 +228,7 @@ def _models(
     for name, model in chosen.items():
         if isinstance(model, type) or not (hasattr(model, "fit") and hasattr(model, "predict")):
             raise CompareError(f"model {name!r} is no scikit-learn estimator: {model!r}")
-    wanted = ["baseline", "bag_size"]
-    wanted += ["stain"] * knows_background(rows) + ["metadata"] * bool(attributes)
-    if attributes and pipelines.date_columns(rows[list(attributes)]):
-        wanted.append("date_format")
-    for name in wanted:
+    for name in pipelines.patient_baselines(rows):
         if name not in chosen:
             chosen[name] = pipelines.make_patient(name, random_state=random_state)
     return chosen

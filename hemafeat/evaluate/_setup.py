@@ -16,8 +16,9 @@ from hemafeat.evaluate._protocols.protocols import Protocol, protocol
 from hemafeat.evaluate._protocols.splits import Cells, CompareError, Folds, Groups, group_ids
 from hemafeat.evaluate._rows import Note, common, features, in_order, labelled, metadata_columns
 from hemafeat.evaluate._tables import stamped
-from hemafeat.pipelines._inspect import FEATURES, GROUPS, IMAGES, is_transductive, reads
-from hemafeat.pipelines._steps.inner_folds import GROUP
+
+GROUP = "group"
+"""Column in which the models get the groups, see `hemafeat.pipelines.GroupedFolds`."""
 
 BASELINE = "baseline"
 METADATA = "metadata"
@@ -89,7 +90,7 @@ class Setup:
     @property
     def transductive(self) -> list[str]:
         """Names of the models whose verdict on a cell hangs on the others scored with it."""
-        return [name for name, model in self.models.items() if is_transductive(model)]
+        return [name for name, model in self.models.items() if pipelines.is_transductive(model)]
 
     @property
     def mark(self) -> str:
@@ -194,7 +195,7 @@ def _models(
         models = [models]
     if not isinstance(models, Mapping):
         try:
-            models = {name: _seeded(pipelines.make(name), random_state) for name in models}
+            models = {name: pipelines.make(name, random_state=random_state) for name in models}
         except ValueError as error:
             raise CompareError(str(error)) from None
     chosen = {str(name): model for name, model in models.items()}
@@ -227,11 +228,6 @@ def _parts(model: Any) -> dict[str, Any]:
     return model.get_params() if hasattr(model, "get_params") else {}
 
 
-def _seeded(model: Any, random_state: int) -> Any:
-    keys = [key for key in model.get_params() if key.split("__")[-1] == "random_state"]
-    return model.set_params(**dict.fromkeys(keys, random_state))
-
-
 def _inputs(
     chosen: Mapping[str, Any],
     table: pd.DataFrame,
@@ -241,15 +237,15 @@ def _inputs(
 ) -> dict[str, pd.DataFrame]:
     inputs = {}
     for name, model in chosen.items():
-        wanted = reads(model)
+        wanted = pipelines.looks_at(model)
         if name == METADATA and metadata:
             inputs[name] = metadata_columns(table, metadata)
             continue
-        if wanted == {FEATURES}:
+        if wanted == {"features"}:
             inputs[name] = values
             continue
         parts = []
-        if IMAGES in wanted:
+        if "images" in wanted:
             if "image" not in table.columns:
                 raise CompareError(f"model {name!r} reads images; the table has no column 'image'")
             if table["image"].map(str).duplicated().any():
@@ -257,10 +253,10 @@ def _inputs(
                     f"model {name!r} looks at whole images, but the table has several cells of one"
                 )
             parts.append(table[["image"]])
-        if GROUPS in wanted:
+        if "groups" in wanted:
             # For divisions inside the training rows; what is trained never sees it as a feature.
             parts.append(pd.DataFrame({GROUP: which.ids}, index=table.index))
-        parts += [values] if FEATURES in wanted else []
+        parts += [values] if "features" in wanted else []
         inputs[name] = pd.concat(parts, axis=1)
     return inputs
 

@@ -1,12 +1,27 @@
-from ._catalogue import make as make, names as names, search_space as search_space
-from ._embedding import embedding as embedding, embeddings_of as embeddings_of
+from ._catalogue import (
+    make as make,
+    make_patient as make_patient,
+    names as names,
+    patient_names as patient_names,
+    search_space as search_space,
+)
+from ._embedding import (
+    describe_embedding as describe_embedding,
+    embedding as embedding,
+    embeddings_of as embeddings_of,
+)
 from ._ensembles import (
     WeightedVote as WeightedVote,
     average as average,
     stack as stack,
     weighted_vote as weighted_vote,
 )
-from ._model import Model as Model, ModelError as ModelError
+from ._inspect import (
+    ModelError as ModelError,
+    is_transductive as is_transductive,
+    looks_at as looks_at,
+)
+from ._model import Model as Model, PatientModel as PatientModel
 from ._models import (
     baseline as baseline,
     grey_pixels as grey_pixels,
@@ -19,11 +34,7 @@ from ._models import (
     xgboost as xgboost,
 )
 from ._network_classifier import NetworkClassifier as NetworkClassifier
-from ._patients.attribute_models import (
-    PenalisedLogistic as PenalisedLogistic,
-    attributes_only as attributes_only,
-    date_format_only as date_format_only,
-)
+from ._patients.attribute_models import attributes_only as attributes_only
 from ._patients.attributes import (
     DateFormat as DateFormat,
     PatientAttributes as PatientAttributes,
@@ -31,22 +42,21 @@ from ._patients.attributes import (
     read_dates as read_dates,
 )
 from ._patients.bags import Bag as Bag, bags as bags, positive_place as positive_place
-from ._patients.catalogue import (
+from ._patients.baselines import (
+    BackgroundMeans as BackgroundMeans,
     bag_size_only as bag_size_only,
-    cell_vote as cell_vote,
-    make_patient as make_patient,
+    date_format_only as date_format_only,
     patient_baseline as patient_baseline,
-    patient_names as patient_names,
-    patient_table as patient_table,
+    patient_baselines as patient_baselines,
+    stain_only as stain_only,
 )
 from ._patients.contributions import cell_contributions as cell_contributions
+from ._patients.encodings import Fisher as Fisher, Prototypes as Prototypes
+from ._patients.fusion import DecisionRule as DecisionRule, PatientStack as PatientStack
 from ._patients.mil import MILClassifier as MILClassifier
 from ._patients.mil_images import MILImageClassifier as MILImageClassifier
-from ._patients.model import PatientModel as PatientModel
-from ._patients.rules import DecisionRule as DecisionRule, PatientStack as PatientStack
-from ._patients.stain_only import BackgroundMeans as BackgroundMeans, stain_only as stain_only
+from ._patients.models import cell_vote as cell_vote, patient_table as patient_table
 from ._patients.table import PatientTable as PatientTable
-from ._patients.vocabularies import Fisher as Fisher, Prototypes as Prototypes
 from ._patients.vote import CellVote as CellVote
 from ._steps.boosted import BoostedTrees as BoostedTrees
 from ._steps.columns import FeatureColumns as FeatureColumns
@@ -58,6 +68,7 @@ from ._steps.neighbourhood import (
     NeighbourhoodCorrection as NeighbourhoodCorrection,
     neighbourhood_correction as neighbourhood_correction,
 )
+from ._steps.penalised import PenalisedLogistic as PenalisedLogistic
 from ._steps.scale import ClippedScaler as ClippedScaler
 from ._steps.support_vectors import SupportVectors as SupportVectors
 from ._steps.whiten import PartialWhitening as PartialWhitening

@@ -1,4 +1,4 @@
-"""Embeddings of images with a classical head: pipelines that take images."""
+"""Classifiers of images on embeddings of a network, by name."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from typing import Any
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 
+from hemafeat.networks import Embedding
 from hemafeat.networks._embedding.backbones import backbone_named
+from hemafeat.networks._embedding.names import embeddings_of as _embeddings_of
 from hemafeat.pipelines import _models
 from hemafeat.pipelines._steps.missing import FillMissing
 from hemafeat.pipelines._steps.scale import ClippedScaler
 
 PREFIX = "embedding:"
 
-NAME = re.compile(
-    r"embedding:(?P<backbone>\w+)(?:/(?P<layer>[^+@]+))?\+(?P<head>\w+)(?:@(?P<weights>.+))?"
+_NAME = re.compile(
+    PREFIX + r"(?P<backbone>\w+)(?:/(?P<layer>[^+@]+))?\+(?P<head>\w+)(?:@(?P<weights>.+))?"
 )
-
-_WORDS = "embedding:BACKBONE[/LAYER]+HEAD[@WEIGHTS], such as embedding:InceptionV3+xgboost@random"
 
 
 def _knn(n_neighbors: int = 20, weights: str = "distance", **params: Any) -> Pipeline:
@@ -31,7 +31,7 @@ def _knn(n_neighbors: int = 20, weights: str = "distance", **params: Any) -> Pip
 
 
 HEADS: dict[str, tuple[Callable[..., Pipeline], dict[str, Any]]] = {
-    # XGBoost's own defaults: what was published names no others.
+    # The defaults of XGBoost: the publication names no other values.
     "xgboost": (_models.xgboost, {"n_estimators": 100, "max_depth": 6, "learning_rate": 0.3}),
     "svc": (_models.svc, {"C": 100.0}),
     "logistic": (_models.logistic, {}),
@@ -39,9 +39,7 @@ HEADS: dict[str, tuple[Callable[..., Pipeline], dict[str, Any]]] = {
     "knn": (_knn, {}),
     "ldsvm": (_models.ldsvm, {}),
 }
-"""Heads by name, with what differs from the pipeline on features of that name."""
-
-_SEEDED = ("xgboost", "random_forest", "ldsvm")
+"""Heads by name, with the parameters that differ from the pipeline of that name on features."""
 
 
 def embedding(
@@ -56,47 +54,50 @@ def embedding(
     settings: dict[str, Any] | None = None,
     **params: Any,
 ) -> Pipeline:
-    """What a network sees in the image, classified by a head [1]_: takes images, not features.
+    """Classify images by the embeddings of a network and a classical head [1]_.
 
     Parameters
     ----------
     backbone : str
-        ``"InceptionV3"``, ``"VGG16"``, ``"InceptionResNetV2"``, ``"EfficientNetB1"``,
+        Network: ``"InceptionV3"``, ``"VGG16"``, ``"InceptionResNetV2"``, ``"EfficientNetB1"``,
         ``"MobileNet"``, ``"DenseNet121"``, ``"ResNet50"`` or ``"Xception"``.
     head : {"xgboost", "svc", "logistic", "random_forest", "knn", "ldsvm"}
-        The classifier: the pipeline of that name without its columns, ``"svc"`` with a penalty of
-        100 [2]_, ``"xgboost"`` with 100 rounds of depth 6; ``"knn"`` is 20 neighbours by distance.
+        Classifier: the pipeline of that name without its step ``columns``. ``"svc"`` has a penalty
+        of 100 [2]_, ``"xgboost"`` has 100 rounds of depth 6, and ``"knn"`` weights 20 neighbours
+        by their distance.
     weights : str, path or None
-        See `networks.Embedding`; None is a network that has learnt nothing.
+        Weights of the network, see `networks.Embedding`. None stands for random weights.
     layer : str, optional
-        See `networks.Embedding`.
+        Layer whose output is the embedding, see `networks.Embedding`. By default the mean of the
+        last maps.
     streams : str or list of str
-        See `networks.Embedding`.
+        Versions of the image that the network is shown, see `networks.Embedding`.
     size : int, optional
-        See `networks.Embedding`.
+        Side of the images, in px, see `networks.Embedding`. By default that of the backbone.
     random_state : int
         Seed of the head and of random weights.
     settings : dict, optional
-        Further parameters of `networks.Embedding`: ``batch_size``, ``runtime``, ``cache``.
+        Further parameters of `networks.Embedding`, such as ``batch_size``, ``runtime`` and
+        ``cache``.
     **params
-        Of the head.
+        Further parameters of the head.
 
     Returns
     -------
     sklearn.pipeline.Pipeline
-        Steps ``embedding``, those of the head, ``model``. `fit` takes a table with a column
-        ``image``, or a list of paths or arrays.
+        Unfitted, with the step ``embedding`` and those of the head, the last of which is ``model``.
+        It takes a table with a column ``image``, or a list of paths or arrays.
 
     Raises
     ------
     ValueError
-        There is no head of that name.
+        If there is no head of that name.
 
     Notes
     -----
-    The published .985 weighted F1 of InceptionV3 and XGBoost on C-NMC [1]_ is of a fine-tuned
-    network and, as far as can be told, of a split by image, not by patient: not a target for frozen
-    weights or for held-out patients.
+    The published weighted F1 of .985 of InceptionV3 and XGBoost on C-NMC [1]_ belongs to a
+    fine-tuned network and, as far as can be told, to a split by image and not by patient. It is not
+    a target for frozen weights or for held-out patients.
 
     References
     ----------
@@ -104,14 +105,18 @@ def embedding(
        Leukemia Classification", Computational and Mathematical Methods in Medicine, 2021.
     .. [2] L. Bernard et al., "Blood cells" project report, DataScientest (repository
        lbernard9/bloodcells): SVC(C=100) on the first dense layer of a VGG16.
-    """
-    from hemafeat.networks import Embedding
 
+    Examples
+    --------
+    >>> from hemafeat import pipelines
+    >>> model = pipelines.embedding(backbone="VGG16", layer="fc1", head="svc", weights=None)
+    >>> list(model.named_steps)
+    ['embedding', 'fill', 'scale', 'whiten', 'model']
+    """
     if head not in HEADS:
-        raise ValueError(f"no head {head!r}; there are: {', '.join(HEADS)}")
-    make, defaults = HEADS[head]
-    seed = {"random_state": random_state} if head in _SEEDED else {}
-    classifier = make(**{**defaults, **seed, **params})
+        raise ValueError(f"there is no head {head!r}; choose from {', '.join(HEADS)}")
+    maker, defaults = HEADS[head]
+    classifier = _models.build(maker, random_state, **{**defaults, **params})
     step = Embedding(
         backbone,
         weights,
@@ -121,61 +126,88 @@ def embedding(
         random_state=random_state,
         **(settings or {}),
     )
-    # The first step of the head takes columns from a table; here there is none.
+    # The first step of the head selects columns of a table, but the embedding is an array.
     return type(classifier)([("embedding", step), *classifier.steps[1:]])
 
 
-def named(name: str, **params: Any) -> Pipeline:
-    """The pipeline that a name such as ``embedding:VGG16/fc1+svc@random`` means.
+def from_name(name: str, *, random_state: int = 0, **params: Any) -> Pipeline:
+    """Return the pipeline of a name such as ``embedding:VGG16/fc1+svc@random``.
 
-    What follows ``@`` is ``imagenet`` (the default), ``random`` or a file.
+    The weights after ``@`` are ``imagenet`` (the default), ``random`` or a file.
 
     Raises
     ------
     ValueError
-        The name cannot be read, or names what there is not.
+        If the name cannot be parsed, or there is no such backbone or head.
     """
-    found = NAME.fullmatch(name)
-    if found is None:
-        raise ValueError(f"no pipeline {name!r}: {_WORDS}")
-
-    backbone_named(found["backbone"])
-    given: dict[str, Any] = {"weights": "imagenet" if not found["weights"] else found["weights"]}
-    if given["weights"] == "random":
-        given["weights"] = None
-    return embedding(
-        backbone=found["backbone"],
-        head=found["head"],
-        layer=found["layer"],
-        **{**given, **params},
-    )
+    match = _NAME.fullmatch(name)
+    if match is None:
+        raise ValueError(
+            f"there is no pipeline {name!r}; names of embeddings are "
+            f"{PREFIX}BACKBONE[/LAYER]+HEAD[@WEIGHTS], such as "
+            f"{PREFIX}InceptionV3+xgboost@random"
+        )
+    backbone_named(match["backbone"])  # raises an error if there is none of that name
+    weights = match["weights"] or "imagenet"
+    kwargs: dict[str, Any] = {
+        "backbone": match["backbone"],
+        "head": match["head"],
+        "layer": match["layer"],
+        "weights": None if weights == "random" else weights,
+        "random_state": random_state,
+    }
+    return embedding(**{**kwargs, **params})
 
 
 def embeddings_of(columns: Iterable[str]) -> dict[str, int]:
-    """Which columns of a table are embeddings, of which network and weights.
+    """Count the columns of a table that are embeddings, by network and weights.
 
     Parameters
     ----------
     columns : iterable of str
-        Names of columns, others among them.
+        Names of columns. Those of other features are ignored.
 
     Returns
     -------
     dict of str to int
-        What they are, in words (``"InceptionV3, ImageNet weights: cell__embedding_..."``), and how
-        many columns each has.
+        Number of columns by a description such as
+        ``"InceptionV3, ImageNet weights: cell__embedding_inceptionv3_imagenet__*"``.
+
+    Examples
+    --------
+    >>> from hemafeat import pipelines
+    >>> names = [f"cell__embedding_vgg16_fc1_imagenet__{i:04d}" for i in range(3)]
+    >>> pipelines.embeddings_of(["cell__shape__area", *names])
+    {'VGG16, layer fc1, ImageNet weights: cell__embedding_vgg16_fc1_imagenet__*': 3}
     """
-    from hemafeat.networks._embedding.names import embeddings_of as found
-
-    return found(columns)
+    return _embeddings_of(columns)
 
 
-def in_words(name: str) -> str:
-    """Network and weights of a model called as in `named`; empty for other names."""
-    found = NAME.fullmatch(name)
-    if found is None:
+def describe_embedding(name: str) -> str:
+    """Describe the network and weights of a model that is named after its embedding.
+
+    Parameters
+    ----------
+    name : str
+        Name of a model, such as ``"embedding:VGG16/fc1+svc@random"``, see `make`.
+
+    Returns
+    -------
+    str
+        Description, empty for any other name.
+
+    Examples
+    --------
+    >>> from hemafeat import pipelines
+    >>> pipelines.describe_embedding("embedding:VGG16/fc1+svc")
+    'embedding:VGG16/fc1+svc: VGG16, layer fc1, ImageNet weights'
+    >>> pipelines.describe_embedding("svc")
+    ''
+    """
+    match = _NAME.fullmatch(name)
+    if match is None:
         return ""
-    layer = f", layer {found['layer']}" if found["layer"] else ""
-    weights = found["weights"] or "imagenet"
-    said = {"imagenet": "ImageNet weights", "random": "random weights, not pretrained"}
-    return f"{name}: {found['backbone']}{layer}, {said.get(weights, f'weights of {weights}')}"
+    layer = f", layer {match['layer']}" if match["layer"] else ""
+    weights = match["weights"] or "imagenet"
+    words = {"imagenet": "ImageNet weights", "random": "random weights, not pretrained"}
+    return f"{name}: {match['backbone']}{layer}, {words.get(weights, f'weights of {weights}')}"

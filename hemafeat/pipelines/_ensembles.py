@@ -1,4 +1,4 @@
-"""Several classifiers as one: means, stacks and weighted votes of models on features or images."""
+"""Ensembles of classifiers on features or images: averages, stacks and weighted votes."""
 
 from __future__ import annotations
 
@@ -13,49 +13,53 @@ from sklearn.metrics import balanced_accuracy_score, cohen_kappa_score
 from sklearn.model_selection import cross_val_predict
 
 from hemafeat._public import public
+from hemafeat.pipelines._catalogue import make
 from hemafeat.pipelines._steps.inner_folds import GROUP, GroupedFolds
 
 Members = Mapping[str, Any] | Iterable[Any]
 
 METRICS = {"kappa": cohen_kappa_score, "balanced_accuracy": balanced_accuracy_score}
-"""What a `WeightedVote` can weigh its members by."""
+"""Scores by which a `WeightedVote` can weight its members."""
 
 
-def _pairs(members: Members) -> list[tuple[str, Any]]:
-    """(name, estimator) of each member; what is named only is made."""
-    from hemafeat.pipelines._catalogue import make
-
+def _named_members(members: Members) -> list[tuple[str, Any]]:
+    """Return name and estimator of each member; make those that are given by name only."""
     if isinstance(members, str):
-        raise ValueError(f"members are several models, not one: {members!r}")
-    found: list[tuple[str, Any]] = []
+        raise ValueError(f"members must be several models, not one: {members!r}")
+    pairs: list[tuple[str, Any]] = []
     for item in members.items() if isinstance(members, Mapping) else members:
         if isinstance(item, str):
-            found.append((item, make(item)))
+            pairs.append((item, make(item)))
         elif isinstance(item, tuple):
-            found.append((str(item[0]), item[1]))
+            pairs.append((str(item[0]), item[1]))
         else:
-            found.append((f"{type(item).__name__.lower()}_{len(found) + 1}", item))
-    if len(found) < 2:
-        raise ValueError("an ensemble has two members at least")
-    return [(name.replace("__", "_"), member) for name, member in found]
+            pairs.append((f"{type(item).__name__.lower()}_{len(pairs) + 1}", item))
+    if len(pairs) < 2:
+        raise ValueError("an ensemble needs at least two members")
+    return [(name.replace("__", "_"), member) for name, member in pairs]
 
 
 def average(members: Members, *, weights: Any = None) -> VotingClassifier:
-    """Mean of the members' probabilities.
+    """Average the probabilities of several classifiers.
 
     Parameters
     ----------
     members : list or mapping
-        Names of `make`, classifiers, (name, classifier) pairs, or a mapping of these; on features
-        and on images together if need be. A network on RGB and one on HSV are what a report on
-        C-NMC 2019 averages.
+        Names for `make`, classifiers, (name, classifier) pairs, or a mapping of name to classifier.
+        Classifiers of features and of images can be mixed. (A report on C-NMC 2019 averages a
+        network on RGB and one on HSV.)
     weights : sequence of float, optional
-        Of the members.
+        Weights of the members; equal by default.
 
     Returns
     -------
     sklearn.ensemble.VotingClassifier
-        Unfitted, soft.
+        Unfitted, with ``voting="soft"``.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two members.
 
     Examples
     --------
@@ -63,7 +67,7 @@ def average(members: Members, *, weights: Any = None) -> VotingClassifier:
     >>> [name for name, _ in pipelines.average(["svc", "xgboost"]).estimators]
     ['svc', 'xgboost']
     """
-    return VotingClassifier(_pairs(members), voting="soft", weights=weights)
+    return VotingClassifier(_named_members(members), voting="soft", weights=weights)
 
 
 def stack(
@@ -75,20 +79,22 @@ def stack(
     alone: bool = False,
     random_state: int = 0,
 ) -> StackingClassifier:
-    """A model of the members' probabilities on inner folds that never part a group.
+    """Stack several classifiers, with inner folds that never split a group.
 
     Parameters
     ----------
     members : list or mapping
-        As in `average`.
+        Classifiers, as in `average`.
     final : classifier, optional
-        What learns from the probabilities; by default a logistic regression with balanced classes.
+        Classifier that is fitted on the probabilities that the members predict for the inner folds.
+        By default a logistic regression with balanced classes.
     n_splits : int
-        Inner folds: each member is fitted once more for each of them.
+        Number of inner folds. Each member is fitted once more for each of them.
     column : str
-        Column of the table that says what must stay together.
+        Column of the table that names the groups.
     alone : bool
-        See `GroupedFolds`.
+        Whether every row is a group of its own if the table has no such column, see
+        `GroupedFolds`.
     random_state : int
         Seed of the folds.
 
@@ -96,48 +102,76 @@ def stack(
     -------
     sklearn.ensemble.StackingClassifier
         Unfitted.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two members.
+
+    Examples
+    --------
+    >>> from hemafeat import pipelines
+    >>> model = pipelines.stack(["svc", "xgboost"], n_splits=5)
+    >>> [name for name, _ in model.estimators], model.cv.n_splits
+    (['svc', 'xgboost'], 5)
     """
     if final is None:
         final = LogisticRegression(class_weight="balanced", max_iter=500)
     folds = GroupedFolds(n_splits, column=column, alone=alone, random_state=random_state)
-    return StackingClassifier(_pairs(members), final, cv=folds, stack_method="predict_proba")
+    return StackingClassifier(
+        _named_members(members), final, cv=folds, stack_method="predict_proba"
+    )
 
 
 @public
 class WeightedVote(VotingClassifier):
-    """Mean of probabilities, each member weighted by its score on inner folds [1]_.
+    """Average of probabilities in which each member is weighted by its score on inner folds [1]_.
 
     Parameters
     ----------
     estimators : list of (str, classifier)
         The members.
     metric : {"kappa", "balanced_accuracy"}
-        What they are weighted by. Chance level counts nothing: kappa is 0 there, and balanced
-        accuracy is taken above one over the number of classes. Members at or below it have no
-        weight, unless all are.
+        Score by which the members are weighted, less its chance level: 0 for Cohen's kappa, one
+        over the number of classes for balanced accuracy. A member at or below chance has weight 0,
+        unless all of them are.
     n_splits : int
-        Inner folds, which never part a group.
+        Number of inner folds, which never split a group.
     column : str
-        Column of the table that says what must stay together.
+        Column of the table that names the groups.
     alone : bool
-        See `GroupedFolds`.
+        Whether every row is a group of its own if the table has no such column, see
+        `GroupedFolds`.
     random_state : int
         Seed of the folds.
 
     Attributes
     ----------
     scores_ : dict of str to float
-        The metric of each member over all inner folds together.
+        Score of each member over all inner folds together.
     weights_ : (n_members,) ndarray of float64
-        They sum to 1.
+        Weights of the members, which sum to 1.
+    classes_ : ndarray
+        The labels, sorted.
 
     References
     ----------
     .. [1] C. Mondal et al., "Ensemble of convolutional neural networks to diagnose acute
        lymphoblastic leukemia from microscopic images", arXiv:2105.03995, 2021 (weights by kappa).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from hemafeat import pipelines
+    >>> label = np.repeat(["a", "b"], 6)
+    >>> table = pd.DataFrame({"cell__shape__area": np.arange(12.0), "group": np.arange(12)})
+    >>> members = [("svc", pipelines.svc()), ("baseline", pipelines.baseline())]
+    >>> pipelines.WeightedVote(members, n_splits=2).fit(table, label).weights_.tolist()
+    [1.0, 0.0]
     """
 
-    # Parameters of the vote that are not to be chosen here.
+    # Parameters of VotingClassifier that are fixed here.
     voting = "soft"
     n_jobs = None
     flatten_transform = True
@@ -160,12 +194,11 @@ class WeightedVote(VotingClassifier):
         self.alone = alone
         self.random_state = random_state
 
-    takes_groups = True
-    """What tells `evaluate.compare` to give it the groups beside."""
+    looks_at = frozenset({"groups"})
 
     @property
     def weights(self) -> Any:
-        """What the vote is weighted with."""
+        """Weights of the members as `sklearn.ensemble.VotingClassifier` reads them."""
         return getattr(self, "weights_", None)
 
     def fit(self, X: Any, y: Any) -> Self:
@@ -174,17 +207,22 @@ class WeightedVote(VotingClassifier):
         Parameters
         ----------
         X : DataFrame
-            What the members take, with the column of the groups.
+            Table that the members take, with the column of the groups.
         y : (n_cells,) array
             Labels.
+
+        Returns
+        -------
+        WeightedVote
+            The same object.
 
         Raises
         ------
         ValueError
-            An unknown metric, or no inner folds.
+            If there is no metric of that name, or the cells cannot be divided into inner folds.
         """
         if self.metric not in METRICS:
-            raise ValueError(f"no metric {self.metric!r}; there are: {', '.join(METRICS)}")
+            raise ValueError(f"metric={self.metric!r}: choose from {', '.join(METRICS)}")
         y = np.asarray(y)
         folds = GroupedFolds(
             self.n_splits, column=self.column, alone=self.alone, random_state=self.random_state
@@ -203,16 +241,16 @@ class WeightedVote(VotingClassifier):
 def weighted_vote(
     members: Members, *, metric: str = "kappa", n_splits: int = 3, random_state: int = 0
 ) -> WeightedVote:
-    """Mean of the members' probabilities, weighted by how they do on inner folds.
+    """Average the probabilities of several classifiers, weighted by their scores on inner folds.
 
     Parameters
     ----------
     members : list or mapping
-        As in `average`.
+        Classifiers, as in `average`.
     metric : {"kappa", "balanced_accuracy"}
-        See `WeightedVote`.
+        Score by which the members are weighted, see `WeightedVote`.
     n_splits : int
-        Inner folds.
+        Number of inner folds.
     random_state : int
         Seed of the folds.
 
@@ -220,7 +258,19 @@ def weighted_vote(
     -------
     WeightedVote
         Unfitted.
+
+    Raises
+    ------
+    ValueError
+        If there are fewer than two members.
+
+    Examples
+    --------
+    >>> from hemafeat import pipelines
+    >>> vote = pipelines.weighted_vote(["svc", "xgboost"], metric="balanced_accuracy")
+    >>> [name for name, _ in vote.estimators]
+    ['svc', 'xgboost']
     """
     return WeightedVote(
-        _pairs(members), metric=metric, n_splits=n_splits, random_state=random_state
+        _named_members(members), metric=metric, n_splits=n_splits, random_state=random_state
     )

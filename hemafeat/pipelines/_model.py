@@ -1,4 +1,4 @@
-"""A fitted pipeline that knows which columns, in which units, it was fitted on."""
+"""Fitted models with the columns, units and classes that they were fitted on."""
 
 from __future__ import annotations
 
@@ -11,36 +11,43 @@ import pandas as pd
 
 from hemafeat import extract
 from hemafeat._public import public
-from hemafeat.pipelines._inspect import IMAGES, reads
-from hemafeat.pipelines._steps.columns import FeatureColumns, shortlist
-
-
-@public
-class ModelError(ValueError):
-    """A model file that cannot be used, or a table that does not fit a model."""
+from hemafeat.extract._columns import RENAMED
+from hemafeat.pipelines._inspect import ModelError
+from hemafeat.pipelines._patients.bags import bags
+from hemafeat.pipelines._steps.columns import shortlist
 
 
 @public
 @dataclass
 class Model:
-    """A fitted pipeline and what it needs.
+    """Fitted classifier of cells with everything needed to apply it to a table.
 
     Attributes
     ----------
     pipeline : estimator
-        Fitted.
+        The fitted classifier.
     columns : list of str
-        Columns it takes, in order; ``["image"]`` for a pipeline of images.
+        Columns that it takes, in order; ``["image"]`` for a classifier of images.
     classes : list of str
-        Labels it gives, in the order of the probabilities.
+        Labels that it predicts, in the order of the probabilities.
     units : dict of str to str
-        Unit of each column, where known.
+        Unit of each column, as far as known.
     versions : dict of str to str
-        Packages it was fitted with.
+        Versions of the packages with which it was fitted.
     note : str
-        Free text kept with it.
+        Free text.
     name : str
         Name of its file, for messages.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from hemafeat import pipelines
+    >>> table = pd.DataFrame({"cell__shape__area": [1.0, 2.0, 8.0, 9.0], "label": list("aabb")})
+    >>> pipeline = pipelines.logistic().fit(table, table["label"])
+    >>> model = pipelines.Model(pipeline, ["cell__shape__area"], ["a", "b"])
+    >>> model.predict(pd.DataFrame({"cell__shape__area": [1.5], "patient": ["P1"]})).tolist()
+    ['a']
     """
 
     pipeline: Any
@@ -52,109 +59,201 @@ class Model:
     name: str = "the model"
 
     def check(self, table: pd.DataFrame, units: Mapping[str, str] | None = None) -> None:
-        """Refuse a table that does not fit.
+        """Raise an error if a table does not fit the model.
 
         Parameters
         ----------
         table : DataFrame
-            Other columns may stand beside those needed.
+            Table with the columns of the model, in any order. A column whose name has changed
+            since the model was fitted may have its former or its current name. Other columns are
+            ignored.
         units : mapping of str to str, optional
-            Unit of each column; by default `extract.units` of the table. Units that are not known
-            on either side cannot be compared.
+            Unit of each column of the table, by default `extract.units` of the table. A unit is
+            compared only if it is known on both sides.
 
         Raises
         ------
         ModelError
-            Columns are missing, or their units differ.
+            If columns are missing or their units differ.
         """
         if not isinstance(table, pd.DataFrame):
             raise ModelError(f"{self.name} needs a table with named columns, not {type(table)!r}")
-        missing = [name for name in self.columns if name not in table.columns]
+        columns = self._columns_in(table)
+        missing = [name for name, column in columns.items() if column not in table.columns]
         if missing:
             raise ModelError(
                 f"{self.name} needs {len(missing)} columns that the table lacks: "
                 f"{shortlist(missing)}"
             )
-        given = extract.units(table) if units is None and self.units else units or {}
-        for name in self.columns:
-            here, there = given.get(name), self.units.get(name)
-            if here is not None and there is not None and here != there:
+        if units is None:
+            units = extract.units(table) if self.units else {}
+        for name, column in columns.items():
+            unit, expected = units.get(column), self.units.get(name)
+            if unit is not None and expected is not None and unit != expected:
                 raise ModelError(
-                    f"{self.name} was fitted on {name} in {there!r}, the table has it in {here!r}"
+                    f"{self.name} was fitted on {name} in {expected!r}, the table has it in "
+                    f"{unit!r}"
                 )
 
     def predict(self, table: pd.DataFrame) -> np.ndarray:
-        """The label of each row.
+        """Predict a label for each cell, or each patient for a model of patients.
 
         Parameters
         ----------
         table : DataFrame
-            See `check`.
+            Table of cells that fits the model, see `check`.
 
         Returns
         -------
-        (n_cells,) ndarray of str
+        (n,) ndarray of str
+            Labels of the cells in the order of the rows, or of the patients in sorted order.
         """
-        return np.asarray(self.pipeline.predict(self._part(table))).astype(str)
+        return np.asarray(self.pipeline.predict(self._rows(table))).astype(str)
 
     def predict_proba(self, table: pd.DataFrame) -> np.ndarray:
-        """Probabilities, (n_cells, n_classes) float64 in the order of `classes`.
+        """Predict the probability of each class for each cell, or each patient.
 
         Parameters
         ----------
         table : DataFrame
-            See `check`.
+            Table of cells that fits the model, see `check`.
+
+        Returns
+        -------
+        (n, n_classes) ndarray of float64
+            Rows as in `predict`, columns in the order of `classes`.
         """
-        return np.asarray(self.pipeline.predict_proba(self._part(table)), dtype=np.float64)
+        return np.asarray(self.pipeline.predict_proba(self._rows(table)), dtype=np.float64)
 
-    def _part(self, table: pd.DataFrame) -> pd.DataFrame:
+    def _columns_in(self, table: pd.DataFrame) -> dict[str, str]:
+        """Map each column of the model to its name in the table."""
+        return {
+            name: name if name in table.columns else RENAMED.get(name, name)
+            for name in self.columns
+        }
+
+    def _rows(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return the rows that the pipeline takes."""
         self.check(table)
-        part = table[self.columns]
-        part.attrs = {}
-        return part
+        columns = self._columns_in(table)
+        rows = table[list(columns.values())].set_axis(list(columns), axis=1)
+        rows.attrs = {}
+        return rows
 
 
-def columns_of(model: Any) -> list[str]:
-    """The columns a fitted model takes.
+@public
+@dataclass
+class PatientModel(Model):
+    """Fitted classifier of patients with everything needed to apply it to a table of cells.
 
-    Parameters
+    Attributes
     ----------
-    model : estimator
-        Fitted on a DataFrame.
+    pipeline, columns, classes, units, versions, note, name : object
+        As in `Model`; the columns are those of the cells.
+    patient : str
+        Column of the table that names the patient of each cell.
+    attributes : list of str
+        Attributes of the patients that the model takes.
+    beside : list of str
+        Further columns of the cells that it takes: ``image`` if it reads the images, and the
+        background white.
+    measured : dict of str to str
+        Options with which the cells were measured, as far as noted: ``cells``, ``stain``, ...
 
-    Returns
-    -------
-    list of str
-
-    Raises
-    ------
-    ModelError
-        It is not fitted, or was fitted without column names.
+    Examples
+    --------
+    >>> from hemafeat import datasets, pipelines
+    >>> cells = datasets.drawn_bags(8, random_state=0)
+    >>> rows = pipelines.bags(cells)
+    >>> pipeline = pipelines.patient_table("logistic", "means").fit(rows, rows["label"])
+    >>> path = pipelines.save(pipeline, "model.hemafeat")
+    >>> pipelines.load(path).verdicts(cells).columns.tolist()
+    ['patient', 'n_cells', 'predicted', 'p__malignant', 'p__reactive']
     """
-    if getattr(model, "classes_", None) is None:
-        raise ModelError(f"the model is not fitted, or no classifier: {type(model).__name__}")
-    return list(dict.fromkeys(_taken(model)))
+
+    patient: str = "patient"
+    attributes: list[str] = field(default_factory=list)
+    beside: list[str] = field(default_factory=list)
+    measured: dict[str, str] = field(default_factory=dict)
+
+    def check(self, table: pd.DataFrame, units: Mapping[str, str] | None = None) -> None:
+        """Raise an error if a table of cells does not fit the model.
+
+        Parameters
+        ----------
+        table : DataFrame
+            Table with one row per cell.
+        units : mapping of str to str, optional
+            Unit of each column of the table, see `Model.check`.
+
+        Raises
+        ------
+        ModelError
+            If columns, attributes or the patients are missing, or units differ.
+        """
+        super().check(table, units)
+        needed = (self.patient, *self.attributes, *self.beside)
+        missing = [name for name in needed if name not in table]
+        if missing:
+            raise ModelError(
+                f"{self.name} classifies patients and needs {shortlist(missing)}, which the table "
+                "lacks"
+            )
+
+    def verdicts(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Classify every patient of a table of cells.
+
+        Parameters
+        ----------
+        table : DataFrame
+            Table with one row per cell, see `check`. Cells without a patient are ignored.
+
+        Returns
+        -------
+        DataFrame
+            One row per patient, sorted: ``patient``, ``n_cells``, ``predicted``, and
+            ``p__<class>``, the probability of each class.
+
+        Raises
+        ------
+        ModelError
+            If the table does not fit, or no cell has a patient.
+        """
+        rows = self._rows(table)
+        verdicts = pd.DataFrame(
+            {
+                "patient": rows.index.to_numpy(dtype=object),
+                "n_cells": [len(bag) for bag in rows["cells"]],
+                "predicted": np.asarray(self.pipeline.predict(rows)).astype(str).astype(object),
+            }
+        )
+        if hasattr(self.pipeline, "predict_proba"):
+            probabilities = np.asarray(self.pipeline.predict_proba(rows), dtype=np.float64)
+            for index, name in enumerate(self.classes):
+                verdicts[f"p__{name}"] = probabilities[:, index]
+        return verdicts
+
+    def _rows(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Return rows of `bags`, in an order that does not depend on that of the table."""
+        self.check(table)
+        cells = table[table[self.patient].notna()]
+        if cells.empty:
+            raise ModelError(f"{self.name}: no cell has a patient in column {self.patient!r}")
+        keys = [name for name in ("image", "cell") if name in cells]
+        if keys:
+            cells = cells.sort_values(keys, key=_sort_key, kind="stable")
+        cells = cells.rename(columns={new: old for old, new in self._columns_in(table).items()})
+        try:
+            return bags(
+                cells,
+                patient=self.patient,
+                columns=self.columns,
+                label=None,
+                attributes=self.attributes,
+            )
+        except ValueError as error:
+            raise ModelError(f"{self.name}: {error}") from None
 
 
-def _taken(model: Any) -> list[str]:
-    first = model.steps[0][1] if hasattr(model, "steps") else model
-    if getattr(first, "reads_images", False):
-        return ["image"]
-    members = getattr(model, "estimators_", None)
-    members = [getattr(model, "estimator_", None)] if members is None else members
-    if isinstance(members, list) and any(IMAGES in reads(m) or _picks(m) for m in members):
-        # An ensemble of models that choose their columns themselves; it may hold groups beside.
-        return [name for member in members for name in _taken(member)]
-    holder = first if isinstance(first, FeatureColumns) else model
-    names = getattr(holder, "feature_names_in_", None)
-    if names is None:
-        raise ModelError("the model was fitted on an array without column names; fit it on a table")
-    return [str(name) for name in names]
-
-
-def _picks(model: Any) -> bool:
-    """Whether a member, or what it holds, begins with `FeatureColumns`."""
-    if hasattr(model, "steps"):
-        return isinstance(model.steps[0][1], FeatureColumns)
-    inner = getattr(model, "estimators_", None) or [getattr(model, "estimator_", None)]
-    return isinstance(inner, list) and any(_picks(member) for member in inner if member is not None)
+def _sort_key(column: pd.Series) -> pd.Series:
+    return column if pd.api.types.is_numeric_dtype(column.dtype) else column.map(str)

@@ -1,7 +1,9 @@
-"""The pipelines: functions that return ordinary, unfitted scikit-learn estimators."""
+"""Classifiers of cells, as functions that return ordinary, unfitted scikit-learn estimators."""
 
 from __future__ import annotations
 
+import inspect
+from collections.abc import Callable
 from typing import Any
 
 from sklearn.compose import ColumnTransformer, make_column_selector
@@ -15,49 +17,73 @@ from sklearn.tree import DecisionTreeClassifier
 
 from hemafeat.pipelines._steps.boosted import BoostedTrees
 from hemafeat.pipelines._steps.columns import FeatureColumns
+from hemafeat.pipelines._steps.grey import GreyPixels
 from hemafeat.pipelines._steps.missing import FillMissing
 from hemafeat.pipelines._steps.scale import ClippedScaler
 from hemafeat.pipelines._steps.support_vectors import SupportVectors
 from hemafeat.pipelines._steps.whiten import PartialWhitening
 
 
-def _dense() -> list[tuple[str, Any]]:
-    """Steps for models that need every value, on one scale."""
+def build(maker: Callable[..., Any], random_state: int | None = None, **params: Any) -> Any:
+    """Return the model of a maker, which gets the seed if it has a parameter `random_state`."""
+    if random_state is not None and "random_state" in inspect.signature(maker).parameters:
+        params["random_state"] = random_state
+    return maker(**params)
+
+
+def _dense_steps() -> list[tuple[str, Any]]:
+    """Return the steps for models that need every value, on one scale."""
     return [("fill", FillMissing()), ("scale", ClippedScaler())]
 
 
 def baseline() -> Pipeline:
-    """Always the most frequent class, with the class shares as probabilities.
+    """Predict the most frequent class, with the shares of the classes as probabilities.
 
-    What every other model is measured against.
+    Every other model is measured against this one.
 
     Returns
     -------
     sklearn.pipeline.Pipeline
-        Steps ``columns``, ``model``.
+        Unfitted, with the steps ``columns`` and ``model``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from hemafeat import pipelines
+    >>> table = pd.DataFrame({"cell__shape__area": [1.0, 2.0, 9.0]})
+    >>> pipelines.baseline().fit(table, ["a", "a", "b"]).predict(table).tolist()
+    ['a', 'a', 'a']
     """
     return Pipeline([("columns", FeatureColumns()), ("model", DummyClassifier(strategy="prior"))])
 
 
 def logistic(*, C: float = 0.1, class_weight: Any = "balanced", max_iter: int = 500) -> Pipeline:
-    """Multinomial logistic regression with an L2 penalty.
+    """Classify cells by multinomial logistic regression with an L2 penalty.
 
     Parameters
     ----------
     C : float
         Inverse strength of the penalty.
     class_weight : "balanced", dict or None
-        As in scikit-learn.
+        Weights of the classes, as in scikit-learn.
     max_iter : int
-        Most iterations of the solver (L-BFGS).
+        Largest number of iterations of the solver (L-BFGS).
 
     Returns
     -------
     sklearn.pipeline.Pipeline
-        Steps ``columns``, ``fill``, ``scale``, ``model``.
+        Unfitted, with the steps ``columns``, ``fill``, ``scale`` and ``model``.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from hemafeat import pipelines
+    >>> table = pd.DataFrame({"cell__shape__area": [1.0, 2.0, 8.0, 9.0], "label": list("aabb")})
+    >>> pipelines.logistic().fit(table, table["label"]).predict(table).tolist()
+    ['a', 'a', 'b', 'b']
     """
     model = LogisticRegression(C=C, class_weight=class_weight, max_iter=max_iter)
-    return Pipeline([("columns", FeatureColumns()), *_dense(), ("model", model)])
+    return Pipeline([("columns", FeatureColumns()), *_dense_steps(), ("model", model)])
 
 
 def random_forest(
@@ -69,36 +95,45 @@ def random_forest(
     n_jobs: int = 1,
     random_state: int = 0,
 ) -> Pipeline:
-    """Random forest [1]_.
+    """Classify cells by a random forest [1]_.
 
     Parameters
     ----------
     n_estimators : int
-        Trees.
+        Number of trees.
     max_features : "sqrt", int or float
-        Columns looked at per split.
+        Number or share of the columns that are tried at each split.
     min_samples_leaf : int
-        Least cells in a leaf.
+        Smallest number of cells in a leaf.
     class_weight : "balanced", dict or None
-        As in scikit-learn.
+        Weights of the classes, as in scikit-learn.
     n_jobs : int
-        Threads; the result does not depend on it.
+        Number of threads. The result does not depend on it.
     random_state : int
-        Seed.
+        Seed of the trees.
 
     Returns
     -------
     sklearn.pipeline.Pipeline
-        Steps ``columns``, ``model``.
+        Unfitted, with the steps ``columns`` and ``model``.
 
     Notes
     -----
-    Missing values are left to the trees; filled ones did no better (.951 against .947 accuracy on
+    Missing values are left to the trees. Filling them was no better (accuracy .951 against .947 on
     1,280 cells, a difference of 5).
 
     References
     ----------
     .. [1] L. Breiman, "Random Forests", Machine Learning 45, 5-32, 2001.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from hemafeat import pipelines
+    >>> table = pd.DataFrame({"cell__shape__area": [1.0, 2.0, 8.0, 9.0], "label": list("aabb")})
+    >>> model = pipelines.random_forest(n_estimators=20).fit(table, table["label"])
+    >>> model.predict(table).tolist()
+    ['a', 'a', 'b', 'b']
     """
     model = RandomForestClassifier(
         n_estimators=n_estimators,
@@ -120,44 +155,53 @@ def svc(
     power: float = 0.25,
     widen: float = 2.0,
 ) -> Pipeline:
-    """Support vectors with a radial kernel [1]_, on axes that repeat each other less.
+    """Classify cells by a support-vector machine [1]_ on partially whitened axes.
 
     Parameters
     ----------
     C : float
-        Penalty on margin violations.
+        Penalty of margin violations.
     gamma : {"scale", "auto"} or float
-        Width of the kernel.
+        Coefficient of the radial kernel.
     class_weight : "balanced", dict or None
-        As in scikit-learn.
+        Weights of the classes, as in scikit-learn.
     slope : float
-        Steepness of the probabilities, see `SupportVectors`.
+        Slope with which decision values become probabilities, see `SupportVectors`.
     power : float
-        See `PartialWhitening`.
+        Exponent of the whitening, see `PartialWhitening`.
     widen : float
-        See `SupportVectors`.
+        Divisor of ``gamma="scale"``, see `SupportVectors`.
 
     Returns
     -------
     sklearn.pipeline.Pipeline
-        Steps ``columns``, ``fill``, ``scale``, ``whiten``, ``model``.
+        Unfitted, with the steps ``columns``, ``fill``, ``scale``, ``whiten`` and ``model``.
 
     Notes
     -----
-    Chosen on 3,200 cells of the PBC set. 679 columns, 5 random folds: accuracy and log loss were
-    .974 and .096 with plain standard scaling, .977 and .085 clipped at 3 deviations, .977 and .083
-    to .086 with ranks (`QuantileTransformer`), which take two to three times as long. 831 columns,
-    two other draws of 5 grouped folds: .981 without whitening, .983 to .985 with a power of .15 to
-    .25 and a kernel twice to three times as wide, .982 to .984 with a power of .35; `C` between 5
-    and 30 made no difference beyond .002.
+    The settings were chosen on 3,200 cells of the PBC set. With 679 columns and 5 random folds,
+    accuracy and log loss were .974 and .096 with plain standard scaling, .977 and .085 clipped at 3
+    deviations, .977 and .083 to .086 with ranks (`QuantileTransformer`), which take two to three
+    times as long. With 831 columns and two other draws of 5 grouped folds, accuracy was .981
+    without whitening, .983 to .985 with a power of .15 to .25 and a kernel two to three times as
+    wide, .982 to .984 with a power of .35; `C` between 5 and 30 changed no more than .002.
 
     References
     ----------
     .. [1] C. Cortes and V. Vapnik, "Support-Vector Networks", Machine Learning 20, 273-297, 1995.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from hemafeat import pipelines
+    >>> table = pd.DataFrame({"cell__shape__area": [1.0, 2.0, 8.0, 9.0], "label": list("aabb")})
+    >>> model = pipelines.svc(C=3.0).fit(table, table["label"])
+    >>> model.predict(table).tolist()
+    ['a', 'a', 'b', 'b']
     """
     model = SupportVectors(C=C, gamma=gamma, class_weight=class_weight, slope=slope, widen=widen)
     whiten = ("whiten", PartialWhitening(power=power))
-    return Pipeline([("columns", FeatureColumns()), *_dense(), whiten, ("model", model)])
+    return Pipeline([("columns", FeatureColumns()), *_dense_steps(), whiten, ("model", model)])
 
 
 def xgboost(
@@ -170,36 +214,49 @@ def xgboost(
     random_state: int = 0,
     **params: Any,
 ) -> Pipeline:
-    """Gradient-boosted trees, XGBoost's histogram method [1]_.
+    """Classify cells by gradient-boosted trees, with XGBoost's histogram method [1]_.
 
     Parameters
     ----------
-    n_estimators, max_depth, learning_rate : int, int, float
-        Rounds, depth of a tree, shrinkage.
+    n_estimators : int
+        Number of rounds of boosting.
+    max_depth : int
+        Depth of the trees.
+    learning_rate : float
+        Shrinkage of each tree.
     class_weight : "balanced", dict or None
-        As in scikit-learn.
+        Weights of the classes, as in scikit-learn.
     n_jobs : int
-        Threads.
+        Number of threads.
     random_state : int
-        Seed.
+        Seed of the trees.
     **params
         Further parameters of `BoostedTrees`.
 
     Returns
     -------
     sklearn.pipeline.Pipeline
-        Steps ``columns``, ``model``.
+        Unfitted, with the steps ``columns`` and ``model``.
 
     Notes
     -----
-    Missing values are left to the trees. Few columns per tree and shallow trees suit hundreds of
+    Missing values are left to the trees. Shallow trees on few columns each suit hundreds of
     correlated columns: on 3,200 cells of the PBC set, 679 columns, 2 of 5 random folds, depth 3
-    with 15 % of the columns per tree reached .977 accuracy and a log loss of .073, with 30 % .975
-    and .076, depth 4 with half of the rows .971 and .079.
+    with 15 % of the columns per tree reached an accuracy of .977 and a log loss of .073, with 30 %
+    .975 and .076, depth 4 with half of the rows .971 and .079.
 
     References
     ----------
     .. [1] T. Chen and C. Guestrin, "XGBoost: A Scalable Tree Boosting System", KDD 2016.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from hemafeat import pipelines
+    >>> table = pd.DataFrame({"cell__shape__area": [1.0, 2.0, 3.0, 7.0, 8.0, 9.0]})
+    >>> model = pipelines.xgboost(n_estimators=20, min_child_weight=0.1, subsample=1.0)
+    >>> model.fit(table, list("aaabbb")).predict(table).tolist()
+    ['a', 'a', 'a', 'b', 'b', 'b']
     """
     model = BoostedTrees(
         n_estimators=n_estimators,
@@ -223,45 +280,59 @@ def ldsvm(
     C_svm: float = 10.0,
     random_state: int = 0,
 ) -> Pipeline:
-    """Vote of a logistic regression, a decision tree and a support-vector machine (LDSVM [1]_).
+    """Combine a logistic regression, a decision tree and a support-vector machine (LDSVM [1]_).
 
     Parameters
     ----------
     voting : {"soft", "hard"}
-        Mean of the probabilities, or one vote each.
+        Whether the probabilities are averaged, or the predicted labels counted.
     smote : bool
-        Even out the classes with synthetic cells (SMOTE), inside the fold. Needs the extra
-        ``balance``.
+        Whether synthetic cells (SMOTE) balance the classes of the training cells. Needs
+        imbalanced-learn (extra ``balance``).
     pca : bool
-        Rotate to the principal components that hold 99 % of the variance first.
-    C_logistic, max_depth, C_svm : float, int or None, float
-        Penalty, depth and penalty of the three members.
+        Whether the columns are first replaced by the principal components that hold 99 % of the
+        variance.
+    C_logistic : float
+        Inverse strength of the penalty of the logistic regression.
+    max_depth : int, optional
+        Depth of the tree; unlimited by default.
+    C_svm : float
+        Penalty of margin violations of the support-vector machine.
     random_state : int
-        Seed.
+        Seed of the tree and of the synthetic cells.
 
     Returns
     -------
     sklearn.pipeline.Pipeline
-        Steps ``columns``, ``fill``, ``scale``, then ``pca`` and ``smote`` when asked for, and
-        ``model``. With ``smote=True`` it is a Pipeline of imbalanced-learn.
+        Unfitted, with the steps ``columns``, ``fill``, ``scale``, then ``pca`` and ``smote`` if
+        switched on, and ``model``. With ``smote=True`` it is a Pipeline of imbalanced-learn.
 
     Raises
     ------
     ImportError
-        ``smote=True`` without imbalanced-learn.
+        If ``smote=True`` and imbalanced-learn is not installed.
 
     Notes
     -----
-    The published system was applied to gene-expression microarrays of leukaemia (GSE9476). It was
-    never applied to images, and no published score carries over to cell features. Its abstract
-    names the three members, k-fold cross-validation and a grid search. How the members are combined
-    is not stated: the soft vote is this package's choice. PCA and SMOTE are often attributed to it
-    but could not be confirmed, so they are switches, off by default.
+    The published system was applied to gene-expression microarrays of leukaemia (GSE9476), never to
+    images, so that no published score carries over to features of cells. Its abstract names the
+    three members, k-fold cross-validation and a grid search, but not how the members are combined:
+    the soft vote is a choice of this package. PCA and SMOTE are often attributed to it, which could
+    not be confirmed, so they are off by default.
 
     References
     ----------
     .. [1] F. K. Karim et al., "LDSVM: Leukemia Cancer Classification Using Machine Learning",
        Computers, Materials & Continua 71(2), 2022.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from hemafeat import pipelines
+    >>> table = pd.DataFrame({"cell__shape__area": [1.0, 2.0, 8.0, 9.0], "label": list("aabb")})
+    >>> model = pipelines.ldsvm().fit(table, table["label"])
+    >>> [name for name, _ in model["model"].estimators]
+    ['logistic', 'tree', 'svm']
     """
     members = [
         (
@@ -276,7 +347,7 @@ def ldsvm(
         ),
         ("svm", SupportVectors(C=C_svm)),
     ]
-    steps: list[tuple[str, Any]] = [("columns", FeatureColumns()), *_dense()]
+    steps: list[tuple[str, Any]] = [("columns", FeatureColumns()), *_dense_steps()]
     if pca:
         steps.append(("pca", PCA(n_components=0.99, svd_solver="full")))
     vote = ("model", VotingClassifier(members, voting=voting))
@@ -300,25 +371,32 @@ def soft_vote(
     n_jobs: int = 1,
     random_state: int = 0,
 ) -> Pipeline:
-    """Mean of the probabilities of `svc`, `xgboost` and `random_forest`.
+    """Average the probabilities of `svc`, `xgboost` and `random_forest`.
 
     Parameters
     ----------
     C : float
-        Penalty of the support vectors.
+        Penalty of margin violations of the support-vector machine.
     n_rounds : int
-        Rounds of boosting.
+        Number of rounds of boosting.
     n_trees : int
-        Trees of the forest.
+        Number of trees of the forest.
     n_jobs : int
-        Threads of the trees.
+        Number of threads of the trees.
     random_state : int
-        Seed.
+        Seed of the trees.
 
     Returns
     -------
     sklearn.pipeline.Pipeline
-        Steps ``columns``, ``model``; the members are ``svc``, ``xgboost``, ``random_forest``.
+        Unfitted, with the steps ``columns`` and ``model``, whose members are ``svc``, ``xgboost``
+        and ``random_forest``.
+
+    Examples
+    --------
+    >>> from hemafeat import pipelines
+    >>> [name for name, _ in pipelines.soft_vote()["model"].estimators]
+    ['svc', 'xgboost', 'random_forest']
     """
     members = [
         ("svc", svc(C=C)),
@@ -328,49 +406,68 @@ def soft_vote(
             random_forest(n_estimators=n_trees, n_jobs=n_jobs, random_state=random_state),
         ),
     ]
-    # Each member would otherwise select its columns once more, from an array without names.
-    parts = [(name, Pipeline(member.steps[1:])) for name, member in members]
+    # Each member would otherwise select its columns again, from an array without names.
+    members = [(name, Pipeline(member.steps[1:])) for name, member in members]
     return Pipeline(
-        [("columns", FeatureColumns()), ("model", VotingClassifier(parts, voting="soft"))]
+        [("columns", FeatureColumns()), ("model", VotingClassifier(members, voting="soft"))]
     )
+
+
+ON_FEATURES: dict[str, Callable[..., Pipeline]] = {
+    "baseline": baseline,
+    "logistic": logistic,
+    "random_forest": random_forest,
+    "svc": svc,
+    "xgboost": xgboost,
+    "ldsvm": ldsvm,
+    "soft_vote": soft_vote,
+}
+"""Classifiers on features by name."""
 
 
 def grey_pixels(
     *, crop: int = 256, size: int | None = None, n_jobs: int = 1, random_state: int = 0
 ) -> Pipeline:
-    """Random forest on the grey pixels of the image centre [1]_: takes images, not features.
+    """Classify images by a random forest on the grey pixels of their centre [1]_.
 
     Parameters
     ----------
     crop : int
-        Side of the square cut from the image centre, in px.
+        Side of the square that is cut from the centre of the image, in px.
     size : int, optional
-        Side it is resized to; None keeps it.
+        Side to which the square is resized, in px; `crop` by default.
     n_jobs : int
-        Threads.
+        Number of threads.
     random_state : int
-        Seed.
+        Seed of the trees.
 
     Returns
     -------
     sklearn.pipeline.Pipeline
-        Steps ``pixels``, ``model``. `fit` takes a table with a column ``image``, or a list of paths
-        or arrays.
+        Unfitted, with the steps ``pixels`` and ``model``. It takes a table with a column ``image``,
+        or a list of paths or arrays.
 
     Notes
     -----
     The original drew 500 cells per class with replacement before it split them, so that about 19 %
-    of its test cells were copies of training cells; its accuracy of .84 (.82 in its own
-    cross-validation, with the same leak) is therefore not a target. Under `evaluate.compare` the
-    same model is scored without the copies.
+    of its test cells were copies of training cells. Its accuracy of .84 (.82 in its own
+    cross-validation, with the same leak) is therefore not a target. `evaluate.compare` scores the
+    same model without the copies.
 
     References
     ----------
     .. [1] L. Bernard et al., "Blood cells" project report, DataScientest (repository
        lbernard9/bloodcells): centre crop of 256 px, grey, flattened, RandomForestClassifier().
-    """
-    from hemafeat.pipelines._steps.grey import GreyPixels
 
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import pipelines
+    >>> images = [np.full((40, 40, 3), level, np.uint8) for level in (60, 70, 200, 210)]
+    >>> model = pipelines.grey_pixels(crop=32, size=8).fit(images, ["a", "a", "b", "b"])
+    >>> model.predict(images).tolist()
+    ['a', 'a', 'b', 'b']
+    """
     model = RandomForestClassifier(n_jobs=n_jobs, random_state=random_state)
     return Pipeline([("pixels", GreyPixels(crop=crop, size=size)), ("model", model)])
 
@@ -378,21 +475,31 @@ def grey_pixels(
 def metadata_only(
     *, n_estimators: int = 100, min_samples_leaf: int = 3, random_state: int = 0
 ) -> Pipeline:
-    """Random forest on attribute columns: what the label can be guessed from without the image.
+    """Classify cells by attributes alone: what the label can be guessed from without the image.
 
     Parameters
     ----------
     n_estimators : int
-        Trees.
+        Number of trees of the random forest.
     min_samples_leaf : int
-        Least cells in a leaf.
+        Smallest number of cells in a leaf.
     random_state : int
-        Seed.
+        Seed of the trees.
 
     Returns
     -------
     sklearn.pipeline.Pipeline
-        Steps ``encode``, ``model``; takes a table of numbers and words. Words are one-hot coded.
+        Unfitted, with the steps ``encode`` and ``model``. It takes a table of numbers and text;
+        text is one-hot encoded.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from hemafeat import pipelines
+    >>> table = pd.DataFrame({"age": [30.0, 71.0] * 10, "site": ["north", "south"] * 10})
+    >>> model = pipelines.metadata_only(n_estimators=20).fit(table, ["a", "b"] * 10)
+    >>> model.predict(table[:3]).tolist()
+    ['a', 'b', 'a']
     """
     encode = ColumnTransformer(
         [

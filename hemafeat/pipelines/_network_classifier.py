@@ -1,4 +1,4 @@
-"""A convolutional network as an ordinary classifier of images."""
+"""Convolutional networks as ordinary classifiers of images."""
 
 from __future__ import annotations
 
@@ -14,94 +14,107 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from hemafeat import networks
 from hemafeat._public import public
 from hemafeat.networks._pictures import CellImages, image_sources
-from hemafeat.pipelines._patients.mil import networks_module
 from hemafeat.pipelines._steps.inner_folds import GROUP, groups_of, held_back
 
 
-# Not keras.wrappers.SKLearnClassifier: that takes two-dimensional arrays of numbers only, gives no
-# probabilities, knows neither class weights nor groups, loses its fitting options when it is cloned
-# (3.15), and wants a compiled model.
+# Not keras.wrappers.SKLearnClassifier: it takes two-dimensional arrays of numbers only, has no
+# probabilities, class weights or groups, loses its fitting options when it is cloned (3.15), and
+# needs a compiled model.
 @public
 class NetworkClassifier(ClassifierMixin, BaseEstimator):
-    """A network of images as a scikit-learn classifier. Needs Keras (extra ``deep``).
+    """Convolutional network that classifies images. Needs Keras (extra ``deep``).
 
     Parameters
     ----------
     architecture : str, path or callable
-        A name of `hemafeat.networks.architectures`; a ``.keras`` file, from which training goes on;
-        or a function ``(input_shape, n_classes)`` that gives a Keras model from images of 0 to 255
-        to probabilities.
+        Name of an architecture, see `hemafeat.networks.architectures`; a ``.keras`` file, whose
+        training is continued; or a function ``(input_shape, n_classes)`` that returns a Keras model
+        from images of 0 to 255 to probabilities.
     size : int or (height, width), optional
-        What images are brought to; by default what the network was published with, and 128 for a
-        function.
+        Size to which images are resized, in px. By default that of the publication of the network,
+        and 128 for a function.
     crop : int, "cell" or None
-        Side of the square cut from the middle before, px; ``"cell"``: the box of the cell in the
-        middle, which `segmenter` finds; None: the whole image.
+        Part of the image that is shown to the network: the central square of this side, in px; for
+        ``"cell"`` the bounding box of the central cell, which `segmenter` finds; for None the
+        whole image.
     colour : {"rgb", "hsv", "od"}
-        What the network is shown: the image; hue, saturation and value; or optical density.
+        Colour space that is shown to the network: RGB; hue, saturation and value; or optical
+        density.
     weights : str, optional
-        Where training starts: ``"imagenet"`` or a file, see `hemafeat.networks.build`.
+        Initial weights: ``"imagenet"`` or a file, see `hemafeat.networks.build`. Random by
+        default.
     last_layers : int, optional
-        Train the last so many layers only, as when a network with weights is fine-tuned.
+        Number of layers, counted from the end, that are trained, in order to fine-tune a network
+        with weights. By default all layers are trained.
     head_epochs : int
-        With `last_layers`, epochs before in which only the head is trained.
-    epochs, patience, batch_size : int
-        Most epochs, epochs to wait for a better one, images per step.
+        Number of epochs before, with `last_layers`, in which only the head is trained.
+    epochs : int
+        Largest number of epochs.
+    patience : int
+        Number of epochs without improvement after which training stops.
+    batch_size : int
+        Number of images per step.
     optimizer : str, dict or callable
-        As in `hemafeat.networks.fit_images`.
+        Optimiser, see `hemafeat.networks.fit_images`.
     learning_rate : float
-        At the start.
-    slower_by, slower_after : float, int
-        The rate is multiplied by `slower_by` where the loss has not fallen for `slower_after`
-        epochs.
+        Initial learning rate.
+    slower_by : float
+        Factor of the learning rate whenever the loss has not fallen for `slower_after` epochs.
+    slower_after : int
+        Number of epochs without improvement after which the learning rate is reduced.
     class_weight : {"balanced"}, dict or None
-        Weight of the classes in the loss, as in scikit-learn.
+        Weights of the classes in the loss, as in scikit-learn.
     augment : bool or dict
-        Whether training images are mirrored, turned, moved and partly covered; a dict gives the
+        Whether training images are mirrored, rotated, shifted and partly covered. A dict holds
         parameters of `hemafeat.networks.Augmentation`.
     validation : float
-        Share of the training images that are held back to say when to slow down and when to stop:
-        whole groups, never divided. 0 runs all `epochs`.
+        Share of the training images, in whole groups, that are held back in order to reduce the
+        learning rate and to stop. With 0 the training runs for all `epochs`.
     groups : str
-        Column of the table that says what must stay together.
+        Column of the table that names the groups.
     segmenter : str or callable
-        Finds the cell for ``crop="cell"``, as in `hemafeat.segment.segmenter`.
+        Segmenter that finds the cell for ``crop="cell"``, see `hemafeat.segment.segmenter`.
     mixed_precision : bool
-        Half precision where an accelerator is there.
+        Whether to compute in half precision if there is an accelerator.
     cache : float
-        MiB of images that are kept in memory.
+        Size of the images that are kept in memory, in MiB.
     progress : bool, optional
-        A bar of the epochs; by default where a person watches.
+        Whether to show a bar of the epochs. By default it is shown on a terminal.
     random_state : int
-        Seed of everything that is drawn.
+        Seed of the weights, the order of the images, their augmentation and the images held back.
 
     Attributes
     ----------
     classes_ : ndarray
         The labels, sorted.
     network_ : keras.Model
-        From RGB images of 0 to 255 to probabilities.
+        The trained network, from RGB images of 0 to 255 to probabilities.
     history_ : DataFrame
-        One row per epoch, see `hemafeat.networks.fit_images`;
-        `hemafeat.networks.learning_curves` draws it.
+        One row per epoch, see `hemafeat.networks.fit_images`, for
+        `hemafeat.networks.learning_curves`.
     held_back_ : (n_images,) ndarray of bool
-        Training images that were held back.
+        Training images that were held back for validation.
 
     Notes
     -----
     Images are read in batches, so that memory does not grow with their number beyond `cache`. The
-    same seed gives the same network on one machine and backend; other processors round
-    differently. The state of random numbers outside is left as it was.
+    same seed gives the same network on one machine and backend; other processors round differently.
+    The global state of the random number generators is not changed.
 
-    A fitted one is pickled, and saved by `save`, with its network as a ``.keras`` file inside.
+    A fitted classifier is pickled, and saved by `save`, with its network as a ``.keras`` file.
+
+    Examples
+    --------
+    >>> from hemafeat import pipelines
+    >>> model = pipelines.NetworkClassifier("lenet5", epochs=5, colour="hsv")
+    >>> sorted(pipelines.looks_at(model))
+    ['groups', 'images']
     """
 
-    reads_images = True
-    """What tells `evaluate.compare` to give this step the images, not the features."""
-    takes_groups = True
-    """What tells `evaluate.compare` to give it the groups beside."""
+    looks_at = frozenset({"images", "groups"})
 
     def __init__(
         self,
@@ -164,48 +177,54 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         y : (n_images,) array
             Labels.
         groups : (n_images,) array-like, optional
-            What must stay together when images are held back; by default the column `groups` of
-            the table, and without one every image is a group of its own.
+            Groups that are not split when images are held back. By default the column `groups` of
+            the table; without it every image is a group of its own.
+
+        Returns
+        -------
+        NetworkClassifier
+            The same object.
 
         Raises
         ------
         ImportError
-            Keras is not installed.
+            If Keras is not installed.
         hemafeat.images.ImageError
-            An image cannot be read.
+            If an image cannot be read.
         ValueError
-            One class only, labels that do not fit, or a network that does not.
+            If there is one class only, or labels or network do not fit the images.
         """
-        networks = networks_module()
         sources = image_sources(X, "a network learns")
         y = np.asarray(y)
         check_classification_targets(y)
         if len(y) != len(sources):
             raise ValueError(f"{len(sources)} images and {len(y)} labels")
         if not 0 <= self.validation < 1:
-            raise ValueError(f"validation is a share, 0 to below 1; got {self.validation}")
-        self.classes_, numbers = np.unique(y, return_inverse=True)
+            raise ValueError(
+                f"validation is a share of at least 0 and below 1; got {self.validation}"
+            )
+        self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"one class only: {self.classes_[0]!r}")
-        which = groups_of(X, groups, self.groups)
-        self.held_back_ = held_back(numbers, which, self.validation, self.random_state)
+            raise ValueError(f"the labels are of one class only: {self.classes_[0]!r}")
+        group_codes = groups_of(X, groups, self.groups)
+        self.held_back_ = held_back(codes, group_codes, self.validation, self.random_state)
         self.network_ = networks.image_network(
             self.architecture,
             len(self.classes_),
-            input_shape=self._shape(networks),
+            input_shape=self._shape(),
             colour=self.colour,
             weights=self.weights,
             mixed_precision=self.mixed_precision,
             random_state=self.random_state,
         )
-        weight = None
+        weights = None
         if self.class_weight is not None:
-            weight = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
+            weights = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
         history = networks.fit_images(
             self.network_,
             self._images(sources),
-            numbers,
-            class_weight=weight,
+            codes,
+            class_weight=weights,
             held_back=self.held_back_,
             epochs=self.epochs,
             patience=self.patience,
@@ -216,25 +235,23 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             slower_after=self.slower_after,
             last_layers=self.last_layers,
             head_epochs=self.head_epochs,
-            augment=self._augmentation(networks),
+            augment=self._augmentation(),
             random_state=self.random_state,
             progress=self.progress,
         )
         self.history_ = pd.DataFrame(history).rename_axis("epoch")
         return self
 
-    def _shape(self, networks: Any) -> tuple[int, int, int] | None:
+    def _shape(self) -> tuple[int, int, int] | None:
         if self.size is None:
             return None
         height, width = (self.size, self.size) if isinstance(self.size, int) else self.size
-        known = networks.ARCHITECTURES.get(self.architecture) if self._named else None
-        return int(height), int(width), known.input_shape[2] if known else 3
+        n_channels = 3
+        if isinstance(self.architecture, str) and self.architecture in networks.ARCHITECTURES:
+            n_channels = networks.ARCHITECTURES[self.architecture].input_shape[2]
+        return int(height), int(width), n_channels
 
-    @property
-    def _named(self) -> bool:
-        return isinstance(self.architecture, str) and not self.architecture.endswith(".keras")
-
-    def _augmentation(self, networks: Any) -> Any:
+    def _augmentation(self) -> Any:
         if not self.augment:
             return None
         return networks.Augmentation(**(self.augment if isinstance(self.augment, dict) else {}))
@@ -243,12 +260,12 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         shape = tuple(int(side) for side in self.network_.input_shape[1:])
         return CellImages(sources, shape, self.crop, self.segmenter, self.cache)  # type: ignore[arg-type]
 
-    def _asked(self, X: Any) -> CellImages:
+    def _images_of(self, X: Any) -> CellImages:
         check_is_fitted(self, "network_")
         return self._images(image_sources(X, "a network judges"))
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities.
+        """Return the probability of each class for each image.
 
         Parameters
         ----------
@@ -260,42 +277,52 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         (n_images, n_classes) ndarray of float64
             In the order of `classes_`; each row sums to 1.
         """
-        asked = self._asked(X)
-        found = networks_module().predict_images(self.network_, asked, None, self.batch_size)
-        return np.asarray(found)
+        images = self._images_of(X)
+        return np.asarray(networks.predict_images(self.network_, images, None, self.batch_size))
 
     def predict(self, X: Any) -> np.ndarray:
-        """The most probable label of each image.
+        """Return the most probable label of each image.
 
         Parameters
         ----------
         X : DataFrame with a column ``image``, sequence of paths, or (n, H, W, 3) array
             One image per cell.
+
+        Returns
+        -------
+        (n_images,) ndarray
         """
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     def images(self, X: Any) -> np.ndarray:
-        """The images as the network is given them: (n_images, height, width, channels) uint8.
+        """Return the images as they are shown to the network.
 
         Parameters
         ----------
         X : DataFrame with a column ``image``, sequence of paths, or (n, H, W, 3) array
             One image per cell.
+
+        Returns
+        -------
+        (n_images, height, width, n_channels) ndarray of uint8
         """
-        asked = self._asked(X)
-        return asked[np.arange(len(asked))]
+        images = self._images_of(X)
+        return images[np.arange(len(images))]
 
     def embed(self, X: Any) -> np.ndarray:
-        """The numbers that the last layer looks at: (n_images, n_numbers) ndarray of float32.
+        """Return the input of the last layer for each image.
 
         Parameters
         ----------
         X : DataFrame with a column ``image``, sequence of paths, or (n, H, W, 3) array
             One image per cell.
+
+        Returns
+        -------
+        (n_images, n_numbers) ndarray of float32
         """
-        asked = self._asked(X)
-        found = networks_module().embed_images(self.network_, asked, None, self.batch_size)
-        return np.asarray(found)
+        images = self._images_of(X)
+        return np.asarray(networks.embed_images(self.network_, images, None, self.batch_size))
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "network_")
@@ -320,14 +347,14 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     def __setstate__(self, state: dict[str, Any]) -> None:
         state = dict(state)
         if "network_" in state:
-            state["network_"] = _restored(bytes(state["network_"]))
+            state["network_"] = _network_from_bytes(bytes(state["network_"]))
             state["history_"] = pd.DataFrame(state["history_"]).rename_axis("epoch")
         super().__setstate__(state)
 
 
-def _restored(data: bytes) -> Any:
-    # No file of a fixed name: others may write into the same folder.
+def _network_from_bytes(data: bytes) -> Any:
+    # Keras reads files only. The folder is new: others may write into a shared one.
     with tempfile.TemporaryDirectory() as folder:
         path = os.path.join(folder, "network.keras")
         Path(path).write_bytes(data)
-        return networks_module().load_network(path)
+        return networks.load_network(path)

@@ -1,4 +1,4 @@
-"""Fitted models on disk, without pickle: one file that says what the model needs."""
+"""Storage of fitted models in files that are read without pickle."""
 
 from __future__ import annotations
 
@@ -10,16 +10,15 @@ import warnings
 import zipfile
 import zlib
 from collections.abc import Iterator, Mapping
-from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hemafeat import __version__
 from hemafeat._files import write_whole
-from hemafeat.pipelines._model import Model, ModelError, columns_of
-from hemafeat.pipelines._patients.model import PatientModel, needs
+from hemafeat._machine import versions
+from hemafeat.pipelines._inspect import ModelError, needs
+from hemafeat.pipelines._model import Model, PatientModel
 
 FORMAT = "hemafeat model"
 FORMAT_VERSION = 1
@@ -29,7 +28,7 @@ _MODEL = "model.skops"
 _SCHEMA = "schema.json"
 _PACKAGES = ("scikit-learn", "numpy", "xgboost", "skops", "imbalanced-learn")
 
-# What may be built from a file besides types of scikit-learn and NumPy themselves, by exact name.
+# Types that may be built from a file besides those that skops trusts, by exact name.
 _TRUSTED = (
     "hemafeat.networks.Embedding",
     "hemafeat.pipelines.DateFormat",
@@ -72,24 +71,26 @@ def save(
     patient: str = "patient",
     measured: Mapping[str, str] | None = None,
 ) -> Path:
-    """Write a fitted pipeline to one file.
+    """Write a fitted model to a file.
 
     Parameters
     ----------
     model : estimator or Model
-        Fitted on a DataFrame, or a model of patients, fitted on rows of `bags`. Of a search
-        (`GridSearchCV`) the best estimator is taken.
+        Classifier fitted on a DataFrame, or on rows of `bags` if it classifies patients. Of a
+        search such as `sklearn.model_selection.GridSearchCV` the best estimator is written.
     path : path
-        The file; ``.hemafeat`` is the usual ending. Replaced whole or not at all.
+        The file, usually with the suffix ``.hemafeat``. An existing file is replaced only once the
+        new one is complete.
     units : mapping of str to str, optional
-        Unit of each column, `extract.units(table)`. With it, a table in other units is refused
-        later.
+        Unit of each column, `extract.units` of the table. A table in other units will then be
+        refused. By default units are not compared.
     note : str
-        Free text kept with the model: data, protocol, scores.
+        Free text kept with the model, such as data, protocol and scores.
     patient : str
-        Of a model of patients, the column that says whose cell it is.
+        Column of the table that names the patient of each cell. Only for models of patients.
     measured : mapping of str to str, optional
-        Of a model of patients, how its cells were measured; see `PatientModel`.
+        Options with which the cells were measured, see `PatientModel`. Only for models of
+        patients.
 
     Returns
     -------
@@ -99,8 +100,18 @@ def save(
     Raises
     ------
     ModelError
-        The model is not fitted, was fitted without column names, or holds a type that `load` would
-        refuse.
+        If the model is not fitted, was fitted without column names, or holds a type that `load`
+        would refuse.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from hemafeat import pipelines
+    >>> table = pd.DataFrame({"cell__shape__area": [1.0, 2.0, 8.0, 9.0], "label": list("aabb")})
+    >>> model = pipelines.logistic().fit(table, table["label"])
+    >>> path = pipelines.save(model, "model.hemafeat", note="a first try")
+    >>> pipelines.load(path).predict(table).tolist()
+    ['a', 'a', 'b', 'b']
     """
     import skops.io
 
@@ -109,41 +120,41 @@ def save(
     if isinstance(model, Model):
         units, note, model = units or model.units, note or model.note, model.pipeline
     model = getattr(model, "best_estimator_", model)
-    of_patients = needs(model)
-    columns = columns_of(model) if of_patients is None else of_patients.columns
+    needed = needs(model)
     try:
         data = skops.io.dumps(model)
-    except Exception as error:  # skops raises many kinds for what it does not know
+    except Exception as error:  # skops raises many kinds of errors for unknown types
         raise ModelError(f"the model cannot be stored: {error}") from error
-    if unknown := _unknown(data):
+    if unknown := _unknown_types(data):
         raise ModelError(f"the model holds types that `load` would refuse: {unknown}")
     manifest = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
-        "columns": columns,
-        "units": {name: units[name] for name in columns if name in units} if units else {},
+        "columns": needed.columns,
+        "units": {name: units[name] for name in needed.columns if name in units} if units else {},
         "classes": [str(name) for name in model.classes_],
-        "families": sorted({name.split("__")[1] for name in columns if "__" in name}),
+        "families": sorted({name.split("__")[1] for name in needed.columns if "__" in name}),
         "dtype": "float64",
-        "versions": _versions(),
+        "versions": versions(_PACKAGES),
         "note": note,
     }
-    if of_patients is not None:
+    if needed.unit == "patient":
         manifest["patients"] = {
             "patient": patient,
-            "attributes": of_patients.attributes,
-            "beside": of_patients.beside,
+            "attributes": needed.attributes,
+            "beside": needed.beside,
             "measured": dict(measured or {}),
         }
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
 
-    def fill(aside: Path) -> None:
-        with zipfile.ZipFile(aside, "w", zipfile.ZIP_DEFLATED) as box:
-            box.writestr(_MANIFEST, json.dumps(manifest, indent=2, ensure_ascii=False) + "\n")
-            box.writestr(_MODEL, data)
+    def write(temporary: Path) -> None:
+        with zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+            text = json.dumps(manifest, indent=2, ensure_ascii=False) + "\n"
+            archive.writestr(_MANIFEST, text)
+            archive.writestr(_MODEL, data)
 
-    write_whole(path, fill)
+    write_whole(path, write)
     return path
 
 
@@ -151,7 +162,7 @@ def load(path: str | os.PathLike[str]) -> Model:
     """Read a model that `save` wrote.
 
     No code from the file is run: only types of scikit-learn, NumPy and this package are built, each
-    by its exact name, and the nodes of trees are checked.
+    by its exact name, and the nodes of decision trees are checked.
 
     Parameters
     ----------
@@ -161,13 +172,23 @@ def load(path: str | os.PathLike[str]) -> Model:
     Returns
     -------
     Model
-        The fitted pipeline with its columns, units and classes; a `PatientModel` if it judges
-        patients.
+        The fitted classifier with its columns, units and classes; a `PatientModel` if it
+        classifies patients.
 
     Raises
     ------
     ModelError
-        The file is missing, is no model, is cut short, or names a type that is not known.
+        If the file does not exist, is not a model, is truncated, or names an unknown type.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from hemafeat import pipelines
+    >>> table = pd.DataFrame({"cell__shape__area": [1.0, 2.0, 8.0, 9.0], "label": list("aabb")})
+    >>> path = pipelines.save(pipelines.svc().fit(table, table["label"]), "svc.hemafeat")
+    >>> model = pipelines.load(path)
+    >>> model.columns, model.classes
+    (['cell__shape__area'], ['a', 'b'])
     """
     import skops.io
     from sklearn.exceptions import InconsistentVersionWarning
@@ -177,64 +198,62 @@ def load(path: str | os.PathLike[str]) -> Model:
     manifest, data = _read(path)
     try:
         with warnings.catch_warnings():
-            # scikit-learn says it once per step; it is said once for all below.
+            # scikit-learn warns once per step; `_warn_of_versions` warns once for all of them.
             warnings.simplefilter("ignore", InconsistentVersionWarning)
             data = _with_public_names(data)
             pipeline = skops.io.loads(data, trusted=list(_TRUSTED))
         check_trees(pipeline)
-        told: dict[str, Any] = {
+        needed = needs(pipeline)
+        kwargs: dict[str, Any] = {
             "pipeline": pipeline,
             "columns": _strings(manifest["columns"]),
             "classes": _strings(manifest["classes"]),
-            "units": _words(manifest["units"]),
-            "versions": _words(manifest["versions"]),
+            "units": _string_dict(manifest["units"]),
+            "versions": _string_dict(manifest["versions"]),
             "note": str(manifest["note"]),
             "name": path.name,
         }
-        found = needs(pipeline)
-        if found is None:
-            model = Model(**told)
-            fits = columns_of(pipeline) == model.columns
-        else:
-            more = manifest["patients"]
-            model = PatientModel(
-                **told,
-                patient=str(more["patient"]),
-                attributes=_strings(more["attributes"]),
-                beside=_strings(more["beside"]),
-                measured=_words(more["measured"]),
-            )
-            seen = (model.columns, model.attributes, model.beside)
-            fits = seen == (found.columns, found.attributes, found.beside)
+        fits = kwargs["columns"] == needed.columns
+        kind: type[Model] = Model
+        if needed.unit == "patient":
+            kind, patients = PatientModel, manifest["patients"]
+            kwargs |= {
+                "patient": str(patients["patient"]),
+                "attributes": _strings(patients["attributes"]),
+                "beside": _strings(patients["beside"]),
+                "measured": _string_dict(patients["measured"]),
+            }
+            fits &= kwargs["attributes"] == needed.attributes
+            fits &= kwargs["beside"] == needed.beside
     except UntrustedTypesFoundException:
         raise ModelError(
-            f"{path}: refused, it holds types that are not known: {_unknown(data)}"
+            f"{path}: refused because it holds unknown types: {_unknown_types(data)}"
         ) from None
-    except Exception as error:  # a file made by hand can fail anywhere
+    except Exception as error:  # a crafted file can fail anywhere
         raise ModelError(f"{path}: the model cannot be built: {error}") from error
     if not fits:
         raise ModelError(f"{path}: the columns of the manifest are not those of the model")
-    _warn_of_versions(model.versions, path)
-    return model
+    _warn_of_versions(kwargs["versions"], path)
+    return kind(**kwargs)
 
 
 def _with_public_names(data: bytes) -> bytes:
     """Name our classes by their package in a model of version 0.1, which names private files."""
-    with zipfile.ZipFile(io.BytesIO(data)) as box:
-        parts = {name: box.read(name) for name in box.namelist()}
+    with zipfile.ZipFile(io.BytesIO(data)) as archive:
+        parts = {name: archive.read(name) for name in archive.namelist()}
     schema = json.loads(parts[_SCHEMA])
     if not _rename(schema):
         return data
     parts[_SCHEMA] = json.dumps(schema).encode()
     renamed = io.BytesIO()
-    with zipfile.ZipFile(renamed, "w") as box:
+    with zipfile.ZipFile(renamed, "w") as archive:
         for name, part in parts.items():
-            box.writestr(name, part)
+            archive.writestr(name, part)
     return renamed.getvalue()
 
 
 def _rename(schema: Any) -> int:
-    """Replace private modules by packages in a schema of skops; return how many there were."""
+    """Replace private modules by packages in a schema of skops and return their number."""
     waiting, n_renamed = [schema], 0
     while waiting:
         part = waiting.pop()
@@ -253,26 +272,27 @@ def _strings(values: Any) -> list[str]:
     return [str(value) for value in values]
 
 
-def _words(values: Any) -> dict[str, str]:
+def _string_dict(values: Any) -> dict[str, str]:
     return {str(k): str(v) for k, v in values.items()}
 
 
 def _read(path: Path) -> tuple[dict[str, Any], bytes]:
+    """Return the manifest and the pipeline of a file."""
     try:
         whole = path.read_bytes()
     except OSError as error:
         raise ModelError(f"{path}: {error.strerror or error}") from None
     try:
-        with zipfile.ZipFile(io.BytesIO(whole)) as box:
-            manifest = json.loads(box.read(_MANIFEST).decode("utf-8"))
-            data = box.read(_MODEL)
+        with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+            manifest = json.loads(archive.read(_MANIFEST).decode("utf-8"))
+            data = archive.read(_MODEL)
     except KeyError:
         raise ModelError(f"{path}: not a hemafeat model: a part is missing") from None
     except (
         zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError
     ) as error:  # fmt: skip
         raise ModelError(
-            f"{path}: not a hemafeat model, or cut short ({error}); pickle files are never read"
+            f"{path}: not a hemafeat model, or truncated ({error}); pickle files are never read"
         ) from None
     if not isinstance(manifest, dict) or manifest.get("format") != FORMAT:
         raise ModelError(f"{path}: not a hemafeat model")
@@ -284,53 +304,43 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
     return manifest, data
 
 
-def _unknown(data: bytes) -> list[str]:
+def _unknown_types(data: bytes) -> list[str]:
     import skops.io
 
     return sorted(set(skops.io.get_untrusted_types(data=data)) - set(_TRUSTED))
 
 
-def _versions() -> dict[str, str]:
-    found = {"hemafeat": __version__}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            continue
-    return found
-
-
 def _warn_of_versions(saved: Mapping[str, str], path: Path) -> None:
     name = "scikit-learn"
-    here = _versions().get(name, "")
-    if name in saved and saved[name].split(".")[:2] != here.split(".")[:2]:
+    current = versions([name]).get(name, "")
+    if name in saved and saved[name].split(".")[:2] != current.split(".")[:2]:
         warnings.warn(
-            f"{path}: saved with {name} {saved[name]}, read with {here}; "
+            f"{path}: saved with {name} {saved[name]}, read with {current}; "
             "check its predictions, or fit it again",
             stacklevel=3,
         )
 
 
 def check_trees(model: Any) -> None:
-    """Refuse trees whose nodes point outside the tree or outside the columns.
+    """Raise an error if a node of a decision tree points outside the tree or the columns.
 
-    A tree made by hand could otherwise read memory that is not its own, or never end.
+    A crafted tree could otherwise read foreign memory, or never end.
 
     Parameters
     ----------
     model : object
-        An estimator, with whatever it holds.
+        Estimator, whose attributes are searched for trees.
 
     Raises
     ------
     ValueError
-        A tree is broken.
+        If a tree is broken.
     """
     for tree, n_features in _trees(model, None, set()):
         node = np.arange(tree.node_count)
         left, right, feature = tree.children_left, tree.children_right, tree.feature
         inner = left != -1
-        # Children are stored after their parent, which also rules out rings.
+        # Children are stored after their parent, which also excludes cycles.
         sound = (
             tree.node_count > 0
             and np.array_equal(inner, right != -1)
@@ -346,26 +356,26 @@ def check_trees(model: Any) -> None:
             raise ValueError("a decision tree in it is broken")
 
 
-def _trees(item: Any, forest: int | None, seen: set[int]) -> Iterator[tuple[Any, list[int]]]:
-    """Every tree below an object, with the numbers of columns its holders let through."""
+def _trees(item: Any, forest: int | None, visited: set[int]) -> Iterator[tuple[Any, list[int]]]:
+    """Yield every tree that an object holds, with the numbers of columns of its holders."""
     from sklearn.ensemble._forest import BaseForest
     from sklearn.tree import BaseDecisionTree
 
-    if id(item) in seen or isinstance(item, (str, bytes, int, float, type(None))):
+    if id(item) in visited or isinstance(item, (str, bytes, int, float, type(None))):
         return
     if type(item).__module__.startswith(("hemafeat.networks", "keras")):
-        return  # built by this package from numbers, and no place for a tree
-    seen.add(id(item))
+        return  # networks are built by this package from numbers and hold no trees
+    visited.add(id(item))
     if isinstance(item, dict):
-        below: Any = item.values()
+        parts: Any = item.values()
     elif isinstance(item, (list, tuple)) or (isinstance(item, np.ndarray) and item.dtype == object):
-        below = np.asarray(item, dtype=object).ravel() if isinstance(item, np.ndarray) else item
+        parts = np.asarray(item, dtype=object).ravel() if isinstance(item, np.ndarray) else item
     else:
-        below = list(getattr(item, "__dict__", {}).values())
+        parts = list(getattr(item, "__dict__", {}).values())
     if isinstance(item, BaseDecisionTree) and hasattr(item, "tree_"):
         own = [int(item.n_features_in_)]
         yield item.tree_, own if forest is None else [*own, forest]
     if isinstance(item, BaseForest) and hasattr(item, "n_features_in_"):
         forest = int(item.n_features_in_)
-    for part in below:
-        yield from _trees(part, forest, seen)
+    for part in parts:
+        yield from _trees(part, forest, visited)

@@ -260,7 +260,6 @@ def _provenance(comparison: Comparison, table: pd.DataFrame | None) -> list[tupl
     from importlib.metadata import PackageNotFoundError, version
 
     from hemafeat import __version__, extract, pipelines
-    from hemafeat.pipelines._embedding import in_words
 
     first = comparison.results.iloc[0]
     found = [
@@ -278,7 +277,9 @@ def _provenance(comparison: Comparison, table: pd.DataFrame | None) -> list[tupl
         for what, n in pipelines.embeddings_of(features).items():
             found.append(("Embedding", f"{n} columns of {what}"))
     models = dict.fromkeys(map(str, comparison.results["model"]))
-    found += [("Embedding", text) for name in models if (text := in_words(name))]
+    found += [
+        ("Embedding", text) for name in models if (text := pipelines.describe_embedding(name))
+    ]
     here = {"hemafeat": __version__, "python": platform.python_version()}
     for name in PACKAGES:
         try:

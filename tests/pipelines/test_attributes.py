@@ -13,7 +13,8 @@ from sklearn.metrics import balanced_accuracy_score
 from sklearn.model_selection import StratifiedKFold, cross_val_score
 
 from hemafeat import datasets, pipelines
-from hemafeat.pipelines._patients.attribute_models import ATTRIBUTE_MODELS, PenalisedLogistic
+from hemafeat.pipelines import PenalisedLogistic
+from hemafeat.pipelines._patients.attribute_models import ATTRIBUTE_MODELS
 
 ATTRIBUTES = ["sex", "dob", "lymphocyte_count"]
 
@@ -148,11 +149,11 @@ def test_selection_sees_training_patients_only(cohort, name):
 
 
 def test_grid_of_the_report():
-    from hemafeat.pipelines._patients.attribute_models import _GRIDS
+    from hemafeat.pipelines._patients.attribute_models import _REPORT
 
     sizes = {
         name: sum(np.prod([len(v) for v in part.values()]) for part in grid)
-        for name, grid in _GRIDS.items()
+        for name, grid in _REPORT.items()
     }
     # 4 without penalty, 5 x 7 with L2, 2 x 7 with L1, 7 x 6 mixed; 7 + 28 + 28; 3 x 2; 3 x 7.
     assert (sizes["logistic"], sizes["svc"], sizes["tree"], sizes["random_forest"]) == (

@@ -11,7 +11,6 @@ from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 
 from hemafeat import evaluate, pipelines, report
 from hemafeat.pipelines import GroupedFolds, ModelError
-from hemafeat.pipelines._inspect import is_transductive, reads
 from hemafeat.pipelines._steps.inner_folds import held_back
 
 N = 90
@@ -152,7 +151,7 @@ def test_weights_are_kappas_of_inner_folds(table):
     equal = pipelines.WeightedVote(both, metric="balanced_accuracy").fit(table, y)
     np.testing.assert_allclose(equal.weights_, [0.5, 0.5])
     assert clone(model).get_params()["good__model__C"] == 0.1
-    with pytest.raises(ValueError, match="there are: kappa"):
+    with pytest.raises(ValueError, match="choose from kappa"):
         pipelines.weighted_vote(["svc", "logistic"], metric="f1").fit(table, y)
 
 
@@ -183,7 +182,7 @@ def test_bagging_draws_whole_groups(table):
 
 def test_a_search_inside_keeps_groups_together(table):
     search = GridSearchCV(pipelines.logistic(), {"model__C": [0.1, 1.0]}, cv=GroupedFolds(3))
-    assert reads(search) == {"features", "groups"}
+    assert pipelines.looks_at(search) == {"features", "groups"}
     found = evaluate.compare({"search": search}, table, n_splits=3, n_boot=20, importance=False)
     assert "search" in found.models
 
@@ -201,8 +200,8 @@ def test_a_search_inside_keeps_groups_together(table):
     ],
 )
 def test_what_a_model_reads(model, expected):
-    assert reads(model) == expected
-    assert is_transductive(model) == isinstance(model, pipelines.NeighbourhoodCorrection)
+    assert pipelines.looks_at(model) == expected
+    assert pipelines.is_transductive(model) == isinstance(model, pipelines.NeighbourhoodCorrection)
 
 
 def test_a_comparison_gives_each_member_what_it_reads(table):

@@ -85,8 +85,8 @@ def test_cells_must_fit(saved, cells):
     model = pipelines.load(saved)
     for drop, message in (
         ("cell__shape__f2", "needs 1 columns that the table lacks: cell__shape__f2"),
-        ("dob", "judges patients and needs dob"),
-        ("patient", "judges patients and needs patient"),
+        ("dob", "classifies patients and needs dob"),
+        ("patient", "classifies patients and needs patient"),
     ):
         with pytest.raises(ModelError, match=message):
             model.verdicts(cells.drop(columns=drop))

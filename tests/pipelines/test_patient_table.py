@@ -11,8 +11,8 @@ from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 
 from hemafeat import datasets, pipelines
+from hemafeat.pipelines._patients.encodings import fisher, improved
 from hemafeat.pipelines._patients.table import STATISTICS
-from hemafeat.pipelines._patients.vocabularies import fisher, improved
 from reference import naive_patients
 
 COLUMNS = ["cell__drawn__f00", "cell__drawn__f01", "cell__drawn__f02"]

@@ -159,7 +159,7 @@ def test_truncated_or_missing(saved, tmp_path):
     for share in (0, 0.3, 0.9, 0.999):
         cut = tmp_path / "cut"
         cut.write_bytes(whole[: int(len(whole) * share)])
-        with pytest.raises(ModelError, match="cut: not a hemafeat model, or cut short"):
+        with pytest.raises(ModelError, match="cut: not a hemafeat model, or truncated"):
             pipelines.load(cut)
     damaged = bytearray(whole)
     damaged[len(whole) // 2] ^= 0xFF

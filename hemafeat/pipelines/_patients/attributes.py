@@ -52,6 +52,9 @@ class PatientAttributes(TransformerMixin, BaseEstimator):
     Values that cannot be read, and sexes of other words, are NaN, with one warning.
     """
 
+    unit = "patient"
+    looks_at = frozenset({"attributes"})
+
     def __init__(self, columns: Sequence[str] | None = None, year: int = 2024) -> None:
         self.columns = columns
         self.year = year
@@ -127,6 +130,9 @@ class DateFormat(TransformerMixin, BaseEstimator):
     columns : list of str, optional
         Columns of dates as text; by default those that hold a date of birth.
     """
+
+    unit = "patient"
+    looks_at = frozenset({"attributes"})
 
     def __init__(self, columns: Sequence[str] | None = None) -> None:
         self.columns = columns

@@ -12,6 +12,7 @@ from sklearn.pipeline import Pipeline
 from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_is_fitted
 
+from hemafeat import networks
 from hemafeat._public import public
 from hemafeat.pipelines._patients.bags import (
     Bag,
@@ -25,19 +26,15 @@ from hemafeat.pipelines._steps.missing import FillMissing
 from hemafeat.pipelines._steps.scale import ClippedScaler
 
 
-def networks_module() -> Any:
-    """The package of networks, loaded when one is needed."""
-    from hemafeat import networks
-
-    return networks
-
-
 class BagClassifier(ClassifierMixin, BaseEstimator):
     """What networks of bags share: classes, patients held back, verdicts, and how they are kept.
 
     A fitted one is pickled, or saved, as its parameters and the numbers of its weights: the network
     is built anew from them, and no code is read from a file.
     """
+
+    unit = "patient"
+    looks_at = frozenset({"features"})
 
     pooling: str
     class_weight: str | None
@@ -82,7 +79,7 @@ class BagClassifier(ClassifierMixin, BaseEstimator):
         if self.class_weight == "balanced":
             every = np.arange(len(self.classes_))
             weight = compute_class_weight("balanced", classes=every, y=numbers)
-        self.network_ = networks_module().fit_bags(
+        self.network_ = networks.fit_bags(
             self._network(),
             found,
             numbers,
@@ -254,7 +251,6 @@ class MILClassifier(BagClassifier):
         return self
 
     def _network(self) -> Any:
-        networks = networks_module()
         return networks.BagNetwork(
             networks.mil_model(
                 self.n_inputs_,

@@ -9,10 +9,11 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
+from hemafeat import networks
 from hemafeat._public import public
 from hemafeat.networks._pictures import ImageBag
 from hemafeat.pipelines._patients.bags import CELLS, Bag, as_bags
-from hemafeat.pipelines._patients.mil import BagClassifier, networks_module
+from hemafeat.pipelines._patients.mil import BagClassifier
 
 
 @public
@@ -72,6 +73,8 @@ class MILImageClassifier(BagClassifier):
     baseline of the background alone (`stain_only`) says how much there is to be learned. The same
     seed gives the same network on one machine and backend; other processors round differently.
     """
+
+    looks_at = frozenset({"images"})
 
     def __init__(
         self,
@@ -150,7 +153,6 @@ class MILImageClassifier(BagClassifier):
         return self
 
     def _network(self) -> Any:
-        networks = networks_module()
         model = networks.mil_image_model(
             (self.size, self.size, 3),
             self._n_outputs,

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from hemafeat._public import public
 from hemafeat.pipelines._patients.bags import Bag, as_bags, taken
-from hemafeat.pipelines._patients.vocabularies import Fisher, Prototypes
+from hemafeat.pipelines._patients.encodings import Fisher, Prototypes
 
 STATISTICS = (
     "mean",
@@ -115,6 +115,14 @@ class PatientTable(TransformerMixin, BaseEstimator):
         self.n_components = n_components
         self.n_each = n_each
         self.random_state = random_state
+
+    unit = "patient"
+
+    @property
+    def looks_at(self) -> frozenset[str]:
+        """What the table is made of: nothing but the number of cells for ``"count"``."""
+        counts = self.statistics == "count" or list(self.statistics) == ["count"]
+        return frozenset() if counts else frozenset({"features"})
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Note the columns, and learn the vocabularies asked for.

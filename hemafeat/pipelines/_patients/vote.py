@@ -43,6 +43,9 @@ class CellVote(ClassifierMixin, BaseEstimator):
     classes_ : ndarray
     """
 
+    unit = "patient"
+    looks_at = frozenset({"features"})
+
     def __init__(
         self,
         model: Any,

@@ -1,1 +1,1 @@
-"""Steps that pipelines are made of."""
+"""Steps of pipelines: transformers, classifiers and inner folds."""

@@ -1,4 +1,4 @@
-"""XGBoost as a classifier of string labels that can be stored without pickle."""
+"""Gradient-boosted trees of XGBoost that take labels of any kind and need no pickle."""
 
 from __future__ import annotations
 
@@ -17,32 +17,35 @@ from hemafeat._public import public
 class BoostedTrees(ClassifierMixin, BaseEstimator):
     """Gradient-boosted trees of XGBoost for labels of any kind.
 
-    `xgboost.XGBClassifier` wants labels 0..k-1 and balances by row weights only; both are done
-    here, inside `fit`, so that they never see a row outside the fold. Missing values are used as
-    they are.
+    `xgboost.XGBClassifier` needs labels 0..k-1 and weights of rows, not of classes. Both are
+    computed here inside `fit`, from the training rows only. Missing values are left to the trees.
 
     Parameters
     ----------
     n_estimators : int
-        Rounds of boosting.
+        Number of rounds of boosting.
     max_depth : int
-        Depth of a tree.
+        Depth of the trees.
     learning_rate : float
         Shrinkage of each tree (eta).
     min_child_weight : float
-        Least sum of row weights in a leaf.
-    subsample, colsample_bytree, colsample_bynode : float
-        Share of rows per tree, of columns per tree, of columns per split.
+        Smallest sum of weights in a leaf.
+    subsample : float
+        Share of the rows that each tree sees.
+    colsample_bytree : float
+        Share of the columns that each tree sees.
+    colsample_bynode : float
+        Share of these columns that each split sees.
     reg_lambda : float
-        L2 penalty on leaf values.
+        Strength of the L2 penalty on the values of the leaves.
     max_bin : int
-        Bins of the histogram method.
+        Number of bins of the histogram method.
     class_weight : "balanced", dict or None
-        As in scikit-learn.
+        Weights of the classes, as in scikit-learn.
     n_jobs : int
-        Threads.
+        Number of threads.
     random_state : int
-        Seed.
+        Seed of the samples of rows and columns.
 
     Attributes
     ----------
@@ -50,6 +53,15 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         The labels, sorted.
     booster_ : xgboost.Booster
         The fitted trees.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import pipelines
+    >>> X = np.arange(20.0).reshape(-1, 1)
+    >>> model = pipelines.BoostedTrees(n_estimators=10).fit(X, np.repeat(["a", "b"], 10))
+    >>> model.predict([[2.0], [17.0]]).tolist()
+    ['a', 'b']
     """
 
     def __init__(
@@ -86,16 +98,21 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : (n_cells, n_features) array
-            May hold NaN.
+            Values, NaN where missing.
         y : (n_cells,) array
             Labels.
         sample_weight : (n_cells,) array, optional
-            Multiplied with the class weights.
+            Weights of the rows, which are multiplied by those of the classes.
+
+        Returns
+        -------
+        BoostedTrees
+            The same object.
 
         Raises
         ------
         ValueError
-            There is only one class in `y`.
+            If there is only one class, or all weights are zero.
         """
         from xgboost import XGBClassifier
 
@@ -103,7 +120,7 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"only one class in the training rows: {self.classes_[0]!r}")
+            raise ValueError(f"there is only one class in the training rows: {self.classes_[0]!r}")
         weight = None
         if self.class_weight is not None:
             weight = compute_sample_weight(self.class_weight, y)
@@ -122,7 +139,12 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities.
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : (n_cells, n_features) array
+            Values, NaN where missing.
 
         Returns
         -------
@@ -138,13 +160,23 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         return raw / raw.sum(axis=1, keepdims=True)
 
     def predict(self, X: Any) -> np.ndarray:
-        """The most probable label of each row."""
+        """Return the most probable label of each row.
+
+        Parameters
+        ----------
+        X : (n_cells, n_features) array
+            Values, NaN where missing.
+
+        Returns
+        -------
+        (n_cells,) ndarray
+        """
         best = self.predict_proba(X).argmax(axis=1)
         return self.classes_[best]
 
     @property
     def feature_importances_(self) -> np.ndarray:
-        """Share of the total gain of each column, summing to 1 (0 when no tree splits)."""
+        """Share of each column in the total gain. They sum to 1, or to 0 without any split."""
         check_is_fitted(self, "booster_")
         gain = np.zeros(self.n_features_in_)
         for name, value in self.booster_.get_score(importance_type="total_gain").items():
@@ -152,8 +184,7 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         return gain / (gain.sum() or 1.0)
 
     def __getstate__(self) -> dict[str, Any]:
-        # The trees travel in XGBoost's own portable format, which later versions can read; the
-        # pickled state of a Booster is tied to one version.
+        # Later versions of XGBoost can read its own format, but not the pickled state of a Booster.
         state = super().__getstate__()
         if "booster_" in state:
             state = {**state, "booster_": bytes(state["booster_"].save_raw(raw_format="ubj"))}

@@ -1,4 +1,4 @@
-"""The first step of every pipeline: the feature columns of a table, and nothing else of it."""
+"""Selection of the feature columns of a table, the first step of every pipeline on features."""
 
 from __future__ import annotations
 
@@ -15,87 +15,101 @@ from hemafeat._public import public
 
 
 def shortlist(names: Iterable[object], show: int = 5) -> str:
-    """The first few names and how many more there are, for a message."""
+    """Return the first few names and the number of the others, for a message."""
     words = [str(name) for name in names]
-    more = f" and {len(words) - show} more" if len(words) > show else ""
-    return ", ".join(words[:show]) + more
+    rest = f" and {len(words) - show} more" if len(words) > show else ""
+    return ", ".join(words[:show]) + rest
 
 
 @public
 class FeatureColumns(TransformerMixin, BaseEstimator):
-    """Take the feature columns out of a table.
+    """Select the feature columns of a table by name.
 
-    A model given the whole table of `extract.table` must not learn from the label, the patient or
-    the quality columns that stand beside the features. This step selects by name, so that
-    ``model.fit(table, table["label"])`` is safe, extra columns do no harm, and the order of the
-    columns does not matter.
+    A model that is given the whole table of `extract.table` must not learn from the label, the
+    patient or the quality columns. With this step ``model.fit(table, table["label"])`` is safe, and
+    other columns and the order of the columns do not matter.
 
     Parameters
     ----------
     columns : "features", "all" or list of str
-        ``"features"``: the columns called ``mask__family__feature``. ``"all"``: every column, for
-        a table that holds only features under other names. A list: exactly those.
+        Columns to select: for ``"features"`` those called ``mask__family__feature``; for ``"all"``
+        every column, if the features have other names; or the names of the columns.
 
     Attributes
     ----------
     feature_names_in_ : ndarray of str
-        The columns taken, in the order of the table seen in `fit`. Absent when fitted on an array,
-        which is passed on as it is.
+        The selected columns, in the order of the table given to `fit`. It does not exist if the
+        step was fitted on an array, all columns of which are selected.
 
     Notes
     -----
-    Missing values are passed on as NaN; infinite ones raise, with the names of their columns.
+    Missing values are passed on as NaN. Infinite values raise an error that names their columns.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from hemafeat import pipelines
+    >>> table = pd.DataFrame({"label": ["a", "b"], "cell__shape__area": [5, 7], "patient": [1, 1]})
+    >>> pipelines.FeatureColumns().fit_transform(table).tolist()
+    [[5.0], [7.0]]
     """
+
+    looks_at = frozenset({"features"})
 
     def __init__(self, columns: str | list[str] = "features") -> None:
         self.columns = columns
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Note which columns to take.
+        """Determine the columns to select.
 
         Parameters
         ----------
         X : DataFrame or array of shape (n_cells, n_columns)
-            The table of cells.
+            Table of cells.
         y : object
             Not used.
+
+        Returns
+        -------
+        FeatureColumns
+            The same object.
 
         Raises
         ------
         ValueError
-            No column of the table is a feature, or one of `columns` is missing.
+            If no column of the table is a feature, or one of `columns` is missing.
         """
         if not isinstance(X, pd.DataFrame):
             self.n_features_in_ = _array(X).shape[1]
             self.__dict__.pop("feature_names_in_", None)
             return self
         if isinstance(self.columns, str) and self.columns == "features":
-            taken = extract.feature_columns(X)
-            if not taken:
+            names = extract.feature_columns(X)
+            if not names:
                 raise ValueError(
                     "no column of the table is called mask__family__feature (its first columns: "
-                    f"{shortlist(X.columns)}); with columns='all' every column is taken"
+                    f"{shortlist(X.columns)}); columns='all' selects every column"
                 )
         elif isinstance(self.columns, str) and self.columns == "all":
-            taken = [str(name) for name in X.columns]
+            names = [str(name) for name in X.columns]
         elif isinstance(self.columns, str):
             raise ValueError(
-                f"columns={self.columns!r}: give 'features', 'all' or a list of column names"
+                f"columns={self.columns!r}: expected 'features', 'all' or a list of column names"
             )
         else:
-            taken = list(self.columns)
-        self.feature_names_in_ = np.asarray(taken, dtype=object)
-        self.n_features_in_ = len(taken)
+            names = list(self.columns)
+        self.feature_names_in_ = np.asarray(names, dtype=object)
+        self.n_features_in_ = len(names)
         self._select(X)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """The columns taken in `fit`, as float64.
+        """Return the selected columns.
 
         Parameters
         ----------
         X : DataFrame or array of shape (n_cells, n_columns)
-            A table that holds at least the columns seen in `fit`, in any order.
+            Table with at least the selected columns, in any order.
 
         Returns
         -------
@@ -105,7 +119,7 @@ class FeatureColumns(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            Columns are missing, are not numbers, or hold infinite values.
+            If columns are missing, are not numbers, or hold infinite values.
         """
         check_is_fitted(self, "n_features_in_")
         if isinstance(X, pd.DataFrame) and hasattr(self, "feature_names_in_"):
@@ -134,12 +148,27 @@ class FeatureColumns(TransformerMixin, BaseEstimator):
         if bad.any():
             raise ValueError(
                 f"infinite values in {shortlist(self.feature_names_in_[bad])}; "
-                "a value that is not defined must be NaN"
+                "an undefined value must be NaN"
             )
         return values
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Names of the columns given on; ``x0, x1, ...`` when fitted on an array."""
+        """Return the names of the selected columns.
+
+        Parameters
+        ----------
+        input_features : sequence of str, optional
+            Names to return if the step was fitted on an array; ``x0, x1, ...`` by default.
+
+        Returns
+        -------
+        (n_features,) ndarray of object
+
+        Raises
+        ------
+        ValueError
+            If the number of names is not that of the columns.
+        """
         check_is_fitted(self, "n_features_in_")
         if hasattr(self, "feature_names_in_"):
             return self.feature_names_in_

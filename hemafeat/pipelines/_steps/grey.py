@@ -1,4 +1,4 @@
-"""Grey pixels of the image centre: the plainest baseline, from the image itself."""
+"""Grey pixels of the centre of an image as features."""
 
 from __future__ import annotations
 
@@ -16,44 +16,62 @@ from hemafeat.networks._pictures import image_sources
 
 @public
 class GreyPixels(TransformerMixin, BaseEstimator):
-    """Read images, cut out the centre, make it grey and lay the pixels out in a row.
+    """Describe an image by the grey pixels of its centre.
 
     Parameters
     ----------
     crop : int
-        Side of the square cut from the image centre, in px. A smaller image is padded with black.
+        Side of the square that is cut from the centre of the image, in px. A smaller image is
+        padded with black.
     size : int, optional
-        Side the square is then resized to (area averaging). None keeps it.
+        Side to which the square is resized by area averaging, in px; `crop` by default.
 
     Notes
     -----
-    The crop is ``image[h//2 - crop//2 : h//2 + crop - crop//2]`` and the same across, grey is
-    ``0.299 R + 0.587 G + 0.114 B`` rounded to uint8.
+    The rows of the square are ``image[h//2 - crop//2 : h//2 + crop - crop//2]``, and likewise its
+    columns. Grey is ``0.299 R + 0.587 G + 0.114 B``, rounded to uint8.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import pipelines
+    >>> image = np.full((5, 5, 3), (200, 100, 50), np.uint8)
+    >>> pipelines.GreyPixels(crop=2).fit_transform([image]).tolist()
+    [[124, 124, 124, 124]]
     """
 
-    reads_images = True
-    """What tells `evaluate.compare` to give this step the images, not the features."""
+    looks_at = frozenset({"images"})
 
     def __init__(self, crop: int = 256, size: int | None = None) -> None:
         self.crop = crop
         self.size = size
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Check the parameters; nothing is learnt.
+        """Check the parameters.
+
+        Parameters
+        ----------
+        X, y : object
+            Not used.
+
+        Returns
+        -------
+        GreyPixels
+            The same object.
 
         Raises
         ------
         ValueError
-            A side below 1.
+            If a side is below 1.
         """
         for name, side in (("crop", self.crop), ("size", self.size)):
             if side is not None and side < 1:
-                raise ValueError(f"{name} is a side in pixels, at least 1; got {side}")
+                raise ValueError(f"{name} is a side in pixels of at least 1; got {side}")
         self.side_ = self.crop if self.size is None else self.size
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """Grey values of each image.
+        """Return the grey values of each image.
 
         Parameters
         ----------
@@ -63,12 +81,12 @@ class GreyPixels(TransformerMixin, BaseEstimator):
         Returns
         -------
         (n_images, side * side) ndarray of uint8
-            Row by row from the top left.
+            Pixels row by row from the top left.
 
         Raises
         ------
         hemafeat.images.ImageError
-            An image cannot be read.
+            If an image cannot be read.
         """
         sources = image_sources(X, "grey pixels are read")
         out = np.empty((len(sources), self.side_**2), dtype=np.uint8)
@@ -81,9 +99,21 @@ class GreyPixels(TransformerMixin, BaseEstimator):
         return out
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """``grey__<row>__<column>`` of each pixel."""
-        place = range(self.side_)
-        return np.asarray([f"grey__{r}__{c}" for r in place for c in place], dtype=object)
+        """Return the name ``grey__<row>__<column>`` of each pixel.
+
+        Parameters
+        ----------
+        input_features : object
+            Not used.
+
+        Returns
+        -------
+        (side * side,) ndarray of object
+        """
+        side = range(self.side_)
+        return np.asarray(
+            [f"grey__{row}__{column}" for row in side for column in side], dtype=object
+        )
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "side_")

@@ -1,4 +1,4 @@
-"""Bagging by group: every member learns from groups drawn with replacement."""
+"""Bagging whose members are fitted on groups drawn with replacement."""
 
 from __future__ import annotations
 
@@ -14,38 +14,46 @@ from hemafeat.pipelines._steps.inner_folds import GROUP, groups_of
 
 
 # Not sklearn.ensemble.BaggingClassifier: it turns a table into an array without column names, so
-# that neither images nor groups are found in it, and draws single cells, of which a member that
-# holds some back to stop by would find copies on both sides.
+# that images and groups are lost, and it draws single cells, so that a member that holds some back
+# in order to stop would find copies of the same cell on both sides.
 @public
 class GroupedBagging(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
-    """Mean of the probabilities of classifiers fitted on groups drawn with replacement [1]_.
+    """Average of classifiers that are fitted on groups drawn with replacement [1]_.
 
     Parameters
     ----------
     estimator : classifier
-        What is fitted many times, each time with another seed if it has one.
+        Classifier whose clones are the members. Each gets a seed of its own if it takes one.
     n_estimators : int
-        How often.
+        Number of members.
     column : str
-        Column of the table that says what is drawn together; without it every row is drawn by
-        itself.
+        Column of the table that names the groups. Without it every row is a group of its own.
     random_state : int
-        Seed.
+        Seed of the draws and of the members.
 
     Attributes
     ----------
     estimators_ : list of classifier
-        The members.
+        The fitted members.
     classes_ : ndarray
         The labels, sorted.
 
     References
     ----------
     .. [1] L. Breiman, "Bagging predictors", Machine Learning 24, 123-140, 1996.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from hemafeat import pipelines
+    >>> table = pd.DataFrame({"cell__shape__area": np.arange(12.0), "group": np.arange(12) // 2})
+    >>> model = pipelines.GroupedBagging(pipelines.logistic(), n_estimators=3)
+    >>> model.fit(table, np.repeat(["a", "b"], 6)).predict(table).tolist()
+    ['a', 'a', 'a', 'a', 'a', 'a', 'b', 'b', 'b', 'b', 'b', 'b']
     """
 
-    takes_groups = True
-    """What tells `evaluate.compare` to give it the groups beside."""
+    looks_at = frozenset({"groups"})
 
     def __init__(
         self, estimator: Any, *, n_estimators: int = 10, column: str = GROUP, random_state: int = 0
@@ -61,27 +69,32 @@ class GroupedBagging(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         Parameters
         ----------
         X : DataFrame, array or list
-            What the estimator takes.
+            Cells, in the form that the estimator takes.
         y : (n_cells,) array
             Labels.
         groups : (n_cells,) array-like, optional
-            Instead of the column.
+            Groups of the cells; by default the column of the table.
+
+        Returns
+        -------
+        GroupedBagging
+            The same object.
 
         Raises
         ------
         ValueError
-            No member is asked for, or the groups do not fit.
+            If `n_estimators` is below 1, or there are not enough groups of different classes.
         """
         if self.n_estimators < 1:
-            raise ValueError(f"n_estimators is at least 1; got {self.n_estimators}")
+            raise ValueError(f"n_estimators must be at least 1; got {self.n_estimators}")
         y = np.asarray(y)
-        which = groups_of(X, groups, self.column)
-        rows_of = [np.flatnonzero(which == name) for name in np.unique(which)]
+        codes = groups_of(X, groups, self.column)
+        groups_rows = [np.flatnonzero(codes == code) for code in np.unique(codes)]
         self.classes_ = np.unique(y)
         rng = np.random.default_rng(self.random_state)
         self.estimators_ = []
         for _ in range(self.n_estimators):
-            rows = _drawn(rows_of, y, rng)
+            rows = _draw_rows(groups_rows, y, rng)
             member = clone(self.estimator)
             keys = [key for key in member.get_params() if key.split("__")[-1] == "random_state"]
             member.set_params(**{key: int(rng.integers(2**31 - 1)) for key in keys})
@@ -89,12 +102,17 @@ class GroupedBagging(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Mean probabilities, (n_cells, n_classes) float64; 0 from a member that lacked the class.
+        """Return the mean of the probabilities of the members.
 
         Parameters
         ----------
         X : DataFrame, array or list
-            What the estimator takes.
+            Cells, in the form that the estimator takes.
+
+        Returns
+        -------
+        (n_cells, n_classes) ndarray of float64
+            A member that was fitted without a class gives it the probability 0.
         """
         check_is_fitted(self, "estimators_")
         out = np.zeros((len(X), len(self.classes_)))
@@ -103,12 +121,16 @@ class GroupedBagging(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return out / len(self.estimators_)
 
     def predict(self, X: Any) -> np.ndarray:
-        """The most probable label of each row.
+        """Return the most probable label of each row.
 
         Parameters
         ----------
         X : DataFrame, array or list
-            What the estimator takes.
+            Cells, in the form that the estimator takes.
+
+        Returns
+        -------
+        (n_cells,) ndarray
         """
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
@@ -120,13 +142,16 @@ class GroupedBagging(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         return tags
 
 
-def _drawn(rows_of: list[np.ndarray], y: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Rows of as many groups as there are, drawn with replacement; of two classes at least."""
+def _draw_rows(
+    groups_rows: list[np.ndarray], y: np.ndarray, rng: np.random.Generator
+) -> np.ndarray:
+    """Draw as many groups as there are, with replacement, and return their rows."""
+    n = len(groups_rows)
     for _ in range(100):
-        rows = np.concatenate([rows_of[k] for k in rng.integers(len(rows_of), size=len(rows_of))])
+        rows = np.concatenate([groups_rows[k] for k in rng.integers(n, size=n)])
         if len(np.unique(y[rows])) > 1:
             return rows
-    raise ValueError("groups drawn at random are of one class each time: there are too few groups")
+    raise ValueError("all groups drawn at random are of one class: there are too few groups")
 
 
 def _rows(X: Any, rows: np.ndarray) -> Any:

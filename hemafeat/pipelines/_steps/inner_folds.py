@@ -1,4 +1,4 @@
-"""Division of training cells that never parts a group: for stopping, stacking and weighing."""
+"""Folds within the training rows that never split a group, to stop, stack and weight by."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from sklearn.model_selection import StratifiedGroupKFold
 from hemafeat._public import public
 
 GROUP = "group"
-"""The column that says what must stay together, where a table has one."""
+"""Column that names the groups by default."""
 
 
 def groups_of(X: Any, groups: Any = None, column: str = GROUP) -> np.ndarray:
-    """The group of every row.
+    """Return the number of the group of every row.
 
     Parameters
     ----------
     X : DataFrame or sequence
         The cells.
     groups : (n_cells,) array-like, optional
-        What must stay together; by default the column of the table, and without one every row is a
-        group of its own. So is a row whose group is missing.
+        Groups of the cells. By default those of the column of the table; without it every row is a
+        group of its own, as is a row whose group is missing.
     column : str
         Name of that column.
 
@@ -35,48 +35,50 @@ def groups_of(X: Any, groups: Any = None, column: str = GROUP) -> np.ndarray:
     (n_cells,) ndarray of int
     """
     n = len(X)
-    if groups is None:
-        known = isinstance(X, pd.DataFrame) and column in X.columns
-        groups = X[column] if known else None
+    if groups is None and isinstance(X, pd.DataFrame) and column in X.columns:
+        groups = X[column]
     if groups is None:
         return np.arange(n)
     if len(groups) != n:
         raise ValueError(f"{n} cells and {len(groups)} groups")
-    numbers = pd.factorize(pd.Series(np.asarray(groups, dtype=object)))[0]
-    missing = numbers < 0
-    numbers[missing] = numbers.max(initial=-1) + 1 + np.arange(missing.sum())
-    return numbers
+    codes = pd.factorize(pd.Series(np.asarray(groups, dtype=object)))[0]
+    missing = codes < 0
+    codes[missing] = codes.max(initial=-1) + 1 + np.arange(missing.sum())
+    return codes
 
 
 @public
 class GroupedFolds(BaseEstimator):
-    """Inner folds that never part a group and keep the classes even, for anything that takes `cv`.
+    """Stratified folds that never split a group, for any parameter `cv` of scikit-learn.
 
-    The groups come with the table, in a column, so that a search, a stack or a calibration inside
-    `hemafeat.evaluate.compare` divides by patient without being told.
+    The groups are read from a column of the table, so that a search, a stack or a calibration
+    inside `hemafeat.evaluate.compare` divides the rows by patient without further parameters.
 
     Parameters
     ----------
     n_splits : int
-        Folds; fewer where there are fewer groups, or fewer cells of the largest class.
+        Number of folds. There are fewer if there are fewer groups, or fewer cells of the largest
+        class.
     column : str
-        The column of the groups.
+        Column of the table that names the groups.
     alone : bool
-        Whether every row is a group of its own where there is no such column. By default that is an
-        error, since cells of one patient would be parted without a word.
+        Whether every row is a group of its own if the table has no such column. By default that is
+        an error, since cells of one patient would be split silently.
     random_state : int
-        Seed.
+        Seed of the division.
 
     Examples
     --------
+    >>> import pandas as pd
     >>> from hemafeat import pipelines
-    >>> search = pipelines.GroupedFolds(3)
-    >>> search.get_n_splits()
-    3
+    >>> table = pd.DataFrame({"group": ["P1", "P1", "P2", "P2", "P3", "P3", "P4", "P4"]})
+    >>> for train, test in pipelines.GroupedFolds(2).split(table, list("aabbaabb")):
+    ...     print(len(set(table["group"][train]) & set(table["group"][test])))
+    0
+    0
     """
 
-    takes_groups = True
-    """What tells `evaluate.compare` to give a model that holds it the groups."""
+    looks_at = frozenset({"groups"})
 
     def __init__(
         self,
@@ -92,96 +94,99 @@ class GroupedFolds(BaseEstimator):
         self.random_state = random_state
 
     def get_n_splits(self, X: Any = None, y: Any = None, groups: Any = None) -> int:
-        """How many folds.
+        """Return the number of folds.
 
         Parameters
         ----------
-        X, y, groups
-            As in `split`.
+        X, y, groups : object, optional
+            Cells, labels and groups, as in `split`. Without `X` the number is `n_splits`.
+
+        Returns
+        -------
+        int
         """
         if X is None:
             return self.n_splits
-        return self._number(self._groups(X, groups), y)
+        return self._n_splits(self._group_codes(X, groups), y)
 
-    def _number(self, which: np.ndarray, y: Any) -> int:
-        """No more folds than there are groups, or cells in the largest class."""
-        most = (
-            len(which) if y is None else int(np.unique(np.asarray(y), return_counts=True)[1].max())
-        )
-        return min(self.n_splits, len(np.unique(which)), most)
+    def _n_splits(self, codes: np.ndarray, y: Any) -> int:
+        """Return no more folds than there are groups, or cells in the largest class."""
+        largest = len(codes) if y is None else np.unique(np.asarray(y), return_counts=True)[1].max()
+        return min(self.n_splits, len(np.unique(codes)), int(largest))
 
-    def _groups(self, X: Any, groups: Any) -> np.ndarray:
-        here = isinstance(X, pd.DataFrame) and self.column in X.columns
-        if groups is None and not here and not self.alone:
+    def _group_codes(self, X: Any, groups: Any) -> np.ndarray:
+        has_column = isinstance(X, pd.DataFrame) and self.column in X.columns
+        if groups is None and not has_column and not self.alone:
             raise ValueError(
-                f"the table has no column {self.column!r}, which says what inner folds must not "
-                "part; give groups, or alone=True where every cell stands for itself"
+                f"the table has no column {self.column!r} that names the groups, which inner folds "
+                "must not split; give groups, or alone=True if every cell is a group of its own"
             )
         return groups_of(X, groups, self.column)
 
     def split(
         self, X: Any, y: Any = None, groups: Any = None
     ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Rows to learn from and rows to ask about, fold after fold.
+        """Yield the rows to train on and the rows to predict, fold after fold.
 
         Parameters
         ----------
         X : DataFrame
-            With the column of the groups.
+            Table with the column of the groups.
         y : (n_cells,) array
             Labels.
         groups : (n_cells,) array-like, optional
-            Instead of the column.
+            Groups of the cells; by default the column of the table.
+
+        Yields
+        ------
+        train, test : ndarray of int
+            Row numbers.
 
         Raises
         ------
         ValueError
-            One group only, no groups, or one cell of each class.
+            If there are no groups, only one group, or one cell of each class.
         """
-        which = self._groups(X, groups)
-        n_splits = self._number(which, y)
+        codes = self._group_codes(X, groups)
+        n_splits = self._n_splits(codes, y)
         if n_splits < 2:
             raise ValueError(
                 "the cells are of one group only, or one of each class: there are no inner folds"
             )
         folds = StratifiedGroupKFold(n_splits, shuffle=True, random_state=self.random_state)
         with warnings.catch_warnings():
-            # A class of fewer cells than folds is missing from some of them, which is no mistake.
+            # A class with fewer cells than there are folds may be missing from some of them.
             warnings.filterwarnings("ignore", message="The least populated class")
-            yield from folds.split(np.zeros((len(which), 1)), np.asarray(y), which)
+            yield from folds.split(np.zeros((len(codes), 1)), np.asarray(y), codes)
 
 
-def held_back(numbers: np.ndarray, which: np.ndarray, share: float, seed: int) -> np.ndarray:
-    """Rows to hold back: about `share` of them, whole groups, with as many classes as can be.
+def held_back(classes: np.ndarray, groups: np.ndarray, share: float, seed: int) -> np.ndarray:
+    """Select rows to hold back for validation: whole groups of as many classes as possible.
 
-    Nothing is held back where a class would then have nothing left to learn from.
+    No rows are selected if a class would have no rows left to train on.
 
     Parameters
     ----------
-    numbers, which : (n_cells,) ndarray of int
+    classes, groups : (n_cells,) ndarray of int
         Class and group of each row.
     share : float
-        0 to below 1.
+        Approximate share of the rows to select, from 0 to below 1.
     seed : int
+        Seed of the division.
 
     Returns
     -------
     (n_cells,) ndarray of bool
     """
-    out = np.zeros(len(numbers), dtype=bool)
-    if not share or len(np.unique(which)) < 2 or np.bincount(numbers).max() < 2:
-        return out
-    classes = set(numbers)
-    frame = pd.DataFrame({GROUP: which})
-    most = 0
-    for learned, back in GroupedFolds(max(2, round(1 / share)), random_state=seed).split(
-        frame, numbers
-    ):
-        if set(numbers[learned]) != classes:
-            continue
-        n = len(set(numbers[back]))
-        if n > most:
-            most = n
-            out[:] = False
-            out[back] = True
-    return out
+    selected = np.zeros(len(classes), dtype=bool)
+    if not share or len(np.unique(groups)) < 2 or np.bincount(classes).max() < 2:
+        return selected
+    folds = GroupedFolds(max(2, round(1 / share)), random_state=seed)
+    largest = 0
+    for train, test in folds.split(pd.DataFrame({GROUP: groups}), classes):
+        n_classes = len(set(classes[test]))
+        if set(classes[train]) == set(classes) and n_classes > largest:
+            largest = n_classes
+            selected[:] = False
+            selected[test] = True
+    return selected

@@ -1,4 +1,4 @@
-"""Missing values: medians, and one flag per pattern of missingness."""
+"""Imputation of missing values by medians, with one indicator per pattern of missingness."""
 
 from __future__ import annotations
 
@@ -13,45 +13,57 @@ from hemafeat._public import public
 
 @public
 class FillMissing(TransformerMixin, BaseEstimator):
-    """Fill with the training median, and flag what was missing once per pattern.
+    """Replace missing values by the training median, with one indicator per pattern.
 
-    A platelet has no nucleus, so that all its nucleus columns are NaN together. That is
-    information, and it is one fact: hundreds of equal indicator columns would drown everything
-    else in a distance. Columns that are missing in the same training rows share one flag. Columns
-    that take one value only in the training rows are dropped.
+    A platelet has no nucleus, so that all its nucleus columns are NaN together. This is a single
+    piece of information: hundreds of equal indicator columns would dominate every distance. Columns
+    that are missing in the same training rows therefore share one indicator. Columns that are
+    constant in the training rows are dropped.
 
     Parameters
     ----------
     flags : bool
-        Add the flags.
+        Whether to append the indicators.
 
     Attributes
     ----------
     kept_ : ndarray of int
-        The columns that vary in the training rows.
+        Numbers of the columns that vary in the training rows.
     medians_ : ndarray of float
-        Training median of every kept column.
+        Training median of each of these columns.
     flagged_ : ndarray of int
-        The first column of every pattern of missingness.
+        Number of the first column of each pattern of missingness.
 
     Notes
     -----
-    Differs from ``SimpleImputer(add_indicator=True)`` in the shared flags, and in that a column
-    without any training value does not warn.
+    In `sklearn.impute.SimpleImputer` with ``add_indicator=True`` every column has an indicator, and
+    a column without any training value causes a warning.
+
+    Examples
+    --------
+    >>> from hemafeat import pipelines
+    >>> nan = float("nan")
+    >>> pipelines.FillMissing().fit_transform([[1, nan, nan], [3, 4, 6], [8, 2, 8]]).tolist()
+    [[1.0, 3.0, 7.0, 1.0], [3.0, 4.0, 6.0, 0.0], [8.0, 2.0, 8.0, 0.0]]
     """
 
     def __init__(self, flags: bool = True) -> None:
         self.flags = flags
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Learn medians and patterns.
+        """Compute the medians and the patterns of missingness.
 
         Parameters
         ----------
         X : (n_cells, n_features) array
-            May hold NaN.
+            Values, NaN where missing.
         y : object
             Not used.
+
+        Returns
+        -------
+        FillMissing
+            The same object.
         """
         X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan")
         missing = np.isnan(X)
@@ -60,7 +72,7 @@ class FillMissing(TransformerMixin, BaseEstimator):
         high = np.max(X, axis=0, where=~missing, initial=-np.inf)
         kept = known & (low < high)
         if not kept.any():
-            # A model needs a column to stand on, even one that says nothing.
+            # A model needs at least one column, even a constant one.
             kept[0] = True
         self.kept_ = np.flatnonzero(kept)
         medians = np.zeros(X.shape[1])
@@ -74,12 +86,17 @@ class FillMissing(TransformerMixin, BaseEstimator):
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """Fill and flag.
+        """Replace the missing values and append the indicators.
+
+        Parameters
+        ----------
+        X : (n_cells, n_features) array
+            Values, NaN where missing.
 
         Returns
         -------
         (n_cells, n_kept + n_flags) ndarray of float64
-            Without NaN.
+            Values without NaN, then indicators of 0 and 1.
         """
         check_is_fitted(self, "kept_")
         X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
@@ -90,13 +107,21 @@ class FillMissing(TransformerMixin, BaseEstimator):
         return np.hstack([filled, np.isnan(X[:, self.flagged_])])
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """Names of the kept columns, then ``missing__<first column of the pattern>``."""
+        """Return the names of the kept columns, then ``missing__<first column of the pattern>``.
+
+        Parameters
+        ----------
+        input_features : sequence of str, optional
+            Names of the columns given to `fit`. By default those of the table, or ``x0, x1, ...``.
+
+        Returns
+        -------
+        (n_kept + n_flags,) ndarray of object
+        """
         check_is_fitted(self, "kept_")
         if input_features is None:
-            given = getattr(self, "feature_names_in_", None)
-            input_features = (
-                given if given is not None else [f"x{j}" for j in range(self.n_features_in_)]
-            )
+            default = [f"x{j}" for j in range(self.n_features_in_)]
+            input_features = getattr(self, "feature_names_in_", default)
         names = np.asarray(input_features, dtype=object)
         if len(names) != self.n_features_in_:
             raise ValueError("input_features should have length equal to number of features")

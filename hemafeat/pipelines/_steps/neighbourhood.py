@@ -1,4 +1,4 @@
-"""Labels corrected by those of the most similar cells among the ones that are judged together."""
+"""Correction of predicted labels by those of the most similar cells."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from hemafeat._public import public
 
-_AT_ONCE = 2000  # rows whose similarity to all others is held in memory
+_N_ROWS = 2000  # number of rows whose similarity to all others is held in memory
 
 
 def neighbourhood_correction(
@@ -27,34 +27,35 @@ def neighbourhood_correction(
     Parameters
     ----------
     vectors : (n_cells, n_numbers) array
-        What is known of the cells that are judged together. The cosine between two says how alike
-        they are.
+        Description of the cells that are predicted together. The similarity of two cells is the
+        cosine between their vectors.
     labels : (n_cells,) array
-        What a classifier says of them.
+        Labels that a classifier predicts for them.
     k : int
-        Neighbours that are counted, the cell itself among them.
+        Number of neighbours, including the cell itself.
     needed : int or mapping of label to int, optional
-        How many of them must agree for a cell to change to their label; by default more than half
-        of `k`. The source takes 4 of 7 for healthy and 5 of 7 for leukaemic cells.
+        Number of neighbours that must have a label for a cell to change to it. By default more than
+        half of `k`. The source uses 4 of 7 for healthy and 5 of 7 for leukaemic cells.
     sweeps : int
-        How often all cells are corrected at once; it ends before where none changes.
+        Largest number of times that all cells are corrected; fewer if no label changes any more.
 
     Returns
     -------
     (n_cells,) ndarray
-        Labels.
+        Corrected labels.
 
     Raises
     ------
     ValueError
-        Vectors and labels of different number, NaN, or a number below 1.
+        If vectors and labels differ in number, a vector holds NaN, `k` is below 1 or `sweeps`
+        below 0.
 
     Notes
     -----
-    **Transductive**: the result for one cell depends on the other cells at hand. Where those of one
-    patient are alike this smooths over patients, so that a score obtained with it says nothing of a
-    cell that comes alone. The source takes Fisher vectors of feature maps, refitted ten times, and
-    repeats the whole with two networks; here the vectors are given.
+    **Transductive**: the label of a cell depends on the other cells. If the cells of a patient are
+    alike, the labels are smoothed over patients, so that a score says nothing about a cell on its
+    own. The source uses Fisher vectors of feature maps, refitted ten times, and repeats this with
+    two networks; here any vectors can be given.
 
     References
     ----------
@@ -63,81 +64,95 @@ def neighbourhood_correction(
 
     Examples
     --------
-    >>> import numpy as np
-    >>> near = np.array([[1, 0], [1, .1], [1, .2], [0, 1], [.1, 1], [.2, 1]])
-    >>> print(*neighbourhood_correction(near, np.array(list("aabbbb")), k=3))
+    >>> from hemafeat import pipelines
+    >>> vectors = [[1, 0], [1, 0.1], [1, 0.2], [0, 1], [0.1, 1], [0.2, 1]]
+    >>> print(*pipelines.neighbourhood_correction(vectors, list("aabbbb"), k=3))
     a a a b b b
     """
     vectors, out = np.asarray(vectors, dtype=np.float64), np.array(labels)
     if len(vectors) != len(out):
         raise ValueError(f"{len(vectors)} vectors and {len(out)} labels")
     if np.isnan(vectors).any():
-        raise ValueError("vectors hold NaN: fill what is missing first")
+        raise ValueError("vectors hold NaN: fill the missing values first")
     if k < 1 or sweeps < 0:
-        raise ValueError(f"k is at least 1 and sweeps not below 0; got {k} and {sweeps}")
+        raise ValueError(f"k is at least 1 and sweeps at least 0; got {k} and {sweeps}")
     if not len(out):
         return out
-    near = _nearest(vectors, min(k, len(out)))
-    names, numbers = np.unique(out, return_inverse=True)
-    half = near.shape[1] // 2 + 1
+    neighbours = _nearest(vectors, min(k, len(out)))
+    names, codes = np.unique(out, return_inverse=True)
+    majority = neighbours.shape[1] // 2 + 1
     if needed is None or isinstance(needed, Mapping):
-        given = needed or {}
-        least = np.array([given.get(name, half) for name in names.tolist()])
+        by_name = needed or {}
+        threshold = np.array([by_name.get(name, majority) for name in names.tolist()])
     else:
-        least = np.full(len(names), needed)
+        threshold = np.full(len(names), needed)
     for _ in range(sweeps):
-        counts = np.stack([(numbers[near] == n).sum(axis=1) for n in range(len(names))], axis=1)
-        enough = np.where(counts >= least, counts, 0)
-        best = enough.argmax(axis=1)
-        # A draw with its own label changes nothing.
-        own = enough[np.arange(len(out)), numbers]
-        changed = np.where(enough.max(axis=1) > own, best, numbers)
-        if (changed == numbers).all():
+        counts = np.stack(
+            [(codes[neighbours] == code).sum(axis=1) for code in range(len(names))], axis=1
+        )
+        votes = np.where(counts >= threshold, counts, 0)
+        # In a tie a cell keeps its own label.
+        own = votes[np.arange(len(out)), codes]
+        corrected = np.where(votes.max(axis=1) > own, votes.argmax(axis=1), codes)
+        if (corrected == codes).all():
             break
-        numbers = changed
-    return names[numbers]
+        codes = corrected
+    return names[codes]
 
 
 def _nearest(vectors: np.ndarray, k: int) -> np.ndarray:
-    """(n, k) numbers of the most similar rows, each row itself among them."""
+    """Return the numbers of the k most similar rows of each row, including itself: (n, k)."""
     length = np.linalg.norm(vectors, axis=1, keepdims=True)
     unit = vectors / np.where(length > 0, length, 1.0)
     parts = []
-    for start in range(0, len(unit), _AT_ONCE):
-        alike = unit[start : start + _AT_ONCE] @ unit.T
-        rows = np.arange(len(alike))
-        alike[rows, rows + start] = np.inf  # also where a copy of the cell is as near
-        parts.append(np.argsort(-alike, axis=1, kind="stable")[:, :k])
+    for start in range(0, len(unit), _N_ROWS):
+        similarity = unit[start : start + _N_ROWS] @ unit.T
+        rows = np.arange(len(similarity))
+        similarity[rows, rows + start] = np.inf  # even if a copy of the cell is as similar
+        parts.append(np.argsort(-similarity, axis=1, kind="stable")[:, :k])
     return np.concatenate(parts)
 
 
 @public
 class NeighbourhoodCorrection(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
-    """A classifier whose labels are corrected among the cells that are judged together.
+    """Classifier whose labels are corrected by those of the most similar cells.
 
     Parameters
     ----------
     estimator : classifier
-        A pipeline, whose steps before the last give the vectors; or one with a method ``embed``,
-        such as `NetworkClassifier`.
-    k, needed, sweeps : object
-        See `neighbourhood_correction`.
+        Pipeline, whose steps before the last compute the vectors; or a classifier with a method
+        ``embed``, such as `NetworkClassifier`.
+    k : int
+        Number of neighbours, see `neighbourhood_correction`.
+    needed : int or mapping of label to int, optional
+        Number of neighbours that must agree, see `neighbourhood_correction`. By default more than
+        half of `k`.
+    sweeps : int
+        Largest number of corrections, see `neighbourhood_correction`.
 
     Attributes
     ----------
     estimator_ : classifier
-        Fitted.
+        The fitted classifier.
     classes_ : ndarray
         The labels, sorted.
 
     Notes
     -----
-    **Transductive**, see `neighbourhood_correction`: `hemafeat.evaluate.compare` says so wherever
-    its scores stand. It has no probabilities.
+    **Transductive**, see `neighbourhood_correction`: `hemafeat.evaluate.compare` marks its scores.
+    There are no probabilities.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from hemafeat import pipelines
+    >>> table = pd.DataFrame({"cell__shape__area": [1.0, 2.0, 8.0, 9.0], "label": list("aabb")})
+    >>> model = pipelines.NeighbourhoodCorrection(pipelines.svc(), k=1)
+    >>> model.fit(table, table["label"]).predict(table).tolist()
+    ['a', 'a', 'b', 'b']
     """
 
     transductive = True
-    """What tells `evaluate.compare` that a verdict hangs on the other cells judged."""
 
     def __init__(self, estimator: Any, *, k: int = 7, needed: Any = None, sweeps: int = 5) -> None:
         self.estimator = estimator
@@ -146,19 +161,24 @@ class NeighbourhoodCorrection(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
         self.sweeps = sweeps
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Fit the estimator; the correction itself learns nothing.
+        """Fit the estimator.
 
         Parameters
         ----------
         X : object
-            What the estimator takes.
+            Cells, in the form that the estimator takes.
         y : (n_cells,) array
             Labels.
+
+        Returns
+        -------
+        NeighbourhoodCorrection
+            The same object.
 
         Raises
         ------
         ValueError
-            The estimator gives no vectors.
+            If the estimator computes no vectors.
         """
         if not hasattr(self.estimator, "embed") and len(getattr(self.estimator, "steps", ())) < 2:
             raise ValueError(
@@ -170,12 +190,16 @@ class NeighbourhoodCorrection(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
         return self
 
     def predict(self, X: Any) -> np.ndarray:
-        """The corrected label of each cell, which depends on the others in `X`.
+        """Return the corrected label of each cell, which depends on the other cells.
 
         Parameters
         ----------
         X : object
-            What the estimator takes: all cells that are to be judged together.
+            All cells that are predicted together, in the form that the estimator takes.
+
+        Returns
+        -------
+        (n_cells,) ndarray
         """
         check_is_fitted(self, "estimator_")
         embed = getattr(self.estimator_, "embed", None)

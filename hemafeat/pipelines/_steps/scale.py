@@ -1,4 +1,4 @@
-"""One scale for all columns, without far outliers."""
+"""Standardisation of columns with clipped outliers."""
 
 from __future__ import annotations
 
@@ -15,48 +15,66 @@ from hemafeat._public import public
 class ClippedScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     """Subtract the mean, divide by the standard deviation, and clip.
 
-    Areas, moments and energies have long tails: one odd cell would otherwise lie hundreds of
-    deviations from all others and rule every distance and every linear score.
+    Areas, moments and energies have long tails: without clipping, a single cell could lie hundreds
+    of standard deviations from all others and dominate every distance and every linear score.
 
     Parameters
     ----------
     limit : float
-        Largest deviation let through, in standard deviations.
+        Largest absolute value, in standard deviations. Larger ones are clipped.
 
     Attributes
     ----------
-    mean_, scale_ : ndarray of float
-        Training mean and population standard deviation of each column (1 where it is 0).
+    mean_ : ndarray of float
+        Training mean of each column.
+    scale_ : ndarray of float
+        Population standard deviation of each column in the training rows, 1 instead of 0.
+
+    Examples
+    --------
+    >>> from hemafeat import pipelines
+    >>> pipelines.ClippedScaler(limit=1.0).fit_transform([[0.0], [2.0], [10.0]]).round(2).tolist()
+    [[-0.93], [-0.46], [1.0]]
     """
 
     def __init__(self, limit: float = 3.0) -> None:
         self.limit = limit
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Learn mean and deviation.
+        """Compute the mean and the standard deviation of each column.
 
         Parameters
         ----------
         X : (n_cells, n_features) array
-            Without NaN.
+            Values without NaN.
         y : object
             Not used.
+
+        Returns
+        -------
+        ClippedScaler
+            The same object.
         """
         X = validate_data(self, X, dtype=np.float64)
         self.mean_ = X.mean(axis=0)
         deviation = X.std(axis=0)
-        # Rounding leaves a constant column a deviation of a few ulp, which must not be divided by.
+        # Rounding can leave a constant column a deviation of a few ulp instead of 0.
         flat = deviation <= 10 * np.finfo(np.float64).eps * np.abs(self.mean_)
         self.scale_ = np.where(flat, 1.0, deviation)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """Scale and clip.
+        """Standardise and clip each column.
+
+        Parameters
+        ----------
+        X : (n_cells, n_features) array
+            Values without NaN.
 
         Returns
         -------
         (n_cells, n_features) ndarray of float64
-            Within ``[-limit, limit]``.
+            Values within ``[-limit, limit]``.
         """
         check_is_fitted(self, "scale_")
         X = validate_data(self, X, dtype=np.float64, reset=False)

@@ -1,4 +1,4 @@
-"""A support-vector classifier that gives probabilities without a second round of fits."""
+"""Support-vector classifier with probabilities computed from its decision values."""
 
 from __future__ import annotations
 
@@ -15,26 +15,26 @@ from hemafeat._public import public
 
 @public
 class SupportVectors(ClassifierMixin, BaseEstimator):
-    """`sklearn.svm.SVC` with probabilities read from its pairwise decision values.
+    """`sklearn.svm.SVC` with probabilities computed from its pairwise decision values.
 
     Parameters
     ----------
     C : float
-        Penalty on margin violations.
+        Penalty of margin violations.
     kernel : str
-        As in `sklearn.svm.SVC`.
+        Kernel, as in `sklearn.svm.SVC`.
     gamma : {"scale", "auto"} or float
-        Width of the kernel.
+        Coefficient of the kernel, as in `sklearn.svm.SVC`.
     class_weight : "balanced", dict or None
-        As in scikit-learn.
+        Weights of the classes, as in scikit-learn.
     slope : float
-        How fast a pairwise decision value turns into certainty.
+        Slope of the logistic function that turns a pairwise decision value into a probability.
     cache_size : float
-        Kernel cache in MB.
+        Size of the kernel cache in MB.
     widen : float
-        With ``gamma="scale"``, 1 / (number of columns times their variance), what it is divided by.
+        Divisor of ``gamma="scale"``, which is 1 / (number of columns times their variance).
     degree : int
-        Of the kernel ``"poly"``.
+        Degree of the kernel ``"poly"``.
 
     Attributes
     ----------
@@ -45,14 +45,20 @@ class SupportVectors(ClassifierMixin, BaseEstimator):
 
     Notes
     -----
-    The decision value d of each pair of classes becomes ``1 / (1 + exp(-slope d))``; a class's
-    score is the product over its pairs, and the scores are normalised. Nothing is fitted for it.
-    Platt scaling by inner cross-validation, the alternative, multiplies the time by the number of
-    inner folds, needs that many cells of every class, and separates the cells of one patient. On
-    3,200 cells of the PBC set (3 of 5 random folds) it reached a log loss of .132 (`sigmoid`) or
-    .112 (`temperature`) in 3.1 s per fold, against .062 in 0.6 s; slopes from 4 to 8 gave .062 to
-    .067.
-    `predict` takes the most probable class, so that label and probabilities never disagree.
+    The decision value d of each pair of classes becomes ``1 / (1 + exp(-slope d))``. The score of a
+    class is the product over its pairs, and the scores are normalised. Nothing has to be fitted.
+    The alternative, Platt scaling by inner cross-validation, multiplies the time by the number of
+    inner folds, needs that many cells of every class, and splits the cells of a patient. On 3,200
+    cells of the PBC set (3 of 5 random folds) it reached a log loss of .132 (`sigmoid`) or .112
+    (`temperature`) in 3.1 s per fold, against .062 in 0.6 s; slopes from 4 to 8 gave .062 to .067.
+    `predict` returns the most probable class, so that labels and probabilities always agree.
+
+    Examples
+    --------
+    >>> from hemafeat import pipelines
+    >>> model = pipelines.SupportVectors().fit([[-1.0], [-0.8], [0.8], [1.0]], list("aabb"))
+    >>> model.predict([[-0.9], [0.7]]).tolist(), model.predict_proba([[0.0]]).round(2).tolist()
+    (['a', 'b'], [[0.5, 0.5]])
     """
 
     def __init__(
@@ -81,11 +87,16 @@ class SupportVectors(ClassifierMixin, BaseEstimator):
         Parameters
         ----------
         X : (n_cells, n_features) array
-            Without NaN, on one scale.
+            Values without NaN, on one scale.
         y : (n_cells,) array
             Labels.
         sample_weight : (n_cells,) array, optional
-            Weight of each row.
+            Weights of the rows.
+
+        Returns
+        -------
+        SupportVectors
+            The same object.
         """
         X, y = validate_data(self, X, y, dtype=np.float64)
         gamma = self.gamma
@@ -105,7 +116,12 @@ class SupportVectors(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities.
+        """Return the probability of each class.
+
+        Parameters
+        ----------
+        X : (n_cells, n_features) array
+            Values without NaN, on one scale.
 
         Returns
         -------
@@ -117,7 +133,7 @@ class SupportVectors(ClassifierMixin, BaseEstimator):
         pairwise = self.svc_.decision_function(X)
         n_classes = len(self.classes_)
         if n_classes == 2:
-            # scikit-learn turns the sign round for two classes.
+            # scikit-learn inverts the sign for two classes.
             pairwise = -pairwise[:, None]
         score = np.zeros((len(X), n_classes))
         for column, (a, b) in enumerate(zip(*np.triu_indices(n_classes, 1), strict=True)):
@@ -126,6 +142,16 @@ class SupportVectors(ClassifierMixin, BaseEstimator):
         return softmax(score, axis=1)
 
     def predict(self, X: Any) -> np.ndarray:
-        """The most probable label of each row."""
+        """Return the most probable label of each row.
+
+        Parameters
+        ----------
+        X : (n_cells, n_features) array
+            Values without NaN, on one scale.
+
+        Returns
+        -------
+        (n_cells,) ndarray
+        """
         best = self.predict_proba(X).argmax(axis=1)
         return self.classes_[best]

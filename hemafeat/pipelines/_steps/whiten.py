@@ -1,4 +1,4 @@
-"""Columns that say the same thing, counted less often."""
+"""Partial whitening, which reduces the weight of correlated columns."""
 
 from __future__ import annotations
 
@@ -14,27 +14,36 @@ from hemafeat._public import public
 
 @public
 class PartialWhitening(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEstimator):
-    """Turn to the principal axes and divide each by a power of its variance.
+    """Rotate to the principal axes and divide each by a power of its variance.
 
-    A table of features says some things many times over: the size of the nucleus stands in dozens
-    of columns, the number of its lobes in a few. A distance between cells adds all columns up, so
-    that it is ruled by what is said most often. Whitening makes all axes count alike, the last
-    ones, which are noise, too; a small power of it takes weight from the first axes only.
+    In a table of features, the size of the nucleus determines dozens of columns, the number of its
+    lobes only a few. A distance between cells sums over all columns, so that correlated columns
+    dominate it. Whitening gives all axes the same weight, including the last ones, which are noise.
+    A small power of it reduces the weight of the first axes only.
 
     Parameters
     ----------
     power : float
-        0 leaves the axes as they are, 1 whitens them: an axis of variance v is divided by
-        ``v ** (power / 2)``.
+        Strength of the whitening: an axis of variance v is divided by ``v ** (power / 2)``, so that
+        0 leaves the axes unchanged and 1 whitens them.
     n_components : int
-        Most axes that are kept, those of largest variance.
+        Largest number of axes, in order of decreasing variance.
 
     Attributes
     ----------
     pca_ : sklearn.decomposition.PCA
         The axes.
     factor_ : (n_axes,) ndarray of float64
-        What each axis is multiplied by; axes without variance are left out.
+        Factor of each axis. Axes without variance are dropped.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import pipelines
+    >>> X = np.array([[0.0, 0.0], [4.0, 1.0], [8.0, 0.0], [4.0, -1.0]])
+    >>> Z = pipelines.PartialWhitening(power=1.0).fit_transform(X)
+    >>> np.cov(Z.T).round(6).tolist() == np.eye(2).tolist()
+    True
     """
 
     def __init__(self, power: float = 0.25, n_components: int = 300) -> None:
@@ -42,33 +51,43 @@ class PartialWhitening(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         self.n_components = n_components
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Find the axes.
+        """Compute the axes.
 
         Parameters
         ----------
         X : (n_cells, n_features) array
-            Without NaN, on one scale.
+            Values without NaN, on one scale.
         y : object
             Not used.
+
+        Returns
+        -------
+        PartialWhitening
+            The same object.
         """
         X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
         with np.errstate(invalid="ignore"):
-            # Shares of a variance of 0, of rows that are all alike, are of no use here.
+            # If all rows are alike, the shares of the variance are undefined and not needed.
             self.pca_ = PCA(min(self.n_components, *X.shape), svd_solver="full").fit(X)
         variance = self.pca_.explained_variance_
-        # At least one axis stays, also of a table whose rows are all alike.
+        # At least one axis is kept, even if all rows are alike.
         kept = max(1, int(np.sum(variance > 1e-10 * max(variance[0], 1e-300))))
         floor = max(float(variance[0]) * 1e-10, 1e-300)
         self.factor_ = np.maximum(variance[:kept], floor) ** (-self.power / 2)
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """Coordinates on the axes.
+        """Return the scaled coordinates on the axes.
+
+        Parameters
+        ----------
+        X : (n_cells, n_features) array
+            Values without NaN, on one scale.
 
         Returns
         -------
         (n_cells, n_axes) ndarray of float64
-            Uncorrelated on the cells the axes were found on.
+            Coordinates, which are uncorrelated over the training cells.
         """
         check_is_fitted(self, "factor_")
         X = validate_data(self, X, dtype=np.float64, reset=False)

@@ -59,6 +59,16 @@ class DecisionRule(ClassifierMixin, BaseEstimator):
         self.weights = weights
         self.positive = positive
 
+    @property
+    def estimators(self) -> Sequence[tuple[str, Any]]:
+        """The models, unfitted, by the name that scikit-learn gives them in ensembles."""
+        return self.models
+
+    @property
+    def estimators_(self) -> list[Any]:
+        """The fitted models."""
+        return [model for _, model in self.models_]
+
     def fit(self, X: Any, y: Any) -> Self:
         """Fit every model.
 
@@ -141,6 +151,16 @@ class PatientStack(ClassifierMixin, BaseEstimator):
         self.C = C
         self.n_splits = n_splits
         self.random_state = random_state
+
+    @property
+    def estimators(self) -> Sequence[tuple[str, Any]]:
+        """The models, unfitted, by the name that scikit-learn gives them in ensembles."""
+        return self.models
+
+    @property
+    def estimators_(self) -> list[Any]:
+        """The fitted models."""
+        return [model for _, model in self.models_]
 
     def fit(self, X: Any, y: Any) -> Self:
         """Fit the models and the regression.
