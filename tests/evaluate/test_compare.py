@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -262,4 +264,35 @@ def test_save_and_load(compared, tmp_path):
         evaluate.load(folder)
     (folder / "comparison.json").write_text('{"format": "x"}', encoding="utf-8")
     with pytest.raises(CompareError, match="not a comparison"):
+        evaluate.load(folder)
+
+
+def test_models_are_ranked_with_and_without_baselines(compared):
+    assert compared.unit == "cell"
+    assert compared.baselines == ("baseline",)
+    assert compared.main_metric == "balanced_accuracy"
+    value = compared.results.query("fold == 'all' and metric == 'balanced_accuracy'")
+    value = value.set_index("model")["value"]
+    assert sorted(compared.ranked()) == ["logistic", "svc"]
+    assert value[compared.ranked()].is_monotonic_decreasing
+    assert compared.ranked(baselines=True) == [*compared.ranked(), "baseline"]
+    assert list(compared.summary().index) == compared.ranked(baselines=True)
+    same = {"b": pipelines.logistic(), "a": pipelines.logistic()}
+    assert evaluate.compare(same, cells(), **QUICK).ranked() == ["a", "b"]
+
+
+def test_a_comparison_of_format_1_is_read(compared, tmp_path):
+    folder = compared.save(tmp_path)
+    head = json.loads((folder / "comparison.json").read_text("utf-8"))
+    assert head.pop("unit") == "cell"
+    assert head.pop("baselines") == ["baseline"]
+    head["format_version"] = 1
+    (folder / "comparison.json").write_text(json.dumps(head), encoding="utf-8")
+    loaded = evaluate.load(folder)
+    assert loaded.unit == "cell"
+    assert loaded.baselines == ("baseline",)
+    (folder / "comparison.json").write_text(
+        json.dumps({**head, "format_version": 3}), encoding="utf-8"
+    )
+    with pytest.raises(CompareError, match="format version 3; this package reads 1 and 2"):
         evaluate.load(folder)

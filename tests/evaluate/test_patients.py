@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -144,6 +146,34 @@ def test_saved_and_read_again(found, tmp_path, cells):
     # A comparison of cells saved over it is not taken for one of patients.
     evaluate.compare("baseline", cells, n_splits=2, n_boot=5, importance=False).save(tmp_path)
     assert type(evaluate.load(tmp_path)) is evaluate.Comparison
+
+
+def test_a_comparison_of_patients_of_format_1_is_read(found, tmp_path, cells):
+    head = found.save(tmp_path) / "comparison.json"
+    fields = json.loads(head.read_text("utf-8"))
+    assert fields["unit"] == "patient"
+    former = {k: v for k, v in fields.items() if k not in ("unit", "baselines")}
+    head.write_text(json.dumps({**former, "format_version": 1}), encoding="utf-8")
+    loaded = evaluate.load(tmp_path)
+    assert isinstance(loaded, evaluate.PatientComparison)
+    assert loaded.unit == "patient"
+    assert loaded.baselines == found.baselines
+    assert loaded.ranked() == found.ranked()
+    # Left of another comparison, the tables of patients are of another fingerprint.
+    head.write_text(
+        json.dumps({**former, "format_version": 1, "fingerprint": "0" * 32}), encoding="utf-8"
+    )
+    assert type(evaluate.load(tmp_path)) is evaluate.Comparison
+
+
+def test_what_looks_at_no_cell_is_a_baseline(found, cells):
+    assert found.unit == "patient"
+    assert found.baselines == ("baseline", "bag_size", "metadata", "date_format")
+    other = evaluate.compare_patients(
+        ["table_means", "attributes"], cells, n_splits=2, n_boot=10, verdicts=False
+    )
+    assert "attributes" in other.baselines
+    assert other.ranked() == ["table_means"]
 
 
 def test_a_leak_of_the_cohort_is_seen_in_its_baseline_only():
