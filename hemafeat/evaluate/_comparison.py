@@ -13,7 +13,7 @@ import pandas as pd
 
 from hemafeat._files import write_table, write_whole
 from hemafeat._public import public
-from hemafeat.evaluate._protocols.splits import CompareError
+from hemafeat.evaluate._rows import CompareError
 from hemafeat.evaluate._scores import LOWER_IS_BETTER, METRICS, draw, interval
 
 BASELINES = ("baseline", "metadata", "bag_size", "stain", "date_format", "attributes")

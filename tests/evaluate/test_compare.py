@@ -14,8 +14,8 @@ from sklearn.svm import LinearSVC
 
 from hemafeat import evaluate, pipelines
 from hemafeat.evaluate import CompareError
-from hemafeat.evaluate._fingerprint import fingerprint
 from hemafeat.evaluate._importance import blocks, candidates, separation
+from hemafeat.evaluate._rows import fingerprint
 from hemafeat.evaluate._scores import METRICS
 from support.made_cells import QUICK, cells, memorised
 
@@ -100,7 +100,7 @@ def test_patients_memorised_score_only_when_leaky():
     table = memorised()
 
     def accuracy(split):
-        found = evaluate.compare("svc", table, split=split, **QUICK)
+        found = evaluate.compare("svc", table, protocol=split, **QUICK)
         own = found.results.query("model == 'svc' and fold == 'all' and metric == 'accuracy'")
         return own["value"].item()
 
@@ -218,7 +218,7 @@ def test_models_of_ones_own():
     assert found.errors["stage"].iloc[0] == "loud, fold 1"
     with pytest.raises(CompareError, match="'bad' failed on fold 1: RuntimeError: no luck"):
         evaluate.compare({"bad": Broken()}, table, **QUICK)
-    with pytest.raises(CompareError, match="'x' is no scikit-learn estimator"):
+    with pytest.raises(CompareError, match="'x' is not a scikit-learn estimator"):
         evaluate.compare({"x": 3}, table, **QUICK)
     with pytest.raises(CompareError, match="no pipeline 'svm'"):
         evaluate.compare(["svm"], table, **QUICK)
@@ -296,3 +296,9 @@ def test_a_comparison_of_format_1_is_read(compared, tmp_path):
     )
     with pytest.raises(CompareError, match="format version 3; this package reads 1 and 2"):
         evaluate.load(folder)
+
+
+def test_the_former_name_of_protocol_works_with_a_warning():
+    with pytest.warns(FutureWarning, match="'split' is now called 'protocol'"):
+        found = evaluate.compare("logistic", cells(), split="image-random", **QUICK)
+    assert found.leaky
