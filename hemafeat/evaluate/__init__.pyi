@@ -1,13 +1,12 @@
-from ._compare import compare as compare
+from ._compare import compare as compare, compare_patients as compare_patients
 from ._comparison import (
     Comparison as Comparison,
     PatientComparison as PatientComparison,
     load as load,
 )
-from ._patients import compare_patients as compare_patients
 from ._probes.probes import Probes as Probes, leak_probes as leak_probes
 from ._protocols.protocols import protocol as protocol, protocols as protocols
-from ._protocols.splits import CompareError as CompareError
+from ._rows import CompareError as CompareError
 from ._studies.class_drop import ClassDrop as ClassDrop, class_drop as class_drop
 from ._studies.leakage import Leakage as Leakage, leakage as leakage
 from ._studies.learning_curve import (

@@ -1,27 +1,28 @@
-"""Many models, the same held-out cells, one table."""
+"""Comparison of models on held-out cells or patients."""
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Sequence
-from importlib.metadata import PackageNotFoundError, version
 
-import numpy as np
 import pandas as pd
 
-from hemafeat import __version__
-from hemafeat.evaluate._comparison import Comparison
+from hemafeat._machine import versions
+from hemafeat._public import renamed_argument
+from hemafeat.evaluate._comparison import Comparison, PatientComparison
 from hemafeat.evaluate._fit import Progress, run_all
-from hemafeat.evaluate._importance import blocks, candidates
-from hemafeat.evaluate._patients import compare_patients
+from hemafeat.evaluate._importance import column_sets
+from hemafeat.evaluate._patient_reasons import add_reasons
+from hemafeat.evaluate._patients import set_up_patients
 from hemafeat.evaluate._protocols.protocols import Protocol
-from hemafeat.evaluate._protocols.splits import CompareError
+from hemafeat.evaluate._rows import CompareError
 from hemafeat.evaluate._setup import Models, Setup, set_up
-from hemafeat.evaluate._tables import importances, predictions, scored, seconds, stamped
+from hemafeat.evaluate._tables import importances, predictions, score_tables, seconds
 
-_PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "xgboost")
+# XGBoost has a second distribution name for machines without a graphics card.
+_PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "xgboost", "xgboost-cpu")
 
 
+@renamed_argument("split", "protocol")
 def compare(
     models: Models,
     table: pd.DataFrame,
@@ -29,7 +30,7 @@ def compare(
     label: str = "label",
     groups: str | None = "group",
     level: str = "cell",
-    split: str | Protocol = "grouped",
+    protocol: str | Protocol = "grouped",
     n_splits: int = 5,
     columns: Sequence[str] | None = None,
     metadata: Sequence[str] = (),
@@ -40,152 +41,317 @@ def compare(
     n_jobs: int = 1,
     progress: bool | Progress | None = None,
 ) -> Comparison:
-    r"""Compare models on cells they have not seen, of groups they have not seen.
+    r"""Compare models on cells, or patients, that they have not been trained on.
 
     Parameters
     ----------
     models : None, str, list of str, or mapping of str to estimator
-        Names of `hemafeat.pipelines`, or unfitted scikit-learn classifiers by a name. None: every
-        pipeline on features. The majority-class baseline always stands beside them.
+        Names of `hemafeat.pipelines`, or unfitted scikit-learn classifiers by a name of your own.
+        None stands for every pipeline on features. The majority-class baseline is always added.
     table : DataFrame
-        One row per cell, as `extract.table` gives it.
-    label : str
-        Column of the labels. Rows without one are left out, with a row in `Comparison.errors`.
-    groups : str or None
-        Column of what must not be on both sides. Where it says nothing, the image is the group.
-    level : {"cell", "patient"}
-        What is judged. ``"patient"``: one verdict per patient, see `compare_patients`, which this
-        calls with the models of that level; the patient is the column ``patient``, or the one
-        given as `groups`.
-    split : str or Protocol
-        A name of `protocols`, or `protocol` where one is to be given options. ``"grouped"``:
-        stratified folds that never divide a group. ``"image-random"``: folds that ignore the
-        groups; marked leaky when that divides one. ``"official"``: the column ``split``.
-    n_splits : int
-        Number of folds, of protocols that have folds.
+        One row per cell, as returned by `extract.table`.
+    label : str, default="label"
+        Column of the labels. Rows without a label are left out and listed in `Comparison.errors`.
+    groups : str or None, default="group"
+        Column of the groups that must not be divided between training and test cells. Where it is
+        empty, and with None, each image is a group. With ``level="patient"`` the patients are the
+        groups; a column that does not name them is refused.
+    level : {"cell", "patient"}, default="cell"
+        What one prediction is about. ``"patient"`` compares models of patients as
+        `compare_patients` does; the patients are those of the column ``patient`` or, if there is
+        none, of the column `groups`.
+    protocol : str or Protocol, default="grouped"
+        How cells are divided into those trained on and those scored: a name of `protocols`, or a
+        `protocol` with options. ``"grouped"`` makes stratified folds that never divide a group;
+        ``"image-random"`` makes folds that ignore the groups, and is marked leaky if it divides
+        one; ``"official"`` reads the column ``split``.
+    n_splits : int, default=5
+        Number of folds of protocols that have folds.
     columns : list of str, optional
-        The feature columns; by default those called ``mask__family__feature``.
-    metadata : list of str
-        Attribute columns (age, counts). When given, a model of these alone (``"metadata"``) stands
-        beside the others; features never see them.
-    rare : {"error", "drop"}
-        What to do with a class that has fewer groups than folds.
-    n_boot : int
-        Resamples for the intervals.
-    random_state : int
+        Feature columns. By default those called ``mask__family__feature``.
+    metadata : list of str, optional
+        Attribute columns (age, counts) for a baseline of these alone, called ``"metadata"``. The
+        other models never see them, except for models of patients that take attributes.
+    rare : {"error", "drop"}, default="error"
+        What to do with a class that has fewer groups than there are folds: raise an error, or drop
+        the class and list it in `Comparison.errors`.
+    n_boot : int, default=1000
+        Number of bootstrap resamples for the intervals.
+    random_state : int, default=0
         Seed of folds, models and resamples.
-    importance : bool
-        Permute columns on held-out cells, see `Comparison.importances`.
-    n_jobs : int
-        Processes. The result does not depend on it.
+    importance : bool, default=True
+        Permute columns of held-out cells, see `Comparison.importances`.
+    n_jobs : int, default=1
+        Number of processes. The result does not depend on it.
     progress : bool or callable, optional
-        True: a bar. A callable gets ``(done, total, what)``.
+        True shows a progress bar. A callable is called with ``(done, total, step)``.
 
     Returns
     -------
     Comparison
+        A `PatientComparison` with ``level="patient"``.
 
     Raises
     ------
     CompareError
-        The table or the split cannot be used, or a model failed; the message names it.
+        If the table or the protocol cannot be used, or a model fails; the message names it.
 
     Notes
     -----
-    A fold's scaling, imputation, weights and resampling are fitted on its training rows only. The
-    rows are put in order of image and cell first, so that the order of the table does not matter.
-    Nothing is tuned here: to tune, pass a `GridSearchCV`, whose inner folds stay inside.
+    Scaling, imputation, weights and resampling are fitted to the training rows of each fold. Rows
+    are sorted by image and cell first, so that the order of the table does not matter. Nothing is
+    tuned: to tune, pass a `GridSearchCV`, whose inner folds lie within the training rows.
 
-    Pooled scores take the held-out predictions of all folds together. Intervals resample whole
-    groups, with the folds and fitted models as they are: they hold the luck of the cells scored,
-    not that of the training. Resamples are shared by the models, so that differences are paired.
+    Pooled scores are computed from the held-out predictions of all folds together. Intervals
+    resample whole groups with the folds and fitted models as they are: they reflect the choice of
+    the cells scored, not of those trained on. All models share the resamples, so that differences
+    are paired.
 
     Examples
     --------
-    >>> from hemafeat import evaluate                                       # doctest: +SKIP
-    >>> found = evaluate.compare(["svc", "xgboost"], table, groups="patient")  # doctest: +SKIP
-    >>> print(found.protocol, found.summary(), sep="\n")  # doctest: +SKIP
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from hemafeat import evaluate
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame({"patient": np.repeat(["a", "b", "c", "d"], 10)})
+    >>> table["label"] = ["monocyte", "lymphocyte"] * 20
+    >>> table["cell__shape__area"] = rng.normal(1000, 50, 40) + 300 * (table["label"] == "monocyte")
+    >>> comparison = evaluate.compare(
+    ...     ["logistic"], table, groups="patient", n_splits=2, n_boot=20, importance=False
+    ... )
+    >>> comparison.ranked(baselines=True)
+    ['logistic', 'baseline']
+    >>> print(comparison.protocol)
+    2 folds, stratified by label, 4 patients never on both sides; intervals: ...
     """
     if level == "patient":
-        return compare_patients(
+        patient, note = _patient_column(table, groups)
+        comparison: Comparison = compare_patients(
             models,
             table,
             label=label,
-            patient="patient" if groups in (None, "group") else str(groups),
-            split=split,
+            patient=patient,
+            protocol=protocol,
             n_splits=n_splits,
             columns=columns,
             metadata=metadata or None,
+            rare=rare,
             n_boot=n_boot,
             random_state=random_state,
             importance=importance,
             n_jobs=n_jobs,
             progress=progress,
         )
+        if note:
+            comparison.errors.loc[len(comparison.errors)] = ["", "split", "note", note]
+        return comparison
     if level != "cell":
         raise CompareError(f"level={level!r}: give 'cell' or 'patient'")
-    ready = set_up(
+    setup = set_up(
         models,
         table,
         label=label,
         groups=groups,
-        split=split,
+        protocol=protocol,
         n_splits=n_splits,
         columns=columns,
         metadata=metadata,
         rare=rare,
         random_state=random_state,
     )
-    return compared(ready, n_boot, importance, n_jobs, progress)
+    return run_comparison(setup, n_boot, importance, n_jobs, progress)
 
 
-def compared(
-    ready: Setup,
-    n_boot: int,
-    importance: bool = False,
+@renamed_argument("split", "protocol")
+def compare_patients(
+    models: Models,
+    table: pd.DataFrame,
+    *,
+    label: str = "label",
+    patient: str = "patient",
+    protocol: str | Protocol = "grouped",
+    n_splits: int = 5,
+    columns: Sequence[str] | None = None,
+    metadata: Sequence[str] | None = None,
+    positive: str | None = None,
+    rare: str = "error",
+    n_boot: int = 1000,
+    random_state: int = 0,
+    verdicts: bool = True,
+    importance: bool = True,
     n_jobs: int = 1,
     progress: bool | Progress | None = None,
+) -> PatientComparison:
+    """Compare models of patients on patients that they have not been trained on.
+
+    Parameters
+    ----------
+    models : None, str, list of str, or mapping of str to estimator
+        Names of `hemafeat.pipelines.make_patient`, or unfitted classifiers of rows of
+        `hemafeat.pipelines.bags`. None stands for every one that needs no Keras. Baselines are
+        always added: the most frequent label; the number of cells; the white of the background, if
+        the table has it, as a table of `extract.table` does; and, if there are attributes, a model
+        of these alone and, if a date of birth is text, one of the format of the dates.
+    table : DataFrame
+        One row per cell, as returned by `extract.table`, with the patient and the patient's label.
+    label, patient : str
+        Columns of the labels and of the patients. Patients without a label are left out and listed
+        in `Comparison.errors`.
+    protocol : {"grouped", "patient", "official"} or Protocol, default="grouped"
+        Stratified folds of patients, or the column ``split``. None of them divides a patient.
+    n_splits : int, default=5
+        Number of folds.
+    columns : list of str, optional
+        Feature columns. By default those called ``mask__family__feature``.
+    metadata : list of str, optional
+        Attributes of the patient. By default the columns called age, sex, gender, dob,
+        date_of_birth or lymphocyte_count.
+    positive : str, optional
+        Class to whose verdict cells contribute. By default the one that is compared with a label
+        such as ``reactive`` or ``normal``, else the last.
+    rare : {"error", "drop"}, default="error"
+        What to do with a class that has fewer patients than there are folds: raise an error, or
+        drop the class and list it in `Comparison.errors`.
+    n_boot : int, default=1000
+        Number of bootstrap resamples of patients for the intervals.
+    random_state : int, default=0
+        Seed of folds, models and resamples.
+    verdicts : bool, default=True
+        Compute the contributions of the cells to the verdicts of the best model, which is fitted
+        once more on each fold.
+    importance : bool, default=True
+        Compute the importances of columns for the best model, with the same fits.
+    n_jobs : int, default=1
+        Number of processes. The result does not depend on it.
+    progress : bool or callable, optional
+        True shows a progress bar. A callable is called with ``(done, total, step)``.
+
+    Returns
+    -------
+    PatientComparison
+
+    Raises
+    ------
+    CompareError
+        If the table cannot be used, or a model fails; the message says why.
+
+    Notes
+    -----
+    Balanced accuracy is the mean recall of the classes, for two classes
+    (TP / (TP + FN) + TN / (TN + FP)) / 2.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, evaluate
+    >>> cells = datasets.drawn_bags(24, cells=(4, 8), random_state=0)
+    >>> comparison = evaluate.compare_patients(
+    ...     ["table_means"], cells, n_splits=2, n_boot=20, verdicts=False, importance=False
+    ... )
+    >>> comparison.models
+    ['table_means', 'baseline', 'bag_size', 'metadata', 'date_format']
+    >>> comparison.ranked()
+    ['table_means']
+    """
+    setup = set_up_patients(
+        models,
+        table,
+        label=label,
+        patient=patient,
+        protocol=protocol,
+        n_splits=n_splits,
+        columns=columns,
+        metadata=metadata,
+        rare=rare,
+        random_state=random_state,
+    )
+    comparison = run_comparison(setup, n_boot, False, n_jobs, progress)
+    return add_reasons(
+        comparison, setup, verdicts=verdicts, importance=importance, positive=positive
+    )
+
+
+def _patient_column(table: pd.DataFrame, groups: str | None) -> tuple[str, str]:
+    """Return the column of the patients, and a remark if groups hold several patients.
+
+    Raises
+    ------
+    CompareError
+        If `groups` is a column that divides the cells otherwise than the column ``patient``.
+    """
+    if groups is None or groups == "patient" or groups not in table.columns:
+        return "patient" if groups in (None, "group") else str(groups), ""
+    if "patient" not in table.columns:
+        return "patient" if groups == "group" else groups, ""
+    pairs = table[[groups, "patient"]].dropna().astype(str).drop_duplicates()
+    n_patients = pairs.groupby(groups)["patient"].nunique()
+    if groups == "group":
+        n = int((n_patients > 1).sum())
+        note = f"{n} groups of column 'group' hold several patients, which are not kept together"
+        return "patient", note if n else ""
+    if (n_patients > 1).any() or pairs["patient"].duplicated().any():
+        raise CompareError(
+            f"level='patient' keeps patients together; groups={groups!r} divides the cells "
+            "otherwise than the column 'patient'. Leave groups out, or call "
+            f"compare_patients(patient={groups!r}) if this column names the patients"
+        )
+    return groups, ""
+
+
+def run_comparison(
+    setup: Setup,
+    n_boot: int,
+    importance: bool,
+    n_jobs: int,
+    progress: bool | Progress | None,
 ) -> Comparison:
-    """Fit, predict and score what was set up."""
-    plan, classes, random_state = ready.plan, ready.classes, ready.random_state
-    errors = list(ready.errors)
-    sets = _permuted_sets(ready.values, ready.truth) if importance else None
-    outcomes = run_all(ready.tasks(sets), n_jobs, progress)
-    for outcome in outcomes:
-        stage = f"{outcome.model}, fold {outcome.fold}"
-        errors += [("", stage, kind, text) for kind, text in outcome.warnings]
-    predicted = predictions(outcomes, plan, ready.table, ready.truth, ready.groups, classes)
-    results, differences = scored(predicted, classes, n_boot, random_state)
-    mark = ready.mark
+    """Fit and score the models of a setup on its folds.
+
+    Parameters
+    ----------
+    setup : Setup
+        Cells or patients.
+    n_boot : int
+        Number of resamples for the intervals.
+    importance : bool
+        Permute columns of held-out cells; only for cells.
+    n_jobs : int
+        Number of processes.
+    progress : bool or callable, optional
+        As in `compare`.
+
+    Returns
+    -------
+    Comparison
+    """
+    sets = column_sets(setup.values, setup.truth) if importance else None
+    outcomes = run_all(setup.tasks(sets), n_jobs, progress)
+    errors = [
+        *setup.errors,
+        *(
+            ("", f"{outcome.model}, fold {outcome.fold}", category, text)
+            for outcome in outcomes
+            for category, text in outcome.warnings
+        ),
+    ]
+    predicted = predictions(
+        outcomes, setup.plan, setup.table, setup.truth, setup.groups, setup.classes
+    )
+    results, differences = score_tables(predicted, setup.classes, n_boot, setup.random_state)
     return Comparison(
-        results=stamped(results, plan, random_state, mark),
+        results=setup.stamp(results),
         predictions=predicted,
         differences=differences,
         importances=importances(outcomes, sets),
         seconds=seconds(outcomes),
         errors=pd.DataFrame(errors, columns=["image", "stage", "error", "message"], dtype=str),
-        classes=classes,
-        leaky=plan.leaky,
-        protocol=ready.sentence(n_boot),
-        fingerprint=mark,
-        versions=_versions(),
+        classes=setup.classes,
+        leaky=setup.plan.leaky,
+        protocol=setup.sentence(n_boot),
+        fingerprint=setup.fingerprint,
+        versions=versions(_PACKAGES),
         n_boot=n_boot,
-        random_state=random_state,
-        transductive=ready.transductive,
+        random_state=setup.random_state,
+        transductive=setup.transductive,
+        unit=setup.unit,
+        baselines=setup.baselines,
     )
-
-
-def _permuted_sets(values: pd.DataFrame, truth: np.ndarray) -> dict[str, list[str]]:
-    sets = {f"{m}__{f}__*": names for (m, f), names in blocks(values.columns).items()}
-    return {**sets, **{name: [name] for name in candidates(values, truth)}}
-
-
-def _versions() -> dict[str, str]:
-    found = {"hemafeat": __version__, "python": platform.python_version()}
-    for name in _PACKAGES:
-        try:
-            found[name] = version(name)
-        except PackageNotFoundError:
-            # XGBoost has a second distribution name for machines without a graphics card.
-            found[name] = "unknown"
-    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -13,11 +13,16 @@ import pandas as pd
 
 from hemafeat._files import write_table, write_whole
 from hemafeat._public import public
-from hemafeat.evaluate._protocols.splits import CompareError
-from hemafeat.evaluate._scores import METRICS, draw, interval
+from hemafeat.evaluate._rows import CompareError
+from hemafeat.evaluate._scores import LOWER_IS_BETTER, METRICS, draw, interval
+
+BASELINES = ("baseline", "metadata", "bag_size", "stain", "date_format", "attributes")
+"""Names of the models of this package that never look at a cell."""
 
 _TABLES = ("results", "predictions", "differences", "importances", "seconds", "errors")
+_PATIENT_TABLES = ("patients", "verdicts")
 _HEAD = "comparison.json"
+_FORMAT_VERSION = 2
 
 
 @public
@@ -61,6 +66,11 @@ class Comparison:
     transductive : list of str
         Models whose verdict on a cell hangs on the other cells scored with it: not to be compared
         with the others without saying so.
+    unit : {"cell", "patient"}
+        What one prediction is about.
+    baselines : tuple of str
+        Names of the models that look at nothing of the cells, such as the majority class or the
+        metadata alone. If none is given, they are recognised by the names of this package.
     """
 
     results: pd.DataFrame
@@ -77,11 +87,48 @@ class Comparison:
     n_boot: int = 1000
     random_state: int = 0
     transductive: list[str] = field(default_factory=list)
+    unit: str = "cell"
+    baselines: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        names = self.baselines or [name for name in self.models if name in BASELINES]
+        self.baselines = tuple(names)
 
     @property
     def models(self) -> list[str]:
         """Names of the models, in the order compared."""
         return list(dict.fromkeys(self.results["model"]))
+
+    @property
+    def main_metric(self) -> str:
+        """Metric by which models are ranked: balanced accuracy, or the first if it is missing."""
+        names = list(dict.fromkeys(self.results["metric"]))
+        return "balanced_accuracy" if "balanced_accuracy" in names or not names else names[0]
+
+    def ranked(self, *, baselines: bool = False) -> list[str]:
+        """List the models from best to worst by the main metric.
+
+        Parameters
+        ----------
+        baselines : bool, default=False
+            Include the models that look at nothing of the cells, each at its place by score.
+
+        Returns
+        -------
+        list of str
+            Models with equal scores are in the order of their names; a model without a score is
+            last.
+        """
+        metric = self.main_metric
+        pooled = self.results[(self.results["fold"] == "all") & (self.results["metric"] == metric)]
+        values = dict(zip(pooled["model"], pooled["value"].astype(float), strict=True))
+        sign = 1.0 if metric in LOWER_IS_BETTER else -1.0
+
+        def key(name: str) -> tuple[float, str]:
+            value = values.get(name, np.nan)
+            return (np.inf if np.isnan(value) else sign * value), name
+
+        return sorted((n for n in self.models if baselines or n not in self.baselines), key=key)
 
     def summary(self) -> pd.DataFrame:
         """Pooled scores to print: a row per model, best balanced accuracy first.
@@ -92,8 +139,7 @@ class Comparison:
             Index `model`; a column per metric, ``"0.981 [0.976, 0.986]"``, and the protocol.
         """
         pooled = self.results[self.results["fold"] == "all"]
-        best = pooled[pooled["metric"] == "balanced_accuracy"].set_index("model")["value"]
-        order = best.sort_values(ascending=False, kind="stable").index
+        order = self.ranked(baselines=True)
         text = pooled.assign(
             text=[
                 "" if np.isnan(v) else f"{v:.3f} [{low:.3f}, {high:.3f}]"
@@ -186,7 +232,7 @@ class Comparison:
             write_table(frame, folder / f"{name}.parquet")
         head = {
             "format": "hemafeat comparison",
-            "format_version": 1,
+            "format_version": _FORMAT_VERSION,
             **{
                 name: getattr(self, name)
                 for name in (
@@ -198,6 +244,8 @@ class Comparison:
                     "n_boot",
                     "random_state",
                     "transductive",
+                    "unit",
+                    "baselines",
                 )
             },
         }
@@ -243,25 +291,37 @@ def load(folder: str | os.PathLike[str]) -> Comparison:
         raise CompareError(f"{folder / _HEAD}: cannot be read: {error}") from None
     if not isinstance(head, dict) or head.pop("format", None) != "hemafeat comparison":
         raise CompareError(f"{folder / _HEAD}: not a comparison")
-    if (found := head.pop("format_version", None)) != 1:
-        raise CompareError(f"{folder / _HEAD}: format version {found}; this package reads 1")
+    version = head.pop("format_version", None)
+    if version not in (1, _FORMAT_VERSION):
+        raise CompareError(
+            f"{folder / _HEAD}: format version {version}; this package reads 1 and "
+            f"{_FORMAT_VERSION}"
+        )
+    if version == 1:
+        head["unit"] = "patient" if _holds_patients(folder, head.get("fingerprint")) else "cell"
+    of_patients = head.get("unit") == "patient"
     tables: dict[str, Any] = {}
-    for name in _TABLES:
+    for name in (*_TABLES, *(_PATIENT_TABLES if of_patients else ())):
         file = folder / f"{name}.parquet"
         try:
             tables[name] = pd.read_parquet(file)
         except Exception as error:  # pyarrow raises many kinds
             raise CompareError(f"{file}: cannot be read: {error}") from None
+    for name in _PATIENT_TABLES if of_patients else ():
+        tables[name] = tables[name].drop(columns="fingerprint")
     try:
-        comparison = Comparison(**tables, **head)
+        return (PatientComparison if of_patients else Comparison)(**tables, **head)
     except TypeError as error:
         raise CompareError(f"{folder / _HEAD}: incomplete: {error}") from None
-    from hemafeat.evaluate._comparison import with_patients
-
-    return with_patients(comparison, folder)
 
 
-_EXTRA = ("patients", "verdicts")
+def _holds_patients(folder: Path, fingerprint: Any) -> bool:
+    """Check whether a folder of format 1, which has no unit, is a comparison of patients."""
+    files = [folder / f"{name}.parquet" for name in _PATIENT_TABLES]
+    if not all(file.is_file() for file in files):
+        return False
+    # Tables of another comparison that was saved here before have its fingerprint.
+    return set(pd.read_parquet(files[0])["fingerprint"]) == {fingerprint}
 
 
 @public
@@ -277,6 +337,8 @@ class PatientComparison(Comparison):
         permuted among all cells, and of attributes, permuted among the patients.
     classes, leaky, protocol, fingerprint, versions, n_boot, random_state, transductive : object
         As in `Comparison`.
+    unit, baselines : object
+        As in `Comparison`; the unit is ``"patient"``.
     patients : DataFrame
         One row per patient scored: ``patient``, ``label``, ``n_cells`` and the attributes.
     verdicts : DataFrame
@@ -286,6 +348,7 @@ class PatientComparison(Comparison):
         class it speaks for, and ``rank``, 1 for the cell that spoke most for it.
     """
 
+    unit: str = "patient"
     patients: pd.DataFrame = field(default_factory=pd.DataFrame)
     verdicts: pd.DataFrame = field(default_factory=pd.DataFrame)
 
@@ -303,21 +366,8 @@ class PatientComparison(Comparison):
             The folder.
         """
         folder = super().save(folder)
-        for name in _EXTRA:
+        for name in _PATIENT_TABLES:
             write_table(
                 getattr(self, name).assign(fingerprint=self.fingerprint), folder / f"{name}.parquet"
             )
         return folder
-
-
-def with_patients(comparison: Comparison, folder: Path) -> Comparison:
-    """The comparison read from `folder`, with its patients where it was one of patients."""
-    if not all((folder / f"{name}.parquet").is_file() for name in _EXTRA):
-        return comparison
-    extra = {name: pd.read_parquet(folder / f"{name}.parquet") for name in _EXTRA}
-    # Left from another comparison that was saved here before.
-    if set(extra["patients"]["fingerprint"]) != {comparison.fingerprint}:
-        return comparison
-    given: dict[str, Any] = {f.name: getattr(comparison, f.name) for f in fields(Comparison)}
-    given |= {name: part.drop(columns="fingerprint") for name, part in extra.items()}
-    return PatientComparison(**given)

@@ -1,4 +1,4 @@
-"""One model on one fold: fitted on the training rows, asked about the others."""
+"""Fits of one model on one fold, in any number of processes."""
 
 from __future__ import annotations
 
@@ -11,15 +11,36 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hemafeat.evaluate._importance import permuted
-from hemafeat.evaluate._protocols.splits import CompareError
+from hemafeat._machine import progress_bar
+from hemafeat.evaluate._importance import permutation_losses
+from hemafeat.evaluate._rows import CompareError
 
 Progress = Callable[[int, int, str], None]
 
 
 @dataclass
 class Task:
-    """What one worker needs to know."""
+    """One model to be fitted to the training rows of one fold and scored on its test rows.
+
+    Attributes
+    ----------
+    model, fold : str
+        Names.
+    estimator : estimator
+        Unfitted; it is cloned.
+    inputs : DataFrame
+        Input of the model for all rows.
+    truth : (n_rows,) ndarray of str
+        Labels.
+    train, test : (n,) ndarray of int
+        Row numbers.
+    classes : sequence of str
+        Classes of the comparison, in the order of the columns of probabilities.
+    importance : mapping of str to list of str, or None
+        Columns to permute together, by name.
+    seed : sequence of int
+        Seed of the permutations.
+    """
 
     model: str
     fold: str
@@ -35,7 +56,23 @@ class Task:
 
 @dataclass
 class Outcome:
-    """What it found."""
+    """Predictions of one model on the test rows of one fold.
+
+    Attributes
+    ----------
+    model, fold : str
+        Names, as in the task.
+    predicted : (n_test,) ndarray of str
+        Predicted classes.
+    probability : (n_test, n_classes) ndarray of float64, or None
+        None if the model gives no probabilities.
+    fit_seconds, predict_seconds : float
+        Wall time.
+    importance : dict of str to float
+        Loss of balanced accuracy by permuted columns.
+    warnings : list of (str, str)
+        Category and text of the warnings issued.
+    """
 
     model: str
     fold: str
@@ -48,12 +85,12 @@ class Outcome:
 
 
 def run(task: Task) -> Outcome:
-    """Fit and predict.
+    """Fit a model to the training rows and predict the test rows.
 
     Raises
     ------
     CompareError
-        The model failed; the message names the model and the fold.
+        If the model fails; the message names the model and the fold.
     """
     from sklearn.base import clone
 
@@ -67,11 +104,13 @@ def run(task: Task) -> Outcome:
             model.fit(train, task.truth[task.train])
             fitted = time.perf_counter()
             predicted = np.asarray(model.predict(test)).astype(str)
-            probability = _probability(model, test, task.classes)
+            probability = _probabilities(model, test, task.classes)
             done = time.perf_counter()
-            loss = {}
+            losses = {}
             if task.importance:
-                loss = permuted(model, test, task.truth[task.test], task.importance, task.seed)
+                losses = permutation_losses(
+                    model, test, task.truth[task.test], task.importance, task.seed
+                )
         except Exception as error:
             raise CompareError(
                 f"model {task.model!r} failed on fold {task.fold}: {type(error).__name__}: {error}"
@@ -79,9 +118,10 @@ def run(task: Task) -> Outcome:
     unknown = sorted(set(predicted) - set(task.classes))
     if unknown:
         raise CompareError(
-            f"model {task.model!r} on fold {task.fold} predicted {unknown[:3]}, which are no labels"
+            f"model {task.model!r} on fold {task.fold} predicted {unknown[:3]}, which are not "
+            "labels of the table"
         )
-    said = {(w.category.__name__, str(w.message)) for w in caught}
+    messages = {(w.category.__name__, str(w.message)) for w in caught}
     return Outcome(
         task.model,
         task.fold,
@@ -89,52 +129,41 @@ def run(task: Task) -> Outcome:
         probability,
         fitted - start,
         done - fitted,
-        loss,
-        sorted(said),
+        losses,
+        sorted(messages),
     )
 
 
-def _probability(model: Any, test: pd.DataFrame, classes: Sequence[str]) -> np.ndarray | None:
-    """Columns in the order of all classes; 0 for a class the training rows lacked."""
+def _probabilities(model: Any, test: pd.DataFrame, classes: Sequence[str]) -> np.ndarray | None:
+    """Return probabilities of all classes; 0 for a class that the training rows lacked."""
     try:
-        ask = model.predict_proba
+        predict_proba = model.predict_proba
     except AttributeError:
         return None
-    given = np.asarray(ask(test), dtype=np.float64)
+    values = np.asarray(predict_proba(test), dtype=np.float64)
     out = np.zeros((len(test), len(classes)))
-    place = {name: k for k, name in enumerate(classes)}
+    index = {name: k for k, name in enumerate(classes)}
     for column, name in enumerate(np.asarray(model.classes_).astype(str)):
-        out[:, place[name]] = given[:, column]
+        out[:, index[name]] = values[:, column]
     return out
 
 
 def run_all(tasks: Sequence[Task], n_jobs: int, progress: bool | Progress | None) -> list[Outcome]:
-    """All tasks, in their order, whatever the number of processes."""
+    """Run tasks in `n_jobs` processes and return their outcomes in the order of the tasks."""
     from joblib import Parallel, delayed
 
-    report = _reporter(progress, len(tasks))
-    outcomes = []
-    report(0, len(tasks), "")
+    report = progress if callable(progress) else None
+    if report is not None:
+        report(0, len(tasks), "")
+    outcomes: list[Outcome] = []
     parallel = Parallel(n_jobs=n_jobs, return_as="generator")
-    for outcome in parallel(delayed(run)(task) for task in tasks):
-        outcomes.append(outcome)
-        report(len(outcomes), len(tasks), f"{outcome.model}, fold {outcome.fold}")
+    shown = report is None and bool(progress)
+    with progress_bar(len(tasks), "compare", progress=shown, unit="fit") as bar:
+        for outcome in parallel(delayed(run)(task) for task in tasks):
+            outcomes.append(outcome)
+            step = f"{outcome.model}, fold {outcome.fold}"
+            bar.set_postfix_str(step, refresh=False)
+            bar.update(1)
+            if report is not None:
+                report(len(outcomes), len(tasks), step)
     return outcomes
-
-
-def _reporter(progress: bool | Progress | None, total: int) -> Progress:
-    if callable(progress):
-        return progress
-    if not progress:
-        return lambda done, total, what: None
-    from tqdm.auto import tqdm
-
-    bar = tqdm(total=total, desc="compare")
-
-    def show(done: int, total: int, what: str) -> None:
-        bar.set_postfix_str(what, refresh=False)
-        bar.update(done - bar.n)
-        if done == total:
-            bar.close()
-
-    return show

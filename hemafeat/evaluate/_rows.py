@@ -1,7 +1,8 @@
-"""The rows and columns of a table that a comparison uses, checked once at the door."""
+"""Rows and columns of a table that a comparison uses: checked, ordered and hashed."""
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -9,17 +10,28 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import extract
-from hemafeat.evaluate._fingerprint import row_digests
-from hemafeat.evaluate._protocols.splits import CompareError
+from hemafeat._public import public
 
 Note = tuple[str, str, str, str]
-"""A row of the errors table: image, stage, error, message."""
+"""Row of the errors table: image, stage, error, message."""
 
 ROW = "__row"
-"""Position in the caller's table."""
+"""Column with the position of each row in the caller's table."""
 
 
-def labelled(table: pd.DataFrame, label: str) -> tuple[pd.DataFrame, list[Note]]:
+@public
+class CompareError(ValueError):
+    """Comparison that cannot be made; the message says what to change."""
+
+
+def drop_unlabelled(table: pd.DataFrame, label: str) -> tuple[pd.DataFrame, list[Note]]:
+    """Return the rows with a label, numbered in a column `ROW`, and a note on each of the others.
+
+    Raises
+    ------
+    CompareError
+        If the table has no rows, no column `label`, or no value in it.
+    """
     if label not in table.columns:
         raise CompareError(f"the table has no column {label!r}")
     if not len(table):
@@ -27,51 +39,59 @@ def labelled(table: pd.DataFrame, label: str) -> tuple[pd.DataFrame, list[Note]]
     table = table.copy(deep=False)
     table.attrs = {}
     table[ROW] = np.arange(len(table))
-    known = table[label].notna().to_numpy()
+    has_label = table[label].notna().to_numpy()
     errors: list[Note] = [
-        (image_name(image, row), "compare", "no label", f"column {label!r} is empty")
-        for row, image in images(table[~known])
+        (name, "compare", "no label", f"column {label!r} is empty")
+        for name in image_names(table[~has_label])
     ]
-    if not known.any():
+    if not has_label.any():
         raise CompareError(f"no row has a value in column {label!r}")
-    return table[known], errors
+    return table[has_label], errors
 
 
-def images(table: pd.DataFrame) -> list[tuple[int, Any]]:
+def image_names(table: pd.DataFrame) -> np.ndarray:
+    """Return the name of the image of each row, or ``"row N"`` if it has none."""
     images = table["image"] if "image" in table.columns else [None] * len(table)
-    return list(zip(table[ROW], images, strict=True))
+    names = [
+        image if isinstance(image, str) else f"row {row}"
+        for row, image in zip(table[ROW], images, strict=True)
+    ]
+    return np.array(names, dtype=object)
 
 
-def image_name(image: object, row: int) -> str:
-    return image if isinstance(image, str) else f"row {row}"
+def feature_values(table: pd.DataFrame, columns: Sequence[str] | None) -> pd.DataFrame:
+    """Return the feature columns as float64; by default all called ``mask__family__feature``.
 
-
-def features(table: pd.DataFrame, columns: Sequence[str] | None) -> pd.DataFrame:
-    wanted = extract.feature_columns(table) if columns is None else list(columns)
-    missing = [name for name in wanted if name not in table.columns]
+    Raises
+    ------
+    CompareError
+        If there are no such columns, or they hold infinite values or text.
+    """
+    names = extract.feature_columns(table) if columns is None else list(columns)
+    missing = [name for name in names if name not in table.columns]
     if missing:
         raise CompareError(f"the table lacks {len(missing)} columns: {', '.join(missing[:5])}")
-    if not wanted:
+    if not names:
         raise CompareError(
             "the table has no feature columns (mask__family__feature); name them with columns=[...]"
         )
     try:
-        values = table[wanted].to_numpy(dtype=np.float64, na_value=np.nan)
+        values = table[names].to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError):
-        kinds = table[wanted].dtypes
-        words = [n for n in wanted if not pd.api.types.is_numeric_dtype(kinds[n])]
+        dtypes = table[names].dtypes
+        words = [name for name in names if not pd.api.types.is_numeric_dtype(dtypes[name])]
         raise CompareError(f"feature columns that are not numbers: {words[:5]}") from None
-    bad = np.isinf(values).any(axis=0)
-    if bad.any():
-        names = [n for n, infinite in zip(wanted, bad, strict=True) if infinite]
-        raise CompareError(f"infinite values in feature columns: {names[:5]}")
-    return pd.DataFrame(values, columns=wanted)
+    infinite = np.isinf(values).any(axis=0)
+    if infinite.any():
+        bad = [name for name, is_bad in zip(names, infinite, strict=True) if is_bad]
+        raise CompareError(f"infinite values in feature columns: {bad[:5]}")
+    return pd.DataFrame(values, columns=names)
 
 
-def in_order(
-    table: pd.DataFrame, features: pd.DataFrame, label: str
+def sort_rows(
+    table: pd.DataFrame, values: pd.DataFrame, label: str
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Rows by image and cell; by their values where images have no names."""
+    """Sort rows by image and cell, or by their values if the images have no names."""
     table = table.reset_index(drop=True)
     named = "image" in table.columns and all(isinstance(name, str) for name in table["image"])
     if named:
@@ -80,39 +100,104 @@ def in_order(
         named = len(set(keys)) == len(keys)
     if not named:
         labels = table[label].astype(str).to_numpy(dtype=object)
-        keys = row_digests(features, labels, np.full(len(table), ""))
+        keys = row_digests(values, labels, np.full(len(table), ""))
     order = sorted(range(len(table)), key=keys.__getitem__)
-    return table.iloc[order].reset_index(drop=True), features.iloc[order].reset_index(drop=True)
+    return table.iloc[order].reset_index(drop=True), values.iloc[order].reset_index(drop=True)
 
 
-def common(
-    truth: np.ndarray, ids: np.ndarray, n_splits: int, rare: str
+def frequent_classes(
+    truth: np.ndarray, ids: np.ndarray, n_splits: int, rare: str, nouns: tuple[str, str]
 ) -> tuple[np.ndarray, list[Note]]:
-    """Rows of the classes that have a group for every fold, when the caller asked for that."""
+    """Mark the rows of classes that have a group for every fold, if the others are to be dropped.
+
+    Parameters
+    ----------
+    truth, ids : (n_rows,) ndarray of str
+        Label and group of each row.
+    n_splits : int
+        Number of folds.
+    rare : {"error", "drop"}
+        ``"error"`` marks all rows: dividing them raises the error.
+    nouns : (str, str)
+        Plural of what a row and of what a group is.
+
+    Returns
+    -------
+    keep : (n_rows,) ndarray of bool
+    errors : list of Note
+    """
     if rare not in ("error", "drop"):
         raise CompareError(f"rare={rare!r}: give 'error' or 'drop'")
     keep = np.ones(len(truth), dtype=bool)
     if rare == "error":
         return keep, []
+    rows_noun, groups_noun = nouns
     counts = pd.Series(ids).groupby(truth).nunique()
     errors: list[Note] = []
     for name, count in counts[counts < n_splits].items():
-        here = truth == name
-        keep &= ~here
-        text = f"class {name!r} left out: {here.sum()} cells, fewer groups ({count}) than folds"
+        in_class = truth == name
+        keep &= ~in_class
+        text = (
+            f"class {name!r} left out: {in_class.sum()} {rows_noun}, fewer {groups_noun} ({count}) "
+            f"than folds ({n_splits})"
+        )
         errors.append(("", "compare", "rare class", text))
     return keep, errors
 
 
-def metadata_columns(table: pd.DataFrame, names: Sequence[str]) -> pd.DataFrame:
-    missing = [name for name in names if name not in table.columns]
+def metadata_values(table: pd.DataFrame, columns: Sequence[str]) -> pd.DataFrame:
+    """Return attribute columns as numbers or text, with ``"missing"`` for text that is missing."""
+    missing = [name for name in columns if name not in table.columns]
     if missing:
         raise CompareError(f"the table lacks the metadata columns: {', '.join(missing)}")
     out = pd.DataFrame(index=table.index)
-    for name in names:
+    for name in columns:
         column = table[name]
         if pd.api.types.is_numeric_dtype(column.dtype):
             out[name] = column.to_numpy(dtype=np.float64, na_value=np.nan)
         else:
             out[name] = column.astype("string").fillna("missing").astype(object)
     return out
+
+
+def row_digests(features: pd.DataFrame, truth: np.ndarray, groups: np.ndarray) -> list[bytes]:
+    """Return a digest of the values, label and group of each row.
+
+    Parameters
+    ----------
+    features : (n_rows, n_features) DataFrame of numbers
+        Columns are taken in the order of their names.
+    truth, groups : (n_rows,) ndarray of str
+        Label and group of each row.
+
+    Returns
+    -------
+    list of bytes
+    """
+    columns = sorted(features.columns)
+    values = features[columns].to_numpy(dtype=np.float64, na_value=np.nan).copy()
+    # One bit pattern for NaN, and -0 is 0.
+    values[np.isnan(values)] = np.nan
+    values += 0.0
+    digests = []
+    for row, label, group in zip(np.ascontiguousarray(values), truth, groups, strict=True):
+        digest = hashlib.blake2b(row.tobytes(), digest_size=16)
+        digest.update(f"\0{label}\0{group}".encode())
+        digests.append(digest.digest())
+    return digests
+
+
+def fingerprint(features: pd.DataFrame, truth: np.ndarray, groups: np.ndarray) -> str:
+    """Return a hash of a set of cells that does not depend on the order of rows and columns.
+
+    Returns
+    -------
+    str
+        32 hexadecimal digits.
+    """
+    whole = hashlib.blake2b(digest_size=16)
+    for name in sorted(features.columns):
+        whole.update(str(name).encode() + b"\0")
+    for digest in sorted(row_digests(features, truth, groups)):
+        whole.update(digest)
+    return whole.hexdigest()

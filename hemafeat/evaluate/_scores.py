@@ -1,4 +1,4 @@
-"""Scores of predictions, computed from sums that a bootstrap can reweigh."""
+"""Scores of predictions, computed from sums so that a bootstrap can reweight the rows."""
 
 from __future__ import annotations
 
@@ -7,29 +7,30 @@ from collections.abc import Iterator
 import numpy as np
 
 LEVEL = 0.95
+"""Level of the intervals."""
 
 _BLOCK = 4_000_000
-"""Row weights held at once; bounds the memory, not the result."""
+"""Number of row weights held at once; bounds the memory and does not change the result."""
 
 
 def draw(ids: np.ndarray, n_boot: int, random_state: int) -> tuple[np.ndarray, np.ndarray]:
-    """How often each group is drawn in each resample.
+    """Draw whole groups with replacement.
 
     Parameters
     ----------
     ids : (n_rows,) ndarray
         Group of each row.
     n_boot : int
-        Resamples.
+        Number of resamples.
     random_state : int
         Seed.
 
     Returns
     -------
     counts : (n_boot, n_groups) ndarray of int
-        Each row sums to n_groups.
+        How often each group is drawn in each resample; a row sums to n_groups.
     member : (n_rows,) ndarray of int
-        Number of the group of each row, so that ``counts[:, member]`` are row weights.
+        Index of the group of each row, so that ``counts[:, member]`` are row weights.
     """
     groups, member = np.unique(ids, return_inverse=True)
     rng = np.random.default_rng(random_state)
@@ -45,7 +46,19 @@ def resampled(
     counts: np.ndarray,
     member: np.ndarray,
 ) -> dict[str, np.ndarray]:
-    """Every metric on every resample: name to (n_boot,) ndarray."""
+    """Compute every metric on every resample.
+
+    Parameters
+    ----------
+    truth, predicted, probability, fold
+        As in `scores`.
+    counts, member
+        As returned by `draw`.
+
+    Returns
+    -------
+    dict of str to (n_boot,) ndarray
+    """
     parts = [
         scores(truth, predicted, probability, weights, fold)
         for weights in _row_weights(counts, member)
@@ -60,12 +73,12 @@ def _row_weights(counts: np.ndarray, member: np.ndarray) -> Iterator[np.ndarray]
 
 
 def interval(values: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
-    """Percentile interval of resampled values; NaN when there are none."""
-    known = values[~np.isnan(values)]
-    if not known.size:
+    """Compute the percentile interval of resampled values without NaN; NaN if none is left."""
+    finite = values[~np.isnan(values)]
+    if not finite.size:
         return float("nan"), float("nan")
     tail = (1 - level) / 2
-    low, high = np.quantile(known, [tail, 1 - tail])
+    low, high = np.quantile(finite, [tail, 1 - tail])
     return float(low), float(high)
 
 
@@ -82,7 +95,7 @@ METRICS = (
 LOWER_IS_BETTER = frozenset({"log_loss", "calibration_error"})
 
 N_BINS = 15
-"""Equal bins of confidence of the calibration error."""
+"""Number of bins of equal width of the calibration error."""
 
 
 def scores(
@@ -92,18 +105,18 @@ def scores(
     weights: np.ndarray,
     fold: np.ndarray | None = None,
 ) -> dict[str, np.ndarray]:
-    """Every metric, once per set of row weights.
+    """Compute every metric for each set of row weights.
 
     Parameters
     ----------
     truth, predicted : (n_rows,) ndarray of int
         Class numbers 0..k-1.
     probability : (n_rows, k) ndarray of float64 or None
-        None: the metrics that need probabilities are NaN.
+        Probability of each class. With None the metrics that need it are NaN.
     weights : (n_sets, n_rows) ndarray
         How often each row counts in each set; all ones is the plain score.
     fold : (n_rows,) ndarray of int, optional
-        The fold that predicted each row, for `auroc`.
+        The fold in which each row was predicted, for `auroc`.
 
     Returns
     -------
@@ -118,13 +131,13 @@ def scores(
     * ``balanced_accuracy``: mean recall of the classes.
     * ``macro_f1``, ``weighted_f1``: mean F1 of the classes, plain or weighted by true rows.
     * ``auroc``: mean over classes of the area under the ROC curve, one class against the rest. Only
-      rows of the same fold are ranked against each other: the models of two folds need not agree on
-      what .7 means, and even the shares of the classes differ between their training parts, which
-      puts a model that knows nothing below .5 when folds are ranked together.
+      rows of the same fold are ranked against each other: the models of two folds need not be
+      calibrated alike, and the class shares of their training parts differ, which would put an
+      uninformative model below .5 if folds were ranked together.
     * ``log_loss``: mean negative natural logarithm of the probability of the true class, clipped
       to ``[eps, 1 - eps]`` of float64 as in scikit-learn.
     * ``calibration_error``: expected calibration error [1]_ of the top label, 15 bins of equal
-      width. It is never 0 by chance: small samples push it up, and so does resampling.
+      width. Small samples bias it upwards, and so does resampling.
 
     References
     ----------
@@ -136,46 +149,77 @@ def scores(
         n_classes = max(n_classes, probability.shape[1])
     pairs = truth * n_classes + predicted
     counts = sums(weights, pairs, n_classes**2).reshape(-1, n_classes, n_classes)
-    found = from_confusion(counts)
+    values = from_confusion(counts)
     if probability is None:
-        nothing = np.full(len(weights), np.nan)
-        return {**found, "auroc": nothing, "log_loss": nothing, "calibration_error": nothing}
+        nan = np.full(len(weights), np.nan)
+        return {**values, "auroc": nan, "log_loss": nan, "calibration_error": nan}
     total = weights.sum(axis=1)
-    found["auroc"] = auroc(truth, probability, weights, fold)
+    values["auroc"] = auroc(truth, probability, weights, fold)
     rows = np.arange(len(truth))
     eps = np.finfo(np.float64).eps
-    found["log_loss"] = weights @ -np.log(np.clip(probability[rows, truth], eps, 1 - eps)) / total
-    found["calibration_error"] = calibration_error(truth, probability, weights)
-    return {name: found[name] for name in METRICS}
+    values["log_loss"] = weights @ -np.log(np.clip(probability[rows, truth], eps, 1 - eps)) / total
+    values["calibration_error"] = calibration_error(truth, probability, weights)
+    return {name: values[name] for name in METRICS}
 
 
 def sums(weights: np.ndarray, codes: np.ndarray, n_codes: int) -> np.ndarray:
-    """Weight of the rows of each code: (n_sets, n_rows) and (n_rows,) to (n_sets, n_codes)."""
-    marks = np.zeros((len(codes), n_codes))
-    marks[np.arange(len(codes)), codes] = 1.0
-    return weights @ marks
+    """Sum the weights of the rows of each code.
+
+    Parameters
+    ----------
+    weights : (n_sets, n_rows) ndarray
+    codes : (n_rows,) ndarray of int
+    n_codes : int
+
+    Returns
+    -------
+    (n_sets, n_codes) ndarray
+    """
+    one_hot = np.zeros((len(codes), n_codes))
+    one_hot[np.arange(len(codes)), codes] = 1.0
+    return weights @ one_hot
 
 
 def from_confusion(counts: np.ndarray) -> dict[str, np.ndarray]:
-    """The metrics that follow from confusion matrices (n_sets, k, k): true class first."""
+    """Compute the metrics that follow from confusion matrices.
+
+    Parameters
+    ----------
+    counts : (n_sets, n_classes, n_classes) ndarray
+        True class first.
+
+    Returns
+    -------
+    dict of str to (n_sets,) ndarray
+    """
     hits = np.diagonal(counts, axis1=1, axis2=2)
-    true = counts.sum(axis=2)
-    given = counts.sum(axis=1)
-    total = true.sum(axis=1)
+    n_true = counts.sum(axis=2)
+    n_predicted = counts.sum(axis=1)
+    total = n_true.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
-        recall = hits / true
-        f1 = np.where(true > 0, 2 * hits / (true + given), np.nan)
+        recall = hits / n_true
+        f1 = np.where(n_true > 0, 2 * hits / (n_true + n_predicted), np.nan)
         return {
             "accuracy": hits.sum(axis=1) / total,
             "balanced_accuracy": _mean(recall),
             "macro_f1": _mean(f1),
-            "weighted_f1": np.nansum(f1 * true, axis=1) / total,
+            "weighted_f1": np.nansum(f1 * n_true, axis=1) / total,
         }
 
 
+def balanced_accuracy(truth: np.ndarray, predicted: np.ndarray) -> float:
+    """Compute the balanced accuracy of predicted labels."""
+    names, codes = np.unique(np.concatenate([truth, predicted.astype(str)]), return_inverse=True)
+    k = len(names)
+    pairs = codes[: len(truth)] * k + codes[len(truth) :]
+    counts = sums(np.ones((1, len(truth))), pairs, k * k).reshape(1, k, k)
+    return float(from_confusion(counts)["balanced_accuracy"][0])
+
+
 def _mean(values: np.ndarray) -> np.ndarray:
-    known = ~np.isnan(values)
-    return np.where(known, values, 0.0).sum(axis=1) / known.sum(axis=1)
+    """Average each row without NaN."""
+    finite = ~np.isnan(values)
+    return np.where(finite, values, 0.0).sum(axis=1) / finite.sum(axis=1)
 
 
 def auroc(
@@ -184,19 +228,21 @@ def auroc(
     weights: np.ndarray,
     fold: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Macro area under the ROC curve, one class against the rest, within folds: (n_sets,)."""
+    """Compute the macro area under the ROC curve, one class against the rest, within folds."""
     fold = np.zeros(len(truth), dtype=int) if fold is None else fold
     by_row = np.ascontiguousarray(weights.T)
     areas = np.full((len(weights), probability.shape[1]), np.nan)
     parts = [np.flatnonzero(fold == name) for name in np.unique(fold)]
     for k in range(probability.shape[1]):
-        right = np.zeros(len(weights))
-        pairs = np.zeros(len(weights))
+        ordered = np.zeros(len(weights))
+        total = np.zeros(len(weights))
         for rows in parts:
-            more = _ordered_pairs(truth[rows] == k, probability[rows, k], by_row[rows])
-            right += more[0]
-            pairs += more[1]
-        np.divide(right, pairs, out=areas[:, k], where=pairs > 0)
+            ordered_in_fold, total_in_fold = _ordered_pairs(
+                truth[rows] == k, probability[rows, k], by_row[rows]
+            )
+            ordered += ordered_in_fold
+            total += total_in_fold
+        np.divide(ordered, total, out=areas[:, k], where=total > 0)
     with np.errstate(invalid="ignore", divide="ignore"):
         return _mean(areas)
 
@@ -204,28 +250,27 @@ def auroc(
 def _ordered_pairs(
     positive: np.ndarray, score: np.ndarray, by_row: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Weight of pairs in the right order (a tie counts half), and of all pairs."""
+    """Sum the weights of the pairs in the right order (a tie counts half), and of all pairs."""
     order = np.argsort(score[~positive], kind="stable")
     negatives = score[~positive][order]
-    # Weight of the negatives below each rank, per set.
+    # Weight of the negatives below each rank, for each set.
     below = np.zeros((len(negatives) + 1, by_row.shape[1]))
     np.cumsum(by_row[~positive][order], axis=0, out=below[1:])
     less = np.searchsorted(negatives, score[positive], side="left")
     up_to = np.searchsorted(negatives, score[positive], side="right")
     weight = by_row[positive]
-    right = (weight * (below[less] + below[up_to])).sum(axis=0) / 2
-    return right, weight.sum(axis=0) * below[-1]
+    ordered = (weight * (below[less] + below[up_to])).sum(axis=0) / 2
+    return ordered, weight.sum(axis=0) * below[-1]
 
 
 def calibration_error(
     truth: np.ndarray, probability: np.ndarray, weights: np.ndarray, n_bins: int = N_BINS
 ) -> np.ndarray:
-    """Expected calibration error of the top label: (n_sets,)."""
+    """Compute the expected calibration error of the top label for each set of row weights."""
     top = probability.argmax(axis=1)
     confidence = probability[np.arange(len(truth)), top]
     # Bins are (a, b], so that a confidence of exactly 1 falls into the last one.
-    place = np.clip(np.ceil(confidence * n_bins).astype(int) - 1, 0, n_bins - 1)
-    gap = (top == truth) - confidence
-    marks = np.zeros((len(truth), n_bins))
-    marks[np.arange(len(truth)), place] = gap
-    return np.abs(weights @ marks).sum(axis=1) / weights.sum(axis=1)
+    bins = np.clip(np.ceil(confidence * n_bins).astype(int) - 1, 0, n_bins - 1)
+    gaps = np.zeros((len(truth), n_bins))
+    gaps[np.arange(len(truth)), bins] = (top == truth) - confidence
+    return np.abs(weights @ gaps).sum(axis=1) / weights.sum(axis=1)

@@ -1,60 +1,74 @@
-"""What every study begins with: rows, features, groups, folds, models."""
+"""Preparation of a comparison: rows, labels, groups, folds and models, checked."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hemafeat import pipelines
-from hemafeat.evaluate._fingerprint import fingerprint
+from hemafeat import __version__, pipelines
+from hemafeat.evaluate._comparison import BASELINES
 from hemafeat.evaluate._fit import Task
-from hemafeat.evaluate._protocols.protocols import Protocol, protocol
-from hemafeat.evaluate._protocols.splits import Cells, CompareError, Folds, Groups, group_ids
-from hemafeat.evaluate._rows import Note, common, features, in_order, labelled, metadata_columns
-from hemafeat.evaluate._tables import stamped
-
-GROUP = "group"
-"""Column in which the models get the groups, see `hemafeat.pipelines.GroupedFolds`."""
+from hemafeat.evaluate._protocols.protocols import Protocol, as_protocol
+from hemafeat.evaluate._protocols.splits import Folds, Groups, Sample, group_ids
+from hemafeat.evaluate._rows import (
+    CompareError,
+    Note,
+    drop_unlabelled,
+    feature_values,
+    fingerprint,
+    frequent_classes,
+    metadata_values,
+    sort_rows,
+)
+from hemafeat.pipelines._inspect import FEATURES, GROUPS, IMAGES, is_transductive, reads
+from hemafeat.pipelines._steps.inner_folds import GROUP
 
 BASELINE = "baseline"
 METADATA = "metadata"
 
 _FEW_GROUPS = 20
-"""Below this, a percentile interval over groups is only a rough one."""
+"""Number of groups below which a percentile interval is only a rough one."""
 
 Models = str | Iterable[str] | Mapping[str, Any] | None
 
 
 @dataclass
 class Setup:
-    """Rows ready to be fitted and scored.
+    """Rows, folds and models of a comparison, ready to be fitted and scored.
 
     Attributes
     ----------
+    unit : {"cell", "patient"}
+        What a row is.
     table, values : DataFrame
-        The rows used, in order of image and cell, and their features.
+        The rows used, in order, and their features.
     truth : (n_rows,) ndarray of str
-        Their labels.
+        Labels.
     groups : Groups
-        What must stay together.
+        Rows that must stay together.
     plan : Folds
-        What is trained on and what is scored.
+        Rows to train on and to score.
     classes : list of str
-        Of the rows of the plan, sorted.
+        Classes of the rows of the plan, sorted.
     models : dict of str to estimator
         Unfitted.
     inputs : dict of str to DataFrame
-        What each model sees.
+        Input of each model.
     errors : list of (image, stage, error, message)
-        What was left out, and why.
+        Rows that were left out, and remarks on the folds.
     random_state : int
         Seed.
+    fingerprint : str
+        Hash of the feature values, labels and groups.
+    preface, sizes, remark : str
+        Parts of `sentence`: at its beginning, after the number of rows, and on the metadata.
     """
 
+    unit: str
     table: pd.DataFrame
     values: pd.DataFrame
     truth: np.ndarray
@@ -65,9 +79,13 @@ class Setup:
     inputs: dict[str, pd.DataFrame]
     errors: list[Note]
     random_state: int
+    fingerprint: str
+    preface: str = ""
+    sizes: str = ""
+    remark: str = ""
 
     def tasks(self, sets: Mapping[str, Sequence[str]] | None = None) -> list[Task]:
-        """Every model on every fold."""
+        """Return a task for every model and fold; `sets` are the columns to permute."""
         return [
             Task(
                 name,
@@ -89,38 +107,53 @@ class Setup:
 
     @property
     def transductive(self) -> list[str]:
-        """Names of the models whose verdict on a cell hangs on the others scored with it."""
-        return [name for name, model in self.models.items() if pipelines.is_transductive(model)]
+        """Names of the models whose prediction of a row depends on the others scored with it."""
+        return [name for name, model in self.models.items() if is_transductive(model)]
 
     @property
-    def mark(self) -> str:
-        """Hash of the features, labels and groups."""
-        # An image's own path says nothing about the cells; only groups that were given count.
-        ids = [name if name.startswith("group ") else "" for name in self.groups.ids]
-        return fingerprint(self.values, self.truth, np.array(ids))
+    def baselines(self) -> tuple[str, ...]:
+        """Names of the models that look at nothing of the cells."""
+        return tuple(name for name, model in self.models.items() if self._is_baseline(name, model))
 
-    def sentence(self, n_boot: int, *more: str) -> str:
-        """How it was done, in words."""
+    def _is_baseline(self, name: str, model: Any) -> bool:
+        from sklearn.dummy import DummyClassifier
+
+        names = BASELINES if self.unit == "patient" else (BASELINE, METADATA)
+        steps = getattr(model, "steps", None)
+        return name in names or isinstance(steps[-1][1] if steps else model, DummyClassifier)
+
+    def stamp(self, results: pd.DataFrame) -> pd.DataFrame:
+        """Add the columns that say how results were obtained."""
+        return results.assign(
+            protocol=self.plan.protocol,
+            seed=self.random_state,
+            leaky=self.plan.leaky,
+            fingerprint=self.fingerprint,
+            version=__version__,
+        )
+
+    def sentence(self, n_boot: int, *details: str) -> str:
+        """Describe in one sentence how the rows are divided and scored."""
         scored = np.concatenate([test for _, test in self.plan.pairs])
         noun = self.groups.noun
+        n_groups = len(np.unique(self.groups.ids[scored]))
         parts = [
+            self.preface,
             self.plan.sentence,
-            *more,
+            *details,
             f"intervals: 95 % percentile bootstrap over {noun} ({n_boot} resamples), "
             f"seed {self.random_state}",
-            f"{len(scored)} cells, {len(self.classes)} classes",
+            f"{len(scored)} {self.unit}s{self.sizes}, {len(self.classes)} classes",
+            self.remark,
+            f"only {n_groups} {noun}, so the intervals are rough" if n_groups < _FEW_GROUPS else "",
+            self.groups.note,
         ]
-        n_groups = len(np.unique(self.groups.ids[scored]))
-        if n_groups < _FEW_GROUPS:
-            parts.append(f"only {n_groups} {noun}, so the intervals are rough")
-        if self.groups.note:
-            parts.append(self.groups.note)
         if self.transductive:
             parts.append(
-                f"TRANSDUCTIVE: {', '.join(self.transductive)} saw the cells scored together, "
-                "which says nothing of a cell that comes alone"
+                f"TRANSDUCTIVE: {', '.join(self.transductive)} saw the {self.unit}s scored "
+                f"together, which says nothing of a {self.unit} that comes alone"
             )
-        return "; ".join(parts) + "."
+        return "; ".join(part for part in parts if part) + "."
 
 
 def set_up(
@@ -129,79 +162,132 @@ def set_up(
     *,
     label: str = "label",
     groups: str | None = "group",
-    split: str | Protocol = "grouped",
+    protocol: str | Protocol = "grouped",
     n_splits: int = 5,
     columns: Sequence[str] | None = None,
     metadata: Sequence[str] = (),
     rare: str = "error",
     random_state: int = 0,
+    baseline: bool = True,
 ) -> Setup:
-    """Check the table and the models and divide the rows; parameters as in `compare`."""
-    how = protocol(split) if isinstance(split, str) else split
-    used, errors = labelled(table, label)
-    used, values = in_order(used, features(used, columns), label)
-    which = _groups(used, how, groups)
+    """Prepare a comparison of cells.
+
+    Parameters
+    ----------
+    models, table, label, groups, protocol, n_splits, columns, metadata, rare, random_state
+        As in `compare`.
+    baseline : bool, default=True
+        Compare the majority class as well.
+
+    Returns
+    -------
+    Setup
+    """
+    chosen_protocol = as_protocol(protocol)
+    used, errors = drop_unlabelled(table, label)
+    used, values = sort_rows(used, feature_values(used, columns), label)
+    cell_groups = _groups(used, chosen_protocol, groups)
     truth = used[label].astype(str).to_numpy(dtype=object).astype(str)
-    if how.folded:
-        ids = np.arange(len(truth)) if how.leaky else which.ids
-        keep, left_out = common(truth, ids, n_splits, rare)
+    if chosen_protocol.folded:
+        ids, noun = cell_groups.ids, cell_groups.noun
+        if chosen_protocol.leaky:
+            ids, noun = np.arange(len(truth)), "cells"
+        keep, left_out = frequent_classes(truth, ids, n_splits, rare, ("cells", noun))
         errors += left_out
         used, values = (part[keep].reset_index(drop=True) for part in (used, values))
         truth = truth[keep]
-        which = Groups(which.ids[keep], which.noun, which.note)
-    if len(set(truth)) < 2:
-        raise CompareError(f"fewer than two classes in column {label!r}: {sorted(set(truth))}")
-    plan = how.divide(Cells(truth, which, used, values, n_splits, random_state, how.options))
+        cell_groups = Groups(cell_groups.ids[keep], cell_groups.noun, cell_groups.note)
+    check_classes(truth, label)
+    plan = chosen_protocol.divide(
+        Sample(truth, cell_groups, used, values, n_splits, random_state, chosen_protocol.options)
+    )
     errors += [("", "split", "note", note) for note in plan.notes]
-    named = list(values.columns) if columns is not None else None
-    chosen = _models(models, bool(metadata), named, random_state)
+    names = list(values.columns) if columns is not None else None
+    estimators = _models(models, bool(metadata), names, random_state)
+    if not baseline:
+        estimators.pop(BASELINE)
     rows = np.concatenate([part for pair in plan.pairs for part in pair])
+    # The path of an image says nothing about its cells; only named groups enter the fingerprint.
+    ids = [name if name.startswith("group ") else "" for name in cell_groups.ids]
     return Setup(
-        used,
-        values,
-        truth,
-        which,
-        plan,
-        [str(name) for name in np.unique(truth[rows])],
-        chosen,
-        _inputs(chosen, used, values, which, metadata),
-        errors,
-        random_state,
+        unit="cell",
+        table=used,
+        values=values,
+        truth=truth,
+        groups=cell_groups,
+        plan=plan,
+        classes=[str(name) for name in np.unique(truth[rows])],
+        models=estimators,
+        inputs=_inputs(estimators, used, values, cell_groups, metadata),
+        errors=errors,
+        random_state=random_state,
+        fingerprint=fingerprint(values, truth, np.array(ids)),
     )
 
 
-def _groups(table: pd.DataFrame, how: Protocol, groups: str | None) -> Groups:
-    if how.groups is None:
+def check_classes(truth: np.ndarray, label: str) -> None:
+    """Raise a `CompareError` if there are fewer than two classes."""
+    classes = sorted(map(str, set(truth)))
+    if len(classes) < 2:
+        raise CompareError(f"fewer than two classes in column {label!r}: {classes}")
+
+
+def _groups(table: pd.DataFrame, protocol: Protocol, groups: str | None) -> Groups:
+    """Return the groups of the column that a protocol insists on, or of `groups`."""
+    if protocol.groups is None:
         return group_ids(table, groups)
-    unknown = table[how.groups].isna() if how.groups in table.columns else None
+    unknown = table[protocol.groups].isna() if protocol.groups in table.columns else None
     if unknown is None or unknown.any():
         n = len(table) if unknown is None else int(unknown.sum())
         raise CompareError(
-            f"split={how.name!r}: the {how.groups} of {n} of {len(table)} cells is not known; "
-            "split='grouped' keeps together what is known, and says so"
+            f"protocol={protocol.name!r}: the {protocol.groups} of {n} of {len(table)} cells is "
+            "not known; protocol='grouped' keeps together what is known, and says so"
         )
-    return group_ids(table, how.groups)
+    return group_ids(table, protocol.groups)
 
 
-def _models(
-    models: str | Iterable[str] | Mapping[str, Any] | None,
-    metadata: bool,
-    columns: list[str] | None,
-    random_state: int,
+def make_models(
+    models: Models, default: Sequence[str], make: Callable[[str], Any]
 ) -> dict[str, Any]:
+    """Return unfitted estimators by name.
+
+    Parameters
+    ----------
+    models : None, str, list of str, or mapping of str to estimator
+        Names, or estimators by name.
+    default : sequence of str
+        Names that None stands for.
+    make : callable
+        Makes the estimator of a name; its ValueError becomes a `CompareError`.
+
+    Raises
+    ------
+    CompareError
+        If there is no model of a name, or an object is not an estimator.
+    """
     if models is None:
-        models = pipelines.names()
+        models = default
     elif isinstance(models, str):
         models = [models]
     if not isinstance(models, Mapping):
         try:
-            models = {name: pipelines.make(name, random_state=random_state) for name in models}
+            models = {name: make(name) for name in models}
         except ValueError as error:
             raise CompareError(str(error)) from None
     chosen = {str(name): model for name, model in models.items()}
     for name, model in chosen.items():
         if isinstance(model, type) or not (hasattr(model, "fit") and hasattr(model, "predict")):
-            raise CompareError(f"model {name!r} is no scikit-learn estimator: {model!r}")
+            raise CompareError(f"model {name!r} is not a scikit-learn estimator: {model!r}")
+    return chosen
+
+
+def _models(
+    models: Models, metadata: bool, columns: list[str] | None, random_state: int
+) -> dict[str, Any]:
+    """Return the models of cells to compare, the baselines last."""
+    chosen = make_models(
+        models, pipelines.names(), lambda name: _seeded(pipelines.make(name), random_state)
+    )
     if BASELINE not in chosen:
         chosen[BASELINE] = pipelines.baseline()
     if metadata:
@@ -212,40 +298,44 @@ def _models(
         from sklearn.base import clone
 
         for name, model in chosen.items():
-            # The features have names of the caller's choice; members of an ensemble take them too.
-            found = [
-                key
-                for key, part in _parts(model).items()
+            # Feature columns with names of the caller's choice are passed to every step that
+            # selects columns, also inside ensembles.
+            params = model.get_params() if hasattr(model, "get_params") else {}
+            new = {
+                f"{key}__columns": columns
+                for key, part in params.items()
                 if isinstance(part, pipelines.FeatureColumns)
-            ]
-            if found:
-                given = {f"{key}__columns": columns for key in found}
-                chosen[name] = clone(model).set_params(**given)
+            }
+            if new:
+                chosen[name] = clone(model).set_params(**new)
     return chosen
 
 
-def _parts(model: Any) -> dict[str, Any]:
-    return model.get_params() if hasattr(model, "get_params") else {}
+def _seeded(model: Any, random_state: int) -> Any:
+    """Set the random state of all parts of a model."""
+    keys = [key for key in model.get_params() if key.split("__")[-1] == "random_state"]
+    return model.set_params(**dict.fromkeys(keys, random_state))
 
 
 def _inputs(
-    chosen: Mapping[str, Any],
+    models: Mapping[str, Any],
     table: pd.DataFrame,
     values: pd.DataFrame,
-    which: Groups,
+    groups: Groups,
     metadata: Sequence[str],
 ) -> dict[str, pd.DataFrame]:
+    """Return the columns that each model looks at."""
     inputs = {}
-    for name, model in chosen.items():
-        wanted = pipelines.looks_at(model)
+    for name, model in models.items():
+        looked_at = reads(model)
         if name == METADATA and metadata:
-            inputs[name] = metadata_columns(table, metadata)
+            inputs[name] = metadata_values(table, metadata)
             continue
-        if wanted == {"features"}:
+        if looked_at == {FEATURES}:
             inputs[name] = values
             continue
         parts = []
-        if "images" in wanted:
+        if IMAGES in looked_at:
             if "image" not in table.columns:
                 raise CompareError(f"model {name!r} reads images; the table has no column 'image'")
             if table["image"].map(str).duplicated().any():
@@ -253,21 +343,9 @@ def _inputs(
                     f"model {name!r} looks at whole images, but the table has several cells of one"
                 )
             parts.append(table[["image"]])
-        if "groups" in wanted:
-            # For divisions inside the training rows; what is trained never sees it as a feature.
-            parts.append(pd.DataFrame({GROUP: which.ids}, index=table.index))
-        parts += [values] if "features" in wanted else []
+        if GROUPS in looked_at:
+            # For divisions inside the training rows; models never see it as a feature.
+            parts.append(pd.DataFrame({GROUP: groups.ids}, index=table.index))
+        parts += [values] if FEATURES in looked_at else []
         inputs[name] = pd.concat(parts, axis=1)
     return inputs
-
-
-def set_up_study(models: Models, table: pd.DataFrame, **options: Any) -> Setup:
-    """As `set_up`, with the models that were asked for and no baseline beside them."""
-    ready = set_up(models, table, **options)
-    ready.models = {name: model for name, model in ready.models.items() if name != BASELINE}
-    return ready
-
-
-def results_of(ready: Setup, results: pd.DataFrame) -> pd.DataFrame:
-    """The results with what every row of them says of how they were made."""
-    return stamped(results, ready.plan, ready.random_state, ready.mark)

@@ -1,4 +1,4 @@
-"""Tables of a comparison, from what the folds gave."""
+"""Tables of a comparison, made of the outcomes of its folds."""
 
 from __future__ import annotations
 
@@ -8,10 +8,9 @@ from itertools import combinations
 import numpy as np
 import pandas as pd
 
-from hemafeat import __version__
 from hemafeat.evaluate._fit import Outcome
 from hemafeat.evaluate._protocols.splits import Folds, Groups
-from hemafeat.evaluate._rows import ROW, image_name, images
+from hemafeat.evaluate._rows import ROW, image_names
 from hemafeat.evaluate._scores import METRICS, draw, interval, resampled, scores
 
 
@@ -20,22 +19,23 @@ def predictions(
     plan: Folds,
     table: pd.DataFrame,
     truth: np.ndarray,
-    which: Groups,
+    groups: Groups,
     classes: Sequence[str],
 ) -> pd.DataFrame:
-    scored = dict(zip(plan.names, (test for _, test in plan.pairs), strict=True))
-    names = np.array([image_name(image, row) for row, image in images(table)], dtype=object)
+    """Tabulate predictions, one row per model and scored row; see `Comparison.predictions`."""
+    test_rows = dict(zip(plan.names, (test for _, test in plan.pairs), strict=True))
+    names = image_names(table)
     cells = table["cell"].to_numpy() if "cell" in table.columns else np.ones(len(table), dtype=int)
     parts = []
     for outcome in outcomes:
-        test = scored[outcome.fold]
+        test = test_rows[outcome.fold]
         part = pd.DataFrame(
             {
                 "model": outcome.model,
                 "row": table[ROW].to_numpy()[test],
                 "image": names[test],
                 "cell": cells[test],
-                "group": which.ids[test],
+                "group": groups.ids[test],
                 "fold": outcome.fold,
                 "truth": truth[test],
                 "predicted": outcome.predicted,
@@ -44,88 +44,100 @@ def predictions(
         probability = outcome.probability
         if probability is None:
             probability = np.full((len(test), len(classes)), np.nan)
-        chances = pd.DataFrame(probability, columns=[f"p__{name}" for name in classes])
-        parts.append(pd.concat([part, chances], axis=1))
+        columns = pd.DataFrame(probability, columns=[f"p__{name}" for name in classes])
+        parts.append(pd.concat([part, columns], axis=1))
     return pd.concat(parts, ignore_index=True)
 
 
 def arrays(
     predictions: pd.DataFrame, classes: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]:
-    """Truth, prediction, probabilities and fold of one model's rows, as `scores` takes them."""
-    number = {name: k for k, name in enumerate(classes)}
+    """Return truth, prediction, probabilities and fold of one model's rows for `scores`."""
+    codes = {name: k for k, name in enumerate(classes)}
     truth, predicted = (
-        predictions[name].map(number).to_numpy(dtype=int) for name in ("truth", "predicted")
+        predictions[name].map(codes).to_numpy(dtype=int) for name in ("truth", "predicted")
     )
-    probability = predictions[[f"p__{name}" for name in classes]].to_numpy(dtype=np.float64)
-    given = None if np.isnan(probability).any() else probability
+    values = predictions[[f"p__{name}" for name in classes]].to_numpy(dtype=np.float64)
+    probability = None if np.isnan(values).any() else values
     folds = predictions["fold"].to_numpy()
-    return truth, predicted, given, np.searchsorted(np.unique(folds), folds)
+    return truth, predicted, probability, np.searchsorted(np.unique(folds), folds)
 
 
-def scored(
+def score_tables(
     predictions: pd.DataFrame, classes: Sequence[str], n_boot: int, random_state: int
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Score all models and the differences of each pair of them, with bootstrap intervals.
+
+    Returns
+    -------
+    results : DataFrame
+        ``model, fold, metric, value, low, high``.
+    differences : DataFrame
+        ``model_a, model_b, metric, difference, low, high``.
+    """
     rows, resamples = [], {}
-    times = member = None
+    counts = member = None
     for model, part in predictions.groupby("model", sort=False):
-        truth, predicted, given, which = arrays(part, classes)
+        truth, predicted, probability, fold = arrays(part, classes)
         fold_names = part["fold"].to_numpy()
         folds_in_order = list(dict.fromkeys(fold_names))
-        if times is None or member is None:
-            # Every model scored the same rows in the same order: one draw makes pairs of them.
-            times, member = draw(part["group"].to_numpy(), n_boot, random_state)
+        if counts is None or member is None:
+            # All models are scored on the same rows in the same order, so that one draw of groups
+            # pairs their resamples.
+            counts, member = draw(part["group"].to_numpy(), n_boot, random_state)
         weights = np.array([fold_names == name for name in folds_in_order], dtype=float)
-        per_fold = scores(truth, predicted, given, weights, which)
-        pooled = scores(truth, predicted, given, np.ones((1, len(truth))), which)
-        resamples[model] = resampled(truth, predicted, given, which, times, member)
+        per_fold = scores(truth, predicted, probability, weights, fold)
+        pooled = scores(truth, predicted, probability, np.ones((1, len(truth))), fold)
+        resamples[model] = resampled(truth, predicted, probability, fold, counts, member)
         for metric in METRICS:
-            for place, name in enumerate(folds_in_order):
-                rows.append((model, name, metric, per_fold[metric][place], np.nan, np.nan))
+            for k, name in enumerate(folds_in_order):
+                rows.append((model, name, metric, per_fold[metric][k], np.nan, np.nan))
             low, high = interval(resamples[model][metric])
             rows.append((model, "all", metric, pooled[metric][0], low, high))
     results = pd.DataFrame(rows, columns=["model", "fold", "metric", "value", "low", "high"])
-    pooled_value = results[results["fold"] == "all"].set_index(["model", "metric"])["value"]
+    values = results[results["fold"] == "all"].set_index(["model", "metric"])["value"]
     differences = []
     for a, b in combinations(resamples, 2):
         for metric in METRICS:
             low, high = interval(resamples[a][metric] - resamples[b][metric])
-            gap = pooled_value[a, metric] - pooled_value[b, metric]
-            differences.append((a, b, metric, gap, low, high))
+            differences.append((a, b, metric, values[a, metric] - values[b, metric], low, high))
     names = ["model_a", "model_b", "metric", "difference", "low", "high"]
     return results, pd.DataFrame(differences, columns=names)
-
-
-def stamped(results: pd.DataFrame, plan: Folds, random_state: int, mark: str) -> pd.DataFrame:
-    """The results with what every row of them says of how they were made."""
-    return results.assign(
-        protocol=plan.protocol,
-        seed=random_state,
-        leaky=plan.leaky,
-        fingerprint=mark,
-        version=__version__,
-    )
 
 
 def importances(
     outcomes: Sequence[Outcome], sets: Mapping[str, Sequence[str]] | None
 ) -> pd.DataFrame:
-    found: dict[str, list[dict[str, float]]] = {}
+    """Tabulate permutation importances of the models that have them."""
+    losses: dict[str, list[dict[str, float]]] = {}
     for outcome in outcomes:
         if outcome.importance:
-            found.setdefault(outcome.model, []).append(outcome.importance)
-    return importance_table(found, list(sets or ()))
+            losses.setdefault(outcome.model, []).append(outcome.importance)
+    return importance_table(losses, list(sets or ()))
 
 
 def importance_table(
     losses: Mapping[str, Sequence[Mapping[str, float]]], columns: Sequence[str]
 ) -> pd.DataFrame:
-    """Mean and spread over the folds of what each model loses by each column or block of them."""
+    """Average the losses of each model by column or block over the folds.
+
+    Parameters
+    ----------
+    losses : mapping of str to list of mapping of str to float
+        Losses by column or block, of each fold of each model.
+    columns : sequence of str
+        Columns and blocks to tabulate.
+
+    Returns
+    -------
+    DataFrame
+        As `Comparison.importances`.
+    """
     names = ["model", "kind", "column", "mask", "family", "importance", "sd"]
     rows = []
-    for model, parts in losses.items():
+    for model, folds in losses.items():
         for column in columns:
-            values = np.array([part[column] for part in parts])
+            values = np.array([fold[column] for fold in folds])
             mask, inside, rest = column.partition("__")
             kind = "block" if column.endswith("__*") else "column"
             spread = float(values.std(ddof=1)) if len(values) > 1 else float("nan")
@@ -136,6 +148,7 @@ def importance_table(
 
 
 def seconds(outcomes: Sequence[Outcome]) -> pd.DataFrame:
+    """Sum the seconds of fitting and predicting over the folds of each model."""
     rows = [(o.model, o.fit_seconds, o.predict_seconds) for o in outcomes]
     frame = pd.DataFrame(rows, columns=["model", "fit", "predict"])
     return frame.groupby("model", sort=False, as_index=False).sum()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -12,8 +14,8 @@ from sklearn.svm import LinearSVC
 
 from hemafeat import evaluate, pipelines
 from hemafeat.evaluate import CompareError
-from hemafeat.evaluate._fingerprint import fingerprint
 from hemafeat.evaluate._importance import blocks, candidates, separation
+from hemafeat.evaluate._rows import fingerprint
 from hemafeat.evaluate._scores import METRICS
 from support.made_cells import QUICK, cells, memorised
 
@@ -98,7 +100,7 @@ def test_patients_memorised_score_only_when_leaky():
     table = memorised()
 
     def accuracy(split):
-        found = evaluate.compare("svc", table, split=split, **QUICK)
+        found = evaluate.compare("svc", table, protocol=split, **QUICK)
         own = found.results.query("model == 'svc' and fold == 'all' and metric == 'accuracy'")
         return own["value"].item()
 
@@ -216,7 +218,7 @@ def test_models_of_ones_own():
     assert found.errors["stage"].iloc[0] == "loud, fold 1"
     with pytest.raises(CompareError, match="'bad' failed on fold 1: RuntimeError: no luck"):
         evaluate.compare({"bad": Broken()}, table, **QUICK)
-    with pytest.raises(CompareError, match="'x' is no scikit-learn estimator"):
+    with pytest.raises(CompareError, match="'x' is not a scikit-learn estimator"):
         evaluate.compare({"x": 3}, table, **QUICK)
     with pytest.raises(CompareError, match="no pipeline 'svm'"):
         evaluate.compare(["svm"], table, **QUICK)
@@ -263,3 +265,40 @@ def test_save_and_load(compared, tmp_path):
     (folder / "comparison.json").write_text('{"format": "x"}', encoding="utf-8")
     with pytest.raises(CompareError, match="not a comparison"):
         evaluate.load(folder)
+
+
+def test_models_are_ranked_with_and_without_baselines(compared):
+    assert compared.unit == "cell"
+    assert compared.baselines == ("baseline",)
+    assert compared.main_metric == "balanced_accuracy"
+    value = compared.results.query("fold == 'all' and metric == 'balanced_accuracy'")
+    value = value.set_index("model")["value"]
+    assert sorted(compared.ranked()) == ["logistic", "svc"]
+    assert value[compared.ranked()].is_monotonic_decreasing
+    assert compared.ranked(baselines=True) == [*compared.ranked(), "baseline"]
+    assert list(compared.summary().index) == compared.ranked(baselines=True)
+    same = {"b": pipelines.logistic(), "a": pipelines.logistic()}
+    assert evaluate.compare(same, cells(), **QUICK).ranked() == ["a", "b"]
+
+
+def test_a_comparison_of_format_1_is_read(compared, tmp_path):
+    folder = compared.save(tmp_path)
+    head = json.loads((folder / "comparison.json").read_text("utf-8"))
+    assert head.pop("unit") == "cell"
+    assert head.pop("baselines") == ["baseline"]
+    head["format_version"] = 1
+    (folder / "comparison.json").write_text(json.dumps(head), encoding="utf-8")
+    loaded = evaluate.load(folder)
+    assert loaded.unit == "cell"
+    assert loaded.baselines == ("baseline",)
+    (folder / "comparison.json").write_text(
+        json.dumps({**head, "format_version": 3}), encoding="utf-8"
+    )
+    with pytest.raises(CompareError, match="format version 3; this package reads 1 and 2"):
+        evaluate.load(folder)
+
+
+def test_the_former_name_of_protocol_works_with_a_warning():
+    with pytest.warns(FutureWarning, match="'split' is now called 'protocol'"):
+        found = evaluate.compare("logistic", cells(), split="image-random", **QUICK)
+    assert found.leaky

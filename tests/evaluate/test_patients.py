@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -128,7 +130,7 @@ def test_official_split_and_patients_without_a_label(cells):
     lost = set(cells.loc[cells["split"] == "test", "patient"])
     assert set(found.errors["image"]) == lost
     found = evaluate.compare_patients(
-        ["table_means"], cells, split="official", n_boot=10, verdicts=False
+        ["table_means"], cells, protocol="official", n_boot=10, verdicts=False
     )
     assert set(found.predictions["group"]) == lost
     assert set(found.patients["patient"]) == lost
@@ -144,6 +146,34 @@ def test_saved_and_read_again(found, tmp_path, cells):
     # A comparison of cells saved over it is not taken for one of patients.
     evaluate.compare("baseline", cells, n_splits=2, n_boot=5, importance=False).save(tmp_path)
     assert type(evaluate.load(tmp_path)) is evaluate.Comparison
+
+
+def test_a_comparison_of_patients_of_format_1_is_read(found, tmp_path, cells):
+    head = found.save(tmp_path) / "comparison.json"
+    fields = json.loads(head.read_text("utf-8"))
+    assert fields["unit"] == "patient"
+    former = {k: v for k, v in fields.items() if k not in ("unit", "baselines")}
+    head.write_text(json.dumps({**former, "format_version": 1}), encoding="utf-8")
+    loaded = evaluate.load(tmp_path)
+    assert isinstance(loaded, evaluate.PatientComparison)
+    assert loaded.unit == "patient"
+    assert loaded.baselines == found.baselines
+    assert loaded.ranked() == found.ranked()
+    # Left of another comparison, the tables of patients are of another fingerprint.
+    head.write_text(
+        json.dumps({**former, "format_version": 1, "fingerprint": "0" * 32}), encoding="utf-8"
+    )
+    assert type(evaluate.load(tmp_path)) is evaluate.Comparison
+
+
+def test_what_looks_at_no_cell_is_a_baseline(found, cells):
+    assert found.unit == "patient"
+    assert found.baselines == ("baseline", "bag_size", "metadata", "date_format")
+    other = evaluate.compare_patients(
+        ["table_means", "attributes"], cells, n_splits=2, n_boot=10, verdicts=False
+    )
+    assert "attributes" in other.baselines
+    assert other.ranked() == ["table_means"]
 
 
 def test_a_leak_of_the_cohort_is_seen_in_its_baseline_only():
@@ -163,12 +193,12 @@ def test_a_leak_of_the_cohort_is_seen_in_its_baseline_only():
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"split": "image-random"}, "patients are divided by"),
+        ({"protocol": "image-random"}, "patients are divided by"),
         ({"models": ["svc"]}, "no model of patients 'svc'"),
         ({"label": "abnormal"}, "2 values of 'abnormal'"),
         ({"patient": "who"}, "no column 'who'"),
         ({"metadata": ["weight"]}, "no column 'weight'"),
-        ({"metadata": ["label"]}, "no attribute"),
+        ({"metadata": ["label"]}, "not an attribute"),
         ({"positive": "ill"}, "positive='ill'"),
         ({"n_splits": 30}, "folds need 30 patients"),
     ],
@@ -179,6 +209,37 @@ def test_what_cannot_be_compared_is_said(cells, change, message):
         evaluate.compare_patients(table=cells, **given)
     with pytest.raises(evaluate.CompareError, match="level="):
         evaluate.compare("svc", cells, level="image")
+
+
+def test_a_rare_class_of_patients_is_refused_or_dropped(cells):
+    rare = sorted(cells["patient"].unique())[:2]
+    table = cells.assign(label=cells["label"].where(~cells["patient"].isin(rare), "rare"))
+    quick = {"n_splits": 3, "n_boot": 10, "level": "patient", "importance": False}
+    with pytest.raises(evaluate.CompareError, match=r"3 folds need 3 patients.*'rare' \(2\)"):
+        evaluate.compare("table_means", table, **quick)
+    kept = evaluate.compare("table_means", table, rare="drop", **quick)
+    assert kept.classes == ["malignant", "reactive"]
+    assert not set(rare) & set(kept.patients["patient"])
+    assert "class 'rare' left out: 2 patients" in kept.errors["message"].iloc[0]
+    without = evaluate.compare("table_means", table[~table["patient"].isin(rare)], **quick)
+    assert kept.fingerprint == without.fingerprint
+    pd.testing.assert_frame_equal(kept.results, without.results)
+    pd.testing.assert_frame_equal(kept.verdicts, without.verdicts)
+
+
+def test_groups_of_patients_are_the_patients(cells):
+    quick = {"n_splits": 2, "n_boot": 10, "level": "patient", "importance": False}
+    plain = evaluate.compare("table_means", cells, groups=None, **quick)
+    named = evaluate.compare(
+        "table_means", cells.rename(columns={"patient": "case"}), groups="case", **quick
+    )
+    pd.testing.assert_frame_equal(named.results, plain.results)
+    with pytest.raises(evaluate.CompareError, match=r"compare_patients\(patient='hospital'\)"):
+        evaluate.compare("table_means", cells.assign(hospital="A"), groups="hospital", **quick)
+    number = cells["patient"].rank(method="dense").astype(int)
+    grouped = evaluate.compare("table_means", cells.assign(group=number // 2), **quick)
+    assert "hold several patients" in " ".join(grouped.errors["message"])
+    assert "hold several patients" not in " ".join(plain.errors["message"])
 
 
 def told(name, **params):

@@ -9,7 +9,7 @@ import pytest
 from hemafeat import evaluate
 from hemafeat.evaluate import CompareError
 from hemafeat.evaluate._protocols.protocols import PROTOCOLS
-from hemafeat.evaluate._protocols.splits import Cells, copies, group_ids
+from hemafeat.evaluate._protocols.splits import Sample, copy_clusters, group_ids
 from support.made_cells import QUICK, cells
 
 LEAKY = [name for name in PROTOCOLS if name.startswith("leaky-")]
@@ -19,7 +19,7 @@ def divided(table, name="grouped", groups="group", seed=0, n_splits=5, **options
     """The plan of a protocol for a table."""
     features = table[[c for c in table if c.count("__") == 2]]
     truth = table["label"].to_numpy().astype(str)
-    given = Cells(truth, group_ids(table, groups), table, features, n_splits, seed, options)
+    given = Sample(truth, group_ids(table, groups), table, features, n_splits, seed, options)
     return PROTOCOLS[name].divide(given)
 
 
@@ -46,7 +46,7 @@ def test_random_split_is_marked_leaky():
     alone = divided(table, "image-random", groups=None)
     assert not alone.leaky
     assert alone.protocol == "image-random"
-    found = evaluate.compare("logistic", table, split="image-random", **QUICK)
+    found = evaluate.compare("logistic", table, protocol="image-random", **QUICK)
     assert found.leaky
     assert set(found.results["protocol"]) == {"image-random (leaky)"}
     assert set(found.summary()["protocol"]) == {"image-random (leaky)"}
@@ -89,7 +89,7 @@ def test_too_few_groups_of_a_class():
 def test_official_split():
     table = cells()
     part = np.where(np.arange(150) < 90, "Train", np.where(np.arange(150) < 110, "val", "test"))
-    found = evaluate.compare("logistic", table.assign(split=part), split="official", **QUICK)
+    found = evaluate.compare("logistic", table.assign(split=part), protocol="official", **QUICK)
     assert set(found.predictions["fold"]) == {"test"}
     assert len(found.predictions) == 2 * 40
     # The patients of this table are not divided by its made-up split.
@@ -97,19 +97,19 @@ def test_official_split():
     assert "20 cells of other parts" in found.errors["message"].iloc[0]
     by_patient = np.where(table["patient"].isin([f"P{i}" for i in range(10)]), "test", "train")
     assert not evaluate.compare(
-        "logistic", table.assign(split=by_patient), split="official", **QUICK
+        "logistic", table.assign(split=by_patient), protocol="official", **QUICK
     ).leaky
     three = table["patient"].str[1:].astype(int) % 3
     found = evaluate.compare(
-        "logistic", table.assign(split=[f"fold_{i}" for i in three]), split="official", **QUICK
+        "logistic", table.assign(split=[f"fold_{i}" for i in three]), protocol="official", **QUICK
     )
     assert "each of 3 in turn" in found.protocol
     for bad in (None, "train", "only"):
         with pytest.raises(CompareError, match="official"):
-            evaluate.compare("logistic", table.assign(split=bad), split="official", **QUICK)
+            evaluate.compare("logistic", table.assign(split=bad), protocol="official", **QUICK)
     lonely = np.where(table["label"] == "c", "test", by_patient)
-    found = evaluate.compare("logistic", table.assign(split=lonely), split="official", **QUICK)
-    assert "classes that training has not: c" in " ".join(found.errors["message"])
+    found = evaluate.compare("logistic", table.assign(split=lonely), protocol="official", **QUICK)
+    assert "classes that the training part lacks: c" in " ".join(found.errors["message"])
     assert (found.predictions.query("model == 'logistic'")["p__c"] == 0).all()
 
 
@@ -119,8 +119,8 @@ def test_table_of_protocols():
     assert table.loc[LEAKY, "leaky"].all()
     assert (table.loc[LEAKY, "source"] != "").all()
     assert not table.loc[["grouped", "patient", "cross-dataset", "official"], "leaky"].any()
-    with pytest.raises(CompareError, match="no split 'kfold'; there are: grouped, patient"):
-        evaluate.compare("logistic", cells(), split="kfold", **QUICK)
+    with pytest.raises(CompareError, match="no protocol 'kfold'; there are: grouped, patient"):
+        evaluate.compare("logistic", cells(), protocol="kfold", **QUICK)
     with pytest.raises(CompareError, match="'grouped' has no option 'train'; its options: none"):
         evaluate.protocol("grouped", train="x")
 
@@ -129,14 +129,14 @@ def test_by_patient_refuses_what_it_does_not_know():
     table = cells()
     # One group of copies ties two patients together: by patient they are apart again.
     tied = table.assign(group=table["patient"].replace("P1", "P0"))
-    found = evaluate.compare("logistic", tied, split="patient", **QUICK)
+    found = evaluate.compare("logistic", tied, protocol="patient", **QUICK)
     assert "30 patients never on both sides" in found.protocol
     assert "29 groups" in evaluate.compare("logistic", tied, **QUICK).protocol
     table.loc[:4, "patient"] = None
     with pytest.raises(CompareError, match="the patient of 5 of 150 cells is not known"):
-        evaluate.compare("logistic", table, split="patient", **QUICK)
+        evaluate.compare("logistic", table, protocol="patient", **QUICK)
     with pytest.raises(CompareError, match="the patient of 150 of 150 cells"):
-        evaluate.compare("logistic", table.drop(columns="patient"), split="patient", **QUICK)
+        evaluate.compare("logistic", table.drop(columns="patient"), protocol="patient", **QUICK)
 
 
 def test_copies_stay_together():
@@ -161,7 +161,9 @@ def test_copies_through_a_shared_image():
     features = table[[c for c in table if c.count("__") == 2]].copy()
     features.iloc[2] = features.iloc[1]
     features.iloc[5:7] = np.nan
-    found = copies(Cells(table["label"].to_numpy(), group_ids(table, None), table, features))
+    found = copy_clusters(
+        Sample(table["label"].to_numpy(), group_ids(table, None), table, features)
+    )
     assert len(set(found[:4])) == 1
     # Rows without any value are not taken for copies of each other.
     assert len(set(found)) == 6
@@ -193,7 +195,7 @@ def test_leave_one_batch_out():
     found = evaluate.compare(
         "logistic",
         table.rename(columns={"batch": "scanner"}),
-        split=evaluate.protocol("leave-one-batch-out", column="scanner"),
+        protocol=evaluate.protocol("leave-one-batch-out", column="scanner"),
         **QUICK,
     )
     assert set(found.results["protocol"]) == {"leave-one-batch-out"}
@@ -220,7 +222,7 @@ def test_cross_dataset():
     assert "one to two: classes of two only are not used: d" in plan.notes
     assert any("a pixel is 0.1 um and 0.2 um; lengths are in um" in note for note in plan.notes)
     there = evaluate.protocol("cross-dataset", train="two", test="one")
-    found = evaluate.compare("logistic", both, split=there, **QUICK)
+    found = evaluate.compare("logistic", both, protocol=there, **QUICK)
     assert set(found.predictions["fold"]) == {"two to one"}
     assert found.classes == ["a", "b", "c"]
     unknown = divided(both.assign(um_per_px=np.nan), "cross-dataset")
@@ -272,7 +274,7 @@ def test_copies_of_a_report():
     # 300 cells scored, so that 3 standard errors are 7 points.
     assert share == pytest.approx(1 - (1 - 1 / 2000) ** 400, abs=0.07)
     assert f"{100 * share:.0f} % of those scored have a copy" in plan.sentence
-    found = evaluate.compare("logistic", cells(), split="leaky-bernard-copies", **QUICK)
+    found = evaluate.compare("logistic", cells(), protocol="leaky-bernard-copies", **QUICK)
     assert len(found.predictions) == 2 * 300
 
 

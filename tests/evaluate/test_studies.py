@@ -41,7 +41,7 @@ def test_a_dropped_class_goes_to_its_neighbour():
 
 def test_dropped_classes_chosen():
     table = cells(n=200, n_groups=20, n_classes=4)
-    found = evaluate.class_drop("logistic", table, dropped="b", split="image-random", n_boot=20)
+    found = evaluate.class_drop("logistic", table, dropped="b", protocol="image-random", n_boot=20)
     assert set(found.results["dropped"]) == {"b"}
     assert found.leaky
     assert found.results["leaky"].all()
@@ -100,7 +100,7 @@ def test_parts_are_nested_and_stratified():
     # 194 a, 100 b, 6 c
     table["label"] = np.where(np.arange(300) % 3 == 1, "b", "a")
     table.loc[[0, 50, 102, 150, 201, 252], "label"] = "c"
-    ready = set_up("logistic", table, split="image-random", n_splits=2)
+    ready = set_up("logistic", table, protocol="image-random", n_splits=2)
     train, _ = ready.plan.pairs[0]
     order = _order(ready, train, "cells", (0, 0))
     truth = ready.truth
@@ -158,4 +158,4 @@ def test_resampling_refuses():
     with pytest.raises(CompareError, match=r"per_class=51.*smallest class"):
         evaluate.resampling("logistic", cells(), per_class=51)
     with pytest.raises(CompareError, match="a protocol of folds, not 'leaky-mids'"):
-        evaluate.resampling("logistic", cells(), splits=["leaky-mids"])
+        evaluate.resampling("logistic", cells(), protocols=["leaky-mids"])

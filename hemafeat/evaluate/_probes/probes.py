@@ -15,7 +15,8 @@ from hemafeat._files import write_table
 from hemafeat._public import public
 from hemafeat.evaluate._fit import Progress
 from hemafeat.evaluate._probes.features import Probe, probes
-from hemafeat.evaluate._protocols.splits import Cells, CompareError, Groups, group_ids, grouped
+from hemafeat.evaluate._protocols.splits import Groups, Sample, group_ids, grouped
+from hemafeat.evaluate._rows import CompareError
 from hemafeat.evaluate._scores import draw, from_confusion, interval
 
 NOTHING, EVERYTHING = "majority class", "all of these together"
@@ -234,7 +235,7 @@ class _Level:
         groups = Groups(self.ids, which.noun, which.note)
         for n in range(min(n_splits, least), 1, -1):
             try:
-                plan = grouped(Cells(self.truth, groups, empty, empty, n, random_state))
+                plan = grouped(Sample(self.truth, groups, empty, empty, n, random_state))
             except CompareError:
                 if n == 2:
                     raise

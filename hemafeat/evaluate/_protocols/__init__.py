@@ -1,1 +1,1 @@
-"""Protocols: which images are trained on and which are judged."""
+"""Protocols: divisions of rows into those trained on and those scored."""

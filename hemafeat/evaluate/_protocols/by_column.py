@@ -1,14 +1,16 @@
-"""Splits along a column of the table: official parts, batches, data sets."""
+"""Divisions along a column of the table: official parts, batches, data sets."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
 import pandas as pd
 
-from hemafeat.evaluate._protocols.splits import Cells, CompareError, Folds, marked
+from hemafeat.evaluate._protocols.splits import Folds, Sample, mark_leak, undivided
+from hemafeat.evaluate._rows import CompareError
 
 _TRAIN = ("train", "training")
 _TEST = ("test", "testing")
@@ -17,82 +19,85 @@ _VALID = ("val", "valid", "validation")
 Pair = tuple[np.ndarray, np.ndarray]
 
 
-def official(cells: Cells) -> Folds:
-    """As the column ``split`` says: train against test (or val), or each of its folds in turn."""
-    given = cells.table["split"] if "split" in cells.table.columns else None
-    if given is None or given.isna().all():
-        raise CompareError("split='official' needs a column 'split' with values; there are none")
-    part = given.astype("string").str.strip().str.lower()
+def official(sample: Sample) -> Folds:
+    """Divide rows by the column ``split``: train against test (or val), or its folds in turn."""
+    column = sample.table["split"] if "split" in sample.table.columns else None
+    if column is None or column.isna().all():
+        raise CompareError("protocol='official' needs a column 'split' with values; it is empty")
+    part = column.astype("string").str.strip().str.lower()
     values = sorted(part.dropna().unique())
     notes = []
     if part.isna().any():
-        notes.append(f"{int(part.isna().sum())} cells outside the official split are not used")
-    train = part.isin(_TRAIN).fillna(False).to_numpy(dtype=bool)
+        n = int(part.isna().sum())
+        notes.append(f"{n} {sample.noun} outside the official split are not used")
+    train = _rows_of(part.isin(_TRAIN))
     if train.any():
         for words in (_TEST, _VALID):
-            test = part.isin(words).fillna(False).to_numpy(dtype=bool)
+            test = _rows_of(part.isin(words))
             if test.any():
                 break
         else:
             raise CompareError(f"the official split has a train but no test part: {values}")
         unused = ~train & ~test & part.notna().to_numpy()
         if unused.any():
-            notes.append(f"{int(unused.sum())} cells of other parts of the split are not used")
+            notes.append(
+                f"{int(unused.sum())} {sample.noun} of other parts of the split are not used"
+            )
         pairs = [(np.flatnonzero(train), np.flatnonzero(test))]
         names = [str(part[test].iloc[0])]
-        words_ = f"official split, {int(train.sum())} cells to train, {int(test.sum())} to score"
+        sentence = (
+            f"official split, {int(train.sum())} {sample.noun} to train, {int(test.sum())} to score"
+        )
     elif len(values) >= 2:
-        known = part.notna().to_numpy()
-        pairs = []
-        for value in values:
-            inside = (part == value).fillna(False).to_numpy(dtype=bool)
-            pairs.append((np.flatnonzero(known & ~inside), np.flatnonzero(inside)))
+        in_a_fold = part.notna().to_numpy()
+        folds = [_rows_of(part == value) for value in values]
+        pairs = [(np.flatnonzero(in_a_fold & ~fold), np.flatnonzero(fold)) for fold in folds]
         names = [str(value) for value in values]
-        words_ = f"official folds, each of {len(values)} in turn"
+        sentence = f"official folds, each of {len(values)} in turn"
     else:
         raise CompareError(f"the official split has one part only: {values}")
-    notes += unseen(cells.truth, pairs, names)
-    return _told(Folds(pairs, names, False, "official", words_, notes), cells)
+    notes += class_notes(sample.truth, pairs, names)
+    return _describe(Folds(pairs, names, False, "official", sentence, notes), sample)
 
 
-def leave_one_batch_out(cells: Cells) -> Folds:
-    """Every batch is scored by models that have seen the others only."""
-    name = cells.options.get("column")
+def leave_one_batch_out(sample: Sample) -> Folds:
+    """Score every batch by models trained on the others."""
+    name = sample.options.get("column")
     if name is None:
-        name = "batch" if "batch" in cells.table.columns else "dataset"
-    batch, values = _column(cells, name, "leave-one-batch-out")
+        name = "batch" if "batch" in sample.table.columns else "dataset"
+    batch, values = _column(sample, name, "leave-one-batch-out")
     if len(values) < 2:
         raise CompareError(f"column {name!r} has one batch only: {values[0]!r}")
-    notes = _outside(batch, name)
+    notes = _empty_notes(batch, name)
     pairs = []
     for value in values:
-        inside = (batch == value).fillna(False).to_numpy(dtype=bool)
-        others = batch.notna().to_numpy() & ~inside
-        pair, said = _apart(
-            cells, np.flatnonzero(others), np.flatnonzero(inside), f"batch {value!r}"
+        in_batch = _rows_of(batch == value)
+        others = batch.notna().to_numpy() & ~in_batch
+        (train, test), remarks = _without_shared_groups(
+            sample, np.flatnonzero(others), np.flatnonzero(in_batch), f"batch {value!r}"
         )
-        train, test = pair
-        known = np.isin(cells.truth[test], np.unique(cells.truth[train]))
-        if not known.all():
-            lost = ", ".join(np.unique(cells.truth[test][~known]))
-            said.append(
-                f"batch {value!r}: {int((~known).sum())} cells of classes that no other batch has "
-                f"are not scored: {lost}"
+        trained = np.isin(sample.truth[test], np.unique(sample.truth[train]))
+        if not trained.all():
+            lost = ", ".join(np.unique(sample.truth[test][~trained]))
+            remarks.append(
+                f"batch {value!r}: {int((~trained).sum())} cells of classes that no other batch "
+                f"has are not scored: {lost}"
             )
-        pairs.append(_usable(cells, (train, test[known]), f"batch {value!r} left out"))
-        notes += said
-    words = f"each of {len(values)} batches (column {name}) scored by models of the others"
-    return _told(Folds(pairs, values, False, "leave-one-batch-out", words, notes), cells)
+        pairs.append(_usable(sample, (train, test[trained]), f"batch {value!r} left out"))
+        notes += remarks
+    sentence = f"each of {len(values)} batches (column {name}) scored by models of the others"
+    plan = Folds(pairs, values, False, "leave-one-batch-out", sentence, notes)
+    return _describe(plan, sample)
 
 
-def cross_dataset(cells: Cells) -> Folds:
-    """Trained on one data set, scored on another, on the classes that both have."""
-    name = cells.options.get("column") or "dataset"
-    which, values = _column(cells, name, "cross-dataset")
-    train, test = cells.options.get("train"), cells.options.get("test")
-    for wanted in (train, test):
-        if wanted is not None and str(wanted) not in values:
-            raise CompareError(f"no data set {wanted!r} in column {name!r}: {', '.join(values)}")
+def cross_dataset(sample: Sample) -> Folds:
+    """Train on one data set and score another, on the classes that both have."""
+    name = sample.options.get("column") or "dataset"
+    dataset, values = _column(sample, name, "cross-dataset")
+    train, test = sample.options.get("train"), sample.options.get("test")
+    for value in (train, test):
+        if value is not None and str(value) not in values:
+            raise CompareError(f"no data set {value!r} in column {name!r}: {', '.join(values)}")
     if train is not None and train == test:
         raise CompareError(f"cross-dataset: {train!r} cannot be both sides")
     directions = [
@@ -100,74 +105,81 @@ def cross_dataset(cells: Cells) -> Folds:
     ]
     if not directions:
         raise CompareError(f"cross-dataset needs two data sets in column {name!r}: {values}")
-    pairs, names, notes = [], [], _outside(which, name)
+    pairs, names, notes = [], [], _empty_notes(dataset, name)
     for a, b in directions:
-        on, against = (
-            np.flatnonzero((which == value).fillna(False).to_numpy(dtype=bool)) for value in (a, b)
-        )
-        (on, against), said = _apart(cells, on, against, f"{a} to {b}")
-        both = np.intersect1d(cells.truth[on], cells.truth[against])
-        for side, rows in ((a, on), (b, against)):
-            alone = ~np.isin(cells.truth[rows], both)
+        direction = f"{a} to {b}"
+        rows_a, rows_b = (np.flatnonzero(_rows_of(dataset == value)) for value in (a, b))
+        (rows_a, rows_b), remarks = _without_shared_groups(sample, rows_a, rows_b, direction)
+        both = np.intersect1d(sample.truth[rows_a], sample.truth[rows_b])
+        for side, rows in ((a, rows_a), (b, rows_b)):
+            alone = ~np.isin(sample.truth[rows], both)
             if alone.any():
-                lost = ", ".join(np.unique(cells.truth[rows][alone]))
-                said.append(f"{a} to {b}: classes of {side} only are not used: {lost}")
-        pair = tuple(rows[np.isin(cells.truth[rows], both)] for rows in (on, against))
-        pairs.append(_usable(cells, (pair[0], pair[1]), f"{a} to {b}"))
-        names.append(f"{a} to {b}")
-        notes += said + _scales(cells.table, a, b, on, against)
-    words = "trained on one data set and scored on another (" + ", ".join(names) + ")"
-    return _told(
-        Folds(pairs, names, False, "cross-dataset", words, list(dict.fromkeys(notes))), cells
-    )
+                lost = ", ".join(np.unique(sample.truth[rows][alone]))
+                remarks.append(f"{direction}: classes of {side} only are not used: {lost}")
+        rows_a, rows_b = (rows[np.isin(sample.truth[rows], both)] for rows in (rows_a, rows_b))
+        pairs.append(_usable(sample, (rows_a, rows_b), direction))
+        names.append(direction)
+        notes += remarks + _scale_notes(sample.table, a, b, rows_a, rows_b)
+    sentence = "trained on one data set and scored on another (" + ", ".join(names) + ")"
+    plan = Folds(pairs, names, False, "cross-dataset", sentence, list(dict.fromkeys(notes)))
+    return _describe(plan, sample)
 
 
-def _column(cells: Cells, name: str, protocol: str) -> tuple[pd.Series, list[str]]:
-    if name not in cells.table.columns or cells.table[name].isna().all():
-        raise CompareError(
-            f"split={protocol!r} needs a column {name!r} with values; there are none"
-        )
-    column = cells.table[name].astype("string")
+def _rows_of(condition: pd.Series) -> np.ndarray:
+    """Return a condition as booleans, False where it is missing."""
+    return condition.fillna(False).to_numpy(dtype=bool)
+
+
+def _column(sample: Sample, name: str, protocol: str) -> tuple[pd.Series, list[str]]:
+    if name not in sample.table.columns or sample.table[name].isna().all():
+        raise CompareError(f"protocol={protocol!r} needs a column {name!r} with values")
+    column = sample.table[name].astype("string")
     return column, [str(value) for value in sorted(column.dropna().unique())]
 
 
-def _outside(column: pd.Series, name: str) -> list[str]:
+def _empty_notes(column: pd.Series, name: str) -> list[str]:
     n = int(column.isna().sum())
     return [f"{n} cells without a value in column {name!r} are not used"] if n else []
 
 
-def _apart(cells: Cells, train: np.ndarray, test: np.ndarray, what: str) -> tuple[Pair, list[str]]:
-    """Training rows whose group is scored go: a patient seen in two batches is no new patient."""
-    seen = np.isin(cells.groups.ids[train], np.unique(cells.groups.ids[test]))
-    if not seen.any():
+def _without_shared_groups(
+    sample: Sample, train: np.ndarray, test: np.ndarray, part: str
+) -> tuple[Pair, list[str]]:
+    """Remove training rows of groups that are scored: patients may occur in two batches."""
+    shared = np.isin(sample.groups.ids[train], np.unique(sample.groups.ids[test]))
+    if not shared.any():
         return (train, test), []
-    said = f"{what}: {int(seen.sum())} cells of {cells.groups.noun} that are scored do not train"
-    return (train[~seen], test), [said]
+    note = f"{part}: {int(shared.sum())} cells of {sample.groups.noun} that are scored do not train"
+    return (train[~shared], test), [note]
 
 
-def _usable(cells: Cells, pair: Pair, what: str) -> Pair:
+def _usable(sample: Sample, pair: Pair, part: str) -> Pair:
     train, test = pair
-    if len(set(cells.truth[train])) < 2 or not len(test):
+    n_classes = len(set(sample.truth[train]))
+    if n_classes < 2 or not len(test):
         raise CompareError(
-            f"{what}: {len(train)} cells of {len(set(cells.truth[train]))} classes are left to "
-            f"train and {len(test)} to score"
+            f"{part}: {len(train)} cells of {n_classes} classes are left to train and {len(test)} "
+            "to score"
         )
     return pair
 
 
-def _scales(table: pd.DataFrame, a: str, b: str, train: np.ndarray, test: np.ndarray) -> list[str]:
+def _scale_notes(
+    table: pd.DataFrame, a: str, b: str, train: np.ndarray, test: np.ndarray
+) -> list[str]:
+    """Return a note if the scales of two data sets differ or are unknown."""
     if "um_per_px" not in table.columns:
         return [f"{a} to {b}: no scale is known, so lengths in px need not mean the same"]
     scale = pd.to_numeric(table["um_per_px"], errors="coerce").to_numpy(np.float64)
-    one, other = (np.unique(scale[rows]) for rows in (train, test))
-    unknown = [name for name, found in ((a, one), (b, other)) if np.isnan(found).any()]
+    scales = {name: np.unique(scale[rows]) for name, rows in ((a, train), (b, test))}
+    unknown = [name for name, values in scales.items() if np.isnan(values).any()]
     if unknown:
         return [
             f"{a} to {b}: the scale of {' and '.join(unknown)} is not known, so lengths in px need "
             "not mean the same"
         ]
-    if not np.array_equal(one, other):
-        sizes = [" ".join(f"{value:.4g}" for value in found) for found in (one, other)]
+    if not np.array_equal(scales[a], scales[b]):
+        sizes = [" ".join(f"{value:.4g}" for value in values) for values in scales.values()]
         return [
             f"{a} to {b}: a pixel is {sizes[0]} um and {sizes[1]} um; lengths are in um, but "
             "texture is that of the pixels unless images were resampled to one scale"
@@ -175,22 +187,21 @@ def _scales(table: pd.DataFrame, a: str, b: str, train: np.ndarray, test: np.nda
     return []
 
 
-def unseen(truth: np.ndarray, pairs: Iterable[Pair], names: Iterable[str]) -> list[str]:
-    """What to say of classes that are scored and not trained on."""
+def class_notes(truth: np.ndarray, pairs: Iterable[Pair], names: Iterable[str]) -> list[str]:
+    """Return a note for each fold with classes that are scored and not trained on."""
     notes = []
-    for name, (fit, scored) in zip(names, pairs, strict=True):
-        missing = sorted(set(truth[scored]) - set(truth[fit]))
+    for name, (train, test) in zip(names, pairs, strict=True):
+        missing = sorted(set(truth[test]) - set(truth[train]))
         if missing:
-            notes.append(f"part {name!r} holds classes that training has not: {', '.join(missing)}")
+            notes.append(
+                f"part {name!r} holds classes that the training part lacks: {', '.join(missing)}"
+            )
     return notes
 
 
-def _told(plan: Folds, cells: Cells) -> Folds:
-    groups = cells.groups
-    found = marked(plan, groups)
-    if found.leaky:
-        return found
-    words = f", {groups.n} {groups.noun}"
-    if groups.n < len(cells.truth) or groups.noun == "patients":
-        words += " never on both sides"
-    return Folds(plan.pairs, plan.names, False, plan.protocol, plan.sentence + words, plan.notes)
+def _describe(plan: Folds, sample: Sample) -> Folds:
+    """Return a plan whose sentence counts the groups, marked if it is leaky."""
+    marked = mark_leak(plan, sample.groups)
+    if marked.leaky:
+        return marked
+    return replace(marked, sentence=marked.sentence + undivided(sample))

@@ -1,4 +1,4 @@
-"""Every way to divide cells into those trained on and those scored, in one table."""
+"""Table of the protocols, each with its reasons."""
 
 from __future__ import annotations
 
@@ -11,44 +11,51 @@ import pandas as pd
 from hemafeat.evaluate._protocols.by_column import cross_dataset, leave_one_batch_out, official
 from hemafeat.evaluate._protocols.published import Holdout
 from hemafeat.evaluate._protocols.splits import (
-    Cells,
-    CompareError,
     Folds,
+    Sample,
     by_copies,
     grouped,
     image_random,
 )
+from hemafeat.evaluate._rows import CompareError
 
 
 @dataclass(frozen=True)
 class Protocol:
-    """A way to divide cells; made by `protocol`.
+    """Way to divide cells, made by `protocol`.
 
     Attributes
     ----------
     name : str
-        As in `protocols`.
+        Name, as in `protocols`.
     leaky : bool
-        It does not look at groups, so that one patient may stand on both sides.
+        Whether it ignores groups, so that one patient may be on both sides.
     does : str
-        What it does.
+        Description of the division.
     reason : str
         Why a score under it may be believed, or not.
+    divide : callable
+        Divides a `Sample` into `Folds`.
     source : str
-        The report it is taken from, where it is.
+        The report that used it, if it is taken from one.
+    folded : bool
+        Whether it makes folds, which need one group of every class each; a division along a column
+        takes the groups as they are.
+    groups : str, optional
+        Column of groups that it requires.
+    takes : tuple of str
+        Names of its options.
     options : mapping
-        What it was given.
+        Values of its options.
     """
 
     name: str
     leaky: bool
     does: str
     reason: str
-    divide: Callable[[Cells], Folds]
+    divide: Callable[[Sample], Folds]
     source: str = ""
-    # Folds need a group of every class each; a part along a column takes what there is.
     folded: bool = False
-    # The column of groups it insists on.
     groups: str | None = None
     takes: tuple[str, ...] = ()
     options: Mapping[str, Any] = field(default_factory=dict)
@@ -61,14 +68,14 @@ _TABLE = (
         "grouped",
         False,
         "folds stratified by label that never divide a group (patient, else copies of an image)",
-        "scores are those of a patient not seen before, where patients are known",
+        "scores are those of a patient not seen before, if patients are known",
         grouped,
         folded=True,
     ),
     Protocol(
         "patient",
         False,
-        "the same by the column 'patient'; refused where a patient is not known",
+        "the same by the column 'patient'; refused if a patient is not known",
         "scores are those of a patient not seen before",
         grouped,
         folded=True,
@@ -94,15 +101,15 @@ _TABLE = (
         "cross-dataset",
         False,
         "trained on one data set, scored on another, on the classes both have",
-        "scores are those of another laboratory, camera and hand that labelled",
+        "scores are those of another laboratory, camera and annotator",
         cross_dataset,
         takes=("train", "test", "column"),
     ),
     Protocol(
         "official",
         False,
-        "as the column 'split' says: train against test, or its folds in turn",
-        "comparable with published scores; whether it divides patients is counted",
+        "by the column 'split': train against test, or its folds in turn",
+        "comparable with published scores; divided patients are counted",
         official,
     ),
     Protocol(
@@ -132,7 +139,7 @@ _TABLE = (
     Protocol(
         "leaky-bernard",
         True,
-        "20 % of the images scored, 20 % of the rest to choose by, seed 123",
+        "20 % of the images scored, 20 % of the rest for validation, seed 123",
         _IMAGES,
         Holdout("leaky-bernard", 0.2, 0.2, seed=123),
         "DataScientest blood cell report, PBC",
@@ -140,8 +147,8 @@ _TABLE = (
     Protocol(
         "leaky-bernard-merged",
         True,
-        "10 % of the images scored, 10 % of the rest to choose by",
-        _IMAGES + ", and what data set a cell is from gives its class away",
+        "10 % of the images scored, 10 % of the rest for validation",
+        _IMAGES + ", and the data set of a cell gives its class away",
         Holdout("leaky-bernard-merged", 0.1, 0.1),
         "DataScientest blood cell report, PBC and APL merged",
     ),
@@ -163,7 +170,7 @@ _TABLE = (
     ),
 )
 
-PROTOCOLS: dict[str, Protocol] = {found.name: found for found in _TABLE}
+PROTOCOLS: dict[str, Protocol] = {row.name: row for row in _TABLE}
 
 
 def protocols() -> pd.DataFrame:
@@ -172,10 +179,10 @@ def protocols() -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per protocol: ``name``, ``leaky`` (it does not look at groups), ``does``, ``reason``
-        (why a score under it may be believed, or not) and ``source``, the report that used it.
-        Whether a protocol did leak is counted in every comparison; the reports' own are called
-        leaky wherever they are used.
+        One row per protocol: ``name``, ``leaky`` (it ignores groups), ``does``, ``reason`` (why a
+        score under it may be believed, or not) and ``source``, the report that used it. Every
+        comparison counts the groups on both sides, whatever its protocol; those of published
+        reports are always called leaky.
 
     Examples
     --------
@@ -185,44 +192,51 @@ def protocols() -> pd.DataFrame:
     ['grouped', 'patient', 'leave-one-batch-out', 'cross-dataset', 'official']
     """
     names = ["name", "leaky", "does", "reason", "source"]
-    rows = [[getattr(found, name) for name in names] for found in _TABLE]
+    rows = [[getattr(row, name) for name in names] for row in _TABLE]
     return pd.DataFrame(rows, columns=names)
 
 
 def protocol(name: str, **options: Any) -> Protocol:
-    """A way to divide cells, with what it is to be given.
+    """Return a protocol with options.
 
     Parameters
     ----------
     name : str
-        A row of `protocols`.
+        Name of a protocol, see `protocols`.
     **options
-        ``column`` of ``"leave-one-batch-out"`` and ``"cross-dataset"``: what tells batches or data
-        sets apart. ``train`` and ``test`` of ``"cross-dataset"``: names of data sets; without them
+        ``column`` of ``"leave-one-batch-out"`` and ``"cross-dataset"``: the column of the batches
+        or data sets. ``train`` and ``test`` of ``"cross-dataset"``: names of data sets; by default
         each is trained on and every other scored in turn.
 
     Returns
     -------
     Protocol
-        To be given to `compare` as `split`.
+        Argument `protocol` of `compare`.
 
     Raises
     ------
     CompareError
-        No such protocol, or an option it does not take.
+        If there is no such protocol, or it does not take an option.
 
     Examples
     --------
     >>> from hemafeat import evaluate
-    >>> there = evaluate.protocol("cross-dataset", train="pbc", test="bccd")
-    >>> found = evaluate.compare("svc", table, split=there)  # doctest: +SKIP
+    >>> evaluate.protocol("cross-dataset", train="pbc", test="bccd").options
+    {'train': 'pbc', 'test': 'bccd'}
     """
     if name not in PROTOCOLS:
-        raise CompareError(f"no split {name!r}; there are: {', '.join(PROTOCOLS)}")
-    found = PROTOCOLS[name]
-    given = {key: value for key, value in options.items() if value is not None}
-    for key in given:
-        if key not in found.takes:
-            known = ", ".join(found.takes) or "none"
-            raise CompareError(f"split {name!r} has no option {key!r}; its options: {known}")
-    return replace(found, options=given)
+        raise CompareError(f"no protocol {name!r}; there are: {', '.join(PROTOCOLS)}")
+    chosen = PROTOCOLS[name]
+    values = {key: value for key, value in options.items() if value is not None}
+    for key in values:
+        if key not in chosen.takes:
+            names = ", ".join(chosen.takes) or "none"
+            raise CompareError(f"protocol {name!r} has no option {key!r}; its options: {names}")
+    return replace(chosen, options=values)
+
+
+def as_protocol(protocol_or_name: str | Protocol) -> Protocol:
+    """Return a protocol given by itself or by its name."""
+    if isinstance(protocol_or_name, str):
+        return protocol(protocol_or_name)
+    return protocol_or_name

@@ -1,7 +1,7 @@
-"""Splits as published reports made them: of images, whoever they show. All of them leak.
+"""Divisions of images as published reports made them, without regard to patients; all leak.
 
-The files of a report were listed in an order that is not known, so that even with its seed the
-parts hold other cells; their sizes and the way they are drawn are those of the report.
+The order in which a report listed its files is not known, so that even with its seed the parts hold
+other cells; their sizes and the way they are drawn are those of the report.
 """
 
 from __future__ import annotations
@@ -10,31 +10,32 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hemafeat.evaluate._protocols.by_column import unseen
-from hemafeat.evaluate._protocols.splits import Cells, CompareError, Folds, marked
+from hemafeat.evaluate._protocols.by_column import class_notes
+from hemafeat.evaluate._protocols.splits import Folds, Sample, mark_leak
+from hemafeat.evaluate._rows import CompareError
 
 
 @dataclass(frozen=True)
 class Holdout:
-    """One part to train on, one to choose by, one to score.
+    """Division into a training, a validation and a test part.
 
     Attributes
     ----------
     name : str
-        Of the protocol.
+        Name of the protocol.
     test, valid : float
-        Share of all cells that is scored, and share of the rest that the report chose models by;
-        the latter is not used here.
+        Share of all cells that is scored, and share of the rest that the report selected models
+        on; the latter is not used here.
     stratified : bool
-        By label.
+        Keep the shares of the labels in all parts.
     seed : int, optional
-        Of the report; by default that of the comparison.
+        Seed of the report; by default that of the comparison.
     at_most : int, optional
-        Cells that are scored at most.
+        Greatest number of cells that are scored.
     per_class : int, optional
-        Cells drawn of each class, with replacement, before the cells are divided.
+        Number of cells drawn of each class, with replacement, before the cells are divided.
     down : bool
-        The number scored is rounded down, as Keras does, and not up, as scikit-learn does.
+        Round the number scored down, as Keras does, and not up, as scikit-learn does.
     """
 
     name: str
@@ -46,13 +47,13 @@ class Holdout:
     per_class: int | None = None
     down: bool = False
 
-    def __call__(self, cells: Cells) -> Folds:
+    def __call__(self, sample: Sample) -> Folds:
         """Divide the rows."""
         from sklearn.model_selection import train_test_split
 
-        seed = cells.random_state if self.seed is None else self.seed
-        truth = cells.truth
-        rows = self._drawn(truth, seed)
+        seed = sample.random_state if self.seed is None else self.seed
+        truth = sample.truth
+        rows = self._draw(truth, seed)
         try:
             rest, test = train_test_split(
                 rows,
@@ -70,27 +71,30 @@ class Holdout:
                 )
         except ValueError as error:
             raise CompareError(
-                f"split={self.name!r} cannot divide {len(rows)} cells: {error}"
+                f"protocol={self.name!r} cannot divide {len(rows)} cells: {error}"
             ) from None
         test = test[: self.at_most]
         if len(set(truth[train])) < 2:
-            raise CompareError(f"split={self.name!r}: fewer than two classes to train on")
-        notes = unseen(truth, [(train, test)], ["test"])
+            raise CompareError(f"protocol={self.name!r}: fewer than two classes to train on")
+        notes = class_notes(truth, [(train, test)], ["test"])
         unused = len(rows) - len(train) - len(test)
         if unused:
             notes.append(f"{unused} cells of the report's validation part are not used")
-        words = f"one split of cells drawn at random, {len(train)} to train, {len(test)} to score"
+        sentence = (
+            f"one split of cells drawn at random, {len(train)} to train, {len(test)} to score"
+        )
         if self.stratified:
-            words += ", stratified by label"
+            sentence += ", stratified by label"
         if self.per_class:
-            twice = np.isin(test, train).mean()
-            words = (
-                f"{self.per_class} cells of each class drawn with replacement, then {words}; "
-                f"{100 * twice:.0f} % of those scored have a copy among those trained on"
+            copied = np.isin(test, train).mean()
+            sentence = (
+                f"{self.per_class} cells of each class drawn with replacement, then {sentence}; "
+                f"{100 * copied:.0f} % of those scored have a copy among those trained on"
             )
-        return marked(Folds([(train, test)], ["test"], True, self.name, words, notes), cells.groups)
+        plan = Folds([(train, test)], ["test"], True, self.name, sentence, notes)
+        return mark_leak(plan, sample.groups)
 
-    def _drawn(self, truth: np.ndarray, seed: int) -> np.ndarray:
+    def _draw(self, truth: np.ndarray, seed: int) -> np.ndarray:
         if not self.per_class:
             return np.arange(len(truth))
         rng = np.random.default_rng(seed)

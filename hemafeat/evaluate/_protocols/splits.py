@@ -1,4 +1,4 @@
-"""Which rows are trained on and which are scored, so that no group stands on both sides."""
+"""Division of rows into folds, with the groups that a division must respect."""
 
 from __future__ import annotations
 
@@ -9,27 +9,21 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hemafeat._public import public
-from hemafeat.evaluate._fingerprint import row_digests
-
-
-@public
-class CompareError(ValueError):
-    """A comparison that cannot be made as asked; the message says what to change."""
+from hemafeat.evaluate._rows import CompareError, row_digests
 
 
 @dataclass(frozen=True, slots=True)
 class Groups:
-    """What must stay together.
+    """Groups of rows that must stay together.
 
     Attributes
     ----------
     ids : (n_rows,) ndarray of str
         Group of each row.
     noun : str
-        What a group is, in the plural: ``"patients"``, ``"groups"``, ``"images"``.
+        Name of the groups in the plural: ``"patients"``, ``"groups"``, ``"images"``.
     note : str
-        What is not known about the groups; empty when all is.
+        What is not known about the groups; empty if all is.
     """
 
     ids: np.ndarray
@@ -38,7 +32,7 @@ class Groups:
 
     @property
     def n(self) -> int:
-        """How many groups."""
+        """Number of groups."""
         return len(np.unique(self.ids))
 
 
@@ -53,11 +47,13 @@ class Folds:
     names : list of str
         Name of each fold.
     leaky : bool
-        Rows of one group stand on both sides.
+        Whether rows of one group are in both parts.
     protocol : str
         Short name for tables: ``"grouped"``, ``"image-random (leaky)"`` ...
     sentence : str
-        The same in plain words.
+        Description in plain words.
+    notes : list of str
+        Remarks, such as rows that are not used.
     """
 
     pairs: list[tuple[np.ndarray, np.ndarray]]
@@ -69,21 +65,23 @@ class Folds:
 
 
 @dataclass(frozen=True)
-class Cells:
-    """What a protocol may look at to divide the rows.
+class Sample:
+    """Rows to be divided, and all that a protocol may look at to divide them.
 
     Attributes
     ----------
     truth : (n_rows,) ndarray of str
         Labels.
     groups : Groups
-        What must stay together.
+        Rows that must stay together.
     table, features : DataFrame
         The rows, and their features.
     n_splits, random_state : int
-        Folds of the protocols that have folds, and the seed.
+        Number of folds of the protocols that have folds, and the seed.
     options : mapping
-        What the protocol was given besides.
+        Options of the protocol.
+    noun : str, default="cells"
+        Name of the rows in the plural, for sentences.
     """
 
     truth: np.ndarray
@@ -93,141 +91,153 @@ class Cells:
     n_splits: int = 5
     random_state: int = 0
     options: Mapping[str, Any] = field(default_factory=dict)
+    noun: str = "cells"
 
 
 def group_ids(table: pd.DataFrame, groups: str | None) -> Groups:
-    """The group of every row: the column, or the image where the column says nothing.
+    """Return the group of every row: the value of a column, or the image if it is empty.
 
     Parameters
     ----------
     table : DataFrame
         One row per cell.
     groups : str or None
-        Name of the column. None, a column that is not there, or one without any value: every
-        image is its own group, and the note says that patients are unknown.
+        Name of the column. With None, or a column that is missing or empty, every image is a
+        group, and the note says that patients are unknown.
 
     Returns
     -------
     Groups
     """
-    own = _own_groups(table)
-    per_image = "images" if "image" in table.columns else "rows"
+    images = _image_groups(table)
+    noun = "images" if "image" in table.columns else "rows"
     if groups is None or groups not in table.columns or table[groups].isna().all():
-        return Groups(own, per_image, "patients are unknown and may be on both sides")
-    given = table[groups]
-    known = given.notna().to_numpy()
-    ids = np.where(known, "group " + given.astype("string").fillna("").to_numpy(dtype=object), own)
+        return Groups(images, noun, "patients are unknown and may be on both sides")
+    column = table[groups]
+    filled = column.notna().to_numpy()
+    names = column.astype("string").fillna("").to_numpy(dtype=object)
+    ids = np.where(filled, "group " + names, images)
     patients = table["patient"] if "patient" in table.columns else None
-    named_patient = groups == "patient"
-    same = (
+    are_patients = groups == "patient" or (
         patients is not None
         and patients.notna().all()
-        and (patients.astype("string") == given.astype("string")).fillna(False).all()
+        and (patients.astype("string") == column.astype("string")).fillna(False).all()
     )
     notes = []
-    if not known.all():
-        notes.append(f"{int((~known).sum())} cells of unknown group stand alone, image by image")
-    if not (named_patient or same):
-        if patients is not None and patients.isna().all():
-            notes.append("patients are unknown and may be on both sides")
-        return Groups(ids.astype(str), "groups", "; ".join(notes))
-    return Groups(ids.astype(str), "patients", "; ".join(notes))
+    if not filled.all():
+        notes.append(f"{int((~filled).sum())} cells of unknown group stand alone, image by image")
+    if not are_patients and patients is not None and patients.isna().all():
+        notes.append("patients are unknown and may be on both sides")
+    return Groups(ids.astype(str), "patients" if are_patients else "groups", "; ".join(notes))
 
 
-def _own_groups(table: pd.DataFrame) -> np.ndarray:
-    # Cells of one image share its patient, whoever that is.
-    names = []
-    for row, image in enumerate(
-        table["image"] if "image" in table.columns else [None] * len(table)
-    ):
-        names.append(f"image {image}" if isinstance(image, str) else f"row {row}")
+def _image_groups(table: pd.DataFrame) -> np.ndarray:
+    """Group rows by image: cells of one image are of one patient, known or not."""
+    images = table["image"] if "image" in table.columns else [None] * len(table)
+    names = [
+        f"image {image}" if isinstance(image, str) else f"row {row}"
+        for row, image in enumerate(images)
+    ]
     return np.asarray(names, dtype=str)
 
 
-def grouped(cells: Cells) -> Folds:
-    """Folds stratified by label that never divide a group."""
-    n_splits, groups = _whole(cells.n_splits), cells.groups
-    _enough(cells.truth, groups.ids, n_splits, groups.noun)
-    pairs = _stratified(cells.truth, groups.ids, n_splits, cells.random_state)
-    words = f"{n_splits} folds, stratified by label, {groups.n} {groups.noun}"
-    if groups.n < len(cells.truth) or groups.noun == "patients":
-        words += " never on both sides"
-    return Folds(pairs, _numbers(n_splits), False, "grouped", words)
+def grouped(sample: Sample) -> Folds:
+    """Make folds stratified by label that never divide a group."""
+    n_splits, groups = _checked_n_splits(sample), sample.groups
+    _check_groups_per_class(sample.truth, groups.ids, n_splits, groups.noun)
+    pairs = _stratified_folds(sample.truth, groups.ids, n_splits, sample.random_state)
+    sentence = f"{n_splits} folds, stratified by label" + undivided(sample)
+    return Folds(pairs, _fold_names(n_splits), False, "grouped", sentence)
 
 
-def by_copies(cells: Cells) -> Folds:
-    """Folds that keep copies of an image together, and nothing else."""
-    n_splits, ids = _whole(cells.n_splits), copies(cells)
+def by_copies(sample: Sample) -> Folds:
+    """Make folds that keep copies of an image together, and nothing else."""
+    n_splits, ids = _checked_n_splits(sample), copy_clusters(sample)
     n_clusters = len(np.unique(ids))
-    _enough(cells.truth, ids, n_splits, "different cells")
-    pairs = _stratified(cells.truth, ids, n_splits, cells.random_state)
-    words = (
-        f"{n_splits} folds, stratified by label, {len(ids)} cells of {n_clusters} different images "
-        "or clusters of copies, never on both sides"
+    _check_groups_per_class(sample.truth, ids, n_splits, f"different {sample.noun}")
+    pairs = _stratified_folds(sample.truth, ids, n_splits, sample.random_state)
+    sentence = (
+        f"{n_splits} folds, stratified by label, {len(ids)} {sample.noun} of {n_clusters} "
+        "different images or clusters of copies, never on both sides"
     )
-    return marked(Folds(pairs, _numbers(n_splits), False, "duplicates", words), cells.groups)
+    plan = Folds(pairs, _fold_names(n_splits), False, "duplicates", sentence)
+    return mark_leak(plan, sample.groups)
 
 
-def image_random(cells: Cells) -> Folds:
-    """Folds stratified by label that ignore groups."""
-    n_splits = _whole(cells.n_splits)
-    ids = np.arange(len(cells.truth)).astype(str)
-    _enough(cells.truth, ids, n_splits, "cells")
-    pairs = _stratified(cells.truth, ids, n_splits, cells.random_state)
-    words = f"{n_splits} folds, stratified by label, cells drawn at random"
-    return marked(Folds(pairs, _numbers(n_splits), False, "image-random", words), cells.groups)
+def image_random(sample: Sample) -> Folds:
+    """Make folds stratified by label that ignore groups."""
+    n_splits = _checked_n_splits(sample)
+    ids = np.arange(len(sample.truth)).astype(str)
+    _check_groups_per_class(sample.truth, ids, n_splits, sample.noun)
+    pairs = _stratified_folds(sample.truth, ids, n_splits, sample.random_state)
+    sentence = f"{n_splits} folds, stratified by label, {sample.noun} drawn at random"
+    plan = Folds(pairs, _fold_names(n_splits), False, "image-random", sentence)
+    return mark_leak(plan, sample.groups)
 
 
-def marked(plan: Folds, groups: Groups) -> Folds:
-    """`plan` with its leak counted, in its name and its sentence, where there is one."""
-    shared = on_both_sides(groups.ids, plan.pairs)
+def undivided(sample: Sample) -> str:
+    """Return the end of a sentence that counts the groups of a plan without a leak."""
+    groups = sample.groups
+    text = f", {groups.n} {groups.noun}"
+    if groups.n < len(sample.truth) or groups.noun == "patients":
+        text += " never on both sides"
+    return text
+
+
+def mark_leak(plan: Folds, groups: Groups) -> Folds:
+    """Return a plan whose name and sentence say how many groups are on both sides, if any are."""
+    shared = _count_shared(groups.ids, plan.pairs)
     if not (shared or plan.leaky):
         return plan
-    words = f"{shared} of {groups.n} {groups.noun} are on both sides"
+    text = f"{shared} of {groups.n} {groups.noun} are on both sides"
     if not shared:
-        words = f"{groups.noun} are not looked at"
+        text = f"{groups.noun} are not looked at"
     return replace(
         plan,
         leaky=True,
         protocol=plan.protocol if "leaky" in plan.protocol else f"{plan.protocol} (leaky)",
-        sentence=f"{plan.sentence}: LEAKY, {words}",
+        sentence=f"{plan.sentence}: LEAKY, {text}",
     )
 
 
-def copies(cells: Cells) -> np.ndarray:
-    """Cluster of each row: cells of one image, and of images with a cell of the same values.
+def copy_clusters(sample: Sample) -> np.ndarray:
+    """Cluster rows by image, joining images that hold a cell with the same values.
 
-    Two files of the same pixels give the same features to the last bit, and no two different
-    cells do, so that files need not be there to be compared.
+    Two files with the same pixels give the same features to the last bit, and no two different
+    cells do, so that copies are recognised without reading the files.
+
+    Returns
+    -------
+    (n_rows,) ndarray of str
     """
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    nothing = np.full(len(cells.truth), "")
-    digests = row_digests(cells.features, nothing, nothing)
-    same, _ = pd.factorize(np.array(digests, dtype=object))
-    # A row of nothing but NaN says nothing of what its image shows.
-    unknown = cells.features.isna().all(axis=1).to_numpy()
-    same[unknown] = len(same) + np.flatnonzero(unknown)
-    _, image = np.unique(_own_groups(cells.table), return_inverse=True)
+    empty = np.full(len(sample.truth), "")
+    digests = row_digests(sample.features, empty, empty)
+    code, _ = pd.factorize(np.array(digests, dtype=object))
+    # A row that holds nothing but NaN cannot be recognised as a copy.
+    is_empty = sample.features.isna().all(axis=1).to_numpy()
+    code[is_empty] = len(code) + np.flatnonzero(is_empty)
+    _, image = np.unique(_image_groups(sample.table), return_inverse=True)
     n_images = int(image.max()) + 1
-    size = n_images + int(same.max()) + 1
-    links = coo_array((np.ones(len(same)), (image, n_images + same)), shape=(size, size))
-    _, found = connected_components(links, directed=False)
-    return np.char.add("cluster ", found[image].astype(str))
+    size = n_images + int(code.max()) + 1
+    links = coo_array((np.ones(len(code)), (image, n_images + code)), shape=(size, size))
+    _, cluster = connected_components(links, directed=False)
+    return np.char.add("cluster ", cluster[image].astype(str))
 
 
-def _whole(n_splits: int) -> int:
-    if n_splits < 2:
-        raise CompareError(f"n_splits is the number of folds, at least 2; got {n_splits}")
-    return n_splits
+def _checked_n_splits(sample: Sample) -> int:
+    if sample.n_splits < 2:
+        raise CompareError(f"n_splits is the number of folds, at least 2; it is {sample.n_splits}")
+    return sample.n_splits
 
 
-def _numbers(n: int) -> list[str]:
+def _fold_names(n: int) -> list[str]:
     return [str(i + 1) for i in range(n)]
 
 
-def _enough(truth: np.ndarray, ids: np.ndarray, n_splits: int, noun: str) -> None:
+def _check_groups_per_class(truth: np.ndarray, ids: np.ndarray, n_splits: int, noun: str) -> None:
     counts = pd.Series(ids).groupby(truth).nunique()
     rare = counts[counts < n_splits]
     if not len(rare):
@@ -242,17 +252,24 @@ def _enough(truth: np.ndarray, ids: np.ndarray, n_splits: int, noun: str) -> Non
     )
 
 
-def _stratified(
+def _stratified_folds(
     truth: np.ndarray, ids: np.ndarray, n_splits: int, random_state: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Divide rows into folds with equal shares of the classes that keep groups together.
+
+    Raises
+    ------
+    CompareError
+        If no division has every class in every training part.
+    """
     from sklearn.model_selection import StratifiedGroupKFold, StratifiedKFold
 
-    # Where nothing needs to stay together the plain one balances the classes exactly.
+    # Without groups, the plain splitter balances the classes exactly.
     if len(np.unique(ids)) == len(ids):
         plain = StratifiedKFold(n_splits, shuffle=True, random_state=random_state)
         return list(plain.split(truth, truth))
-    # The greedy assignment can leave a class out of a training part, or a fold empty, when
-    # groups are few and large; another order of the groups then often does better.
+    # With few and large groups, the greedy assignment can leave a class out of a training part, or
+    # a fold empty; another order of the groups then often does better.
     classes = set(truth)
     for attempt in range(20):
         splitter = StratifiedGroupKFold(n_splits, shuffle=True, random_state=random_state + attempt)
@@ -260,14 +277,14 @@ def _stratified(
         if all(len(test) and set(truth[train]) == classes for train, test in pairs):
             return pairs
     raise CompareError(
-        f"the groups cannot be laid out in {n_splits} folds with every class in every training "
+        f"the groups cannot be divided into {n_splits} folds with every class in every training "
         "part: lower n_splits"
     )
 
 
-def on_both_sides(ids: np.ndarray, pairs: list[tuple[np.ndarray, np.ndarray]]) -> int:
-    """How many groups have rows on both sides of a pair."""
-    both: set[str] = set()
+def _count_shared(ids: np.ndarray, pairs: list[tuple[np.ndarray, np.ndarray]]) -> int:
+    """Count the groups with rows on both sides of a pair."""
+    shared: set[str] = set()
     for train, test in pairs:
-        both |= set(ids[train]) & set(ids[test])
-    return len(both)
+        shared |= set(ids[train]) & set(ids[test])
+    return len(shared)

@@ -1,1 +1,1 @@
-"""Studies: comparisons of comparisons, such as leaky against honest."""
+"""Studies beside a comparison: leakage, learning curves, left-out classes, copies."""

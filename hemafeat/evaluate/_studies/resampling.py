@@ -1,4 +1,4 @@
-"""Cells drawn with and without replacement before they are divided: what copies fake."""
+"""Scores of cells drawn with and without replacement before they are divided."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hemafeat._public import public
+from hemafeat._public import public, renamed_argument
 from hemafeat.evaluate._compare import compare
 from hemafeat.evaluate._comparison import Comparison
 from hemafeat.evaluate._fit import Progress
-from hemafeat.evaluate._protocols.protocols import protocol
-from hemafeat.evaluate._protocols.splits import CompareError, group_ids
-from hemafeat.evaluate._rows import labelled
+from hemafeat.evaluate._protocols.protocols import as_protocol
+from hemafeat.evaluate._protocols.splits import group_ids
+from hemafeat.evaluate._rows import CompareError, drop_unlabelled
 from hemafeat.evaluate._setup import Models
-from hemafeat.evaluate._studies.paired import gaps
+from hemafeat.evaluate._studies.paired import paired_differences
 
 _GROUP = "__drawn_group"
 
@@ -25,22 +25,22 @@ _GROUP = "__drawn_group"
 @public
 @dataclass
 class Resampling:
-    """Models on cells drawn with and without replacement.
+    """Scores of models on cells drawn with and without replacement.
 
     Attributes
     ----------
     results : DataFrame
-        As `Comparison.results`, with ``replacement`` (how the cells were drawn) and ``copies``, the
-        share of the cells scored that are trained on as well.
+        As `Comparison.results`, with ``replacement`` (whether the cells were drawn with
+        replacement) and ``copies``, the share of the cells scored that are trained on as well.
     differences : DataFrame
-        ``model, metric, difference, low, high, protocol, seed, leaky``: drawn with replacement
-        minus without, under each protocol.
+        ``model, metric, difference, low, high, protocol, seed, leaky``: the score with replacement
+        minus that without, under each protocol.
     comparisons : dict of (bool, str) to Comparison
-        By replacement and split.
+        By replacement and name of the protocol.
     per_class : int
-        Cells drawn of each class.
+        Number of cells drawn of each class.
     protocol : str
-        How it was done.
+        Description of the study in one sentence.
     """
 
     results: pd.DataFrame
@@ -50,19 +50,31 @@ class Resampling:
     protocol: str
 
     def summary(self, metric: str = "balanced_accuracy") -> pd.DataFrame:
-        """One metric to print: ``model, replacement, protocol, copies, value, low, high``."""
-        found = self.results
-        rows = found[(found["fold"] == "all") & (found["metric"] == metric)]
+        """Tabulate one metric.
+
+        Parameters
+        ----------
+        metric : str, default="balanced_accuracy"
+            One of the metrics of a comparison.
+
+        Returns
+        -------
+        DataFrame
+            ``model, replacement, protocol, copies, value, low, high``.
+        """
+        pooled = self.results["fold"] == "all"
+        rows = self.results[pooled & (self.results["metric"] == metric)]
         names = ["model", "replacement", "protocol", "copies", "value", "low", "high"]
         return rows[names].reset_index(drop=True)
 
 
+@renamed_argument("splits", "protocols")
 def resampling(
     models: Models,
     table: pd.DataFrame,
     *,
     per_class: int | None = None,
-    splits: Sequence[str] = ("image-random", "grouped"),
+    protocols: Sequence[str] = ("image-random", "grouped"),
     label: str = "label",
     groups: str | None = "group",
     n_boot: int = 1000,
@@ -71,7 +83,7 @@ def resampling(
     progress: bool | Progress | None = None,
     **options: Any,
 ) -> Resampling:
-    """Show what drawing cells with replacement before dividing them does to a score.
+    """Measure how scores change if cells are drawn with replacement before they are divided.
 
     Parameters
     ----------
@@ -80,14 +92,15 @@ def resampling(
     table : DataFrame
         As in `compare`.
     per_class : int, optional
-        Cells to draw of each class: at most as many as the smallest has. Default: 500, or that.
-    splits : sequence of str
+        Number of cells to draw of each class, at most as many as the smallest class has. By default
+        500, or that number if it is smaller.
+    protocols : sequence of str, default=("image-random", "grouped")
         Protocols that have folds. Under one that ignores groups the copies of a cell fall on both
         sides; under one by groups they stay together.
     label, groups, n_boot, random_state, n_jobs, progress
         As in `compare`.
     **options
-        Of `compare`: ``n_splits, columns, metadata, rare``.
+        Further arguments of `compare`: ``n_splits, columns, metadata, rare``.
 
     Returns
     -------
@@ -96,42 +109,67 @@ def resampling(
     Raises
     ------
     CompareError
-        As in `compare`, or a class has fewer cells than `per_class`.
+        As in `compare`, and for a class with fewer than `per_class` cells.
 
     Notes
     -----
-    Of n cells of a class drawn with replacement from N, one that is scored has a copy among the m
-    trained on with probability ``1 - (1 - 1 / N) ** m``. Resampling belongs inside the fold, on
-    training cells alone, where the pipelines of this package do it.
+    If n cells of a class are drawn with replacement from N, a cell that is scored has a copy among
+    the m trained on with probability ``1 - (1 - 1 / N) ** m``. Resampling belongs inside the fold,
+    on training cells alone, where the pipelines of this package do it.
+
+    Examples
+    --------
+    The feature holds no signal, but a cell resembles its own copy:
+
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from sklearn.neighbors import KNeighborsClassifier
+    >>> from hemafeat import evaluate
+    >>> rng = np.random.default_rng(0)
+    >>> table = pd.DataFrame(
+    ...     {"label": ["a", "b"] * 50, "cell__shape__area": rng.normal(size=100)}
+    ... )
+    >>> result = evaluate.resampling(
+    ...     {"nearest": KNeighborsClassifier(1)}, table, n_splits=2, n_boot=20
+    ... )
+    >>> summary = result.summary().query("model == 'nearest'")
+    >>> print(summary[["replacement", "protocol"]].to_string(index=False))
+     replacement             protocol
+           False         image-random
+           False              grouped
+            True image-random (leaky)
+            True              grouped
+    >>> [round(copies) for copies in 10 * summary["copies"]]
+    [0, 0, 4, 0]
     """
-    for split in splits:
-        if not protocol(split).folded:
-            raise CompareError(f"resampling needs a protocol of folds, not {split!r}")
-    known, _ = labelled(table, label)
-    known = known.assign(**{_GROUP: group_ids(known, groups).ids})
-    truth = known[label].astype(str).to_numpy(dtype=object).astype(str)
-    names, counts = np.unique(truth, return_counts=True)
+    for name in protocols:
+        if not as_protocol(name).folded:
+            raise CompareError(f"resampling needs a protocol of folds, not {name!r}")
+    cells, _ = drop_unlabelled(table, label)
+    cells = cells.assign(**{_GROUP: group_ids(cells, groups).ids})
+    truth = cells[label].astype(str).to_numpy(dtype=object).astype(str)
+    classes, counts = np.unique(truth, return_counts=True)
     n = min(500, int(counts.min())) if per_class is None else per_class
     if not 2 <= n <= counts.min():
         raise CompareError(
-            f"per_class={n}: without replacement a class gives 2 to {counts.min()} cells here, the "
-            f"number of its smallest class ({names[counts.argmin()]!r})"
+            f"per_class={n}: without replacement, 2 to {counts.min()} cells of each class can be "
+            f"drawn, the number of the smallest class ({str(classes[counts.argmin()])!r})"
         )
     comparisons: dict[tuple[bool, str], Comparison] = {}
     results = []
     for replacement in (False, True):
         rng = np.random.default_rng(random_state)
         rows = np.concatenate(
-            [rng.choice(np.flatnonzero(truth == name), n, replace=replacement) for name in names]
+            [rng.choice(np.flatnonzero(truth == name), n, replace=replacement) for name in classes]
         )
-        drawn = known.iloc[rows]
-        for split in splits:
-            found = compare(
+        drawn = cells.iloc[rows]
+        for name in protocols:
+            comparison = compare(
                 models,
                 drawn,
                 label=label,
                 groups=_GROUP,
-                split=split,
+                protocol=name,
                 n_boot=n_boot,
                 random_state=random_state,
                 importance=False,
@@ -139,37 +177,41 @@ def resampling(
                 progress=progress,
                 **options,
             )
-            comparisons[replacement, split] = found
+            comparisons[replacement, name] = comparison
             results.append(
-                found.results.assign(replacement=replacement, copies=_copies(found, rows))
+                comparison.results.assign(
+                    replacement=replacement, copies=_share_of_copies(comparison, rows)
+                )
             )
-    gap = [
-        gaps([comparisons[True, s]], [comparisons[False, s]], n_boot, random_state).assign(
-            protocol=str(comparisons[True, s].results["protocol"].iloc[0]),
+    differences = [
+        paired_differences(
+            [comparisons[True, name]], [comparisons[False, name]], n_boot, random_state
+        ).assign(
+            protocol=str(comparisons[True, name].results["protocol"].iloc[0]),
             seed=random_state,
-            leaky=comparisons[True, s].leaky,
+            leaky=comparisons[True, name].leaky,
         )
-        for s in splits
+        for name in protocols
     ]
     sentence = (
-        f"{n} cells of each of {len(names)} classes drawn before they are divided, without and "
+        f"{n} cells of each of {len(classes)} classes drawn before they are divided, without and "
         f"with replacement, seed {random_state}. "
-        + " ".join(found.protocol for (with_, _), found in comparisons.items() if with_)
+        + " ".join(run.protocol for (replaced, _), run in comparisons.items() if replaced)
     )
     return Resampling(
         pd.concat(results, ignore_index=True),
-        pd.concat(gap, ignore_index=True),
+        pd.concat(differences, ignore_index=True),
         comparisons,
         n,
         sentence,
     )
 
 
-def _copies(found: Comparison, rows: np.ndarray) -> float:
-    """Share of the cells scored that stand among the cells trained on, over all folds."""
-    part = found.predictions[found.predictions["model"] == found.models[0]]
+def _share_of_copies(comparison: Comparison, rows: np.ndarray) -> float:
+    """Compute the share of the cells scored that are among those trained on, over all folds."""
+    part = comparison.predictions[comparison.predictions["model"] == comparison.models[0]]
     cell = rows[part["row"].to_numpy()]
     fold = part["fold"].to_numpy()
-    # What is not in a fold is what it is trained on.
-    twice = [np.isin(cell[fold == name], cell[fold != name]) for name in np.unique(fold)]
-    return float(np.concatenate(twice).mean())
+    # The cells outside a fold are those that its models are trained on.
+    copied = [np.isin(cell[fold == name], cell[fold != name]) for name in np.unique(fold)]
+    return float(np.concatenate(copied).mean())
