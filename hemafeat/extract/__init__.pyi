@@ -1,5 +1,6 @@
 from ._columns import (
     columns as columns,
+    current_names as current_names,
     describe as describe,
     feature_columns as feature_columns,
     units as units,

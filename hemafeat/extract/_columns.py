@@ -22,7 +22,7 @@ RENAMED = {
         for share in (20, 35, 50, 65, 80)
     },
 }
-"""Former names of columns, and what they are called now."""
+"""Current name of each column that was renamed, by its former name."""
 
 _LENGTH = re.compile(r"(?<!\S)px(?:\^(-?\d+))?(?!\S)")
 
@@ -41,6 +41,30 @@ def columns(families: Families = "default") -> list[str]:
         ``mask__family__feature`` or ``mask__family__feature__plane``.
     """
     return [column for name, f in chosen(families).items() for column in column_facts(name, f)]
+
+
+def current_names(columns: Iterable[str]) -> list[str]:
+    """Replace former names of feature columns by their current names.
+
+    Parameters
+    ----------
+    columns : iterable of str
+        Names of columns, such as those of a saved table or of a model fitted with an earlier
+        version.
+
+    Returns
+    -------
+    list of str
+        The names in the same order. A name that was never changed, or is not known, is returned
+        as it is.
+
+    Examples
+    --------
+    >>> from hemafeat import extract
+    >>> extract.current_names(["nucleus__tavakoli__circularity", "cell__shape__area", "age"])
+    ['nucleus__tavakoli__circularity_inverse', 'cell__shape__area', 'age']
+    """
+    return [RENAMED.get(name, name) for name in columns]
 
 
 def describe(families: Families = "default", *, um_per_px: bool = False) -> pd.DataFrame:
