@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hemafeat._files import is_table_file
 from hemafeat.cli import _arguments, _deep, _inputs
 from hemafeat.cli._arguments import plural
 from hemafeat.cli._errors import Failure, Usage
@@ -76,14 +77,9 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measure and say what came of it."""
     from hemafeat import extract
-    from hemafeat.extract._table.result import check_target, is_file
 
     began = time.perf_counter()
     out = Path(args.out)
-    try:
-        check_target(out)
-    except OSError as error:
-        raise Usage(f"--out: {error}") from None
     which, how = _inputs.families(args), _inputs.segmenter(args)
     given: dict[str, Any] = {
         "segmenter": how,
@@ -92,7 +88,7 @@ def run(args: argparse.Namespace) -> None:
         "cells": args.cells,
         "um_per_px": _inputs.scale(args),
         "normalise": _inputs.normalise(args),
-        "resample": _inputs.resample(args),
+        "to_um_per_px": _inputs.resample(args),
         "n_jobs": _arguments.workers(args),
         "shard_size": args.shard_size,
         "restart": args.restart,
@@ -101,19 +97,18 @@ def run(args: argparse.Namespace) -> None:
         "progress": _arguments.progress(args),
     }
     listed = _inputs.images(args.input, args.dataset)
-    if is_file(out):
-        table = extract.table(listed, out=out, **given)
-        found = _found(table)
-    else:
-        try:
+    try:
+        if is_table_file(out):
+            found = _found(extract.table(listed, out=out, **given))
+        else:
             made = extract.stream(
                 listed, out, **given, notify=lambda text: _arguments.say(args, text)
             )
-        except FileExistsError as error:
-            raise Usage(f"--out: {error}") from None
-        found = _Found(
-            made.n_cells, made.n_errors, made.n_failed, made.n_suspect, made.first_error()
-        )
+            found = _Found(
+                made.n_cells, made.n_errors, made.n_failed, made.n_suspect, made.first_error()
+            )
+    except (FileExistsError, FileNotFoundError) as error:
+        raise Usage(f"--out: {error}") from None
     seconds = time.perf_counter() - began
     print(
         f"{plural(len(listed), 'image')}, {plural(found.n_cells, 'cell')}, "

@@ -109,31 +109,6 @@ def images(paths: list[str], dataset: str | None = None) -> pd.DataFrame:
         raise Usage(str(error)) from None
 
 
-def is_table(path: Path) -> bool:
-    """Whether `path` is a table of cells, made by ``hemafeat extract``, and not one of images."""
-    from hemafeat import extract
-    from hemafeat.extract._table.result import is_result
-
-    if path.is_dir():
-        return is_result(path)
-    try:
-        if path.suffix.lower() == ".parquet":
-            import pyarrow.parquet
-
-            names = list(pyarrow.parquet.read_schema(path).names)
-        elif path.suffix.lower() == ".csv":
-            with path.open(encoding="utf-8-sig") as lines:
-                names = [name.strip().strip('"') for name in lines.readline().split(",")]
-        else:
-            return False
-    except (OSError, ValueError):
-        return False
-    import pandas as pd
-
-    empty = pd.DataFrame(columns=names)
-    return {"image", "cell"} <= set(names) and bool(extract.feature_columns(empty))
-
-
 def table(
     args: argparse.Namespace,
     keep: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
@@ -153,7 +128,12 @@ def table(
     from hemafeat import extract
 
     first = Path(args.input[0])
-    if len(args.input) == 1 and first.exists() and args.dataset is None and is_table(first):
+    if (
+        len(args.input) == 1
+        and first.exists()
+        and args.dataset is None
+        and extract.is_result(first)
+    ):
         for name in ("stain", "stain_reference", "to_um_per_px"):
             if getattr(args, name) is not None:
                 option = "--" + name.replace("_", "-")
@@ -174,7 +154,7 @@ def table(
         cells=args.cells,
         um_per_px=um,
         normalise=stain,
-        resample=target,
+        to_um_per_px=target,
         n_jobs=workers(args),
         progress=progress(args),
         **more,

@@ -55,7 +55,7 @@ def run(args: argparse.Namespace) -> None:
     import pandas as pd
     from tqdm import tqdm
 
-    from hemafeat import segment
+    from hemafeat import extract, segment
     from hemafeat.images import read
 
     find = segment.segmenter(_inputs.segmenter(args))
@@ -70,7 +70,7 @@ def run(args: argparse.Namespace) -> None:
             (out / folder / place).mkdir(parents=True, exist_ok=True)
 
     def one(place: int) -> tuple[pd.DataFrame | None, dict[str, str] | None]:
-        image_name = str(listed["image"].iloc[place])
+        name = extract.image_name(listed["image"].iloc[place], place)
         stage = "read"
         try:
             image = read(listed["image"].iloc[place])
@@ -80,20 +80,20 @@ def run(args: argparse.Namespace) -> None:
             _write(out, names[place], image, masks, args)
         except Exception as error:
             # One bad image, or a plug-in that fails on it, must not cost the others.
-            reason = getattr(error, "reason", None) or str(error)
-            kind = type(error).__name__
-            return None, dict(zip(ERRORS, (image_name, stage, kind, reason), strict=True))
+            return None, extract.error_row(name, stage, error)
         if masks.n_cells == 0:
-            found = (image_name, stage, "NoCellFound", "no cell was found in the image")
-            return None, dict(zip(ERRORS, found, strict=True))
-        return _quality(image_name, masks), None
+            message = "no cell was found in the image"
+            return None, extract.error_row(name, stage, "NoCellFound", message)
+        return _quality(name, masks), None
 
     with ThreadPoolExecutor(_arguments.workers(args)) as pool:
         work = pool.map(one, range(len(listed)))
         hidden = not _arguments.progress(args)
         done = list(tqdm(work, total=len(listed), unit="image", desc="segment", disable=hidden))
     quality = [frame for frame, _ in done if frame is not None]
-    errors = pd.DataFrame([error for _, error in done if error is not None], columns=list(ERRORS))
+    errors = pd.DataFrame(
+        [error for _, error in done if error is not None], columns=list(extract.ERROR_COLUMNS)
+    )
     write_table(errors, out / "errors.csv")
     if not quality:
         first = errors.iloc[0] if len(errors) else {"image": "", "message": "no image was given"}
@@ -106,9 +106,6 @@ def run(args: argparse.Namespace) -> None:
         f"{plural(suspect, 'suspected failure')}, {plural(len(errors), 'error')}"
     )
     print(out)
-
-
-ERRORS = ("image", "stage", "error", "message")
 
 
 def _places(images: list[str]) -> list[str]:

@@ -97,7 +97,7 @@ def test_stain_and_scale(tmp_path, capsys):
         listed,
         families=["shape", "colour"],
         normalise=normaliser("reinhard", listed["image"]),
-        resample=0.5,
+        to_um_per_px=0.5,
         progress=False,
     )
     found = extract.load(out)
