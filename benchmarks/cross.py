@@ -90,7 +90,7 @@ class Measured:
                 families=self.families,
                 cells="central",
                 normalise=how,
-                resample=GRID_UM if scale == "grid" else None,
+                to_um_per_px=GRID_UM if scale == "grid" else None,
                 n_jobs=self.jobs,
                 progress=False,
             )

@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import datasets, evaluate, extract, images, segment
-from hemafeat.extract._family import SETS, chosen
+from hemafeat.extract._family import SETS, choose
 from hemafeat.extract._measure import measure_window
 
 FIRST = ("shape", "relation", "colour", "density", "intensity", "glcm", "lbp", "dct")
@@ -37,7 +37,7 @@ FIRST = ("shape", "relation", "colour", "density", "intensity", "glcm", "lbp", "
 
 def costs(listed: pd.DataFrame, names: list[str], n_images: int) -> dict[str, float]:
     """Median milliseconds of each family on a cell whose masks and shared planes are at hand."""
-    which = chosen(names)
+    which = choose(names)
     contours = segment.segmenter("contours")
     seconds: dict[str, list[float]] = defaultdict(list)
     some = listed.sample(min(n_images, len(listed)), random_state=0)
@@ -170,16 +170,16 @@ def main(argv: list[str] | None = None) -> int:
             listed = datasets.as_table(args.data)
         else:
             listed = datasets.drawn(f"{scratch}/drawn", n_images=args.drawn, random_state=0)
-        names = list(chosen(args.families))
+        names = list(choose(args.families))
         cv2.setNumThreads(1)
         ms = costs(listed, names, args.timed)
         table = extract.table(listed, families=names)
     table.to_parquet(args.out / "cells.parquet")
     score = Scores(table, args.model, args.folds, args.seed)
-    default = [name for name in chosen("default") if name in names]
+    default = [name for name in choose("default") if name in names]
     whole = score(default)[0]
     rows = []
-    for name, function in chosen(names).items():
+    for name, function in choose(names).items():
         inside = name in default
         other = [n for n in default if n != name] if inside else [*default, name]
         alone = score([name])[0]
@@ -196,7 +196,7 @@ def main(argv: list[str] | None = None) -> int:
             }
         )
     single = pd.DataFrame(rows)
-    wanted = {f"{which} set": list(chosen(which)) for which in SETS}
+    wanted = {f"{which} set": list(choose(which)) for which in SETS}
     wanted["version 0.1"] = list(FIRST)
     sets = pd.DataFrame(
         [

@@ -25,7 +25,7 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import datasets, extract, images, segment
-from hemafeat.extract._measure import central_cell
+from hemafeat.extract import central_cell
 
 LEVELS = 32
 DISTANCES = (1, 2, 4)

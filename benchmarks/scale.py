@@ -153,11 +153,10 @@ def payload(cells: Path, families: list[str], shard_size: int) -> int:
     import pickle
 
     from hemafeat.extract._table.run import Run
-    from hemafeat.extract._table.shard import Task, attribute_types
+    from hemafeat.extract._table.shard import ShardMaker
 
     run = Run(cells, families=families)
-    task = Task(run.work, attribute_types(run.listed, run.attributes), "0" * 16)
-    return len(pickle.dumps((task, run.part(0, shard_size))))
+    return len(pickle.dumps((ShardMaker.of(run, "0" * 16), run.part(0, shard_size))))
 
 
 def scheduling(n_tasks: int) -> float:

@@ -26,6 +26,11 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> None:
         aside.unlink(missing_ok=True)
 
 
+def is_table_file(path: str | os.PathLike[str]) -> bool:
+    """Return whether a path names a file that `write_table` writes: ``.csv`` or ``.parquet``."""
+    return Path(path).suffix.lower() in (".csv", ".parquet")
+
+
 def write_table(frame: pd.DataFrame, path: Path) -> None:
     """Write `frame` as CSV (UTF-8) or Parquet, by the suffix of `path`."""
     if path.suffix.lower() == ".csv":

@@ -40,14 +40,14 @@ print(json.dumps({"import": loaded - start, "first": first - loaded, "second": a
 ONE_FAMILY = """
 import json, sys, time
 from hemafeat import extract, images, segment
-from hemafeat.extract._family import chosen
+from hemafeat.extract._family import choose
 from hemafeat.extract._measure import image_quality, measure_window
 image = images.read(sys.argv[1])
 masks = segment.segmenter("contours")(image)
 prepared, inside = extract.Prepared(image, masks).window(masks, 0)
 image_quality(prepared, inside)
 seconds = {}
-for name, family in chosen(sys.argv[2:]).items():
+for name, family in choose(sys.argv[2:]).items():
     start = time.perf_counter()
     failures = measure_window(prepared, inside, {name: family})[1]
     seconds[name] = time.perf_counter() - start

@@ -10,7 +10,7 @@ from peers import Values, Work, peer
 from whole import measured
 
 from hemafeat import extract, segment
-from hemafeat.extract._family import Family, chosen, column_facts
+from hemafeat.extract._family import Family, choose, column_facts
 
 FAMILIES = {
     "geometry": "shape",
@@ -74,13 +74,13 @@ def family_of_group(cell: Cell, group: str) -> Work:
 
 @peer("everything", tool="hemafeat", variant="default", note="RGB; nucleus, cytoplasm and cell")
 def everything(cell: Cell) -> Work:
-    which = chosen("default")
+    which = choose("default")
     return Work(lambda: _all(cell, which), len(extract.columns("default")))
 
 
 @peer("everything", tool="hemafeat", variant="all", note="RGB; nucleus, cytoplasm and cell")
 def everything_there_is(cell: Cell) -> Work:
-    which = chosen("all")
+    which = choose("all")
     return Work(lambda: _all(cell, which), len(extract.columns("all")))
 
 

@@ -17,7 +17,7 @@ from cells import Cell
 from timing import in_turns, no_collection, summary
 
 from hemafeat import extract, images, segment
-from hemafeat.extract._family import SETS, Family, chosen, column_facts
+from hemafeat.extract._family import SETS, Family, choose, column_facts
 from hemafeat.extract._measure import image_quality, measure_window
 
 COSTS = Path(extract.__file__).with_name("_costs.json")
@@ -29,7 +29,7 @@ def split(cells: list[Cell], rounds: int) -> pd.DataFrame:
     In turn, what families share is charged to the first that asks for it, and the families of all
     sets follow each other as in the table. Alone, a family pays for all it needs itself.
     """
-    which = chosen("all")
+    which = choose("all")
     contours = segment.segmenter("contours")
     seconds: dict[str, list[float]] = defaultdict(list)
 
@@ -66,7 +66,7 @@ def split(cells: list[Cell], rounds: int) -> pd.DataFrame:
         row: dict[str, Any] = {"step": step, "columns": "", "set": ""}
         if step in which:
             row["columns"] = len(column_facts(step, which[step]))
-            row["set"] = next(name for name in SETS if step in chosen(name))
+            row["set"] = next(name for name in SETS if step in choose(name))
             row["alone_ms"] = 1e3 * float(np.median(seconds[f"{step} alone"]))
         row["ms"], (row["q1"], row["q3"]) = float(np.median(ms)), np.percentile(ms, [25, 75])
         row["decodes"] = row["ms"] / (1e3 * decode)
@@ -77,12 +77,12 @@ def split(cells: list[Cell], rounds: int) -> pd.DataFrame:
 
 def sets(cells: list[Cell], rounds: int) -> pd.DataFrame:
     """Reading, segmenting and measuring an image, for each set of families, against decoding it."""
-    names = [name for name in SETS if chosen(name)]
+    names = [name for name in SETS if choose(name)]
     visits: list[dict] = []
     for cell in cells:
         calls: dict = {"decode": lambda c=cell: cv2.imdecode(c.data, cv2.IMREAD_COLOR)}
         for name in names:
-            which = chosen(name)
+            which = choose(name)
             calls[name] = lambda c=cell, w=which: all_in(c, w)
         visits.append(calls)
     times = in_turns(visits, rounds, float("inf"))

@@ -1,4 +1,4 @@
-"""Image and masks to one row of named features per cell."""
+"""Measure named features of each cell in images: tables, families of features, their columns."""
 
 import lazy_loader as _lazy
 

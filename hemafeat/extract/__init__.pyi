@@ -1,5 +1,6 @@
 from ._columns import (
     columns as columns,
+    current_names as current_names,
     describe as describe,
     feature_columns as feature_columns,
     units as units,
@@ -53,18 +54,26 @@ from ._families.stain import stain as stain
 from ._families.tavakoli import tavakoli as tavakoli
 from ._families.zernike import zernike as zernike
 from ._family import (
+    MASKS as MASKS,
+    PLANES as PLANES,
     Column as Column,
     FamilyError as FamilyError,
     families as families,
     family as family,
 )
-from ._measure import measure as measure
+from ._measure import central_cell as central_cell, measure as measure
 from ._prepared import (
     Prepared as Prepared,
     background_white as background_white,
     prepare as prepare,
 )
-from ._table.result import errors as errors, load as load, save as save
+from ._table.errors import (
+    ERROR_COLUMNS as ERROR_COLUMNS,
+    error_row as error_row,
+    errors as errors,
+    image_name as image_name,
+)
+from ._table.result import is_result as is_result, load as load, save as save
 from ._table.stream import Extraction as Extraction, stream as stream
 from ._table.table import table as table
 from ._transformer import CellFeatures as CellFeatures

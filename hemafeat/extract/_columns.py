@@ -1,19 +1,19 @@
-"""The columns before anything runs: names, units, formulas, sources."""
+"""Columns of the table, known before anything is measured: names, units, formulas, sources."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hemafeat.extract._family import MASKS, Family, chosen, column_facts, families as all_families
+from hemafeat.extract._family import MASKS, Family, choose, column_facts, families as all_families
 
 if TYPE_CHECKING:
     import pandas as pd
 
-Families = str | Iterable[str | Callable[..., Any]]
+FamilyChoice = str | Iterable[str | Callable[..., Any]]
 
 RENAMED = {
     "nucleus__tavakoli__circularity": "nucleus__tavakoli__circularity_inverse",
@@ -22,55 +22,91 @@ RENAMED = {
         for share in (20, 35, 50, 65, 80)
     },
 }
-"""Former names of columns, and what they are called now."""
+"""Current name of each column that was renamed, by its former name."""
 
 _LENGTH = re.compile(r"(?<!\S)px(?:\^(-?\d+))?(?!\S)")
 
 
-def columns(families: Families = "default") -> list[str]:
-    """Names of the feature columns, in the order of the table.
+def columns(families: FamilyChoice = "default") -> list[str]:
+    """Return the names of the feature columns, in the order of the table.
 
     Parameters
     ----------
     families : {"fast", "default", "all"} or list of names or functions
-        Which families.
+        Feature families, as in `table`.
 
     Returns
     -------
     list of str
         ``mask__family__feature`` or ``mask__family__feature__plane``.
+
+    Examples
+    --------
+    >>> from hemafeat import extract
+    >>> extract.columns(["shape"])[:2]
+    ['nucleus__shape__area', 'nucleus__shape__perimeter_crofton']
     """
-    return [column for name, f in chosen(families).items() for column in column_facts(name, f)]
+    return [name for key, f in choose(families).items() for name in column_facts(key, f)]
 
 
-def describe(families: Families = "default", *, um_per_px: bool = False) -> pd.DataFrame:
-    """What each feature column is.
+def current_names(columns: Iterable[str]) -> list[str]:
+    """Replace former names of feature columns by their current names.
+
+    Parameters
+    ----------
+    columns : iterable of str
+        Names of columns, such as those of a saved table or of a model fitted with an earlier
+        version.
+
+    Returns
+    -------
+    list of str
+        The names in the same order. A name that was never changed, or is not known, is returned
+        as it is.
+
+    Examples
+    --------
+    >>> from hemafeat import extract
+    >>> extract.current_names(["nucleus__tavakoli__circularity", "cell__shape__area", "age"])
+    ['nucleus__tavakoli__circularity_inverse', 'cell__shape__area', 'age']
+    """
+    return [RENAMED.get(name, name) for name in columns]
+
+
+def describe(families: FamilyChoice = "default", *, um_per_px: bool = False) -> pd.DataFrame:
+    """Describe each feature column.
 
     Parameters
     ----------
     families : {"fast", "default", "all"} or list of names or functions
-        Which families.
+        Feature families, as in `table`.
     um_per_px : bool
-        True gives the units of a table whose scale is known (um instead of px).
+        Give the units of a table whose scale is known, in um instead of px. Default False.
 
     Returns
     -------
     DataFrame
         One row per column: ``column, mask, family, feature, plane, unit, formula, source,
         reference``.
+
+    Examples
+    --------
+    >>> from hemafeat import extract
+    >>> extract.describe(["shape"]).loc[0, ["column", "unit"]].tolist()
+    ['nucleus__shape__area', 'px^2']
     """
     import pandas as pd
 
     rows = []
-    for name, function in chosen(families).items():
-        for full, (mask, plane, column) in column_facts(name, function).items():
+    for family, function in choose(families).items():
+        for name, (mask, plane, column) in column_facts(family, function).items():
             rows.append(
                 {
-                    "column": full,
+                    "column": name,
                     "mask": mask,
-                    "family": name,
-                    "feature": full.split("__")[2],
-                    "plane": plane or "__".join(full.split("__")[3:]),
+                    "family": family,
+                    "feature": name.split("__")[2],
+                    "plane": plane or "__".join(name.split("__")[3:]),
                     "unit": in_um(column.unit) if um_per_px else column.unit,
                     "formula": column.formula,
                     "source": column.source,
@@ -81,10 +117,26 @@ def describe(families: Families = "default", *, um_per_px: bool = False) -> pd.D
 
 
 def feature_columns(table: pd.DataFrame) -> list[str]:
-    """The columns of `table` that are features, in its order.
+    """Return the names of the columns of `table` that are features, in its order.
 
-    They are the ones named ``mask__family__feature``; identifiers, labels, attributes and the
-    quality record are not among them.
+    Parameters
+    ----------
+    table : DataFrame
+        Table of cells.
+
+    Returns
+    -------
+    list of str
+        Columns with a name of the form ``mask__family__feature``. Identifiers, labels, attributes
+        and quality columns are not among them.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from hemafeat import extract
+    >>> names = ["image", "quality__focus", "nucleus__shape__area"]
+    >>> extract.feature_columns(pd.DataFrame(columns=names))
+    ['nucleus__shape__area']
     """
     return [
         name
@@ -94,42 +146,62 @@ def feature_columns(table: pd.DataFrame) -> list[str]:
 
 
 def units(table: pd.DataFrame) -> dict[str, str]:
-    """Unit of each feature column of `table`: what the table says, else what the families say."""
-    found = dict(table.attrs.get("units", {}))
-    missing = [name for name in feature_columns(table) if name not in found]
+    """Return the unit of each feature column of a table.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Table of cells.
+
+    Returns
+    -------
+    dict of str to str
+        Units stored with the table, in ``attrs["units"]``, or else declared by the families.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from hemafeat import extract
+    >>> table = pd.DataFrame({"um_per_px": [0.1], "nucleus__shape__area": [40.0]})
+    >>> extract.units(table)
+    {'nucleus__shape__area': 'um^2'}
+    """
+    names = feature_columns(table)
+    by_name = dict(table.attrs.get("units", {}))
+    missing = [name for name in names if name not in by_name]
     if missing:
         scaled = "um_per_px" in table and bool(table["um_per_px"].notna().any())
-        known = family_units(all_families(), scaled)
-        found.update({name: known[name] for name in missing if name in known})
-    return {name: found[name] for name in feature_columns(table) if name in found}
+        declared = family_units(all_families(), scaled)
+        by_name.update({name: declared[name] for name in missing if name in declared})
+    return {name: by_name[name] for name in names if name in by_name}
 
 
-def family_units(which: dict[str, Family], scaled: bool) -> dict[str, str]:
-    """Unit of each column of the families given, in table order; `scaled` puts um for px."""
+def family_units(families: Mapping[str, Family], scaled: bool) -> dict[str, str]:
+    """Return the unit of each column of families, in table order; in um if `scaled`, else in px."""
     return {
-        full: in_um(column.unit) if scaled else column.unit
-        for name, function in which.items()
-        for full, (_, _, column) in column_facts(name, function).items()
+        name: in_um(column.unit) if scaled else column.unit
+        for family, function in families.items()
+        for name, (_, _, column) in column_facts(family, function).items()
     }
 
 
 def length_power(unit: str) -> int:
-    """The power of px in a unit such as ``"OD px^2"``; 0 where lengths do not occur."""
-    return sum(int(found.group(1) or 1) for found in _LENGTH.finditer(unit))
+    """Return the power of px in a unit such as ``"OD px^2"``; 0 for a unit without lengths."""
+    return sum(int(match.group(1) or 1) for match in _LENGTH.finditer(unit))
 
 
 def in_um(unit: str) -> str:
-    """`unit` with um in the place of px."""
-    return _LENGTH.sub(lambda found: found.group(0).replace("px", "um"), unit)
+    """Replace px by um in a unit."""
+    return _LENGTH.sub(lambda match: match.group(0).replace("px", "um"), unit)
 
 
-def length_powers(which: dict[str, Family]) -> np.ndarray:
-    """(k,) int64 power of px of each column, in table order."""
+def length_powers(families: Mapping[str, Family]) -> np.ndarray:
+    """Return the power of px of each column, in table order: (k,) int64."""
     return np.array(
         [
             length_power(column.unit)
-            for name, function in which.items()
-            for _, _, column in column_facts(name, function).values()
+            for family, function in families.items()
+            for _, _, column in column_facts(family, function).values()
         ],
         dtype=np.int64,
     )

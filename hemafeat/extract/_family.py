@@ -1,4 +1,4 @@
-"""What a family is: a plain function that declares its columns; built-in and plugged-in ones."""
+"""Feature families: functions that declare their columns, built in or from other packages."""
 
 from __future__ import annotations
 
@@ -16,8 +16,13 @@ if TYPE_CHECKING:
     import pandas as pd
 
 GROUP = "hemafeat.families"
+"""Group of entry points in which other packages register their families."""
 
 MASKS = ("nucleus", "cytoplasm", "cell")
+"""Names of the masks that a family can be measured on."""
+
+PLANES = ("r", "g", "b", "grey", "od_r", "od_g", "od_b")
+"""Names of the image planes that a family can be measured on, see `Prepared.plane`."""
 
 BUILT_IN = {
     "shape": "hemafeat.extract._families.shape:shape",
@@ -47,43 +52,49 @@ BUILT_IN = {
     "chromatin": "hemafeat.extract._families.chromatin:chromatin",
     "lobulation": "hemafeat.extract._families.lobulation:lobulation",
 }
-"""Families of this package, in the order of their columns. Loaded when first used."""
+"""Families of this package, in the order of their columns. They are loaded when first used."""
 
 SETS = ("fast", "default", "all")
-"""Named sets of families, from the cheapest to the whole catalogue."""
+"""Names of the sets of families, from the fastest to all families."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 
 class Family(Protocol):
-    """A function that `family` has declared."""
+    """A function that is declared with `family`."""
 
     __name__: str
     facts: Facts
 
     def __call__(self, image: Any, labels: Any, n_cells: int | None = None, /) -> Any:
-        """(n_cells, k) float64."""
+        """Return an (n_cells, k) array of float64."""
 
 
 @public
 class FamilyError(ValueError):
-    """A family that is unknown, declared twice, or breaks its contract."""
+    """Error raised for a family that does not exist, is declared twice, or breaks its contract."""
 
 
 @public
 @dataclass(frozen=True, slots=True)
 class Column:
-    """One number a family gives per cell.
+    """One number that a family gives per cell.
 
     Attributes
     ----------
     unit : str
         Factors separated by a space: ``"px"``, ``"px^2"``, ``"OD px^2"``, ``"rad"``, ``"1"``.
-        Every power of ``px`` follows `um_per_px`.
+        Every power of ``px`` is converted to um if the scale of the image is known.
     formula : str
-        How it is computed, in one line.
+        How the number is computed, in one line.
     source : str
         Who defined it: an IBSI code, a function of scikit-image, a paper.
+
+    Examples
+    --------
+    >>> from hemafeat import extract
+    >>> extract.Column("px^2", "number of pixels", "skimage.measure.regionprops")
+    Column(unit='px^2', formula='number of pixels', source='skimage.measure.regionprops')
     """
 
     unit: str
@@ -93,7 +104,7 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What a family declares about itself; nothing of it is guessed from its signature."""
+    """The declaration of a family; the attributes are the parameters of `family`."""
 
     columns: Mapping[str, Column]
     masks: tuple[str, ...] = MASKS
@@ -111,9 +122,9 @@ class Facts:
         masks = len(self.masks) if self.per_mask else 1
         return masks * max(1, len(self.planes)) * len(self.columns)
 
-    def within(self, which: str) -> bool:
-        """Whether the family belongs to the set named `which`."""
-        return {"fast": self.fast, "default": self.default, "all": True}[which]
+    def is_in(self, set_name: str) -> bool:
+        """Return whether the family belongs to one of `SETS`."""
+        return {"fast": self.fast, "default": self.default, "all": True}[set_name]
 
 
 def family(
@@ -128,34 +139,51 @@ def family(
     fast: bool = False,
     reference: str = "",
 ) -> Callable[[F], F]:
-    """Declare a function ``f(image, labels, n_cells) -> (n_cells, k) float64`` a family.
-
-    The function itself is returned, with the declaration as its attribute ``facts``.
+    """Declare a function ``f(image, labels, n_cells) -> (n_cells, k) float64`` as a family.
 
     Parameters
     ----------
     columns : mapping of str to Column
-        The k columns, in the order of the array returned.
+        The k columns by name, in the order of the array that the function returns.
     masks : sequence of {"nucleus", "cytoplasm", "cell"}
-        The masks it is measured on, one call for each. With ``per_mask=False`` the first one names
-        the columns.
+        Masks to measure, with one call of the function for each; by default all three. With
+        ``per_mask=False`` the first one names the columns.
     planes : sequence of str
-        Names of image planes (see `Prepared.plane`). When given, the function is called once per
-        plane with an (H, W) array, and each column name ends in ``__plane``. Otherwise it is called
-        with the (H, W, 3) uint8 image.
+        Names of image planes, see `PLANES`. The function is called once per plane with an (H, W)
+        array, and each column name ends in ``__plane``. By default it is called with the
+        (H, W, 3) uint8 image.
     per_mask : bool
-        False: one call ``f(image, masks, n_cells)`` with the whole `Masks` (a ratio of nucleus to
-        cell, say).
+        False calls the function once, as ``f(image, masks, n_cells)`` with the `Masks`, for
+        features that need more than one mask, such as a ratio of nucleus to cell. Default True.
     prepared : bool
-        True: the image is passed as a `Prepared`, which holds what families share.
+        True passes the image as a `Prepared`, which holds what families share. Default False.
     white : bool
-        True: the values depend on the background through its white level (optical density).
+        True declares that the values depend on the background through its white level, as optical
+        density does. Default False.
     default : bool
-        False keeps a costly family out of the default table.
+        False keeps a costly family out of the set ``"default"``. Default True.
     fast : bool
-        True: it is in the small set ``"fast"`` too, of families that tell most for their time.
+        True adds the family to the set ``"fast"`` as well: families that are informative for
+        their cost. Default False.
     reference : str
-        Where the definitions are published.
+        Publication of the definitions.
+
+    Returns
+    -------
+    callable
+        A decorator. It returns the function itself, with the declaration as its attribute
+        ``facts``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import extract
+    >>> @extract.family({"pixels": extract.Column("px^2", "number of pixels")}, masks=["cell"])
+    ... def size(image, labels, n_cells=None):
+    ...     '''Measure the size of each cell.'''
+    ...     return np.bincount(labels.ravel(), minlength=n_cells + 1)[1:, None].astype(float)
+    >>> extract.columns([size])
+    ['cell__size__pixels']
     """
     facts = Facts(
         dict(columns),
@@ -177,30 +205,31 @@ def family(
 
 
 class Families(dict[str, Family]):
-    """Families by name; printed, a table of what each one gives and costs."""
+    """Families by name; the representation is a table of their columns and costs."""
 
     def frame(self) -> pd.DataFrame:
-        """One row per family.
+        """Return a table of the families.
 
         Returns
         -------
         DataFrame
-            Index ``family``; ``columns`` (how many it gives), ``masks``, ``set`` (the smallest of
-            `SETS` it belongs to), ``ms`` and ``decodes`` (measured cost of a cell in milliseconds
-            and as a multiple of decoding its JPEG, by ``benchmarks/speed``; NaN where nobody has
-            measured it), ``what``.
+            One row per family. Index ``family``; ``columns`` (number of columns), ``masks``,
+            ``set`` (smallest of the sets ``fast``, ``default`` and ``all`` that holds the family),
+            ``ms`` and ``decodes`` (cost of a cell in milliseconds and as a multiple of the time to
+            decode its JPEG, measured by ``benchmarks/speed``; NaN if it was not measured),
+            ``what`` (first line of the docstring).
         """
         import pandas as pd
 
-        measured = _costs()["families"]
+        costs = _costs()["families"]
         rows = [
             {
                 "family": name,
                 "columns": function.facts.width,
                 "masks": ", ".join(function.facts.masks),
-                "set": next(which for which in SETS if function.facts.within(which)),
-                "ms": measured.get(name, {}).get("ms", float("nan")),
-                "decodes": measured.get(name, {}).get("decodes", float("nan")),
+                "set": next(set_name for set_name in SETS if function.facts.is_in(set_name)),
+                "ms": costs.get(name, {}).get("ms", float("nan")),
+                "decodes": costs.get(name, {}).get("decodes", float("nan")),
                 "what": (function.__doc__ or "").strip().split("\n")[0].rstrip("."),
             }
             for name, function in self.items()
@@ -217,70 +246,86 @@ class Families(dict[str, Family]):
 
 @cache
 def _costs() -> dict[str, Any]:
-    found = files("hemafeat.extract").joinpath("_costs.json").read_text(encoding="utf-8")
-    return dict(json.loads(found))
+    text = files("hemafeat.extract").joinpath("_costs.json").read_text(encoding="utf-8")
+    return dict(json.loads(text))
 
 
-@cache
 def families() -> Families:
-    """Every family by name: those of this package, then the plugged-in ones in order of name.
+    """Return all families: those of this package, then those of other packages by name.
 
     Returns
     -------
     dict of str to function
-        Each function carries its declaration as ``facts``. Printed, it is a table with the measured
-        cost of each family; ``families().frame()`` is the same as a DataFrame.
+        Each function carries its declaration as the attribute ``facts``. The representation is a
+        table with the measured cost of each family; ``families().frame()`` returns it as a
+        DataFrame.
 
     Raises
     ------
     FamilyError
-        Two packages offer the same name, or an entry point is not a family.
+        Two packages register the same name, or an entry point is not a family.
+
+    Examples
+    --------
+    >>> from hemafeat import extract
+    >>> list(extract.families())[:3]
+    ['shape', 'boundary', 'lobes']
+    >>> extract.families().frame().loc[["shape"], ["columns", "masks", "set"]]
+            columns          masks   set
+    family
+    shape        64  nucleus, cell  fast
     """
-    points = [EntryPoint(name, where, GROUP) for name, where in BUILT_IN.items()]
+    points = [EntryPoint(name, path, GROUP) for name, path in BUILT_IN.items()]
     points += sorted(entry_points(group=GROUP), key=lambda point: point.name)
-    found = Families()
+    by_name = Families()
     for point in points:
-        if point.name in found:
+        if point.name in by_name:
             raise FamilyError(f"two families are called {point.name!r}; one is {point.value}")
         if not point.name.isidentifier() or "__" in point.name or point.name in SETS:
-            raise FamilyError(f"{point.name!r} cannot name a family: it stands inside column names")
-        function = point.load()
-        if not isinstance(getattr(function, "facts", None), Facts):
-            raise FamilyError(f"{point.value} is not a family: decorate it with extract.family")
-        found[point.name] = cast(Family, function)
-    return found
+            raise FamilyError(
+                f"{point.name!r} cannot be the name of a family, which is part of column names"
+            )
+        by_name[point.name] = _check_declared(point.load(), point.value)
+    return by_name
 
 
-def chosen(which: str | Iterable[str | Callable[..., Any]]) -> dict[str, Family]:
-    """The families a caller means: a name of `SETS`, names of families, functions, or a list."""
-    known = families()
-    wanted: dict[str, Family] = {}
-    for item in [which] if isinstance(which, str) else which:
+def choose(selection: str | Iterable[str | Callable[..., Any]]) -> dict[str, Family]:
+    """Return the families of a selection: one of `SETS`, or a list of sets, names and functions."""
+    by_name = families()
+    chosen: dict[str, Family] = {}
+    for item in [selection] if isinstance(selection, str) else selection:
         if callable(item):
-            if not isinstance(getattr(item, "facts", None), Facts):
-                raise FamilyError(f"{item!r} is not a family: decorate it with extract.family")
-            wanted[item.__name__] = cast(Family, item)
+            chosen[item.__name__] = _check_declared(item, repr(item))
         elif item in SETS:
-            wanted |= {name: f for name, f in known.items() if f.facts.within(item)}
-        elif item in known:
-            wanted[item] = known[item]
+            chosen |= {name: f for name, f in by_name.items() if f.facts.is_in(item)}
+        elif item in by_name:
+            chosen[item] = by_name[item]
         else:
             raise FamilyError(
-                f"no family {item!r}; there are: {', '.join(known)} (and the sets "
-                f"{', '.join(SETS)})"
+                f"there is no family {item!r}; the families are {', '.join(by_name)}, and the sets "
+                f"{', '.join(SETS)}"
             )
     # The order of a caller's list must not change the table.
-    order = {name: place for place, name in enumerate(known)}
-    return dict(sorted(wanted.items(), key=lambda pair: order.get(pair[0], len(order))))
+    order = {name: position for position, name in enumerate(by_name)}
+    return dict(sorted(chosen.items(), key=lambda pair: order.get(pair[0], len(order))))
+
+
+def _check_declared(function: Any, name: str) -> Family:
+    if not isinstance(getattr(function, "facts", None), Facts):
+        raise FamilyError(f"{name} is not a family: decorate it with extract.family")
+    return cast(Family, function)
 
 
 def column_facts(name: str, function: Family) -> dict[str, tuple[str, str, Column]]:
-    """Full column name to (mask, plane or "", declaration) for one family, in table order."""
+    """Return mask, plane ("" if none) and declaration of each column of a family, in table order.
+
+    The result is part of the fingerprint of a run: its representation must not change.
+    """
     facts = function.facts
-    found: dict[str, tuple[str, str, Column]] = {}
+    by_column: dict[str, tuple[str, str, Column]] = {}
     for mask in facts.masks if facts.per_mask else facts.masks[:1]:
         for plane in facts.planes or ("",):
             for feature, column in facts.columns.items():
-                end = f"__{plane}" if plane else ""
-                found[f"{mask}__{name}__{feature}{end}"] = (mask, plane, column)
-    return found
+                suffix = f"__{plane}" if plane else ""
+                by_column[f"{mask}__{name}__{feature}{suffix}"] = (mask, plane, column)
+    return by_column

@@ -1,13 +1,14 @@
-"""One image and its masks to one row of numbers per cell."""
+"""Measure the cells of one image, given its masks."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hemafeat.extract._columns import Families, family_units, length_powers
-from hemafeat.extract._family import Family, chosen
+from hemafeat.extract._columns import FamilyChoice, family_units, length_powers
+from hemafeat.extract._family import Family, choose
 from hemafeat.extract._kernels.window import clipped_share, nearest_to_centre, sharpness
 from hemafeat.extract._prepared import Prepared
 from hemafeat.segment import Masks
@@ -17,107 +18,127 @@ if TYPE_CHECKING:
 
 
 def measure(
-    image: np.ndarray,
+    image: np.ndarray | Prepared,
     masks: Masks,
     *,
-    families: Families = "default",
+    families: FamilyChoice = "default",
     um_per_px: float | None = None,
 ) -> pd.DataFrame:
-    """Features of every cell of one image.
+    """Measure every cell of one image.
 
     Parameters
     ----------
-    image : (H, W, 3) ndarray of uint8
-        RGB, as `hemafeat.images.read` returns it.
+    image : (H, W, 3) ndarray of uint8, or Prepared
+        RGB image, as `hemafeat.images.read` returns it.
     masks : Masks
-        The cells and their nuclei.
+        Cells and nuclei.
     families : {"fast", "default", "all"} or list of names or functions
-        Which families.
+        Feature families, as in `table`.
     um_per_px : float, optional
-        Side of a pixel in um. Without it lengths are in px.
+        Side of a pixel in um. By default lengths are in px.
 
     Returns
     -------
     DataFrame
-        One row per cell, the columns of ``columns(families)``; ``attrs["units"]`` has their units.
+        One row per cell, with the columns of ``columns(families)``; ``attrs["units"]`` has their
+        units.
 
     Raises
     ------
     ValueError
         Image and masks differ in size, or `um_per_px` is not positive.
+    Exception
+        The error of a family that failed.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, extract, images, segment
+    >>> cell = datasets.draw_cell("neutrophil", random_state=0)
+    >>> masks = segment.Masks(cell.cell, cell.nucleus)
+    >>> features = extract.measure(images.read(cell.image), masks, families=["shape"])
+    >>> features.shape
+    (1, 64)
+    >>> int(features["cell__shape__area"].item()) == (cell.cell > 0).sum()
+    True
     """
     import pandas as pd
 
-    which = chosen(families)
-    values, failures = measure_cells(Prepared(image, masks), masks, which)
+    chosen = choose(families)
+    prepared = image if isinstance(image, Prepared) else Prepared(image, masks)
+    values, failures = measure_cells(prepared, masks, chosen)
     for error in failures.values():
         raise error
-    values = values * scales(which, um_per_px)
-    units = family_units(which, um_per_px is not None)
+    values = values * scales(chosen, um_per_px)
+    units = family_units(chosen, um_per_px is not None)
     table = pd.DataFrame(values, columns=list(units))
     table.attrs["units"] = units
     return table
 
 
 def measure_cells(
-    prepared: Prepared, masks: Masks, which: dict[str, Family]
+    prepared: Prepared, masks: Masks, families: Mapping[str, Family]
 ) -> tuple[np.ndarray, dict[str, Exception]]:
-    """(n_cells, k) float64 in px, and what each family that failed raised.
-
-    A family that fails leaves NaN in its own columns and does not cost the cell the others.
-    """
+    """Measure the cells of a whole image; see `measure_window`."""
     if masks.shape != prepared.rgb.shape[:2]:
         raise ValueError(
             f"the masks are {masks.shape[0]} x {masks.shape[1]} and the image is "
             f"{prepared.rgb.shape[0]} x {prepared.rgb.shape[1]}"
         )
-    prepared, masks = prepared.window(masks)
-    return measure_window(prepared, masks, which)
+    return measure_window(*prepared.window(masks), families)
 
 
 def measure_window(
-    prepared: Prepared, masks: Masks, which: dict[str, Family]
+    window: Prepared, masks: Masks, families: Mapping[str, Family]
 ) -> tuple[np.ndarray, dict[str, Exception]]:
-    """`measure_cells` for what `Prepared.window` returned."""
+    """Measure the cells in what `Prepared.window` returned.
+
+    Returns
+    -------
+    values : (n_cells, k) ndarray of float64
+        In px. A family that fails leaves NaN in its own columns only.
+    failures : dict of str to Exception
+        Error of each family that failed.
+    """
     failures: dict[str, Exception] = {}
-    widths = [function.facts.width for function in which.values()]
+    widths = [function.facts.width for function in families.values()]
     values = np.empty((masks.n_cells, sum(widths)))
-    at = 0
-    for (name, function), width in zip(which.items(), widths, strict=True):
-        block = values[:, at : at + width]
-        at += width
+    start = 0
+    for (name, function), width in zip(families.items(), widths, strict=True):
+        block = values[:, start : start + width]
+        start += width
         try:
-            _fill_block(name, function, prepared, masks, block)
+            _fill(block, name, function, window, masks)
         except Exception as error:
             failures[name] = error
             block[:] = np.nan
     return values, failures
 
 
-def _fill_block(
-    name: str, function: Family, prepared: Prepared, masks: Masks, block: np.ndarray
-) -> None:
+def _fill(block: np.ndarray, name: str, function: Family, window: Prepared, masks: Masks) -> None:
+    """Fill the columns of one family, one call after the other."""
     facts, n_cells = function.facts, masks.n_cells
-    image = prepared if facts.prepared else prepared.rgb
+    image = window if facts.prepared else window.rgb
     width = len(facts.columns)
     calls = [(image, masks)]
     if facts.per_mask:
         calls = [
-            (image if plane is None else prepared.plane(plane), getattr(masks, mask))
+            (image if plane is None else window.plane(plane), getattr(masks, mask))
             for mask in facts.masks
             for plane in facts.planes or (None,)
         ]
-    for place, (given, labels) in enumerate(calls):
-        found = np.asarray(function(given, labels, n_cells))
-        if found.shape != (n_cells, width):
-            # An assignment would stretch what has one row or column.
-            raise ValueError(f"family {name!r} returned {found.shape}, expected {(n_cells, width)}")
-        block[:, place * width : (place + 1) * width] = found
+    for n, (argument, labels) in enumerate(calls):
+        values = np.asarray(function(argument, labels, n_cells))
+        if values.shape != (n_cells, width):
+            # An assignment would broadcast a single row or column.
+            raise ValueError(
+                f"family {name!r} returned {values.shape}, expected {(n_cells, width)}"
+            )
+        block[:, n * width : (n + 1) * width] = values
 
 
-def scales(which: dict[str, Family], um_per_px: float | None) -> np.ndarray:
-    """(k,) float64: what turns each column from px into um."""
-    powers = length_powers(which)
+def scales(families: Mapping[str, Family], um_per_px: float | None) -> np.ndarray:
+    """Return the factor of each column that converts px to um: (k,) float64."""
+    powers = length_powers(families)
     if um_per_px is None:
         return np.ones(powers.size)
     if not (np.isfinite(um_per_px) and um_per_px > 0):
@@ -128,26 +149,55 @@ def scales(which: dict[str, Family], um_per_px: float | None) -> np.ndarray:
 def image_quality(
     prepared: Prepared, masks: Masks, n_cells: int | None = None
 ) -> dict[str, np.ndarray]:
-    """Quality columns that need the image: focus, clipped pixels, background, cells found.
+    """Return the quality columns that are computed from the image.
 
-    ``focus`` is the variance of the Laplacian of the grey image over the box of the cell,
-    ``clipped`` the share of its pixels that are 0 or 255 in some channel. `n_cells` is the number
-    of cells in the image, where `masks` are those of some of them.
+    Parameters
+    ----------
+    prepared : Prepared
+        Image, or the window in which its cells lie.
+    masks : Masks
+        The cells.
+    n_cells : int, optional
+        Number of cells in the whole image. By default that of `masks`.
+
+    Returns
+    -------
+    dict of str to (n,) ndarray
+        ``n_cells``; ``white_r``, ``white_g``, ``white_b``, the background white; ``focus``, the
+        variance of the Laplacian of the grey image over the box of the cell; ``clipped``, the share
+        of its pixels that are 0 or 255 in some channel.
     """
-    rows = masks.n_cells
+    n_rows = masks.n_cells
     white = prepared.white(masks.cell)
-    where = prepared.regions(masks.cell, rows)
-    found = {"n_cells": np.full(rows, rows if n_cells is None else n_cells, np.int64)}
+    regions = prepared.regions(masks.cell, n_rows)
+    quality = {"n_cells": np.full(n_rows, n_rows if n_cells is None else n_cells, np.int64)}
     for channel, name in enumerate("rgb"):
-        found[f"white_{name}"] = np.full(rows, white[channel])
-    found["focus"] = sharpness(prepared.plane("grey"), where.boxes)
-    found["clipped"] = clipped_share(prepared.rgb.reshape(-1, 3), where.starts, where.index)
-    return found
+        quality[f"white_{name}"] = np.full(n_rows, white[channel])
+    quality["focus"] = sharpness(prepared.plane("grey"), regions.boxes)
+    quality["clipped"] = clipped_share(prepared.rgb.reshape(-1, 3), regions.starts, regions.index)
+    return quality
 
 
 def central_cell(masks: Masks) -> int:
-    """Row of the cell a single-cell crop is about.
+    """Return the row of the cell that a crop of a single cell shows.
 
-    The one under the image centre, or else the one with a pixel nearest to it.
+    Parameters
+    ----------
+    masks : Masks
+        At least one cell.
+
+    Returns
+    -------
+    int
+        Row of the cell at the centre of the image, or else of the cell with the pixel nearest to
+        it; the first cell is row 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import extract, segment
+    >>> cells = np.array([[1, 0, 0, 0, 0, 0], [1, 0, 0, 2, 2, 0], [0, 0, 0, 2, 2, 0]])
+    >>> extract.central_cell(segment.Masks(cells, np.zeros_like(cells)))
+    1
     """
     return int(nearest_to_centre(masks.cell, masks.nucleus)) - 1

@@ -1,4 +1,4 @@
-"""One image made ready: what several families need of it, each computed once and on demand."""
+"""Hold an image and what several families compute from it, each computed once on demand."""
 
 from __future__ import annotations
 
@@ -12,23 +12,20 @@ import cv2
 import numpy as np
 
 from hemafeat._public import public
+from hemafeat.extract._family import PLANES
 from hemafeat.extract._kernels.intensity import histograms
+from hemafeat.extract._kernels.region.distance import depths
 from hemafeat.extract._kernels.region.runs import find_runs, levels_of, pixels
 from hemafeat.extract._kernels.window import cut, outside_histogram
 
 if TYPE_CHECKING:
     from hemafeat.segment import Masks
 
-
-from hemafeat.extract._kernels.region.distance import depths
-
-PLANES = ("r", "g", "b", "grey", "od_r", "od_g", "od_b")
-
 MARGIN = 2
 """Pixels kept around the cells that are measured."""
 
 ENOUGH = 1 << 13
-"""Pixels, of the whole image, that suffice to measure its background."""
+"""Number of pixels of an image that suffice to measure its background."""
 
 OD_MAX = 1.5
 """Optical density at which quantisation saturates; Romanowsky nuclei rarely exceed it."""
@@ -36,7 +33,7 @@ OD_MAX = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Regions:
-    """Pixels of each cell under one mask; see ``_kernels.regions``."""
+    """Pixels of each cell under one mask, as `find_runs` and `pixels` return them."""
 
     starts: np.ndarray
     index: np.ndarray
@@ -46,25 +43,52 @@ class Regions:
 
     @property
     def area(self) -> np.ndarray:
-        """(n_cells,) int64 pixel counts."""
-        # Not by `np.diff`, which is ten times slower on so few.
+        """Number of pixels of each cell: (n_cells,) int64."""
+        # `np.diff` is ten times slower on so few values.
         return np.asarray(self.starts[1:] - self.starts[:-1])
 
 
 @public
 class Prepared:
-    """An RGB image and what families share of it.
+    """An RGB image and what feature families share of it.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8
-        RGB.
+        RGB image.
     masks : Masks, optional
-        When given, the background white is measured outside ``masks.cell``; otherwise outside the
-        labels of the first family that asks for it.
+        Cells of the image. The background white is measured outside ``masks.cell``; without masks
+        it is measured outside the labels of the first family that needs it.
     white : sequence of 3 floats, optional
-        Background white per channel (R, G, B), when it is known.
+        Background white per channel (R, G, B). By default it is measured.
+
+    Attributes
+    ----------
+    rgb : (H, W, 3) ndarray of uint8
+        The image.
+    masks : Masks or None
+        As given.
+    origin : tuple of int
+        Row and column of the whole image at which this one begins; (0, 0) unless it is a window.
+
+    Examples
+    --------
+    Families that are given the same `Prepared` compute what they share only once:
+
+    >>> from hemafeat import datasets, extract, images, segment
+    >>> cell = datasets.draw_cell("neutrophil", random_state=0)
+    >>> masks = segment.Masks(cell.cell, cell.nucleus)
+    >>> prepared = extract.Prepared(images.read(cell.image), masks)
+    >>> extract.glcm(prepared, masks.nucleus).shape
+    (1, 24)
+    >>> extract.lbp(prepared, masks.nucleus).shape
+    (1, 54)
+    >>> prepared.plane("od_g").dtype
+    dtype('float32')
     """
+
+    OD_MAX = OD_MAX
+    """Optical density at which quantised planes saturate, see `levels`."""
 
     def __init__(
         self, image: np.ndarray, masks: Masks | None = None, white: Any | None = None
@@ -73,7 +97,7 @@ class Prepared:
         if rgb.dtype != np.uint8 or rgb.ndim != 3 or rgb.shape[2] != 3:
             raise ValueError(
                 f"expected an (H, W, 3) uint8 RGB image, got {rgb.shape} {rgb.dtype}; "
-                "hemafeat.images.read makes one of any file or array"
+                "hemafeat.images.read returns one for any file or array"
             )
         self.rgb = rgb
         self.masks = masks
@@ -83,93 +107,92 @@ class Prepared:
         self._density_lut: np.ndarray | None = None
         self._planes: dict[str, np.ndarray] = {}
         self._levels: dict[tuple[str, int], np.ndarray] = {}
-        # The labels are kept beside the result: an id alone may be reused by another array.
+        # The labels are kept with the result, because the id of an array may be reused later.
         self._regions: dict[tuple[int, int], tuple[np.ndarray, Regions]] = {}
         self._parts: dict[int, tuple[np.ndarray, np.ndarray] | None] = {}
         self._shared: dict[tuple[str, int, int], tuple[np.ndarray, np.ndarray]] = {}
 
     @property
     def whole(self) -> Prepared:
-        """The whole image, of which this is a window that begins at row and column `origin`."""
+        """The whole image, of which this one may be a window."""
         return self if self._whole is None else self._whole[0]
 
     def window(self, masks: Masks, keep: int | None = None) -> tuple[Prepared, Masks]:
-        """The part of the image the cells lie in, with their masks there.
+        """Cut out the part of the image in which the cells lie.
 
-        Whatever a family does to whole planes is then done to no more than the cells need. The
-        background white stays that of the whole image.
+        Families then process whole planes of no more pixels than the cells need. The background
+        white remains that of the whole image.
 
         Parameters
         ----------
         masks : Masks
-            Of the size of the image.
+            Cells, of the size of the image.
         keep : int, optional
-            Row of the one cell to keep; all by default.
+            Row of the only cell to keep. By default all cells are kept.
 
         Returns
         -------
-        Prepared, Masks
-            Views of the image, copies of the labels, without a quality record.
+        window : Prepared
+            A view of the image.
+        masks : Masks
+            Copies of the labels in the window, without quality columns.
         """
         box, cell, nucleus, cytoplasm = cut(
             masks.cell, masks.nucleus, 0 if keep is None else keep + 1, MARGIN
         )
         top, bottom, left, right = box.tolist()
         n_cells = masks.n_cells if keep is None else 1
-        inside = type(masks).known(cell, nucleus, n_cells, cytoplasm=cytoplasm)
-        part = Prepared(self.rgb[top:bottom, left:right], inside, self._white)
-        part._whole = (self, masks.cell)
-        part.origin = (top, left)
-        return part, inside
+        window_masks = type(masks).known(cell, nucleus, n_cells, cytoplasm=cytoplasm)
+        window = Prepared(self.rgb[top:bottom, left:right], window_masks, self._white)
+        window._whole = (self, masks.cell)
+        window.origin = (top, left)
+        return window, window_masks
 
     def regions(self, labels: np.ndarray, n_cells: int) -> Regions:
-        """Pixels and bounding box of each cell, found once per mask."""
+        """Return the pixels and bounding box of each cell, computed once per mask."""
         key = (id(labels), n_cells)
-        known = self._regions.get(key)
-        if known is None:
-            clean = np.ascontiguousarray(labels, dtype=np.int32)
-            found = find_runs(clean, n_cells)
-            known = (labels, Regions(*pixels(*found, clean.shape[1]), *found))
-            self._regions[key] = known
-        return known[1]
+        if key not in self._regions:
+            contiguous = np.ascontiguousarray(labels, dtype=np.int32)
+            runs = find_runs(contiguous, n_cells)
+            regions = Regions(*pixels(*runs, contiguous.shape[1]), *runs)
+            self._regions[key] = (labels, regions)
+        return self._regions[key][1]
 
     def shared(
-        self, what: str, labels: np.ndarray, n_cells: int, compute: Callable[[Regions], np.ndarray]
+        self, name: str, labels: np.ndarray, n_cells: int, compute: Callable[[Regions], np.ndarray]
     ) -> np.ndarray:
-        """What several families need of one mask: ``compute(regions)``, called once per `what`."""
-        key = (what, id(labels), n_cells)
-        known = self._shared.get(key)
-        if known is None:
-            known = (labels, compute(self.regions(labels, n_cells)))
-            self._shared[key] = known
-        return known[1]
+        """Return ``compute(regions)``, which is called once per `name` and mask."""
+        key = (name, id(labels), n_cells)
+        if key not in self._shared:
+            self._shared[key] = (labels, compute(self.regions(labels, n_cells)))
+        return self._shared[key][1]
 
     def pixel_levels(self, labels: np.ndarray, n_cells: int) -> np.ndarray:
-        """(3, N) uint8 levels of R, G and B of the pixels of `regions`, cell after cell."""
+        """Return R, G and B of the pixels of `regions`, cell after cell: (3, N) uint8."""
         return self.shared(
             "pixel levels",
             labels,
             n_cells,
-            lambda found: levels_of(self.rgb, found.runs, found.index.size),
+            lambda regions: levels_of(self.rgb, regions.runs, regions.index.size),
         )
 
     def histograms(self, labels: np.ndarray, n_cells: int) -> np.ndarray:
-        """(n_cells, 3, 256) int64 histograms of R, G and B within each cell."""
+        """Return the histograms of R, G and B within each cell: (n_cells, 3, 256) int64."""
         parts = self.parts(labels, n_cells)
         if parts is not None:
-            one, other = (self.histograms(part, n_cells) for part in parts)
-            return self.shared("histograms", labels, n_cells, lambda _: one + other)
+            nucleus, cytoplasm = (self.histograms(part, n_cells) for part in parts)
+            return self.shared("histograms", labels, n_cells, lambda _: nucleus + cytoplasm)
         return self.shared(
             "histograms",
             labels,
             n_cells,
-            lambda found: histograms(self.pixel_levels(labels, n_cells), found.starts),
+            lambda regions: histograms(self.pixel_levels(labels, n_cells), regions.starts),
         )
 
     def parts(self, labels: np.ndarray, n_cells: int) -> tuple[np.ndarray, np.ndarray] | None:
-        """Nucleus and cytoplasm, where `labels` are the cells and are made up of just these two.
+        """Return nucleus and cytoplasm if `labels` are the cells and consist of just these two.
 
-        What is a sum over the pixels need not be summed again for the whole cell.
+        Sums over the pixels of a cell are then those of its parts. None if they are not.
         """
         if self.masks is None or labels is not self.masks.cell:
             return None
@@ -182,24 +205,31 @@ class Prepared:
         return self._parts[n_cells]
 
     def white(self, labels: np.ndarray | None = None) -> np.ndarray:
-        """(3,) float64 background white; `labels` say what is not background, if no masks do."""
+        """Return the background white: (3,) float64.
+
+        `labels` are excluded from the background if this image has no masks.
+        """
         if self._white is None:
             if self._whole is not None:
                 whole, cells = self._whole
                 self._white = whole.white(cells)
             else:
-                outside = labels if self.masks is None else self.masks.cell
-                self._white = background_white(self.rgb, outside)
+                foreground = labels if self.masks is None else self.masks.cell
+                self._white = background_white(self.rgb, foreground)
         return self._white
 
     def density_lut(self, labels: np.ndarray | None = None) -> np.ndarray:
-        """(3, 256) float64: decadic optical density of each grey level of R, G and B."""
+        """Return the decadic optical density of each level of R, G and B: (3, 256) float64."""
         if self._density_lut is None:
             self._density_lut = density_lut(self.white(labels))
         return self._density_lut
 
     def plane(self, name: str, labels: np.ndarray | None = None) -> np.ndarray:
-        """(H, W) plane: uint8 ``r g b grey``, or float32 optical density ``od_r od_g od_b``."""
+        """Return the (H, W) plane called `name`, one of `PLANES`.
+
+        ``r``, ``g``, ``b`` and ``grey`` are uint8; ``od_r``, ``od_g`` and ``od_b`` are the optical
+        density of a channel in float32.
+        """
         if name not in self._planes:
             if name == "grey":
                 plane = cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY)
@@ -210,53 +240,85 @@ class Prepared:
                 lut = self.density_lut(labels)[channel].astype(np.float32)
                 plane = cv2.LUT(self.plane(name[-1]), lut)
             else:
-                raise KeyError(f"no plane {name!r}; there are: {', '.join(PLANES)}")
+                raise KeyError(f"there is no plane {name!r}; the planes are {', '.join(PLANES)}")
             self._planes[name] = plane
         return self._planes[name]
 
     def levels(self, name: str, n_levels: int, labels: np.ndarray | None = None) -> np.ndarray:
-        """(H, W) uint8 plane of grey levels 0..n_levels-1.
+        """Return a plane quantised to levels 0 to ``n_levels - 1``: (H, W) uint8.
 
-        Optical density is cut into bins of fixed width over [0, `OD_MAX`], so that levels mean the
-        same in every image; 8-bit planes into bins of 256 / n_levels.
+        Optical density is cut into bins of fixed width over [0, `OD_MAX`], so that levels have the
+        same meaning in every image; 8-bit planes are cut into bins of 256 / n_levels.
         """
         key = (name, n_levels)
         if key not in self._levels:
             if name.startswith("od_"):
                 self.density_lut(labels)
-                table = _level_lut(float(self.white()["rgb".index(name[-1])]), n_levels)
-                source = self.plane(name[-1])
+                lut = _level_lut(float(self.white()["rgb".index(name[-1])]), n_levels)
+                plane = self.plane(name[-1])
             else:
-                table = (np.arange(256) * n_levels // 256).astype(np.uint8)
-                source = self.plane(name)
-            self._levels[key] = cv2.LUT(source, table)
+                lut = (np.arange(256) * n_levels // 256).astype(np.uint8)
+                plane = self.plane(name)
+            self._levels[key] = cv2.LUT(plane, lut)
         return self._levels[key]
 
 
 def prepare(image: np.ndarray | Prepared) -> Prepared:
-    """`image` itself when it is prepared already, else prepared now (a lone call of a family)."""
+    """Return `image` as a `Prepared`; one that is prepared already is returned as it is.
+
+    Families that declare ``prepared=True`` call it, so that they can be called with an array too.
+
+    Parameters
+    ----------
+    image : (H, W, 3) ndarray of uint8, or Prepared
+        RGB image.
+
+    Returns
+    -------
+    Prepared
+        The image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import extract
+    >>> prepared = extract.prepare(np.full((4, 4, 3), 230, np.uint8))
+    >>> extract.prepare(prepared) is prepared
+    True
+    """
     return image if isinstance(image, Prepared) else Prepared(image)
 
 
 def background_white(image: np.ndarray, labels: np.ndarray | None = None) -> np.ndarray:
-    """White level of the background, per channel.
+    """Measure the white level of the background, per channel.
 
-    The 99th percentile of the pixels outside every cell; of a large image every second, third ...
-    row and column is looked at, so that it is at least 8,192 pixels. Where the background is black
-    (a cell cut out and laid on zeros) or hardly any of it is in view, there is no white to measure
-    and it is 255.
+    It is the 99th percentile of the pixels outside every cell. In a large image every second,
+    third ... row and column is used, of which at least 8,192 pixels remain. Where the background is
+    black (a cell cut out and laid on zeros), or less than 1 % of the pixels, there is no white to
+    measure and it is 255.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8
-        RGB.
+        RGB image.
     labels : (H, W) ndarray of int, optional
-        Cells; 0 is background. Without it the whole image counts as background.
+        Cells; 0 is background. By default the whole image is background.
 
     Returns
     -------
     (3,) ndarray of float64
         R, G, B in 1..255.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import extract
+    >>> image = np.full((20, 20, 3), (240, 235, 230), np.uint8)
+    >>> cell = np.zeros((20, 20), int)
+    >>> cell[5:15, 5:15] = 1
+    >>> image[cell == 1] = 255
+    >>> extract.background_white(image, cell)
+    array([240., 235., 230.])
     """
     height, width = image.shape[:2]
     if labels is None:
@@ -267,25 +329,35 @@ def background_white(image: np.ndarray, labels: np.ndarray | None = None) -> np.
         np.ascontiguousarray(image), np.ascontiguousarray(labels, dtype=np.int32), step
     )
     n_outside = int(histogram[0].sum())
-    white = np.full(3, 255.0)
+    no_white = np.full(3, 255.0)
     if n_outside < 0.01 * n_pixels or n_outside == 0:
-        return white
+        return no_white
     rank = int(np.ceil(0.99 * n_outside))
     cumulative = np.cumsum(histogram, axis=1)
-    found = np.array([float(np.searchsorted(cumulative[c], rank)) for c in range(3)])
-    return white if found.max() < 48 else np.maximum(found, 1.0)
+    white = np.array([float(np.searchsorted(cumulative[channel], rank)) for channel in range(3)])
+    return no_white if white.max() < 48 else np.maximum(white, 1.0)
 
 
 def density_lut(white: np.ndarray) -> np.ndarray:
-    """(3, 256) float64 decadic optical density, ``-log10((I + 1) / (I0 + 1))`` (Beer-Lambert).
+    """Return the decadic optical density of each level, given the background white.
 
-    One is added to both so that a black pixel has a finite density; a pixel brighter than the
-    background has a negative one.
+    The density is ``-log10((I + 1) / (I0 + 1))`` (Beer-Lambert). One is added to both so that a
+    black pixel has a finite density; a pixel brighter than the background has a negative one.
+
+    Parameters
+    ----------
+    white : (3,) ndarray of float64
+        Background white I0 of R, G and B.
+
+    Returns
+    -------
+    (3, 256) ndarray of float64
+        Density of the levels I = 0 to 255.
     """
     return np.array([_channel_lut(float(level)) for level in white])
 
 
-# Whites are whole numbers unless they are given: few there are, and images of one smear share them.
+# Measured whites are whole numbers: there are few, and the images of one smear share them.
 @lru_cache(maxsize=1024)
 def _channel_lut(white: float) -> np.ndarray:
     level = np.arange(256, dtype=np.float64)
@@ -298,20 +370,26 @@ def _level_lut(white: float, n_levels: int) -> np.ndarray:
 
 
 def level_lut(density: np.ndarray, n_levels: int) -> np.ndarray:
-    """(256,) uint8 level of each density: bins of fixed width over [0, `OD_MAX`]."""
+    """Return the level of each of 256 densities, in bins of fixed width over [0, `OD_MAX`]."""
     return np.clip(np.floor(density * (n_levels / OD_MAX)), 0, n_levels - 1).astype(np.uint8)
 
 
 def squared_depths(image: Prepared, labels: np.ndarray, n_cells: int) -> np.ndarray:
-    """(H, W) int32 squared distance of each pixel to the nearest one outside its cell.
+    """Return the squared distance of each pixel to the nearest one outside its cell.
 
-    From centre to centre, so 1 along the edge; 0 where there is no cell. Beyond the image is
-    outside.
+    Distances are from centre to centre, so 1 along the edge. Pixels beyond the image are outside.
+
+    Returns
+    -------
+    (H, W) ndarray of int32
+        0 where there is no cell.
     """
     height, width = labels.shape
     return image.shared(
         "distance",
         labels,
         n_cells,
-        lambda found: depths(found.run_starts, found.runs, found.boxes, height, width, height),
+        lambda regions: depths(
+            regions.run_starts, regions.runs, regions.boxes, height, width, height
+        ),
     )

@@ -1,4 +1,4 @@
-"""`table` as a scikit-learn transformer: images in, features of the central cell out."""
+"""Extract features inside scikit-learn: images in, features of the central cell out."""
 
 from __future__ import annotations
 
@@ -14,53 +14,54 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from hemafeat._public import public
-from hemafeat.extract._columns import Families, columns
-from hemafeat.extract._table.image import image_name
-from hemafeat.extract._table.result import errors
+from hemafeat.extract._columns import FamilyChoice, columns
+from hemafeat.extract._table.errors import errors, image_name
 from hemafeat.extract._table.table import table
 from hemafeat.images import ImageError, normaliser, read
 
 
 @public
 class CellFeatures(TransformerMixin, BaseEstimator):
-    """Features of the cell at the centre of each image.
+    """Transformer of images into the features of the cell at the centre of each.
 
     A pipeline needs as many rows out as images went in, so an image that cannot be read or shows
     no cell is a row of NaN, with a warning; the pipelines of this package impute inside the fold.
 
     Parameters
     ----------
-    families : {"default", "all"} or list of names or functions
-        Which features.
+    families : {"fast", "default", "all"} or list of names or functions
+        Feature families, as in `table`.
     segmenter : str or callable
         As in `table`.
     masks : None, "given", folder
-        As in `table`; a list cannot follow the folds of a cross-validation and is refused.
+        As in `table`. A list cannot follow the folds of a cross-validation and is refused.
     um_per_px : float, optional
-        Side of a pixel in um.
+        Side of a pixel in um. By default that of the image table, if images are given as one.
     n_jobs : int, optional
-        Threads; all processors by default.
+        Number of threads; all processors by default.
     normalise : {"grey-world", "reinhard", "macenko"} or callable, optional
         As in `table`. Reinhard and Macenko by name take their target from the images given to
-        `fit`, those of the training part.
+        `fit`, which are those of the training part.
 
     Attributes
     ----------
     n_features_out_ : int
         Number of columns.
     normalise_ : callable or None
-        The normaliser, fitted.
+        The fitted normaliser.
 
     Examples
     --------
-    >>> from sklearn.pipeline import make_pipeline
-    >>> from hemafeat import extract, pipelines
-    >>> model = make_pipeline(extract.CellFeatures(), pipelines.random_forest())
+    >>> from hemafeat import datasets, extract
+    >>> cells = datasets.drawn("cells", 3, size=120, random_state=0)
+    >>> step = extract.CellFeatures(families=["shape"]).set_output(transform="pandas")
+    >>> step.fit_transform(cells).shape
+    (3, 64)
     """
 
     def __init__(
         self,
-        families: Families = "default",
+        families: FamilyChoice = "default",
         segmenter: str | Callable[[np.ndarray], Any] = "contours",
         masks: Any = None,
         um_per_px: float | None = None,
@@ -80,19 +81,20 @@ class CellFeatures(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : list of paths or arrays, (n,) object array, (n, H, W, 3) array, or image table
-            The images.
+            Images.
         y : ignored
-            Here for the conventions of scikit-learn.
+            Present for the conventions of scikit-learn.
 
         Returns
         -------
         CellFeatures
-            Itself.
+            The transformer itself.
         """
         self.n_features_out_ = len(columns(self.families))
         self.normalise_ = self.normalise
         if isinstance(self.normalise, str):
-            self.normalise_ = normaliser(self.normalise, _readable(_listed(X)[0]))
+            images, _ = _images_and_table(X)
+            self.normalise_ = normaliser(self.normalise, _readable(images))
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -101,7 +103,7 @@ class CellFeatures(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : list of paths or arrays, (n,) object array, (n, H, W, 3) array, or image table
-            The images.
+            Images.
 
         Returns
         -------
@@ -111,15 +113,16 @@ class CellFeatures(TransformerMixin, BaseEstimator):
         check_is_fitted(self)
         if self.masks is not None and not isinstance(self.masks, (str, os.PathLike)):
             raise ValueError('masks is None, "given" or a folder in a transformer')
-        images, listed = _listed(X)
-        # Resampling repeats images: each is measured once and its row copied.
-        place: dict[str, int] = {}
-        rows = [
-            place.setdefault(image_name(image, n), len(place)) for n, image in enumerate(images)
+        images, image_table = _images_and_table(X)
+        # Bootstrap samples repeat images: each is measured once and its row copied.
+        number_of: dict[str, int] = {}
+        numbers = [
+            number_of.setdefault(image_name(image, n), len(number_of))
+            for n, image in enumerate(images)
         ]
-        first = [rows.index(n) for n in range(len(place))]
-        found = table(
-            listed.iloc[first] if isinstance(listed, pd.DataFrame) else [images[n] for n in first],
+        first = [numbers.index(n) for n in range(len(number_of))]
+        cells = table(
+            [images[n] for n in first] if image_table is None else image_table.iloc[first],
             segmenter=self.segmenter,
             masks=self.masks,
             families=self.families,
@@ -130,21 +133,22 @@ class CellFeatures(TransformerMixin, BaseEstimator):
             progress=False,
         )
         names = columns(self.families)
-        values = np.full((len(place), len(names)), np.nan)
-        order = {image_name(images[n], m): m for m, n in enumerate(first)}
-        values[[order[name] for name in found["image"]]] = found[names].to_numpy()
-        failures = errors(found)
+        values = np.full((len(first), len(names)), np.nan)
+        # `table` names arrays by their position among the images it was given.
+        row_of = {image_name(images[n], row): row for row, n in enumerate(first)}
+        values[[row_of[name] for name in cells["image"]]] = cells[names].to_numpy()
+        failures = errors(cells)
         if len(failures):
-            worst = failures.iloc[0]
+            example = failures.iloc[0]
             warnings.warn(
-                f"{failures['image'].nunique()} of {len(place)} images could not be measured "
-                f"whole; the first is {worst['image']}: {worst['message']}",
+                f"{failures['image'].nunique()} of {len(first)} images could not be measured "
+                f"completely; the first is {example['image']}: {example['message']}",
                 stacklevel=2,
             )
-        return values[rows]
+        return values[numbers]
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """(n_features,) object array of column names."""
+        """Return the names of the columns: (n_features,) object array."""
         return np.asarray(columns(self.families), dtype=object)
 
     def __sklearn_tags__(self) -> Any:
@@ -156,14 +160,14 @@ class CellFeatures(TransformerMixin, BaseEstimator):
 
 
 def _readable(images: list[Any]) -> Iterator[np.ndarray]:
-    """Those that can be read; the others are a row of NaN and a warning when they are measured."""
+    """Read the images that can be read; the others become rows of NaN in `transform`."""
     for image in images:
         with suppress(ImageError):
             yield read(image)
 
 
-def _listed(X: Any) -> tuple[list[Any], Any]:
-    """The images of what scikit-learn passes on (arrays cut by a splitter), and their table."""
+def _images_and_table(X: Any) -> tuple[list[Any], pd.DataFrame | None]:
+    """Return the images that scikit-learn passes on, and their table if `X` is one."""
     if isinstance(X, pd.DataFrame):
         return list(X["image"]), X
     if isinstance(X, np.ndarray) and X.dtype.kind in "OUT":

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import images
-from hemafeat.extract._prepared import OD_MAX, Prepared
+from hemafeat.extract import Prepared
 from hemafeat.images._crop import centre, resized, round_box, square
 from hemafeat.segment import Masks
 
@@ -123,7 +123,7 @@ class Shown:
         if stream.colour == "hsv":
             return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL))
         if stream.colour == "od":
-            scaled = np.clip(prepared.density_lut() * (255.0 / OD_MAX), 0, 255)
+            scaled = np.clip(prepared.density_lut() * (255.0 / Prepared.OD_MAX), 0, 255)
             table = np.rint(scaled).astype(np.uint8).T.reshape(1, 256, 3)
             return np.asarray(cv2.LUT(image, np.ascontiguousarray(table)))
         return np.asarray(image)

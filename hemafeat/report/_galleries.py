@@ -66,7 +66,7 @@ class Pictures:
         import pandas as pd
 
         from hemafeat import datasets, segment
-        from hemafeat.extract._table.image import image_name
+        from hemafeat.extract import image_name
         from hemafeat.segment._mask_files import mask_source
 
         if images is None:

@@ -173,7 +173,7 @@ def test_extract_goes_on_with_a_folder_and_refuses_another(cells, tmp_path, caps
     assert main(words) == 0
     said = capsys.readouterr()
     n_shards = len(list((out / "cells").iterdir()))
-    assert said.err == f"Resuming: {n_shards - 1} of {n_shards} shards are there\n"
+    assert said.err == f"Resuming: {n_shards - 1} of {n_shards} shards are complete\n"
     assert said.out.splitlines()[-1] == str(out)
     assert extract.load(out).equals(first)
 

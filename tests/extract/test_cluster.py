@@ -18,7 +18,7 @@ import pandas as pd
 import pytest
 
 from hemafeat import extract
-from hemafeat.extract._table import settings as _asked
+from hemafeat.extract._table.fingerprint import versions
 from support.shard_work import DEADLY, deadly_disc, disc, noise, slow_disc
 
 dask = pytest.importorskip("dask")
@@ -135,12 +135,12 @@ def test_workers_of_other_versions_are_refused(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     listed = noise(tmp_path / "images", 12)
-    other = {**_asked.versions(), "opencv": "3.1"}
+    other = {**versions(), "opencv": "3.1"}
     for answer, said in (
         (other, rf"worker tcp://w has other versions .*opencv 3\.1, not {cv2.__version__}"),
         (Exception("No module named 'hemafeat'"), "worker tcp://w cannot load hemafeat: No mod"),
     ):
-        answers = {"tcp://v": _asked.versions(), "tcp://u": OSError("gone"), "tcp://w": answer}
+        answers = {"tcp://v": versions(), "tcp://u": OSError("gone"), "tcp://w": answer}
         monkeypatch.setattr(distributed.Client, "run", lambda *_, a=answers, **__: a)
         with pytest.raises(RuntimeError, match=said):
             extract.stream(listed, tmp_path / "out", scheduler=address)

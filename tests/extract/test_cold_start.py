@@ -12,8 +12,7 @@ import numpy as np
 import pytest
 
 from hemafeat import extract, segment
-from hemafeat.extract._table import compile as _ahead
-from hemafeat.extract._table.image import Work
+from hemafeat.extract._table import compile as ahead
 
 # What compiles in little time; every family goes through `regions`.
 MEASURE = """
@@ -124,11 +123,10 @@ import json, sys
 from pathlib import Path
 import numpy as np
 from hemafeat import datasets, extract, segment
-from hemafeat.extract._table import compile as _ahead
-from hemafeat.extract._table.image import Work
-_ahead.FEW = 0
+from hemafeat.extract._table import compile as ahead
+ahead.FEW = 0
 families = {"gldm": extract.gldm}
-_ahead.compile_ahead(Work(families, None), 2, False)
+ahead.compile_ahead(families, None, 2, False)
 cell = datasets.draw_cell("monocyte", random_state=3)
 masks = segment.Masks(cell.cell, cell.nucleus)
 table = extract.table([cell.image], masks=[masks], families="gldm", n_jobs=1, progress=False)
@@ -140,7 +138,7 @@ for name, module in list(sys.modules.items()):
             if isinstance(function, Dispatcher) and function.stats.cache_misses:
                 missed.append(function.__name__)
             hit += isinstance(function, Dispatcher) and sum(function.stats.cache_hits.values()) > 0
-there = sorted(_ahead._read(_ahead._record()))
+there = sorted(ahead._read_record(ahead._record_path()))
 json.dump({"missed": missed, "hit": hit, "cells": len(table), "there": there}, sys.stdout)
 """
 
@@ -155,19 +153,19 @@ def test_what_was_compiled_ahead_is_not_compiled_again(tmp_path):
 
 
 def test_nothing_is_compiled_ahead_where_it_cannot_help(monkeypatch):
-    assert _ahead._record() is None
-    monkeypatch.setenv(_ahead.SWITCH, "1")
+    assert ahead._record_path() is None
+    monkeypatch.setenv(ahead.SWITCH, "1")
     monkeypatch.setattr("sys.frozen", True, raising=False)
-    assert _ahead._record() is None
+    assert ahead._record_path() is None
     monkeypatch.delattr("sys.frozen")
     monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
-    assert _ahead._record() is None
+    assert ahead._record_path() is None
 
 
 def test_plug_ins_are_left_to_the_first_image():
     def own(image, labels, n_cells=None):
         return np.zeros((1, 1))
 
-    work = Work({"own": own, "shape": extract.shape}, lambda image: None)
-    assert _ahead._units(work) == ["window", "shape"]
-    assert _ahead._units(Work({"lbp": extract.lbp}, segment.contours))[0] == "contours"
+    families = {"own": own, "shape": extract.shape}
+    assert ahead._units(families, lambda image: None) == ["window", "shape"]
+    assert ahead._units({"lbp": extract.lbp}, segment.contours)[0] == "contours"

@@ -7,7 +7,7 @@ import math
 import pytest
 
 from hemafeat import extract
-from hemafeat.extract._family import SETS, FamilyError, chosen
+from hemafeat.extract._family import SETS, FamilyError, choose
 
 
 def test_each_set_holds_the_smaller_ones() -> None:
@@ -24,14 +24,14 @@ def test_a_column_means_one_thing_in_every_set() -> None:
 
 
 def test_sets_and_names_may_be_mixed() -> None:
-    names = list(chosen(["dct_zigzag", "fast"]))
-    assert set(names) == {*chosen("fast"), "dct_zigzag"}
-    assert names == list(chosen(["fast", "dct_zigzag", "fast"]))
+    names = list(choose(["dct_zigzag", "fast"]))
+    assert set(names) == {*choose("fast"), "dct_zigzag"}
+    assert names == list(choose(["fast", "dct_zigzag", "fast"]))
 
 
 def test_unknown_family_names_those_there_are() -> None:
     with pytest.raises(FamilyError, match=r"no family 'slow'.*shape.*fast, default, all"):
-        chosen("slow")
+        choose("slow")
 
 
 def test_every_family_of_this_package_has_a_measured_cost() -> None:

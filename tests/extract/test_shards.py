@@ -170,7 +170,7 @@ def test_other_settings_are_refused(
 
 def test_other_images_are_refused(listed: pd.DataFrame, tmp_path: Path) -> None:
     streamed(listed, tmp_path / "out")
-    with pytest.raises(FileExistsError, match="30 images were given, now 29"):
+    with pytest.raises(FileExistsError, match="there were 30 images, now there are 29"):
         streamed(listed.head(29), tmp_path / "out")
     with pytest.raises(FileExistsError, match="the first image was"):
         streamed(listed.iloc[::-1], tmp_path / "out")
@@ -222,7 +222,7 @@ def test_what_is_not_a_result_is_left_alone(listed: pd.DataFrame, tmp_path: Path
     out.mkdir()
     (out / "chapter.tex").write_text("hello", "utf-8")
     for restart in (False, True):
-        with pytest.raises(FileExistsError, match="holds no earlier result"):
+        with pytest.raises(FileExistsError, match="does not hold an earlier result"):
             streamed(listed, out, restart=restart)
     assert (out / "chapter.tex").read_text("utf-8") == "hello"
     with pytest.raises(FileExistsError, match="is a file"):
@@ -234,7 +234,7 @@ def test_a_table_saved_whole_is_not_continued(listed: pd.DataFrame, tmp_path: Pa
     extract.save(whole.head(3), tmp_path / "out")
     same(extract.load(tmp_path / "out").head(3), extract.load(tmp_path / "out"))
     assert not list((tmp_path / "out" / "cells").iterdir())
-    with pytest.raises(FileExistsError, match="saved whole"):
+    with pytest.raises(FileExistsError, match="saved as a whole"):
         streamed(listed, tmp_path / "out")
     same(streamed(listed, tmp_path / "out", restart=True).load(), whole)
     assert not (tmp_path / "out" / "cells.parquet").exists()
@@ -251,11 +251,11 @@ def test_an_image_that_changed_is_measured_again(listed: pd.DataFrame, tmp_path:
     found = streamed(listed, tmp_path / "out", notify=told.append)
     assert found.n_kept == 2
     assert told == [
-        "Resuming: 2 of 4 shards are there",
-        f"Images changed since they were measured: their shards are measured again (2, the first "
-        f"is {back})",
-        f"Images no longer there: their rows are kept as they were measured (1, the first is "
-        f"{gone})",
+        "Resuming: 2 of 4 shards are complete",
+        "Images that were measured have changed since, and their shards are measured again "
+        f"(2, the first is {back})",
+        "Images that were measured no longer exist, and their rows are kept "
+        f"(1, the first is {gone})",
     ]
     now = found.load()
     assert list(extract.errors(now)["image"]) == [listed["image"][5]]
@@ -263,7 +263,7 @@ def test_an_image_that_changed_is_measured_again(listed: pd.DataFrame, tmp_path:
     rows = now.set_index("image")
     assert list(rows.loc[[str(changed), str(back)], "quality__focus"]) == [0, 0]
     assert rows.loc[str(gone), features].equals(was.set_index("image").loc[str(gone), features])
-    with pytest.warns(UserWarning, match="no longer there"):
+    with pytest.warns(UserWarning, match="no longer exist"):
         assert streamed(listed, tmp_path / "out").n_kept == 4
 
 
@@ -330,7 +330,7 @@ def test_a_full_disk_is_one_clear_error(
 
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
-        with pytest.raises(OSError, match=r"no space left to write to .* 2 of 4 shards are done"):
+        with pytest.raises(OSError, match=r"no space left to write to .* 2 of 4 shards are compl"):
             streamed(listed, tmp_path / "out")
     assert not list(tmp_path.rglob("*.part"))
     assert streamed(listed, tmp_path / "out").n_kept == 2

@@ -157,17 +157,17 @@ def test_round_trip(drawn: pd.DataFrame, tmp_path: Path, target: str) -> None:
 
 def test_refuses_to_mix(drawn: pd.DataFrame, tmp_path: Path) -> None:
     (tmp_path / "thesis.tex").write_text("hello", encoding="utf-8")
-    with pytest.raises(FileExistsError, match="no earlier result"):
+    with pytest.raises(FileExistsError, match="not hold an earlier result"):
         extract.table(drawn, out=tmp_path)
     with pytest.raises(FileNotFoundError, match="no folder"):
         extract.table(drawn, out=tmp_path / "no" / "cells.csv")
     (tmp_path / "other.csv").write_text("a,b\n1,2\n", encoding="utf-8")
-    with pytest.raises(ValueError, match="no table of cells"):
+    with pytest.raises(ValueError, match="not a table of cells"):
         extract.load(tmp_path / "other.csv")
 
 
 def test_bad_arguments(drawn: pd.DataFrame) -> None:
-    with pytest.raises(extract.FamilyError, match="no family 'shap'; there are: shape"):
+    with pytest.raises(extract.FamilyError, match="no family 'shap'; the families are shape"):
         extract.table(drawn, families=["shap"])
     with pytest.raises(extract.FamilyError, match="no family was chosen"):
         extract.table(drawn, families=[])

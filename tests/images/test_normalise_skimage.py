@@ -205,8 +205,8 @@ def test_another_normaliser_is_another_run(drawn, tmp_path):
     for other in (None, "macenko", Reinhard(mean=(70.0, 1.0, 1.0))):
         with pytest.raises(FileExistsError, match="normalise was Reinhard"):
             extract.stream(drawn, out, normalise=other, **more)
-    with pytest.raises(FileExistsError, match=r"resample was None, is 0\.2"):
-        extract.stream(drawn, out, normalise="reinhard", resample=0.2, **more)
+    with pytest.raises(FileExistsError, match=r"to_um_per_px was None, is 0\.2"):
+        extract.stream(drawn, out, normalise="reinhard", to_um_per_px=0.2, **more)
     assert pickle.loads(pickle.dumps(Macenko())) == Macenko()
 
 
@@ -214,18 +214,18 @@ def test_another_normaliser_is_another_run(drawn, tmp_path):
 def test_resampled_to_one_scale(drawn):
     """Half the pixels per micrometre and brought back: the lengths of the same cell."""
     scale = float(drawn["um_per_px"].iloc[0])
-    fine, coarse = measured(drawn), measured(drawn, resample=1.5 * scale)
+    fine, coarse = measured(drawn), measured(drawn, to_um_per_px=1.5 * scale)
     assert set(coarse["um_per_px"]) == {1.5 * scale}
     area = "cell__shape__area"
     assert coarse[area].to_numpy() == pytest.approx(fine[area].to_numpy(), rel=0.06)
     assert not np.array_equal(coarse[area], fine[area])
     # At the scale there is, nothing happens.
-    same = measured(drawn, resample=scale)
+    same = measured(drawn, to_um_per_px=scale)
     pd.testing.assert_frame_equal(same, fine)
-    with pytest.raises(ValueError, match="resample must be positive"):
-        measured(drawn, resample=0.0)
+    with pytest.raises(ValueError, match="to_um_per_px must be positive"):
+        measured(drawn, to_um_per_px=0.0)
     with pytest.raises(ValueError, match="needs the scale"):
-        measured(drawn.assign(um_per_px=np.nan), resample=0.1)
+        measured(drawn.assign(um_per_px=np.nan), to_um_per_px=0.1)
 
 
 @pytest.mark.slow_without_jit

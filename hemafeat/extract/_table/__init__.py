@@ -1,1 +1,1 @@
-"""From images to a table: one run, on threads, processes or a cluster, into memory or a folder."""
+"""Run an extraction on threads, processes or a cluster, into memory or a folder."""

@@ -1,9 +1,9 @@
-"""Shards measured on a Dask cluster: one task each, few of them on the way at any time.
+"""Measure shards on a Dask cluster: one task for each, few of them submitted at any time.
 
 Workers return whole shards as bytes and this process writes them, so they need no folder in common
 with it, and there is one writer. A worker that dies costs the shards it held, which the scheduler
-gives to another. A shard that ends with its worker again and again is measured on its own at the
-end, when nothing else can be to blame, and then given up: a row of errors for each of its images.
+gives to another. A shard that repeatedly dies with its worker is measured on its own at the end,
+when nothing else can be the cause, and then given up: a row of errors for each of its images.
 """
 
 from __future__ import annotations
@@ -15,19 +15,22 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-from hemafeat.extract._table.image import failed
-from hemafeat.extract._table.run import Part
-from hemafeat.extract._table.settings import versions
-from hemafeat.extract._table.shard import LOST, Shard, Task
+import cv2
+
+from hemafeat.extract._table.errors import error_row
+from hemafeat.extract._table.fingerprint import versions
+from hemafeat.extract._table.image import ImageResult
+from hemafeat.extract._table.part import Part
+from hemafeat.extract._table.shard import LOST, Shard, ShardMaker
 
 if TYPE_CHECKING:
     from distributed import Client, Future
 
 AHEAD = 2
-"""Shards on the way for each thread of the cluster: one is measured, one is there to go on with."""
+"""Shards submitted for each thread of the cluster: one is measured, the next one waits."""
 
 RETRIES = 3
-"""Times a shard is tried again after an error that is not the death of a worker."""
+"""Number of times a shard is tried again after an error other than the death of a worker."""
 
 PATIENCE = 60.0
 """Seconds to wait for a first worker."""
@@ -40,15 +43,16 @@ RECOUNT = 5.0
 
 
 @contextmanager
-def connected(scheduler: str | Client) -> Iterator[Client]:
-    """A client of the cluster that `scheduler` means; one that was made here is closed again.
+def connect(scheduler: str | Client) -> Iterator[Client]:
+    """Connect to the cluster of `scheduler`; a client made here is closed at the end.
 
     Raises
     ------
     ImportError
         Dask is not installed.
     RuntimeError
-        There is no such cluster, it has no workers, or they are not like this process.
+        There is no such cluster, it has no workers, or their versions differ from those of this
+        process.
     """
     try:
         import distributed
@@ -57,7 +61,7 @@ def connected(scheduler: str | Client) -> Iterator[Client]:
             "a cluster needs dask.distributed: pip install 'hemafeat[cluster]'"
         ) from error
     if isinstance(scheduler, distributed.Client):
-        check(scheduler)
+        check_workers(scheduler)
         yield scheduler
         return
     if scheduler == "active":
@@ -67,7 +71,7 @@ def connected(scheduler: str | Client) -> Iterator[Client]:
             raise RuntimeError(
                 'scheduler="active", but this process has no distributed.Client'
             ) from None
-        check(client)
+        check_workers(client)
         yield client
         return
     where = {"scheduler_file" if os.path.isfile(scheduler) else "address": scheduler}
@@ -76,17 +80,17 @@ def connected(scheduler: str | Client) -> Iterator[Client]:
     except (OSError, ValueError) as error:
         raise RuntimeError(f"no Dask scheduler answers at {scheduler}: {error}") from error
     with client:
-        check(client)
+        check_workers(client)
         yield client
 
 
-def check(client: Client) -> None:
-    """See that there are workers, and that they would measure what this process measures.
+def check_workers(client: Client) -> None:
+    """Check that there are workers, and that they measure the same values as this process.
 
     Raises
     ------
     RuntimeError
-        There are none, or one has not the same versions; the message says which.
+        There are no workers, or one has other versions of packages.
     """
     from distributed import TimeoutError as NoWorkers
 
@@ -94,124 +98,137 @@ def check(client: Client) -> None:
         client.wait_for_workers(1, timeout=PATIENCE)
     except (NoWorkers, TimeoutError):
         raise RuntimeError(f"the cluster has had no worker for {PATIENCE:.0f} s") from None
-    for worker, found in client.run(versions, on_error="return").items():
-        # A worker that does not answer has just died; what others return is looked at again.
-        if not isinstance(found, OSError):
-            _same(worker, found)
+    for worker, answer in client.run(versions, on_error="return").items():
+        # A worker that does not answer has just died; the shards of others are checked as well.
+        if not isinstance(answer, OSError):
+            _check_versions(worker, answer)
 
 
-def _same(worker: str, found: Any) -> None:
-    if isinstance(found, Exception):
-        raise RuntimeError(f"worker {worker} cannot load hemafeat: {found}") from found
-    other = [
-        f"{name} {found.get(name)}, not {here}"
-        for name, here in versions().items()
-        if found.get(name) != here
+def _check_versions(worker: str, answer: Any) -> None:
+    if isinstance(answer, Exception):
+        raise RuntimeError(f"worker {worker} cannot load hemafeat: {answer}") from answer
+    differences = [
+        f"{name} {answer.get(name)}, not {version}"
+        for name, version in versions().items()
+        if answer.get(name) != version
     ]
-    if other:
-        raise RuntimeError(f"worker {worker} has other versions than this process: {other}")
+    if differences:
+        raise RuntimeError(f"worker {worker} has other versions than this process: {differences}")
 
 
-def measured_elsewhere(packed: bytes) -> Shard:
-    """What a worker does: measure a part with one thread of its own."""
-    import cv2
+def measure_on_worker(packed: bytes) -> Shard:
+    """Measure a part, on a worker, with one thread."""
     from distributed.protocol.pickle import loads
 
     # The worker runs a task in each of its threads; OpenCV would start more in each of those.
     cv2.setNumThreads(1)
-    task, part = loads(packed)
-    shard: Shard = task(part)
+    maker, part = loads(packed)
+    shard: Shard = maker(part)
     return shard
 
 
-def on_cluster(
-    client: Client, task: Task, parts: Iterable[Part], done: Callable[[int], object]
+def measure_on_cluster(
+    client: Client, maker: ShardMaker, parts: Iterable[Part], advance: Callable[[int], object]
 ) -> Iterator[Shard]:
-    """The shards of `parts` as they become ready; `done` is told of the images of each.
+    """Yield the shards of `parts` as they become ready.
+
+    Parameters
+    ----------
+    client : distributed.Client
+        Connected to the cluster.
+    maker : ShardMaker
+        Sent to the workers, with each part.
+    parts : iterable of Part
+        Taken one after the other as they are needed.
+    advance : callable
+        Called with the number of images of each shard that is done.
 
     Raises
     ------
     RuntimeError
         A worker cannot do the work at all, or the connection to the cluster is lost.
     """
-    waiting = iter(parts)
     suspects: deque[Part] = deque()
-    yield from _watched(client, task, waiting, suspects, None, done)
+    yield from _measure(client, maker, iter(parts), suspects, None, advance)
     while suspects:
-        again: deque[Part] = deque()
-        yield from _watched(client, task, iter([suspects.popleft()]), again, 1, done)
-        for part in again:
-            yield given_up(task, part)
-            done(len(part))
+        failed: deque[Part] = deque()
+        yield from _measure(client, maker, iter([suspects.popleft()]), failed, 1, advance)
+        for part in failed:
+            yield _give_up(maker, part)
+            advance(len(part))
 
 
-def _watched(
+def _measure(
     client: Client,
-    task: Task,
-    waiting: Iterator[Part],
+    maker: ShardMaker,
+    parts: Iterator[Part],
     suspects: deque[Part],
     limit: int | None,
-    done: Callable[[int], object],
+    advance: Callable[[int], object],
 ) -> Iterator[Shard]:
+    """Yield the shards of `parts`; a part whose workers died is added to `suspects`.
+
+    `limit` is the number of shards submitted at a time; None follows the size of the cluster.
+    """
     from distributed import as_completed
     from distributed.protocol.pickle import dumps
 
-    on_the_way: dict[Future, Part] = {}
+    submitted: dict[Future, Part] = {}
     ready = as_completed(loop=client.loop)
-    room, counted, finished = limit or 0, float("-inf"), 0
+    capacity, counted, n_finished = limit or 0, float("-inf"), 0
 
-    def fill() -> None:
-        nonlocal room, counted
+    def submit() -> None:
+        nonlocal capacity, counted
         if limit is None and time.monotonic() > counted + RECOUNT:
-            room = max(2, AHEAD * sum(client.nthreads().values()))
+            capacity = max(2, AHEAD * sum(client.nthreads().values()))
             counted = time.monotonic()
-        while len(on_the_way) < room:
-            part = next(waiting, None)
+        while len(submitted) < capacity:
+            part = next(parts, None)
             if part is None:
                 return
-            # Packed here, so that the scheduler, which looks into everything, need not unpack it.
-            packed = dumps((task, part))
+            # Packed here, because the scheduler would unpack arguments to look for futures.
+            packed = dumps((maker, part))
             future = client.submit(
-                measured_elsewhere, packed, retries=RETRIES, pure=False, priority=-part.number
+                measure_on_worker, packed, retries=RETRIES, pure=False, priority=-part.number
             )
-            on_the_way[future] = part
+            submitted[future] = part
             ready.add(future)
 
     try:
-        fill()
-        while on_the_way:
+        submit()
+        while submitted:
             future = next(ready)
-            part = on_the_way.pop(future)
-            shard = _result(future, part)
+            part = submitted.pop(future)
+            shard = _shard_of(future, part)
             future.release()
             if shard is None:
                 suspects.append(part)
-                if limit is None and not finished and len(suspects) >= HOPELESS:
+                if limit is None and not n_finished and len(suspects) >= HOPELESS:
                     raise RuntimeError(
-                        f"workers died over each of the first {HOPELESS} shards: have they memory "
-                        "enough, and does the segmenter work there?"
+                        f"workers died over each of the first {HOPELESS} shards: do they have "
+                        "enough memory, and does the segmenter work there?"
                     )
             else:
-                finished += 1
+                n_finished += 1
                 yield shard
-                done(len(part))
-            fill()
+                advance(len(part))
+            submit()
     finally:
-        client.cancel(list(on_the_way))
+        client.cancel(list(submitted))
 
 
-def _result(future: Future, part: Part) -> Shard | None:
-    """The shard; None where workers died over it."""
+def _shard_of(future: Future, part: Part) -> Shard | None:
+    """Return the shard; None if workers died over it."""
     from distributed import KilledWorker
 
     if future.status == "finished":
         shard: Shard = future.result()
-        _same("of the cluster", shard.facts.versions)
+        _check_versions("of the cluster", shard.info.versions)
         return shard
     if future.status != "error":
         raise RuntimeError(
             f"the cluster has dropped shard {part.number} ({future.status}): is its scheduler "
-            "still running? Run it again to go on"
+            "still running? Repeat the run to resume it"
         )
     error = future.exception()
     if isinstance(error, KilledWorker):
@@ -221,7 +238,8 @@ def _result(future: Future, part: Part) -> Shard | None:
     ) from error
 
 
-def given_up(task: Task, part: Part) -> Shard:
-    """A shard without cells: its images are errors, to be tried again by the next run."""
-    why = f"every worker that measured this shard of {len(part)} images died over it"
-    return task.shard(part, [failed(name, LOST, "KilledWorker", why) for name in part.names])
+def _give_up(maker: ShardMaker, part: Part) -> Shard:
+    """Return a shard without cells, whose images are errors that the next run tries again."""
+    message = f"every worker that measured this shard of {len(part)} images died over it"
+    rows = [error_row(name, LOST, "KilledWorker", message) for name in part.names]
+    return maker.shard(part, [ImageResult(errors=[row]) for row in rows])

@@ -1,7 +1,8 @@
-"""Kernels compiled ahead of the first image, by several processes at once.
+"""Compile kernels ahead of the first image, in several processes at once.
 
-A machine that has never measured compiles for a minute or two, one kernel after another: numba lets
-one thread compile at a time. Processes share its cache on disk, so each takes some of the families.
+On a machine that has never measured, compilation takes a minute or two, one kernel after another:
+numba lets one thread compile at a time. Processes share its cache on disk, so each takes some of
+the families.
 """
 
 from __future__ import annotations
@@ -11,17 +12,21 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from queue import Empty, SimpleQueue
 from threading import Thread
-from typing import TYPE_CHECKING
 
+from hemafeat import datasets
 from hemafeat._files import locked, write_whole
-
-if TYPE_CHECKING:
-    from hemafeat.extract._table.image import Work
+from hemafeat._machine import progress_bar
+from hemafeat.extract._family import Family, choose
+from hemafeat.extract._measure import image_quality, measure_window
+from hemafeat.extract._prepared import Prepared
+from hemafeat.extract._table.image import Segmenter
+from hemafeat.images import read
+from hemafeat.segment import Masks, contours
 
 SWITCH = "HEMAFEAT_COMPILE_AHEAD"
 """Environment variable: 0 leaves each kernel to the first image that needs it."""
@@ -29,94 +34,95 @@ SWITCH = "HEMAFEAT_COMPILE_AHEAD"
 SEGMENTER = "contours"
 
 WINDOW = "window"
-"""What every family stands on; nothing else is begun before it is compiled."""
+"""Kernels that every family needs; they are compiled before all others."""
 
 SLOW_FIRST = ("shape", "lobes", "lbp", "profile", "stain", "boundary", "colour", "granules")
 
 FEW = 4
-"""Families up to which starting processes does not pay."""
+"""Number of units up to which starting processes takes longer than it saves."""
 
-MOST = 8
-"""Processes at most: there is not enough to compile for more."""
+MAX_PROCESSES = 8
+"""Most processes that are started; there is not enough to compile for more."""
 
 
-def compile_ahead(work: Work, n_jobs: int, progress: bool | None) -> None:
-    """Compile what `work` needs, if it was not compiled on this machine before.
+def compile_ahead(
+    families: Mapping[str, Family], segment: Segmenter | None, n_jobs: int, progress: bool | None
+) -> None:
+    """Compile the kernels of a run that were not compiled on this machine before.
 
     Parameters
     ----------
-    work : Work
-        Its built-in families and segmenter are compiled; plug-ins are left to the first image.
+    families : mapping of str to function
+        Families to compile. Those of other packages are left to the first image.
+    segment : callable or None
+        Segmenter to compile, if it is `contours`.
     n_jobs : int
-        Processes at most.
+        Largest number of processes.
     progress : bool, optional
-        As of `hemafeat.extract.table`.
+        Show a progress bar. By default it is shown only on a terminal.
     """
-    place = _record()
-    if place is None:
+    record = _record_path()
+    if record is None:
         return
-    there = _read(place)
-    units = [name for name in _units(work) if name not in there]
-    n = min(n_jobs, len(units), MOST)
-    if len(units) <= FEW or n < 2:
+    compiled = _read_record(record)
+    units = [unit for unit in _units(families, segment) if unit not in compiled]
+    n_processes = min(n_jobs, len(units), MAX_PROCESSES)
+    if len(units) <= FEW or n_processes < 2:
         return
     try:
-        place.parent.mkdir(parents=True, exist_ok=True)
-        with locked(place.with_suffix(".lock"), "another process is compiling"):
-            done = _by_processes(units, n, progress)
-            if done:
-                text = json.dumps(sorted(there | done))
-                write_whole(place, lambda aside: aside.write_text(text, encoding="utf-8"))
+        record.parent.mkdir(parents=True, exist_ok=True)
+        with locked(record.with_suffix(".lock"), "another process is compiling"):
+            new = _compile_in_processes(units, n_processes, progress)
+            if new:
+                text = json.dumps(sorted(compiled | new))
+                write_whole(record, lambda aside: aside.write_text(text, encoding="utf-8"))
     except OSError:
-        # Without a place for the record, or while another process is at it: the first image will.
+        # The record cannot be written, or another process is compiling: the first image compiles.
         return
 
 
-def _units(work: Work) -> list[str]:
-    from hemafeat.extract._family import chosen
-    from hemafeat.segment import contours
-
-    ours = chosen("all")
-    names = [name for name, function in work.families.items() if ours.get(name) is function]
+def _units(families: Mapping[str, Family], segment: Segmenter | None) -> list[str]:
+    """Return what can be compiled ahead: the segmenter, the window, and built-in families."""
+    built_in = choose("all")
+    names = [name for name, function in families.items() if built_in.get(name) is function]
     first = [name for name in SLOW_FIRST if name in names]
     rest = [name for name in names if name not in first]
-    return [SEGMENTER] * (work.segment is contours) + [WINDOW, *first, *rest]
+    return [SEGMENTER] * (segment is contours) + [WINDOW, *first, *rest]
 
 
-def _by_processes(units: list[str], n: int, progress: bool | None) -> set[str]:
-    """Units that were compiled, by `n` processes that each take the next one when they are idle."""
-    from tqdm import tqdm
-
+def _compile_in_processes(units: list[str], n: int, progress: bool | None) -> set[str]:
+    """Compile `units` in `n` processes that each take the next one, and return those compiled."""
     waiting: SimpleQueue[str] = SimpleQueue()
     for unit in units:
         waiting.put(unit)
     finished: SimpleQueue[str | None] = SimpleQueue()
-    hidden = not (sys.stderr.isatty() if progress is None else progress)
     workers = [Thread(target=_feed, args=(waiting, finished), daemon=True) for _ in range(n)]
-    done: set[str] = set()
-    text = "compiling (the first run only)"
-    with tqdm(total=len(units), unit="family", desc=text, disable=hidden, leave=False) as bar:
-        # The others would compile what all need a second time.
+    compiled: set[str] = set()
+    bar = progress_bar(
+        len(units), "compiling (the first run only)", progress=progress, unit="family", leave=False
+    )
+    with bar:
+        # The others start after the window, which each would else compile for itself.
         workers[0].start()
         if n > 1 and units[0] == SEGMENTER:
             workers[1].start()
-        ended = 0
-        while ended < sum(worker.ident is not None for worker in workers):
-            name = finished.get()
-            if name is None:
-                ended += 1
+        n_ended = 0
+        while n_ended < sum(worker.ident is not None for worker in workers):
+            done = finished.get()
+            if done is None:
+                n_ended += 1
                 continue
-            done.add(name)
+            compiled.add(done)
             bar.update()
-            if name == WINDOW:
+            if done == WINDOW:
                 for worker in workers:
                     if worker.ident is None:
                         worker.start()
-    return done
+    return compiled
 
 
 def _feed(waiting: SimpleQueue[str], finished: SimpleQueue[str | None]) -> None:
-    """One process, told of one unit after another; ends where it fails: nothing is lost by it."""
+    """Give one unit after another to a process; stop if it fails, which loses only time."""
     try:
         with subprocess.Popen(
             [sys.executable, "-m", "hemafeat.extract._table.compile"],
@@ -142,11 +148,11 @@ def _feed(waiting: SimpleQueue[str], finished: SimpleQueue[str | None]) -> None:
         finished.put(None)
 
 
-def _record() -> Path | None:
-    """Where it is kept what was compiled by this version; None where nothing is to be done."""
+def _record_path() -> Path | None:
+    """Return the file that lists the units compiled by this version; None to compile nothing."""
     if os.environ.get(SWITCH, "") == "0" or os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
         return None
-    # In a program frozen into one file it is this program that would be started.
+    # In a program frozen into one file, a new process would start that program.
     if not sys.executable or getattr(sys, "frozen", False):
         return None
     from numba.core.registry import cpu_target
@@ -169,22 +175,15 @@ def _record() -> Path | None:
     return Path(folder) / f"compiled-{tag}.json"
 
 
-def _read(place: Path) -> set[str]:
+def _read_record(record: Path) -> set[str]:
     try:
-        return set(json.loads(place.read_text(encoding="utf-8")))
+        return set(json.loads(record.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError):
         return set()
 
 
 def _compilers() -> dict[str, Callable[[], object]]:
-    """What compiles each unit: it is used once, on a drawn cell, by the way of every image."""
-    from hemafeat import datasets
-    from hemafeat.extract._family import chosen
-    from hemafeat.extract._measure import image_quality, measure_window
-    from hemafeat.extract._prepared import Prepared
-    from hemafeat.images import read
-    from hemafeat.segment import Masks, contours
-
+    """Return a function for each unit that uses it once, on a drawn cell, as for any image."""
     drawn = datasets.draw_cell("neutrophil", random_state=1)
     field = datasets.draw_field(["neutrophil", "lymphocyte"], random_state=1)
     pixels = read(drawn.image)
@@ -195,22 +194,22 @@ def _compilers() -> dict[str, Callable[[], object]]:
             contours(image)
 
     def window() -> tuple[Prepared, Masks]:
-        prepared, measured = Prepared(pixels, masks).window(masks, None)
-        image_quality(prepared, measured, masks.n_cells)
-        return prepared, measured
+        prepared, window_masks = Prepared(pixels, masks).window(masks, None)
+        image_quality(prepared, window_masks, masks.n_cells)
+        return prepared, window_masks
 
-    def of_family(name: str) -> Callable[[], object]:
-        return lambda: measure_window(*window(), {name: chosen([name])[name]})
+    def compiler(name: str) -> Callable[[], object]:
+        return lambda: measure_window(*window(), choose([name]))
 
     return {
         SEGMENTER: segmenter,
         WINDOW: window,
-        **{name: of_family(name) for name in chosen("all")},
+        **{name: compiler(name) for name in choose("all")},
     }
 
 
 def main() -> None:
-    """Compile each unit named on a line of the standard input, and name it when it is done."""
+    """Compile each unit named on a line of the standard input, and print its name when done."""
     compilers = _compilers()
     for line in sys.stdin:
         compilers[line.strip()]()

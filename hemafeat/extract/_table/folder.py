@@ -1,17 +1,18 @@
-"""A result as a folder of shards: begun, continued where it stopped, completed.
+"""A result as a folder of shards that can be resumed.
 
-``manifest.json`` is written first and says what was asked; ``cells/part-00000.parquet`` and so on
-are the table, ``errors/part-00000.parquet`` and so on what could not be measured (the first part
-has such a file always, the others where they have errors). Each file is whole or absent. That of
-the cells is written last and counts the errors, so that a part is there when it is.
+``manifest.json`` is written first and holds the fingerprint of the run;
+``cells/part-00000.parquet`` and so on are the table, ``errors/part-00000.parquet`` and so on its
+errors (the first part always has such a file, the others if they have errors). Each file is whole
+or absent. That of the cells is written last and counts the errors, so a part is complete if that
+file exists.
 """
 
 from __future__ import annotations
 
 import errno
 import json
-import os
 import re
+from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -21,151 +22,149 @@ from typing import Any
 
 from hemafeat import __version__
 from hemafeat._files import locked, write_whole
+from hemafeat._machine import n_workers
+from hemafeat.extract._table.fingerprint import differences, digest
 from hemafeat.extract._table.image import file_state
-from hemafeat.extract._table.result import CELLS, ERRORS, MANIFEST, holds_nothing, read_manifest
-from hemafeat.extract._table.run import Part, Run
-from hemafeat.extract._table.settings import differences, digest
-from hemafeat.extract._table.shard import Facts, Shard, common_quality, read_facts, with_quality
+from hemafeat.extract._table.part import Part
+from hemafeat.extract._table.result import (
+    CELLS,
+    CELLS_FOLDER,
+    ERRORS,
+    ERRORS_FOLDER,
+    MANIFEST,
+    has_no_files,
+    read_manifest,
+)
+from hemafeat.extract._table.run import Run
+from hemafeat.extract._table.shard import Quality, Shard, ShardInfo, common_quality, with_quality
 
-CELL_PARTS, ERROR_PARTS = "cells", "errors"
+TOTALS = ("n_cells", "n_errors", "n_failed", "n_suspect")
+"""Counts of a shard that are added up over a result."""
 
-_OURS = re.compile(r"part-\d+\.parquet|\.part-\d+\.parquet\.\d+\.part")
-
-
-@dataclass
-class Counts:
-    """What the shards of a result hold together."""
-
-    n_cells: int = 0
-    n_errors: int = 0
-    n_failed: int = 0
-    n_suspect: int = 0
-
-    def add(self, facts: Facts) -> None:
-        """Count a shard in."""
-        self.n_cells += facts.n_cells
-        self.n_errors += facts.n_errors
-        self.n_failed += facts.n_failed
-        self.n_suspect += facts.n_suspect
+_PART_FILE = re.compile(r"part-\d+\.parquet|\.part-\d+\.parquet\.\d+\.part")
 
 
 @dataclass
 class Folder:
-    """A result that is being written; made by `opened`.
+    """A result that is being written; opened by `open_folder`.
 
     Attributes
     ----------
     path : Path
         The folder.
-    asked : dict
-        What was asked, see `hemafeat.extract._table.settings`.
+    fingerprint : dict
+        Fingerprint of the run.
     units : dict of str to str
         Unit of each feature.
     n_shards : int
-        Shards it will hold when it is complete.
-    counts : Counts
-        What the shards found or written so far hold.
+        Number of shards of the complete result.
+    totals : Counter
+        Sums of `TOTALS` over the shards that are complete.
     changed, vanished : list of str
-        Images of finished shards that were changed since, and that are no longer there.
+        Images of complete shards that have changed since, and that no longer exist.
     """
 
     path: Path
-    asked: dict[str, Any]
+    fingerprint: dict[str, Any]
     units: dict[str, str]
     n_shards: int
-    counts: Counts = field(default_factory=Counts)
+    totals: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(TOTALS, 0)))
     changed: list[str] = field(default_factory=list)
     vanished: list[str] = field(default_factory=list)
-    _quality: dict[int, list[list[str]]] = field(default_factory=dict)
-    _kinds: dict[str, list[list[str]]] = field(default_factory=dict)
+    _quality: dict[int, Quality] = field(default_factory=dict)
+    _distinct_quality: dict[str, Quality] = field(default_factory=dict)
 
     @property
     def digest(self) -> str:
-        """What was asked, in short."""
-        return digest(self.asked)
+        """Digest of the fingerprint."""
+        return digest(self.fingerprint)
 
-    def file(self, kind: str, number: int) -> Path:
-        """Where a shard is kept; names sort by number."""
+    def file(self, folder: str, number: int) -> Path:
+        """Return the path of a part; names sort by number."""
         width = max(5, len(str(self.n_shards - 1)))
-        return self.path / kind / f"part-{number:0{width}}.parquet"
+        return self.path / folder / f"part-{number:0{width}}.parquet"
 
     def missing(self, run: Run) -> list[int]:
-        """Numbers of the shards that are yet to be measured; the others are counted."""
+        """Return the numbers of the shards to be measured, and count the others."""
 
-        def look(number: int) -> tuple[Facts | None, list[str], list[str]]:
-            facts = self._whole(number)
-            if facts is None or facts.retry:
+        def inspect(number: int) -> tuple[ShardInfo | None, list[str], list[str]]:
+            info = self._complete(number)
+            if info is None or info.retry:
                 return None, [], []
-            part = run.part(number, self.asked["shard_size"])
-            return facts, *_changes(part, facts)
+            return info, *_changes(run.part(number, self.fingerprint["shard_size"]), info)
 
-        wanted = []
-        with ThreadPoolExecutor(min(32, 2 * (os.cpu_count() or 1))) as pool:
-            for number, (facts, changed, vanished) in enumerate(
-                pool.map(look, range(self.n_shards))
+        missing = []
+        with ThreadPoolExecutor(min(32, 2 * n_workers())) as pool:
+            for number, (info, changed, vanished) in enumerate(
+                pool.map(inspect, range(self.n_shards))
             ):
-                if facts is None or changed:
-                    wanted.append(number)
+                if info is None or changed:
+                    missing.append(number)
                     self.changed += changed
                 else:
                     self.vanished += vanished
-                    self._count(facts)
-        return wanted
+                    self._count(info)
+        return missing
 
-    def _whole(self, number: int) -> Facts | None:
-        facts = read_facts(self.file(CELL_PARTS, number))
-        if facts is None or facts.asked != self.digest or facts.number != number:
+    def _complete(self, number: int) -> ShardInfo | None:
+        """Return the description of a shard; None if it is incomplete or of another run."""
+        info = ShardInfo.read(self.file(CELLS_FOLDER, number))
+        if info is None or info.digest != self.digest or info.number != number:
             return None
-        named = facts.n_errors or number == 0
-        return facts if not named or self.file(ERROR_PARTS, number).is_file() else None
+        if (info.n_errors or number == 0) and not self.file(ERRORS_FOLDER, number).is_file():
+            return None
+        return info
 
     def write(self, shard: Shard) -> None:
-        """Put a shard there."""
-        facts = shard.facts
-        there, errors = (self.file(kind, facts.number) for kind in (CELL_PARTS, ERROR_PARTS))
-        with self._room():
-            if facts.n_errors or facts.number == 0:
+        """Write a shard."""
+        info = shard.info
+        errors = self.file(ERRORS_FOLDER, info.number)
+        with self._full_disk_explained():
+            if info.n_errors or info.number == 0:
                 _write(errors, shard.errors)
             else:
                 errors.unlink(missing_ok=True)
-            _write(there, shard.cells)
-        self._count(facts)
+            _write(self.file(CELLS_FOLDER, info.number), shard.cells)
+        self._count(info)
 
-    def _count(self, facts: Facts) -> None:
-        self.counts.add(facts)
-        # All shards say the same as a rule: one list is kept for all that do.
-        self._quality[facts.number] = self._kinds.setdefault(str(facts.quality), facts.quality)
+    def _count(self, info: ShardInfo) -> None:
+        self.totals.update({name: getattr(info, name) for name in TOTALS})
+        # Nearly all shards have the same columns: one list is kept for all of them.
+        self._quality[info.number] = self._distinct_quality.setdefault(
+            str(info.quality), info.quality
+        )
 
     def complete(self) -> None:
-        """Give all shards the same columns, and say that the result is whole."""
-        kinds = {id(kind): kind for _, kind in sorted(self._quality.items())}
-        common = common_quality(list(kinds.values()))
-        with self._room():
+        """Give all shards the same columns, and mark the result as complete."""
+        distinct = {id(quality): quality for _, quality in sorted(self._quality.items())}
+        common = common_quality(list(distinct.values()))
+        with self._full_disk_explained():
             for number, quality in self._quality.items():
                 if quality != common:
-                    there = self.file(CELL_PARTS, number)
-                    _write(there, with_quality(there, common))
-            for kind in (CELL_PARTS, ERROR_PARTS):
-                known = {self.file(kind, number) for number in range(self.n_shards)}
-                for path in _ours(self.path / kind):
-                    if path not in known:
+                    path = self.file(CELLS_FOLDER, number)
+                    _write(path, with_quality(path, common))
+            for folder in (CELLS_FOLDER, ERRORS_FOLDER):
+                expected = {self.file(folder, number) for number in range(self.n_shards)}
+                for path in _part_files(self.path / folder):
+                    if path not in expected:
                         path.unlink()
-        self.say("complete")
+        self.write_manifest("complete")
 
-    def say(self, state: str) -> None:
-        """Write the manifest."""
+    def write_manifest(self, state: str) -> None:
+        """Write the manifest; `state` is ``"running"``, ``"complete"`` or ``"discarded"``."""
         manifest: dict[str, Any] = {"hemafeat": __version__, "state": state}
         if state != "discarded":
-            manifest |= {"shards": self.n_shards, "n_images": self.asked["images"]["number"]}
-            manifest |= {"asked": self.asked, "units": self.units}
+            n_images = self.fingerprint["images"]["number"]
+            manifest |= {"shards": self.n_shards, "n_images": n_images}
+            manifest |= {"asked": self.fingerprint, "units": self.units}
         if state == "complete":
-            manifest |= {"n_cells": self.counts.n_cells, "n_errors": self.counts.n_errors}
+            manifest |= {name: self.totals[name] for name in ("n_cells", "n_errors")}
         text = json.dumps(manifest, indent=1)
-        with self._room():
+        with self._full_disk_explained():
             write_whole(self.path / MANIFEST, lambda aside: aside.write_text(text, "utf-8"))
 
     @contextmanager
-    def _room(self) -> Iterator[None]:
+    def _full_disk_explained(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
@@ -173,71 +172,70 @@ class Folder:
                 raise
             raise OSError(
                 error.errno,
-                f"no space left to write to {self.path}. What is there is whole and "
-                f"{len(self._quality)} of {self.n_shards} shards are done; make room, run it again "
-                "and it goes on from there",
+                f"no space left to write to {self.path}; {len(self._quality)} of {self.n_shards} "
+                "shards are complete. Free some space and repeat the run to resume it",
             ) from None
 
 
 @contextmanager
-def opened(
-    out: Path, asked: dict[str, Any], units: dict[str, str], n_shards: int, restart: bool
+def open_folder(
+    out: Path, fingerprint: dict[str, Any], units: dict[str, str], n_shards: int, restart: bool
 ) -> Iterator[Folder]:
-    """The folder of a result, to write to; no other process writes to it meanwhile.
+    """Open the folder of a result for writing, and keep other processes from writing to it.
 
     Raises
     ------
     FileExistsError
-        It holds something else, or a result of other settings.
+        The folder holds something else, or a result of other settings.
     OSError
-        Another process writes to it, or it cannot be written to.
+        Another process is writing to the folder, or it is not writable.
     """
     if out.exists() and not out.is_dir():
         raise FileExistsError(f"{out} is a file; a result needs a folder, .parquet or .csv")
     out.mkdir(parents=True, exist_ok=True)
     with locked(out / ".lock", f"another process is writing to {out}"):
-        folder = Folder(out, asked, units, n_shards)
+        folder = Folder(out, fingerprint, units, n_shards)
         for path in out.glob(f".{MANIFEST}.*.part"):
             path.unlink()
-        there = read_manifest(out)
-        if there is None and not holds_nothing(out):
-            raise FileExistsError(f"{out} is not empty and holds no earlier result")
-        discarded = there is not None and there.get("state") == "discarded"
-        if there is not None and not restart and not discarded:
-            _check_same(out, there, asked)
-        if there is not None and (restart or discarded):
-            # Said first: killed from here on, the next run finishes the removal.
-            folder.say("discarded")
+        manifest = read_manifest(out)
+        if manifest is None and not has_no_files(out):
+            raise FileExistsError(f"{out} is not empty and does not hold an earlier result")
+        discarded = manifest is not None and manifest.get("state") == "discarded"
+        if manifest is not None and not restart and not discarded:
+            _check_same(out, manifest, fingerprint)
+        if manifest is not None and (restart or discarded):
+            # Marked first, so that the next run completes a removal that is interrupted.
+            folder.write_manifest("discarded")
             _remove(out)
-            there = None
-        for kind in (CELL_PARTS, ERROR_PARTS):
-            (out / kind).mkdir(exist_ok=True)
-            for path in _ours(out / kind):
+            manifest = None
+        for name in (CELLS_FOLDER, ERRORS_FOLDER):
+            (out / name).mkdir(exist_ok=True)
+            for path in _part_files(out / name):
                 if path.suffix == ".part":
                     path.unlink()
-        if there is None:
-            folder.say("running")
+        if manifest is None:
+            folder.write_manifest("running")
         yield folder
 
 
-def _check_same(out: Path, there: dict[str, Any], asked: dict[str, Any]) -> None:
-    how = "Give another folder, or restart=True (--restart) to measure everything anew"
-    if "asked" not in there:
+def _check_same(out: Path, manifest: dict[str, Any], fingerprint: dict[str, Any]) -> None:
+    advice = "Use another folder, or restart=True (--restart) to measure everything anew"
+    if "asked" not in manifest:
         raise FileExistsError(
-            f"{out} holds a table that was saved whole and cannot be continued. {how}"
+            f"{out} holds a table that was saved as a whole and cannot be resumed. {advice}"
         )
-    other = differences(there["asked"], asked)
-    if other:
+    phrases = differences(manifest["asked"], fingerprint)
+    if phrases:
         raise FileExistsError(
-            f"{out} holds the result of other settings: {'; '.join(other)}. {how}"
+            f"{out} holds the result of other settings: {'; '.join(phrases)}. {advice}"
         )
 
 
-def _changes(part: Part, facts: Facts) -> tuple[list[str], list[str]]:
-    """Images that were changed since they were measured, and those that are no longer there."""
+def _changes(part: Part, info: ShardInfo) -> tuple[list[str], list[str]]:
+    """Return the images that changed since they were measured, and those that no longer exist."""
     masks = part.masks or [None] * len(part)
     changed, vanished = [], []
-    for name, image, mask, then in zip(part.names, part.images, masks, facts.states, strict=True):
+    for name, image, mask, then in zip(part.names, part.images, masks, info.states, strict=True):
         now = file_state(image, mask)
         if now is None and then is not None:
             vanished.append(name)
@@ -251,15 +249,15 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _remove(out: Path) -> None:
-    for kind in (CELL_PARTS, ERROR_PARTS):
-        for path in _ours(out / kind):
+    for name in (CELLS_FOLDER, ERRORS_FOLDER):
+        for path in _part_files(out / name):
             path.unlink()
     for name in (CELLS, ERRORS):
         (out / name).unlink(missing_ok=True)
 
 
-def _ours(folder: Path) -> list[Path]:
-    """Files of our naming, whole and half."""
+def _part_files(folder: Path) -> list[Path]:
+    """Return the files of parts in a folder, whole or half-written."""
     if not folder.is_dir():
         return []
-    return [path for path in folder.iterdir() if _OURS.fullmatch(path.name)]
+    return [path for path in folder.iterdir() if _PART_FILE.fullmatch(path.name)]

@@ -1,73 +1,99 @@
-"""Tables to disk and back, whole or not at all."""
+"""Write tables to disk as a whole, and read results back."""
 
 from __future__ import annotations
 
 import json
 import os
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
+import pyarrow.parquet
 
 from hemafeat import __version__
-from hemafeat._files import write_table, write_whole
-from hemafeat.extract._columns import units
+from hemafeat._files import is_table_file, write_table, write_whole
+from hemafeat.extract._columns import RENAMED, current_names, feature_columns, units
+from hemafeat.extract._table.errors import errors
 
 CELLS, ERRORS, MANIFEST = "cells.parquet", "errors.parquet", "manifest.json"
 
-SUFFIXES = (".parquet", ".csv")
-
-ERROR_COLUMNS = ["image", "stage", "error", "message"]
+CELLS_FOLDER, ERRORS_FOLDER = "cells", "errors"
+"""Folders of the parts of a result in shards."""
 
 _EXACT: dict[str, Any] = {"float_precision": "round_trip"}
 
 
-def is_file(out: str | os.PathLike[str]) -> bool:
-    """Whether `out` names a single file, and not a folder of shards."""
-    return Path(out).suffix.lower() in SUFFIXES
-
-
-def check_target(out: str | os.PathLike[str]) -> None:
-    """Refuse a target that would mix with, or wipe, something that is not an earlier result.
+def check_target(out: Path) -> None:
+    """Refuse a target that would mix with, or overwrite, something that is not a result.
 
     Raises
     ------
     FileExistsError
-        A folder with other content, or a folder where a file is meant.
+        A folder with other content, or a folder instead of a file.
     FileNotFoundError
-        The folder the result is to be put in does not exist.
+        The parent folder of a file does not exist.
     """
-    path = Path(out)
-    if is_file(path):
-        if path.is_dir():
-            raise FileExistsError(f"{path} is a folder, not a file to write a table to")
-        if not path.parent.is_dir():
-            raise FileNotFoundError(f"there is no folder {path.parent}")
+    if is_table_file(out):
+        if out.is_dir():
+            raise FileExistsError(f"{out} is a folder, not a file to write a table to")
+        if not out.parent.is_dir():
+            raise FileNotFoundError(f"there is no folder {out.parent}")
         return
-    if path.exists() and not path.is_dir():
-        raise FileExistsError(f"{path} is a file; a result needs a folder, .parquet or .csv")
-    if path.is_dir() and not (path / MANIFEST).is_file() and not holds_nothing(path):
-        raise FileExistsError(f"{path} is not empty and holds no earlier result")
+    if out.exists() and not out.is_dir():
+        raise FileExistsError(f"{out} is a file; a result needs a folder, .parquet or .csv")
+    if out.is_dir() and not (out / MANIFEST).is_file() and not has_no_files(out):
+        raise FileExistsError(f"{out} is not empty and does not hold an earlier result")
 
 
-def holds_nothing(folder: Path) -> bool:
-    """Whether a folder is empty, but for what a run leaves that was killed as it began."""
+def has_no_files(folder: Path) -> bool:
+    """Return whether a folder is empty, except for hidden files of an interrupted run."""
     return all(entry.name.startswith(".") for entry in folder.iterdir())
 
 
-def is_result(folder: Path) -> bool:
-    """Whether `load` can be expected to read `folder`."""
-    return (folder / CELLS).is_file() or "shards" in (read_manifest(folder) or {})
+def is_result(path: str | os.PathLike[str]) -> bool:
+    """Return whether a folder or file is a table of cells that `load` reads.
+
+    Parameters
+    ----------
+    path : path
+        Folder or file; it need not exist.
+
+    Returns
+    -------
+    bool
+        True for the folder of a result (which may be incomplete), and for a ``.parquet`` or
+        ``.csv`` file with the columns ``image``, ``cell`` and at least one feature. A table of
+        images, for instance, is not a result.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, extract
+    >>> cells = datasets.drawn("cells", 2, size=120, random_state=0)
+    >>> table = extract.table(cells, families=["shape"], out="features.csv")
+    >>> extract.is_result("features.csv"), extract.is_result("cells")
+    (True, False)
+    """
+    path = Path(path)
+    if path.is_dir():
+        return (path / CELLS).is_file() or "shards" in (read_manifest(path) or {})
+    if not is_table_file(path):
+        return False
+    try:
+        names = _column_names(path)
+    except (OSError, ValueError):
+        return False
+    return {"image", "cell"} <= set(names) and bool(feature_columns(pd.DataFrame(columns=names)))
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """What a folder says of the result in it; None where it says nothing.
+    """Read the manifest of a result; None if there is no manifest.
 
     Raises
     ------
     ValueError
-        The file is no manifest.
+        The file is not a manifest.
     """
     path = folder / MANIFEST
     if not path.is_file():
@@ -78,50 +104,44 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
         raise ValueError(f"{path} cannot be read: {error}") from error
 
 
-def errors(table: pd.DataFrame) -> pd.DataFrame:
-    """What could not be measured, one row per failure.
-
-    Parameters
-    ----------
-    table : DataFrame
-        As returned by `table` or `load`.
-
-    Returns
-    -------
-    DataFrame
-        ``image, stage, error, message``; ``stage`` is ``read``, ``mask``, ``segment``, or
-        ``extract:`` and the name of a family.
-    """
-    return pd.DataFrame(table.attrs.get("errors", []), columns=ERROR_COLUMNS)
-
-
 def save(
     table: pd.DataFrame, out: str | os.PathLike[str], settings: dict[str, Any] | None = None
 ) -> None:
-    """Write a table with its errors and units; each file aside first, then renamed.
+    """Write a table with its errors and units; each file is whole or absent.
 
     Parameters
     ----------
     table : DataFrame
-        As `table` returned it.
+        Table of cells as returned by `table`.
     out : path
         A folder, which then holds ``cells.parquet``, ``errors.parquet`` and ``manifest.json``, or a
-        ``.parquet`` or ``.csv`` file, which has its errors beside it.
+        ``.parquet`` or ``.csv`` file; a file with its errors is written beside it.
     settings : dict, optional
-        What was asked for, kept in the manifest of a folder.
+        Entries to store in the manifest of a folder.
 
     Raises
     ------
-    FileExistsError, FileNotFoundError
-        `out` holds something else, or lies in no folder.
+    FileExistsError
+        `out` holds something other than a result.
+    FileNotFoundError
+        The parent folder of the file `out` does not exist.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from hemafeat import datasets, extract
+    >>> cells = datasets.drawn("cells", 2, size=120, random_state=0)
+    >>> extract.save(extract.table(cells, families=["shape"]), "features")
+    >>> sorted(path.name for path in Path("features").iterdir())
+    ['cells.parquet', 'errors.parquet', 'manifest.json']
     """
-    check_target(out)
-    failures = errors(table)
     path = Path(out)
+    check_target(path)
+    failures = errors(table)
     bare = table.copy(deep=False)
-    # pandas copies the attributes for every column it writes; both have files of their own.
+    # pandas copies the attributes for every column it writes; both are written elsewhere.
     bare.attrs = {}
-    if path.suffix in SUFFIXES:
+    if is_table_file(path):
         write_table(failures, error_file(path))
         write_table(bare, path)
         return
@@ -136,50 +156,81 @@ def save(
     write_table(bare, path / CELLS)
     text = json.dumps(manifest, indent=1, sort_keys=True)
     write_whole(path / MANIFEST, lambda aside: aside.write_text(text, encoding="utf-8"))
-    # From here on it is the result; shards of an earlier one are of no use any more.
-    for part in (*path.glob("cells/part-*.parquet"), *path.glob("errors/part-*.parquet")):
-        part.unlink()
+    # The manifest now describes this table; shards of an earlier result are of no use any more.
+    for folder in (CELLS_FOLDER, ERRORS_FOLDER):
+        for part in (path / folder).glob("part-*.parquet"):
+            part.unlink()
 
 
 def load(source: str | os.PathLike[str], *, columns: Sequence[str] | None = None) -> pd.DataFrame:
-    """Read back a table that `table`, `stream` or ``hemafeat extract`` wrote.
+    """Read a table that `table`, `stream` or ``hemafeat extract`` wrote.
 
     Parameters
     ----------
     source : path
         The folder, or the ``.parquet`` or ``.csv`` file.
     columns : sequence of str, optional
-        Read these only, in this order; of a large table that takes a part of the time and memory.
+        Names of the columns to read, in this order. By default all columns are read; fewer take
+        less time and memory.
 
     Returns
     -------
     DataFrame
-        As `table` returned it, with ``attrs["units"]`` and ``errors(table)``.
+        Table as returned by `table`, with ``attrs["units"]`` and ``errors(table)``. Its columns
+        have their current names, see `current_names`.
 
     Raises
     ------
     FileNotFoundError
-        There is no such result.
+        The result does not exist.
     ValueError
-        The file is no table of cells, it has no such column, or the result is not complete.
+        The file is not a table of cells, a column does not exist, or the result is not complete.
+
+    Warns
+    -----
+    UserWarning
+        The table, or `columns`, has former names of columns; the warning lists them.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, extract
+    >>> cells = datasets.drawn("cells", 2, size=120, random_state=0)
+    >>> result = extract.stream(cells, "features", families=["shape"])
+    >>> extract.load("features", columns=["cell", "nucleus__shape__area"]).shape
+    (2, 2)
     """
     path = Path(source)
     manifest = (read_manifest(path) or {}) if path.is_dir() else {}
     if "state" in manifest:
         if manifest["state"] != "complete":
-            raise ValueError(f"{path} is not complete: run the extraction again to go on with it")
-        cells, failures = path / "cells", path / "errors"
+            raise ValueError(f"{path} is not complete: repeat the extraction to resume it")
+        cells, failures = path / CELLS_FOLDER, path / ERRORS_FOLDER
     else:
         cells = path / CELLS if path.is_dir() else path
         failures = path / ERRORS if path.is_dir() else error_file(path)
     if not cells.exists():
-        raise FileNotFoundError(f"{path} holds no result of an extraction")
-    wanted = None if columns is None else list(columns)
-    table = _read(cells, wanted)
-    if columns is None and not {"image", "cell"} <= set(table.columns):
-        raise ValueError(f"{cells} is no table of cells: it has no columns 'image' and 'cell'")
-    known = manifest.get("units", {})
-    table.attrs["units"] = {name: unit for name, unit in known.items() if name in table.columns}
+        raise FileNotFoundError(f"{path} does not hold the result of an extraction")
+    stored = _column_names(cells)
+    if columns is None and not {"image", "cell"} <= set(stored):
+        raise ValueError(f"{cells} is not a table of cells: it has no columns 'image' and 'cell'")
+    # A table that was joined from two may have both names of a column, and is left as it is.
+    renamed = {name: RENAMED[name] for name in stored if RENAMED.get(name, name) not in stored}
+    former = list(renamed)
+    names = None
+    if columns is not None:
+        stored_names = {current: name for name, current in renamed.items()}
+        names = [stored_names.get(name, name) for name in current_names(columns)]
+        former = [name for name in RENAMED if name in names or name in columns]
+    if former:
+        pairs = ", ".join(f"{name} is now {RENAMED[name]}" for name in former)
+        warnings.warn(f"columns of {path} were renamed: {pairs}", stacklevel=2)
+    table = _read(cells, names).rename(columns=renamed)
+    stored_units = manifest.get("units", {})
+    table.attrs["units"] = {
+        renamed.get(name, name): unit
+        for name, unit in stored_units.items()
+        if renamed.get(name, name) in table.columns
+    }
     table.attrs["units"] = units(table)
     if failures.exists():
         table.attrs["errors"] = _read(failures).astype(str).to_dict("records")
@@ -187,14 +238,26 @@ def load(source: str | os.PathLike[str], *, columns: Sequence[str] | None = None
 
 
 def error_file(path: Path) -> Path:
-    """The errors table that goes with a single-file result."""
+    """Return the path of the table of errors beside a result in one file."""
     return path.with_name(f"{path.stem}.errors{path.suffix}")
+
+
+def _column_names(path: Path) -> list[str]:
+    """Return the names of the columns of a file, or of a folder of parts."""
+    try:
+        if path.is_dir():
+            path = min(path.glob("*.parquet"))
+        if path.suffix.lower() == ".csv":
+            return list(map(str, pd.read_csv(path, encoding="utf-8", nrows=0).columns))
+        return list(pyarrow.parquet.read_schema(path).names)
+    except Exception as error:
+        raise ValueError(f"{path} cannot be read as a table: {error}") from error
 
 
 def _read(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
     try:
         if path.suffix.lower() == ".csv":
-            # Doubles must come back bit by bit, which pandas does unasked from version 3 on.
+            # Doubles must come back bit by bit, which is the default of pandas from version 3 on.
             exact = {} if int(pd.__version__.split(".")[0]) >= 3 else _EXACT
             table = pd.read_csv(path, encoding="utf-8", usecols=columns, **exact)
             return table if columns is None else table[columns]

@@ -1,56 +1,65 @@
-"""One shard: the rows of a part as the bytes of a Parquet file that says what it is."""
+"""A shard: the rows of one part of the images as a Parquet file that describes itself."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from hemafeat.extract._columns import feature_columns
-from hemafeat.extract._table.image import Error, Outcome, Work
-from hemafeat.extract._table.run import IDENTITY, Part, Rows, assemble
+from hemafeat.extract._columns import family_units, feature_columns
+from hemafeat.extract._family import Family
+from hemafeat.extract._table.errors import ERROR_COLUMNS, ErrorRow
+from hemafeat.extract._table.fingerprint import versions
+from hemafeat.extract._table.image import ImageResult, Normaliser, Segmenter, measure_image
+from hemafeat.extract._table.part import IDENTITY, Part, assemble
+from hemafeat.extract._table.run import Run
 
 KEY = b"hemafeat"
-"""Name under which a file says what it is."""
+"""Key of the description in the metadata of the Parquet file."""
 
-ERRORS = pa.schema([(name, pa.string()) for name in ("image", "stage", "error", "message")])
+ERROR_SCHEMA = pa.schema([(name, pa.string()) for name in ERROR_COLUMNS])
 
 LOST = "worker"
 """Stage of an error that is due to the machine, not the image; such a shard is tried again."""
 
 Types = dict[str, pa.DataType]
 
+Quality = list[list[str]]
+"""Name and type of each quality column, in the order of the table."""
+
 
 @dataclass
-class Facts:
-    """What a shard says of itself.
+class ShardInfo:
+    """Description of a shard, stored in the metadata of its file.
 
     Attributes
     ----------
-    asked : str
-        The digest of what was asked.
+    digest : str
+        Digest of the fingerprint of the run, see `hemafeat.extract._table.fingerprint`.
     number : int
-        Which shard.
-    n_images, n_cells, n_errors, n_failed, n_suspect : int
-        Images it holds, rows, errors, images with an error, cells that may be outlined wrongly.
+        Number of the shard, from 0 on.
+    n_images, n_cells, n_errors : int
+        Numbers of images, of rows, and of rows of errors.
+    n_failed, n_suspect : int
+        Numbers of images with an error, and of cells with a suspected segmentation failure.
     states : list
-        Size and time of change of each file when it was read; None where there is no file.
+        State of the files of each image when it was read, see `image.file_state`.
     quality : list of (name, type)
-        The columns a segmenter may add to, in the order of the table.
+        Quality columns, which may differ from shard to shard.
     retry : bool
-        Whether it is to be measured again by the next run.
-    versions : dict
-        Versions it was measured with.
+        Whether the next run measures the shard again.
+    versions : dict of str to str
+        Versions of the packages that measured it.
     """
 
-    asked: str
+    digest: str
     number: int
     n_images: int
     n_cells: int
@@ -58,67 +67,121 @@ class Facts:
     n_failed: int
     n_suspect: int
     states: list[list[int] | None]
-    quality: list[list[str]]
+    quality: Quality
     retry: bool
     versions: dict[str, str]
+
+    @classmethod
+    def read(cls, path: Path) -> Self | None:
+        """Read the description of a file; None if the file is missing or damaged."""
+        try:
+            return cls.from_metadata(pq.read_metadata(path))
+        except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError):
+            return None
+
+    @classmethod
+    def from_metadata(cls, metadata: pq.FileMetaData) -> Self:
+        """Read the description from the metadata of a file."""
+        fields = json.loads(metadata.metadata[KEY])
+        return cls(digest=fields.pop("asked"), **fields)
+
+    def to_metadata(self) -> dict[bytes, bytes]:
+        """Return the description as metadata of a Parquet file."""
+        fields = asdict(self)
+        # The key of the first version is kept, so that each version reads the files of the other.
+        fields = {"asked": fields.pop("digest"), **fields}
+        return {KEY: json.dumps(fields, separators=(",", ":")).encode()}
 
 
 @dataclass(frozen=True)
 class Shard:
-    """A shard that is ready to be written: two files, and what they say."""
+    """Two Parquet files that are ready to be written, cells and errors, and their description."""
 
-    facts: Facts
+    info: ShardInfo
     cells: bytes
     errors: bytes
 
 
 @dataclass(frozen=True)
-class Task:
-    """How to make a shard of a part, here or on another machine."""
+class ShardMaker:
+    """Measure parts of a run and make shards of them, in this process or on another machine.
 
-    work: Work
+    Instances are sent to other processes, so they must be possible to pickle.
+
+    Attributes
+    ----------
+    families, segment, normalise
+        As in `Run`.
+    types : dict of str to DataType
+        Type of each attribute of the images in every shard, also in one where it is missing
+        throughout.
+    digest : str
+        Digest of the fingerprint of the run.
+    """
+
+    families: Mapping[str, Family]
+    segment: Segmenter | None
+    normalise: Normaliser | None
     types: Types
-    asked: str
+    digest: str
+
+    @classmethod
+    def of(cls, run: Run, digest: str = "") -> Self:
+        """Return the maker of the shards of a run."""
+        types = {name: _type(run.image_table[name]) for name in run.attributes}
+        return cls(run.families, run.segment, run.normalise, types, digest)
 
     def __call__(self, part: Part) -> Shard:
-        """Measure a part, one image after the other."""
-        return self.shard(part, part.measure(self.work, 0, len(part)))
+        """Measure a part, one image after the other, and return its shard."""
+        return self.shard(part, self.measure(part, 0, len(part)))
 
-    def shard(self, part: Part, outcomes: list[Outcome]) -> Shard:
-        """The shard of a part that was measured."""
-        from hemafeat.extract._table.settings import versions
+    def measure(self, part: Part, start: int, stop: int) -> list[ImageResult]:
+        """Measure the images `start` to `stop` of a part, one after the other."""
+        masks = part.masks or [None] * len(part)
+        return [
+            measure_image(
+                part.images[n],
+                part.names[n],
+                masks[n],
+                self.families,
+                self.segment,
+                self.normalise,
+                central=bool(part.central[n]),
+                zoom=1.0 if part.zoom is None else float(part.zoom[n]),
+            )
+            for n in range(start, stop)
+        ]
 
-        rows = assemble(self.work, part, outcomes)
-        table = arrow(rows, self.types)
-        failed = {error["image"] for error in rows.errors}
-        suspect = rows.head.get("quality__suspected_failure", pd.Series(dtype=bool))
-        facts = Facts(
-            self.asked,
+    def shard(self, part: Part, results: list[ImageResult]) -> Shard:
+        """Return the shard of a part that was measured."""
+        table = assemble(part, results, self.families)
+        errors: list[ErrorRow] = table.attrs["errors"]
+        suspect = table.get("quality__suspected_failure", pd.Series(dtype=bool))
+        features = list(family_units(self.families, part.scale is not None))
+        arrow = _arrow(table, features, self.types)
+        info = ShardInfo(
+            self.digest,
             part.number,
-            len(part),
-            table.num_rows,
-            len(rows.errors),
-            len(failed),
-            int(suspect.fillna(False).astype(bool).sum()),
-            [None if outcome.state is None else list(outcome.state) for outcome in outcomes],
-            [
+            n_images=len(part),
+            n_cells=len(table),
+            n_errors=len(errors),
+            n_failed=len({row["image"] for row in errors}),
+            n_suspect=int(suspect.fillna(False).astype(bool).sum()),
+            states=[None if result.state is None else list(result.state) for result in results],
+            quality=[
                 [field.name, str(field.type)]
-                for field in table.schema
+                for field in arrow.schema
                 if field.name.startswith("quality__")
             ],
-            any(error["stage"] == LOST for error in rows.errors),
-            versions(),
+            retry=any(row["stage"] == LOST for row in errors),
+            versions=versions(),
         )
-        return Shard(facts, _bytes(table, facts), error_bytes(rows.errors))
-
-
-def attribute_types(listed: pd.DataFrame, attributes: Sequence[str]) -> Types:
-    """The type of each attribute in every shard, also in one where it is missing throughout."""
-    return {name: _type(listed[name]) for name in attributes}
+        error_table = pa.Table.from_pylist(errors, ERROR_SCHEMA)
+        return Shard(info, _parquet(arrow, info.to_metadata()), _parquet(error_table))
 
 
 def _type(values: pd.Series) -> pa.DataType:
-    """The type of a column; text, where it is none that every reader of Parquet has."""
+    """Return the Arrow type of a column; text if not every reader of Parquet has that type."""
     try:
         kind = pa.array(values, from_pandas=True).type
     except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
@@ -129,38 +192,29 @@ def _type(values: pd.Series) -> pa.DataType:
     return kind if simple or pa.types.is_temporal(kind) else pa.string()
 
 
-def arrow(rows: Rows, types: Types) -> pa.Table:
-    """The rows with the columns and types that every shard of the run has."""
-    known: Types = {name: pa.string() for name in IDENTITY}
-    known |= {"cell": pa.int64(), "um_per_px": pa.float64()} | types
-    columns: dict[str, pa.Array] = {}
-    for name in rows.head.columns:
-        columns[str(name)] = _column(rows.head[name], known.get(name))
-    planes = np.ascontiguousarray(rows.features.T)
-    for name, values in zip(rows.names, planes, strict=True):
-        columns[name] = pa.array(values, pa.float64(), from_pandas=True)
+def _arrow(table: pd.DataFrame, features: list[str], attribute_types: Types) -> pa.Table:
+    """Convert a table of cells to the types that every shard of the run has."""
+    types: Types = {name: pa.string() for name in IDENTITY}
+    types |= {"cell": pa.int64(), "um_per_px": pa.float64()} | attribute_types
+    head = table.iloc[:, : table.shape[1] - len(features)]
+    columns = {str(name): _arrow_column(head[name], types.get(name)) for name in head.columns}
+    # Contiguous columns, which Arrow converts many times faster.
+    values = np.ascontiguousarray(table.iloc[:, head.shape[1] :].to_numpy().T)
+    for name, column in zip(features, values, strict=True):
+        columns[name] = pa.array(column, pa.float64(), from_pandas=True)
     return pa.table(columns)
 
 
-def _column(values: pd.Series, kind: pa.DataType | None) -> pa.Array:
+def _arrow_column(values: pd.Series, kind: pa.DataType | None) -> pa.Array:
     if kind is None:
         kind = _type(values)
     if pa.types.is_string(kind):
-        texts = [None if pd.isna(value) else str(value) for value in values]
-        return pa.array(texts, kind)
+        return pa.array([None if pd.isna(value) else str(value) for value in values], kind)
     return pa.array(values, from_pandas=True).cast(kind)
 
 
-def error_bytes(errors: list[Error]) -> bytes:
-    """The table of errors as a Parquet file."""
-    return _written(pa.Table.from_pylist(errors, ERRORS))
-
-
-def _bytes(table: pa.Table, facts: Facts) -> bytes:
-    return _written(table, {KEY: json.dumps(asdict(facts), separators=(",", ":")).encode()})
-
-
-def _written(table: pa.Table, said: dict[bytes, bytes] | None = None) -> bytes:
+def _parquet(table: pa.Table, metadata: dict[bytes, bytes] | None = None) -> bytes:
+    """Return a table as the bytes of a Parquet file."""
     numbers = [f.name for f in table.schema if pa.types.is_floating(f.type)]
     texts = [f.name for f in table.schema if pa.types.is_string(f.type)]
     sink = pa.BufferOutputStream()
@@ -176,64 +230,52 @@ def _written(table: pa.Table, said: dict[bytes, bytes] | None = None) -> bytes:
         store_schema=False,
     ) as writer:
         writer.write_table(table)
-        writer.add_key_value_metadata(said or {})
+        writer.add_key_value_metadata(metadata or {})
     return bytes(sink.getvalue())
 
 
-def read_facts(path: Path) -> Facts | None:
-    """What a shard says of itself; None where there is no whole one."""
-    try:
-        return _facts(pq.read_metadata(path))
-    except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError):
-        return None
+def with_quality(path: Path, quality: Quality) -> bytes:
+    """Return the shard in a file with the quality columns of all shards; others are missing."""
+    with pq.ParquetFile(path) as file:
+        info, table = ShardInfo.from_metadata(file.metadata), file.read()
+    info.quality = quality
+    return _parquet(_with_quality(table, quality), info.to_metadata())
 
 
-def _facts(metadata: pq.FileMetaData) -> Facts:
-    return Facts(**json.loads(metadata.metadata[KEY]))
-
-
-def with_quality(source: Any, quality: list[list[str]]) -> bytes:
-    """The shard in a file with the quality columns of all shards; those it lacks are missing."""
-    with pq.ParquetFile(source) as file:
-        facts, table = _facts(file.metadata), file.read()
-    facts.quality = quality
-    return _bytes(_with_quality(table, quality), facts)
-
-
-def _with_quality(table: pa.Table, quality: list[list[str]]) -> pa.Table:
+def _with_quality(table: pa.Table, quality: Quality) -> pa.Table:
     names = [name for name in table.column_names if not name.startswith("quality__")]
     features = set(feature_columns(table.schema.empty_table().to_pandas()))
     columns: dict[str, Any] = {name: table[name] for name in names if name not in features}
-    for name, text in quality:
-        kind = pa.type_for_alias(text)
-        known = name in table.column_names
-        columns[name] = table[name].cast(kind) if known else pa.nulls(table.num_rows, kind)
+    for name, type_name in quality:
+        kind = pa.type_for_alias(type_name)
+        present = name in table.column_names
+        columns[name] = table[name].cast(kind) if present else pa.nulls(table.num_rows, kind)
     columns |= {name: table[name] for name in names if name in features}
     return pa.table(columns)
 
 
-def gathered(shards: Iterable[Shard], units: dict[str, str]) -> pd.DataFrame:
-    """The table of all shards in memory, with its units and errors, in the order of the images."""
-    known = sorted(shards, key=lambda shard: shard.facts.number)
-    common = common_quality([shard.facts.quality for shard in known])
-    tables = [_with_quality(pq.read_table(pa.BufferReader(s.cells)), common) for s in known]
-    failures = [pq.read_table(pa.BufferReader(shard.errors)) for shard in known]
-    table = pa.concat_tables(tables).to_pandas()
-    table.attrs["units"] = units
-    table.attrs["errors"] = pa.concat_tables(failures).to_pylist()
-    return table
-
-
-def common_quality(several: Sequence[list[list[str]]]) -> list[list[str]]:
-    """The quality columns of a table, of those of its shards: each where it first occurs."""
-    found: dict[str, pa.DataType] = {}
-    for columns in several:
-        for name, text in columns:
-            kind = pa.type_for_alias(text)
-            if name in found and found[name] != kind:
+def common_quality(of_shards: Sequence[Quality]) -> Quality:
+    """Return the quality columns of all shards, each where it first occurs, in a common type."""
+    types: Types = {}
+    for quality in of_shards:
+        for name, type_name in quality:
+            kind = pa.type_for_alias(type_name)
+            if name in types and types[name] != kind:
                 numbers = all(
-                    pa.types.is_integer(k) or pa.types.is_floating(k) for k in (kind, found[name])
+                    pa.types.is_integer(k) or pa.types.is_floating(k) for k in (kind, types[name])
                 )
                 kind = pa.float64() if numbers else pa.string()
-            found[name] = kind
-    return [[name, str(kind)] for name, kind in found.items()]
+            types[name] = kind
+    return [[name, str(kind)] for name, kind in types.items()]
+
+
+def gather(shards: Iterable[Shard], units: dict[str, str]) -> pd.DataFrame:
+    """Join shards to one table in memory, in the order of the images."""
+    ordered = sorted(shards, key=lambda shard: shard.info.number)
+    quality = common_quality([shard.info.quality for shard in ordered])
+    cells = [_with_quality(pq.read_table(pa.BufferReader(s.cells)), quality) for s in ordered]
+    errors = [pq.read_table(pa.BufferReader(shard.errors)) for shard in ordered]
+    table = pa.concat_tables(cells).to_pandas()
+    table.attrs["units"] = units
+    table.attrs["errors"] = pa.concat_tables(errors).to_pylist()
+    return table

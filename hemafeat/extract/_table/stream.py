@@ -1,12 +1,10 @@
-"""Images in, shards out: memory does not grow with their number, and a killed run goes on."""
+"""Measure images into a folder of shards: memory does not grow with their number."""
 
 from __future__ import annotations
 
 import os
-import sys
 import warnings
 from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,41 +12,44 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from hemafeat._public import public
-from hemafeat.extract._columns import Families
+from hemafeat._machine import progress_bar
+from hemafeat._public import public, renamed_argument
+from hemafeat.extract._columns import FamilyChoice
+from hemafeat.extract._table.cluster import connect, measure_on_cluster
 from hemafeat.extract._table.compile import compile_ahead
-from hemafeat.extract._table.folder import ERROR_PARTS, Folder, opened
-from hemafeat.extract._table.image import Error
-from hemafeat.extract._table.result import load, read_manifest
-from hemafeat.extract._table.run import Cells, Normaliser, Run
-from hemafeat.extract._table.settings import asked
-from hemafeat.extract._table.shard import Shard, Task, attribute_types
-from hemafeat.extract._table.threads import measured, n_threads
+from hemafeat.extract._table.errors import ErrorRow
+from hemafeat.extract._table.fingerprint import fingerprint
+from hemafeat.extract._table.folder import Folder, open_folder
+from hemafeat.extract._table.image import Normaliser
+from hemafeat.extract._table.result import ERRORS_FOLDER, load, read_manifest
+from hemafeat.extract._table.run import Cells, Run
+from hemafeat.extract._table.shard import Shard, ShardMaker
+from hemafeat.extract._table.threads import measure_parts
 
 if TYPE_CHECKING:
     from distributed import Client
 
-SHARD = 512
-"""Images in a shard unless told otherwise: some seconds of work, some megabytes on disk."""
+SHARD_SIZE = 512
+"""Default number of images in a shard: some seconds of work, some megabytes on disk."""
 
 
 @public
 @dataclass(frozen=True)
 class Extraction:
-    """A result on disk, and what was found.
+    """A result on disk, and the numbers of what was measured.
 
     Attributes
     ----------
     folder : Path
-        Where it is; ``cells/*.parquet`` in it are one table for any reader of Parquet.
+        Folder of the result; ``cells/*.parquet`` in it are one table for any reader of Parquet.
     n_images, n_cells, n_errors : int
-        Images, rows of the table, rows of the table of errors.
+        Numbers of images, of rows of the table, and of rows of the table of errors.
     n_failed : int
-        Images with an error.
+        Number of images with an error.
     n_suspect : int
-        Cells with a suspected segmentation failure.
+        Number of cells with a suspected segmentation failure.
     n_shards, n_kept : int
-        Shards of the result, and those that an earlier run had made.
+        Number of shards of the result, and of those that an earlier run had measured.
     """
 
     folder: Path
@@ -61,30 +62,31 @@ class Extraction:
     n_kept: int
 
     def load(self, columns: list[str] | None = None) -> pd.DataFrame:
-        """The table, in memory; see `hemafeat.extract.load`."""
+        """Read the table into memory; see `hemafeat.extract.load`."""
         return load(self.folder, columns=columns)
 
-    def first_error(self) -> Error | None:
-        """The first row of the table of errors."""
+    def first_error(self) -> ErrorRow | None:
+        """Return the first row of the table of errors, or None if there are no errors."""
         if self.n_errors:
-            for path in sorted((self.folder / ERROR_PARTS).glob("part-*.parquet")):
-                found = pd.read_parquet(path)
-                if len(found):
-                    return {str(k): str(v) for k, v in found.iloc[0].items()}
+            for path in sorted((self.folder / ERRORS_FOLDER).glob("part-*.parquet")):
+                rows = pd.read_parquet(path)
+                if len(rows):
+                    return {str(key): str(value) for key, value in rows.iloc[0].items()}
         return None
 
 
+@renamed_argument("resample", "to_um_per_px")
 def stream(
     images: Any,
     out: str | os.PathLike[str],
     *,
     segmenter: str | Callable[[np.ndarray], Any] = "contours",
     masks: Any = None,
-    families: Families = "default",
+    families: FamilyChoice = "default",
     cells: Cells = "auto",
     um_per_px: float | None = None,
     normalise: str | Normaliser | None = None,
-    resample: float | None = None,
+    to_um_per_px: float | None = None,
     n_jobs: int | None = None,
     shard_size: int | None = None,
     restart: bool = False,
@@ -93,18 +95,18 @@ def stream(
     progress: bool | None = None,
     notify: Callable[[str], object] | None = None,
 ) -> Extraction:
-    """Measure every cell of every image into a folder, however many there are.
+    """Measure every cell of every image into a folder, for any number of images.
 
-    The table goes to disk in shards, each of which is whole or absent, and is never in memory.
-    Killed and called again, it goes on where it stopped and ends with the table of a run that was
-    not disturbed. Asked for what is there already, it returns at once.
+    The table is written in shards, each of which is whole or absent, and is never in memory. An
+    interrupted run resumes where it stopped when the call is repeated, and the table is that of an
+    undisturbed run. Returns immediately if the result is complete.
 
     Parameters
     ----------
     images : folder, file, list of paths or arrays, or DataFrame
         As in `table`.
     out : path
-        The folder.
+        Folder of the result. It is created if it does not exist.
     segmenter : str or callable
         As in `table`.
     masks : None, "given", folder, or list, optional
@@ -117,33 +119,34 @@ def stream(
         As in `table`.
     normalise : {"grey-world", "reinhard", "macenko"} or callable, optional
         As in `table`.
-    resample : float, optional
+    to_um_per_px : float, optional
         As in `table`.
     n_jobs : int, optional
-        Threads of this machine; all processors by default. Not looked at with a `scheduler`.
+        Number of threads of this machine; all processors by default. Ignored with a `scheduler`.
     shard_size : int, optional
-        Images in a shard: 512, or what the result in the folder has. It does not change the table.
+        Number of images in a shard. The default is that of the result in the folder, else 512. It
+        does not change the table.
     restart : bool
-        True: remove the result in the folder, if there is one, and measure everything anew.
+        Remove an earlier result in the folder and measure everything anew. Default False.
     processes : bool
-        True: `n_jobs` processes in the place of threads. Threads wait for each other in the parts
-        of Python that only one of them may run; processes do not, but take a few seconds to begin,
-        need a segmenter and families that can be imported, and, in a script, the call to stand
-        under ``if __name__ == "__main__":``. The result is the same.
+        Use `n_jobs` processes instead of threads. Threads wait for each other where Python runs
+        only one of them at a time; processes do not, but take a few seconds to start, need a
+        segmenter and families that can be imported, and, in a script, the call to stand under
+        ``if __name__ == "__main__":``. The result is the same. Default False.
     scheduler : str or distributed.Client, optional
-        Measure on a Dask cluster: its address (``"tcp://host:8786"``), the file that the scheduler
-        wrote, a client, or ``"active"`` for the one of this process. Without it no cluster is
-        used, even where there is a client. Only this process writes to `out`.
+        Dask cluster to measure on: the address of its scheduler (``"tcp://host:8786"``), the file
+        that the scheduler wrote, a client, or ``"active"`` for the client of this process. By
+        default no cluster is used, even if there is a client. Only this process writes to `out`.
     progress : bool, optional
-        Show a progress bar; default is when a person is watching the terminal.
+        Show a progress bar. By default it is shown only on a terminal.
     notify : callable, optional
-        Called with a line of text for what a user may want to know on the way: shards that are
-        there already, images that were changed since. By default the latter are warnings.
+        Called with a line of text for each message to the user: how many shards are kept, and
+        which images have changed since they were measured. By default the latter are warnings.
 
     Returns
     -------
     Extraction
-        Counts, and ``load()``.
+        The folder and the numbers of images, cells and errors; ``load()`` reads the table.
 
     Raises
     ------
@@ -151,8 +154,8 @@ def stream(
         The folder holds something else, or the result of other settings, other images or other
         versions; the message says what differs.
     OSError
-        It cannot be written to, the disk is full, or another process writes to it. What is there
-        stays whole; the same call goes on with it.
+        The folder is not writable, the disk is full, or another process is writing to it. Complete
+        shards are kept; the same call resumes the run.
     RuntimeError
         The cluster cannot be used, or a process was killed.
     hemafeat.datasets.DatasetError, FamilyError, ValueError
@@ -161,98 +164,99 @@ def stream(
     Warns
     -----
     UserWarning
-        Images of finished shards were changed since (their shards are measured again) or are no
-        longer there (their rows are kept).
+        Images of complete shards have changed since (their shards are measured again) or no longer
+        exist (their rows are kept).
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, extract
+    >>> cells = datasets.drawn("cells", 4, size=120, random_state=0)
+    >>> result = extract.stream(cells, "features", families=["shape"], shard_size=2)
+    >>> result.n_images, result.n_shards, result.n_kept
+    (4, 2, 0)
+
+    The same call resumes an interrupted run, and has nothing to do after a complete one:
+
+    >>> extract.stream(cells, "features", families=["shape"]).n_kept
+    2
     """
-    if shard_size is not None and shard_size < 1:
-        raise ValueError(f"shard_size is {shard_size}, expected at least 1")
-    folder = Path(out)
-    run = Run(images, segmenter, masks, families, cells, um_per_px, normalise, resample)
-    size = shard_size or _size_of(folder, restart) or SHARD
-    n_shards = -(-len(run) // size)
-    with opened(folder, asked(run, size), run.units, n_shards, restart) as result:
-        missing = result.missing(run)
-        _tell(result, missing, notify)
-        complete = (read_manifest(folder) or {}).get("state") == "complete"
-        if missing and complete:
-            result.say("running")
-        task = Task(run.work, attribute_types(run.listed, run.attributes), result.digest)
-        n_left = _images(run, missing, size)
+    run = Run(
+        images,
+        segmenter=segmenter,
+        masks=masks,
+        families=families,
+        cells=cells,
+        um_per_px=um_per_px,
+        normalise=normalise,
+        to_um_per_px=to_um_per_px,
+        n_jobs=n_jobs,
+        shard_size=shard_size,
+        processes=processes,
+        scheduler=scheduler,
+        progress=progress,
+    )
+    return measure_into_folder(run, Path(out), restart, notify)
+
+
+def measure_into_folder(
+    run: Run, out: Path, restart: bool, notify: Callable[[str], object] | None = None
+) -> Extraction:
+    """Measure the shards of a run that the folder does not hold yet.
+
+    `out`, `restart`, `notify` and errors are those of `stream`, which calls it, as `table` does.
+    """
+    manifest = None if restart else read_manifest(out)
+    stored_size = (manifest or {}).get("asked", {}).get("shard_size")
+    size = run.shard_size or stored_size or SHARD_SIZE
+    n_shards = run.n_parts(size)
+    with open_folder(out, fingerprint(run, size), run.units, n_shards, restart) as folder:
+        missing = folder.missing(run)
+        _report(folder, missing, notify)
+        complete = (read_manifest(out) or {}).get("state") == "complete"
         if missing:
-            if scheduler is None:
-                compile_ahead(run.work, n_threads(n_jobs), progress)
-            with progress_bar(len(run), len(run) - n_left, progress) as done:
-                parts = (run.part(number, size) for number in missing)
-                for shard in shards(task, parts, n_jobs, n_left, scheduler, done, processes):
-                    result.write(shard)
+            if complete:
+                folder.write_manifest("running")
+            for shard in measure_shards(run, missing, size, folder.digest):
+                folder.write(shard)
         if missing or not complete:
-            result.complete()
-    counts = result.counts
+            folder.complete()
     return Extraction(
-        folder,
-        len(run),
-        counts.n_cells,
-        counts.n_errors,
-        counts.n_failed,
-        counts.n_suspect,
-        n_shards,
-        n_shards - len(missing),
+        out, len(run), n_shards=n_shards, n_kept=n_shards - len(missing), **folder.totals
     )
 
 
-def shards(
-    task: Task,
-    parts: Iterable[Any],
-    n_jobs: int | None,
-    n_images: int,
-    scheduler: str | Client | None,
-    done: Callable[[int], object],
-    processes: bool = False,
+def measure_shards(
+    run: Run, numbers: Iterable[int], size: int, digest: str = ""
 ) -> Iterator[Shard]:
-    """The shards of `parts`: in order from this machine, as they are ready from a cluster."""
-    if scheduler is not None:
-        from hemafeat.extract._table.cluster import connected, on_cluster
-
-        with connected(scheduler) as client:
-            yield from on_cluster(client, task, parts, done)
-        return
-    for part, outcomes in measured(task.work, parts, n_jobs, n_images, done, processes):
-        yield task.shard(part, outcomes)
-
-
-def _images(run: Run, missing: list[int], size: int) -> int:
-    """Images in the shards that are missing; the last shard may be a short one."""
-    return sum(min(size, len(run) - number * size) for number in missing)
-
-
-def _size_of(folder: Path, restart: bool) -> int | None:
-    there = None if restart else read_manifest(folder)
-    return None if there is None else there.get("asked", {}).get("shard_size")
+    """Yield shards of `size` images: in order on this machine, in any order from a cluster."""
+    numbers = list(numbers)
+    maker = ShardMaker.of(run, digest)
+    parts = (run.part(number, size) for number in numbers)
+    n_images = sum(min(size, len(run) - number * size) for number in numbers)
+    if run.scheduler is None:
+        compile_ahead(run.families, run.segment, run.n_jobs, run.progress)
+    initial = len(run) - n_images
+    with progress_bar(len(run), "extract", progress=run.progress, initial=initial) as bar:
+        if run.scheduler is not None:
+            with connect(run.scheduler) as client:
+                yield from measure_on_cluster(client, maker, parts, bar.update)
+            return
+        for part, results in measure_parts(run, maker, parts, bar.update):
+            yield maker.shard(part, results)
 
 
-def _tell(result: Folder, missing: list[int], notify: Callable[[str], object] | None) -> None:
-    kept = result.n_shards - len(missing)
-    if kept and missing and notify is not None:
-        notify(f"Resuming: {kept} of {result.n_shards} shards are there")
+def _report(folder: Folder, missing: list[int], notify: Callable[[str], object] | None) -> None:
+    n_kept = folder.n_shards - len(missing)
+    if n_kept and missing and notify is not None:
+        notify(f"Resuming: {n_kept} of {folder.n_shards} shards are complete")
     for names, what in (
-        (result.changed, "changed since they were measured: their shards are measured again"),
-        (result.vanished, "no longer there: their rows are kept as they were measured"),
+        (folder.changed, "have changed since, and their shards are measured again"),
+        (folder.vanished, "no longer exist, and their rows are kept"),
     ):
         if names:
-            text = f"Images {what} ({len(names)}, the first is {names[0]})"
+            text = f"Images that were measured {what} ({len(names)}, the first is {names[0]})"
             if notify is not None:
                 notify(text)
             else:
-                warnings.warn(text, stacklevel=3)
-
-
-@contextmanager
-def progress_bar(
-    total: int, initial: int, progress: bool | None
-) -> Iterator[Callable[[int], object]]:
-    """A bar over images; gives the function to move it by."""
-    from tqdm import tqdm
-
-    hidden = not (sys.stderr.isatty() if progress is None else progress)
-    with tqdm(total=total, initial=initial, unit="image", desc="extract", disable=hidden) as bar:
-        yield bar.update
+                # The caller of `stream` or `table`, beyond the wrapper of the renamed argument.
+                warnings.warn(text, stacklevel=5)

@@ -1,36 +1,43 @@
-"""Images in, one row per cell out, whatever becomes of single images."""
+"""Measure images into a table in memory: one row per cell."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from hemafeat.extract._columns import Families
+from hemafeat._files import is_table_file
+from hemafeat._machine import progress_bar
+from hemafeat._public import renamed_argument
+from hemafeat.extract._columns import FamilyChoice
 from hemafeat.extract._table.compile import compile_ahead
-from hemafeat.extract._table.result import check_target, is_file, save
-from hemafeat.extract._table.run import Cells, Normaliser, Run, assemble
-from hemafeat.extract._table.shard import Task, attribute_types, gathered
-from hemafeat.extract._table.stream import SHARD, progress_bar, shards, stream
-from hemafeat.extract._table.threads import measured, n_threads
+from hemafeat.extract._table.image import Normaliser
+from hemafeat.extract._table.part import assemble
+from hemafeat.extract._table.result import check_target, save
+from hemafeat.extract._table.run import Cells, Run
+from hemafeat.extract._table.shard import ShardMaker, gather
+from hemafeat.extract._table.stream import SHARD_SIZE, measure_into_folder, measure_shards
+from hemafeat.extract._table.threads import measure_parts
 
 if TYPE_CHECKING:
     from distributed import Client
 
 
+@renamed_argument("resample", "to_um_per_px")
 def table(
     images: Any,
     *,
     segmenter: str | Callable[[np.ndarray], Any] = "contours",
     masks: Any = None,
-    families: Families = "default",
+    families: FamilyChoice = "default",
     cells: Cells = "auto",
     um_per_px: float | None = None,
     normalise: str | Normaliser | None = None,
-    resample: float | None = None,
+    to_um_per_px: float | None = None,
     n_jobs: int | None = None,
     out: str | os.PathLike[str] | None = None,
     shard_size: int | None = None,
@@ -44,114 +51,119 @@ def table(
     Parameters
     ----------
     images : folder, file, list of paths or arrays, or DataFrame
-        Whatever `hemafeat.datasets.as_table` takes: a class-per-folder tree, a CSV with an
-        ``image`` column, an image table, paths or URIs, (H, W, 3) arrays.
+        Images to measure, in any form that `hemafeat.datasets.as_table` takes: a folder with one
+        sub-folder per class, a CSV file with a column ``image``, an image table, paths or URIs,
+        (H, W, 3) arrays.
     segmenter : str or callable
-        ``"contours"``, the name of a plugged-in segmenter, or any callable that takes an
-        (H, W, 3) uint8 image and returns `Masks`.
+        ``"contours"``, the name of another segmenter, or a callable that takes an (H, W, 3) uint8
+        image and returns `Masks`.
     masks : None, "given", folder, or list, optional
-        Masks to use in the place of a segmenter: ``"given"`` takes the files named in the ``mask``
-        column of the image table, a folder is searched for a file of the same name (any suffix)
-        and a list holds one path, array or `Masks` per image.
+        Masks to use instead of a segmenter: ``"given"`` takes the files named in the column
+        ``mask`` of the image table, a folder is searched for a file with the name of the image and
+        any suffix, and a list holds one path, array or `Masks` per image.
     families : {"fast", "default", "all"} or list of names or functions
-        Which features.
+        Feature families to measure: a set of families, or their names or functions. The order of a
+        list does not change the table.
     cells : {"auto", "all", "central"}
         ``"central"`` keeps the cell at the centre of each image, ``"all"`` keeps every cell.
-        ``"auto"`` keeps the central one of a labelled image, since the label speaks of that cell,
+        ``"auto"`` keeps the central one of a labelled image, since the label describes that cell,
         and all cells of an unlabelled one.
     um_per_px : float, optional
-        Side of a pixel in um, for all images; default is the column of that name. With it lengths
-        are in um, without it in px.
+        Side of a pixel in um, for all images. The default is the column of that name in the image
+        table. Lengths are in um if the scale is known, else in px.
     normalise : {"grey-world", "reinhard", "macenko"} or callable, optional
-        What is done to the colours of an image before its cells are measured: a name of
-        `hemafeat.images.normaliser`, or any function of an (H, W, 3) uint8 image that gives
-        another. Cells are found in the image as it is. An image that cannot be normalised is an
-        error of the table, and its cells are not measured.
-    resample : float, optional
-        Side of a pixel in um that all images are brought to before their cells are measured, so
-        that texture means the same across microscopes. Every scale must be known. Cells are found
-        in the image as it is, and ``um_per_px`` of the result is this one.
+        Change the colours of each image before its cells are measured: a name of
+        `hemafeat.images.normaliser`, or a function of an (H, W, 3) uint8 image that returns
+        another. Cells are found in the original image. An image that cannot be normalised is a row
+        of errors, and its cells are not measured.
+    to_um_per_px : float, optional
+        Resize each image so that the side of a pixel is this many um before its cells are
+        measured, so that texture has the same meaning across microscopes. The scale of every image
+        must be known. Cells are found in the original image, and ``um_per_px`` of the result is
+        this one.
     n_jobs : int, optional
-        Threads; all processors by default. The table does not depend on it.
+        Number of threads; all processors by default. It does not change the table.
     out : path, optional
-        Where to write the result as well. A folder is filled by `stream`: the images are measured
-        without their table in memory, a killed call goes on where it stopped when it is repeated,
-        and the table is read back at the end (`stream` does all but that). A ``.parquet`` or
-        ``.csv`` file is written when all is measured. `load` reads either.
+        Also write the result. A folder is filled as by `stream`: an interrupted run resumes when
+        the call is repeated, and the table is read back at the end. A ``.parquet`` or ``.csv`` file
+        is written when all images are measured. `load` reads either.
     shard_size, restart : int and bool, optional
-        Of a folder; see `stream`.
+        For a folder, see `stream`.
     processes : bool
-        True: `n_jobs` processes in the place of threads; see `stream`.
+        Use `n_jobs` processes instead of threads, see `stream`. Default False.
     scheduler : str or distributed.Client, optional
-        Measure on a Dask cluster; see `stream`.
+        Measure on a Dask cluster, see `stream`.
     progress : bool, optional
-        Show a progress bar; default is when a person is watching the terminal.
+        Show a progress bar. By default it is shown only on a terminal.
 
     Returns
     -------
     DataFrame
         One row per cell, in the order of the images: ``image, cell`` (1..n), ``label, label_raw,
         patient, group, split, dataset, um_per_px`` and the attributes of the image, then
-        ``quality__*`` (never fed to a model by default), then the features in the order of
-        ``columns(families)``. ``attrs["units"]`` holds the units. What could not be measured is in
-        ``errors(table)``.
+        ``quality__*`` (not used by models by default), then the features in the order of
+        ``columns(families)``. ``attrs["units"]`` holds the units, and ``errors(table)`` returns
+        what could not be measured.
 
     Raises
     ------
     hemafeat.datasets.DatasetError
-        There are no images, or `images` is nothing of the above.
+        There are no images, or `images` has none of the forms above.
     FamilyError
-        An unknown family.
+        A family does not exist.
     ValueError
-        A scale that is not positive or known for some of the images only, masks that do not match
-        the images in number, an unknown segmenter.
+        A scale is not positive or known for some of the images only, the number of masks is not
+        that of the images, or the segmenter does not exist.
     FileExistsError
-        `out` holds something else than a result of these settings.
+        `out` holds something other than a result of these settings.
+    FileNotFoundError
+        The folder of the file `out` does not exist.
     OSError
-        `out` cannot be written to, or its disk is full.
+        `out` is not writable, or the disk is full.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, extract
+    >>> cells = datasets.drawn("cells", 4, size=120, random_state=0)
+    >>> table = extract.table(cells, families=["shape", "colour"])
+    >>> len(table), len(extract.feature_columns(table))
+    (4, 127)
+    >>> extract.units(table)["nucleus__shape__area"]
+    'um^2'
     """
-    if out is not None and not is_file(out):
-        return stream(
-            images,
-            out,
-            segmenter=segmenter,
-            masks=masks,
-            families=families,
-            cells=cells,
-            um_per_px=um_per_px,
-            normalise=normalise,
-            resample=resample,
-            n_jobs=n_jobs,
-            shard_size=shard_size,
-            restart=restart,
-            processes=processes,
-            scheduler=scheduler,
-            progress=progress,
-        ).load()
-    run = Run(images, segmenter, masks, families, cells, um_per_px, normalise, resample)
-    if out is not None:
-        check_target(out)
-    result = _in_memory(run, n_jobs, shard_size or SHARD, scheduler, progress, processes)
-    if out is not None:
-        save(result, out)
+    target = None if out is None else Path(out)
+    to_file = target is not None and is_table_file(target)
+    if target is not None and to_file:
+        check_target(target)
+    run = Run(
+        images,
+        segmenter=segmenter,
+        masks=masks,
+        families=families,
+        cells=cells,
+        um_per_px=um_per_px,
+        normalise=normalise,
+        to_um_per_px=to_um_per_px,
+        n_jobs=n_jobs,
+        shard_size=shard_size,
+        processes=processes,
+        scheduler=scheduler,
+        progress=progress,
+    )
+    if target is not None and not to_file:
+        return measure_into_folder(run, target, restart).load()
+    result = _measure_in_memory(run)
+    if target is not None:
+        save(result, target)
     return result
 
 
-def _in_memory(
-    run: Run,
-    n_jobs: int | None,
-    size: int,
-    scheduler: str | Client | None,
-    progress: bool | None,
-    processes: bool,
-) -> pd.DataFrame:
-    if scheduler is None:
-        compile_ahead(run.work, n_threads(n_jobs), progress)
-    with progress_bar(len(run), 0, progress) as done:
-        if scheduler is not None:
-            task = Task(run.work, attribute_types(run.listed, run.attributes), "")
-            made = shards(task, run.parts(size), n_jobs, len(run), scheduler, done)
-            return gathered(made, run.units)
-        whole = [run.part(0, len(run))]
-        ((part, outcomes),) = measured(run.work, whole, n_jobs, len(run), done, processes)
-        return assemble(run.work, part, outcomes).frame(run.units)
+def _measure_in_memory(run: Run) -> pd.DataFrame:
+    if run.scheduler is not None:
+        size = run.shard_size or SHARD_SIZE
+        return gather(measure_shards(run, range(run.n_parts(size)), size), run.units)
+    compile_ahead(run.families, run.segment, run.n_jobs, run.progress)
+    whole = run.part(0, len(run))
+    with progress_bar(len(run), "extract", progress=run.progress) as bar:
+        ((part, results),) = measure_parts(run, ShardMaker.of(run), [whole], bar.update)
+    return assemble(part, results, run.families)

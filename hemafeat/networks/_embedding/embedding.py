@@ -17,7 +17,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from hemafeat import images
 from hemafeat._public import public
-from hemafeat.extract._prepared import Prepared
+from hemafeat.extract import Prepared, error_row
 from hemafeat.networks._embedding.backbones import WeightsError
 from hemafeat.networks._embedding.cache import LIMIT_MB, Cache, default_folder
 from hemafeat.networks._embedding.names import family_name, weights_in_words
@@ -233,15 +233,7 @@ class Embedding(TransformerMixin, BaseEstimator):
         joined.attrs = dict(table.attrs)
         if "units" in joined.attrs:
             joined.attrs["units"] = {**joined.attrs["units"], **dict.fromkeys(names, "1")}
-        rows = [
-            {
-                "image": error.image,
-                "stage": "embed",
-                "error": type(error).__name__,
-                "message": error.reason,
-            }
-            for error in failures
-        ]
+        rows = [error_row(error.image, "embed", error) for error in failures]
         joined.attrs["errors"] = [*joined.attrs.get("errors", []), *rows]
         return joined
 

@@ -10,9 +10,7 @@ from typing import Any
 import numpy as np
 
 from hemafeat._public import public
-from hemafeat.extract import Column
-from hemafeat.extract._family import Facts
-from hemafeat.extract._prepared import prepare
+from hemafeat.extract import Column, family, prepare
 from hemafeat.networks._embedding.embedding import Embedding
 from hemafeat.networks._embedding.rows import Flow
 
@@ -46,7 +44,7 @@ class EmbeddingFamily:
             )
             for name in step.feature_names()
         }
-        self.facts = Facts(
+        declare = family(
             columns,
             masks=("cell",),
             per_mask=False,
@@ -56,6 +54,7 @@ class EmbeddingFamily:
             default=False,
             reference="keras.applications",
         )
+        declare(self)
 
     def __call__(self, image: Any, labels: Any, n_cells: int | None = None) -> np.ndarray:
         """(n_cells, width) float64 of the cells of `labels`, a `Masks`.

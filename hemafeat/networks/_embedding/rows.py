@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hemafeat.extract._measure import central_cell
+from hemafeat.extract import central_cell, image_name
 from hemafeat.networks._embedding.cache import Cache
 from hemafeat.networks._embedding.runtimes import Ready
 from hemafeat.segment import MaskError
@@ -89,9 +89,9 @@ class Rows:
         for row, (source, cell) in enumerate(zip(self.sources, self.cells, strict=True)):
             key = str(source) if isinstance(source, (str, os.PathLike)) else id(source)
             wanted.setdefault(key, {}).setdefault(cell, []).append(row)
-        for key, cells in wanted.items():
+        for cells in wanted.values():
             row = next(iter(cells.values()))[0]
-            name = key if isinstance(key, str) else f"array[{row}]"
+            name = image_name(self.sources[row], row)
             mask: Any = self.masks[row] if self.masks else None
             if masks == "given" and not isinstance(mask, (np.ndarray, tuple)) and pd.isna(mask):
                 mask = MaskError("the table names no mask for this image")

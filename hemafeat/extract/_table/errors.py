@@ -1,0 +1,101 @@
+"""The table of errors: its columns, its rows, and the name of an image in it."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hemafeat.images import ImageError
+
+ERROR_COLUMNS = ("image", "stage", "error", "message")
+"""Columns of the table of errors, in order."""
+
+ErrorRow = dict[str, str]
+
+
+def image_name(image: Any, index: int) -> str:
+    """Return the name of an image in the tables.
+
+    Parameters
+    ----------
+    image : path or array
+        Entry of the column ``image`` of an image table.
+    index : int
+        Position of the image in its table, from 0 on. It names an array.
+
+    Returns
+    -------
+    str
+        The path or URI as it was given, or ``array[index]``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import extract
+    >>> extract.image_name("cells/a.png", 3)
+    'cells/a.png'
+    >>> extract.image_name(np.zeros((8, 8, 3), np.uint8), 3)
+    'array[3]'
+    """
+    return str(image) if isinstance(image, (str, Path)) else f"array[{index}]"
+
+
+def error_row(image: str, stage: str, error: Exception | str, message: str = "") -> ErrorRow:
+    """Return one row of the table of errors.
+
+    Parameters
+    ----------
+    image : str
+        Name of the image, see `image_name`.
+    stage : str
+        Step that failed, such as ``"read"`` or ``"segment"``.
+    error : Exception or str
+        The exception, or the name of an error that was not raised.
+    message : str, optional
+        Description of the error. By default it is taken from the exception.
+
+    Returns
+    -------
+    dict of str to str
+        ``image``, ``stage``, ``error`` and ``message``.
+
+    Examples
+    --------
+    >>> from hemafeat import extract
+    >>> extract.error_row("a.png", "segment", ValueError("no weights"))
+    {'image': 'a.png', 'stage': 'segment', 'error': 'ValueError', 'message': 'no weights'}
+    """
+    if isinstance(error, Exception):
+        # The text of an ImageError begins with the image, which has a column of its own.
+        message = message or (error.reason if isinstance(error, ImageError) else str(error))
+        error = type(error).__name__
+    return dict(zip(ERROR_COLUMNS, (image, stage, error, message), strict=True))
+
+
+def errors(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the images and families that could not be measured.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Table of cells as returned by `table` or `load`.
+
+    Returns
+    -------
+    DataFrame
+        One row per failure, with the columns ``image, stage, error, message``. ``stage`` is
+        ``read``, ``mask``, ``segment``, ``normalise``, ``extract`` or ``extract:`` and the name of
+        a family; ``worker`` if the workers of a cluster died over the image.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import extract
+    >>> empty = np.full((40, 40, 3), 235, np.uint8)
+    >>> extract.errors(extract.table([empty], families="fast"))[["image", "stage", "error"]]
+          image    stage        error
+    0  array[0]  segment  NoCellFound
+    """
+    return pd.DataFrame(table.attrs.get("errors", []), columns=list(ERROR_COLUMNS))

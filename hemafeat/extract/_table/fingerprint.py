@@ -1,0 +1,196 @@
+"""The fingerprint of a run: all that decides what its table holds, stored beside the result.
+
+Two runs with the same fingerprint give the same table, as long as their files do not change. The
+keys and digests are part of the format on disk.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import inspect
+import json
+import os
+from collections.abc import Iterable
+from functools import cache
+from typing import Any
+
+import cv2
+import numpy as np
+import pandas as pd
+
+from hemafeat import _machine
+from hemafeat.extract._family import column_facts
+from hemafeat.extract._table.run import Run
+from hemafeat.segment import MaskError, Masks, contours
+
+PACKAGES = ("numpy", "numba")
+"""Packages that values may depend on, beside OpenCV, which has several names."""
+
+PART_SIZE = 4096
+"""Images whose names are hashed at a time."""
+
+ARGUMENTS = {"resample": "to_um_per_px"}
+"""Argument that a key stands for, where they differ."""
+
+
+def fingerprint(run: Run, shard_size: int) -> dict[str, Any]:
+    """Return all that decides what the table of `run` holds, as JSON can store it."""
+    return {
+        "images": {
+            "number": len(run),
+            "first": run.part(0, 1).names[0],
+            "columns": _column_digests(run),
+        },
+        "families": {
+            name: _digest([str(column_facts(name, function)), *_source(function)])
+            for name, function in run.families.items()
+        },
+        "segmenter": _segmenter(run),
+        "masks": _masks(run.settings["masks"]),
+        "cells": run.settings["cells"],
+        "um_per_px": run.settings["um_per_px"],
+        **_changes_of_pixels(run),
+        "shard_size": shard_size,
+        "versions": versions(),
+    }
+
+
+def _changes_of_pixels(run: Run) -> dict[str, Any]:
+    """Return the settings that change pixels; their keys are left out where they are not used."""
+    settings = {}
+    if run.normalise is not None:
+        # The repr of our own normalisers holds their whole state; of others the source is known.
+        own = type(run.normalise).__module__.startswith("hemafeat.")
+        words = [repr(run.normalise)] if own else [_name(run.normalise), *_source(run.normalise)]
+        settings["normalise"] = " ".join(words)
+    if run.settings["to_um_per_px"] is not None:
+        settings["resample"] = run.settings["to_um_per_px"]
+    return settings
+
+
+@cache
+def versions() -> dict[str, str]:
+    """Return the versions of the packages that values depend on."""
+    installed = _machine.versions(PACKAGES)
+    # Not that of Python: a result may be resumed under another one.
+    packages = {name: installed[name] for name in PACKAGES}
+    return {"hemafeat": installed["hemafeat"], "opencv": str(cv2.__version__), **packages}
+
+
+def digest(stored: dict[str, Any]) -> str:
+    """Return a short digest of a fingerprint."""
+    return _digest([json.dumps(stored, sort_keys=True)])
+
+
+def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
+    """Describe how two fingerprints differ, one phrase for each difference."""
+    phrases = []
+    for key in dict.fromkeys([*then, *now]):
+        old, new = then.get(key), now.get(key)
+        if old == new:
+            continue
+        if key == "images":
+            phrases.append(_image_difference(old or {}, new or {}))
+        elif key == "families":
+            phrases.append(_family_difference(old or {}, new or {}))
+        elif key == "versions":
+            pairs = [(name, (old or {}).get(name), value) for name, value in (new or {}).items()]
+            phrases += [
+                f"{name} was {was}, is {value}" for name, was, value in pairs if was != value
+            ]
+        else:
+            phrases.append(f"{ARGUMENTS.get(key, key)} was {old}, is {new}")
+    return phrases
+
+
+def _image_difference(then: dict[str, Any], now: dict[str, Any]) -> str:
+    if then.get("number") != now.get("number"):
+        return f"there were {then.get('number')} images, now there are {now.get('number')}"
+    if then.get("first") != now.get("first"):
+        return f"the first image was {then.get('first')}, is {now.get('first')}"
+    old, new = then.get("columns", {}), now.get("columns", {})
+    names = [name for name in dict.fromkeys([*old, *new]) if old.get(name) != new.get(name)]
+    return f"the table of images differs in {', '.join(names)}"
+
+
+def _family_difference(then: dict[str, str], now: dict[str, str]) -> str:
+    if then.keys() != now.keys():
+        return f"families were {', '.join(then)}, are {', '.join(now)}"
+    names = [name for name in now if then[name] != now[name]]
+    return f"families have changed: {', '.join(names)}"
+
+
+def _column_digests(run: Run) -> dict[str, str]:
+    """Return a digest of each column of the image table, and of masks given as arrays."""
+    hashes = {str(name): hashlib.sha256() for name in run.image_table.columns}
+    if run.masks is not None:
+        hashes["masks"] = hashlib.sha256()
+    for part in run.parts(PART_SIZE):
+        for name, column in part.image_table.items():
+            hashes[str(name)].update(_column_bytes(column))
+        if part.masks is not None:
+            hashes["masks"].update(_join(map(_bytes, part.masks)))
+    return {name: value.hexdigest()[:16] for name, value in hashes.items()}
+
+
+def _column_bytes(column: pd.Series) -> bytes:
+    if pd.api.types.is_string_dtype(column.dtype) and column.dtype != object:
+        # The same bytes as below, and much faster for millions of names.
+        return _join([_bytes("\x1e".join(column.fillna("\0")))])
+    return _join(map(_bytes, column.astype(object)))
+
+
+def _join(values: Iterable[bytes]) -> bytes:
+    return b"\x1e".join([b"", *values])
+
+
+def _bytes(value: Any) -> bytes:
+    if isinstance(value, str):
+        return value.encode("utf-8", "surrogateescape")
+    if isinstance(value, Masks):
+        return _bytes(value.cell) + _bytes(value.nucleus)
+    if isinstance(value, (tuple, list)):
+        return b"".join(map(_bytes, value))
+    if isinstance(value, np.ndarray):
+        header = f"{value.shape} {value.dtype}".encode()
+        return hashlib.sha256(header + np.ascontiguousarray(value).tobytes()).digest()
+    if isinstance(value, (bytes, os.PathLike)):
+        return os.fsencode(value)
+    if isinstance(value, MaskError):
+        return str(value).encode()
+    missing = pd.api.types.is_scalar(value) and pd.isna(value)
+    return b"\0" if missing else repr(value).encode()
+
+
+def _segmenter(run: Run) -> str | None:
+    """Return the name of the segmenter and, if it is not of this package, its source."""
+    if run.segment is None or run.segment is contours:
+        return None if run.segment is None else "contours"
+    given, function = run.settings["segmenter"], getattr(run.segment, "function", run.segment)
+    return " ".join([given if isinstance(given, str) else _name(function), *_source(function)])
+
+
+def _name(thing: Any) -> str:
+    owner = thing if hasattr(thing, "__qualname__") else type(thing)
+    return f"{owner.__module__}.{owner.__qualname__}"
+
+
+def _source(thing: Any) -> list[str]:
+    """Return a digest of the source of a function; nothing for those of this package."""
+    if str(getattr(thing, "__module__", "")).startswith("hemafeat."):
+        return []
+    try:
+        source = inspect.getsource(thing if hasattr(thing, "__qualname__") else type(thing))
+    except (OSError, TypeError):
+        return []
+    return [_digest([source])]
+
+
+def _masks(masks: Any) -> str | None:
+    if masks is None:
+        return None
+    return os.fspath(masks) if isinstance(masks, (str, os.PathLike)) else "one for each image"
+
+
+def _digest(texts: Iterable[str]) -> str:
+    return hashlib.sha256("\x1e".join(texts).encode()).hexdigest()[:16]
