@@ -89,7 +89,8 @@ def chromatin(
     >>> cell = datasets.draw_cell("neutrophil", random_state=0)
     >>> values = extract.chromatin(cell.image, cell.nucleus)
     >>> row = dict(zip(extract.chromatin.facts.columns, values[0]))
-    >>> print(f"{row['clump_fraction']:.2f} {row['nucleolus_count']:.0f}")
+    >>> print(f"{row['clump_fraction']:.1f} {row['heterogeneity']:.2f}")
+    0.1 0.07
     """
     prepared = prepare(image)
     n_cells = int(labels.max()) if n_cells is None else n_cells

@@ -134,7 +134,8 @@ def colour(
     >>> cell = datasets.draw_cell("neutrophil", random_state=0)
     >>> values = extract.colour(cell.image, cell.nucleus)
     >>> row = dict(zip(extract.colour.facts.columns, values[0]))
-    >>> print(f"{row['mean__g']:.0f} {row['mean__lab_a']:.0f}")
+    >>> print(f"{row['mean__lab_a']:.0f} {row['hue_concentration']:.2f}")
+    44 1.00
     """
     prepared = prepare(image)
     n_cells = int(labels.max()) if n_cells is None else n_cells

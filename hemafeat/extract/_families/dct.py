@@ -159,7 +159,8 @@ def dct(image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = 
     >>> cell = datasets.draw_cell("neutrophil", random_state=0)
     >>> values = extract.dct(cell.image, cell.nucleus)
     >>> row = dict(zip(extract.dct.facts.columns, values[0]))
-    >>> print(f"{row['band_energy_1']:.2f} {row['slope']:.1f}")
+    >>> print(f"{row['slope']:.1f} {row['spectral_centroid']:.0f}")
+    -1.0 19
     """
     prepared = prepare(image)
     n_cells = int(labels.max()) if n_cells is None else n_cells
@@ -223,6 +224,7 @@ def dct_zigzag(
     >>> values = extract.dct_zigzag(cell.image, cell.nucleus)
     >>> row = dict(zip(extract.dct_zigzag.facts.columns, values[0]))
     >>> print(f"{row['whole_03']:.1f} {row['block_1']:.1f}")
+    1.4 1.2
     """
     prepared = prepare(image)
     n_cells = int(labels.max()) if n_cells is None else n_cells

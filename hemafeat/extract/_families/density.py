@@ -111,6 +111,7 @@ def density(
     >>> values = extract.density(cell.image, cell.nucleus)
     >>> row = dict(zip(extract.density.facts.columns, values[0]))
     >>> print(f"{row['mean__g']:.2f} {row['integrated__g']:.0f}")
+    1.04 3798
     """
     return _density(image, labels, n_cells, "decadic")
 
@@ -155,6 +156,7 @@ def density_natural(
     >>> values = extract.density_natural(cell.image, cell.nucleus)
     >>> row = dict(zip(extract.density_natural.facts.columns, values[0]))
     >>> print(f"{row['mean__g']:.2f}")
+    2.40
     """
     return _density(image, labels, n_cells, "natural")
 
@@ -195,6 +197,7 @@ def optical_density(
     >>> from hemafeat import extract
     >>> image = np.array([[[23, 239, 119]]], np.uint8)
     >>> extract.optical_density(image, white=(239, 239, 239)).round(3)
+    array([[[1.   , 0.   , 0.301]]])
     """
     rgb = prepare(image).rgb
     reference = background_white(rgb) if white is None else np.asarray(white, np.float64)

@@ -87,6 +87,7 @@ def gabor(
     >>> values = extract.gabor(cell.image, cell.nucleus)
     >>> row = dict(zip(extract.gabor.facts.columns, values[0]))
     >>> print(f"{row['anisotropy_8']:.2f}")
+    0.18
     """
     prepared = prepare(image)
     n_cells = int(labels.max()) if n_cells is None else n_cells

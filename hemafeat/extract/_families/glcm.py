@@ -159,6 +159,7 @@ def glcm(
     >>> values = extract.glcm(cell.image, cell.nucleus)
     >>> row = dict(zip(extract.glcm.facts.columns, values[0]))
     >>> print(f"{row['correlation_d1']:.2f} {row['correlation_d4']:.2f}")
+    0.72 0.06
     """
     values = _kernel.measure(
         *density_patches(image, labels, n_cells), _DISTANCES, _RANGED, weighted_logs()
@@ -211,6 +212,8 @@ def glcm_matrix(
     >>> from hemafeat import extract
     >>> matrix = extract.glcm_matrix([[0, 0, 1], [1, 1, 1]], n_levels=2)
     >>> matrix[0, 0]  # 0 degrees: the pairs 0 0, 0 1, 1 1 and 1 1, in both orders
+    array([[2., 1.],
+           [1., 4.]])
     """
     if distance < 1:
         raise ValueError(f"distance is {distance}, expected at least 1")
@@ -247,6 +250,7 @@ def glcm_statistics(matrix: Any) -> dict[str, np.ndarray]:
     >>> from hemafeat import extract
     >>> values = extract.glcm_statistics([[2, 1], [1, 4]])
     >>> round(float(values["contrast"]), 3), round(float(values["correlation"]), 3)
+    (0.25, 0.467)
     """
     joint = np.asarray(matrix, dtype=np.float64)
     if joint.ndim < 2 or joint.shape[-1] != joint.shape[-2]:

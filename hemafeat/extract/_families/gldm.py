@@ -92,7 +92,8 @@ def gldm(
     >>> cell = datasets.draw_cell("neutrophil", random_state=0)
     >>> values = extract.gldm(cell.image, cell.nucleus)
     >>> row = dict(zip(extract.gldm.facts.columns, values[0]))
-    >>> print(f"{row['dependence_count_entropy']:.1f}")
+    >>> print(f"{row['dependence_count_entropy']:.0f}")
+    6
     """
     counts = _kernel.dependence_matrices(*density_patches(image, labels, n_cells))
     dependences = np.arange(1, counts.shape[1] + 1)
@@ -136,7 +137,9 @@ def gldm_matrix(
     --------
     >>> from hemafeat import extract
     >>> matrix = extract.gldm_matrix([[0, 0, 0], [1, 1, 0]], n_levels=2)
-    >>> matrix[0]  # two zeros and two ones have one neighbour of their level; two zeros have two
+    >>> matrix[0]  # four zeros with 1, 3, 2 and 2 equal neighbours, and two ones with 1
+    array([[0, 1, 2, 1, 0, 0, 0, 0, 0],
+           [0, 2, 0, 0, 0, 0, 0, 0, 0]])
     """
     counts = _kernel.dependence_matrices(*plane_patches(levels, labels, n_levels, n_cells))
     return np.swapaxes(counts, 1, 2)
@@ -168,8 +171,9 @@ def gldm_statistics(matrix: Any) -> dict[str, np.ndarray]:
     Examples
     --------
     >>> from hemafeat import extract
-    >>> values = extract.gldm_statistics([[0, 2, 2], [0, 2, 0]])
+    >>> values = extract.gldm_statistics([[0, 1, 2, 1], [0, 2, 0, 0]])
     >>> round(float(values["high_dependence_emphasis"]), 3)
+    7.667
     """
     values = extent_statistics(matrix, NAMES)
     # Each entry counts pixels, so the percentage is 1 by definition.

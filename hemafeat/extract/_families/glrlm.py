@@ -87,6 +87,7 @@ def glrlm(
     >>> values = extract.glrlm(cell.image, cell.nucleus)
     >>> row = dict(zip(extract.glrlm.facts.columns, values[0]))
     >>> print(f"{row['run_percentage']:.2f}")
+    0.76
     """
     counts = _kernel.run_matrices(*density_patches(image, labels, n_cells))
     n_cells, n_angles, n_lengths, n_levels = counts.shape
@@ -137,6 +138,8 @@ def glrlm_matrix(
     >>> from hemafeat import extract
     >>> matrix = extract.glrlm_matrix([[0, 0, 1], [1, 1, 1]], n_levels=2)
     >>> matrix[0, 0]  # 0 degrees: one run of two zeros, one of a single 1 and one of three
+    array([[0, 1, 0],
+           [1, 0, 1]])
     """
     counts = _kernel.run_matrices(*plane_patches(levels, labels, n_levels, n_cells))
     return np.swapaxes(counts, 2, 3)
@@ -169,6 +172,7 @@ def glrlm_statistics(matrix: Any) -> dict[str, np.ndarray]:
     --------
     >>> from hemafeat import extract
     >>> values = extract.glrlm_statistics([[0, 1, 0], [1, 0, 1]])
-    >>> float(values["run_percentage"])
+    >>> float(values["run_percentage"])  # 3 runs of 6 pixels
+    0.5
     """
     return extent_statistics(matrix, NAMES)

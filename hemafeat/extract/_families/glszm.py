@@ -81,6 +81,7 @@ def glszm(
     >>> values = extract.glszm(cell.image, cell.nucleus)
     >>> row = dict(zip(extract.glszm.facts.columns, values[0]))
     >>> print(f"{row['zone_percentage']:.2f}")
+    0.36
     """
     values = _kernel.measure(*density_patches(image, labels, n_cells), weighted_logs())
     return np.asarray(values[:, extent_indices(NAMES)])
@@ -123,9 +124,12 @@ def glszm_matrix(
     Examples
     --------
     >>> from hemafeat import extract
-    >>> matrix, sizes = extract.glszm_matrix([[0, 0, 1], [1, 1, 0]], n_levels=2)
+    >>> matrix, sizes = extract.glszm_matrix([[0, 0, 1, 0]], n_levels=2)
     >>> sizes
-    >>> matrix[0]  # zeros: zones of one and of two pixels; ones: one zone of three
+    array([1, 2])
+    >>> matrix[0]  # zeros: zones of one and of two pixels; ones: a zone of one pixel
+    array([[1, 1],
+           [1, 0]])
     """
     counts, sizes = _kernel.zone_matrices(*plane_patches(levels, labels, n_levels, n_cells))
     return np.swapaxes(counts, 1, 2), sizes
@@ -160,8 +164,9 @@ def glszm_statistics(matrix: Any, sizes: Any | None = None) -> dict[str, np.ndar
     Examples
     --------
     >>> from hemafeat import extract
-    >>> values = extract.glszm_statistics([[1, 1, 0], [0, 0, 1]], sizes=[1, 2, 3])
-    >>> float(values["zone_percentage"])
+    >>> values = extract.glszm_statistics([[1, 1], [1, 0]], sizes=[1, 2])
+    >>> float(values["zone_percentage"])  # 3 zones of 4 pixels
+    0.75
     """
     if sizes is not None:
         sizes = np.ascontiguousarray(sizes, dtype=np.int64)

@@ -98,6 +98,7 @@ def granulometry(
     >>> values = extract.granulometry(cell.image, cell.nucleus)
     >>> row = dict(zip(extract.granulometry.facts.columns, values[0]))
     >>> print(f"{row['dark_mean']:.1f} {row['pale_mean']:.1f}")
+    5.0 3.1
     """
     prepared = prepare(image)
     n_cells = int(labels.max()) if n_cells is None else n_cells

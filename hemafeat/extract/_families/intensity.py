@@ -102,7 +102,8 @@ def intensity(
     >>> cell = datasets.draw_cell("neutrophil", random_state=0)
     >>> values = extract.intensity(cell.image, cell.nucleus)
     >>> row = dict(zip(extract.intensity.facts.columns, values[0]))
-    >>> print(f"{row['median__g']:.2f} {row['entropy__g']:.1f}")
+    >>> print(f"{row['median__g']:.2f} {row['entropy__g']:.0f}")
+    1.08 3
     """
     prepared = prepare(image)
     n_cells = int(labels.max()) if n_cells is None else n_cells

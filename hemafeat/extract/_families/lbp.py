@@ -103,7 +103,8 @@ def lbp(image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = 
     >>> cell = datasets.draw_cell("neutrophil", random_state=0)
     >>> values = extract.lbp(cell.image, cell.nucleus)
     >>> row = dict(zip(extract.lbp.facts.columns, values[0]))
-    >>> print(f"{row['uniform_share_p8']:.2f} {row['uniform_share_p24']:.2f}")
+    >>> print(f"{row['uniform_share_p8']:.2f} {row['uniform_share_p24']:.1f}")
+    0.89 0.6
     """
     prepared = prepare(image)
     n_cells = int(labels.max()) if n_cells is None else n_cells
@@ -172,7 +173,10 @@ def lbp_codes(
     >>> import numpy as np
     >>> from hemafeat import extract
     >>> plane = np.array([[1, 1, 5], [1, 3, 5], [1, 1, 5]], np.uint8)
-    >>> extract.lbp_codes(plane)  # three of eight neighbours of the centre are brighter
+    >>> extract.lbp_codes(plane)  # the centre has a uniform pattern with three brighter points
+    array([[3, 6, 1],
+           [5, 3, 9],
+           [3, 6, 1]], dtype=int32)
     """
     grey = np.asarray(plane)
     if grey.ndim != 2 or grey.size == 0 or grey.dtype != np.uint8:

@@ -81,6 +81,7 @@ def ngtdm(
     >>> values = extract.ngtdm(cell.image, cell.nucleus)
     >>> row = dict(zip(extract.ngtdm.facts.columns, values[0]))
     >>> print(f"{row['contrast']:.2f}")
+    0.05
     """
     matrices = _kernel.difference_matrices(*density_patches(image, labels, n_cells))
     return np.asarray(_kernel.stack_statistics(matrices))
@@ -123,6 +124,9 @@ def ngtdm_matrix(
     >>> from hemafeat import extract
     >>> matrix = extract.ngtdm_matrix([[0, 0, 2, 2]], n_levels=3)
     >>> matrix[0]  # the inner 0 and the inner 2 differ by 1 from the mean of their neighbours
+    array([[2., 1.],
+           [0., 0.],
+           [2., 1.]])
     """
     matrices = _kernel.difference_matrices(*plane_patches(levels, labels, n_levels, n_cells))
     return np.swapaxes(matrices, 1, 2)
@@ -156,6 +160,7 @@ def ngtdm_statistics(matrix: Any) -> dict[str, np.ndarray]:
     >>> from hemafeat import extract
     >>> values = extract.ngtdm_statistics([[2, 1], [0, 0], [2, 1]])
     >>> {name: round(float(value), 3) for name, value in values.items()}
+    {'coarseness': 1.0, 'contrast': 0.5, 'busyness': 0.5, 'complexity': 1.0, 'strength': 4.0}
     """
     matrices = np.asarray(matrix, dtype=np.float64)
     if matrices.ndim < 2 or matrices.shape[-1] != 2:

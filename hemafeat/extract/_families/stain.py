@@ -118,6 +118,7 @@ def stain(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None
     >>> values = extract.stain(cell.image, segment.Masks(cell.cell, cell.nucleus))
     >>> row = dict(zip(extract.stain.facts.columns, values[0]))
     >>> print(f"{row['nucleus_azure_mean']:.1f} {row['cytoplasm_azure_mean']:.1f}")
+    0.7 0.2
     """
     prepared = prepare(image)
     n_cells = masks.n_cells if n_cells is None else n_cells
