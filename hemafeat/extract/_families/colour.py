@@ -1,18 +1,18 @@
-"""Colour of each compartment: RGB, CIELAB, hue, saturation, value."""
+"""Colour of the cell, nucleus and cytoplasm in RGB, CIELAB, hue, saturation and value."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from hemafeat.extract._family import Column, family
-from hemafeat.extract._kernels.colour import EPSILON, columns_of, combined, moments, values_of
+from hemafeat.extract._kernels import colour as _kernel
 from hemafeat.extract._prepared import Prepared, Regions, prepare
 
 _CIE = "CIE 15:2004, D65, 2 degrees; skimage.color.rgb2lab"
 _HSV = "Smith 1978; skimage.color.rgb2hsv"
 _MARDIA = "Mardia and Jupp, Directional Statistics (2000), 2.2"
 
-_COLUMNS = (
+_DECLARED = (
     {
         f"mean__{c}": Column("intensity", f"mean of {c.upper()}, 0 to 255", "8-bit RGB")
         for c in "rgb"
@@ -40,49 +40,51 @@ _COLUMNS = (
         "ratio_g_b": Column("1", "mean G / mean B", "ratio of channel means"),
     }
 )
+_COLUMNS = {name: _DECLARED[name] for name in _kernel.COLUMNS}
 
 _XYZ = (
     (0.412453, 0.357580, 0.180423),
     (0.212671, 0.715160, 0.072169),
     (0.019334, 0.119193, 0.950227),
 )
-_WHITE = (0.95047, 1.0, 1.08883)
+_WHITE = (_kernel.WHITE_X, 1.0, _kernel.WHITE_Z)
 _SRGB = np.arange(256) / 255.0
 LINEAR = np.where(_SRGB > 0.04045, ((_SRGB + 0.055) / 1.055) ** 2.4, _SRGB / 12.92)
 
 
 def colour_moments(image: Prepared, labels: np.ndarray, n_cells: int) -> np.ndarray:
-    """(n_cells, 14) sums over the pixels, as ``_kernels.colour.moments`` gives them."""
+    """Return the (n_cells, 14) moments of the colour; see ``_kernels.colour.MOMENTS``."""
     parts = image.parts(labels, n_cells)
 
-    def compute(found: Regions) -> np.ndarray:
+    def compute(regions: Regions) -> np.ndarray:
         if parts is not None:
-            one, other = (colour_moments(image, part, n_cells) for part in parts)
-            return np.asarray(combined(one, other))
-        return np.asarray(moments(image.pixel_levels(labels, n_cells), found.starts, LINEAR))
+            nucleus, cytoplasm = (colour_moments(image, part, n_cells) for part in parts)
+            return np.asarray(_kernel.combine(nucleus, cytoplasm))
+        levels = image.pixel_levels(labels, n_cells)
+        return np.asarray(_kernel.moments(levels, regions.starts, LINEAR))
 
     return image.shared("colour moments", labels, n_cells, compute)
 
 
 def measured_colour(image: Prepared, labels: np.ndarray, n_cells: int) -> np.ndarray:
-    """(n_cells, 13) colour beyond RGB, as ``_kernels.colour.values_of`` gives it."""
+    """Return the (n_cells, 13) columns of ``_kernels.colour.BEYOND_RGB``."""
     return image.shared(
         "colour",
         labels,
         n_cells,
-        lambda _: np.asarray(values_of(colour_moments(image, labels, n_cells))),
+        lambda _: np.asarray(_kernel.values_beyond_rgb(colour_moments(image, labels, n_cells))),
     )
 
 
 def lab_of(rgb: np.ndarray) -> np.ndarray:
-    """(3,) CIELAB of one colour given as three levels between 0 and 255, D65."""
-    # Plain floats: for three numbers NumPy takes ten times as long.
+    """Return the (3,) CIELAB values (D65) of a colour given as three levels from 0 to 255."""
+    # Plain floats, as NumPy takes ten times as long for three numbers.
     r, g, b = (
         ((level / 255 + 0.055) / 1.055) ** 2.4 if level / 255 > 0.04045 else level / 255 / 12.92
         for level in map(float, rgb)
     )
     f = [
-        t ** (1 / 3) if t > EPSILON else 7.787 * t + 16 / 116
+        t ** (1 / 3) if t > _kernel.EPSILON else 7.787 * t + 16 / 116
         for t in (
             (p * r + q * g + s * b) / white for (p, q, s), white in zip(_XYZ, _WHITE, strict=True)
         )
@@ -99,33 +101,46 @@ def lab_of(rgb: np.ndarray) -> np.ndarray:
 def colour(
     image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None
 ) -> np.ndarray:
-    """Mean colour and its spread, in RGB, CIELAB and hue, saturation and value.
+    """Compute mean and standard deviation of the colour in RGB, CIELAB and HSV.
 
-    CIELAB takes the image for sRGB under D65. Hue is an angle and is averaged as one: the mean of
-    its cosine and sine, over the pixels that have a hue (are not grey); the length of that mean is
-    1 where all agree and near 0 where they point everywhere.
+    For CIELAB the image is taken to be sRGB under D65. Hue is an angle and is averaged as such:
+    cosine and sine are averaged over the pixels that have a hue (are not grey), and the length of
+    this mean vector is 1 where all hues agree and near 0 where they are spread over the circle.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8, or Prepared
-        RGB.
+        RGB image.
     labels : (H, W) ndarray of int
-        Regions numbered 1..n_cells; 0 is background.
+        Label image of the cells, or of one of their compartments: 1 to n_cells, 0 is background.
     n_cells : int, optional
-        Number of rows; default is the largest label.
+        Number of cells, which is the number of rows returned. By default the largest label.
 
     Returns
     -------
     (n_cells, 21) ndarray of float64
-        RGB in grey levels, CIELAB in its own units, the others without unit. All deviations are
-        those of the population. The hue is NaN where every pixel is grey, a ratio where mean B
-        is 0.
+        RGB in grey levels, CIELAB in its own units, the others without unit. Standard deviations
+        are those of the population. The hue is NaN where every pixel is grey, a ratio where the
+        mean of B is 0.
 
     References
     ----------
     .. [1] CIE 15:2004, "Colorimetry", 3rd edition.
     .. [2] K. V. Mardia and P. E. Jupp, "Directional Statistics", Wiley, 2000, section 2.2.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, extract
+    >>> cell = datasets.draw_cell("neutrophil", random_state=0)
+    >>> values = extract.colour(cell.image, cell.nucleus)
+    >>> row = dict(zip(extract.colour.facts.columns, values[0]))
+    >>> print(f"{row['mean__lab_a']:.0f} {row['hue_concentration']:.2f}")
+    44 1.00
     """
-    ready = prepare(image)
-    n = int(labels.max()) if n_cells is None else n_cells
-    return np.asarray(columns_of(ready.histograms(labels, n), measured_colour(ready, labels, n)))
+    prepared = prepare(image)
+    n_cells = int(labels.max()) if n_cells is None else n_cells
+    return np.asarray(
+        _kernel.assemble_columns(
+            prepared.histograms(labels, n_cells), measured_colour(prepared, labels, n_cells)
+        )
+    )

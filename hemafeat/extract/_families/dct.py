@@ -6,15 +6,19 @@ import cv2
 import numpy as np
 
 from hemafeat.extract._family import Column, family
-from hemafeat.extract._kernels import dct as _kernel, dct_blocks as _blocks
+from hemafeat.extract._kernels import dct as _kernel
 from hemafeat.extract._prepared import Prepared, Regions, prepare
 
 SIZE = 64
+"""Side in pixels of the square to which a cell is resampled."""
+
 N_COEFFICIENTS = 64
-N_BANDS = 8
 N_BLOCK_COEFFICIENTS = 9
+"""Numbers of single coefficients of the cell and of its blocks."""
+
+N_BANDS = 8
 GROUPS = {"low": (1, 2), "mid": (3, 6), "high": (7, 14)}
-"""Sums u + v of the row and column of a coefficient of a block, from and to."""
+"""Range of the sum u + v of the row and column of a coefficient of a block."""
 
 _BOX = f"box resampled to {SIZE} x {SIZE}"
 _WHOLE = "Ahmed et al. 1974 (type II, orthonormal); scipy.fft.dctn"
@@ -31,14 +35,13 @@ def _summaries() -> dict[str, Column]:
             f"mean, {_BOX}",
             _WHOLE,
         )
-    columns["slope"] = Column(
-        "1",
-        f"least-squares slope of log10 mean X^2 on log10 mean r over the {N_BANDS} bands, {_BOX}",
-        _WHOLE,
-    )
-    columns["spectral_centroid"] = Column(
-        "1", f"sum r X^2 / sum X^2, in half-cycles per box, {_BOX}", _WHOLE
-    )
+    declared = {
+        "slope": "least-squares slope of log10 mean X^2 on log10 mean r over the "
+        f"{N_BANDS} bands, {_BOX}",
+        "spectral_centroid": f"sum r X^2 / sum X^2, in half-cycles per box, {_BOX}",
+    }
+    for name in _kernel.SUMMARY:
+        columns[name] = Column("1", declared[name], _WHOLE)
     for name, (first, last) in GROUPS.items():
         columns[f"block_{name}"] = Column(
             "1",
@@ -65,7 +68,7 @@ def _coefficients() -> dict[str, Column]:
 
 
 def _zigzag(size: int, count: int) -> np.ndarray:
-    """(count, 2) rows and columns of coefficients 1, 2, ... in JPEG's order."""
+    """Return the (count, 2) rows and columns of coefficients 1, 2, ... in JPEG's order."""
     order = [
         (row, total - row)
         for total in range(2 * size - 1)
@@ -77,16 +80,14 @@ def _zigzag(size: int, count: int) -> np.ndarray:
 
 
 def _bands() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Where each row enters each band, with its end; the radius of each coefficient.
-
-    Then, of each band, the number of coefficients and log10 of their mean radius.
-    """
+    """Return the edges, radii, counts and mean log radii that ``_kernels.dct.summarise`` takes."""
     u, v = np.mgrid[:SIZE, :SIZE]
     square = u * u + v * v
-    # Powers of two and a half, compared with whole squares: no radius sits on the wrong side.
+    # Squared radii are integers and are compared with exact or irrational limits, so that no radius
+    # falls on the wrong side.
     limits = [float(SIZE) ** (2 * b / N_BANDS) for b in range(N_BANDS)] + [np.inf]
     edges = np.stack([np.searchsorted(row, limits) for row in square.astype(float)])
-    # The mean itself is in no band: its radius 0 lies before the first.
+    # The mean belongs to no band, as its radius 0 lies before the first.
     radius = np.sqrt(square)
     bands = np.searchsorted(limits, square, side="right") - 1
     within = [radius[bands == b] for b in range(N_BANDS)]
@@ -95,17 +96,18 @@ def _bands() -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
 
 
 def _groups() -> np.ndarray:
-    total = np.add.outer(np.arange(8), np.arange(8))
-    group = np.full((8, 8), -1)
-    for which, (first, last) in enumerate(GROUPS.values()):
-        group[(total >= first) & (total <= last)] = which
-    return group
+    """Return the index of the group of each coefficient of a block; -1 for the mean."""
+    total = np.add.outer(np.arange(_kernel.BLOCK), np.arange(_kernel.BLOCK))
+    groups = np.full(total.shape, -1)
+    for index, (first, last) in enumerate(GROUPS.values()):
+        groups[(total >= first) & (total <= last)] = index
+    return groups
 
 
 _ZIGZAG = _zigzag(SIZE, N_COEFFICIENTS)
-_EDGES, _RADIUS, _COUNTS, _REACH = _bands()
-_GROUP = _groups()
-_BLOCK_ZIGZAG = _zigzag(_blocks.BLOCK, N_BLOCK_COEFFICIENTS)
+_EDGES, _RADIUS, _COUNTS, _LOG_RADIUS = _bands()
+_GROUPS = _groups()
+_BLOCK_ZIGZAG = _zigzag(_kernel.BLOCK, N_BLOCK_COEFFICIENTS)
 
 
 _REFERENCE = "Ahmed, Natarajan and Rao, IEEE Trans. Computers C-23:90-93 (1974)"
@@ -113,51 +115,61 @@ _REFERENCE = "Ahmed, Natarajan and Rao, IEEE Trans. Computers C-23:90-93 (1974)"
 
 @family(_summaries(), masks=("nucleus", "cell"), prepared=True, reference=_REFERENCE)
 def dct(image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None) -> np.ndarray:
-    """Coarse against fine inside each cell, by the discrete cosine transform of the grey image.
+    """Compute shares of coarse and fine structure by the cosine transform of the grey image.
 
-    Two views: the bounding box of the cell resampled to 64 x 64 pixels, which tells coarse from
-    fine whatever the size of the cell, and blocks of 8 x 8 pixels, which keep the scale of the
-    image. Pixels of the box outside the mask are given the mean of those inside, and the mean is
-    taken off: nothing outside matters, and the edge of the mask adds the least it can.
+    Two transforms are used: of the bounding box of the cell, resampled to 64 x 64 pixels, which is
+    relative to the size of the cell, and of blocks of 8 x 8 pixels, which keep the scale of the
+    image. Pixels of the box outside the mask are set to the mean of those inside, and the mean is
+    subtracted, so that pixels outside have no influence and the edge of the mask hardly any.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8, or Prepared
-        RGB.
+        RGB image.
     labels : (H, W) ndarray of int
-        Cells 1..n_cells; 0 is background.
+        Label image of the cells, or of one of their compartments: 1 to n_cells, 0 is background.
     n_cells : int, optional
-        Number of rows; the largest label when not given.
+        Number of cells, which is the number of rows returned. By default the largest label.
 
     Returns
     -------
     (n_cells, 13) ndarray of float64
         ``band_energy_1`` to ``_8``: shares of the energy without the mean in 8 rings whose radii
-        grow by the factor 64^(1/8). ``slope`` and ``spectral_centroid`` of the same.
+        grow by the factor 64^(1/8). ``slope`` and ``spectral_centroid`` of the same spectrum.
         ``block_low``, ``block_mid``, ``block_high``: shares of the energy of the blocks by u + v.
         NaN where a mask has no pixel or no whole block (for the block columns), or the cell is
         flat.
 
     Notes
     -----
-    Resampling averages over the area each new pixel covers, and stretches the box to a square.
-    The grid of blocks lies in the middle of the bounding box, so that moving the cell changes
-    nothing. Mirroring and turning by 90 degrees change no column of the whole spectrum. Where the
-    box is not a whole number of blocks and an even rest, both move the grid by one pixel, so that
-    columns of the blocks agree only about.
+    Resampling averages over the area that each new pixel covers, and stretches the box to a square.
+    The grid of blocks is centred in the bounding box, so that shifting the cell does not change any
+    value. Mirroring the image or rotating it by 90 degrees does not change the columns of the whole
+    spectrum. Where the remainder of a side divided by 8 is odd, both shift the grid by one pixel,
+    so that the columns of the blocks change slightly.
 
     References
     ----------
     .. [1] N. Ahmed, T. Natarajan and K. R. Rao, "Discrete cosine transform", IEEE Trans. Computers
        C-23, 90-93, 1974.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, extract
+    >>> cell = datasets.draw_cell("neutrophil", random_state=0)
+    >>> values = extract.dct(cell.image, cell.nucleus)
+    >>> row = dict(zip(extract.dct.facts.columns, values[0]))
+    >>> print(f"{row['slope']:.1f} {row['spectral_centroid']:.0f}")
+    -1.0 19
     """
     prepared = prepare(image)
     n_cells = int(labels.max()) if n_cells is None else n_cells
     # Bands and radii are the same on both sides of the diagonal.
-    whole = _kernel.summarise(_spectra(prepared, labels, n_cells), _EDGES, _RADIUS, _COUNTS, _REACH)
-    where = prepared.regions(labels, n_cells)
-    blocks = _blocks.energies(
-        prepared.plane("grey"), where.run_starts, where.runs, where.boxes, _GROUP
+    spectra = _spectra(prepared, labels, n_cells)
+    whole = _kernel.summarise(spectra, _EDGES, _RADIUS, _COUNTS, _LOG_RADIUS)
+    regions = prepared.regions(labels, n_cells)
+    blocks = _kernel.block_shares(
+        prepared.plane("grey"), regions.run_starts, regions.runs, regions.boxes, _GROUPS
     )
     return np.concatenate([whole, blocks], axis=1)
 
@@ -172,57 +184,68 @@ def dct(image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = 
 def dct_zigzag(
     image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None
 ) -> np.ndarray:
-    """Single coefficients of the discrete cosine transforms of `dct`, in zig-zag order.
+    """Compute single coefficients of the cosine transforms of `dct`, in zig-zag order.
 
-    Kept out of the default table: a coefficient of the whole cell follows how the cell happens to
-    be turned, so that most of these columns are noise to a classifier of cell types.
+    The family is not in the default table: a coefficient of the whole cell depends on the
+    orientation of the cell, so that most of these columns are noise to a classifier of cell types.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8, or Prepared
-        RGB.
+        RGB image.
     labels : (H, W) ndarray of int
-        Cells 1..n_cells; 0 is background.
+        Label image of the cells, or of one of their compartments: 1 to n_cells, 0 is background.
     n_cells : int, optional
-        Number of rows; the largest label when not given.
+        Number of cells, which is the number of rows returned. By default the largest label.
 
     Returns
     -------
     (n_cells, 73) ndarray of float64
         ``whole_01`` to ``_64``: ``log10(1 + |X|)`` of the first coefficients of the box, in grey
-        levels; the 1 is the step of an 8-bit image. ``block_1`` to ``_9``: mean of
+        levels; the 1 is one level of an 8-bit image. ``block_1`` to ``_9``: mean of
         ``log10(1 + |X|)`` over the blocks. NaN where a mask has no pixel, or no whole block (for
         the block columns).
 
     Notes
     -----
-    Turning by 90 degrees swaps columns (rows become columns); mirroring changes none of the whole.
+    Rotating the image by 90 degrees swaps columns; mirroring does not change those of the whole
+    cell.
 
     References
     ----------
     .. [1] N. Ahmed, T. Natarajan and K. R. Rao, "Discrete cosine transform", IEEE Trans. Computers
        C-23, 90-93, 1974.
     .. [2] ITU-T Recommendation T.81 (JPEG), 1992, figure A.6: zig-zag order.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, extract
+    >>> cell = datasets.draw_cell("neutrophil", random_state=0)
+    >>> values = extract.dct_zigzag(cell.image, cell.nucleus)
+    >>> row = dict(zip(extract.dct_zigzag.facts.columns, values[0]))
+    >>> print(f"{row['whole_03']:.1f} {row['block_1']:.1f}")
+    1.4 1.2
     """
     prepared = prepare(image)
     n_cells = int(labels.max()) if n_cells is None else n_cells
     spectra = _spectra(prepared, labels, n_cells)
     whole = np.log10(1 + np.abs(spectra[:, _ZIGZAG[:, 1], _ZIGZAG[:, 0]]))
-    where = prepared.regions(labels, n_cells)
-    blocks = _blocks.mean_logs(
-        prepared.plane("grey"), where.run_starts, where.runs, where.boxes, _BLOCK_ZIGZAG
+    regions = prepared.regions(labels, n_cells)
+    blocks = _kernel.block_mean_logs(
+        prepared.plane("grey"), regions.run_starts, regions.runs, regions.boxes, _BLOCK_ZIGZAG
     )
     return np.concatenate([whole, blocks], axis=1)
 
 
 def _spectra(prepared: Prepared, labels: np.ndarray, n_cells: int) -> np.ndarray:
-    """(n_cells, 64, 64) float64: transforms of the boxes, columns first; NaN without a pixel."""
+    """Return the (n_cells, 64, 64) transposed transforms of the boxes; NaN without a pixel."""
 
-    def compute(where: Regions) -> np.ndarray:
-        given = prepared.plane("grey"), where.run_starts, where.runs, where.boxes
-        found = _kernel.resample(*given, SIZE)
-        for cell in np.flatnonzero(where.area):
-            cv2.dct(found[cell], found[cell])
-        return found
+    def compute(regions: Regions) -> np.ndarray:
+        boxes = _kernel.resample(
+            prepared.plane("grey"), regions.run_starts, regions.runs, regions.boxes, SIZE
+        )
+        for cell in np.flatnonzero(regions.area):
+            cv2.dct(boxes[cell], boxes[cell])
+        return np.asarray(boxes)
 
     return prepared.shared("dct", labels, n_cells, compute)

@@ -1,4 +1,4 @@
-"""Optical density: how much light each channel loses in the stain."""
+"""Optical density: the light that each channel loses in the stain."""
 
 from __future__ import annotations
 
@@ -6,53 +6,65 @@ from typing import Literal
 
 import numpy as np
 
-from hemafeat.extract._families.intensity import measured_density
+from hemafeat.extract._families.intensity import density_statistics
 from hemafeat.extract._family import Column, family
-from hemafeat.extract._kernels.intensity import N_STATISTICS
+from hemafeat.extract._kernels.intensity import STATISTICS
 from hemafeat.extract._prepared import Prepared, background_white, density_lut, prepare
 
 Base = Literal["decadic", "natural"]
 
-# Mean, deviation, skewness, 10th and 90th percentile and sum among those of `measured_density`.
-_CHOSEN = np.array([0, 2, 3, 7, 8, 21])
-_PLACES = np.add.outer(N_STATISTICS * np.arange(3), _CHOSEN).ravel()
-_HAS_UNIT = np.array([True, True, False, True, True, True])
+_SOURCES = {
+    "mean": "mean",
+    "sd": "sd",
+    "skewness": "skewness",
+    "p10": "percentile_10",
+    "p90": "percentile_90",
+    "integrated": "sum",
+}
+"""Statistic of `density_statistics` behind each column."""
+
+_CHOSEN = [STATISTICS.index(name) for name in _SOURCES.values()]
+_INDICES = np.add.outer(len(STATISTICS) * np.arange(3), _CHOSEN).ravel()
+_HAS_UNIT = np.array([name != "skewness" for name in _SOURCES])
 
 _REFERENCE = "Ruifrok and Johnston, Anal. Quant. Cytol. Histol. 23:291 (2001)"
 
 
 def _columns(unit: str, density: str) -> dict[str, Column]:
-    found: dict[str, Column] = {}
+    columns: dict[str, Column] = {}
     for channel in "rgb":
         od = f"{density} of {channel.upper()}"
-        found |= {
-            f"mean__{channel}": Column(unit, f"mean of {od}", "Beer-Lambert"),
-            f"sd__{channel}": Column(unit, f"population standard deviation of {od}", "IBSI ECT3"),
-            f"skewness__{channel}": Column("1", f"m3 / m2^1.5 of {od}", "IBSI KE2A"),
-            f"p10__{channel}": Column(unit, f"10th percentile of {od}", "IBSI QG58"),
-            f"p90__{channel}": Column(unit, f"90th percentile of {od}", "IBSI 8DWT"),
-            f"integrated__{channel}": Column(
+        declared = {
+            "mean": Column(unit, f"mean of {od}", "Beer-Lambert"),
+            "sd": Column(unit, f"population standard deviation of {od}", "IBSI ECT3"),
+            "skewness": Column("1", f"m3 / m2^1.5 of {od}", "IBSI KE2A"),
+            "p10": Column(unit, f"10th percentile of {od}", "IBSI QG58"),
+            "p90": Column(unit, f"90th percentile of {od}", "IBSI 8DWT"),
+            "integrated": Column(
                 f"{unit} px^2", f"sum of {od} over the pixels", "integrated optical density"
             ),
         }
-    return found
+        columns |= {f"{name}__{channel}": declared[name] for name in _SOURCES}
+    return columns
 
 
-def _measured(
+def _density(
     image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None, base: Base
 ) -> np.ndarray:
-    ready = prepare(image)
-    n = int(labels.max()) if n_cells is None else n_cells
-    # One `take` of flat places: an index array on the last of three axes is far slower.
-    found = measured_density(ready, labels, n).reshape(n, -1).take(_PLACES, axis=1)
+    prepared = prepare(image)
+    n_cells = int(labels.max()) if n_cells is None else n_cells
+    values = density_statistics(prepared, labels, n_cells).reshape(n_cells, -1)
+    # `take` on two axes is much faster than an index array on the last of three axes.
+    values = values.take(_INDICES, axis=1)
     if base != "decadic":
-        found *= np.tile(np.where(_HAS_UNIT, _factor(base), 1.0), 3)
-    return np.asarray(found)
+        values *= np.tile(np.where(_HAS_UNIT, _factor(base), 1.0), 3)
+    return np.asarray(values)
 
 
 def _factor(base: Base) -> float:
+    """Return the factor from decadic density to density of the given base."""
     if base not in ("decadic", "natural"):
-        raise ValueError(f"base is {base!r}; it is 'decadic' or 'natural'")
+        raise ValueError(f"base is {base!r}, expected 'decadic' or 'natural'")
     return 1.0 if base == "decadic" else float(np.log(10.0))
 
 
@@ -66,32 +78,42 @@ def _factor(base: Base) -> float:
 def density(
     image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None
 ) -> np.ndarray:
-    """Decadic optical density of R, G and B against the background white of the image.
+    """Compute statistics of the decadic optical density of R, G and B.
 
-    ``OD = log10((I0 + 1) / (I + 1))``. Every value is exact: it follows from the histogram of the
-    8-bit channel.
+    ``OD = log10((I0 + 1) / (I + 1))``, where I0 is the background white of the image. Every value
+    is exact, as it follows from the histogram of the 8-bit channel.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8, or Prepared
-        RGB. The white of a bare image is measured outside `labels`; see `background_white`.
+        RGB image. The white of a bare array is measured outside `labels`; see `background_white`.
     labels : (H, W) ndarray of int
-        Regions numbered 1..n_cells; 0 is background.
+        Label image of the cells, or of one of their compartments: 1 to n_cells, 0 is background.
     n_cells : int, optional
-        Number of rows; default is the largest label.
+        Number of cells, which is the number of rows returned. By default the largest label.
 
     Returns
     -------
     (n_cells, 18) ndarray of float64
-        For each channel: mean, population standard deviation, skewness (NaN where flat), 10th and
-        90th percentile (linear between neighbours), in OD, and the integrated density in OD px^2.
+        For each channel the mean, population standard deviation, skewness (NaN where the region is
+        flat), 10th and 90th percentile (interpolated linearly), in OD, and the integrated density
+        in OD px^2.
 
     References
     ----------
     .. [1] A. C. Ruifrok and D. A. Johnston, "Quantification of histochemical staining by color
        deconvolution", Anal. Quant. Cytol. Histol. 23:291-299, 2001.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, extract
+    >>> cell = datasets.draw_cell("neutrophil", random_state=0)
+    >>> values = extract.density(cell.image, cell.nucleus)
+    >>> row = dict(zip(extract.density.facts.columns, values[0]))
+    >>> print(f"{row['mean__g']:.2f} {row['integrated__g']:.0f}")
+    1.04 3798
     """
-    return _measured(image, labels, n_cells, "decadic")
+    return _density(image, labels, n_cells, "decadic")
 
 
 @family(
@@ -104,16 +126,18 @@ def density(
 def density_natural(
     image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None
 ) -> np.ndarray:
-    """Natural-logarithm optical density: `density` times ln 10, for methods defined that way.
+    """Compute the statistics of `density` with natural instead of decadic logarithms.
+
+    Some methods are defined this way. Densities are those of `density` times ln 10.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8, or Prepared
-        RGB. The white of a bare image is measured outside `labels`; see `background_white`.
+        RGB image. The white of a bare array is measured outside `labels`; see `background_white`.
     labels : (H, W) ndarray of int
-        Regions numbered 1..n_cells; 0 is background.
+        Label image of the cells, or of one of their compartments: 1 to n_cells, 0 is background.
     n_cells : int, optional
-        Number of rows; default is the largest label.
+        Number of cells, which is the number of rows returned. By default the largest label.
 
     Returns
     -------
@@ -124,38 +148,56 @@ def density_natural(
     ----------
     .. [1] R. Duggal et al., "SD-Layer: stain deconvolutional layer for CNNs in medical microscopic
        imaging", MICCAI 2017.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, extract
+    >>> cell = datasets.draw_cell("neutrophil", random_state=0)
+    >>> values = extract.density_natural(cell.image, cell.nucleus)
+    >>> row = dict(zip(extract.density_natural.facts.columns, values[0]))
+    >>> print(f"{row['mean__g']:.2f}")
+    2.40
     """
-    return _measured(image, labels, n_cells, "natural")
+    return _density(image, labels, n_cells, "natural")
 
 
 def optical_density(
     image: np.ndarray, white: np.ndarray | None = None, base: Base = "decadic"
 ) -> np.ndarray:
-    """Optical density of every pixel.
+    """Compute the optical density of every pixel.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8
-        RGB.
+        RGB image.
     white : sequence of 3 floats, optional
-        Background white I0 of R, G and B; default is `background_white` of the whole image.
+        Background white I0 of R, G and B. By default the `background_white` of the whole image.
     base : {"decadic", "natural"}
-        ``log10((I0 + 1) / (I + 1))`` or ``ln((I0 + 1) / (I + 1))``.
+        Base of the logarithm: ``log10((I0 + 1) / (I + 1))``, which is the default, or
+        ``ln((I0 + 1) / (I + 1))``.
 
     Returns
     -------
     (H, W, 3) ndarray of float64
-        Negative where a pixel is brighter than the background.
+        Optical densities; negative where a pixel is brighter than the background.
 
     Raises
     ------
     ValueError
-        The image is not 8-bit RGB, or `base` is neither of the two.
+        If the image is not 8-bit RGB, or `base` is neither of the two.
 
     References
     ----------
     .. [1] A. C. Ruifrok and D. A. Johnston, "Quantification of histochemical staining by color
        deconvolution", Anal. Quant. Cytol. Histol. 23:291-299, 2001.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import extract
+    >>> image = np.array([[[23, 239, 119]]], np.uint8)
+    >>> extract.optical_density(image, white=(239, 239, 239)).round(3)
+    array([[[1.   , 0.   , 0.301]]])
     """
     rgb = prepare(image).rgb
     reference = background_white(rgb) if white is None else np.asarray(white, np.float64)

@@ -1,26 +1,27 @@
-"""Texture of the optical density by grey-level co-occurrence, under IBSI's names."""
+"""Texture of the optical density by grey-level co-occurrence, with the names of IBSI."""
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from hemafeat.extract._families.matrices import (
-    N_LEVELS,
+    by_name,
     density_patches,
+    matrix_family,
     plane_patches,
     weighted_logs,
 )
-from hemafeat.extract._family import Column, family
+from hemafeat.extract._family import Column
 from hemafeat.extract._kernels import glcm as _kernel
-from hemafeat.extract._kernels.haralick import statistics
-from hemafeat.extract._prepared import Prepared, prepare
+from hemafeat.extract._prepared import Prepared
 
 DISTANCES = (1, 2, 4)
 ANGLES = (0, 45, 90, 135)
 
-STATISTICS: dict[str, Column] = {
+_DECLARED = {
     "joint_maximum": Column("1", "max p(i, j)", "IBSI GYBY"),
     "joint_average": Column("1", "mu = sum i p(i, j), levels from 1", "IBSI 60VM"),
     "joint_variance": Column(
@@ -71,11 +72,12 @@ STATISTICS: dict[str, Column] = {
         "1", "sqrt(1 - exp(-2 (HXY2 - HXY)))", "IBSI JN9H; Haralick 1973 f13"
     ),
 }
-"""The statistics of one co-occurrence matrix, in order; L is the number of grey levels."""
+STATISTICS = {name: _DECLARED[name] for name in _kernel.STATISTICS}
+"""Declarations of the statistics of one matrix; L is the number of grey levels."""
 
-# A range over angles tells whether a texture has a direction. Statistics of the marginal (average,
-# variance) hardly know the angle: their range would be the noise of the border. Of the others,
-# these five are the classic ones, and the rest run nearly in step with one of them.
+# The range over the angles shows whether a texture has a direction. Statistics of the marginal
+# distribution (average, variance) hardly depend on the angle, and their range would be noise from
+# the border. Of the others, these five are the classic ones; the rest correlate with one of them.
 RANGED = (
     "angular_second_moment",
     "contrast",
@@ -84,71 +86,64 @@ RANGED = (
     "joint_entropy",
 )
 
-_NAMES = tuple(STATISTICS)
-_RANGED = np.array([_NAMES.index(name) for name in RANGED])
+_RANGED = np.array([_kernel.STATISTICS.index(name) for name in RANGED])
 _DISTANCES = np.array(DISTANCES)
 
 
 def _columns() -> dict[str, Column]:
     columns: dict[str, Column] = {}
     for distance in DISTANCES:
-        where = f"pairs {distance} px apart"
-        for name, fact in STATISTICS.items():
-            columns[f"{name}_d{distance}"] = Column(
-                fact.unit, f"{fact.formula}; mean over 4 angles, {where}", fact.source
+        pairs = f"pairs {distance} px apart"
+        for name, column in STATISTICS.items():
+            columns[f"{name}_d{distance}"] = replace(
+                column, formula=f"{column.formula}; mean over 4 angles, {pairs}"
             )
         for name in RANGED:
-            fact = STATISTICS[name]
-            columns[f"{name}_range_d{distance}"] = Column(
-                fact.unit, f"{fact.formula}; max - min over 4 angles, {where}", fact.source
+            column = STATISTICS[name]
+            columns[f"{name}_range_d{distance}"] = replace(
+                column, formula=f"{column.formula}; max - min over 4 angles, {pairs}"
             )
     return columns
 
 
-@family(
-    _columns(),
-    masks=("nucleus", "cytoplasm"),
-    prepared=True,
-    white=True,
-    fast=True,
-    reference="Zwanenburg et al., Radiology 295:328-338 (2020); arXiv:1612.07003, section 3.6",
-)
+@matrix_family(_columns(), section="3.6", fast=True)
 def glcm(
     image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None
 ) -> np.ndarray:
-    """Co-occurrence statistics of the optical density of green inside each cell.
+    """Compute co-occurrence statistics of the optical density of green inside each cell.
 
-    Optical density is cut into 32 levels of fixed width over [0, 1.5], so that a level means the
-    same in every image. A pair of pixels counts only when both lie in the same cell. Matrices are
-    symmetric, one for each of 4 angles and of the Chebyshev distances 1, 2 and 4 px, as IBSI
+    Optical density is cut into 32 levels of fixed width over [0, 1.5], so that a level has the same
+    meaning in every image. A pair of pixels counts only when both lie in the same cell. There is a
+    symmetric matrix for each of 4 angles and of the Chebyshev distances 1, 2 and 4 px, as IBSI
     counts them: a diagonal pair at distance 2 is two rows and two columns apart.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8, or Prepared
-        RGB.
+        RGB image.
     labels : (H, W) ndarray of int
-        Cells 1..n_cells; 0 is background.
+        Label image of the cells, or of one of their compartments: 1 to n_cells, 0 is background.
     n_cells : int, optional
-        Number of rows; the largest label when not given.
+        Number of cells, which is the number of rows returned. By default the largest label.
 
     Returns
     -------
     (n_cells, 90) ndarray of float64
         For each distance the 25 IBSI statistics, each the mean over the angles (IBSI's "2D
-        averaged"), then the range over the angles (largest minus smallest) of `RANGED`. Angles
-        along which a mask has no pair, or a statistic no value, are left out. NaN where none is
+        averaged"), then the range over the angles (largest minus smallest) of five of them. Angles
+        at which a mask has no pair or a statistic is undefined are left out. NaN where no angle is
         left.
 
     Notes
     -----
-    Haralick's thirteen are among the 25 except for the maximal correlation coefficient. Two read
-    differently elsewhere: ``difference_variance`` is the variance of the difference distribution
-    (IBSI), where mahotas takes the variance of the list of its probabilities; and levels count
-    from 1 (IBSI), not from 0 (mahotas, scikit-image), which shifts ``joint_average``,
-    ``sum_average`` and ``autocorrelation`` only. Entropies are in bits.
+    Haralick's thirteen statistics are among the 25 except for the maximal correlation coefficient.
+    Other packages define some differently: ``difference_variance`` is the variance of the
+    difference distribution (IBSI), in mahotas the variance of the list of its probabilities; and
+    levels count from 1 (IBSI), not from 0 (mahotas, scikit-image), which shifts only
+    ``joint_average``, ``sum_average`` and ``autocorrelation``. Entropies are in bits.
 
-    Turning the image by 90 degrees or mirroring it changes no value in the last bit.
+    Rotating the image by 90 degrees or mirroring it does not change any value, not even in the last
+    bit.
 
     References
     ----------
@@ -156,21 +151,20 @@ def glcm(
        328-338, 2020; reference manual arXiv:1612.07003, section 3.6.
     .. [2] R. M. Haralick, K. Shanmugam and I. Dinstein, "Textural features for image
        classification", IEEE Trans. SMC-3, 610-621, 1973.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, extract
+    >>> cell = datasets.draw_cell("neutrophil", random_state=0)
+    >>> values = extract.glcm(cell.image, cell.nucleus)
+    >>> row = dict(zip(extract.glcm.facts.columns, values[0]))
+    >>> print(f"{row['correlation_d1']:.2f} {row['correlation_d4']:.2f}")
+    0.72 0.06
     """
-    prepared = prepare(image)
-    n_cells = int(labels.max()) if n_cells is None else n_cells
-    where = prepared.regions(labels, n_cells)
     values = _kernel.measure(
-        density_patches(prepared, labels, n_cells),
-        where.run_starts,
-        where.runs,
-        where.boxes,
-        N_LEVELS,
-        _DISTANCES,
-        _RANGED,
-        weighted_logs(),
+        *density_patches(image, labels, n_cells), _DISTANCES, _RANGED, weighted_logs()
     )
-    return values.reshape(n_cells, -1)
+    return np.asarray(values.reshape(len(values), -1))
 
 
 def glcm_matrix(
@@ -181,67 +175,82 @@ def glcm_matrix(
     distance: int = 1,
     n_cells: int | None = None,
 ) -> np.ndarray:
-    """Symmetric co-occurrence counts of any plane of grey levels.
+    """Count the pairs of grey levels in a plane.
 
     Parameters
     ----------
     levels : (H, W) array_like of int
-        Grey levels 0..n_levels - 1.
+        Grey levels, 0 to n_levels - 1.
     labels : (H, W) array_like of int, optional
-        Cells 1..n_cells; 0 is background. Without it the whole plane is one cell.
+        Label image of the cells: 1 to n_cells, 0 is background. By default the whole plane is one
+        cell.
     n_levels : int
         Number of grey levels, 1 to 255.
     distance : int
-        Chebyshev distance in pixels.
+        Chebyshev distance of the pixels of a pair. By default 1.
     n_cells : int, optional
-        Number of cells; the largest label when not given.
+        Number of cells. By default the largest label.
 
     Returns
     -------
     (n_cells, 4, n_levels, n_levels) ndarray of float64
-        Counts at 0, 45, 90 and 135 degrees (rows count downwards, as in scikit-image), every pair
-        in both orders. A pair counts when both pixels lie in the same cell.
+        Symmetric counts at 0, 45, 90 and 135 degrees (rows count downwards, as in scikit-image),
+        with every pair in both orders. A pair counts when both pixels lie in the same cell.
 
     Raises
     ------
     ValueError
-        Levels outside 0..n_levels - 1, shapes that differ, or a distance below 1.
+        If levels lie outside 0..n_levels - 1, `levels` and `labels` differ in shape, or `distance`
+        is below 1.
 
     References
     ----------
     .. [1] arXiv:1612.07003, section 3.6.
+
+    Examples
+    --------
+    >>> from hemafeat import extract
+    >>> matrix = extract.glcm_matrix([[0, 0, 1], [1, 1, 1]], n_levels=2)
+    >>> matrix[0, 0]  # 0 degrees: the pairs 0 0, 0 1, 1 1 and 1 1, in both orders
+    array([[2., 1.],
+           [1., 4.]])
     """
     if distance < 1:
         raise ValueError(f"distance is {distance}, expected at least 1")
-    found: np.ndarray = _kernel.matrices(
-        *plane_patches(levels, labels, n_levels, n_cells, distance), n_levels, distance, distance
-    )
-    return found
+    patches = plane_patches(levels, labels, n_levels, n_cells, distance)
+    return np.asarray(_kernel.symmetric_matrices(*patches, distance, distance))
 
 
 def glcm_statistics(matrix: Any) -> dict[str, np.ndarray]:
-    """The 25 IBSI statistics of symmetric co-occurrence matrices.
+    """Compute the 25 IBSI statistics of symmetric co-occurrence matrices.
 
     Parameters
     ----------
     matrix : (..., L, L) array_like
         Symmetric counts or probabilities; entry (i, j) belongs to the grey levels i + 1 and j + 1.
-        Sums of matrices (IBSI's "merged" ones) are matrices as well.
+        Sums of matrices (IBSI's "merged" matrices) are allowed.
 
     Returns
     -------
     dict of str to (...) ndarray of float64
-        By IBSI's name, see `STATISTICS`. NaN where a matrix is empty; correlation and the first
-        information measure are NaN also where it holds a single grey level.
+        Values by IBSI's name. NaN where a matrix is empty; correlation and the first information
+        measure are also NaN where it holds a single grey level.
 
     Raises
     ------
     ValueError
-        A matrix that is not square, not symmetric, or has negative entries.
+        If a matrix is not square, not symmetric, or has negative entries.
 
     References
     ----------
     .. [1] arXiv:1612.07003, section 3.6.
+
+    Examples
+    --------
+    >>> from hemafeat import extract
+    >>> values = extract.glcm_statistics([[2, 1], [1, 4]])
+    >>> round(float(values["contrast"]), 3), round(float(values["correlation"]), 3)
+    (0.25, 0.467)
     """
     joint = np.asarray(matrix, dtype=np.float64)
     if joint.ndim < 2 or joint.shape[-1] != joint.shape[-2]:
@@ -250,8 +259,8 @@ def glcm_statistics(matrix: Any) -> dict[str, np.ndarray]:
         raise ValueError("matrix is not symmetric: add its transpose")
     if joint.size and joint.min() < 0:
         raise ValueError("matrix holds negative entries")
-    flat = np.ascontiguousarray(joint.reshape(-1, *joint.shape[-2:]))
-    values = np.empty((len(flat), len(STATISTICS)))
-    for one, out in zip(flat, values, strict=True):
-        statistics(one, out)
-    return {name: values[:, k].reshape(joint.shape[:-2]) for k, name in enumerate(_NAMES)}
+    stack = np.ascontiguousarray(joint.reshape(-1, *joint.shape[-2:]))
+    rows = np.empty((len(stack), _kernel.N_STATISTICS))
+    for single, row in zip(stack, rows, strict=True):
+        _kernel.matrix_statistics(single, row)
+    return by_name(rows, _kernel.STATISTICS, joint.shape[:-2])

@@ -1,4 +1,4 @@
-"""Texture of the optical density by dependence on the neighbours, under IBSI's names."""
+"""Texture of the optical density by dependence of grey levels, with the names of IBSI."""
 
 from __future__ import annotations
 
@@ -6,79 +6,78 @@ from typing import Any
 
 import numpy as np
 
-from hemafeat.extract._families import matrices as _extents
-from hemafeat.extract._families.matrices import N_LEVELS, density_patches, plane_patches
-from hemafeat.extract._family import family
-from hemafeat.extract._kernels import gldm as _kernel
-from hemafeat.extract._kernels.extents import each_statistics
-from hemafeat.extract._prepared import Prepared, prepare
-
-NAMES = (
-    "low_dependence_emphasis",
-    "high_dependence_emphasis",
-    "low_grey_level_count_emphasis",
-    "high_grey_level_count_emphasis",
-    "low_dependence_low_grey_level_emphasis",
-    "low_dependence_high_grey_level_emphasis",
-    "high_dependence_low_grey_level_emphasis",
-    "high_dependence_high_grey_level_emphasis",
-    "grey_level_non_uniformity",
-    "normalised_grey_level_non_uniformity",
-    "dependence_count_non_uniformity",
-    "normalised_dependence_count_non_uniformity",
-    "dependence_count_percentage",
-    "grey_level_variance",
-    "dependence_count_variance",
-    "dependence_count_entropy",
-    "dependence_count_energy",
+from hemafeat.extract._families.matrices import (
+    density_patches,
+    extent_columns,
+    extent_indices,
+    extent_statistics,
+    matrix_family,
+    plane_patches,
+    weighted_logs,
 )
-CODES = "SODN IMOQ TL9H OAE7 EQ3F JA6D NBZI 9QMG FP8K 5SPA Z87G OKJI 6XV8 1PFV DNX2 FCBV CAS9"
+from hemafeat.extract._kernels import gldm as _kernel
+from hemafeat.extract._kernels.matrices import stack_statistics
+from hemafeat.extract._prepared import Prepared
 
-STATISTICS = _extents.columns(NAMES, CODES, "pixels of level i that j - 1 neighbours share")
-# Every pixel has a dependence: their share is 1 in every image.
-del STATISTICS["dependence_count_percentage"]
+NAMES = {
+    "small_extent_emphasis": ("low_dependence_emphasis", "SODN"),
+    "large_extent_emphasis": ("high_dependence_emphasis", "IMOQ"),
+    "low_level_emphasis": ("low_grey_level_count_emphasis", "TL9H"),
+    "high_level_emphasis": ("high_grey_level_count_emphasis", "OAE7"),
+    "small_extent_low_level_emphasis": ("low_dependence_low_grey_level_emphasis", "EQ3F"),
+    "small_extent_high_level_emphasis": ("low_dependence_high_grey_level_emphasis", "JA6D"),
+    "large_extent_low_level_emphasis": ("high_dependence_low_grey_level_emphasis", "NBZI"),
+    "large_extent_high_level_emphasis": ("high_dependence_high_grey_level_emphasis", "9QMG"),
+    "level_non_uniformity": ("grey_level_non_uniformity", "FP8K"),
+    "normalised_level_non_uniformity": ("normalised_grey_level_non_uniformity", "5SPA"),
+    "extent_non_uniformity": ("dependence_count_non_uniformity", "Z87G"),
+    "normalised_extent_non_uniformity": ("normalised_dependence_count_non_uniformity", "OKJI"),
+    "percentage": ("dependence_count_percentage", "6XV8"),
+    "level_variance": ("grey_level_variance", "1PFV"),
+    "extent_variance": ("dependence_count_variance", "DNX2"),
+    "entropy": ("dependence_count_entropy", "FCBV"),
+    "energy": ("dependence_count_energy", "CAS9"),
+}
+"""Name of the statistic and IBSI code, by the name of the kernel."""
 
-_DEPENDENCES = np.arange(1, 10)
-_KEPT = np.array([place for place, name in enumerate(NAMES) if name in STATISTICS])
+# Every pixel has a dependence, so the percentage is 1 in every image.
+_COLUMNS = {key: name for key, name in NAMES.items() if key != "percentage"}
 
 
-@family(
-    STATISTICS,
-    masks=("nucleus", "cytoplasm"),
-    prepared=True,
-    white=True,
+@matrix_family(
+    extent_columns(_COLUMNS, "pixels of level i that j - 1 neighbours share"),
+    section="3.11",
     fast=True,
-    reference="Zwanenburg et al., Radiology 295:328-338 (2020); arXiv:1612.07003, section 3.11",
 )
 def gldm(
     image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None
 ) -> np.ndarray:
-    """Dependence of each pixel's optical density of green on its neighbours, inside each cell.
+    """Compute dependence statistics of the optical density of green inside each cell.
 
     Optical density is cut into the 32 levels of `glcm`. The dependence of a pixel is 1 plus the
-    number of those of its 8 neighbours that lie in the cell and have the same level (IBSI's
-    neighbouring grey level dependence matrix at distance 1 and coarseness 0).
+    number of its 8 neighbours that lie in the cell and have the same level (IBSI's neighbouring
+    grey level dependence matrix at distance 1 and coarseness 0).
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8, or Prepared
-        RGB.
+        RGB image.
     labels : (H, W) ndarray of int
-        Cells 1..n_cells; 0 is background.
+        Label image of the cells, or of one of their compartments: 1 to n_cells, 0 is background.
     n_cells : int, optional
-        Number of rows; the largest label when not given.
+        Number of cells, which is the number of rows returned. By default the largest label.
 
     Returns
     -------
     (n_cells, 16) ndarray of float64
-        The IBSI statistics (IBSI's "2D") but for the dependence count percentage, which is always
+        The IBSI statistics (IBSI's "2D") without the dependence count percentage, which is always
         1. NaN for a cell without pixels.
 
     Notes
     -----
-    Turning the image by 90 degrees or mirroring it changes no value in the last bit. The entropy is
-    in bits. Five columns see only how often each level occurs, not where: those named after the
-    grey level alone.
+    Rotating the image by 90 degrees or mirroring it does not change any value, not even in the last
+    bit. The entropy is in bits. The five columns named after the grey level alone depend on how
+    often each level occurs, not on where.
 
     References
     ----------
@@ -86,81 +85,98 @@ def gldm(
        328-338, 2020; reference manual arXiv:1612.07003, section 3.11.
     .. [2] C. Sun and W. G. Wee, "Neighboring gray level dependence matrix for texture
        classification", Computer Vision, Graphics, and Image Processing 23, 341-352, 1983.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, extract
+    >>> cell = datasets.draw_cell("neutrophil", random_state=0)
+    >>> values = extract.gldm(cell.image, cell.nucleus)
+    >>> row = dict(zip(extract.gldm.facts.columns, values[0]))
+    >>> print(f"{row['dependence_count_entropy']:.0f}")
+    6
     """
-    prepared = prepare(image)
-    n_cells = int(labels.max()) if n_cells is None else n_cells
-    where = prepared.regions(labels, n_cells)
-    patches = density_patches(prepared, labels, n_cells)
-    counts = _kernel.dependence_matrices(
-        patches, where.run_starts, where.runs, where.boxes, N_LEVELS
-    )
-    return each_statistics(counts, _DEPENDENCES, _extents.weighted_logs())[:, _KEPT]
+    counts = _kernel.dependence_matrices(*density_patches(image, labels, n_cells))
+    dependences = np.arange(1, counts.shape[1] + 1)
+    values = stack_statistics(counts, dependences, weighted_logs())
+    return np.asarray(values[:, extent_indices(_COLUMNS)])
 
 
 def gldm_matrix(
     levels: Any, labels: Any | None = None, *, n_levels: int, n_cells: int | None = None
 ) -> np.ndarray:
-    """Dependence counts of any plane of grey levels, at distance 1 and coarseness 0.
+    """Count the pixels of a plane by grey level and dependence, at distance 1 and coarseness 0.
 
     Parameters
     ----------
     levels : (H, W) array_like of int
-        Grey levels 0..n_levels - 1.
+        Grey levels, 0 to n_levels - 1.
     labels : (H, W) array_like of int, optional
-        Cells 1..n_cells; 0 is background. Without it the whole plane is one cell.
+        Label image of the cells: 1 to n_cells, 0 is background. By default the whole plane is one
+        cell.
     n_levels : int
         Number of grey levels, 1 to 255.
     n_cells : int, optional
-        Number of cells; the largest label when not given.
+        Number of cells. By default the largest label.
 
     Returns
     -------
     (n_cells, n_levels, 9) ndarray of int64
-        Pixels by grey level and dependence 1..9: 1 plus the number of neighbours in the cell that
-        have the same level.
+        Number of pixels by grey level and dependence 1..9, which is 1 plus the number of neighbours
+        in the cell that have the same level.
 
     Raises
     ------
     ValueError
-        Levels outside 0..n_levels - 1, or shapes that differ.
+        If levels lie outside 0..n_levels - 1, or `levels` and `labels` differ in shape.
 
     References
     ----------
     .. [1] arXiv:1612.07003, section 3.11.
+
+    Examples
+    --------
+    >>> from hemafeat import extract
+    >>> matrix = extract.gldm_matrix([[0, 0, 0], [1, 1, 0]], n_levels=2)
+    >>> matrix[0]  # four zeros with 1, 3, 2 and 2 equal neighbours, and two ones with 1
+    array([[0, 1, 2, 1, 0, 0, 0, 0, 0],
+           [0, 2, 0, 0, 0, 0, 0, 0, 0]])
     """
-    counts = _kernel.dependence_matrices(
-        *plane_patches(levels, labels, n_levels, n_cells), n_levels
-    )
+    counts = _kernel.dependence_matrices(*plane_patches(levels, labels, n_levels, n_cells))
     return np.swapaxes(counts, 1, 2)
 
 
 def gldm_statistics(matrix: Any) -> dict[str, np.ndarray]:
-    """The 17 IBSI statistics of neighbouring grey level dependence matrices.
+    """Compute the 17 IBSI statistics of neighbouring grey level dependence matrices.
 
     Parameters
     ----------
     matrix : (..., L, J) array_like of int
         Counts; entry (i, j) belongs to the grey level i + 1 and the dependence j + 1. Sums of
-        matrices are matrices as well.
+        matrices are allowed.
 
     Returns
     -------
     dict of str to (...) ndarray of float64
-        By IBSI's name. NaN where a matrix is empty.
+        Values by IBSI's name. NaN where a matrix is empty.
 
     Raises
     ------
     ValueError
-        Fewer than two dimensions, or entries that are not whole numbers of at least 0.
+        If `matrix` has fewer than two dimensions, or entries that are not counts.
 
     References
     ----------
     .. [1] arXiv:1612.07003, section 3.11.
+
+    Examples
+    --------
+    >>> from hemafeat import extract
+    >>> values = extract.gldm_statistics([[0, 1, 2, 1], [0, 2, 0, 0]])
+    >>> round(float(values["high_dependence_emphasis"]), 3)
+    7.667
     """
-    counts = np.asarray(matrix)
-    dependences = np.arange(1, counts.shape[-1] + 1 if counts.ndim else 1)
-    found = _extents.statistics(counts, dependences, NAMES)
-    # Of a matrix, every entry is one pixel.
-    share = found["dependence_count_percentage"]
-    found["dependence_count_percentage"] = np.where(np.isnan(share), np.nan, 1.0)
-    return found
+    values = extent_statistics(matrix, NAMES)
+    # Each entry counts pixels, so the percentage is 1 by definition.
+    percentage = values["dependence_count_percentage"]
+    values["dependence_count_percentage"] = np.where(np.isnan(percentage), np.nan, 1.0)
+    return values

@@ -1,4 +1,4 @@
-"""Statistics of first order of the optical densities, under the names of the IBSI."""
+"""First-order statistics of the optical densities, with the names of IBSI."""
 
 from __future__ import annotations
 
@@ -7,12 +7,13 @@ from dataclasses import replace
 import numpy as np
 
 from hemafeat.extract._family import Column, family
-from hemafeat.extract._kernels.intensity import first_order
+from hemafeat.extract._kernels.intensity import STATISTICS, first_order
 from hemafeat.extract._prepared import OD_MAX, Prepared, prepare
 
 N_LEVELS = 32
+"""Number of levels for entropy and uniformity."""
 
-_STATISTICS = {
+_DECLARED = {
     "mean": Column("OD", "mean of x", "IBSI Q4LE"),
     "variance": Column("OD^2", "mean of (x - mean)^2", "IBSI ECT3"),
     "sd": Column("OD", "square root of the variance", "IBSI ECT3"),
@@ -37,10 +38,12 @@ _STATISTICS = {
     "entropy": Column("bit", "-sum p log2 p over 32 levels of fixed width", "IBSI TLU2"),
     "uniformity": Column("1", "sum p^2 over 32 levels of fixed width", "IBSI BJ5W"),
 }
+# The sum of the kernel is a column of the family `density` only.
+_COLUMNS = {name: _DECLARED[name] for name in STATISTICS if name != "sum"}
 
 
-def measured_density(image: Prepared, labels: np.ndarray, n_cells: int) -> np.ndarray:
-    """(n_cells, 3, 22) statistics of the density of R, G and B, the last one their sum."""
+def density_statistics(image: Prepared, labels: np.ndarray, n_cells: int) -> np.ndarray:
+    """Return the (n_cells, 3, 22) `STATISTICS` of the optical density of R, G and B."""
     values = image.density_lut(labels)
     counts = image.histograms(labels, n_cells)
     return image.shared(
@@ -55,7 +58,7 @@ def measured_density(image: Prepared, labels: np.ndarray, n_cells: int) -> np.nd
     {
         f"{name}__{c}": replace(column, formula=f"{column.formula}; x is OD of {c.upper()}")
         for c in "rgb"
-        for name, column in _STATISTICS.items()
+        for name, column in _COLUMNS.items()
     },
     prepared=True,
     white=True,
@@ -65,34 +68,44 @@ def measured_density(image: Prepared, labels: np.ndarray, n_cells: int) -> np.nd
 def intensity(
     image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None
 ) -> np.ndarray:
-    """Statistics of first order of the decadic optical density, for each channel.
+    """Compute first-order statistics of the decadic optical density of each channel.
 
-    Red shows the azure dye alone, green both dyes, blue also haemoglobin. Entropy and uniformity
-    are those of the IBSI intensity histogram on 32 levels of fixed width over [0, 1.5] OD (values
-    outside count to the end levels), which mean the same in every image; all other values use no
-    levels.
+    Red shows the azure dye alone, green both dyes, blue haemoglobin as well. Entropy and uniformity
+    are those of the IBSI intensity histogram with 32 levels of fixed width over [0, 1.5] OD (values
+    outside count towards the end levels), so that levels have the same meaning in every image. All
+    other values are computed without levels.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8, or Prepared
-        RGB. The white of a bare image is measured outside `labels`; see `background_white`.
+        RGB image. The white of a bare array is measured outside `labels`; see `background_white`.
     labels : (H, W) ndarray of int
-        Regions numbered 1..n_cells; 0 is background.
+        Label image of the cells, or of one of their compartments: 1 to n_cells, 0 is background.
     n_cells : int, optional
-        Number of rows; default is the largest label.
+        Number of cells, which is the number of rows returned. By default the largest label.
 
     Returns
     -------
     (n_cells, 63) ndarray of float64
-        21 statistics of R, then of G and of B. Population moments; percentiles linear between
-        neighbours, as NumPy's default. Skewness and kurtosis are NaN where the region is flat,
-        ratios where their divisor is zero.
+        The 21 statistics of R, then of G and of B. Moments are those of the population, percentiles
+        are interpolated linearly as by default in NumPy. Skewness and kurtosis are NaN where the
+        region is flat, ratios where their divisor is 0.
 
     References
     ----------
     .. [1] A. Zwanenburg et al., "The Image Biomarker Standardization Initiative", Radiology
        295:328-338, 2020, and its reference manual, arXiv:1612.07003, sections 3.3 and 3.4.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, extract
+    >>> cell = datasets.draw_cell("neutrophil", random_state=0)
+    >>> values = extract.intensity(cell.image, cell.nucleus)
+    >>> row = dict(zip(extract.intensity.facts.columns, values[0]))
+    >>> print(f"{row['median__g']:.2f} {row['entropy__g']:.0f}")
+    1.08 3
     """
-    ready = prepare(image)
-    n = int(labels.max()) if n_cells is None else n_cells
-    return measured_density(ready, labels, n)[:, :, : len(_STATISTICS)].reshape(n, -1)
+    prepared = prepare(image)
+    n_cells = int(labels.max()) if n_cells is None else n_cells
+    values = density_statistics(prepared, labels, n_cells)
+    return values[:, :, : len(_COLUMNS)].reshape(n_cells, -1)

@@ -1,109 +1,193 @@
-"""What matrices of run lengths, zone sizes and dependences share: their statistics and the door."""
+"""Code shared by the families of texture matrices: levels, declarations and statistics."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
-from hemafeat.extract._family import Column
-from hemafeat.extract._kernels import extents as _kernel
+from hemafeat.extract._family import Column, family
+from hemafeat.extract._kernels import matrices as _kernel
 from hemafeat.extract._kernels.patches import MARGIN, patches as cut_patches
 from hemafeat.extract._kernels.region.runs import find_runs, pixels
-from hemafeat.extract._prepared import Prepared
+from hemafeat.extract._prepared import Prepared, prepare
 
-STATISTICS = (
-    "sum r_ij / j^2 / N",
-    "sum r_ij j^2 / N",
-    "sum r_ij / i^2 / N, levels from 1",
-    "sum r_ij i^2 / N, levels from 1",
-    "sum r_ij / (i^2 j^2) / N",
-    "sum r_ij i^2 / j^2 / N",
-    "sum r_ij j^2 / i^2 / N",
-    "sum r_ij i^2 j^2 / N",
-    "sum_i (sum_j r_ij)^2 / N",
-    "sum_i (sum_j r_ij)^2 / N^2",
-    "sum_j (sum_i r_ij)^2 / N",
-    "sum_j (sum_i r_ij)^2 / N^2",
-    "N / number of pixels",
-    "variance of i over the N",
-    "variance of j over the N",
-    "-sum p_ij log2 p_ij, p_ij = r_ij / N",
-    "sum p_ij^2, p_ij = r_ij / N",
-)
-"""Formulas in order: r_ij counts grey level i and extent j, and N is the sum of r_ij."""
+F = TypeVar("F", bound=Callable[..., Any])
+
+IBSI = "Zwanenburg et al., Radiology 295:328-338 (2020); arXiv:1612.07003"
+
+N_LEVELS = 32
+"""Number of levels of the optical density of green that the families use."""
+
+FORMULAS = {
+    "small_extent_emphasis": "sum r_ij / j^2 / N",
+    "large_extent_emphasis": "sum r_ij j^2 / N",
+    "low_level_emphasis": "sum r_ij / i^2 / N, levels from 1",
+    "high_level_emphasis": "sum r_ij i^2 / N, levels from 1",
+    "small_extent_low_level_emphasis": "sum r_ij / (i^2 j^2) / N",
+    "small_extent_high_level_emphasis": "sum r_ij i^2 / j^2 / N",
+    "large_extent_low_level_emphasis": "sum r_ij j^2 / i^2 / N",
+    "large_extent_high_level_emphasis": "sum r_ij i^2 j^2 / N",
+    "level_non_uniformity": "sum_i (sum_j r_ij)^2 / N",
+    "normalised_level_non_uniformity": "sum_i (sum_j r_ij)^2 / N^2",
+    "extent_non_uniformity": "sum_j (sum_i r_ij)^2 / N",
+    "normalised_extent_non_uniformity": "sum_j (sum_i r_ij)^2 / N^2",
+    "percentage": "N / number of pixels",
+    "level_variance": "variance of i over the N",
+    "extent_variance": "variance of j over the N",
+    "entropy": "-sum p_ij log2 p_ij, p_ij = r_ij / N",
+    "energy": "sum p_ij^2, p_ij = r_ij / N",
+}
+"""Formulas by statistic: r_ij is the count of grey level i and extent j, N is the sum of r_ij."""
 
 
-def columns(names: Sequence[str], codes: str, what: str) -> dict[str, Column]:
-    """Declarations of the statistics under the names and IBSI codes of one matrix."""
+def matrix_family(
+    columns: Mapping[str, Column], section: str, *, fast: bool = False
+) -> Callable[[F], F]:
+    """Declare a family of texture statistics of the nucleus and the cytoplasm.
+
+    Parameters
+    ----------
+    columns : mapping of str to Column
+        Declarations of the columns, in their order.
+    section : str
+        Section of the IBSI reference manual that defines them.
+    fast : bool
+        Whether the family belongs to the set ``"fast"``. By default it does not.
+    """
+    return family(
+        columns,
+        masks=("nucleus", "cytoplasm"),
+        prepared=True,
+        white=True,
+        fast=fast,
+        reference=f"{IBSI}, section {section}",
+    )
+
+
+def extent_columns(names: Mapping[str, tuple[str, str]], meaning: str) -> dict[str, Column]:
+    """Return the declarations of statistics of counts by level and extent.
+
+    Parameters
+    ----------
+    names : mapping of str to (str, str)
+        Name of the column and IBSI code, by statistic (a key of `FORMULAS`).
+    meaning : str
+        What the matrix counts; it is appended to each formula.
+    """
     return {
-        name: Column("1", f"{formula}; {what}", f"IBSI {code}")
-        for name, formula, code in zip(names, STATISTICS, codes.split(), strict=False)
+        names[key][0]: Column("1", f"{FORMULAS[key]}; {meaning}", f"IBSI {names[key][1]}")
+        for key in _kernel.STATISTICS
+        if key in names
     }
+
+
+def extent_indices(names: Mapping[str, tuple[str, str]]) -> np.ndarray:
+    """Return the indices of the statistics in `names` among those of the kernel, in its order."""
+    return np.array([k for k, name in enumerate(_kernel.STATISTICS) if name in names])
+
+
+def extent_statistics(
+    matrix: Any, names: Mapping[str, tuple[str, str]], extents: np.ndarray | None = None
+) -> dict[str, np.ndarray]:
+    """Compute the statistics of matrices of counts by level and extent.
+
+    Parameters
+    ----------
+    matrix : (..., L, K) array_like of int
+        Counts.
+    names : mapping of str to (str, str)
+        Name to return and IBSI code, by statistic.
+    extents : (K,) ndarray of int64, optional
+        Extent of each column, in ascending order. By default 1 to K.
+
+    Returns
+    -------
+    dict of str to (...) ndarray of float64
+        Values by name; NaN where a matrix is empty.
+
+    Raises
+    ------
+    ValueError
+        If `matrix` has fewer than two dimensions, does not fit `extents`, or has entries that are
+        not counts.
+    """
+    values = np.asarray(matrix)
+    if extents is None:
+        extents = np.arange(1, values.shape[-1] + 1 if values.ndim else 1)
+    if values.ndim < 2 or values.shape[-1] != extents.size:
+        raise ValueError(
+            f"matrix has shape {values.shape}, expected (..., levels, {extents.size or 'extents'})"
+        )
+    counts = values.astype(np.int64)
+    if values.size and (counts.min() < 0 or not np.array_equal(counts, values)):
+        raise ValueError("matrix must hold counts: whole numbers of at least 0")
+    rows = _kernel.stack_statistics(stacked(counts), extents, weighted_logs())
+    kept = extent_indices(names)
+    return by_name(
+        rows[:, kept], [names[_kernel.STATISTICS[k]][0] for k in kept], counts.shape[:-2]
+    )
+
+
+def stacked(matrices: np.ndarray) -> np.ndarray:
+    """Return (..., L, K) matrices as a contiguous stack of shape (n, K, L)."""
+    # An empty matrix has no size from which NumPy could infer n.
+    n = math.prod(matrices.shape[:-2])
+    return np.ascontiguousarray(np.swapaxes(matrices.reshape(n, *matrices.shape[-2:]), 1, 2))
+
+
+def by_name(
+    rows: np.ndarray, names: Sequence[str], shape: tuple[int, ...]
+) -> dict[str, np.ndarray]:
+    """Return the columns of `rows` by name, each in the given shape."""
+    return {name: rows[:, k].reshape(shape) for k, name in enumerate(names)}
 
 
 @cache
 def weighted_logs() -> np.ndarray:
-    """(2048,) float64 ``n log2 n``."""
+    """Return the table of ``n log2 n`` that kernels look up: (2048,) float64."""
     n = np.arange(2048.0)
     n[1:] *= np.log2(n[1:])
     return n
 
 
-def statistics(
-    counts: np.ndarray, extents: np.ndarray, names: Sequence[str]
-) -> dict[str, np.ndarray]:
-    """The statistics of whole-number matrices (..., L, K) by name, each (...).
+def density_patches(
+    image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
+    """Return the patches of the optical density of green, cut into `N_LEVELS` levels.
 
-    Raises
-    ------
-    ValueError
-        A matrix that has fewer than two dimensions, or entries that do not count.
+    Returns
+    -------
+    patches, run_starts, runs, boxes, n_levels
+        The first arguments of the kernels; see ``_kernels.patches``.
     """
-    given = np.asarray(counts)
-    if given.ndim < 2 or given.shape[-1] != extents.size:
-        raise ValueError(
-            f"matrix has shape {given.shape}, expected (..., levels, {extents.size or 'extents'})"
-        )
-    whole = given.astype(np.int64)
-    if given.size and (whole.min() < 0 or not np.array_equal(whole, given)):
-        raise ValueError("matrix must hold counts: whole numbers of at least 0")
-    # An empty matrix has no size from which NumPy could tell how many there are.
-    n = math.prod(given.shape[:-2])
-    flat = np.ascontiguousarray(np.swapaxes(whole.reshape(n, *given.shape[-2:]), 1, 2))
-    values = _kernel.each_statistics(flat, extents, weighted_logs())
-    return {name: values[:, k].reshape(given.shape[:-2]) for k, name in enumerate(names)}
-
-
-N_LEVELS = 32
-"""Levels of the optical density of green that the families use."""
-
-
-def density_patches(prepared: Prepared, labels: np.ndarray, n_cells: int) -> np.ndarray:
-    """Patches (see ``_kernels.patches``) of the 32 levels of the optical density of green."""
+    prepared = prepare(image)
+    n_cells = int(labels.max()) if n_cells is None else n_cells
     levels = prepared.levels("od_g", N_LEVELS, labels)
-    return prepared.shared(
+    patches = prepared.shared(
         "patches",
         labels,
         n_cells,
-        lambda found: cut_patches(
-            levels, found.run_starts, found.runs, found.boxes, N_LEVELS, MARGIN
+        lambda regions: cut_patches(
+            levels, regions.run_starts, regions.runs, regions.boxes, N_LEVELS, MARGIN
         ),
     )
+    regions = prepared.regions(labels, n_cells)
+    return patches, regions.run_starts, regions.runs, regions.boxes, N_LEVELS
 
 
 def plane_patches(
     levels: Any, labels: Any | None, n_levels: int, n_cells: int | None, margin: int = MARGIN
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """Patches of any plane of grey levels, with ``run_starts, runs, boxes``.
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
+    """Return the patches of any plane of grey levels, as `density_patches` does.
 
     Raises
     ------
     ValueError
-        Levels outside 0..n_levels - 1, or shapes that differ.
+        If levels lie outside 0..n_levels - 1, or `levels` and `labels` differ in shape.
     """
     plane = np.asarray(levels)
     if plane.ndim != 2 or plane.size == 0:
@@ -112,17 +196,13 @@ def plane_patches(
         raise ValueError(f"n_levels is {n_levels}, expected 1 to 255")
     if plane.dtype.kind not in "iub" or plane.min() < 0 or plane.max() >= n_levels:
         raise ValueError(f"levels must be whole numbers in 0..{n_levels - 1}")
-    inside = np.ones(plane.shape, np.int32) if labels is None else np.asarray(labels)
-    if inside.shape != plane.shape:
-        raise ValueError(f"levels are {plane.shape} and labels are {inside.shape}")
-    inside = np.ascontiguousarray(inside, dtype=np.int32)
-    n_cells = int(inside.max()) if n_cells is None else n_cells
+    regions = np.ones(plane.shape, np.int32) if labels is None else np.asarray(labels)
+    if regions.shape != plane.shape:
+        raise ValueError(f"levels are {plane.shape} and labels are {regions.shape}")
+    regions = np.ascontiguousarray(regions, dtype=np.int32)
+    n_cells = int(regions.max()) if n_cells is None else n_cells
     plane = np.ascontiguousarray(plane, dtype=np.uint8)
-    run_starts, runs = find_runs(inside, n_cells)
+    run_starts, runs = find_runs(regions, n_cells)
     boxes = pixels(run_starts, runs, plane.shape[1])[2]
-    return (
-        cut_patches(plane, run_starts, runs, boxes, n_levels, margin),
-        run_starts,
-        runs,
-        boxes,
-    )
+    patches = cut_patches(plane, run_starts, runs, boxes, n_levels, margin)
+    return patches, run_starts, runs, boxes, n_levels

@@ -1,18 +1,23 @@
-"""Texture of the optical density by difference from the neighbours, under IBSI's names."""
+"""Texture of the optical density by grey tone differences, with the names of IBSI."""
 
 from __future__ import annotations
 
-import math
 from typing import Any
 
 import numpy as np
 
-from hemafeat.extract._families.matrices import N_LEVELS, density_patches, plane_patches
-from hemafeat.extract._family import Column, family
+from hemafeat.extract._families.matrices import (
+    by_name,
+    density_patches,
+    matrix_family,
+    plane_patches,
+    stacked,
+)
+from hemafeat.extract._family import Column
 from hemafeat.extract._kernels import ngtdm as _kernel
-from hemafeat.extract._prepared import Prepared, prepare
+from hemafeat.extract._prepared import Prepared
 
-STATISTICS: dict[str, Column] = {
+_DECLARED = {
     "coarseness": Column("1", "1 / sum p_i s_i; NaN for one level", "IBSI QCDE"),
     "contrast": Column(
         "1",
@@ -27,44 +32,40 @@ STATISTICS: dict[str, Column] = {
         "1", "sum_ij (p_i + p_j) (i - j)^2 / sum s_i; NaN for one level", "IBSI 1X9X"
     ),
 }
-"""In order; p_i is the share of level i among the N pixels, s_i its summed difference."""
+STATISTICS = {name: _DECLARED[name] for name in _kernel.STATISTICS}
+"""Declarations; p_i is the share of level i among the N pixels, s_i its sum of differences."""
 
 
-@family(
-    STATISTICS,
-    masks=("nucleus", "cytoplasm"),
-    prepared=True,
-    white=True,
-    reference="Zwanenburg et al., Radiology 295:328-338 (2020); arXiv:1612.07003, section 3.10",
-)
+@matrix_family(STATISTICS, section="3.10")
 def ngtdm(
     image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None
 ) -> np.ndarray:
-    """Difference of each pixel's optical density of green from its neighbours, inside each cell.
+    """Compute grey tone difference statistics of the optical density of green inside each cell.
 
     Optical density is cut into the 32 levels of `glcm`. The difference of a pixel is that of its
-    level from the mean level of those of its 8 neighbours that lie in the cell; a pixel without
-    such a neighbour is left out.
+    level from the mean level of those of its 8 neighbours that lie in the cell; pixels without such
+    a neighbour are left out.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8, or Prepared
-        RGB.
+        RGB image.
     labels : (H, W) ndarray of int
-        Cells 1..n_cells; 0 is background.
+        Label image of the cells, or of one of their compartments: 1 to n_cells, 0 is background.
     n_cells : int, optional
-        Number of rows; the largest label when not given.
+        Number of cells, which is the number of rows returned. By default the largest label.
 
     Returns
     -------
     (n_cells, 5) ndarray of float64
-        The IBSI statistics (IBSI's "2D"). NaN for a cell of single pixels, and where a divisor is
-        0: of one level only the complexity is defined. IBSI puts a million for the coarseness of
-        such a cell, and 0 for its strength.
+        The IBSI statistics (IBSI's "2D"). NaN for a cell of isolated pixels, and where a divisor is
+        0: for a single level only the complexity is defined. IBSI sets the coarseness of such a
+        cell to a million and its strength to 0.
 
     Notes
     -----
-    Turning the image by 90 degrees or mirroring it changes no value in the last bit.
+    Rotating the image by 90 degrees or mirroring it does not change any value, not even in the last
+    bit.
 
     References
     ----------
@@ -72,31 +73,36 @@ def ngtdm(
        328-338, 2020; reference manual arXiv:1612.07003, section 3.10.
     .. [2] M. Amadasun and R. King, "Textural features corresponding to textural properties", IEEE
        Trans. SMC 19, 1264-1274, 1989.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, extract
+    >>> cell = datasets.draw_cell("neutrophil", random_state=0)
+    >>> values = extract.ngtdm(cell.image, cell.nucleus)
+    >>> row = dict(zip(extract.ngtdm.facts.columns, values[0]))
+    >>> print(f"{row['contrast']:.2f}")
+    0.05
     """
-    prepared = prepare(image)
-    n_cells = int(labels.max()) if n_cells is None else n_cells
-    where = prepared.regions(labels, n_cells)
-    patches = density_patches(prepared, labels, n_cells)
-    return _kernel.statistics(
-        _kernel.difference_matrices(patches, where.run_starts, where.runs, where.boxes, N_LEVELS)
-    )
+    matrices = _kernel.difference_matrices(*density_patches(image, labels, n_cells))
+    return np.asarray(_kernel.stack_statistics(matrices))
 
 
 def ngtdm_matrix(
     levels: Any, labels: Any | None = None, *, n_levels: int, n_cells: int | None = None
 ) -> np.ndarray:
-    """Neighbourhood grey tone differences of any plane of grey levels, at distance 1.
+    """Sum up the grey tone differences of a plane by grey level, at distance 1.
 
     Parameters
     ----------
     levels : (H, W) array_like of int
-        Grey levels 0..n_levels - 1.
+        Grey levels, 0 to n_levels - 1.
     labels : (H, W) array_like of int, optional
-        Cells 1..n_cells; 0 is background. Without it the whole plane is one cell.
+        Label image of the cells: 1 to n_cells, 0 is background. By default the whole plane is one
+        cell.
     n_levels : int
         Number of grey levels, 1 to 255.
     n_cells : int, optional
-        Number of cells; the largest label when not given.
+        Number of cells. By default the largest label.
 
     Returns
     -------
@@ -107,45 +113,59 @@ def ngtdm_matrix(
     Raises
     ------
     ValueError
-        Levels outside 0..n_levels - 1, or shapes that differ.
+        If levels lie outside 0..n_levels - 1, or `levels` and `labels` differ in shape.
 
     References
     ----------
     .. [1] arXiv:1612.07003, section 3.10.
+
+    Examples
+    --------
+    >>> from hemafeat import extract
+    >>> matrix = extract.ngtdm_matrix([[0, 0, 2, 2]], n_levels=3)
+    >>> matrix[0]  # the inner 0 and the inner 2 differ by 1 from the mean of their neighbours
+    array([[2., 1.],
+           [0., 0.],
+           [2., 1.]])
     """
-    found = _kernel.difference_matrices(*plane_patches(levels, labels, n_levels, n_cells), n_levels)
-    return np.swapaxes(found, 1, 2)
+    matrices = _kernel.difference_matrices(*plane_patches(levels, labels, n_levels, n_cells))
+    return np.swapaxes(matrices, 1, 2)
 
 
 def ngtdm_statistics(matrix: Any) -> dict[str, np.ndarray]:
-    """The 5 IBSI statistics of neighbourhood grey tone difference matrices.
+    """Compute the 5 IBSI statistics of neighbourhood grey tone difference matrices.
 
     Parameters
     ----------
     matrix : (..., L, 2) array_like
-        Row i belongs to the grey level i + 1: number of pixels, sum of differences. Sums of
-        matrices are matrices as well.
+        Number of pixels and sum of differences; row i belongs to the grey level i + 1. Sums of
+        matrices are allowed.
 
     Returns
     -------
     dict of str to (...) ndarray of float64
-        By IBSI's name. NaN where a divisor is 0, as all are where a matrix is empty.
+        Values by IBSI's name. NaN where a divisor is 0, and all NaN where a matrix is empty.
 
     Raises
     ------
     ValueError
-        Another shape, or negative entries.
+        If `matrix` has another shape or negative entries.
 
     References
     ----------
     .. [1] arXiv:1612.07003, section 3.10.
+
+    Examples
+    --------
+    >>> from hemafeat import extract
+    >>> values = extract.ngtdm_statistics([[2, 1], [0, 0], [2, 1]])
+    >>> {name: round(float(value), 3) for name, value in values.items()}
+    {'coarseness': 1.0, 'contrast': 0.5, 'busyness': 0.5, 'complexity': 1.0, 'strength': 4.0}
     """
-    given = np.asarray(matrix, dtype=np.float64)
-    if given.ndim < 2 or given.shape[-1] != 2:
-        raise ValueError(f"matrix has shape {given.shape}, expected (..., levels, 2)")
-    if given.size and given.min() < 0:
+    matrices = np.asarray(matrix, dtype=np.float64)
+    if matrices.ndim < 2 or matrices.shape[-1] != 2:
+        raise ValueError(f"matrix has shape {matrices.shape}, expected (..., levels, 2)")
+    if matrices.size and matrices.min() < 0:
         raise ValueError("matrix holds negative entries")
-    n = math.prod(given.shape[:-2])
-    flat = np.ascontiguousarray(np.swapaxes(given.reshape(n, *given.shape[-2:]), 1, 2))
-    values = _kernel.statistics(flat)
-    return {name: values[:, k].reshape(given.shape[:-2]) for k, name in enumerate(STATISTICS)}
+    rows = _kernel.stack_statistics(stacked(matrices))
+    return by_name(rows, _kernel.STATISTICS, matrices.shape[:-2])

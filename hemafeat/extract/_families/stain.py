@@ -1,4 +1,4 @@
-"""Azure and eosin in nucleus and cytoplasm, by colour deconvolution."""
+"""Amounts of azure and eosin in nucleus and cytoplasm, by colour deconvolution."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hemafeat.extract._families.colour import LINEAR
-from hemafeat.extract._families.intensity import measured_density
+from hemafeat.extract._families.intensity import density_statistics
 from hemafeat.extract._family import Column, family
-from hemafeat.extract._kernels.stain import stain_of_cells, unmixing
+from hemafeat.extract._kernels import intensity as _intensity, stain as _kernel
 from hemafeat.extract._prepared import Prepared, prepare
 
 if TYPE_CHECKING:
@@ -21,38 +21,36 @@ _MACENKO = "Macenko et al., ISBI 2009, 1107"
 VECTORS = np.array([[0.834750233, 0.513556283, 0.196330403], [0.092789, 0.954111, 0.283111]])
 """Optical density in R, G, B of the azure (methylene blue) and the eosin of a Giemsa stain.
 
-Measured by G. Landini for his plug-in of ImageJ; ``skimage.color.rgb_from_bex`` holds the same.
+They were measured by G. Landini for his ImageJ plug-in, and are those of
+``skimage.color.rgb_from_bex``.
 """
 _VECTORS = VECTORS / np.linalg.norm(VECTORS, axis=1, keepdims=True)
 
-_PARTS = ("nucleus", "cytoplasm")
-_DYES = ("azure", "eosin", "residual")
 
-
-def _quantities(prefix: str, what: str, source: str) -> dict[str, Column]:
+def _amounts(prefix: str, dyes: str, source: str) -> dict[str, Column]:
     return {
         f"{part}_{prefix}{dye}_{name}": Column(
-            "OD", f"{text} of {dye} in the {part}, {what}", source
+            "OD", f"{text} of {dye} in the {part}, {dyes}", source
         )
-        for part in _PARTS
-        for dye in _DYES
+        for part in _kernel.PARTS
+        for dye in _kernel.DYES
         for name, text in (("mean", "mean"), ("sd", "population standard deviation"))
     }
 
 
-_COLUMNS = (
-    _quantities("", "dyes of a Giemsa stain", _RUIFROK)
-    | _quantities("macenko_", "dyes found in the cell itself", _MACENKO)
+_DECLARED = (
+    _amounts("", "dyes of a Giemsa stain", _RUIFROK)
+    | _amounts("macenko_", "dyes estimated from the cell itself", _MACENKO)
     | {
         "eosinophilia": Column("1", "eosin / (azure + eosin), means of the cytoplasm", _RUIFROK),
         "macenko_eosinophilia": Column(
-            "1", "the same with the dyes found in the cell itself", _MACENKO
+            "1", "the same with the dyes estimated from the cell itself", _MACENKO
         ),
         "macenko_angle": Column("deg", "angle between the two dyes' density vectors", _MACENKO),
     }
     | {
         f"macenko_{dye}_{c}": Column("1", f"{c.upper()} of the unit vector of {dye}", _MACENKO)
-        for dye in _DYES[:2]
+        for dye in _kernel.DYES[:2]
         for c in "rgb"
     }
     | {
@@ -61,6 +59,7 @@ _COLUMNS = (
         )
     }
 )
+_COLUMNS = {name: _DECLARED[name] for name in _kernel.COLUMNS}
 
 
 @family(
@@ -72,37 +71,38 @@ _COLUMNS = (
     reference="Ruifrok and Johnston (2001); Macenko et al., ISBI 2009",
 )
 def stain(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None) -> np.ndarray:
-    """How much azure and eosin nucleus and cytoplasm took.
+    """Compute the amounts of azure and eosin in nucleus and cytoplasm.
 
-    Optical density is a sum over the dyes, each with its own share of red, green and blue
-    (Beer-Lambert); solving for the amounts is colour deconvolution. It is done twice. Once with the
-    density vectors of azure and eosin in a Giemsa stain, the same for every image; once with the
-    two directions the cell itself shows, found as Macenko's: in the plane of its two main
-    directions, the 1st and 99th percentile of the angles of its pixels. Of those the one that takes
-    more red is azure. The third, the residual, is what lies off the plane of the two dyes
+    Optical density is a sum over the dyes, each with its own ratio of red, green and blue
+    (Beer-Lambert); solving for the amounts is colour deconvolution. It is done twice: with the
+    density vectors of azure and eosin in a Giemsa stain, the same for every image, and with two
+    vectors estimated from the cell itself by Macenko's method, which are the 1st and 99th
+    percentile of the angles of its pixels in the plane of their two main directions. The one that
+    absorbs more red is azure. The third amount, the residual, lies off the plane of the two dyes
     (haemoglobin, dirt, a lamp that is not white).
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8, or Prepared
-        RGB. The white of a bare image is measured outside the cells; see `background_white`.
+        RGB image. The white of a bare array is measured outside the cells; see `background_white`.
     masks : Masks
-        Cells and nuclei.
+        Masks of cells and nuclei.
     n_cells : int, optional
-        Number of rows; default is ``masks.n_cells``.
+        Number of cells, which is the number of rows returned. By default ``masks.n_cells``.
 
     Returns
     -------
     (n_cells, 34) ndarray of float64
-        Quantities in OD along the unit vector of the dye. NaN for a part that is missing, for a
-        share of no dye, and, of the cell's own dyes, where it shows but one direction (less than 1
-        degree apart), or has no two pixels with a density vector longer than 0.15.
+        Amounts in OD along the unit vector of the dye. NaN for a part that is missing, for a share
+        where there is no dye, and for the dyes estimated from the cell where both have the same
+        direction (less than 1 degree apart) or fewer than two pixels have a density vector longer
+        than 0.15.
 
     Notes
     -----
-    Quantities are not cut off at zero, so means follow from the mean density. Deviations,
-    directions and skewness look at 4,096 to 8,191 pixels of a larger region: every second, third
-    ... in raster order. Those move a little when the image is turned; means do not.
+    Amounts are not clipped at 0, so that means follow from the mean density. Standard deviations,
+    directions and skewness are computed from a sample of 4,096 to 8,191 pixels of larger regions,
+    every k-th in raster order. They change slightly when the image is rotated; means do not.
 
     References
     ----------
@@ -110,23 +110,35 @@ def stain(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None
        deconvolution", Anal. Quant. Cytol. Histol. 23:291-299, 2001.
     .. [2] M. Macenko et al., "A method for normalizing histology slides for quantitative analysis",
        ISBI 2009, 1107-1110.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, extract, segment
+    >>> cell = datasets.draw_cell("neutrophil", random_state=0)
+    >>> values = extract.stain(cell.image, segment.Masks(cell.cell, cell.nucleus))
+    >>> row = dict(zip(extract.stain.facts.columns, values[0]))
+    >>> print(f"{row['nucleus_azure_mean']:.1f} {row['cytoplasm_azure_mean']:.1f}")
+    0.7 0.2
     """
-    ready = prepare(image)
-    n = masks.n_cells if n_cells is None else n_cells
+    prepared = prepare(image)
+    n_cells = masks.n_cells if n_cells is None else n_cells
     parts = (masks.nucleus, masks.cytoplasm)
-    found = [ready.regions(labels, n) for labels in (*parts, masks.cell)]
-    density = ready.density_lut(masks.cell)
+    regions = [prepared.regions(labels, n_cells) for labels in (*parts, masks.cell)]
+    density = prepared.density_lut(masks.cell)
     nucleus, cytoplasm = (
-        np.ascontiguousarray(measured_density(ready, labels, n)[:, :, 0]) for labels in parts
+        np.ascontiguousarray(
+            density_statistics(prepared, labels, n_cells)[:, :, _intensity.AT.mean]
+        )
+        for labels in parts
     )
     return np.asarray(
-        stain_of_cells(
-            ready.rgb.reshape(-1, 3),
+        _kernel.stain_of_cells(
+            prepared.rgb.reshape(-1, 3),
             density,
-            tuple(region.starts for region in found),
-            tuple(region.index for region in found),
+            tuple(region.starts for region in regions),
+            tuple(region.index for region in regions),
             (nucleus, cytoplasm),
-            unmixing(_VECTORS[0], _VECTORS[1]),
+            _kernel.unmixing(_VECTORS[0], _VECTORS[1]),
             LINEAR,
         )
     )

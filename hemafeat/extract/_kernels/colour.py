@@ -1,7 +1,7 @@
-"""CIELAB, hue, saturation and value over the pixels of each cell.
+"""Colour of the pixels of each cell in RGB, CIELAB, hue, saturation and value.
 
-Pixels are taken in blocks, so that every step is a plain loop over arrays, which vectorises; a
-table of cube roots or a call of ``cos`` in the middle would make it six times slower.
+Pixels are taken in blocks, so that each step is a plain loop over arrays, which vectorises; a table
+of cube roots or a call of ``cos`` within the loop would make it six times slower.
 """
 
 from __future__ import annotations
@@ -10,44 +10,88 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import kernel
+from hemafeat._jit import indices, kernel
 
 BLOCK = 128
-"""Pixels per block: small enough for all arrays to stay in the first-level cache."""
+"""Pixels per block; all arrays of a block fit into the first-level cache."""
 
 EPSILON = 0.008856
-"""Where the cube root of CIELAB gives way to a straight line, as CIE 15 rounds it."""
+"""Value below which CIELAB replaces the cube root by a straight line, as rounded in CIE 15."""
 
 WHITE_X = 0.95047
 WHITE_Z = 1.08883
-"""D65, 2 degrees; Y is 1."""
+"""White point D65, 2 degrees; Y is 1."""
 
 THIRD = np.float32(1.0 / 3.0)
 MAGIC = np.int32(709921077)
-"""A third of a float32's bits plus this is its cube root to 4 % (Kahan)."""
+"""Added to a third of the bits of a float32 it gives its cube root to 4 % (Kahan)."""
 
 TINY = np.float32(1e-30)
-"""Keeps 0 / 0 out where a pixel is black; above `EPSILON` it is lost in rounding."""
+"""Avoids 0 / 0 where a pixel is black; above `EPSILON` it is lost in rounding."""
 
 HALF_ROOT_3 = math.sqrt(3.0) / 2.0
 
-# (cos x - 1) / x^2 and sin x / x as polynomials of x^2, through the Chebyshev nodes of [0, pi/3]:
-# off by less than 7e-12 and 8e-11.
+# (cos x - 1) / x^2 and sin x / x as polynomials of x^2, through the Chebyshev nodes of [0, pi/3],
+# with errors below 7e-12 and 8e-11.
 C1, C2, C3 = -0.49999999999363004, 0.04166666637619628, -0.0013888867685255604
 C4, C5 = 2.47961657900515e-05, -2.6990540774766987e-07
 S0, S1, S2 = 0.9999999999237524, -0.1666666631897044, 0.008333307949651654
 S3, S4 = -0.00019834778016273162, 2.687829219034754e-06
 
-N_MOMENTS = 14
+SPACES = ("lab_l", "lab_a", "lab_b", "saturation", "value")
+"""Quantities of a pixel, next to its levels of R, G and B and its hue."""
+
+BEYOND_RGB = (
+    *(f"mean__{name}" for name in SPACES[:3]),
+    *(f"sd__{name}" for name in SPACES[:3]),
+    *(f"{kind}__{name}" for name in SPACES[3:] for kind in ("mean", "sd")),
+    "hue_cos",
+    "hue_sin",
+    "hue_concentration",
+)
+"""Columns that `values_beyond_rgb` computes."""
+
+COLUMNS = (
+    *(f"{kind}__{channel}" for kind in ("mean", "sd") for channel in "rgb"),
+    *BEYOND_RGB,
+    "ratio_r_b",
+    "ratio_g_b",
+)
+"""Columns of the family ``colour``."""
+
+MEAN_PLACES = tuple(BEYOND_RGB.index(f"mean__{name}") for name in SPACES)
+SD_PLACES = tuple(BEYOND_RGB.index(f"sd__{name}") for name in SPACES)
+FACTORS = (116.0, 500.0, 200.0, 1.0, 1.0 / 255.0)
+"""Factors from f(Y), f(X) - f(Y), f(Y) - f(Z), saturation and largest channel to `SPACES`."""
+
+BEYOND_AT = indices(BEYOND_RGB)
+AT = indices(COLUMNS)
+
+MOMENTS = (
+    "n_pixels",
+    *(f"mean__{name}" for name in SPACES),
+    *(f"squares__{name}" for name in SPACES),
+    "n_hues",
+    "sum_cos",
+    "sum_sin",
+)
+"""Moments of the colour of a cell.
+
+Number of pixels; means of f(Y), f(X) - f(Y), f(Y) - f(Z) of CIELAB, saturation and largest channel;
+their sums of squared deviations; number of pixels that have a hue; sums of its cosine and sine.
+"""
+
+MOMENT_AT = indices(MOMENTS)
+FIRST_MEAN, FIRST_SQUARES = MOMENT_AT.mean__lab_l, MOMENT_AT.squares__lab_l
 
 
 @kernel
 def lab_function(t, single, bits, n):
     """Replace the first n values of t, in [0, 1], by the function f of CIELAB.
 
-    Two steps of Halley's method, the first in single precision, take the first guess of the cube
-    root, made on the bits of `single` (float32; `bits` is its int32 view), to full precision: off
-    by 4e-2, 2e-5, 1e-14.
+    A first guess of the cube root, computed on the bits of `single` (float32; `bits` is its int32
+    view), is refined to full precision by two steps of Halley's method, the first in single
+    precision: the errors are 4e-2, 2e-5, 1e-14.
     """
     for k in range(n):
         single[k] = t[k]
@@ -68,16 +112,19 @@ def lab_function(t, single, bits, n):
 
 @kernel
 def hue_block(red, green, blue, top, saturation, cosine, sine, n):
-    """Value, saturation, and cosine and sine of the hue angle (0 where grey), of n pixels."""
+    """Compute the largest channel, saturation, and cosine and sine of the hue of n pixels.
+
+    Cosine and sine are 0 where a pixel is grey.
+    """
     for k in range(n):
         r, g, b = float(red[k]), float(green[k]), float(blue[k])
         high = max(max(r, g), b)
         chroma = high - min(min(r, g), b)
         top[k] = high
-        # One division for two quotients.
+        # One division serves two quotients.
         inverse = 1.0 / (max(high, 1.0) * max(chroma, 1.0))
         saturation[k] = chroma * inverse * max(chroma, 1.0)
-        # Hue lies within 60 degrees of the largest channel: of red at 0, green at 120, blue at 240.
+        # The hue lies within 60 degrees of that of the largest channel: 0, 120 or 240 degrees.
         side = g - b if high == r else (b - r if high == g else r - g)
         x = side * inverse * max(high, 1.0) * (math.pi / 3.0)
         q = x * x
@@ -92,33 +139,31 @@ def hue_block(red, green, blue, top, saturation, cosine, sine, n):
 
 @kernel
 def moments(levels, starts, linear):
-    """What the colour of every cell follows from, with the exception of its histograms.
+    """Compute the moments from which the colour of a cell follows, except for its histograms.
 
     Parameters
     ----------
     levels : (3, N) uint8 array
         R, G and B of the pixels, cell after cell.
     starts : (n_cells + 1,) int64 array
-        Where each cell starts, as ``regions.pixels`` gives it.
+        Index of the first pixel of each cell, and the number of pixels.
     linear : (256,) float64 array
         Linear intensity of each sRGB level.
 
     Returns
     -------
     (n_cells, 14) float64 array
-        0: number of pixels. 1-5: means of f(Y), f(X) - f(Y), f(Y) - f(Z) of CIELAB, saturation and
-        largest channel; 6-10: their sums of squared deviations. 11: pixels with a hue; 12, 13: sums
-        of its cosine and sine. Zeros where there is no pixel.
+        Values of the `MOMENTS`; 0 where there is no pixel.
     """
     n_cells = starts.size - 1
-    out = np.zeros((n_cells, N_MOMENTS))
+    out = np.zeros((n_cells, len(MOMENTS)))
     xyz = np.zeros(3 * BLOCK)
     x, y, z = xyz[:BLOCK], xyz[BLOCK : 2 * BLOCK], xyz[2 * BLOCK :]
     top, saturation = np.empty(BLOCK), np.empty(BLOCK)
     cosine, sine = np.empty(BLOCK), np.empty(BLOCK)
     single = np.empty(3 * BLOCK, np.float32)
     bits = single.view(np.int32)
-    # One sum per place in the block: additions that do not wait for one another vectorise.
+    # One sum for each position in the block, as independent additions vectorise.
     sums = np.empty((12, BLOCK))
     origin = np.zeros(5)
     for cell in range(n_cells):
@@ -145,7 +190,7 @@ def moments(levels, starts, linear):
                 z[k] = y[k] - z[k]
                 n_hues += saturation[k] > 0.0
             if begin == starts[cell]:
-                # Sums of deviations from the first pixel: a flat region deviates by exactly zero.
+                # Deviations are taken from the first pixel, so that those of a flat region are 0.
                 origin[0], origin[1], origin[2] = y[0], x[0], z[0]
                 origin[3], origin[4] = saturation[0], top[0]
             add(y, origin[0], sums[0], sums[5], n)
@@ -158,19 +203,19 @@ def moments(levels, starts, linear):
                 total_c[k] += cosine[k]
                 total_s[k] += sine[k]
         row = out[cell]
-        row[0] = total
+        row[MOMENT_AT.n_pixels] = total
         for k in range(5):
             mean = sums[k].sum() / total
-            row[1 + k] = origin[k] + mean
-            row[6 + k] = max(sums[5 + k].sum() - total * mean * mean, 0.0)
-        row[11] = n_hues
-        row[12], row[13] = sums[10].sum(), sums[11].sum()
+            row[FIRST_MEAN + k] = origin[k] + mean
+            row[FIRST_SQUARES + k] = max(sums[5 + k].sum() - total * mean * mean, 0.0)
+        row[MOMENT_AT.n_hues] = n_hues
+        row[MOMENT_AT.sum_cos], row[MOMENT_AT.sum_sin] = sums[10].sum(), sums[11].sum()
     return out
 
 
 @kernel
 def add(values, origin, first, second, n):
-    """Add n deviations from `origin`, and their squares, to the sums of their places."""
+    """Add n deviations from `origin`, and their squares, to the sums of their positions."""
     for k in range(n):
         deviation = values[k] - origin
         first[k] += deviation
@@ -178,91 +223,94 @@ def add(values, origin, first, second, n):
 
 
 @kernel
-def combined(one, other):
-    """`moments` of cells made up of two parts each (Chan, Golub and LeVeque 1983)."""
-    out = np.zeros_like(one)
-    for cell in range(one.shape[0]):
-        a, b, row = one[cell], other[cell], out[cell]
-        if a[0] == 0.0 or b[0] == 0.0:
-            row[:] = a if b[0] == 0.0 else b
+def combine(first, second):
+    """Return the moments of cells that consist of two parts (Chan, Golub and LeVeque 1983)."""
+    out = np.zeros_like(first)
+    for cell in range(first.shape[0]):
+        a, b, row = first[cell], second[cell], out[cell]
+        n_a, n_b = a[MOMENT_AT.n_pixels], b[MOMENT_AT.n_pixels]
+        if n_a == 0.0 or n_b == 0.0:
+            row[:] = a if n_b == 0.0 else b
             continue
-        row[0] = a[0] + b[0]
-        for k in range(1, 6):
-            apart = b[k] - a[k]
-            row[k] = a[k] + apart * (b[0] / row[0])
-            row[5 + k] = a[5 + k] + b[5 + k] + apart * apart * (a[0] * b[0] / row[0])
-        for k in range(11, 14):
+        n = n_a + n_b
+        row[MOMENT_AT.n_pixels] = n
+        for k in range(5):
+            mean, squares = FIRST_MEAN + k, FIRST_SQUARES + k
+            difference = b[mean] - a[mean]
+            row[mean] = a[mean] + difference * (n_b / n)
+            row[squares] = a[squares] + b[squares] + difference * difference * (n_a * n_b / n)
+        for k in range(MOMENT_AT.n_hues, len(MOMENTS)):
             row[k] = a[k] + b[k]
     return out
 
 
 @kernel
-def values_of(found):
-    """Colour of every cell beyond its R, G and B.
+def values_beyond_rgb(moments):
+    """Compute the colour of every cell in CIELAB, hue, saturation and value.
 
     Parameters
     ----------
-    found : (n_cells, 14) float64 array
-        As `moments` gives it.
+    moments : (n_cells, 14) float64 array
+        Values of the `MOMENTS`.
 
     Returns
     -------
     (n_cells, 13) float64 array
-        Mean of L, a, b; their population standard deviations; mean and standard deviation of
-        saturation, then of value; mean cosine and sine of hue; its resultant length. NaN where
-        there is no pixel, and for hue where no pixel has one.
+        The columns `BEYOND_RGB`. NaN where there is no pixel, and for hue where no pixel has one.
     """
-    out = np.full((found.shape[0], 13), np.nan)
-    factors = (116.0, 500.0, 200.0, 1.0, 1.0 / 255.0)
-    places = (0, 1, 2, 6, 8)
-    for cell in range(found.shape[0]):
-        n, row = found[cell, 0], out[cell]
+    out = np.full((moments.shape[0], len(BEYOND_RGB)), np.nan)
+    for cell in range(moments.shape[0]):
+        cell_moments, row = moments[cell], out[cell]
+        n = cell_moments[MOMENT_AT.n_pixels]
         if n == 0.0:
             continue
         for k in range(5):
-            row[places[k]] = factors[k] * found[cell, 1 + k]
-            row[places[k] + (3 if k < 3 else 1)] = factors[k] * math.sqrt(found[cell, 6 + k] / n)
-        row[0] -= 16.0
-        if found[cell, 11] > 0.0:
-            row[10] = found[cell, 12] / found[cell, 11]
-            row[11] = found[cell, 13] / found[cell, 11]
-            row[12] = math.hypot(row[10], row[11])
+            row[MEAN_PLACES[k]] = FACTORS[k] * cell_moments[FIRST_MEAN + k]
+            row[SD_PLACES[k]] = FACTORS[k] * math.sqrt(cell_moments[FIRST_SQUARES + k] / n)
+        row[BEYOND_AT.mean__lab_l] -= 16.0
+        n_hues = cell_moments[MOMENT_AT.n_hues]
+        if n_hues > 0.0:
+            row[BEYOND_AT.hue_cos] = cell_moments[MOMENT_AT.sum_cos] / n_hues
+            row[BEYOND_AT.hue_sin] = cell_moments[MOMENT_AT.sum_sin] / n_hues
+            row[BEYOND_AT.hue_concentration] = math.hypot(
+                row[BEYOND_AT.hue_cos], row[BEYOND_AT.hue_sin]
+            )
     return out
 
 
 @kernel
-def columns_of(counts, values):
-    """All columns of colour: R, G and B from their histograms, then `values`, then two ratios.
+def assemble_columns(counts, values):
+    """Compute the columns of R, G and B from their histograms and add the others.
 
     Parameters
     ----------
     counts : (n_cells, 3, 256) int64 array
         Histograms of R, G and B.
     values : (n_cells, 13) float64 array
-        As `values_of` gives them.
+        The columns `BEYOND_RGB`.
 
     Returns
     -------
     (n_cells, 21) float64 array
-        NaN where there is no pixel; a ratio is NaN also where the mean of B is 0.
+        The `COLUMNS`. NaN where there is no pixel; a ratio is NaN also where the mean of B is 0.
     """
     n_cells = counts.shape[0]
-    out = np.full((n_cells, 21), np.nan)
+    out = np.full((n_cells, len(COLUMNS)), np.nan)
     for cell in range(n_cells):
         row = out[cell]
-        row[6:19] = values[cell]
+        row[AT.sd__b + 1 : AT.ratio_r_b] = values[cell]
         for channel in range(3):
             n = first = second = 0
             for level in range(256):
-                often = counts[cell, channel, level]
-                n += often
-                first += often * level
-                second += often * level * level
+                count = counts[cell, channel, level]
+                n += count
+                first += count * level
+                second += count * level * level
             if n > 0:
-                row[channel] = first / n
+                row[AT.mean__r + channel] = first / n
                 # Sums of whole numbers: the difference is exact, and 0 where the region is flat.
-                row[3 + channel] = math.sqrt(float(n) * second - float(first) * first) / n
-        if row[2] > 0.0:
-            row[19] = row[0] / row[2]
-            row[20] = row[1] / row[2]
+                row[AT.sd__r + channel] = math.sqrt(float(n) * second - float(first) * first) / n
+        if row[AT.mean__b] > 0.0:
+            row[AT.ratio_r_b] = row[AT.mean__r] / row[AT.mean__b]
+            row[AT.ratio_g_b] = row[AT.mean__g] / row[AT.mean__b]
     return out

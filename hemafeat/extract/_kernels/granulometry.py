@@ -1,4 +1,4 @@
-"""Openings by growing squares, and how much of a cell each of them takes away."""
+"""Openings by squares of increasing size, and the volume of a cell that each of them removes."""
 
 from __future__ import annotations
 
@@ -6,35 +6,42 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import kernel
+from hemafeat._jit import indices, kernel
+
+MOMENTS = ("mean", "sd", "skewness", "entropy")
+"""Moments of the radius under a pattern spectrum, and its entropy in bits."""
+
+AT = indices(MOMENTS)
 
 
 @kernel
-def highest(given, step, out):
-    """out[k] is the largest of three values of `given` that lie `step` apart, k the first.
+def highest(values, step, out):
+    """Set out[k] to the largest of the values k, k + step and k + 2 step.
 
-    All are flat uint8 arrays. Of windows of w values it makes windows of w + 2 step, step <= w.
+    Both are flat uint8 arrays. Applied to maxima of windows of w values it gives those of windows
+    of w + 2 step, where step <= w.
     """
-    n = given.size - 2 * step
-    here, there, beyond = given[:n], given[step : step + n], given[2 * step : 2 * step + n]
-    into = out[:n]
+    n = values.size - 2 * step
+    first, second = values[:n], values[step : step + n]
+    third = values[2 * step : 2 * step + n]
+    target = out[:n]
     for k in range(n):
-        into[k] = max(max(here[k], there[k]), beyond[k])
+        target[k] = max(max(first[k], second[k]), third[k])
 
 
 @kernel
 def widen(plane, spare, start, stop, stride):
-    """Make largest values of squares of side `stop` out of those of side `start`, in place.
+    """Turn the maxima of squares of side `start` into those of side `stop`, in place.
 
     Parameters
     ----------
     plane : (N,) uint8 array
-        A flat plane, `stride` pixels to a row. Value k belongs to the square whose first pixel is
-        k, not its middle.
+        A flat plane with rows of `stride` pixels. Value k belongs to the square whose first pixel,
+        not its middle, is k.
     spare : (N,) uint8 array
-        Overwritten.
+        Work space, overwritten.
     start, stop : int
-        Odd numbers, ``start <= stop``.
+        Sides of the squares: odd numbers, ``start <= stop``.
     stride : int
         Length of a row.
     """
@@ -48,22 +55,22 @@ def widen(plane, spare, start, stop, stride):
 
 @kernel
 def fill(plane, runs, box, stride, margin, flip, level, inside):
-    """Lay one cell into a flat plane of zeros with a margin, its levels XOR `flip`."""
+    """Copy one cell, its levels XOR `flip`, into a flat plane of zeros with a margin."""
     level[:] = 0
     inside[:] = 0
     for run in range(runs.shape[0]):
         row, first, stop = runs[run, 0], runs[run, 1], runs[run, 2]
         start = (row - box[0] + margin) * stride + margin - box[2]
         line = plane[row, first:stop]
-        into, within = level[start + first : start + stop], inside[start + first : start + stop]
+        levels, within = level[start + first : start + stop], inside[start + first : start + stop]
         for k in range(line.size):
-            into[k] = line[k] ^ flip
+            levels[k] = line[k] ^ flip
             within[k] = 255
 
 
 @kernel
 def volume(level, stride):
-    """Sum of a flat plane, row upon row in 16 bits, 256 rows at a time."""
+    """Return the sum of a flat plane; up to 256 rows are added up in 16 bits."""
     total = 0
     sums = np.zeros(stride, np.uint16)
     n_rows = level.size // stride
@@ -80,18 +87,18 @@ def volume(level, stride):
 
 @kernel
 def open_by(radius, eroded, opened, spare, level, inside, stride):
-    """Take the opening by a square of one radius off `level`, where it is lower.
+    """Replace `level` by its opening by a square of one radius, where that is lower.
 
     Parameters
     ----------
     radius : int
-        The square has the side 2 radius + 1.
+        Radius of the square, which has the side 2 radius + 1.
     eroded : (N,) uint8 array
         255 less the lowest level of the square whose first pixel is k.
     opened, spare : (N,) uint8 array
-        Overwritten.
+        Work space, overwritten.
     level : (N,) uint8 array
-        Changed.
+        Levels, changed in place.
     inside : (N,) uint8 array
         255 in the cell, 0 outside.
     stride : int
@@ -112,21 +119,21 @@ def open_by(radius, eroded, opened, spare, level, inside, stride):
 
 @kernel
 def volumes(plane, run_starts, runs, boxes, radii):
-    """Volume of every cell after openings and closings by squares of growing radius.
+    """Compute the volume of every cell after openings and closings by squares.
 
-    An opening is the upper envelope of all flat squares that fit under the levels. It is taken
-    over the pixels of the cell alone: squares are centred in the cell and cut to it. Near a bay
-    such a square can keep what a smaller one does not; the lowest of the openings so far counts,
-    so that volumes only fall. A closing is the opening of the complement.
+    An opening is the upper envelope of all flat squares that fit under the levels. It is computed
+    from the pixels of the cell alone: squares are centred in the cell and clipped to it. Near a bay
+    such a square can keep what a smaller one removes; the lowest opening so far counts, so that
+    volumes never increase. A closing is the opening of the complement.
 
     Parameters
     ----------
     plane : (H, W) uint8 array
         Levels.
     run_starts, runs, boxes
-        As ``regions.find_runs`` and ``regions.pixels`` give them.
+        Pixel runs and bounding boxes of the cells, as returned by the kernels of ``region.runs``.
     radii : (R,) int64 array
-        Growing.
+        Radii of the squares in pixels, ascending.
 
     Returns
     -------
@@ -138,78 +145,81 @@ def volumes(plane, run_starts, runs, boxes, radii):
     out = np.zeros((n_cells, 2, radii.size + 1), np.int64)
     margin = radii.max()
     for cell in range(n_cells):
-        own = runs[run_starts[cell] : run_starts[cell + 1]]
-        if own.shape[0] == 0:
+        cell_runs = runs[run_starts[cell] : run_starts[cell + 1]]
+        if cell_runs.shape[0] == 0:
             continue
-        # One margin between rows serves the right end of a row and the left end of the next.
+        # The margin between two rows serves the end of the first and the beginning of the second.
         stride = boxes[cell, 3] - boxes[cell, 2] + margin
         size = (boxes[cell, 1] - boxes[cell, 0] + 2 * margin + 1) * stride
         level, inside = np.empty(size, np.uint8), np.empty(size, np.uint8)
         eroded, opened = np.zeros(size, np.uint8), np.zeros(size, np.uint8)
         spare = np.zeros(size, np.uint8)
         for sign in range(2):
-            fill(plane, own, boxes[cell], stride, margin, np.uint8(255 * sign), level, inside)
+            fill(plane, cell_runs, boxes[cell], stride, margin, np.uint8(255 * sign), level, inside)
             out[cell, sign, 0] = volume(level, stride)
             for k in range(size):
                 eroded[k] = inside[k] & ~level[k]
             side = np.int64(1)
-            for place in range(radii.size):
-                widen(eroded, spare, side, 2 * radii[place] + 1, stride)
-                side = 2 * radii[place] + 1
-                open_by(radii[place], eroded, opened, spare, level, inside, stride)
-                out[cell, sign, place + 1] = volume(level, stride)
+            for index in range(radii.size):
+                widen(eroded, spare, side, 2 * radii[index] + 1, stride)
+                side = 2 * radii[index] + 1
+                open_by(radii[index], eroded, opened, spare, level, inside, stride)
+                out[cell, sign, index + 1] = volume(level, stride)
     return out
 
 
 @kernel
-def spectra(given, radii, area):
-    """Pattern spectra, with mean, sd, skewness and entropy of each.
+def spectra(cell_volumes, radii, area):
+    """Compute pattern spectra with their moments and entropy.
 
     Parameters
     ----------
-    given : (n_cells, 2, R + 1) int64 array
-        As `volumes` gives them.
+    cell_volumes : (n_cells, 2, R + 1) int64 array
+        Volumes as returned by `volumes`.
     radii : (R,) int64 array
-        Their radii.
+        Radii of the squares in pixels.
     area : (n_cells,) int64 array
-        Pixels of each cell.
+        Number of pixels of each cell.
 
     Returns
     -------
     (n_cells, 2 (R + 4)) float64 array
-        What each opening takes away, over the volume of the levels; then the moments of the radius
-        under it and its entropy in bits; the same for closings, over the same volume.
+        Volume that each opening removes, as a share of the volume of the levels, then the `MOMENTS`
+        of this spectrum; the same for closings, as a share of the same volume. NaN where a cell has
+        no pixel or no volume.
     """
     n_radii = radii.size
-    out = np.full((given.shape[0], 2 * (n_radii + 4)), np.nan)
-    for cell in range(given.shape[0]):
-        whole = given[cell, 0, 0]
+    n_columns = n_radii + len(MOMENTS)
+    out = np.full((cell_volumes.shape[0], 2 * n_columns), np.nan)
+    for cell in range(cell_volumes.shape[0]):
+        whole = cell_volumes[cell, 0, 0]
         if area[cell] == 0 or whole == 0:
             continue
         for sign in range(2):
-            into = out[cell, sign * (n_radii + 4) : (sign + 1) * (n_radii + 4)]
-            lost = given[cell, sign, :-1] - given[cell, sign, 1:]
+            row = out[cell, sign * n_columns : (sign + 1) * n_columns]
+            moments = row[n_radii:]
+            removed = cell_volumes[cell, sign, :-1] - cell_volumes[cell, sign, 1:]
             for k in range(n_radii):
-                into[k] = lost[k] / whole
-            total = lost.sum()
+                row[k] = removed[k] / whole
+            total = removed.sum()
             if total == 0:
                 continue
             mean = 0.0
             entropy = 0.0
             for k in range(n_radii):
-                p = lost[k] / total
+                p = removed[k] / total
                 mean += p * radii[k]
                 entropy -= p * math.log2(p) if p > 0.0 else 0.0
             second = 0.0
             third = 0.0
             for k in range(n_radii):
-                away = radii[k] - mean
-                second += lost[k] / total * away**2
-                third += lost[k] / total * away**3
-            into[n_radii] = mean
-            into[n_radii + 1] = math.sqrt(second)
-            if lost.max() < total:
-                into[n_radii + 2] = third / second**1.5
+                deviation = radii[k] - mean
+                second += removed[k] / total * deviation**2
+                third += removed[k] / total * deviation**3
+            moments[AT.mean] = mean
+            moments[AT.sd] = math.sqrt(second)
+            if removed.max() < total:
+                moments[AT.skewness] = third / second**1.5
             # Adding zero turns the -0.0 of a spectrum of one size into 0.0.
-            into[n_radii + 3] = entropy + 0.0
+            moments[AT.entropy] = entropy + 0.0
     return out

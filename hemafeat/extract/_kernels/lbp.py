@@ -1,62 +1,87 @@
-"""Local binary patterns: the bits of every pixel, and their bins.
+"""Local binary patterns: the bits of every pixel, their bins, and histograms of the bins.
 
-A sample on the circle lies at (y, x) from its pixel, both rounded to 5 decimals, so the bilinear
-weights are whole multiples of 1e-10. Whether a sample reaches its centre is decided by whole
-numbers, the same at every place of an image and on every machine: at first with 16 bits, sixteen
-pixels at a time, and where these do not suffice once more with all digits.
+A sample on the circle lies at (y, x) from its pixel, both rounded to 5 decimals, so that the
+bilinear weights are integer multiples of 1e-10. Samples are compared with their centre in integer
+arithmetic, with the same result everywhere in an image and on every machine: first in 16 bits,
+sixteen pixels at a time, and where these do not suffice once more with all digits.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from hemafeat._jit import kernel
+from hemafeat._jit import indices, kernel
 
 ONE = 100_000
-"""A pixel in the units of sample positions."""
+"""One pixel in the units of sample positions."""
+
+N_U2 = 59
+N_RIU2_8, N_RIU2_16, N_RIU2_24 = 10, 18, 26
+"""Number of bins of u2 with 8 points, and of riu2 with 8, 16 and 24 points."""
+
+COLUMNS = (
+    *(f"u2_{code:02d}" for code in range(N_U2)),
+    *(f"riu2_p8_{code}" for code in range(N_RIU2_8)),
+    *(f"riu2_p16_{code:02d}" for code in range(N_RIU2_16)),
+    *(f"riu2_p24_{code:02d}" for code in range(N_RIU2_24)),
+    *(f"entropy_p{n_points}" for n_points in (8, 16, 24)),
+    *(f"uniform_share_p{n_points}" for n_points in (8, 16, 24)),
+)
+"""Columns of the family ``lbp``."""
+
+AT = indices(COLUMNS)
 
 STRETCH = 2048
-"""Pixels at a time: their samples stay in the fastest memory."""
+"""Number of pixels processed at a time, whose samples fit into the first-level cache."""
 
-# Grey levels are held in 1/128. A product with a weight in 1/65536, cut to a whole number, is off
-# by less than 1.5 of these, a line by another 1.75: what is measured beyond them has its sign.
+# Grey levels are in units of 1/128. A product with a weight in 1/65536, truncated to an integer,
+# has an error below 1.5 units, and a line another 1.75: larger differences have the right sign.
 BELOW, ABOVE = -3, 2
 
 
 @kernel
-def compare(near, far, centre, weight, bit, bits, unsure):
-    """Set `bit` where samples between two columns reach their centres, and where that is unsure."""
+def compare(near, far, centre, weight, bit, bits, uncertain):
+    """Set `bit` where samples between two columns reach their centres or it is uncertain."""
     for k in range(bits.size):
         step = np.int16(np.int32(far[k]) - np.int32(near[k]))
-        more = np.int16(np.int32(near[k]) + ((np.int64(step) * weight) >> 16) - np.int32(centre[k]))
-        bits[k] |= bit if more >= 0 else np.uint16(0)
-        # Four neighbours of the centre's own level are a certain tie.
-        certain = (more == 0) & (step == 0)
-        close = (more >= BELOW) & (more <= ABOVE) & (not certain)
-        unsure[k] |= bit if close else np.uint16(0)
+        difference = np.int16(
+            np.int32(near[k]) + ((np.int64(step) * weight) >> 16) - np.int32(centre[k])
+        )
+        bits[k] |= bit if difference >= 0 else np.uint16(0)
+        # If all four neighbours have the level of the centre, it is a tie.
+        is_tie = (difference == 0) & (step == 0)
+        is_close = (difference >= BELOW) & (difference <= ABOVE) & (not is_tie)
+        uncertain[k] |= bit if is_close else np.uint16(0)
 
 
 @kernel
-def bits_of(plane, first, stop, stride, radius, heights, points, weights, parts, lines, work, code):
-    """Bits of the pixels of a stretch.
+def compute_bits(
+    plane, first, stop, stride, radius, heights, points, weights, parts, lines, work, code
+):
+    """Compute the bits of consecutive pixels in raster order.
 
-    Rows follow each other in memory, so a stretch may be many rows long, and no loop is short. What
-    it gives for the `radius` pixels on each side of a row means nothing.
+    As rows follow each other in memory, many rows can be processed in one loop. The results for the
+    `radius` pixels at both ends of a row are meaningless.
 
     Parameters
     ----------
     plane : (N,) int16 array
         128 times the grey levels of a plane in raster order, `stride` from row to row.
     first, stop : int
-        Pixels ``plane[first:stop]``; `radius` rows and pixels before and after them must exist.
+        The pixels are ``plane[first:stop]``; `radius` rows and pixels before and after them must
+        exist.
     radius : int
         Radius of the circle in pixels.
     heights : (D, 2) int64 array
-        Distinct heights of samples: whole rows (rounded down), and the rest in units of 1/`ONE`.
+        Distinct heights of samples: whole rows (rounded down), and the fraction in units of
+        1/`ONE`.
     points : (P, 3) int64 array
-        Samples: which height, whole columns (rounded down), and the rest in units of 1/`ONE`.
+        Samples: index of the height, whole columns (rounded down), and the fraction in units of
+        1/`ONE`.
     weights : (D + P,) int16 array
-        Of each height, then of each point: weight in 1/65536 of the farther of the two neighbours.
+        Weight in 1/65536 of the farther of the two neighbours, of each height, then of each point.
     parts : (P, 4) int64 array
         Exact weights in 1/`ONE`**2 of the four neighbours of each point.
     lines : (D, >= stop - first + 2 * radius) int16 array
@@ -64,58 +89,58 @@ def bits_of(plane, first, stop, stride, radius, heights, points, weights, parts,
     work : (4, >= stop - first) uint16 array
         Work space.
     code : (>= stop - first,) uint32 array
-        Filled: bit i is set where sample i is at least as bright as the centre.
+        Filled; bit i is set where sample i is at least as bright as the centre.
     """
     n = stop - first
     wide = n + 2 * radius
-    # Samples of one height share the interpolation between rows. Where the two rows differ the
-    # last bit is set, so that 128 times a grey level is found only where both have that level.
-    for which in range(heights.shape[0]):
-        above = first - radius + heights[which, 0] * stride
-        line = lines[which][:wide]
+    # Samples of one height share the interpolation between rows. The last bit is set where the two
+    # rows differ, so that a multiple of 128 means that both have that grey level.
+    for height in range(heights.shape[0]):
+        above = first - radius + heights[height, 0] * stride
+        line = lines[height][:wide]
         near = plane[above : above + wide]
-        if heights[which, 1] == 0:
+        if heights[height, 1] == 0:
             for k in range(wide):
                 line[k] = near[k]
             continue
         far = plane[above + stride : above + stride + wide]
-        if 2 * heights[which, 1] > ONE:
+        if 2 * heights[height, 1] > ONE:
             near, far = far, near
-        weight = weights[which]
+        weight = weights[height]
         for k in range(wide):
             step = np.int16(np.int32(far[k]) - np.int32(near[k]))
             value = np.int32(near[k]) + ((np.int64(step) * weight) >> 16)
             line[k] = value | np.int32(step != 0)
     centre = plane[first:stop]
     low, high = work[0][:n], work[1][:n]
-    unsure_low, unsure_high = work[2][:n], work[3][:n]
+    uncertain_low, uncertain_high = work[2][:n], work[3][:n]
     for k in range(n):
-        low[k] = high[k] = unsure_low[k] = unsure_high[k] = np.uint16(0)
+        low[k] = high[k] = uncertain_low[k] = uncertain_high[k] = np.uint16(0)
     for point in range(points.shape[0]):
-        which, across, rest = points[point, 0], points[point, 1], points[point, 2]
-        bits, unsure = (low, unsure_low) if point < 16 else (high, unsure_high)
+        height, column, fraction = points[point, 0], points[point, 1], points[point, 2]
+        bits, uncertain = (low, uncertain_low) if point < 16 else (high, uncertain_high)
         bit = np.uint16(np.int64(1) << np.int64(point % 16))
-        if rest == 0 and heights[which, 1] == 0:
-            place = first + heights[which, 0] * stride + across
-            there = plane[place : place + n]
+        if fraction == 0 and heights[height, 1] == 0:
+            start = first + heights[height, 0] * stride + column
+            neighbour = plane[start : start + n]
             for k in range(n):
-                bits[k] |= bit if there[k] >= centre[k] else np.uint16(0)
+                bits[k] |= bit if neighbour[k] >= centre[k] else np.uint16(0)
             continue
-        start = radius + across
-        near = lines[which][start : start + n]
+        start = radius + column
+        near = lines[height][start : start + n]
         far = near
-        if rest > 0:
-            far = lines[which][start + 1 : start + 1 + n]
-            if 2 * rest > ONE:
+        if fraction > 0:
+            far = lines[height][start + 1 : start + 1 + n]
+            if 2 * fraction > ONE:
                 near, far = far, near
-        compare(near, far, centre, weights[heights.shape[0] + point], bit, bits, unsure)
+        compare(near, far, centre, weights[heights.shape[0] + point], bit, bits, uncertain)
     for k in range(n):
         code[k] = np.int64(low[k]) | (np.int64(high[k]) << 16)
     for k in range(n):
-        left = np.int64(unsure_low[k]) | (np.int64(unsure_high[k]) << 16)
-        while left != 0:
-            bit = left & -left
-            left ^= bit
+        remaining = np.int64(uncertain_low[k]) | (np.int64(uncertain_high[k]) << 16)
+        while remaining != 0:
+            bit = remaining & -remaining
+            remaining ^= bit
             point = np.int64(count_bits(np.uint32(bit - 1)))
             above = first + k + heights[points[point, 0], 0] * stride + points[point, 1]
             value = -np.int64(plane[first + k]) * (ONE * ONE)
@@ -126,13 +151,13 @@ def bits_of(plane, first, stop, stride, radius, heights, points, weights, parts,
                 value += parts[point, 2] * plane[above + stride]
             if parts[point, 3] > 0:
                 value += parts[point, 3] * plane[above + stride + 1]
-            found = np.int64(code[k])
-            code[k] = found | bit if value >= 0 else found & ~bit
+            value_bits = np.int64(code[k])
+            code[k] = value_bits | bit if value >= 0 else value_bits & ~bit
 
 
 @kernel
 def count_bits(x):
-    """Set bits of a uint32."""
+    """Return the number of bits that are set in a uint32."""
     x = np.uint32(x - ((x >> np.uint32(1)) & np.uint32(0x55555555)))
     x = np.uint32((x & np.uint32(0x33333333)) + ((x >> np.uint32(2)) & np.uint32(0x33333333)))
     x = np.uint32((x + (x >> np.uint32(4))) & np.uint32(0x0F0F0F0F))
@@ -142,7 +167,7 @@ def count_bits(x):
 
 @kernel
 def rotation_invariant(code, n_points, bins):
-    """Ones of each uniform pattern, n_points + 1 for the others (riu2)."""
+    """Set bins to the number of ones of a uniform pattern, else to n_points + 1 (riu2)."""
     other = np.uint32(n_points + 1)
     shift = np.uint32(n_points - 1)
     for k in range(bins.size):
@@ -153,18 +178,18 @@ def rotation_invariant(code, n_points, bins):
 
 
 @kernel
-def numbered(code, n_points, bins):
-    """A number for each uniform pattern, n_points * (n_points - 1) + 2 for the others (u2)."""
+def uniform_number(code, n_points, bins):
+    """Set bins to the number of a uniform pattern, else to n_points * (n_points - 1) + 2 (u2)."""
     last = np.uint32(n_points - 1)
     full = np.int64((np.int64(1) << n_points) - 1)
     for k in range(bins.size):
         x = code[k]
-        before = np.uint32(np.int64(x) << 1 & full | np.int64(x >> last))
-        ones, changes = np.int64(count_bits(x)), count_bits(np.uint32(x ^ before))
-        # The one place where ones begin, counted from the end: how far they are turned down.
-        first = np.int64(np.uint32(x & ~before))
-        begins = np.int64(count_bits(np.uint32(max(first - 1, 0))))
-        number = 1 + (ones - 1) * n_points + (n_points - begins) % n_points
+        turned = np.uint32(np.int64(x) << 1 & full | np.int64(x >> last))
+        ones, changes = np.int64(count_bits(x)), count_bits(np.uint32(x ^ turned))
+        # The position at which the ones begin tells by how much the pattern is rotated.
+        lowest = np.int64(np.uint32(x & ~turned))
+        first_index = np.int64(count_bits(np.uint32(max(lowest - 1, 0))))
+        number = 1 + (ones - 1) * n_points + (n_points - first_index) % n_points
         if x == 0:
             number = 0
         elif np.int64(x) == full:
@@ -175,12 +200,12 @@ def numbered(code, n_points, bins):
 
 
 @kernel
-def put_bins(code, n_points, method, bins):
-    """Bins of codes: 0 the codes themselves, 1 riu2, 2 u2."""
+def assign_bins(code, n_points, method, bins):
+    """Set bins by the method: 0 for the codes themselves, 1 for riu2, 2 for u2."""
     if method == 1:
         rotation_invariant(code, n_points, bins)
     elif method == 2:
-        numbered(code, n_points, bins)
+        uniform_number(code, n_points, bins)
     else:
         for k in range(bins.size):
             bins[k] = code[k]
@@ -188,7 +213,7 @@ def put_bins(code, n_points, method, bins):
 
 @kernel
 def plane_codes(padded, radius, heights, points, weights, parts, method):
-    """(H, W) int32 bins of a whole plane, which has been padded by `radius` on each side."""
+    """Return the (H, W) int32 bins of a plane that is padded by `radius` on each side."""
     stride = padded.shape[1]
     plane = np.empty(padded.size, np.int16)
     for row in range(padded.shape[0]):
@@ -198,38 +223,39 @@ def plane_codes(padded, radius, heights, points, weights, parts, method):
     work = np.empty((4, STRETCH), np.uint16)
     code = np.empty(STRETCH, np.uint32)
     out = np.empty(plane.size, np.int32)
-    begin = radius * stride + radius
-    for first in range(begin, plane.size - begin, STRETCH):
-        stop = min(first + STRETCH, plane.size - begin)
-        bits_of(
+    margin = radius * stride + radius
+    for first in range(margin, plane.size - margin, STRETCH):
+        stop = min(first + STRETCH, plane.size - margin)
+        compute_bits(
             plane, first, stop, stride, radius, heights, points, weights, parts, lines, work, code
         )
-        put_bins(code, points.shape[0], method, out[first:stop])
+        assign_bins(code, points.shape[0], method, out[first:stop])
     return out.reshape(padded.shape)[radius:-radius, radius:-radius].copy()
 
 
 @kernel
 def rounded_codes(padded, margin, down, right, low, far, method):
-    """Bins of a whole plane by the operations of scikit-image in their order.
+    """Compute the bins of a plane by the operations of scikit-image, in the same order.
 
     Parameters
     ----------
     padded : (H + 2 margin, W + 2 margin) float64 array
         Grey levels, 0 in the margin.
     margin : int
-        At least the radius + 1.
+        Width of the margin, at least the radius + 1.
     down, right : (P,) int64 array
         Whole rows and columns of each sample, rounded down.
     low : (P, H) float64 array
-        What is left of the row of the sample, of each pixel's row.
+        Fraction of the row of each sample, for each row of the plane.
     far : (P, W) float64 array
-        The same of columns.
+        Fraction of the column of each sample, for each column of the plane.
     method : int
-        As for `put_bins`.
+        Kind of bins, as for `assign_bins`.
 
     Returns
     -------
     (H, W) int32 array
+        Bins.
     """
     n_points, height = low.shape
     width = far.shape[1]
@@ -257,26 +283,26 @@ def rounded_codes(padded, margin, down, right, low, far, method):
                 bits[k] |= bit if value - centre[k] >= 0.0 else np.int64(0)
         for k in range(width):
             code[k] = bits[k]
-        put_bins(code, n_points, method, out[row])
+        assign_bins(code, n_points, method, out[row])
     return out
 
 
 @kernel
 def bin_plane(plane, run_starts, runs, boxes, radius, heights, points, weights, parts, table, out):
-    """Bin of every pixel whose circle may lie inside its cell.
+    """Compute the bin of every pixel whose circle can lie inside its cell.
 
     Parameters
     ----------
     plane : (H, W) uint8 array
         Grey levels.
     run_starts, runs, boxes
-        As ``regions.find_runs`` and ``regions.pixels`` give them.
+        Pixel runs and bounding boxes of the cells, as returned by the kernels of ``region.runs``.
     radius, heights, points, weights, parts
-        As for `bits_of`.
+        Circle, as for `compute_bits`.
     table : (2**P,) uint8 array
-        Bin of each code; when empty, bins are rotation invariant.
+        Bin of each code; if it is empty, bins are rotation invariant.
     out : (H, W) uint8 array
-        Filled where a cell reaches `radius` pixels to the left and right, above and below.
+        Filled where a cell extends `radius` pixels to the left and right, above and below.
     """
     n_points = points.shape[0]
     lines = np.empty((heights.shape[0], STRETCH + 2 * radius), np.int16)
@@ -287,18 +313,18 @@ def bin_plane(plane, run_starts, runs, boxes, radius, heights, points, weights, 
         height, stride = boxes[cell, 1] - top, boxes[cell, 3] - left
         if height <= 2 * radius or stride <= 2 * radius:
             continue
-        # Nothing is unsure in what is left at 0.
+        # Outside the cell all samples tie with certainty.
         patch = np.zeros(height * stride, np.int16)
         for run in range(run_starts[cell], run_starts[cell + 1]):
             row, start, end = runs[run, 0], runs[run, 1], runs[run, 2]
-            line, into = plane[row][start:end], patch[(row - top) * stride + start - left :]
+            line, target = plane[row][start:end], patch[(row - top) * stride + start - left :]
             for k in range(end - start):
-                into[k] = np.int64(line[k]) * 128
-        found = np.empty(height * stride, np.uint8)
-        begin = radius * stride + radius
-        for first in range(begin, patch.size - begin, STRETCH):
-            stop = min(first + STRETCH, patch.size - begin)
-            bits_of(
+                target[k] = np.int64(line[k]) * 128
+        bins_out = np.empty(height * stride, np.uint8)
+        margin = radius * stride + radius
+        for first in range(margin, patch.size - margin, STRETCH):
+            stop = min(first + STRETCH, patch.size - margin)
+            compute_bits(
                 patch,
                 first,
                 stop,
@@ -312,7 +338,7 @@ def bin_plane(plane, run_starts, runs, boxes, radius, heights, points, weights, 
                 work,
                 code,
             )
-            bins = found[first:stop]
+            bins = bins_out[first:stop]
             if table.size > 0:
                 for k in range(stop - first):
                     bins[k] = table[code[k]]
@@ -321,5 +347,139 @@ def bin_plane(plane, run_starts, runs, boxes, radius, heights, points, weights, 
         for run in range(run_starts[cell], run_starts[cell + 1]):
             row, start, end = runs[run, 0], runs[run, 1] + radius, runs[run, 2] - radius
             if top + radius <= row < top + height - radius and start < end:
-                place = (row - top) * stride - left
-                out[row, start:end] = found[place + start : place + end]
+                offset = (row - top) * stride - left
+                out[row, start:end] = bins_out[offset + start : offset + end]
+
+
+@kernel
+def depth_map(runs, box, max_depth):
+    """Compute the depth of each pixel inside its cell.
+
+    Parameters
+    ----------
+    runs : (M, 3) int64 array
+        Pixel runs of the cell: row, first column and column after the last one.
+    box : (4,) int64 array
+        Row start, row stop, column start, column stop of the cell.
+    max_depth : int
+        Depth at which to stop.
+
+    Returns
+    -------
+    (height, width) uint8 array
+        Depth of the pixels of the box: 0 outside the cell, else k + 1 where the square of side
+        2 k + 1 around the pixel lies in the cell.
+    """
+    height, width = box[1] - box[0], box[3] - box[2]
+    inside = np.zeros((height, width), np.uint8)
+    for run in range(runs.shape[0]):
+        first, stop = runs[run, 1] - box[2], runs[run, 2] - box[2]
+        inside[runs[run, 0] - box[0], first:stop] = 1
+    total = inside.copy()
+    across = np.zeros((height, width), np.uint8)
+    for step in range(1, max_depth + 1):
+        if height <= 2 * step or width <= 2 * step:
+            break
+        for row in range(height):
+            left, centre, right = inside[row, :-2], inside[row, 1:-1], inside[row, 2:]
+            line = across[row, 1:-1]
+            for k in range(width - 2):
+                line[k] = left[k] & centre[k] & right[k]
+        inside = np.zeros((height, width), np.uint8)
+        for row in range(1, height - 1):
+            above, centre, below = across[row - 1], across[row], across[row + 1]
+            line, sum_line = inside[row], total[row]
+            for k in range(width):
+                line[k] = above[k] & centre[k] & below[k]
+                sum_line[k] += line[k]
+    return total
+
+
+@kernel
+def normalise_counts(counts, out):
+    """Divide counts by their sum; NaN where that is 0."""
+    total = counts.sum()
+    for k in range(counts.size):
+        out[k] = counts[k] / total if total > 0 else np.nan
+
+
+@kernel
+def entropy(p):
+    """Return the entropy of shares in bits; NaN where they are NaN."""
+    total = 0.0
+    for k in range(p.size):
+        if np.isnan(p[k]):
+            return np.nan
+        if p[k] > 0.0:
+            total -= p[k] * math.log2(p[k])
+    return total + 0.0
+
+
+@kernel
+def histograms(fine, middle, coarse, run_starts, runs, boxes, invariant):
+    """Compute the shares of patterns, their entropies and the share of uniform ones.
+
+    Parameters
+    ----------
+    fine : (H, W) uint8 array
+        Bins 0..58 of 8 points at radius 1.
+    middle, coarse : (H, W) uint8 array
+        Bins 0..17 of 16 points at radius 2; bins 0..25 of 24 points at radius 3.
+    run_starts, runs, boxes
+        Pixel runs and bounding boxes of the cells, as returned by the kernels of ``region.runs``.
+    invariant : (59,) int64 array
+        Rotation-invariant bin 0..9 of each bin of `fine`.
+
+    Returns
+    -------
+    (n_cells, 119) float64 array
+        The `COLUMNS`; NaN where no pixel of a cell is deep enough.
+    """
+    n_cells = boxes.shape[0]
+    out = np.full((n_cells, len(COLUMNS)), np.nan)
+    for cell in range(n_cells):
+        cell_runs = runs[run_starts[cell] : run_starts[cell + 1]]
+        if cell_runs.shape[0] == 0:
+            continue
+        # Two histograms of each kind are used in turn, so that equal neighbours do not increment
+        # the same bin. The last bin counts the pixels that are not deep enough.
+        counts = np.zeros((2, N_U2 + 1), np.int64)
+        counts_16 = np.zeros((2, N_RIU2_16 + 1), np.int64)
+        counts_24 = np.zeros((2, N_RIU2_24 + 1), np.int64)
+        counts_8 = np.zeros(N_RIU2_8, np.int64)
+        top, left = boxes[cell, 0], boxes[cell, 2]
+        depths = depth_map(cell_runs, boxes[cell], 3)
+        for run in range(cell_runs.shape[0]):
+            row, first, stop = cell_runs[run, 0], cell_runs[run, 1], cell_runs[run, 2]
+            n = stop - first
+            depth_line = depths[row - top][first - left : stop - left]
+            bins, bins_16 = fine[row][first:stop], middle[row][first:stop]
+            bins_24 = coarse[row][first:stop]
+            for k in range(n):
+                odd = k & 1
+                counts[odd, bins[k] if depth_line[k] > 1 else N_U2] += 1
+                counts_16[odd, bins_16[k] if depth_line[k] > 2 else N_RIU2_16] += 1
+                counts_24[odd, bins_24[k] if depth_line[k] > 3 else N_RIU2_24] += 1
+        for k in range(N_U2):
+            counts[0, k] += counts[1, k]
+        for k in range(N_RIU2_16):
+            counts_16[0, k] += counts_16[1, k]
+        for k in range(N_RIU2_24):
+            counts_24[0, k] += counts_24[1, k]
+        for k in range(N_U2):
+            counts_8[invariant[k]] += counts[0, k]
+        row = out[cell]
+        shares_8 = row[AT.riu2_p8_0 : AT.riu2_p8_0 + N_RIU2_8]
+        shares_16 = row[AT.riu2_p16_00 : AT.riu2_p16_00 + N_RIU2_16]
+        shares_24 = row[AT.riu2_p24_00 : AT.riu2_p24_00 + N_RIU2_24]
+        normalise_counts(counts[0, :N_U2], row[AT.u2_00 : AT.u2_00 + N_U2])
+        normalise_counts(counts_8, shares_8)
+        normalise_counts(counts_16[0, :N_RIU2_16], shares_16)
+        normalise_counts(counts_24[0, :N_RIU2_24], shares_24)
+        row[AT.entropy_p8] = entropy(shares_8)
+        row[AT.entropy_p16] = entropy(shares_16)
+        row[AT.entropy_p24] = entropy(shares_24)
+        row[AT.uniform_share_p8] = 1.0 - shares_8[N_RIU2_8 - 1]
+        row[AT.uniform_share_p16] = 1.0 - shares_16[N_RIU2_16 - 1]
+        row[AT.uniform_share_p24] = 1.0 - shares_24[N_RIU2_24 - 1]
+    return out

@@ -1,4 +1,4 @@
-"""Which dyes a cell took, and how much of each: colour deconvolution of optical density."""
+"""Amounts of the dyes in a cell, by colour deconvolution of optical density."""
 
 from __future__ import annotations
 
@@ -6,46 +6,70 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import kernel
+from hemafeat._jit import indices, kernel
 from hemafeat.extract._kernels.colour import WHITE_X, WHITE_Z, lab_function
 
 SAMPLE = 1 << 12
-"""Pixels of a region that suffice for spread and directions; of larger ones every k-th is taken."""
+"""Number of pixels that suffices for spread and directions; larger regions are sampled."""
 
 DARK = 0.15
-"""Length of an OD vector from which it tells a direction (Macenko's beta)."""
+"""Length from which the OD vector of a pixel has a usable direction (Macenko's beta)."""
 
 SHARE = 0.01
-"""Of the angles, cut off at either end (Macenko's alpha)."""
+"""Share of the angles that is cut off at either end (Macenko's alpha)."""
 
 CLOSEST = math.radians(1.0)
-"""Directions closer than this are one: quantities of two dyes would be noise."""
+"""Angle below which two directions count as one, as the amounts of two dyes would be noise."""
 
 WHITE_U = 4.0 * WHITE_X / (WHITE_X + 15.0 + 3.0 * WHITE_Z)
-N_COLUMNS = 34
+
+PARTS = ("nucleus", "cytoplasm")
+DYES = ("azure", "eosin", "residual")
+AMOUNTS = tuple(f"{dye}_{name}" for dye in DYES for name in ("mean", "sd"))
+"""Statistics of the amounts of dye in one part of a cell."""
+
+COLUMNS = (
+    *(f"{part}_{name}" for part in PARTS for name in AMOUNTS),
+    *(f"{part}_macenko_{name}" for part in PARTS for name in AMOUNTS),
+    "eosinophilia",
+    "macenko_eosinophilia",
+    "macenko_angle",
+    *(f"macenko_{dye}_{channel}" for dye in DYES[:2] for channel in "rgb"),
+    "cytoplasm_u_skewness",
+)
+"""Columns of the family ``stain``."""
+
+AT = indices(COLUMNS)
+AMOUNT_AT = indices(AMOUNTS)
+N_AMOUNTS = len(AMOUNTS)
+NUCLEUS, CYTOPLASM, CELL = range(3)
 
 
 @kernel
-def sampled(rgb, index, density):
-    """(N, 3) densities of every k-th pixel, so that they are 4,096 to 8,191 of a large region."""
+def sample_density(rgb, index, density):
+    """Return the (N, 3) densities of every k-th pixel: 4,096 to 8,191 pixels of a large region."""
     step = max(1, index.size // SAMPLE)
     n = (index.size + step - 1) // step
-    found = np.empty((n, 3))
+    densities = np.empty((n, 3))
     for k in range(n):
         pixel = rgb[index[k * step]]
-        found[k, 0] = density[0, pixel[0]]
-        found[k, 1] = density[1, pixel[1]]
-        found[k, 2] = density[2, pixel[2]]
-    return found
+        densities[k, 0] = density[0, pixel[0]]
+        densities[k, 1] = density[1, pixel[1]]
+        densities[k, 2] = density[2, pixel[2]]
+    return densities
 
 
 @kernel
-def products(found, origin, n):
-    """Sums of the first n deviations from `origin` (3) and of their products (3, 3)."""
+def products(densities, origin, n):
+    """Return the sums of the first n deviations from `origin` (3) and of their products (3, 3)."""
     red = green = blue = 0.0
     rr = rg = rb = gg = gb = bb = 0.0
     for k in range(n):
-        r, g, b = found[k, 0] - origin[0], found[k, 1] - origin[1], found[k, 2] - origin[2]
+        r, g, b = (
+            densities[k, 0] - origin[0],
+            densities[k, 1] - origin[1],
+            densities[k, 2] - origin[2],
+        )
         red += r
         green += g
         blue += b
@@ -59,11 +83,11 @@ def products(found, origin, n):
 
 
 @kernel
-def covariance(found):
-    """(3, 3) population covariance of (N, 3) values."""
-    n = found.shape[0]
-    # From the first pixel: a flat region has a covariance of exactly zero.
-    first, second = products(found, found[0], n)
+def covariance(densities):
+    """Return the (3, 3) population covariance of (N, 3) values."""
+    n = densities.shape[0]
+    # Deviations are taken from the first pixel, so that those of a flat region are exactly 0.
+    first, second = products(densities, densities[0], n)
     for i in range(3):
         for j in range(3):
             second[i, j] = second[i, j] / n - first[i] / n * (first[j] / n)
@@ -72,7 +96,10 @@ def covariance(found):
 
 @kernel
 def eigenvectors(matrix):
-    """Eigenvalues and eigenvectors (columns) of a symmetric (3, 3) matrix, by Jacobi rotations."""
+    """Return eigenvalues and eigenvectors (columns) of a symmetric (3, 3) matrix.
+
+    They are computed by Jacobi rotations.
+    """
     a, v, values = np.empty((3, 3)), np.zeros((3, 3)), np.empty(3)
     for i in range(3):
         v[i, i] = 1.0
@@ -87,7 +114,7 @@ def eigenvectors(matrix):
                 if a[p, q] == 0.0:
                     continue
                 theta = (a[q, q] - a[p, p]) / (2.0 * a[p, q])
-                # A square above 1e300 would overflow, and the root is |theta| long before.
+                # The square of a large theta would overflow, and the root is |theta| long before.
                 size = abs(theta)
                 t = 1.0 / (size + (math.sqrt(theta * theta + 1.0) if size < 1e100 else size))
                 if theta < 0.0:
@@ -110,73 +137,76 @@ def eigenvectors(matrix):
 
 @kernel
 def end_percentile(slopes, n, sign):
-    """The angle that `SHARE` of n angles lie below (sign 1) or above (-1), linear between two.
+    """Return the angle below (sign 1) or above (sign -1) which `SHARE` of n angles lie.
 
-    An angle is given by its tangent. Only as many of the smallest values are kept, in order, as are
-    needed.
+    Angles are passed as their tangents, and the result is interpolated linearly between two of
+    them. Only as many of the smallest values as needed are kept, in order.
     """
     rank = SHARE * (n - 1)
     low = math.floor(rank)
-    keep = min(low + 2, n)
-    least = np.empty(keep)
-    for k in range(keep):
+    n_kept = min(low + 2, n)
+    least = np.empty(n_kept)
+    for k in range(n_kept):
         least[k] = np.inf
     for k in range(n):
         value = sign * slopes[k]
-        if value < least[keep - 1]:
-            place = keep - 1
-            while place > 0 and least[place - 1] > value:
-                least[place] = least[place - 1]
-                place -= 1
-            least[place] = value
+        if value < least[n_kept - 1]:
+            position = n_kept - 1
+            while position > 0 and least[position - 1] > value:
+                least[position] = least[position - 1]
+                position -= 1
+            least[position] = value
     start = math.atan(least[low])
-    if keep == low + 1:
+    if n_kept == low + 1:
         return sign * start
     return sign * (start + (rank - low) * (math.atan(least[low + 1]) - start))
 
 
 @kernel
-def directions(found):
-    """Directions of the two dyes of a cell, by Macenko's method; and whether there are two.
+def directions(densities):
+    """Estimate the directions of the two dyes of a cell by Macenko's method.
 
     Parameters
     ----------
-    found : (N, 3) float64 array
-        Densities of its pixels.
+    densities : (N, 3) float64 array
+        Densities of the pixels.
 
     Returns
     -------
     (2, 3) float64 array
-        Unit vectors, the one that takes more red (azure) first; NaN where there is no plane.
+        Unit vectors, first the one that absorbs more red (azure). NaN where the densities do not
+        span a plane.
     """
     out = np.full((2, 3), np.nan)
-    kept = np.empty_like(found)
+    usable = np.empty_like(densities)
     n = 0
-    for k in range(found.shape[0]):
-        r, g, b = found[k, 0], found[k, 1], found[k, 2]
-        kept[n, 0], kept[n, 1], kept[n, 2] = r, g, b
+    for k in range(densities.shape[0]):
+        r, g, b = densities[k, 0], densities[k, 1], densities[k, 2]
+        usable[n, 0], usable[n, 1], usable[n, 2] = r, g, b
         n += 1 if r * r + g * g + b * b > DARK * DARK else 0
     if n < 2:
         return out
-    _, second = products(kept, np.zeros(3), n)
+    _, second = products(usable, np.zeros(3), n)
     values, vectors = eigenvectors(second)
     first = 0
     for k in range(1, 3):
         first = k if values[k] > values[first] else first
     a, b = (first + 1) % 3, (first + 2) % 3
-    second_one = a if values[a] > values[b] else b
-    if values[second_one] <= 1e-9 * values[first]:
+    next_largest = a if values[a] > values[b] else b
+    if values[next_largest] <= 1e-9 * values[first]:
         return out
-    along, across = vectors[:, first], vectors[:, second_one]
+    along, across = vectors[:, first], vectors[:, next_largest]
     if along[0] + along[1] + along[2] < 0.0:
         for k in range(3):
             along[k] = -along[k]
     slopes = np.empty(n)
     m = 0
     for k in range(n):
-        x = kept[k, 0] * along[0] + kept[k, 1] * along[1] + kept[k, 2] * along[2]
+        x = usable[k, 0] * along[0] + usable[k, 1] * along[1] + usable[k, 2] * along[2]
         if x > 0.0:
-            slopes[m] = kept[k, 0] * across[0] + kept[k, 1] * across[1] + kept[k, 2] * across[2]
+            slopes[m] = (
+                usable[k, 0] * across[0] + usable[k, 1] * across[1] + usable[k, 2] * across[2]
+            )
             slopes[m] /= x
             m += 1
     if m < 2:
@@ -193,7 +223,7 @@ def directions(found):
 
 @kernel
 def unmixing(azure, eosin):
-    """(3, 3) matrix that takes a density to quantities of azure, eosin and what is neither."""
+    """Return the (3, 3) matrix from a density to amounts of azure, eosin and the residual."""
     stains = np.empty((3, 3))
     for k in range(3):
         stains[0, k], stains[1, k] = azure[k], eosin[k]
@@ -203,8 +233,8 @@ def unmixing(azure, eosin):
     size = math.sqrt(stains[2, 0] ** 2 + stains[2, 1] ** 2 + stains[2, 2] ** 2)
     for k in range(3):
         stains[2, k] /= size
-    # Of three rows a, b, c the inverse has the columns b x c, c x a, a x b over their volume,
-    # which is the length of a x b as c is a unit vector along it.
+    # The inverse of the rows a, b, c has the columns b x c, c x a, a x b over their volume. This is
+    # the length of a x b, as c is a unit vector along it.
     inverse = np.empty((3, 3))
     for k in range(3):
         p, q = stains[(k + 1) % 3], stains[(k + 2) % 3]
@@ -215,21 +245,31 @@ def unmixing(azure, eosin):
 
 
 @kernel
-def quantities(inverse, mean, spread, row):
-    """Fill in mean and standard deviation of each quantity, which is linear in density."""
+def dye_amounts(inverse, mean, spread, row):
+    """Fill in mean and standard deviation of the amount of each dye, which is linear in density.
+
+    Parameters
+    ----------
+    inverse : (3, 3) float64 array
+        Matrix from density to amounts.
+    mean, spread : (3,), (3, 3) float64 array
+        Mean and covariance of the densities.
+    row : (>= 6,) float64 array
+        Filled with the `AMOUNTS`.
+    """
     for dye in range(3):
         w = inverse[dye]
         variance = 0.0
         for i in range(3):
             for j in range(3):
                 variance += w[i] * w[j] * spread[i, j]
-        row[2 * dye] = w[0] * mean[0] + w[1] * mean[1] + w[2] * mean[2]
-        row[2 * dye + 1] = math.sqrt(max(variance, 0.0))
+        row[AMOUNT_AT.azure_mean + 2 * dye] = w[0] * mean[0] + w[1] * mean[1] + w[2] * mean[2]
+        row[AMOUNT_AT.azure_sd + 2 * dye] = math.sqrt(max(variance, 0.0))
 
 
 @kernel
 def u_skewness(rgb, index, linear):
-    """Skewness of u* of CIELUV over the same sample of a region; NaN where it is flat."""
+    """Return the skewness of u* of CIELUV over a sample of a region; NaN where it is flat."""
     step = max(1, index.size // SAMPLE)
     n = (index.size + step - 1) // step
     u, y = np.empty(n), np.empty(n)
@@ -240,7 +280,7 @@ def u_skewness(rgb, index, linear):
         y[k] = 0.212671 * r + 0.715160 * g + 0.072169 * b
         z = 0.019334 * r + 0.119193 * g + 0.950227 * b
         weight = x + 15.0 * y[k] + 3.0 * z
-        # Black has no chromaticity; its lightness, and so its u*, is 0.
+        # Black has no chromaticity; its lightness is 0, and so is its u*.
         u[k] = 4.0 * x / weight - WHITE_U if weight > 0.0 else 0.0
     single = np.empty(n, np.float32)
     lab_function(y, single, single.view(np.int32), n)
@@ -261,8 +301,14 @@ def u_skewness(rgb, index, linear):
 
 
 @kernel
+def eosin_share(azure, eosin):
+    """Return the share of eosin in both dyes; NaN where there is none."""
+    return eosin / (azure + eosin) if azure + eosin > 0.0 else np.nan
+
+
+@kernel
 def stain_of_cells(rgb, density, starts, index, mean, inverse, linear):
-    """Quantities of dyes in nucleus and cytoplasm of every cell.
+    """Compute the amounts of dyes in nucleus and cytoplasm of every cell.
 
     Parameters
     ----------
@@ -271,50 +317,53 @@ def stain_of_cells(rgb, density, starts, index, mean, inverse, linear):
     density : (3, 256) float64 array
         Optical density of each level of R, G and B.
     starts, index : tuples of 3 int64 arrays
-        Pixels of nucleus, cytoplasm and cell, as ``regions.pixels`` gives them.
+        Pixels of nucleus, cytoplasm and cell, as returned by the kernels of ``region.runs``.
     mean : tuple of 2 (n_cells, 3) float64 arrays
         Mean density of nucleus and cytoplasm.
     inverse : (3, 3) float64 array
-        From density to quantities of known dyes.
+        Matrix from density to amounts of the known dyes.
     linear : (256,) float64 array
         Linear intensity of each sRGB level.
 
     Returns
     -------
     (n_cells, 34) float64 array
-        Of nucleus, then cytoplasm: mean and deviation of azure, eosin and residual of the known
-        dyes; the same of the cell's own; eosin / (azure + eosin) of cytoplasm, by both; angle
-        between the own directions in degrees; the directions; skewness of u* of the cytoplasm.
+        The `COLUMNS`.
     """
-    n_cells = starts[2].size - 1
-    out = np.full((n_cells, N_COLUMNS), np.nan)
+    n_cells = starts[CELL].size - 1
+    out = np.full((n_cells, len(COLUMNS)), np.nan)
     for k in range(n_cells):
-        whole = index[2][starts[2][k] : starts[2][k + 1]]
+        whole = index[CELL][starts[CELL][k] : starts[CELL][k + 1]]
         if whole.size == 0:
             continue
         row = out[k]
-        own = directions(sampled(rgb, whole, density))
-        for place in range(3):
-            row[27 + place], row[30 + place] = own[0, place], own[1, place]
-        apart = np.nan
+        own = directions(sample_density(rgb, whole, density))
+        for channel in range(3):
+            row[AT.macenko_azure_r + channel] = own[0, channel]
+            row[AT.macenko_eosin_r + channel] = own[1, channel]
+        angle = np.nan
         if not np.isnan(own[0, 0]):
-            # From the chord: the cosine of a small angle has lost it.
+            # From the chord, as the cosine of a small angle loses its digits.
             r, g, b = own[0, 0] - own[1, 0], own[0, 1] - own[1, 1], own[0, 2] - own[1, 2]
             chord = math.sqrt(r * r + g * g + b * b)
-            apart = 2.0 * math.asin(min(chord / 2.0, 1.0))
-            row[26] = math.degrees(apart)
+            angle = 2.0 * math.asin(min(chord / 2.0, 1.0))
+            row[AT.macenko_angle] = math.degrees(angle)
         for part in range(2):
             pixels = index[part][starts[part][k] : starts[part][k + 1]]
             if pixels.size == 0:
                 continue
-            spread = covariance(sampled(rgb, pixels, density))
-            quantities(inverse, mean[part][k], spread, row[6 * part :])
-            if apart >= CLOSEST:
-                quantities(unmixing(own[0], own[1]), mean[part][k], spread, row[12 + 6 * part :])
-            if part == 1:
-                row[33] = u_skewness(rgb, pixels, linear)
-        for which in range(2):
-            azure, eosin = row[12 * which + 6], row[12 * which + 8]
-            if azure + eosin > 0.0:
-                row[24 + which] = eosin / (azure + eosin)
+            spread = covariance(sample_density(rgb, pixels, density))
+            column = AT.nucleus_azure_mean + part * N_AMOUNTS
+            dye_amounts(inverse, mean[part][k], spread, row[column:])
+            if angle >= CLOSEST:
+                column = AT.nucleus_macenko_azure_mean + part * N_AMOUNTS
+                dye_amounts(unmixing(own[0], own[1]), mean[part][k], spread, row[column:])
+            if part == CYTOPLASM:
+                row[AT.cytoplasm_u_skewness] = u_skewness(rgb, pixels, linear)
+        row[AT.eosinophilia] = eosin_share(
+            row[AT.cytoplasm_azure_mean], row[AT.cytoplasm_eosin_mean]
+        )
+        row[AT.macenko_eosinophilia] = eosin_share(
+            row[AT.cytoplasm_macenko_azure_mean], row[AT.cytoplasm_macenko_eosin_mean]
+        )
     return out
