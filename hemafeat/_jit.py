@@ -1,15 +1,16 @@
-"""The one decorator of every kernel."""
+"""Compile kernels, and name the columns they fill."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections import namedtuple
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from numba import njit
 
 
 def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
-    """Compile `function` without the interpreter lock, from the cache on disk where there is one.
+    """Compile `function` without the interpreter lock, using the cache on disk if there is one.
 
     Kernels are serial: threads run over images, so nothing inside a kernel may start its own.
     ``error_model="numpy"`` lets loops with a division vectorise; kernels therefore guard every
@@ -19,5 +20,13 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     try:
         return njit(cache=True, **options)(function)
     except RuntimeError:
-        # numba found no folder it may write its cache to (read-only install and home).
+        # Numba cannot write its cache anywhere (read-only install and home).
         return njit(**options)(function)
+
+
+def indices(names: Sequence[str]) -> Any:
+    """Return the index of each name as attributes of one object, which kernels read as constants.
+
+    ``AT = indices(("area", "perimeter"))`` lets a kernel write ``row[AT.perimeter]``.
+    """
+    return namedtuple("indices", names)(*range(len(names)))  # type: ignore[misc]
