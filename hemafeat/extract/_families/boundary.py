@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hemafeat.extract._family import Column, family
-from hemafeat.extract._kernels.boundary import boundary_of_cells
+from hemafeat.extract._kernels.boundary import COLUMNS, boundary_of_cells
 from hemafeat.extract._prepared import Prepared, prepare
 
 _FOURIER = "Granlund, IEEE Trans. Comput. C-21:195 (1972)"
@@ -26,19 +26,24 @@ _COLUMNS = (
     }
     | {
         "bending_energy": Column("px^-2", "mean square of the curvature K", _BENDING),
-        "bending_ratio": Column("1", "bending_energy (L / 2 pi)^2, 1 of a circle", _BENDING),
+        "bending_ratio": Column("1", "bending_energy (L / 2 pi)^2, 1 for a circle", _BENDING),
         "n_concave_segments": Column(
-            "1", "stretches of negative curvature K with K L / 2 pi below -1/2", _CURVATURE
+            "1",
+            "number of stretches of negative curvature K that reach K L / 2 pi below -1/2",
+            _CURVATURE,
         ),
         "concave_fraction": Column("1", "share of points with K L / 2 pi below -1/2", _CURVATURE),
         "curvature_min": Column("1", "smallest K L / 2 pi, negative in a bay", _CURVATURE),
         "curvature_max": Column("1", "largest K L / 2 pi", _CURVATURE),
     }
-    | {f"hu_{k}": Column("1", f"sign(h) log10 |h| of Hu's moment {k}", _HU) for k in range(1, 8)}
+    | {
+        f"hu_{k}": Column("1", f"sign(h) log10 |h| of moment invariant {k} of Hu", _HU)
+        for k in range(1, 8)
+    }
     | {
         "box_dimension": Column(
             "1",
-            "slope of log boxes against log 1 / size, boxes of 2, 4, 8 and 16 px",
+            "slope of the log number of boxes against log 1 / size, for sizes 2, 4, 8 and 16 px",
             "Mandelbrot, The Fractal Geometry of Nature (1982)",
         )
     }
@@ -46,7 +51,7 @@ _COLUMNS = (
 
 
 @family(
-    _COLUMNS,
+    {name: _COLUMNS[name] for name in COLUMNS},
     masks=("nucleus", "cell"),
     prepared=True,
     reference="Granlund (1972); Hu (1962); Young, Walker and Bowie (1974)",
@@ -54,34 +59,34 @@ _COLUMNS = (
 def boundary(
     image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None
 ) -> np.ndarray:
-    """Shape of the outline of a mask, apart from its size, place and direction.
+    """Describe the outline of a mask independently of its size, position and orientation.
 
-    The outline is the closed polygon through the middles of the pixel edges around the largest
-    8-connected part, without its holes. It is run through at constant speed as z = column + i row;
-    its Fourier coefficients are integrals over the polygon itself, so that they depend neither on
-    where it starts nor on how it is sampled. An n-fold outline shows in F_1+n and F_1-n.
+    The outline is the closed polygon through the midpoints of the pixel edges around the largest
+    8-connected part, without its holes. It is traversed at constant speed as z = column + i row.
+    Its Fourier coefficients are integrals over the polygon itself, so that they depend neither on
+    the starting point nor on sampling. An n-fold outline shows in F_1+n and F_1-n.
 
-    The curvature at a middle of an edge is that of the circle through it and the points L / 16
-    before and behind along the outline of length L, positive where the outline turns inwards.
+    The curvature at a midpoint is that of the circle through it and the two points L / 16 before
+    and after it, where L is the length of the outline. It is positive where the outline is convex.
 
-    Moments after Hu are those of the pixel centres of the whole mask; that of moment 7 changes its
-    sign in a mirror. Boxes that hold a pixel with a side on the outside are counted on grids that
-    start at each of the four corners of the upright box around the mask, and their mean number is
-    used.
+    The moment invariants of Hu are those of the pixel centres of the whole mask; the seventh
+    changes sign in a mirror image. For the box dimension, boxes that hold a pixel with an edge on
+    the outside are counted on grids that start at each of the four corners of the bounding box, and
+    the four counts are averaged.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8, or Prepared
-        Its pixels are not looked at.
+        RGB image. Only its size matters.
     labels : (H, W) ndarray of int
         Regions numbered 1..n_cells; 0 is background.
     n_cells : int, optional
-        Number of rows; default is the largest label.
+        Number of rows of the result. By default the largest label.
 
     Returns
     -------
     (n_cells, 25) ndarray of float64
-        NaN where a value is undefined: a moment that symmetry makes 0, the dimension of a mask
+        NaN where a value is undefined: a moment that symmetry makes 0, the box dimension of a mask
         less than 16 px wide and high.
 
     References
@@ -92,8 +97,12 @@ def boundary(
        8:179-187, 1962.
     .. [3] I. T. Young, J. E. Walker and J. E. Bowie, "An analysis technique for biological shape",
        Information and Control 25:357-370, 1974.
+
+    Examples
+    --------
+    EXAMPLE
     """
-    ready = prepare(image)
-    n = int(labels.max()) if n_cells is None else n_cells
-    found = ready.regions(labels, n)
-    return np.asarray(boundary_of_cells(found.run_starts, found.runs, found.boxes))
+    prepared = prepare(image)
+    n_cells = int(labels.max()) if n_cells is None else n_cells
+    regions = prepared.regions(labels, n_cells)
+    return np.asarray(boundary_of_cells(regions.run_starts, regions.runs, regions.boxes))

@@ -1,4 +1,4 @@
-"""Granules and vacuoles: dark spots and pale holes, found and counted."""
+"""Granules and vacuoles: dark spots and pale holes of a cell."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ _COLOUR = "eosinophilic and basophilic granules, Bain 2015"
 def _granule_columns(prefix: str, where: str) -> dict[str, Column]:
     columns = {
         "count": Column("1", f"number of granules {where}", _TOP_HAT),
-        "density": Column("px^-2", f"number of granules over the area, {where}", _TOP_HAT),
-        "cover": Column("1", f"share of the area that granules take, {where}", _TOP_HAT),
+        "density": Column("px^-2", f"number of granules {where} / area", _TOP_HAT),
+        "cover": Column("1", f"share of the area that granules cover, {where}", _TOP_HAT),
         "diameter_mean": Column("px", f"mean of sqrt(4 area / pi) of the granules {where}", ""),
         "diameter_sd": Column(
             "px", f"standard deviation of sqrt(4 area / pi) of the granules {where}", ""
@@ -50,16 +50,17 @@ _COLUMNS = (
     | _granule_columns("over_cell_", "in the whole cell")
     | {
         "vacuole_count": Column("1", "number of vacuoles in the whole cell", _TOP_HAT),
-        "vacuole_area_fraction": Column("1", "share of the cell that vacuoles take", _TOP_HAT),
-        "vacuole_area_max": Column(
-            "px^2", "area of the largest vacuole, 0 where there is none", _TOP_HAT
-        ),
+        "vacuole_area_fraction": Column("1", "share of the cell that vacuoles cover", _TOP_HAT),
+        "vacuole_area_max": Column("px^2", "area of the largest vacuole, 0 without one", _TOP_HAT),
     }
 )
 
+# The kernel gives contrasts in levels of density.
+_SCALES = np.array([OD_MAX / N_LEVELS if "contrast" in name else 1.0 for name in _kernel.COLUMNS])
+
 
 @family(
-    _COLUMNS,
+    {name: _COLUMNS[name] for name in _kernel.COLUMNS},
     masks=("cytoplasm", "cell", "nucleus"),
     per_mask=False,
     prepared=True,
@@ -67,22 +68,24 @@ _COLUMNS = (
     reference="Meyer, J. Histochem. Cytochem. 27:128-135 (1979)",
 )
 def granules(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None) -> np.ndarray:
-    """Granules and vacuoles: how many, how large, how dark and of which colour.
+    """Count granules and vacuoles and measure their size, contrast and colour.
 
-    A granule is a small dark spot: green optical density rises by 0.035 or more above its opening
-    by a square of 7 x 7 pixels over 4 connected pixels or more. A vacuole is a round pale hole:
-    density lies 0.129 or more below its closing by a square of 29 x 29 pixels and is at most 0.35
-    of the median of the cytoplasm, over 20 or more connected pixels that fill half of their box,
-    which is at most twice as long as wide, and touch the edge of the cell nowhere.
+    A granule is a small dark spot: at least 4 connected pixels whose green optical density lies at
+    least 0.035 above its opening by a square of 7 x 7 pixels. A vacuole is a round pale hole: at
+    least 20 connected pixels whose density lies at least 0.129 below its closing by a square of
+    29 x 29 pixels and is at most 0.35 of the median of the cytoplasm. They fill at least half of
+    their bounding box, which is at most twice as long as wide, and do not touch the edge of the
+    cell.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8, or Prepared
-        RGB. The white of a bare image is measured outside the cells; see `background_white`.
+        RGB image. The white level of an image that is not prepared is measured outside the cells,
+        see `background_white`.
     masks : Masks
-        Cells and nuclei.
+        Masks of cells and nuclei.
     n_cells : int, optional
-        Number of rows; default is the number of cells.
+        Number of rows of the result. By default ``masks.n_cells``.
 
     Returns
     -------
@@ -90,17 +93,17 @@ def granules(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = N
         For granules in the cytoplasm: ``count``, ``density`` per pixel, ``cover`` (share of the
         area), mean and standard deviation of their diameter, ``contrast``, ``red_share`` and
         ``dark_share`` of their pixels, and the ratios of their red and blue density to the green
-        one; all but the first three are NaN where there is none. The same ``over_cell_``, since
-        granules of a basophil lie over its nucleus (dark clumps of chromatin are among them).
-        ``vacuole_count``, ``vacuole_area_fraction`` and ``vacuole_area_max``, in the cytoplasm and
-        over the nucleus. NaN where a cell has no cytoplasm.
+        one; all but the first three are NaN if there is none. The same with ``over_cell_`` for the
+        whole cell, since granules of a basophil lie over its nucleus; dark clumps of chromatin are
+        counted as well. ``vacuole_count``, ``vacuole_area_fraction`` and ``vacuole_area_max``, in
+        the cytoplasm and over the nucleus. A row of NaN where a cell has no cytoplasm.
 
     Notes
     -----
-    Densities of the opening and the thresholds are in 256 levels over [0, 1.5]; openings see the
-    pixels of the cell alone, as in `granulometry`. Sizes are in pixels of the image and suit
-    pictures of about 0.1 um per pixel. Parts are connected by their sides. Thresholds were chosen
-    on the training and validation part of WBCAtt [3]_.
+    Openings and thresholds are in 256 levels of density over [0, 1.5]. Openings use the pixels of
+    the cell alone, as in `granulometry`. Sizes are in pixels of the image and suit images of about
+    0.1 um per pixel. Spots are 4-connected. Thresholds were chosen on the training and validation
+    parts of WBCAtt [3]_.
 
     References
     ----------
@@ -109,12 +112,16 @@ def granules(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = N
     .. [2] B. J. Bain, "Blood Cells: A Practical Guide", 5th ed., Wiley, 2015.
     .. [3] S. Tsutsui, W. Pang and B. Wen, "WBCAtt: a white blood cell dataset annotated with
        detailed morphological attributes", NeurIPS 2023.
+
+    Examples
+    --------
+    EXAMPLE
     """
     prepared = prepare(image)
     n_cells = masks.n_cells if n_cells is None else n_cells
     cell = prepared.regions(masks.cell, n_cells)
     cytoplasm = prepared.regions(masks.cytoplasm, n_cells)
-    found = _kernel.measure(
+    values = _kernel.measure(
         prepared.levels("od_g", N_LEVELS, masks.cell),
         prepared.rgb,
         prepared.density_lut(masks.cell),
@@ -124,11 +131,4 @@ def granules(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = N
         cytoplasm.run_starts,
         cytoplasm.runs,
     )
-    return found * _UNITS
-
-
-_UNITS = np.ones(len(_COLUMNS))
-_UNITS[[place for place, name in enumerate(_COLUMNS) if name.endswith("contrast")]] = (
-    OD_MAX / N_LEVELS
-)
-"""Contrasts come in levels."""
+    return np.asarray(values * _SCALES)

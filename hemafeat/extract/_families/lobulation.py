@@ -1,4 +1,4 @@
-"""Lobes of the nucleus as its density is cut at rising thresholds."""
+"""Lobes of the nucleus at rising thresholds of density."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hemafeat.extract._families import lobes as _lobes
+from hemafeat.extract._families.lobes import lobes
 from hemafeat.extract._family import Column, family
-from hemafeat.extract._kernels.lobulation import OF_LOBES, SHARES, lobulations
+from hemafeat.extract._kernels.lobulation import COLUMNS, SHARES, lobulations
 from hemafeat.extract._prepared import Prepared, level_lut, prepare
 
 if TYPE_CHECKING:
@@ -18,19 +18,19 @@ if TYPE_CHECKING:
 _TREE = "component tree: Jones, Comput. Vis. Image Underst. 75:215 (1999)"
 
 _VALUES = {
-    **{name: _lobes._COLUMNS[name] for name in np.array(list(_lobes._COLUMNS))[OF_LOBES].tolist()},
+    **lobes.facts.columns,  # type: ignore[attr-defined]
     "area_ratio": Column("1", "area A / area of the nucleus", _TREE),
     "solidity": Column("1", "A / area of the convex hull", "skimage.measure.regionprops solidity"),
-    "circularity": Column("1", "4 pi A / P^2, P the perimeter after Crofton", "ISO 9276-6:2008"),
-    "n_holes": Column("1", "holes of 1 % of the nucleus and more", _TREE),
+    "circularity": Column("1", "4 pi A / P^2, P the Crofton perimeter", "ISO 9276-6:2008"),
+    "n_holes": Column("1", "number of holes of at least 1 % of the nucleus", _TREE),
 }
 
 _COLUMNS = {
     f"{name}_at_{share}": replace(
-        column, formula=f"{column.formula}; where density is above {share} %"
+        _VALUES[name], formula=f"{_VALUES[name].formula}; where density is above {share} %"
     )
     for share in SHARES.tolist()
-    for name, column in _VALUES.items()
+    for name in COLUMNS
 }
 
 
@@ -45,48 +45,49 @@ _COLUMNS = {
 def lobulation(
     image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None
 ) -> np.ndarray:
-    """Lobes of a nucleus at five densities, whatever line was drawn around it.
+    """Measure the lobes of a nucleus at five densities, independently of its outline.
 
-    One outline cannot be right for every question: at a low threshold filaments between segments
-    are seen, at a high one lobes that touch or overlap come apart along the paler line between
-    them. What parts a band from segments, and two lobes from three, is how their number and the
-    links between them hold out as the threshold rises.
+    No single outline answers every question: a low threshold shows filaments between segments, and
+    a high one separates lobes that touch or overlap along the paler line between them. A band
+    differs from segments, and two lobes from three, in how the number of lobes and the links
+    between them change as the threshold rises.
 
-    Density is that of red light, which nuclei absorb and the granules of eosinophils hardly do, in
-    256 levels over [0, 1.5]. Zero per cent is its median over the cytoplasm (no density where there
-    is none), 100 % that over the nucleus. What lies above 20, 35, 50, 65 and 80 % within the cell
-    is taken; of it parts below 2 % of the area of the nucleus are dropped, and holes below 1 %
-    filled. On each of these five regions the lobes, depths and links of the family `lobes` are
-    measured, but not the areas of lobes, and its own area, solidity, circularity and holes.
+    Density is that of red light, which nuclei absorb but granules of eosinophils hardly do, in 256
+    levels over [0, 1.5]. Zero per cent is its median over the cytoplasm (a density of 0 if there is
+    none), and 100 % its median over the nucleus. The regions measured are the parts of the cell
+    above 20, 35, 50, 65 and 80 %, without parts below 2 % of the area of the nucleus and with holes
+    below 1 % filled. For each of them the lobes, depths and links of the family `lobes` are
+    measured, without the areas of lobes, and its area, solidity, circularity and holes.
 
-    Squares of s x s pixels are looked at, by the mean of their pixels in the cell, where these are
-    half of the square or more; s is the largest that leaves a nucleus 512 squares, and the first
-    square begins at the corner of the box around the cell. That evens out the grain of the
-    chromatin, and bounds what a cell costs at any magnification.
+    Pixels are merged into blocks of s x s, each with the mean of its pixels in the cell if these
+    are at least half of the block. s is the largest size that leaves a nucleus 512 blocks; the
+    first block begins at the corner of the bounding box of the cell. Blocks average out the grain
+    of the chromatin, and bound the cost of a cell at any magnification.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8, or Prepared
-        RGB. The white of a bare image is measured outside the cells; see `background_white`.
+        RGB image. The white level of an image that is not prepared is measured outside the cells,
+        see `background_white`.
     masks : Masks
-        Cells and nuclei.
+        Masks of cells and nuclei.
     n_cells : int, optional
-        Number of rows; default is ``masks.n_cells``.
+        Number of rows of the result. By default ``masks.n_cells``.
 
     Returns
     -------
     (n_cells, 95) ndarray of float64
         The 19 columns at 20 %, then those at 35 % and so on. A row of NaN where nucleus or cell is
-        missing, or the nucleus is not the denser of the two; 19 NaN where nothing is left at a
-        threshold.
+        missing, or where the nucleus is not denser than the cytoplasm. The columns of a threshold
+        are NaN if nothing is above it.
 
     Notes
     -----
     On 1,413 cells with the attribute ``nucleus_shape`` of WBCAtt, five random folds, three seeds,
     the macro-averaged F1 of `pipelines.svc` rose from .645 on the other default columns to .662
-    with these, that of `pipelines.xgboost` (two seeds) from .653 to .672. Twice the squares gave
-    .664 and .688 in 1.7 times the time. In trials with `svc` before that, 7 or 9 thresholds instead
-    of 5 gave .002 more, squares of one pixel .004 less than of 2 x 2, green light .006 less than
+    with these, that of `pipelines.xgboost` (two seeds) from .653 to .672. Twice as many blocks gave
+    .664 and .688 in 1.7 times the time. In earlier trials with `svc`, 7 or 9 thresholds instead of
+    5 gave .002 more, blocks of one pixel .004 less than of 2 x 2, and green light .006 less than
     red.
 
     References
@@ -97,19 +98,23 @@ def lobulation(
        Image Processing, 1979.
     .. [3] ISO 9276-6:2008, "Descriptive and quantitative representation of particle shape and
        morphology".
+
+    Examples
+    --------
+    EXAMPLE
     """
-    ready = prepare(image)
-    n = masks.n_cells if n_cells is None else n_cells
-    found = ready.regions(masks.cell, n)
+    prepared = prepare(image)
+    n_cells = masks.n_cells if n_cells is None else n_cells
+    cells = prepared.regions(masks.cell, n_cells)
     return np.asarray(
         lobulations(
-            ready.rgb,
-            level_lut(ready.density_lut(masks.cell)[0], 256),
-            ready.histograms(masks.nucleus, n),
-            ready.histograms(masks.cytoplasm, n),
-            ready.regions(masks.nucleus, n).area,
-            found.run_starts,
-            found.runs,
-            found.boxes,
+            prepared.rgb,
+            level_lut(prepared.density_lut(masks.cell)[0], 256),
+            prepared.histograms(masks.nucleus, n_cells),
+            prepared.histograms(masks.cytoplasm, n_cells),
+            prepared.regions(masks.nucleus, n_cells).area,
+            cells.run_starts,
+            cells.runs,
+            cells.boxes,
         )
     )

@@ -1,4 +1,4 @@
-"""How density runs from the middle of nucleus and cell to their edges, and along their axes."""
+"""Profiles of density from the middle of nucleus and cell to their edges, and along the axes."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hemafeat.extract._families.shape import measured_shape
+from hemafeat.extract._families.shape import measure_shape
 from hemafeat.extract._family import Column, family
-from hemafeat.extract._kernels.profile import N_SHELLS, profile_of_cells
+from hemafeat.extract._kernels.profile import COLUMNS, N_SHELLS, profile_of_cells
 from hemafeat.extract._prepared import Prepared, prepare, squared_depths
 
 if TYPE_CHECKING:
@@ -32,16 +32,20 @@ _COLUMNS = (
             "OD", "slope of the line through the 8 means, from radius 0 to 1", _SHELLS
         ),
         "nucleus_edge_gradient": Column(
-            "OD px^-1", "OD_G within 2 px inside - outside the edge / distance of the two", _EDGE
+            "OD px^-1",
+            "(OD_G up to 2 px inside the edge - outside it) / distance of the two",
+            _EDGE,
         ),
         "cell_edge_gradient": Column(
-            "OD px^-1", "OD_G 2 to 4 px deep - up to 2 px deep / distance of the two", _EDGE
+            "OD px^-1", "(OD_G 2 to 4 px deep - up to 2 px deep) / distance of the two", _EDGE
         ),
         "perinuclear_halo": Column(
-            "OD", "OD_G of cytoplasm up to 0.1 R off the nucleus - that at 0.2 to 0.3 R", _RING
+            "OD", "OD_G of cytoplasm up to 0.1 R from the nucleus - that at 0.2 to 0.3 R", _RING
         ),
         "pale_zone": Column(
-            "OD", "OD_G of cytoplasm up to 0.3 R off the nucleus - that of its palest octant", _RING
+            "OD",
+            "OD_G of cytoplasm up to 0.3 R from the nucleus - that of its palest octant",
+            _RING,
         ),
     }
     | {
@@ -65,7 +69,7 @@ _COLUMNS = (
 
 
 @family(
-    _COLUMNS,
+    {name: _COLUMNS[name] for name in COLUMNS},
     masks=("cell",),
     per_mask=False,
     prepared=True,
@@ -73,36 +77,37 @@ _COLUMNS = (
     reference="de Almeida et al., Nat. Commun. 14:4378 (2023); Rosenfeld and Pfaltz (1966)",
 )
 def profile(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None) -> np.ndarray:
-    """Density of green by depth, across the edges, around the nucleus and along the axes.
+    """Measure green density by depth, across the edges, around the nucleus and along the axes.
 
-    The radius of a pixel of the nucleus is ``1 - d / d_max``, d being its exact distance to the
-    nearest pixel outside: 0 in the deepest pixel, near 1 along the edge whatever the shape. Edges
-    are looked at from within the cell alone: that of the nucleus from both sides, that of the cell
-    from inside. R is the radius of a circle as large as the nucleus. Octants are those around its
+    The radius of a pixel of the nucleus is ``1 - d / d_max``, where d is its exact distance to the
+    nearest pixel outside: 0 in the deepest pixel, and near 1 along the edge whatever the shape.
+    Only pixels of the cell are used: the edge of the nucleus is measured from both sides, that of
+    the cell from inside. R is the equivalent radius of the nucleus. Octants lie around its
     centroid; one with less than 1/32 of the pixels does not count.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8, or Prepared
-        RGB. The white of a bare image is measured outside the cells; see `background_white`.
+        RGB image. The white level of an image that is not prepared is measured outside the cells,
+        see `background_white`.
     masks : Masks
-        Cells and nuclei.
+        Masks of cells and nuclei.
     n_cells : int, optional
-        Number of rows; default is ``masks.n_cells``.
+        Number of rows of the result. By default ``masks.n_cells``.
 
     Returns
     -------
     (n_cells, 30) ndarray of float64
-        A row of NaN where there is no cell, and NaN for what needs a nucleus or a cytoplasm that
-        is not there, or more pixels than there are: a small nucleus has empty shells, and no
+        A row of NaN where there is no cell. Values that need a nucleus or cytoplasm are NaN without
+        it, and so are values of regions without a pixel: a small nucleus has empty shells, and no
         cytoplasm within a tenth of a radius of less than 10 px.
 
     Notes
     -----
-    Profiles along the axes take the nearest pixel to each whole step from the centroid of the cell.
-    Their variation (1 where density only rises or only falls) stands for the complexity of the
-    Fourier transform in the paper. Displacement is weighted by the intensity, as there, but divided
-    by the diameter.
+    Profiles along the axes use the pixel nearest to each whole step from the centroid of the cell.
+    Their variation, which is 1 if density only rises or only falls, replaces the complexity of the
+    Fourier transform in the paper [1]_. Displacement is weighted by intensity as in the paper, but
+    divided by the diameter.
 
     References
     ----------
@@ -110,24 +115,28 @@ def profile(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = No
        disease-associated cytomorphologies", Nat. Commun. 14:4378, 2023.
     .. [2] A. Rosenfeld and J. L. Pfaltz, "Sequential operations in digital picture processing",
        J. ACM 13:471-494, 1966.
+
+    Examples
+    --------
+    EXAMPLE
     """
-    ready = prepare(image)
-    n = masks.n_cells if n_cells is None else n_cells
-    density = ready.density_lut(masks.cell)[1]
-    found = [ready.regions(labels, n) for labels in (masks.nucleus, masks.cell)]
+    prepared = prepare(image)
+    n_cells = masks.n_cells if n_cells is None else n_cells
+    density = prepared.density_lut(masks.cell)[1]
+    regions = [prepared.regions(labels, n_cells) for labels in (masks.nucleus, masks.cell)]
     labels = (
         np.ascontiguousarray(masks.cytoplasm, dtype=np.int32),
         np.ascontiguousarray(masks.cell, dtype=np.int32),
     )
     return np.asarray(
         profile_of_cells(
-            (ready.plane("r"), ready.plane("g"), ready.plane("b")),
+            (prepared.plane("r"), prepared.plane("g"), prepared.plane("b")),
             density,
             labels,
-            tuple(region.run_starts for region in found),
-            tuple(region.runs for region in found),
-            tuple(region.boxes for region in found),
-            squared_depths(ready, masks.nucleus, n),
-            np.ascontiguousarray(measured_shape(ready, masks.cell, n)[:, 32:37]),
+            tuple(region.run_starts for region in regions),
+            tuple(region.runs for region in regions),
+            tuple(region.boxes for region in regions),
+            squared_depths(prepared, masks.nucleus, n_cells),
+            measure_shape(prepared, masks.cell, n_cells),
         )
     )

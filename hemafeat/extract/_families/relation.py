@@ -1,4 +1,4 @@
-"""The nucleus in its cell: ratios, position, cytoplasm around it, contrast to it."""
+"""The nucleus in its cell: size, position, cytoplasm around it and contrast."""
 
 from __future__ import annotations
 
@@ -7,10 +7,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hemafeat.extract._families.colour import lab_of, measured_colour
-from hemafeat.extract._families.shape import measured_shape
+from hemafeat.extract._families.shape import measure_shape
 from hemafeat.extract._family import Column, family
-from hemafeat.extract._kernels.region.rays import border_contact, profiles, thickness
-from hemafeat.extract._kernels.relation import relations
+from hemafeat.extract._kernels.region.rays import ray_thickness
+from hemafeat.extract._kernels.relation import (
+    COLUMNS,
+    border_contact,
+    relations,
+    thickness_statistics,
+)
+from hemafeat.extract._kernels.shape import AT as SHAPE
 from hemafeat.extract._prepared import Prepared, Regions, prepare
 
 if TYPE_CHECKING:
@@ -26,11 +32,13 @@ _COLUMNS = {
     "nc_ratio_diameter": Column("1", "sqrt(area of nucleus / area of cell)", _NC),
     "cytoplasm_area": Column("px^2", "number of pixels of the cell without its nucleus", _NC),
     "eccentric_position": Column(
-        "1", "distance of the centroids / equivalent radius of the cell", "position of the nucleus"
+        "1",
+        "distance between the centroids / equivalent radius of the cell",
+        "position of the nucleus",
     ),
     "border_contact": Column(
         "1",
-        "share of the nucleus' boundary with at most 1 px of cytoplasm outside",
+        "share of the boundary of the nucleus with at most 1 px of cytoplasm outside",
         "position of the nucleus",
     ),
     "perimeter_ratio": Column(
@@ -46,23 +54,27 @@ _COLUMNS = {
         "Tavakoli et al., Sci. Rep. 11:19428 (2021)",
     ),
     "cytoplasm_thickness_area": Column(
-        "px", "area of cytoplasm / mean perimeter of nucleus and cell", "area over mid-line"
+        "px",
+        "area of cytoplasm / mean perimeter of nucleus and cell",
+        "area / length of the middle line",
     ),
     "cytoplasm_thickness_mean": Column("px", "mean thickness over the directions", _RAYS),
     "cytoplasm_thickness_min": Column("px", "smallest thickness over the directions", _RAYS),
     "cytoplasm_thickness_max": Column("px", "largest thickness over the directions", _RAYS),
     "cytoplasm_thickness_cv": Column("1", "sd / mean of thickness over the directions", _RAYS),
     "delta_e_nucleus_cytoplasm": Column(
-        "CIELAB", "distance of the mean L*a*b* of nucleus and cytoplasm", _CIE76
+        "CIELAB", "distance between the mean L*a*b* of nucleus and cytoplasm", _CIE76
     ),
     "delta_e_cytoplasm_background": Column(
-        "CIELAB", "distance of the cytoplasm's mean L*a*b* from that of the white level", _CIE76
+        "CIELAB",
+        "distance of the mean L*a*b* of the cytoplasm from that of the white level",
+        _CIE76,
     ),
 }
 
 
 @family(
-    _COLUMNS,
+    {name: _COLUMNS[name] for name in COLUMNS},
     masks=("cell",),
     per_mask=False,
     prepared=True,
@@ -70,57 +82,62 @@ _COLUMNS = {
     reference="Tavakoli et al., Sci. Rep. 11:19428 (2021); CIE 15:2004, Colorimetry",
 )
 def relation(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None) -> np.ndarray:
-    """How the nucleus lies in its cell.
+    """Relate the nucleus to its cell in size, position and colour.
 
-    The thickness of the cytoplasm is looked at along 72 rays from the centroid of the nucleus:
-    from where a ray leaves the nucleus for the last time to where it leaves the cell. Rays that
-    do not meet the nucleus (its centroid may lie outside of it) do not count. Where the nucleus
-    touches the edge of the cell it is 0.
+    The thickness of the cytoplasm is measured along 72 rays from the centroid of the nucleus, from
+    the last exit of the ray from the nucleus to its exit from the cell. Rays that do not meet the
+    nucleus do not count; its centroid may lie outside of it. The thickness is 0 where the nucleus
+    touches the edge of the cell.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8, or Prepared
-        RGB. The white of a bare image is measured outside the cells; see `background_white`.
+        RGB image. The white level of an image that is not prepared is measured outside the cells,
+        see `background_white`.
     masks : Masks
-        Cells and nuclei.
+        Masks of cells and nuclei.
     n_cells : int, optional
-        Number of rows; default is ``masks.n_cells``.
+        Number of rows of the result. By default ``masks.n_cells``.
 
     Returns
     -------
     (n_cells, 17) ndarray of float64
-        A row of NaN where nucleus or cell is missing. The angle is NaN where either has no major
-        axis (a circle), and what relates to the cytoplasm where there is none.
+        A row of NaN where nucleus or cell is missing. The angle is NaN if either has no major axis
+        (a circle), and values of the cytoplasm are NaN if there is none.
 
     References
     ----------
     .. [1] S. Tavakoli et al., "New segmentation and feature extraction algorithm for
        classification of white blood cells in peripheral smear images", Sci. Rep. 11:19428, 2021.
     .. [2] CIE 15:2004, "Colorimetry", 3rd edition.
+
+    Examples
+    --------
+    EXAMPLE
     """
-    ready = prepare(image)
-    n = masks.n_cells if n_cells is None else n_cells
-    found = ready.regions(masks.nucleus, n)
+    prepared = prepare(image)
+    n_cells = masks.n_cells if n_cells is None else n_cells
+    nuclei = prepared.regions(masks.nucleus, n_cells)
     return np.asarray(
         relations(
-            measured_shape(ready, masks.nucleus, n),
-            measured_shape(ready, masks.cell, n),
-            border_contact(masks.nucleus, masks.cell, found.run_starts, found.runs),
-            thickness(thickness_profiles(ready, masks, n)),
-            measured_colour(ready, masks.nucleus, n),
-            measured_colour(ready, masks.cytoplasm, n),
-            lab_of(ready.white(masks.cell)),
+            measure_shape(prepared, masks.nucleus, n_cells),
+            measure_shape(prepared, masks.cell, n_cells),
+            border_contact(masks.nucleus, masks.cell, nuclei.run_starts, nuclei.runs),
+            thickness_statistics(thickness_profiles(prepared, masks, n_cells)),
+            measured_colour(prepared, masks.nucleus, n_cells),
+            measured_colour(prepared, masks.cytoplasm, n_cells),
+            lab_of(prepared.white(masks.cell)),
         )
     )
 
 
 def thickness_profiles(image: Prepared, masks: Masks, n_cells: int) -> np.ndarray:
-    """(n_cells, 72) thickness of the cytoplasm by direction, as ``_kernels.rays`` gives it."""
-    nucleus = measured_shape(image, masks.nucleus, n_cells)
+    """Measure the thickness of the cytoplasm in 72 directions, (n_cells, 72), once per image."""
+    nucleus = measure_shape(image, masks.nucleus, n_cells)
     boxes = image.regions(masks.cell, n_cells).boxes
 
     def compute(_: Regions) -> np.ndarray:
-        y, x = nucleus[:, 32].copy(), nucleus[:, 33].copy()
-        return np.asarray(profiles(masks.nucleus, masks.cell, boxes, y, x))
+        y, x = nucleus[:, SHAPE.centroid_row].copy(), nucleus[:, SHAPE.centroid_column].copy()
+        return np.asarray(ray_thickness(masks.nucleus, masks.cell, boxes, y, x))
 
     return image.shared("thickness", masks.nucleus, n_cells, compute)

@@ -1,4 +1,4 @@
-"""The rim of cytoplasm around the nucleus, and the fringe of the cell."""
+"""The rim of cytoplasm around the nucleus, and the projections of the cell."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 from hemafeat.extract._families.relation import thickness_profiles
 from hemafeat.extract._family import Column, family
-from hemafeat.extract._kernels.rim import rim_of_cells
+from hemafeat.extract._kernels.rim import COLUMNS, rim_of_cells
 from hemafeat.extract._prepared import Prepared, prepare
 
 if TYPE_CHECKING:
@@ -28,57 +28,67 @@ _COLUMNS = {
     "thickness_lean_2": Column("1", "|sum t exp(2 i a)| / sum t over directions a", _HARMONIC),
     "thickness_lean_3": Column("1", "|sum t exp(3 i a)| / sum t over directions a", _HARMONIC),
     "nucleus_gap_angle": Column(
-        "deg", "widest angle without boundary of the nucleus, from the centroid of the cell", _RAYS
+        "deg",
+        "widest angle without boundary of the nucleus, seen from the centroid of the cell",
+        _RAYS,
     ),
-    "villi_index": Column("1", "perimeter of the cell / of the cell opened - 1", _OPENING),
+    "villi_index": Column("1", "perimeter of the cell / perimeter of its opening - 1", _OPENING),
     "n_projections": Column(
-        "1", "parts of at least r^2 / 2 px that the opening takes away", _OPENING
+        "1", "number of parts of at least r^2 / 2 px that the opening removes", _OPENING
     ),
-    "projection_fraction": Column("1", "share of the area the opening takes away", _OPENING),
-    "largest_projection_fraction": Column("1", "area of the largest such part / area", _OPENING),
+    "projection_fraction": Column("1", "share of the area that the opening removes", _OPENING),
+    "largest_projection_fraction": Column(
+        "1", "area of the largest part that the opening removes / area", _OPENING
+    ),
 }
 
 
 @family(
-    _COLUMNS,
+    {name: _COLUMNS[name] for name in COLUMNS},
     masks=("cell",),
     per_mask=False,
     prepared=True,
     reference="Serra, Image Analysis and Mathematical Morphology, Academic Press, 1982",
 )
 def rim(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None) -> np.ndarray:
-    """How cytoplasm lies around the nucleus, and how ragged the edge of the cell is.
+    """Measure the rim of cytoplasm around the nucleus and the projections of the cell.
 
     The thickness t is that of `relation`, along 72 rays from the centroid of the nucleus. The cell
-    is opened by an octagon whose radius r is a tenth of the cell's equivalent radius, at least 1
-    px: steps of a plus of 5 pixels and a square of 9 in turn. Perimeters are those of `shape`.
+    is opened by an octagon whose radius r is a tenth of the equivalent radius of the cell, at least
+    1 px, in alternating steps of a plus of 5 pixels and a square of 9. Perimeters are those of
+    `shape`.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8, or Prepared
-        Its pixels are not looked at.
+        RGB image. Only its size matters.
     masks : Masks
-        Cells and nuclei.
+        Masks of cells and nuclei.
     n_cells : int, optional
-        Number of rows; default is ``masks.n_cells``.
+        Number of rows of the result. By default ``masks.n_cells``.
 
     Returns
     -------
     (n_cells, 13) ndarray of float64
-        A row of NaN where nucleus or cell is missing. The thickness by direction is NaN where no
-        ray meets the nucleus, where it leans to where there is no cytoplasm, and the villi index
-        where the opening leaves nothing.
+        A row of NaN where nucleus or cell is missing. Values of the thickness are NaN if no ray
+        meets the nucleus, those of its lean also if there is no cytoplasm, and the villi index if
+        the opening leaves nothing.
 
     References
     ----------
     .. [1] J. Serra, "Image Analysis and Mathematical Morphology", Academic Press, 1982.
+
+    Examples
+    --------
+    EXAMPLE
     """
-    ready = prepare(image)
-    n = masks.n_cells if n_cells is None else n_cells
-    nucleus, cell = ready.regions(masks.nucleus, n), ready.regions(masks.cell, n)
+    prepared = prepare(image)
+    n_cells = masks.n_cells if n_cells is None else n_cells
+    nucleus = prepared.regions(masks.nucleus, n_cells)
+    cell = prepared.regions(masks.cell, n_cells)
     return np.asarray(
         rim_of_cells(
-            thickness_profiles(ready, masks, n),
+            thickness_profiles(prepared, masks, n_cells),
             nucleus.run_starts,
             nucleus.runs,
             cell.run_starts,

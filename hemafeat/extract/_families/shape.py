@@ -1,11 +1,11 @@
-"""Size and outline of the nucleus and of the whole cell."""
+"""Size, outline and indentation of nucleus and cell."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from hemafeat.extract._family import Column, family
-from hemafeat.extract._kernels.shape import N_SHAPE, shape_of_cells
+from hemafeat.extract._kernels.shape import COLUMNS, shape_of_cells
 from hemafeat.extract._prepared import Prepared, prepare
 
 _SKIMAGE = "skimage.measure.regionprops"
@@ -32,9 +32,11 @@ _COLUMNS = {
     "eccentricity": Column("1", "sqrt(1 - (minor / major)^2)", f"{_SKIMAGE} eccentricity"),
     "elongation": Column("1", "1 - minor / major", "ratio of the axes"),
     "circularity": Column("1", "4 pi A / P^2", "Cox, J. Paleontol. 1:179 (1927)"),
-    "extent": Column("1", "A / area of the upright bounding box", f"{_SKIMAGE} extent"),
+    "extent": Column("1", "A / area of the bounding box", f"{_SKIMAGE} extent"),
     "area_convex": Column(
-        "px^2", "pixels in the hull of the middles of pixel edges", f"{_SKIMAGE} area_convex"
+        "px^2",
+        "pixels in the convex hull of the midpoints of pixel edges",
+        f"{_SKIMAGE} area_convex",
     ),
     "solidity": Column("1", "A / area_convex", f"{_SKIMAGE} solidity"),
     "perimeter_convex": Column(
@@ -42,14 +44,16 @@ _COLUMNS = {
     ),
     "convexity": Column("1", "perimeter_convex / P", "ratio of the perimeters"),
     "feret_diameter_max": Column(
-        "px", "largest distance on the hull", f"{_SKIMAGE} feret_diameter_max"
+        "px", "largest distance between two points of the hull", f"{_SKIMAGE} feret_diameter_max"
     ),
     "feret_diameter_min": Column("px", "smallest width of the hull", "minimum caliper (Feret)"),
     "feret_ratio": Column("1", "feret_diameter_min / feret_diameter_max", "ratio of the calipers"),
     "rectangularity": Column(
-        "1", "A / area of the smallest rectangle around", "Rosin, Mach. Vis. Appl. 11:191 (1999)"
+        "1", "A / area of the smallest enclosing rectangle", "Rosin, Mach. Vis. Appl. 11:191 (1999)"
     ),
-    "radial_mean": Column("px", "mean distance r of the boundary from the centroid", _HAEMORASIS),
+    "radial_mean": Column(
+        "px", "mean distance r of boundary points from the centroid", _HAEMORASIS
+    ),
     "radial_sd": Column("px", "population standard deviation of r", _HAEMORASIS),
     "radial_min": Column("px", "smallest r", _HAEMORASIS),
     "radial_max": Column("px", "largest r", _HAEMORASIS),
@@ -57,29 +61,44 @@ _COLUMNS = {
     "radial_skewness": Column("1", "m3 / m2^1.5 of r", _HAEMORASIS),
     "radial_kurtosis": Column("1", "m4 / m2^2 - 3 of r", _HAEMORASIS),
     "ellipse_variance": Column(
-        "1", "sd / mean of the boundary's Mahalanobis distance", "Peura and Iivarinen (1997)"
+        "1",
+        "sd / mean of the Mahalanobis distance of boundary points",
+        "Peura and Iivarinen (1997)",
     ),
-    "n_components": Column("1", "8-connected parts above 5 % of A", "skimage.measure.label"),
-    "euler_number": Column("1", "8-connected parts minus holes", f"{_SKIMAGE} euler_number"),
-    "n_holes": Column("1", "holes", f"{_SKIMAGE} euler_number"),
-    "indentation_depth": Column("px", "depth of the deepest bay behind the hull", _BAYS),
+    "n_components": Column(
+        "1", "number of 8-connected parts above 5 % of A", "skimage.measure.label"
+    ),
+    "euler_number": Column(
+        "1", "number of 8-connected parts minus holes", f"{_SKIMAGE} euler_number"
+    ),
+    "n_holes": Column("1", "number of holes", f"{_SKIMAGE} euler_number"),
+    "indentation_depth": Column("px", "depth of the deepest bay below the hull", _BAYS),
     "indentation_ratio": Column("1", "indentation_depth / equivalent_diameter_area", _BAYS),
-    "n_indentations": Column("1", "bays deeper than 10 % of equivalent_diameter_area", _BAYS),
+    "n_indentations": Column(
+        "1", "number of bays deeper than 10 % of equivalent_diameter_area", _BAYS
+    ),
 }
 
 
-def measured_shape(image: Prepared, labels: np.ndarray, n_cells: int) -> np.ndarray:
-    """(n_cells, N_MEASURED) geometry, as ``_kernels.shape.shape_of_cells`` gives it."""
+def measure_shape(image: Prepared, labels: np.ndarray, n_cells: int) -> np.ndarray:
+    """Measure the shape of every region once per image.
+
+    Returns
+    -------
+    (n_cells, 37) ndarray of float64
+        The columns of `shape`, then the moments of the pixel centres; ``_kernels.shape.AT`` holds
+        the index of each.
+    """
     return image.shared(
         "shape",
         labels,
         n_cells,
-        lambda found: shape_of_cells(found.run_starts, found.runs, found.boxes),
+        lambda regions: shape_of_cells(regions.run_starts, regions.runs, regions.boxes),
     )
 
 
 @family(
-    _COLUMNS,
+    {name: _COLUMNS[name] for name in COLUMNS},
     masks=("nucleus", "cell"),
     prepared=True,
     fast=True,
@@ -88,33 +107,33 @@ def measured_shape(image: Prepared, labels: np.ndarray, n_cells: int) -> np.ndar
 def shape(
     image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None
 ) -> np.ndarray:
-    """Size, outline and indentation of a mask.
+    """Measure the size, outline and indentation of a mask.
 
-    Area is the number of pixels and perimeter that of Crofton with four directions. Names, and
-    then the definitions too, are scikit-image's where it has them. A mask of several parts (the
-    lobes of a nucleus) is measured as a whole: the hull goes around all of them and the boundary
-    is that of all, holes included.
+    Area is the number of pixels, and perimeter is that of Crofton with four directions. Names of
+    scikit-image stand for its definitions. A mask of several parts, such as the lobes of a nucleus,
+    is measured as a whole: the hull encloses all parts, and the boundary is that of all of them,
+    holes included.
 
-    The boundary are the middles of the edges between mask and background, which are the vertices
-    of the contour at 0.5 of marching squares. A bay is a 4-connected part of the hull outside the
-    mask that opens to the edge of the hull; its depth is the largest distance of its pixels to
-    the edge of the hull above it, to the far side of the pixel. A gap right through is as deep as
-    its middle.
+    Boundary points are the midpoints of the pixel edges between mask and background, which are the
+    vertices of the marching-squares contour at 0.5. A bay is a 4-connected part of the hull outside
+    the mask that opens to the edge of the hull. Its depth is the largest distance of its pixels
+    from the edge of the hull above it, measured to the far side of the pixel. A gap that is open at
+    both ends is as deep as its middle.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8, or Prepared
-        Its pixels are not looked at.
+        RGB image. Only its size matters.
     labels : (H, W) ndarray of int
         Regions numbered 1..n_cells; 0 is background.
     n_cells : int, optional
-        Number of rows; default is the largest label.
+        Number of rows of the result. By default the largest label.
 
     Returns
     -------
     (n_cells, 32) ndarray of float64
         Lengths in px, areas in px^2. NaN where a value is undefined: ratios of the axes of a
-        single pixel, anything divided by a width of 0, the skewness of a constant distance.
+        single pixel, values divided by a width of 0, the skewness of a constant distance.
 
     References
     ----------
@@ -123,7 +142,17 @@ def shape(
        Form, 443-451, 1997.
     .. [3] J. G. de Almeida et al., "Computational analysis of peripheral blood smears detects
        disease-associated cytomorphologies", Nat. Commun. 14:4378, 2023.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import datasets, extract
+    >>> cell = datasets.draw_cell("neutrophil", random_state=0)
+    >>> values = extract.shape(cell.image, cell.nucleus)
+    >>> names = list(extract.shape.facts.columns)
+    >>> names[0], values.shape
+    ('area', (1, 32))
     """
-    ready = prepare(image)
-    n = int(labels.max()) if n_cells is None else n_cells
-    return measured_shape(ready, labels, n)[:, :N_SHAPE].copy()
+    prepared = prepare(image)
+    n_cells = int(labels.max()) if n_cells is None else n_cells
+    return measure_shape(prepared, labels, n_cells)[:, : len(COLUMNS)].copy()

@@ -1,4 +1,4 @@
-"""Shape and spread of stain by Zernike moments."""
+"""Zernike moments of a mask and of the stain in it."""
 
 from __future__ import annotations
 
@@ -18,30 +18,29 @@ ORDERS = [(n, m) for n in range(DEGREE + 1) for m in range(n + 1) if (n - m) % 2
 _SOURCE = "Teague 1980; mahotas.features.zernike_moments"
 
 
-def _columns() -> dict[str, Column]:
-    found: dict[str, Column] = {}
-    for prefix, what, first in (
-        ("mask", "p = 1 / area", 2),
-        ("od", "p = OD_G / sum OD_G, OD_G at least 0", 1),
-    ):
-        for n, m in ORDERS:
-            if n >= first:
-                found[f"{prefix}_{n}_{m}"] = Column(
-                    "1",
-                    f"|{n + 1} / pi sum p V*_{n}{m}| over the mask, {what}, on the unit disk about "
-                    "its centre of gravity",
-                    _SOURCE,
-                )
-    return found
+_COLUMNS = {
+    f"{prefix}_{n}_{m}": Column(
+        "1",
+        f"|{n + 1} / pi sum p V*_{n}{m}| over the mask, {weights}, on the unit disk about its "
+        "centroid",
+        _SOURCE,
+    )
+    for prefix, weights in (("mask", "p = 1 / area"), ("od", "p = OD_G / sum OD_G, OD_G >= 0"))
+    for n, m in ORDERS
+}
+"""All moments, in the order of the kernel."""
+
+# Constant for every region: order 0, and order 1 of the mask.
+_KEPT = [name for name in _COLUMNS if name not in ("mask_0_0", "mask_1_1", "od_0_0")]
 
 
 def _weights() -> np.ndarray:
-    """(10, 10, 60): weight of x^p y^q, at [q, p], in the real and imaginary parts.
+    """Return the weights of x^p y^q, at [q, p], in the real and imaginary parts: (10, 10, 60).
 
     ``V_nm = R_nm(r) exp(i m t)`` is a sum of terms ``c (x^2 + y^2)^k (x + i y)^m``.
     """
-    found = np.zeros((DEGREE + 1, DEGREE + 1, 2 * len(ORDERS)))
-    for place, (n, m) in enumerate(ORDERS):
+    weights = np.zeros((DEGREE + 1, DEGREE + 1, 2 * len(ORDERS)))
+    for index, (n, m) in enumerate(ORDERS):
         for k in range((n - m) // 2 + 1):
             s = (n - m) // 2 - k
             c = (-1) ** s * factorial(n - s)
@@ -51,19 +50,17 @@ def _weights() -> np.ndarray:
                     # (x^2)^(k-i) (y^2)^i times x^(m-j) (i y)^j
                     value = (n + 1) / np.pi * c * comb(k, i) * comb(m, j) * 1j**j
                     p, q = 2 * (k - i) + m - j, 2 * i + j
-                    found[q, p, place] += value.real
-                    found[q, p, len(ORDERS) + place] += value.imag
-    return found
+                    weights[q, p, index] += value.real
+                    weights[q, p, len(ORDERS) + index] += value.imag
+    return weights
 
 
 _WEIGHTS = _weights()
-_MASK = np.array([n >= 2 for n, _ in ORDERS])
-_DENSITY = np.array([n >= 1 for n, _ in ORDERS])
-_KEPT = np.flatnonzero(np.concatenate([_MASK, _DENSITY]))
+_INDICES = np.array([list(_COLUMNS).index(name) for name in _KEPT])
 
 
 @family(
-    _columns(),
+    {name: _COLUMNS[name] for name in _KEPT},
     masks=("nucleus", "cell"),
     prepared=True,
     white=True,
@@ -73,43 +70,48 @@ _KEPT = np.flatnonzero(np.concatenate([_MASK, _DENSITY]))
 def zernike(
     image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None
 ) -> np.ndarray:
-    """Zernike moments of the mask and of the stain in it, up to the degree 9.
+    """Compute the Zernike moments of a mask and of the stain in it, up to degree 9.
 
     Magnitudes do not change when the cell is moved or turned, and hardly when it is enlarged.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8, or Prepared
-        RGB. The white of a bare image is measured outside `labels`; see `background_white`.
+        RGB image. The white level of an image that is not prepared is measured outside `labels`,
+        see `background_white`.
     labels : (H, W) ndarray of int
         Regions numbered 1..n_cells; 0 is background.
     n_cells : int, optional
-        Number of rows; default is the largest label.
+        Number of rows of the result. By default the largest label.
 
     Returns
     -------
     (n_cells, 57) ndarray of float64
-        ``mask_n_m`` for n = 2..9, then ``od_n_m`` for n = 1..9, with m = n, n - 2 ... 0 or 1 from
-        the least. NaN where a mask has no pixel, and of the stain where there is none.
+        ``mask_n_m`` for n = 2..9, then ``od_n_m`` for n = 1..9, each with m = 0 or 1 ... n - 2, n.
+        NaN where a mask has no pixel; moments of the stain are also NaN where there is no stain.
 
     Notes
     -----
-    The disk lies about the centre of gravity of the mask; its radius is the largest distance of a
-    pixel from there, plus half a pixel. Values are normalised to the sum 1, which makes the moment
-    of order 0 a constant, and that of order 1 of the mask 0; both are left out. Green optical
-    density below 0 counts as 0. Equal to ``mahotas.features.zernike_moments`` with that radius and
-    centre.
+    The unit disk lies about the centroid of the mask; its radius is the largest distance of a pixel
+    from the centroid plus half a pixel. Values are normalised to a sum of 1. The moment of order 0
+    is then constant, and that of order 1 of the mask is 0; both are left out. Green optical density
+    below 0 counts as 0. Values equal those of ``mahotas.features.zernike_moments`` with this radius
+    and centre.
 
     References
     ----------
     .. [1] M. R. Teague, "Image analysis via the general theory of moments", J. Opt. Soc. Am. 70,
        920-930, 1980.
+
+    Examples
+    --------
+    EXAMPLE
     """
     prepared = prepare(image)
     n_cells = int(labels.max()) if n_cells is None else n_cells
-    where = prepared.regions(labels, n_cells)
+    regions = prepared.regions(labels, n_cells)
     density = np.maximum(prepared.density_lut(labels)[1], 0.0)
-    found = _kernel.measure(
-        prepared.plane("g"), density, where.run_starts, where.runs, where.boxes, _WEIGHTS
+    moments = _kernel.measure(
+        prepared.plane("g"), density, regions.run_starts, regions.runs, regions.boxes, _WEIGHTS
     )
-    return found.reshape(n_cells, -1)[:, _KEPT]
+    return np.asarray(moments.reshape(n_cells, -1)[:, _INDICES])

@@ -1,4 +1,4 @@
-"""The outline of a region as a closed curve: Fourier coefficients, bending, box counts."""
+"""The outline of a region as a closed curve: Fourier coefficients, bending, box counts, moments."""
 
 from __future__ import annotations
 
@@ -6,27 +6,53 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import kernel
-from hemafeat.extract._kernels.region.contour import join, local_runs, root
-from hemafeat.extract._kernels.region.moments import hu_moments
-from hemafeat.extract._kernels.region.opening import PAIRS, added
-from hemafeat.extract._kernels.region.thinning import packed
+from hemafeat._jit import indices, kernel
+from hemafeat.extract._kernels.region.bits import PAIRS, pack, sum_nibbles
+from hemafeat.extract._kernels.region.runs import covariance, join, local_runs, part_areas, root
 
-N_BOUNDARY = 25
 HARMONICS = 7
+
+COLUMNS = (
+    *(f"fourier_{k}" for k in range(2, HARMONICS + 1)),
+    *(f"fourier_minus_{k}" for k in range(1, HARMONICS - 1)),
+    "bending_energy",
+    "bending_ratio",
+    "n_concave_segments",
+    "concave_fraction",
+    "curvature_min",
+    "curvature_max",
+    *(f"hu_{k}" for k in range(1, 8)),
+    "box_dimension",
+)
+"""Columns of the family ``boundary``."""
+
+AT = indices(COLUMNS)
+
 CONCAVE = -0.5
-"""Curvature, with that of a circle of the same length as 1, below which it is concave."""
+"""Curvature below which a point is concave, in units of that of a circle of the same length."""
+
 FIRST_OF = np.array(
     [0x5555555555555555, 0x1111111111111111, 0x0101010101010101, 0x0001000100010001], np.uint64
 )
-"""The first bit of every 2, 4, 8 and 16."""
+"""Masks of the first bit of every 2, 4, 8 and 16."""
 
 
 @kernel
 def boundary_of_cells(run_starts, runs, boxes):
-    """The columns of the family ``boundary``; a row of NaN where there is no pixel."""
+    """Measure the outline of every cell.
+
+    Parameters
+    ----------
+    run_starts, runs, boxes
+        Runs and boxes of the cells, see ``runs.find_runs`` and ``runs.pixels``.
+
+    Returns
+    -------
+    (n_cells, 25) float64 array
+        `COLUMNS`. A row of NaN for a cell without pixels.
+    """
     n_cells = run_starts.size - 1
-    out = np.full((n_cells, N_BOUNDARY), np.nan)
+    out = np.full((n_cells, len(AT)), np.nan)
     for cell in range(n_cells):
         first, stop = run_starts[cell], run_starts[cell + 1]
         if stop == first:
@@ -36,49 +62,48 @@ def boundary_of_cells(run_starts, runs, boxes):
         inside = np.zeros((height + 2, width + 2), np.uint8)
         for run in range(local.shape[0]):
             inside[local[run, 0] + 1, local[run, 1] + 1 : local[run, 2] + 1] = 1
-        points = traced(inside, *largest_start(local, rows))
-        along = lengths(points)
-        harmonics(points, along, out[cell, :11])
-        bending(points, along, out[cell, 11:17])
-        hu_moments(local, out[cell, 17:24])
-        out[cell, 24] = box_dimension(packed(local, rows, width), height, width)
+        points = trace_outline(inside, *largest_start(local, rows))
+        along = arc_lengths(points)
+        row = out[cell]
+        fourier_ratios(points, along, row)
+        bending(points, along, row)
+        hu_moments(local, row)
+        row[AT.box_dimension] = box_dimension(pack(local, rows, width), height, width)
     return out
 
 
 @kernel
 def largest_start(runs, rows):
-    """Row and column of the first pixel of the largest 8-connected part; of equals, the first."""
+    """Return row and column of the first pixel of the largest 8-connected part."""
     parent, _ = join(runs, rows, 1)
-    size = np.zeros(runs.shape[0], np.int64)
+    areas = part_areas(runs, parent)
+    most = areas.max()
     for run in range(runs.shape[0]):
-        size[root(parent, run)] += runs[run, 2] - runs[run, 1]
-    most = size.max()
-    for run in range(runs.shape[0]):
-        if size[root(parent, run)] == most:
+        if areas[root(parent, run)] == most:
             return runs[run, 0], runs[run, 1]
     return runs[0, 0], runs[0, 1]
 
 
 @kernel
-def traced(inside, row, column):
-    """Middles of the pixel edges around the part whose first pixel is (row, column), in order.
+def trace_outline(inside, row, column):
+    """Follow the midpoints of pixel edges around the part whose first pixel is (row, column).
 
     Parameters
     ----------
     inside : (H + 2, W + 2) uint8 array
-        1 in the region, with an edge of 0.
+        1 in the region, with a border of 0.
     row, column : int
-        Without this edge.
+        Pixel, in coordinates without this border.
 
     Returns
     -------
     (K, 2) int64 array
-        Twice their (row, column), pixel centres being whole numbers; clockwise on the screen, the
-        region on the right.
+        Twice the (row, column) of each midpoint, where pixel centres have whole coordinates. The
+        order is clockwise on the screen, with the region on the right.
     """
     points = np.empty((1024, 2), np.int64)
     n = 0
-    y, x = row + 1, column + 1  # The corner above and before pixel (y, x) of `inside`.
+    y, x = row + 1, column + 1  # The upper left corner of pixel (y, x) of `inside`.
     dy, dx = 0, 1
     while True:
         if n == points.shape[0]:
@@ -90,7 +115,7 @@ def traced(inside, row, column):
         n += 1
         y += dy
         x += dx
-        # The two pixels ahead, on the left and on the right of the way.
+        # The two pixels ahead, to the left and to the right.
         left = inside[y + (dy - dx - 1) // 2, x + (dx + dy - 1) // 2]
         right = inside[y + (dy + dx - 1) // 2, x + (dx - dy - 1) // 2]
         if left:
@@ -102,8 +127,8 @@ def traced(inside, row, column):
 
 
 @kernel
-def lengths(points):
-    """(K + 1,) float64: length of the outline up to each of its points, in doubled pixels."""
+def arc_lengths(points):
+    """Return the length of the outline up to each point and of all of it, in half pixels."""
     n = points.shape[0]
     along = np.empty(n + 1)
     along[0] = 0.0
@@ -119,11 +144,11 @@ def lengths(points):
 
 
 @kernel
-def harmonics(points, along, out):
-    """|F_k| / |F_1| for k = 2 to 7 and -1 to -5, of the outline run through at constant speed.
+def fourier_ratios(points, along, row):
+    """Compute |F_k| / |F_1| for k = 2 to 7 and -1 to -5, at constant speed along the outline.
 
-    The outline is a polygon, so its Fourier integrals are sums over its corners: the coefficient
-    is the sum of the change of direction at a corner times exp(-2 pi i k s / L), over k^2.
+    The outline is a polygon, so its Fourier integrals are sums over its corners: a coefficient is
+    the sum of the change of direction at a corner times exp(-2 pi i k s / L), divided by k^2.
     """
     n = points.shape[0]
     real = np.zeros(2 * HARMONICS + 1)
@@ -151,17 +176,17 @@ def harmonics(points, along, out):
             c, s = c * cosine - s * sine, c * sine + s * cosine
     first = math.hypot(real[1], imaginary[1])
     for m in range(2, 8):
-        out[m - 2] = math.hypot(real[m], imaginary[m]) / (m * m * first)
+        row[AT.fourier_2 + m - 2] = math.hypot(real[m], imaginary[m]) / (m * m * first)
     for m in range(1, 6):
         size = math.hypot(real[m + HARMONICS], imaginary[m + HARMONICS])
-        out[m + 5] = size / (m * m * first)
+        row[AT.fourier_minus_1 + m - 1] = size / (m * m * first)
 
 
 @kernel
-def beyond(points, along, reach):
-    """(K, 2) float64: where one comes from each point after `reach` along the outline."""
+def points_ahead(points, along, reach):
+    """Return the point that lies `reach` ahead of each point along the outline, (K, 2) float64."""
     n = points.shape[0]
-    found = np.empty((n, 2))
+    ahead = np.empty((n, 2))
     end, turns = 0, 0.0
     for k in range(n):
         while along[end] + turns <= along[k] + reach:
@@ -172,21 +197,22 @@ def beyond(points, along, reach):
         start = end - 1 if end > 0 else n - 1
         last = along[end] + turns
         share = (last - along[k] - reach) / (along[start + 1] - along[start])
-        found[k, 0] = points[end, 0] + share * (points[start, 0] - points[end, 0])
-        found[k, 1] = points[end, 1] + share * (points[start, 1] - points[end, 1])
-    return found
+        ahead[k, 0] = points[end, 0] + share * (points[start, 0] - points[end, 0])
+        ahead[k, 1] = points[end, 1] + share * (points[start, 1] - points[end, 1])
+    return ahead
 
 
 @kernel
-def bending(points, along, out):
-    """How the outline bends: curvature of the circle through each point and one on both sides.
+def bending(points, along, row):
+    """Measure the curvature of the circle through each point and two others of the outline.
 
-    These lie 1/16 of the length before and behind along the outline.
+    The others lie 1/16 of the length of the outline before and after the point.
     """
     n = points.shape[0]
     length = along[n]
     reach = length / 16.0
-    ahead, back = beyond(points, along, reach), beyond(points, along, length - reach)
+    ahead = points_ahead(points, along, reach)
+    back = points_ahead(points, along, length - reach)
     turns = np.empty(n)
     for k in range(n):
         v, u = points[k, 0] - back[k, 0], points[k, 1] - back[k, 1]
@@ -208,23 +234,23 @@ def bending(points, along, out):
         concave = turn * radius < CONCAVE
         n_concave += concave
         segments += concave and not counted
-        # On a straight stretch rounding decides the sign.
+        # On a straight stretch the sign is a matter of rounding.
         counted = turn * radius < -1e-6 and (counted or concave)
     # The outline is measured in half pixels.
-    out[0] = 4.0 * squares / n
-    out[1] = squares / n * radius * radius
-    out[2] = segments
-    out[3] = n_concave / n
-    out[4] = lowest * radius
-    out[5] = highest * radius
+    row[AT.bending_energy] = 4.0 * squares / n
+    row[AT.bending_ratio] = squares / n * radius * radius
+    row[AT.n_concave_segments] = segments
+    row[AT.concave_fraction] = n_concave / n
+    row[AT.curvature_min] = lowest * radius
+    row[AT.curvature_max] = highest * radius
 
 
 @kernel
 def box_dimension(bits, height, width):
-    """Box-counting dimension of the pixels of a region that have a side on its outside.
+    """Return the box-counting dimension of the pixels of a region with an edge on its outside.
 
-    Boxes are 2, 4, 8 and 16 px wide. Their grid starts at each of the four corners of the upright
-    box around the region in turn, and the mean number of boxes counts.
+    Boxes are 2, 4, 8 and 16 px wide. Counts are averaged over grids that start at each of the four
+    corners of the bounding box.
     """
     if max(height, width) < 16:
         return np.nan
@@ -238,9 +264,9 @@ def box_dimension(bits, height, width):
         for r in range(height):
             within = up[r] & down[r] & ((here[r] << one) | (before[r] >> top))
             line[r] = here[r] & ~(within & ((here[r] >> one) | (after[r] << top)))
-    found = np.zeros(4, np.int64)
+    boxes = np.zeros(4, np.int64)
     for corner in range(4):
-        # A grid from the far side is one from the near side of what is moved there.
+        # Instead of the grid, move the pixels to the far side.
         down = -height % 16 if corner & 1 else 0
         right = np.uint64(-width % 16 if corner & 2 else 0)
         lines = (height + down + 15) // 16 * 16
@@ -264,15 +290,69 @@ def box_dimension(bits, height, width):
                     both = line[2 * r] | line[2 * r + 1]
                     both = (both | (both >> step)) & keep
                     line[r] = both
-                    # One bit in two at most, so the first step of counting bits is not needed.
+                    # At most every other bit is set: the first step of counting is not needed.
                     count = (both & PAIRS) + ((both >> np.uint64(2)) & PAIRS)
-                    n_boxes += added(count)
-                found[level] += np.int64(n_boxes)
+                    n_boxes += sum_nibbles(count)
+                boxes[level] += np.int64(n_boxes)
     sum_x = sum_y = sum_xx = sum_xy = 0.0
     for level in range(4):
-        x, y = (level + 1) * math.log(2.0), math.log(found[level] / 4.0)
+        x, y = (level + 1) * math.log(2.0), math.log(boxes[level] / 4.0)
         sum_x += x
         sum_y += y
         sum_xx += x * x
         sum_xy += x * y
     return (sum_x * sum_y - 4.0 * sum_xy) / (4.0 * sum_xx - sum_x * sum_x)
+
+
+@kernel
+def hu_moments(runs, row):
+    """Compute the moment invariants of Hu of the pixel centres, as sign times log10 of their size.
+
+    An invariant that symmetry makes 0, but for rounding, is NaN.
+    """
+    area, y, x, _, _, _ = covariance(runs)
+    # Sums about a whole number near the centroid stay small and exact.
+    y0, x0 = math.floor(y + 0.5), math.floor(x + 0.5)
+    s01 = s10 = s11 = s02 = s20 = s12 = s21 = s03 = s30 = 0
+    for run in range(runs.shape[0]):
+        v, a, b = runs[run, 0] - y0, runs[run, 1] - x0, runs[run, 2] - x0
+        n = b - a
+        u = (a + b - 1) * n // 2
+        uu = ((b - 1) * b * (2 * b - 1) - (a - 1) * a * (2 * a - 1)) // 6
+        uuu = (b * (b - 1) // 2) ** 2 - (a * (a - 1) // 2) ** 2
+        s10 += v * n
+        s01 += u
+        s20 += v * v * n
+        s11 += v * u
+        s02 += uu
+        s30 += v * v * v * n
+        s21 += v * v * u
+        s12 += v * uu
+        s03 += uuu
+    r, c = s10 / area, s01 / area
+    m20, m02, m11 = s20 - r * s10, s02 - c * s01, s11 - r * s01
+    m30 = s30 - 3.0 * r * s20 + 2.0 * r * r * s10
+    m03 = s03 - 3.0 * c * s02 + 2.0 * c * c * s01
+    m21 = s21 - 2.0 * r * s11 - c * s20 + 2.0 * r * r * s01
+    m12 = s12 - 2.0 * c * s11 - r * s02 + 2.0 * c * c * s10
+    second, third = float(area) ** 2, float(area) ** 2.5
+    n20, n02, n11 = m20 / second, m02 / second, m11 / second
+    n30, n03, n21, n12 = m30 / third, m03 / third, m21 / third, m12 / third
+    t0, t1 = n30 + n12, n21 + n03
+    q0, q1 = t0 * t0, t1 * t1
+    first = n20 + n02
+    values = (
+        first,
+        (n20 - n02) ** 2 + 4.0 * n11 * n11,
+        (n30 - 3.0 * n12) ** 2 + (3.0 * n21 - n03) ** 2,
+        q0 + q1,
+        (n30 - 3.0 * n12) * t0 * (q0 - 3.0 * q1) + (3.0 * n21 - n03) * t1 * (3.0 * q0 - q1),
+        (n20 - n02) * (q0 - q1) + 4.0 * n11 * t0 * t1,
+        (3.0 * n21 - n03) * t0 * (q0 - 3.0 * q1) - (n30 - 3.0 * n12) * t1 * (3.0 * q0 - q1),
+    )
+    # Powers of the first invariant that bound the size of each.
+    powers = (1.0, 2.0, 3.0, 3.0, 6.0, 4.0, 6.0)
+    for k in range(7):
+        value = values[k]
+        if abs(value) > 1e-13 * first ** powers[k]:
+            row[AT.hu_1 + k] = math.log10(abs(value)) * (1.0 if value > 0.0 else -1.0)

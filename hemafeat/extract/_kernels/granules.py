@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import kernel
+from hemafeat._jit import indices, kernel
 from hemafeat.extract._kernels.spots import (
     level_counts,
     parts,
@@ -15,22 +15,44 @@ from hemafeat.extract._kernels.spots import (
     top_hat,
 )
 
-N_GRANULE = 10
-N_VACUOLE = 3
+GRANULE_COLUMNS = (
+    "count",
+    "density",
+    "cover",
+    "diameter_mean",
+    "diameter_sd",
+    "contrast",
+    "red_share",
+    "dark_share",
+    "red_to_green",
+    "blue_to_green",
+)
+VACUOLE_COLUMNS = ("count", "area_fraction", "area_max")
 
-# Of a type, not plain numbers: what they are passed to is then compiled once for all of them.
+COLUMNS = (
+    *GRANULE_COLUMNS,
+    *(f"over_cell_{name}" for name in GRANULE_COLUMNS),
+    *(f"vacuole_{name}" for name in VACUOLE_COLUMNS),
+)
+"""Columns of the family ``granules``."""
+
+AT, GRANULE, VACUOLE = indices(COLUMNS), indices(GRANULE_COLUMNS), indices(VACUOLE_COLUMNS)
+
+# NumPy integers: functions that take them are compiled once, not for each literal.
 SMALLEST_GRANULE = np.int64(4)
 SMALLEST_VACUOLE = np.int64(20)
-"""Pixels; smaller parts are taken for noise."""
+"""Least number of pixels; smaller parts are noise."""
 
 GRANULE_RADIUS = np.int64(3)
 VACUOLE_RADIUS = np.int64(14)
+"""Radius in px of the square of the top-hat."""
+
 GRANULE_RISE = 6
 VACUOLE_RISE = 22
-"""Levels of 256 over [0, 1.5] of optical density: 0.035 and 0.129."""
+"""Least top-hat, in levels of 256 over [0, 1.5] of optical density: 0.035 and 0.129."""
 
 VACUOLE_TWENTIETHS = 7
-"""Twentieths of the median of the cytoplasm a vacuole reaches at most."""
+"""Largest density of a vacuole, in twentieths of the median of the cytoplasm."""
 
 RED = 0.5
 DARK = 0.75
@@ -39,7 +61,7 @@ DARK = 0.75
 
 @kernel
 def area_of(runs):
-    """Pixels of one cell."""
+    """Return the number of pixels of one cell."""
     area = 0
     for run in range(runs.shape[0]):
         area += runs[run, 2] - runs[run, 1]
@@ -47,71 +69,71 @@ def area_of(runs):
 
 
 @kernel
-def place_of(row, column, box, stride, margin):
-    """Place of a pixel of the image in a flat plane."""
+def flat_index(row, column, box, stride, margin):
+    """Return the index in a flat plane of a pixel of the image."""
     return (row - box[0] + margin) * stride + margin + column - box[2]
 
 
 @kernel
-def granules_within(hat, rgb, runs, box, stride, margin, density, out):
+def granules_within(hat, rgb, runs, box, stride, margin, density, row):
     """Count and describe dark spots among the pixels of `runs`.
 
     Parameters
     ----------
     hat : (N,) uint8 array
-        As ``spots.top_hat`` gives it.
+        Top-hat of the cell, see ``spots.top_hat``.
     rgb : (H, W, 3) uint8 array
-        The image.
+        RGB image.
     runs : (M, 3) int64 array
-        Pixels that may be part of a granule.
+        Runs of the pixels that may be part of a granule.
     box, stride, margin
-        Where `hat` lies in the image.
+        Box of the cell, and row length and margin of `hat`.
     density : (3, 256) float64 array
         Optical density of each grey level of R, G and B.
-    out : (10,) float64 array
-        Filled, see ``hemafeat.extract.granules``.
+    row : (K,) float64 array
+        Filled in the order of `GRANULE_COLUMNS`.
     """
     spot = np.zeros(hat.size, np.uint8)
     area = 0
     for run in range(runs.shape[0]):
-        start = place_of(runs[run, 0], runs[run, 1], box, stride, margin)
+        start = flat_index(runs[run, 0], runs[run, 1], box, stride, margin)
         n = runs[run, 2] - runs[run, 1]
         area += n
-        here, into = hat[start : start + n], spot[start : start + n]
+        line, into = hat[start : start + n], spot[start : start + n]
         for k in range(n):
-            into[k] = 1 if here[k] >= GRANULE_RISE else 0
-    found, spans = parts(spot, stride)
+            into[k] = 1 if line[k] >= GRANULE_RISE else 0
+    table, spans = parts(spot, stride)
     count = 0
     pixels = 0
     diameters = 0.0
-    for part in range(found.shape[0]):
-        if found[part, 0] >= SMALLEST_GRANULE:
+    for part in range(table.shape[0]):
+        if table[part, 0] >= SMALLEST_GRANULE:
             count += 1
-            pixels += found[part, 0]
-            diameters += math.sqrt(4.0 / math.pi * found[part, 0])
-    out[0] = count
-    out[1] = count / area
-    out[2] = pixels / area
+            pixels += table[part, 0]
+            diameters += math.sqrt(4.0 / math.pi * table[part, 0])
+    row[GRANULE.count] = count
+    row[GRANULE.density] = count / area
+    row[GRANULE.cover] = pixels / area
     if count == 0:
         return
     mean = diameters / count
     spread = 0.0
-    for part in range(found.shape[0]):
-        if found[part, 0] >= SMALLEST_GRANULE:
-            spread += (math.sqrt(4.0 / math.pi * found[part, 0]) - mean) ** 2
+    for part in range(table.shape[0]):
+        if table[part, 0] >= SMALLEST_GRANULE:
+            spread += (math.sqrt(4.0 / math.pi * table[part, 0]) - mean) ** 2
     rise = 0
     n_red = 0
     n_dark = 0
     red, green, blue = 0.0, 0.0, 0.0
-    row = 0
+    flat_row = 0
     for span in range(spans.shape[0]):
-        if found[spans[span, 2], 0] < SMALLEST_GRANULE:
+        if table[spans[span, 2], 0] < SMALLEST_GRANULE:
             continue
-        while spans[span, 0] >= (row + 1) * stride:
-            row += 1
-        first = spans[span, 0] - row * stride - margin + box[2]
+        while spans[span, 0] >= (flat_row + 1) * stride:
+            flat_row += 1
+        first = spans[span, 0] - flat_row * stride - margin + box[2]
         n = spans[span, 1] - spans[span, 0]
-        line = rgb[row - margin + box[0], first : first + n]
+        line = rgb[flat_row - margin + box[0], first : first + n]
         high = hat[spans[span, 0] : spans[span, 1]]
         for k in range(n):
             rise += np.int64(high[k])
@@ -121,55 +143,55 @@ def granules_within(hat, rgb, runs, box, stride, margin, density, out):
             blue += density[2, line[k, 2]]
             n_red += r < RED * g
             n_dark += r > DARK * g
-    out[3] = mean
-    out[4] = math.sqrt(spread / count)
-    out[5] = rise / pixels
-    out[6] = n_red / pixels
-    out[7] = n_dark / pixels
-    # A granule rises above levels of 0 or more, so that its green density is positive.
-    out[8] = red / green
-    out[9] = blue / green
+    row[GRANULE.diameter_mean] = mean
+    row[GRANULE.diameter_sd] = math.sqrt(spread / count)
+    row[GRANULE.contrast] = rise / pixels
+    row[GRANULE.red_share] = n_red / pixels
+    row[GRANULE.dark_share] = n_dark / pixels
+    # A granule rises above levels of at least 0, so its green density is positive.
+    row[GRANULE.red_to_green] = red / green
+    row[GRANULE.blue_to_green] = blue / green
 
 
 @kernel
-def vacuoles_within(hat, level, inside, limit, stride, area, out):
+def vacuoles_within(hat, level, inside, limit, stride, area, row):
     """Count and measure round pale holes.
 
     Parameters
     ----------
     hat, level, inside : (N,) uint8 array
-        As ``spots.top_hat`` gives them for the complement of the levels.
+        Top-hat of the complement of the levels, see ``spots.top_hat``.
     limit : int
-        Highest level, not complemented, of a vacuole.
+        Highest level of a vacuole, not complemented.
     stride : int
-        Length of a row.
+        Length of a row of the flat planes.
     area : int
-        Pixels of the cell.
-    out : (3,) float64 array
-        Filled: number, share of the cell, pixels of the largest.
+        Number of pixels of the cell.
+    row : (K,) float64 array
+        Filled in the order of `VACUOLE_COLUMNS`.
     """
     spot = np.empty(hat.size, np.uint8)
     least = 255 - limit
     for k in range(hat.size):
         spot[k] = 1 if (hat[k] >= VACUOLE_RISE) & (level[k] >= least) else 0
-    found, spans = parts(spot, stride)
-    good = round_and_within(found, spans, inside, stride, SMALLEST_VACUOLE)
+    table, spans = parts(spot, stride)
+    good = round_and_within(table, spans, inside, stride, SMALLEST_VACUOLE)
     count = 0
     pixels = 0
     largest = 0
-    for part in range(found.shape[0]):
+    for part in range(table.shape[0]):
         if good[part]:
             count += 1
-            pixels += found[part, 0]
-            largest = max(largest, found[part, 0])
-    out[0] = count
-    out[1] = pixels / area
-    out[2] = largest
+            pixels += table[part, 0]
+            largest = max(largest, table[part, 0])
+    row[VACUOLE.count] = count
+    row[VACUOLE.area_fraction] = pixels / area
+    row[VACUOLE.area_max] = largest
 
 
 @kernel
 def median_level(plane, runs):
-    """Lower median of the levels of one cell."""
+    """Return the lower median of the levels of one cell."""
     histogram = level_counts(plane, runs)
     half = (histogram.sum() + 1) // 2
     level = 0
@@ -182,44 +204,44 @@ def median_level(plane, runs):
 
 @kernel
 def measure(plane, rgb, density, cell_starts, cells, boxes, cytoplasm_starts, cytoplasms):
-    """Granules in the cytoplasm and over the whole cell, and vacuoles, of every cell.
+    """Measure granules in the cytoplasm and over the whole cell, and vacuoles, of every cell.
 
     Parameters
     ----------
     plane : (H, W) uint8 array
         Green optical density in 256 levels.
     rgb, density
-        As for `granules_within`.
+        RGB image and optical densities, see `granules_within`.
     cell_starts, cells, boxes
-        Runs and boxes of the cells, as ``regions.find_runs`` and ``regions.pixels`` give them.
+        Runs and boxes of the cells, see ``runs.find_runs`` and ``runs.pixels``.
     cytoplasm_starts, cytoplasms
         Runs of their cytoplasm.
 
     Returns
     -------
     (n_cells, 23) float64 array
-        NaN where there is no cytoplasm.
+        `COLUMNS`. A row of NaN where there is no cytoplasm.
     """
     n_cells = boxes.shape[0]
-    out = np.full((n_cells, 2 * N_GRANULE + N_VACUOLE), np.nan)
+    out = np.full((n_cells, len(AT)), np.nan)
     for cell in range(n_cells):
         whole = cells[cell_starts[cell] : cell_starts[cell + 1]]
         around = cytoplasms[cytoplasm_starts[cell] : cytoplasm_starts[cell + 1]]
         if whole.shape[0] == 0 or around.shape[0] == 0:
             continue
         box = boxes[cell]
-        # A loop, so that what it calls is compiled into it once.
+        # In a loop, so that the functions it calls are inlined once.
         for sign in range(2):
             margin = GRANULE_RADIUS if sign == 0 else VACUOLE_RADIUS
             stride, _ = stride_and_size(box, margin)
             hat, level, inside = top_hat(plane, whole, box, margin, margin, np.uint8(255 * sign))
             if sign == 0:
-                for which in range(2):
-                    own = around if which == 0 else whole
-                    into = out[cell, which * N_GRANULE :]
-                    granules_within(hat, rgb, own, box, stride, margin, density, into)
+                for over_cell in range(2):
+                    runs = whole if over_cell else around
+                    row = out[cell, AT.over_cell_count * over_cell :]
+                    granules_within(hat, rgb, runs, box, stride, margin, density, row)
             else:
                 limit = median_level(plane, around) * VACUOLE_TWENTIETHS // 20
-                into = out[cell, 2 * N_GRANULE :]
-                vacuoles_within(hat, level, inside, limit, stride, area_of(whole), into)
+                row = out[cell, AT.vacuole_count :]
+                vacuoles_within(hat, level, inside, limit, stride, area_of(whole), row)
     return out

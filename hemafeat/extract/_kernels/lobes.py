@@ -6,38 +6,48 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import kernel
-from hemafeat.extract._kernels.region.basins import basins, merges, upper_neighbours
-from hemafeat.extract._kernels.region.contour import boundary, local_runs
-from hemafeat.extract._kernels.region.hull import extremes, filled, hull_chains
-from hemafeat.extract._kernels.region.moments import covariance
-from hemafeat.extract._kernels.region.skeleton import skeleton_values
-from hemafeat.extract._kernels.region.symmetry import (
-    interpolated,
-    mirrored,
-    nearest_pixel,
-    widest_gap,
-)
-from hemafeat.extract._kernels.region.thinning import packed, set_pixels, thinned
+from hemafeat._jit import indices, kernel
+from hemafeat.extract._kernels.region.basins import LOBE_COLUMNS, depth_values, lobe_values
+from hemafeat.extract._kernels.region.bits import pack, unpack_pixels
+from hemafeat.extract._kernels.region.contour import boundary_points, widest_gap
+from hemafeat.extract._kernels.region.hull import hull_chains, hull_runs, row_extents
+from hemafeat.extract._kernels.region.runs import covariance, local_runs
+from hemafeat.extract._kernels.region.skeleton import SKELETON_COLUMNS, skeleton_values
+from hemafeat.extract._kernels.region.thinning import thin
 
-N_LOBES = 37
-MIN_DISC = 0.02
-"""Least area of the largest disc in a lobe, as a share of the area of the region."""
+COLUMNS = (
+    *LOBE_COLUMNS,
+    *SKELETON_COLUMNS,
+    "symmetry_major",
+    "symmetry_minor",
+    "horseshoe_angle",
+    "centroid_depth_ratio",
+    "hull_centroid_depth_ratio",
+    "centroid_gap_ratio",
+)
+"""Columns of the family ``lobes``."""
+
+AT = indices(COLUMNS)
 
 
 @kernel
 def lobes_of_cells(run_starts, runs, boxes, squared):
-    """The columns of the family ``lobes``; a row of NaN where there is no pixel.
+    """Measure lobes, depth, skeleton and symmetry of every nucleus.
 
     Parameters
     ----------
     run_starts, runs, boxes
-        As ``regions.find_runs`` and ``regions.pixels`` give them.
+        Runs and boxes of the nuclei, see ``runs.find_runs`` and ``runs.pixels``.
     squared : (H, W) int32 array
-        As ``distance.depths`` gives it.
+        Squared depth, see ``distance.depths``.
+
+    Returns
+    -------
+    (n_cells, 37) float64 array
+        `COLUMNS`. A row of NaN for a nucleus without pixels.
     """
     n_cells = run_starts.size - 1
-    out = np.full((n_cells, N_LOBES), np.nan)
+    out = np.full((n_cells, len(AT)), np.nan)
     for cell in range(n_cells):
         first, stop = run_starts[cell], run_starts[cell + 1]
         if stop > first:
@@ -55,117 +65,92 @@ def lobes_of_cells(run_starts, runs, boxes, squared):
 
 @kernel
 def measure(depth, runs, rows, row):
-    """Fill the row of one cell; `runs` from the corner of its box, `depth` with an edge of 0."""
+    """Fill the row of one nucleus. `runs` start at its box; `depth` has a border of zeros."""
     area, y, x, rr, cc, rc = covariance(runs)
     radius = math.sqrt(area / math.pi)
-    deepest = layers(depth, runs, area, radius, row[8:17])
+    deepest = depth_values(depth, runs, area, row)
     lobe_values(depth, area, row)
     height, width = depth.shape[0] - 2, depth.shape[1] - 2
-    points = set_pixels(thinned(packed(runs, rows, width)))
-    skeleton_values(points, depth, row[19:31])
-    row[31], row[32] = mirrored(depth, runs, y, x, rr, cc, rc)
-    left, right = hull_chains(extremes(runs, rows))
-    _, hull_y, hull_x, _, _, _ = covariance(filled(left, right, height))
-    row[33] = math.degrees(widest_gap(boundary(runs, rows), hull_y, hull_x))
-    row[34] = interpolated(depth, y, x) / deepest
-    row[35] = interpolated(depth, hull_y, hull_x) / deepest
-    row[36] = nearest_pixel(runs, y, x) / radius
+    points = unpack_pixels(thin(pack(runs, rows, width)))
+    skeleton_values(points, depth, row[AT.skeleton_length : AT.symmetry_major])
+    row[AT.symmetry_major], row[AT.symmetry_minor] = mirror_overlap(depth, runs, y, x, rr, cc, rc)
+    left, right = hull_chains(row_extents(runs, rows))
+    _, hull_y, hull_x, _, _, _ = covariance(hull_runs(left, right, height))
+    row[AT.horseshoe_angle] = math.degrees(widest_gap(boundary_points(runs, rows), hull_y, hull_x))
+    row[AT.centroid_depth_ratio] = interpolated(depth, y, x) / deepest
+    row[AT.hull_centroid_depth_ratio] = interpolated(depth, hull_y, hull_x) / deepest
+    row[AT.centroid_gap_ratio] = nearest_pixel(runs, y, x) / radius
 
 
 @kernel
-def layers(depth, runs, area, radius, out):
-    """Largest depth; its half pixel taken off, its ratios, and how much lies deeper than shares."""
-    half = (min(depth.shape) - 1) // 2 + 1
-    counts = np.zeros(half * half + 1, np.int64)
+def mirror_overlap(inside, runs, y, x, rr, cc, rc):
+    """Return the overlap of a region with its mirror image in its major and in its minor axis.
+
+    Overlap is intersection over union; each pixel is compared with the one that its mirror image
+    falls into. NaN if no axis is longer than the other.
+
+    Parameters
+    ----------
+    inside : (H + 2, W + 2) array
+        Not 0 in the region, with a border of 0.
+    runs : (M, 3) int64 array
+        Runs of the region, without this border.
+    y, x, rr, cc, rc : float
+        Centroid and covariance.
+    """
+    swing = math.hypot(cc - rr, 2.0 * rc)
+    if swing <= 1e-10 * (rr + cc):
+        return np.nan, np.nan
+    # The mirror image in an axis at angle t has a matrix of cosine and sine of 2 t.
+    cosine, sine = (cc - rr) / swing, 2.0 * rc / swing
+    area = 0
+    major = minor = 0
     for run in range(runs.shape[0]):
-        line = depth[runs[run, 0] + 1, runs[run, 1] + 1 : runs[run, 2] + 1]
-        for k in range(line.size):
-            counts[line[k]] += 1
-    most = half * half
-    while counts[most] == 0:
-        most -= 1
-    deepest = math.sqrt(most)
-    total = 0.0
-    deeper = np.zeros(5, np.int64)
-    for square in range(1, most + 1):
-        if counts[square] > 0:
-            here = math.sqrt(square) - 0.5
-            total += counts[square] * here
-            for share in range(5):
-                if here > (0.1 * share + 0.2) * radius:
-                    deeper[share] += counts[square]
-    mean = total / area
-    spread = 0.0
-    for square in range(1, most + 1):
-        if counts[square] > 0:
-            spread += counts[square] * (math.sqrt(square) - 0.5 - mean) ** 2
-    out[0] = deepest - 0.5
-    out[1] = out[0] / radius
-    out[2] = mean / radius
-    out[3] = math.sqrt(spread / area) / mean
-    for share in range(5):
-        out[4 + share] = deeper[share] / area
-    return deepest
+        first, stop = runs[run, 1], runs[run, 2]
+        area += stop - first
+        v, u = runs[run, 0] - y, first - x
+        row = sine * u - cosine * v
+        column = cosine * u + sine * v
+        # One for the border, and a half so that truncation rounds.
+        top, left = y + 1.5, x + 1.5
+        major += count_hits(inside, top + row, left + column, sine, cosine, stop - first)
+        minor += count_hits(inside, top - row, left - column, -sine, -cosine, stop - first)
+    return major / (2.0 * area - major), minor / (2.0 * area - minor)
 
 
 @kernel
-def lobe_values(depth, area, row):
-    """Count lobes and measure what links them."""
-    radius = math.sqrt(area / math.pi)
-    upper = upper_neighbours(depth)
-    peaks, saddle, beside = merges(depth, upper)
-    n_peaks = peaks.shape[0]
-    chief = 0
-    for peak in range(n_peaks):
-        if peaks[peak, 2] > peaks[chief, 2]:
-            chief = peak
-    home = np.full(n_peaks, -1, np.int32)
-    smallest, second, third = 1.0, 1.0, 1.0
-    n_lobes = n_segments = 0
-    cores = np.zeros(2, np.int64)
-    for peak in range(n_peaks):
-        if math.pi * peaks[peak, 2] < MIN_DISC * area and peak != chief:
-            continue
-        high, low = math.sqrt(peaks[peak, 2]) - 0.5, math.sqrt(saddle[peak]) - 0.5
-        for share in range(2):
-            cores[share] += low <= (0.2 + 0.2 * share) * radius < high
-        ratio = max(low, 0.0) / high
-        if peak != chief:
-            if ratio < smallest:
-                smallest, second, third = ratio, smallest, second
-            elif ratio < second:
-                second, third = ratio, second
-            else:
-                third = min(third, ratio)
-        n_segments += peak == chief or ratio < 1.0 / 3.0
-        if peak == chief or ratio < 0.75:
-            home[peak] = n_lobes
-            n_lobes += 1
-    row[0] = n_lobes
-    row[1] = n_segments
-    row[2] = 0.0
-    row[3] = 1.0
-    row[4] = 0.0
-    if n_lobes > 1:
-        for peak in range(n_peaks):
-            at = peak
-            while home[at] < 0 and beside[at] >= 0:
-                at = beside[at]
-            # What is left belongs to a part by itself that is too small for a lobe.
-            home[peak] = home[at] if home[at] >= 0 else n_lobes
-        sizes = basins(depth, peaks, home)
-        total = squares = largest = next_largest = 0
-        for lobe in range(n_lobes):
-            size = sizes[lobe]
-            total += size
-            squares += size * size
-            next_largest = max(next_largest, min(largest, size))
-            largest = max(largest, size)
-        row[2] = math.sqrt(max(n_lobes * squares - total * total, 0)) / total
-        row[3] = largest / area
-        row[4] = next_largest / area
-    row[5] = smallest
-    row[6] = second
-    row[7] = third
-    row[17] = cores[0]
-    row[18] = cores[1]
+def count_hits(inside, row, column, down, right, n):
+    """Count the points of n on a line that lie in the region, after clipping them to the array."""
+    last_row, last_column = inside.shape[0] - 1.0, inside.shape[1] - 1.0
+    n_hits = 0
+    for k in range(n):
+        r = int(min(max(row + k * down, 0.0), last_row))
+        c = int(min(max(column + k * right, 0.0), last_column))
+        n_hits += inside[r, c] != 0
+    return n_hits
+
+
+@kernel
+def nearest_pixel(runs, y, x):
+    """Return the distance of a point to the nearest pixel of a region; 0 inside a pixel."""
+    nearest = np.inf
+    for run in range(runs.shape[0]):
+        v = max(abs(runs[run, 0] - y) - 0.5, 0.0)
+        u = max(runs[run, 1] - 0.5 - x, x - runs[run, 2] + 0.5, 0.0)
+        nearest = min(nearest, v * v + u * u)
+    return math.sqrt(nearest)
+
+
+@kernel
+def interpolated(depth, y, x):
+    """Interpolate depth at a point between pixels; `depth` is squared, with a border of zeros."""
+    row, column = math.floor(y), math.floor(x)
+    v, u = y - row, x - column
+    value = 0.0
+    for r in range(2):
+        for c in range(2):
+            at_row, at_column = row + r + 1, column + c + 1
+            if 0 <= at_row < depth.shape[0] and 0 <= at_column < depth.shape[1]:
+                share = (v if r else 1.0 - v) * (u if c else 1.0 - u)
+                value += share * math.sqrt(depth[at_row, at_column])
+    return value

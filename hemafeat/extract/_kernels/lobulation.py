@@ -1,7 +1,7 @@
 """Lobes of a nucleus at several densities, each the region denser than a threshold.
 
-Densities are whole levels and compared with thresholds as whole numbers, so that no rounding
-decides on a pixel. Of a large nucleus, squares of pixels are taken together.
+Densities are whole levels and are compared with thresholds in whole numbers, so that no pixel
+depends on rounding. In a large nucleus, pixels are merged into square blocks.
 """
 
 from __future__ import annotations
@@ -10,44 +10,63 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import kernel
-from hemafeat.extract._kernels.lobes import layers, lobe_values
-from hemafeat.extract._kernels.region.contour import join, local_runs, perimeter_crofton, root
+from hemafeat._jit import indices, kernel
+from hemafeat.extract._kernels.region.basins import LOBE_COLUMNS, depth_values, lobe_values
+from hemafeat.extract._kernels.region.contour import perimeter_crofton
 from hemafeat.extract._kernels.region.distance import depths
-from hemafeat.extract._kernels.region.hull import extremes, filled, hull_chains
+from hemafeat.extract._kernels.region.hull import hull_chains, hull_runs, row_extents
+from hemafeat.extract._kernels.region.runs import join, local_runs, part_areas, root
 
 SHARES = np.array([20, 35, 50, 65, 80])
 """Thresholds, in per cent of the way from the density of the cytoplasm to that of the nucleus."""
 
-OF_LOBES = np.array([0, 1, 5, 6, 7, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18])
-"""Columns of the family ``lobes`` that are measured: no areas of lobes, no radius in pixels."""
+LEFT_OUT = ("lobe_area_cv", "largest_lobe_fraction", "second_lobe_fraction", "inscribed_radius")
+"""Columns of `LOBE_COLUMNS` that are not measured: areas of lobes, and a radius in pixels."""
 
-N_VALUES = OF_LOBES.size + 4
-"""Columns per threshold."""
+COLUMNS = (
+    *(name for name in LOBE_COLUMNS if name not in LEFT_OUT),
+    "area_ratio",
+    "solidity",
+    "circularity",
+    "n_holes",
+)
+"""Columns of the family ``lobulation`` at one threshold."""
+
+AT = indices(COLUMNS)
+
+KEPT = np.array([k for k, name in enumerate(LOBE_COLUMNS) if name not in LEFT_OUT])
+"""Indices in `LOBE_COLUMNS` of the first columns."""
+
+N_LOBE_VALUES = len(LOBE_COLUMNS)
 
 ENOUGH = 512
-"""Squares that a nucleus is left with at least."""
+"""Least number of blocks in a large nucleus."""
 
 
 @kernel
 def lobulations(rgb, table, nuclei, cytoplasms, areas, run_starts, runs, boxes):
-    """The columns of the family ``lobulation``; a row of NaN where nucleus or cell is missing.
+    """Measure the lobes of every nucleus at each threshold.
 
     Parameters
     ----------
     rgb : (H, W, 3) uint8 array
-        The image.
+        RGB image.
     table : (256,) uint8 array
-        Level of density of each level of red, falling.
+        Level of density of each level of red; it falls as red rises.
     nuclei, cytoplasms : (n_cells, 3, 256) int64 arrays
-        Histograms.
+        Histograms of R, G and B.
     areas : (n_cells,) int64 array
-        Pixels of each nucleus.
+        Number of pixels of each nucleus.
     run_starts, runs, boxes
-        Of the cells, as ``regions.find_runs`` and ``regions.pixels`` give them.
+        Runs and boxes of the cells, see ``runs.find_runs`` and ``runs.pixels``.
+
+    Returns
+    -------
+    (n_cells, 95) float64 array
+        `COLUMNS` at each of `SHARES`. A row of NaN where nucleus or cell is missing.
     """
     n_cells = areas.size
-    out = np.full((n_cells, SHARES.size * N_VALUES), np.nan)
+    out = np.full((n_cells, SHARES.size * len(AT)), np.nan)
     for cell in range(n_cells):
         first, stop = run_starts[cell], run_starts[cell + 1]
         if areas[cell] == 0 or stop == first:
@@ -60,20 +79,15 @@ def lobulations(rgb, table, nuclei, cytoplasms, areas, run_starts, runs, boxes):
         sums, counts = blocks(rgb, table, runs[first:stop], boxes[cell], step)
         for k in range(SHARES.size):
             inside = denser(sums, counts, 100 * low + SHARES[k] * (high - low), step)
-            n_holes = tidy(inside, areas[cell], step * step)
-            measure(
-                inside,
-                n_holes,
-                areas[cell],
-                step * step,
-                out[cell, k * N_VALUES : (k + 1) * N_VALUES],
-            )
+            n_holes = clean(inside, areas[cell], step * step)
+            row = out[cell, k * len(AT) : (k + 1) * len(AT)]
+            measure(inside, n_holes, areas[cell], step * step, row)
     return out
 
 
 @kernel
 def median_level(histogram, table):
-    """Lower median of the levels; 0 without a pixel."""
+    """Return the lower median of the levels of a histogram; 0 without a pixel."""
     total = 0
     for level in range(256):
         total += histogram[level]
@@ -88,21 +102,21 @@ def median_level(histogram, table):
 
 @kernel
 def blocks(rgb, table, runs, box, step):
-    """Sum of levels and number of pixels of the cell in every block, with an edge of zeros.
+    """Return the sum of levels and the number of pixels of a cell in every block of its box.
 
-    The first block begins at the corner of the box.
+    Both arrays have a border of zeros.
     """
     top, left = box[0], box[2]
     shape = (box[1] - top + step - 1) // step + 2, (box[3] - left + step - 1) // step + 2
     sums, counts = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
-    place = np.arange(box[3] - left) // step + 1
+    block_of = np.arange(box[3] - left) // step + 1
     for run in range(runs.shape[0]):
         row, a, b = runs[run, 0], runs[run, 1], runs[run, 2]
         line = rgb[row]
-        at = (row - top) // step + 1
-        into, number = sums[at], counts[at]
+        block_row = (row - top) // step + 1
+        into, number = sums[block_row], counts[block_row]
         for column in range(a, b):
-            k = place[column - left]
+            k = block_of[column - left]
             into[k] += table[line[column, 0]]
             number[k] += 1
     return sums, counts
@@ -110,7 +124,7 @@ def blocks(rgb, table, runs, box, step):
 
 @kernel
 def denser(sums, counts, bound, step):
-    """Blocks, at least half of them in the cell, whose mean is above a hundredth of `bound`."""
+    """Mark blocks at least half in the cell whose mean level is above a hundredth of `bound`."""
     height, width = sums.shape
     inside = np.zeros((height, width), np.bool_)
     least, bound = np.int32((step * step + 1) // 2), np.int32(bound)
@@ -124,7 +138,7 @@ def denser(sums, counts, bound, step):
 
 @kernel
 def runs_where(mask, value):
-    """Runs of `value` as (row, first, stop), and where each row's runs are."""
+    """Return the runs of `value` in a mask, indexed by row as in ``runs.local_runs``."""
     height, width = mask.shape
     runs = np.empty((height * (width // 2 + 1), 3), np.int64)
     rows = np.zeros(height + 1, np.int64)
@@ -149,18 +163,17 @@ def runs_where(mask, value):
 
 
 @kernel
-def tidy(inside, area, block):
-    """Drop parts below 2 % of the nucleus, fill holes below 1 % of it; how many holes are left.
+def clean(inside, area, block):
+    """Drop parts below 2 % of the nucleus, fill holes below 1 %, and count the remaining holes.
 
-    Parts touch along sides, holes at corners too. `inside` has an edge of False.
+    Parts are 4-connected and holes 8-connected. `inside` has a border of False; `block` is the
+    number of pixels in a block.
     """
     for value in (True, False):
         runs, rows = runs_where(inside, value)
         parent, _ = join(runs, rows, 0 if value else 1)
-        sizes = np.zeros(runs.shape[0], np.int64)
-        for run in range(runs.shape[0]):
-            sizes[root(parent, run)] += runs[run, 2] - runs[run, 1]
-        # Outside of everything is the part of the first run.
+        sizes = part_areas(runs, parent)
+        # The surroundings are the part of the first run.
         outside = -1 if value else root(parent, np.int64(0))
         bound = 50 if value else 100
         n_left = 0
@@ -179,39 +192,38 @@ def tidy(inside, area, block):
 
 @kernel
 def measure(inside, n_holes, area, block, row):
-    """Fill the columns of one threshold; they stay NaN where nothing is left."""
-    found, _ = runs_where(inside, np.bool_(True))
-    n = found.shape[0]
+    """Fill the columns of one threshold; they stay NaN if nothing is left."""
+    framed_runs, _ = runs_where(inside, np.bool_(True))
+    n = framed_runs.shape[0]
     if n == 0:
         return
-    top, bottom = found[0, 0], found[n - 1, 0] + 1
-    left, right = found[0, 1], found[0, 2]
-    # A literal 0 would have the kernels below compiled once more.
+    top, bottom = framed_runs[0, 0], framed_runs[n - 1, 0] + 1
+    left, right = framed_runs[0, 1], framed_runs[0, 2]
+    # With a literal 0 the kernels below would be compiled once more.
     size = np.int64(0)
     for run in range(n):
-        left, right = min(left, found[run, 1]), max(right, found[run, 2])
-        size += found[run, 2] - found[run, 1]
-    runs, rows = local_runs(found, top, left, bottom - top)
+        left, right = min(left, framed_runs[run, 1]), max(right, framed_runs[run, 2])
+        size += framed_runs[run, 2] - framed_runs[run, 1]
+    runs, rows = local_runs(framed_runs, top, left, bottom - top)
     height, width = bottom - top + 2, right - left + 2
-    framed = runs + 1
+    moved = runs + 1
     box = np.zeros((1, 4), np.int64)
     box[0, 1], box[0, 3] = height, width
     starts = np.zeros(2, np.int64)
     starts[1] = n
-    depth = depths(starts, framed, box, height, width, height)
-    values = np.empty(19)
-    layers(depth, runs, size, math.sqrt(size / math.pi), values[8:17])
+    depth = depths(starts, moved, box, height, width, height)
+    values = np.empty(N_LOBE_VALUES)
+    depth_values(depth, runs, size, values)
     lobe_values(depth, size, values)
-    for k in range(OF_LOBES.size):
-        row[k] = values[OF_LOBES[k]]
-    one, other = hull_chains(extremes(runs, rows))
-    hull = filled(one, other, height - 2)
+    for k in range(KEPT.size):
+        row[k] = values[KEPT[k]]
+    left_side, right_side = hull_chains(row_extents(runs, rows))
+    hull = hull_runs(left_side, right_side, height - 2)
     convex = 0
     for line in range(height - 2):
         convex += hull[line, 2] - hull[line, 1]
     perimeter = perimeter_crofton(runs, rows)
-    last = OF_LOBES.size
-    row[last] = size * block / area
-    row[last + 1] = size / convex
-    row[last + 2] = 4.0 * math.pi * size / (perimeter * perimeter)
-    row[last + 3] = n_holes
+    row[AT.area_ratio] = size * block / area
+    row[AT.solidity] = size / convex
+    row[AT.circularity] = 4.0 * math.pi * size / (perimeter * perimeter)
+    row[AT.n_holes] = n_holes

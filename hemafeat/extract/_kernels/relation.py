@@ -1,4 +1,4 @@
-"""What relates a nucleus to its cell, from what is known of each."""
+"""Size, position and colour of a nucleus relative to its cell."""
 
 from __future__ import annotations
 
@@ -6,68 +6,185 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import kernel
+from hemafeat._jit import indices, kernel
+from hemafeat.extract._kernels.shape import AT as SHAPE
 
-N_RELATION = 17
+COLUMNS = (
+    "nc_ratio_area",
+    "nc_ratio_cytoplasm",
+    "nc_ratio_diameter",
+    "cytoplasm_area",
+    "eccentric_position",
+    "border_contact",
+    "perimeter_ratio",
+    "axis_angle",
+    "hull_occupancy",
+    "roc_fraction",
+    "cytoplasm_thickness_area",
+    "cytoplasm_thickness_mean",
+    "cytoplasm_thickness_min",
+    "cytoplasm_thickness_max",
+    "cytoplasm_thickness_cv",
+    "delta_e_nucleus_cytoplasm",
+    "delta_e_cytoplasm_background",
+)
+"""Columns of the family ``relation``."""
+
+AT = indices(COLUMNS)
 
 
 @kernel
 def relations(nucleus, cell, contact, thickness, lab_nucleus, lab_cytoplasm, lab_white):
-    """The columns of the family ``relation``; a row of NaN where nucleus or cell is missing.
+    """Relate every nucleus to its cell.
 
     Parameters
     ----------
-    nucleus, cell : (n_cells, N_MEASURED) float64 arrays
-        As ``shape.shape_of_cells`` gives them.
+    nucleus, cell : (n_cells, 37) float64 arrays
+        Shape of both, see ``shape.shape_of_cells``.
     contact : (n_cells,) float64 array
-        As ``rays.border_contact`` gives it.
+        Contact of the nucleus with the edge of the cell, see `border_contact`.
     thickness : (n_cells, 4) float64 array
-        As ``rays.thickness`` gives it.
+        Statistics of the thickness of the cytoplasm, see `thickness_statistics`.
     lab_nucleus, lab_cytoplasm : (n_cells, K) float64 arrays
         Mean L*, a*, b* in the first three columns.
     lab_white : (3,) float64 array
+        L*, a*, b* of the white level.
+
+    Returns
+    -------
+    (n_cells, 17) float64 array
+        `COLUMNS`. A row of NaN where nucleus or cell is missing.
     """
     n_cells = nucleus.shape[0]
-    out = np.full((n_cells, N_RELATION), np.nan)
+    out = np.full((n_cells, len(AT)), np.nan)
     for k in range(n_cells):
-        area_n, area_c = nucleus[k, 0], cell[k, 0]
+        area_n, area_c = nucleus[k, SHAPE.area], cell[k, SHAPE.area]
         if not (area_n > 0.0 and area_c > 0.0):
             continue
         row = out[k]
         cytoplasm = area_c - area_n
-        row[0] = area_n / area_c
+        row[AT.nc_ratio_area] = area_n / area_c
         if cytoplasm > 0.0:
-            row[1] = area_n / cytoplasm
-        row[2] = math.sqrt(row[0])
-        row[3] = cytoplasm
-        apart = math.hypot(nucleus[k, 32] - cell[k, 32], nucleus[k, 33] - cell[k, 33])
-        row[4] = apart / (cell[k, 2] / 2.0)
-        row[5] = contact[k]
-        row[6] = nucleus[k, 1] / cell[k, 1]
-        row[7] = axis_angle(nucleus[k, 34:37], cell[k, 34:37])
-        row[8] = area_n / cell[k, 10]
-        row[9] = (nucleus[k, 10] - area_n) / nucleus[k, 10]
-        row[10] = cytoplasm / ((nucleus[k, 1] + cell[k, 1]) / 2.0)
-        row[11:15] = thickness[k]
+            row[AT.nc_ratio_cytoplasm] = area_n / cytoplasm
+        row[AT.nc_ratio_diameter] = math.sqrt(row[AT.nc_ratio_area])
+        row[AT.cytoplasm_area] = cytoplasm
+        down = nucleus[k, SHAPE.centroid_row] - cell[k, SHAPE.centroid_row]
+        right = nucleus[k, SHAPE.centroid_column] - cell[k, SHAPE.centroid_column]
+        row[AT.eccentric_position] = math.hypot(down, right) / (
+            cell[k, SHAPE.equivalent_diameter_area] / 2.0
+        )
+        row[AT.border_contact] = contact[k]
+        perimeter_n = nucleus[k, SHAPE.perimeter_crofton]
+        perimeter_c = cell[k, SHAPE.perimeter_crofton]
+        row[AT.perimeter_ratio] = perimeter_n / perimeter_c
+        row[AT.axis_angle] = axis_angle(
+            nucleus[k, SHAPE.variance_row : SHAPE.covariance + 1],
+            cell[k, SHAPE.variance_row : SHAPE.covariance + 1],
+        )
+        hull_n = nucleus[k, SHAPE.area_convex]
+        row[AT.hull_occupancy] = area_n / cell[k, SHAPE.area_convex]
+        row[AT.roc_fraction] = (hull_n - area_n) / hull_n
+        row[AT.cytoplasm_thickness_area] = cytoplasm / ((perimeter_n + perimeter_c) / 2.0)
+        row[AT.cytoplasm_thickness_mean : AT.cytoplasm_thickness_cv + 1] = thickness[k]
         to_nucleus = to_white = 0.0
         for c in range(3):
             to_nucleus += (lab_nucleus[k, c] - lab_cytoplasm[k, c]) ** 2
             to_white += (lab_cytoplasm[k, c] - lab_white[c]) ** 2
-        row[15] = math.sqrt(to_nucleus)
-        row[16] = math.sqrt(to_white)
+        row[AT.delta_e_nucleus_cytoplasm] = math.sqrt(to_nucleus)
+        row[AT.delta_e_cytoplasm_background] = math.sqrt(to_white)
     return out
 
 
 @kernel
-def axis_angle(one, other):
-    """Degrees between the major axes of two covariances (rr, cc, rc); NaN where one has none.
+def axis_angle(a, b):
+    """Return the degrees between the major axes of two covariances (rr, cc, rc); NaN without one.
 
-    Half the angle between the doubled directions, which are vectors and not axes.
+    It is half the angle between the doubled directions, which are vectors and not axes.
     """
-    v, u = 2.0 * one[2], one[1] - one[0]
-    w, t = 2.0 * other[2], other[1] - other[0]
-    if math.hypot(u, v) <= 1e-10 * (one[0] + one[1]):
+    v, u = 2.0 * a[2], a[1] - a[0]
+    w, t = 2.0 * b[2], b[1] - b[0]
+    if math.hypot(u, v) <= 1e-10 * (a[0] + a[1]):
         return np.nan
-    if math.hypot(t, w) <= 1e-10 * (other[0] + other[1]):
+    if math.hypot(t, w) <= 1e-10 * (b[0] + b[1]):
         return np.nan
     return math.degrees(math.atan2(abs(u * w - v * t), u * t + v * w)) / 2.0
+
+
+@kernel
+def thickness_statistics(profile):
+    """Return mean, minimum, maximum and sd / mean over the directions that meet the nucleus.
+
+    `profile` is that of ``rays.ray_thickness``; values are (n_cells, 4) float64.
+    """
+    n_cells = profile.shape[0]
+    out = np.full((n_cells, 4), np.nan)
+    for k in range(n_cells):
+        used = profile[k][np.isfinite(profile[k])]
+        if used.size == 0:
+            continue
+        mean = used.mean()
+        out[k, 0] = mean
+        out[k, 1] = used.min()
+        out[k, 2] = used.max()
+        if mean > 0.0:
+            out[k, 3] = used.std() / mean
+    return out
+
+
+@kernel
+def border_contact(nucleus, cell, run_starts, runs):
+    """Return the share of the boundary pixels of each nucleus that lie at the edge of the cell.
+
+    A boundary pixel has one of its four neighbours outside the nucleus. It lies at the edge of the
+    cell if a pixel outside the cell is at most 2 px away, centre to centre, so that at most one
+    pixel of cytoplasm is between. Pixels beyond the image are outside the cell.
+
+    Parameters
+    ----------
+    nucleus, cell : (H, W) int32 arrays
+        Labels 1..n_cells; 0 is background.
+    run_starts, runs
+        Runs of the nuclei, see ``runs.find_runs``.
+
+    Returns
+    -------
+    (n_cells,) float64 array
+        NaN where there is no nucleus.
+    """
+    height, width = cell.shape
+    out = np.full(run_starts.size - 1, np.nan)
+    covered = np.empty(width, np.bool_)
+    for k in range(run_starts.size - 1):
+        label = k + 1
+        n_boundary = n_contact = 0
+        for run in range(run_starts[k], run_starts[k + 1]):
+            row, first, stop = runs[run]
+            n = stop - first
+            inner = covered[:n]
+            if 0 < row < height - 1:
+                above, below = nucleus[row - 1, first:stop], nucleus[row + 1, first:stop]
+                for c in range(n):
+                    inner[c] = (above[c] == label) & (below[c] == label)
+                inner[0] = inner[n - 1] = False
+            else:
+                inner[:] = False
+            for c in range(n):
+                if not inner[c]:
+                    n_boundary += 1
+                    n_contact += at_edge(cell, label, row, first + c)
+        if n_boundary > 0:
+            out[k] = n_contact / n_boundary
+    return out
+
+
+@kernel
+def at_edge(cell, label, row, column):
+    """Tell whether a pixel that is not `label` lies at most 2 px from this one."""
+    height, width = cell.shape
+    for dr in range(-2, 3):
+        for dc in range(-2, 3):
+            if dr * dr + dc * dc <= 4:
+                r, c = row + dr, column + dc
+                if r < 0 or r >= height or c < 0 or c >= width or cell[r, c] != label:
+                    return True
+    return False

@@ -1,4 +1,4 @@
-"""The cytoplasm around a nucleus by direction, and the fringe of a cell."""
+"""Thickness of the cytoplasm by direction, and projections of the cell."""
 
 from __future__ import annotations
 
@@ -6,87 +6,105 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import kernel
-from hemafeat.extract._kernels.region.contour import (
-    boundary,
-    join,
-    local_runs,
-    perimeter_crofton,
-    root,
-)
-from hemafeat.extract._kernels.region.moments import covariance
-from hemafeat.extract._kernels.region.opening import opened, runs_of
-from hemafeat.extract._kernels.region.symmetry import widest_gap
-from hemafeat.extract._kernels.region.thinning import packed
+from hemafeat._jit import indices, kernel
+from hemafeat.extract._kernels.region.bits import pack, unpack_runs
+from hemafeat.extract._kernels.region.contour import boundary_points, perimeter_crofton, widest_gap
+from hemafeat.extract._kernels.region.runs import covariance, join, local_runs, part_areas
 
-N_RIM = 13
+COLUMNS = (
+    "thickness_p10",
+    "thickness_median",
+    "thickness_p90",
+    "bare_fraction",
+    "cap_angle",
+    "thickness_lean_1",
+    "thickness_lean_2",
+    "thickness_lean_3",
+    "nucleus_gap_angle",
+    "villi_index",
+    "n_projections",
+    "projection_fraction",
+    "largest_projection_fraction",
+)
+"""Columns of the family ``rim``."""
+
+AT = indices(COLUMNS)
+
 BARE = 1.0
 """Thickness in px up to which a direction counts as without cytoplasm."""
+
 OPENING = 0.1
 """Radius of the octagon as a share of the equivalent radius of the cell."""
 
 
 @kernel
 def rim_of_cells(profile, nucleus_starts, nucleus_runs, cell_starts, cell_runs, boxes):
-    """The columns of the family ``rim``; a row of NaN where nucleus or cell is missing.
+    """Measure the rim of cytoplasm and the projections of every cell.
 
     Parameters
     ----------
     profile : (n_cells, 72) float64 array
-        As ``rays.profiles`` gives it.
+        Thickness of the cytoplasm by direction, see ``rays.ray_thickness``.
     nucleus_starts, nucleus_runs, cell_starts, cell_runs
-        Runs of the nuclei and of the cells.
+        Runs of the nuclei and of the cells, see ``runs.find_runs``.
     boxes : (n_cells, 4) int64 array
-        Bounding boxes of the cells.
+        Bounding boxes of the cells, see ``runs.pixels``.
+
+    Returns
+    -------
+    (n_cells, 13) float64 array
+        `COLUMNS`. A row of NaN where nucleus or cell is missing.
     """
     n_cells = profile.shape[0]
-    out = np.full((n_cells, N_RIM), np.nan)
+    out = np.full((n_cells, len(AT)), np.nan)
     for k in range(n_cells):
         inner = nucleus_runs[nucleus_starts[k] : nucleus_starts[k + 1]]
         outer = cell_runs[cell_starts[k] : cell_starts[k + 1]]
         if inner.shape[0] == 0 or outer.shape[0] == 0:
             continue
-        directions(profile[k], out[k, :8])
+        row = out[k]
+        thickness_by_direction(profile[k], row)
         top, bottom, left, right = boxes[k]
         runs, rows = local_runs(outer, top, left, bottom - top)
         area, y, x, _, _, _ = covariance(outer)
         first, last = inner[0, 0], inner[inner.shape[0] - 1, 0]
-        # Columns count from the box of the cell, which may begin to the right of a nucleus' runs.
+        # Columns count from the box of the cell; those of a nucleus beyond it are negative.
         moved, moved_rows = local_runs(inner, first, left, last + 1 - first)
-        seen = boundary(moved, moved_rows)
-        out[k, 8] = math.degrees(widest_gap(seen, y - first, x - left))
-        fringe(runs, rows, area, right - left, out[k, 9:13])
+        points = boundary_points(moved, moved_rows)
+        row[AT.nucleus_gap_angle] = math.degrees(widest_gap(points, y - first, x - left))
+        projections(runs, rows, area, right - left, row)
     return out
 
 
 @kernel
-def directions(profile, out):
-    """Percentiles of the thickness, where it is missing, and to which side it leans."""
+def thickness_by_direction(profile, row):
+    """Measure percentiles, bare directions and asymmetry of the thickness of the cytoplasm."""
     used = np.empty(profile.size)
     n = 0
+    # Insertion sort: there are 72 values.
     for ray in range(profile.size):
         if math.isfinite(profile[ray]):
-            place = n
-            while place > 0 and used[place - 1] > profile[ray]:
-                used[place] = used[place - 1]
-                place -= 1
-            used[place] = profile[ray]
+            slot = n
+            while slot > 0 and used[slot - 1] > profile[ray]:
+                used[slot] = used[slot - 1]
+                slot -= 1
+            used[slot] = profile[ray]
             n += 1
     used = used[:n]
     if n == 0:
         return
-    for place in range(3):
-        at = (0.1 + 0.4 * place) * (n - 1)
-        low = int(at)
+    for k in range(3):
+        rank = (0.1 + 0.4 * k) * (n - 1)
+        low = int(rank)
         high = min(low + 1, n - 1)
-        out[place] = used[low] + (at - low) * (used[high] - used[low])
-    out[3] = (used <= BARE).mean()
+        row[AT.thickness_p10 + k] = used[low] + (rank - low) * (used[high] - used[low])
+    row[AT.bare_fraction] = (used <= BARE).mean()
     n_rays = profile.size
-    longest = here = 0
+    longest = n_bare = 0
     for ray in range(2 * n_rays):
-        here = here + 1 if profile[ray % n_rays] <= BARE else 0
-        longest = max(longest, here)
-    out[4] = min(longest, n_rays) * 360.0 / n_rays
+        n_bare = n_bare + 1 if profile[ray % n_rays] <= BARE else 0
+        longest = max(longest, n_bare)
+    row[AT.cap_angle] = min(longest, n_rays) * 360.0 / n_rays
     total = used.sum()
     if total > 0.0:
         for fold in range(1, 4):
@@ -96,23 +114,64 @@ def directions(profile, out):
                     angle = fold * (ray + 0.5) * (2.0 * math.pi / n_rays)
                     u += profile[ray] * math.cos(angle)
                     v += profile[ray] * math.sin(angle)
-            out[4 + fold] = math.hypot(u, v) / total
+            row[AT.thickness_lean_1 + fold - 1] = math.hypot(u, v) / total
 
 
 @kernel
-def fringe(runs, rows, area, width, out):
-    """What an opening takes away from a cell: perimeter, parts, area."""
+def projections(runs, rows, area, width, row):
+    """Measure what an opening removes from a cell: perimeter, number of parts and area."""
     radius = max(int(OPENING * math.sqrt(area / math.pi) + 0.5), 1)
-    bits = packed(runs, rows, width)
-    kept = opened(bits, radius)
-    kept_runs, kept_rows = runs_of(kept)
+    bits = pack(runs, rows, width)
+    kept = open_by_octagon(bits, radius)
+    kept_runs, kept_rows = unpack_runs(kept)
     if kept_runs.shape[0] > 0:
-        out[0] = perimeter_crofton(runs, rows) / perimeter_crofton(kept_runs, kept_rows) - 1.0
-    rest, rest_rows = runs_of(bits & ~kept)
-    parent, _ = join(rest, rest_rows, 1)
-    size = np.zeros(rest.shape[0], np.int64)
-    for run in range(rest.shape[0]):
-        size[root(parent, run)] += rest[run, 2] - rest[run, 1]
-    out[1] = (2 * size >= radius * radius).sum()
-    out[2] = size.sum() / area
-    out[3] = size.max() / area if size.size > 0 else 0.0
+        perimeter = perimeter_crofton(runs, rows)
+        row[AT.villi_index] = perimeter / perimeter_crofton(kept_runs, kept_rows) - 1.0
+    removed, removed_rows = unpack_runs(bits & ~kept)
+    parent, _ = join(removed, removed_rows, 1)
+    areas = part_areas(removed, parent)
+    row[AT.n_projections] = (2 * areas >= radius * radius).sum()
+    row[AT.projection_fraction] = areas.sum() / area
+    row[AT.largest_projection_fraction] = areas.max() / area if areas.size > 0 else 0.0
+
+
+@kernel
+def open_by_octagon(bits, radius):
+    """Open a packed region by an octagon, by steps of a plus of 5 pixels and a square of 9 in turn.
+
+    See ``bits.pack`` for the form of the region, before and after.
+    """
+    current, other = bits.copy(), bits.copy()
+    full = ~np.uint64(0)
+    for step in range(2 * radius):
+        # Eroding is dilating the outside; the border of zeros is never written to.
+        flip = full if step < radius else np.uint64(0)
+        square = (step if step < radius else 2 * radius - 1 - step) % 2 == 1
+        for w in range(1, bits.shape[0] - 1):
+            dilate_column(current[w - 1], current[w], current[w + 1], other[w], flip, square)
+        current, other = other, current
+    return current
+
+
+@kernel
+def dilate_column(before, here, after, into, flip, square):
+    """Do one step on one column of words: dilate if `flip` is 0, erode if it is all ones."""
+    n = here.size - 2
+    one, top = np.uint64(1), np.uint64(63)
+    up, mid, down = here[:n], here[1 : n + 1], here[2 : n + 2]
+    out = into[1 : n + 1]
+    if square:
+        for r in range(n):
+            # A square is separable: join the three rows first, then the columns.
+            middle = (up[r] ^ flip) | (mid[r] ^ flip) | (down[r] ^ flip)
+            west = (before[r] ^ flip) | (before[r + 1] ^ flip) | (before[r + 2] ^ flip)
+            east = (after[r] ^ flip) | (after[r + 1] ^ flip) | (after[r + 2] ^ flip)
+            out[r] = (
+                middle | (middle << one) | (west >> top) | (middle >> one) | (east << top)
+            ) ^ flip
+    else:
+        for r in range(n):
+            middle = mid[r] ^ flip
+            around = (up[r] ^ flip) | (down[r] ^ flip) | (middle << one) | (middle >> one)
+            west, east = before[r + 1] ^ flip, after[r + 1] ^ flip
+            out[r] = (middle | around | (west >> top) | (east << top)) ^ flip

@@ -1,4 +1,4 @@
-"""Spots that stand out from what surrounds them: top-hats, and the connected parts of a mask."""
+"""Spots that stand out from their surroundings: top-hats, and connected parts of a mask."""
 
 from __future__ import annotations
 
@@ -6,12 +6,13 @@ import numpy as np
 
 from hemafeat._jit import kernel
 from hemafeat.extract._kernels.granulometry import fill, open_by, widen
+from hemafeat.extract._kernels.region.runs import root
 
 
 @kernel
 def level_counts(plane, runs):
-    """(256,) int64 histogram of the levels of one cell."""
-    # Four histograms in turns: a run of equal pixels then waits on four chains, not on one.
+    """Count the levels of one cell, (256,) int64."""
+    # Four histograms in turn: a run of equal pixels then waits on four chains instead of one.
     counts = np.zeros((4, 256), np.int64)
     for run in range(runs.shape[0]):
         line = plane[runs[run, 0], runs[run, 1] : runs[run, 2]]
@@ -22,7 +23,7 @@ def level_counts(plane, runs):
 
 @kernel
 def stride_and_size(box, margin):
-    """Length of a row of a flat plane with margins, and of the plane: a multiple of 8."""
+    """Return the length of a row of a flat plane, and of the plane, which is a multiple of 8."""
     # One margin between rows serves the right end of a row and the left end of the next.
     stride = box[3] - box[2] + margin
     return stride, ((box[1] - box[0] + 2 * margin + 1) * stride + 7) // 8 * 8
@@ -30,23 +31,26 @@ def stride_and_size(box, margin):
 
 @kernel
 def top_hat(plane, runs, box, margin, radius, flip):
-    """How far the levels of one cell rise above their opening by a square.
+    """Compute the top-hat of one cell: its levels minus their opening by a square.
 
     Parameters
     ----------
-    plane, runs, box
-        As for ``granulometry.volumes``, of one cell.
+    plane : (H, W) uint8 array
+        Levels.
+    runs, box
+        Runs and box of the cell, see ``runs.find_runs`` and ``runs.pixels``.
     margin : int
-        Of the flat planes returned; at least `radius`.
+        Margin of the flat planes returned; at least `radius`.
     radius : int
-        Of the square of side 2 radius + 1.
+        Radius of the square, whose side is 2 radius + 1.
     flip : uint8
-        255 to take the complement of the levels, 0 not to.
+        255 to use the complement of the levels, else 0.
 
     Returns
     -------
     hat, level, inside : (N,) uint8 array
-        Flat planes: how far, the levels (or their complement), and 255 in the cell. 0 outside it.
+        Flat planes of the top-hat, of the levels (or their complement), and of 255 in the cell;
+        0 outside the cell.
     """
     stride, size = stride_and_size(box, margin)
     level, inside = np.empty(size, np.uint8), np.empty(size, np.uint8)
@@ -68,30 +72,30 @@ def top_hat(plane, runs, box, margin, radius, flip):
 
 @kernel
 def parts(spot, stride):
-    """4-connected parts of a flat plane.
+    """Find the 4-connected parts of a flat plane.
 
     Parameters
     ----------
     spot : (N,) uint8 array
-        Not 0 where a part is; N a multiple of 8, the last of every row 0.
+        Not 0 in the parts; N is a multiple of 8, and the last pixel of every row is 0.
     stride : int
         Length of a row.
 
     Returns
     -------
-    found : (P, 5) int64 array
+    table : (P, 5) int64 array
         Area, first row, row after the last, first column and column after the last of each part,
         in raster order of their first pixels.
     runs : (M, 3) int64 array
-        First pixel, pixel after the last one, part.
+        First pixel, pixel after the last one and part of each run.
     """
     size = spot.size
-    n_runs = 0
+    n_starts = 0
     for k in range(1, size):
-        n_runs += (spot[k] != 0) & (spot[k - 1] == 0)
-    runs = np.empty((n_runs + 1, 3), np.int64)
+        n_starts += (spot[k] != 0) & (spot[k - 1] == 0)
+    runs = np.empty((n_starts + 1, 3), np.int64)
     words = spot.view(np.uint64)
-    place = 0
+    n_runs = 0
     k = 0
     while k < size:
         if k % 8 == 0 and words[k // 8] == 0:
@@ -99,39 +103,35 @@ def parts(spot, stride):
         elif spot[k] == 0:
             k += 1
         else:
-            runs[place, 0] = k
+            runs[n_runs, 0] = k
             while spot[k] != 0:
                 k += 1
-            runs[place, 1] = k
-            runs[place, 2] = place
-            place += 1
-    runs = runs[:place]
-    # Every run points at an earlier one of its part, in the end at the first.
+            runs[n_runs, 1] = k
+            n_runs += 1
+    runs = runs[:n_runs]
+    # The root of a part is its first run.
+    parent = np.arange(n_runs)
     above = 0
-    for run in range(place):
+    for run in range(n_runs):
         first, stop = runs[run, 0] - stride, runs[run, 1] - stride
         while above < run and runs[above, 1] <= first:
             above += 1
         other = above
         while other < run and runs[other, 0] < stop:
-            one, two = run, other
-            while runs[one, 2] != one:
-                one = runs[one, 2]
-            while runs[two, 2] != two:
-                two = runs[two, 2]
-            runs[max(one, two), 2] = min(one, two)
+            a, b = root(parent, run), root(parent, other)
+            parent[max(a, b)] = min(a, b)
             other += 1
     n_parts = 0
-    for run in range(place):
-        if runs[run, 2] == run:
+    for run in range(n_runs):
+        if parent[run] == run:
             runs[run, 2] = n_parts
             n_parts += 1
         else:
-            runs[run, 2] = runs[runs[run, 2], 2]
-    found = np.zeros((n_parts, 5), np.int64)
+            runs[run, 2] = runs[parent[run], 2]
+    table = np.zeros((n_parts, 5), np.int64)
     row = 0
-    for run in range(place):
-        part = found[runs[run, 2]]
+    for run in range(n_runs):
+        part = table[runs[run, 2]]
         while runs[run, 0] >= (row + 1) * stride:
             row += 1
         first, stop = runs[run, 0] - row * stride, runs[run, 1] - row * stride
@@ -141,19 +141,19 @@ def parts(spot, stride):
         part[2] = row + 1
         part[3] = min(part[3], first)
         part[4] = max(part[4], stop)
-    return found, runs
+    return table, runs
 
 
 @kernel
-def round_and_within(found, runs, inside, stride, smallest):
-    """Which parts are large enough, roundish, and nowhere next to the outside.
+def round_and_within(table, runs, inside, stride, smallest):
+    """Mark the parts that are large enough, roundish, and nowhere next to the outside.
 
     Parameters
     ----------
-    found, runs
-        As `parts` gives them.
+    table, runs
+        Parts of a flat plane, see `parts`.
     inside : (N,) uint8 array
-        0 outside.
+        Flat plane that is 0 outside the cell.
     stride : int
         Length of a row.
     smallest : int
@@ -162,14 +162,14 @@ def round_and_within(found, runs, inside, stride, smallest):
     Returns
     -------
     (P,) bool array
-        At least `smallest` pixels, half of their box or more, the box at most twice as long as
-        wide, and all 8 neighbours of every pixel inside.
+        True for parts of at least `smallest` pixels that fill at least half of their box, whose box
+        is at most twice as long as wide, and whose pixels have all 8 neighbours inside.
     """
-    n_parts = found.shape[0]
+    n_parts = table.shape[0]
     good = np.empty(n_parts, np.bool_)
     for part in range(n_parts):
-        area = found[part, 0]
-        height, width = found[part, 2] - found[part, 1], found[part, 4] - found[part, 3]
+        area = table[part, 0]
+        height, width = table[part, 2] - table[part, 1], table[part, 4] - table[part, 3]
         good[part] = (
             area >= smallest
             and 2 * area >= height * width

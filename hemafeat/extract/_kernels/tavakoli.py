@@ -1,7 +1,7 @@
-"""Colour in the 8-bit codes of OpenCV, over a nucleus and over what its hull adds to it.
+"""Colour of a nucleus and of the rest of its hull, in the 8-bit codes of OpenCV.
 
-All in whole numbers: the fixed-point arithmetic OpenCV converts 8-bit images with, and sums that
-are exact.
+All arithmetic is in whole numbers: conversions are the fixed-point ones of OpenCV, and sums are
+exact.
 """
 
 from __future__ import annotations
@@ -10,13 +10,24 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import kernel
-from hemafeat.extract._kernels.region.contour import local_runs
-from hemafeat.extract._kernels.region.hull import extremes, filled, hull_chains
+from hemafeat._jit import indices, kernel
+from hemafeat.extract._kernels.region.hull import hull_chains, hull_runs, row_extents
+from hemafeat.extract._kernels.region.runs import local_runs
+
+CODES = ("r", "g", "b", "h", "s", "v", "lab_l", "lab_a", "lab_b", "y", "cr", "cb")
+"""Channels, as OpenCV codes 8-bit RGB, HSV, CIELAB and YCrCb."""
+
+N_CHANNELS = len(CODES)
+
+RATIOS = ("mean_nucleus", "mean_roc", "sd_nucleus", "sd_roc")
+"""Values per channel: mean and standard deviation of nucleus and of the rest, over the hull's."""
+
+AT = indices(RATIOS)
 
 BLOCK = 256
-N_CHANNELS = 12
+"""Number of pixels converted at a time."""
 
+# Fractional bits of the fixed-point numbers of each conversion, and constants of CIELAB.
 SHIFT_YCC = 14
 SHIFT_HSV = 12
 SHIFT_XYZ = 12
@@ -27,7 +38,7 @@ HALF_RANGE = 128 << SHIFT_LAB
 
 @kernel
 def white_balance(white):
-    """(3, 256) int32: the levels of R, G and B that make a background of `white` grey."""
+    """Return the levels of R, G and B that make a background of `white` grey, (3, 256) int32."""
     balance = np.empty((3, 256), np.int32)
     for channel in range(3):
         gain = (white[0] + white[1] + white[2]) / 3.0 / white[channel]
@@ -37,18 +48,21 @@ def white_balance(white):
 
 
 @kernel
-def around(red, green, blue, cell, label, runs, box):
-    """(3, N) uint8 levels of the pixels that its hull adds to a nucleus, within the cell."""
+def rest_levels(red, green, blue, cell, label, runs, box):
+    """Return the levels of the pixels of the hull of a nucleus, without it, within its cell.
+
+    The levels of N such pixels are (3, N) uint8.
+    """
     height = box[1] - box[0]
     own, rows = local_runs(runs, box[0], box[2], height)
-    left, right = hull_chains(extremes(own, rows))
-    hull = filled(left, right, height)
-    room = 0
+    left, right = hull_chains(row_extents(own, rows))
+    hull = hull_runs(left, right, height)
+    n_rest = 0
     for k in range(height):
-        room += hull[k, 2] - hull[k, 1]
+        n_rest += hull[k, 2] - hull[k, 1]
     for k in range(own.shape[0]):
-        room -= own[k, 2] - own[k, 1]
-    levels = np.empty((3, room), np.uint8)
+        n_rest -= own[k, 2] - own[k, 1]
+    levels = np.empty((3, n_rest), np.uint8)
     n = 0
     for k in range(height):
         row, run = box[0] + k, rows[k]
@@ -58,11 +72,11 @@ def around(red, green, blue, cell, label, runs, box):
                 column = own[run, 2]
                 run += 1
                 continue
-            at = box[2] + column
-            if cell[row, at] == label:
-                levels[0, n] = red[row, at]
-                levels[1, n] = green[row, at]
-                levels[2, n] = blue[row, at]
+            x = box[2] + column
+            if cell[row, x] == label:
+                levels[0, n] = red[row, x]
+                levels[1, n] = green[row, x]
+                levels[2, n] = blue[row, x]
                 n += 1
             column += 1
     return levels[:, :n]
@@ -70,7 +84,7 @@ def around(red, green, blue, cell, label, runs, box):
 
 @kernel
 def hue_saturation_value(codes, work, by_value, by_chroma, n):
-    """HSV of n pixels, hue in steps of 2 degrees."""
+    """Convert n pixels to HSV, with the hue in steps of 2 degrees."""
     red, green, blue = codes[0], codes[1], codes[2]
     hue, saturation, value = codes[3], codes[4], codes[5]
     chroma = work[0]
@@ -97,7 +111,7 @@ def hue_saturation_value(codes, work, by_value, by_chroma, n):
 
 @kernel
 def lab(codes, work, gamma, root, matrix, n):
-    """CIELAB of n pixels: L scaled to 0..255, a and b moved by 128."""
+    """Convert n pixels to CIELAB, with L scaled to 0..255, and a and b shifted by 128."""
     red, green, blue = work[0], work[1], work[2]
     for k in range(n):
         red[k] = gamma[codes[0, k]]
@@ -125,7 +139,7 @@ def lab(codes, work, gamma, root, matrix, n):
 
 @kernel
 def luma_chroma(codes, n):
-    """YCrCb of n pixels."""
+    """Convert n pixels to YCrCb."""
     red, green, blue, luma, cr, cb = codes[0], codes[1], codes[2], codes[9], codes[10], codes[11]
     half = 1 << (SHIFT_YCC - 1)
     middle = (128 << SHIFT_YCC) + half
@@ -142,10 +156,10 @@ def luma_chroma(codes, n):
 
 @kernel
 def tally(codes, n, sums):
-    """Add the codes of n pixels, and their squares, to the sums of each channel."""
+    """Add the codes of n pixels and their squares to the sums of each channel."""
     for channel in range(N_CHANNELS):
         values = codes[channel]
-        # A block of squares of 8 bits fits 32.
+        # The sum of the squares of a block of 8-bit codes fits 32 bits.
         first = second = np.int32(0)
         for k in range(n):
             first = np.int32(first + values[k])
@@ -156,7 +170,7 @@ def tally(codes, n, sums):
 
 @kernel
 def code_sums(levels, balance, tables, root, matrix):
-    """(12, 2) sums and sums of squares of the 12 codes of pixels, of which there may be none."""
+    """Return the sums of the 12 codes and of their squares over all pixels, (12, 2) int64."""
     sums = np.zeros((N_CHANNELS, 2), np.int64)
     codes = np.empty((N_CHANNELS, BLOCK), np.int32)
     work = np.empty((3, BLOCK), np.int32)
@@ -164,9 +178,9 @@ def code_sums(levels, balance, tables, root, matrix):
         n = min(BLOCK, levels.shape[1] - begin)
         for channel in range(3):
             table, into = balance[channel], codes[channel]
-            given = levels[channel, begin : begin + n]
+            line = levels[channel, begin : begin + n]
             for k in range(n):
-                into[k] = table[given[k]]
+                into[k] = table[line[k]]
         hue_saturation_value(codes, work, tables[0], tables[1], n)
         lab(codes, work, tables[2], root, matrix, n)
         luma_chroma(codes, n)
@@ -191,46 +205,48 @@ def colour_ratios(
     root,
     matrix,
 ):
-    """Mean and deviation of 12 codes in nucleus and in the rest of its hull, over the hull's.
+    """Compare the colour of every nucleus, and of the rest of its hull, with that of its hull.
 
     Parameters
     ----------
     levels, starts
-        Of the nuclei, as ``regions.levels_of`` and ``regions.pixels`` give them.
+        Levels of the pixels of the nuclei, see ``runs.levels_of`` and ``runs.pixels``.
     red, green, blue : (H, W) uint8 arrays
-        The image.
+        Planes of the image.
     cell : (H, W) int32 array
-        Labels of the whole cells; the hull is cut to them.
+        Labels of the cells. Pixels of a hull outside the cell are left out.
     run_starts, runs, boxes
-        Of the nuclei, as ``regions.find_runs`` and ``regions.pixels`` give them.
-    cell_starts
-        Of the whole cells; where there is none nothing is measured.
+        Runs and boxes of the nuclei, see ``runs.find_runs`` and ``runs.pixels``.
+    cell_starts : (n_cells + 1,) int64 array
+        First pixel of each cell, see ``runs.pixels``. Without a cell nothing is measured.
     white : (3,) float64 array
-        What is to become grey.
+        R, G, B of the background, which becomes grey.
     tables : (3, 256) int32 array
-        Of OpenCV's conversions: division by the value, by the chroma, linear light.
-    root, matrix
-        The others: cube roots, and R, G, B to X, Y, Z.
+        Tables of OpenCV: division by the value, division by the chroma, linear light.
+    root : (N,) int32 array
+        Table of OpenCV: cube roots.
+    matrix : (3, 3) int32 array
+        Matrix of OpenCV from R, G, B to X, Y, Z.
 
     Returns
     -------
     (n_cells, 48) float64 array
-        For each code: mean nucleus / hull, mean rest / hull, and the same of the deviations. NaN
-        where there is no pixel or the divisor is 0.
+        `RATIOS` for each of `CODES`. NaN where there is no pixel or the divisor is 0.
     """
     n_cells = run_starts.size - 1
-    out = np.full((n_cells, 4 * N_CHANNELS), np.nan)
+    out = np.full((n_cells, N_CHANNELS * len(AT)), np.nan)
     balance = white_balance(white)
     for k in range(n_cells):
         own = runs[run_starts[k] : run_starts[k + 1]]
         if own.shape[0] == 0 or cell_starts[k + 1] == cell_starts[k]:
             continue
         nucleus = levels[:, starts[k] : starts[k + 1]]
-        added = around(red, green, blue, cell, k + 1, own, boxes[k])
-        n, total = nucleus.shape[1], nucleus.shape[1] + added.shape[1]
+        rest = rest_levels(red, green, blue, cell, k + 1, own, boxes[k])
+        n, total = nucleus.shape[1], nucleus.shape[1] + rest.shape[1]
         inner = code_sums(nucleus, balance, tables, root, matrix)
-        outer = code_sums(added, balance, tables, root, matrix)
+        outer = code_sums(rest, balance, tables, root, matrix)
         for channel in range(N_CHANNELS):
+            row = out[k, channel * len(AT) :]
             hull_mean, hull_sd = mean_and_sd(inner[channel] + outer[channel], total)
             for part in range(2):
                 if part == 0:
@@ -238,15 +254,15 @@ def colour_ratios(
                 else:
                     mean, sd = mean_and_sd(outer[channel], total - n)
                 if hull_mean > 0.0:
-                    out[k, 4 * channel + part] = mean / hull_mean
+                    row[AT.mean_nucleus + part] = mean / hull_mean
                 if hull_sd > 0.0:
-                    out[k, 4 * channel + 2 + part] = sd / hull_sd
+                    row[AT.sd_nucleus + part] = sd / hull_sd
     return out
 
 
 @kernel
 def mean_and_sd(sums, n):
-    """Mean and population standard deviation from exact sums; NaN of nothing."""
+    """Return mean and population standard deviation from exact sums; NaN without a pixel."""
     if n == 0:
         return np.nan, np.nan
     return sums[0] / n, math.sqrt(float(n * sums[1] - sums[0] * sums[0])) / n

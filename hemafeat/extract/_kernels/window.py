@@ -1,4 +1,4 @@
-"""The part of an image that is measured, and what it says of its own quality."""
+"""The window of an image that is measured, and the quality of the image in it."""
 
 from __future__ import annotations
 
@@ -9,33 +9,33 @@ from hemafeat._jit import kernel
 
 @kernel
 def cut(cell, nucleus, keep, margin):
-    """Labels of one cell, or of all, within their bounding box.
+    """Cut out the labels of one cell, or of all, within their bounding box.
 
     Parameters
     ----------
     cell, nucleus : (H, W) int32 arrays
         Labels; 0 is background.
     keep : int
-        The one label to keep, which becomes 1; 0 keeps all as they are.
+        Label to keep, which becomes 1; 0 keeps all labels as they are.
     margin : int
-        Pixels around the box, as far as the image goes.
+        Pixels to add around the box, within the image.
 
     Returns
     -------
     box : (4,) int64 array
-        Row start, row stop, column start, column stop; the whole image where there is no label.
+        Row start, row stop, column start, column stop; the whole image if there is no label.
     cell, nucleus, cytoplasm : (h, w) int32 arrays
-        Labels within the box; ``cytoplasm`` is the cell where there is no nucleus.
+        Labels within the box; ``cytoplasm`` is the cell without its nucleus.
     """
     height, width = cell.shape
     top, bottom, left, right = height, 0, width, 0
     for row in range(height):
         cell_line = cell[row]
         nucleus_line = nucleus[row]
-        some = 0
+        any_label = 0
         for column in range(width):
-            some |= cell_line[column] | nucleus_line[column]
-        if some == 0:
+            any_label |= cell_line[column] | nucleus_line[column]
+        if any_label == 0:
             continue
         first, last = width, -1
         for column in range(width):
@@ -79,7 +79,7 @@ def cut(cell, nucleus, keep, margin):
         nucleus_line = nucleus[box[0] + row, box[2] : box[3]]
         cell_out, nucleus_out = cell_box[row], nucleus_box[row]
         cytoplasm_out = cytoplasm_box[row]
-        # Two loops, so that both vectorise.
+        # Two separate loops, so that both vectorise.
         if keep == 0:
             for column in range(wide):
                 cell_out[column] = cell_line[column]
@@ -87,29 +87,29 @@ def cut(cell, nucleus, keep, margin):
                 cytoplasm_out[column] = cell_line[column] * np.int32(nucleus_line[column] == 0)
         else:
             for column in range(wide):
-                one = np.int32(cell_line[column] == keep)
-                other = np.int32(nucleus_line[column] == keep)
-                cell_out[column] = one
-                nucleus_out[column] = other
-                cytoplasm_out[column] = one & (1 - other)
+                in_cell = np.int32(cell_line[column] == keep)
+                in_nucleus = np.int32(nucleus_line[column] == keep)
+                cell_out[column] = in_cell
+                nucleus_out[column] = in_nucleus
+                cytoplasm_out[column] = in_cell & (1 - in_nucleus)
     return box, cell_box, nucleus_box, cytoplasm_box
 
 
 @kernel
 def nearest_to_centre(cell, nucleus):
-    """Label under the centre of the image, or else the one with a pixel nearest to it.
+    """Return the label at the centre of the image, or else the one with the pixel nearest to it.
 
-    Among pixels at the same distance the first one in raster order decides; 0 where there is none.
+    Among pixels at the same distance the first in raster order counts; 0 if there is no label.
     """
     height, width = cell.shape
-    # Twice the coordinates, so that the centre of an even side is a whole number as well.
+    # Coordinates are doubled, so that the centre of an even side is a whole number as well.
     middle_row, middle_column = height - 1, width - 1
-    here = max(
+    central = max(
         cell[middle_row // 2, middle_column // 2], nucleus[middle_row // 2, middle_column // 2]
     )
-    if here != 0:
-        return here
-    found = 0
+    if central != 0:
+        return central
+    nearest = 0
     least = 4 * (height * height + width * width)
     for row in range(height):
         away = (2 * row - middle_row) ** 2
@@ -121,17 +121,29 @@ def nearest_to_centre(cell, nucleus):
                 distance = away + (2 * column - middle_column) ** 2
                 if distance < least:
                     least = distance
-                    found = label
-    return found
+                    nearest = label
+    return nearest
 
 
 @kernel
 def outside_histogram(rgb, labels, step):
-    """(3, 256) int64 histogram of R, G and B where `labels` is 0, every `step`-th row and column.
+    """Count the levels of R, G and B where `labels` is 0, in every `step`-th row and column.
 
-    `rgb` is (H, W, 3) uint8 and `labels` (H, W) int32.
+    Parameters
+    ----------
+    rgb : (H, W, 3) uint8 array
+        RGB image.
+    labels : (H, W) int32 array
+        Labels; 0 is background.
+    step : int
+        Distance between the rows and columns that are read.
+
+    Returns
+    -------
+    (3, 256) int64 array
+        Histograms of R, G and B.
     """
-    # Two tables in turn: background is of nearly one colour, and a bin just written is awaited.
+    # Two tables in turn: the background has nearly one colour, and the same bin would be awaited.
     counts = np.zeros((2, 3, 256), np.int32)
     turn = 0
     for row in range(0, labels.shape[0], step):
@@ -148,9 +160,9 @@ def outside_histogram(rgb, labels, step):
 
 @kernel
 def sharpness(grey, boxes):
-    """Variance of the Laplacian within each box.
+    """Return the variance of the Laplacian within each box.
 
-    The Laplacian is the sum of the 4 neighbours less 4 times the pixel; beyond the edge of the box
+    The Laplacian is the sum of the 4 neighbours minus 4 times the pixel; beyond the edge of the box
     the grey levels are mirrored about its outermost pixels.
 
     Parameters
@@ -165,7 +177,7 @@ def sharpness(grey, boxes):
     (n_cells,) float64 array
         NaN for an empty box.
     """
-    found = np.full(boxes.shape[0], np.nan)
+    out = np.full(boxes.shape[0], np.nan)
     for cell in range(boxes.shape[0]):
         top, bottom, left, right = boxes[cell]
         tall, wide = bottom - top, right - left
@@ -209,27 +221,37 @@ def sharpness(grey, boxes):
             squares += row_squares
         n = tall * wide
         mean = total / n
-        found[cell] = squares / n - mean * mean
-    return found
+        out[cell] = squares / n - mean * mean
+    return out
 
 
 @kernel
 def clipped_share(flat, starts, index):
-    """(n_cells,) float64 share of a cell's pixels that are 0 or 255 in some channel.
+    """Return the share of the pixels of each cell that are 0 or 255 in some channel.
 
-    `flat` is the image as (N, 3) uint8; `starts` and `index` as ``regions.pixels`` gives them.
+    Parameters
+    ----------
+    flat : (N, 3) uint8 array
+        Pixels of the RGB image.
+    starts, index
+        Pixels of the cells, see ``runs.pixels``.
+
+    Returns
+    -------
+    (n_cells,) float64 array
+        NaN where there is no pixel.
     """
     n_cells = starts.size - 1
-    found = np.full(n_cells, np.nan)
+    out = np.full(n_cells, np.nan)
     for cell in range(n_cells):
         first, stop = starts[cell], starts[cell + 1]
         if stop == first:
             continue
         clipped = 0
-        for place in range(first, stop):
-            pixel = index[place]
+        for k in range(first, stop):
+            pixel = index[k]
             low = min(flat[pixel, 0], flat[pixel, 1], flat[pixel, 2])
             high = max(flat[pixel, 0], flat[pixel, 1], flat[pixel, 2])
             clipped += low == 0 or high == 255
-        found[cell] = clipped / (stop - first)
-    return found
+        out[cell] = clipped / (stop - first)
+    return out

@@ -1,4 +1,4 @@
-"""Zernike moments of a mask and of the stain in it, by way of powers of x and y."""
+"""Zernike moments of a mask and of the stain in it, from sums of powers of x and y."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ import numpy as np
 
 from hemafeat._jit import kernel
 
-AT_ONCE = 4
-"""Rows taken together: sums of the columns are then read and written a quarter as often."""
+ROWS_AT_ONCE = 4
+"""Rows added together, so that column sums are read and written a quarter as often."""
 
 
 @kernel
 def disk_of(runs):
-    """Centre of gravity of one cell, and the largest distance of its pixels from it, plus half."""
+    """Return the centroid of one cell and the largest distance of a pixel from it plus a half."""
     area = 0
     rows = 0
     twice_columns = 0
@@ -35,27 +35,27 @@ def disk_of(runs):
 
 @kernel
 def add_rows(values, powers, sums):
-    """Add four rows of values, times the powers of their ordinates, to the sums of columns."""
-    one, two, three, four = values[0], values[1], values[2], values[3]
+    """Add four rows of values, times powers of their ordinates, to the column sums."""
+    first, second, third, fourth = values[0], values[1], values[2], values[3]
     for q in range(sums.shape[0]):
         a, b, c, d = powers[0, q], powers[1, q], powers[2, q], powers[3, q]
         into = sums[q]
         for k in range(into.size):
-            into[k] += (a * one[k] + b * two[k]) + (c * three[k] + d * four[k])
+            into[k] += (a * first[k] + b * second[k]) + (c * third[k] + d * fourth[k])
 
 
 @kernel
 def magnitudes(moments, weights, out):
-    """|Z| of every order and repetition from sums of x^p y^q, over the sum of all values.
+    """Compute the magnitudes of K Zernike moments, divided by the sum of all values.
 
     Parameters
     ----------
     moments : (P, P) float64 array
-        Row q, column p: sum of value x^p y^q.
+        Sum of value x^p y^q in row q and column p.
     weights : (P, P, 2 K) float64 array
-        Of x^p y^q in the real parts and then in the imaginary parts of the K moments.
+        Weight of x^p y^q in the real parts of the moments, then in the imaginary parts.
     out : (K,) float64 array
-        Filled.
+        Filled with the magnitudes.
     """
     n_orders = out.size
     parts = np.zeros(2 * n_orders)
@@ -70,8 +70,8 @@ def magnitudes(moments, weights, out):
 
 
 @kernel
-def gather(sums, across):
-    """Sums of x^p y^q from sums of the columns times y^q, and the powers of each column."""
+def power_sums(sums, across):
+    """Return the sums of value x^p y^q from column sums of value y^q and the powers of x."""
     n = sums.shape[0]
     out = np.zeros((n, n))
     for q in range(n):
@@ -86,24 +86,24 @@ def gather(sums, across):
 
 @kernel
 def measure(plane, density, run_starts, runs, boxes, weights):
-    """Zernike moments of every cell.
+    """Compute the Zernike moments of every cell.
 
     Parameters
     ----------
     plane : (H, W) uint8 array
         Grey levels.
     density : (256,) float64 array
-        Value of each grey level, none below 0.
+        Value of each grey level, at least 0.
     run_starts, runs, boxes
-        As ``regions.find_runs`` and ``regions.pixels`` give them.
-    weights
-        As for `magnitudes`.
+        Runs and boxes of the cells, see ``runs.find_runs`` and ``runs.pixels``.
+    weights : (P, P, 2 K) float64 array
+        Weights of the powers, see `magnitudes`.
 
     Returns
     -------
     (n_cells, 2, K) float64 array
-        Of the mask and of the values in it; NaN where there is no pixel, and for the values where
-        all are 0.
+        Magnitudes for the mask and for the values in it. NaN where there is no pixel, and for the
+        values where all are 0.
     """
     n_powers = weights.shape[0]
     n_cells = boxes.shape[0]
@@ -116,7 +116,7 @@ def measure(plane, density, run_starts, runs, boxes, weights):
         left = boxes[cell, 2]
         width = boxes[cell, 3] - left
         across = np.ones((width, n_powers))
-        # Sums of the powers of all columns before one: those of a run are a difference.
+        # Cumulative sums over columns: the sum over a run is a difference of two.
         before = np.zeros((width + 1, n_powers))
         for k in range(width):
             x = (left + k - column_0) / radius
@@ -127,36 +127,36 @@ def measure(plane, density, run_starts, runs, boxes, weights):
         sums = np.zeros((n_powers, width))
         shape = np.zeros((n_powers, n_powers))
         along = np.zeros(n_powers)
-        values = np.zeros((AT_ONCE, width))
-        powers = np.zeros((AT_ONCE, n_powers))
-        place = -1
+        values = np.zeros((ROWS_AT_ONCE, width))
+        powers = np.zeros((ROWS_AT_ONCE, n_powers))
+        slot = -1
         row = -1
         for run in range(own.shape[0]):
             first, stop = own[run, 1] - left, own[run, 2] - left
             if own[run, 0] != row:
                 row = own[run, 0]
-                place += 1
-                if place == AT_ONCE:
+                slot += 1
+                if slot == ROWS_AT_ONCE:
                     add_rows(values, powers, sums)
                     values[:] = 0.0
                     powers[:] = 0.0
-                    place = 0
-                powers[place, 0] = 1.0
+                    slot = 0
+                powers[slot, 0] = 1.0
                 y = (row - row_0) / radius
                 for q in range(1, n_powers):
-                    powers[place, q] = powers[place, q - 1] * y
+                    powers[slot, q] = powers[slot, q - 1] * y
             for p in range(n_powers):
                 along[p] = before[stop, p] - before[first, p]
             for q in range(n_powers):
                 line = shape[q]
                 for p in range(n_powers):
-                    line[p] += powers[place, q] * along[p]
-            line, into = plane[row, own[run, 1] : own[run, 2]], values[place, first:stop]
+                    line[p] += powers[slot, q] * along[p]
+            line, into = plane[row, own[run, 1] : own[run, 2]], values[slot, first:stop]
             for k in range(line.size):
                 into[k] = density[line[k]]
         add_rows(values, powers, sums)
         magnitudes(shape, weights, out[cell, 0])
-        stain = gather(sums, across)
+        stain = power_sums(sums, across)
         if stain[0, 0] > 0.0:
             magnitudes(stain, weights, out[cell, 1])
     return out

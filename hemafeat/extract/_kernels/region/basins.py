@@ -1,29 +1,59 @@
-"""Lobes of a region: the maxima of depth, and the saddles that part them.
+"""Lobes of a region: the maxima of depth and the saddles between them.
 
-Depth is the distance to the nearest pixel outside, squared, as ``distance.depths`` gives it. Pixels
-are in one order: the deeper first, among equals the one before in the image. A pixel's upper
-neighbours are those of its 8 before it in this order. Where they lie in one arc around it, nothing
-happens to the parts above; a pixel without any is a peak, one with several arcs may join parts.
+Depth is the squared distance to the nearest pixel outside, see ``distance.depths``. Pixels are
+ordered by falling depth, and in raster order among equals. The upper neighbours of a pixel are
+those of its 8 neighbours that come first in this order. A pixel without any is a peak. One whose
+upper neighbours lie in several arcs around it may join parts; one arc changes nothing.
 """
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
-from hemafeat._jit import kernel
-from hemafeat.extract._kernels.region.contour import root
+from hemafeat._jit import indices, kernel
+from hemafeat.extract._kernels.region.runs import root
+
+LOBE_COLUMNS = (
+    "n_lobes",
+    "n_segments",
+    "lobe_area_cv",
+    "largest_lobe_fraction",
+    "second_lobe_fraction",
+    "isthmus_ratio",
+    "isthmus_ratio_2",
+    "isthmus_ratio_3",
+    "inscribed_radius",
+    "inscribed_ratio",
+    "depth_mean_ratio",
+    "depth_cv",
+    "core_fraction_20",
+    "core_fraction_30",
+    "core_fraction_40",
+    "core_fraction_50",
+    "core_fraction_60",
+    "n_cores_20",
+    "n_cores_40",
+)
+"""Columns that `lobe_values` and `depth_values` fill."""
+
+AT = indices(LOBE_COLUMNS)
+
+MIN_DISC = 0.02
+"""Least area of the largest disc in a lobe, as a share of the area of the region."""
 
 AROUND = np.array(
     [(0, 1), (-1, 1), (-1, 0), (-1, -1), (0, -1), (1, -1), (1, 0), (1, 1)], dtype=np.int64
 )
-"""The 8 neighbours on the way around; bit k of a pixel's `upper` is neighbour k."""
+"""Offsets of the 8 neighbours in circular order; bit k of ``upper`` stands for neighbour k."""
 
 
 @kernel
 def upper_neighbours(depth):
-    """(H, W) uint8: which neighbours of a pixel come before it, a bit each; 0 outside too.
+    """Return the upper neighbours of each pixel as bits, (H, W) uint8; 0 outside the region.
 
-    `depth` has an edge of zeros.
+    `depth` has a border of zeros.
     """
     height, width = depth.shape
     upper = np.zeros((height, width), np.uint8)
@@ -45,16 +75,16 @@ def upper_neighbours(depth):
 
 
 def _arcs() -> np.ndarray:
-    """(256,) int64: arcs of set bits around a pixel.
+    """Return the number of arcs that the set bits of each byte form around a pixel, (256,) int64.
 
-    Diagonal neighbours next to a straight one touch it; two straight ones next to each other touch
-    at a corner, whatever lies between them.
+    Diagonal neighbours touch the straight ones beside them; two adjacent straight ones touch at a
+    corner, whatever lies between them.
     """
     table = np.zeros(256, np.int64)
     for bits in range(256):
         for k in range(8):
             previous = bits >> (k + 7) % 8 & 1
-            # A straight neighbour also touches the straight one before the corner.
+            # A straight neighbour also touches the straight one on the other side of the corner.
             before = bits >> (k + 6) % 8 & 1 if k % 2 == 0 else 0
             table[bits] += bits >> k & 1 and not previous and not before
     return np.maximum(table, np.arange(256) > 0)
@@ -65,7 +95,7 @@ ARCS = _arcs()
 
 @kernel
 def climb(depth, upper, row, column):
-    """The peak above a pixel, by the first of its upper neighbours each time."""
+    """Return the peak above a pixel, stepping to the first of its upper neighbours each time."""
     bits = upper[row, column]
     while bits != 0:
         best = -1
@@ -83,18 +113,25 @@ def climb(depth, upper, row, column):
 
 
 @kernel
-def merges(depth, upper):
-    """How the parts of the region above a depth join as the depth sinks.
+def merge_tree(depth, upper):
+    """Find the peaks of a region and the depths at which they join as a threshold on depth sinks.
+
+    Parameters
+    ----------
+    depth : (H + 2, W + 2) int32 array
+        Squared depth, with a border of zeros.
+    upper : (H + 2, W + 2) uint8 array
+        Upper neighbours, see `upper_neighbours`.
 
     Returns
     -------
     peaks : (P, 3) int64 array
         Row, column and squared depth of every peak, in raster order.
     saddle : (P,) int64 array
-        Squared depth at which the part of each peak joins one with an earlier peak; 0 where it
-        never does.
+        Squared depth at which the part of each peak joins one with an earlier peak; 0 if it never
+        does.
     beside : (P,) int64 array
-        The peak that the saddle leads to on the other side; -1 where there is none.
+        Peak that the saddle leads to on the other side; -1 if there is none.
     """
     height, width = depth.shape
     peaks = np.empty((depth.size, 3), np.int64)
@@ -129,13 +166,13 @@ def merges(depth, upper):
                 if first < 0:
                     first = peak
                     continue
-                one, two = root(parent, first), root(parent, peak)
-                if one == two:
+                a, b = root(parent, first), root(parent, peak)
+                if a == b:
                     continue
-                lower, other = two, first
-                if peaks[two, 2] > peaks[one, 2] or (peaks[two, 2] == peaks[one, 2] and two < one):
-                    lower, other = one, peak
-                parent[lower] = one + two - lower
+                lower, other = b, first
+                if peaks[b, 2] > peaks[a, 2] or (peaks[b, 2] == peaks[a, 2] and b < a):
+                    lower, other = a, peak
+                parent[lower] = a + b - lower
                 saddle[lower] = saddles[k, 2]
                 beside[lower] = other
     return peaks, saddle, beside
@@ -143,30 +180,30 @@ def merges(depth, upper):
 
 @kernel
 def deepest_first(pixels):
-    """Order of (row, column, squared depth), the deepest first, equals as they come."""
+    """Return the stable order of (row, column, squared depth) by falling depth."""
     n = pixels.shape[0]
     most = 0
     for k in range(n):
         most = max(most, pixels[k, 2])
-    place = np.zeros(most + 2, np.int64)
+    next_slot = np.zeros(most + 2, np.int64)
     for k in range(n):
-        place[most - pixels[k, 2] + 1] += 1
+        next_slot[most - pixels[k, 2] + 1] += 1
     for depth in range(most + 1):
-        place[depth + 1] += place[depth]
+        next_slot[depth + 1] += next_slot[depth]
     order = np.empty(n, np.int64)
     for k in range(n):
-        slot = most - pixels[k, 2]
-        order[place[slot]] = k
-        place[slot] += 1
+        height = most - pixels[k, 2]
+        order[next_slot[height]] = k
+        next_slot[height] += 1
     return order
 
 
 @kernel
-def basins(depth, peaks, home):
-    """Pixels of each lobe.
+def basin_sizes(depth, peaks, home):
+    """Count the pixels of each lobe.
 
-    A pixel belongs to the lobe of its first upper neighbour, and so on up to a peak; ``home`` is
-    the lobe of each peak.
+    A pixel belongs to the lobe of its first upper neighbour, and so on up to a peak; `home` is the
+    lobe of each peak.
     """
     height, width = depth.shape
     owner = np.full((height, width), -1, np.int32)
@@ -186,7 +223,7 @@ def basins(depth, peaks, home):
                 n += 1
                 best = -1
                 at_row = at_column = 0
-                # In raster order, so that of equals the first one stays.
+                # Raster order, so that the first of equals is kept.
                 for y in range(r - 1, r + 2):
                     for x in range(c - 1, c + 2):
                         if depth[y, x] > best and (y != r or x != c):
@@ -198,3 +235,125 @@ def basins(depth, peaks, home):
                 owner[path[k, 0], path[k, 1]] = lobe
             sizes[lobe] += 1
     return sizes
+
+
+@kernel
+def lobe_values(depth, area, row):
+    """Count the lobes of a region and measure their areas and the links between them.
+
+    Parameters
+    ----------
+    depth : (H + 2, W + 2) int32 array
+        Squared depth, with a border of zeros.
+    area : int
+        Number of pixels of the region.
+    row : (K,) float64 array
+        Filled: the other columns of `LOBE_COLUMNS`.
+    """
+    radius = math.sqrt(area / math.pi)
+    upper = upper_neighbours(depth)
+    peaks, saddle, beside = merge_tree(depth, upper)
+    n_peaks = peaks.shape[0]
+    chief = 0
+    for peak in range(n_peaks):
+        if peaks[peak, 2] > peaks[chief, 2]:
+            chief = peak
+    home = np.full(n_peaks, -1, np.int32)
+    smallest, second, third = 1.0, 1.0, 1.0
+    n_lobes = n_segments = 0
+    cores = np.zeros(2, np.int64)
+    for peak in range(n_peaks):
+        if math.pi * peaks[peak, 2] < MIN_DISC * area and peak != chief:
+            continue
+        high, low = math.sqrt(peaks[peak, 2]) - 0.5, math.sqrt(saddle[peak]) - 0.5
+        for share in range(2):
+            cores[share] += low <= (0.2 + 0.2 * share) * radius < high
+        ratio = max(low, 0.0) / high
+        if peak != chief:
+            if ratio < smallest:
+                smallest, second, third = ratio, smallest, second
+            elif ratio < second:
+                second, third = ratio, second
+            else:
+                third = min(third, ratio)
+        n_segments += peak == chief or ratio < 1.0 / 3.0
+        if peak == chief or ratio < 0.75:
+            home[peak] = n_lobes
+            n_lobes += 1
+    row[AT.n_lobes] = n_lobes
+    row[AT.n_segments] = n_segments
+    row[AT.lobe_area_cv] = 0.0
+    row[AT.largest_lobe_fraction] = 1.0
+    row[AT.second_lobe_fraction] = 0.0
+    if n_lobes > 1:
+        for peak in range(n_peaks):
+            neighbour = peak
+            while home[neighbour] < 0 and beside[neighbour] >= 0:
+                neighbour = beside[neighbour]
+            # Separate parts too small for a lobe are collected after the last lobe.
+            home[peak] = home[neighbour] if home[neighbour] >= 0 else n_lobes
+        sizes = basin_sizes(depth, peaks, home)
+        total = squares = largest = next_largest = 0
+        for lobe in range(n_lobes):
+            size = sizes[lobe]
+            total += size
+            squares += size * size
+            next_largest = max(next_largest, min(largest, size))
+            largest = max(largest, size)
+        row[AT.lobe_area_cv] = math.sqrt(max(n_lobes * squares - total * total, 0)) / total
+        row[AT.largest_lobe_fraction] = largest / area
+        row[AT.second_lobe_fraction] = next_largest / area
+    row[AT.isthmus_ratio] = smallest
+    row[AT.isthmus_ratio_2] = second
+    row[AT.isthmus_ratio_3] = third
+    row[AT.n_cores_20] = cores[0]
+    row[AT.n_cores_40] = cores[1]
+
+
+@kernel
+def depth_values(depth, runs, area, row):
+    """Measure the depths of the pixels of a region and return the largest one.
+
+    Parameters
+    ----------
+    depth : (H + 2, W + 2) int32 array
+        Squared depth, with a border of zeros.
+    runs : (M, 3) int64 array
+        Runs of the region, without this border.
+    area : int
+        Number of its pixels.
+    row : (K,) float64 array
+        Filled: the columns of `LOBE_COLUMNS` from ``inscribed_radius`` to ``core_fraction_60``.
+    """
+    radius = math.sqrt(area / math.pi)
+    half = (min(depth.shape) - 1) // 2 + 1
+    counts = np.zeros(half * half + 1, np.int64)
+    for run in range(runs.shape[0]):
+        line = depth[runs[run, 0] + 1, runs[run, 1] + 1 : runs[run, 2] + 1]
+        for k in range(line.size):
+            counts[line[k]] += 1
+    most = half * half
+    while counts[most] == 0:
+        most -= 1
+    deepest = math.sqrt(most)
+    total = 0.0
+    deeper = np.zeros(5, np.int64)
+    for square in range(1, most + 1):
+        if counts[square] > 0:
+            level = math.sqrt(square) - 0.5
+            total += counts[square] * level
+            for share in range(5):
+                if level > (0.1 * share + 0.2) * radius:
+                    deeper[share] += counts[square]
+    mean = total / area
+    spread = 0.0
+    for square in range(1, most + 1):
+        if counts[square] > 0:
+            spread += counts[square] * (math.sqrt(square) - 0.5 - mean) ** 2
+    row[AT.inscribed_radius] = deepest - 0.5
+    row[AT.inscribed_ratio] = row[AT.inscribed_radius] / radius
+    row[AT.depth_mean_ratio] = mean / radius
+    row[AT.depth_cv] = math.sqrt(spread / area) / mean
+    for share in range(5):
+        row[AT.core_fraction_20 + share] = deeper[share] / area
+    return deepest

@@ -1,8 +1,7 @@
 """Perimeter, topology and boundary of a region, from its runs.
 
-Runs are those of ``regions.find_runs``, moved so that the bounding box starts at (0, 0);
-``rows[r]:rows[r + 1]`` are the runs of row r. Everything here takes time in the number of runs and
-of boundary pixels, not in the area.
+``runs, rows`` are those of ``runs.local_runs``. Time grows with the number of runs and of boundary
+pixels, not with the area.
 """
 
 from __future__ import annotations
@@ -12,30 +11,18 @@ import math
 import numpy as np
 
 from hemafeat._jit import kernel
+from hemafeat.extract._kernels.region.runs import join, part_areas
 
-
-@kernel
-def local_runs(runs, top, left, height):
-    """Runs as (row, first, stop) from the corner of the box, and where each row's runs are."""
-    moved = np.empty_like(runs)
-    rows = np.zeros(height + 1, np.int64)
-    for run in range(runs.shape[0]):
-        row = runs[run, 0] - top
-        moved[run, 0] = row
-        moved[run, 1] = runs[run, 1] - left
-        moved[run, 2] = runs[run, 2] - left
-        rows[row + 1] += 1
-    for row in range(height):
-        rows[row + 1] += rows[row]
-    return moved, rows
+N_SECTORS = 72
+"""Sectors that directions are sorted into."""
 
 
 @kernel
 def perimeter_crofton(runs, rows):
-    """Perimeter after Crofton with four directions, in pixels.
+    """Return the Crofton perimeter with four directions, in pixels.
 
-    Along rows, columns and both diagonals it counts how often the mask begins or ends;
-    ``pi / 8 (rows + columns + diagonals / sqrt(2))``. Outside the box is background.
+    It is ``pi / 8 (rows + columns + diagonals / sqrt(2))``, where each term is the number of times
+    the mask begins or ends along these lines. Pixels outside the box are background.
     """
     height = rows.size - 1
     straight = 2 * runs.shape[0]
@@ -68,62 +55,31 @@ def perimeter_crofton(runs, rows):
 
 
 @kernel
-def root(parent, k):
-    """Representative of k in a forest of sets."""
-    while parent[k] != k:
-        parent[k] = parent[parent[k]]
-        k = parent[k]
-    return k
-
-
-@kernel
-def join(runs, rows, reach):
-    """Sets of touching runs, as a forest, and the number of touching pairs.
-
-    `reach` 1 lets runs of neighbouring rows touch at a corner (8-connectivity), 0 only along an
-    edge (4-connectivity).
-    """
-    parent = np.arange(runs.shape[0])
-    n_pairs = 0
-    for row in range(1, rows.size - 1):
-        for a in range(rows[row - 1], rows[row]):
-            for b in range(rows[row], rows[row + 1]):
-                if runs[b, 1] >= runs[a, 2] + reach:
-                    break
-                if runs[b, 2] + reach > runs[a, 1]:
-                    n_pairs += 1
-                    parent[root(parent, a)] = root(parent, b)
-    return parent, n_pairs
-
-
-@kernel
 def topology(runs, rows, area):
-    """Components above 5 % of the area, Euler number, holes; all 8-connected.
+    """Count parts above 5 % of the area, parts minus holes (Euler number), and holes.
 
-    Runs and the points where they touch form a graph with the topology of the mask, so its Euler
-    number is runs minus touching pairs.
+    The mask is 8-connected. Runs and the pairs that touch form a graph with the topology of the
+    mask, so its Euler number is the number of runs minus that of pairs.
     """
     parent, n_pairs = join(runs, rows, 1)
-    size = np.zeros(runs.shape[0], np.int64)
+    areas = part_areas(runs, parent)
+    n_parts = n_large = 0
     for run in range(runs.shape[0]):
-        size[root(parent, run)] += runs[run, 2] - runs[run, 1]
-    n_all = n_large = 0
-    for run in range(runs.shape[0]):
-        n_all += size[run] > 0
-        n_large += 20 * size[run] > area
-    euler = runs.shape[0] - n_pairs
-    return n_large, euler, n_all - euler
+        n_parts += areas[run] > 0
+        n_large += 20 * areas[run] > area
+    euler_number = runs.shape[0] - n_pairs
+    return n_large, euler_number, n_parts - euler_number
 
 
 @kernel
-def boundary(runs, rows):
-    """Middles of all pixel edges between mask and background.
+def boundary_points(runs, rows):
+    """Return the midpoints of all pixel edges between mask and background, holes included.
 
     Returns
     -------
     (K, 2) int64 array
-        Twice the (row, column) of each, pixel centres being whole numbers. They are the vertices
-        of the contour at 0.5 by marching squares, around holes too.
+        Twice the (row, column) of each midpoint, where pixel centres have whole coordinates. The
+        midpoints are the vertices of the marching-squares contour at 0.5.
     """
     height = rows.size - 1
     total = 2 * runs.shape[0]
@@ -138,21 +94,27 @@ def boundary(runs, rows):
         n += 2
     for row in range(height):
         if row == 0:
-            n = uncovered(runs, rows[0], rows[1], 0, 0, -1, points, n)
+            n = add_exposed_edges(runs, rows[0], rows[1], 0, 0, -1, points, n)
         else:
-            n = uncovered(runs, rows[row], rows[row + 1], rows[row - 1], rows[row], -1, points, n)
+            n = add_exposed_edges(
+                runs, rows[row], rows[row + 1], rows[row - 1], rows[row], -1, points, n
+            )
         if row == height - 1:
-            n = uncovered(runs, rows[row], rows[row + 1], 0, 0, 1, points, n)
+            n = add_exposed_edges(runs, rows[row], rows[row + 1], 0, 0, 1, points, n)
         else:
-            n = uncovered(
+            n = add_exposed_edges(
                 runs, rows[row], rows[row + 1], rows[row + 1], rows[row + 2], 1, points, n
             )
     return points[:n]
 
 
 @kernel
-def uncovered(runs, first, stop, other_first, other_stop, side, points, n):
-    """Add the edges of one row's pixels that the row at `side` (-1, +1) leaves bare."""
+def add_exposed_edges(runs, first, stop, other_first, other_stop, side, points, n):
+    """Append the edges of one row of pixels that no pixel of the row at `side` (-1, +1) covers.
+
+    The rows are ``runs[first:stop]`` and ``runs[other_first:other_stop]``; returns the number of
+    points, of which there were `n`.
+    """
     for a in range(first, stop):
         column = runs[a, 1]
         for b in range(other_first, other_stop):
@@ -170,3 +132,31 @@ def uncovered(runs, first, stop, other_first, other_stop, side, points, n):
             points[n, 1] = 2 * c
             n += 1
     return n
+
+
+@kernel
+def widest_gap(points, y, x):
+    """Return the largest angle, seen from (y, x), that contains no boundary point, in radians.
+
+    `points` are those of `boundary_points`. Angles are sorted into sectors of 5 degrees, of which
+    only the smallest and the largest angle can border a gap.
+    """
+    low = np.full(N_SECTORS, np.inf)
+    high = np.full(N_SECTORS, -np.inf)
+    n_points = points.shape[0]
+    for k in range(n_points):
+        angle = math.atan2(points[k, 0] / 2.0 - y, points[k, 1] / 2.0 - x)
+        sector = min(int((angle + math.pi) * (N_SECTORS / (2.0 * math.pi))), N_SECTORS - 1)
+        low[sector] = min(low[sector], angle)
+        high[sector] = max(high[sector], angle)
+    first = last = np.nan
+    widest = 0.0
+    for sector in range(N_SECTORS):
+        if low[sector] == np.inf:
+            continue
+        if math.isnan(first):
+            first = low[sector]
+        else:
+            widest = max(widest, low[sector] - last)
+        last = high[sector]
+    return max(widest, first + 2.0 * math.pi - last)

@@ -1,4 +1,4 @@
-"""How deep each pixel lies within its mask: exact squared Euclidean distances."""
+"""Exact squared Euclidean distances: depth of pixels within a mask, and distance to a mask."""
 
 from __future__ import annotations
 
@@ -7,27 +7,27 @@ import numpy as np
 from hemafeat._jit import kernel
 
 FAR = np.int32(1 << 30)
-"""More than any squared distance, and small enough to add to without overflow."""
+"""A value above any squared distance that does not overflow when one is added."""
 
 
 @kernel
-def painted(runs, top, left, height, width):
-    """(height, width) bool array of runs, from this row and column on."""
+def paint_runs(runs, top, left, height, width):
+    """Return runs as a (height, width) bool array whose first pixel is (top, left)."""
     inside = np.zeros((height, width), np.bool_)
     for run in range(runs.shape[0]):
         line = inside[runs[run, 0] - top, runs[run, 1] - left : runs[run, 2] - left]
-        # A short loop is much faster than an assignment to a slice.
+        # For short runs a loop is much faster than an assignment to a slice.
         for k in range(line.size):
             line[k] = True
     return inside
 
 
 @kernel
-def upright(mask, target, beyond, most):
-    """Distance of each pixel to the nearest one above or below where `mask` is `target`.
+def column_distances(mask, target, beyond, most):
+    """Return the distance of each pixel to the nearest one of its column that is `target`.
 
-    At most `most`; `beyond` counts for the rows beyond the array. A row at a time, so that both
-    passes vectorise.
+    Distances are at most `most`. Rows outside the array are at distance `beyond` from a target.
+    Work proceeds row by row, so that both passes vectorise.
     """
     height, width = mask.shape
     framed = np.empty((height + 2, width), np.int32)
@@ -47,12 +47,13 @@ def upright(mask, target, beyond, most):
 
 
 @kernel
-def across(away, into, squares):
-    """Squared distance of the pixels of one run, from their distances up and down.
+def run_depths(away, into, squares):
+    """Fill `into` with the squared depths of the pixels of one run.
 
-    Pixels on both sides of the run are outside, so nothing beyond them can be nearer. All of the
-    run is compared with itself shifted by one pixel, by two ...: no jump in the loop, and the shift
-    need not exceed the largest distance found so far.
+    `away` holds their distances along the columns and `squares` is room to work in. Pixels next to
+    both ends of the run are outside, so nothing beyond them can be nearer. The whole run is
+    compared with itself shifted by one pixel, by two and so on; the shift need not exceed the
+    largest distance so far.
     """
     n = away.size
     half = n // 2 + 4
@@ -80,44 +81,45 @@ def across(away, into, squares):
 
 @kernel
 def depths(run_starts, runs, boxes, height, width, reach):
-    """Squared distance of every pixel of a cell to the nearest pixel that is not of that cell.
+    """Return the squared distance of every pixel of a cell to the nearest pixel outside that cell.
 
     Parameters
     ----------
     run_starts, runs, boxes
-        As ``regions.find_runs`` and ``regions.pixels`` give them.
+        Runs and boxes of the cells, see ``runs.find_runs`` and ``runs.pixels``.
     height, width : int
-        Size of the image. What lies beyond it is not of any cell.
+        Size of the image. Pixels beyond it are outside every cell.
     reach : int
-        Distances from this one on need not be right: they may come out as less, but not below it.
+        Distance up to which values are exact. Larger distances may come out smaller, but not below
+        `reach`.
 
     Returns
     -------
     (height, width) int32 array
-        Between the centres of pixels, so 1 along the edge of a cell; 0 where there is no cell.
+        Between pixel centres, so 1 along the edge of a cell; 0 outside the cells.
     """
     out = np.zeros((height, width), np.int32)
     squares = np.empty(2 * width + 8, np.int32)
     for cell in range(run_starts.size - 1):
         top, left = boxes[cell, 0], boxes[cell, 2]
         own = runs[run_starts[cell] : run_starts[cell + 1]]
-        inside = painted(own, top, left, boxes[cell, 1] - top, boxes[cell, 3] - left)
-        away = upright(inside, False, 0, reach)
+        inside = paint_runs(own, top, left, boxes[cell, 1] - top, boxes[cell, 3] - left)
+        away = column_distances(inside, False, 0, reach)
         for run in range(run_starts[cell], run_starts[cell + 1]):
             row, first, stop = runs[run, 0], runs[run, 1], runs[run, 2]
-            across(away[row - top, first - left : stop - left], out[row, first:stop], squares)
+            run_depths(away[row - top, first - left : stop - left], out[row, first:stop], squares)
     return out
 
 
 @kernel
-def spread(inside, reach):
-    """Squared distance of every pixel to the nearest True one; more than ``reach**2`` if farther.
+def distances_to(inside, reach):
+    """Return the squared distance of every pixel to the nearest True pixel of `inside`.
 
-    Beyond the array nothing is True.
+    Distances above `reach` come out as more than ``reach**2``. Pixels beyond the array are False.
     """
     height, width = inside.shape
     cap = reach + 1
-    out = upright(inside, True, cap, cap)
+    out = column_distances(inside, True, cap, cap)
     squares = np.full(width + 2 * reach, FAR)
     middle = squares[reach : reach + width]
     for row in range(height):
@@ -140,17 +142,17 @@ def spread(inside, reach):
         for k in range(first, last + 1):
             gap |= not own[k]
         if gap:
-            sideways(line, squares, reach)
+            lower_along_row(line, squares, reach)
         else:
-            # Between the ends of a single run nothing is left to lower.
-            sideways(line[:first], squares[: first + 2 * reach], reach)
-            sideways(line[last + 1 :], squares[last + 1 :], reach)
+            # A single run is at distance 0: only pixels to its left and right can be lowered.
+            lower_along_row(line[:first], squares[: first + 2 * reach], reach)
+            lower_along_row(line[last + 1 :], squares[last + 1 :], reach)
     return out
 
 
 @kernel
-def sideways(line, squares, reach):
-    """Lower squared distances to those by way of the squares beside, up to `reach` columns off."""
+def lower_along_row(line, squares, reach):
+    """Lower the squared distances of a row to those by way of pixels up to `reach` columns away."""
     for shift in range(1, reach + 1):
         square = np.int32(shift * shift)
         left, right = squares[reach - shift :], squares[reach + shift :]

@@ -1,6 +1,6 @@
-"""Convex hull of a region, and what is measured on it, in whole numbers.
+"""Convex hull of a region and its calipers, in whole numbers.
 
-Coordinates are doubled: pixel centres are even, middles of pixel edges odd in one place.
+Coordinates are doubled: pixel centres are even, and midpoints of pixel edges odd in one coordinate.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from hemafeat._jit import kernel
 
 
 @kernel
-def extremes(runs, rows):
-    """First column and column after the last one of each row; an empty row has (0, 0)."""
+def row_extents(runs, rows):
+    """Return the first column of each row and the one after the last; (0, 0) for an empty row."""
     height = rows.size - 1
     spans = np.zeros((height, 2), np.int64)
     for row in range(height):
@@ -26,12 +26,17 @@ def extremes(runs, rows):
 
 @kernel
 def hull_chains(spans):
-    """Left and right side of the convex hull of the middles of all pixel edges, from the top.
+    """Return the left and right side of the convex hull of the midpoints of all pixel edges.
+
+    Parameters
+    ----------
+    spans : (height, 2) int64 array
+        First column of each row and the one after the last; (0, 0) for an empty row.
 
     Returns
     -------
     left, right : (M, 2) int64 arrays
-        Doubled (row, column), rows ascending, no three on a line.
+        Doubled (row, column) of the vertices from top to bottom, no three of them on a line.
     """
     height = spans.shape[0]
     far = 4 * (spans.max() + 2)
@@ -53,14 +58,17 @@ def hull_chains(spans):
     for line in range(2 * height + 1):
         if sides[line, 1] < sides[line, 0]:
             continue
-        n_left = push(left, n_left, line - 1, sides[line, 0], 1)
-        n_right = push(right, n_right, line - 1, sides[line, 1], -1)
+        n_left = push_vertex(left, n_left, line - 1, sides[line, 0], 1)
+        n_right = push_vertex(right, n_right, line - 1, sides[line, 1], -1)
     return left[:n_left], right[:n_right]
 
 
 @kernel
-def push(chain, n, y, x, side):
-    """Add a point below a convex chain, dropping those it makes superfluous."""
+def push_vertex(chain, n, y, x, side):
+    """Append a point to a convex chain of n vertices, remove those inside, and return the number.
+
+    `side` is 1 for the left chain and -1 for the right one.
+    """
     while n >= 2:
         bend = (chain[n - 1, 1] - chain[n - 2, 1]) * (y - chain[n - 2, 0]) - (
             x - chain[n - 2, 1]
@@ -74,13 +82,13 @@ def push(chain, n, y, x, side):
 
 
 @kernel
-def polygon(left, right):
-    """The chains as one closed polygon: down the left side, up the right one."""
+def hull_polygon(left, right):
+    """Return the vertices of the hull as one closed polygon: down its left side, up its right."""
     points = np.empty((left.shape[0] + right.shape[0], 2), np.int64)
     points[: left.shape[0]] = left
     n = left.shape[0]
     for k in range(right.shape[0] - 1, -1, -1):
-        # Both chains share the top and the bottom point where one pixel stands there alone.
+        # Both chains share the top or bottom point if a single pixel lies there.
         if right[k, 1] == points[n - 1, 1] and right[k, 0] == points[n - 1, 0]:
             continue
         if k == 0 and right[k, 1] == points[0, 1] and right[k, 0] == points[0, 0]:
@@ -91,8 +99,8 @@ def polygon(left, right):
 
 
 @kernel
-def filled(left, right, height):
-    """Runs of the pixels whose centres lie in the closed hull, one per row."""
+def hull_runs(left, right, height):
+    """Return the runs of the pixels whose centres lie in the closed hull, one per row."""
     runs = np.empty((height, 3), np.int64)
     a = b = 0
     for row in range(height):
@@ -113,9 +121,10 @@ def filled(left, right, height):
 
 @kernel
 def calipers(points):
-    """Largest and smallest Feret diameter and smallest enclosing rectangle of a convex polygon.
+    """Return the largest and smallest Feret diameter and the area of the smallest rectangle.
 
-    Every pair of an edge and a vertex is looked at: hulls of cells have some tens of vertices.
+    Every pair of an edge and a vertex of the convex polygon is tried: hulls of cells have some tens
+    of vertices.
     """
     n = points.shape[0]
     longest = 0

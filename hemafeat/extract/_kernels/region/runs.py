@@ -1,4 +1,7 @@
-"""Where each cell's pixels are."""
+"""Runs of pixels: find, move, join and sum them.
+
+A run is (row, first column, column after the last one). Within one cell, runs are in raster order.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,12 @@ from hemafeat._jit import kernel
 
 @kernel
 def find_runs(labels, n_cells):
-    """Horizontal runs of every label, in one pass over the image.
+    """Find the horizontal runs of every label in one pass over the image.
 
     Parameters
     ----------
     labels : (H, W) int32 array
-        Cells 1..n_cells, 0 background. Other values count as background.
+        Cells are numbered 1..n_cells; all other values are background.
     n_cells : int
         Number of cells.
 
@@ -26,19 +29,19 @@ def find_runs(labels, n_cells):
         Row, first column and column after the last one; raster order within each cell.
     """
     height, width = labels.shape
-    found = np.empty((2 * height + width, 4), np.int64)
-    n_found = 0
+    table = np.empty((2 * height + width, 4), np.int64)
+    n_runs = 0
     for row in range(height):
-        if found.shape[0] - n_found < width:
-            # Room for the worst row is made here: a check inside the loop below triples its time.
-            larger = np.empty((2 * found.shape[0] + width, 4), np.int64)
-            larger[:n_found] = found[:n_found]
-            found = larger
+        if table.shape[0] - n_runs < width:
+            # Grow before the row is scanned: a check inside the loop below triples its time.
+            larger = np.empty((2 * table.shape[0] + width, 4), np.int64)
+            larger[:n_runs] = table[:n_runs]
+            table = larger
         line = labels[row]
-        anything = 0
+        any_label = 0
         for column in range(width):
-            anything |= line[column]
-        if anything == 0:
+            any_label |= line[column]
+        if any_label == 0:
             continue
         previous = 0
         first = 0
@@ -46,43 +49,43 @@ def find_runs(labels, n_cells):
             cell = line[column]
             if cell != previous:
                 if 1 <= previous <= n_cells:
-                    found[n_found, 0] = previous - 1
-                    found[n_found, 1] = row
-                    found[n_found, 2] = first
-                    found[n_found, 3] = column
-                    n_found += 1
+                    table[n_runs, 0] = previous - 1
+                    table[n_runs, 1] = row
+                    table[n_runs, 2] = first
+                    table[n_runs, 3] = column
+                    n_runs += 1
                 previous = cell
                 first = column
         if 1 <= previous <= n_cells:
-            found[n_found, 0] = previous - 1
-            found[n_found, 1] = row
-            found[n_found, 2] = first
-            found[n_found, 3] = width
-            n_found += 1
+            table[n_runs, 0] = previous - 1
+            table[n_runs, 1] = row
+            table[n_runs, 2] = first
+            table[n_runs, 3] = width
+            n_runs += 1
     run_starts = np.zeros(n_cells + 1, np.int64)
-    for run in range(n_found):
-        run_starts[found[run, 0] + 1] += 1
+    for run in range(n_runs):
+        run_starts[table[run, 0] + 1] += 1
     for cell in range(n_cells):
         run_starts[cell + 1] += run_starts[cell]
-    place = run_starts[:-1].copy()
-    runs = np.empty((n_found, 3), np.int64)
-    for run in range(n_found):
-        slot = place[found[run, 0]]
-        place[found[run, 0]] += 1
-        runs[slot, 0] = found[run, 1]
-        runs[slot, 1] = found[run, 2]
-        runs[slot, 2] = found[run, 3]
+    next_slot = run_starts[:-1].copy()
+    runs = np.empty((n_runs, 3), np.int64)
+    for run in range(n_runs):
+        slot = next_slot[table[run, 0]]
+        next_slot[table[run, 0]] += 1
+        runs[slot, 0] = table[run, 1]
+        runs[slot, 1] = table[run, 2]
+        runs[slot, 2] = table[run, 3]
     return run_starts, runs
 
 
 @kernel
 def pixels(run_starts, runs, width):
-    """Pixels and bounding box of every cell, from its runs.
+    """List the pixels of every cell and its bounding box, from its runs.
 
     Parameters
     ----------
     run_starts, runs
-        As `find_runs` gives them.
+        Runs of all cells, see `find_runs`.
     width : int
         Width of the image.
 
@@ -125,21 +128,21 @@ def pixels(run_starts, runs, width):
 
 @kernel
 def levels_of(rgb, runs, n_pixels):
-    """Levels of the pixels of every cell, one channel after the other.
+    """Gather the levels of the pixels of every cell, one channel after the other.
 
     Parameters
     ----------
     rgb : (H, W, 3) uint8 array
-        The image.
-    runs
-        As `find_runs` gives them.
+        RGB image.
+    runs : (M, 3) int64 array
+        Runs of all cells, see `find_runs`.
     n_pixels : int
-        Pixels of all cells together.
+        Number of pixels of all cells together.
 
     Returns
     -------
     (3, n_pixels) uint8 array
-        In the order of `pixels`.
+        Pixels in the order of `pixels`.
     """
     out = np.empty((3, n_pixels), np.uint8)
     red, green, blue = out[0], out[1], out[2]
@@ -151,10 +154,109 @@ def levels_of(rgb, runs, n_pixels):
         line = flat[start : start + 3 * n]
         r, g, b = red[place : place + n], green[place : place + n], blue[place : place + n]
         for k in range(n):
-            # An index that cannot be negative: the loop then vectorises.
+            # An unsigned index cannot be negative, so the loop vectorises.
             first = np.uint64(3) * np.uint64(k)
             r[k] = line[first]
             g[k] = line[first + np.uint64(1)]
             b[k] = line[first + np.uint64(2)]
         place += n
     return out
+
+
+@kernel
+def local_runs(runs, top, left, height):
+    """Move the runs of one cell to the corner of its box and index them by row.
+
+    Parameters
+    ----------
+    runs : (M, 3) int64 array
+        Runs of one cell.
+    top, left, height : int
+        Corner and height of its box.
+
+    Returns
+    -------
+    moved : (M, 3) int64 array
+        Runs relative to (top, left).
+    rows : (height + 1,) int64 array
+        ``moved[rows[r]:rows[r + 1]]`` are the runs of row r.
+    """
+    moved = np.empty_like(runs)
+    rows = np.zeros(height + 1, np.int64)
+    for run in range(runs.shape[0]):
+        row = runs[run, 0] - top
+        moved[run, 0] = row
+        moved[run, 1] = runs[run, 1] - left
+        moved[run, 2] = runs[run, 2] - left
+        rows[row + 1] += 1
+    for row in range(height):
+        rows[row + 1] += rows[row]
+    return moved, rows
+
+
+@kernel
+def root(parent, k):
+    """Return the representative of the set that k belongs to, shortening the way to it."""
+    while parent[k] != k:
+        parent[k] = parent[parent[k]]
+        k = parent[k]
+    return k
+
+
+@kernel
+def join(runs, rows, reach):
+    """Join touching runs into sets.
+
+    Parameters
+    ----------
+    runs, rows
+        Runs of one region, see `local_runs`.
+    reach : int
+        1 also joins runs that touch at a corner (8-connectivity), 0 only those that share an edge
+        (4-connectivity).
+
+    Returns
+    -------
+    parent : (M,) int64 array
+        Forest of the sets, see `root`.
+    n_pairs : int
+        Number of pairs of touching runs.
+    """
+    parent = np.arange(runs.shape[0])
+    n_pairs = 0
+    for row in range(1, rows.size - 1):
+        for a in range(rows[row - 1], rows[row]):
+            for b in range(rows[row], rows[row + 1]):
+                if runs[b, 1] >= runs[a, 2] + reach:
+                    break
+                if runs[b, 2] + reach > runs[a, 1]:
+                    n_pairs += 1
+                    parent[root(parent, a)] = root(parent, b)
+    return parent, n_pairs
+
+
+@kernel
+def part_areas(runs, parent):
+    """Return the pixels of each connected part, at the index of its root; 0 at other runs."""
+    areas = np.zeros(runs.shape[0], np.int64)
+    for run in range(runs.shape[0]):
+        areas[root(parent, run)] += runs[run, 2] - runs[run, 1]
+    return areas
+
+
+@kernel
+def covariance(runs):
+    """Return area, centroid (row, column) and covariance (rr, cc, rc) of the pixel centres."""
+    n = sr = sc = srr = scc = src = 0
+    for run in range(runs.shape[0]):
+        row, a, b = runs[run, 0], runs[run, 1], runs[run, 2]
+        length = b - a
+        columns = (a + b - 1) * length // 2
+        n += length
+        sr += row * length
+        sc += columns
+        srr += row * row * length
+        src += row * columns
+        scc += ((b - 1) * b * (2 * b - 1) - (a - 1) * a * (2 * a - 1)) // 6
+    y, x = sr / n, sc / n
+    return n, y, x, srr / n - y * y, scc / n - x * x, src / n - y * x

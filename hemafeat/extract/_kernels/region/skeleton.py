@@ -1,4 +1,4 @@
-"""The skeleton as a graph: its length, ends, branches and longest path."""
+"""The skeleton of a region as a graph: its length, ends, branches and longest path."""
 
 from __future__ import annotations
 
@@ -6,25 +6,42 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import kernel
+from hemafeat._jit import indices, kernel
 
 DIAGONAL = math.sqrt(2.0)
 
+SKELETON_COLUMNS = (
+    "skeleton_length",
+    "skeleton_branches",
+    "skeleton_endpoints",
+    "path_length",
+    "path_tortuosity",
+    "path_slenderness",
+    "path_turn",
+    "path_bending",
+    "skeleton_width_mean",
+    "skeleton_width_cv",
+    "path_width_cv",
+    "path_width_ratio",
+)
+AT = indices(SKELETON_COLUMNS)
+
 
 @kernel
-def links(points, height, width):
-    """Which pixels of a skeleton are linked.
+def link_pixels(points, height, width):
+    """Link the pixels of a skeleton that are neighbours.
 
-    Neighbours along a row or column are; diagonal ones only where no pixel of the skeleton touches
-    both along a side.
+    Neighbours along a row or column are linked; diagonal ones only if no pixel of the skeleton
+    shares an edge with both.
 
     Returns
     -------
     linked : (K, 8) int64 array
-        Numbers of the pixels linked to each, the first ``degree`` of the row.
+        Indices of the pixels linked to each pixel, in the first ``degree`` entries of its row.
     steps : (K, 8) float64 array
         Lengths of these links, 1 or sqrt 2.
     degree : (K,) int64 array
+        Number of links of each pixel.
     """
     n = points.shape[0]
     number = np.full((height + 2, width + 2), -1, np.int32)
@@ -51,9 +68,20 @@ def links(points, height, width):
 
 @kernel
 def walk(start, linked, steps, degree, away, came, queue):
-    """Distances along the skeleton from one pixel; returns the farthest, the first of equals.
+    """Fill `away` with the distances from one pixel along the skeleton; return the farthest pixel.
 
-    `away` is infinite where no walk has been; pixels reached are put into `queue`.
+    Parameters
+    ----------
+    start : int
+        Index of the pixel.
+    linked, steps, degree
+        Links, see `link_pixels`.
+    away : (K,) float64 array
+        Infinite on entry; distances of the pixels that can be reached on return.
+    came : (K,) int64 array
+        Filled with the pixel before each one on the way from `start`, -1 for `start`.
+    queue : (K,) int64 array
+        Room to work in.
     """
     away[start] = 0.0
     came[start] = -1
@@ -84,53 +112,53 @@ def walk(start, linked, steps, degree, away, came, queue):
 
 @kernel
 def longest_path(linked, steps, degree):
-    """Pixels of the longest path, and its length.
+    """Return the pixels of the longest path and its length.
 
-    In each part, from the pixel farthest from the first one to the one farthest from that: the
-    longest of all shortest paths where the skeleton is a tree.
+    In each part, the path leads from the pixel farthest from the first one to the pixel farthest
+    from that. If the skeleton is a tree, this is the longest of all shortest paths.
     """
     n = degree.size
-    seen = np.zeros(n, np.bool_)
+    visited = np.zeros(n, np.bool_)
     queue = np.empty(n, np.int64)
     came = np.empty(n, np.int64)
     best = np.empty(0, np.int64)
     length = -1.0
     for start in range(n):
-        if seen[start]:
+        if visited[start]:
             continue
         away = np.full(n, np.inf)
-        end = walk(start, linked, steps, degree, away, came, queue)
+        first_end = walk(start, linked, steps, degree, away, came, queue)
         for k in range(n):
-            seen[k] |= math.isfinite(away[k])
+            visited[k] |= math.isfinite(away[k])
         away[:] = np.inf
-        other = walk(end, linked, steps, degree, away, came, queue)
-        if away[other] > length + 1e-9:
-            length = away[other]
+        last_end = walk(first_end, linked, steps, degree, away, came, queue)
+        if away[last_end] > length + 1e-9:
+            length = away[last_end]
             size = 0
-            k = other
+            k = last_end
             while k >= 0:
                 size += 1
                 k = came[k]
             best = np.empty(size, np.int64)
-            k = other
-            for place in range(size):
-                best[place] = k
+            k = last_end
+            for step in range(size):
+                best[step] = k
                 k = came[k]
     return best, length
 
 
 @kernel
-def branches(linked, degree):
-    """Chains of pixels left when those with more than two links are taken out."""
+def count_branches(linked, degree):
+    """Count the chains that are left when pixels with more than two links are removed."""
     n = degree.size
-    seen = np.zeros(n, np.bool_)
+    visited = np.zeros(n, np.bool_)
     stack = np.empty(n, np.int64)
-    found = 0
+    n_branches = 0
     for start in range(n):
-        if seen[start] or degree[start] > 2:
+        if visited[start] or degree[start] > 2:
             continue
-        found += 1
-        seen[start] = True
+        n_branches += 1
+        visited[start] = True
         stack[0] = start
         size = 1
         while size > 0:
@@ -138,18 +166,19 @@ def branches(linked, degree):
             here = stack[size]
             for j in range(degree[here]):
                 other = linked[here, j]
-                if not seen[other] and degree[other] <= 2:
-                    seen[other] = True
+                if not visited[other] and degree[other] <= 2:
+                    visited[other] = True
                     stack[size] = other
                     size += 1
-    return found
+    return n_branches
 
 
 @kernel
-def turns(points, path):
-    """Sum of the turns between 8 chords of a path, with sign and without, in radians.
+def path_turns(points, path):
+    """Sum the turns between 8 chords of a path: the size of their sum, and the sum of their sizes.
 
-    The chords join pixels that lie the same number of pixels apart. NaN for fewer than 9 pixels.
+    Values are in radians. Chords join pixels the same number of pixels apart along the path; NaN
+    for a path of fewer than 9 pixels.
     """
     n = path.size
     if n < 9:
@@ -169,27 +198,28 @@ def turns(points, path):
 
 @kernel
 def skeleton_values(points, depth, out):
-    """Fill 12 values; see the columns ``skeleton_*`` of the family ``lobes``.
+    """Measure a skeleton and its longest path.
 
     Parameters
     ----------
     points : (K, 2) int64 array
         Pixels of the skeleton.
     depth : (H + 2, W + 2) int32 array
-        Squared depth, with an edge of zeros.
+        Squared depth, with a border of zeros.
     out : (12,) float64 array
+        Filled in the order of `SKELETON_COLUMNS`.
     """
     n = points.shape[0]
     if n == 0:
         return
-    linked, steps, degree = links(points, depth.shape[0] - 2, depth.shape[1] - 2)
+    linked, steps, degree = link_pixels(points, depth.shape[0] - 2, depth.shape[1] - 2)
     total = 0.0
-    ends = 0
+    n_ends = 0
     width = np.empty(n)
     for k in range(n):
         for j in range(degree[k]):
             total += steps[k, j]
-        ends += degree[k] == 1
+        n_ends += degree[k] == 1
         width[k] = 2.0 * math.sqrt(depth[points[k, 0] + 1, points[k, 1] + 1]) - 1.0
     path, length = longest_path(linked, steps, degree)
     m = path.size
@@ -198,18 +228,18 @@ def skeleton_values(points, depth, out):
         float(points[path[0], 1] - points[path[m - 1], 1]),
     )
     on_path = width[path]
-    signed, bending = turns(points, path)
-    out[0] = total / 2.0
-    out[1] = branches(linked, degree)
-    out[2] = ends
-    out[3] = length
+    signed, bending = path_turns(points, path)
+    out[AT.skeleton_length] = total / 2.0
+    out[AT.skeleton_branches] = count_branches(linked, degree)
+    out[AT.skeleton_endpoints] = n_ends
+    out[AT.path_length] = length
     if chord > 0.0:
-        out[4] = length / chord
+        out[AT.path_tortuosity] = length / chord
     mean = on_path.mean()
-    out[5] = length / mean
-    out[6] = signed
-    out[7] = bending
-    out[8] = width.mean()
-    out[9] = width.std() / out[8]
-    out[10] = on_path.std() / mean
-    out[11] = on_path[m // 5 : m - m // 5].min() / on_path.max()
+    out[AT.path_slenderness] = length / mean
+    out[AT.path_turn] = signed
+    out[AT.path_bending] = bending
+    out[AT.skeleton_width_mean] = width.mean()
+    out[AT.skeleton_width_cv] = width.std() / out[AT.skeleton_width_mean]
+    out[AT.path_width_cv] = on_path.std() / mean
+    out[AT.path_width_ratio] = on_path[m // 5 : m - m // 5].min() / on_path.max()
