@@ -5,31 +5,15 @@ from __future__ import annotations
 import argparse
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-if TYPE_CHECKING:
-    pass
+from hemafeat.datasets import LOADERS
+from hemafeat.images import NORMALISERS
 
-DATASETS = (
-    "all_idb1",
-    "all_idb2",
-    "aml_hehr",
-    "aml_lmu",
-    "apl",
-    "bccd",
-    "bloodmnist",
-    "cnmc",
-    "lisc",
-    "lymphocytosis",
-    "mll23",
-    "pbc",
-    "raabin",
-    "segwbc",
-)
-"""What ``--dataset`` takes; written out, so that ``--help`` need not load the loaders."""
+DATASETS = tuple(name for name in LOADERS if name != "folder")
+"""Names that ``--dataset`` accepts."""
 
-
-STAINS = ("grey-world", "reinhard", "macenko")
+STAINS = NORMALISERS
 
 
 def command(
