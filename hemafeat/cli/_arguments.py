@@ -8,27 +8,11 @@ from collections.abc import Sequence
 from typing import Any
 
 from hemafeat._machine import n_workers
+from hemafeat.datasets import LOADERS
+from hemafeat.images import NORMALISERS
 
-DATASETS = (
-    "all_idb1",
-    "all_idb2",
-    "aml_hehr",
-    "aml_lmu",
-    "apl",
-    "bccd",
-    "bloodmnist",
-    "cnmc",
-    "lisc",
-    "lymphocytosis",
-    "mll23",
-    "pbc",
-    "raabin",
-    "segwbc",
-)
-"""What ``--dataset`` takes; written out, so that ``--help`` need not load the loaders."""
-
-
-NORMALISERS = ("grey-world", "reinhard", "macenko")
+DATASETS = tuple(name for name in LOADERS if name != "folder")
+"""Names that ``--dataset`` accepts."""
 
 
 class FormerName(argparse.Action):

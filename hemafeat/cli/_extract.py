@@ -7,6 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+from hemafeat._files import is_table_file
 from hemafeat.cli import _arguments, _deep, _inputs
 from hemafeat.cli._arguments import plural
 from hemafeat.cli._errors import Failure, Usage
@@ -80,14 +81,9 @@ def add(commands: Any) -> None:
 def run(args: argparse.Namespace) -> None:
     """Measure the cells, and print what was measured."""
     from hemafeat import extract
-    from hemafeat.extract._table.result import check_target, is_file
 
     start = time.perf_counter()
     out = Path(args.out)
-    try:
-        check_target(out)
-    except OSError as error:
-        raise Usage(f"--out: {error}") from None
     options = _inputs.measuring_options(args) | {
         "shard_size": args.shard_size,
         "restart": args.restart,
@@ -95,18 +91,22 @@ def run(args: argparse.Namespace) -> None:
         "scheduler": args.scheduler,
     }
     listed = _inputs.images(args.input, args.dataset)
-    if is_file(out):
-        counts = _count(extract.table(listed, out=out, **options))
-    else:
-        try:
+    try:
+        if is_table_file(out):
+            counts = _count(extract.table(listed, out=out, **options))
+        else:
             result = extract.stream(
                 listed, out, **options, notify=lambda text: _arguments.say(args, text)
             )
-        except FileExistsError as error:
-            raise Usage(f"--out: {error}") from None
-        counts = _Counts(
-            result.n_cells, result.n_errors, result.n_failed, result.n_suspect, result.first_error()
-        )
+            counts = _Counts(
+                result.n_cells,
+                result.n_errors,
+                result.n_failed,
+                result.n_suspect,
+                result.first_error(),
+            )
+    except (FileExistsError, FileNotFoundError) as error:
+        raise Usage(f"--out: {error}") from None
     seconds = time.perf_counter() - start
     print(
         f"{plural(len(listed), 'image')}, {plural(counts.n_cells, 'cell')}, "

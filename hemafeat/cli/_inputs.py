@@ -115,31 +115,6 @@ def images(paths: list[str], dataset: str | None = None) -> pd.DataFrame:
         raise Usage(str(error)) from None
 
 
-def is_table_of_cells(path: Path) -> bool:
-    """Return whether `path` is a table of ``hemafeat extract``, and not a table of images."""
-    from hemafeat import extract
-    from hemafeat.extract._table.result import is_result
-
-    if path.is_dir():
-        return is_result(path)
-    try:
-        if path.suffix.lower() == ".parquet":
-            import pyarrow.parquet
-
-            names = list(pyarrow.parquet.read_schema(path).names)
-        elif path.suffix.lower() == ".csv":
-            with path.open(encoding="utf-8-sig") as lines:
-                names = [name.strip().strip('"') for name in lines.readline().split(",")]
-        else:
-            return False
-    except (OSError, ValueError):
-        return False
-    import pandas as pd
-
-    empty = pd.DataFrame(columns=names)
-    return {"image", "cell"} <= set(names) and bool(extract.feature_columns(empty))
-
-
 def table(
     args: argparse.Namespace,
     select: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
@@ -167,7 +142,7 @@ def table(
         len(args.input) == 1
         and first.exists()
         and args.dataset is None
-        and is_table_of_cells(first)
+        and extract.is_result(first)
     ):
         for name in ("normalise", "normalise_reference", "to_um_per_px"):
             if getattr(args, name) is not None:

@@ -60,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
     """Segment the images, and write the masks and the tables."""
     import pandas as pd
 
-    from hemafeat import segment
+    from hemafeat import extract, segment
     from hemafeat.images import read
 
     segmenter = segment.segmenter(_inputs.segmenter(args))
@@ -75,7 +75,7 @@ def run(args: argparse.Namespace) -> None:
             (out / folder / parent).mkdir(parents=True, exist_ok=True)
 
     def segment_one(row: int) -> tuple[pd.DataFrame | None, dict[str, str] | None]:
-        image_name = str(listed["image"].iloc[row])
+        name = extract.image_name(listed["image"].iloc[row], row)
         stage = "read"
         try:
             image = read(listed["image"].iloc[row])
@@ -85,13 +85,11 @@ def run(args: argparse.Namespace) -> None:
             _write(out, names[row], image, masks, args)
         except Exception as error:
             # One bad image, or a plug-in that fails on it, must not stop the run.
-            reason = getattr(error, "reason", None) or str(error)
-            kind = type(error).__name__
-            return None, dict(zip(ERRORS, (image_name, stage, kind, reason), strict=True))
+            return None, extract.error_row(name, stage, error)
         if masks.n_cells == 0:
-            values = (image_name, stage, "NoCellFound", "no cell was found in the image")
-            return None, dict(zip(ERRORS, values, strict=True))
-        return _quality(image_name, masks), None
+            message = "no cell was found in the image"
+            return None, extract.error_row(name, stage, "NoCellFound", message)
+        return _quality(name, masks), None
 
     outcomes = []
     with (
@@ -103,7 +101,7 @@ def run(args: argparse.Namespace) -> None:
             bar.update()
     quality = [frame for frame, _ in outcomes if frame is not None]
     rows = [error for _, error in outcomes if error is not None]
-    errors = pd.DataFrame(rows, columns=list(ERRORS))
+    errors = pd.DataFrame(rows, columns=list(extract.ERROR_COLUMNS))
     write_table(errors, out / "errors.csv")
     if not quality:
         first = errors.iloc[0] if len(errors) else {"image": "", "message": "no image was given"}
@@ -116,9 +114,6 @@ def run(args: argparse.Namespace) -> None:
         f"{plural(suspect, 'suspected failure')}, {plural(len(errors), 'error')}"
     )
     print(out)
-
-
-ERRORS = ("image", "stage", "error", "message")
 
 
 def _mask_names(images: list[str]) -> list[str]:

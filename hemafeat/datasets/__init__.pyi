@@ -1,4 +1,5 @@
 from ._audit.audit import Audit as Audit, audit as audit, near_duplicates as near_duplicates
+from ._catalogue import catalogue as catalogue
 from ._copies.duplicates import duplicates as duplicates, group_duplicates as group_duplicates
 from ._download.download import download as download
 from ._drawn.cell_types import KINDS as KINDS
@@ -27,16 +28,15 @@ from ._loaders.aml_lmu import aml_lmu as aml_lmu
 from ._loaders.apl import APL_MERGE as APL_MERGE, apl as apl
 from ._loaders.bccd import bccd as bccd, bccd_boxes as bccd_boxes
 from ._loaders.bloodmnist import bloodmnist as bloodmnist
-from ._loaders.catalogue import catalogue as catalogue
 from ._loaders.cnmc import cnmc as cnmc
 from ._loaders.lisc import lisc as lisc
 from ._loaders.lymphocytosis import lymphocytosis as lymphocytosis
 from ._loaders.mll23 import mll23 as mll23
 from ._loaders.pbc import pbc as pbc
 from ._loaders.raabin import raabin as raabin
-from ._loaders.registry import LOADERS as LOADERS, load as load
 from ._loaders.segwbc import segwbc as segwbc
 from ._merge import Confounding as Confounding, confounding as confounding, merge as merge
+from ._registry import LOADERS as LOADERS, load as load
 from ._schema import (
     COLUMNS as COLUMNS,
     TRIMAP_CYTOPLASM as TRIMAP_CYTOPLASM,

@@ -1,4 +1,4 @@
-"""Any image file or array to (H, W, 3) uint8 RGB, or an `ImageError` that says why not."""
+"""Read images and masks, normalise their stain, crop and resize them."""
 
 import lazy_loader as _lazy
 

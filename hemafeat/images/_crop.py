@@ -1,4 +1,4 @@
-"""Squares cut from an image of cells, round a cell or the centre, and resized. Needs no Keras."""
+"""Cut squares from an image and resize images."""
 
 from __future__ import annotations
 
@@ -6,26 +6,38 @@ import cv2
 import numpy as np
 
 
-def square(
+def crop_square(
     image: np.ndarray, top: int, left: int, side: int, border: int = cv2.BORDER_REPLICATE
 ) -> np.ndarray:
-    """A square of the image, or what there is made up to one.
+    """Cut a square from an image and fill the part of it that lies outside the image.
 
     Parameters
     ----------
     image : (H, W) or (H, W, channels) ndarray of uint8
+        Image to cut from.
     top, left : int
-        Where it begins, in px; negative above and left of the image.
+        Row and column of the upper left corner, in px. Negative values lie above and to the left
+        of the image.
     side : int
-        In px.
+        Side of the square, in px.
     border : int
-        What lies beyond the image, a border type of OpenCV: its last pixel, repeated, or black
-        (``cv2.BORDER_CONSTANT``).
+        OpenCV border type that fills the part outside the image. By default the pixels at the edge
+        are repeated; ``cv2.BORDER_CONSTANT`` fills with black.
 
     Returns
     -------
     (side, side) or (side, side, channels) ndarray of uint8
-        A view where it lies within the image.
+        A view of `image` if the square lies inside it, otherwise a new array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import images
+    >>> image = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    >>> images.crop_square(image, 2, 2, 3)
+    array([[10, 11, 11],
+           [14, 15, 15],
+           [14, 15, 15]], dtype=uint8)
     """
     height, width = image.shape[:2]
     inside = image[max(top, 0) : top + side, max(left, 0) : left + side]
@@ -37,36 +49,90 @@ def square(
     return np.asarray(cv2.copyMakeBorder(inside, *missing, border))
 
 
-def centre(image: np.ndarray, side: int, border: int = cv2.BORDER_REPLICATE) -> np.ndarray:
-    """The square round the centre, which begins at ``length // 2 - side // 2``; see `square`."""
+def crop_centre(image: np.ndarray, side: int, border: int = cv2.BORDER_REPLICATE) -> np.ndarray:
+    """Cut the square at the centre of an image.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, channels) ndarray of uint8
+        Image to cut from.
+    side : int
+        Side of the square, in px. The square begins at row ``H // 2 - side // 2`` and column
+        ``W // 2 - side // 2``.
+    border : int
+        OpenCV border type that fills the part outside the image; see `crop_square`.
+
+    Returns
+    -------
+    (side, side) or (side, side, channels) ndarray of uint8
+        A view of `image` if the square lies inside it, otherwise a new array.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import images
+    >>> image = np.arange(16, dtype=np.uint8).reshape(4, 4)
+    >>> images.crop_centre(image, 2)
+    array([[ 5,  6],
+           [ 9, 10]], dtype=uint8)
+    """
     top, left = (length // 2 - side // 2 for length in image.shape[:2])
-    return square(image, top, left, side, border)
+    return crop_square(image, top, left, side, border)
 
 
-def round_box(top: int, bottom: int, left: int, right: int, margin: float) -> tuple[int, int, int]:
-    """The square round a cell.
+def square_around(
+    top: int, bottom: int, left: int, right: int, margin: float
+) -> tuple[int, int, int]:
+    """Return the square around the bounding box of a cell.
 
     Parameters
     ----------
     top, bottom, left, right : int
-        The box of the cell, `bottom` and `right` just outside it.
+        Bounding box of the cell, in px; `bottom` and `right` are one past its last row and column.
     margin : float
-        What is left round it on each side, as a share of its longer side.
+        Distance between the box and the square on each side, as a share of the longer side of the
+        box.
 
     Returns
     -------
     (top, left, side) : tuple of int
-        What `square` takes.
+        Arguments of `crop_square`.
+
+    Examples
+    --------
+    >>> from hemafeat import images
+    >>> images.square_around(10, 50, 20, 50, margin=0.25)
+    (0, 5, 60)
     """
     side = max(bottom - top, right - left, 1)
     side += 2 * round(margin * side)
     return (top + bottom - side) // 2, (left + right - side) // 2, side
 
 
-def resized(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """The image brought to a size: by means of areas where it shrinks, by cubic splines else."""
+def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
+    """Resize an image, by area averaging if it shrinks and by cubic interpolation otherwise.
+
+    Parameters
+    ----------
+    image : (H, W) or (H, W, channels) ndarray of uint8
+        Image to resize.
+    height, width : int
+        New size, in px.
+
+    Returns
+    -------
+    (height, width) or (height, width, channels) ndarray of uint8
+        `image` itself if it already has this size.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import images
+    >>> images.resize(np.array([[0, 200], [100, 100]], np.uint8), 1, 1)
+    array([[100]], dtype=uint8)
+    """
     if image.shape[:2] == (height, width):
         return image
     shrinks = height * width < image.shape[0] * image.shape[1]
-    how = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(image, (width, height), interpolation=how))
+    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
+    return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation))

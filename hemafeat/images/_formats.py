@@ -1,7 +1,7 @@
-"""What the bytes of an image file say before anything is decoded: format, size, completeness.
+"""Check format, size and completeness of an image file before it is decoded.
 
-A decoder allocates what the header asks for and fills with grey what is missing. Both are caught
-here, at a cost of some microseconds.
+A decoder allocates as much memory as the header states and fills missing pixels with grey. These
+checks take some microseconds and prevent both.
 """
 
 from __future__ import annotations
@@ -10,29 +10,52 @@ import struct
 import zlib
 from typing import NamedTuple
 
+from hemafeat._public import public
+
 READABLE = "JPEG, PNG, BMP or TIFF"
 
 
-class Refused(ValueError):
-    """Bytes that are not a whole image; the message reads on after the name of the file."""
+@public
+class ImageError(ValueError):
+    """Signal an image that cannot be read.
+
+    Parameters
+    ----------
+    image : str
+        Name of the image.
+    reason : str
+        Reason in plain words; the message is the name followed by the reason.
+    """
+
+    def __init__(self, image: str, reason: str) -> None:
+        super().__init__(image, reason)
+        self.image = image
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{self.image} {self.reason}"
+
+
+class Unreadable(ValueError):
+    """Signal that a source is not a complete image; the message continues the name of the file."""
 
 
 class Header(NamedTuple):
-    """What is known of an image before it is decoded.
+    """Properties of an image file that are known before it is decoded.
 
     Attributes
     ----------
     format : {"JPEG", "PNG", "BMP", "TIFF"}
-        By content, whatever the file is called.
+        Format according to the content of the file, regardless of its suffix.
     width, height : int
-        As stored, before any rotation the metadata ask for; 0 for a TIFF, whose directory is read
-        later.
+        Size as stored, before any rotation stated in the metadata; 0 for a TIFF, whose directory
+        is read later.
     depth : int
         Bits per channel.
     alpha : bool
-        Whether there is, or may be, transparency.
+        True if the image has, or may have, transparency.
     data : bytes
-        The file without the ancillary PNG chunks over which libpng would complain.
+        Content of the file, without ancillary PNG chunks about which libpng prints warnings.
     """
 
     format: str
@@ -49,19 +72,20 @@ def header(data: bytes) -> Header:
     Parameters
     ----------
     data : bytes
-        The whole file.
+        Content of the whole file.
 
     Returns
     -------
     Header
+        Format, size and bit depth of the image.
 
     Raises
     ------
-    Refused
-        Not an image, not one of a format that is read, or cut short.
+    Unreadable
+        Raised if the data are empty, truncated, or not an image in a supported format.
     """
     if not data:
-        raise Refused("is empty (0 bytes)")
+        raise Unreadable("is empty (0 bytes)")
     if data[:3] == b"\xff\xd8\xff":
         return _jpeg(data)
     if data[:8] == b"\x89PNG\r\n\x1a\n":
@@ -70,7 +94,7 @@ def header(data: bytes) -> Header:
         return _bmp(data)
     if data[:4] in (b"II*\0", b"MM\0*", b"II+\0", b"MM\0+"):
         return Header("TIFF", 0, 0, 0, False, data)
-    raise Refused(f"is not a {READABLE} image; it looks like {looks_like(data)}")
+    raise Unreadable(f"is not a {READABLE} image; it looks like {looks_like(data)}")
 
 
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
@@ -78,14 +102,14 @@ _NO_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
 
 
 def _jpeg(data: bytes) -> Header:
-    cut = Refused("is a JPEG cut short: it ends before its end-of-image marker")
+    truncated = Unreadable("is a truncated JPEG: it ends before its end-of-image marker")
     position, frame, marker = 2, None, 0
     while marker not in (0xD9, 0xDA):
         position = data.find(b"\xff", position) + 1
         if position == 0 or position + 3 > len(data):
             if position and data[position : position + 1] == b"\xd9":
                 break
-            raise cut
+            raise truncated
         marker = data[position]
         if marker == 0xFF or marker in _NO_LENGTH or marker == 0:
             continue
@@ -93,15 +117,14 @@ def _jpeg(data: bytes) -> Header:
         if marker in _FRAMES and frame is None and length >= 8 and position + 8 <= len(data):
             frame = struct.unpack_from(">BHH", data, position + 3)
         position += 1 + length
-    # In the coded data that follow 0xFF stands before 0x00 or a restart marker only, so that the
-    # end cannot be found where it is not.
+    # Coded data contain 0xFF only before 0x00 or a restart marker, so a match is the real end.
     if marker == 0xDA and not data.endswith(b"\xff\xd9") and data.find(b"\xff\xd9", position) < 0:
-        raise cut
+        raise truncated
     if frame is None or marker != 0xDA:
-        raise Refused("is a JPEG without picture data")
+        raise Unreadable("is a JPEG without picture data")
     depth, height, width = frame
     if depth != 8:
-        raise Refused(f"is a {depth}-bit JPEG, which is not read; only 8-bit ones are")
+        raise Unreadable(f"is a {depth}-bit JPEG; only 8-bit JPEG files are supported")
     return Header("JPEG", width, height, depth, False, data)
 
 
@@ -109,61 +132,53 @@ _PNG_KEPT = {b"IHDR", b"PLTE", b"tRNS", b"eXIf", b"IDAT", b"IEND"}
 
 
 def _png(data: bytes) -> Header:
-    cut = Refused("is a PNG cut short: it ends before its last chunk")
-    view, position, extra = memoryview(data), 8, False
+    truncated = Unreadable("is a truncated PNG: it ends before its last chunk")
+    view, position, has_ancillary = memoryview(data), 8, False
     kept: list[bytes | memoryview] = [data[:8]]
-    shape, transparent, pixels = None, False, False
+    shape, transparent, has_pixels = None, False, False
     while True:
         if position + 12 > len(data):
-            raise cut
+            raise truncated
         length, kind = struct.unpack_from(">I4s", data, position)
         end = position + 12 + length
         if end > len(data):
-            raise cut
+            raise truncated
         if zlib.crc32(view[position + 4 : end - 4]) != int.from_bytes(view[end - 4 : end], "big"):
             name = f"its {kind.decode()} chunk" if kind.isalpha() else "a chunk"
-            raise Refused(f"is a damaged PNG: {name} fails its checksum")
+            raise Unreadable(f"is a damaged PNG: {name} fails its checksum")
         if kind == b"IHDR" and length == 13:
             shape = struct.unpack_from(">IIBB", data, position + 8)
         elif kind == b"acTL" and (frames := int.from_bytes(view[position + 8 : position + 12])) > 1:
-            raise Refused(f"is an animation of {frames} frames; an image has one")
+            raise Unreadable(f"is an animation of {frames} frames; expected a single frame")
         transparent |= kind == b"tRNS"
-        pixels |= kind == b"IDAT"
+        has_pixels |= kind == b"IDAT"
         if kind in _PNG_KEPT:
             kept.append(view[position:end])
         else:
-            extra = True
+            has_ancillary = True
         position = end
         if kind == b"IEND":
             break
-    if shape is None or not pixels:
-        raise Refused("is a PNG without picture data")
+    if shape is None or not has_pixels:
+        raise Unreadable("is a PNG without picture data")
     width, height, depth, colour = shape
     alpha = transparent or colour in (4, 6)
-    return Header("PNG", width, height, depth, alpha, b"".join(kept) if extra else data)
-
-
-def bmp_size(start: bytes) -> tuple[int, int]:
-    """(width, height) from the first 26 bytes of a BMP file."""
-    if int.from_bytes(start[14:18], "little") == 12:
-        width, height = struct.unpack_from("<HH", start, 18)
-    else:
-        width, height = struct.unpack_from("<ii", start, 18)
-    return width, abs(height)
+    return Header("PNG", width, height, depth, alpha, b"".join(kept) if has_ancillary else data)
 
 
 def _bmp(data: bytes) -> Header:
-    width, height = bmp_size(data)
     start = int.from_bytes(data[10:14], "little")
-    old = int.from_bytes(data[14:18], "little") == 12
-    if len(data) < (26 if old else 54):
-        raise Refused("is a BMP cut short: it ends within its header")
-    bits = int.from_bytes(data[24:26] if old else data[28:30], "little")
-    compression = 0 if old else int.from_bytes(data[30:34], "little")
-    # Run lengths (1, 2) say nothing about the size; OpenCV refuses those that end too early.
+    os2 = int.from_bytes(data[14:18], "little") == 12
+    if len(data) < (26 if os2 else 54):
+        raise Unreadable("is a truncated BMP: it ends within its header")
+    width, height = struct.unpack_from("<HH" if os2 else "<ii", data, 18)
+    height = abs(height)  # negative if the rows are stored from the top
+    bits = int.from_bytes(data[24:26] if os2 else data[28:30], "little")
+    compression = 0 if os2 else int.from_bytes(data[30:34], "little")
+    # Run-length coding (1, 2) does not determine the size; OpenCV rejects truncated data of it.
     if compression in (0, 3, 6) and start + (width * bits + 31) // 32 * 4 * height > len(data):
-        raise Refused("is a BMP cut short: it ends before its last row")
-    # Without bit fields the fourth byte is reserved and may hold anything.
+        raise Unreadable("is a truncated BMP: it ends before its last row")
+    # Without bit fields the fourth byte is reserved and may have any value.
     return Header("BMP", width, height, 8, bits == 32 and compression != 0, data)
 
 
@@ -184,30 +199,30 @@ _SIGNATURES = (
     (0, b"\x89HDF", "an HDF5 file"),
     (0, b"\x93NUMPY", "a NumPy array file"),
     (0, b"PAR1", "a Parquet file"),
-    (0, b"\0\x05\x16\x07", "metadata macOS left beside a file of the same name"),
+    (0, b"\0\x05\x16\x07", "metadata that macOS stores beside a file of the same name"),
     (4, b"Bud1", "folder settings of macOS"),
-    (0, b"version https://git-lfs", "a Git LFS pointer; the image itself was not downloaded"),
+    (0, b"version https://git-lfs", "a Git LFS pointer to an image that was not downloaded"),
 )
 
 
 def looks_like(data: bytes) -> str:
-    """Name in plain words what bytes that are no image seem to be."""
-    for place, magic, name in _SIGNATURES:
-        if data[place : place + len(magic)] == magic:
+    """Describe in plain words the kind of file that bytes which are not an image belong to."""
+    for offset, magic, name in _SIGNATURES:
+        if data[offset : offset + len(magic)] == magic:
             return name
     start = data[:512]
     if not start.strip(b"\0"):
-        return "nothing: its bytes are all zero"
+        return "an erased file: its bytes are all zero"
     text = start.lstrip(b"\xef\xbb\xbf \t\r\n").lower()
     if text.startswith((b"<!doctype html", b"<html")):
         return "a web page"
     if text.startswith((b"<?xml", b"<svg")):
         return "an XML or SVG document"
     try:
-        # A character may be cut at the end of the sample.
+        # The last character of the sample may be incomplete.
         sample = start.decode("utf-8", "strict" if len(data) <= 512 else "ignore")
     except UnicodeDecodeError:
         sample = "\0"
-    if all(sign.isprintable() or sign in "\t\r\n" for sign in sample):
+    if all(character.isprintable() or character in "\t\r\n" for character in sample):
         return "text"
-    return f"nothing known (it starts with {start[:8].hex(' ')})"
+    return f"an unknown format (it starts with {start[:8].hex(' ')})"

@@ -1,9 +1,9 @@
-"""One image out of the arrays of an ``.npz`` file, without reading the others.
+"""Read single images from the arrays of an ``.npz`` file.
 
-An ``.npz`` is a ZIP of ``.npy`` files. A compressed member can only be read from its start; to come
-back to a place in the middle, the state of the decompressor is kept every `BLOCK` bytes (some 45 kB
-each), and the last blocks stay in memory. Reading images in order decompresses everything once, a
-jump costs one block, and an archive of gigabytes is never held.
+An ``.npz`` file is a ZIP archive of ``.npy`` files. A compressed member can only be read from its
+start; to resume in the middle, the state of the decompressor is kept every `BLOCK` bytes (some
+45 kB each), and the most recent blocks stay in memory. Reading images in order decompresses the
+archive once, random access costs one block, and the whole archive is never held in memory.
 """
 
 from __future__ import annotations
@@ -15,90 +15,79 @@ import threading
 import zipfile
 import zlib
 from collections import OrderedDict
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
-from hemafeat.images._formats import Refused
+from hemafeat.images._formats import ImageError, Unreadable
 
 BLOCK = 2**22
-"""Bytes between two places to which a compressed array can be rewound."""
+"""Distance in bytes between two positions at which decompression can resume."""
 
 _KEPT_BLOCKS = 8
 _KEPT_ARCHIVES = 4
 _CHUNK = 2**14
 
 
-class Layout(NamedTuple):
-    """What an array of an archive is.
+def array_shapes(path: str | os.PathLike[str]) -> dict[str, tuple[int, ...]]:
+    """Return the shape of every array in an ``.npz`` file without reading the arrays.
 
-    Attributes
+    Parameters
     ----------
-    shape : tuple of int
-        Number of images, height, width and, where there is a fourth axis, channels.
-    dtype : dtype
-    """
+    path : str or path
+        File written by `numpy.savez` or `numpy.savez_compressed`.
 
-    shape: tuple[int, ...]
-    dtype: np.dtype[Any]
+    Returns
+    -------
+    dict of str to tuple of int
+        Shape of each array. Image ``i`` of an array of images is read as
+        ``f"{path}#image={name},{i}"``.
+
+    Raises
+    ------
+    ImageError
+        Raised if the file is missing or damaged, or if an array holds Python objects.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import images
+    >>> np.savez("cells.npz", train_images=np.zeros((5, 28, 28, 3), np.uint8))
+    >>> images.array_shapes("cells.npz")
+    {'train_images': (5, 28, 28, 3)}
+    """
+    name = os.fsdecode(path)
+    try:
+        archive = _archive(name)
+        return {key: archive.open_member(key).shape for key in archive.keys}
+    except Unreadable as problem:
+        raise ImageError(name, str(problem)) from None
 
 
 def read_part(path: str, key: str, index: int, max_pixels: int | None = None) -> np.ndarray:
-    """Image `index` of the array `key` of the archive at `path`, as it is stored.
+    """Read image `index` of the array `key` of the archive at `path` as it is stored.
 
     Raises
     ------
-    Refused
-        No such file, array or image, or a damaged archive.
+    Unreadable
+        Raised if the file, array or image does not exist, or the archive is damaged.
     """
     member = _archive(path).member(key)
-    n, height, width = member.layout.shape[:3]
+    n, height, width = member.shape[:3]
     if not 0 <= index < n:
-        raise Refused(f"names image {index} of the {n} of {key!r}; the first is 0")
+        raise Unreadable(f"names image {index} of {key!r}, which has images 0 to {n - 1}")
     if max_pixels is not None and height * width > max_pixels:
-        raise Refused(
+        raise Unreadable(
             f"is {width} x {height} pixels, more than the limit of {max_pixels / 1e6:.3g} "
             "megapixels; max_pixels sets the limit"
         )
-    shape = member.layout.shape[1:]
-    size = int(np.prod(shape)) * member.layout.dtype.itemsize
+    shape = member.shape[1:]
+    size = int(np.prod(shape)) * member.dtype.itemsize
     data = member.read(index * size, size)
-    return np.frombuffer(data, member.layout.dtype).reshape(shape).copy()
+    return np.frombuffer(data, member.dtype).reshape(shape).copy()
 
 
-def layouts(path: str | os.PathLike[str]) -> dict[str, Layout]:
-    """Shape and type of every array of an archive; reads headers only.
-
-    Raises
-    ------
-    Refused
-        Missing or damaged, or an array of Python objects in it.
-    """
-    name = os.fsdecode(path)
-    archive = _archive(name)
-    return {key: archive.layout(key) for key in archive.keys}
-
-
-def array(path: str | os.PathLike[str], key: str) -> np.ndarray:
-    """A whole array of an archive. No pickled object is ever loaded.
-
-    Raises
-    ------
-    Refused
-        As for `layouts`.
-    """
-    try:
-        with np.load(os.fspath(path), allow_pickle=False) as arrays:
-            return np.asarray(arrays[key])
-    except FileNotFoundError:
-        raise Refused("does not exist") from None
-    except KeyError:
-        raise Refused(f"has no array {key!r}") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as problem:
-        raise Refused(f"is a damaged archive of arrays: {problem}") from None
-
-
-# --- Archives, kept open by their name and state ----------------------------------------------
+# --- Archives, cached by path, size and time of change ----------------------------------------
 
 _archives: OrderedDict[tuple[str, int, int], _Archive] = OrderedDict()
 _guard = threading.Lock()
@@ -116,11 +105,11 @@ def _archive(path: str) -> _Archive:
                 _archives.popitem(last=False)
             return _archives[key]
     except FileNotFoundError:
-        raise Refused("does not exist") from None
+        raise Unreadable("does not exist") from None
     except (zipfile.BadZipFile, struct.error, EOFError) as problem:
-        raise Refused(f"is no archive of arrays (.npz): {problem}") from None
+        raise Unreadable(f"is not an archive of arrays (.npz): {problem}") from None
     except OSError as problem:
-        raise Refused(f"cannot be opened: {problem.strerror or problem}") from None
+        raise Unreadable(f"cannot be opened: {problem.strerror or problem}") from None
 
 
 class _Archive:
@@ -139,19 +128,16 @@ class _Archive:
     def keys(self) -> list[str]:
         return list(self._entries)
 
-    def layout(self, key: str) -> Layout:
-        return self._opened(key).layout
-
     def member(self, key: str) -> _Member:
-        member = self._opened(key)
-        shape = member.layout.shape
-        if len(shape) not in (3, 4) or 0 in shape:
-            raise Refused(f"holds no images as {key!r}: its shape is {shape}")
+        member = self.open_member(key)
+        if len(member.shape) not in (3, 4) or 0 in member.shape:
+            raise Unreadable(f"holds no images in the array {key!r} of shape {member.shape}")
         return member
 
-    def _opened(self, key: str) -> _Member:
+    def open_member(self, key: str) -> _Member:
         if key not in self._entries:
-            raise Refused(f"has no array {key!r}; there are: {', '.join(self._entries) or 'none'}")
+            names = ", ".join(self._entries) or "none"
+            raise Unreadable(f"has no array {key!r}; available: {names}")
         with self._lock:
             if key not in self._members:
                 self._members[key] = _Member(self.path, self._entries[key])
@@ -159,25 +145,25 @@ class _Archive:
 
 
 class _Member:
-    """The bytes of one ``.npy`` inside the archive, read from any place."""
+    """Random access to the bytes of one ``.npy`` file inside the archive."""
 
     def __init__(self, path: str, info: zipfile.ZipInfo) -> None:
         self._path, self._name = path, info.filename
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
-            raise Refused(f"holds {info.filename} in a compression that is not ZIP's usual one")
+            raise Unreadable(f"holds {info.filename} in a compression other than deflate")
         self._stored = info.compress_type == zipfile.ZIP_STORED
         self._size, self._packed = info.file_size, info.compress_size
         self._start = _data_start(path, info)
         self._lock = threading.Lock()
-        # Decompressors before block 0, 1, ... and where each goes on reading.
+        # Decompressors before block 0, 1, ... and the position in the file where each resumes.
         self._states: list[tuple[Any, int]] = [(zlib.decompressobj(-zlib.MAX_WBITS), 0)]
         self._blocks: OrderedDict[int, bytes] = OrderedDict()
-        self.layout, self._head = self._header()
+        self.shape, self.dtype, self._head = self._header()
 
     def read(self, start: int, size: int) -> bytes:
         start += self._head
         if start + size > self._size:
-            raise Refused(f"is a damaged archive: {self._name} is shorter than its header says")
+            raise Unreadable(f"is a damaged archive: {self._name} is shorter than stated")
         if self._stored:
             with open(self._path, "rb") as file:
                 file.seek(self._start + start)
@@ -187,13 +173,14 @@ class _Member:
                 first, last = start // BLOCK, (start + size - 1) // BLOCK
                 blocks = [self._block(number) for number in range(first, last + 1)]
             begin = start - first * BLOCK
-            # Most images lie in one block, which is not copied for them.
+            # Most images lie in a single block, which need not be copied.
             data = (blocks[0] if first == last else b"".join(blocks))[begin : begin + size]
         if len(data) < size:
-            raise Refused(f"is a damaged archive: {self._name} ends early")
+            raise Unreadable(f"is a damaged archive: {self._name} ends early")
         return data
 
-    def _header(self) -> tuple[Layout, int]:
+    def _header(self) -> tuple[tuple[int, ...], np.dtype[Any], int]:
+        """Return shape, dtype and the length of the ``.npy`` header."""
         self._head = 0
         start = io.BytesIO(self.read(0, min(self._size, 4096)))
         try:
@@ -204,57 +191,55 @@ class _Member:
             }[version]
             shape, by_columns, dtype = read(start)
         except (ValueError, KeyError) as problem:
-            raise Refused(f"is a damaged archive: {self._name} is no array ({problem})") from None
+            raise Unreadable(
+                f"is a damaged archive: {self._name} is not an array ({problem})"
+            ) from None
         if dtype.hasobject or (by_columns and len(shape) > 1):
-            what = "Python objects" if dtype.hasobject else "an array stored by columns"
-            raise Refused(f"holds {what} as {self._name.removesuffix('.npy')!r}, not images")
-        return Layout(tuple(int(n) for n in shape), dtype), start.tell()
+            kind = "Python objects" if dtype.hasobject else "an array in Fortran order"
+            raise Unreadable(f"holds {kind} as {self._name.removesuffix('.npy')!r}, not images")
+        return tuple(int(n) for n in shape), dtype, start.tell()
 
     def _block(self, number: int) -> bytes:
         if number in self._blocks:
             self._blocks.move_to_end(number)
             return self._blocks[number]
         with open(self._path, "rb") as file:
-            at = min(number, len(self._states) - 1)
-            while True:
-                block = self._inflate(file, at)
-                if at == number:
-                    break
-                at += 1
+            for n in range(min(number, len(self._states) - 1), number + 1):
+                block = self._inflate(file, n)
         self._blocks[number] = block
         if len(self._blocks) > _KEPT_BLOCKS:
             self._blocks.popitem(last=False)
         return block
 
     def _inflate(self, file: io.BufferedReader, number: int) -> bytes:
-        """Block `number`, whose state is known; the state after it is kept."""
-        saved, place = self._states[number]
+        """Decompress block `number` from its saved state and save the state after it."""
+        saved, position = self._states[number]
         state = saved.copy()
-        wanted = min(BLOCK, self._size - number * BLOCK)
+        missing = min(BLOCK, self._size - number * BLOCK)
         parts = []
-        file.seek(self._start + place)
+        file.seek(self._start + position)
         try:
-            while wanted > 0:
-                chunk = file.read(min(_CHUNK, self._packed - place))
-                part = state.decompress(chunk, wanted)
-                place += len(chunk) - len(state.unconsumed_tail)
-                wanted -= len(part)
+            while missing > 0:
+                chunk = file.read(min(_CHUNK, self._packed - position))
+                part = state.decompress(chunk, missing)
+                position += len(chunk) - len(state.unconsumed_tail)
+                missing -= len(part)
                 parts.append(part)
                 if not part and (not chunk or state.eof):
-                    raise Refused(f"is a damaged archive: {self._name} ends early")
+                    raise Unreadable(f"is a damaged archive: {self._name} ends early")
         except zlib.error as problem:
-            raise Refused(f"is a damaged archive: {self._name}: {problem}") from None
+            raise Unreadable(f"is a damaged archive: {self._name}: {problem}") from None
         if number + 1 == len(self._states):
-            self._states.append((state, place))
+            self._states.append((state, position))
         return b"".join(parts)
 
 
 def _data_start(path: str, info: zipfile.ZipInfo) -> int:
-    """Where the data of a member begin: after its local header, which has lengths of its own."""
+    """Return the position of the data of a member, after its local header."""
     with open(path, "rb") as file:
         file.seek(info.header_offset)
         head = file.read(30)
     if len(head) < 30 or head[:4] != b"PK\x03\x04":
-        raise Refused(f"is a damaged archive: {info.filename} is not where it should be")
+        raise Unreadable(f"is a damaged archive: {info.filename} has no local header")
     name, extra = struct.unpack("<HH", head[26:30])
     return int(info.header_offset + 30 + name + extra)

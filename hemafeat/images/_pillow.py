@@ -1,4 +1,4 @@
-"""What OpenCV has no way for and Pillow does: transparency, palettes, rotation, most TIFF."""
+"""Decode with Pillow what OpenCV does not support: transparency, palettes, rotation, most TIFF."""
 
 from __future__ import annotations
 
@@ -6,20 +6,35 @@ import io
 
 import numpy as np
 
-from hemafeat.images._formats import Refused
+from hemafeat.images._formats import Unreadable
 
 
-class UnknownKind(Refused):
-    """A file Pillow has no mode for, which is not to say that it is damaged."""
+class UnsupportedMode(Unreadable):
+    """Signal an image that Pillow does not support, though it need not be damaged."""
 
 
 def pillow_array(data: bytes, raw: bool = False) -> np.ndarray:
-    """Decode by Pillow what OpenCV has no way for: 8 bits with transparency, most TIFF.
+    """Decode an image file with Pillow and rotate it as its metadata state.
+
+    Parameters
+    ----------
+    data : bytes
+        Content of the file.
+    raw : bool
+        If True, return the values as stored: the grey values of a palette, or the indices of a
+        coloured palette. By default the image is converted to RGB or RGBA.
 
     Returns
     -------
     (H, W), (H, W, 3) or (H, W, 4) ndarray
-        Rotated as the metadata say. With `raw`, a palette of colours is left as indices.
+        Pixels of the image.
+
+    Raises
+    ------
+    UnsupportedMode
+        Raised if Pillow does not support this kind of image.
+    Unreadable
+        Raised if the file is damaged.
     """
     from PIL import Image, ImageOps, UnidentifiedImageError
 
@@ -36,24 +51,24 @@ def pillow_array(data: bytes, raw: bool = False) -> np.ndarray:
             clear = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
             return np.array(image.convert("RGBA" if clear else "RGB"))
     except UnidentifiedImageError:
-        raise UnknownKind("is of a kind that is not read") from None
-    # Damaged files end in whatever the code that met the damage raises.
+        raise UnsupportedMode("is of a kind that is not supported") from None
+    # A damaged file may raise any exception of the decoder.
     except Exception as problem:
         kind = "TIFF" if data[:2] in (b"II", b"MM") else "file"
         reason = " ".join(str(problem).split()) or type(problem).__name__
-        raise Refused(f"is a damaged {kind}: {reason}") from None
+        raise Unreadable(f"is a damaged {kind}: {reason}") from None
 
 
-def rotated(image: np.ndarray, data: bytes) -> np.ndarray:
-    """`image` turned as the EXIF data of the file it came from say."""
+def rotate_by_exif(image: np.ndarray, data: bytes) -> np.ndarray:
+    """Rotate an image as the EXIF data of its file state."""
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as opened:
-        return oriented(image, int(opened.getexif().get(0x0112, 1)))
+        return orient(image, int(opened.getexif().get(0x0112, 1)))
 
 
-def oriented(image: np.ndarray, tag: int) -> np.ndarray:
-    """Turn and mirror an image (first two axes) as EXIF or TIFF orientation 1..8 says."""
+def orient(image: np.ndarray, tag: int) -> np.ndarray:
+    """Rotate and mirror an image by the EXIF or TIFF orientation tag (1 to 8)."""
     if tag in (5, 6, 7, 8):
         image = image.swapaxes(0, 1)
     if tag in (3, 4, 7, 8):
@@ -64,5 +79,5 @@ def oriented(image: np.ndarray, tag: int) -> np.ndarray:
 
 
 def is_coloured(image: np.ndarray) -> bool:
-    """Whether the first three channels of (H, W, C) differ anywhere."""
+    """Return True if the first three channels of an (H, W, C) image differ anywhere."""
     return bool((image[:, :, :1] != image[:, :, 1:3]).any())

@@ -1,24 +1,24 @@
-"""Any image file or array to (H, W, 3) uint8 RGB, or an `ImageError` that says why not.
+"""Read image files and arrays as (H, W, 3) uint8 RGB, or raise an `ImageError` with the reason.
 
-What becomes of each kind:
+How each kind of image is converted:
 
 =========================  =====================================================================
-grey, 1 bit, palette       spread over the three channels, or looked up in the palette
-16 bit                     ``round(v / 257)``: 0..65535 to 0..255, the same for every image. Values
-                           of at most 255 are 8-bit ones in a wide type and stay. A maximum in
-                           256..4095 is refused: it is 12-bit (or dark) data, and a guess at the
-                           scale would make two images of one series incomparable.
-float                      in [0, 1]: times 255; in [0, 255] with a maximum above 1: as it is
-transparency               laid on white, the empty field of a bright-field microscope. An alpha
-                           channel that is 0 everywhere carries nothing and is ignored.
-CMYK JPEG                  by the plain formula, without its colour profile
-rotation in the metadata   applied (EXIF, the TIFF tag)
-several pages              refused, but for reduced copies and masks of the first page
+grey, 1 bit, palette       copied to the three channels, or looked up in the palette
+16 bit                     ``round(v / 257)``: 0..65535 to 0..255, the same for every image. If no
+                           value exceeds 255, the values are kept. A maximum in 256..4095 raises
+                           an error: the image is 12-bit (or dark), and guessing the scale would
+                           make two images of one series incomparable.
+float                      in [0, 1]: multiplied by 255; in [0, 255] with a maximum above 1: kept
+transparency               composited on white, the empty field of a bright-field microscope. An
+                           alpha channel that is 0 everywhere is ignored.
+CMYK JPEG                  converted by the plain formula, without its colour profile
+rotation in the metadata   applied (EXIF, TIFF tag)
+several pages              an error, except for thumbnails and masks of the first page
 =========================  =====================================================================
 
 A name may end in ``#xywh=x,y,width,height`` (a W3C media fragment, pixels from the upper left
-corner): that rectangle alone is returned. In ``#image=train_images,17`` it ends for an image of an
-archive of arrays (``.npz``): image 17, counted from 0, of the array ``train_images``.
+corner); only that rectangle is returned. A name that ends in ``#image=train_images,17`` is an image
+in an ``.npz`` file: image 17, counted from 0, of the array ``train_images``.
 """
 
 from __future__ import annotations
@@ -31,117 +31,150 @@ from typing import Any
 import cv2
 import numpy as np
 
-from hemafeat._public import public
-from hemafeat.images._formats import Header, Refused, header
-from hemafeat.images._pillow import is_coloured, pillow_array, rotated
+from hemafeat.images._formats import Header, ImageError, Unreadable, header
+from hemafeat.images._pillow import is_coloured, pillow_array, rotate_by_exif
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
-"""Suffixes, in lower case, by which a folder is searched for images."""
+"""Suffixes, in lower case, of the files that are listed as images."""
 
 MAX_PIXELS = 2**26
-"""Largest image that is decoded unless told otherwise: 67 megapixels, 8192 x 8192."""
+"""Default limit of the size of an image: 67 megapixels (8192 x 8192)."""
 
 _RGB = getattr(cv2, "IMREAD_COLOR_RGB", None)  # from OpenCV 4.11 on
 _WINDOW = re.compile(r"#xywh=(\d+),(\d+),(\d+),(\d+)$")
-_PLACE = re.compile(r"#image=([^#,]+),(\d+)$")
-# Two letters at least, since one is a drive; chained as in ``zip://cell.png::s3://bucket/cells.zip``.
+_ARRAY_INDEX = re.compile(r"#image=([^#,]+),(\d+)$")
+# At least two letters, since a single one is a drive; chained URIs such as
+# ``zip://cell.png::s3://bucket/cells.zip`` match too.
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::[^/]*)?://")
 
 
-@public
-class ImageError(ValueError):
-    """An image that cannot be used.
-
-    Parameters
-    ----------
-    image : str
-        Its name.
-    reason : str
-        Why, in plain words, reading on after the name.
-    """
-
-    def __init__(self, image: str, reason: str) -> None:
-        super().__init__(image, reason)
-        self.image = image
-        self.reason = reason
-
-    def __str__(self) -> str:
-        return f"{self.image} {self.reason}"
-
-
 def read(source: Any, *, max_pixels: int | None = MAX_PIXELS) -> np.ndarray:
-    """Read an image.
+    """Read an image as 8-bit RGB.
 
     Parameters
     ----------
     source : str, path, bytes or array
-        A JPEG, PNG, BMP or TIFF file, recognised by its content whatever it is called; a URI that
-        fsspec can open (``s3://``, ``https://``, ``zip://cell.png::cells.zip``); an image of an
-        archive of arrays (``cells.npz#image=train_images,17``); the bytes of a file;
+        A JPEG, PNG, BMP or TIFF file, recognised by its content regardless of its suffix; a URI
+        that fsspec can open (``s3://``, ``https://``, ``zip://cell.png::cells.zip``); an image in
+        an ``.npz`` file (``cells.npz#image=train_images,17``); the bytes of a file;
         or an array of shape (H, W), (H, W, 1), (H, W, 2) grey and alpha, (H, W, 3) RGB or
-        (H, W, 4) RGB and alpha, of bool, whole numbers or floats. The head of this module says
-        what becomes of each kind.
+        (H, W, 4) RGB and alpha, of bool, integers or floats. A path may end in
+        ``#xywh=x,y,width,height`` to read only this rectangle, in pixels.
     max_pixels : int, optional
-        Larger images are refused before they are decoded; None sets no limit.
+        Largest number of pixels. Larger images raise an error before they are decoded; None sets
+        no limit.
 
     Returns
     -------
     (H, W, 3) ndarray of uint8
-        RGB, C-contiguous, writable. An array that is one already is returned as it is.
+        RGB, C-contiguous and writable. An array that already has this form is returned as it is.
 
     Raises
     ------
     ImageError
-        Missing, unreadable, empty, cut short, damaged, too large, not an image, or of values that
-        have no clear meaning.
+        Raised if the image is missing, unreadable, empty, truncated, damaged, too large, not an
+        image, or has values whose scale is ambiguous.
+
+    Notes
+    -----
+    Grey values are copied to the three channels, transparency is composited on white, and rotation
+    stated in the metadata is applied. Values of 16-bit images are divided by 257; an image whose
+    maximum lies in 256..4095 raises an error, since its scale is unknown. Floats in [0, 1] are
+    multiplied by 255. Files of several pages raise an error.
+
+    Examples
+    --------
+    >>> import cv2
+    >>> import numpy as np
+    >>> from hemafeat import images
+    >>> cv2.imwrite("cell.png", np.full((4, 6), 200, np.uint8))
+    True
+    >>> images.read("cell.png").shape
+    (4, 6, 3)
+    >>> images.read("cell.png#xywh=0,0,2,3").shape
+    (3, 2, 3)
+    >>> images.read(np.array([[0.0, 1.0]]))[0, :, 0]
+    array([  0, 255], dtype=uint8)
     """
     name = name_of(source)
     try:
         if _is_array(source):
             return _from_array(np.asarray(source))
-        if (place := _placed(source)) is not None:
-            return _from_array(_of_archive(*place, max_pixels))
+        if (location := _location_in_archive(source)) is not None:
+            return _from_array(_from_archive(*location, max_pixels))
         data, window = _load(source, max_pixels)
-        return _cut(_decode(data, max_pixels), window)
-    except Refused as problem:
+        return _crop(_decode(data, max_pixels), window)
+    except Unreadable as problem:
         raise ImageError(name, str(problem)) from None
 
 
 def read_labels(source: Any, *, max_pixels: int | None = MAX_PIXELS) -> np.ndarray:
-    """Read a mask or label image as the whole numbers it holds.
+    """Read a mask or label image as integers, without any scaling.
 
     Parameters
     ----------
     source : str, path, bytes or array
-        A grey image of any depth; a colour one of equal channels; a 1-bit one (0 and 1); a palette
-        one (its greys, or the indices where the palette is coloured). An alpha channel is ignored.
+        A grey image of any depth; a colour image with equal channels; a 1-bit image (0 and 1); a
+        palette image (its grey values, or the indices if the palette is coloured). An alpha channel
+        is ignored. Sources are given as for `read`.
     max_pixels : int, optional
-        As for `read`.
+        Largest number of pixels; None sets no limit.
 
     Returns
     -------
     (H, W) ndarray of int
-        The values as they are, in the type that holds them.
+        Values as stored, in the dtype of the file.
 
     Raises
     ------
     ImageError
-        As for `read`, and for values that are not whole numbers or channels that differ.
+        Raised for the reasons given in `read`, and if values are not integers or channels differ.
+
+    Examples
+    --------
+    >>> import cv2
+    >>> import numpy as np
+    >>> from hemafeat import images
+    >>> cv2.imwrite("labels.png", np.array([[0, 1], [2, 300]], np.uint16))
+    True
+    >>> images.read_labels("labels.png")
+    array([[  0,   1],
+           [  2, 300]], dtype=uint16)
     """
     name = name_of(source)
     try:
         if _is_array(source):
-            return _whole(np.asarray(source))
-        if (place := _placed(source)) is not None:
-            return _whole(_of_archive(*place, max_pixels))
+            return _integers(np.asarray(source))
+        if (location := _location_in_archive(source)) is not None:
+            return _integers(_from_archive(*location, max_pixels))
         data, window = _load(source, max_pixels)
-        return _cut(_whole(_decode_raw(data, max_pixels)), window)
-    except Refused as problem:
+        return _crop(_integers(_decode_raw(data, max_pixels)), window)
+    except Unreadable as problem:
         raise ImageError(name, str(problem)) from None
 
 
 def name_of(source: Any) -> str:
-    """What to call an image in tables and messages: its path, or a description of an array."""
+    """Return the name of an image for tables and messages.
+
+    Parameters
+    ----------
+    source : str, path, bytes or array
+        Image in any form that `read` accepts.
+
+    Returns
+    -------
+    str
+        Path of a file, or a description of an array or of bytes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import images
+    >>> images.name_of("cells/a.png")
+    'cells/a.png'
+    >>> images.name_of(np.zeros((4, 6, 3), np.uint8))
+    '<array 4 x 6 x 3 uint8>'
+    """
     if isinstance(source, bytes | bytearray | memoryview):
         return f"<{len(source)} bytes>"
     if isinstance(source, str | os.PathLike):
@@ -153,17 +186,68 @@ def name_of(source: Any) -> str:
 
 
 def path_of(source: str | os.PathLike[str]) -> str:
-    """The file an image is read from: its name without ``#xywh=...`` or ``#image=...``."""
-    return _PLACE.sub("", _WINDOW.sub("", os.fsdecode(source)))
+    """Return the path of the file that an image is read from.
+
+    Parameters
+    ----------
+    source : str or path
+        Name of an image, which may end in ``#xywh=...`` or ``#image=...``.
+
+    Returns
+    -------
+    str
+        Name without these endings.
+
+    Examples
+    --------
+    >>> from hemafeat import images
+    >>> images.path_of("cells/a.png#xywh=0,0,64,64")
+    'cells/a.png'
+    """
+    return _ARRAY_INDEX.sub("", _WINDOW.sub("", os.fsdecode(source)))
+
+
+def stem_of(source: str | os.PathLike[str]) -> str:
+    r"""Return the name of an image without folders and suffix.
+
+    Parameters
+    ----------
+    source : str or path
+        Name of an image; both ``/`` and ``\`` separate folders.
+
+    Returns
+    -------
+    str
+        Stem of the file name.
+
+    Examples
+    --------
+    >>> from hemafeat import images
+    >>> images.stem_of("cells/BNE_1234.jpg")
+    'BNE_1234'
+    """
+    base = re.split(r"[\\/]", path_of(source))[-1]
+    return base.rpartition(".")[0] or base
 
 
 def is_uri(source: Any) -> bool:
-    """Whether an image is read through fsspec: ``s3://...``, ``https://...``.
+    """Return True if an image is read through fsspec: ``s3://...``, ``https://...``.
 
     Parameters
     ----------
     source : str, path, bytes or array
-        As `read` takes it.
+        Image in any form that `read` accepts.
+
+    Returns
+    -------
+    bool
+        False for paths of local files, bytes and arrays.
+
+    Examples
+    --------
+    >>> from hemafeat import images
+    >>> images.is_uri("s3://bucket/cell.png"), images.is_uri("cells/a.png")
+    (True, False)
     """
     return isinstance(source, str) and _URI.match(source) is not None
 
@@ -177,20 +261,20 @@ def _is_array(source: Any) -> bool:
     )
 
 
-def _placed(source: Any) -> tuple[str, str, int] | None:
-    """File, array and number of an image that is one of many in an archive of arrays."""
+def _location_in_archive(source: Any) -> tuple[str, str, int] | None:
+    """Return path, array name and index of an image in an ``.npz`` file, None for other sources."""
     if not isinstance(source, str | os.PathLike):
         return None
     name = os.fsdecode(source)
-    found = _PLACE.search(name)
-    return (name[: found.start()], found.group(1), int(found.group(2))) if found else None
+    match = _ARRAY_INDEX.search(name)
+    return (name[: match.start()], match.group(1), int(match.group(2))) if match else None
 
 
-def _of_archive(path: str, key: str, index: int, max_pixels: int | None) -> np.ndarray:
+def _from_archive(path: str, key: str, index: int, max_pixels: int | None) -> np.ndarray:
     from hemafeat.images._npz import read_part
 
     if is_uri(path):
-        raise Refused("is in an archive that is not on this machine: copy it here first")
+        raise Unreadable("is in an archive on another machine; download the archive first")
     return read_part(path, key, index, max_pixels)
 
 
@@ -198,85 +282,85 @@ def _load(source: Any, max_pixels: int | None) -> tuple[bytes, tuple[int, ...] |
     if isinstance(source, bytes | bytearray | memoryview):
         return bytes(source), None
     if not isinstance(source, str | os.PathLike):
-        raise Refused("is not an image: expected a path, the bytes of a file, or an array")
+        raise Unreadable("is not an image: expected a path, the bytes of a file, or an array")
     name = os.fsdecode(source)
-    found = _WINDOW.search(name)
-    path = name[: found.start()] if found else name
-    window = tuple(int(number) for number in found.groups()) if found else None
+    match = _WINDOW.search(name)
+    path = name[: match.start()] if match else name
+    window = tuple(int(number) for number in match.groups()) if match else None
     if is_uri(source):
         return _fetch(path, max_pixels), window
     try:
         state = os.stat(path)
         if stat.S_ISDIR(state.st_mode):
-            raise Refused("is a folder, not an image")
+            raise Unreadable("is a folder, not an image")
         if not stat.S_ISREG(state.st_mode):
-            raise Refused("is not an ordinary file")
-        if max_pixels is not None and state.st_size > _most_bytes(max_pixels):
+            raise Unreadable("is not a regular file")
+        if max_pixels is not None and state.st_size > _max_bytes(max_pixels):
             raise _too_large(state.st_size, max_pixels)
         with open(path, "rb") as file:
             data = file.read()
     except FileNotFoundError:
-        raise Refused("does not exist") from None
+        raise Unreadable("does not exist") from None
     except PermissionError:
-        raise Refused("may not be read: no permission") from None
+        raise Unreadable("cannot be read: permission denied") from None
     except OSError as problem:
-        raise Refused(f"cannot be opened: {problem.strerror or problem}") from None
+        raise Unreadable(f"cannot be opened: {problem.strerror or problem}") from None
     except ValueError as problem:
-        if isinstance(problem, Refused):
+        if isinstance(problem, Unreadable):
             raise
-        raise Refused(f"is no path: {problem}") from None
+        raise Unreadable(f"is not a valid path: {problem}") from None
     return data, window
 
 
 def _fetch(uri: str, max_pixels: int | None) -> bytes:
-    """The bytes at a URI. What may go wrong there is as various as the services behind it."""
-    limit = -1 if max_pixels is None else _most_bytes(max_pixels) + 1
+    """Read the bytes at a URI; each service behind fsspec raises exceptions of its own."""
+    limit = -1 if max_pixels is None else _max_bytes(max_pixels) + 1
     try:
         import fsspec
     except ImportError:
-        raise Refused("is a URI, which needs fsspec: pip install 'hemafeat[cluster]'") from None
+        raise Unreadable("is a URI, which needs fsspec: pip install 'hemafeat[cluster]'") from None
     try:
         with fsspec.open(uri, "rb") as file:
             data = bytes(file.read(limit))
     except FileNotFoundError:
-        raise Refused("does not exist") from None
+        raise Unreadable("does not exist") from None
     except ImportError as problem:
-        raise Refused(f"needs a package that is not installed: {problem}") from None
+        raise Unreadable(f"needs a package that is not installed: {problem}") from None
     except Exception as problem:
-        raise Refused(f"cannot be opened: {problem or type(problem).__name__}") from None
+        raise Unreadable(f"cannot be opened: {problem or type(problem).__name__}") from None
     if max_pixels is not None and len(data) == limit:
         raise _too_large(len(data), max_pixels)
     return data
 
 
-def _most_bytes(max_pixels: int) -> int:
-    # Sixteen bytes a pixel (float RGB and alpha) is the most that an image can take.
+def _max_bytes(max_pixels: int) -> int:
+    # The largest pixels, RGBA of float32, take 16 bytes.
     return 16 * max_pixels + 2**20
 
 
-def _too_large(size: int, max_pixels: int) -> Refused:
-    return Refused(
+def _too_large(size: int, max_pixels: int) -> Unreadable:
+    return Unreadable(
         f"is a file of {size / 1e6:.0f} MB, too large for an image of at most "
         f"{max_pixels / 1e6:.0f} megapixels; max_pixels sets the limit"
     )
 
 
-def _cut(image: np.ndarray, window: tuple[int, ...] | None) -> np.ndarray:
+def _crop(image: np.ndarray, window: tuple[int, ...] | None) -> np.ndarray:
     if window is None:
         return image
     x, y, width, height = window
     if not width or not height or y + height > image.shape[0] or x + width > image.shape[1]:
-        raise Refused(
-            f"names a part that is not inside the image of {image.shape[1]} x {image.shape[0]}"
+        raise Unreadable(
+            f"names a rectangle outside the image of {image.shape[1]} x {image.shape[0]} pixels"
         )
     return np.ascontiguousarray(image[y : y + height, x : x + width])
 
 
 def _check_size(width: int, height: int, max_pixels: int | None) -> None:
     if width < 1 or height < 1:
-        raise Refused(f"has no pixels: its header says {width} x {height}")
+        raise Unreadable(f"has no pixels: its header states {width} x {height}")
     if max_pixels is not None and width * height > max_pixels:
-        raise Refused(
+        raise Unreadable(
             f"is {width} x {height} pixels ({width * height / 1e6:.0f} megapixels), more than the "
             f"limit of {max_pixels / 1e6:.3g} megapixels; max_pixels sets the limit"
         )
@@ -293,7 +377,7 @@ def _decode(data: bytes, max_pixels: int | None) -> np.ndarray:
         return _from_array(*read_tiff(data, lambda w, h: _check_size(w, h, max_pixels)))
     _check_size(head.width, head.height, max_pixels)
     if head.alpha and head.depth == 16:
-        return _from_array(rotated(_opencv(head, cv2.IMREAD_UNCHANGED, 4), head.data))
+        return _from_array(rotate_by_exif(_opencv(head, cv2.IMREAD_UNCHANGED, 4), head.data))
     if head.alpha:
         return _from_array(pillow_array(head.data))
     if head.depth == 16:
@@ -302,13 +386,13 @@ def _decode(data: bytes, max_pixels: int | None) -> np.ndarray:
 
 
 def _opencv(head: Header, flag: int, channels: int) -> np.ndarray:
-    """(H, W, channels) in the order R, G, B(, alpha)."""
+    """Decode with OpenCV; channels are returned in the order R, G, B(, alpha)."""
     try:
         image = cv2.imdecode(np.frombuffer(head.data, np.uint8), flag)
     except cv2.error:
         image = None
     if image is None or sorted(image.shape[:2]) != sorted((head.height, head.width)):
-        raise Refused(f"is a damaged {head.format}: its pixels cannot be decoded")
+        raise Unreadable(f"is a damaged {head.format}: its pixels cannot be decoded")
     if image.ndim == 2:
         return cv2.cvtColor(image, cv2.COLOR_GRAY2RGB)
     if flag == _RGB:
@@ -322,15 +406,15 @@ def _opencv(head: Header, flag: int, channels: int) -> np.ndarray:
 
 
 def _from_array(array: np.ndarray, alpha: bool = True) -> np.ndarray:
-    """8-bit RGB of an array; `alpha` says whether a second or fourth channel is transparency."""
+    """Convert an array to 8-bit RGB; `alpha` states that channel 2 or 4 is transparency."""
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 2, 3, 4)):
-        first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
-        raise Refused(
+        channels_first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
+        raise Unreadable(
             f"has shape {array.shape}, expected (height, width) or (height, width, 1 to 4)"
-            + ("; channels come last" if first else "")
+            + ("; channels must be the last axis" if channels_first else "")
         )
     if array.size == 0:
-        raise Refused(f"is empty: its shape is {array.shape}")
+        raise Unreadable(f"is empty: its shape is {array.shape}")
     if array.ndim == 2:
         array = array[:, :, None]
     n_colours = 1 if array.shape[2] <= 2 else 3
@@ -339,11 +423,11 @@ def _from_array(array: np.ndarray, alpha: bool = True) -> np.ndarray:
         colours = np.repeat(colours, 3, axis=2)
     if not alpha or array.shape[2] == n_colours:
         return colours
-    cover = _eight_bit(array[:, :, n_colours:]).astype(np.uint16)
-    if cover.max() == 0 or cover.min() == 255:
+    opacity = _eight_bit(array[:, :, n_colours:]).astype(np.uint16)
+    if opacity.max() == 0 or opacity.min() == 255:
         return colours
     # 255 a + 255 (255 - a) + 127 stays below 2 ** 16.
-    return ((colours * cover + 255 * (255 - cover) + 127) // 255).astype(np.uint8)
+    return ((colours * opacity + 255 * (255 - opacity) + 127) // 255).astype(np.uint8)
 
 
 def _eight_bit(array: np.ndarray) -> np.ndarray:
@@ -352,28 +436,28 @@ def _eight_bit(array: np.ndarray) -> np.ndarray:
     if array.dtype == bool:
         return array.astype(np.uint8) * np.uint8(255)
     if array.dtype.kind not in "uif":
-        raise Refused(f"holds values of type {array.dtype}, expected numbers")
+        raise Unreadable(f"holds values of type {array.dtype}, expected numbers")
     low, high = array.min(), array.max()
     if not (np.isfinite(low) and np.isfinite(high)):
-        raise Refused("holds values that are not finite (NaN or infinite)")
+        raise Unreadable("holds values that are not finite (NaN or infinite)")
     if low < 0:
-        raise Refused(f"holds negative values (lowest {low:g})")
+        raise Unreadable(f"holds negative values (lowest {low:g})")
     if array.dtype.kind == "f":
         if high <= 1:
             return np.rint(array * 255).astype(np.uint8)
         if high <= 255:
             return np.rint(array).astype(np.uint8)
-        raise Refused(f"holds floats up to {high:g}; expected 0 to 1 or 0 to 255")
+        raise Unreadable(f"holds floats up to {high:g}; expected 0 to 1 or 0 to 255")
     if high <= 255:
         return array.astype(np.uint8)
     if array.dtype.itemsize == 2 and high >= 4096:
         return ((array.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
     if array.dtype.itemsize == 2:
-        raise Refused(
+        raise Unreadable(
             f"holds 16-bit values up to {high} only, so their scale is unknown (12-bit data?); "
-            "scale them to 0..65535"
+            "scale the values to 0..65535"
         )
-    raise Refused(f"holds whole numbers up to {high}; expected 0..255, or uint16 for 0..65535")
+    raise Unreadable(f"holds integers up to {high}; expected 0..255, or uint16 for 0..65535")
 
 
 # --- Masks ------------------------------------------------------------------------------------
@@ -389,19 +473,19 @@ def _decode_raw(data: bytes, max_pixels: int | None) -> np.ndarray:
     return pillow_array(head.data, raw=True)
 
 
-def _whole(array: np.ndarray) -> np.ndarray:
+def _integers(array: np.ndarray) -> np.ndarray:
     if array.ndim == 3 and array.shape[2] in (3, 4):
         if is_coloured(array):
-            raise Refused("is a picture in colour, not a mask: its channels differ")
+            raise Unreadable("is a colour image, not a mask: its channels differ")
         array = array[:, :, 0]
     elif array.ndim == 3 and array.shape[2] in (1, 2):
         array = array[:, :, 0]
     if array.ndim != 2 or array.size == 0:
-        raise Refused(f"has shape {array.shape}, expected a mask of (height, width)")
+        raise Unreadable(f"has shape {array.shape}, expected a mask of (height, width)")
     if array.dtype == bool:
         return array.astype(np.uint8)
     if array.dtype.kind in "ui":
         return np.ascontiguousarray(array)
     if array.dtype.kind == "f" and np.isfinite(array).all() and (array == np.floor(array)).all():
         return array.astype(np.int64)
-    raise Refused(f"holds {array.dtype} values that are not whole numbers; a mask is of those")
+    raise Unreadable(f"holds {array.dtype} values that are not integers; a mask holds integers")

@@ -12,7 +12,7 @@ import pandas as pd
 
 from hemafeat import images
 from hemafeat.extract import Prepared
-from hemafeat.images._crop import centre, resized, round_box, square
+from hemafeat.images import crop_centre, crop_square, resize, square_around
 from hemafeat.segment import Masks
 
 COLOURS = ("rgb", "hsv", "od", "masked")
@@ -114,9 +114,9 @@ class Shown:
         if stream.colour == "masked":
             image = _on_white(prepared, masks, row)
         if stream.part == "cell":
-            image = square(image, *_round_cell(prepared, masks, row, self.margin))
+            image = crop_square(image, *_round_cell(prepared, masks, row, self.margin))
         elif stream.part == "centre":
-            image = centre(image, self.centre)
+            image = crop_centre(image, self.centre)
         shrinks = max(image.shape[:2]) > self.side
         how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
         image = cv2.resize(np.ascontiguousarray(image), (self.side, self.side), interpolation=how)
@@ -153,7 +153,7 @@ def _round_cell(
     known = _known(masks)
     box = prepared.regions(known.cell, known.n_cells).boxes[row]
     top, bottom, left, right = (int(edge) for edge in box)
-    top, left, side = round_box(top, bottom, left, right, margin)
+    top, left, side = square_around(top, bottom, left, right, margin)
     down, across = prepared.origin
     return top + down, left + across, side
 
@@ -251,7 +251,7 @@ class CellImages:
 
     def _read(self, source: Any) -> np.ndarray:
         height, width, channels = self.shape
-        image = resized(self._cut(images.read(source)), height, width)
+        image = resize(self._cut(images.read(source)), height, width)
         if channels == 1:
             return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
         return image
@@ -261,7 +261,7 @@ class CellImages:
             return image
         if self.crop == "cell":
             return cell_square(image, self._segment(image).cell)
-        return centre(image, int(self.crop), cv2.BORDER_CONSTANT)
+        return crop_centre(image, int(self.crop), cv2.BORDER_CONSTANT)
 
 
 def cell_square(image: np.ndarray, cells: np.ndarray) -> np.ndarray:
@@ -277,7 +277,7 @@ def cell_square(image: np.ndarray, cells: np.ndarray) -> np.ndarray:
     labels = np.unique(cells)
     labels = labels[labels > 0]
     if not labels.size:
-        return centre(image, min(height, width))
+        return crop_centre(image, min(height, width))
     middle = np.array([(height - 1) / 2, (width - 1) / 2])
     boxes = []
     for label in labels:
@@ -285,7 +285,7 @@ def cell_square(image: np.ndarray, cells: np.ndarray) -> np.ndarray:
         away = np.hypot(*(np.array([ys.mean(), xs.mean()]) - middle))
         boxes.append((away, ys.min(), ys.max() + 1, xs.min(), xs.max() + 1))
     top, bottom, left, right = (int(edge) for edge in min(boxes)[1:])
-    return square(image, *round_box(top, bottom, left, right, MARGIN))
+    return crop_square(image, *square_around(top, bottom, left, right, MARGIN))
 
 
 class ImageBag:
@@ -320,5 +320,5 @@ class ImageBag:
 
     def _read(self, source: Any) -> np.ndarray:
         image = images.read(source)
-        square = centre(image, self.crop or min(image.shape[:2]), cv2.BORDER_CONSTANT)
-        return resized(square, self.size, self.size)
+        square = crop_centre(image, self.crop or min(image.shape[:2]), cv2.BORDER_CONSTANT)
+        return resize(square, self.size, self.size)

@@ -13,7 +13,7 @@ from hemafeat import datasets
 from hemafeat.cli import main
 from hemafeat.datasets import DatasetError
 from hemafeat.datasets._download import fetch as _fetch, unpack as _unpack
-from hemafeat.datasets._loaders.catalogue import SOURCES, Remote
+from hemafeat.datasets._registry import DATASETS, Remote
 from support import trees
 from support.archives import written, zipped
 from support.cutting_server import Served, serving
@@ -38,7 +38,7 @@ def offer(monkeypatch, server: Served, name: str, files: dict[str, bytes], **che
     remotes = tuple(
         Remote(f"{server.url}/{file}", file, checksums.get(file.split(".")[0])) for file in files
     )
-    monkeypatch.setitem(SOURCES, name, SOURCES[name]._replace(files=remotes, record=""))
+    monkeypatch.setitem(DATASETS, name, DATASETS[name]._replace(files=remotes, record=""))
 
 
 def left_in(folder: Path) -> set[str]:
@@ -268,8 +268,8 @@ def test_a_record_that_lists_its_files(server, tmp_path, monkeypatch):
         server.files["/record"] = json.dumps({"files": entries}).encode()
 
     tell()
-    source = SOURCES["mll23"]._replace(record=f"{server.url}/record")
-    monkeypatch.setitem(SOURCES, "mll23", source)
+    source = DATASETS["mll23"]._replace(record=f"{server.url}/record")
+    monkeypatch.setitem(DATASETS, "mll23", source)
     folder = datasets.download("mll23", tmp_path / "m")
     assert sorted(datasets.load("mll23", folder)["label"]) == ["basophil", "hairy_cell"]
     asked = len(server.asked)

@@ -27,7 +27,7 @@ def names(table: pd.DataFrame) -> list[str]:
 def test_by_name(tmp_path):
     put(tmp_path, "basophil/BA_1.jpg")
     assert len(datasets.load("pbc", tmp_path)) == 1
-    with pytest.raises(DatasetError, match="no data set 'lips' is known; there are: folder, all_"):
+    with pytest.raises(DatasetError, match="unknown data set 'lips'; available: folder, all_"):
         datasets.load("lips", tmp_path)
 
 

@@ -99,9 +99,9 @@ def test_a_target_is_the_median_of_images():
     expected = np.median([one.strength for one in single], axis=0)
     assert fitted.strength == pytest.approx(expected, abs=1e-4)
     assert np.linalg.norm(fitted.vectors[0]) == pytest.approx(1, abs=1e-3)
-    with pytest.raises(ValueError, match="no image with a stain"):
+    with pytest.raises(ValueError, match="at least one stained image"):
         Macenko().fit([])
-    with pytest.raises(ValueError, match="no image was given"):
+    with pytest.raises(ValueError, match="at least one image"):
         Reinhard().fit([])
 
 
@@ -120,7 +120,7 @@ def test_black_stays_black(name):
 def test_what_cannot_be_normalised():
     with pytest.raises(ValueError, match="only 0 stained pixels"):
         Macenko()(np.full((64, 64, 3), 240, np.uint8))
-    with pytest.raises(ValueError, match="no normaliser 'vahadane'; there are: grey-world"):
+    with pytest.raises(ValueError, match="unknown normaliser 'vahadane'; available: grey-world"):
         normaliser("vahadane")
 
 

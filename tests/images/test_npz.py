@@ -84,17 +84,17 @@ def test_what_cannot_be_read_says_why(tmp_path):
     (tmp_path / "text.npz").write_text("no archive")
     (tmp_path / "none.npz").write_bytes(b"")
     for name, words in {
-        f"{path}#image=a,3": "names image 3 of the 3 of 'a'; the first is 0",
-        f"{path}#image=b,0": "has no array 'b'; there are: a, flat, empty, columns, objects",
-        f"{path}#image=flat,0": r"holds no images as 'flat': its shape is \(3,\)",
-        f"{path}#image=empty,0": "holds no images as 'empty'",
-        f"{path}#image=columns,0": "an array stored by columns as 'columns'",
+        f"{path}#image=a,3": "names image 3 of 'a', which has images 0 to 2",
+        f"{path}#image=b,0": "has no array 'b'; available: a, flat, empty, columns, objects",
+        f"{path}#image=flat,0": r"holds no images in the array 'flat' of shape \(3,\)",
+        f"{path}#image=empty,0": "holds no images in the array 'empty'",
+        f"{path}#image=columns,0": "an array in Fortran order as 'columns'",
         f"{path}#image=objects,0": "holds Python objects as 'objects'",
-        f"{tmp_path / 'text.npz'}#image=a,0": r"no archive of arrays \(\.npz\)",
-        f"{tmp_path / 'none.npz'}#image=a,0": r"no archive of arrays",
+        f"{tmp_path / 'text.npz'}#image=a,0": r"not an archive of arrays \(\.npz\)",
+        f"{tmp_path / 'none.npz'}#image=a,0": r"not an archive of arrays",
         f"{tmp_path / 'absent.npz'}#image=a,0": "does not exist",
         f"{tmp_path}#image=a,0": "cannot be opened",
-        "s3://bucket/a.npz#image=a,0": "not on this machine",
+        "s3://bucket/a.npz#image=a,0": "on another machine",
     }.items():
         with pytest.raises(images.ImageError, match=words):
             images.read(name)

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 from hemafeat import images
-from hemafeat.images._crop import centre, round_box, square
+from hemafeat.images import crop_centre, crop_square, square_around
 from hemafeat.networks import Augmentation
 from hemafeat.networks._pictures import MARGIN, CellImages, cell_square, image_sources
 
@@ -101,18 +101,18 @@ def test_squares_are_those_of_a_padded_image(border, mode):
         padded = np.pad(image, ((50, 50), (50, 50), (0, 0)), mode=mode)
         top, left = height // 2 - side // 2, width // 2 - side // 2
         expected = padded[top + 50 : top + 50 + side, left + 50 : left + 50 + side]
-        np.testing.assert_array_equal(centre(image, side, border), expected)
-        np.testing.assert_array_equal(centre(image[..., 1], side, border), expected[..., 1])
+        np.testing.assert_array_equal(crop_centre(image, side, border), expected)
+        np.testing.assert_array_equal(crop_centre(image[..., 1], side, border), expected[..., 1])
         # A box anywhere in the image, with a margin that may lead beyond it.
         top, left = int(rng.integers(height)), int(rng.integers(width))
         bottom, right = int(rng.integers(top, height)) + 1, int(rng.integers(left, width)) + 1
-        first, start, long = round_box(top, bottom, left, right, 0.4)
+        first, start, long = square_around(top, bottom, left, right, 0.4)
         size = max(bottom - top, right - left)
         assert long == size + 2 * round(0.4 * size)
         assert abs((top - first) - (first + long - bottom)) <= 1
         assert abs((left - start) - (start + long - right)) <= 1
         expected = padded[first + 50 : first + 50 + long, start + 50 : start + 50 + long]
-        np.testing.assert_array_equal(square(image, first, start, long, border), expected)
+        np.testing.assert_array_equal(crop_square(image, first, start, long, border), expected)
 
 
 def test_the_cell_is_found_by_a_segmenter():

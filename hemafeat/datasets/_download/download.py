@@ -11,7 +11,7 @@ from hemafeat._files import locked, write_whole
 from hemafeat.datasets._download.fetch import TIMEOUT, fetch
 from hemafeat.datasets._download.unpack import is_archive, unpack
 from hemafeat.datasets._loaders.bloodmnist import BLOODMNIST_SIZES
-from hemafeat.datasets._loaders.catalogue import SOURCES, Remote
+from hemafeat.datasets._registry import DATASETS, Remote
 from hemafeat.datasets._schema import DatasetError
 
 RECORD = "hemafeat-download.json"
@@ -64,9 +64,9 @@ def download(
     catalogue : What there is.
     load : List the images of what was downloaded.
     """
-    if name not in SOURCES:
-        raise DatasetError(f"no data set {name!r} is known; there are: {', '.join(SOURCES)}")
-    source = SOURCES[name]
+    if name not in DATASETS:
+        raise DatasetError(f"no data set {name!r} is known; there are: {', '.join(DATASETS)}")
+    source = DATASETS[name]
     if not source.files and not source.record:
         raise DatasetError(
             f"{source.title} cannot be downloaded from here. By hand: {source.how}. It is at "
@@ -87,7 +87,7 @@ def download(
 def _download(
     name: str, folder: Path, size: int | None, keep_archives: bool, progress: bool
 ) -> None:
-    source, before = SOURCES[name], _read_record(folder, name)
+    source, before = DATASETS[name], _read_record(folder, name)
     # A finished folder needs no network, not even to ask what belongs to it.
     remotes = list(source.files) if source.files else _whole_record(before, source.record)
     if name == "bloodmnist":

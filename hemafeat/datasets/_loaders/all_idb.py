@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hemafeat.datasets._loaders.catalogue import wrong_folder
+from hemafeat.datasets._catalogue import wrong_folder
 from hemafeat.datasets._loaders.layout import finished, warn_left_out
 from hemafeat.datasets._schema import DatasetError, folder, text, walk
 

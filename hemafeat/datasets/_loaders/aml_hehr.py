@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from hemafeat.datasets._loaders.catalogue import wrong_folder
+from hemafeat.datasets._catalogue import wrong_folder
 from hemafeat.datasets._loaders.layout import columns_of, finished, number, parts_of, sex, table_of
 from hemafeat.datasets._schema import DatasetError, folder, text, walk
 

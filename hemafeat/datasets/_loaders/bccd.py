@@ -9,8 +9,8 @@ from xml.etree import ElementTree
 
 import pandas as pd
 
+from hemafeat.datasets._catalogue import wrong_folder
 from hemafeat.datasets._finish import finish
-from hemafeat.datasets._loaders.catalogue import wrong_folder
 from hemafeat.datasets._schema import BOOKKEEPING, DatasetError, contents, folder, text, walk
 from hemafeat.datasets._table import MANIFEST, from_csv
 

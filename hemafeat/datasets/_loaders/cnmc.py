@@ -1,4 +1,4 @@
-"""C-NMC 2019: leukaemic and normal lymphoid cells, cut out and laid on black, with patients."""
+"""Loader of C-NMC 2019: leukaemic and normal lymphoid cells on a black background."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from pathlib import Path
 from typing import NamedTuple
 
 import pandas as pd
+from PIL import Image
 
+from hemafeat.datasets._catalogue import wrong_folder
 from hemafeat.datasets._finish import finish
-from hemafeat.datasets._loaders.catalogue import wrong_folder
 from hemafeat.datasets._schema import DatasetError, folder, text, walk
-from hemafeat.images._formats import bmp_size
 
 CNMC_SIZE = 450
-"""Height and width of every cell, px; larger pictures of the final phase hold it in the middle."""
+"""Height and width of every cell, in px; larger images of the final phase have it at the centre."""
 
 _NAME = re.compile(r"UID_(H?\d+)_(\d+)_(\d+)_(all|hem)", re.IGNORECASE)
 _CLASSES = {"1": "all", "0": "hem"}
@@ -26,7 +26,7 @@ _PHASES = {
     "final": "final",
     "testing": "final",
 }
-"""Words in the names of folders, of the archive itself and of its mirrors."""
+"""Phase by words in folder names of the archive and its mirrors."""
 
 _HEADER = ["Patient_ID", "new_names", "labels"]
 
@@ -45,29 +45,29 @@ def cnmc(root: str | os.PathLike[str]) -> pd.DataFrame:
     Parameters
     ----------
     root : path
-        The folder unpacked, or any part of it, however it is called and nested: training cells
+        Unpacked folder, or any part of it, with any names and nesting of folders: training cells
         ``UID_{subject}_{image}_{cell}_{all|hem}.bmp``, numbered cells of the preliminary phase with
-        the CSV that gives their true names, and numbered cells of the final phase.
+        the CSV file of their original names, and numbered cells of the final phase.
 
     Returns
     -------
     DataFrame
         An image table (see `as_table`). ``label`` is ``all`` or ``hem``; ``patient`` the subject,
         in capitals (``H3`` and ``h3`` are one person), which is also the ``group``; ``split`` is
-        ``train``, ``preliminary`` or ``final``, as the folders say, and the attribute ``fold`` the
-        official fold of a training cell. Cells of the final phase have neither label nor patient.
-        Every subject has one class only: who it is tells what it is, so nothing but a split by
-        patient means anything.
+        ``train``, ``preliminary`` or ``final``, according to the folders, and the attribute
+        ``fold`` the official fold of a training cell. Cells of the final phase have neither label
+        nor patient. All cells of a subject have the same class, so only a split by patient gives a
+        meaningful score.
 
-        Some pictures of the final phase are 600 x 600: their ``image`` ends in
-        ``#xywh=75,75,450,450``, which makes `hemafeat.images.read` return the middle 450 x 450 that
-        the organisers prescribe (their 76:525 counts from one and includes both ends).
+        Some images of the final phase are 600 x 600 px. Their ``image`` ends in
+        ``#xywh=75,75,450,450``, so that `hemafeat.images.read` returns the central 450 x 450 px
+        that the organisers prescribe (their 76:525 counts from one and includes both ends).
 
     Raises
     ------
     DatasetError
-        No cell, preliminary cells without the CSV, a cell the CSV does not list, or a name that
-        contradicts its folder.
+        Raised if there is no cell, if the CSV file of the preliminary cells is missing or does not
+        list one of them, or if a file name contradicts its folder.
 
     Notes
     -----
@@ -80,14 +80,27 @@ def cnmc(root: str | os.PathLike[str]) -> pd.DataFrame:
     ----------
     .. [1] A. Gupta and R. Gupta (eds.), "ISBI 2019 C-NMC Challenge: Classification in Cancer Cell
        Imaging", Springer, 2019; doi:10.7937/tcia.2019.dc64i46r.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import cv2
+    >>> from hemafeat import datasets
+    >>> Path("fold_0/all").mkdir(parents=True)
+    >>> cell = datasets.draw_cell("lymphoblast", random_state=0)
+    >>> cv2.imwrite("fold_0/all/UID_11_2_1_all.bmp", cell.image)
+    True
+    >>> datasets.cnmc(".")[["label", "patient", "split", "fold"]]
+      label patient  split fold
+    0   all      11  train    0
     """
     root = folder(root)
-    named = _preliminary(root)
+    original_names = _original_names(root)
     images, cells = [], []
     for file in walk(root, (".bmp",)):
-        cell = _cell(file, root, named)
+        cell = _cell(file, root, original_names)
         if cell is not None:
-            images.append(_windowed(file) if cell.split == "final" else str(file))
+            images.append(_crop_to_centre(file) if cell.split == "final" else str(file))
             cells.append(cell)
     if not cells:
         raise wrong_folder("cnmc", root, "files such as UID_1_1_1_all.bmp")
@@ -98,41 +111,40 @@ def cnmc(root: str | os.PathLike[str]) -> pd.DataFrame:
     return finish(table, str(root))
 
 
-def _cell(file: Path, root: Path, named: dict[str, tuple[str, str]]) -> _Cell | None:
+def _cell(file: Path, root: Path, original_names: dict[str, tuple[str, str]]) -> _Cell | None:
     parts = [part.lower() for part in (root.name, *file.relative_to(root).parts[:-1])]
-    found = _NAME.fullmatch(file.stem)
-    if found:
-        label = found.group(4).lower()
+    match = _NAME.fullmatch(file.stem)
+    if match:
+        label = match.group(4).lower()
         if parts[-1] in ("all", "hem") and parts[-1] != label:
-            raise DatasetError(f"{file} is called {label!r} and lies in the folder {parts[-1]!r}")
+            raise DatasetError(f"{file} is named {label!r} but lies in the folder {parts[-1]!r}")
         fold = next((part[5:] for part in reversed(parts) if re.fullmatch(r"fold_\d", part)), None)
         split = _phase(parts) or ("train" if fold else None)
-        return _Cell(label, found.group(4), found.group(1).upper(), split, fold)
+        return _Cell(label, match.group(4), match.group(1).upper(), split, fold)
     if not re.fullmatch(r"\d+", file.stem):
         return None
     if _phase(parts) == "final":
         return _Cell(None, None, None, "final", None)
-    if not named:
+    if not original_names:
         raise DatasetError(
-            f"{file}: its true name, hence its patient, stands in a CSV with the columns "
-            f"{','.join(_HEADER)} (C-NMC_test_prelim_phase_data_labels.csv), and none is below "
-            f"{root}"
+            f"the patient of {file} is unknown: expected a CSV file with the columns "
+            f"{','.join(_HEADER)} (C-NMC_test_prelim_phase_data_labels.csv) below {root}"
         )
-    if file.name.lower() not in named:
-        raise DatasetError(f"{file} is not among the {len(named)} images of the labels CSV")
-    true_name, label_raw = named[file.name.lower()]
-    found = _NAME.fullmatch(Path(true_name).stem)
+    if file.name.lower() not in original_names:
+        raise DatasetError(f"{file} is not among the {len(original_names)} images of the CSV file")
+    original_name, label_raw = original_names[file.name.lower()]
+    match = _NAME.fullmatch(Path(original_name).stem)
     label = _CLASSES.get(label_raw)
-    if found is None or label != found.group(4).lower():
+    if match is None or label != match.group(4).lower():
         raise DatasetError(
-            f"{file}: the labels CSV calls it {true_name!r} with label {label_raw!r}; expected "
-            "UID_..._all.bmp with 1 or UID_..._hem.bmp with 0"
+            f"{file}: the CSV file lists the name {original_name!r} with label {label_raw!r}; "
+            "expected UID_..._all.bmp with 1 or UID_..._hem.bmp with 0"
         )
-    return _Cell(label, label_raw, found.group(1).upper(), "preliminary", None)
+    return _Cell(label, label_raw, match.group(1).upper(), "preliminary", None)
 
 
 def _phase(parts: list[str]) -> str | None:
-    """The phase that the innermost folder which names one names."""
+    """Return the phase according to the innermost folder that names one."""
     for part in reversed(parts):
         for word, phase in _PHASES.items():
             if word in part:
@@ -140,28 +152,25 @@ def _phase(parts: list[str]) -> str | None:
     return None
 
 
-def _preliminary(root: Path) -> dict[str, tuple[str, str]]:
-    """New name, in lower case, to true name and label: from the CSV of the preliminary phase."""
+def _original_names(root: Path) -> dict[str, tuple[str, str]]:
+    """Read original name and label of each preliminary image, by its file name in lower case."""
     for file in walk(root, (".csv",)):
         with open(file, encoding="utf-8-sig", errors="replace") as lines:
             header = [word.strip().strip('"') for word in lines.readline().split(",")]
         if header == _HEADER:
             table = pd.read_csv(file, dtype=str, encoding="utf-8-sig", skipinitialspace=True)
             rows = table.dropna().itertuples(index=False, name=None)
-            return {new.strip().lower(): (true.strip(), raw.strip()) for true, new, raw in rows}
+            return {new.strip().lower(): (name.strip(), raw.strip()) for name, new, raw in rows}
     return {}
 
 
-def _windowed(file: Path) -> str:
-    """`file`, with the window of its middle where it is larger than a cell should be."""
+def _crop_to_centre(file: Path) -> str:
+    """Return the name of an image, with the window of its centre if it is larger than a cell."""
     try:
-        with open(file, "rb") as opened:
-            start = opened.read(26)
-    except OSError:
-        return str(file)
-    if start[:2] != b"BM" or len(start) < 26:
-        return str(file)
-    width, height = bmp_size(start)
+        with Image.open(file) as image:
+            width, height = image.size
+    except (OSError, Image.DecompressionBombError):
+        return str(file)  # reported when the image is read
     if width <= CNMC_SIZE or height <= CNMC_SIZE:
         return str(file)
     x, y = (width - CNMC_SIZE) // 2, (height - CNMC_SIZE) // 2

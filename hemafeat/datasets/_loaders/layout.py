@@ -12,8 +12,8 @@ from typing import Any, NamedTuple
 
 import pandas as pd
 
+from hemafeat.datasets._catalogue import wrong_folder
 from hemafeat.datasets._finish import finish
-from hemafeat.datasets._loaders.catalogue import wrong_folder
 from hemafeat.datasets._schema import TEXT, DatasetError, DatasetWarning, folder, text, walk
 from hemafeat.images import EXTENSIONS
 

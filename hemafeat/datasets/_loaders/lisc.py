@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from hemafeat.datasets._loaders.catalogue import wrong_folder
+from hemafeat.datasets._catalogue import wrong_folder
 from hemafeat.datasets._loaders.layout import finished, in_class_folders, parts_of
 from hemafeat.datasets._schema import folder, text, walk
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from hemafeat.datasets._loaders.catalogue import wrong_folder
+from hemafeat.datasets._catalogue import wrong_folder
 from hemafeat.datasets._loaders.layout import (
     birth_year,
     columns_of,

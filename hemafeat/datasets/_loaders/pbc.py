@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from hemafeat.datasets._catalogue import wrong_folder
 from hemafeat.datasets._finish import finish
-from hemafeat.datasets._loaders.catalogue import wrong_folder
 from hemafeat.datasets._schema import DatasetError, contents, folder, text, walk
 
 PBC_LABELS = {

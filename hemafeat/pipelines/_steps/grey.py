@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 
 from hemafeat import images
 from hemafeat._public import public
-from hemafeat.images._crop import centre
+from hemafeat.images import crop_centre
 from hemafeat.networks._pictures import image_sources
 
 
@@ -92,7 +92,7 @@ class GreyPixels(TransformerMixin, BaseEstimator):
         out = np.empty((len(sources), self.side_**2), dtype=np.uint8)
         for row, source in enumerate(sources):
             grey = cv2.cvtColor(images.read(source), cv2.COLOR_RGB2GRAY)
-            square = centre(grey, self.crop, cv2.BORDER_CONSTANT)
+            square = crop_centre(grey, self.crop, cv2.BORDER_CONSTANT)
             if self.side_ != self.crop:
                 square = cv2.resize(square, (self.side_, self.side_), interpolation=cv2.INTER_AREA)
             out[row] = square.ravel()

@@ -1,14 +1,14 @@
-"""Where each public data set comes from, and what is known of it before it is there."""
+"""Public data sets and their loaders; importing this module loads no heavy package."""
 
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from typing import NamedTuple
+from collections.abc import Callable, Iterator, Mapping
+from importlib import import_module
+from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pandas as pd
-
-from hemafeat.datasets._schema import DatasetError, contents
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 class Remote(NamedTuple):
@@ -17,10 +17,11 @@ class Remote(NamedTuple):
     Attributes
     ----------
     url : str
+        Address of the file.
     name : str
-        What it is called here; archives are unpacked into a folder of that name.
+        Name of the local file. An archive is unpacked into a folder of this name without suffix.
     checksum : str or None
-        ``md5:...`` or ``sha256:...``; None where the authors publish none that is known here.
+        ``md5:...`` or ``sha256:...``; None if the authors publish no checksum.
     """
 
     url: str
@@ -28,25 +29,29 @@ class Remote(NamedTuple):
     checksum: str | None = None
 
 
-class Source(NamedTuple):
-    """What is known of a data set.
+class Dataset(NamedTuple):
+    """Entry of a public data set.
 
     Attributes
     ----------
     title : str
+        Name that the authors use.
     images, classes : int
-        As published.
+        Numbers of images and classes, as published.
     patients : str
-        How many, and whether images can be told apart by them.
+        Number of patients, and whether the files name the patient of an image.
     licence : str
+        Licence or terms of use.
     where : str
-        The page of the authors.
+        Address of the page of the authors.
+    loader : str
+        ``"module:function"`` that lists the images; empty for a data set without images.
     files : tuple of Remote
-        What `download` fetches; empty where that is impossible.
+        Files that `download` fetches; empty if they require a login.
     record : str
-        Address that lists the files and their checksums, in place of `files`.
+        Address of a record that lists files and checksums, instead of `files`.
     how : str
-        What to do by hand where nothing can be fetched.
+        Instructions for data sets that cannot be downloaded automatically.
     """
 
     title: str
@@ -55,9 +60,15 @@ class Source(NamedTuple):
     patients: str
     licence: str
     where: str
+    loader: str = ""
     files: tuple[Remote, ...] = ()
     record: str = ""
     how: str = ""
+
+    @property
+    def downloadable(self) -> bool:
+        """True if `download` can fetch the files."""
+        return bool(self.files or self.record)
 
 
 _MEDMNIST = "https://zenodo.org/records/10519652/files/"
@@ -65,62 +76,68 @@ _WBCATT = (
     "https://raw.githubusercontent.com/apple2373/wbcatt/3121eea24a0977184bbedcb61b90f7a528f7b4e9/"
 )
 
-SOURCES: dict[str, Source] = {
-    "all_idb1": Source(
+DATASETS: dict[str, Dataset] = {
+    "all_idb1": Dataset(
         "ALL-IDB1",
         images=108,
         classes=2,
         patients="not named",
         licence="on request, research only",
         where="https://scotti.di.unimi.it/all/",
+        loader="hemafeat.datasets._loaders.all_idb:all_idb1",
         how="ask its authors by e-mail for access, then unpack ALL_IDB1 (im/, xyc/)",
     ),
-    "all_idb2": Source(
+    "all_idb2": Dataset(
         "ALL-IDB2",
         images=260,
         classes=2,
         patients="not named",
         licence="on request, research only",
         where="https://scotti.di.unimi.it/all/",
+        loader="hemafeat.datasets._loaders.all_idb:all_idb2",
         how="ask its authors by e-mail for access, then unpack ALL_IDB2 (img/)",
     ),
-    "aml_hehr": Source(
+    "aml_hehr": Dataset(
         "AML-Cytomorphology_MLL_Helmholtz",
         images=101_949,
         classes=5,
         patients="189, named",
         licence="as its page says",
         where="https://doi.org/10.7937/6ppe-4020",
+        loader="hemafeat.datasets._loaders.aml_hehr:aml_hehr",
         how="The Cancer Imaging Archive gives it out through its own Aspera client: unpack "
         "metadata.csv and data/ side by side",
     ),
-    "aml_lmu": Source(
+    "aml_lmu": Dataset(
         "AML-Cytomorphology_LMU",
         images=18_365,
         classes=15,
         patients="200, not named",
         licence="CC BY 3.0",
         where="https://doi.org/10.7937/tcia.2019.36f5o9ld",
+        loader="hemafeat.datasets._loaders.aml_lmu:aml_lmu",
         how="The Cancer Imaging Archive gives it out through its own Aspera client: unpack "
         "AML-Cytomorphology/ and annotations.dat side by side",
     ),
-    "apl": Source(
+    "apl": Dataset(
         "Acute promyelocytic leukaemia (Kaggle)",
         images=25_915,
         classes=20,
         patients="106, named",
         licence="as its page says",
         where="https://www.kaggle.com/datasets/eugeneshenderov/acute-promyelocytic-leukemia-apl",
+        loader="hemafeat.datasets._loaders.apl:apl",
         how="log in at Kaggle, then: kaggle datasets download "
         "eugeneshenderov/acute-promyelocytic-leukemia-apl --unzip",
     ),
-    "bccd": Source(
+    "bccd": Dataset(
         "BCCD",
         images=364,
         classes=5,
         patients="not named",
         licence="MIT",
         where="https://github.com/Shenggan/BCCD_Dataset",
+        loader="hemafeat.datasets._loaders.bccd:bccd",
         files=(
             Remote(
                 "https://github.com/Shenggan/BCCD_Dataset/archive/refs/heads/master.zip",
@@ -128,13 +145,14 @@ SOURCES: dict[str, Source] = {
             ),
         ),
     ),
-    "bloodmnist": Source(
+    "bloodmnist": Dataset(
         "BloodMNIST (MedMNIST v2)",
         images=17_092,
         classes=8,
         patients="not named",
         licence="CC BY 4.0",
         where="https://medmnist.com",
+        loader="hemafeat.datasets._loaders.bloodmnist:bloodmnist",
         files=(
             Remote(
                 f"{_MEDMNIST}bloodmnist.npz?download=1",
@@ -158,24 +176,26 @@ SOURCES: dict[str, Source] = {
             ),
         ),
     ),
-    "cnmc": Source(
+    "cnmc": Dataset(
         "C-NMC 2019",
         images=15_114,
         classes=2,
         patients="118, 101 named",
         licence="CC BY 3.0",
         where="https://doi.org/10.7937/tcia.2019.dc64i46r",
+        loader="hemafeat.datasets._loaders.cnmc:cnmc",
         how="The Cancer Imaging Archive gives it out through its own Aspera client; a copy is at "
         "Kaggle, for which log in there, then: kaggle datasets download "
         "andrewmvd/leukemia-classification --unzip",
     ),
-    "lisc": Source(
+    "lisc": Dataset(
         "LISC",
         images=400,
         classes=5,
         patients="8, not named",
         licence="research and education, no redistribution",
         where="http://users.cecs.anu.edu.au/~hrezatofighi/Data/Leukocyte%20Data.htm",
+        loader="hemafeat.datasets._loaders.lisc:lisc",
         files=(
             Remote(
                 "http://users.cecs.anu.edu.au/~hrezatofighi/Data/LISC%20Database.zip",
@@ -183,32 +203,35 @@ SOURCES: dict[str, Source] = {
             ),
         ),
     ),
-    "lymphocytosis": Source(
+    "lymphocytosis": Dataset(
         "Lymphocytosis (MVA DLMI challenge, Lyon Sud)",
         images=16_711,
         classes=2,
         patients="205, named",
         licence="unclear, no redistribution",
         where="https://www.kaggle.com/competitions/dlmi-lymphocytosis-classification",
+        loader="hemafeat.datasets._loaders.lymphocytosis:lymphocytosis",
         how="join the course's competition at Kaggle, then unpack trainset/, testset/ and "
         "clinical_annotation.csv side by side",
     ),
-    "mll23": Source(
+    "mll23": Dataset(
         "MLL23",
         images=41_621,
         classes=18,
         patients="not named",
         licence="as its record says",
         where="https://zenodo.org/records/14277609",
+        loader="hemafeat.datasets._loaders.mll23:mll23",
         record="https://zenodo.org/api/records/14277609",
     ),
-    "pbc": Source(
+    "pbc": Dataset(
         "PBC (Acevedo et al. 2020)",
         images=17_092,
         classes=8,
         patients="not named",
         licence="CC BY 4.0",
         where="https://data.mendeley.com/datasets/snkd93bnjr/1",
+        loader="hemafeat.datasets._loaders.pbc:pbc",
         files=(
             Remote(
                 "https://data.mendeley.com/public-files/datasets/snkd93bnjr/files/"
@@ -217,23 +240,25 @@ SOURCES: dict[str, Source] = {
             ),
         ),
     ),
-    "raabin": Source(
+    "raabin": Dataset(
         "Raabin-WBC, double-labelled cropped cells",
         images=16_633,
         classes=5,
         patients="not named",
         licence="free to use, no formal licence",
         where="https://raabindata.com/free-data/",
+        loader="hemafeat.datasets._loaders.raabin:raabin",
         how="get Train.rar, TestA.rar and TestB.zip (Cropped_double_labeled) and unpack them side "
         "by side; nothing here opens RAR archives",
     ),
-    "segwbc": Source(
+    "segwbc": Dataset(
         "segmentation_WBC",
         images=400,
         classes=5,
         patients="not named",
         licence="GPL-3.0",
         where="https://github.com/zxaoyou/segmentation_WBC",
+        loader="hemafeat.datasets._loaders.segwbc:segwbc",
         files=(
             Remote(
                 "https://github.com/zxaoyou/segmentation_WBC/archive/refs/heads/master.zip",
@@ -241,7 +266,7 @@ SOURCES: dict[str, Source] = {
             ),
         ),
     ),
-    "wbcatt": Source(
+    "wbcatt": Dataset(
         "WBCAtt, attributes of PBC cells",
         images=10_298,
         classes=5,
@@ -258,47 +283,76 @@ SOURCES: dict[str, Source] = {
         ),
     ),
 }
-"""Name of each public data set, and what is known of it."""
+"""Name and entry of each public data set: the only place that help, loaders, downloads and
+documentation read."""
 
 
-def catalogue() -> pd.DataFrame:
-    """List the public data sets that are known here.
+class _Loaders(Mapping[str, "Callable[..., pd.DataFrame]"]):
+    """Loaders by name; the module of a loader is imported when it is looked up."""
+
+    def __init__(self, paths: dict[str, str]) -> None:
+        self._paths = paths
+
+    def __getitem__(self, name: str) -> Callable[..., pd.DataFrame]:
+        module, _, function = self._paths[name].partition(":")
+        loader: Callable[..., pd.DataFrame] = getattr(import_module(module), function)
+        return loader
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._paths)
+
+    def __len__(self) -> int:
+        return len(self._paths)
+
+    def __repr__(self) -> str:
+        return f"<loaders: {', '.join(self)}>"
+
+
+LOADERS: Mapping[str, Callable[..., pd.DataFrame]] = _Loaders(
+    {"folder": "hemafeat.datasets._table:from_folder"}
+    | {name: entry.loader for name, entry in DATASETS.items() if entry.loader}
+)
+"""Name of each data set that `load` accepts, and its loader: a function of the folder that returns
+an image table."""
+
+
+def load(name: str, root: str | os.PathLike[str], **options: Any) -> pd.DataFrame:
+    """List the images of a data set by its name.
+
+    Parameters
+    ----------
+    name : str
+        Key of `LOADERS`: a public data set, or ``"folder"`` for `from_folder`.
+    root : path
+        Folder that holds the data set.
+    **options
+        Further arguments of the loader.
 
     Returns
     -------
     DataFrame
-        One row per data set: ``name``, as `load` and `download` take it; ``title``; ``images`` and
-        ``classes`` (int64, as published); ``patients``; ``licence``; ``download``, whether it can
-        be fetched without a login; ``where``, the page of its authors. ``wbcatt`` has no images of
-        its own: it is what ``pbc(attributes=...)`` takes.
+        An image table; see `as_table`.
 
-    See Also
+    Raises
+    ------
+    DatasetError
+        Raised if the name is unknown, or if `root` does not hold the data set.
+
+    Examples
     --------
-    download : Fetch one of them.
+    >>> from pathlib import Path
+    >>> import cv2
+    >>> from hemafeat import datasets
+    >>> Path("PBC/neutrophil").mkdir(parents=True)
+    >>> cell = datasets.draw_cell("neutrophil", random_state=0)
+    >>> cv2.imwrite("PBC/neutrophil/BNE_1.jpg", cell.image[:, :, ::-1])
+    True
+    >>> datasets.load("pbc", "PBC")[["label", "sublabel"]]
+            label sublabel
+    0  neutrophil      BNE
     """
-    rows = [
-        {
-            "name": name,
-            "title": source.title,
-            "images": source.images,
-            "classes": source.classes,
-            "patients": source.patients,
-            "licence": source.licence,
-            "download": bool(source.files or source.record),
-            "where": source.where,
-        }
-        for name, source in SOURCES.items()
-    ]
-    return pd.DataFrame(rows)
+    if name not in LOADERS:
+        from hemafeat.datasets._schema import DatasetError
 
-
-def wrong_folder(name: str, root: str | os.PathLike[str], expected: str) -> DatasetError:
-    """The error for a folder that is not the data set `name`."""
-    source = SOURCES[name]
-    path = Path(root)
-    found = contents(path) if path.is_dir() else path.name
-    get = f"hemafeat download {name}" if source.files or source.record else source.how
-    return DatasetError(
-        f"{path} is not {source.title}: expected {expected}, found {found}. It is at "
-        f"{source.where} ({source.licence}); {get}"
-    )
+        raise DatasetError(f"unknown data set {name!r}; available: {', '.join(LOADERS)}")
+    return LOADERS[name](root, **options)
