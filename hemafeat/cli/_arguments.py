@@ -19,7 +19,8 @@ class FormerName(argparse.Action):
     """Option under its former name: it works as before and prints its current name."""
 
     def __init__(self, *args: Any, current: str, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs, help=argparse.SUPPRESS)
+        kwargs["help"] = argparse.SUPPRESS
+        super().__init__(*args, **kwargs)
         self.current = current
 
     def __call__(

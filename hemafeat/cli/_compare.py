@@ -151,7 +151,7 @@ def _n_folds(text: str) -> int:
 
 def run(args: argparse.Namespace) -> None:
     """Measure the cells if necessary, compare the models, print and write the results."""
-    from hemafeat import extract, report
+    from hemafeat import evaluate, extract, report
 
     out = _output.result_folder(args.out, "comparison", MARKS)
     names = _model_names(args)
@@ -170,7 +170,7 @@ def run(args: argparse.Namespace) -> None:
     comparison = compare(models, table, args)
     comparison.save(out)
     write_table(comparison.results, out / "results.csv")
-    if comparison.unit == "patient" and len(comparison.verdicts):
+    if isinstance(comparison, evaluate.PatientComparison) and len(comparison.verdicts):
         write_table(comparison.verdicts, out / "verdicts.csv")
     studies = _studies.run(table, models, args, out)
     audit, probes = audit_and_probes(table, listed, args) if args.audit else (None, None)
@@ -270,7 +270,7 @@ def _fit_to_cells(
 
 
 def _fit_to_patients(
-    model: Any, comparison: Comparison, table: pd.DataFrame, args: argparse.Namespace
+    model: Any, comparison: Any, table: pd.DataFrame, args: argparse.Namespace
 ) -> tuple[int, dict[str, Any]]:
     """Fit a model to every labelled patient; return their number and what to save with it."""
     from hemafeat import pipelines

@@ -23,7 +23,6 @@ from hemafeat.evaluate._rows import (
     sort_rows,
 )
 from hemafeat.evaluate._setup import Models, Setup, check_classes, make_models
-from hemafeat.pipelines._patients.stain_only import knows_background
 
 _CLINICAL = ("age", "sex", "gender", "dob", "date_of_birth", "lymphocyte_count")
 _PROTOCOLS = ("grouped", "patient", "official")
@@ -182,11 +181,7 @@ def _models(
         return pipelines.make_patient(name, random_state=random_state)
 
     chosen = make_models(models, pipelines.patient_names(attributes=bool(attributes)), make)
-    baselines = ["baseline", "bag_size"]
-    baselines += ["stain"] * knows_background(bags) + ["metadata"] * bool(attributes)
-    if attributes and pipelines.date_columns(bags[list(attributes)]):
-        baselines.append("date_format")
-    for name in baselines:
+    for name in pipelines.patient_baselines(bags):
         if name not in chosen:
             chosen[name] = make(name)
     return chosen

@@ -24,8 +24,9 @@ from hemafeat.evaluate._rows import (
     metadata_values,
     sort_rows,
 )
-from hemafeat.pipelines._inspect import FEATURES, GROUPS, IMAGES, is_transductive, reads
-from hemafeat.pipelines._steps.inner_folds import GROUP
+
+GROUP = "group"
+"""Column in which models receive the groups, see `hemafeat.pipelines.GroupedFolds`."""
 
 BASELINE = "baseline"
 METADATA = "metadata"
@@ -108,7 +109,7 @@ class Setup:
     @property
     def transductive(self) -> list[str]:
         """Names of the models whose prediction of a row depends on the others scored with it."""
-        return [name for name, model in self.models.items() if is_transductive(model)]
+        return [name for name, model in self.models.items() if pipelines.is_transductive(model)]
 
     @property
     def baselines(self) -> tuple[str, ...]:
@@ -286,7 +287,7 @@ def _models(
 ) -> dict[str, Any]:
     """Return the models of cells to compare, the baselines last."""
     chosen = make_models(
-        models, pipelines.names(), lambda name: _seeded(pipelines.make(name), random_state)
+        models, pipelines.names(), lambda name: pipelines.make(name, random_state=random_state)
     )
     if BASELINE not in chosen:
         chosen[BASELINE] = pipelines.baseline()
@@ -311,12 +312,6 @@ def _models(
     return chosen
 
 
-def _seeded(model: Any, random_state: int) -> Any:
-    """Set the random state of all parts of a model."""
-    keys = [key for key in model.get_params() if key.split("__")[-1] == "random_state"]
-    return model.set_params(**dict.fromkeys(keys, random_state))
-
-
 def _inputs(
     models: Mapping[str, Any],
     table: pd.DataFrame,
@@ -327,15 +322,15 @@ def _inputs(
     """Return the columns that each model looks at."""
     inputs = {}
     for name, model in models.items():
-        looked_at = reads(model)
+        looked_at = pipelines.looks_at(model)
         if name == METADATA and metadata:
             inputs[name] = metadata_values(table, metadata)
             continue
-        if looked_at == {FEATURES}:
+        if looked_at == {"features"}:
             inputs[name] = values
             continue
         parts = []
-        if IMAGES in looked_at:
+        if "images" in looked_at:
             if "image" not in table.columns:
                 raise CompareError(f"model {name!r} reads images; the table has no column 'image'")
             if table["image"].map(str).duplicated().any():
@@ -343,9 +338,9 @@ def _inputs(
                     f"model {name!r} looks at whole images, but the table has several cells of one"
                 )
             parts.append(table[["image"]])
-        if GROUPS in looked_at:
+        if "groups" in looked_at:
             # For divisions inside the training rows; models never see it as a feature.
             parts.append(pd.DataFrame({GROUP: groups.ids}, index=table.index))
-        parts += [values] if FEATURES in looked_at else []
+        parts += [values] if "features" in looked_at else []
         inputs[name] = pd.concat(parts, axis=1)
     return inputs
