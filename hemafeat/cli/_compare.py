@@ -154,8 +154,8 @@ def run(args: argparse.Namespace) -> None:
     from hemafeat import evaluate, extract, report
 
     out = _output.result_folder(args.out, "comparison", MARKS)
-    names = _model_names(args)
     _studies.check(args)
+    names = _model_names(args)
     if args.save_model is not None:
         _output.in_existing_folder(Path(args.save_model), "--save-model")
     for path in args.input:

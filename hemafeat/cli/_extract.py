@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hemafeat._files import is_table_file
-from hemafeat.cli import _arguments, _deep, _inputs
+from hemafeat.cli import _arguments, _deep, _inputs, _output
 from hemafeat.cli._arguments import plural
 from hemafeat.cli._errors import Failure, Usage
 
@@ -84,6 +84,8 @@ def run(args: argparse.Namespace) -> None:
 
     start = time.perf_counter()
     out = Path(args.out)
+    if is_table_file(out):
+        _output.in_existing_folder(out, "--out")
     options = _inputs.measuring_options(args) | {
         "shard_size": args.shard_size,
         "restart": args.restart,
