@@ -1,14 +1,15 @@
-"""What models of patients find in drawn cohorts, with intervals over seeds.
+"""Score models of patients on drawn cohorts, with intervals over seeds.
 
     python benchmarks/patients.py                 # cohorts of features, minutes
     python benchmarks/patients.py --seeds 10 --deep
-    python benchmarks/patients.py --seeds 3 --images      # end to end on drawn images, alone
+    python benchmarks/patients.py --seeds 3 --images      # only networks of drawn images
 
-Three tables. Every model on a cohort with a signal, on one where one abnormal cell is enough, and
-on one with nothing in it; each score is the area under the ROC curve on patients of another draw,
-and the interval is that of the mean over seeds (Student). Then cohorts in which something beside
-the cells gives the label away, and which model sees it. Last, one model of cells scored on cells of
-patients it has seen, as reports often do, and on patients it has not.
+Prints three tables. The first scores every model on a cohort with a signal, on one where a single
+abnormal cell is enough, and on one without any signal. A score is the area under the ROC curve on
+patients of another draw, and its interval is that of the mean over seeds (Student). The second
+scores models on cohorts with a leak, in which something else than the cells reveals the label. The
+third scores a model of cells on cells of the training patients, as reports often do, and on cells
+of other patients.
 """
 
 from __future__ import annotations
@@ -31,54 +32,59 @@ from hemafeat import datasets, extract, pipelines
 ATTRIBUTES = ["sex", "dob", "lymphocyte_count"]
 COHORTS: dict[str, dict[str, Any]] = {
     "signal": {"attribute_signal": 0.5},
-    "one is enough": {
+    "one abnormal cell": {
         "abnormal": (0.0, 0.4),
         "effect": 4.0,
         "patient_spread": 0.2,
         "attribute_signal": 0.5,
     },
-    "nothing": {"abnormal": (0.2, 0.2)},
+    "no signal": {"abnormal": (0.2, 0.2)},
 }
 LEAKS: dict[str, dict[str, Any]] = {
     "bag size": {"leak_size": 0.6},
     "date format": {"leak_format": 0.8},
     "stain": {"leak_stain": 0.8},
 }
-IMAGES: dict[str, Any] = {"size": 64, "cells": (6, 14), "abnormal": (0.0, 0.7)}
-SMALL: dict[str, Any] = {"size": 40, "epochs": 30, "patience": 10, "max_cells": 12}
-SHOWN = ("bag_size", "metadata", "date_format", "table_means", "table_logistic", "vote_mean")
+DRAWN_IMAGES: dict[str, Any] = {"size": 64, "cells": (6, 14), "abnormal": (0.0, 0.7)}
+SMALL_NETWORK: dict[str, Any] = {"size": 40, "epochs": 30, "patience": 10, "max_cells": 12}
+ON_LEAKS = ("bag_size", "metadata", "date_format", "table_means", "table_logistic", "vote_mean")
 
 
 @cache
-def drawn(n: int, seed: int, **params: Any) -> pd.DataFrame:
-    """Patients with their bags."""
+def draw_patients(n: int, seed: int, **params: Any) -> pd.DataFrame:
+    """Draw a cohort and return one row per patient."""
     table = datasets.drawn_bags(n, random_state=seed, **params)
     return pipelines.bags(table, attributes=ATTRIBUTES)
 
 
 def auroc(name: str, seed: int, n: int, **params: Any) -> float:
-    """Area under the ROC curve on 200 patients of another draw."""
-    train, test = drawn(n, 2 * seed, **params), drawn(200, 2 * seed + 1, **params)
-    model = pipelines.make_patient(name, random_state=seed).fit(train, train["label"])
-    place = list(model.classes_).index("malignant")
-    return float(roc_auc_score(test["label"] == "malignant", model.predict_proba(test)[:, place]))
+    """Return the area under the ROC curve on 200 patients of another draw."""
+    train, test = draw_patients(n, 2 * seed, **params), draw_patients(200, 2 * seed + 1, **params)
+    model = pipelines.make(name, unit="patient", random_state=seed).fit(train, train["label"])
+    return malignant_auroc(model, test)
 
 
-def told(values: Sequence[float]) -> str:
-    """Mean and its 95 % interval over seeds."""
-    found = np.asarray(values)
-    half = t.ppf(0.975, len(found) - 1) * found.std(ddof=1) / np.sqrt(len(found))
-    return f"{found.mean():.3f} [{found.mean() - half:.3f}, {found.mean() + half:.3f}]"
+def malignant_auroc(model: Any, patients: pd.DataFrame) -> float:
+    """Return the area under the ROC curve of the class "malignant"."""
+    probability = model.predict_proba(patients)[:, list(model.classes_).index("malignant")]
+    return float(roc_auc_score(patients["label"] == "malignant", probability))
 
 
-def scores(
+def mean_with_interval(scores: Sequence[float]) -> str:
+    """Format the mean over seeds with its 95 % interval."""
+    values = np.asarray(scores)
+    half = t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
+    return f"{values.mean():.3f} [{values.mean() - half:.3f}, {values.mean() + half:.3f}]"
+
+
+def score_table(
     names: Iterable[str], cohorts: dict[str, dict[str, Any]], seeds: int, n: int
 ) -> pd.DataFrame:
-    """A row per model, a column per cohort."""
+    """Return a table of scores, one row per model and one column per cohort."""
     rows = {}
     for name in names:
         rows[name] = {
-            cohort: told([auroc(name, seed, n, **params) for seed in range(seeds)])
+            cohort: mean_with_interval([auroc(name, seed, n, **params) for seed in range(seeds)])
             for cohort, params in cohorts.items()
         }
         print(f"  {name}: {rows[name]}", flush=True)
@@ -86,53 +92,51 @@ def scores(
 
 
 def leaky_and_honest(seeds: int, n: int, **params: Any) -> pd.DataFrame:
-    """Balanced accuracy on cells, cells divided at random or patients kept whole."""
-    found: dict[str, list[float]] = {"cells at random (leaky)": [], "patients (honest)": []}
+    """Return the balanced accuracy on cells if cells, or patients, are split at random."""
+    scores: dict[str, list[float]] = {"cells at random (leaky)": [], "patients (honest)": []}
     for seed in range(seeds):
         table = datasets.drawn_bags(n, random_state=seed, **params)
         values, label = table[extract.feature_columns(table)], table["label"].to_numpy()
         model = pipelines.make("random_forest", n_estimators=100, random_state=seed)
-        plans = {
+        protocols = {
             "cells at random (leaky)": StratifiedKFold(5, shuffle=True, random_state=seed),
             "patients (honest)": StratifiedGroupKFold(5, shuffle=True, random_state=seed),
         }
-        whose = {"patients (honest)": table["patient"], "cells at random (leaky)": None}
-        for how, folds in plans.items():
-            pairs = list(folds.split(values, label, whose[how]))
-            said = cross_val_predict(model, values, label, cv=pairs)
-            found[how].append(float(balanced_accuracy_score(label, said)))
-    found["difference"] = list(
-        np.subtract(found["cells at random (leaky)"], found["patients (honest)"])
+        groups = {"patients (honest)": table["patient"], "cells at random (leaky)": None}
+        for name, folds in protocols.items():
+            pairs = list(folds.split(values, label, groups[name]))
+            predicted = cross_val_predict(model, values, label, cv=pairs)
+            scores[name].append(float(balanced_accuracy_score(label, predicted)))
+    scores["difference"] = list(
+        np.subtract(scores["cells at random (leaky)"], scores["patients (honest)"])
     )
-    return pd.DataFrame({how: [told(values)] for how, values in found.items()})
+    return pd.DataFrame({name: [mean_with_interval(values)] for name, values in scores.items()})
 
 
 def end_to_end(seeds: int, n: int, names: Sequence[str]) -> pd.DataFrame:
-    """Networks of bags of images on drawn cohorts: area under the ROC curve, less that of size."""
-    found: dict[str, list[float]] = {name: [] for name in ("bag_size", *names)}
+    """Score networks of bags of drawn images, and their difference to the bag size alone."""
+    scores: dict[str, list[float]] = {name: [] for name in ("bag_size", *names)}
     for seed in range(seeds):
         with tempfile.TemporaryDirectory() as folder:
             parts = [
                 datasets.drawn_cohort(
-                    Path(folder) / part, n, random_state=2 * seed + k, **IMAGES, n_jobs=1
+                    Path(folder) / part, n, random_state=2 * seed + k, **DRAWN_IMAGES, n_jobs=1
                 )
-                for k, part in enumerate(("learned", "judged"))
+                for k, part in enumerate(("train", "test"))
             ]
             train, test = (pipelines.bags(part, columns=[]) for part in parts)
-            for name, scores in found.items():
-                model = pipelines.make_patient(name, random_state=seed)
+            for name, values in scores.items():
+                model = pipelines.make(name, unit="patient", random_state=seed)
                 if name != "bag_size":
-                    model.set_params(**SMALL)
-                chance = model.fit(train, train["label"]).predict_proba(test)
-                place = list(model.classes_).index("malignant")
-                scores.append(roc_auc_score(test["label"] == "malignant", chance[:, place]))
-                print(f"  seed {seed}, {name}: {scores[-1]:.3f}", flush=True)
+                    model.set_params(**SMALL_NETWORK)
+                values.append(malignant_auroc(model.fit(train, train["label"]), test))
+                print(f"  seed {seed}, {name}: {values[-1]:.3f}", flush=True)
     rows = {
         name: {
-            "area": told(scores),
-            "minus bag size": told(list(np.subtract(scores, found["bag_size"]))),
+            "area": mean_with_interval(values),
+            "minus bag size": mean_with_interval(list(np.subtract(values, scores["bag_size"]))),
         }
-        for name, scores in found.items()
+        for name, values in scores.items()
     }
     return pd.DataFrame(rows).T
 
@@ -141,37 +145,40 @@ def main(argv: Sequence[str] | None = None) -> None:
     """Print the tables."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
     parser.add_argument("--seeds", type=int, default=20)
-    parser.add_argument("--patients", type=int, default=80, help="to learn from")
-    parser.add_argument("--models", nargs="+", help="all by default")
-    parser.add_argument("--deep", action="store_true", help="networks too; needs Keras")
+    parser.add_argument("--patients", type=int, default=80, help="number of training patients")
+    parser.add_argument("--models", nargs="+", help="names of the models; all by default")
+    parser.add_argument("--deep", action="store_true", help="include networks of bags; needs Keras")
     parser.add_argument(
-        "--images", action="store_true", help="only networks of images; needs Keras"
+        "--images", action="store_true", help="score networks of images only; needs Keras"
     )
     args = parser.parse_args(argv)
     if args.seeds < 2:
-        parser.error("an interval needs two seeds")
+        parser.error("--seeds must be at least 2 for an interval")
     if args.images:
-        deep = [name for name in pipelines.patient_names(images=True) if name.startswith("image_")]
+        deep = [
+            name
+            for name in pipelines.names(unit="patient", images=True)
+            if name.startswith("image_")
+        ]
         n = min(args.patients, 40)
-        print(f"end to end from images, {n} patients to learn from, {n} judged, {args.seeds} seeds")
+        print(f"end to end on images, {n} training and {n} test patients, {args.seeds} seeds")
         print(end_to_end(args.seeds, n, args.models or deep).to_string())
         return
     names = args.models or [
-        *pipelines.patient_names(attributes=True, deep=args.deep)[1:],
+        *pipelines.names(unit="patient", attributes=True, deep=args.deep)[1:],
         "date_format",
     ]
     with pd.option_context("display.width", None, "display.max_columns", None):
         print(f"area under the ROC curve, {args.patients} patients, {args.seeds} seeds")
-        print(scores(names, COHORTS, args.seeds, args.patients).to_string(), "\n")
-        print("no signal in the cells, a leak beside them")
-        nothing = {name: {**COHORTS["nothing"], **leak} for name, leak in LEAKS.items()}
-        shown = [name for name in SHOWN if args.models is None or name in names]
-        print(scores(shown, nothing, args.seeds, args.patients).to_string(), "\n")
-        print("a forest on cells that carry their patient's label: balanced accuracy of cells")
+        print(score_table(names, COHORTS, args.seeds, args.patients).to_string(), "\n")
+        print("cohorts with a leak and no signal in the cells")
+        leaky = {name: {**COHORTS["no signal"], **leak} for name, leak in LEAKS.items()}
+        names = [name for name in ON_LEAKS if args.models is None or name in names]
+        print(score_table(names, leaky, args.seeds, args.patients).to_string(), "\n")
+        print("balanced accuracy of a random forest of cells with the labels of their patients")
         for cohort, params in COHORTS.items():
-            # Patients as different from each other as their stains make them.
-            alike = {**params, "patient_spread": 1.0}
-            table = leaky_and_honest(args.seeds, args.patients, **alike)
+            # The spread between patients is large, as stains would make it.
+            table = leaky_and_honest(args.seeds, args.patients, **{**params, "patient_spread": 1.0})
             print(f"{cohort}\n{table.to_string(index=False)}")
 
 

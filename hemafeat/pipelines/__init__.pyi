@@ -39,7 +39,6 @@ from ._patients.attributes import (
     DateFormat as DateFormat,
     PatientAttributes as PatientAttributes,
     date_columns as date_columns,
-    read_dates as read_dates,
 )
 from ._patients.bags import Bag as Bag, bags as bags, positive_place as positive_place
 from ._patients.baselines import (
@@ -51,6 +50,7 @@ from ._patients.baselines import (
     stain_only as stain_only,
 )
 from ._patients.contributions import cell_contributions as cell_contributions
+from ._patients.dates import read_dates as read_dates
 from ._patients.encodings import Fisher as Fisher, Prototypes as Prototypes
 from ._patients.fusion import DecisionRule as DecisionRule, PatientStack as PatientStack
 from ._patients.mil import MILClassifier as MILClassifier

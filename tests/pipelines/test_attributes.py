@@ -100,7 +100,7 @@ def test_attributes_become_numbers():
     np.testing.assert_array_equal(out["age"], [70, 60, np.nan, 20, np.nan])
     np.testing.assert_array_equal(out["count"], [5.5, 3, np.nan, 1, 2])
     np.testing.assert_array_equal(out["site=b"], [0, 1, 0, 0, 0])
-    with pytest.warns(UserWarning, match=r"'sex': 1 values .* 'x' is no sex"):
+    with pytest.warns(UserWarning, match=r"'sex': 1 values .* 'x' is not a known sex"):
         model.transform(table.assign(sex="x"))
     with pytest.raises(ValueError, match="lacks the attributes site"):
         model.transform(table.drop(columns="site"))

@@ -11,7 +11,7 @@ from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 
 from hemafeat import datasets, pipelines
-from hemafeat.pipelines._patients.encodings import fisher, improved
+from hemafeat.pipelines._patients.encodings import fisher_gradient, improve
 from hemafeat.pipelines._patients.table import STATISTICS
 from reference import naive_patients
 
@@ -71,11 +71,11 @@ def test_fisher_vector_is_the_printed_formula():
     wanted = naive_patients.fisher_vector(
         few, mixture.weights_, mixture.means_, mixture.covariances_
     )
-    np.testing.assert_allclose(fisher(few, mixture), wanted, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(fisher_gradient(few, mixture), wanted, rtol=1e-9, atol=1e-12)
     # scikit-image gives the negative for the deviations, and the same length 1 of roots.
     theirs = fisher_vector(few, mixture, improved=True, alpha=0.5)
-    np.testing.assert_allclose(np.abs(improved(wanted)), np.abs(theirs), rtol=1e-9)
-    assert not improved(np.zeros(4)).any()
+    np.testing.assert_allclose(np.abs(improve(wanted)), np.abs(theirs), rtol=1e-9)
+    assert not improve(np.zeros(4)).any()
 
 
 def test_fisher_vector_of_the_mixture_itself_is_small():
@@ -83,7 +83,7 @@ def test_fisher_vector_of_the_mixture_itself_is_small():
     cells = rng.normal(size=(4000, 2)) + 3 * rng.integers(0, 2, (4000, 1))
     mixture = GaussianMixture(2, covariance_type="diag", random_state=0, tol=1e-8).fit(cells)
     # At the maximum of the likelihood its gradient is 0.
-    assert np.abs(fisher(cells, mixture)).max() < 1e-3
+    assert np.abs(fisher_gradient(cells, mixture)).max() < 1e-3
 
 
 def test_prototypes_are_shares_of_the_nearest_centre(cells):
@@ -161,7 +161,7 @@ def test_what_cannot_be_gathered_is_said(cells, change, message):
         ({"statistics": ["median"]}, "no statistic"),
         ({"statistics": ["mean"], "trim": 0.5}, "trim"),
         ({"statistics": ["top_k"], "k": 0}, "k=0"),
-        ({"statistics": ["prototypes"], "n_prototypes": 10_000}, "words cannot be learned"),
+        ({"statistics": ["prototypes"], "n_prototypes": 10_000}, "words cannot be learnt"),
     ],
 )
 def test_a_table_that_cannot_be_made_is_refused(cells, params, message):

@@ -1,8 +1,8 @@
-"""Patients: one row each, with the bag of their cells in a column beside the attributes."""
+"""Tables with one row per patient, which hold the cells of each patient as a bag."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -14,10 +14,10 @@ from hemafeat._public import public
 from hemafeat.pipelines._steps.columns import shortlist
 
 CELLS = "cells"
-"""The column of `bags` that holds them."""
+"""Column of a table of patients that holds the bags."""
 
 WHITE = ("quality__white_r", "quality__white_g", "quality__white_b")
-"""Background white of each image: what is known of a smear before a cell is looked at."""
+"""Columns of the background white of each image, a property of the smear and not of the cells."""
 
 _BESIDE = ("image", *WHITE)
 
@@ -25,19 +25,26 @@ _BESIDE = ("image", *WHITE)
 @public
 @dataclass(frozen=True, slots=True, eq=False)
 class Bag:
-    """The cells of one patient.
+    """Cells of one patient.
 
     Attributes
     ----------
     features : (n_cells, n_features) ndarray of float64
-        NaN where a value is missing.
+        Features of the cells, NaN where missing.
     columns : tuple of str
         Names of the features.
     rows : (n_cells,) ndarray of int64
-        Position of each cell in the table the bag was made of.
+        Position of each cell in the table from which the bag was made.
     beside : dict of str to (n_cells,) ndarray
-        What is known of the cells and is no feature: ``image`` and ``quality__white_r``, ``_g``,
-        ``_b``, where the table has them.
+        Other columns of the cells, as far as the table has them: ``image`` and
+        ``quality__white_r``, ``_g``, ``_b``.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, pipelines
+    >>> rows = pipelines.bags(datasets.drawn_bags(3, random_state=0))
+    >>> rows["cells"].iloc[0]
+    Bag(... cells, 12 features)
     """
 
     features: np.ndarray
@@ -49,7 +56,17 @@ class Bag:
         return len(self.features)
 
     def cells(self, chosen: np.ndarray) -> Bag:
-        """The bag of some of the cells, by number or by a mask."""
+        """Return the bag of some of the cells.
+
+        Parameters
+        ----------
+        chosen : (n_cells,) ndarray of bool, or ndarray of int
+            Mask or numbers of the cells.
+
+        Returns
+        -------
+        Bag
+        """
         beside = {name: values[chosen] for name, values in self.beside.items()}
         return Bag(self.features[chosen], self.columns, self.rows[chosen], beside)
 
@@ -67,36 +84,38 @@ def bags(
 ) -> pd.DataFrame:
     """Gather a table of cells into one row per patient.
 
-    A row is what scikit-learn divides, clones and scores, so that with one row per patient no
-    split, search or stack can have cells of one patient on both sides, whatever it knows of groups.
+    scikit-learn splits, clones and scores rows. With one row per patient no split, search or stack
+    can have cells of a patient on both sides, even if it knows nothing of groups.
 
     Parameters
     ----------
     cells : DataFrame
-        One row per cell, as `extract.table` gives it.
+        Table with one row per cell, as `extract.table` returns it.
     patient : str
-        Column that says whose cell it is.
+        Column that names the patient of each cell.
     columns : list of str, optional
-        The features; by default those called ``mask__family__feature``. Any columns of numbers will
-        do, such as an embedding. ``[]`` where the table has images and only these are wanted.
+        Names of the features. By default those called ``mask__family__feature``. Any columns of
+        numbers are possible, such as an embedding. An empty list if the table has images and only
+        these are needed.
     label : str, optional
-        Column of the patients' labels. Left out where the table has none.
+        Column of the labels of the patients. None, or a column that does not exist, for a table
+        without labels.
     attributes : list of str, or DataFrame
-        What else is known of the patient: columns of `cells`, or a table of its own with one row
-        per patient, named by its column `patient`, else by its index.
+        Attributes of the patients: columns of `cells`, or a table with one row per patient, who is
+        named by its column `patient` or its index.
 
     Returns
     -------
     DataFrame
-        Index: the patients, sorted. ``cells`` holds a `Bag` each; then ``label`` and the
-        attributes. The order of the cells within a bag is that of the table; no model of this
-        package looks at it.
+        The sorted patients are the index. ``cells`` holds a `Bag` for each; then follow ``label``
+        and the attributes. The order of the cells within a bag is that of the table; the models of
+        this package do not depend on it.
 
     Raises
     ------
     ValueError
-        Cells without a patient, a patient with two labels or two values of an attribute, features
-        that are missing, infinite or no numbers, or attributes of a patient given twice.
+        If a cell has no patient; a patient has two labels, or two values of an attribute, or occurs
+        twice in the table of attributes; or features are missing, infinite or not numbers.
 
     Examples
     --------
@@ -106,73 +125,79 @@ def bags(
     ['cells', 'label', 'sex']
     """
     if patient not in cells.columns:
-        raise ValueError(
-            f"the table has no column {patient!r}, which would say whose cells these are"
-        )
+        raise ValueError(f"the table has no column {patient!r} that names the patient of each cell")
     unknown = cells[patient].isna()
     if unknown.any():
         raise ValueError(
-            f"{int(unknown.sum())} of {len(cells)} cells have no {patient}: leave them out, or say "
-            "whose they are"
+            f"{int(unknown.sum())} of {len(cells)} cells have no {patient}: leave them out, or "
+            "name their patients"
         )
     names = list(extract.feature_columns(cells)) if columns is None else list(columns)
-    values = _numbers(cells, names, columns is not None)
-    code, who = pd.factorize(cells[patient].astype(str), sort=True)
-    out = pd.DataFrame(index=pd.Index(who.astype(str), name=patient, dtype=object))
+    values = _feature_values(cells, names, only_images=columns is not None)
+    codes, patients = pd.factorize(cells[patient].astype(str), sort=True)
+    rows = pd.DataFrame(index=pd.Index(patients.astype(str), name=patient, dtype=object))
     beside = {name: cells[name].to_numpy() for name in _BESIDE if name in cells.columns}
-    out[CELLS] = as_column(_divided(values, code, len(who), tuple(names), beside))
+    whole = Bag(values, tuple(names), np.arange(len(values)), beside)
+    order = np.argsort(codes, kind="stable")
+    ends = np.searchsorted(codes[order], np.arange(1, len(patients)))
+    divided = [whole.cells(numbers) for numbers in np.split(order, ends)]
+    rows[CELLS] = pd.Series(divided, index=rows.index, dtype=object)
     if label is not None and label in cells.columns:
-        out["label"] = one_each(cells[label], code, list(who), label)
+        rows["label"] = _patient_values(cells[label], codes, list(patients), label)
     for name in [] if isinstance(attributes, pd.DataFrame) else attributes:
         if name not in cells.columns:
             raise ValueError(f"the table has no column {name!r}")
-        out[name] = one_each(cells[name], code, list(who), name)
-    return _joined(out, attributes, patient) if isinstance(attributes, pd.DataFrame) else out
+        rows[name] = _patient_values(cells[name], codes, list(patients), name)
+    if isinstance(attributes, pd.DataFrame):
+        return _join_attributes(rows, attributes, patient)
+    return rows
 
 
-def one_each(column: pd.Series, code: np.ndarray, who: Sequence[Any], name: str) -> np.ndarray:
-    """The one value each patient has in a column of cells; missing values say nothing."""
-    known = column.notna().to_numpy()
-    number, values = pd.factorize(column[known])
-    pairs = np.unique(np.column_stack([code[known], number]), axis=0)
-    twice = pairs[1:, 0][np.diff(pairs[:, 0]) == 0] if len(pairs) else pairs[:0, 0]
-    if twice.size:
-        found = [str(values[k]) for k in pairs[pairs[:, 0] == twice[0], 1]]
+def _patient_values(
+    column: pd.Series, codes: np.ndarray, patients: Sequence[Any], name: str
+) -> np.ndarray:
+    """Return the value of each patient in a column of cells, ignoring missing values."""
+    valid = column.notna().to_numpy()
+    value_codes, values = pd.factorize(column[valid])
+    pairs = np.unique(np.column_stack([codes[valid], value_codes]), axis=0)
+    repeated = pairs[1:, 0][np.diff(pairs[:, 0]) == 0] if len(pairs) else pairs[:0, 0]
+    if repeated.size:
+        several = [str(values[k]) for k in pairs[pairs[:, 0] == repeated[0], 1]]
         raise ValueError(
-            f"patient {who[twice[0]]} has {len(found)} values of {name!r}: {shortlist(found)}"
+            f"patient {patients[repeated[0]]} has {len(several)} values of {name!r}: "
+            f"{shortlist(several)}"
         )
-    out = np.full(len(who), np.nan, dtype=object)
+    out = np.full(len(patients), np.nan, dtype=object)
     if len(pairs):
         out[pairs[:, 0]] = np.asarray(values, dtype=object)[pairs[:, 1]]
-    if not pd.api.types.is_numeric_dtype(column.dtype):
-        return out
-    return out.astype(np.float64)
+    return out.astype(np.float64) if pd.api.types.is_numeric_dtype(column.dtype) else out
 
 
-def _joined(out: pd.DataFrame, attributes: pd.DataFrame, patient: str) -> pd.DataFrame:
+def _join_attributes(rows: pd.DataFrame, attributes: pd.DataFrame, patient: str) -> pd.DataFrame:
     table = attributes.set_index(patient) if patient in attributes.columns else attributes
     table = table.set_axis(table.index.map(str), axis=0)
-    twice = table.index[table.index.duplicated()]
-    if len(twice):
-        raise ValueError(f"the attributes name patient {twice[0]} more than once")
-    found = table.reindex(out.index)
-    if not found.index.isin(table.index).any():
+    repeated = table.index[table.index.duplicated()]
+    if len(repeated):
+        raise ValueError(f"the attributes name patient {repeated[0]} more than once")
+    if not rows.index.isin(table.index).any():
         raise ValueError(
-            f"the attributes know none of the patients: they name {shortlist(table.index, 3)}, the "
-            f"cells {shortlist(out.index, 3)}"
+            f"none of the patients is in the table of attributes: it names "
+            f"{shortlist(table.index, 3)}, the cells {shortlist(rows.index, 3)}"
         )
-    for name in found.columns:
-        if name == "label" and "label" in out.columns:
-            continue
-        out[name] = found[name].to_numpy()
-    return out
+    for name in table.columns:
+        if name != "label" or "label" not in rows.columns:
+            rows[name] = table[name].reindex(rows.index).to_numpy()
+    return rows
 
 
-def _numbers(cells: pd.DataFrame, names: list[str], explicit: bool = False) -> np.ndarray:
+def _feature_values(
+    cells: pd.DataFrame, names: list[str], *, only_images: bool = False
+) -> np.ndarray:
+    """Return the features as float64; none, with `only_images`, for a table with images."""
     missing = [name for name in names if name not in cells.columns]
     if missing:
         raise ValueError(f"the table lacks {len(missing)} columns: {shortlist(missing)}")
-    if not names and "image" in cells.columns and explicit:
+    if not names and "image" in cells.columns and only_images:
         return np.empty((len(cells), 0))
     if not names:
         raise ValueError(
@@ -182,124 +207,106 @@ def _numbers(cells: pd.DataFrame, names: list[str], explicit: bool = False) -> n
     try:
         values = cells[names].to_numpy(dtype=np.float64, na_value=np.nan)
     except (TypeError, ValueError):
-        kinds = cells[names].dtypes
-        wrong = [name for name in names if not pd.api.types.is_numeric_dtype(kinds[name])]
+        dtypes = cells[names].dtypes
+        wrong = [name for name in names if not pd.api.types.is_numeric_dtype(dtypes[name])]
         raise ValueError(f"columns that are not numbers: {shortlist(wrong)}") from None
-    bad = np.isinf(values).any(axis=0)
-    if bad.any():
-        raise ValueError(f"infinite values in {shortlist(np.asarray(names)[bad])}")
+    infinite = np.isinf(values).any(axis=0)
+    if infinite.any():
+        raise ValueError(f"infinite values in {shortlist(np.asarray(names)[infinite])}")
     return values
-
-
-def _divided(
-    values: np.ndarray,
-    code: np.ndarray,
-    n: int,
-    columns: tuple[str, ...],
-    beside: Mapping[str, np.ndarray],
-) -> list[Bag]:
-    whole = Bag(values, columns, np.arange(len(values)), beside)
-    order = np.argsort(code, kind="stable")
-    ends = np.searchsorted(code[order], np.arange(1, n))
-    return [whole.cells(rows) for rows in np.split(order, ends)]
-
-
-def as_column(found: Sequence[Bag]) -> np.ndarray:
-    """Bags as a column of a table: (n_bags,) ndarray of object."""
-    # Not np.array(found): bags have a length, and NumPy would look into them.
-    column = np.empty(len(found), dtype=object)
-    for place, bag in enumerate(found):
-        column[place] = bag
-    return column
 
 
 def as_bags(
     X: Any, groups: str | None = "patient", columns: Sequence[str] | None = None
 ) -> list[Bag]:
-    """Bags of whatever holds them, in the order of their rows, or of the sorted patients.
+    """Return the bags of patients, in the order of the rows, or of the sorted patients.
 
     Parameters
     ----------
     X : DataFrame, or sequence of Bag, array or DataFrame
-        What `bags` gives, or any rows of it; a table of cells with the column `groups`; or one
-        array of shape (n_cells, n_features) per patient.
+        Rows of `bags`; a table of cells with the column `groups`; or one array of shape
+        (n_cells, n_features) per patient.
     groups : str, optional
-        Column that says whose cells these are.
+        Column that names the patient of each cell in a table of cells.
     columns : list of str, optional
-        The features of a table of cells.
+        Names of the features in a table of cells.
     """
     if isinstance(X, pd.DataFrame):
         if CELLS in X.columns and all(isinstance(entry, Bag) for entry in X[CELLS]):
-            return _same(list(X[CELLS]))
+            return _with_equal_columns(list(X[CELLS]))
         if groups is None or groups not in X.columns:
             raise ValueError(
-                f"the table has neither bags (pipelines.bags) nor a column {groups!r} that would "
-                f"say whose cells these are; its first columns: {shortlist(X.columns)}"
+                f"the table has neither bags (pipelines.bags) nor a column {groups!r} that names "
+                f"the patient of each cell; its first columns: {shortlist(X.columns)}"
             )
         return list(bags(X, patient=groups, columns=columns, label=None)[CELLS])
     if isinstance(X, pd.Series | np.ndarray):
         X = list(X)
     if not isinstance(X, Sequence) or isinstance(X, str):
         raise ValueError(f"cannot make bags of cells of a {type(X).__name__}")
-    return _same([_bag(entry, place) for place, entry in enumerate(X)])
+    return _with_equal_columns([_as_bag(entry, number) for number, entry in enumerate(X)])
 
 
-def _bag(entry: Any, place: int) -> Bag:
+def _as_bag(entry: Any, number: int) -> Bag:
     if isinstance(entry, Bag):
         return entry
     if isinstance(entry, pd.DataFrame):
         names = list(extract.feature_columns(entry)) or [str(name) for name in entry.columns]
-        return Bag(_numbers(entry, names), tuple(names), np.arange(len(entry)))
+        return Bag(_feature_values(entry, names), tuple(names), np.arange(len(entry)))
     values = np.asarray(entry, dtype=np.float64)
     if values.ndim != 2:
         raise ValueError(
-            f"bag {place} has {values.ndim} axes, expected (n_cells, n_features): a table of cells "
-            "needs a column that says whose they are"
+            f"bag {number} has {values.ndim} axes, expected (n_cells, n_features): a table of "
+            "cells needs a column that names their patients"
         )
     if np.isinf(values).any():
-        raise ValueError(f"bag {place} holds infinite values; what is not defined must be NaN")
+        raise ValueError(f"bag {number} holds infinite values; an undefined value must be NaN")
     return Bag(values, tuple(f"x{j}" for j in range(values.shape[1])), np.arange(len(values)))
 
 
-def _same(found: list[Bag]) -> list[Bag]:
-    if not found:
+def _with_equal_columns(patients: list[Bag]) -> list[Bag]:
+    """Return the bags, or raise an error if there are none or they differ in their columns."""
+    if not patients:
         raise ValueError("there are no patients")
-    first = found[0].columns
-    for place, bag in enumerate(found):
+    first = patients[0].columns
+    for number, bag in enumerate(patients):
         if bag.columns is not first and bag.columns != first:
-            raise ValueError(f"bag {place} has other columns than the first bag")
-    return found
+            raise ValueError(f"bag {number} has other columns than the first bag")
+    return patients
 
 
-def taken(found: Sequence[Bag], columns: Sequence[str]) -> list[Bag]:
-    """The same bags with these columns, in this order."""
-    first = found[0].columns
+def select_columns(patients: Sequence[Bag], columns: Sequence[str]) -> list[Bag]:
+    """Return the bags with these columns, in this order."""
+    first = patients[0].columns
     if tuple(columns) == first:
-        return list(found)
-    place = {name: j for j, name in enumerate(first)}
-    missing = [name for name in columns if name not in place]
+        return list(patients)
+    position = {name: j for j, name in enumerate(first)}
+    missing = [name for name in columns if name not in position]
     if missing:
         raise ValueError(f"the bags lack {len(missing)} columns: {shortlist(missing)}")
-    index = [place[name] for name in columns]
-    return [replace(bag, features=bag.features[:, index], columns=tuple(columns)) for bag in found]
+    index = [position[name] for name in columns]
+    return [
+        replace(bag, features=bag.features[:, index], columns=tuple(columns)) for bag in patients
+    ]
 
 
 HEALTHY = frozenset(
     ("reactive", "normal", "healthy", "control", "benign", "negative", "hem", "no", "false", "0")
 )
-"""Labels, in lower case, that say that nothing was found."""
+"""Labels, in lower case, of patients without a disease."""
 
 
 def positive_place(classes: np.ndarray, positive: Any = None) -> int:
-    """Number of the class that is looked for.
+    """Return the position of the positive class among the classes.
 
     Parameters
     ----------
     classes : (n_classes,) ndarray
         Labels.
     positive : str, optional
-        The one that is looked for. By default, of two, the one beside a label that says that
-        nothing was found (``reactive``, ``normal``, ``healthy``, ``0`` ...), else the last.
+        The positive class. By default the other one of two if one is called ``reactive``,
+        ``normal``, ``healthy``, ``control``, ``benign``, ``negative``, ``hem``, ``no``, ``false``
+        or ``0``; else the last.
 
     Returns
     -------
@@ -308,23 +315,37 @@ def positive_place(classes: np.ndarray, positive: Any = None) -> int:
     Raises
     ------
     ValueError
-        `positive` is no label.
+        If `positive` is not one of the classes.
+
+    Examples
+    --------
+    >>> from hemafeat import pipelines
+    >>> pipelines.positive_place(["malignant", "reactive"])
+    0
+    >>> pipelines.positive_place(["a", "b", "c"], "b")
+    1
     """
     names = list(classes)
     if positive is not None:
         if positive not in names:
-            raise ValueError(f"positive={positive!r} is none of {names}")
+            raise ValueError(f"positive={positive!r} is not one of the classes {names}")
         return names.index(positive)
     healthy = [str(name).lower() in HEALTHY for name in names]
     return healthy.index(False) if len(names) == 2 and sum(healthy) == 1 else len(names) - 1
 
 
-def stacked(found: Sequence[Bag]) -> tuple[np.ndarray, np.ndarray]:
-    """All cells below each other, and the number of the bag of each."""
-    values = np.concatenate([bag.features for bag in found])
-    return values, np.repeat(np.arange(len(found)), [len(bag) for bag in found])
+def stack_bags(patients: Sequence[Bag]) -> tuple[np.ndarray, np.ndarray]:
+    """Return the features of all cells, and the number of the bag of each cell."""
+    values = np.concatenate([bag.features for bag in patients])
+    return values, np.repeat(np.arange(len(patients)), [len(bag) for bag in patients])
 
 
-def unstacked(rows: np.ndarray, member: np.ndarray, n: int) -> Iterator[np.ndarray]:
-    """The parts of `rows` that belong to each bag; the inverse of `stacked`."""
-    yield from np.split(rows, np.searchsorted(member, np.arange(1, n)))
+def split_bags(values: np.ndarray, bag_numbers: np.ndarray, n: int) -> list[np.ndarray]:
+    """Return the rows of each bag: the inverse of `stack_bags`."""
+    return np.split(values, np.searchsorted(bag_numbers, np.arange(1, n)))
+
+
+def two_columns(probability: np.ndarray, position: int) -> np.ndarray:
+    """Return the probabilities of two classes from that of the one at `position`."""
+    other = 1 - probability
+    return np.column_stack([probability, other] if position == 0 else [other, probability])

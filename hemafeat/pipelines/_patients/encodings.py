@@ -1,4 +1,4 @@
-"""Vocabularies of cells, learned on training patients: prototypes, and a mixture for Fisher."""
+"""Encodings of bags of cells by a vocabulary that is learnt on the training patients."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from sklearn.mixture import GaussianMixture
 from sklearn.pipeline import Pipeline
 
 from hemafeat._public import public
-from hemafeat.pipelines._patients.bags import Bag, stacked
+from hemafeat.pipelines._patients.bags import Bag, split_bags, stack_bags
 from hemafeat.pipelines._steps.missing import FillMissing
 from hemafeat.pipelines._steps.scale import ClippedScaler
 
 
 class _Vocabulary(BaseEstimator):
-    """Cells on a few common axes, and so many of each patient that none rules the words."""
+    """Principal axes of the training cells, and a vocabulary on these axes."""
 
     def __init__(
         self, n_words: int, n_components: int = 8, n_each: int = 100, random_state: int = 0
@@ -29,11 +29,28 @@ class _Vocabulary(BaseEstimator):
         self.n_each = n_each
         self.random_state = random_state
 
-    def fit(self, found: Sequence[Bag]) -> Self:
+    def fit(self, bags: Sequence[Bag]) -> Self:
+        """Fit axes and vocabulary on a sample of the cells.
+
+        Parameters
+        ----------
+        bags : sequence of Bag
+            Cells of the training patients.
+
+        Returns
+        -------
+        Prototypes or Fisher
+            The same object.
+
+        Raises
+        ------
+        ValueError
+            If there are fewer cells than words.
+        """
         rng = np.random.default_rng(self.random_state)
         parts = []
-        for bag in found:
-            # By their values: the order of the rows must not decide which cells are drawn.
+        for bag in bags:
+            # Sorted by value, so that the order of the cells does not affect the draw.
             keys = np.nan_to_num(bag.features[:, :16]).T
             rows = bag.features[np.lexsort(keys)]
             if len(rows) > self.n_each:
@@ -41,7 +58,7 @@ class _Vocabulary(BaseEstimator):
             parts.append(rows)
         cells = np.concatenate(parts)
         if len(cells) < self.n_words:
-            raise ValueError(f"{self.n_words} words cannot be learned from {len(cells)} cells")
+            raise ValueError(f"{self.n_words} words cannot be learnt from {len(cells)} cells")
         steps: list[tuple[str, Any]] = [
             ("fill", FillMissing(flags=False)),
             ("scale", ClippedScaler()),
@@ -51,16 +68,16 @@ class _Vocabulary(BaseEstimator):
         n = min(self.n_components, *scaled.shape)
         pca = PCA(n, svd_solver="full").fit(scaled)
         self.axes_.steps.append(("pca", pca))
-        self._learn(pca.transform(scaled))
+        self._fit_words(pca.transform(scaled))
         return self
 
-    def _learn(self, cells: np.ndarray) -> None:
+    def _fit_words(self, cells: np.ndarray) -> None:
         raise NotImplementedError
 
-    def _on_axes(self, found: Sequence[Bag]) -> list[np.ndarray]:
-        values, member = stacked(found)
-        on_axes = self.axes_.transform(values)
-        return np.split(on_axes, np.searchsorted(member, np.arange(1, len(found))))
+    def _on_axes(self, bags: Sequence[Bag]) -> list[np.ndarray]:
+        """Return the coordinates of the cells of each bag."""
+        values, bag_numbers = stack_bags(bags)
+        return split_bags(self.axes_.transform(values), bag_numbers, len(bags))
 
 
 @public
@@ -77,21 +94,46 @@ class Prototypes(_Vocabulary):
         Largest number of cells of one patient used for fitting, so that no patient dominates.
     random_state : int
         Seed for drawing cells and for initialising k-means.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, pipelines
+    >>> bags = pipelines.bags(datasets.drawn_bags(4, random_state=0))["cells"].tolist()
+    >>> shares = pipelines.Prototypes(5).fit(bags).transform(bags)
+    >>> shares.shape, shares.sum(axis=1).round(6).tolist()
+    ((4, 5), [1.0, 1.0, 1.0, 1.0])
     """
 
-    def _learn(self, cells: np.ndarray) -> None:
+    def _fit_words(self, cells: np.ndarray) -> None:
         self.kmeans_ = KMeans(self.n_words, n_init=4, random_state=self.random_state).fit(cells)
 
-    def transform(self, found: Sequence[Bag]) -> np.ndarray:
-        """(n_patients, n_words); each row sums to 1."""
-        out = np.empty((len(found), self.n_words))
-        for row, cells in enumerate(self._on_axes(found)):
+    def transform(self, bags: Sequence[Bag]) -> np.ndarray:
+        """Return the share of the cells of each patient that is nearest to each centre.
+
+        Parameters
+        ----------
+        bags : sequence of Bag
+            Cells of the patients.
+
+        Returns
+        -------
+        (n_patients, n_words) ndarray of float64
+            Each row sums to 1.
+        """
+        out = np.empty((len(bags), self.n_words))
+        for row, cells in enumerate(self._on_axes(bags)):
             nearest = self.kmeans_.predict(np.ascontiguousarray(cells))
             out[row] = np.bincount(nearest, minlength=self.n_words) / len(cells)
         return out
 
     def names(self) -> list[str]:
-        """One per word."""
+        """Return the name of each column.
+
+        Returns
+        -------
+        list of str
+            ``bag__prototype__00`` and so on.
+        """
         return [f"bag__prototype__{k:02d}" for k in range(self.n_words)]
 
 
@@ -109,9 +151,17 @@ class Fisher(_Vocabulary):
         Largest number of cells of one patient used for fitting, so that no patient dominates.
     random_state : int
         Seed for drawing cells and for initialising the mixture.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, pipelines
+    >>> bags = pipelines.bags(datasets.drawn_bags(4, random_state=0))["cells"].tolist()
+    >>> vectors = pipelines.Fisher(2, n_components=3).fit(bags).transform(bags)
+    >>> vectors.shape
+    (4, 14)
     """
 
-    def _learn(self, cells: np.ndarray) -> None:
+    def _fit_words(self, cells: np.ndarray) -> None:
         self.mixture_ = GaussianMixture(
             self.n_words,
             covariance_type="diag",
@@ -119,12 +169,31 @@ class Fisher(_Vocabulary):
             random_state=self.random_state,
         ).fit(cells)
 
-    def transform(self, found: Sequence[Bag]) -> np.ndarray:
-        """(n_patients, n_words (1 + 2 n_axes)): weights, means, deviations; each of length 1."""
-        return np.vstack([improved(fisher(cells, self.mixture_)) for cells in self._on_axes(found)])
+    def transform(self, bags: Sequence[Bag]) -> np.ndarray:
+        """Return the improved Fisher vector of the cells of each patient.
+
+        Parameters
+        ----------
+        bags : sequence of Bag
+            Cells of the patients.
+
+        Returns
+        -------
+        (n_patients, n_words * (1 + 2 * n_axes)) ndarray of float64
+            Gradients with respect to weights, means and standard deviations. Each row has length 1.
+        """
+        return np.vstack(
+            [improve(fisher_gradient(cells, self.mixture_)) for cells in self._on_axes(bags)]
+        )
 
     def names(self) -> list[str]:
-        """One per part of the gradient, word and axis."""
+        """Return the name of each column.
+
+        Returns
+        -------
+        list of str
+            ``bag__fisher__weight__00``, ``bag__fisher__mean__00__00`` and so on.
+        """
         n = self.mixture_.means_.shape[1]
         out = [f"bag__fisher__weight__{k:02d}" for k in range(self.n_words)]
         for part in ("mean", "sd"):
@@ -136,19 +205,20 @@ class Fisher(_Vocabulary):
         return out
 
 
-def fisher(cells: np.ndarray, mixture: GaussianMixture) -> np.ndarray:
-    """Gradient of the mean log-likelihood, whitened by the Fisher information.
+def fisher_gradient(cells: np.ndarray, mixture: GaussianMixture) -> np.ndarray:
+    """Return the gradient of the mean log-likelihood, whitened by the Fisher information.
 
     Parameters
     ----------
     cells : (n_cells, n_axes) ndarray of float64
+        Coordinates of the cells.
     mixture : GaussianMixture
-        Fitted, with diagonal covariances.
+        Fitted mixture with diagonal covariances.
 
     Returns
     -------
     (n_words * (1 + 2 * n_axes),) ndarray of float64
-        With respect to weights, means and standard deviations.
+        Gradient with respect to weights, means and standard deviations.
 
     References
     ----------
@@ -158,14 +228,14 @@ def fisher(cells: np.ndarray, mixture: GaussianMixture) -> np.ndarray:
     from skimage.feature import fisher_vector
 
     out = np.array(fisher_vector(np.ascontiguousarray(cells), mixture), dtype=np.float64)
-    # scikit-image gives the negative of the part of the deviations.
+    # scikit-image inverts the sign of the part of the standard deviations.
     n_words, n_axes = mixture.means_.shape
     out[n_words * (1 + n_axes) :] *= -1.0
     return out
 
 
-def improved(vector: np.ndarray) -> np.ndarray:
-    """Signed square root, then length 1 (a vector of zeros stays)."""
-    rooted = np.sign(vector) * np.sqrt(np.abs(vector))
-    length = np.linalg.norm(rooted)
-    return rooted / length if length > 0 else rooted
+def improve(vector: np.ndarray) -> np.ndarray:
+    """Take signed square roots and scale to length 1; a vector of zeros is unchanged."""
+    roots = np.sign(vector) * np.sqrt(np.abs(vector))
+    length = np.linalg.norm(roots)
+    return roots / length if length > 0 else roots

@@ -1,4 +1,4 @@
-"""Two judges of one patient: decision rules on their probabilities, and stacking."""
+"""Combination of several models of a patient, by a fixed rule or by stacking."""
 
 from __future__ import annotations
 
@@ -12,39 +12,93 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.utils.validation import check_is_fitted
 
 from hemafeat._public import public
-from hemafeat.pipelines._patients.bags import positive_place
+from hemafeat.pipelines._patients.bags import positive_place, two_columns
 
 RULES = ("weighted", "min", "max")
 
 
+class _Combination(ClassifierMixin, BaseEstimator):
+    """Several models of a patient, under the names that scikit-learn gives the members."""
+
+    models: Sequence[tuple[str, Any]]
+    models_: list[tuple[str, Any]]
+    classes_: np.ndarray
+
+    @property
+    def estimators(self) -> Sequence[tuple[str, Any]]:
+        """The unfitted models with their names."""
+        return self.models
+
+    @property
+    def estimators_(self) -> list[Any]:
+        """The fitted models."""
+        return [model for _, model in self.models_]
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of each class for each patient."""
+        raise NotImplementedError
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the most probable label of each patient.
+
+        Parameters
+        ----------
+        X : DataFrame
+            Rows of `bags`.
+
+        Returns
+        -------
+        (n_patients,) ndarray
+        """
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+
 @public
-class DecisionRule(ClassifierMixin, BaseEstimator):
-    """Join the verdicts of several models of a patient by a fixed rule on their probabilities.
+class DecisionRule(_Combination):
+    """Combine the probabilities of several models of a patient by a fixed rule.
 
     Parameters
     ----------
     models : list of (str, estimator)
-        Such as a model of the cells and one of the attributes. All take rows of `bags`.
+        Models with their names, such as one of the cells and one of the attributes. All of them
+        take rows of `bags`.
     rule : {"weighted", "min", "max"}
-        Of the probability of `positive`: a weighted mean; the least, so that all must agree on it;
-        the largest, so that one is enough.
+        Rule: the weighted mean of the probabilities; or, for two classes, the smallest probability
+        of the positive class, on which all models must agree, or the largest, for which one model
+        is enough.
     weights : list of float, optional
-        One per model, for ``"weighted"``; equal by default.
+        Weights of the models for ``"weighted"``; equal by default.
     positive : str, optional
-        The class that ``"min"`` and ``"max"`` look at; by default the one beside a label such as
-        ``reactive`` or ``normal``, else the last.
+        Class that ``"min"`` and ``"max"`` refer to. By default the one beside a label such as
+        ``reactive`` or ``normal``, else the last, see `positive_place`.
+
+    Attributes
+    ----------
+    models_ : list of (str, estimator)
+        The fitted models.
+    classes_ : ndarray
+        The labels, sorted.
 
     Notes
     -----
-    The rules are those of a report on lymphocytosis [1]_, which applied them to hard decisions too.
-    Of 0 and 1 a weighted mean is one of the two models alone, whatever the weight but one half, so
-    only probabilities are joined here. `weights` are given, not chosen: to choose, put this into a
-    `GridSearchCV`, or stack (`PatientStack`).
+    The rules are those of a report on lymphocytosis [1]_, which applied them to hard decisions as
+    well. The weighted mean of decisions of 0 and 1 is that of the model with the larger weight
+    alone, so that only probabilities are combined here. The weights are fixed: to choose them, use
+    a `sklearn.model_selection.GridSearchCV`, or stack the models (`PatientStack`).
 
     References
     ----------
     .. [1] B. Kabongo and J. C. Tonga, "Lymphocytosis classification", project report, ENS
        Paris-Saclay, 2024.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, pipelines
+    >>> rows = pipelines.bags(datasets.drawn_bags(12, random_state=0), attributes=["sex", "dob"])
+    >>> models = [("cells", pipelines.patient_table()), ("other", pipelines.attributes_only())]
+    >>> model = pipelines.DecisionRule(models, "max").fit(rows, rows["label"])
+    >>> model.predict_proba(rows).shape
+    (12, 2)
     """
 
     def __init__(
@@ -59,16 +113,6 @@ class DecisionRule(ClassifierMixin, BaseEstimator):
         self.weights = weights
         self.positive = positive
 
-    @property
-    def estimators(self) -> Sequence[tuple[str, Any]]:
-        """The models, unfitted, by the name that scikit-learn gives them in ensembles."""
-        return self.models
-
-    @property
-    def estimators_(self) -> list[Any]:
-        """The fitted models."""
-        return [model for _, model in self.models_]
-
     def fit(self, X: Any, y: Any) -> Self:
         """Fit every model.
 
@@ -78,12 +122,25 @@ class DecisionRule(ClassifierMixin, BaseEstimator):
             Rows of `bags`.
         y : (n_patients,) array
             Labels.
+
+        Returns
+        -------
+        DecisionRule
+            The same object.
+
+        Raises
+        ------
+        ValueError
+            If there is no rule of that name, it is for two classes and there are more, or the
+            weights do not fit the models.
         """
         if self.rule not in RULES:
-            raise ValueError(f"rule={self.rule!r}: there are {', '.join(RULES)}")
+            raise ValueError(f"rule={self.rule!r}: choose from {', '.join(RULES)}")
         weights = np.ones(len(self.models)) if self.weights is None else np.asarray(self.weights)
         if len(weights) != len(self.models) or (weights < 0).any() or weights.sum() <= 0:
-            raise ValueError(f"weights={self.weights}: expected {len(self.models)}, none below 0")
+            raise ValueError(
+                f"weights={self.weights}: expected {len(self.models)} weights, none below 0"
+            )
         self.weights_ = weights / weights.sum()
         y = np.asarray(y)
         self.classes_ = np.unique(y)
@@ -94,50 +151,70 @@ class DecisionRule(ClassifierMixin, BaseEstimator):
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Joined probabilities: (n_patients, n_classes)."""
-        check_is_fitted(self, "models_")
-        given = np.array([_proba(model, X, self.classes_) for _, model in self.models_])
-        if self.rule == "weighted":
-            return np.tensordot(self.weights_, given, axes=1)
-        place = positive_place(self.classes_, self.positive)
-        best = np.min if self.rule == "min" else np.max
-        chance = best(given[:, :, place], axis=0)
-        return np.column_stack([chance, 1 - chance] if place == 0 else [1 - chance, chance])
+        """Return the combined probability of each class for each patient.
 
-    def predict(self, X: Any) -> np.ndarray:
-        """The most probable label of each patient."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        Parameters
+        ----------
+        X : DataFrame
+            Rows of `bags`.
+
+        Returns
+        -------
+        (n_patients, n_classes) ndarray of float64
+        """
+        check_is_fitted(self, "models_")
+        probabilities = np.array([_proba(model, X, self.classes_) for model in self.estimators_])
+        if self.rule == "weighted":
+            return np.tensordot(self.weights_, probabilities, axes=1)
+        position = positive_place(self.classes_, self.positive)
+        extreme = np.min if self.rule == "min" else np.max
+        return two_columns(extreme(probabilities[:, :, position], axis=0), position)
 
 
 @public
-class PatientStack(ClassifierMixin, BaseEstimator):
-    """Learn how much to believe each of several models of a patient.
+class PatientStack(_Combination):
+    """Combine the log-odds of several models of a patient by a logistic regression.
 
-    A logistic regression on the models' log-odds, which it learns from patients that the models had
-    not seen: the training patients are divided into folds, and each fold judged by models of the
-    others. Then the models are fitted once more on all training patients.
+    The regression is fitted on predictions for patients that the models have not seen: the training
+    patients are divided into folds, and each fold is predicted by models fitted on the others. Then
+    the models are fitted on all training patients.
 
     Parameters
     ----------
     models : list of (str, estimator)
-        Such as a model of the cells and one of the attributes. All take rows of `bags`.
+        Models with their names, such as one of the cells and one of the attributes. All of them
+        take rows of `bags`.
     C : float
         Inverse strength of the penalty of the regression.
     n_splits : int
-        Folds.
+        Number of folds.
     random_state : int
         Seed of the folds.
 
     Attributes
     ----------
     out_of_fold_ : (n_patients, n_models * n_odds) ndarray
-        What the regression was fitted on.
+        Log-odds on which the regression was fitted.
     stack_ : LogisticRegression
+        The regression.
+    models_ : list of (str, estimator)
+        The models, fitted on all training patients.
+    classes_ : ndarray
+        The labels, sorted.
 
     Notes
     -----
-    `sklearn.ensemble.StackingClassifier` does the same; it checks that its input is a table of
-    numbers, which bags are not.
+    `sklearn.ensemble.StackingClassifier` does the same, but its input must be a table of numbers,
+    which bags are not.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, pipelines
+    >>> rows = pipelines.bags(datasets.drawn_bags(12, random_state=0), attributes=["sex", "dob"])
+    >>> models = [("cells", pipelines.patient_table()), ("other", pipelines.attributes_only())]
+    >>> model = pipelines.PatientStack(models, n_splits=3).fit(rows, rows["label"])
+    >>> model.out_of_fold_.shape
+    (12, 2)
     """
 
     def __init__(
@@ -152,16 +229,6 @@ class PatientStack(ClassifierMixin, BaseEstimator):
         self.n_splits = n_splits
         self.random_state = random_state
 
-    @property
-    def estimators(self) -> Sequence[tuple[str, Any]]:
-        """The models, unfitted, by the name that scikit-learn gives them in ensembles."""
-        return self.models
-
-    @property
-    def estimators_(self) -> list[Any]:
-        """The fitted models."""
-        return [model for _, model in self.models_]
-
     def fit(self, X: Any, y: Any) -> Self:
         """Fit the models and the regression.
 
@@ -171,48 +238,64 @@ class PatientStack(ClassifierMixin, BaseEstimator):
             Rows of `bags`.
         y : (n_patients,) array
             Labels.
+
+        Returns
+        -------
+        PatientStack
+            The same object.
+
+        Raises
+        ------
+        ValueError
+            If a class has fewer than two patients.
         """
         y = np.asarray(y)
         self.classes_, counts = np.unique(y, return_counts=True)
         n_splits = min(self.n_splits, int(counts.min()))
         if n_splits < 2:
-            raise ValueError("stacking needs two patients of every class")
+            raise ValueError("stacking needs at least two patients of every class")
         folds = StratifiedKFold(n_splits, shuffle=True, random_state=self.random_state)
         out = np.empty((len(y), len(self.models), len(self.classes_)))
         for train, test in folds.split(np.zeros(len(y)), y):
-            for place, (_, model) in enumerate(self.models):
-                fitted = clone(model).fit(_rows(X, train), y[train])
-                out[test, place] = _proba(fitted, _rows(X, test), self.classes_)
-        self.out_of_fold_ = _odds(out)
+            for number, (_, model) in enumerate(self.models):
+                fitted = clone(model).fit(_select_rows(X, train), y[train])
+                out[test, number] = _proba(fitted, _select_rows(X, test), self.classes_)
+        self.out_of_fold_ = _log_odds(out)
         self.stack_ = LogisticRegression(C=self.C, class_weight="balanced", max_iter=1000)
         self.stack_.fit(self.out_of_fold_, y)
         self.models_ = [(name, clone(model).fit(X, y)) for name, model in self.models]
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities: (n_patients, n_classes)."""
+        """Return the probability of each class for each patient.
+
+        Parameters
+        ----------
+        X : DataFrame
+            Rows of `bags`.
+
+        Returns
+        -------
+        (n_patients, n_classes) ndarray of float64
+        """
         check_is_fitted(self, "stack_")
-        given = [_proba(model, X, self.classes_) for _, model in self.models_]
-        return np.asarray(self.stack_.predict_proba(_odds(np.stack(given, axis=1))))
-
-    def predict(self, X: Any) -> np.ndarray:
-        """The most probable label of each patient."""
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+        probabilities = [_proba(model, X, self.classes_) for model in self.estimators_]
+        return np.asarray(self.stack_.predict_proba(_log_odds(np.stack(probabilities, axis=1))))
 
 
-def _rows(X: Any, rows: np.ndarray) -> Any:
+def _select_rows(X: Any, rows: np.ndarray) -> Any:
     return X.iloc[rows] if hasattr(X, "iloc") else [X[row] for row in rows]
 
 
 def _proba(model: Any, X: Any, classes: np.ndarray) -> np.ndarray:
-    """In the order of `classes`; 0 for one that the model has not seen."""
-    given = np.asarray(model.predict_proba(X), dtype=np.float64)
-    out = np.zeros((len(given), len(classes)))
-    out[:, np.searchsorted(classes, model.classes_)] = given
+    """Return the probabilities of `classes`, 0 for a class that the model has not seen."""
+    probabilities = np.asarray(model.predict_proba(X), dtype=np.float64)
+    out = np.zeros((len(probabilities), len(classes)))
+    out[:, np.searchsorted(classes, model.classes_)] = probabilities
     return out
 
 
-def _odds(chance: np.ndarray) -> np.ndarray:
-    """Log-odds against the first class: (n, n_models, k) to (n, n_models * (k - 1))."""
-    logs = np.log(np.clip(chance, 0.01, 0.99))
-    return (logs[:, :, 1:] - logs[:, :, :1]).reshape(len(chance), -1)
+def _log_odds(probabilities: np.ndarray) -> np.ndarray:
+    """Return the log-odds against the first class: (n, n_models, k) to (n, n_models * (k - 1))."""
+    logs = np.log(np.clip(probabilities, 0.01, 0.99))
+    return (logs[:, :, 1:] - logs[:, :, :1]).reshape(len(probabilities), -1)

@@ -1,4 +1,4 @@
-"""Networks of bags as ordinary classifiers of patients."""
+"""Multiple-instance learning on bags of feature vectors, as a classifier of patients."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
+from scipy.special import expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.model_selection import StratifiedShuffleSplit
 from sklearn.pipeline import Pipeline
@@ -18,19 +19,20 @@ from hemafeat.pipelines._patients.bags import (
     Bag,
     as_bags,
     positive_place,
-    stacked,
-    taken,
-    unstacked,
+    select_columns,
+    split_bags,
+    stack_bags,
+    two_columns,
 )
 from hemafeat.pipelines._steps.missing import FillMissing
 from hemafeat.pipelines._steps.scale import ClippedScaler
 
 
 class BagClassifier(ClassifierMixin, BaseEstimator):
-    """What networks of bags share: classes, patients held back, verdicts, and how they are kept.
+    """Base of the classifiers of patients that are networks of bags.
 
-    A fitted one is pickled, or saved, as its parameters and the numbers of its weights: the network
-    is built anew from them, and no code is read from a file.
+    A fitted classifier is pickled, and saved, as its parameters and the numbers of its weights. The
+    network is rebuilt from them, so that no code is read from a file.
     """
 
     unit = "patient"
@@ -48,43 +50,55 @@ class BagClassifier(ClassifierMixin, BaseEstimator):
     positive: Any
     groups: str
     random_state: int
+    network_: Any
 
     def _network(self) -> Any:
-        """The network, unfitted, with the sizes that `fit` noted."""
+        """Return the network without weights, with the sizes determined by `fit`."""
         raise NotImplementedError
 
     def judged(self, X: Any) -> list[dict[str, np.ndarray]]:
-        """Per patient ``logit``, and ``weights`` and ``cell_logits`` of the cells."""
+        """Return the output of the network for each patient.
+
+        Parameters
+        ----------
+        X : DataFrame or sequence
+            Patients, as in `fit`.
+
+        Returns
+        -------
+        list of dict of str to ndarray
+            For each patient ``logit``, and ``weights`` and ``cell_logits`` of the cells.
+        """
         raise NotImplementedError
 
-    def _numbered(self, y: Any, n: int) -> np.ndarray:
-        """Note the classes; their numbers, of two 1 for the positive one."""
+    def _class_codes(self, y: Any, n: int) -> np.ndarray:
+        """Set the classes and return the codes of the labels: of two classes 1 for the positive."""
         y = np.asarray(y)
         if n != len(y):
             raise ValueError(f"{n} patients and {len(y)} labels")
-        self.classes_, numbers = np.unique(y, return_inverse=True)
+        self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"one class only: {self.classes_[0]!r}")
+            raise ValueError(f"the labels are of one class only: {self.classes_[0]!r}")
         self.place_ = positive_place(self.classes_, self.positive)
         if len(self.classes_) == 2:
-            numbers = (numbers == self.place_).astype(int)
-        return np.asarray(numbers)
+            codes = (codes == self.place_).astype(int)
+        return np.asarray(codes)
 
     @property
     def _n_outputs(self) -> int:
         return 1 if len(self.classes_) == 2 else len(self.classes_)
 
-    def _learn(self, found: Sequence[Any], numbers: np.ndarray, held: np.ndarray) -> None:
-        weight = None
+    def _train(self, bags: Sequence[Any], codes: np.ndarray, held_back: np.ndarray) -> None:
+        weights = None
         if self.class_weight == "balanced":
-            every = np.arange(len(self.classes_))
-            weight = compute_class_weight("balanced", classes=every, y=numbers)
+            classes = np.arange(len(self.classes_))
+            weights = compute_class_weight("balanced", classes=classes, y=codes)
         self.network_ = networks.fit_bags(
             self._network(),
-            found,
-            numbers,
-            class_weight=weight,
-            held_back=held,
+            bags,
+            codes,
+            class_weight=weights,
+            held_back=held_back,
             epochs=self.epochs,
             patience=self.patience,
             batch_size=self.batch_size,
@@ -94,29 +108,45 @@ class BagClassifier(ClassifierMixin, BaseEstimator):
             random_state=self.random_state,
         )
 
-    def _held_back(self, numbers: np.ndarray) -> np.ndarray:
-        held = np.zeros(len(numbers), dtype=bool)
-        n_classes = len(self.classes_)
-        n_back = round(self.validation * len(numbers))
-        if n_back < n_classes or np.bincount(numbers).min() < 2:
-            return held
-        split = StratifiedShuffleSplit(1, test_size=n_back, random_state=self.random_state)
-        held[next(split.split(numbers, numbers))[1]] = True
-        return held
+    def _held_back(self, codes: np.ndarray) -> np.ndarray:
+        """Select the training patients that are held back for validation, as a mask."""
+        selected = np.zeros(len(codes), dtype=bool)
+        n_selected = round(self.validation * len(codes))
+        if n_selected < len(self.classes_) or np.bincount(codes).min() < 2:
+            return selected
+        split = StratifiedShuffleSplit(1, test_size=n_selected, random_state=self.random_state)
+        selected[next(split.split(codes, codes))[1]] = True
+        return selected
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities: (n_patients, n_classes)."""
-        from scipy.special import expit, softmax
+        """Return the probability of each class for each patient.
 
-        logits = np.array([told["logit"] for told in self.judged(X)])
+        Parameters
+        ----------
+        X : DataFrame or sequence
+            Patients, as in `fit`.
+
+        Returns
+        -------
+        (n_patients, n_classes) ndarray of float64
+        """
+        logits = np.array([output["logit"] for output in self.judged(X)])
         if logits.shape[1] > 1:
             return softmax(logits, axis=1)
-        chance = expit(logits[:, 0])
-        pair = [chance, 1 - chance] if self.place_ == 0 else [1 - chance, chance]
-        return np.column_stack(pair)
+        return two_columns(expit(logits[:, 0]), self.place_)
 
     def predict(self, X: Any) -> np.ndarray:
-        """The most probable label of each patient."""
+        """Return the most probable label of each patient.
+
+        Parameters
+        ----------
+        X : DataFrame or sequence
+            Patients, as in `fit`.
+
+        Returns
+        -------
+        (n_patients,) ndarray
+        """
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     def __sklearn_tags__(self) -> Any:
@@ -130,7 +160,7 @@ class BagClassifier(ClassifierMixin, BaseEstimator):
         network = state.get("network_")
         if network is not None:
             state["network_"] = {
-                "weights": [np.asarray(one) for one in network.model.get_weights()],
+                "weights": [np.asarray(array) for array in network.model.get_weights()],
                 "history": network.history,
                 "best": network.best,
             }
@@ -138,11 +168,11 @@ class BagClassifier(ClassifierMixin, BaseEstimator):
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         super().__setstate__(state)
-        told = state.get("network_")
-        if isinstance(told, dict):
+        saved = state.get("network_")
+        if isinstance(saved, dict):
             self.network_ = self._network()
-            self.network_.model.set_weights(told["weights"])
-            self.network_.history, self.network_.best = told["history"], told["best"]
+            self.network_.model.set_weights(saved["weights"])
+            self.network_.history, self.network_.best = saved["history"], saved["best"]
 
 
 @public
@@ -152,39 +182,58 @@ class MILClassifier(BagClassifier):
     Parameters
     ----------
     pooling : {"attention", "gated", "batch_weighted", "mean", "max"}
-        How the cells of a patient are weighed, see `hemafeat.networks.pool`.
-    n_hidden, n_attention : int
-        Size of the cells' embedding, and of the layer of attention.
+        Pooling of the cells of a patient, see `hemafeat.networks.pool`.
+    n_hidden : int
+        Size of the embedding of the cells.
+    n_attention : int
+        Size of the attention layer.
     dropout : float
-        Share of the embedding dropped in training.
+        Share of the embedding that is dropped in training.
     class_weight : {"balanced"} or None
-        Whether classes weigh the same in the loss.
+        Whether the classes have the same weight in the loss.
     validation : float
-        Share of the training patients that are held back to say when to stop; 0 for all `epochs`.
-    epochs, patience, batch_size, max_cells : int
-        See `hemafeat.networks.fit_bags`.
-    learning_rate, weight_decay : float
-        Of the optimiser.
+        Share of the training patients that are held back in order to stop. With 0 the training runs
+        for all `epochs`.
+    epochs : int
+        Largest number of epochs, see `hemafeat.networks.fit_bags`.
+    patience : int
+        Number of epochs without improvement after which training stops.
+    batch_size : int
+        Number of patients per step.
+    max_cells : int
+        Largest number of cells of a patient in a step, see `hemafeat.networks.fit_bags`.
+    learning_rate : float
+        Learning rate of the optimiser.
+    weight_decay : float
+        Weight decay of the optimiser.
     positive : str, optional
-        Of two classes, the one that a cell speaks for with a logit above 0, which is the one that
-        ``"max"`` looks for; by default the one beside a label such as ``reactive`` or ``normal``,
-        else the last.
+        Of two classes, the one that positive logits stand for, which ``"max"`` searches the cells
+        for. By default the one beside a label such as ``reactive`` or ``normal``, else the last,
+        see `positive_place`.
     groups : str
-        Column that says whose cells these are, where a table of cells is given.
+        Column that names the patient of each cell, if a table of cells is given.
     random_state : int
-        Seed of everything that is drawn.
+        Seed of the weights, the order of the patients and the patients held back.
 
     Attributes
     ----------
     network_ : hemafeat.networks.BagNetwork
-        With the loss of every epoch.
+        The trained network with the loss of every epoch.
     classes_ : ndarray
+        The labels, sorted.
 
     Notes
     -----
-    Missing values are filled with training medians and features scaled as in the other pipelines.
-    The patients held back are training patients; those to be judged are never looked at. The same
-    seed gives the same network on one machine and backend; other processors round differently.
+    Missing values are filled with training medians and features are scaled, as in the other
+    pipelines. The patients held back are training patients; those to be predicted are not used. The
+    same seed gives the same network on one machine and backend; other processors round differently.
+
+    Examples
+    --------
+    >>> from hemafeat import pipelines
+    >>> model = pipelines.MILClassifier("gated", epochs=20)
+    >>> sorted(pipelines.looks_at(model))
+    ['features']
     """
 
     def __init__(
@@ -223,31 +272,37 @@ class MILClassifier(BagClassifier):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Fit the network.
+        """Train the network.
 
         Parameters
         ----------
         X : DataFrame or sequence of arrays
-            Patients, as `bags` gives them.
+            Patients: rows of `bags`, a table of cells, or one array of cells per patient.
         y : (n_patients,) array
             Labels.
+
+        Returns
+        -------
+        MILClassifier
+            The same object.
 
         Raises
         ------
         ImportError
-            Keras is not installed.
+            If Keras is not installed.
+        ValueError
+            If there is one class only.
         """
-        found = as_bags(X, self.groups)
-        numbers = self._numbered(y, len(found))
-        self.columns_ = list(found[0].columns)
-        held = self._held_back(numbers)
+        bags = as_bags(X, self.groups)
+        codes = self._class_codes(y, len(bags))
+        self.columns_ = list(bags[0].columns)
+        held_back = self._held_back(codes)
+        trained = [bag for bag, held in zip(bags, held_back, strict=True) if not held]
         self.scale_ = Pipeline([("fill", FillMissing()), ("scale", ClippedScaler())])
-        self.scale_.fit(
-            stacked([bag for bag, back in zip(found, held, strict=True) if not back])[0]
-        )
-        scaled = self._scaled(found)
+        self.scale_.fit(stack_bags(trained)[0])
+        scaled = self._scale(bags)
         self.n_inputs_ = scaled[0].shape[1]
-        self._learn(scaled, numbers, held)
+        self._train(scaled, codes, held_back)
         return self
 
     def _network(self) -> Any:
@@ -263,12 +318,11 @@ class MILClassifier(BagClassifier):
             )
         )
 
-    def _scaled(self, found: Sequence[Bag]) -> list[np.ndarray]:
-        values, member = stacked(found)
-        return list(unstacked(self.scale_.transform(values), member, len(found)))
+    def _scale(self, bags: Sequence[Bag]) -> list[np.ndarray]:
+        values, bag_numbers = stack_bags(bags)
+        return split_bags(self.scale_.transform(values), bag_numbers, len(bags))
 
     def judged(self, X: Any) -> list[dict[str, np.ndarray]]:
-        """Per patient ``logit``, and ``weights`` and ``cell_logits`` of the cells."""
         check_is_fitted(self, "network_")
-        found = taken(as_bags(X, self.groups, self.columns_), self.columns_)
-        return self.network_(self._scaled(found))
+        bags = select_columns(as_bags(X, self.groups, self.columns_), self.columns_)
+        return self.network_(self._scale(bags))

@@ -1,4 +1,4 @@
-"""A network of bags of images, end to end, as an ordinary classifier of patients."""
+"""Multiple-instance learning on bags of images, as a classifier of patients."""
 
 from __future__ import annotations
 
@@ -20,58 +20,80 @@ from hemafeat.pipelines._patients.mil import BagClassifier
 class MILImageClassifier(BagClassifier):
     """Multiple-instance learning on bags of images, end to end. Needs Keras (extra ``deep``).
 
-    Every image of a patient goes through one small network, the same for all; a pooling makes one
-    verdict of them, and the whole is trained with patients as samples.
+    All images of a patient go through one encoder, and a pooling combines them into one prediction.
+    Encoder and pooling are trained together, with patients as samples.
 
     Parameters
     ----------
     pooling : {"attention", "gated", "batch_weighted", "mean", "max"}
-        How the cells of a patient are weighed, see `hemafeat.networks.pool`.
+        Pooling of the cells of a patient, see `hemafeat.networks.pool`.
     encoder : str
-        ``"small"``, or a name of `hemafeat.networks.architectures`; see
-        `hemafeat.networks.mil_image_model`.
+        Network that encodes each image: ``"small"``, or a name of
+        `hemafeat.networks.architectures`, see `hemafeat.networks.mil_image_model`.
     weights : str, optional
-        Of such a network, see `hemafeat.networks.build`.
+        Initial weights of such a network, see `hemafeat.networks.build`. Random by default.
     crop : int, optional
-        Side of the square cut from the middle of each image, px; by default the largest there is.
+        Side of the square that is cut from the centre of each image, in px. By default the largest
+        possible.
     size : int
-        Side that it is brought to before the encoder sees it.
+        Side to which the square is resized, in px.
     turned : bool
-        Whether training images are turned by quarters and mirrored at random.
-    n_hidden, n_attention : int
-        Size of the layer after the encoder, and of the layer of attention.
+        Whether training images are rotated by multiples of 90 degrees and mirrored at random.
+    n_hidden : int
+        Size of the layer after the encoder.
+    n_attention : int
+        Size of the attention layer.
     dropout : float
-        Share of that layer dropped in training.
+        Share of the layer after the encoder that is dropped in training.
     class_weight : {"balanced"} or None
-        Whether classes weigh the same in the loss.
+        Whether the classes have the same weight in the loss.
     validation : float
-        Share of the training patients that are held back to say when to stop; 0 for all `epochs`.
-    epochs, patience, batch_size : int
-        See `hemafeat.networks.fit_bags`.
+        Share of the training patients that are held back in order to stop. With 0 the training runs
+        for all `epochs`.
+    epochs : int
+        Largest number of epochs, see `hemafeat.networks.fit_bags`.
+    patience : int
+        Number of epochs without improvement after which training stops.
+    batch_size : int
+        Number of patients per step.
     max_cells : int
-        Of a patient with more cells so many are drawn anew for each step: with `batch_size` it says
-        how many images go through the encoder at once. A verdict always looks at all of them.
-    learning_rate, weight_decay : float
-        Of the optimiser.
+        Largest number of images of a patient in a step, drawn anew for each step. Its product with
+        `batch_size` is the number of images that go through the encoder at once. Predictions always
+        use all images.
+    learning_rate : float
+        Learning rate of the optimiser.
+    weight_decay : float
+        Weight decay of the optimiser.
     in_memory : float
-        Training images are read once where they take no more than so many GiB, else at every step.
-    positive, groups
-        As in `MILClassifier`.
+        Largest size of the training images in GiB up to which they are kept in memory. Larger sets
+        are read again in every step.
+    positive : str, optional
+        Of two classes, the one that positive logits stand for, see `MILClassifier`.
+    groups : str
+        Column that names the patient of each cell, if a table of cells is given.
     random_state : int
-        Seed of everything that is drawn.
+        Seed of the weights, the draws of images, their rotation and the patients held back.
 
     Attributes
     ----------
     network_ : hemafeat.networks.ImageBagNetwork
-        With the loss of every epoch.
+        The trained network with the loss of every epoch.
     classes_ : ndarray
+        The labels, sorted.
 
     Notes
     -----
-    It looks at the middle of the whole image, so an image must show one cell. It sees background
-    and scale as well as the cell: where smears of the ill were stained apart it learns that, and a
-    baseline of the background alone (`stain_only`) says how much there is to be learned. The same
-    seed gives the same network on one machine and backend; other processors round differently.
+    The network sees the centre of the whole image, so that every image must show one cell. It sees
+    background and scale as well as the cell: if the smears of ill patients were stained separately,
+    it learns that, and the baseline `stain_only` measures how much it could learn. The same seed
+    gives the same network on one machine and backend; other processors round differently.
+
+    Examples
+    --------
+    >>> from hemafeat import pipelines
+    >>> model = pipelines.MILImageClassifier("gated", size=48)
+    >>> sorted(pipelines.looks_at(model))
+    ['images']
     """
 
     looks_at = frozenset({"images"})
@@ -124,32 +146,37 @@ class MILImageClassifier(BagClassifier):
         self.random_state = random_state
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Fit the network.
+        """Train the network.
 
         Parameters
         ----------
         X : DataFrame or sequence
-            Rows of `bags`, made of a table with a column ``image``; such a table; or for each
+            Patients: rows of `bags` of a table with a column ``image``; such a table; or for each
             patient an (n_cells, H, W, 3) array or a list of files.
         y : (n_patients,) array
             Labels.
 
+        Returns
+        -------
+        MILImageClassifier
+            The same object.
+
         Raises
         ------
         ImportError
-            Keras is not installed.
+            If Keras is not installed.
         ValueError
-            There are no images, or several cells of one.
+            If there are no images, several cells in one image, or one class only.
         hemafeat.images.ImageError
-            An image cannot be read.
+            If an image cannot be read.
         """
-        found = self._images(X)
-        numbers = self._numbered(y, len(found))
-        n_bytes = sum(len(bag) for bag in found) * self.size**2 * 3
+        bags = self._images(X)
+        codes = self._class_codes(y, len(bags))
+        n_bytes = sum(len(bag) for bag in bags) * self.size**2 * 3
         if n_bytes <= self.in_memory * 2**30:
-            for bag in found:
+            for bag in bags:
                 bag.keep()
-        self._learn(found, numbers, self._held_back(numbers))
+        self._train(bags, codes, self._held_back(codes))
         return self
 
     def _network(self) -> Any:
@@ -167,33 +194,32 @@ class MILImageClassifier(BagClassifier):
         return networks.ImageBagNetwork(model, turned=self.turned)
 
     def _images(self, X: Any) -> list[ImageBag]:
-        return [ImageBag(of, self.crop, self.size) for of in _sources(X, self.groups)]
+        return [ImageBag(sources, self.crop, self.size) for sources in _sources(X, self.groups)]
 
     def judged(self, X: Any) -> list[dict[str, np.ndarray]]:
-        """Per patient ``logit``, and ``weights`` and ``cell_logits`` of the cells."""
         check_is_fitted(self, "network_")
         return self.network_(self._images(X))
 
 
 def _sources(X: Any, groups: str) -> list[Sequence[Any]]:
-    """What to read of each patient."""
+    """Return the files or arrays of the images of each patient."""
     if isinstance(X, pd.DataFrame):
         has_bags = CELLS in X.columns
         if not has_bags and "image" not in X.columns:
-            raise ValueError("bags of images are made of a table with a column 'image'")
-        return [_of_bag(bag) for bag in as_bags(X, groups, None if has_bags else [])]
-    return [_of_bag(entry) if isinstance(entry, Bag) else entry for entry in X]
+            raise ValueError("bags of images need a table with a column 'image'")
+        return [_sources_of(bag) for bag in as_bags(X, groups, None if has_bags else [])]
+    return [_sources_of(entry) if isinstance(entry, Bag) else entry for entry in X]
 
 
-def _of_bag(bag: Bag) -> Sequence[Any]:
-    found = bag.beside.get("image")
-    if found is None:
-        raise ValueError("the bags hold no images: the table they were made of had no 'image'")
-    names = [str(one) for one in found if not isinstance(one, np.ndarray)]
-    twice = len(names) - len(set(names))
-    if twice:
+def _sources_of(bag: Bag) -> Sequence[Any]:
+    sources = bag.beside.get("image")
+    if sources is None:
+        raise ValueError("the bags hold no images: their table had no column 'image'")
+    names = [str(source) for source in sources if not isinstance(source, np.ndarray)]
+    n_repeated = len(names) - len(set(names))
+    if n_repeated:
         raise ValueError(
-            f"this model looks at whole images, and {twice} cells stand in an image with another "
-            "cell: measure the central cell of each (cells='central')"
+            f"this model looks at whole images, but {n_repeated} cells are in an image with "
+            "another cell: measure only the central cell of each image (cells='central')"
         )
-    return list(found)
+    return list(sources)

@@ -1,4 +1,4 @@
-"""From bags of cells to one row of numbers per patient."""
+"""Statistics over the cells of each patient."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from hemafeat._public import public
-from hemafeat.pipelines._patients.bags import Bag, as_bags, taken
+from hemafeat.pipelines._patients.bags import Bag, as_bags, select_columns
 from hemafeat.pipelines._patients.encodings import Fisher, Prototypes
 
 STATISTICS = (
@@ -28,7 +28,7 @@ STATISTICS = (
     "fisher",
     "count",
 )
-"""What `PatientTable` can tell of a bag."""
+"""Statistics of a bag that `PatientTable` can compute."""
 
 _PER_COLUMN = STATISTICS[:10]
 
@@ -40,42 +40,45 @@ class PatientTable(TransformerMixin, BaseEstimator):
     Parameters
     ----------
     statistics : sequence of str
-        Of each column: ``mean``, ``sd`` (of a sample, NaN for one cell), ``p10``, ``p50``, ``p90``,
-        ``trimmed_mean``, ``min``, ``max``, ``sum`` and ``top_k`` (mean of the `k` largest). Of the
-        bag: ``prototypes`` (share of the cells nearest to each centre of k-means), ``fisher``
-        (Fisher vector [1]_ of a mixture of Gaussians) and ``count``.
+        Statistics to compute. Of each column: ``mean``, ``sd`` (of a sample, NaN for one cell),
+        ``p10``, ``p50``, ``p90``, ``trimmed_mean``, ``min``, ``max``, ``sum`` and ``top_k`` (mean
+        of the `k` largest values). Of the whole bag: ``prototypes`` (see `Prototypes`), ``fisher``
+        (see `Fisher` and [1]_) and ``count`` (number of cells).
     groups : str
-        Column that says whose cells these are, where a table of cells is given.
+        Column that names the patient of each cell, if a table of cells is given.
     columns : list of str, optional
-        The features; by default those called ``mask__family__feature``, or all of a bag.
+        Names of the features. By default all of the bag, or those called ``mask__family__feature``
+        of a table.
     k : int
-        Cells in ``top_k``; all where there are fewer.
+        Number of cells in ``top_k``; all if there are fewer.
     trim : float
         Share of the cells that ``trimmed_mean`` leaves out at either end.
-    n_prototypes, n_mixtures : int
-        Centres, and Gaussians.
+    n_prototypes : int
+        Number of cluster centres of ``prototypes``.
+    n_mixtures : int
+        Number of Gaussians of ``fisher``.
     n_components : int
-        Principal axes on which both are learned.
+        Number of principal axes for ``prototypes`` and ``fisher``.
     n_each : int
-        Cells of one patient, at most, that they are learned from.
+        Largest number of cells of one patient on which these two are fitted.
     random_state : int
-        Seed of both.
+        Seed of these two.
 
     Attributes
     ----------
     columns_ : list of str
-        The features taken.
+        The features used.
 
     Notes
     -----
-    ``count`` and ``sum`` hold the number of cells, and ``min``, ``max`` and ``top_k`` reach further
-    out the more cells there are. Where the number of cells goes with the label, because more
-    pictures were taken of the sick, say, they learn that; `bag_size_only` says how much there is to
-    be learned. None is among the default.
+    ``count`` and ``sum`` reveal the number of cells, and ``min``, ``max`` and ``top_k`` are more
+    extreme the more cells there are. If the number of cells is correlated with the label, for
+    example because more images of ill patients were taken, a model learns that. `bag_size_only`
+    measures how much it could learn. None of them is computed by default.
 
-    Statistics of a column leave missing values out, and are NaN where none is left. Prototypes and
-    mixture fill them with training medians. Both are learned in `fit`, so that inside a fold they
-    never see the patients to be judged.
+    Statistics of a column ignore missing values, and are NaN if all values are missing. Prototypes
+    and mixture replace them by training medians. Both are fitted in `fit`, so that inside a fold
+    they never see the patients to be predicted.
 
     References
     ----------
@@ -85,10 +88,10 @@ class PatientTable(TransformerMixin, BaseEstimator):
     Examples
     --------
     >>> from hemafeat import datasets, pipelines
-    >>> cells = datasets.drawn_bags(6, n_features=2, random_state=0)
+    >>> rows = pipelines.bags(datasets.drawn_bags(6, n_features=3, random_state=0))
     >>> table = pipelines.PatientTable(["mean", "count"]).set_output(transform="pandas")
-    >>> table.fit_transform(cells).shape
-    (6, 3)
+    >>> table.fit_transform(rows).columns.tolist()[-2:]
+    ['cell__drawn__f02__mean', 'bag__count']
     """
 
     def __init__(
@@ -120,80 +123,99 @@ class PatientTable(TransformerMixin, BaseEstimator):
 
     @property
     def looks_at(self) -> frozenset[str]:
-        """What the table is made of: nothing but the number of cells for ``"count"``."""
+        """Parts of the table that are looked at: none of them for ``"count"`` alone."""
         counts = self.statistics == "count" or list(self.statistics) == ["count"]
         return frozenset() if counts else frozenset({"features"})
 
     def fit(self, X: Any, y: Any = None) -> Self:
-        """Note the columns, and learn the vocabularies asked for.
+        """Determine the columns, and fit prototypes and mixture if they are needed.
 
         Parameters
         ----------
         X : DataFrame or sequence of arrays
-            Rows of `bags`, a table of cells with the column `groups`, or one array of cells per
-            patient.
+            Patients: rows of `bags`, a table of cells with the column `groups`, or one array of
+            cells per patient.
         y : object
             Not used.
+
+        Returns
+        -------
+        PatientTable
+            The same object.
 
         Raises
         ------
         ValueError
-            An unknown statistic, or bags that differ in their columns.
+            If there is no statistic of that name, a bag is empty, or bags differ in their columns.
         """
-        chosen = [self.statistics] if isinstance(self.statistics, str) else list(self.statistics)
-        unknown = [name for name in chosen if name not in STATISTICS]
-        if unknown or not chosen:
-            raise ValueError(f"no statistic {unknown}; there are: {', '.join(STATISTICS)}")
+        single = isinstance(self.statistics, str)
+        statistics = [str(self.statistics)] if single else list(self.statistics)
+        unknown = [name for name in statistics if name not in STATISTICS]
+        if unknown or not statistics:
+            raise ValueError(
+                f"there are no statistics {unknown}; choose from {', '.join(STATISTICS)}"
+            )
         if not 0 <= self.trim < 0.5:
             raise ValueError(f"trim={self.trim}: expected a share from 0 to below 0.5")
         if self.k < 1:
             raise ValueError(f"k={self.k}: expected at least 1")
-        found = as_bags(X, self.groups, self.columns)
-        self.columns_ = list(found[0].columns if self.columns is None else self.columns)
-        found = _filled(taken(found, self.columns_))
+        bags = as_bags(X, self.groups, self.columns)
+        self.columns_ = list(bags[0].columns if self.columns is None else self.columns)
+        bags = _check_sizes(select_columns(bags, self.columns_))
         common = (self.n_components, self.n_each, self.random_state)
-        words: dict[str, Any] = {}
-        if "prototypes" in chosen:
-            words["prototypes"] = Prototypes(self.n_prototypes, *common).fit(found)
-        if "fisher" in chosen:
-            words["fisher"] = Fisher(self.n_mixtures, *common).fit(found)
-        self.words_ = words
-        self.statistics_ = chosen
+        encodings: dict[str, Any] = {}
+        if "prototypes" in statistics:
+            encodings["prototypes"] = Prototypes(self.n_prototypes, *common).fit(bags)
+        if "fisher" in statistics:
+            encodings["fisher"] = Fisher(self.n_mixtures, *common).fit(bags)
+        self.words_ = encodings
+        self.statistics_ = statistics
         return self
 
     def transform(self, X: Any) -> np.ndarray:
-        """One row per patient.
+        """Return the statistics of each patient.
 
         Parameters
         ----------
         X : DataFrame or sequence of arrays
-            As in `fit`. Of a table of cells, the rows come in the order of the sorted patients.
+            Patients, as in `fit`. For a table of cells the patients are sorted.
 
         Returns
         -------
         (n_patients, n_columns) ndarray of float64
-            Columns as `get_feature_names_out` names them.
+            Columns in the order of `get_feature_names_out`.
         """
         check_is_fitted(self, "statistics_")
-        found = _filled(taken(as_bags(X, self.groups, self.columns_), self.columns_))
+        bags = as_bags(X, self.groups, self.columns_)
+        bags = _check_sizes(select_columns(bags, self.columns_))
         per_column = [name for name in self.statistics_ if name in _PER_COLUMN]
         n = len(self.columns_)
-        numbers = np.empty((len(found), n * len(per_column)))
-        for row, bag in enumerate(found if per_column else ()):
-            numbers[row] = _described(bag.features, per_column, self.k, self.trim)
+        values = np.empty((len(bags), n * len(per_column)))
+        for row, bag in enumerate(bags if per_column else ()):
+            values[row] = _column_statistics(bag.features, per_column, self.k, self.trim)
         parts, start = [], 0
         for name in self.statistics_:
             if name in _PER_COLUMN:
-                parts.append(numbers[:, start : start + n])
+                parts.append(values[:, start : start + n])
                 start += n
             elif name == "count":
-                parts.append(np.array([[len(bag)] for bag in found], dtype=np.float64))
+                parts.append(np.array([[len(bag)] for bag in bags], dtype=np.float64))
             else:
-                parts.append(self.words_[name].transform(found))
+                parts.append(self.words_[name].transform(bags))
         return np.hstack(parts)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
-        """``<column>__<statistic>``; of the bag ``bag__prototype__00``, ``bag__count`` and such."""
+        """Return ``<column>__<statistic>``, or names such as ``bag__prototype__00``.
+
+        Parameters
+        ----------
+        input_features : object
+            Not used.
+
+        Returns
+        -------
+        (n_columns,) ndarray of object
+        """
         check_is_fitted(self, "statistics_")
         names: list[str] = []
         for name in self.statistics_:
@@ -210,63 +232,67 @@ class PatientTable(TransformerMixin, BaseEstimator):
         return tags
 
 
-def _filled(found: list[Bag]) -> list[Bag]:
-    for place, bag in enumerate(found):
+def _check_sizes(bags: list[Bag]) -> list[Bag]:
+    """Return the bags, or raise an error if one of them is empty."""
+    for number, bag in enumerate(bags):
         if not len(bag):
-            raise ValueError(f"bag {place} holds no cell")
-    return found
+            raise ValueError(f"bag {number} holds no cells")
+    return bags
 
 
-def _described(values: np.ndarray, names: Sequence[str], k: int, trim: float) -> np.ndarray:
-    """All statistics of all columns of one bag, statistic by statistic."""
-    # Sorting puts NaN last, and a sum over sorted values does not depend on the order of cells.
+def _column_statistics(values: np.ndarray, names: Sequence[str], k: int, trim: float) -> np.ndarray:
+    """Return all statistics of all columns of one bag, statistic by statistic."""
+    # Sorting puts NaN last and makes sums independent of the order of the cells.
     ordered = np.sort(values, axis=0)
-    known = np.sum(~np.isnan(values), axis=0)
-    return np.concatenate([_STATISTIC[name](ordered, known, k, trim) for name in names])
+    n_valid = np.sum(~np.isnan(values), axis=0)
+    return np.concatenate([_STATISTIC[name](ordered, n_valid, k, trim) for name in names])
 
 
 def _sum_between(ordered: np.ndarray, start: np.ndarray, stop: np.ndarray) -> np.ndarray:
-    place = np.arange(len(ordered))[:, None]
-    return np.sum(ordered, axis=0, where=(place >= start) & (place < stop))
+    rank = np.arange(len(ordered))[:, None]
+    return np.sum(ordered, axis=0, where=(rank >= start) & (rank < stop))
 
 
-def _over(total: np.ndarray, n: np.ndarray) -> np.ndarray:
+def _divide(total: np.ndarray, n: np.ndarray) -> np.ndarray:
+    """Return total / n, NaN where n is not positive."""
     return np.divide(total, n, out=np.full(total.shape, np.nan), where=n > 0)
 
 
-def _mean(ordered: np.ndarray, known: np.ndarray, k: int, trim: float) -> np.ndarray:
-    return _over(_sum_between(ordered, np.zeros_like(known), known), known)
+def _mean(ordered: np.ndarray, n_valid: np.ndarray, k: int, trim: float) -> np.ndarray:
+    return _divide(_sum_between(ordered, np.zeros_like(n_valid), n_valid), n_valid)
 
 
-def _sd(ordered: np.ndarray, known: np.ndarray, k: int, trim: float) -> np.ndarray:
-    away = (ordered - _mean(ordered, known, k, trim)) ** 2
-    return np.sqrt(_over(_sum_between(away, np.zeros_like(known), known), known - 1))
+def _sd(ordered: np.ndarray, n_valid: np.ndarray, k: int, trim: float) -> np.ndarray:
+    squares = (ordered - _mean(ordered, n_valid, k, trim)) ** 2
+    return np.sqrt(_divide(_sum_between(squares, np.zeros_like(n_valid), n_valid), n_valid - 1))
 
 
-def _trimmed(ordered: np.ndarray, known: np.ndarray, k: int, trim: float) -> np.ndarray:
-    cut = np.floor(trim * known).astype(int)
-    return _over(_sum_between(ordered, cut, known - cut), known - 2 * cut)
+def _trimmed_mean(ordered: np.ndarray, n_valid: np.ndarray, k: int, trim: float) -> np.ndarray:
+    cut = np.floor(trim * n_valid).astype(int)
+    return _divide(_sum_between(ordered, cut, n_valid - cut), n_valid - 2 * cut)
 
 
-def _sum(ordered: np.ndarray, known: np.ndarray, k: int, trim: float) -> np.ndarray:
-    total = _sum_between(ordered, np.zeros_like(known), known)
-    return np.where(known > 0, total, np.nan)
+def _sum(ordered: np.ndarray, n_valid: np.ndarray, k: int, trim: float) -> np.ndarray:
+    total = _sum_between(ordered, np.zeros_like(n_valid), n_valid)
+    return np.where(n_valid > 0, total, np.nan)
 
 
-def _top(ordered: np.ndarray, known: np.ndarray, k: int, trim: float) -> np.ndarray:
-    start = np.maximum(known - k, 0)
-    return _over(_sum_between(ordered, start, known), known - start)
+def _top_k(ordered: np.ndarray, n_valid: np.ndarray, k: int, trim: float) -> np.ndarray:
+    start = np.maximum(n_valid - k, 0)
+    return _divide(_sum_between(ordered, start, n_valid), n_valid - start)
 
 
 def _quantile(q: float) -> Callable[..., np.ndarray]:
-    def at(ordered: np.ndarray, known: np.ndarray, k: int, trim: float) -> np.ndarray:
-        place = q * np.maximum(known - 1, 0)
-        low = np.floor(place).astype(int)
-        column = np.arange(ordered.shape[1])
-        below, above = ordered[low, column], ordered[np.ceil(place).astype(int), column]
-        return below + (place - low) * (above - below)
+    """Return the function that computes a quantile by linear interpolation."""
 
-    return at
+    def quantile(ordered: np.ndarray, n_valid: np.ndarray, k: int, trim: float) -> np.ndarray:
+        rank = q * np.maximum(n_valid - 1, 0)
+        low = np.floor(rank).astype(int)
+        column = np.arange(ordered.shape[1])
+        below, above = ordered[low, column], ordered[np.ceil(rank).astype(int), column]
+        return below + (rank - low) * (above - below)
+
+    return quantile
 
 
 _STATISTIC: dict[str, Callable[..., np.ndarray]] = {
@@ -275,9 +301,9 @@ _STATISTIC: dict[str, Callable[..., np.ndarray]] = {
     "p10": _quantile(0.1),
     "p50": _quantile(0.5),
     "p90": _quantile(0.9),
-    "trimmed_mean": _trimmed,
+    "trimmed_mean": _trimmed_mean,
     "min": _quantile(0.0),
     "max": _quantile(1.0),
     "sum": _sum,
-    "top_k": _top,
+    "top_k": _top_k,
 }

@@ -1,4 +1,4 @@
-"""One to one: every cell is judged by itself, and the patient by the verdicts on the cells."""
+"""Classification of patients by the predictions for their single cells."""
 
 from __future__ import annotations
 
@@ -10,37 +10,55 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from hemafeat._public import public
-from hemafeat.pipelines._patients.bags import as_bags, positive_place, stacked, taken, unstacked
+from hemafeat.pipelines._patients.bags import (
+    as_bags,
+    positive_place,
+    select_columns,
+    split_bags,
+    stack_bags,
+    two_columns,
+)
 
 AGGREGATES = ("mean", "majority", "min", "max")
 
 
 @public
 class CellVote(ClassifierMixin, BaseEstimator):
-    """Judge every cell by itself, then the patient by all verdicts.
+    """Classify every cell, then patients by the predictions for their cells.
 
-    Each training cell is given the label of its patient, whatever it is itself. With few abnormal
-    cells in an ill patient most of these labels are wrong, and `positive` is then best judged by
-    `max`; with one kind of cell only, by `mean`.
+    Each training cell is given the label of its patient, whatever it looks like. If ill patients
+    have few abnormal cells, most of these labels are wrong, and the maximum of the probability of
+    the positive class is the best rule; if all cells of a patient are alike, it is the mean.
 
     Parameters
     ----------
     model : estimator
-        A classifier of cells with `predict_proba`, such as `pipelines.logistic`.
+        Classifier of cells with `predict_proba`, such as `pipelines.logistic`.
     aggregate : {"mean", "majority", "min", "max"}
-        Of the probabilities of the cells: their mean, or the share of cells that vote for a class;
-        for two classes also the least or the largest probability of `positive`.
+        Rule that turns the probabilities of the cells into one: their mean; the share of cells for
+        which a class is the most probable; or, for two classes, the smallest or largest probability
+        of the positive class.
     positive : str, optional
-        The class that ``"min"`` and ``"max"`` look at; by default the one beside a label such as
-        ``reactive`` or ``normal``, else the last.
+        Class that ``"min"`` and ``"max"`` refer to. By default the one beside a label such as
+        ``reactive`` or ``normal``, else the last, see `positive_place`.
     groups : str
-        Column that says whose cells these are, where a table of cells is given.
+        Column that names the patient of each cell, if a table of cells is given.
 
     Attributes
     ----------
     model_ : estimator
-        Fitted on the cells of the training patients.
+        Classifier fitted on the cells of the training patients.
     classes_ : ndarray
+        The labels, sorted.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, pipelines
+    >>> rows = pipelines.bags(datasets.drawn_bags(8, random_state=0))
+    >>> cells = pipelines.logistic().set_params(columns__columns="all")
+    >>> model = pipelines.CellVote(cells, "mean").fit(rows, rows["label"])
+    >>> model.predict_proba(rows).shape
+    (8, 2)
     """
 
     unit = "patient"
@@ -59,46 +77,72 @@ class CellVote(ClassifierMixin, BaseEstimator):
         self.groups = groups
 
     def fit(self, X: Any, y: Any) -> Self:
-        """Fit the model of cells.
+        """Fit the classifier of cells.
 
         Parameters
         ----------
         X : DataFrame or sequence of arrays
-            Patients, as `bags` gives them.
+            Patients: rows of `bags`, a table of cells, or one array of cells per patient.
         y : (n_patients,) array
             Labels of the patients.
+
+        Returns
+        -------
+        CellVote
+            The same object.
 
         Raises
         ------
         ValueError
-            An unknown way to aggregate, or one for two classes with more.
+            If there is no rule of that name, or it is for two classes and there are more.
         """
         if self.aggregate not in AGGREGATES:
-            raise ValueError(f"aggregate={self.aggregate!r}: there are {', '.join(AGGREGATES)}")
+            raise ValueError(f"aggregate={self.aggregate!r}: choose from {', '.join(AGGREGATES)}")
         y = np.asarray(y)
-        found = as_bags(X, self.groups)
-        if len(found) != len(y):
-            raise ValueError(f"{len(found)} patients and {len(y)} labels")
-        self.columns_ = list(found[0].columns)
+        bags = as_bags(X, self.groups)
+        if len(bags) != len(y):
+            raise ValueError(f"{len(bags)} patients and {len(y)} labels")
+        self.columns_ = list(bags[0].columns)
         self.classes_ = np.unique(y)
         if self.aggregate in ("min", "max"):
             if len(self.classes_) != 2:
                 raise ValueError(f"aggregate={self.aggregate!r} is for two classes")
             positive_place(self.classes_, self.positive)
-        values, member = stacked(found)
-        self.model_ = clone(self.model).fit(self._frame(values), y[member])
+        values, bag_numbers = stack_bags(bags)
+        self.model_ = clone(self.model).fit(self._frame(values), y[bag_numbers])
         return self
 
     def cell_proba(self, X: Any) -> list[np.ndarray]:
-        """Probabilities of each cell: per patient (n_cells, n_classes)."""
+        """Return the probability of each class for each cell.
+
+        Parameters
+        ----------
+        X : DataFrame or sequence of arrays
+            Patients, as in `fit`.
+
+        Returns
+        -------
+        list of (n_cells, n_classes) ndarray of float64
+            One array per patient.
+        """
         check_is_fitted(self, "model_")
-        found = taken(as_bags(X, self.groups, self.columns_), self.columns_)
-        values, member = stacked(found)
-        given = np.asarray(self.model_.predict_proba(self._frame(values)), dtype=np.float64)
-        return list(unstacked(given, member, len(found)))
+        bags = select_columns(as_bags(X, self.groups, self.columns_), self.columns_)
+        values, bag_numbers = stack_bags(bags)
+        probabilities = np.asarray(self.model_.predict_proba(self._frame(values)), dtype=np.float64)
+        return split_bags(probabilities, bag_numbers, len(bags))
 
     def predict_proba(self, X: Any) -> np.ndarray:
-        """Probabilities of each patient: (n_patients, n_classes)."""
+        """Return the probability of each class for each patient.
+
+        Parameters
+        ----------
+        X : DataFrame or sequence of arrays
+            Patients, as in `fit`.
+
+        Returns
+        -------
+        (n_patients, n_classes) ndarray of float64
+        """
         cells = self.cell_proba(X)
         n = len(self.classes_)
         if self.aggregate == "mean":
@@ -106,13 +150,22 @@ class CellVote(ClassifierMixin, BaseEstimator):
         if self.aggregate == "majority":
             votes = [np.bincount(part.argmax(axis=1), minlength=n) / len(part) for part in cells]
             return np.array(votes)
-        place = positive_place(self.classes_, self.positive)
-        best = np.min if self.aggregate == "min" else np.max
-        chance = np.array([best(part[:, place]) for part in cells])
-        return np.column_stack([chance, 1 - chance] if place == 0 else [1 - chance, chance])
+        position = positive_place(self.classes_, self.positive)
+        extreme = np.min if self.aggregate == "min" else np.max
+        return two_columns(np.array([extreme(part[:, position]) for part in cells]), position)
 
     def predict(self, X: Any) -> np.ndarray:
-        """The most probable label of each patient."""
+        """Return the most probable label of each patient.
+
+        Parameters
+        ----------
+        X : DataFrame or sequence of arrays
+            Patients, as in `fit`.
+
+        Returns
+        -------
+        (n_patients,) ndarray
+        """
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
     def _frame(self, values: np.ndarray) -> pd.DataFrame:
