@@ -90,7 +90,7 @@ def scored(table: pd.DataFrame, model: str, n_boot: int) -> pd.DataFrame:
         # Without its family a column is unknown, and so is what it tells.
         values = table[column].to_numpy() if column in table else np.full(len(table), np.nan)
         found = evaluate.compare(
-            model, table, label=attribute, split="official", n_boot=n_boot, importance=False,
+            model, table, label=attribute, protocol="official", n_boot=n_boot, importance=False,
             progress=False,
         )  # fmt: skip
         pooled = found.results[found.results["fold"] == "all"].set_index(["model", "metric"])

@@ -27,7 +27,7 @@ import pandas as pd
 
 from hemafeat import datasets, evaluate, extract
 from hemafeat.datasets import DatasetWarning
-from hemafeat.evaluate._studies.paired import gaps
+from hemafeat.evaluate._studies.paired import paired_differences
 from hemafeat.images import NORMALISERS, normaliser
 
 CLASSES = ("neutrophil", "eosinophil", "lymphocyte", "monocyte")
@@ -117,7 +117,7 @@ def lines(
                 found = evaluate.compare(
                     model,
                     merged,
-                    split=evaluate.protocol("cross-dataset", train=train, test=test),
+                    protocol=evaluate.protocol("cross-dataset", train=train, test=test),
                     n_boot=n_boot,
                     importance=False,
                 )
@@ -140,7 +140,7 @@ def lines(
                     plain = found
                 against = plain if scale == "grid" and stain != "plain" else None
                 if against is not None:
-                    gap = gaps([found], [against], n_boot, 0)
+                    gap = paired_differences([found], [against], n_boot, 0)
                     gap = gap.query("model == @model and metric == 'balanced_accuracy'").iloc[0]
                     row |= {
                         "difference": gap["difference"],
