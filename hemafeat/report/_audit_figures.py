@@ -51,8 +51,6 @@ def figure_probes(probes: Probes) -> Figure:
     ...     table, groups="image", n_splits=2, n_boot=20, n_permutations=20, progress=False
     ... )
     >>> panel = report.figure_probes(probes).axes[0]
-    >>> "image size" in [label.get_text() for label in panel.get_yticklabels()]
-    False
     >>> "file size" in [label.get_text() for label in panel.get_yticklabels()]
     True
     """
@@ -113,12 +111,11 @@ def figure_batches(audit: Audit) -> Figure:
 
     Examples
     --------
+    >>> import pandas as pd
     >>> from hemafeat import datasets, report
-    >>> sets = [
-    ...     datasets.drawn(f"set_{size}", 6, kinds=[kind], size=size, progress=False)
-    ...     for size, kind in ((200, "lymphocyte"), (240, "monocyte"))
-    ... ]
-    >>> audit = datasets.audit(datasets.merge(sets), progress=False)
+    >>> small = datasets.drawn("a", 6, kinds=["lymphocyte"], size=200, progress=False)
+    >>> large = datasets.drawn("b", 6, kinds=["monocyte"], size=240, progress=False)
+    >>> audit = datasets.audit(pd.concat([small, large], ignore_index=True), progress=False)
     >>> figure = report.figure_batches(audit)
     >>> [panel.get_title("left") for panel in figure.axes]
     ['Image size', ...]

@@ -62,7 +62,7 @@ def figure_roc(
     ...     "logistic", cells, groups="patient", n_splits=2, n_boot=20, importance=False
     ... )
     >>> figure = report.figure_roc(comparison, "logistic")
-    >>> [panel.get_title() for panel in figure.axes]
+    >>> [panel.get_title("left") for panel in figure.axes]
     ['malignant', 'reactive']
     """
     names = with_probabilities(comparison, models or ranking(comparison))
@@ -144,7 +144,7 @@ def figure_calibration(
     ...     "logistic", cells, groups="patient", n_splits=2, n_boot=20, importance=False
     ... )
     >>> figure = report.figure_calibration(comparison)
-    >>> [panel.get_title() for panel in figure.axes]
+    >>> [panel.get_title("left") for panel in figure.axes]
     ['logistic', 'baseline']
     """
     names = with_probabilities(comparison, models or ranking(comparison))
