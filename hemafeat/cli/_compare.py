@@ -164,7 +164,7 @@ def compared(table: pd.DataFrame, models: Any, args: argparse.Namespace) -> Comp
         table,
         label=args.label,
         groups=args.group,
-        split=_studies.protocol(args),
+        protocol=_studies.protocol(args),
         n_splits=args.folds,
         metadata=args.metadata,
         rare=args.rare,

@@ -71,7 +71,7 @@ def run(args: argparse.Namespace, out: Path, command: str) -> None:
         table,
         label=args.label,
         patient=args.patient,
-        split=args.split,
+        protocol=args.split,
         n_splits=args.folds,
         metadata=args.metadata or None,
         positive=args.positive,
@@ -108,10 +108,9 @@ def run(args: argparse.Namespace, out: Path, command: str) -> None:
 def save_best(comparison: PatientComparison, table: pd.DataFrame, args: argparse.Namespace) -> str:
     """Fit the best model on every labelled patient and save it; what was done, in words."""
     from hemafeat import extract, pipelines
-    from hemafeat.evaluate._patients import BLIND
 
-    ranked = [str(name) for name in comparison.summary().index]
-    chosen = next((name for name in ranked if name not in BLIND), None)
+    ranked = comparison.ranked(baselines=True)
+    chosen = next(iter(comparison.ranked()), None)
     if chosen is None:
         raise Usage("--save-model: none of the models compared looks at the cells")
     told = [str(name) for name in comparison.patients.columns]

@@ -147,7 +147,7 @@ def made(table: pd.DataFrame, models: Any, args: argparse.Namespace, out: Path) 
     if args.learning_curve:
         _arguments.say(args, "training on ever more cells ...")
         curve = evaluate.learning_curve(
-            models, table, by=args.learning_curve, split=protocol(args), **how
+            models, table, by=args.learning_curve, protocol=protocol(args), **how
         )
         studies.append(curve)
         write_table(curve.results, out / "learning_curve.csv")
@@ -155,7 +155,7 @@ def made(table: pd.DataFrame, models: Any, args: argparse.Namespace, out: Path) 
         _show("Balanced accuracy by cells trained on", _frame(lines))
     if args.class_drop:
         _arguments.say(args, "leaving out each class in turn ...")
-        drop = evaluate.class_drop(models, table, split=protocol(args), **how)
+        drop = evaluate.class_drop(models, table, protocol=protocol(args), **how)
         studies.append(drop)
         write_table(drop.results, out / "class_drop.csv")
         _show(f"Share of a left-out class by {drop.models[0]}", drop.shares(drop.models[0]))

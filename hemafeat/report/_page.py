@@ -131,7 +131,7 @@ def _content(
         masks,
     )
     sample, flagged = _galleries.segmentations(cells, pictures)
-    content = {
+    content: dict[str, Any] = {
         "unit": comparison.unit,
         "verdicts": None,
         "patients": None,
@@ -171,7 +171,7 @@ def _content(
 def _cells(comparison: Comparison, model: str) -> pd.DataFrame:
     """Return the cells of a comparison, if the table that was compared is not at hand."""
     if comparison.unit == "patient" and len(comparison.verdicts):  # type: ignore[attr-defined]
-        return comparison.verdicts[["image", "cell"]]  # type: ignore[attr-defined,no-any-return]
+        return comparison.verdicts[["image", "cell"]]  # type: ignore[attr-defined]
     rows = predictions_of(comparison, model)
     return rows[["image", "cell", "truth"]].rename(columns={"truth": "label"})
 

@@ -194,8 +194,8 @@ def leak_probes(
     >>> probes = evaluate.leak_probes(
     ...     table, groups="image", n_splits=2, n_boot=20, n_permutations=500, progress=False
     ... )
-    >>> probes.results.loc[0, ["probe", "value", "severity"]].tolist()
-    ['hospital', 1.0, 'severe']
+    >>> probes.severe["probe"].tolist()
+    ['hospital']
     """
     if isinstance(images, datasets.Audit):
         table, surveyed = images.table, images.images
@@ -304,6 +304,7 @@ class _Level:
         codes = pd.DataFrame(
             {k: pd.factorize(values, use_na_sentinel=False)[0] for k, values in inputs.items()}
         )
+        assert self.images is not None
         n_values = codes.iloc[self.images].groupby(self.patients).nunique()
         return bool((n_values <= 1).to_numpy().all())
 
