@@ -15,7 +15,6 @@ from hemafeat.evaluate._importance import column_sets
 from hemafeat.evaluate._patients import PatientSetup
 from hemafeat.evaluate._scores import balanced_accuracy
 from hemafeat.evaluate._tables import importance_table
-from hemafeat.pipelines._patients.bags import as_column
 
 MAX_CELLS = 800
 """Number of held-out cells per fold used for importances."""
@@ -129,7 +128,7 @@ def _permutation_losses(
     bags = [
         bag.cells(np.sort(rng.permutation(len(bag))[:n_each])) for bag in patients["cells"].tolist()
     ]
-    patients = patients.assign(cells=as_column(bags))
+    patients = patients.assign(cells=bags)
     intact = balanced_accuracy(truth, model.predict(patients))
     values = np.concatenate([bag.features for bag in bags])
     ends = np.cumsum([len(bag) for bag in bags])[:-1]
@@ -141,7 +140,7 @@ def _permutation_losses(
         permuted[:, numbers] = values[rng.permutation(len(values))][:, numbers]
         parts = np.split(permuted, ends)
         mixed = [replace(bag, features=part) for bag, part in zip(bags, parts, strict=True)]
-        predicted = model.predict(patients.assign(cells=as_column(mixed)))
+        predicted = model.predict(patients.assign(cells=mixed))
         losses[name] = intact - balanced_accuracy(truth, predicted)
     for name in attributes:
         column = patients[name].to_numpy()[rng.permutation(len(patients))]

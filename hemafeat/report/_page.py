@@ -206,7 +206,7 @@ def _differences(comparison: Comparison, models: Sequence[str]) -> dict[str, Any
     if not rows:
         return None
     text = ", ".join(f"{name} {number(value)}" for name, _, value, _ in rows)
-    alt = f"Difference in {metric_name(metric)} to {best}: {text}"
+    alt = f"Difference from {best} in {in_text(metric)}: {text}"
     figure = _figures.figure_differences(comparison, metric, best, models=models)
     return {
         "picture": Picture(svg(figure, "differences", alt)),

@@ -38,7 +38,7 @@ class Section:
         Description of the study in one sentence.
     leaky : bool
         Whether it holds scores of a leaky protocol.
-    more : list of (label, svg)
+    folded : list of (label, svg)
         Further figures, folded away.
     """
 
@@ -49,7 +49,7 @@ class Section:
     table: Table
     note: str
     leaky: bool = False
-    more: list[tuple[str, str]] = field(default_factory=list)
+    folded: list[tuple[str, str]] = field(default_factory=list)
 
 
 def sections(studies: Iterable[Any]) -> list[Section]:
@@ -181,7 +181,7 @@ def _class_drop(study: ClassDrop, anchor: str) -> Section:
         Table([Entry(name) for name in head], rows, 2),
         study.protocol,
         leaky=study.leaky,
-        more=pictures[1:],
+        folded=pictures[1:],
     )
 
 
