@@ -17,6 +17,7 @@ from hemafeat.report._style import (
     VERMILION,
     number,
     shortened,
+    style_rows,
     styled,
 )
 
@@ -83,10 +84,7 @@ def figure_probes(probes: Probes) -> Figure:
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.set_xlim(0, 1.02)
     axes.set_xlabel("balanced accuracy of this probe alone, on held-out groups")
-    axes.grid(axis="x")
-    axes.set_axisbelow(True)
-    axes.tick_params(left=False)
-    axes.spines["left"].set_visible(False)
+    style_rows(axes)
     return figure
 
 

@@ -6,7 +6,7 @@ it with ``figure.savefig("scores.pdf")``.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -22,15 +22,20 @@ from hemafeat.report._style import (
     MUTED,
     PAPER,
     VERMILION,
+    draw_interval,
     metric_name,
     more_is_better,
     number,
     shortened,
+    signed,
+    style_rows,
     styled,
+    write_beside,
 )
 
 if TYPE_CHECKING:
     import pandas as pd
+    from matplotlib.axes import Axes
 
     from hemafeat.evaluate import Comparison
 
@@ -112,10 +117,7 @@ def figure_scores(
         panel.set_title(metric_name(metric))
         if not more_is_better(metric):
             panel.set_title("lower is better", loc="right", color=MUTED, fontweight="normal")
-        panel.grid(axis="x")
-        panel.set_axisbelow(True)
-        panel.tick_params(left=False)
-        panel.spines["left"].set_visible(False)
+        style_rows(panel)
     axes[0].set_yticks(range(len(names)), [shortened(name, 34) for name in names])
     axes[0].set_ylim(len(names) - 0.5, -0.5)
     return figure
@@ -171,26 +173,14 @@ def figure_differences(
         apart = not low <= 0 <= high
         worse = (value < 0) == more_is_better(metric)
         colour = (VERMILION if worse else BLUE) if apart else MUTED
-        panel.plot([low, high], [row, row], color=colour, lw=2.2, solid_capstyle="round")
-        panel.plot(value, row, "o", ms=7, mec=colour, mew=1.6, mfc=colour if apart else PAPER)
-        text = f"{value:+.3f}  [{low:+.3f}, {high:+.3f}]".replace("-", "\N{MINUS SIGN}")
-        panel.annotate(
-            text,
-            (1.02, row),
-            xycoords=("axes fraction", "data"),
-            va="center",
-            fontsize=8.5,
-            color=INK,
-        )
+        draw_interval(panel, row, low, value, high, colour, filled=apart)
+        write_beside(panel, row, signed(value, low, high))
     panel.set_yticks(range(len(rows)), [shortened(name, 34) for name, *_ in rows])
     panel.set_ylim(max(len(rows), 1) - 0.5, -0.5)
     panel.margins(x=0.06)
     panel.locator_params(axis="x", nbins=6)
     panel.set_xlabel(f"{metric_name(metric)}: model minus {shortened(reference, 34)}")
-    panel.grid(axis="x")
-    panel.set_axisbelow(True)
-    panel.tick_params(left=False)
-    panel.spines["left"].set_visible(False)
+    style_rows(panel)
     return figure
 
 
@@ -254,76 +244,85 @@ def figure_confusion(
     counts = table.to_numpy(np.float64)
     total = counts.sum(axis=1, keepdims=True)
     shares = np.divide(counts, total, out=np.zeros_like(counts), where=total > 0)
-    n_rows, n_columns = counts.shape
-    names = [shortened(str(name), 24) for name in table.columns]
-    truths = [shortened(str(name), 24) for name in table.index]
-    margin = 0.085 * max(map(len, truths)) + 0.75
-    size = (width - margin) / n_columns
-    size = min(size, 1.05)
-    figure = Figure(
-        figsize=(width, size * n_rows + 0.065 * max(map(len, names)) + 0.85), layout="constrained"
-    )
+    figure, panel, size = draw_matrix(shares, table.index, table.columns, width)
+    for row, column in np.argwhere(counts > 0):
+        share = shares[row, column]
+        for y, text, scale, weight in (
+            (0.42, percent(share), 1.0, "bold"),
+            (0.74, f"{counts[row, column]:.0f}", 0.82, "normal"),
+        ):
+            panel.text(
+                column + 0.5,
+                row + y,
+                text,
+                ha="center",
+                va="center",
+                fontsize=size * scale,
+                fontweight=weight,
+                color="#ffffff" if share > 0.6 else INK,
+            ).set_in_layout(False)
+    for k in range(len(counts)):
+        frame = Rectangle((k + 0.02, k + 0.02), 0.96, 0.96, fill=False, lw=1.4, edgecolor=INK)
+        panel.add_patch(frame).set_in_layout(False)
+    panel.set_ylabel("truth")
+    panel.set_xlabel(f"predicted by {shortened(model, 34)}")
+    return figure
+
+
+def percent(share: float) -> str:
+    """Format a share for the field of a matrix."""
+    return f"{100 * share:.0f}%" if share >= 0.005 else "<1%"
+
+
+def draw_matrix(
+    shares: np.ndarray, rows: Iterable[object], columns: Iterable[object], width: float = 8.6
+) -> tuple[Figure, Axes, float]:
+    """Draw a matrix of shares as shaded fields.
+
+    Parameters
+    ----------
+    shares : (n_rows, n_columns) ndarray of float64
+        0 to 1; NaN is not shaded.
+    rows, columns : iterable
+        Names.
+    width : float, default=8.6
+        Width of the figure in inches.
+
+    Returns
+    -------
+    figure : Figure
+    panel : Axes
+        Field (row, column) covers ``column`` to ``column + 1`` and ``row`` to ``row + 1``.
+    size : float
+        Size of text that fits a field, in points.
+    """
+    row_names, column_names = ([shortened(str(n), 24) for n in names] for names in (rows, columns))
+    n_rows, n_columns = shares.shape
+    side = min((width - 0.085 * max(map(len, row_names)) - 0.75) / n_columns, 1.05)
+    height = side * n_rows + 0.065 * max(map(len, column_names)) + 0.85
+    figure = Figure(figsize=(width, height), layout="constrained")
     panel = figure.subplots()
-    small = float(np.clip(size * 12.5, 5.5, 9.5))
-    for row in range(n_rows):
-        for column in range(n_columns):
-            share = shares[row, column]
-            panel.add_patch(
-                Rectangle((column, row), 1, 1, facecolor=HEAT, alpha=float(share), lw=0)
-            )
-            panel.add_patch(
-                Rectangle(
-                    (column + 0.02, row + 0.02),
-                    0.96,
-                    0.96,
-                    fill=False,
-                    lw=1.4 if row == column else 0.5,
-                    edgecolor=INK if row == column else GRID,
-                )
-            )
-            if counts[row, column] == 0:
-                continue
-            colour = "#ffffff" if share > 0.6 else INK
-            centre = column + 0.5
-            panel.text(
-                centre,
-                row + 0.42,
-                f"{100 * share:.0f}%" if share >= 0.005 else "<1%",
-                ha="center",
-                va="center",
-                fontsize=small,
-                fontweight="bold",
-                color=colour,
-            )
-            panel.text(
-                centre,
-                row + 0.74,
-                f"{counts[row, column]:.0f}",
-                ha="center",
-                va="center",
-                fontsize=small * 0.82,
-                color=colour,
-            )
-    for artist in (*panel.patches, *panel.texts):
-        # They lie inside the axes; measuring each of them would take most of the time of drawing.
-        artist.set_in_layout(False)
+    for row, column in np.ndindex(shares.shape):
+        share = float(np.nan_to_num(shares[row, column]))
+        frame = (column + 0.02, row + 0.02), 0.96, 0.96
+        for patch in (
+            Rectangle((column, row), 1, 1, facecolor=HEAT, alpha=share, lw=0),
+            Rectangle(*frame, fill=False, lw=0.5, edgecolor=GRID),
+        ):
+            # Fields lie inside the axes; measuring each would take most of the time of drawing.
+            panel.add_patch(patch).set_in_layout(False)
     panel.set_xlim(0, n_columns)
     panel.set_ylim(n_rows, 0)
     panel.set_aspect("equal")
     panel.set_xticks(
-        np.arange(n_columns) + 0.5, names, rotation=38, ha="left", rotation_mode="anchor"
+        np.arange(n_columns) + 0.5, column_names, rotation=38, ha="left", rotation_mode="anchor"
     )
-    panel.set_yticks(
-        np.arange(n_rows) + 0.5,
-        truths,
-    )
+    panel.set_yticks(np.arange(n_rows) + 0.5, row_names)
     panel.xaxis.tick_top()
     panel.xaxis.set_label_position("top")
     panel.tick_params(length=0)
     panel.spines[:].set_visible(False)
-    panel.set_ylabel("truth")
-    panel.set_xlabel(f"predicted by {shortened(model, 34)}")
-    return figure
+    return figure, panel, float(np.clip(side * 12.5, 5.5, 9.5))
 
 
 @styled
@@ -402,10 +401,7 @@ def figure_importance(comparison: Comparison, model: str | None = None, n_top: i
             panel.legend(loc="lower right", title="mask", title_fontsize=8.5)
         panel.locator_params(axis="x", nbins=5)
         panel.set_xlabel("balanced accuracy lost when permuted")
-        panel.grid(axis="x")
-        panel.set_axisbelow(True)
-        panel.tick_params(left=False)
-        panel.spines["left"].set_visible(False)
+        style_rows(panel)
     return figure
 
 

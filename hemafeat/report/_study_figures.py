@@ -6,23 +6,25 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.patches import Rectangle
 
+from hemafeat.report._figures import draw_matrix, percent
 from hemafeat.report._ranking import ranking
 from hemafeat.report._style import (
     BLUE,
-    GRID,
-    HEAT,
     INK,
     MUTED,
     PAPER,
     SERIES,
     VERMILION,
+    draw_interval,
     metric_name,
     more_is_better,
     number,
     shortened,
+    signed,
+    style_rows,
     styled,
+    write_beside,
 )
 
 if TYPE_CHECKING:
@@ -96,25 +98,14 @@ def figure_leakage(study: Leakage, metric: str = METRIC) -> Figure:
             apart = not low <= 0 <= high
             optimistic = (value > 0) == more_is_better(metric)
             shade = (VERMILION if optimistic else BLUE) if apart else MUTED
-            right.plot([low, high], [y, y], color=shade, lw=2.2, solid_capstyle="round")
-            right.plot(value, y, "o", ms=7, mec=shade, mew=1.6, mfc=shade if apart else PAPER)
-            right.annotate(
-                f"{value:+.3f}  [{low:+.3f}, {high:+.3f}]".replace("-", "\N{MINUS SIGN}"),
-                (1.02, y),
-                xycoords=("axes fraction", "data"),
-                va="center",
-                fontsize=8.5,
-                color=INK,
-            )
+            draw_interval(right, y, low, value, high, shade, filled=apart)
+            write_beside(right, y, signed(value, low, high))
     left.set_yticks(range(len(names)), [shortened(name, 34) for name in names])
     left.set_ylim(len(names) - 0.5, -0.5)
     left.set_title(metric_name(metric))
     right.set_title(f"minus {shortened(str(differences['minus'].iloc[0]), 34)}")
     for panel in (left, right):
-        panel.grid(axis="x")
-        panel.set_axisbelow(True)
-        panel.tick_params(left=False)
-        panel.spines["left"].set_visible(False)
+        style_rows(panel)
         panel.margins(x=0.06)
         panel.locator_params(axis="x", nbins=6)
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower left", ncols=2)
@@ -207,49 +198,22 @@ def figure_class_drop(study: ClassDrop, model: str | None = None) -> Figure:
     model = model or study.models[0]
     shares = study.shares(model)
     values = shares.to_numpy(np.float64)
-    rows, columns = (
-        [shortened(str(n), 24) for n in shares.index],
-        [shortened(str(n), 24) for n in shares.columns],
-    )
-    size = min((8.6 - 0.085 * max(map(len, rows)) - 0.75) / len(columns), 1.05)
-    height = size * len(rows) + 0.065 * max(map(len, columns)) + 0.85
-    figure = Figure(figsize=(8.6, height), layout="constrained")
-    panel = figure.subplots()
-    small = float(np.clip(size * 12.5, 5.5, 9.5))
+    figure, panel, size = draw_matrix(values, shares.index, shares.columns)
     for row, column in np.ndindex(values.shape):
         share = values[row, column]
-        own = shares.index[row] == shares.columns[column]
-        alpha = 0.0 if own or np.isnan(share) else float(share)
-        panel.add_patch(Rectangle((column, row), 1, 1, facecolor=HEAT, alpha=alpha, lw=0))
-        panel.add_patch(
-            Rectangle((column + 0.02, row + 0.02), 0.96, 0.96, fill=False, lw=0.5, edgecolor=GRID)
-        )
-        if own:
+        if shares.index[row] == shares.columns[column]:
             panel.plot([column + 0.25, column + 0.75], [row + 0.75, row + 0.25], color=MUTED, lw=1)
         elif share > 0:
             panel.text(
                 column + 0.5,
                 row + 0.52,
-                f"{100 * share:.0f}%" if share >= 0.005 else "<1%",
+                percent(share),
                 ha="center",
                 va="center",
-                fontsize=small,
+                fontsize=size,
                 fontweight="bold" if share >= 0.2 else "normal",
                 color="#ffffff" if share > 0.6 else INK,
-            )
-    for artist in (*panel.patches, *panel.texts):
-        artist.set_in_layout(False)
-    panel.set_xlim(0, len(columns))
-    panel.set_ylim(len(rows), 0)
-    panel.set_aspect("equal")
-    panel.set_xticks(
-        np.arange(len(columns)) + 0.5, columns, rotation=38, ha="left", rotation_mode="anchor"
-    )
-    panel.set_yticks(np.arange(len(rows)) + 0.5, rows)
-    panel.xaxis.tick_top()
-    panel.xaxis.set_label_position("top")
-    panel.tick_params(length=0)
-    panel.spines[:].set_visible(False)
+            ).set_in_layout(False)
     panel.set_ylabel("left out of training")
     panel.set_xlabel(f"predicted by {shortened(model, 34)}")
     return figure
@@ -303,24 +267,14 @@ def figure_resampling(study: Resampling, metric: str = METRIC) -> Figure:
             value, low, high = pooled[["value", "low", "high"]].to_numpy(np.float64)[0]
             y = row * (len(conditions) + 0.7) + k
             colour = VERMILION if comparison.leaky else BLUE
-            panel.plot([low, high], [y, y], color=colour, lw=2.2, solid_capstyle="round")
-            panel.plot(value, y, "o", ms=6.5, mec=colour, mew=1.6, mfc=PAPER if key[0] else colour)
+            draw_interval(panel, y, low, value, high, colour, filled=not key[0])
             ticks.append(y)
             drawn = "with replacement" if key[0] else "without"
             labels.append(f"{shortened(name, 20)}: {drawn}, {pooled['protocol'].iloc[0]}")
-            panel.annotate(
-                number(value),
-                (1.02, y),
-                xycoords=("axes fraction", "data"),
-                va="center",
-                fontsize=8.5,
-            )
+            write_beside(panel, y, number(value))
     panel.set_yticks(ticks, labels)
     panel.set_ylim(max(ticks) + 0.6, -0.6)
     panel.set_xlabel(metric_name(metric))
-    panel.grid(axis="x")
-    panel.set_axisbelow(True)
-    panel.tick_params(left=False)
-    panel.spines["left"].set_visible(False)
+    style_rows(panel)
     panel.margins(x=0.06)
     return figure

@@ -8,6 +8,7 @@ from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 P = ParamSpec("P")
@@ -95,6 +96,39 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
             return draw(*args, **kwargs)
 
     return wrapper
+
+
+def style_rows(panel: Axes) -> None:
+    """Style axes whose rows are models: a grid for the values, no axis beside the names."""
+    panel.grid(axis="x")
+    panel.set_axisbelow(True)
+    panel.tick_params(left=False)
+    panel.spines["left"].set_visible(False)
+
+
+def draw_interval(
+    panel: Axes, y: float, low: float, value: float, high: float, colour: str, *, filled: bool
+) -> None:
+    """Draw a dot, filled or open, on the bar of its interval."""
+    panel.plot([low, high], [y, y], color=colour, lw=2.2, solid_capstyle="round")
+    panel.plot(value, y, "o", ms=7, mec=colour, mew=1.6, mfc=colour if filled else PAPER)
+
+
+def write_beside(panel: Axes, y: float, text: str, colour: str = INK) -> None:
+    """Write text at the right of a row."""
+    panel.annotate(
+        text,
+        (1.02, y),
+        xycoords=("axes fraction", "data"),
+        va="center",
+        fontsize=8.5,
+        color=colour,
+    )
+
+
+def signed(value: float, low: float, high: float) -> str:
+    """Format a difference with its interval."""
+    return f"{value:+.3f}  [{low:+.3f}, {high:+.3f}]".replace("-", "\N{MINUS SIGN}")
 
 
 METRICS: dict[str, tuple[str, bool]] = {
