@@ -90,7 +90,7 @@ def score_attributes(table: pd.DataFrame, model: str, n_boot: int) -> pd.DataFra
         # Without its family the column is missing, and its score NaN.
         values = table[column].to_numpy() if column in table else np.full(len(table), np.nan)
         comparison = evaluate.compare(
-            model, table, label=attribute, split="official", n_boot=n_boot, importance=False,
+            model, table, label=attribute, protocol="official", n_boot=n_boot, importance=False,
             progress=False,
         )  # fmt: skip
         pooled = comparison.results[comparison.results["fold"] == "all"].set_index(

@@ -1,18 +1,19 @@
-"""What normalised stain and matched scale are worth across data sets: measured, not assumed.
+"""Measure the effect of stain normalisation and matched scale on scores across data sets.
 
     python benchmarks/cross.py --out DIR                # drawn sets only
-    python benchmarks/cross.py --out DIR --data DATA    # segwbc_d1, pbc_dev and bccd besides
+    python benchmarks/cross.py --out DIR --data DATA    # also segwbc_d1, pbc_dev and bccd
 
-One model is trained on one set and scored on another, on the classes both have, in every
-direction: with lengths in px and in um, with images brought to one scale, and with each normaliser,
-whose target is taken from the training set only. Drawn sets differ in background and stain and in
-nothing else. Each line has the balanced accuracy with its interval (bootstrap over groups) and the
-difference to the plain images at the same scale, resampled in pairs. Written to --out: `cross.csv`.
+One model is trained on one set and scored on another, on the classes that both have, in every
+direction: with lengths in px and in um, with images resampled to one scale, and with each
+normaliser, whose target is taken from the training set only. Drawn sets differ only in background
+and stain. Each row has the balanced accuracy with its interval (bootstrap over groups) and the
+paired difference to the plain images at the same scale. The table is written to `cross.csv` in the
+folder of --out.
 
-The scale of no real set is published. A pixel of PBC is taken for 0.100 um and one of BCCD for
-0.077 um, by the median diameter of single red cells (73 px, 95 px) and 7.3 um; segwbc_d1 shows no
-whole red cell: with 0.175 um the nuclei of its neutrophils (48 px) lie between those of BCCD and
-PBC at these scales (7.9 um, 8.9 um). All three may be off by a tenth.
+The scale of no real set is published. The size of a pixel is assumed to be 0.100 um in PBC and
+0.077 um in BCCD, from the median diameter of single red cells (73 px, 95 px) and 7.3 um; segwbc_d1
+shows no whole red cell: with 0.175 um the nuclei of its neutrophils (48 px) lie between those of
+BCCD and PBC at these scales (7.9 um, 8.9 um). All three may be off by a tenth.
 """
 
 from __future__ import annotations
@@ -27,19 +28,20 @@ import pandas as pd
 
 from hemafeat import datasets, evaluate, extract
 from hemafeat.datasets import DatasetWarning
-from hemafeat.evaluate._studies.paired import gaps
+from hemafeat.evaluate._studies.paired import paired_differences
 from hemafeat.images import NORMALISERS, normaliser
 
 CLASSES = ("neutrophil", "eosinophil", "lymphocyte", "monocyte")
 UM_PER_PX = {"segwbc_d1": 0.175, "pbc_dev": 0.100, "bccd": 0.077}
 GRID_UM = 0.1
-"""Side of a pixel that images are brought to."""
+"""Size of a pixel to which images are resampled."""
 
-Table = dict[str, pd.DataFrame]
+Tables = dict[str, pd.DataFrame]
+"""Tables of images or cells by the name of the set."""
 
 
-def drawn(folder: Path, n: int) -> Table:
-    """Three sets of other backgrounds and stains, and other patients."""
+def drawn(folder: Path, n: int) -> Tables:
+    """Draw three sets with different backgrounds, stains and patients."""
     return {
         background: datasets.drawn(
             folder / background,
@@ -47,81 +49,81 @@ def drawn(folder: Path, n: int) -> Table:
             kinds=CLASSES,
             size=240,
             background=background,
-            random_state=place,
+            random_state=seed,
             progress=False,
         )
-        for place, background in enumerate(("cream", "pink", "yellow"))
+        for seed, background in enumerate(("cream", "pink", "yellow"))
     }
 
 
-def real(data: Path, per_class: int) -> Table:
-    """The sets at hand, with a scale each and the classes they share."""
+def real(data: Path, per_class: int) -> Tables:
+    """Load the real sets that exist, with their scales and the classes they share."""
     loaders = {"segwbc_d1": datasets.segwbc, "pbc_dev": datasets.pbc, "bccd": datasets.bccd}
-    found = {}
+    sets = {}
     for name, load in loaders.items():
         if (data / name).is_dir():
-            listed = load(data / name)
-            listed = listed[listed["label"].isin(CLASSES)]
-            listed = listed.groupby("label").head(per_class).reset_index(drop=True)
-            found[name] = listed.assign(um_per_px=UM_PER_PX[name])
-    return found
+            table = load(data / name)
+            table = table[table["label"].isin(CLASSES)]
+            table = table.groupby("label").head(per_class).reset_index(drop=True)
+            sets[name] = table.assign(um_per_px=UM_PER_PX[name])
+    return sets
 
 
-class Measured:
+class Tabulator:
     """Tables of cells, each measured once."""
 
-    def __init__(self, sets: Table, families: Sequence[str] | str, jobs: int | None) -> None:
+    def __init__(self, sets: Tables, families: Sequence[str] | str, jobs: int | None) -> None:
         self.sets, self.families, self.jobs = sets, families, jobs
-        self.kept: dict[tuple[str, str, str], pd.DataFrame] = {}
+        self.tables: dict[tuple[str, str, str], pd.DataFrame] = {}
 
     def __call__(self, name: str, scale: str, stain: str, target: str) -> pd.DataFrame:
-        """Set `name` at `scale`, its stain brought to that of set `target`."""
-        own = target if stain in ("reinhard", "macenko") else ""
-        key = (name, scale, f"{stain} {own}")
-        if key not in self.kept:
-            listed = self.sets[name].assign(dataset=name)
+        """Return the cells of set `name` at `scale`, with the stain of set `target`."""
+        reference = target if stain in ("reinhard", "macenko") else ""
+        key = (name, scale, f"{stain} {reference}")
+        if key not in self.tables:
+            images = self.sets[name].assign(dataset=name)
             if scale == "px":
-                listed["um_per_px"] = float("nan")
-            how = None
+                images["um_per_px"] = float("nan")
+            normalise = None
             if stain != "plain":
-                how = normaliser(stain, self.sets[target]["image"])
-            self.kept[key] = extract.table(
-                listed,
+                normalise = normaliser(stain, self.sets[target]["image"])
+            self.tables[key] = extract.table(
+                images,
                 families=self.families,
                 cells="central",
-                normalise=how,
+                normalise=normalise,
                 to_um_per_px=GRID_UM if scale == "grid" else None,
                 n_jobs=self.jobs,
                 progress=False,
             )
-        return self.kept[key]
+        return self.tables[key]
 
 
-def lines(
-    measured: Measured, kind: str, model: str, n_boot: int, stains: Sequence[str]
+def compare_sets(
+    tabulate: Tabulator, kind: str, model: str, n_boot: int, stains: Sequence[str]
 ) -> Iterator[dict[str, object]]:
-    """A row per direction, scale and stain."""
+    """Yield a row per direction, scale and stain."""
     conditions = [("px", "plain"), ("um", "plain"), *(("grid", s) for s in ("plain", *stains))]
-    names = list(measured.sets)
+    names = list(tabulate.sets)
     for train in names:
         for test in names:
             if train == test:
                 continue
             plain = None
             for scale, stain in conditions:
-                both = [measured(name, scale, stain, train) for name in (train, test)]
+                both = [tabulate(name, scale, stain, train) for name in (train, test)]
                 with warnings.catch_warnings():
-                    # Other shares of the classes are what sets are like; scores are balanced.
+                    # Sets differ in their class shares; the scores are balanced.
                     warnings.simplefilter("ignore", DatasetWarning)
                     merged = datasets.merge(both)
-                found = evaluate.compare(
+                comparison = evaluate.compare(
                     model,
                     merged,
-                    split=evaluate.protocol("cross-dataset", train=train, test=test),
+                    protocol=evaluate.protocol("cross-dataset", train=train, test=test),
                     n_boot=n_boot,
                     importance=False,
                 )
-                own = found.results.query(
+                score = comparison.results.query(
                     "model == @model and fold == 'all' and metric == 'balanced_accuracy'"
                 ).iloc[0]
                 row = {
@@ -130,17 +132,17 @@ def lines(
                     "test": test,
                     "scale": scale,
                     "stain": stain,
-                    "cells": len(found.predictions) // len(found.models),
+                    "cells": len(comparison.predictions) // len(comparison.models),
                     "errors": len(extract.errors(merged)),
-                    **own[["value", "low", "high"]],
-                    "protocol": own["protocol"],
-                    "leaky": own["leaky"],
+                    **score[["value", "low", "high"]],
+                    "protocol": score["protocol"],
+                    "leaky": score["leaky"],
                 }
                 if scale == "grid" and stain == "plain":
-                    plain = found
+                    plain = comparison
                 against = plain if scale == "grid" and stain != "plain" else None
                 if against is not None:
-                    gap = gaps([found], [against], n_boot, 0)
+                    gap = paired_differences([comparison], [against], n_boot, 0)
                     gap = gap.query("model == @model and metric == 'balanced_accuracy'").iloc[0]
                     row |= {
                         "difference": gap["difference"],
@@ -150,8 +152,8 @@ def lines(
                 yield row
 
 
-def told(table: pd.DataFrame) -> str:
-    """The table as it is printed."""
+def format_rows(table: pd.DataFrame) -> str:
+    """Format the table for printing."""
     shown = table[["sets", "train", "test", "scale", "stain", "cells"]].copy()
     shown["balanced accuracy"] = [
         f"{v:.3f} [{low:.3f}, {high:.3f}]"
@@ -166,17 +168,17 @@ def told(table: pd.DataFrame) -> str:
     return shown.to_string(index=False)
 
 
-def means(table: pd.DataFrame) -> str:
-    """Means over all directions of a kind of sets, and how often a stain helped or hurt."""
+def format_means(table: pd.DataFrame) -> str:
+    """Format means over all directions, and how often a normaliser was better or worse."""
     table = table.assign(
-        helped=table["gap_low"] > 0,
-        hurt=table["gap_high"] < 0,
+        better=table["gap_low"] > 0,
+        worse=table["gap_high"] < 0,
     )
-    found = table.groupby(["sets", "scale", "stain"], sort=False).agg(
-        directions=("value", "size"), mean=("value", "mean"), helped=("helped", "sum"),
-        hurt=("hurt", "sum"),
+    summary = table.groupby(["sets", "scale", "stain"], sort=False).agg(
+        directions=("value", "size"), mean=("value", "mean"), better=("better", "sum"),
+        worse=("worse", "sum"),
     )  # fmt: skip
-    return found.round(3).to_string()
+    return summary.round(3).to_string()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -203,14 +205,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
         rows: list[dict[str, object]] = []
         empty = dict.fromkeys(("difference", "gap_low", "gap_high"), float("nan"))
         for kind, sets in kinds.items():
-            measured = Measured(sets, families, args.jobs)
-            for row in lines(measured, kind, args.model, args.boot, args.stains):
+            tabulate = Tabulator(sets, families, args.jobs)
+            for row in compare_sets(tabulate, kind, args.model, args.boot, args.stains):
                 rows.append(empty | row)
                 table = pd.DataFrame(rows)
                 table.to_csv(out / "cross.csv", index=False)
                 print(f"  {row['train']} to {row['test']}, {row['scale']}, {row['stain']}: "
                       f"{row['value']:.3f}", flush=True)  # fmt: skip
-    print(f"\n{told(table)}\n\n{means(table)}")
+    print(f"\n{format_rows(table)}\n\n{format_means(table)}")
 
 
 if __name__ == "__main__":

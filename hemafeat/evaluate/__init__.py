@@ -1,4 +1,4 @@
-"""Models on held-out groups: scores with intervals, comparisons, predictions to look at."""
+"""Compare models on held-out groups, with intervals, protocols, studies and leak probes."""
 
 import lazy_loader as _lazy
 

@@ -1,4 +1,4 @@
-"""What a comparison found, and its folder on disk."""
+"""Results of a comparison, and their folder on disk."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _FORMAT_VERSION = 2
 @public
 @dataclass
 class Comparison:
-    """Models compared on held-out cells.
+    """Scores and predictions of models on held-out cells.
 
     Attributes
     ----------
     results : DataFrame
         One row per model, fold and metric: ``model, fold, metric, value, low, high, protocol, seed,
         leaky, fingerprint, version``. Fold ``"all"`` is the pooled score over all held-out
-        predictions, with its interval; single folds have none (NaN).
+        predictions, with its interval; single folds have no interval (NaN).
     predictions : DataFrame
         One row per model and scored cell: ``model, row, image, cell, group, fold, truth,
         predicted`` and ``p__<class>`` for every class (NaN for a model without probabilities).
@@ -52,20 +52,21 @@ class Comparison:
     classes : list of str
         Class names, sorted.
     leaky : bool
-        Cells of one group were on both sides.
+        Whether cells of one group were on both sides.
     protocol : str
-        One sentence: how it was done.
+        Description of the comparison in one sentence.
     errors : DataFrame
-        ``image, stage, error, message``: what was left out, and why.
+        ``image, stage, error, message``: rows that were left out and why, remarks on the folds, and
+        warnings of models.
     fingerprint : str
         Hash of the feature values, labels and groups compared.
     versions : dict of str to str
-        Packages used.
+        Versions of Python and of the packages used.
     n_boot, random_state : int
-        Resamples and seed of the intervals.
+        Number of resamples, and seed, of the intervals.
     transductive : list of str
-        Models whose verdict on a cell hangs on the other cells scored with it: not to be compared
-        with the others without saying so.
+        Names of the models whose prediction of a cell depends on the other cells scored with it,
+        which makes them incomparable with the others without a remark.
     unit : {"cell", "patient"}
         What one prediction is about.
     baselines : tuple of str
@@ -131,12 +132,13 @@ class Comparison:
         return sorted((n for n in self.models if baselines or n not in self.baselines), key=key)
 
     def summary(self) -> pd.DataFrame:
-        """Pooled scores to print: a row per model, best balanced accuracy first.
+        """Tabulate the pooled scores, the best model first.
 
         Returns
         -------
         DataFrame of str
-            Index `model`; a column per metric, ``"0.981 [0.976, 0.986]"``, and the protocol.
+            Index `model`; a column per metric, such as ``"0.981 [0.976, 0.986]"``, and the
+            protocol.
         """
         pooled = self.results[self.results["fold"] == "all"]
         order = self.ranked(baselines=True)
@@ -154,20 +156,25 @@ class Comparison:
         return wide
 
     def confusion(self, model: str) -> pd.DataFrame:
-        """Cells counted by true class (rows) and predicted class (columns), over all folds.
+        """Count rows by true and predicted class, over all folds.
 
         Parameters
         ----------
         model : str
             One of `models`.
+
+        Returns
+        -------
+        DataFrame of int
+            A row for each true and a column for each predicted class.
         """
-        part = self._of(model)
+        part = self._predictions_of(model)
         counts = pd.crosstab(part["truth"], part["predicted"])
         counts = counts.reindex(index=self.classes, columns=self.classes, fill_value=0)
         return counts.rename_axis(index="truth", columns="predicted").astype(int)
 
     def per_class(self, model: str) -> pd.DataFrame:
-        """Precision, recall and F1 of each class over all folds, with intervals.
+        """Compute precision, recall and F1 of each class over all folds, with intervals.
 
         Parameters
         ----------
@@ -178,25 +185,25 @@ class Comparison:
         -------
         DataFrame
             Index `class`; ``precision, recall, f1`` with ``<name>_low`` and ``<name>_high``, and
-            ``support``, the number of true cells. NaN where a quotient is 0 / 0.
+            ``support``, the number of true cells. NaN if a quotient is 0 / 0.
 
         Notes
         -----
-        A percentile interval cannot see beyond the cells at hand: a class without an error gets
-        ``[1, 1]``, whatever its size.
+        A percentile interval is limited to the cells at hand: a class without an error has the
+        interval ``[1, 1]``, whatever its size.
         """
-        part = self._of(model)
-        number = {name: k for k, name in enumerate(self.classes)}
+        part = self._predictions_of(model)
+        codes = {name: k for k, name in enumerate(self.classes)}
         n = len(self.classes)
-        pairs = (part["truth"].map(number) * n + part["predicted"].map(number)).to_numpy(dtype=int)
-        times, member = draw(part["group"].to_numpy(), self.n_boot, self.random_state)
-        # Confusion matrix of every group once; a resample is then a weighted sum of them.
-        by_group = np.zeros((times.shape[1], n * n))
+        pairs = (part["truth"].map(codes) * n + part["predicted"].map(codes)).to_numpy(dtype=int)
+        counts, member = draw(part["group"].to_numpy(), self.n_boot, self.random_state)
+        # A resample is a weighted sum of the confusion matrices of the groups.
+        by_group = np.zeros((counts.shape[1], n * n))
         np.add.at(by_group, (member, pairs), 1.0)
-        weights = np.vstack([np.ones(times.shape[1]), times])
-        found = _class_scores((weights @ by_group).reshape(-1, n, n))
+        weights = np.vstack([np.ones(counts.shape[1]), counts])
+        scores = _class_scores((weights @ by_group).reshape(-1, n, n))
         out = pd.DataFrame(index=pd.Index(self.classes, name="class"))
-        for name, values in found.items():
+        for name, values in scores.items():
             out[name] = values[0]
             bounds = [interval(values[1:, k]) for k in range(n)]
             out[f"{name}_low"] = [low for low, _ in bounds]
@@ -204,7 +211,7 @@ class Comparison:
         out["support"] = self.confusion(model).sum(axis=1).to_numpy()
         return out
 
-    def _of(self, model: str) -> pd.DataFrame:
+    def _predictions_of(self, model: str) -> pd.DataFrame:
         if model not in self.models:
             raise CompareError(f"no model {model!r}; there are: {', '.join(self.models)}")
         return self.predictions[self.predictions["model"] == model]
@@ -215,7 +222,7 @@ class Comparison:
         Parameters
         ----------
         folder : path
-            Made if needed. Files of an earlier comparison in it are replaced.
+            Created if it is missing. Files of an earlier comparison in it are replaced.
 
         Returns
         -------
@@ -224,8 +231,8 @@ class Comparison:
         """
         folder = Path(folder)
         folder.mkdir(parents=True, exist_ok=True)
-        # The JSON file goes first and comes back last: without it the folder is no comparison,
-        # so a write that is cut short cannot be read as a whole one.
+        # The JSON file is removed first and written last: without it the folder is not a
+        # comparison, so that an interrupted write cannot be read as a complete one.
         (folder / _HEAD).unlink(missing_ok=True)
         for name in _TABLES:
             frame = getattr(self, name)
@@ -255,32 +262,45 @@ class Comparison:
 
 
 def _class_scores(counts: np.ndarray) -> dict[str, np.ndarray]:
+    """Compute scores of each class from confusion matrices (n_sets, n_classes, n_classes)."""
     hits = np.diagonal(counts, axis1=1, axis2=2)
-    true, given = counts.sum(axis=2), counts.sum(axis=1)
+    n_true, n_predicted = counts.sum(axis=2), counts.sum(axis=1)
     with np.errstate(invalid="ignore", divide="ignore"):
         return {
-            "precision": hits / given,
-            "recall": hits / true,
-            "f1": 2 * hits / (true + given),
+            "precision": hits / n_predicted,
+            "recall": hits / n_true,
+            "f1": 2 * hits / (n_true + n_predicted),
         }
 
 
 def load(folder: str | os.PathLike[str]) -> Comparison:
-    """Read a comparison back.
+    """Read a comparison from a folder.
 
     Parameters
     ----------
     folder : path
-        What `Comparison.save` wrote.
+        Folder written by `Comparison.save`.
 
     Returns
     -------
     Comparison
+        A `PatientComparison` if patients were compared.
 
     Raises
     ------
     CompareError
-        The folder holds no whole comparison.
+        If the folder does not hold a complete comparison.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, evaluate
+    >>> cells = datasets.drawn_bags(24, cells=(4, 8), random_state=0)
+    >>> comparison = evaluate.compare(
+    ...     "logistic", cells, groups="patient", n_splits=2, n_boot=20, importance=False
+    ... )
+    >>> folder = comparison.save("comparison")
+    >>> evaluate.load(folder).fingerprint == comparison.fingerprint
+    True
     """
     folder = Path(folder)
     try:
@@ -327,14 +347,14 @@ def _holds_patients(folder: Path, fingerprint: Any) -> bool:
 @public
 @dataclass
 class PatientComparison(Comparison):
-    """Models of patients compared; `Comparison` with a patient for a cell.
+    """Scores and predictions of models on held-out patients.
 
     Attributes
     ----------
     results, predictions, differences, importances, seconds, errors : DataFrame
         As in `Comparison`; ``image`` and ``group`` name the patient. Importances are those of the
-        best model alone, fitted without the patients they are measured on: of columns of cells,
-        permuted among all cells, and of attributes, permuted among the patients.
+        best model alone, measured on patients it was not trained on: of columns of cells, permuted
+        among all cells, and of attributes, permuted among the patients.
     classes, leaky, protocol, fingerprint, versions, n_boot, random_state, transductive : object
         As in `Comparison`.
     unit, baselines : object
@@ -342,10 +362,10 @@ class PatientComparison(Comparison):
     patients : DataFrame
         One row per patient scored: ``patient``, ``label``, ``n_cells`` and the attributes.
     verdicts : DataFrame
-        Which cells made the verdict: one row per cell of the patients scored, by the best model
-        that looks at cells, fitted without the patient: ``model, patient, image, cell,
+        Contributions of cells to the verdicts of the best model that looks at cells, trained
+        without the patient. One row per cell of the patients scored: ``model, patient, image, cell,
         contribution, method`` (see `hemafeat.pipelines.cell_contributions`), ``positive``, the
-        class it speaks for, and ``rank``, 1 for the cell that spoke most for it.
+        class to which cells contribute, and ``rank``, 1 for the greatest contribution.
     """
 
     unit: str = "patient"
@@ -358,7 +378,7 @@ class PatientComparison(Comparison):
         Parameters
         ----------
         folder : path
-            Made if needed.
+            Created if it is missing.
 
         Returns
         -------

@@ -209,7 +209,7 @@ def set_up(
         estimators.pop(BASELINE)
     rows = np.concatenate([part for pair in plan.pairs for part in pair])
     # The path of an image says nothing about its cells; only named groups enter the fingerprint.
-    ids = [name if name.startswith("group ") else "" for name in cell_groups.ids]
+    names_of_groups = [name if name.startswith("group ") else "" for name in cell_groups.ids]
     return Setup(
         unit="cell",
         table=used,
@@ -222,7 +222,7 @@ def set_up(
         inputs=_inputs(estimators, used, values, cell_groups, metadata),
         errors=errors,
         random_state=random_state,
-        fingerprint=fingerprint(values, truth, np.array(ids)),
+        fingerprint=fingerprint(values, truth, np.array(names_of_groups)),
     )
 
 

@@ -1,4 +1,4 @@
-"""A comparison as figures and one self-contained HTML page."""
+"""Show a comparison as figures and as one self-contained HTML page."""
 
 import lazy_loader as _lazy
 

@@ -1,15 +1,17 @@
-"""An audit as one self-contained page, and as a section of the page of a comparison."""
+"""Audit of a data set as a self-contained page, and as a section of the page of a comparison."""
 
 from __future__ import annotations
 
 import os
-import platform
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hemafeat._machine import versions
+from hemafeat.images import read
 from hemafeat.report._audit_figures import figure_batches, figure_probes
 from hemafeat.report._galleries import Group, Tile, jpeg, picture
-from hemafeat.report._style import number, svg
+from hemafeat.report._html import Picture, render, svg, target
+from hemafeat.report._style import count, listed, number
 from hemafeat.report._tables import Entry, Table
 
 if TYPE_CHECKING:
@@ -17,7 +19,7 @@ if TYPE_CHECKING:
     from hemafeat.evaluate import Probes
 
 PAIRS = 24
-"""Pairs of copies that are shown at most."""
+"""Greatest number of pairs of copies that are shown."""
 
 
 def audit_page(
@@ -34,13 +36,15 @@ def audit_page(
     Parameters
     ----------
     audit : Audit
-        From `hemafeat.datasets.audit`.
+        Result of `hemafeat.datasets.audit`.
     out : path
-        The file to write, or a folder, which then gets ``audit.html``. Missing folders are made.
+        File to write, or a folder for a file ``audit.html``. Missing folders are created.
     probes : Probes, optional
-        From `hemafeat.evaluate.leak_probes`.
-    title, command, date : str, optional
-        Heading of the page, the command that made it, and a date: shown as given.
+        Result of `hemafeat.evaluate.leak_probes`, shown as well.
+    title : str, optional
+        Heading of the page.
+    command, date : str, optional
+        Command that made the audit, and a date: shown as they are.
 
     Returns
     -------
@@ -50,15 +54,16 @@ def audit_page(
     Raises
     ------
     OSError
-        The file cannot be written. Images that cannot be read do not raise.
-    """
-    from hemafeat import __version__
-    from hemafeat.report._html import template, write_page
+        If the file cannot be written. Images that cannot be read do not raise.
 
-    path = Path(out)
-    if path.suffix.lower() not in (".html", ".htm"):
-        path = path / "audit.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
+    Examples
+    --------
+    >>> from hemafeat import datasets, report
+    >>> table = datasets.drawn("cells", 8, kinds=["lymphocyte", "monocyte"], progress=False)
+    >>> audit = datasets.audit(table, progress=False)
+    >>> report.audit_page(audit, "audit.html", title="Drawn cells").name
+    'audit.html'
+    """
     pairs, n_pairs = _pairs(audit)
     content = _section(audit, probes)
     content |= {
@@ -71,57 +76,58 @@ def audit_page(
         "classes": _classes(audit),
         "probe_table": None if probes is None else _probe_table(probes),
     }
-    made = f"hemafeat {__version__}, python {platform.python_version()}"
-    text = template("_audit.html.j2").render(
-        title=title or "Audit of a data set",
-        audit=content,
-        provenance=[("Images", str(len(audit.table))), ("Page made with", made)],
-        command=command,
-        date=date,
+    return render(
+        target(out, "audit.html"),
+        "_audit.html.j2",
+        {
+            "title": title or "Audit of a data set",
+            "audit": content,
+            "provenance": [
+                ("Images", str(len(audit.table))),
+                ("Page made with", listed(versions(()))),
+            ],
+            "command": command,
+            "date": date,
+        },
     )
-    write_page(path, text)
-    return path
 
 
-def section(audit: Audit | None, probes: Probes | None) -> dict[str, Any] | None:
-    """What the page of a comparison shows of an audit; None where there is none."""
+def audit_section(audit: Audit | None, probes: Probes | None) -> dict[str, Any] | None:
+    """Return the audit section of the page of a comparison, or None without audit and probes."""
     return None if audit is None and probes is None else _section(audit, probes)
 
 
 def _section(audit: Audit | None, probes: Probes | None) -> dict[str, Any]:
-    from hemafeat.report._html import Picture
-
+    """Return findings and probes, the severe ones first."""
     rows = [] if audit is None else list(audit.findings.itertuples(index=False))
-    found = [
+    findings = [
         (str(row.severity), str(row.kind), str(row.message), int(str(row.n_images))) for row in rows
     ]
-    if probes is not None:
-        # All together says nothing that one of them does not.
-        told = probes.results[
-            (probes.results["severity"] != "") & (probes.results["kind"] != "all")
-        ]
-        found += [
-            (str(row.severity), "leak probe", str(row.message), int(str(row.n)))
-            for row in told.itertuples(index=False)
-        ]
-    order = ("severe", "warning", "note")
-    found.sort(key=lambda row: order.index(row[0]))
     drawn = None
     if probes is not None:
-        said = ", ".join(
+        results = probes.results
+        # The probe of everything together adds nothing to those of its parts.
+        informative = results[(results["severity"] != "") & (results["kind"] != "all")]
+        findings += [
+            (str(row.severity), "leak probe", str(row.message), int(str(row.n)))
+            for row in informative.itertuples(index=False)
+        ]
+        top = results.head(5)
+        text = ", ".join(
             f"{name} {number(value)}"
-            for name, value in zip(
-                probes.results["probe"][:5], probes.results["value"][:5], strict=True
-            )
+            for name, value in zip(top["probe"], top["value"], strict=True)
         )
-        drawn = Picture(svg(figure_probes(probes), "probes", f"Leak probes. Most telling: {said}"))
-    severities = [row[0] for row in found]
-    head = [Entry("Severity"), Entry("Kind"), Entry("What was found"), Entry("Images")]
+        alt = f"Leak probes. Most predictive: {text}"
+        drawn = Picture(svg(figure_probes(probes), "probes", alt))
+    order = ("severe", "warning", "note")
+    findings.sort(key=lambda row: order.index(row[0]))
+    severities = [row[0] for row in findings]
+    head = [Entry("Severity"), Entry("Kind"), Entry("Finding"), Entry("Images")]
     lines = [
         [Entry(severity), Entry(kind.replace("_", " ")), Entry(message), Entry(str(n) if n else "")]
-        for severity, kind, message, n in found
+        for severity, kind, message, n in findings
     ]
-    muted = {place for place, severity in enumerate(severities) if severity == "note"}
+    muted = {k for k, severity in enumerate(severities) if severity == "note"}
     return {
         "findings": Table(head, lines, 3, muted),
         "severe": severities.count("severe"),
@@ -133,69 +139,67 @@ def _section(audit: Audit | None, probes: Probes | None) -> dict[str, Any]:
 
 def _verdict(content: dict[str, Any]) -> str:
     if content["severe"]:
-        return "Scores on these data mean little until what is severe has been dealt with."
+        return "Scores on these data mean little until the severe findings are resolved."
     if content["warnings"]:
-        return "Nothing severe was found; the warnings say what to watch."
-    return "Nothing was found that would make scores on these data too good."
+        return "Nothing severe was found; take note of the warnings."
+    return "Nothing was found that would inflate scores on these data."
 
 
 def _alarms(audit: Audit, probes: Probes | None) -> list[str]:
-    found = [str(message) for message in audit.severe["message"]]
+    messages = [str(message) for message in audit.severe["message"]]
     if probes is not None:
-        found += [str(message) for message in probes.severe["message"]]
-    return [message[:1].upper() + message[1:] + "." for message in found]
+        messages += [str(message) for message in probes.severe["message"]]
+    return [message[:1].upper() + message[1:] + "." for message in messages]
 
 
 def _facts(audit: Audit) -> list[tuple[str, str]]:
-    table = audit.table
-    found = [(_count(len(table)), "images"), (_count(len(audit.classes)), "classes")]
-    patients = table["patient"].nunique()
-    found.append((_count(patients) if patients else "–", "patients known"))
-    found.append((_count(int(audit.images["problem"].notna().sum())), "not readable"))
-    found.append((_count(len(audit.duplicates)), "equal images"))
-    found.append((_count(len(audit.near_duplicates)), "near-duplicate pairs"))
-    return found
-
-
-def _count(n: int) -> str:
-    return f"{n:,}".replace(",", "\N{THIN SPACE}")
+    patients = audit.table["patient"].nunique()
+    return [
+        (count(len(audit.table)), "images"),
+        (count(len(audit.classes)), "classes"),
+        (count(patients) if patients else "–", "patients known"),
+        (count(int(audit.images["problem"].notna().sum())), "not readable"),
+        (count(len(audit.duplicates)), "identical images"),
+        (count(len(audit.near_duplicates)), "near-duplicate pairs"),
+    ]
 
 
 def _pairs(audit: Audit) -> tuple[list[Group], int]:
-    found = []
+    """Return pairs of copies, those with different labels or parts first, and their number."""
+    pairs = []
     for _, cluster in audit.duplicates.groupby("cluster"):
         rows = list(cluster["row"])
-        how = "equal files" if (cluster["same"] == "bytes").all() else "equal pixels"
-        apart = len(set(cluster["label"].dropna())) > 1 or len(set(cluster["split"].dropna())) > 1
-        found += [(not apart, how, rows[0], row) for row in rows[1:]]
+        relation = "identical files" if (cluster["same"] == "bytes").all() else "identical pixels"
+        differ = len(set(cluster["label"].dropna())) > 1 or len(set(cluster["split"].dropna())) > 1
+        pairs += [(not differ, relation, rows[0], row) for row in rows[1:]]
     for row in audit.near_duplicates.itertuples(index=False):
-        apart = _differ(row.label_a, row.label_b) or _differ(row.split_a, row.split_b)
-        found.append((not apart, _how(row), row.a, row.b))
-    found.sort(key=lambda pair: pair[0])
-    groups = []
-    for _, how, a, b in found[:PAIRS]:
-        groups.append(Group(how, [_tile(audit, row) for row in (a, b)], 2))
-    return groups, len(found)
+        differ = _differ(row.label_a, row.label_b) or _differ(row.split_a, row.split_b)
+        pairs.append((not differ, _relation(row), row.a, row.b))
+    pairs.sort(key=lambda pair: pair[0])
+    groups = [
+        Group(relation, [_tile(audit, row) for row in (a, b)], 2)
+        for _, relation, a, b in pairs[:PAIRS]
+    ]
+    return groups, len(pairs)
 
 
-def _differ(one: Any, other: Any) -> bool:
-    return isinstance(one, str) and isinstance(other, str) and one != other
+def _differ(a: Any, b: Any) -> bool:
+    return isinstance(a, str) and isinstance(b, str) and a != b
 
 
-def _how(row: Any) -> str:
+def _relation(row: Any) -> str:
+    """Describe the similarity of a pair of near-duplicates."""
     words = [f"similarity {row.similarity:.2f}"]
     if row.mirrored:
         words.append("mirrored")
     if row.turn:
-        words.append(f"turned {90 * row.turn}°")
+        words.append(f"rotated by {90 * row.turn}°")
     if row.scale < 1:
         words.append(f"cropped to {100 * row.scale:.0f} %")
     return ", ".join(words)
 
 
 def _tile(audit: Audit, row: int) -> Tile:
-    from hemafeat.images import read
-
     record = audit.table.iloc[row]
     label = record["label"] if isinstance(record["label"], str) else "no label"
     lines = [
@@ -206,17 +210,15 @@ def _tile(audit: Audit, row: int) -> Tile:
     try:
         return Tile(alt, label, lines, name, jpeg(picture(read(record["image"]), None)))
     except Exception as error:
-        # An image gone since then must not cost the page.
+        # An image that has been removed since then must not prevent the page.
         return Tile(alt, label, lines, name, "", f"no picture: {str(error)[:120]}")
 
 
 def _batches(audit: Audit) -> Any:
-    from hemafeat.report._html import Picture
-
     if audit.batches.empty:
         return None
-    said = ", ".join(map(str, dict.fromkeys(audit.batches["batch"])))
-    return Picture(svg(figure_batches(audit), "batches", f"Shares of labels by batch: {said}"))
+    text = ", ".join(map(str, dict.fromkeys(audit.batches["batch"])))
+    return Picture(svg(figure_batches(audit), "batches", f"Shares of labels by batch: {text}"))
 
 
 def _classes(audit: Audit) -> Table:
@@ -236,7 +238,7 @@ def _classes(audit: Audit) -> Table:
 
 def _probe_table(probes: Probes) -> Table:
     rows, muted = [], set()
-    for place, row in enumerate(probes.results.to_dict("records")):
+    for k, row in enumerate(probes.results.to_dict("records")):
         interval = f"{number(row['low'])} to {number(row['high'])}"
         rows.append(
             [
@@ -249,6 +251,6 @@ def _probe_table(probes: Probes) -> Table:
             ]
         )
         if row["kind"] == "baseline":
-            muted.add(place)
+            muted.add(k)
     head = [Entry("Probe"), Entry("Severity"), Entry("Balanced accuracy"), Entry("By chance")]
     return Table([*head, Entry("p", "corrected"), Entry("Groups")], rows, 2, muted)

@@ -1,9 +1,8 @@
-"""Pictures of cells for the page: what went wrong, and what was measured."""
+"""Galleries of cells: wrong predictions, segmentations and suspected failures."""
 
 from __future__ import annotations
 
 import base64
-import os
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -12,7 +11,7 @@ import cv2
 import numpy as np
 
 from hemafeat.images import read
-from hemafeat.report import _ranking as _choice
+from hemafeat.report._ranking import predictions_of, probabilities
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,15 +20,28 @@ if TYPE_CHECKING:
     from hemafeat.segment import Masks
 
 SIDE = 224
-"""Side of a picture in pixels: sharp at the 150 px it is shown at, and about 10 kB as JPEG."""
+"""Longer side of a picture in pixels: sharp at the 150 px shown, and about 10 kB as JPEG."""
 
 WHOLE = 420
-"""An image no larger than this is a single-cell crop and is shown whole among segmentations."""
+"""Greatest side of an image that is shown whole among segmentations, as a crop of one cell."""
 
 
-@dataclass(frozen=True)
+@dataclass
 class Tile:
-    """One picture with what is written under it."""
+    """Picture of a cell with the text below it.
+
+    Attributes
+    ----------
+    alt, title : str
+        Description for screen readers, and heading.
+    lines : list of str
+        Further text.
+    path : str
+        Name of the image.
+    src, problem : str
+        The picture as a ``data:`` address, and why it is missing or has no outlines; filled in by
+        `Pictures.draw`.
+    """
 
     alt: str
     title: str
@@ -41,7 +53,7 @@ class Tile:
 
 @dataclass(frozen=True)
 class Group:
-    """Tiles that belong together, and how many more there are."""
+    """Tiles with a common heading, and the number of cells that they were chosen from."""
 
     heading: str
     tiles: list[Tile]
@@ -49,15 +61,18 @@ class Group:
 
 
 class Pictures:
-    """Reads the images of a comparison again, with their masks.
+    """Pictures of cells, cut from the images of a comparison.
+
+    Tiles are collected first and drawn together by `draw`, so that each image is read, and
+    segmented if its masks are not at hand, only once.
 
     Parameters
     ----------
     names : list of str
-        Images, as the tables name them.
+        Names of the images in the tables.
     images : optional
-        What the table was extracted from, where the names alone do not say it (arrays, crops of
-        larger fields, masks given by the image table).
+        Source of the images, if it is not their names: arrays, crops of larger fields, masks in an
+        image table.
     segmenter, masks
         As in `hemafeat.extract.table`.
     """
@@ -67,65 +82,86 @@ class Pictures:
 
         from hemafeat import datasets, segment
         from hemafeat.extract import image_name
-        from hemafeat.segment._mask_files import mask_source
+        from hemafeat.segment._mask_files import as_masks, mask_source
 
         if images is None:
             unique = list(dict.fromkeys(names))
-            self._listed = pd.DataFrame({"image": unique, "mask": pd.NA})
+            self._table = pd.DataFrame({"image": unique, "mask": pd.NA})
         else:
-            self._listed = datasets.as_table(images)
-        found = [image_name(image, place) for place, image in enumerate(self._listed["image"])]
-        self._place = {name: place for place, name in enumerate(found)}
-        self._given = mask_source(masks, self._listed)
-        self._segment = segment.segmenter(segmenter) if self._given is None else None
-        self._last: tuple[str, np.ndarray, Masks | None, str] | None = None
-
-    def get(self, name: str) -> tuple[np.ndarray, Masks | None, str]:
-        """Image, its masks or None, and why there are none.
-
-        Raises
-        ------
-        Exception
-            Whatever reading the image raises.
-        """
-        if self._last is None or self._last[0] != name:
-            if name not in self._place:
-                raise FileNotFoundError("the image is not among those given")
-            place = self._place[name]
-            image = read(self._listed["image"].iloc[place])
-            masks, why = None, ""
-            try:
-                masks = self._masks(image, place)
-                if masks.shape != image.shape[:2]:
-                    masks, why = None, "the masks are of another size than the image"
-            except Exception as error:
-                # A user's segmenter may raise anything; the picture is shown without outlines.
-                masks, why = None, f"no outlines: {_reason(error)}"
-            self._last = (name, image, masks, why)
-        return self._last[1:]
-
-    def _masks(self, image: np.ndarray, place: int) -> Masks:
-        from hemafeat.segment._mask_files import as_masks
-
-        if self._given is None:
-            return self._segment(image)  # type: ignore[misc]
-        (given,) = self._given(self._listed.iloc[[place]], place)
-        return as_masks(given)
+            self._table = datasets.as_table(images)
+        self._rows = {image_name(image, k): k for k, image in enumerate(self._table["image"])}
+        self._mask_source = mask_source(masks, self._table)
+        self._as_masks = as_masks
+        self._segment = segment.segmenter(segmenter) if self._mask_source is None else None
+        self._requests: dict[str, list[tuple[Tile, int | None, bool]]] = {}
 
     def tile(
         self, name: str, cell: int | None, alt: str, title: str, lines: list[str], whole: bool
     ) -> Tile:
-        """The picture of one cell; a tile that says why, where there is none."""
+        """Return a tile of one cell, of which the picture is filled in by `draw`.
+
+        Parameters
+        ----------
+        name : str
+            Name of the image.
+        cell : int or None
+            Number of the cell; None outlines all cells of the image.
+        alt, title, lines
+            As in `Tile`.
+        whole : bool
+            Show an image of a single cell in full.
+        """
+        tile = Tile(alt, title, lines, name)
+        self._requests.setdefault(name, []).append((tile, cell, whole))
+        return tile
+
+    def draw(self) -> None:
+        """Draw the pictures of all tiles, image by image."""
+        for name, requests in self._requests.items():
+            try:
+                image, masks, problem = self.load(name)
+            except Exception as error:
+                # An image that has been removed since then must not prevent the page.
+                for tile, _, _ in requests:
+                    tile.problem = f"no picture: {_reason(error)}"
+                continue
+            for tile, cell, whole in requests:
+                try:
+                    tile.src = jpeg(picture(image, masks, cell, whole=whole))
+                    tile.problem = problem
+                except Exception as error:
+                    tile.problem = f"no picture: {_reason(error)}"
+        self._requests = {}
+
+    def load(self, name: str) -> tuple[np.ndarray, Masks | None, str]:
+        """Return an image, its masks or None, and why there are none.
+
+        Raises
+        ------
+        Exception
+            If the image cannot be read.
+        """
+        if name not in self._rows:
+            raise FileNotFoundError("the image is not among those given")
+        row = self._rows[name]
+        image = read(self._table["image"].iloc[row])
         try:
-            image, masks, why = self.get(name)
-            src = jpeg(picture(image, masks, cell, whole=whole))
-        except Exception as error:
-            # The page is about the comparison; an image gone since then must not cost it.
-            return Tile(alt, title, lines, name, "", f"no picture: {_reason(error)}")
-        return Tile(alt, title, lines, name, src, why)
+            masks = self._masks(image, row)
+        except Exception as error:  # a user's segmenter may raise anything
+            return image, None, f"no outlines: {_reason(error)}"
+        if masks.shape != image.shape[:2]:
+            return image, None, "no outlines: the masks are of another size than the image"
+        return image, masks, ""
+
+    def _masks(self, image: np.ndarray, row: int) -> Masks:
+        if self._mask_source is None:
+            return self._segment(image)  # type: ignore[misc]
+        (masks,) = self._mask_source(self._table.iloc[[row]], row)
+        return self._as_masks(masks)
 
 
 def _reason(error: Exception) -> str:
+    """Return the first line of the message of an error."""
     reason = getattr(error, "reason", None) or str(error) or type(error).__name__
     return str(reason).splitlines()[0][:160]
 
@@ -133,19 +169,19 @@ def _reason(error: Exception) -> str:
 def picture(
     image: np.ndarray, masks: Masks | None, cell: int | None = None, *, whole: bool = False
 ) -> np.ndarray:
-    """A square view of one cell with its outlines drawn.
+    """Cut a square view of one cell and draw its outlines.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8
-        RGB.
+        RGB image.
     masks : Masks or None
-        Outlines are drawn where there are any.
+        Masks to outline.
     cell : int, optional
-        1..n_cells: the view is centred on this cell, and only it is outlined. Without it every
-        cell is.
-    whole : bool
-        Show an image of a single-cell crop in full.
+        Number of the cell, 1..n_cells, on which the view is centred and which alone is outlined. By
+        default all cells are outlined.
+    whole : bool, default=False
+        Show an image of a single cell in full.
 
     Returns
     -------
@@ -157,8 +193,8 @@ def picture(
     height, width = image.shape[:2]
     top, bottom, left, right = 0, height, 0, width
     whole = whole and max(height, width) <= WHOLE
-    known = masks is not None and cell is not None and 1 <= cell <= masks.n_cells
-    if known and not whole:
+    one_cell = masks is not None and cell is not None and 1 <= cell <= masks.n_cells
+    if one_cell and not whole:
         top, bottom, left, right = _view(masks.cell, masks.nucleus, int(cell))  # type: ignore
     view = image[top:bottom, left:right]
     scale = SIDE / max(view.shape[:2])
@@ -166,48 +202,48 @@ def picture(
     shown = cv2.resize(view, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     if masks is None or masks.n_cells == 0:
         return shown
-    # The lines are drawn at half the size of the picture and enlarged: two pixels wide whatever the
-    # size of the cell, which is what can be seen once the browser has made the picture smaller.
+    # Lines are drawn at half the size of the picture and enlarged. They are then two pixels wide
+    # whatever the size of the cell, and visible after the browser has scaled the picture down.
     half = ((size[0] + 1) // 2, (size[1] + 1) // 2)
     parts = []
     for labels in (masks.cell, masks.nucleus):
         part = labels[top:bottom, left:right]
-        if known:
+        if one_cell:
             part = np.where(part == cell, part, 0)
         small = cv2.resize(part.astype(np.float32), half, interpolation=cv2.INTER_NEAREST)
         parts.append(small.astype(np.int32))
     cell_part, nucleus_part = parts
-    left_over = np.union1d(cell_part, nucleus_part)
-    suspected = masks.quality["suspected_failure"][left_over[left_over > 0] - 1]
+    numbers = np.union1d(cell_part, nucleus_part)
+    suspected = masks.quality["suspected_failure"][numbers[numbers > 0] - 1]
     plain = cv2.resize(shown, half, interpolation=cv2.INTER_AREA)
     drawn = outline(plain, Masks(cell_part, nucleus_part, {"suspected_failure": suspected}))
     lines = (drawn != plain).any(axis=2).astype(np.uint8)
-    double = [np.repeat(np.repeat(a, 2, axis=0), 2, axis=1) for a in (lines, drawn)]
-    on = double[0][: size[1], : size[0]] > 0
-    shown[on] = double[1][: size[1], : size[0]][on]
+    enlarged = [np.repeat(np.repeat(a, 2, axis=0), 2, axis=1) for a in (lines, drawn)]
+    on_line = enlarged[0][: size[1], : size[0]] > 0
+    shown[on_line] = enlarged[1][: size[1], : size[0]][on_line]
     return shown
 
 
 def _view(cell: np.ndarray, nucleus: np.ndarray, number: int) -> tuple[int, int, int, int]:
-    """Rows and columns of a square around one cell, moved inside the image."""
+    """Return top, bottom, left and right of a square around one cell, moved inside the image."""
     rows, columns = np.nonzero((cell == number) | (nucleus == number))
     if rows.size == 0:
         return 0, cell.shape[0], 0, cell.shape[1]
     spans = []
     side = round(1.35 * max(np.ptp(rows), np.ptp(columns)) + 9)
-    for found, length in ((rows, cell.shape[0]), (columns, cell.shape[1])):
+    for index, length in ((rows, cell.shape[0]), (columns, cell.shape[1])):
         span = min(side, length)
-        start = int(np.clip((found.min() + found.max() + 1 - span) // 2, 0, length - span))
+        start = int(np.clip((index.min() + index.max() + 1 - span) // 2, 0, length - span))
         spans += [start, start + span]
     return spans[0], spans[1], spans[2], spans[3]
 
 
 def jpeg(image: np.ndarray) -> str:
-    """An RGB image as a ``data:`` address."""
-    done, data = cv2.imencode(
+    """Encode an RGB image as a ``data:`` address."""
+    encoded, data = cv2.imencode(
         ".jpg", cv2.cvtColor(image, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 84]
     )
-    if not done:
+    if not encoded:
         raise ValueError("the picture could not be encoded")
     return "data:image/jpeg;base64," + base64.b64encode(data.tobytes()).decode("ascii")
 
@@ -220,79 +256,79 @@ def mistakes(
     n_pairs: int = 12,
     n_each: int = 4,
 ) -> tuple[list[Group], int]:
-    """The wrongly classified cells of one model, those it was surest of first.
+    """Collect the wrongly classified cells of one model, the most confident predictions first.
 
     Parameters
     ----------
     comparison : Comparison
-        From `hemafeat.evaluate.compare`.
+        Result of `hemafeat.evaluate.compare`.
     model : str
-        Which model.
+        Name of the model.
     pictures : Pictures
-        Where the images come from.
+        Source of the pictures.
     n_pairs, n_each : int
-        How many pairs of (truth, predicted), and how many cells of each at most.
+        Greatest number of pairs of (truth, predicted), and of cells of each.
 
     Returns
     -------
     groups : list of Group
-        One per confused pair, in the order of its surest mistake.
+        One per confused pair, in the order of its most confident mistake.
     total : int
         Number of wrongly classified cells.
     """
-    rows = _choice.of_model(comparison, model).reset_index(drop=True)
-    chances = _choice.probabilities(comparison, model)
-    place = {str(name): index for index, name in enumerate(comparison.classes)}
+    rows = predictions_of(comparison, model).reset_index(drop=True)
+    values = probabilities(comparison, model)
+    index = {str(name): k for k, name in enumerate(comparison.classes)}
     predicted = [str(name) for name in rows["predicted"]]
-    sure = np.full(len(rows), np.nan)
-    if chances is not None:
-        sure = chances[np.arange(len(rows)), [place[name] for name in predicted]]
-    rows = rows.assign(sure=sure, truth=rows["truth"].astype(str), predicted=predicted)
+    confidence = np.full(len(rows), np.nan)
+    if values is not None:
+        confidence = values[np.arange(len(rows)), [index[name] for name in predicted]]
+    rows = rows.assign(confidence=confidence, truth=rows["truth"].astype(str), predicted=predicted)
     wrong = rows[rows["truth"] != rows["predicted"]].sort_values(
-        ["sure", "image", "cell"], ascending=[False, True, True], kind="stable"
+        ["confidence", "image", "cell"], ascending=[False, True, True], kind="stable"
     )
     groups: list[Group] = []
-    for (truth, called), found in wrong.groupby(["truth", "predicted"], sort=False):
+    for (truth, prediction), confused in wrong.groupby(["truth", "predicted"], sort=False):
         if len(groups) == n_pairs:
             break
-        few = found.head(n_each)
+        shown = confused.head(n_each)
         tiles = [
             pictures.tile(
                 str(image),
                 _cell(cell),
-                alt=f"cell of class {truth} called {called}",
-                title="" if np.isnan(chance) else f"probability {chance:.2f}",
+                alt=f"cell of class {truth} predicted as {prediction}",
+                title="" if np.isnan(probability) else f"probability {probability:.2f}",
                 lines=[],
                 whole=False,
             )
-            for image, cell, chance in zip(
-                few["image"], few["cell"], few["sure"].to_numpy(np.float64), strict=True
+            for image, cell, probability in zip(
+                shown["image"], shown["cell"], shown["confidence"].to_numpy(np.float64), strict=True
             )
         ]
-        groups.append(Group(f"{truth} → {called}", tiles, len(found)))
+        groups.append(Group(f"{truth} → {prediction}", tiles, len(confused)))
     return groups, len(wrong)
 
 
 def segmentations(
     cells: pd.DataFrame, pictures: Pictures, *, n_each: int = 6, n_flagged: int = 60
 ) -> tuple[list[Group], Group]:
-    """What was measured: some cells of each class, and those suspected to be wrong.
+    """Collect some cells of each class, and those whose segmentation is suspected to be wrong.
 
     Parameters
     ----------
     cells : DataFrame
-        A table of cells, or any with ``image``, ``cell`` and perhaps ``label`` and ``quality__*``.
+        Table with ``image``, ``cell`` and, if known, ``label`` and ``quality__*``.
     pictures : Pictures
-        Where the images come from.
+        Source of the pictures.
     n_each, n_flagged : int
-        At most so many of each class, and of those flagged.
+        Greatest number of cells of each class, and of suspected failures.
 
     Returns
     -------
     sample : list of Group
         One per class, its cells taken at even steps through the sorted image names.
     flagged : Group
-        Cells with ``quality__suspected_failure``, those with the least confidence first.
+        Cells with ``quality__suspected_failure``, the least confident first.
     """
     import pandas as pd
 
@@ -301,10 +337,10 @@ def segmentations(
     labels = labels.astype(object).where(labels.notna(), "unlabelled").astype(str)
     cells = cells.assign(_label=labels)
     sample = []
-    for label, found in cells.groupby("_label", sort=True):
-        steps = np.unique(np.linspace(0, len(found) - 1, min(n_each, len(found))).astype(int))
-        tiles = [_segmented(row, pictures, str(label)) for row in _rows(found.iloc[steps])]
-        sample.append(Group(str(label), tiles, len(found)))
+    for label, part in cells.groupby("_label", sort=True):
+        steps = np.unique(np.linspace(0, len(part) - 1, min(n_each, len(part))).astype(int))
+        tiles = [_outlined(row, pictures, str(label)) for row in _records(part.iloc[steps])]
+        sample.append(Group(str(label), tiles, len(part)))
     flag = cells.get("quality__suspected_failure")
     if flag is None:
         return sample, Group("suspected failures", [], 0)
@@ -312,15 +348,15 @@ def segmentations(
     if "quality__confidence" in suspect:
         suspect = suspect.sort_values("quality__confidence", kind="stable")
     tiles = [
-        _segmented(
+        _outlined(
             row, pictures, str(row["_label"]), str(row.get("quality__failure_reason") or ""), True
         )
-        for row in _rows(suspect.head(n_flagged))
+        for row in _records(suspect.head(n_flagged))
     ]
     return sample, Group("suspected failures", tiles, len(suspect))
 
 
-def _rows(cells: pd.DataFrame) -> Iterator[dict[str, Any]]:
+def _records(cells: pd.DataFrame) -> Iterator[dict[str, Any]]:
     for record in cells[[name for name in cells if name in _SHOWN]].to_dict("records"):
         yield {str(name): value for name, value in record.items()}
 
@@ -328,7 +364,7 @@ def _rows(cells: pd.DataFrame) -> Iterator[dict[str, Any]]:
 _SHOWN = {"image", "cell", "_label", "quality__failure_reason"}
 
 
-def _segmented(
+def _outlined(
     row: dict[str, Any], pictures: Pictures, label: str, reason: str = "", flagged: bool = False
 ) -> Tile:
     return pictures.tile(
@@ -343,12 +379,8 @@ def _segmented(
 
 
 def _cell(value: Any) -> int | None:
+    """Return the number of a cell, or None if it is missing."""
     try:
         return int(value)
     except (TypeError, ValueError):
         return None
-
-
-def short(path: str) -> str:
-    """The file name of an image, without its folders."""
-    return os.path.basename(path.replace("\\", "/")) or path

@@ -1,4 +1,4 @@
-"""One HTML file that holds a whole comparison and asks the network for nothing."""
+"""Self-contained HTML page of a comparison."""
 
 from __future__ import annotations
 
@@ -7,18 +7,12 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hemafeat.report import (
-    _curves,
-    _figures,
-    _galleries,
-    _patients,
-    _ranking as _choice,
-    _studies,
-    _tables,
-)
-from hemafeat.report._audit import section
-from hemafeat.report._html import Picture, template, write_page
-from hemafeat.report._style import in_text, metric_name, number, svg
+from hemafeat._machine import versions
+from hemafeat.report import _curves, _figures, _galleries, _patients, _studies, _tables
+from hemafeat.report._audit import audit_section
+from hemafeat.report._html import Picture, render, svg, target
+from hemafeat.report._ranking import predictions_of, ranking, scores
+from hemafeat.report._style import count, in_text, listed, metric_name, number
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -49,31 +43,32 @@ def page(
     Parameters
     ----------
     comparison : Comparison
-        From `hemafeat.evaluate.compare` or `hemafeat.evaluate.load`.
+        Result of `hemafeat.evaluate.compare` or `hemafeat.evaluate.load`.
     out : path
-        The file to write, or a folder, which then gets ``page.html``. Missing folders are made.
+        File to write, or a folder for a file ``page.html``. Missing folders are created.
     table : DataFrame, optional
-        The table of cells that was compared. With it the page shows segmentations of every class,
-        the cells whose segmentation is suspected to have failed, and what could not be measured.
+        Table of cells that was compared. With it the page shows segmentations of every class, the
+        cells whose segmentation is suspected to have failed, and what could not be measured.
     images : optional
-        The images the table was extracted from, when its ``image`` column does not lead back to
-        them: arrays, crops, masks named by an image table.
+        Images from which the table was extracted, if its ``image`` column does not lead to them:
+        arrays, crops, masks in an image table.
     segmenter, masks : optional
-        As they were given to `hemafeat.extract.table`; the outlines on the pictures are drawn with
-        them.
+        As they were passed to `hemafeat.extract.table`, for the outlines on the pictures. See
+        Notes.
     title : str, optional
         Heading of the page.
     command : str, optional
-        The command that made the comparison, for the provenance.
+        Command that made the comparison, shown under Provenance.
     date : str, optional
-        Shown as given. Without it the page holds no date: the same comparison gives the same bytes.
+        Date, shown as it is. By default the page holds no date, so that the same comparison gives
+        the same bytes.
     audit : Audit, optional
-        From `hemafeat.datasets.audit`: a section shows its findings.
+        Result of `hemafeat.datasets.audit`, shown in a section of its own.
     probes : Probes, optional
-        From `hemafeat.evaluate.leak_probes`: the section shows them beside.
+        Result of `hemafeat.evaluate.leak_probes`, shown in the same section.
     studies : list, optional
-        What `hemafeat.evaluate.leakage`, `learning_curve`, `class_drop` and `resampling` gave: each
-        gets a section.
+        Results of `hemafeat.evaluate.leakage`, `learning_curve`, `class_drop` and `resampling`,
+        each shown in a section of its own.
 
     Returns
     -------
@@ -83,67 +78,75 @@ def page(
     Raises
     ------
     ValueError
-        The comparison holds no results, an unknown segmenter, or a study of no known kind.
+        If the comparison holds no results, or for an unknown segmenter or kind of study.
     OSError
-        The file cannot be written. Images that cannot be read do not raise: the page says so in
+        If the file cannot be written. Images that cannot be read do not raise; the page says so in
         their place.
+
+    Notes
+    -----
+    A table of cells holds no outlines. Those on the pictures come from `masks`, if they are given;
+    otherwise the images of the cells shown are segmented again with `segmenter`, each once. The
+    page shows about a hundred cells at most, whatever the size of the table.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, evaluate, report
+    >>> cells = datasets.drawn_bags(24, cells=(4, 8), random_state=0)
+    >>> comparison = evaluate.compare(
+    ...     "logistic", cells, groups="patient", n_splits=2, n_boot=20, importance=False
+    ... )
+    >>> path = report.page(comparison, "report", title="Drawn cells")
+    >>> path.as_posix()
+    'report/page.html'
+    >>> "<h1>Drawn cells</h1>" in path.read_text(encoding="utf-8")
+    True
     """
     if comparison.results.empty:
         raise ValueError("the comparison holds no results")
-    path = Path(out)
-    if path.suffix.lower() not in (".html", ".htm"):
-        path = path / "page.html"
-    path.parent.mkdir(parents=True, exist_ok=True)
     content = _content(comparison, table, images, segmenter, masks)
     content |= {
         "title": title or "Comparison of classifiers on blood-cell features",
         "command": command,
         "date": date,
-        "audit": section(audit, probes),
+        "audit": audit_section(audit, probes),
         "studies": _studies.sections(studies),
     }
-    write_page(path, template("_page.html.j2").render(content))
-    return path
+    return render(target(out, "page.html"), "_page.html.j2", content)
 
 
 def _content(
     comparison: Comparison, table: pd.DataFrame | None, images: Any, segmenter: Any, masks: Any
 ) -> dict[str, Any]:
+    """Return the values of the template that follow from the comparison and its table."""
     from hemafeat import extract
 
-    names = _choice.models(comparison)
-    best = names[0]
-    cells = table if table is not None else _cells(comparison, best)
-    of_patients = _choice.judged(comparison) == "patient"
-    if of_patients and table is None and len(comparison.verdicts):  # type: ignore[attr-defined]
-        cells = comparison.verdicts[["image", "cell"]]  # type: ignore[attr-defined]
+    models = ranking(comparison)
+    best = models[0]
+    cells = _cells(comparison, best) if table is None else table
     pictures = _galleries.Pictures(
         [*map(str, cells["image"]), *map(str, comparison.predictions["image"])],
         images,
         segmenter,
         masks,
     )
-    wrong, n_wrong = _galleries.mistakes(comparison, best, pictures)
     sample, flagged = _galleries.segmentations(cells, pictures)
-    content = {
-        "unit": "cell",
+    content: dict[str, Any] = {
+        "unit": comparison.unit,
         "verdicts": None,
-        "everybody": None,
-        "facts": _facts(comparison, best),
+        "patients": None,
         "leaky": bool(comparison.leaky),
         "protocol": comparison.protocol,
         "best": best,
-        "main_metric": in_text(_choice.main_metric(comparison)),
-        "results": _tables.results(comparison),
-        "scores": _scores(comparison),
-        "differences": _differences(comparison),
-        "confusion": [_confusion(comparison, name, 0 if name == best else 1) for name in names],
-        "per_class": [(name, _tables.per_class(comparison, name)) for name in names],
-        "curves": _curve_pictures(comparison, best),
-        "calibration": _calibration(comparison),
-        "importance": _importance(comparison),
-        "mistakes": wrong,
-        "n_mistakes": n_wrong,
+        "main_metric": in_text(comparison.main_metric),
+        "results": _tables.results(comparison, models),
+        "scores": _scores(comparison, models),
+        "differences": _differences(comparison, models),
+        "confusion": [_confusion(comparison, name, k) for k, name in enumerate(models)],
+        "per_class": [(name, _tables.per_class(comparison, name)) for name in models],
+        "curves": _curve_pictures(comparison, models),
+        "calibration": _calibration(comparison, models),
+        "importance": _importance(comparison, models),
         "sample": sample,
         "flagged": flagged,
         "has_quality": "quality__suspected_failure" in cells,
@@ -152,143 +155,151 @@ def _content(
         ),
         "provenance": _provenance(comparison, table),
     }
-    return content | _patients.content(comparison, pictures) if of_patients else content
+    if comparison.unit == "patient":
+        content |= _patients.content(comparison, models, pictures)
+    else:
+        wrong, n_wrong = _galleries.mistakes(comparison, best, pictures)
+        content |= {
+            "facts": _facts(comparison, models),
+            "mistakes": wrong,
+            "n_mistakes": n_wrong,
+        }
+    pictures.draw()
+    return content
 
 
 def _cells(comparison: Comparison, model: str) -> pd.DataFrame:
-    rows = _choice.of_model(comparison, model)
+    """Return the cells of a comparison, if the table that was compared is not at hand."""
+    if comparison.unit == "patient" and len(comparison.verdicts):  # type: ignore[attr-defined]
+        return comparison.verdicts[["image", "cell"]]  # type: ignore[attr-defined]
+    rows = predictions_of(comparison, model)
     return rows[["image", "cell", "truth"]].rename(columns={"truth": "label"})
 
 
-def _facts(comparison: Comparison, best: str) -> list[tuple[str, str]]:
-    rows = _choice.of_model(comparison, best)
-    found = [
-        (f"{len(rows):,}".replace(",", "\N{THIN SPACE}"), "cells tested"),
-        (f"{rows['image'].nunique():,}".replace(",", "\N{THIN SPACE}"), "images"),
+def _facts(comparison: Comparison, models: Sequence[str]) -> list[tuple[str, str]]:
+    rows = predictions_of(comparison, models[0])
+    facts = [
+        (count(len(rows)), "cells tested"),
+        (count(rows["image"].nunique()), "images"),
     ]
     if "group" in rows and rows["group"].notna().any():
-        groups = rows["group"].nunique()
-        found.append((f"{groups:,}".replace(",", "\N{THIN SPACE}"), "groups kept together"))
-    found.append((str(len(comparison.classes)), "classes"))
+        facts.append((count(rows["group"].nunique()), "groups kept together"))
+    facts.append((str(len(comparison.classes)), "classes"))
     if "fold" in rows:
-        found.append((str(rows["fold"].nunique()), "folds"))
-    found.append((str(len(_choice.models(comparison))), "models"))
-    return found
+        facts.append((str(rows["fold"].nunique()), "folds"))
+    return [*facts, (str(len(models)), "models")]
 
 
-def _scores(comparison: Comparison) -> Picture:
-    metric = _choice.main_metric(comparison)
-    values = _choice.scores(comparison, metric)["value"]
-    said = ", ".join(f"{name} {number(values.get(name))}" for name in _choice.models(comparison))
-    figure = _figures.figure_scores(comparison)
-    return Picture(svg(figure, "scores", f"Scores with intervals. {metric_name(metric)}: {said}"))
+def _scores(comparison: Comparison, models: Sequence[str]) -> Picture:
+    metric = comparison.main_metric
+    values = scores(comparison, metric)["value"]
+    text = ", ".join(f"{name} {number(values.get(name))}" for name in models)
+    figure = _figures.figure_scores(comparison, models=models)
+    return Picture(svg(figure, "scores", f"Scores with intervals. {metric_name(metric)}: {text}"))
 
 
-def _differences(comparison: Comparison) -> dict[str, Any] | None:
+def _differences(comparison: Comparison, models: Sequence[str]) -> dict[str, Any] | None:
     if comparison.differences is None or comparison.differences.empty:
         return None
-    metric, best = _figures.difference_metric(comparison), _choice.best(comparison)
-    rows = _figures.differences_to(comparison, metric, best)
+    metric, best = _figures.difference_metric(comparison), models[0]
+    rows = _figures.differences_to(comparison, metric, best, models)
     if not rows:
         return None
-    said = ", ".join(f"{name} {number(value)}" for name, _, value, _ in rows)
-    alt = f"Difference in {metric_name(metric)} to {best}: {said}"
+    text = ", ".join(f"{name} {number(value)}" for name, _, value, _ in rows)
+    alt = f"Difference from {best} in {in_text(metric)}: {text}"
+    figure = _figures.figure_differences(comparison, metric, best, models=models)
     return {
-        "picture": Picture(svg(_figures.figure_differences(comparison), "differences", alt)),
-        "table": _tables.differences(comparison),
+        "picture": Picture(svg(figure, "differences", alt)),
+        "table": _tables.differences(comparison, models),
         "metric": in_text(metric),
     }
 
 
-def _confusion(comparison: Comparison, model: str, place: int) -> tuple[str, Picture]:
+def _confusion(comparison: Comparison, model: str, rank: int) -> tuple[str, Picture]:
     counts = comparison.confusion(model).to_numpy()
-    right = counts.trace() / max(counts.sum(), 1)
-    alt = f"Confusion matrix of {model}: {100 * right:.0f} % of the cells are on the diagonal"
-    name = f"confusion-{_choice.models(comparison).index(model)}"
-    figure = _figures.figure_confusion(comparison, model, width=8.6 if place == 0 else 7.4)
-    return model, Picture(svg(figure, name, alt))
+    correct = counts.trace() / max(counts.sum(), 1)
+    alt = (
+        f"Confusion matrix of {model}: {100 * correct:.0f} % of the {comparison.unit}s are on the "
+        "diagonal"
+    )
+    figure = _figures.figure_confusion(comparison, model, width=8.6 if rank == 0 else 7.4)
+    return model, Picture(svg(figure, f"confusion-{rank}", alt))
 
 
-def _curve_pictures(comparison: Comparison, best: str) -> dict[str, Any] | None:
-    names = _curves.with_probabilities(comparison)
+def _curve_pictures(comparison: Comparison, models: Sequence[str]) -> dict[str, Any] | None:
+    names = _curves.with_probabilities(comparison, models)
     if not names:
         return None
-    shown = best if best in names else names[0]
-    without = [name for name in _choice.models(comparison) if name not in names]
+    shown = names[0]
     figures = {
-        "roc": (_curves.figure_roc(comparison), "ROC curves, mean over the classes"),
-        "pr": (_curves.figure_precision_recall(comparison), "Precision-recall curves, mean"),
-        "roc_classes": (_curves.figure_roc(comparison, shown), f"ROC of each class, {shown}"),
+        "roc": (
+            _curves.figure_roc(comparison, models=names),
+            "ROC curves, mean over the classes",
+        ),
+        "pr": (
+            _curves.figure_precision_recall(comparison, models=names),
+            "Precision-recall curves, mean over the classes",
+        ),
+        "roc_classes": (
+            _curves.figure_roc(comparison, shown, models=names),
+            f"ROC curve of each class, {shown}",
+        ),
         "pr_classes": (
-            _curves.figure_precision_recall(comparison, shown),
-            f"Precision and recall of each class, {shown}",
+            _curves.figure_precision_recall(comparison, shown, models=names),
+            f"Precision-recall curve of each class, {shown}",
         ),
     }
-    drawn = {
+    pictures = {
         key: Picture(svg(figure, key.replace("_", "-"), alt))
         for key, (figure, alt) in figures.items()
     }
-    return {**drawn, "model": shown, "without": without}
+    without = [name for name in models if name not in names]
+    return {**pictures, "model": shown, "without": without}
 
 
-def _calibration(comparison: Comparison) -> Picture | None:
-    names = _curves.with_probabilities(comparison)
+def _calibration(comparison: Comparison, models: Sequence[str]) -> Picture | None:
+    names = _curves.with_probabilities(comparison, models)
     if not names:
         return None
     errors = {name: _curves.reliability(comparison, name)[3] for name in names}
-    said = ", ".join(f"{name} {error:.3f}" for name, error in errors.items())
-    figure = _curves.figure_calibration(comparison)
-    return Picture(svg(figure, "calibration", f"Reliability. Expected calibration error: {said}"))
+    text = ", ".join(f"{name} {error:.3f}" for name, error in errors.items())
+    figure = _curves.figure_calibration(comparison, models=names)
+    return Picture(svg(figure, "calibration", f"Reliability. Expected calibration error: {text}"))
 
 
-def _importance(comparison: Comparison) -> list[dict[str, Any]]:
-    found = []
-    for place, name in enumerate(_figures.importance_models(comparison)):
-        n_top = 20 if place == 0 else 10
+def _importance(comparison: Comparison, models: Sequence[str]) -> list[dict[str, Any]]:
+    parts = []
+    for k, name in enumerate(_figures.importance_models(comparison, models)):
+        n_top = 20 if k == 0 else 10
         top = _tables.top_columns(comparison, name, n_top)
-        said = ", ".join(row[0].text for row in top.rows[:5]) or "no single column"
+        text = ", ".join(row[0].text for row in top.rows[:5]) or "no single column"
         figure = _figures.figure_importance(comparison, name, n_top)
-        alt = f"Permutation importance for {name}; most important: {said}"
-        found.append(
-            {"model": name, "picture": Picture(svg(figure, f"imp-{place}", alt)), "table": top}
+        alt = f"Permutation importance for {name}; most important: {text}"
+        parts.append(
+            {"model": name, "picture": Picture(svg(figure, f"imp-{k}", alt)), "table": top}
         )
-    return found
+    return parts
 
 
 def _provenance(comparison: Comparison, table: pd.DataFrame | None) -> list[tuple[str, str]]:
-    import platform
-    from importlib.metadata import PackageNotFoundError, version
+    from hemafeat import extract, pipelines
 
-    from hemafeat import __version__, extract, pipelines
-
-    first = comparison.results.iloc[0]
-    found = [
+    rows = [
         ("Protocol", comparison.protocol),
         ("Data fingerprint", comparison.fingerprint),
-        ("Seed", str(first["seed"])),
+        ("Seed", str(comparison.results["seed"].iloc[0])),
         ("Intervals", f"{comparison.n_boot} resamples of whole groups, 95 %"),
+        ("Compared with", listed(comparison.versions)),
     ]
-    found.append(("Compared with", _listed(comparison.versions)))
     if table is not None:
         features = extract.feature_columns(table)
         families = dict.fromkeys(column.split("__")[1] for column in features)
-        found.append(("Cells in the table", str(len(table))))
-        found.append(("Features", f"{len(features)} columns of {', '.join(families)}"))
-        for what, n in pipelines.embeddings_of(features).items():
-            found.append(("Embedding", f"{n} columns of {what}"))
+        rows.append(("Cells in the table", str(len(table))))
+        rows.append(("Features", f"{len(features)} columns of {', '.join(families)}"))
+        for name, n in pipelines.embeddings_of(features).items():
+            rows.append(("Embedding", f"{n} columns of {name}"))
     models = dict.fromkeys(map(str, comparison.results["model"]))
-    found += [
+    rows += [
         ("Embedding", text) for name in models if (text := pipelines.describe_embedding(name))
     ]
-    here = {"hemafeat": __version__, "python": platform.python_version()}
-    for name in PACKAGES:
-        try:
-            here[name] = version(name)
-        except PackageNotFoundError:  # the same library under the name of another wheel
-            continue
-    found.append(("Page made with", _listed(here)))
-    return found
-
-
-def _listed(versions: dict[str, str]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in versions.items())
+    return [*rows, ("Page made with", listed(versions(PACKAGES)))]

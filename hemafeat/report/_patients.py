@@ -1,95 +1,95 @@
-"""What the page of a comparison of patients shows beside the scores: who, and which cells."""
+"""Sections of the page of a comparison of patients: patients, and cells behind the verdicts."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hemafeat.report import _ranking as _choice
-from hemafeat.report._galleries import Group, Pictures
-from hemafeat.report._style import number
+from hemafeat.report._galleries import Group, Pictures, Tile
+from hemafeat.report._ranking import predictions_of, probabilities
+from hemafeat.report._style import count, number
 from hemafeat.report._tables import Entry, Table
 
-if TYPE_CHECKING:
-    pass
-
-_WORDS = {
+_METHODS = {
     "network": "weight times logit of the cell, by the network's attention; they sum to the "
     "patient's logit",
     "vote": "the cell's vote over the number of cells; they sum to the patient's probability",
     "linear": "the cell's part in the log-odds; with a constant they sum to the patient's log-odds",
-    "left out": "log-odds of the patient with all cells less log-odds without this one",
+    "left out": "log-odds of the patient with all cells minus log-odds without this one",
 }
-_SHOWN = ("patient", "truth", "called", "n_cells")
 
 
-def content(comparison: Any, pictures: Pictures) -> dict[str, Any]:
-    """What changes on the page: wrongly judged patients, the cells that made verdicts, everybody.
+def content(comparison: Any, models: Sequence[str], pictures: Pictures) -> dict[str, Any]:
+    """Return the values of the template that differ from those of a comparison of cells.
 
     Parameters
     ----------
     comparison : PatientComparison
-        From `hemafeat.evaluate.compare_patients`.
+        Result of `hemafeat.evaluate.compare_patients`.
+    models : sequence of str
+        Models, the best first.
     pictures : Pictures
-        Where the images of the verdicts come from.
+        Source of the pictures.
     """
-    best = _choice.best(comparison)
-    rows = _judged(comparison, best)
-    wrong = rows[rows["truth"] != rows["called"]]
-    verdicts = comparison.verdicts
-    shown = None
-    if len(verdicts):
-        shown = {
-            "model": str(verdicts["model"].iloc[0]),
-            "positive": str(verdicts["positive"].iloc[0]),
-            "methods": [_WORDS[name] for name in dict.fromkeys(verdicts["method"])],
-            "groups": _verdicts(comparison, rows, pictures),
-            "table": _table(comparison, rows),
+    patients = _predicted(comparison, models[0])
+    wrong = patients[patients["truth"] != patients["predicted"]]
+    table = comparison.verdicts
+    verdicts = None
+    if len(table):
+        verdicts = {
+            "model": str(table["model"].iloc[0]),
+            "positive": str(table["positive"].iloc[0]),
+            "methods": [_METHODS[name] for name in dict.fromkeys(table["method"])],
+            "groups": _verdict_groups(comparison, patients, pictures),
+            "table": _top_cells(comparison, patients),
         }
     return {
-        "unit": "patient",
-        "facts": _facts(comparison, best),
-        "mistakes": _wrong(comparison, wrong, pictures),
+        "facts": _facts(comparison, models),
+        "mistakes": _wrong_groups(comparison, wrong, pictures),
         "n_mistakes": len(wrong),
-        "verdicts": shown,
-        "everybody": _everybody(comparison, rows),
+        "verdicts": verdicts,
+        "patients": _patient_table(comparison, patients),
     }
 
 
-def _facts(comparison: Any, best: str) -> list[tuple[str, str]]:
-    rows, sizes = _choice.of_model(comparison, best), comparison.patients["n_cells"]
+def _facts(comparison: Any, models: Sequence[str]) -> list[tuple[str, str]]:
+    rows, sizes = predictions_of(comparison, models[0]), comparison.patients["n_cells"]
     return [
-        (str(len(rows)), "patients judged"),
-        (f"{sizes.sum():,}".replace(",", "\N{THIN SPACE}"), "cells"),
-        (f"{sizes.min()}–{sizes.max()}", "cells of a patient"),
+        (str(len(rows)), "patients tested"),
+        (count(sizes.sum()), "cells"),
+        (f"{sizes.min()}–{sizes.max()}", "cells per patient"),
         (str(len(comparison.classes)), "classes"),
         (str(rows["fold"].nunique()), "folds"),
-        (str(len(_choice.models(comparison))), "models"),
+        (str(len(models)), "models"),
     ]
 
 
-def _judged(comparison: Any, model: str) -> pd.DataFrame:
-    rows = _choice.of_model(comparison, model)
-    out = comparison.patients.set_index(comparison.patients["patient"].astype(str))
+def _predicted(comparison: Any, model: str) -> pd.DataFrame:
+    """Return the patients with truth, prediction and probabilities of one model."""
+    rows = predictions_of(comparison, model)
     rows = rows.set_index(rows["group"].astype(str))
+    out = comparison.patients.set_index(comparison.patients["patient"].astype(str))
     out = out.assign(
-        truth=rows["truth"].astype(str)[out.index], called=rows["predicted"].astype(str)[out.index]
+        truth=rows["truth"].astype(str)[out.index],
+        predicted=rows["predicted"].astype(str)[out.index],
     )
-    chance = _choice.probabilities(comparison, model)
-    if chance is not None:
+    values = probabilities(comparison, model)
+    if values is not None:
         for k, name in enumerate(comparison.classes):
-            out[f"p__{name}"] = pd.Series(chance[:, k], rows.index)[out.index]
+            out[f"p__{name}"] = pd.Series(values[:, k], rows.index)[out.index]
     return out
 
 
 def _cells_of(comparison: Any, patient: str, n: int) -> pd.DataFrame:
+    """Return the `n` cells of a patient that contribute most."""
     verdicts = comparison.verdicts
     return verdicts[verdicts["patient"].astype(str) == patient].sort_values("rank").head(n)
 
 
-def _tiles(cells: pd.DataFrame, pictures: Pictures, alt: str) -> list[Any]:
+def _tiles(cells: pd.DataFrame, pictures: Pictures, alt: str) -> list[Tile]:
     return [
         pictures.tile(
             str(row["image"]),
@@ -108,20 +108,23 @@ def _signed(value: Any) -> str:
 
 
 def _heading(row: pd.Series) -> str:
-    return f"{row['patient']}: {row['truth']}, called {row['called']}"
+    return f"{row['patient']}: {row['truth']}, predicted {row['predicted']}"
 
 
-def _verdicts(
-    comparison: Any, rows: pd.DataFrame, pictures: Pictures, n_each: int = 4, n_cells: int = 6
+def _verdict_groups(
+    comparison: Any, patients: pd.DataFrame, pictures: Pictures, n_each: int = 4, n_cells: int = 6
 ) -> list[Group]:
-    """Of each class a few patients, the surest first, with the cells that spoke most."""
+    """Collect the cells behind the verdicts of a few patients of each class.
+
+    The patients with the most confident verdicts are taken.
+    """
     groups = []
-    positive = f"p__{comparison.verdicts['positive'].iloc[0]}"
+    positive = str(comparison.verdicts["positive"].iloc[0])
+    column = f"p__{positive}"
     for name in comparison.classes:
-        part = rows[rows["truth"] == name]
-        if positive in part:
-            up = name == positive[3:]
-            part = part.sort_values(positive, ascending=not up, kind="stable")
+        part = patients[patients["truth"] == name]
+        if column in part:
+            part = part.sort_values(column, ascending=name != positive, kind="stable")
         for _, row in part.head(n_each).iterrows():
             cells = _cells_of(comparison, str(row["patient"]), n_cells)
             alt = f"patient {row['patient']}, {row['truth']}"
@@ -129,24 +132,26 @@ def _verdicts(
     return groups
 
 
-def _wrong(comparison: Any, wrong: pd.DataFrame, pictures: Pictures) -> list[Group]:
+def _wrong_groups(comparison: Any, wrong: pd.DataFrame, pictures: Pictures) -> list[Group]:
+    """Collect the cells behind wrong verdicts."""
     groups = []
     for _, row in wrong.head(12).iterrows():
-        cells = _cells_of(comparison, str(row["patient"]), 4) if len(comparison.verdicts) else None
-        alt = f"wrongly judged patient {row['patient']}"
-        tiles = [] if cells is None else _tiles(cells, pictures, alt)
+        tiles: list[Tile] = []
+        if len(comparison.verdicts):
+            cells = _cells_of(comparison, str(row["patient"]), 4)
+            tiles = _tiles(cells, pictures, f"wrongly classified patient {row['patient']}")
         groups.append(Group(_heading(row), tiles, int(row["n_cells"])))
     return groups
 
 
-def _table(comparison: Any, rows: pd.DataFrame, n: int = 40) -> Table:
-    """The cells that spoke most for the positive class, over all patients."""
+def _top_cells(comparison: Any, patients: pd.DataFrame, n: int = 40) -> Table:
+    """Tabulate the cells of all patients that contribute most to the positive class."""
     verdicts = comparison.verdicts.dropna(subset=["contribution"])
     top = verdicts.sort_values("contribution", ascending=False, kind="stable").head(n)
-    lines = [
+    rows = [
         [
             Entry(str(row["patient"])),
-            Entry(str(rows["truth"].get(str(row["patient"]), ""))),
+            Entry(str(patients["truth"].get(str(row["patient"]), ""))),
             Entry(str(row["image"]).replace("\\", "/").rsplit("/", 1)[-1]),
             Entry(str(row["cell"])),
             Entry(_signed(row["contribution"])),
@@ -154,36 +159,38 @@ def _table(comparison: Any, rows: pd.DataFrame, n: int = 40) -> Table:
         for row in top.to_dict("records")
     ]
     heads = ("Patient", "Truth", "Image", "Cell", "Contribution")
-    return Table([Entry(name) for name in heads], lines, 3)
+    return Table([Entry(name) for name in heads], rows, 3)
 
 
-def _everybody(comparison: Any, rows: pd.DataFrame) -> Table:
-    """Every patient, those judged wrongly marked."""
-    chances = [name for name in map(str, rows.columns) if name.startswith("p__")]
-    also = [n for n in comparison.patients.columns if n not in ("patient", "label", "n_cells")]
-    head = [
-        *(Entry(name) for name in ("Patient", "Truth", "Called")),
-        *(Entry(str(name)) for name in also),
-        Entry("Cells"),
-        *(Entry(name[3:], "probability") for name in chances),
+def _patient_table(comparison: Any, patients: pd.DataFrame) -> Table:
+    """Tabulate all patients, with wrong verdicts marked."""
+    probability_columns = [name for name in map(str, patients.columns) if name.startswith("p__")]
+    attributes = [
+        n for n in comparison.patients.columns if n not in ("patient", "label", "n_cells")
     ]
-    lines = []
-    for row in rows.to_dict("records"):
-        wrong = row["truth"] != row["called"]
-        lines.append(
+    head = [
+        *(Entry(name) for name in ("Patient", "Truth", "Predicted")),
+        *(Entry(str(name)) for name in attributes),
+        Entry("Cells"),
+        *(Entry(name[3:], "probability") for name in probability_columns),
+    ]
+    rows = []
+    for row in patients.to_dict("records"):
+        wrong = row["truth"] != row["predicted"]
+        rows.append(
             [
                 Entry(str(row["patient"])),
                 Entry(row["truth"]),
-                Entry(row["called"], "wrong" if wrong else ""),
-                *(Entry(_value(row[name])) for name in also),
+                Entry(row["predicted"], "wrong" if wrong else ""),
+                *(Entry(_text(row[name])) for name in attributes),
                 Entry(str(row["n_cells"])),
-                *(Entry(number(row[name], 2)) for name in chances),
+                *(Entry(number(row[name], 2)) for name in probability_columns),
             ]
         )
-    return Table(head, lines, 3 + len(also))
+    return Table(head, rows, 3 + len(attributes))
 
 
-def _value(value: Any) -> str:
+def _text(value: Any) -> str:
     if value is None or (isinstance(value, float) and np.isnan(value)):
         return "–"
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""Sections of the page for the studies beside a comparison, each with a picture and a table."""
+"""Sections of the page on studies, each with figures and a table."""
 
 from __future__ import annotations
 
@@ -8,8 +8,10 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hemafeat.report import _ranking as _choice, _study_figures
-from hemafeat.report._style import in_text, metric_name, number, svg
+from hemafeat.report import _study_figures
+from hemafeat.report._html import svg
+from hemafeat.report._ranking import ranking
+from hemafeat.report._style import in_text, metric_name, number
 from hemafeat.report._tables import Entry, Table
 
 if TYPE_CHECKING:
@@ -22,20 +24,22 @@ METRIC = _study_figures.METRIC
 
 @dataclass(frozen=True)
 class Section:
-    """What stands on the page.
+    """Section of the page.
 
     Attributes
     ----------
     anchor, heading, text : str
-        Of the section.
+        Id, heading and introduction of the section.
     pictures : list of (label, svg)
-        Drawn one below the other.
+        Figures, one below the other.
     table : Table
-        What the first picture shows, in numbers.
+        Numbers of the first figure.
     note : str
-        How it was done.
+        Description of the study in one sentence.
     leaky : bool
-        Scores of a leaky split stand in it.
+        Whether it holds scores of a leaky protocol.
+    folded : list of (label, svg)
+        Further figures, folded away.
     """
 
     anchor: str
@@ -45,27 +49,34 @@ class Section:
     table: Table
     note: str
     leaky: bool = False
-    more: list[tuple[str, str]] = field(default_factory=list)
+    folded: list[tuple[str, str]] = field(default_factory=list)
 
 
 def sections(studies: Iterable[Any]) -> list[Section]:
-    """The sections of what `hemafeat.evaluate` found, in the order given."""
+    """Return the sections of studies, in their order.
+
+    Raises
+    ------
+    ValueError
+        If a study is of an unknown kind.
+    """
     makers: dict[str, Callable[[Any, str], Section]] = {
         "Leakage": _leakage,
         "LearningCurve": _learning_curve,
         "ClassDrop": _class_drop,
         "Resampling": _resampling,
     }
-    found = []
-    for place, study in enumerate(studies):
+    result = []
+    for k, study in enumerate(studies):
         kind = type(study).__name__
         if kind not in makers:
-            raise ValueError(f"no section for a {kind}; there are: {', '.join(makers)}")
-        found.append(makers[kind](study, f"study-{place}"))
-    return found
+            raise ValueError(f"studies are {', '.join(makers)}, not {kind}")
+        result.append(makers[kind](study, f"study-{k}"))
+    return result
 
 
 def _lines(frame: pd.DataFrame) -> list[Any]:
+    """Return the rows of a table as named tuples."""
     return list(frame.itertuples())
 
 
@@ -74,35 +85,40 @@ def _interval(value: float, low: float, high: float) -> Entry:
 
 
 def _leakage(study: Leakage, anchor: str) -> Section:
-    gaps = study.differences[study.differences["metric"] == METRIC]
+    differences = study.differences[study.differences["metric"] == METRIC]
     pooled = study.results[(study.results["fold"] == "all") & (study.results["metric"] == METRIC)]
-    names = _choice.models(study.honest)
+    names = ranking(study.honest)
     protocols = list(dict.fromkeys(pooled["protocol"]))
-    others = list(dict.fromkeys(gaps["protocol"]))
+    others = list(dict.fromkeys(differences["protocol"]))
     rows = []
     for name in names:
         row = [Entry(name)]
         for protocol in protocols:
-            here = pooled[(pooled["model"] == name) & (pooled["protocol"] == protocol)]
-            row.append(_interval(*map(float, here[["value", "low", "high"]].mean())))
+            part = pooled[(pooled["model"] == name) & (pooled["protocol"] == protocol)]
+            row.append(_interval(*map(float, part[["value", "low", "high"]].mean())))
         for protocol in others:
-            here = gaps[(gaps["model"] == name) & (gaps["protocol"] == protocol)]
-            value, low, high = here[["difference", "low", "high"]].to_numpy(np.float64)[0]
+            part = differences[
+                (differences["model"] == name) & (differences["protocol"] == protocol)
+            ]
+            value, low, high = part[["difference", "low", "high"]].to_numpy(np.float64)[0]
             entry = _interval(value, low, high)
             row.append(Entry(entry.text, entry.below, "" if low <= 0 <= high else "best"))
         rows.append(row)
     head = [Entry("Model"), *(Entry(protocol, "score") for protocol in protocols)]
-    head += [Entry(protocol, f"minus {gaps['minus'].iloc[0]}") for protocol in others]
-    said = ", ".join(f"{row.model} {row.protocol} {number(row.difference)}" for row in _lines(gaps))
-    muted = {place for place, name in enumerate(names) if _choice.is_baseline(name)}
+    head += [Entry(protocol, f"minus {differences['minus'].iloc[0]}") for protocol in others]
+    text = ", ".join(
+        f"{row.model} {row.protocol} {number(row.difference)}" for row in _lines(differences)
+    )
+    muted = {k for k, name in enumerate(names) if name in study.honest.baselines}
     figure = _study_figures.figure_leakage(study)
     return Section(
         anchor,
         "With and without leakage",
         f"The same models on the same cells, divided in several ways: {in_text(METRIC)} and its "
-        "difference to the honest split, resampled in pairs. A filled dot misses zero: so much of "
-        "the score is owed to cells of the same patient, or copies, on both sides.",
-        [("Leakage", svg(figure, anchor, f"Differences in {metric_name(METRIC)}: {said}"))],
+        "difference to the honest protocol, with paired intervals. If a dot is filled, the "
+        "interval excludes zero: that part of the score is due to cells of the same patient, or "
+        "copies, on both sides.",
+        [("Leakage", svg(figure, anchor, f"Differences in {metric_name(METRIC)}: {text}"))],
         Table(head, rows, 1, muted),
         study.protocol,
         leaky=bool(study.results["leaky"].any()),
@@ -115,23 +131,22 @@ def _learning_curve(study: LearningCurve, anchor: str) -> Section:
     head = [Entry("Cells trained on", "mean over folds"), Entry("Groups")]
     head += [Entry(name) for name in curves]
     rows = []
-    for place in range(len(first)):
-        row = [Entry(number(first["n_train"].iloc[place], 0))]
-        row.append(Entry(number(first["n_groups"].iloc[place], 0)))
-        row += [_interval(*c[["value", "low", "high"]].iloc[place]) for c in curves.values()]
+    for k in range(len(first)):
+        row = [Entry(number(first[name].iloc[k], 0)) for name in ("n_train", "n_groups")]
+        row += [_interval(*c[["value", "low", "high"]].iloc[k]) for c in curves.values()]
         rows.append(row)
-    said = "; ".join(
+    text = "; ".join(
         f"{name} from {number(c['value'].iloc[0])} to {number(c['value'].iloc[-1])}"
         for name, c in curves.items()
     )
-    what = "cells drawn at random" if study.by == "cells" else "whole groups"
+    parts = "cells drawn at random" if study.by == "cells" else "whole groups"
     figure = _study_figures.figure_learning_curve(study)
     return Section(
         anchor,
         "Learning curve",
-        f"{metric_name(METRIC)} of models trained on nested parts of the training cells ({what}) "
-        "and scored on the same held-out ones. A curve that still rises asks for more.",
-        [("Learning curve", svg(figure, anchor, f"{metric_name(METRIC)}: {said}"))],
+        f"{metric_name(METRIC)} of models trained on nested parts of the training cells ({parts}) "
+        "and scored on the same held-out ones. If a curve still rises, more cells would help.",
+        [("Learning curve", svg(figure, anchor, f"{metric_name(METRIC)}: {text}"))],
         Table(head, rows, 1),
         study.protocol,
         leaky=study.leaky,
@@ -140,15 +155,15 @@ def _learning_curve(study: LearningCurve, anchor: str) -> Section:
 
 def _class_drop(study: ClassDrop, anchor: str) -> Section:
     pictures = []
-    for place, name in enumerate(study.models):
+    for k, name in enumerate(study.models):
         shares = study.shares(name)
-        said = ", ".join(f"{row} to {shares.loc[row].idxmax()}" for row in shares.index)
+        text = ", ".join(f"{row} to {shares.loc[row].idxmax()}" for row in shares.index)
         figure = _study_figures.figure_class_drop(study, name)
-        alt = f"Where left-out classes go by {name}: {said}"
-        pictures.append((name, svg(figure, f"{anchor}-{place}", alt)))
-    found = study.results[study.results["fold"] == "all"]
+        alt = f"Predictions of left-out classes by {name}: {text}"
+        pictures.append((name, svg(figure, f"{anchor}-{k}", alt)))
+    pooled = study.results[study.results["fold"] == "all"]
     rows = []
-    for (model, dropped), part in found.groupby(["model", "dropped"], sort=False):
+    for (model, dropped), part in pooled.groupby(["model", "dropped"], sort=False):
         top = part.sort_values("share", ascending=False, kind="stable").head(3)
         row = [Entry(str(model)), Entry(str(dropped)), Entry(number(part["cells"].sum(), 0))]
         for line in _lines(top):
@@ -156,17 +171,17 @@ def _class_drop(study: ClassDrop, anchor: str) -> Section:
             row.append(Entry(text, f"{100 * line.low:.0f} to {100 * line.high:.0f} %"))
         row += [Entry("–")] * (6 - len(row))
         rows.append(row)
-    head = ["Model", "Left out", "Cells", "Goes to", "then to", "then to"]
+    head = ["Model", "Left out", "Cells", "Predicted as", "second", "third"]
     return Section(
         anchor,
         "Left-out classes",
-        "Each class is left out of training in turn, and its held-out cells are given to the "
-        "models all the same: a class that looks like another goes there, with few exceptions.",
+        "Each class is left out of training in turn, and its held-out cells are predicted: a class "
+        "that resembles another is predicted as that one, with few exceptions.",
         pictures[:1],
         Table([Entry(name) for name in head], rows, 2),
         study.protocol,
         leaky=study.leaky,
-        more=pictures[1:],
+        folded=pictures[1:],
     )
 
 
@@ -183,8 +198,9 @@ def _resampling(study: Resampling, anchor: str) -> Section:
                 _interval(line.value, line.low, line.high),
             ]
         )
-    head = ["Model", "Drawn", "Split", "Scored cells with a copy in training", metric_name(METRIC)]
-    said = ", ".join(
+    head = ["Model", "Drawn", "Protocol", "Scored cells with a copy in training"]
+    head.append(metric_name(METRIC))
+    text = ", ".join(
         f"{row.model} {row.protocol} {number(row.difference)}"
         for row in _lines(study.differences[study.differences["metric"] == METRIC])
     )
@@ -193,9 +209,9 @@ def _resampling(study: Resampling, anchor: str) -> Section:
         anchor,
         "Cells drawn twice",
         f"{study.per_class} cells of each class, drawn without and with replacement before they "
-        "are divided. Drawn with replacement and divided without regard to copies, the same cell "
-        "is trained on and scored.",
-        [("Resampling", svg(figure, anchor, f"With minus without replacement: {said}"))],
+        "are divided. If they are drawn with replacement and divided without regard to copies, "
+        "models are trained on and scored on the same cells.",
+        [("Resampling", svg(figure, anchor, f"With minus without replacement: {text}"))],
         Table([Entry(name) for name in head], rows, 3),
         study.protocol,
         leaky=bool(study.results["leaky"].any()),

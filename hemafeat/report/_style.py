@@ -1,21 +1,20 @@
-"""How the page looks and speaks: colours, the settings of figures, the names of metrics."""
+"""Style of the page: colours, settings of figures, names of metrics and formats of numbers."""
 
 from __future__ import annotations
 
-import io
-import re
-import warnings
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 P = ParamSpec("P")
 
-# The colours of the page itself. In an inline figure they become the page's CSS variables, so
-# that figures follow a dark colour scheme; a figure saved by itself keeps these values.
+# Colours of the page. In an inline figure they become the CSS variables of the page, so that
+# figures follow a dark colour scheme; a figure saved by itself keeps these values.
 INK, MUTED, GRID, PAPER = "#1b2330", "#5a6473", "#d5dbe4", "#fefefe"
 BLUE, VERMILION, HEAT = "#0072b2", "#d55e00", "#0a6ead"
 THEMED = {
@@ -38,12 +37,12 @@ SERIES = (
     ("#a6761d", (0, (3, 1))),
     (INK, "-"),
 )
-"""Colour and dash of each model's line: the colours of Okabe and Ito (2008), and a dash pattern so
-that no line is told by its colour alone."""
+"""Colour and dash of each model's line: the colours of Okabe and Ito (2008), with a dash pattern so
+that lines do not differ by colour alone."""
 
 RC: dict[str, Any] = {
     "font.family": ["sans-serif"],
-    # Verdana has the widths of DejaVu Sans, by which labels are placed.
+    # Verdana has the same widths as DejaVu Sans, for which labels are placed.
     "font.sans-serif": ["DejaVu Sans", "Verdana", "sans-serif"],
     "font.size": 9.0,
     "axes.titlesize": 9.5,
@@ -83,69 +82,53 @@ RC: dict[str, Any] = {
 
 
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
-    """Run a drawing function under the settings of this page, whatever the user's own are."""
+    """Run a drawing function under the settings of the page, whatever those of the user are."""
 
     @wraps(draw)
-    def inside(*args: P.args, **kwargs: P.kwargs) -> Figure:
+    def wrapper(*args: P.args, **kwargs: P.kwargs) -> Figure:
         import matplotlib
 
         with matplotlib.rc_context():
-            # The user's matplotlibrc must not change the page.
             matplotlib.rcParams.update(
                 {k: v for k, v in matplotlib.rcParamsDefault.items() if k != "backend"}
             )
             matplotlib.rcParams.update(RC)
             return draw(*args, **kwargs)
 
-    return inside
+    return wrapper
 
 
-def svg(figure: Figure, name: str, alt: str) -> str:
-    """`figure` as an ``<svg>`` element to stand inside HTML.
+def style_rows(panel: Axes) -> None:
+    """Style axes whose rows are models: a grid for the values, no axis beside the names."""
+    panel.grid(axis="x")
+    panel.set_axisbelow(True)
+    panel.tick_params(left=False)
+    panel.spines["left"].set_visible(False)
 
-    Parameters
-    ----------
-    figure : matplotlib.figure.Figure
-        Drawn by a function of this room.
-    name : str
-        Put before each id, so that several figures may share a page.
-    alt : str
-        What the figure shows, for those who cannot see it.
 
-    Returns
-    -------
-    str
-        The element: no XML declaration, no metadata, no date, no address of any kind. The same
-        figure gives the same text.
-    """
-    import matplotlib
-    from markupsafe import escape
+def draw_interval(
+    panel: Axes, y: float, low: float, value: float, high: float, colour: str, *, filled: bool
+) -> None:
+    """Draw a dot, filled or open, on the bar of its interval."""
+    panel.plot([low, high], [y, y], color=colour, lw=2.2, solid_capstyle="round")
+    panel.plot(value, y, "o", ms=7, mec=colour, mew=1.6, mfc=colour if filled else PAPER)
 
-    # Drawing puts labels where they belong; doing it here too makes the text the same whether or
-    # not the figure was drawn before.
-    buffer = io.StringIO()
-    with matplotlib.rc_context(RC), warnings.catch_warnings():
-        # The browser brings the glyphs of other scripts; matplotlib only measures them.
-        warnings.filterwarnings("ignore", message="Glyph .* missing from")
-        figure.savefig(buffer, format="svg", metadata={"Date": None, "Creator": None})
-    text = buffer.getvalue()
-    text = text[text.index("<svg") :]
-    text = re.sub(r"<metadata>.*?</metadata>", "", text, flags=re.DOTALL)
-    text = re.sub(r"<!--.*?-->\n?", "", text, flags=re.DOTALL)
-    text = text.replace("xlink:href=", "href=")
-    text = re.sub(r'\bid="', f'id="{name}-', text)
-    text = re.sub(r'\bhref="#', f'href="#{name}-', text)
-    text = re.sub(r"url\(#", f"url(#{name}-", text)
-    for colour, variable in THEMED.items():
-        text = text.replace(f": {colour}", f": {variable}")
-    width = figure.get_figwidth() * 96
-    box = re.search(r'viewBox="([^"]*)"', text)
-    head = (
-        f'<svg class="figure" role="img" aria-label="{escape(alt)}" '
-        f'viewBox="{box.group(1) if box else ""}" '
-        f'style="max-width:{width:.0f}px;min-width:{min(width, max(340.0, 0.62 * width)):.0f}px">'
+
+def write_beside(panel: Axes, y: float, text: str, colour: str = INK) -> None:
+    """Write text at the right of a row."""
+    panel.annotate(
+        text,
+        (1.02, y),
+        xycoords=("axes fraction", "data"),
+        va="center",
+        fontsize=8.5,
+        color=colour,
     )
-    return head + text[text.index(">", text.index("<svg")) + 1 :].strip()
+
+
+def signed(value: float, low: float, high: float) -> str:
+    """Format a difference with its interval."""
+    return f"{value:+.3f}  [{low:+.3f}, {high:+.3f}]".replace("-", "\N{MINUS SIGN}")
 
 
 METRICS: dict[str, tuple[str, bool]] = {
@@ -157,42 +140,52 @@ METRICS: dict[str, tuple[str, bool]] = {
     "log_loss": ("Log loss", False),
     "calibration_error": ("Calibration error", False),
 }
-"""Heading of a metric and whether more of it is better, in the order of preference."""
+"""Heading of each metric and whether higher is better, in the order of the page."""
 
 
 def metric_name(metric: str) -> str:
-    """The heading of a metric."""
+    """Return the heading of a metric."""
     if metric in METRICS:
         return METRICS[metric][0]
     return metric.replace("_", " ").strip().capitalize() or metric
 
 
 def in_text(metric: str) -> str:
-    """The heading of a metric as it stands inside a sentence."""
+    """Return the heading of a metric for the inside of a sentence."""
     name = metric_name(metric)
     return name if name[:2].isupper() else name[:1].lower() + name[1:]
 
 
 def more_is_better(metric: str) -> bool:
-    """False for errors and losses."""
+    """Return False for errors and losses."""
     if metric in METRICS:
         return METRICS[metric][1]
     return not any(word in metric for word in ("loss", "brier", "error"))
 
 
 def number(value: Any, digits: int = 3) -> str:
-    """A number as the page shows it; an en dash where there is none."""
+    """Format a number for the page; an en dash stands for none."""
     try:
-        found = float(value)
+        as_float = float(value)
     except (TypeError, ValueError):
         return "–"
-    if found != found or found in (float("inf"), float("-inf")):
+    if not math.isfinite(as_float):
         return "–"
-    return f"{found:.{digits}f}".replace("-", "\N{MINUS SIGN}")
+    return f"{as_float:.{digits}f}".replace("-", "\N{MINUS SIGN}")
 
 
-def alike(text: str, limit: int = 28) -> str:
-    """`text` cut in the middle when it is longer than a figure has room for."""
+def count(n: int) -> str:
+    """Format a whole number with thin spaces between thousands."""
+    return f"{n:,}".replace(",", "\N{THIN SPACE}")
+
+
+def listed(versions: Mapping[str, str]) -> str:
+    """Format versions of packages as one line."""
+    return ", ".join(f"{name} {version}" for name, version in versions.items())
+
+
+def shortened(text: str, limit: int = 28) -> str:
+    """Return `text`, cut in the middle if it is longer than `limit`."""
     if len(text) <= limit:
         return text
     head = (limit - 1) * 2 // 3

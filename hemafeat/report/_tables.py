@@ -1,15 +1,16 @@
-"""The tables of the page, as text ready to be laid out."""
+"""Tables of the page, as text for the templates."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 
-from hemafeat.report import _ranking as _choice
 from hemafeat.report._figures import difference_metric, importance_rows
+from hemafeat.report._ranking import metrics as metrics_of, scores as scores_of
 from hemafeat.report._style import metric_name, more_is_better, number
 
 if TYPE_CHECKING:
@@ -18,7 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Entry:
-    """One cell of a table: what it says, what stands small below it, and how it is marked."""
+    """Field of a table.
+
+    Attributes
+    ----------
+    text, below : str
+        Content, and small print below it.
+    kind : str
+        CSS class, such as ``"best"``.
+    """
 
     text: str
     below: str = ""
@@ -27,7 +36,19 @@ class Entry:
 
 @dataclass(frozen=True)
 class Table:
-    """Headings and rows; the first `n_text` columns are text, the others numbers."""
+    """Table of the page.
+
+    Attributes
+    ----------
+    head : list of Entry
+        Headings.
+    rows : list of list of Entry
+        Fields, row by row.
+    n_text : int
+        Number of columns that hold text; the others hold numbers.
+    muted : set of int
+        Rows shown in grey.
+    """
 
     head: list[Entry]
     rows: list[list[Entry]]
@@ -35,16 +56,15 @@ class Table:
     muted: set[int] = field(default_factory=set)
 
 
-def results(comparison: Comparison) -> Table:
-    """Every model by every metric with intervals; the best of each metric marked."""
-    metrics, names = _choice.metrics(comparison), _choice.models(comparison)
-    scores = {metric: _choice.scores(comparison, metric) for metric in metrics}
-    top = {metric: _leaders(scores[metric]["value"], metric) for metric in metrics}
-    low_bar = {name for name in names if _choice.is_baseline(name)}
+def results(comparison: Comparison, models: Sequence[str]) -> Table:
+    """Tabulate all models and metrics with intervals, the best model of each metric marked."""
+    metrics = metrics_of(comparison)
+    scores = {metric: scores_of(comparison, metric) for metric in metrics}
+    top = {metric: _leaders(comparison, scores[metric]["value"], metric) for metric in metrics}
     rows = []
-    for name in names:
-        below = _BASELINE.get(name, "baseline") if name in low_bar else ""
-        if name in getattr(comparison, "transductive", ()):
+    for name in models:
+        below = _BASELINES.get(name, "baseline") if name in comparison.baselines else ""
+        if name in comparison.transductive:
             below = "transductive: saw the tested cells together"
         row = [Entry(name, below=below)]
         for metric in metrics:
@@ -57,38 +77,40 @@ def results(comparison: Comparison) -> Table:
         row += [Entry(text) for text in _seconds(comparison, name)]
         rows.append(row)
     head = [
-        Entry(metric_name(metric), "" if more_is_better(metric) else "less is better")
+        Entry(metric_name(metric), "" if more_is_better(metric) else "lower is better")
         for metric in metrics
     ]
-    muted = {row for row, name in enumerate(names) if name in low_bar}
+    muted = {row for row, name in enumerate(models) if name in comparison.baselines}
     seconds = [Entry("Fit", "seconds"), Entry("Predict", "seconds")]
     return Table([Entry("Model"), *head, *seconds], rows, 1, muted)
 
 
-_BASELINE = {
+_BASELINES = {
     "baseline": "majority class",
     "metadata": "attributes alone",
+    "attributes": "attributes alone",
     "bag_size": "number of cells alone",
     "stain": "white of the background alone",
-    "date_format": "how dates are written",
+    "date_format": "format of the dates alone",
 }
+"""What each baseline looks at, for the table of results."""
 
 
-def _leaders(values: pd.Series, metric: str) -> set[str]:
-    real = values[[not _choice.is_baseline(str(name)) for name in values.index]].dropna()
-    if real.empty:
+def _leaders(comparison: Comparison, values: pd.Series, metric: str) -> set[str]:
+    """Return the models with the best score as printed, so that equal numbers are all marked."""
+    scored = values[[name not in comparison.baselines for name in values.index]].dropna()
+    if scored.empty:
         return set()
-    top = real.max() if more_is_better(metric) else real.min()
-    # As printed: two models that read the same are both the best.
-    return {str(name) for name, value in real.items() if number(value) == number(top)}
+    top = scored.max() if more_is_better(metric) else scored.min()
+    return {str(name) for name, value in scored.items() if number(value) == number(top)}
 
 
 def _seconds(comparison: Comparison, model: str) -> tuple[str, str]:
-    found = comparison.seconds
-    found = found[found["model"] == model]
-    if found.empty:
+    """Return the seconds of fitting and predicting as text."""
+    rows = comparison.seconds[comparison.seconds["model"] == model]
+    if rows.empty:
         return "–", "–"
-    fit, predict = float(found["fit"].sum()), float(found["predict"].sum())
+    fit, predict = float(rows["fit"].sum()), float(rows["predict"].sum())
     return _duration(fit), _duration(predict)
 
 
@@ -96,16 +118,15 @@ def _duration(seconds: float) -> str:
     return number(seconds, 0 if seconds >= 100 else 1 if seconds >= 10 else 2)
 
 
-def differences(comparison: Comparison) -> Table:
-    """Every pair of models on the metric of the forest plot."""
-    metric = difference_metric(comparison)
-    found = comparison.differences
-    found = found[found["metric"] == metric]
-    order = {name: place for place, name in enumerate(_choice.models(comparison))}
+def differences(comparison: Comparison, models: Sequence[str]) -> Table:
+    """Tabulate the differences of all pairs of models in the metric of the forest plot."""
+    rows = comparison.differences
+    rows = rows[rows["metric"] == difference_metric(comparison)]
+    order = {name: rank for rank, name in enumerate(models)}
     lines = []
-    numbers = found[["difference", "low", "high"]].to_numpy(np.float64)
+    numbers = rows[["difference", "low", "high"]].to_numpy(np.float64)
     for first, second, (value, low, high) in zip(
-        found["model_a"], found["model_b"], numbers, strict=True
+        rows["model_a"], rows["model_b"], numbers, strict=True
     ):
         if order.get(first, 0) > order.get(second, 0):
             first, second, value, low, high = second, first, -value, -high, -low
@@ -128,7 +149,7 @@ def differences(comparison: Comparison) -> Table:
 
 
 def per_class(comparison: Comparison, model: str) -> Table:
-    """Scores of one model for each class, with intervals where the comparison has them."""
+    """Tabulate the scores of one model for each class, with their intervals."""
     frame = comparison.per_class(model)
     frame = frame.rename_axis("class").reset_index()
     bounds = {
@@ -152,18 +173,18 @@ def per_class(comparison: Comparison, model: str) -> Table:
                     below = f"{number(low)} to {number(high)}" if low == low else ""
                 row.append(Entry(number(value), below))
         rows.append(row)
-    headings = {"f1": "F1", "support": f"{_choice.judged(comparison).capitalize()}s"}
+    headings = {"f1": "F1", "support": f"{comparison.unit.capitalize()}s"}
     head = ["Class", *(headings.get(name, metric_name(name)) for name in shown)]
     return Table([Entry(name) for name in head], rows)
 
 
 def top_columns(comparison: Comparison, model: str, n_top: int = 20) -> Table:
-    """The columns a model depends on most, with their unit and meaning."""
+    """Tabulate the most important columns of a model, with their unit and meaning."""
     rows = importance_rows(comparison, model, "column").head(n_top)
-    known = _meanings()
+    meanings = _meanings()
     lines = []
     for row in rows.itertuples(index=False):
-        unit, formula, source = known.get(str(row.column), ("", "", ""))
+        unit, formula, source = meanings.get(str(row.column), ("", "", ""))
         loss = f"{number(row.importance, 4)} ± {number(row.sd, 4)}"
         lines.append(
             [Entry(str(row.column), kind="code"), Entry(formula, source), Entry(unit), Entry(loss)]
@@ -173,31 +194,22 @@ def top_columns(comparison: Comparison, model: str, n_top: int = 20) -> Table:
 
 
 def _meanings() -> dict[str, tuple[str, str, str]]:
+    """Return unit, formula and source of every feature column."""
     from hemafeat import extract
 
-    described = extract.describe("all")
     return {
         str(row.column): (str(row.unit), str(row.formula), str(row.source))
-        for row in described.itertuples(index=False)
+        for row in extract.describe("all").itertuples(index=False)
     }
 
 
 def errors(*frames: pd.DataFrame | None) -> Table:
-    """Everything that could not be read, segmented, measured or fitted; nothing is left out."""
-    found = [frame for frame in frames if frame is not None and len(frame)]
-    if not found:
+    """Tabulate all errors of tables and comparisons, none left out."""
+    filled = [frame.astype(object) for frame in frames if frame is not None and len(frame)]
+    if not filled:
         return Table([], [])
-    everything = pd.concat([frame.astype(object) for frame in found], ignore_index=True)
-    everything = everything.drop_duplicates().fillna("")
-    first = [name for name in ("image", "model", "fold", "stage") if name in everything]
-    columns = [*first, *(str(name) for name in everything if name not in first)]
-    rows = [[Entry(_plain(record[name])) for name in columns] for record in _records(everything)]
-    return Table([Entry(name.capitalize()) for name in columns], rows, len(columns))
-
-
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
-    return [{str(k): v for k, v in record.items()} for record in frame.to_dict("records")]
-
-
-def _plain(value: Any) -> str:
-    return "" if value is None else str(value)
+    rows = pd.concat(filled, ignore_index=True).drop_duplicates().fillna("")
+    first = [name for name in ("image", "model", "fold", "stage") if name in rows]
+    columns = [*first, *(str(name) for name in rows if name not in first)]
+    entries = [[Entry(str(value)) for value in row] for row in rows[columns].to_numpy(object)]
+    return Table([Entry(name.capitalize()) for name in columns], entries, len(columns))

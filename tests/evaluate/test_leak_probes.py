@@ -156,7 +156,7 @@ def test_what_cannot_be_probed():
     table = listed(12)
     with pytest.raises(evaluate.CompareError, match="no column 'diagnosis'"):
         evaluate.leak_probes(table, label="diagnosis")
-    with pytest.raises(evaluate.CompareError, match="nothing can be told"):
+    with pytest.raises(evaluate.CompareError, match="nothing to predict"):
         evaluate.leak_probes(table.assign(label=np.nan))
     with pytest.raises(evaluate.CompareError, match="fewer than two classes"):
         evaluate.leak_probes(table.assign(label="one"))
@@ -180,7 +180,7 @@ def test_the_command_writes_tables_and_a_page_that_asks_for_nothing(tmp_path, ca
     page = (out / "audit.html").read_text("utf-8")
     assert not re.findall(r"(?:https?:)?//[a-z]", page)
     assert page.count("<svg") == 2
-    assert "image size alone tells the label" in page
+    assert "image size alone predicts the label" in page
     assert len(pd.read_csv(out / "leak_probes.csv")) == page.count("per image") + page.count(
         "per patient"
     )

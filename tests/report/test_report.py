@@ -241,7 +241,7 @@ def test_the_page_shows_every_part_in_order(html, comparison):
 def test_the_table_marks_the_best_and_never_a_baseline(comparison):
     from hemafeat.report import _tables
 
-    found = _tables.results(comparison)
+    found = _tables.results(comparison, comparison.ranked(baselines=True))
     by_name = {row[0].text: row for row in found.rows}
     assert list(by_name) == ["xgboost", "svc", "baseline"]
     assert [entry.kind for entry in by_name["xgboost"][1:5]] == ["best"] * 4
@@ -312,7 +312,7 @@ def test_given_masks_are_drawn_and_arrays_shown(comparison, paths, tmp_path):
     array = images.read(paths[0])
     masks = disc(array)
     shown = Pictures(["array[0]"], [array], "contours", [masks])
-    image, found, why = shown.get("array[0]")
+    image, found, why = shown.load("array[0]")
     assert np.array_equal(image, array)
     assert found.n_cells == 1
     assert why == ""
@@ -323,6 +323,33 @@ def test_given_masks_are_drawn_and_arrays_shown(comparison, paths, tmp_path):
     assert not changed[110:114, 110:114].any()
 
 
+def test_each_image_is_segmented_once(comparison, table, tmp_path):
+    segmented = []
+
+    def counting(image):
+        segmented.append(image.tobytes())
+        return disc(image)
+
+    report.page(comparison, tmp_path, table=table, segmenter=counting)
+    assert len(segmented) == len(set(segmented)) == table["image"].nunique()
+    masks = [disc(np.zeros((60, 64, 3), np.uint8))] * len(table)
+    report.page(comparison, tmp_path, table=table, images=table, segmenter=counting, masks=masks)
+    assert len(segmented) == table["image"].nunique()
+
+
+def test_what_looks_at_no_cell_is_never_the_best(paths):
+    """Also if it has the highest score."""
+    from hemafeat.report._ranking import ranking
+
+    crowned = fake(paths, NINE[:2], ["attributes", "svc", "baseline"], n_cells=60)
+    assert crowned.baselines == ("attributes", "baseline")
+    assert crowned.ranked(baselines=True)[0] == "attributes"
+    assert ranking(crowned) == ["svc", "attributes", "baseline"]
+    figure = report.figure_scores(crowned, models=["baseline", "svc"])
+    labels = [label.get_text() for label in figure.axes[0].get_yticklabels()]
+    assert labels == ["baseline", "svc"]
+
+
 def test_a_comparison_without_probabilities_or_importances(paths, tmp_path):
     bare = fake(paths, NINE[:2], ["svc", "baseline"], n_cells=30)
     bare.predictions[[f"p__{name}" for name in NINE[:2]]] = np.nan
@@ -330,7 +357,7 @@ def test_a_comparison_without_probabilities_or_importances(paths, tmp_path):
     bare.differences = bare.differences.iloc[:0]
     page = Page(report.page(bare, tmp_path, segmenter=disc).read_text("utf-8"))
     assert not {"curves", "calibration", "differences"} & set(page.ids)
-    assert "None asked for, or no column changes a score" in page.text
+    assert "Not computed, or no column changes a score" in page.text
     with pytest.raises(ValueError, match="no importances"):
         report.figure_importance(bare)
 

@@ -50,12 +50,12 @@ def test_sections(page, studies):
 
 def test_leaky_scores_are_called_so(page, studies):
     part = section(page, "With and without leakage")
-    assert "holds leaky scores" in part
+    assert "includes leaky scores" in part
     assert "LEAKY, 24 of 24 patients are on both sides" in part
     gap = studies[0].differences.query("model == 'logistic' and metric == 'balanced_accuracy'")
     assert f"{gap['difference'].item():.3f}" in part
-    assert "holds leaky scores" in section(page, "Cells drawn")
-    assert "holds leaky scores" not in section(page, "Learning curve")
+    assert "includes leaky scores" in section(page, "Cells drawn")
+    assert "includes leaky scores" not in section(page, "Learning curve")
 
 
 def test_numbers_of_the_tables(page, studies):
@@ -84,5 +84,5 @@ def test_figures(studies):
 
 def test_what_is_no_study(tmp_path):
     found = evaluate.compare("logistic", cells(), **QUICK)
-    with pytest.raises(ValueError, match="no section for a dict"):
+    with pytest.raises(ValueError, match=r"studies are Leakage.*not dict"):
         report.page(found, tmp_path, studies=[{}])

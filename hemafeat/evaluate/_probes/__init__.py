@@ -1,1 +1,1 @@
-"""Probes: models that look at something else than the cells, to find leaks."""
+"""Leak probes: predictions of the label from everything but the cell."""

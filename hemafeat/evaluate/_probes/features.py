@@ -1,4 +1,4 @@
-"""What can be known of an image without looking at the cell: the inputs of leak probes."""
+"""Inputs of leak probes: properties of images, files and patients that are not the cell."""
 
 from __future__ import annotations
 
@@ -14,76 +14,84 @@ from hemafeat.datasets._copies.survey import BACKGROUND, stem_of
 from hemafeat.datasets._schema import BOOKKEEPING
 
 _CATEGORIES = 30
+"""Greatest number of words that are told apart."""
+
 _NUMERIC = 0.95
+"""Share of numbers from which a column is taken for numeric."""
+
 _DATE = re.compile(r"\s*\d{1,4}[./ -]\d{1,2}[./ -]\d{1,4}(?:[ T].*)?$")
 
 
 @dataclass(frozen=True)
 class Probe:
-    """Numbers that tell nothing of the cell.
+    """Numbers that are not measured on the cell.
 
     Attributes
     ----------
     name, kind : str
-        As the table calls it, and what it is of: ``file``, ``image``, ``patient``, ``column``.
+        Name in the table of results, and subject: ``file``, ``image``, ``patient``, ``column``.
     inputs : (n, k) DataFrame of float64
-        NaN where unknown.
-    may : str
-        How it can be related to the cell after all; empty where it cannot.
+        NaN if unknown.
+    caveat : str
+        How it can depend on the cell after all; empty if it cannot.
     """
 
     name: str
     kind: str
     inputs: pd.DataFrame
-    may: str = ""
+    caveat: str = ""
 
 
 def probes(table: pd.DataFrame, survey: pd.DataFrame, label: str) -> list[Probe]:
-    """Every probe of a table that varies.
+    """Return the probes of a table that are not constant.
 
     Parameters
     ----------
     table : DataFrame
-        An image table.
+        Image table.
     survey : DataFrame
-        Of its images, row for row.
+        Survey of its images, row by row.
     label : str
-        The column that is to be told.
+        Column to predict, which is not a probe.
+
+    Returns
+    -------
+    list of Probe
     """
     table, survey = table.reset_index(drop=True), survey.reset_index(drop=True)
-    found = [
-        *_names(survey),
-        *_files(survey),
-        *_bags(table),
-        *(probe for column in _columns(table, label) for probe in of_column(table[column])),
+    candidates = [
+        *_name_probes(survey),
+        *_file_probes(survey),
+        *_bag_probes(table),
+        *(probe for column in _attributes(table, label) for probe in column_probes(table[column])),
     ]
-    return [probe for probe in found if _varies(probe.inputs)]
+    return [probe for probe in candidates if _varies(probe.inputs)]
 
 
 def _varies(inputs: pd.DataFrame) -> bool:
     return any(len(values.unique()) > 1 for _, values in inputs.items())
 
 
-def _names(survey: pd.DataFrame) -> Iterator[Probe]:
+def _name_probes(survey: pd.DataFrame) -> Iterator[Probe]:
     stems = pd.Series([stem_of(name) for name in survey["image"]], dtype=object)
     words = stems.str.replace(r"\d+", "#", regex=True)
     yield Probe("file name: words", "file", _categories(words))
     digits = stems.str.findall(r"\d+")
     # Later numbers are those of images and cells, earlier ones of patients and slides.
     numbers = {
-        f"number {k + 1}": [float(found[k]) if len(found) > k else np.nan for found in digits]
+        f"number {k + 1}": [float(parts[k]) if len(parts) > k else np.nan for parts in digits]
         for k in range(min(4, max(map(len, digits), default=0)))
     }
     if numbers:
         yield Probe("file name: number", "file", pd.DataFrame(numbers))
     length = pd.DataFrame({"length": stems.str.len(), "digits": stems.str.count(r"\d")})
     yield Probe("file name: length", "file", length.astype(float))
-    place = pd.DataFrame({"place": stems.rank(method="average")})
     if len(set(stems)) > 1:
-        yield Probe("file name: order", "file", place)
+        rank = pd.DataFrame({"rank": stems.rank(method="average")})
+        yield Probe("file name: order", "file", rank)
 
 
-def _files(survey: pd.DataFrame) -> Iterator[Probe]:
+def _file_probes(survey: pd.DataFrame) -> Iterator[Probe]:
     size = survey[["width", "height"]].astype(float)
     yield Probe("image size", "image", size, "images may be cut to fit the cell")
     yield Probe(
@@ -100,25 +108,26 @@ def _files(survey: pd.DataFrame) -> Iterator[Probe]:
     yield Probe("background brightness", "image", survey[["background"]].astype(float), neighbours)
 
 
-def _bags(table: pd.DataFrame) -> Iterator[Probe]:
+def _bag_probes(table: pd.DataFrame) -> Iterator[Probe]:
     patient = table["patient"]
     if patient.notna().any():
         size = patient.map(patient.value_counts()).astype(float)
         yield Probe("bag size", "patient", pd.DataFrame({"images": size}))
 
 
-def _columns(table: pd.DataFrame, label: str) -> list[str]:
-    own = set(datasets.COLUMNS) - {"split", "dataset", "um_per_px", "mask"}
-    left_out = {label, "label", "label_raw", "cell", *BOOKKEEPING, *own}
+def _attributes(table: pd.DataFrame, label: str) -> list[str]:
+    """Return the columns that are neither labels, nor ids, nor features."""
+    ids = set(datasets.COLUMNS) - {"split", "dataset", "um_per_px", "mask"}
+    excluded = {label, "label", "label_raw", "cell", *BOOKKEEPING, *ids}
     return [
         column
         for column in map(str, table.columns)
-        if column not in left_out and "__" not in column
+        if column not in excluded and "__" not in column
     ]
 
 
-def of_column(column: pd.Series) -> Iterator[Probe]:
-    """The probes of one attribute: whether it is there, how it is written, what it says."""
+def column_probes(column: pd.Series) -> Iterator[Probe]:
+    """Return the probes of one attribute: missing values, format and value."""
     name = str(column.name)
     missing = column.isna()
     if missing.any() and not missing.all():
@@ -132,9 +141,11 @@ def of_column(column: pd.Series) -> Iterator[Probe]:
     words = column.astype("string").str.strip()
     dates = words.str.match(_DATE).fillna(False)
     plain = words.str.casefold()
-    # How a word is written counts where the same word is written in several ways.
+    # The format is a probe of its own for dates, and for words in several spellings.
     if dates.sum() >= 0.5 * (~missing).sum() or plain.nunique() < words.nunique():
-        yield Probe(f"format: {name}", "column", _categories(words.map(_shape, na_action="ignore")))
+        yield Probe(
+            f"format: {name}", "column", _categories(words.map(_format_of, na_action="ignore"))
+        )
     if dates.sum() >= 0.5 * (~missing).sum():
         year = words.str.extract(r"(\d{4})", expand=False)
         yield Probe(name, "column", pd.DataFrame({"year": pd.to_numeric(year).astype(float)}))
@@ -145,8 +156,8 @@ def of_column(column: pd.Series) -> Iterator[Probe]:
         yield Probe(f"length: {name}", "column", pd.DataFrame({"length": length}))
 
 
-def _shape(word: str) -> str:
-    """How a word is written: the same for ``3/1/50`` and ``12/10/50``, not for ``12-03-50``."""
+def _format_of(word: str) -> str:
+    """Return the format of a word: equal for ``3/1/50`` and ``12/10/50``, not for ``12-03-50``."""
     word = re.sub(r"\d{4,}", "YYYY", word)
     word = re.sub(r"\d+", "0", word)
     if _DATE.match(word.replace("YYYY", "1950")):
@@ -156,8 +167,8 @@ def _shape(word: str) -> str:
 
 
 def _categories(words: pd.Series) -> pd.DataFrame:
-    """A column of 0 and 1 for each frequent word, by name; the rest are zeros."""
+    """Encode the most frequent words as columns of 0 and 1."""
     text = words.astype("string").fillna("missing")
     counts = text.value_counts()
-    kept = sorted(counts.index, key=lambda word: (-counts[word], word))[:_CATEGORIES]
-    return pd.DataFrame({word: (text == word).to_numpy(dtype=float) for word in kept})
+    frequent = sorted(counts.index, key=lambda word: (-counts[word], word))[:_CATEGORIES]
+    return pd.DataFrame({word: (text == word).to_numpy(dtype=float) for word in frequent})

@@ -1,4 +1,4 @@
-"""Leak probes: how well what is not the cell tells what the cell is."""
+"""Scores of leak probes, with intervals and the range of chance."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import pandas as pd
 from hemafeat import datasets
 from hemafeat._files import write_table
 from hemafeat._public import public
+from hemafeat.datasets._copies.survey import survey
 from hemafeat.evaluate._fit import Progress
 from hemafeat.evaluate._probes.features import Probe, probes
 from hemafeat.evaluate._protocols.splits import Groups, Sample, group_ids, grouped
@@ -23,10 +24,10 @@ NOTHING, EVERYTHING = "majority class", "all of these together"
 
 _ALPHA = 0.05
 
-_TWICE = np.sqrt(2)
-"""Two cells of different folds are compared twice, each once in training and once in the test; when
-only test labels are dealt anew these are two independent chances. That takes half of the variance
-away, at most."""
+_WIDENING = np.sqrt(2)
+"""Factor on the spread of chance. Two cells of different folds are compared twice, each once in
+training and once in the test; permuting test labels alone makes these independent, and so halves
+the variance at most."""
 
 _SLIGHT, _STRONG = 0.1, 0.5
 _NAMES = (
@@ -50,19 +51,19 @@ _NAMES = (
 @public
 @dataclass(repr=False)
 class Probes:
-    """What leak probes found; print it to read it.
+    """Scores of leak probes; print it to read them.
 
     Attributes
     ----------
     results : DataFrame
-        One row per probe, the most telling first, then all together and the majority class:
-        ``probe, kind, level`` (``image`` or ``patient``: what was scored), ``n, n_groups, value``
-        (balanced accuracy on held-out groups), ``low, high`` (95 % interval, groups resampled),
-        ``chance, chance_high`` (mean and 97.5th percentile with labels dealt anew), ``p, p_holm``
-        (plain, and corrected for the number of probes), ``severity`` (``severe``, ``warning``,
-        ``note``, or empty) and ``message``.
+        One row per probe, the most predictive first, then all together and the majority class:
+        ``probe, kind, level`` (``image`` or ``patient``: what a row scored is), ``n, n_groups,
+        value`` (balanced accuracy on held-out groups), ``low, high`` (95 % interval, groups
+        resampled), ``chance, chance_high`` (mean and 97.5th percentile with permuted labels),
+        ``p, p_holm`` (plain, and corrected for the number of probes), ``severity`` (``severe``,
+        ``warning``, ``note``, or empty) and ``message``.
     protocol : str
-        One sentence: how it was done.
+        Description of the probes in one sentence.
     left_out : list of str
         Classes with too few groups.
     """
@@ -73,22 +74,40 @@ class Probes:
 
     @property
     def severe(self) -> pd.DataFrame:
-        """The probes that alone tell half or more of what there is to be told."""
+        """Probes that alone predict the label half as well as a perfect one, or better."""
         rows = self.results
         return rows[(rows["severity"] == "severe") & (rows["kind"] != "all")]
 
     def frame(self) -> pd.DataFrame:
-        """The results, as a table of their own."""
+        """Return a copy of the results."""
         return self.results.copy()
 
     def save(self, folder: str | os.PathLike[str], *, suffix: str = ".csv") -> Path:
-        """Write ``leak_probes.csv`` (or ``.parquet``) into `folder`."""
+        """Write ``leak_probes.csv`` (or ``.parquet``) into a folder.
+
+        Parameters
+        ----------
+        folder : path
+            Folder, created if it is missing.
+        suffix : {".csv", ".parquet"}, default=".csv"
+            Format of the table.
+
+        Returns
+        -------
+        Path
+            The folder.
+
+        Raises
+        ------
+        ValueError
+            For any other suffix.
+        """
         if suffix not in (".csv", ".parquet"):
             raise ValueError(f"suffix is {suffix!r}, expected '.csv' or '.parquet'")
-        place = Path(folder)
-        place.mkdir(parents=True, exist_ok=True)
-        write_table(self.results, place / f"leak_probes{suffix}")
-        return place
+        folder = Path(folder)
+        folder.mkdir(parents=True, exist_ok=True)
+        write_table(self.results, folder / f"leak_probes{suffix}")
+        return folder
 
     def __repr__(self) -> str:
         lines = [f"Leak probes. {self.protocol}"]
@@ -113,27 +132,29 @@ def leak_probes(
     random_state: int = 0,
     progress: bool | Progress | None = None,
 ) -> Probes:
-    r"""Try to tell the label from everything but the cell.
+    r"""Predict the label from everything but the cell.
 
     Parameters
     ----------
     images : Audit, DataFrame, path
-        An audit, whose look at the images is used again, or an image table, or what
-        `hemafeat.datasets.as_table` makes one of. Its attributes are the metadata.
-    label : str
-        Column of the labels. Rows without one are left out.
-    groups : str or None
-        Column of what must not be on both sides; see `compare`.
-    n_splits : int
-        Folds, fewer where the rarest class has fewer groups. Classes of one group are left out.
-    n_boot, n_permutations : int
-        Resamples of groups for the intervals, and assignments of labels for chance.
+        An audit, whose survey of the images is reused; or an image table, or anything that
+        `hemafeat.datasets.as_table` turns into one. Its attributes are probes as well.
+    label : str, default="label"
+        Column of the labels. Rows without a label are left out.
+    groups : str or None, default="group"
+        Column of the groups that must not be divided, as in `compare`.
+    n_splits : int, default=5
+        Number of folds; fewer if the rarest class has fewer groups. Classes of one group are left
+        out.
+    n_boot, n_permutations : int, default=1000
+        Number of resamples of groups for the intervals, and of permutations of labels for the range
+        of chance.
     n_jobs : int, optional
-        Threads that read images.
-    random_state : int
+        Number of threads that read images. By default all processors.
+    random_state : int, default=0
         Seed of folds, models, resamples and permutations.
     progress : bool or callable, optional
-        Of the reading, as for `hemafeat.datasets.audit`.
+        Progress of reading, as in `hemafeat.datasets.audit`.
 
     Returns
     -------
@@ -142,154 +163,186 @@ def leak_probes(
     Raises
     ------
     CompareError
-        No labels, or not two classes with two groups each.
+        If there are no labels, or fewer than two classes with two groups each.
 
     Notes
     -----
     Probes are: words, numbers, length and alphabetical order of the file name (without folders);
     size and format of the file; width and height; colour and brightness of the background; number
     of images of the patient; and of every attribute its value, whether it is missing, and, for
-    dates and words in several spellings, how it is written. Each goes through a decision tree with
-    balanced class weights on the folds of the protocol ``"grouped"`` that `compare` has by default.
+    dates and words in several spellings, its format. Each is given to a decision tree with balanced
+    class weights on the folds of the protocol ``"grouped"``, the default of `compare`.
 
-    Where every patient has one label, what is known of patients (bag size, attributes that are the
-    same in all images of each) is scored with one row per patient.
+    If every patient has one label, probes that are constant in each patient (bag size, attributes
+    of the patient) are scored with one row per patient.
 
-    Chance is what the same predictions score when the labels of the test rows are dealt out
-    anew within their fold, whole groups at a time where each has one label, its spread widened
-    by :math:`\sqrt{2}` for cells that are trained on in one fold and tested in another. A probe
-    is marked where the p value, corrected over the probes by Holm's method, is at most .05 and
-    the interval lies above chance: ``severe`` where :math:`(value - chance) / (1 - chance)` is
-    at least .5, ``warning`` from .1, ``note`` below. A probe that tells something is not always
-    a leak: the message says where the cell itself may be what is seen.
+    The range of chance is the score of the same predictions with the labels of the test rows
+    permuted within their fold, whole groups at a time if each has one label. Its spread is widened
+    by :math:`\sqrt{2}` for cells that are trained on in one fold and tested in another. A probe is
+    marked if its p value, corrected over the probes by Holm's method, is at most .05 and its
+    interval lies above chance: ``severe`` if :math:`(value - chance) / (1 - chance)` is at least
+    .5, ``warning`` from .1, ``note`` below. A predictive probe is not always a leak: the message
+    says if it can depend on the cell itself.
 
     Examples
     --------
+    The hospital of an image gives its label away:
+
     >>> from hemafeat import datasets, evaluate
-    >>> found = evaluate.leak_probes(datasets.audit("cells"))  # doctest: +SKIP
-    >>> print(found)  # doctest: +SKIP
+    >>> table = datasets.drawn("cells", 20, kinds=["lymphocyte", "monocyte"], progress=False)
+    >>> table["hospital"] = table["label"].map({"lymphocyte": "A", "monocyte": "B"})
+    >>> probes = evaluate.leak_probes(
+    ...     table, groups="image", n_splits=2, n_boot=20, n_permutations=500, progress=False
+    ... )
+    >>> probes.severe["probe"].tolist()
+    ['hospital']
     """
     if isinstance(images, datasets.Audit):
-        table, seen = images.table, images.images
+        table, surveyed = images.table, images.images
     else:
-        from hemafeat.datasets._copies.survey import survey
-
         table = datasets.as_table(images)
-        seen = survey(table, n_jobs=n_jobs, progress=progress)[0]
+        surveyed = survey(table, n_jobs=n_jobs, progress=progress)[0]
     if label not in table.columns:
         raise CompareError(f"the table has no column {label!r}")
-    order = np.argsort(seen["image"].to_numpy(dtype=str), kind="stable")
-    table, seen = table.iloc[order].reset_index(drop=True), seen.iloc[order].reset_index(drop=True)
-    found = probes(table, seen, label)
-    known = table[label].notna().to_numpy()
-    if not known.any():
-        raise CompareError(f"no row has a value in column {label!r}: nothing can be told")
-    which = group_ids(table, groups)
-    by_image = _Level(table[label][known].astype(str).to_numpy(dtype=object).astype(str),
-                      which.ids[known], known, "image")  # fmt: skip
-    left_out, by_image = by_image.common()
-    plan = by_image.folds(which, n_splits, random_state)
-    by_patient = _patients(table, label, by_image, n_splits, random_state)
+    order = np.argsort(surveyed["image"].to_numpy(dtype=str), kind="stable")
+    table, surveyed = (frame.iloc[order].reset_index(drop=True) for frame in (table, surveyed))
+    has_label = table[label].notna().to_numpy()
+    if not has_label.any():
+        raise CompareError(
+            f"no row has a value in column {label!r}, so there is nothing to predict"
+        )
+    image_groups = group_ids(table, groups)
+    truth = table[label][has_label].astype(str).to_numpy(dtype=object).astype(str)
+    all_images = _Level("image", truth, image_groups.ids[has_label], np.flatnonzero(has_label))
+    left_out, by_image = all_images.without_rare_classes()
+    protocol = by_image.divide(image_groups, n_splits, random_state)
+    by_patient = _patient_level(table, by_image, n_splits, random_state)
+    candidates = probes(table, surveyed, label)
     rows = []
-    for probe in found:
-        level = by_image
-        if by_patient is not None and by_patient.constant(probe.inputs):
-            level = by_patient
-        rows.append(_scored(probe, level, n_boot, n_permutations, random_state))
-    images_only = [p.inputs.add_prefix(f"{p.name}: ") for p in found]
-    if images_only:
-        everything = Probe(EVERYTHING, "all", pd.concat(images_only, axis=1))
-        rows.append(_scored(everything, by_image, n_boot, n_permutations, random_state))
-    results = _judged(rows, by_image)
-    return Probes(results, plan + ("" if not left_out else f" Left out: {', '.join(left_out)}."),
-                  left_out)  # fmt: skip
+    for probe in candidates:
+        is_constant = by_patient is not None and by_patient.constant(probe.inputs)
+        level = by_patient if by_patient is not None and is_constant else by_image
+        rows.append(_score(probe, level, n_boot, n_permutations, random_state))
+    if candidates:
+        inputs = pd.concat([p.inputs.add_prefix(f"{p.name}: ") for p in candidates], axis=1)
+        everything = Probe(EVERYTHING, "all", inputs)
+        rows.append(_score(everything, by_image, n_boot, n_permutations, random_state))
+    if left_out:
+        protocol += f" Left out: {', '.join(left_out)}."
+    return Probes(_results(rows, by_image), protocol, left_out)
 
 
 class _Level:
-    """Rows to score, and their folds: images, or one row per patient."""
+    """Rows that are scored together, images or one row per patient, and their folds.
 
-    def __init__(self, truth: np.ndarray, ids: np.ndarray, known: np.ndarray, name: str) -> None:
-        self.truth, self.ids, self.name = truth, ids, name
-        self.rows = np.flatnonzero(known)
+    Parameters
+    ----------
+    name : {"image", "patient"}
+        What a row is.
+    truth, ids : (n,) ndarray of str
+        Label and group of each row.
+    rows : (n,) ndarray of int
+        Row of the image table that stands for each.
+    images, patients : ndarray, optional
+        Rows of all images of the patients, and the patient of each.
+    """
+
+    def __init__(
+        self,
+        name: str,
+        truth: np.ndarray,
+        ids: np.ndarray,
+        rows: np.ndarray,
+        images: np.ndarray | None = None,
+        patients: np.ndarray | None = None,
+    ) -> None:
+        self.name, self.truth, self.ids, self.rows = name, truth, ids, rows
+        self.images, self.patients = images, patients
         self.pairs: list[tuple[np.ndarray, np.ndarray]] = []
-        self.member = np.arange(len(truth))
 
-    def common(self) -> tuple[list[str], _Level]:
+    def without_rare_classes(self) -> tuple[list[str], _Level]:
+        """Return the classes of a single group, and the level without them.
+
+        Raises
+        ------
+        CompareError
+            If fewer than two classes are left.
+        """
         counts = pd.Series(self.ids).groupby(self.truth).nunique()
         rare = counts[counts < 2]
         keep = ~np.isin(self.truth, rare.index.to_numpy(dtype=str))
         if len(counts) - len(rare) < 2:
             raise CompareError(
                 "fewer than two classes with two groups each: "
-                + (", ".join(f"{name!r} ({n})" for name, n in counts.items()) or "no label at all")
+                + (
+                    ", ".join(f"{name!r} ({n})" for name, n in counts.items())
+                    or "there is no label"
+                )
             )
-        known = np.zeros(self.rows.max() + 1, dtype=bool)
-        known[self.rows[keep]] = True
-        words = [f"{name} ({n} group)" for name, n in rare.items()]
-        return words, _Level(self.truth[keep], self.ids[keep], known, self.name)
+        left_out = [f"{name} ({n} group)" for name, n in rare.items()]
+        return left_out, _Level(self.name, self.truth[keep], self.ids[keep], self.rows[keep])
 
-    def folds(self, which: Groups, n_splits: int, random_state: int) -> str:
-        """Divide the rows; one sentence that says how."""
+    def divide(self, groups: Groups, n_splits: int, random_state: int) -> str:
+        """Divide the rows into folds and describe them in one sentence."""
         least = int(pd.Series(self.ids).groupby(self.truth).nunique().min())
         empty = pd.DataFrame(index=range(len(self.truth)))
-        groups = Groups(self.ids, which.noun, which.note)
+        own_groups = Groups(self.ids, groups.noun, groups.note)
         for n in range(min(n_splits, least), 1, -1):
             try:
-                plan = grouped(Sample(self.truth, groups, empty, empty, n, random_state))
+                plan = grouped(Sample(self.truth, own_groups, empty, empty, n, random_state))
             except CompareError:
                 if n == 2:
                     raise
                 continue
             break
         self.pairs = plan.pairs
-        note = f"; {which.note}" if which.note else ""
+        note = f"; {groups.note}" if groups.note else ""
         return f"Balanced accuracy of decision trees: {plan.sentence}{note}."
 
     def constant(self, inputs: pd.DataFrame) -> bool:
-        """Whether `inputs` are the same in all images of every patient."""
+        """Check that inputs are the same in all images of every patient."""
         codes = pd.DataFrame(
             {k: pd.factorize(values, use_na_sentinel=False)[0] for k, values in inputs.items()}
         )
-        whole = codes.iloc[self.every].groupby(self.of_every).nunique()
-        return bool((whole <= 1).to_numpy().all())
-
-    every: np.ndarray
-    of_every: np.ndarray
+        assert self.images is not None
+        n_values = codes.iloc[self.images].groupby(self.patients).nunique()
+        return bool((n_values <= 1).to_numpy().all())
 
 
-def _patients(
-    table: pd.DataFrame, label: str, images: _Level, n_splits: int, random_state: int
+def _patient_level(
+    table: pd.DataFrame, images: _Level, n_splits: int, random_state: int
 ) -> _Level | None:
-    """One row per patient, where patients are known and each has one label."""
+    """Return one row per patient, or None if patients are unknown or have several labels."""
     patient = table["patient"].iloc[images.rows]
     if patient.isna().any() or patient.nunique() == len(patient):
         return None
     names = patient.to_numpy(dtype=object).astype(str)
-    labels = pd.Series(images.truth).groupby(names).nunique()
-    groups = pd.Series(images.ids).groupby(names).nunique()
-    if (labels > 1).any() or (groups > 1).any():
+    n_labels = pd.Series(images.truth).groupby(names).nunique()
+    n_groups = pd.Series(images.ids).groupby(names).nunique()
+    if (n_labels > 1).any() or (n_groups > 1).any():
         return None
     _, first = np.unique(names, return_index=True)
-    level = _Level(images.truth[first], images.ids[first], np.zeros(1, dtype=bool), "patient")
-    level.rows = images.rows[first]
-    level.every, level.of_every = images.rows, names
+    level = _Level(
+        "patient", images.truth[first], images.ids[first], images.rows[first], images.rows, names
+    )
     if pd.Series(level.ids).groupby(level.truth).nunique().min() < 2:
         return None
     try:
-        level.folds(Groups(level.ids, "patients", ""), n_splits, random_state)
+        level.divide(Groups(level.ids, "patients", ""), n_splits, random_state)
     except CompareError:
         return None
     return level
 
 
-def _scored(
+def _score(
     probe: Probe, level: _Level, n_boot: int, n_permutations: int, random_state: int
 ) -> dict[str, Any]:
+    """Fit decision trees to a probe and return a row of the results."""
     from sklearn.tree import DecisionTreeClassifier
 
     classes, truth = np.unique(level.truth, return_inverse=True)
     inputs = probe.inputs.iloc[level.rows].to_numpy(dtype=np.float64)
-    called = np.full(len(truth), -1)
+    predicted = np.full(len(truth), -1)
     fold = np.zeros(len(truth), dtype=int)
     for number, (train, test) in enumerate(level.pairs):
         tree = DecisionTreeClassifier(
@@ -298,18 +351,18 @@ def _scored(
             class_weight="balanced",
             random_state=random_state,
         )
-        # Trees of older scikit-learn split NaN less well than a value of its own.
+        # Trees of older scikit-learn versions split NaN less well than a value of its own.
         filled = np.where(np.isnan(inputs), -1e9, inputs)
-        called[test] = tree.fit(filled[train], truth[train]).predict(filled[test])
+        predicted[test] = tree.fit(filled[train], truth[train]).predict(filled[test])
         fold[test] = number
     k = len(classes)
-    value = _balanced(truth, called, k)
+    value = _balanced_accuracy(truth, predicted, k)
     counts, member = draw(level.ids, n_boot, random_state)
     by_group = np.zeros((counts.shape[1], k * k))
-    np.add.at(by_group, (member, truth * k + called), 1.0)
+    np.add.at(by_group, (member, truth * k + predicted), 1.0)
     tables = (counts.astype(np.float64) @ by_group).reshape(-1, k, k)
     low, high = interval(from_confusion(tables)["balanced_accuracy"])
-    luck = _by_luck(truth, called, fold, member, k, n_permutations, random_state)
+    chance = _chance_scores(truth, predicted, fold, member, k, n_permutations, random_state)
     return {
         "probe": probe.name,
         "kind": probe.kind,
@@ -319,78 +372,86 @@ def _scored(
         "value": value,
         "low": low,
         "high": high,
-        "chance": float(luck.mean()),
-        "chance_high": float(np.quantile(luck, 0.975)),
-        "p": float((1 + (luck >= value - 1e-12).sum()) / (1 + len(luck))),
-        "may": probe.may,
+        "chance": float(chance.mean()),
+        "chance_high": float(np.quantile(chance, 0.975)),
+        "p": float((1 + (chance >= value - 1e-12).sum()) / (1 + len(chance))),
+        "caveat": probe.caveat,
     }
 
 
-def _balanced(truth: np.ndarray, called: np.ndarray, k: int) -> float:
-    counts = np.bincount(truth * k + called, minlength=k * k).reshape(1, k, k)
+def _balanced_accuracy(truth: np.ndarray, predicted: np.ndarray, k: int) -> float:
+    """Compute the balanced accuracy of class numbers 0..k-1."""
+    counts = np.bincount(truth * k + predicted, minlength=k * k).reshape(1, k, k)
     return float(from_confusion(counts.astype(float))["balanced_accuracy"][0])
 
 
-def _by_luck(
+def _chance_scores(
     truth: np.ndarray,
-    called: np.ndarray,
+    predicted: np.ndarray,
     fold: np.ndarray,
     member: np.ndarray,
     k: int,
-    n: int,
+    n_permutations: int,
     random_state: int,
 ) -> np.ndarray:
-    """Balanced accuracy when labels are dealt out anew within folds: (n,)."""
+    """Compute the balanced accuracies with labels permuted within folds.
+
+    Returns
+    -------
+    (n_permutations,) ndarray of float64
+    """
     rng = np.random.default_rng(random_state)
-    units = pd.DataFrame({"group": member, "label": truth}).drop_duplicates()
-    whole = len(units) == member.max() + 1
-    place = member if whole else np.arange(len(truth))
-    of_unit = np.zeros(place.max() + 1, dtype=int)
-    fold_of = of_unit.copy()
-    of_unit[place], fold_of[place] = truth, fold
-    parts = [np.flatnonzero(fold_of == number) for number in np.unique(fold_of)]
-    found = np.empty(n)
-    for turn in range(n):
-        dealt = of_unit.copy()
+    pairs = pd.DataFrame({"group": member, "label": truth}).drop_duplicates()
+    one_label_each = len(pairs) == member.max() + 1
+    unit = member if one_label_each else np.arange(len(truth))
+    unit_truth = np.zeros(unit.max() + 1, dtype=int)
+    unit_fold = unit_truth.copy()
+    unit_truth[unit], unit_fold[unit] = truth, fold
+    parts = [np.flatnonzero(unit_fold == number) for number in np.unique(unit_fold)]
+    values = np.empty(n_permutations)
+    for turn in range(n_permutations):
+        permuted = unit_truth.copy()
         for part in parts:
-            dealt[part] = rng.permutation(of_unit[part])
-        found[turn] = _balanced(dealt[place], called, k)
-    return found.mean() + _TWICE * (found - found.mean())
+            permuted[part] = rng.permutation(unit_truth[part])
+        values[turn] = _balanced_accuracy(permuted[unit], predicted, k)
+    return values.mean() + _WIDENING * (values - values.mean())
 
 
-def _judged(rows: list[dict[str, Any]], images: _Level) -> pd.DataFrame:
-    alone = sorted(
+def _results(rows: list[dict[str, Any]], images: _Level) -> pd.DataFrame:
+    """Correct p values, judge the probes and tabulate them."""
+    single = sorted(
         (row for row in rows if row["probe"] != EVERYTHING), key=lambda r: (-r["value"], r["probe"])
     )
-    # Holm (1979): the k-th smallest of m is multiplied by m - k + 1, and none falls below another.
-    worst = 0.0
+    # Holm (1979): the k-th smallest of m p values is multiplied by m - k + 1, and none falls below
+    # the one before.
+    largest = 0.0
     for k, row in enumerate(sorted(rows, key=lambda row: row["p"])):
-        worst = row["p_holm"] = min(1.0, max(worst, row["p"] * (len(rows) - k)))
+        largest = row["p_holm"] = min(1.0, max(largest, row["p"] * (len(rows) - k)))
     together = [row for row in rows if row["probe"] == EVERYTHING]
-    for row in [*alone, *together]:
+    for row in [*single, *together]:
         gain = (row["value"] - row["chance"]) / (1 - row["chance"])
-        told = row["p_holm"] <= _ALPHA and row["low"] > row["chance"]
+        significant = row["p_holm"] <= _ALPHA and row["low"] > row["chance"]
         severity = "severe" if gain >= _STRONG else "warning" if gain >= _SLIGHT else "note"
-        row["severity"] = severity if told else ""
-        row["message"] = _said(row)
+        row["severity"] = severity if significant else ""
+        row["message"] = _message(row)
     k = len(np.unique(images.truth))
     share = dict.fromkeys(("value", "low", "high", "chance", "chance_high"), 1 / k)
-    nothing = {"probe": NOTHING, "kind": "baseline", "level": "image", "n": len(images.truth)}
-    nothing |= {"n_groups": len(np.unique(images.ids)), "p": 1.0, "p_holm": 1.0, **share}
-    nothing |= {"severity": "", "message": "always the same answer"}
-    frame = pd.DataFrame([*alone, *together, nothing], columns=list(_NAMES))
+    majority = {"probe": NOTHING, "kind": "baseline", "level": "image", "n": len(images.truth)}
+    majority |= {"n_groups": len(np.unique(images.ids)), "p": 1.0, "p_holm": 1.0, **share}
+    majority |= {"severity": "", "message": "always the same prediction"}
+    frame = pd.DataFrame([*single, *together, majority], columns=list(_NAMES))
     return frame.astype({"n": np.int64, "n_groups": np.int64})
 
 
-def _said(row: dict[str, Any]) -> str:
+def _message(row: dict[str, Any]) -> str:
+    """Describe the result of one probe in a sentence without a full stop."""
     score = f"balanced accuracy {row['value']:.3f} ({row['low']:.3f} to {row['high']:.3f})"
-    luck = f"by chance {row['chance']:.3f}"
+    chance = f"by chance {row['chance']:.3f}"
+    name = row["probe"] if row["probe"] == EVERYTHING else f"{row['probe']} alone"
     if not row["severity"]:
-        return f"{row['probe']} alone does not tell the label: {score}, {luck}"
-    little = "a little of " if row["severity"] == "note" else ""
-    alone = "" if row["probe"] == EVERYTHING else " alone"
-    verb = "tell" if row["probe"] == EVERYTHING else "tells"
-    said = (
-        f"{row['probe']}{alone} {verb} {little}the label: {score}, {luck}, p = {row['p_holm']:.3f}"
-    )
-    return said + (f"; but {row['may']}" if row["may"] else "")
+        verb = "do not predict" if row["probe"] == EVERYTHING else "does not predict"
+        return f"{name} {verb} the label: {score}, {chance}"
+    verb = "predict" if row["probe"] == EVERYTHING else "predicts"
+    slightly = "slightly " if row["severity"] == "note" else ""
+    text = f"{name} {slightly}{verb} the label: {score}, {chance}, p = {row['p_holm']:.3f}"
+    return text + (f"; but {row['caveat']}" if row["caveat"] else "")
