@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hemafeat._files import is_table_file
+from hemafeat._files import check_table_file, is_table_file
 from hemafeat.cli import _arguments, _deep, _inputs
 from hemafeat.cli._arguments import plural
 from hemafeat.cli._errors import Failure, Usage
@@ -80,6 +80,11 @@ def run(args: argparse.Namespace) -> None:
 
     began = time.perf_counter()
     out = Path(args.out)
+    try:
+        if is_table_file(out):
+            check_table_file(out)
+    except OSError as error:
+        raise Usage(f"--out: {error}") from None
     which, how = _inputs.families(args), _inputs.segmenter(args)
     given: dict[str, Any] = {
         "segmenter": how,
@@ -97,18 +102,18 @@ def run(args: argparse.Namespace) -> None:
         "progress": _arguments.progress(args),
     }
     listed = _inputs.images(args.input, args.dataset)
-    try:
-        if is_table_file(out):
-            found = _found(extract.table(listed, out=out, **given))
-        else:
+    if is_table_file(out):
+        found = _found(extract.table(listed, out=out, **given))
+    else:
+        try:
             made = extract.stream(
                 listed, out, **given, notify=lambda text: _arguments.say(args, text)
             )
-            found = _Found(
-                made.n_cells, made.n_errors, made.n_failed, made.n_suspect, made.first_error()
-            )
-    except (FileExistsError, FileNotFoundError) as error:
-        raise Usage(f"--out: {error}") from None
+        except FileExistsError as error:
+            raise Usage(f"--out: {error}") from None
+        found = _Found(
+            made.n_cells, made.n_errors, made.n_failed, made.n_suspect, made.first_error()
+        )
     seconds = time.perf_counter() - began
     print(
         f"{plural(len(listed), 'image')}, {plural(found.n_cells, 'cell')}, "

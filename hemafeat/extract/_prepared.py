@@ -79,10 +79,9 @@ class Prepared:
     >>> cell = datasets.draw_cell("neutrophil", random_state=0)
     >>> masks = segment.Masks(cell.cell, cell.nucleus)
     >>> prepared = extract.Prepared(images.read(cell.image), masks)
-    >>> extract.glcm(prepared, masks.nucleus).shape
-    (1, 24)
-    >>> extract.lbp(prepared, masks.nucleus).shape
-    (1, 54)
+    >>> nucleus, cytoplasm = (extract.colour(prepared, x) for x in (masks.nucleus, masks.cytoplasm))
+    >>> nucleus.shape == cytoplasm.shape
+    True
     >>> prepared.plane("od_g").dtype
     dtype('float32')
     """

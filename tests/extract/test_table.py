@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import warnings
 from pathlib import Path
 
 import cv2
@@ -10,6 +12,7 @@ import pandas as pd
 import pytest
 
 from hemafeat import datasets, extract, segment
+from hemafeat.extract import _columns
 from support.bad_files import write_bad_files, write_good_files
 
 
@@ -175,6 +178,67 @@ def test_bad_arguments(drawn: pd.DataFrame) -> None:
         extract.table(drawn, cells="middle")  # type: ignore[arg-type]
     with pytest.raises(ValueError, match="1 masks were given for 18 images"):
         extract.table(drawn, masks=[drawn["mask"].iloc[0]])
+
+
+FORMER = "nucleus__tavakoli__circularity"
+CURRENT = "nucleus__tavakoli__circularity_inverse"
+
+
+@pytest.mark.parametrize("target", ["result", "shards", "cells.parquet", "cells.csv"])
+def test_former_names_of_columns_are_replaced(tmp_path: Path, target: str) -> None:
+    path = tmp_path / target
+    table = pd.DataFrame({"image": ["a", "b"], "cell": 1, FORMER: [1.5, 2.0], "age": [3, 4]})
+    table.attrs["units"] = {FORMER: "1"}
+    extract.save(table, tmp_path / "result" if target == "shards" else path)
+    if target == "shards":
+        (path / "cells").mkdir(parents=True)
+        (tmp_path / "result" / "cells.parquet").rename(path / "cells" / "part-00000.parquet")
+        manifest = {"state": "complete", "units": {FORMER: "1"}}
+        (path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.warns(UserWarning, match=f"{FORMER} is now {CURRENT}$") as warned:
+        loaded = extract.load(path)
+    assert len(warned) == 1
+    assert list(loaded.columns) == ["image", "cell", CURRENT, "age"]
+    assert list(loaded[CURRENT]) == [1.5, 2.0]
+    assert extract.units(loaded) == {CURRENT: "1"}
+    for columns in (["age", CURRENT], ["age", FORMER]):
+        with pytest.warns(UserWarning, match="were renamed"):
+            some = extract.load(path, columns=columns)
+        assert list(some.columns) == ["age", CURRENT]
+        assert extract.units(some) == {CURRENT: "1"}
+
+
+def test_a_former_name_reads_a_current_table(tmp_path: Path) -> None:
+    table = pd.DataFrame({"image": ["a"], "cell": 1, CURRENT: [1.5]})
+    extract.save(table, tmp_path / "cells.csv")
+    with pytest.warns(UserWarning, match=f"{FORMER} is now {CURRENT}"):
+        assert list(extract.load(tmp_path / "cells.csv", columns=[FORMER]).columns) == [CURRENT]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert CURRENT in extract.load(tmp_path / "cells.csv")
+    both = table.assign(**{FORMER: 2.0})
+    extract.save(both, tmp_path / "both.csv")
+    assert list(extract.load(tmp_path / "both.csv").columns) == list(both.columns)
+
+
+def test_former_names_are_of_columns_there_were() -> None:
+    names = list(_columns.RENAMED)
+    assert set(extract.current_names(names)) <= set(extract.columns("all"))
+    assert not set(names) & set(extract.columns("all"))
+    assert extract.current_names(["image", "no__such__column"]) == ["image", "no__such__column"]
+
+
+def test_the_former_name_of_an_argument(drawn: pd.DataFrame, tmp_path: Path) -> None:
+    some = drawn.head(2)
+    expected = extract.table(some, families=["shape"], masks="given", to_um_per_px=0.2)
+    with pytest.warns(FutureWarning, match="'resample' is now called 'to_um_per_px'"):
+        table = extract.table(some, families=["shape"], masks="given", resample=0.2)
+    pd.testing.assert_frame_equal(table, expected, check_exact=True)
+    with pytest.warns(FutureWarning, match="'resample' is now called 'to_um_per_px'"):
+        extract.stream(some, tmp_path / "out", families=["shape"], masks="given", resample=0.2)
+    # The key of the manifest is that of earlier versions, which both read.
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))
+    assert manifest["asked"]["resample"] == 0.2
 
 
 @pytest.mark.slow_without_jit
