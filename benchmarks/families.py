@@ -1,4 +1,4 @@
-"""Which families earn their cost: accuracy against milliseconds.
+"""Compare the accuracy of feature families with their cost.
 
     python benchmarks/families.py --data FOLDER --out DIR [--model svc]
 
@@ -8,8 +8,8 @@ image), and scored by grouped cross-validation, as `hemafeat compare` does it:
 
 - alone;
 - left out of the default set, or added to it where it is not part of it;
-- in the order of their accuracy alone per millisecond, one after the other;
-- and the sets fast, default and all, and what version 0.1 measured.
+- added one after the other, in the order of their accuracy alone per millisecond;
+- as the sets fast, default and all, and the default set of version 0.1.
 
 Written to --out: `families.csv`, `sets.csv`, `path.csv`, `families.png`, and the cells table.
 """
@@ -35,54 +35,54 @@ FIRST = ("shape", "relation", "colour", "density", "intensity", "glcm", "lbp", "
 """The default families of version 0.1."""
 
 
-def costs(listed: pd.DataFrame, names: list[str], n_images: int) -> dict[str, float]:
-    """Median milliseconds of each family on a cell whose masks and shared planes are at hand."""
-    which = choose(names)
+def costs(image_table: pd.DataFrame, names: list[str], n_images: int) -> dict[str, float]:
+    """Measure the median ms of each family on a cell whose masks and shared planes are computed."""
+    functions = choose(names)
     contours = segment.segmenter("contours")
     seconds: dict[str, list[float]] = defaultdict(list)
-    some = listed.sample(min(n_images, len(listed)), random_state=0)
-    for turn, path in enumerate([some["image"].iloc[0], *some["image"]]):
+    sample = image_table.sample(min(n_images, len(image_table)), random_state=0)
+    for number, path in enumerate([sample["image"].iloc[0], *sample["image"]]):
         image = images.read(path)
         masks = contours(image)
         if masks.n_cells == 0:
             continue
         prepared, inside = extract.Prepared(image, masks).window(masks, 0)
-        for name, function in which.items():
+        for name, function in functions.items():
             start = time.perf_counter()
             measure_window(prepared, inside, {name: function})
-            if turn:
+            if number:  # the first image is repeated: its first visit compiles
                 seconds[name].append(time.perf_counter() - start)
     return {name: 1e3 * float(np.median(values)) for name, values in seconds.items()}
 
 
 class Scores:
-    """Accuracy of one model on any choice of families, each choice scored once."""
+    """Accuracy of one model by selection of families; each selection is scored once."""
 
     def __init__(self, table: pd.DataFrame, model: str, n_splits: int, seed: int) -> None:
         self.table, self.model, self.n_splits, self.seed = table, model, n_splits, seed
-        self.known: dict[frozenset[str], tuple[float, float, float]] = {}
+        self.scores: dict[frozenset[str], tuple[float, float, float]] = {}
 
     def __call__(self, names: list[str]) -> tuple[float, float, float]:
-        """Accuracy and its interval."""
+        """Return the accuracy of a list of families and its interval."""
         key = frozenset(names)
-        if key not in self.known:
+        if key not in self.scores:
             columns = [c for c in extract.columns(sorted(key)) if c in self.table]
-            found = evaluate.compare(
+            comparison = evaluate.compare(
                 self.model, self.table, columns=columns, n_splits=self.n_splits,
                 importance=False, progress=False, random_state=self.seed,
             )  # fmt: skip
-            rows = found.results
+            rows = comparison.results
             row = rows[
                 (rows["model"] == self.model)
                 & (rows["fold"] == "all")
                 & (rows["metric"] == "accuracy")
             ].iloc[0]
-            self.known[key] = float(row["value"]), float(row["low"]), float(row["high"])
-        return self.known[key]
+            self.scores[key] = float(row["value"]), float(row["low"]), float(row["high"])
+        return self.scores[key]
 
 
-def named(axes: Any, single: pd.DataFrame) -> None:
-    """Write each family beside its dot, where it covers the fewest dots and names."""
+def label_dots(axes: Any, single: pd.DataFrame) -> None:
+    """Write each family beside its dot, where it covers as little as possible of the others."""
     axes.figure.canvas.draw()
     dots = axes.transData.transform(single[["ms", "alone"]].to_numpy())
     point = axes.figure.dpi / 72
@@ -101,7 +101,7 @@ def named(axes: Any, single: pd.DataFrame) -> None:
                     for other in taken
                 ]
                 tries.append((sum(over), len(tries), box))
-        box = min(tries, key=lambda one: one[:2])[2]
+        box = min(tries, key=lambda attempt: attempt[:2])[2]
         taken.append(box)
         axes.annotate(
             name,
@@ -113,8 +113,8 @@ def named(axes: Any, single: pd.DataFrame) -> None:
         )
 
 
-def picture(single: pd.DataFrame, sets: pd.DataFrame, path: pd.DataFrame, to: Path) -> None:
-    """Accuracy against milliseconds: each family alone, and families one after the other."""
+def draw(single: pd.DataFrame, sets: pd.DataFrame, path: pd.DataFrame, to: Path) -> None:
+    """Draw accuracy against ms, for each family alone and for families added one by one."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(12.0, 6.8), layout="constrained")
@@ -125,7 +125,7 @@ def picture(single: pd.DataFrame, sets: pd.DataFrame, path: pd.DataFrame, to: Pa
     left.set_xscale("log")
     left.set_xlim(0.7 * single["ms"].min(), 3.0 * single["ms"].max())
     left.set_ylim(top=left.get_ylim()[1] + 0.02)
-    named(left, single)
+    label_dots(left, single)
     left.set_xlabel("ms a cell")
     left.set_ylabel("accuracy")
     left.set_title("each family alone")
@@ -146,7 +146,7 @@ def picture(single: pd.DataFrame, sets: pd.DataFrame, path: pd.DataFrame, to: Pa
     right.invert_yaxis()
     right.grid(axis="x", alpha=0.3)
     right.set_xlabel("accuracy")
-    right.set_title("one after the other, and the named sets")
+    right.set_title("families added one by one, and the named sets")
     figure.savefig(to, dpi=150)
 
 
@@ -154,26 +154,26 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--data", help="a folder of labelled cells; drawn cells by default")
+    parser.add_argument("--data", help="folder of labelled cells; drawn cells by default")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--model", default="svc", help="a name of hemafeat.pipelines")
+    parser.add_argument("--model", default="svc", help="name of a model of hemafeat.pipelines")
     parser.add_argument("--families", nargs="+", default=["all"])
     parser.add_argument("--folds", type=int, default=5)
-    parser.add_argument("--timed", type=int, default=200, help="images to time on")
+    parser.add_argument("--timed", type=int, default=200, help="number of images to time on")
     parser.add_argument("--drawn", type=int, default=360, help="cells to draw without --data")
-    parser.add_argument("--seed", type=int, default=0, help="of the draw of the folds")
+    parser.add_argument("--seed", type=int, default=0, help="seed of the folds")
     parser.add_argument("--no-path", action="store_true", help="leave out the cumulative path")
     args = parser.parse_args(argv)
     args.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         if args.data:
-            listed = datasets.as_table(args.data)
+            image_table = datasets.as_table(args.data)
         else:
-            listed = datasets.drawn(f"{scratch}/drawn", n_images=args.drawn, random_state=0)
+            image_table = datasets.drawn(f"{scratch}/drawn", n_images=args.drawn, random_state=0)
         names = list(choose(args.families))
         cv2.setNumThreads(1)
-        ms = costs(listed, names, args.timed)
-        table = extract.table(listed, families=names)
+        ms = costs(image_table, names, args.timed)
+        table = extract.table(image_table, families=names)
     table.to_parquet(args.out / "cells.parquet")
     score = Scores(table, args.model, args.folds, args.seed)
     default = [name for name in choose("default") if name in names]
@@ -196,8 +196,8 @@ def main(argv: list[str] | None = None) -> int:
             }
         )
     single = pd.DataFrame(rows)
-    wanted = {f"{which} set": list(choose(which)) for which in SETS}
-    wanted["version 0.1"] = list(FIRST)
+    members_of = {f"{name} set": list(choose(name)) for name in SETS}
+    members_of["version 0.1"] = list(FIRST)
     sets = pd.DataFrame(
         [
             {
@@ -206,32 +206,32 @@ def main(argv: list[str] | None = None) -> int:
                 "ms": sum(ms[name] for name in members),
                 **dict(zip(("accuracy", "low", "high"), score(members), strict=True)),
             }
-            for label, members in wanted.items()
+            for label, members in members_of.items()
             if members and set(members) <= set(names)
         ]
     )
-    # What a family is worth alone, above guessing, for its time.
+    # Accuracy of a family alone, above guessing, per ms.
     guessing = float(table["label"].value_counts(normalize=True).max())
     order = (single["alone"] - guessing).div(single["ms"]).sort_values(ascending=False).index
-    path, so_far = [], []
+    path, added = [], []
     for name in single.loc[order, "family"] if not args.no_path else []:
-        so_far.append(name)
+        added.append(name)
         path.append(
             {
                 "family": name,
-                "ms": sum(ms[n] for n in so_far),
-                **dict(zip(("accuracy", "low", "high"), score(so_far), strict=True)),
+                "ms": sum(ms[n] for n in added),
+                **dict(zip(("accuracy", "low", "high"), score(added), strict=True)),
             }
         )
-    shown = {"single": single, "sets": sets, "path": pd.DataFrame(path)}
-    for name, frame in shown.items():
+    tables = {"single": single, "sets": sets, "path": pd.DataFrame(path)}
+    for name, frame in tables.items():
         if len(frame):
             print(f"\n{name}\n{frame.round(4).to_string(index=False)}", flush=True)
     single.to_csv(args.out / "families.csv", index=False)
     sets.to_csv(args.out / "sets.csv", index=False)
     if path:
-        shown["path"].to_csv(args.out / "path.csv", index=False)
-        picture(single, sets, shown["path"], args.out / "families.png")
+        tables["path"].to_csv(args.out / "path.csv", index=False)
+        draw(single, sets, tables["path"], args.out / "families.png")
     return 0
 
 

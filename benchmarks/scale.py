@@ -1,11 +1,11 @@
-"""Memory and rate over many images, and what follows for ten million.
+"""Measure memory and speed over many images, and compute a plan for ten million.
 
     python benchmarks/scale.py [--images 2000] [--families default] [--jobs 2] [--out DIR]
 
-Cells are drawn once and saved under as many names as are asked for, each file with bytes of its
-own. ``hemafeat extract`` then measures them in a process whose memory is watched, is asked again
-for what is there, and the table is loaded. At the end stands a plan for ten million cells, computed
-from what was measured. Needs Linux or another system with ``ps``.
+Cells are drawn once and saved as the given number of files, no two of them with the same bytes.
+``hemafeat extract`` measures them in a process whose memory is monitored and is then repeated on
+the complete result, and the table is loaded. At the end a plan for ten million cells is computed
+from these figures. Needs Linux or another system with ``ps``.
 """
 
 from __future__ import annotations
@@ -44,8 +44,8 @@ print(f"loaded {shape} in {time.perf_counter() - began:.1f} s")
 
 
 @dataclass
-class Watched:
-    """What a child process took."""
+class Usage:
+    """Time, memory and progress of a child process."""
 
     seconds: float
     memory: list[tuple[float, float]]
@@ -67,66 +67,66 @@ time.sleep(0.3)
 """
 
 
-def many(folder: Path, n_images: int) -> Path:
-    """`n_images` files of drawn cells; no two of them are the same."""
-    few = datasets.drawn(folder / "drawn", min(DRAWN, n_images), format="png", progress=False)
+def draw_many(folder: Path, n_images: int) -> Path:
+    """Write `n_images` files of drawn cells, no two of them the same."""
+    drawn = datasets.drawn(folder / "drawn", min(DRAWN, n_images), format="png", progress=False)
     target = folder / f"cells-{n_images}"
     target.mkdir(exist_ok=True)
-    sources = [cv2.imread(path) for path in few["image"]]
+    sources = [cv2.imread(path) for path in drawn["image"]]
     for number in range(n_images):
         path = target / f"{number:08}.jpg"
         if path.exists():
             continue
         image = sources[number % len(sources)].copy()
-        # At the edge, far from the cell: the number, as dark and bright pixels.
+        # The number as dark and bright pixels, at the edge and far from the cell.
         image[0, :32] = [[255 * int(digit)] for digit in f"{number:032b}"]
         path.write_bytes(cv2.imencode(".jpg", image, [cv2.IMWRITE_JPEG_QUALITY, 95])[1].tobytes())
     return target
 
 
-def watched(command: list[str], out: Path | None = None) -> Watched:
-    """Run a command; sample its memory and count its shards until it ends."""
+def monitor(command: list[str], out: Path | None = None) -> Usage:
+    """Run a command, and sample its memory and the number of its shards until it ends."""
     began = time.perf_counter()
-    found = Watched(0.0, [], [])
+    usage = Usage(0.0, [], [])
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as child:
         while child.poll() is None:
             now = time.perf_counter() - began
             memory = resident(child.pid)
             if memory is not None:
-                found.memory.append((now, memory))
+                usage.memory.append((now, memory))
             if out is not None:
                 done = len(list(out.glob("cells/part-*.parquet")))
-                found.shards.append((now, processor(child.pid), done))
+                usage.shards.append((now, processor(child.pid), done))
             time.sleep(0.1)
         print(child.stdout.read().strip())
         if child.returncode:
             raise SystemExit(f"{' '.join(command)} ended with {child.returncode}")
-    found.seconds = time.perf_counter() - began
-    return found
+    usage.seconds = time.perf_counter() - began
+    return usage
 
 
-def listing(n_images: int) -> float:
-    """Bytes of memory for each image of a long list while it is made."""
-    few, many = n_images, min(50 * n_images, n_images + 400_000)
-    peaks = [watched([sys.executable, "-c", LISTING.format(n=n)]).peak for n in (few, many)]
-    return 1e6 * (peaks[1] - peaks[0]) / (many - few)
+def list_bytes(n_images: int) -> float:
+    """Measure the bytes of memory per image that building a long list needs."""
+    sizes = n_images, min(50 * n_images, n_images + 400_000)
+    peaks = [monitor([sys.executable, "-c", LISTING.format(n=n)]).peak for n in sizes]
+    return 1e6 * (peaks[1] - peaks[0]) / (sizes[1] - sizes[0])
 
 
 def resident(pid: int) -> float | None:
-    """Resident memory of a process, MB."""
+    """Return the resident memory of a process in MB."""
     status = Path(f"/proc/{pid}/status")
     try:
         if status.exists():
             lines = status.read_text().splitlines()
             return next(int(ln.split()[1]) / 1e3 for ln in lines if ln.startswith("VmRSS"))
-        found = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True)
-        return int(found.stdout) / 1e3
+        done = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True)
+        return int(done.stdout) / 1e3
     except (OSError, ValueError, StopIteration):
         return None
 
 
 def processor(pid: int) -> float:
-    """Seconds of processor time a process has taken; NaN where the system does not say."""
+    """Return the processor time of a process in s; NaN if the system does not report it."""
     try:
         fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
@@ -134,10 +134,10 @@ def processor(pid: int) -> float:
         return float("nan")
 
 
-def rate(run: Watched, shard_size: int) -> tuple[float, float]:
-    """Milliseconds per image, by the clock and of the processor.
+def rate(run: Usage, shard_size: int) -> tuple[float, float]:
+    """Return the elapsed time and the processor time per image, in ms.
 
-    Between the first shard and the last, so that the start does not count.
+    They are measured from the first shard to the last, so that the start does not count.
     """
     table = pd.DataFrame(run.shards, columns=["clock", "processor", "shards"])
     grown = table[table["shards"].diff().fillna(0) > 0]
@@ -149,7 +149,7 @@ def rate(run: Watched, shard_size: int) -> tuple[float, float]:
 
 
 def payload(cells: Path, families: list[str], shard_size: int) -> int:
-    """Bytes that go to a worker for one shard."""
+    """Return the bytes that are sent to a worker for one shard."""
     import pickle
 
     from hemafeat.extract._table.run import Run
@@ -160,7 +160,7 @@ def payload(cells: Path, families: list[str], shard_size: int) -> int:
 
 
 def scheduling(n_tasks: int) -> float:
-    """Milliseconds of an empty task on a cluster of one worker; NaN without Dask."""
+    """Measure the ms of an empty task on a cluster of one worker; NaN without Dask."""
     try:
         import distributed
     except ImportError:
@@ -176,55 +176,55 @@ def scheduling(n_tasks: int) -> float:
         return 1e3 * (time.perf_counter() - began) / n_tasks
 
 
-def plan(found: dict[str, float]) -> pd.DataFrame:
-    """What ten million cells take, by number of threads, from what was measured here."""
-    size, shards = found["shard_size"], CELLS / found["shard_size"]
+def plan(figures: dict[str, float]) -> pd.DataFrame:
+    """Compute what ten million cells take, by number of threads, from the measured figures."""
+    size, shards = figures["shard_size"], CELLS / figures["shard_size"]
     rows = []
     for threads in THREADS:
-        seconds = CELLS * found["cpu_ms"] / 1e3 / threads
+        seconds = CELLS * figures["cpu_ms"] / 1e3 / threads
         per_second = shards / seconds
         rows.append(
             {
                 "threads": threads,
                 "hours": seconds / 3600,
                 "shards_a_second": per_second,
-                "MB_a_second": per_second * found["bytes_a_row"] * size / 1e6,
-                "scheduler_share": per_second * found["task_ms"] / 1e3,
+                "MB_a_second": per_second * figures["bytes_a_row"] * size / 1e6,
+                "scheduler_share": per_second * figures["task_ms"] / 1e3,
             }
         )
     return pd.DataFrame(rows)
 
 
-def report(found: dict[str, float], run: Watched) -> str:
-    """Everything, to print."""
-    lines = ["memory while it ran:"]
+def report(figures: dict[str, float], run: Usage) -> str:
+    """Format all figures as text."""
+    lines = ["memory during the run:"]
     stamps = np.linspace(0, len(run.memory) - 1, min(9, len(run.memory))).astype(int)[1:]
     shards = np.array(run.shards)
     for at in stamps:
         now, memory = run.memory[at]
         done = int(shards[np.searchsorted(shards[:, 0], now, side="right") - 1, 2])
-        images = min(done * found["shard_size"], found["images"])
+        images = min(done * figures["shard_size"], figures["images"])
         lines.append(f"  {now:7.1f} s  {images:9,.0f} images  {memory:7.0f} MB")
     lines += ["", "measured:"]
     lines += [
         f"  {name:<18} {value:,.0f}" if value >= 100 else f"  {name:<18} {value:.3g}"
-        for name, value in found.items()
+        for name, value in figures.items()
     ]
-    n_shards = CELLS / found["shard_size"]
+    n_shards = CELLS / figures["shard_size"]
     lines += [
         "",
         f"plan for {CELLS:,} cells, one in each image:",
-        f"  on disk            {CELLS * found['bytes_a_row'] / 1e9:,.0f} GB",
-        f"  shards             {n_shards:,.0f} of {found['shard_size']:.0f} images",
-        f"  list of images     {CELLS * found['list_bytes'] / 1e9:,.1f} GB in the client",
-        f"  asked again        {n_shards * found['look_ms'] / 6e4:,.1f} min to look at all",
-        plan(found).to_string(index=False, float_format=lambda v: f"{v:.3g}"),
+        f"  on disk            {CELLS * figures['bytes_a_row'] / 1e9:,.0f} GB",
+        f"  shards             {n_shards:,.0f} of {figures['shard_size']:.0f} images",
+        f"  list of images     {CELLS * figures['list_bytes'] / 1e9:,.1f} GB in the client",
+        f"  repeated call      {n_shards * figures['look_ms'] / 6e4:,.1f} min to check all shards",
+        plan(figures).to_string(index=False, float_format=lambda v: f"{v:.3g}"),
     ]
     return "\n".join(lines)
 
 
-def written(text: str, page: Path) -> None:
-    """Put `text` between the marks of a page."""
+def write_between_marks(text: str, page: Path) -> None:
+    """Write `text` between the marks of a page."""
     before, rest = page.read_text("utf-8").split(BEGIN)
     _, after = rest.split(END)
     page.write_text(f"{before}{BEGIN}```text\n{text}\n```\n{END}{after}", "utf-8")
@@ -234,33 +234,33 @@ def main(argv: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("--images", type=int, default=2000, help="how many (default 2000)")
+    parser.add_argument("--images", type=int, default=2000, help="number of images (default 2000)")
     parser.add_argument("--families", nargs="+", default=["default"])
     parser.add_argument("--jobs", type=int, default=2, help="threads (default 2)")
     parser.add_argument("--shard-size", type=int, default=512)
     parser.add_argument("--tasks", type=int, default=1000, help="empty tasks to time Dask with")
-    parser.add_argument("--out", type=Path, help="keep images and table there")
-    parser.add_argument("--write", type=Path, metavar="PAGE", help="put it there between marks too")
+    parser.add_argument("--out", type=Path, help="folder to keep images and table in")
+    parser.add_argument("--write", type=Path, metavar="PAGE", help="page to write them to")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as scratch:
         folder = args.out or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
-        cells, out = many(folder, args.images), folder / "features"
+        cells, out = draw_many(folder, args.images), folder / "features"
         extraction = [sys.executable, "-m", "hemafeat", "extract", str(cells), "--out", str(out)]
         extraction += ["--cells", "central", "--shard-size", str(args.shard_size), "--quiet"]
         extraction += ["--jobs", str(args.jobs), "--families", *args.families]
         shutil.rmtree(out, ignore_errors=True)
-        run = watched(extraction, out)
-        loading = watched([sys.executable, "-c", LOADING, str(out)])
+        run = monitor(extraction, out)
+        loading = monitor([sys.executable, "-c", LOADING, str(out)])
         files = sorted((out / "cells").iterdir())
         rows = sum(pyarrow.parquet.read_metadata(file).num_rows for file in files)
-        listed = datasets.as_table(cells)
-        for _ in range(2):  # the first time loads what is needed
+        image_table = datasets.as_table(cells)
+        for _ in range(2):  # the first call loads modules
             began = time.perf_counter()
-            again = extract.stream(listed, out, families=args.families, cells="central")
+            again = extract.stream(image_table, out, families=args.families, cells="central")
         look = 1e3 * (time.perf_counter() - began) / again.n_kept
         clock, cpu = rate(run, args.shard_size)
-        found = {
+        figures = {
             "images": args.images,
             "columns": len(extract.columns(args.families)),
             "threads": args.jobs,
@@ -273,16 +273,16 @@ def main(argv: list[str] | None = None) -> int:
             "shard_MB": float(np.mean([file.stat().st_size for file in files])) / 1e6,
             "bytes_a_row": sum(file.stat().st_size for file in files) / rows,
             "look_ms": look,
-            "list_bytes": listing(args.images),
+            "list_bytes": list_bytes(args.images),
             "task_kB": payload(cells, args.families, args.shard_size) / 1e3,
             "task_ms": scheduling(args.tasks) if args.tasks else float("nan"),
         }
         command = f"python benchmarks/scale.py --images {args.images} --jobs {args.jobs}"
         command += f" --families {' '.join(args.families)}"
-        text = f"$ {command}\n{report(found, run)}"
+        text = f"$ {command}\n{report(figures, run)}"
         print(f"\n{text}")
         if args.write is not None:
-            written(text, args.write)
+            write_between_marks(text, args.write)
     return 0
 
 

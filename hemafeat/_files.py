@@ -31,6 +31,22 @@ def is_table_file(path: str | os.PathLike[str]) -> bool:
     return Path(path).suffix.lower() in (".csv", ".parquet")
 
 
+def check_table_file(path: Path) -> None:
+    """Refuse a path to which `write_table` cannot write.
+
+    Raises
+    ------
+    FileExistsError
+        It is a folder.
+    FileNotFoundError
+        Its parent folder does not exist.
+    """
+    if path.is_dir():
+        raise FileExistsError(f"{path} is a folder, not a file to write a table to")
+    if not path.parent.is_dir():
+        raise FileNotFoundError(f"there is no folder {path.parent}")
+
+
 def write_table(frame: pd.DataFrame, path: Path) -> None:
     """Write `frame` as CSV (UTF-8) or Parquet, by the suffix of `path`."""
     if path.suffix.lower() == ".csv":

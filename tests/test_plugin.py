@@ -1,4 +1,4 @@
-"""A family from another package: built, installed beside hemafeat, found, measured, checked."""
+"""A family of another package is built, installed beside hemafeat, measured and checked."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ image[15:25, 15:25] = (60, 30, 120)
 trimap = np.zeros((40, 40), np.uint8)
 trimap[8:32, 8:32] = 128
 trimap[15:25, 15:25] = 255
-everything = extract.table([image], masks=[trimap])
+default = extract.table([image], masks=[trimap])
 alone = extract.table([image], masks=[trimap], families=["redness"])
 json.dump({
     "columns": extract.columns(),
     "described": extract.describe().query("family == 'redness'")["column"].tolist(),
-    "features": extract.feature_columns(everything),
-    "row": everything[sys.argv[1:]].iloc[0].tolist(),
+    "features": extract.feature_columns(default),
+    "row": default[sys.argv[1:]].iloc[0].tolist(),
     "alone": alone[sys.argv[1:]].iloc[0].tolist(),
 }, sys.stdout)
 """
@@ -38,14 +38,14 @@ json.dump({
 
 @pytest.fixture(scope="module")
 def installed(tmp_path_factory):
-    """Environment of a process that has the example installed: its wheel, unpacked on the path."""
-    place = tmp_path_factory.mktemp("plugin")
-    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(place)]
+    """Return the environment of a process with the wheel of the example on its path."""
+    folder = tmp_path_factory.mktemp("plugin")
+    build = [sys.executable, "-m", "hatchling", "build", "-t", "wheel", "-d", str(folder)]
     run(build, cwd=EXAMPLE, env=dict(os.environ))
-    (wheel,) = place.glob("*.whl")
+    (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
-        archive.extractall(place / "site")
-    return {**os.environ, "PYTHONPATH": str(place / "site")}
+        archive.extractall(folder / "site")
+    return {**os.environ, "PYTHONPATH": str(folder / "site")}
 
 
 def run(command, **kwargs):
@@ -54,21 +54,21 @@ def run(command, **kwargs):
     return done.stdout
 
 
-def test_found_and_measured(installed, tmp_path):
+def test_the_family_is_found_and_measured(installed, tmp_path):
     out = json.loads(run([sys.executable, "-c", MEASURE, *COLUMNS], env=installed, cwd=tmp_path))
-    assert out["columns"][-2:] == COLUMNS, "plug-ins come after the families of the package"
+    assert out["columns"][-2:] == COLUMNS, "families of other packages follow those of hemafeat"
     assert out["described"] == COLUMNS
     assert set(COLUMNS) <= set(out["features"])
     assert out["row"] == pytest.approx([0.5, 1.0])
     assert out["alone"] == out["row"]
 
 
-def test_absent_when_not_installed(tmp_path):
+def test_the_family_is_absent_if_not_installed(tmp_path):
     code = "from hemafeat import extract; print('redness' in extract.families())"
     assert run([sys.executable, "-c", code], cwd=tmp_path).strip() == "False"
 
 
-def test_passes_its_own_tests(installed, tmp_path):
+def test_the_example_passes_its_own_tests(installed, tmp_path):
     tests = EXAMPLE / "tests"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(tests)]
     out = run([*command, f"--rootdir={tests}"], env=installed, cwd=tmp_path)

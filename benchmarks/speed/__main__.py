@@ -1,15 +1,15 @@
-"""How fast hemafeat is, how fast others are, and whether they agree, on the same images.
+"""Compare the speed of hemafeat and of other tools, and their values, on the same images.
 
     python benchmarks/speed [--data FOLDER] [--images 16] [--rounds 5] [--only GROUP ...]
                             [--peers NAME ...] [--out FILE.csv] [--picture FILE.png]
     python benchmarks/speed --costs       # write the costs that extract.families() shows
     python benchmarks/speed --cold        # seconds of compilation, nothing else
 
-One process on one core, one thread in every library. Each image is visited round after round, and
-in each visit everything is timed once, in a new order; what takes less than 20 ms is called once
-untimed before. Given are the median and the quartiles in ms, and the median over images of the
-ratio to `cv2.imdecode` of the same image as JPEG of quality 95. Peers are given the box of the
-nucleus, and matrices also the grey levels, outside the clock; hemafeat starts from RGB and labels.
+One process runs on one core, with one thread in every library. Each image is visited round after
+round, and in each visit every call is timed once, in a new order; calls of less than 20 ms are made
+once untimed before. The results are the median and the quartiles in ms, and the median over images
+of the ratio to `cv2.imdecode` of the same image as JPEG of quality 95. The box of the nucleus, and
+the grey levels for matrices, are prepared for peers untimed; hemafeat starts from RGB and labels.
 
 FOLDER is anything `hemafeat.datasets.as_table` takes; without it cells of 360 x 360 are drawn.
 """
@@ -32,7 +32,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
         prog="speed", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--data", help="folder, CSV or image list; drawn cells by default")
-    parser.add_argument("--images", type=int, default=16, help="how many images (default 16)")
+    parser.add_argument("--images", type=int, default=16, help="number of images (default 16)")
     parser.add_argument("--rounds", type=int, default=5, help="visits of each image (default 5)")
     parser.add_argument("--size", type=int, default=360, help="side of the drawn images in px")
     parser.add_argument("--only", nargs="+", metavar="GROUP", help="these groups, or 'whole'")
@@ -50,7 +50,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
 
 def main(argv: list[str] | None = None) -> int:
     args = arguments(argv)
-    # Before any library is loaded: they read these once.
+    # Set before any library is loaded: libraries read them once.
     os.environ.update(dict.fromkeys(timing.THREADS, "1"))
     if args.cold:
         import cold
@@ -58,7 +58,7 @@ def main(argv: list[str] | None = None) -> int:
         cold.report(args.only)
         return 0
     import cells as images
-    import intensity  # noqa: F401  (entered on import, as the next ones)
+    import intensity  # noqa: F401  (registered on import, as the next ones)
     import measure
     import ours  # noqa: F401
     import pandas as pd
@@ -70,42 +70,42 @@ def main(argv: list[str] | None = None) -> int:
     unknown = set(args.only or ()) - {*peers.GROUPS, "whole"}
     if unknown:
         names = ", ".join(peers.GROUPS)
-        sys.exit(f"no group {', '.join(sorted(unknown))}; there are: whole, {names}")
+        sys.exit(f"there is no group {', '.join(sorted(unknown))}; the groups are whole, {names}")
     pd.set_option("display.width", 200, "display.max_columns", 20)
-    timing.one_thread()
+    timing.use_one_thread()
     with tempfile.TemporaryDirectory() as scratch:
-        listed = images.listed(args.data, scratch, args.images, args.size)
-        cells = [cell for path in listed["image"] if (cell := images.read(path)) is not None]
+        image_table = images.image_table(args.data, scratch, args.images, args.size)
+        cells = [cell for path in image_table["image"] if (cell := images.read(path)) is not None]
         if not cells:
-            sys.exit("segmentation found no cell in these images")
+            sys.exit("no cell was segmented in these images")
         about = describe(cells, args.data)
-        entries = measure.wanted(args.only, args.peers)
-        with timing.one_core() as pinned:
+        entries = measure.select_peers(args.only, args.peers)
+        with timing.pin_to_one_core() as pinned:
             about["process"] = pinned
             about["versions"] = peers.versions(sorted({"cv2", "numpy", *(p.tool for p in entries)}))
             print("\n".join(f"{key}: {value}" for key, value in about.items()), "\n")
             table = pd.DataFrame()
             if entries:
-                table = measure.compared(cells, entries, args.rounds, args.budget)
-                print(measure.shown(table), "\n")
+                table = measure.compare(cells, entries, args.rounds, args.budget)
+                print(measure.format_table(table), "\n")
                 for name, why in peers.LEFT_OUT.items():
                     print(f"{name}: {why}")
             steps = pd.DataFrame()
             if args.costs or not args.only or "whole" in args.only:
-                steps = whole.split(cells, args.rounds)
+                steps = whole.time_steps(cells, args.rounds)
                 text = steps.to_string(index=False, float_format="{:.3f}".format, na_rep="")
                 print(f"\nEach step of an image, in turn\n{text}")
                 for name, families in (("default", ("fast", "default")), ("all", whole.SETS)):
                     sums = steps[steps["set"].isin(families)]
                     ms, decodes = sums["ms"].sum(), sums["decodes"].sum()
                     print(f"families of {name!r}: {ms:.3f} ms, {decodes:.2f} decodes")
-                found = whole.sets(cells, args.rounds)
-                text = found.to_string(index=False, float_format="{:.3f}".format, na_rep="")
-                print(f"\nAn image all in, by set of families\n{text}")
+                set_table = whole.time_sets(cells, args.rounds)
+                text = set_table.to_string(index=False, float_format="{:.3f}".format, na_rep="")
+                print(f"\nA whole image, by set of families\n{text}")
         if not steps.empty and args.table > 0:
             copies = Path(scratch) / "copies"
-            found = whole.threads(cells, copies, args.table, args.families, args.jobs)
-            text = found.to_string(index=False, float_format="{:.3f}".format)
+            thread_table = whole.time_threads(cells, copies, args.table, args.families, args.jobs)
+            text = thread_table.to_string(index=False, float_format="{:.3f}".format)
             print(f"\nextract.table(families={args.families!r}), best of 3\n{text}")
         if args.costs:
             whole.write_costs(steps, about["images"])
@@ -120,7 +120,7 @@ def main(argv: list[str] | None = None) -> int:
 
 
 def describe(cells: list, data: str | None) -> dict:
-    """What the figures stand for."""
+    """Describe the images and the machine."""
     sides = sorted({"{1} x {0}".format(*cell.rgb.shape) for cell in cells})
     nucleus = sum(int(cell.nucleus.sum()) for cell in cells) / len(cells)
     whole = sum(int(cell.cell.sum()) for cell in cells) / len(cells)
@@ -135,11 +135,11 @@ def describe(cells: list, data: str | None) -> dict:
 def write(target: Path, about: dict, table, steps) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     if target.suffix == ".json":
-        found = about | {
+        document = about | {
             "groups": json.loads(table.to_json(orient="records")),
             "steps": json.loads(steps.to_json(orient="records")),
         }
-        target.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+        target.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
     else:
         table.to_csv(target, index=False)
         if not steps.empty:

@@ -1,4 +1,4 @@
-"""The cells that everybody measures, and what is made ready for everybody outside the clock."""
+"""The cells that all tools measure, and what is prepared for them untimed."""
 
 from __future__ import annotations
 
@@ -22,25 +22,25 @@ MARGIN = 2
 class Cell:
     """One image of one cell.
 
-    `crop`, `inside`, `grey` and `levels` are cut to the box of the nucleus: peers are given them
-    outside the clock, since a user of theirs would do well to cut too.
+    `crop`, `inside`, `grey` and `levels` are cut to the box of the nucleus, as a careful user of
+    another tool would do. Cutting is not timed.
     """
 
     path: Path
     data: np.ndarray
     rgb: np.ndarray
     masks: segment.Masks
-    kept: int
+    row: int
 
     @cached_property
     def nucleus(self) -> np.ndarray:
-        """(H, W) int32: 1 in the nucleus of the cell."""
-        return np.ascontiguousarray(self.masks.nucleus == self.kept + 1, dtype=np.int32)
+        """Mask of the nucleus: (H, W) int32, 1 inside."""
+        return np.ascontiguousarray(self.masks.nucleus == self.row + 1, dtype=np.int32)
 
     @cached_property
     def cell(self) -> np.ndarray:
-        """(H, W) int32: 1 in the cell."""
-        return np.ascontiguousarray(self.masks.cell == self.kept + 1, dtype=np.int32)
+        """Mask of the cell: (H, W) int32, 1 inside."""
+        return np.ascontiguousarray(self.masks.cell == self.row + 1, dtype=np.int32)
 
     @cached_property
     def box(self) -> tuple[slice, slice]:
@@ -54,39 +54,39 @@ class Cell:
 
     @cached_property
     def crop(self) -> np.ndarray:
-        """(h, w, 3) uint8 RGB of the box."""
+        """RGB of the box: (h, w, 3) uint8."""
         return np.ascontiguousarray(self.rgb[self.box])
 
     @cached_property
     def inside(self) -> np.ndarray:
-        """(h, w) int32: 1 in the nucleus."""
+        """Mask of the nucleus in the box: (h, w) int32, 1 inside."""
         return np.ascontiguousarray(self.nucleus[self.box])
 
     @cached_property
     def whole_grey(self) -> np.ndarray:
-        """(H, W) uint8."""
+        """Grey levels of the image: (H, W) uint8."""
         return cv2.cvtColor(self.rgb, cv2.COLOR_RGB2GRAY)
 
     @cached_property
     def grey(self) -> np.ndarray:
-        """(h, w) uint8 grey levels of the box."""
+        """Grey levels of the box: (h, w) uint8."""
         return np.ascontiguousarray(self.whole_grey[self.box])
 
     @cached_property
     def white(self) -> np.ndarray:
-        """(3,) white of the background, which the whole image tells."""
+        """White of the background of the whole image: (3,)."""
         return extract.background_white(self.rgb, self.masks.cell)
 
     @cached_property
     def density(self) -> np.ndarray:
-        """(h, w) float64 optical density of green."""
+        """Optical density of green in the box: (h, w) float64."""
         return extract.optical_density(self.crop, self.white)[:, :, 1].copy()
 
     @cached_property
     def levels(self) -> np.ndarray:
-        """(h, w) uint8 grey levels 0, 1, ... of the density of green, 0 the lowest of the nucleus.
+        """Quantised density of green in the box: (h, w) uint8.
 
-        The lowest occurring is 0, because several peers count from there whatever they are given.
+        The lowest level of the nucleus is 0, because several peers shift their input to that.
         """
         prepared = extract.Prepared(self.crop, white=self.white)
         levels = prepared.levels("od_g", LEVELS)
@@ -94,16 +94,16 @@ class Cell:
 
     @cached_property
     def numbered(self) -> np.ndarray:
-        """(h, w) int64 grey levels 1 .. LEVELS inside, 0 outside."""
+        """Quantised levels, 1 to LEVELS inside and 0 outside: (h, w) int64."""
         return np.where(self.inside > 0, self.levels.astype(np.int64) + 1, 0)
 
     def prepared(self) -> extract.Prepared:
-        """The box, of which nothing has been computed yet."""
+        """Return the box, of which nothing has been computed yet."""
         return extract.Prepared(self.crop, white=self.white)
 
 
 def read(path: str | Path) -> Cell | None:
-    """The cell of an image file as JPEG; None where segmentation finds none."""
+    """Read the cell of an image, as JPEG; None if no cell is segmented."""
     data = np.fromfile(path, np.uint8)
     if Path(path).suffix.lower() not in (".jpg", ".jpeg"):
         bgr = cv2.cvtColor(images.read(path), cv2.COLOR_RGB2BGR)
@@ -116,10 +116,10 @@ def read(path: str | Path) -> Cell | None:
     return cell if cell.nucleus.any() else None
 
 
-def listed(data: str | None, scratch: str, n_images: int, size: int) -> pd.DataFrame:
-    """Table of the images: of a folder, or drawn."""
+def image_table(data: str | None, scratch: str, n_images: int, size: int) -> pd.DataFrame:
+    """Return the table of the images: a sample of a folder, or drawn."""
     if data is None:
         return datasets.drawn(f"{scratch}/drawn", n_images=n_images, size=size, format="jpg")
     table = datasets.as_table(data)
-    some = table.sample(min(n_images, len(table)), random_state=0)
-    return some.sort_index().reset_index(drop=True)
+    sample = table.sample(min(n_images, len(table)), random_state=0)
+    return sample.sort_index().reset_index(drop=True)

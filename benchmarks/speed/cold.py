@@ -1,4 +1,4 @@
-"""Seconds of the first call: kernels compiled into an empty cache, then loaded from a full one."""
+"""Time the first call, with kernels compiled into an empty cache or loaded from a full one."""
 
 from __future__ import annotations
 
@@ -25,11 +25,11 @@ first = time.perf_counter()
 extract.table([sys.argv[1]], families=sys.argv[2], n_jobs=1, progress=False)
 again = time.perf_counter()
 own, stack, before = {}, [], None
-for now, happened in recorder.buffer:
+for now, entry in recorder.buffer:
     if stack:
         own[stack[-1]] = own.get(stack[-1], 0.0) + now - before
-    if happened.is_start:
-        stack.append(happened.data["dispatcher"].py_func.__module__)
+    if entry.is_start:
+        stack.append(entry.data["dispatcher"].py_func.__module__)
     else:
         stack.pop()
     before = now
@@ -57,7 +57,7 @@ print(json.dumps(seconds))
 
 
 def child(code: str, cache: Path, *arguments: str) -> dict:
-    """What `code` prints as JSON, in an interpreter that has only `cache`."""
+    """Run `code` in an interpreter with only `cache`, and return the JSON it prints."""
     done = subprocess.run(
         [sys.executable, "-c", code, *arguments],
         capture_output=True,
@@ -71,7 +71,7 @@ def child(code: str, cache: Path, *arguments: str) -> dict:
 
 
 def first_table(image: Path, cache: Path, families: str = "default", n_jobs: int = 1) -> dict:
-    """Seconds to import, of a first and of a second table of one image, and of each module.
+    """Measure the seconds to import, of a first and a second table of one image, and by module.
 
     With more than one job the first table is compiled ahead, by as many processes.
     """
@@ -79,25 +79,25 @@ def first_table(image: Path, cache: Path, families: str = "default", n_jobs: int
 
 
 def each_family(image: Path, scratch: Path, names: Iterable[str]) -> dict[str, tuple[float, float]]:
-    """Seconds of each family's first call, compiled and loaded; it alone is asked for.
+    """Measure the seconds of the first call of each family alone, compiled and loaded.
 
-    Reading, segmentation and the quality record are compiled before and not counted.
+    Reading, segmentation and quality columns are compiled before and not counted.
     """
     common = scratch / "common"
     child(ONE_FAMILY, common, str(image))
-    found = {}
+    seconds = {}
     for name in names:
         cache = scratch / name
         shutil.copytree(common, cache)
         compiled = child(ONE_FAMILY, cache, str(image), name)[name]
         loaded = child(ONE_FAMILY, cache, str(image), name)[name]
-        found[name] = compiled, loaded
+        seconds[name] = compiled, loaded
         shutil.rmtree(cache)
-    return found
+    return seconds
 
 
 def report(only: Iterable[str] | None = None) -> None:
-    """Print all of it; `only` names families, and then nothing else is measured."""
+    """Print all times; with `only`, those of the families named there."""
     from hemafeat import datasets, extract
 
     names = list(only) if only else list(extract.families())

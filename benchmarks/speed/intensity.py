@@ -1,4 +1,4 @@
-"""Peers that look at grey levels and colours: first order, optical density, colour, transforms."""
+"""Peers of grey levels and colours: first order, optical density, colour, transforms."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def numpy_first_order(cell: Cell) -> Work:
             "5ZWQ": np.sqrt(square / x.size),
         }
 
-    return Work(call, len, lambda found: found)
+    return Work(call, len, lambda result: result)
 
 
 @peer("first_order", tool="pictologics", note="density given")
@@ -49,8 +49,8 @@ def pictologics_first_order(cell: Cell) -> Work:
 
     values = cell.density[cell.inside > 0]
 
-    def read(found):
-        return {name.rsplit("_", 1)[1]: float(value) for name, value in found.items()}
+    def read(result):
+        return {name.rsplit("_", 1)[1]: float(value) for name, value in result.items()}
 
     return Work(lambda: calculate_intensity_features(values), len, read)
 
@@ -64,9 +64,9 @@ def radiomics_first_order(cell: Cell) -> Work:
     image = sitk.GetImageFromArray(cell.density[None])
     mask = sitk.GetImageFromArray(cell.inside[None].astype(np.uint8))
 
-    def read(found):
+    def read(result):
         codes = names.FIRST_ORDER
-        return {codes[name]: float(value) for name, value in found.items() if name in codes}
+        return {codes[name]: float(value) for name, value in result.items() if name in codes}
 
     return Work(lambda: RadiomicsFirstOrder(image, mask, binCount=32).execute(), len, read)
 
@@ -82,9 +82,9 @@ def flash_first_order(cell: Cell) -> Work:
             image, mask, backend="cpu", num_threads=1, binCount=32
         ).execute()
 
-    def read(found):
+    def read(result):
         codes = names.FIRST_ORDER
-        return {codes[name]: float(value) for name, value in found.items() if name in codes}
+        return {codes[name]: float(value) for name, value in result.items() if name in codes}
 
     return Work(call, len, read)
 
@@ -122,7 +122,7 @@ def numpy_density(cell: Cell) -> Work:
             for channel, value in zip(CHANNELS, row, strict=True)
         }
 
-    return Work(call, len, lambda found: found)
+    return Work(call, len, lambda result: result)
 
 
 @peer("density", tool="opencv", variant="LUT", note="32-bit floats; mean and sd only")
@@ -136,8 +136,8 @@ def cv2_density(cell: Cell) -> Work:
     def call():
         return cv2.meanStdDev(cv2.LUT(cell.crop, table), mask=mask)
 
-    def read(found):
-        mean, sd = (np.ravel(values) for values in found)
+    def read(result):
+        mean, sd = (np.ravel(values) for values in result)
         return {f"mean__{c}": float(mean[k]) for k, c in enumerate(CHANNELS)} | {
             f"sd__{c}": float(sd[k]) for k, c in enumerate(CHANNELS)
         }
@@ -170,7 +170,7 @@ def cv2_colour(cell: Cell) -> Work:
         )
         return [cv2.meanStdDev(plane, mask=mask) for plane in planes]
 
-    return Work(call, 18, lambda found: _colours([np.ravel(v) for pair in found for v in pair]))
+    return Work(call, 18, lambda result: _colours([np.ravel(v) for pair in result for v in pair]))
 
 
 @peer("colour", tool="scikit-image", note="hue not as an angle")
@@ -189,14 +189,14 @@ def skimage_colour(cell: Cell) -> Work:
     return Work(call, 18, _colours)
 
 
-def _colours(found: list[np.ndarray]) -> dict[str, float]:
-    named = {}
+def _colours(result: list[np.ndarray]) -> dict[str, float]:
+    by_name = {}
     for k, measure in enumerate(("mean", "sd")):
-        rgb, lab, hsv = found[k], found[2 + k], found[4 + k]
-        named |= {f"{measure}__{c}": float(v) for c, v in zip(CHANNELS, rgb, strict=True)}
-        named |= {f"{measure}__lab_{c}": float(v) for c, v in zip("lab", lab, strict=True)}
-        named |= {f"{measure}__saturation": float(hsv[1]), f"{measure}__value": float(hsv[2])}
-    return named
+        rgb, lab, hsv = result[k], result[2 + k], result[4 + k]
+        by_name |= {f"{measure}__{c}": float(v) for c, v in zip(CHANNELS, rgb, strict=True)}
+        by_name |= {f"{measure}__lab_{c}": float(v) for c, v in zip("lab", lab, strict=True)}
+        by_name |= {f"{measure}__saturation": float(hsv[1]), f"{measure}__value": float(hsv[2])}
+    return by_name
 
 
 @peer("dct", tool="opencv", variant="64 x 64", note="the transform only")
@@ -218,7 +218,7 @@ def scipy_dct(cell: Cell) -> Work:
         whole = dctn(cv2.resize(cell.grey, (64, 64)).astype(np.float64), norm="ortho")
         return whole, dctn(blocks.astype(np.float64), axes=(2, 3), norm="ortho")
 
-    return Work(call, lambda found: sum(map(np.size, found)))
+    return Work(call, lambda result: sum(map(np.size, result)))
 
 
 BANK = [(wavelength, angle) for wavelength in (3, 5, 8, 12) for angle in range(0, 180, 30)]
@@ -249,12 +249,12 @@ def skimage_gabor(cell: Cell) -> Work:
 
     def call():
         inside = cell.inside > 0
-        found = []
+        result = []
         for wave, angle in BANK:
             real, imaginary = gabor(cell.grey / 255.0, 1 / wave, np.deg2rad(angle))
             size = np.hypot(real, imaginary)[inside]
-            found += [size.mean(), size.std()]
-        return found
+            result += [size.mean(), size.std()]
+        return result
 
     return Work(call, len)
 

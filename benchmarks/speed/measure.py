@@ -1,4 +1,4 @@
-"""Everything that is entered, on the same images, in turns: one row of a table for each."""
+"""Time all registered peers on the same images, in turns; one row of a table for each."""
 
 from __future__ import annotations
 
@@ -14,26 +14,26 @@ import pandas as pd
 from cells import Cell
 from ours import NoFamily
 from peers import GROUPS, REGISTER, Peer, Values, agreement, reason
-from timing import in_turns, ratios, summary
+from timing import ratios, summary, time_in_turns
 
 DECODE = "cv2.imdecode"
 
 
-def wanted(groups: Iterable[str] | None, tools: Iterable[str] | None) -> list[Peer]:
-    """The entries of these groups and tools, in the order of the groups; ours always."""
-    chosen = list(GROUPS) if groups is None else list(groups)
+def select_peers(groups: Iterable[str] | None, tools: Iterable[str] | None) -> list[Peer]:
+    """Return the peers of these groups and tools, and ours, in the order of the groups."""
+    names = list(GROUPS) if groups is None else list(groups)
     only = None if tools is None else {"hemafeat", *tools}
     return [
         peer
         for group in GROUPS
-        if group in chosen
+        if group in names
         for peer in REGISTER
         if peer.group == group and (only is None or peer.tool in only)
     ]
 
 
-def compared(cells: list[Cell], peers: list[Peer], rounds: int, budget: float) -> pd.DataFrame:
-    """Milliseconds, ratios and agreement of every peer; see `GROUPS`."""
+def compare(cells: list[Cell], peers: list[Peer], rounds: int, budget: float) -> pd.DataFrame:
+    """Return the ms, ratios and agreement of every peer; see `GROUPS`."""
     visits: list[dict[Any, Callable[[], object]]] = [
         {DECODE: lambda cell=cell: cv2.imdecode(cell.data, cv2.IMREAD_COLOR)} for cell in cells
     ]
@@ -42,49 +42,49 @@ def compared(cells: list[Cell], peers: list[Peer], rounds: int, budget: float) -
     values: dict[int, list[Values]] = {}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        for place, peer in enumerate(peers):
-            _say(f"{place + 1}/{len(peers)} {peer.group}: {peer.name}")
+        for index, peer in enumerate(peers):
+            _show_progress(f"{index + 1}/{len(peers)} {peer.group}: {peer.name}")
             try:
                 ready = [_ready(peer, cell) for cell in cells]
             except NoFamily as error:
-                status[place] = str(error)
+                status[index] = str(error)
                 continue
-            except Exception as error:  # a peer that fails is a row, not the end of the run
-                status[place] = reason(error)
+            except Exception as error:  # a peer that fails is a row of the table
+                status[index] = reason(error)
                 continue
-            for visit, (call, width, found) in zip(visits, ready, strict=True):
-                visit[place] = call
-                widths[place] = width
-                values.setdefault(place, []).append(found)
-        _say("timing")
-        times = in_turns(visits, rounds, budget)
-        _say("")
+            for visit, (call, width, result) in zip(visits, ready, strict=True):
+                visit[index] = call
+                widths[index] = width
+                values.setdefault(index, []).append(result)
+        _show_progress("timing")
+        times = time_in_turns(visits, rounds, budget)
+        _show_progress("")
     rows = [_decode_row(times[DECODE])]
-    for place, peer in enumerate(peers):
+    for index, peer in enumerate(peers):
         row = {
             "group": peer.group,
             "name": peer.name,
             "ours": peer.ours,
-            "columns": widths.get(place),
+            "columns": widths.get(index),
             "note": peer.note,
-            "status": status.get(place, "measured"),
+            "status": status.get(index, "measured"),
         }
-        if place in times:
-            row |= summary(times[place], times[DECODE])
+        if index in times:
+            row |= summary(times[index], times[DECODE])
             first = _ours(peers, times, peer.group)
             if first is not None:
-                row["of_ours"] = float(np.median(ratios(times[place], times[first])))
-        if place in values and not peer.ours:
-            row["agreement"] = _agreement(peers, values, place)
+                row["of_ours"] = float(np.median(ratios(times[index], times[first])))
+        if index in values and not peer.ours:
+            row["agreement"] = _agreement(peers, values, index)
         rows.append(row)
     order = ["group", "name", "ours", "columns", "ms", "ms_q1", "ms_q3", "decodes", "of_ours"]
     order += ["times", "agreement", "note", "status"]
     return pd.DataFrame(rows).reindex(columns=order)
 
 
-def _say(what: str) -> None:
+def _show_progress(text: str) -> None:
     if sys.stderr.isatty():
-        sys.stderr.write(f"\r{what}".ljust(78) + "\r")
+        sys.stderr.write(f"\r{text}".ljust(78) + "\r")
 
 
 def _ready(peer: Peer, cell: Cell) -> tuple[Callable[[], Any], int, Values]:
@@ -99,40 +99,40 @@ def _decode_row(times: list[tuple[int, float]]) -> dict[str, Any]:
 
 
 def _ours(peers: list[Peer], times: dict, group: str) -> int | None:
-    for place, peer in enumerate(peers):
-        if peer.ours and peer.group == group and place in times:
-            return place
+    for index, peer in enumerate(peers):
+        if peer.ours and peer.group == group and index in times:
+            return index
     return None
 
 
-def _agreement(peers: list[Peer], values: dict[int, list[Values]], place: int) -> str:
-    """Over all cells: of the names that peer and ours have, how far the numbers lie apart."""
-    ours: list[dict[str, Any]] = [{} for _ in values[place]]
+def _agreement(peers: list[Peer], values: dict[int, list[Values]], index: int) -> str:
+    """Compare the values of a peer with ours over all cells."""
+    ours: list[dict[str, Any]] = [{} for _ in values[index]]
     for other, peer in enumerate(peers):
-        if peer.ours and peer.group == peers[place].group and other in values:
-            for row, found in zip(ours, values[other], strict=True):
-                row |= found
+        if peer.ours and peer.group == peers[index].group and other in values:
+            for row, result in zip(ours, values[other], strict=True):
+                row |= result
     if not any(
-        peer.group == peers[place].group and peer.ours and k in values
+        peer.group == peers[index].group and peer.ours and k in values
         for k, peer in enumerate(peers)
     ):
         return ""
-    return agreement(_side_by_side(ours), _side_by_side(values[place]))
+    return agreement(_side_by_side(ours), _side_by_side(values[index]))
 
 
 def _side_by_side(rows: list[Values]) -> dict[str, np.ndarray]:
     names = set(rows[0]).intersection(*rows[1:]) if rows else set()
-    found = {}
+    joined = {}
     for name in rows[0] if rows else ():
         if name in names:
-            # Arrays of different sizes (codes of images) are laid out one after the other.
+            # Arrays of different sizes (codes of images) are joined as flat arrays.
             with suppress(TypeError, ValueError):
-                found[name] = np.concatenate([np.ravel(row[name]) for row in rows])
-    return found
+                joined[name] = np.concatenate([np.ravel(row[name]) for row in rows])
+    return joined
 
 
-def shown(table: pd.DataFrame) -> str:
-    """The tables as text, one for each group."""
+def format_table(table: pd.DataFrame) -> str:
+    """Format the table as text, one block for each group."""
     parts = []
     for group, rows in table.groupby("group", sort=False):
         rows = rows.sort_values("ms", na_position="last")

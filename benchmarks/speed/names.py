@@ -1,4 +1,4 @@
-"""Names of pyradiomics, which flash-radiomics shares, as codes of the IBSI."""
+"""IBSI codes of the feature names of pyradiomics, which flash-radiomics shares."""
 
 GLCM = {
     "Autocorrelation": "QWB0",
@@ -23,7 +23,7 @@ GLCM = {
     "SumEntropy": "P6QZ",
     "SumSquares": "UR99",
 }
-"""Without Idn and Idmn, which divide by the highest level there is, not by the number of levels."""
+"""Without Idn and Idmn, which divide by the highest level and not by the number of levels."""
 
 GLRLM = {
     "ShortRunEmphasis": "22OV",
@@ -103,7 +103,7 @@ FIRST_ORDER = {
     "Energy": "N8CA",
     "RootMeanSquared": "5ZWQ",
 }
-"""Without Skewness, whose code is spelled in two ways, and Kurtosis, which is 3 more there."""
+"""Without Skewness, whose code has two spellings, and Kurtosis, which is larger by 3 there."""
 
 HARALICK = (
     "8ZQL",
@@ -120,4 +120,4 @@ HARALICK = (
     "R8DG",
     "JN9H",
 )
-"""The thirteen in the order of Haralick, as mahotas and CellProfiler have them."""
+"""The thirteen features of Haralick, in his order, as in mahotas and CellProfiler."""

@@ -1,4 +1,4 @@
-"""What hemafeat has in each group: its families and public functions, as they are found."""
+"""Register the families and public functions of hemafeat in each group."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import re
 import numpy as np
 from cells import LEVELS, Cell
 from peers import Values, Work, peer
-from whole import measured
+from whole import measure_values
 
 from hemafeat import extract, segment
 from hemafeat.extract._family import Family, choose, column_facts
@@ -27,13 +27,13 @@ FAMILIES = {
     "gabor": "gabor",
     "zernike": "zernike",
 }
-"""The family that stands for a group. Where this version has none, the table says so."""
+"""Family of each group. If this version does not have it, the table says so."""
 
 LBP = {"lbp_8": (8, 1), "lbp_16": (16, 2), "lbp_24": (24, 3)}
 
 
 class NoFamily(LookupError):
-    """This version has no such family."""
+    """A family that this version does not have."""
 
 
 @peer("segmentation", tool="hemafeat", note="every nucleus and cell")
@@ -60,39 +60,41 @@ def lbp_rounded(cell: Cell, group: str) -> Work:
 
 @peer(*FAMILIES, tool="hemafeat", note="from RGB: pixels, levels and all")
 def family_of_group(cell: Cell, group: str) -> Work:
-    """The family on the box of the nucleus, of which nothing is known but RGB and labels."""
+    """Measure the family on the box of the nucleus, starting from RGB and labels."""
     name = FAMILIES[group]
     if name not in extract.families():
-        raise NoFamily(f"no family {name!r} in this version")
+        raise NoFamily(f"this version has no family {name!r}")
     function = extract.families()[name]
 
     def call() -> np.ndarray:
-        return _measured(function, cell.prepared(), cell.inside)
+        return _call_family(function, cell.prepared(), cell.inside)
 
     return Work(call, len(column_facts(name, function)) // _masks(function), _reader(cell, group))
 
 
 @peer("everything", tool="hemafeat", variant="default", note="RGB; nucleus, cytoplasm and cell")
-def everything(cell: Cell) -> Work:
-    which = choose("default")
-    return Work(lambda: _all(cell, which), len(extract.columns("default")))
+def default_families(cell: Cell) -> Work:
+    families = choose("default")
+    return Work(lambda: _all(cell, families), len(extract.columns("default")))
 
 
 @peer("everything", tool="hemafeat", variant="all", note="RGB; nucleus, cytoplasm and cell")
-def everything_there_is(cell: Cell) -> Work:
-    which = choose("all")
-    return Work(lambda: _all(cell, which), len(extract.columns("all")))
+def all_families(cell: Cell) -> Work:
+    families = choose("all")
+    return Work(lambda: _all(cell, families), len(extract.columns("all")))
 
 
-def _all(cell: Cell, which: dict[str, Family]) -> np.ndarray:
-    return measured(extract.Prepared(cell.rgb, cell.masks).window(cell.masks, cell.kept), which)
+def _all(cell: Cell, families: dict[str, Family]) -> np.ndarray:
+    return measure_values(
+        extract.Prepared(cell.rgb, cell.masks).window(cell.masks, cell.row), families
+    )
 
 
 def _masks(function: Family) -> int:
     return len(function.facts.masks) if function.facts.per_mask else 1
 
 
-def _measured(function: Family, prepared: extract.Prepared, labels: np.ndarray) -> np.ndarray:
+def _call_family(function: Family, prepared: extract.Prepared, labels: np.ndarray) -> np.ndarray:
     facts = function.facts
     if not facts.per_mask:
         masks = segment.Masks(labels, labels)
@@ -103,35 +105,35 @@ def _measured(function: Family, prepared: extract.Prepared, labels: np.ndarray) 
 
 
 def _reader(cell: Cell, group: str):
-    """What makes names of the group out of the family's numbers."""
+    """Return the function that names the values of a family."""
     function = extract.families()[FAMILIES[group]]
     columns = list(function.facts.columns)
 
-    def named(row: np.ndarray) -> dict[str, float]:
+    def by_name(row: np.ndarray) -> dict[str, float]:
         return dict(zip(columns, map(float, row), strict=False))
 
     def of_ibsi(row: np.ndarray, only: str = "") -> dict[str, float]:
-        found: dict[str, float] = {}
+        by_code: dict[str, float] = {}
         for name, value in zip(columns, row, strict=False):
             code = re.search(r"IBSI (\w{4})\b", function.facts.columns[name].source)
             if code and name.endswith(only):
-                found.setdefault(code[1], float(value))
-        return found
+                by_code.setdefault(code[1], float(value))
+        return by_code
 
     if group == "first_order":
         return lambda row: of_ibsi(row, "__g")
     if group == "lbp_box":
-        return lambda row: _histograms(named(row))
+        return lambda row: _histograms(by_name(row))
     if group in ("glcm", "glrlm", "glszm", "gldm", "ngtdm"):
-        # On an image whose levels are those the peers are given; see `Cell.levels`.
+        # On an image with the levels that peers are given, see `Cell.levels`.
         def on_levels(_: np.ndarray) -> Values:
-            same = _measured(
-                function, extract.Prepared(_picture(cell), white=cell.white), cell.inside
+            values = _call_family(
+                function, extract.Prepared(_image_of_levels(cell), white=cell.white), cell.inside
             )
-            return of_ibsi(same) | _merged(cell, group)
+            return of_ibsi(values) | _merged(cell, group)
 
         return on_levels
-    return named
+    return by_name
 
 
 def _histograms(row: dict[str, float]) -> Values:
@@ -141,8 +143,8 @@ def _histograms(row: dict[str, float]) -> Values:
     }
 
 
-def _picture(cell: Cell) -> np.ndarray:
-    """(h, w, 3) uint8: a picture whose optical density of green has exactly ``cell.levels``."""
+def _image_of_levels(cell: Cell) -> np.ndarray:
+    """Return an RGB image whose optical density of green is quantised to ``cell.levels``."""
     greens = np.zeros((1, 256, 3), np.uint8)
     greens[0, :, 1] = np.arange(256)
     level_of = extract.Prepared(greens, white=cell.white).levels("od_g", LEVELS)[0]
@@ -155,7 +157,7 @@ def _picture(cell: Cell) -> np.ndarray:
 
 
 def _merged(cell: Cell, group: str) -> Values:
-    """IBSI's other way to treat the angles: statistics of the sum of their matrices."""
+    """Return the statistics of the summed matrix of all angles, the other option of the IBSI."""
     if group != "glcm":
         return {}
     matrix = extract.glcm_matrix(cell.levels, cell.inside, n_levels=int(cell.levels.max()) + 1)[

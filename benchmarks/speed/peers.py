@@ -1,9 +1,8 @@
-"""The register of what is timed: a function for each tool and group.
+"""Register what is timed: a function for each tool and group.
 
-A peer is a function ``f(cell) -> Work``. What it does itself is preparation, outside the clock;
-what its `Work` calls is timed. Adding one is one decorated function in ``shape.py``,
-``texture.py`` or ``intensity.py``. Where a tool is not installed its function raises ImportError,
-which is reported.
+A peer is a function ``f(cell) -> Work``. The function itself prepares, untimed; the call of its
+`Work` is timed. To add a peer, write one decorated function in ``shape.py``, ``texture.py`` or
+``intensity.py``. If a tool is not installed, its function raises ImportError, which is reported.
 """
 
 from __future__ import annotations
@@ -36,30 +35,30 @@ GROUPS = {
     "zernike": "Zernike moments, degree 9",
     "everything": "All that a tool has, of one image and its nucleus",
 }
-"""Groups in the order of the tables; a group with a peer in it only has no family here yet."""
+"""Titles of the groups, in the order of the tables."""
 
 LEFT_OUT = {
-    "histomicstk": "not among the peers: it needs a Java machine to install (javabridge)",
+    "histomicstk": "not among the peers: its installation needs a Java machine (javabridge)",
 }
 
 CLOSE = 1e-6
-"""Relative difference up to which numbers count as equal: some peers compute in 32-bit floats."""
+"""Relative difference up to which values count as equal: some peers compute in 32-bit floats."""
 
 Values = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Work:
-    """What is timed, and what comes out of it.
+    """A timed call, and how to read its result.
 
     Attributes
     ----------
     call : function
-        Timed.
+        The call that is timed.
     columns : int or function of the result
-        How many numbers it gives for the cell.
+        Number of values per cell.
     values : function of the result
-        Name to number or array; names shared with ours are compared, the others are not.
+        Values by name. Names that ours have too are compared, the others are not.
     """
 
     call: Callable[[], Any]
@@ -75,7 +74,7 @@ Prepare = Callable[[Cell], Work]
 
 @dataclass(frozen=True)
 class Peer:
-    """A tool in a group. `note` says what else there is to know, such as another definition."""
+    """A tool in a group; `note` says more about it, such as another definition."""
 
     group: str
     tool: str
@@ -98,12 +97,12 @@ REGISTER: list[Peer] = []
 def peer(
     *groups: str, tool: str, variant: str = "", note: str = ""
 ) -> Callable[[Callable[..., Work]], Callable[..., Work]]:
-    """Enter a function; with several groups it takes the group as its second argument."""
+    """Register a function; with several groups it takes the group as its second argument."""
 
-    def enter(function: Callable[..., Work]) -> Callable[..., Work]:
+    def register(function: Callable[..., Work]) -> Callable[..., Work]:
         for group in groups:
             if group not in GROUPS:
-                raise KeyError(f"no group {group!r}")
+                raise KeyError(f"there is no group {group!r}")
             if len(groups) == 1:
                 prepare: Prepare = function
             else:
@@ -111,11 +110,11 @@ def peer(
             REGISTER.append(Peer(group, tool, prepare, variant, note))
         return function
 
-    return enter
+    return register
 
 
 def reason(error: BaseException) -> str:
-    """Why a tool could not be timed, in one line."""
+    """Describe in one line why a tool could not be timed."""
     text = " ".join(str(error).split())[:120]
     if isinstance(error, ModuleNotFoundError):
         return f"not installed (no module {error.name})"
@@ -125,21 +124,21 @@ def reason(error: BaseException) -> str:
 
 
 def versions(tools: list[str]) -> dict[str, str]:
-    """Version of each tool that is installed."""
+    """Return the version of each tool that is installed."""
     names = {"cv2": ["opencv-python", "opencv-python-headless"]}
-    found = {}
+    by_tool = {}
     for tool in tools:
         for name in names.get(tool, [tool]):
             try:
-                found[tool] = metadata.version(name)
+                by_tool[tool] = metadata.version(name)
                 break
             except metadata.PackageNotFoundError:
                 continue
-    return found
+    return by_tool
 
 
 def agreement(ours: Values, theirs: Values) -> str:
-    """How the numbers of a peer compare with ours, over the names both have."""
+    """Describe how the values of a peer agree with ours, over the names both have."""
     shared = [name for name in theirs if name in ours]
     if not shared:
         return "other definition"
@@ -159,7 +158,7 @@ def _share(value: float) -> str:
 
 
 def _apart(ours: Any, theirs: Any) -> float:
-    """Relative difference; of arrays of whole numbers the share of unequal ones."""
+    """Return the relative difference; for whole numbers the share of unequal ones."""
     a, b = np.asarray(ours), np.asarray(theirs)
     if a.shape != b.shape:
         return float("inf")

@@ -1,6 +1,6 @@
-"""The comparison as a picture: a panel for each group, bars on a logarithmic scale.
+"""Draw the comparison: a panel for each group, bars on a logarithmic scale.
 
-In brackets stands how many numbers a tool gives for that time.
+The number of values that a tool computes in that time is in brackets.
 """
 
 from __future__ import annotations
@@ -16,18 +16,18 @@ COLUMNS = 3
 
 
 def draw(table: pd.DataFrame, target: Path) -> None:
-    """Write the picture; rows that were not measured are left out of it."""
+    """Write the picture, without rows that were not measured."""
     mpl.use("Agg")
     import matplotlib.pyplot as plt
 
     decode = float(table.loc[table["group"] == "decode", "ms"].iloc[0])
     measured = table[(table["status"] == "measured") & (table["group"] != "decode")]
-    # A group in which nobody but we, or everybody but we, was measured compares nothing.
+    # Groups without a family of ours or without a peer compare nothing.
     groups = [
         group for group in GROUPS if measured.loc[measured["group"] == group, "ours"].nunique() == 2
     ]
     if not groups:
-        raise SystemExit("no group has both a family of ours and a peer: nothing to draw")
+        raise SystemExit("nothing to draw: no group has both a family of hemafeat and a peer")
     plt.rcParams.update({"font.size": 8, "svg.hashsalt": "speed", "svg.fonttype": "none"})
     columns = min(COLUMNS, len(groups))
     sizes = {g: int((measured["group"] == g).sum()) + 2.4 for g in groups}
@@ -67,8 +67,8 @@ def _panel(axes, rows: pd.DataFrame, decode: float, limits: tuple[float, float])
     colours = [OURS if ours else OTHERS for ours in rows["ours"]]
     axes.barh(range(len(rows)), rows["ms"], color=colours, height=0.72, left=0)
     axes.axvline(decode, color=LINE, linewidth=0.9, linestyle="--")
-    for place, ms in enumerate(rows["ms"]):
-        text = axes.text(ms * 1.15, place, f"{ms:.3g}", va="center", fontsize=7, color=LINE)
+    for index, ms in enumerate(rows["ms"]):
+        text = axes.text(ms * 1.15, index, f"{ms:.3g}", va="center", fontsize=7, color=LINE)
         text.set_bbox({"facecolor": "white", "edgecolor": "none", "pad": 0.4})
     axes.set_xscale("log")
     axes.set_xlim(limits)

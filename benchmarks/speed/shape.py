@@ -1,4 +1,4 @@
-"""Peers that look at outlines: segmentation, geometry, Zernike moments; and all a tool has."""
+"""Peers of outlines (segmentation, geometry, Zernike moments), and all features of a tool."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ PROPERTIES = (
 
 @cache
 def nyxus_of(*features: str):
-    """A Nyxus for these features, made once; it takes names, or a second call may fail."""
+    """Return a Nyxus for these features, made once, because a second one may fail."""
     from nyxus import Nyxus
 
     return Nyxus(list(features), n_feature_calc_threads=1, coarse_gray_depth=32)
 
 
 def nyxus_work(cell: Cell, *features: str, columns=(), values=None, whole: bool = False) -> Work:
-    """Nyxus on the box of the nucleus, or on the whole image."""
+    """Return the work of Nyxus on the box of the nucleus, or on the whole image."""
     nyxus = nyxus_of(*features)
     plane = np.ascontiguousarray(cell.whole_grey if whole else cell.grey, dtype=np.uint32)
     labels = np.ascontiguousarray(cell.nucleus if whole else cell.inside, dtype=np.uint32)
@@ -42,7 +42,7 @@ def nyxus_work(cell: Cell, *features: str, columns=(), values=None, whole: bool 
         return nyxus.featurize(plane, labels, intensity_names=["cell"], label_names=["nucleus"])
 
     def width(frame) -> int:
-        return frame.select_dtypes("number").shape[1] - 1  # its label is a number as well
+        return frame.select_dtypes("number").shape[1] - 1  # without the label
 
     def read(frame):
         return values(frame.iloc[0]) if values else {}
@@ -104,7 +104,7 @@ def skimage_geometry(cell: Cell) -> Work:
         (region,) = regionprops(cell.inside)
         return {name: float(region[name]) for name in PROPERTIES}
 
-    return Work(call, len(PROPERTIES), lambda found: found)
+    return Work(call, len(PROPERTIES), lambda result: result)
 
 
 @peer("geometry", tool="opencv", note="the outline is a polygon")
@@ -130,7 +130,7 @@ def cv2_geometry(cell: Cell) -> Work:
             cv2.minEnclosingCircle(outline)[1],
         )
 
-    return Work(call, len, lambda found: {"area": found[0]})
+    return Work(call, len, lambda result: {"area": result[0]})
 
 
 @peer("geometry", tool="SimpleITK")
@@ -154,7 +154,7 @@ def itk_geometry(cell: Cell) -> Work:
             "itk_radius": measure.GetEquivalentSphericalRadius(1),
         }
 
-    return Work(call, len, lambda found: found)
+    return Work(call, len, lambda result: result)
 
 
 @peer("geometry", tool="mahotas")
@@ -173,7 +173,7 @@ def mahotas_geometry(cell: Cell) -> Work:
             "mahotas_hull": mahotas.polygon.fill_convexhull(mask).sum(),
         }
 
-    return Work(call, 7, lambda found: found)
+    return Work(call, 7, lambda result: result)
 
 
 @peer("geometry", tool="cp_measure")
@@ -183,10 +183,10 @@ def cp_geometry(cell: Cell) -> Work:
     return Work(
         lambda: get_sizeshape(cell.inside, None),
         len,
-        lambda found: {
-            "area": float(found["Area"][0]),
-            "eccentricity": float(found["Eccentricity"][0]),
-            "solidity": float(found["Solidity"][0]),
+        lambda result: {
+            "area": float(result["Area"][0]),
+            "eccentricity": float(result["Eccentricity"][0]),
+            "solidity": float(result["Solidity"][0]),
         },
     )
 
@@ -245,8 +245,8 @@ def radiomics_everything(cell: Cell) -> Work:
     extractor.enableFeatureClassByName("shape", False)
     extractor.enableFeatureClassByName("shape2D")
 
-    def width(found) -> int:
-        return sum(not name.startswith("diagnostics") for name in found)
+    def width(result) -> int:
+        return sum(not name.startswith("diagnostics") for name in result)
 
     return Work(lambda: extractor.execute(image, mask), width)
 

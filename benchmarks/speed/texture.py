@@ -1,4 +1,4 @@
-"""Peers that look at texture: local binary patterns and grey-level matrices."""
+"""Peers of texture: local binary patterns and grey-level matrices."""
 
 from __future__ import annotations
 
@@ -72,14 +72,14 @@ def _histograms(cell: Cell, codes_of) -> Work:
     }
 
     def call():
-        found = {}
+        result = {}
         for (points, radius), where in deep.items():
             codes = np.asarray(codes_of(cell.grey, points, radius))[where]
             counts = np.bincount(codes.astype(np.intp), minlength=points + 2)
-            found[f"riu2_p{points}"] = counts / codes.size
-        return found
+            result[f"riu2_p{points}"] = counts / codes.size
+        return result
 
-    return Work(call, sum(p + 2 for p, _ in LBP.values()), lambda found: found)
+    return Work(call, sum(p + 2 for p, _ in LBP.values()), lambda result: result)
 
 
 @peer("glcm", tool="scikit-image", note="levels given; pairs with the outside cut off")
@@ -103,8 +103,8 @@ def skimage_glcm(cell: Cell) -> Work:
         matrix = matrix[1:, 1:]
         return {name: graycoprops(matrix, name)[0] for name in (*codes, *others)}
 
-    def read(found):
-        return {code: float(found[name].mean()) for name, code in codes.items()}
+    def read(result):
+        return {code: float(result[name].mean()) for name, code in codes.items()}
 
     return Work(call, 4 * len((*codes, *others)), read)
 
@@ -115,8 +115,8 @@ def mahotas_glcm(cell: Cell) -> Work:
 
     numbered = cell.numbered.astype(np.uint8)
 
-    def read(found):
-        means = found.mean(axis=0)
+    def read(result):
+        means = result.mean(axis=0)
         return {c: float(v) for c, v in zip(names.HARALICK, means, strict=True) if c}
 
     return Work(lambda: mahotas.features.haralick(numbered, ignore_zeros=True), np.size, read)
@@ -161,7 +161,7 @@ def radiomics_matrices(cell: Cell, group: str) -> Work:
     def call():
         return kind(image, mask, binWidth=1, force2D=True).execute()
 
-    return Work(call, len, lambda found: _coded(found, getattr(names, group.upper())))
+    return Work(call, len, lambda result: _coded(result, getattr(names, group.upper())))
 
 
 @peer(*MATRICES, tool="flash-radiomics", note="levels and box given")
@@ -174,7 +174,7 @@ def flash_matrices(cell: Cell, group: str) -> Work:
     def call():
         return kind(image, mask, backend="cpu", num_threads=1, binWidth=1).execute()
 
-    return Work(call, len, lambda found: _coded(found, getattr(names, group.upper())))
+    return Work(call, len, lambda result: _coded(result, getattr(names, group.upper())))
 
 
 @peer(*MATRICES, tool="pictologics", note="levels and box given")
@@ -185,19 +185,19 @@ def pictologics_matrices(cell: Cell, group: str) -> Work:
     calculate = getattr(texture, f"calculate_{theirs}_features")
     levels = cell.numbered[None].astype(np.int32)
     mask = cell.inside[None].astype(np.uint8)
-    # Of four matrices it takes the statistics of their sum; we and others the mean of four.
+    # It takes the statistics of the summed matrix; we and others the mean over four matrices.
     merged = " merged" if group in ("glcm", "glrlm") else ""
-    # These divide by the highest level that occurs.
-    but = ("NDRX", "1QCO") if not merged else ()
+    # These are divided by the highest level that occurs.
+    excluded = ("NDRX", "1QCO") if not merged else ()
 
-    def read(found):
-        codes = {name.rsplit("_", 1)[1]: float(value) for name, value in found.items()}
-        return {f"{code}{merged}": value for code, value in codes.items() if code not in but}
+    def read(result):
+        codes = {name.rsplit("_", 1)[1]: float(value) for name, value in result.items()}
+        return {f"{code}{merged}": value for code, value in codes.items() if code not in excluded}
 
     return Work(lambda: calculate(levels, mask, LEVELS), len, read)
 
 
-@peer("glrlm", "glszm", "ngtdm", tool="pyfeats", note="levels given; does not look at the mask")
+@peer("glrlm", "glszm", "ngtdm", tool="pyfeats", note="levels given; ignores the mask")
 def pyfeats_matrices(cell: Cell, group: str) -> Work:
     pyfeats = _pyfeats()
     levels, mask = cell.numbered.astype(np.uint8), cell.inside.astype(np.uint8)
@@ -215,5 +215,5 @@ def _pyfeats():
     return pyfeats
 
 
-def _coded(found, codes: dict[str, str]) -> dict[str, float]:
-    return {codes[name]: float(value) for name, value in found.items() if name in codes}
+def _coded(result, codes: dict[str, str]) -> dict[str, float]:
+    return {codes[name]: float(value) for name, value in result.items() if name in codes}

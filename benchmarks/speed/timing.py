@@ -1,4 +1,4 @@
-"""One core, one thread, and calls timed in turns, so that noise hits all of them alike."""
+"""Time calls in turns on one core and one thread, so that noise affects all of them alike."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from contextlib import contextmanager, suppress
 import numpy as np
 
 SHORT = 0.02
-"""Seconds: what takes less is called once untimed before, so that it finds its own data cached."""
+"""Seconds; a shorter call is made once untimed before, so that its data are cached."""
 
 THREADS = (
     "OMP_NUM_THREADS",
@@ -23,11 +23,11 @@ THREADS = (
     "PICTOLOGICS_NUM_THREADS",
     "ITK_GLOBAL_DEFAULT_NUMBER_OF_THREADS",
 )
-"""Variables that libraries read when they are loaded; see ``__main__``."""
+"""Environment variables that libraries read when they are loaded; see ``__main__``."""
 
 
-def one_thread() -> None:
-    """Libraries that are told by a call, not by a variable."""
+def use_one_thread() -> None:
+    """Set the number of threads of libraries that do not read an environment variable."""
     import cv2
 
     cv2.setNumThreads(1)
@@ -38,10 +38,10 @@ def one_thread() -> None:
 
 
 @contextmanager
-def one_core():
-    """This process on a single core, where the system can do that; gives a word about it."""
+def pin_to_one_core():
+    """Pin this process to a single core, if the system can, and yield a phrase about it."""
     if not hasattr(os, "sched_setaffinity"):
-        yield "not pinned: this system cannot"
+        yield "not pinned: not supported by this system"
         return
     before = os.sched_getaffinity(0)
     os.sched_setaffinity(0, {max(before)})
@@ -52,8 +52,8 @@ def one_core():
 
 
 @contextmanager
-def no_collection():
-    """The cyclic garbage collector off: a collection would be charged to whoever is running."""
+def without_collection():
+    """Turn the garbage collector off: a collection would add to the time of any call."""
     gc.collect()
     gc.disable()
     try:
@@ -62,8 +62,8 @@ def no_collection():
         gc.enable()
 
 
-def seconds_of(call: Callable[[], object], hint: float) -> float:
-    """Seconds of one call; `hint` is what it took before, 0 where that is not known."""
+def time_call(call: Callable[[], object], hint: float) -> float:
+    """Return the seconds of one call; `hint` is its last time, 0 if it was never made."""
     if hint < SHORT:
         call()
     start = time.perf_counter()
@@ -71,7 +71,7 @@ def seconds_of(call: Callable[[], object], hint: float) -> float:
     return time.perf_counter() - start
 
 
-def in_turns(
+def time_in_turns(
     visits: list[Mapping[Hashable, Callable[[], object]]], rounds: int, budget: float
 ) -> dict[Hashable, list[tuple[int, float]]]:
     """Time every call of every visit, round after round.
@@ -79,39 +79,39 @@ def in_turns(
     Parameters
     ----------
     visits : list of mappings of a name to a call
-        One for each image; the calls of one image follow each other in a new order each time.
+        One for each image; the calls of an image are made in a new order each time.
     rounds : int
-        How often each image is visited.
+        Number of visits of each image.
     budget : float
-        Seconds after which a slow call is no longer made.
+        Seconds after which a slow call is not repeated.
 
     Returns
     -------
     dict
-        Of each name, the pairs (image, seconds).
+        Pairs (image, seconds) of each name.
     """
-    found: dict[Hashable, list[tuple[int, float]]] = {}
+    times: dict[Hashable, list[tuple[int, float]]] = {}
     spent: dict[Hashable, float] = {}
     order = random.Random(0)
-    with no_collection():
+    with without_collection():
         for _ in range(rounds):
             for image, calls in enumerate(visits):
                 names = list(calls)
                 order.shuffle(names)
                 for name in names:
-                    rows = found.setdefault(name, [])
+                    rows = times.setdefault(name, [])
                     if spent.get(name, 0.0) > budget:
                         continue
                     hint = rows[-1][1] if rows else 0.0
-                    seconds = seconds_of(calls[name], hint)
+                    seconds = time_call(calls[name], hint)
                     rows.append((image, seconds))
                     spent[name] = spent.get(name, 0.0) + seconds
             gc.collect()
-    return found
+    return times
 
 
 def summary(rows: list[tuple[int, float]], yardstick: list[tuple[int, float]]) -> dict[str, float]:
-    """Quartiles in ms, and the median of each image against the yardstick's on the same image."""
+    """Return quartiles in ms, and the median ratio to the yardstick on the same image."""
     ms = 1e3 * np.array([seconds for _, seconds in rows])
     low, middle, high = np.percentile(ms, [25, 50, 75])
     return {
@@ -124,10 +124,10 @@ def summary(rows: list[tuple[int, float]], yardstick: list[tuple[int, float]]) -
 
 
 def ratios(rows: list[tuple[int, float]], yardstick: list[tuple[int, float]]) -> list[float]:
-    """Median of each image over that of the yardstick on the same image."""
+    """Return the median of each image, divided by that of the yardstick on the same image."""
     images = sorted({image for image, _ in rows} & {image for image, _ in yardstick})
     return [_median(rows, image) / _median(yardstick, image) for image in images]
 
 
 def _median(rows: list[tuple[int, float]], image: int) -> float:
-    return float(np.median([seconds for which, seconds in rows if which == image]))
+    return float(np.median([seconds for number, seconds in rows if number == image]))

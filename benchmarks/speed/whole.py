@@ -1,4 +1,4 @@
-"""The whole way of an image, as `extract.table` goes it: by step, by set, by number of threads."""
+"""Time all that `extract.table` does to an image: by step, by set, by number of threads."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import cv2
 import numpy as np
 import pandas as pd
 from cells import Cell
-from timing import in_turns, no_collection, summary
+from timing import summary, time_in_turns, without_collection
 
 from hemafeat import extract, images, segment
 from hemafeat.extract._family import SETS, Family, choose, column_facts
@@ -23,38 +23,40 @@ from hemafeat.extract._measure import image_quality, measure_window
 COSTS = Path(extract.__file__).with_name("_costs.json")
 
 
-def split(cells: list[Cell], rounds: int) -> pd.DataFrame:
-    """Median of each step in turn, and of each family alone.
+def time_steps(cells: list[Cell], rounds: int) -> pd.DataFrame:
+    """Return the median of each step in turn, and of each family alone.
 
-    In turn, what families share is charged to the first that asks for it, and the families of all
-    sets follow each other as in the table. Alone, a family pays for all it needs itself.
+    In turn, what families share counts for the first that computes it, and the families of all sets
+    follow each other as in the table. Alone, all that a family needs counts for it.
     """
-    which = choose("all")
+    families = choose("all")
     contours = segment.segmenter("contours")
     seconds: dict[str, list[float]] = defaultdict(list)
 
-    def timed(step: str, work):
+    def time_step(step: str, work):
         start = time.perf_counter()
         result = work()
         seconds[step].append(time.perf_counter() - start)
         return result
 
     def one_image(cell: Cell) -> None:
-        timed("cv2.imdecode", lambda: cv2.imdecode(cell.data, cv2.IMREAD_COLOR))
-        image = timed("images.read", lambda: images.read(cell.path))
-        masks = timed("segment.contours", lambda: contours(image))
-        window = timed("window", lambda: extract.Prepared(image, masks).window(masks, cell.kept))
-        timed("quality record", lambda: image_quality(*window, masks.n_cells))
-        for name, function in which.items():
-            timed(name, lambda n=name, f=function: measured(window, {n: f}))
+        time_step("cv2.imdecode", lambda: cv2.imdecode(cell.data, cv2.IMREAD_COLOR))
+        image = time_step("images.read", lambda: images.read(cell.path))
+        masks = time_step("segment.contours", lambda: contours(image))
+        window = time_step("window", lambda: extract.Prepared(image, masks).window(masks, cell.row))
+        time_step("quality record", lambda: image_quality(*window, masks.n_cells))
+        for name, function in families.items():
+            time_step(name, lambda n=name, f=function: measure_values(window, {n: f}))
         white = window[0].white()
-        for name, function in which.items():
-            fresh = extract.Prepared(image, masks, white).window(masks, cell.kept)
-            timed(f"{name} alone", lambda n=name, f=function, w=fresh: measured(w, {n: f}))
+        for name, function in families.items():
+            fresh = extract.Prepared(image, masks, white).window(masks, cell.row)
+            time_step(
+                f"{name} alone", lambda n=name, f=function, w=fresh: measure_values(w, {n: f})
+            )
 
     one_image(cells[0])
     seconds.clear()
-    with no_collection():
+    with without_collection():
         for _ in range(rounds):
             for cell in cells:
                 one_image(cell)
@@ -64,8 +66,8 @@ def split(cells: list[Cell], rounds: int) -> pd.DataFrame:
     for step in steps:
         ms = 1e3 * np.array(seconds[step])
         row: dict[str, Any] = {"step": step, "columns": "", "set": ""}
-        if step in which:
-            row["columns"] = len(column_facts(step, which[step]))
+        if step in families:
+            row["columns"] = len(column_facts(step, families[step]))
             row["set"] = next(name for name in SETS if step in choose(name))
             row["alone_ms"] = 1e3 * float(np.median(seconds[f"{step} alone"]))
         row["ms"], (row["q1"], row["q3"]) = float(np.median(ms)), np.percentile(ms, [25, 75])
@@ -75,17 +77,17 @@ def split(cells: list[Cell], rounds: int) -> pd.DataFrame:
     return pd.DataFrame(rows)[order]
 
 
-def sets(cells: list[Cell], rounds: int) -> pd.DataFrame:
-    """Reading, segmenting and measuring an image, for each set of families, against decoding it."""
+def time_sets(cells: list[Cell], rounds: int) -> pd.DataFrame:
+    """Time reading, segmenting and measuring an image by set of families, against decoding it."""
     names = [name for name in SETS if choose(name)]
     visits: list[dict] = []
     for cell in cells:
         calls: dict = {"decode": lambda c=cell: cv2.imdecode(c.data, cv2.IMREAD_COLOR)}
         for name in names:
-            which = choose(name)
-            calls[name] = lambda c=cell, w=which: all_in(c, w)
+            chosen = choose(name)
+            calls[name] = lambda c=cell, w=chosen: measure_image(c, w)
         visits.append(calls)
-    times = in_turns(visits, rounds, float("inf"))
+    times = time_in_turns(visits, rounds, float("inf"))
     return pd.DataFrame(
         {
             "families": name,
@@ -96,54 +98,54 @@ def sets(cells: list[Cell], rounds: int) -> pd.DataFrame:
     )
 
 
-def all_in(cell: Cell, which: dict[str, Family]) -> np.ndarray:
-    """From the file of an image to the numbers of its cell."""
+def measure_image(cell: Cell, families: dict[str, Family]) -> np.ndarray:
+    """Read, segment and measure an image."""
     image = images.read(cell.path)
     masks = segment.segmenter("contours")(image)
-    window = extract.Prepared(image, masks).window(masks, cell.kept)
+    window = extract.Prepared(image, masks).window(masks, cell.row)
     image_quality(*window, masks.n_cells)
-    return measured(window, which)
+    return measure_values(window, families)
 
 
-def measured(
-    window: tuple[extract.Prepared, segment.Masks], which: dict[str, Family]
+def measure_values(
+    window: tuple[extract.Prepared, segment.Masks], families: dict[str, Family]
 ) -> np.ndarray:
-    """The numbers; a family that fails would otherwise be timed as if it were quick."""
-    values, failures = measure_window(*window, which)
+    """Return the values; raise the error of a family, which would otherwise seem fast."""
+    values, failures = measure_window(*window, families)
     for error in failures.values():
         raise error
     return values
 
 
-def threads(
+def time_threads(
     cells: list[Cell], folder: Path, n_images: int, families: str, jobs: int
 ) -> pd.DataFrame:
-    """The whole table of copies of the images, with one thread and with several, in turns."""
+    """Time the whole table of copies of the images, with one thread and with several, in turns."""
     folder.mkdir()
-    many = [folder / f"{k:05d}{cells[k % len(cells)].path.suffix}" for k in range(n_images)]
-    for k, copy in enumerate(many):
+    copies = [folder / f"{k:05d}{cells[k % len(cells)].path.suffix}" for k in range(n_images)]
+    for k, copy in enumerate(copies):
         shutil.copyfile(cells[k % len(cells)].path, copy)
     seconds: dict[int, list[float]] = {1: [], jobs: []}
     for _ in range(3):
         for n in seconds:
             start = time.perf_counter()
-            extract.table(many, cells="central", n_jobs=n, families=families, progress=False)
+            extract.table(copies, cells="central", n_jobs=n, families=families, progress=False)
             seconds[n].append(time.perf_counter() - start)
     return pd.DataFrame(
         {
             "threads": n,
-            "images": len(many),
-            "best_s": min(taken),
-            "ms_an_image": 1e3 * min(taken) / len(many),
-            "images_per_s": len(many) / min(taken),
-            "x_one_thread": min(seconds[1]) / min(taken),
+            "images": len(copies),
+            "best_s": min(times),
+            "ms_an_image": 1e3 * min(times) / len(copies),
+            "images_per_s": len(copies) / min(times),
+            "x_one_thread": min(seconds[1]) / min(times),
         }
-        for n, taken in seconds.items()
+        for n, times in seconds.items()
     )
 
 
 def write_costs(steps: pd.DataFrame, image: str, target: Path = COSTS) -> None:
-    """What `extract.families()` shows: measured costs, in turn, by family."""
+    """Write the costs that `extract.families()` shows."""
     decode = float(steps.loc[steps["step"] == "cv2.imdecode", "ms"].iloc[0])
     families = {
         row.step: {
@@ -154,7 +156,7 @@ def write_costs(steps: pd.DataFrame, image: str, target: Path = COSTS) -> None:
         for row in steps.itertuples()
         if row.set
     }
-    found = {"image": image, "decode_ms": round(decode, 3), "families": families}
+    costs = {"image": image, "decode_ms": round(decode, 3), "families": families}
     part = target.with_suffix(".part")
-    part.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
+    part.write_text(json.dumps(costs, indent=1) + "\n", encoding="utf-8")
     os.replace(part, target)

@@ -1,4 +1,4 @@
-"""How red the cytoplasm is: a family of features in a package of its own."""
+"""Measure how red the cytoplasm is: a feature family in a package of its own."""
 
 import numpy as np
 
@@ -14,23 +14,23 @@ from hemafeat.extract import Column, family
     reference="Wyszecki and Stiles, Color Science, 2nd ed., 1982",
 )
 def redness(image, labels, n_cells=None):
-    """Chromaticity of red inside each cell.
+    """Measure the chromaticity of red inside each cell.
 
-    Eosin makes the granules of eosinophils red, so it is high in them and low in lymphocytes.
+    Eosin stains the granules of eosinophils red, so it is high in them and low in lymphocytes.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8
-        RGB.
+        RGB image.
     labels : (H, W) ndarray of int
-        Cells numbered 1..n_cells; 0 is background.
+        Labels of the cells, 1..n_cells; 0 is background.
     n_cells : int, optional
-        Number of rows, also where a cell has no pixel in `labels`. The highest label by default.
+        Number of cells, including those without pixels in `labels`. By default the highest label.
 
     Returns
     -------
     (n_cells, 2) ndarray of float64
-        ``mean`` and ``share``; NaN where a cell has no pixel, or black ones only.
+        ``mean`` and ``share``; NaN for a cell without pixels, or with black ones only.
 
     References
     ----------
@@ -47,6 +47,6 @@ def redness(image, labels, n_cells=None):
 
     n_pixels = np.bincount(cell, minlength=n_cells + 1)[1:]
     chromaticity = np.bincount(cell, red / total, minlength=n_cells + 1)[1:]
-    reddest = np.bincount(cell, (red > green) & (red > blue), minlength=n_cells + 1)[1:]
-    with np.errstate(invalid="ignore"):  # 0 / 0 is the NaN that a cell without pixels must have
-        return np.column_stack([chromaticity / n_pixels, reddest / n_pixels])
+    n_red = np.bincount(cell, (red > green) & (red > blue), minlength=n_cells + 1)[1:]
+    with np.errstate(invalid="ignore"):  # 0 / 0 is NaN, the value of a cell without pixels
+        return np.column_stack([chromaticity / n_pixels, n_red / n_pixels])

@@ -33,7 +33,21 @@ OD_MAX = 1.5
 
 @dataclass(frozen=True, slots=True)
 class Regions:
-    """Pixels of each cell under one mask, as `find_runs` and `pixels` return them."""
+    """Pixels of each cell under one mask.
+
+    Attributes
+    ----------
+    starts : (n_cells + 1,) ndarray of int64
+        The pixels of cell i are ``index[starts[i]:starts[i + 1]]``.
+    index : (N,) ndarray of int64
+        Index of each pixel in the flat image.
+    boxes : (n_cells, 4) ndarray of int64
+        First row, row after the last one, first column, column after the last one.
+    run_starts : (n_cells + 1,) ndarray of int64
+        The runs of cell i are ``runs[run_starts[i]:run_starts[i + 1]]``.
+    runs : (M, 3) ndarray of int64
+        Row, first column, and column after the last one of each horizontal run.
+    """
 
     starts: np.ndarray
     index: np.ndarray
@@ -79,10 +93,9 @@ class Prepared:
     >>> cell = datasets.draw_cell("neutrophil", random_state=0)
     >>> masks = segment.Masks(cell.cell, cell.nucleus)
     >>> prepared = extract.Prepared(images.read(cell.image), masks)
-    >>> extract.glcm(prepared, masks.nucleus).shape
-    (1, 24)
-    >>> extract.lbp(prepared, masks.nucleus).shape
-    (1, 54)
+    >>> nucleus, cytoplasm = (extract.colour(prepared, x) for x in (masks.nucleus, masks.cytoplasm))
+    >>> nucleus.shape == cytoplasm.shape
+    True
     >>> prepared.plane("od_g").dtype
     dtype('float32')
     """
@@ -149,7 +162,20 @@ class Prepared:
         return window, window_masks
 
     def regions(self, labels: np.ndarray, n_cells: int) -> Regions:
-        """Return the pixels and bounding box of each cell, computed once per mask."""
+        """Return the pixels and bounding box of each cell, computed once per mask.
+
+        Parameters
+        ----------
+        labels : (H, W) ndarray of int
+            One mask of the cells, such as ``masks.nucleus``.
+        n_cells : int
+            Number of cells, including those without pixels in `labels`.
+
+        Returns
+        -------
+        Regions
+            With the attributes ``starts, index, boxes, run_starts, runs`` and ``area``.
+        """
         key = (id(labels), n_cells)
         if key not in self._regions:
             contiguous = np.ascontiguousarray(labels, dtype=np.int32)
@@ -161,7 +187,24 @@ class Prepared:
     def shared(
         self, name: str, labels: np.ndarray, n_cells: int, compute: Callable[[Regions], np.ndarray]
     ) -> np.ndarray:
-        """Return ``compute(regions)``, which is called once per `name` and mask."""
+        """Return what several families need of one mask, computed once.
+
+        Parameters
+        ----------
+        name : str
+            Key of the result.
+        labels : (H, W) ndarray of int
+            One mask of the cells, such as ``masks.nucleus``.
+        n_cells : int
+            Number of cells, including those without pixels in `labels`.
+        compute : callable
+            Called with the `Regions` of the mask, once for each `name` and mask.
+
+        Returns
+        -------
+        ndarray
+            Result of `compute`.
+        """
         key = (name, id(labels), n_cells)
         if key not in self._shared:
             self._shared[key] = (labels, compute(self.regions(labels, n_cells)))
@@ -205,9 +248,12 @@ class Prepared:
         return self._parts[n_cells]
 
     def white(self, labels: np.ndarray | None = None) -> np.ndarray:
-        """Return the background white: (3,) float64.
+        """Return the background white of R, G and B: (3,) float64.
 
-        `labels` are excluded from the background if this image has no masks.
+        Parameters
+        ----------
+        labels : (H, W) ndarray of int, optional
+            Cells to exclude from the background, if this image has no masks.
         """
         if self._white is None:
             if self._whole is not None:
@@ -219,16 +265,32 @@ class Prepared:
         return self._white
 
     def density_lut(self, labels: np.ndarray | None = None) -> np.ndarray:
-        """Return the decadic optical density of each level of R, G and B: (3, 256) float64."""
+        """Return the decadic optical density of each level of R, G and B: (3, 256) float64.
+
+        Parameters
+        ----------
+        labels : (H, W) ndarray of int, optional
+            Cells to exclude from the background, if this image has no masks.
+        """
         if self._density_lut is None:
             self._density_lut = density_lut(self.white(labels))
         return self._density_lut
 
     def plane(self, name: str, labels: np.ndarray | None = None) -> np.ndarray:
-        """Return the (H, W) plane called `name`, one of `PLANES`.
+        """Return an image plane, computed once.
 
-        ``r``, ``g``, ``b`` and ``grey`` are uint8; ``od_r``, ``od_g`` and ``od_b`` are the optical
-        density of a channel in float32.
+        Parameters
+        ----------
+        name : str
+            One of `PLANES`.
+        labels : (H, W) ndarray of int, optional
+            Cells to exclude from the background, if this image has no masks.
+
+        Returns
+        -------
+        (H, W) ndarray
+            ``r``, ``g``, ``b`` and ``grey`` in uint8; ``od_r``, ``od_g`` and ``od_b``, the optical
+            density of a channel, in float32.
         """
         if name not in self._planes:
             if name == "grey":
@@ -245,10 +307,24 @@ class Prepared:
         return self._planes[name]
 
     def levels(self, name: str, n_levels: int, labels: np.ndarray | None = None) -> np.ndarray:
-        """Return a plane quantised to levels 0 to ``n_levels - 1``: (H, W) uint8.
+        """Return a quantised image plane, computed once.
 
         Optical density is cut into bins of fixed width over [0, `OD_MAX`], so that levels have the
         same meaning in every image; 8-bit planes are cut into bins of 256 / n_levels.
+
+        Parameters
+        ----------
+        name : str
+            One of `PLANES`.
+        n_levels : int
+            Number of levels.
+        labels : (H, W) ndarray of int, optional
+            Cells to exclude from the background, if this image has no masks.
+
+        Returns
+        -------
+        (H, W) ndarray of uint8
+            Levels 0 to ``n_levels - 1``.
         """
         key = (name, n_levels)
         if key not in self._levels:

@@ -1,4 +1,4 @@
-"""The same table from a Dask cluster: a scheduler and workers in processes of their own."""
+"""A Dask cluster, with a scheduler and workers in processes, gives the same table."""
 
 from __future__ import annotations
 
@@ -35,38 +35,38 @@ FAMILIES = ["shape"]
 
 @pytest.fixture(scope="module")
 def address(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """A scheduler and two workers on the loopback address, each with a nanny that restarts it."""
-    place = tmp_path_factory.mktemp("cluster")
+    """Start a scheduler and two workers, each with a nanny that restarts it."""
+    folder = tmp_path_factory.mktemp("cluster")
     settings = {
         "DASK_DISTRIBUTED__SCHEDULER__ALLOWED_FAILURES": "1",
         "PYTHONPATH": os.pathsep.join([str(TESTS), os.environ.get("PYTHONPATH", "")]),
     }
-    told = place / "scheduler.json"
+    scheduler_file = folder / "scheduler.json"
     common = ["--no-dashboard", "--host", "127.0.0.1"]
-    scheduler = ["dask_scheduler", *common, "--port", "0", "--scheduler-file", str(told)]
-    worker = ["dask_worker", *common, "--scheduler-file", str(told), "--nthreads", "1"]
+    scheduler = ["dask_scheduler", *common, "--port", "0", "--scheduler-file", str(scheduler_file)]
+    worker = ["dask_worker", *common, "--scheduler-file", str(scheduler_file), "--nthreads", "1"]
     with ExitStack() as stack:
-        for words in (scheduler, [*worker, "--nworkers", "2", "--local-directory", str(place)]):
-            log = stack.enter_context(open(place / f"{words[0]}.log", "wb"))
+        for words in (scheduler, [*worker, "--nworkers", "2", "--local-directory", str(folder)]):
+            log = stack.enter_context(open(folder / f"{words[0]}.log", "wb"))
             command = [sys.executable, "-m", f"distributed.cli.{words[0]}", *words[1:]]
             child = subprocess.Popen(
-                command, stdout=log, stderr=log, env={**os.environ, **settings}, cwd=place
+                command, stdout=log, stderr=log, env={**os.environ, **settings}, cwd=folder
             )
             stack.callback(child.wait)
             stack.callback(child.terminate)
         deadline = time.monotonic() + 60
-        while not told.exists():
-            assert time.monotonic() < deadline, (place / "dask_scheduler.log").read_text()
+        while not scheduler_file.exists():
+            assert time.monotonic() < deadline, (folder / "dask_scheduler.log").read_text()
             time.sleep(0.05)
-        with distributed.Client(scheduler_file=str(told), set_as_default=False) as client:
+        with distributed.Client(scheduler_file=str(scheduler_file), set_as_default=False) as client:
             client.wait_for_workers(2, timeout=60)
             yield client.scheduler.address
 
 
-def same(one: pd.DataFrame, other: pd.DataFrame) -> None:
-    pd.testing.assert_frame_equal(one, other, check_exact=True)
-    pd.testing.assert_frame_equal(extract.errors(one), extract.errors(other))
-    assert extract.units(one) == extract.units(other)
+def assert_same(table: pd.DataFrame, expected: pd.DataFrame) -> None:
+    pd.testing.assert_frame_equal(table, expected, check_exact=True)
+    pd.testing.assert_frame_equal(extract.errors(table), extract.errors(expected))
+    assert extract.units(table) == extract.units(expected)
 
 
 def test_the_same_table_though_a_worker_is_killed(address: str, tmp_path: Path) -> None:
@@ -87,12 +87,12 @@ def test_the_same_table_though_a_worker_is_killed(address: str, tmp_path: Path) 
 
     killer = threading.Thread(target=kill, daemon=True)
     killer.start()
-    found = extract.stream(listed, out, scheduler=address, **settings)
+    result = extract.stream(listed, out, scheduler=address, **settings)
     killer.join()
-    assert 0 < killed[1] < found.n_shards == 30, "killed in the middle, or this shows nothing"
-    same(found.load(), expected)
+    assert 0 < killed[1] < result.n_shards == 30, "killed in the middle, or the test shows nothing"
+    assert_same(result.load(), expected)
     assert not list(out.rglob("*.part"))
-    assert extract.stream(listed, out, **settings).n_kept == 30, "the same, asked of threads"
+    assert extract.stream(listed, out, **settings).n_kept == 30, "threads measure the same"
 
 
 def test_a_client_and_arrays_in_memory(address: str) -> None:
@@ -101,13 +101,13 @@ def test_a_client_and_arrays_in_memory(address: str) -> None:
     expected = extract.table(images, families=FAMILIES, segmenter=disc)
     with distributed.Client(address) as client:
         for scheduler in (client, "active"):
-            found = extract.table(
+            result = extract.table(
                 images, families=FAMILIES, segmenter=disc, scheduler=scheduler, shard_size=3
             )
-            same(found, expected)
+            assert_same(result, expected)
 
 
-def test_an_image_that_no_worker_survives(address: str, tmp_path: Path) -> None:
+def test_an_image_that_kills_every_worker(address: str, tmp_path: Path) -> None:
     listed = noise(tmp_path / "images", 40)
     deadly = np.full((24, 24, 3), DEADLY, np.uint8)
     cv2.imwrite(listed["image"][21], deadly)
@@ -117,18 +117,18 @@ def test_an_image_that_no_worker_survives(address: str, tmp_path: Path) -> None:
         "segmenter": deadly_disc,
         "scheduler": address,
     }
-    found = extract.stream(listed, tmp_path / "out", **settings)
-    errors = extract.errors(found.load())
+    result = extract.stream(listed, tmp_path / "out", **settings)
+    errors = extract.errors(result.load())
     lost = errors[errors["stage"] == "worker"]
     assert list(lost["image"]) == list(listed["image"][16:24]), "its shard, and no other"
     assert set(lost["error"]) == {"KilledWorker"}
-    assert (found.n_cells, found.n_errors) == (30, 10)
-    # The shard is tried again, and now every image of it can be measured.
+    assert (result.n_cells, result.n_errors) == (30, 10)
+    # The shard is tried again, now that all its images can be measured.
     cv2.imwrite(listed["image"][21], deadly + 50)
     again = extract.stream(listed, tmp_path / "out", **settings)
     assert again.n_kept == 4
     settings["scheduler"] = None
-    same(again.load(), extract.stream(listed, tmp_path / "threads", **settings).load())
+    assert_same(again.load(), extract.stream(listed, tmp_path / "threads", **settings).load())
 
 
 def test_workers_of_other_versions_are_refused(
@@ -136,24 +136,24 @@ def test_workers_of_other_versions_are_refused(
 ) -> None:
     listed = noise(tmp_path / "images", 12)
     other = {**versions(), "opencv": "3.1"}
-    for answer, said in (
+    for answer, message in (
         (other, rf"worker tcp://w has other versions .*opencv 3\.1, not {cv2.__version__}"),
         (Exception("No module named 'hemafeat'"), "worker tcp://w cannot load hemafeat: No mod"),
     ):
         answers = {"tcp://v": versions(), "tcp://u": OSError("gone"), "tcp://w": answer}
         monkeypatch.setattr(distributed.Client, "run", lambda *_, a=answers, **__: a)
-        with pytest.raises(RuntimeError, match=said):
+        with pytest.raises(RuntimeError, match=message):
             extract.stream(listed, tmp_path / "out", scheduler=address)
 
 
-def test_what_a_worker_cannot_do_is_said(address: str, tmp_path: Path) -> None:
+def test_an_error_of_a_worker_is_reported(address: str, tmp_path: Path) -> None:
     listed = noise(tmp_path / "images", 12)
     with pytest.raises(RuntimeError, match=r"could not measure shard 0: ValueError: on purpose"):
-        extract.stream(listed, tmp_path / "out", segmenter=Untaught(), scheduler=address)
+        extract.stream(listed, tmp_path / "out", segmenter=Unloadable(), scheduler=address)
 
 
-class Untaught:
-    """A segmenter that can be sent and not received."""
+class Unloadable:
+    """A segmenter that can be pickled but not loaded."""
 
     def __call__(self, image):
         return disc(image)
@@ -175,7 +175,7 @@ def test_no_cluster(tmp_path: Path) -> None:
         extract.stream(listed, tmp_path / "out", scheduler="tcp://127.0.0.1:9")
 
 
-def test_it_stops_where_every_shard_is_deadly(
+def test_a_run_stops_if_every_shard_kills_its_worker(
     address: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("hemafeat.extract._table.cluster.HOPELESS", 1)

@@ -1,4 +1,4 @@
-"""The first call on a machine: kernels without a place for their cache, and a cache for two."""
+"""The first call on a machine: kernels without a cache, or with a cache shared by processes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ import pytest
 from hemafeat import extract, segment
 from hemafeat.extract._table import compile as ahead
 
-# What compiles in little time; every family goes through `regions`.
+# Compiles quickly; every family uses `regions`.
 MEASURE = """
 import json, sys
 import numpy as np
@@ -29,22 +29,22 @@ cache = type(getattr(find_runs, "_cache", None)).__name__
 json.dump({"codes": codes.tolist(), "boxes": boxes.tolist(), "cache": cache}, sys.stdout)
 """
 
-NOT_ASKED_FOR = {"glcm", "dct", "shape", "colour", "rays", "hull", "contour"}
+UNUSED = {"glcm", "dct", "shape", "colour", "rays", "hull", "contour"}
 
 compiled = pytest.mark.skipif(
     os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0"), reason="nothing is compiled"
 )
 
 
-def started(code: str, **environment: str) -> subprocess.Popen[str]:
-    kept = {name: value for name, value in os.environ.items() if name != "EAGER_IMPORT"}
+def start(code: str, **environment: str) -> subprocess.Popen[str]:
+    env = {name: value for name, value in os.environ.items() if name != "EAGER_IMPORT"}
     return subprocess.Popen(
         [sys.executable, "-c", code],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
         encoding="utf-8",
-        env=kept | environment,
+        env=env | environment,
     )
 
 
@@ -56,63 +56,63 @@ def result(process: subprocess.Popen[str]) -> dict | list:
 
 @pytest.fixture(scope="module")
 def alone(tmp_path_factory: pytest.TempPathFactory) -> tuple[dict, Path]:
-    """What one process gives that finds an empty cache, and the cache it leaves."""
+    """Return the result of a process that starts with an empty cache, and the cache it leaves."""
     cache = tmp_path_factory.mktemp("cache")
-    return result(started(MEASURE, NUMBA_CACHE_DIR=str(cache))), cache
+    return result(start(MEASURE, NUMBA_CACHE_DIR=str(cache))), cache
 
 
 @compiled
 def test_nowhere_to_write_a_cache(alone: tuple[dict, Path]) -> None:
-    """Neither package nor home can be written, as in a container: kernels are compiled in memory.
+    """Kernels are compiled in memory if neither package nor home is writable, as in a container.
 
-    numba is told so for every folder it asks about: permissions do not stop the superuser.
+    The locator of numba is patched, because permissions do not stop the superuser.
     """
     refuse = """
 import numba.core.caching as caching
 def refuse(self): raise OSError("read-only file system")
 caching._CacheLocator.ensure_cache_path = refuse
 """
-    found = result(started(refuse + MEASURE))
+    output = result(start(refuse + MEASURE))
     assert alone[0]["cache"] == "FunctionCache"
-    assert found == alone[0] | {"cache": "NullCache"}
+    assert output == alone[0] | {"cache": "NullCache"}
 
 
 @compiled
 def test_a_cache_folder_that_cannot_be_made(alone: tuple[dict, Path], tmp_path: Path) -> None:
-    """A wrong NUMBA_CACHE_DIR costs at most the cache. (Nobody makes a folder below a file.)"""
+    """A wrong NUMBA_CACHE_DIR costs at most the cache: there is no folder below a file."""
     blocked = tmp_path / "file"
     blocked.write_text("", encoding="utf-8")
-    found = result(started(MEASURE, NUMBA_CACHE_DIR=str(blocked / "cache")))
-    assert found | {"cache": ""} == alone[0] | {"cache": ""}
+    output = result(start(MEASURE, NUMBA_CACHE_DIR=str(blocked / "cache")))
+    assert output | {"cache": ""} == alone[0] | {"cache": ""}
 
 
 @compiled
 def test_two_processes_fill_one_cache_at_once(alone: tuple[dict, Path], tmp_path: Path) -> None:
-    both = [started(MEASURE, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2)]
+    both = [start(MEASURE, NUMBA_CACHE_DIR=str(tmp_path)) for _ in range(2)]
     assert [result(process) for process in both] == [alone[0]] * 2
-    # What they left is whole: a third one can use it.
-    assert result(started(MEASURE, NUMBA_CACHE_DIR=str(tmp_path))) == alone[0]
-    left = {path.name for path in tmp_path.rglob("*.nbi")}
-    assert left == {path.name for path in alone[1].rglob("*.nbi")}
+    # The cache they leave is complete: a third process can use it.
+    assert result(start(MEASURE, NUMBA_CACHE_DIR=str(tmp_path))) == alone[0]
+    files = {path.name for path in tmp_path.rglob("*.nbi")}
+    assert files == {path.name for path in alone[1].rglob("*.nbi")}
 
 
 @compiled
-def test_kernels_nobody_asked_for_are_not_compiled(alone: tuple[dict, Path]) -> None:
+def test_unused_kernels_are_not_compiled(alone: tuple[dict, Path]) -> None:
     modules = {path.name.split(".")[0] for path in alone[1].rglob("*.nbc")}
     assert {"runs", "lbp"} <= modules
-    assert not modules & NOT_ASKED_FOR
+    assert not modules & UNUSED
 
 
-def test_families_nobody_asked_for_are_not_loaded() -> None:
+def test_unused_families_are_not_loaded() -> None:
     code = """
 import json, sys
 from hemafeat import extract
 extract.lbp_codes
 json.dump([name for name in sys.modules if name.startswith("hemafeat.extract._")], sys.stdout)
 """
-    loaded = set(result(started(code)))
+    loaded = set(result(start(code)))
     assert "hemafeat.extract._families.lbp" in loaded
-    for name in NOT_ASKED_FOR:
+    for name in UNUSED:
         assert not loaded & {
             f"hemafeat.extract.{part}.{name}" for part in ("_families", "_kernels")
         }
@@ -138,21 +138,21 @@ for name, module in list(sys.modules.items()):
             if isinstance(function, Dispatcher) and function.stats.cache_misses:
                 missed.append(function.__name__)
             hit += isinstance(function, Dispatcher) and sum(function.stats.cache_hits.values()) > 0
-there = sorted(ahead._read_record(ahead._record_path()))
-json.dump({"missed": missed, "hit": hit, "cells": len(table), "there": there}, sys.stdout)
+compiled = sorted(ahead._read_record(ahead._record_path()))
+json.dump({"missed": missed, "hit": hit, "cells": len(table), "compiled": compiled}, sys.stdout)
 """
 
 
 @compiled
-def test_what_was_compiled_ahead_is_not_compiled_again(tmp_path):
-    found = result(started(AHEAD, NUMBA_CACHE_DIR=str(tmp_path), HEMAFEAT_COMPILE_AHEAD="1"))
-    assert found["there"] == ["gldm", "window"]
-    assert found["cells"] == 1
-    assert found["hit"] > 3
-    assert found["missed"] == []
+def test_kernels_compiled_ahead_are_not_compiled_again(tmp_path):
+    output = result(start(AHEAD, NUMBA_CACHE_DIR=str(tmp_path), HEMAFEAT_COMPILE_AHEAD="1"))
+    assert output["compiled"] == ["gldm", "window"]
+    assert output["cells"] == 1
+    assert output["hit"] > 3
+    assert output["missed"] == []
 
 
-def test_nothing_is_compiled_ahead_where_it_cannot_help(monkeypatch):
+def test_nothing_is_compiled_ahead_if_it_cannot_help(monkeypatch):
     assert ahead._record_path() is None
     monkeypatch.setenv(ahead.SWITCH, "1")
     monkeypatch.setattr("sys.frozen", True, raising=False)
@@ -162,7 +162,7 @@ def test_nothing_is_compiled_ahead_where_it_cannot_help(monkeypatch):
     assert ahead._record_path() is None
 
 
-def test_plug_ins_are_left_to_the_first_image():
+def test_other_families_are_left_to_the_first_image():
     def own(image, labels, n_cells=None):
         return np.zeros((1, 1))
 

@@ -1,4 +1,4 @@
-"""Named sets of families, and what is said of their cost."""
+"""Sets of families, and their measured costs."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from hemafeat.extract._family import SETS, FamilyError, choose
 
 
 def test_each_set_holds_the_smaller_ones() -> None:
-    fast, default, everything = (extract.columns(which) for which in SETS)
+    fast, default, everything = (extract.columns(name) for name in SETS)
     assert 0 < len(fast) < len(default) < len(everything)
     assert set(fast) < set(default) < set(everything)
 
 
-def test_a_column_means_one_thing_in_every_set() -> None:
-    described = {which: extract.describe(which).set_index("column") for which in SETS}
+def test_a_column_is_the_same_in_every_set() -> None:
+    described = {name: extract.describe(name).set_index("column") for name in SETS}
     for smaller, larger in (("fast", "default"), ("default", "all")):
         shared = described[smaller]
         assert shared.equals(described[larger].loc[shared.index])
@@ -29,7 +29,7 @@ def test_sets_and_names_may_be_mixed() -> None:
     assert names == list(choose(["fast", "dct_zigzag", "fast"]))
 
 
-def test_unknown_family_names_those_there_are() -> None:
+def test_the_error_of_an_unknown_family_lists_the_families() -> None:
     with pytest.raises(FamilyError, match=r"no family 'slow'.*shape.*fast, default, all"):
         choose("slow")
 
@@ -45,8 +45,8 @@ def test_every_family_of_this_package_has_a_measured_cost() -> None:
     assert (built_in["decodes"] > 0).all()
 
 
-def test_printed_it_is_a_table() -> None:
-    shown = repr(extract.families())
-    assert "decodes" in shown
-    assert all(name in shown for name in extract.families())
+def test_the_representation_is_a_table() -> None:
+    text = repr(extract.families())
+    assert "decodes" in text
+    assert all(name in text for name in extract.families())
     assert "<table" in extract.families()._repr_html_()

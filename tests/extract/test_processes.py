@@ -1,4 +1,4 @@
-"""Processes in the place of threads give the same table, and one that dies costs no shard."""
+"""Processes give the same table as threads, and one that dies costs no complete shard."""
 
 from __future__ import annotations
 
@@ -18,26 +18,26 @@ FAMILIES = ["shape"]
 def test_the_table_is_that_of_threads(tmp_path: Path) -> None:
     listed = noise(tmp_path / "images", 40)
     expected = extract.table(listed, segmenter=disc, families=FAMILIES, n_jobs=2)
-    given = {"segmenter": disc, "families": FAMILIES, "n_jobs": 2, "processes": True}
-    for found in (
-        extract.table(listed, **given),
-        extract.table(listed, **given, out=tmp_path / "out", shard_size=16),
+    settings = {"segmenter": disc, "families": FAMILIES, "n_jobs": 2, "processes": True}
+    for table in (
+        extract.table(listed, **settings),
+        extract.table(listed, **settings, out=tmp_path / "out", shard_size=16),
     ):
-        pd.testing.assert_frame_equal(found, expected, check_exact=True)
-        pd.testing.assert_frame_equal(extract.errors(found), extract.errors(expected))
+        pd.testing.assert_frame_equal(table, expected, check_exact=True)
+        pd.testing.assert_frame_equal(extract.errors(table), extract.errors(expected))
 
 
-def test_a_killed_process_is_one_error_and_the_next_call_goes_on(tmp_path: Path) -> None:
+def test_a_killed_process_is_one_error_and_the_next_call_resumes(tmp_path: Path) -> None:
     listed = noise(tmp_path / "images", 40)
     last = listed["image"].iloc[-1]
-    whole = Path(last).read_bytes()
+    data = Path(last).read_bytes()
     cv2.imwrite(last, np.full((24, 24, 3), DEADLY, np.uint8))
-    given = {"families": FAMILIES, "n_jobs": 2, "shard_size": 4, "segmenter": deadly_disc}
+    settings = {"families": FAMILIES, "n_jobs": 2, "shard_size": 4, "segmenter": deadly_disc}
     with pytest.raises(RuntimeError, match="was killed"):
-        extract.stream(listed, tmp_path / "out", **given, processes=True)
+        extract.stream(listed, tmp_path / "out", **settings, processes=True)
     assert not list((tmp_path / "out").rglob("*.part"))
-    Path(last).write_bytes(whole)
-    found = extract.stream(listed, tmp_path / "out", **given)
-    assert 0 < found.n_kept < found.n_shards
+    Path(last).write_bytes(data)
+    result = extract.stream(listed, tmp_path / "out", **settings)
+    assert 0 < result.n_kept < result.n_shards
     expected = extract.table(listed, segmenter=deadly_disc, families=FAMILIES)
-    pd.testing.assert_frame_equal(found.load(), expected, check_exact=True)
+    pd.testing.assert_frame_equal(result.load(), expected, check_exact=True)

@@ -1,7 +1,9 @@
-"""`extract.table`: every good image is measured, every bad one is accounted for."""
+"""Every good image is measured by `extract.table`, and every bad one is a row of errors."""
 
 from __future__ import annotations
 
+import json
+import warnings
 from pathlib import Path
 
 import cv2
@@ -10,6 +12,7 @@ import pandas as pd
 import pytest
 
 from hemafeat import datasets, extract, segment
+from hemafeat.extract import _columns
 from support.bad_files import write_bad_files, write_good_files
 
 
@@ -34,13 +37,13 @@ def test_one_row_per_labelled_image(drawn: pd.DataFrame) -> None:
 
 @pytest.mark.slow_without_jit
 def test_workers_and_order_do_not_matter(drawn: pd.DataFrame) -> None:
-    one = extract.table(drawn, families=FAST, n_jobs=1)
-    many = extract.table(drawn, families=FAST, n_jobs=4)
-    pd.testing.assert_frame_equal(one, many, check_exact=True)
-    turned = extract.table(drawn.iloc[::-1], families=FAST[::-1], n_jobs=3)
+    expected = extract.table(drawn, families=FAST, n_jobs=1)
+    table = extract.table(drawn, families=FAST, n_jobs=4)
+    pd.testing.assert_frame_equal(expected, table, check_exact=True)
+    reversed_ = extract.table(drawn.iloc[::-1], families=FAST[::-1], n_jobs=3)
     pd.testing.assert_frame_equal(
-        one.sort_values("image", ignore_index=True),
-        turned.sort_values("image", ignore_index=True),
+        expected.sort_values("image", ignore_index=True),
+        reversed_.sort_values("image", ignore_index=True),
         check_exact=True,
     )
 
@@ -60,41 +63,42 @@ def test_two_cells_and_the_central_one() -> None:
     cv2.circle(cell, (58, 30), 15, 2, -1)
     image[cell > 0] = (150, 120, 180)
     masks = segment.Masks(cell, np.zeros_like(cell))
-    every = extract.table([image], masks=[masks], families=["shape"], cells="all")
+    all_cells = extract.table([image], masks=[masks], families=["shape"], cells="all")
     central = extract.table([image], masks=[masks], families=["shape"], cells="central")
-    assert list(every["cell"]) == [1, 2]
+    assert list(all_cells["cell"]) == [1, 2]
     assert list(central["cell"]) == [2]
     assert central["cell__shape__area"].item() == np.count_nonzero(cell == 2)
-    assert list(every["image"]) == ["array[0]", "array[0]"]
-    assert list(every["quality__n_cells"]) == [2, 2]
+    assert list(all_cells["image"]) == ["array[0]", "array[0]"]
+    assert list(all_cells["quality__n_cells"]) == [2, 2]
 
 
 def test_given_masks_in_every_form(drawn: pd.DataFrame, tmp_path: Path) -> None:
-    some = drawn.head(4)
-    expected = extract.table(some, masks="given", families=FAST)
-    folder = extract.table(some, masks=Path(some["mask"].iloc[0]).parents[1], families=FAST)
-    listed = extract.table(some, masks=list(some["mask"]), families=FAST)
-    arrays = [segment.read_masks(path) for path in some["mask"]]
-    pairs = extract.table(some, masks=[(m.cell, m.nucleus) for m in arrays], families=FAST)
-    for other in (folder, listed, pairs):
+    sample = drawn.head(4)
+    expected = extract.table(sample, masks="given", families=FAST)
+    folder = extract.table(sample, masks=Path(sample["mask"].iloc[0]).parents[1], families=FAST)
+    listed = extract.table(sample, masks=list(sample["mask"]), families=FAST)
+    arrays = [segment.read_masks(path) for path in sample["mask"]]
+    pairs = extract.table(sample, masks=[(m.cell, m.nucleus) for m in arrays], families=FAST)
+    for table in (folder, listed, pairs):
         pd.testing.assert_frame_equal(
-            expected[extract.columns(FAST)], other[extract.columns(FAST)], check_exact=True
+            expected[extract.columns(FAST)], table[extract.columns(FAST)], check_exact=True
         )
 
 
 def test_every_good_file_is_measured_and_every_bad_one_named(tmp_path: Path) -> None:
     good = write_good_files(tmp_path)
     bad = write_bad_files(tmp_path)
-    # A folder that is called like an image is walked, not read.
+    # A folder with the name of an image is searched for images, not read.
     bad = {name: reason for name, reason in bad.items() if not (tmp_path / name).is_dir()}
     assert len(bad) >= 20
     table = extract.table(tmp_path, families=["shape"], cells="central", n_jobs=2, segmenter=_disc)
     errors = extract.errors(table)
     assert {Path(p).name for p in table["image"]} == {Path(name).name for name in good}
-    said = {Path(row.image).name: row.message for row in errors.itertuples()}
-    assert set(said) == {Path(name).name for name in bad}
+    messages = {Path(row.image).name: row.message for row in errors.itertuples()}
+    assert set(messages) == {Path(name).name for name in bad}
     for name, reason in bad.items():
-        assert reason.lower() in said[Path(name).name].lower(), (name, said[Path(name).name])
+        message = messages[Path(name).name]
+        assert reason.lower() in message.lower(), (name, message)
     assert (errors["stage"] == "read").all()
 
 
@@ -110,23 +114,23 @@ def _broken(image: np.ndarray) -> segment.Masks:
 
 
 def test_failures_keep_their_stage(drawn: pd.DataFrame) -> None:
-    some = drawn.head(2)
+    sample = drawn.head(2)
     empty = np.full((50, 50, 3), 240, np.uint8)
     assert list(extract.errors(extract.table([empty]))["error"]) == ["NoCellFound"]
-    failed = extract.errors(extract.table(some, segmenter=_broken))
+    failed = extract.errors(extract.table(sample, segmenter=_broken))
     assert list(failed["stage"]) == ["segment", "segment"]
     assert list(failed["message"]) == ["no weights", "no weights"]
 
     @extract.family({"one": extract.Column("1", "one")}, masks=["cell"])
-    def moody(image: np.ndarray, labels: np.ndarray, n_cells: int | None = None) -> np.ndarray:
-        """Fail always."""
+    def failing(image: np.ndarray, labels: np.ndarray, n_cells: int | None = None) -> np.ndarray:
+        """Raise an error."""
         raise ZeroDivisionError("on purpose")
 
-    table = extract.table(some, families=["shape", moody], masks="given")
+    table = extract.table(sample, families=["shape", failing], masks="given")
     assert len(table) == 2
-    assert table["cell__moody__one"].isna().all()
+    assert table["cell__failing__one"].isna().all()
     assert table["cell__shape__area"].notna().all()
-    assert list(extract.errors(table)["stage"]) == ["extract:moody"] * 2
+    assert list(extract.errors(table)["stage"]) == ["extract:failing"] * 2
 
 
 def test_scale(drawn: pd.DataFrame) -> None:
@@ -146,12 +150,12 @@ def test_scale(drawn: pd.DataFrame) -> None:
 def test_round_trip(drawn: pd.DataFrame, tmp_path: Path, target: str) -> None:
     listed = pd.concat([drawn.head(3), drawn.head(1).assign(image="missing.png")])
     table = extract.table(listed, families=FAST, out=tmp_path / target, masks=None)
-    again = extract.load(tmp_path / target)
+    loaded = extract.load(tmp_path / target)
     features = extract.columns(FAST)
-    pd.testing.assert_frame_equal(table[features], again[features], check_exact=True)
-    assert list(table.columns) == list(again.columns)
-    assert extract.units(again) == extract.units(table)
-    pd.testing.assert_frame_equal(extract.errors(table), extract.errors(again), check_dtype=False)
+    pd.testing.assert_frame_equal(table[features], loaded[features], check_exact=True)
+    assert list(table.columns) == list(loaded.columns)
+    assert extract.units(loaded) == extract.units(table)
+    pd.testing.assert_frame_equal(extract.errors(table), extract.errors(loaded), check_dtype=False)
     assert not list(tmp_path.rglob("*.part"))
 
 
@@ -177,6 +181,67 @@ def test_bad_arguments(drawn: pd.DataFrame) -> None:
         extract.table(drawn, masks=[drawn["mask"].iloc[0]])
 
 
+FORMER = "nucleus__tavakoli__circularity"
+CURRENT = "nucleus__tavakoli__circularity_inverse"
+
+
+@pytest.mark.parametrize("target", ["result", "shards", "cells.parquet", "cells.csv"])
+def test_former_names_of_columns_are_replaced(tmp_path: Path, target: str) -> None:
+    path = tmp_path / target
+    table = pd.DataFrame({"image": ["a", "b"], "cell": 1, FORMER: [1.5, 2.0], "age": [3, 4]})
+    table.attrs["units"] = {FORMER: "1"}
+    extract.save(table, tmp_path / "result" if target == "shards" else path)
+    if target == "shards":
+        (path / "cells").mkdir(parents=True)
+        (tmp_path / "result" / "cells.parquet").rename(path / "cells" / "part-00000.parquet")
+        manifest = {"state": "complete", "units": {FORMER: "1"}}
+        (path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
+    with pytest.warns(UserWarning, match=f"{FORMER} is now {CURRENT}$") as warned:
+        loaded = extract.load(path)
+    assert len(warned) == 1
+    assert list(loaded.columns) == ["image", "cell", CURRENT, "age"]
+    assert list(loaded[CURRENT]) == [1.5, 2.0]
+    assert extract.units(loaded) == {CURRENT: "1"}
+    for columns in (["age", CURRENT], ["age", FORMER]):
+        with pytest.warns(UserWarning, match="were renamed"):
+            sample = extract.load(path, columns=columns)
+        assert list(sample.columns) == ["age", CURRENT]
+        assert extract.units(sample) == {CURRENT: "1"}
+
+
+def test_a_former_name_reads_a_current_table(tmp_path: Path) -> None:
+    table = pd.DataFrame({"image": ["a"], "cell": 1, CURRENT: [1.5]})
+    extract.save(table, tmp_path / "cells.csv")
+    with pytest.warns(UserWarning, match=f"{FORMER} is now {CURRENT}"):
+        assert list(extract.load(tmp_path / "cells.csv", columns=[FORMER]).columns) == [CURRENT]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        assert CURRENT in extract.load(tmp_path / "cells.csv")
+    both = table.assign(**{FORMER: 2.0})
+    extract.save(both, tmp_path / "both.csv")
+    assert list(extract.load(tmp_path / "both.csv").columns) == list(both.columns)
+
+
+def test_former_names_have_current_columns() -> None:
+    names = list(_columns.RENAMED)
+    assert set(extract.current_names(names)) <= set(extract.columns("all"))
+    assert not set(names) & set(extract.columns("all"))
+    assert extract.current_names(["image", "no__such__column"]) == ["image", "no__such__column"]
+
+
+def test_the_former_name_of_an_argument(drawn: pd.DataFrame, tmp_path: Path) -> None:
+    sample = drawn.head(2)
+    expected = extract.table(sample, families=["shape"], masks="given", to_um_per_px=0.2)
+    with pytest.warns(FutureWarning, match="'resample' is now called 'to_um_per_px'"):
+        table = extract.table(sample, families=["shape"], masks="given", resample=0.2)
+    pd.testing.assert_frame_equal(table, expected, check_exact=True)
+    with pytest.warns(FutureWarning, match="'resample' is now called 'to_um_per_px'"):
+        extract.stream(sample, tmp_path / "out", families=["shape"], masks="given", resample=0.2)
+    # The key of the manifest is that of earlier versions, which both read.
+    manifest = json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))
+    assert manifest["asked"]["resample"] == 0.2
+
+
 @pytest.mark.slow_without_jit
 def test_transformer(drawn: pd.DataFrame) -> None:
     from sklearn.base import clone
@@ -188,11 +253,11 @@ def test_transformer(drawn: pd.DataFrame) -> None:
     assert clone(step).get_params() == step.get_params()
     paths = list(drawn["image"])
     expected = extract.table(drawn, families=FAST, cells="central", um_per_px=None)
-    found = clone(step).set_output(transform="pandas").fit_transform([*paths[:5], paths[0]])
-    assert list(found.columns) == extract.columns(FAST) == list(step.get_feature_names_out())
-    np.testing.assert_array_equal(found.iloc[0], found.iloc[5])
+    values = clone(step).set_output(transform="pandas").fit_transform([*paths[:5], paths[0]])
+    assert list(values.columns) == extract.columns(FAST) == list(step.get_feature_names_out())
+    np.testing.assert_array_equal(values.iloc[0], values.iloc[5])
     pixels = extract.table(paths[:5], families=FAST, cells="central")
-    np.testing.assert_array_equal(found.to_numpy()[:5], pixels[extract.columns(FAST)])
+    np.testing.assert_array_equal(values.to_numpy()[:5], pixels[extract.columns(FAST)])
     assert len(expected)
 
     model = make_pipeline(step, DecisionTreeClassifier(random_state=0))
@@ -200,8 +265,8 @@ def test_transformer(drawn: pd.DataFrame) -> None:
     assert np.isfinite(scores).all()
 
     images = np.stack([cv2.imread(p)[:, :, ::-1] for p in paths[:3]])
-    np.testing.assert_array_equal(step.fit(images).transform(images), found.to_numpy()[:3])
+    np.testing.assert_array_equal(step.fit(images).transform(images), values.to_numpy()[:3])
     with pytest.warns(UserWarning, match="1 of 2 images could not be measured"):
-        values = step.transform([paths[0], "missing.png"])
-    assert np.isnan(values[1]).all()
-    assert not np.isnan(values[0]).all()
+        rows = step.transform([paths[0], "missing.png"])
+    assert np.isnan(rows[1]).all()
+    assert not np.isnan(rows[0]).all()

@@ -1,4 +1,4 @@
-"""The part of an image that is measured is cut, and judged, as from the whole image."""
+"""The window around the cells has the pixels and the quality of the whole image."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import pytest
 
 from hemafeat import extract
 from hemafeat.extract._kernels import window
-from hemafeat.extract._measure import central_cell, image_quality
+from hemafeat.extract._measure import image_quality
 from hemafeat.segment import Masks
 
 
@@ -29,22 +29,22 @@ def field(seed: int, shape: tuple[int, int] = (37, 48)) -> tuple[np.ndarray, Mas
 def test_window_is_the_cell_and_two_pixels(keep: int | None) -> None:
     image, masks = field(0)
     part, inside = extract.Prepared(image, masks).window(masks, keep)
-    chosen = masks if keep is None else masks.select([keep])
-    rows, columns = np.nonzero(chosen.cell)
+    kept = masks if keep is None else masks.select([keep])
+    rows, columns = np.nonzero(kept.cell)
     top, left = max(rows.min() - 2, 0), max(columns.min() - 2, 0)
     box = np.s_[top : rows.max() + 3, left : columns.max() + 3]
     np.testing.assert_array_equal(part.rgb, image[box])
     for name in ("cell", "nucleus", "cytoplasm"):
-        np.testing.assert_array_equal(getattr(inside, name), getattr(chosen, name)[box])
+        np.testing.assert_array_equal(getattr(inside, name), getattr(kept, name)[box])
         assert getattr(inside, name).dtype == np.int32
-    assert inside.n_cells == chosen.n_cells
+    assert inside.n_cells == kept.n_cells
     np.testing.assert_array_equal(part.white(), extract.background_white(image, masks.cell))
 
 
-def test_window_of_nothing_is_the_image() -> None:
+def test_window_without_cells_is_the_image() -> None:
     image, _ = field(0)
-    nothing = Masks(np.zeros(image.shape[:2], int), np.zeros(image.shape[:2], int))
-    part, inside = extract.Prepared(image, nothing).window(nothing)
+    no_cells = Masks(np.zeros(image.shape[:2], int), np.zeros(image.shape[:2], int))
+    part, inside = extract.Prepared(image, no_cells).window(no_cells)
     assert part.rgb.shape == image.shape
     assert inside.n_cells == 0
 
@@ -52,27 +52,27 @@ def test_window_of_nothing_is_the_image() -> None:
 def test_quality_is_that_of_opencv() -> None:
     image, masks = field(1)
     prepared = extract.Prepared(image, masks)
-    found = image_quality(prepared, masks)
+    quality = image_quality(prepared, masks)
     grey = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
     for row in range(masks.n_cells):
         inside = masks.cell == row + 1
         rows, columns = np.nonzero(inside)
         box = grey[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
-        # Contiguous: OpenCV would otherwise be free to look beyond the box.
+        # A contiguous copy: in a view OpenCV may use pixels beyond the box.
         focus = cv2.Laplacian(box.copy(), cv2.CV_16S).astype(np.float64).var()
-        assert found["focus"][row] == pytest.approx(focus, rel=1e-12)
+        assert quality["focus"][row] == pytest.approx(focus, rel=1e-12)
         pixels = image[inside]
         clipped = ((pixels == 0) | (pixels == 255)).any(axis=1).mean()
-        assert found["clipped"][row] == pytest.approx(clipped, rel=1e-12)
-    assert list(found["n_cells"]) == [3, 3, 3]
+        assert quality["clipped"][row] == pytest.approx(clipped, rel=1e-12)
+    assert list(quality["n_cells"]) == [3, 3, 3]
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 6), (5, 1), (2, 2), (3, 7)])
 def test_sharpness_of_thin_boxes(shape: tuple[int, int]) -> None:
     grey = np.random.default_rng(2).integers(0, 256, shape).astype(np.uint8)
-    found = window.sharpness(grey, np.array([[0, shape[0], 0, shape[1]], [0, 0, 0, 0]]))
-    assert found[0] == pytest.approx(cv2.Laplacian(grey, cv2.CV_16S).astype(float).var())
-    assert np.isnan(found[1])
+    focus = window.sharpness(grey, np.array([[0, shape[0], 0, shape[1]], [0, 0, 0, 0]]))
+    assert focus[0] == pytest.approx(cv2.Laplacian(grey, cv2.CV_16S).astype(float).var())
+    assert np.isnan(focus[1])
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -83,16 +83,16 @@ def test_central_cell_is_the_nearest(seed: int) -> None:
     cell[0, 0] = 1
     masks = Masks(cell, np.zeros_like(cell))
     rows, columns = np.nonzero(masks.cell)
-    away = (rows - (shape[0] - 1) / 2) ** 2 + (columns - (shape[1] - 1) / 2) ** 2
-    nearest = int(np.argmin(away))
-    assert central_cell(masks) == masks.cell[rows[nearest], columns[nearest]] - 1
+    distance = (rows - (shape[0] - 1) / 2) ** 2 + (columns - (shape[1] - 1) / 2) ** 2
+    nearest = int(np.argmin(distance))
+    assert extract.central_cell(masks) == masks.cell[rows[nearest], columns[nearest]] - 1
 
 
 @pytest.mark.parametrize("step", [1, 2, 3])
 def test_outside_histogram(step: int) -> None:
     image, masks = field(3)
-    found = window.outside_histogram(image, masks.cell, step)
+    histogram = window.outside_histogram(image, masks.cell, step)
     pixels = image[::step, ::step][masks.cell[::step, ::step] == 0]
     for channel in range(3):
         expected = np.bincount(pixels[:, channel], minlength=256)
-        np.testing.assert_array_equal(found[channel], expected)
+        np.testing.assert_array_equal(histogram[channel], expected)

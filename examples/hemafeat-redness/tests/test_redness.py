@@ -14,6 +14,6 @@ def test_halves_of_known_colour():
     image[2:] = (50, 75, 75)  # 0.25, and it does not
     labels = np.ones((4, 4), np.int32)
     labels[:, 3] = 3
-    found = redness(image, labels, 3)
-    np.testing.assert_allclose(found[[0, 2]], [[0.375, 0.5], [0.375, 0.5]], rtol=1e-15)
-    assert np.isnan(found[1]).all()
+    values = redness(image, labels, 3)
+    np.testing.assert_allclose(values[[0, 2]], [[0.375, 0.5], [0.375, 0.5]], rtol=1e-15)
+    assert np.isnan(values[1]).all()

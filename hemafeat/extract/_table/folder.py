@@ -32,7 +32,7 @@ from hemafeat.extract._table.result import (
     ERRORS,
     ERRORS_FOLDER,
     MANIFEST,
-    has_no_files,
+    check_target,
     read_manifest,
 )
 from hemafeat.extract._table.run import Run
@@ -190,16 +190,13 @@ def open_folder(
     OSError
         Another process is writing to the folder, or it is not writable.
     """
-    if out.exists() and not out.is_dir():
-        raise FileExistsError(f"{out} is a file; a result needs a folder, .parquet or .csv")
+    check_target(out)
     out.mkdir(parents=True, exist_ok=True)
     with locked(out / ".lock", f"another process is writing to {out}"):
         folder = Folder(out, fingerprint, units, n_shards)
         for path in out.glob(f".{MANIFEST}.*.part"):
             path.unlink()
         manifest = read_manifest(out)
-        if manifest is None and not has_no_files(out):
-            raise FileExistsError(f"{out} is not empty and does not hold an earlier result")
         discarded = manifest is not None and manifest.get("state") == "discarded"
         if manifest is not None and not restart and not discarded:
             _check_same(out, manifest, fingerprint)

@@ -13,7 +13,7 @@ import pandas as pd
 import pyarrow.parquet
 
 from hemafeat import __version__
-from hemafeat._files import is_table_file, write_table, write_whole
+from hemafeat._files import check_table_file, is_table_file, write_table, write_whole
 from hemafeat.extract._columns import RENAMED, current_names, feature_columns, units
 from hemafeat.extract._table.errors import errors
 
@@ -36,20 +36,16 @@ def check_target(out: Path) -> None:
         The parent folder of a file does not exist.
     """
     if is_table_file(out):
-        if out.is_dir():
-            raise FileExistsError(f"{out} is a folder, not a file to write a table to")
-        if not out.parent.is_dir():
-            raise FileNotFoundError(f"there is no folder {out.parent}")
-        return
-    if out.exists() and not out.is_dir():
+        check_table_file(out)
+    elif out.exists() and not out.is_dir():
         raise FileExistsError(f"{out} is a file; a result needs a folder, .parquet or .csv")
-    if out.is_dir() and not (out / MANIFEST).is_file() and not has_no_files(out):
+    elif out.is_dir() and not (out / MANIFEST).is_file() and not _is_empty(out):
         raise FileExistsError(f"{out} is not empty and does not hold an earlier result")
 
 
-def has_no_files(folder: Path) -> bool:
-    """Return whether a folder is empty, except for hidden files of an interrupted run."""
-    return all(entry.name.startswith(".") for entry in folder.iterdir())
+def _is_empty(folder: Path) -> bool:
+    """Return whether a folder has no files but hidden ones, which an interrupted run may leave."""
+    return all(path.name.startswith(".") for path in folder.iterdir())
 
 
 def is_result(path: str | os.PathLike[str]) -> bool:

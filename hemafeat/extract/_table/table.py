@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from hemafeat._files import is_table_file
+from hemafeat._files import check_table_file, is_table_file
 from hemafeat._machine import progress_bar
 from hemafeat._public import renamed_argument
 from hemafeat.extract._columns import FamilyChoice
 from hemafeat.extract._table.compile import compile_ahead
 from hemafeat.extract._table.image import Normaliser
 from hemafeat.extract._table.part import assemble
-from hemafeat.extract._table.result import check_target, save
+from hemafeat.extract._table.result import save
 from hemafeat.extract._table.run import Cells, Run
 from hemafeat.extract._table.shard import ShardMaker, gather
 from hemafeat.extract._table.stream import SHARD_SIZE, measure_into_folder, measure_shards
@@ -134,7 +134,7 @@ def table(
     target = None if out is None else Path(out)
     to_file = target is not None and is_table_file(target)
     if target is not None and to_file:
-        check_target(target)
+        check_table_file(target)
     run = Run(
         images,
         segmenter=segmenter,
