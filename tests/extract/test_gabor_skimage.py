@@ -72,17 +72,17 @@ def test_turning_moves_the_angles() -> None:
     rng = np.random.default_rng(1)
     image, labels = grey(rng.uniform(0.1, 1.2, (24, 31))), disk(31)[3:27]
     first = measure(image, labels)
-    turned = measure(np.rot90(image), np.rot90(labels))
+    rotated = measure(np.rot90(image), np.rot90(labels))
     mirrored = measure(image[:, ::-1], labels[:, ::-1])
     for wave in (3, 5, 8, 12):
         for name in (f"mean_{wave}", f"sd_{wave}", f"anisotropy_{wave}"):
-            assert turned[name] == pytest.approx(first[name], rel=1e-9)
+            assert rotated[name] == pytest.approx(first[name], rel=1e-9)
             assert mirrored[name] == pytest.approx(first[name], rel=1e-9)
         for kind in ("mean", "sd"):
             for angle in range(0, 180, 30):
                 expected = first[f"{kind}_{wave}_{angle:03d}"]
                 quarter, negative = (angle + 90) % 180, -angle % 180
-                assert turned[f"{kind}_{wave}_{quarter:03d}"] == pytest.approx(expected, rel=1e-9)
+                assert rotated[f"{kind}_{wave}_{quarter:03d}"] == pytest.approx(expected, rel=1e-9)
                 assert mirrored[f"{kind}_{wave}_{negative:03d}"] == pytest.approx(
                     expected, rel=1e-9
                 )

@@ -35,7 +35,7 @@ REFERENCE = {
     "quartile_coefficient_of_dispersion": 0.6,
     "energy": 567.0,
     "root_mean_square": 2.77,
-    # Of the intensity histogram, whose levels are the grey levels themselves.
+    # Values of the intensity histogram, with the grey levels as its levels.
     "entropy": 1.27,
     "uniformity": 0.512,
 }

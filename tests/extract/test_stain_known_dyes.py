@@ -143,14 +143,14 @@ def test_large_cells_are_sampled() -> None:
     values = extract.stain(prepared, masks)
     expected = naive.stain(image, masks.cell, masks.nucleus, 1, WHITE)
     np.testing.assert_allclose(values, expected, rtol=1e-9, atol=1e-9)
-    turned = Masks(np.rot90(masks.cell), np.rot90(masks.nucleus))
-    turned_values = measure(np.rot90(image).copy(), turned)
+    rotated = Masks(np.rot90(masks.cell), np.rot90(masks.nucleus))
+    rotated_values = measure(np.rot90(image).copy(), rotated)
     for name, value in zip(NAMES, values[0], strict=True):
         if name.endswith("_mean") and "macenko" not in name:
-            assert turned_values[name] == pytest.approx(value, rel=1e-12, abs=1e-12)
+            assert rotated_values[name] == pytest.approx(value, rel=1e-12, abs=1e-12)
         elif not name.endswith("skewness"):
             # The sample consists of other pixels.
-            assert turned_values[name] == pytest.approx(value, rel=0.05, abs=0.02), name
+            assert rotated_values[name] == pytest.approx(value, rel=0.05, abs=0.02), name
 
 
 def test_unmixing_inverts() -> None:

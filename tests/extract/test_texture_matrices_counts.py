@@ -78,8 +78,8 @@ def test_zones_of_a_spiral_and_a_comb() -> None:
         length -= 1 if arm == 0 else 2 * (arm % 2 == 0)
         if length < 1:
             break
-    for picture in (spiral, spiral.T, spiral[::-1], spiral[:, ::-1]):
-        matrix, sizes = extract.glszm_matrix(picture, n_levels=2)
+    for image in (spiral, spiral.T, spiral[::-1], spiral[:, ::-1]):
+        matrix, sizes = extract.glszm_matrix(image, n_levels=2)
         assert matrix[0, 1].sum() == 1
         assert sizes[matrix[0, 1] > 0] == spiral.sum()
 

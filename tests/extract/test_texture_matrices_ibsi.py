@@ -84,7 +84,7 @@ NGTDM = {
 
 
 def stack(matrices: list[np.ndarray]) -> np.ndarray:
-    """Matrices of the slices, as wide as the widest."""
+    """Stack the matrices of the slices, padded to the width of the widest."""
     wide = max(matrix.shape[-1] for matrix in matrices)
     room = [(0, 0)] * (matrices[0].ndim - 1)
     return np.stack([np.pad(m, [*room, (0, wide - m.shape[-1])]) for m in matrices])
