@@ -17,23 +17,23 @@ from hemafeat.segment import Masks
 NAMES = list(extract.colour.facts.columns)
 
 
-def measured(image: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+def measure(image: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     return dict(zip(NAMES, extract.colour(image, labels)[0], strict=True))
 
 
-def expected(image: np.ndarray, inside: np.ndarray) -> dict[str, float]:
+def expected_values(image: np.ndarray, inside: np.ndarray) -> dict[str, float]:
     rgb, lab, hsv = image[inside].astype(float), rgb2lab(image)[inside], rgb2hsv(image)[inside]
     hue = hsv[hsv[:, 1] > 0, 0] * 2 * math.pi
     row = {}
-    for place, channel in enumerate("rgb"):
-        row[f"mean__{channel}"] = rgb[:, place].mean()
-        row[f"sd__{channel}"] = rgb[:, place].std()
-    for place, channel in enumerate("lab"):
-        row[f"mean__lab_{channel}"] = lab[:, place].mean()
-        row[f"sd__lab_{channel}"] = lab[:, place].std()
-    for place, name in ((1, "saturation"), (2, "value")):
-        row[f"mean__{name}"] = hsv[:, place].mean()
-        row[f"sd__{name}"] = hsv[:, place].std()
+    for index, channel in enumerate("rgb"):
+        row[f"mean__{channel}"] = rgb[:, index].mean()
+        row[f"sd__{channel}"] = rgb[:, index].std()
+    for index, channel in enumerate("lab"):
+        row[f"mean__lab_{channel}"] = lab[:, index].mean()
+        row[f"sd__lab_{channel}"] = lab[:, index].std()
+    for index, name in ((1, "saturation"), (2, "value")):
+        row[f"mean__{name}"] = hsv[:, index].mean()
+        row[f"sd__{name}"] = hsv[:, index].std()
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)
         row["hue_cos"], row["hue_sin"] = np.cos(hue).mean(), np.sin(hue).mean()
@@ -45,11 +45,11 @@ def expected(image: np.ndarray, inside: np.ndarray) -> dict[str, float]:
 
 
 def assert_agrees(image: np.ndarray, labels: np.ndarray) -> None:
-    found, right = measured(image, labels), expected(image, labels == 1)
-    assert set(found) == set(right)
-    for name, value in right.items():
+    values, expected = measure(image, labels), expected_values(image, labels == 1)
+    assert set(values) == set(expected)
+    for name, value in expected.items():
         # Same constants and full precision on both sides: only rounding is left.
-        assert found[name] == pytest.approx(value, rel=1e-9, abs=1e-9, nan_ok=True), name
+        assert values[name] == pytest.approx(value, rel=1e-9, abs=1e-9, nan_ok=True), name
 
 
 @pytest.mark.parametrize(("low", "high"), [(0, 256), (0, 12), (200, 256), (90, 130)])
@@ -69,26 +69,26 @@ def test_corners_of_the_cube() -> None:
 def test_flat_colour(colour: tuple[int, int, int]) -> None:
     image = np.full((6, 7, 3), colour, np.uint8)
     assert_agrees(image, np.ones((6, 7), np.int32))
-    found = measured(image, np.ones((6, 7), np.int32))
-    for name, value in found.items():
+    values = measure(image, np.ones((6, 7), np.int32))
+    for name, value in values.items():
         if name.startswith("sd__"):
             assert value == 0, name
     grey = len(set(colour)) == 1
-    assert math.isnan(found["hue_concentration"]) == grey
+    assert math.isnan(values["hue_concentration"]) == grey
     if not grey:
-        # Cosine and sine are polynomials, right to 1e-10.
-        assert found["hue_concentration"] == pytest.approx(1, rel=1e-10)
-    assert math.isnan(found["ratio_r_b"]) == (colour[2] == 0)
+        # Cosine and sine are polynomials with errors below 1e-10.
+        assert values["hue_concentration"] == pytest.approx(1, rel=1e-10)
+    assert math.isnan(values["ratio_r_b"]) == (colour[2] == 0)
 
 
 def test_hue_is_averaged_as_an_angle() -> None:
-    """Two reds on either side of hue 0: the mean is red, not cyan."""
+    """The mean of two reds on either side of hue 0 is red, not cyan."""
     image = np.zeros((2, 10, 3), np.uint8)
     image[0], image[1] = (200, 40, 20), (200, 20, 40)
-    found = measured(image, np.ones((2, 10), np.int32))
-    assert found["hue_sin"] == pytest.approx(0, abs=1e-12)
-    assert found["hue_cos"] > 0.99
-    assert found["hue_concentration"] == pytest.approx(found["hue_cos"], rel=1e-12)
+    values = measure(image, np.ones((2, 10), np.int32))
+    assert values["hue_sin"] == pytest.approx(0, abs=1e-12)
+    assert values["hue_cos"] > 0.99
+    assert values["hue_concentration"] == pytest.approx(values["hue_cos"], rel=1e-12)
 
 
 def test_difference_of_colour_is_cie76() -> None:
@@ -113,9 +113,9 @@ def test_difference_of_colour_is_cie76() -> None:
 
 def test_lab_of_one_colour() -> None:
     for colour in [(0, 0, 0), (3, 2, 1), (255, 255, 255), (240, 236, 229)]:
-        right = rgb2lab(np.array([[colour]], np.uint8))[0, 0]
-        # scikit-image converts uint8 in double precision: rounding only.
-        np.testing.assert_allclose(lab_of(np.array(colour)), right, rtol=1e-9, atol=1e-9)
+        expected = rgb2lab(np.array([[colour]], np.uint8))[0, 0]
+        # scikit-image converts uint8 in double precision, so that only rounding differs.
+        np.testing.assert_allclose(lab_of(np.array(colour)), expected, rtol=1e-9, atol=1e-9)
 
 
 @pytest.mark.realdata
@@ -128,17 +128,17 @@ def test_real_cells(real_data: Path) -> None:
 
 
 def test_whole_cell_is_the_sum_of_its_parts() -> None:
-    """Measured through its nucleus and cytoplasm or in one piece: the same."""
+    """A cell measured through its nucleus and cytoplasm has the values of the whole cell."""
     rng = np.random.default_rng(3)
     image = rng.integers(0, 256, (40, 44, 3)).astype(np.uint8)
     cell, nucleus = np.zeros((40, 44), np.int32), np.zeros((40, 44), np.int32)
     cell[2:20, 3:18], cell[22:38, 5:40], cell[3:15, 25:40] = 1, 2, 3
     nucleus[5:12, 6:14], nucleus[22:38, 5:40] = 1, 2  # no cytoplasm; and the third has no nucleus
     masks = Masks(cell, nucleus)
-    ready = extract.Prepared(image, masks)
-    assert ready.parts(masks.cell, 3) is not None
-    of_parts = extract.colour(ready, masks.cell, 3)
-    np.testing.assert_allclose(of_parts, extract.colour(image, cell, 3), rtol=1e-12, atol=1e-11)
+    prepared = extract.Prepared(image, masks)
+    assert prepared.parts(masks.cell, 3) is not None
+    from_parts = extract.colour(prepared, masks.cell, 3)
+    np.testing.assert_allclose(from_parts, extract.colour(image, cell, 3), rtol=1e-12, atol=1e-11)
 
 
 def test_a_nucleus_without_a_cell_has_no_parts() -> None:
@@ -146,7 +146,7 @@ def test_a_nucleus_without_a_cell_has_no_parts() -> None:
     cell[2:10, 2:10], nucleus[4:8, 4:8], nucleus[12:18, 15:20] = 1, 1, 2
     masks = Masks(cell, nucleus)
     image = np.random.default_rng(4).integers(0, 256, (20, 30, 3)).astype(np.uint8)
-    ready = extract.Prepared(image, masks)
-    assert ready.parts(masks.cell, 2) is None
-    assert np.isnan(extract.colour(ready, masks.cell, 2)[1]).all()
-    assert np.isfinite(extract.colour(ready, masks.nucleus, 2)[1]).all()
+    prepared = extract.Prepared(image, masks)
+    assert prepared.parts(masks.cell, 2) is None
+    assert np.isnan(extract.colour(prepared, masks.cell, 2)[1]).all()
+    assert np.isfinite(extract.colour(prepared, masks.nucleus, 2)[1]).all()

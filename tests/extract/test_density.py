@@ -1,4 +1,4 @@
-"""Optical density: its law, its background, its logarithm."""
+"""Optical density: its definition, its background and its logarithm."""
 
 from __future__ import annotations
 
@@ -20,33 +20,33 @@ def flat_cell(level: tuple[int, int, int], white: int = 239) -> tuple[np.ndarray
     return image, labels
 
 
-def measured(function, image, labels) -> dict[str, float]:
+def measure(function, image, labels) -> dict[str, float]:
     return dict(zip(NAMES, function(image, labels)[0], strict=True))
 
 
 def test_ten_times_darker_is_one() -> None:
     # (239 + 1) / (23 + 1) = 10.
     image, labels = flat_cell((23, 239, 119))
-    found = measured(extract.density, image, labels)
-    assert found["mean__r"] == pytest.approx(1, rel=1e-12)
-    assert found["mean__g"] == 0
-    assert found["mean__b"] == pytest.approx(math.log10(2), rel=1e-12)
-    assert found["integrated__r"] == pytest.approx(14 * 20, rel=1e-12)
-    assert found["p10__r"] == found["p90__r"] == found["mean__r"]
+    values = measure(extract.density, image, labels)
+    assert values["mean__r"] == pytest.approx(1, rel=1e-12)
+    assert values["mean__g"] == 0
+    assert values["mean__b"] == pytest.approx(math.log10(2), rel=1e-12)
+    assert values["integrated__r"] == pytest.approx(14 * 20, rel=1e-12)
+    assert values["p10__r"] == values["p90__r"] == values["mean__r"]
     for channel in "rgb":
-        assert found[f"sd__{channel}"] == 0
-        assert math.isnan(found[f"skewness__{channel}"])
+        assert values[f"sd__{channel}"] == 0
+        assert math.isnan(values[f"skewness__{channel}"])
 
 
 def test_natural_is_decadic_times_ln_10() -> None:
     rng = np.random.default_rng(0)
     image, labels = flat_cell((0, 0, 0))
     image[labels == 1] = rng.integers(20, 220, (280, 3))
-    decadic = measured(extract.density, image, labels)
-    natural = measured(extract.density_natural, image, labels)
+    decadic = measure(extract.density, image, labels)
+    natural = measure(extract.density_natural, image, labels)
     for name in NAMES:
         factor = 1 if name.startswith("skewness") else math.log(10)
-        # One rounding of the table on each side.
+        # Each side rounds its table once.
         assert natural[name] == pytest.approx(factor * decadic[name], rel=1e-12), name
 
 
@@ -67,22 +67,22 @@ def test_the_logarithm_shows_in_name_and_unit() -> None:
 
 
 def test_density_of_pixels_gives_the_family() -> None:
-    """`optical_density` and `density` are two ways to the same numbers."""
+    """`optical_density` and `density` give the same numbers."""
     rng = np.random.default_rng(1)
     image, labels = flat_cell((0, 0, 0))
     image[labels == 1] = rng.integers(0, 256, (280, 3))
     white = extract.background_white(image, labels)
     np.testing.assert_array_equal(white, [239, 239, 239])
     pixels = extract.optical_density(image, white)[labels == 1]
-    found = measured(extract.density, image, labels)
-    for place, channel in enumerate("rgb"):
-        x = pixels[:, place]
-        # The histogram holds the same values; only the order of the sums differs.
-        assert found[f"mean__{channel}"] == pytest.approx(x.mean(), rel=1e-12)
-        assert found[f"sd__{channel}"] == pytest.approx(x.std(), rel=1e-12)
-        assert found[f"integrated__{channel}"] == pytest.approx(x.sum(), rel=1e-12)
-        assert found[f"p10__{channel}"] == pytest.approx(np.percentile(x, 10), rel=1e-12)
-        assert found[f"p90__{channel}"] == pytest.approx(np.percentile(x, 90), rel=1e-12)
+    values = measure(extract.density, image, labels)
+    for index, channel in enumerate("rgb"):
+        x = pixels[:, index]
+        # The histogram holds the same values, and only the order of the sums differs.
+        assert values[f"mean__{channel}"] == pytest.approx(x.mean(), rel=1e-12)
+        assert values[f"sd__{channel}"] == pytest.approx(x.std(), rel=1e-12)
+        assert values[f"integrated__{channel}"] == pytest.approx(x.sum(), rel=1e-12)
+        assert values[f"p10__{channel}"] == pytest.approx(np.percentile(x, 10), rel=1e-12)
+        assert values[f"p90__{channel}"] == pytest.approx(np.percentile(x, 90), rel=1e-12)
     natural = extract.optical_density(image, white, base="natural")[labels == 1]
     np.testing.assert_allclose(natural, pixels * math.log(10), rtol=1e-12)
 
@@ -94,14 +94,14 @@ def test_brighter_than_white_is_negative() -> None:
 
 
 def test_a_dimmer_lamp_changes_little() -> None:
-    """Half the light on image and background alike: density is a ratio and nearly stays."""
+    """Density is a ratio, and hardly changes with half the light on image and background."""
     rng = np.random.default_rng(2)
     image, labels = flat_cell((0, 0, 0), white=240)
     image[labels == 1] = rng.integers(40, 220, (280, 3))
-    bright = measured(extract.density, image, labels)
-    dim = measured(extract.density, image // 2, labels)
+    bright = measure(extract.density, image, labels)
+    dim = measure(extract.density, image // 2, labels)
     for name in ("mean__g", "p10__g", "p90__g"):
-        # The 1 added to each level, and levels rounded down, are up to 1/20 of the darkest pixels.
+        # Adding 1 to each level and rounding down change the darkest pixels by up to 1/20.
         assert dim[name] == pytest.approx(bright[name], abs=0.03), name
 
 
@@ -121,8 +121,8 @@ def test_white_is_the_99th_percentile_outside_the_cells() -> None:
 def test_black_background_has_no_white() -> None:
     image, labels = flat_cell((120, 60, 150), white=0)
     np.testing.assert_array_equal(extract.background_white(image, labels), [255, 255, 255])
-    found = measured(extract.density, image, labels)
-    assert found["mean__g"] == pytest.approx(math.log10(256 / 61), rel=1e-12)
+    values = measure(extract.density, image, labels)
+    assert values["mean__g"] == pytest.approx(math.log10(256 / 61), rel=1e-12)
 
 
 def test_no_background_in_view() -> None:
@@ -133,9 +133,9 @@ def test_no_background_in_view() -> None:
 
 def test_missing_cell_is_nan() -> None:
     image, labels = flat_cell((90, 80, 70))
-    found = extract.density(image, labels, 3)
-    assert found.shape == (3, 18)
-    assert np.isnan(found[1:]).all()
+    values = extract.density(image, labels, 3)
+    assert values.shape == (3, 18)
+    assert np.isnan(values[1:]).all()
 
 
 @pytest.mark.parametrize("base", ["log2", "", None])

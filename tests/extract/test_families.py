@@ -14,11 +14,11 @@ from hemafeat.extract._measure import measure_cells
 from hemafeat.segment import Masks
 from reference import naive
 
-OURS = {name: f for name, f in extract.families().items() if name in BUILT_IN}
+FAMILIES = {name: f for name, f in extract.families().items() if name in BUILT_IN}
 
 
 def blobs(seed: int, shape: tuple[int, int] = (58, 66)) -> tuple[np.ndarray, Masks]:
-    """Irregular cells with nuclei; the third has none."""
+    """Draw irregular cells with nuclei, except for the third."""
     rng = np.random.default_rng(seed)
     height, width = shape
     image = rng.integers(180, 256, (height, width, 3)).astype(np.uint8)
@@ -39,19 +39,19 @@ def blobs(seed: int, shape: tuple[int, int] = (58, 66)) -> tuple[np.ndarray, Mas
     return image, Masks(cell, nucleus)
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_contract(name: str) -> None:
-    testing.check_family(OURS[name], name=name)
+    testing.check_family(FAMILIES[name], name=name)
 
 
 @pytest.mark.parametrize("seed", [0, 1])
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_agrees_with_naive_twin(name: str, seed: int) -> None:
-    function = OURS[name]
+    function = FAMILIES[name]
     image, masks = blobs(seed)
     white = extract.background_white(image, masks.cell)
     prepared = extract.Prepared(image, masks)
-    found, failures = measure_cells(prepared, masks, {name: function})
+    values, failures = measure_cells(prepared, masks, {name: function})
     assert not failures
     twin = getattr(naive, name)
     if function.facts.per_mask:
@@ -71,27 +71,27 @@ def test_agrees_with_naive_twin(name: str, seed: int) -> None:
             else twin(image, masks.cell, masks.nucleus, masks.n_cells)
         )
     columns = list(column_facts(name, function))
-    assert expected.shape == found.shape
-    for place, column in enumerate(columns):
-        # Sums over at most a few thousand pixels in another order, of values up to 255^4 in the
-        # fourth moments: 1e-9 relative is some thousand roundings; 1e-9 absolute covers values
-        # that cancel to zero.
+    assert expected.shape == values.shape
+    for index, column in enumerate(columns):
+        # Sums of at most a few thousand values, up to 255^4 in the fourth moments, in another
+        # order: 1e-9 relative is some thousand rounding errors; 1e-9 absolute covers values that
+        # cancel to zero.
         np.testing.assert_allclose(
-            found[:, place], expected[:, place], rtol=1e-9, atol=1e-9, err_msg=column
+            values[:, index], expected[:, index], rtol=1e-9, atol=1e-9, err_msg=column
         )
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_lone_call_equals_table(name: str) -> None:
-    """`extract.lbp(image, masks.nucleus)` is the same numbers the table holds."""
-    function = OURS[name]
+    """`extract.lbp(image, masks.nucleus)` returns the values of the table."""
+    function = FAMILIES[name]
     if not function.facts.per_mask or function.facts.white:
         pytest.skip("needs the masks or the white of the whole image")
     image, masks = blobs(3)
     table = extract.measure(image, masks, families=[name])
     mask = function.facts.masks[-1]
     alone = function(image, getattr(masks, mask), masks.n_cells)
-    # A sum over the whole cell may have been put together from its parts: rounding only.
+    # Sums over the whole cell may be computed from its parts, so that only rounding differs.
     np.testing.assert_allclose(
         alone,
         table[[c for c in table if c.startswith(f"{mask}__")]].to_numpy(),
@@ -100,23 +100,23 @@ def test_lone_call_equals_table(name: str) -> None:
     )
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_translation_is_exact(name: str) -> None:
     image, masks = blobs(4)
     pad = ((5, 9), (7, 2))
     moved = np.pad(image, (*pad, (0, 0)), mode="edge")
     moved_masks = Masks(np.pad(masks.cell, pad), np.pad(masks.nucleus, pad))
     white = (240.0, 235.0, 230.0)
-    first, _ = measure_cells(extract.Prepared(image, masks, white), masks, {name: OURS[name]})
+    first, _ = measure_cells(extract.Prepared(image, masks, white), masks, {name: FAMILIES[name]})
     second, _ = measure_cells(
-        extract.Prepared(moved, moved_masks, white), moved_masks, {name: OURS[name]}
+        extract.Prepared(moved, moved_masks, white), moved_masks, {name: FAMILIES[name]}
     )
     np.testing.assert_allclose(first, second, rtol=1e-10, atol=1e-10)
 
 
-@pytest.mark.parametrize("name", OURS)
+@pytest.mark.parametrize("name", FAMILIES)
 def test_documented(name: str) -> None:
-    function = OURS[name]
+    function = FAMILIES[name]
     text = inspect.getdoc(function) or ""
     for section in ("Parameters", "Returns", "References"):
         assert section in text, f"{name} has no section {section}"
@@ -126,15 +126,15 @@ def test_documented(name: str) -> None:
 
 
 def test_units_follow_the_scale() -> None:
-    """Twice the um per pixel multiplies each column by 2 to the power of its length unit."""
+    """Doubling um per pixel multiplies each column by 2 to the power of its length unit."""
     image, masks = blobs(5)
-    one = extract.measure(image, masks, um_per_px=0.1)
-    two = extract.measure(image, masks, um_per_px=0.2)
+    fine = extract.measure(image, masks, um_per_px=0.1)
+    coarse = extract.measure(image, masks, um_per_px=0.2)
     pixels = extract.measure(image, masks).attrs["units"]
-    for column in one:
+    for column in fine:
         power = length_power(pixels[column])
-        np.testing.assert_allclose(two[column], one[column] * 2.0**power, rtol=1e-12)
-    assert one.attrs["units"]["nucleus__shape__area"] == "um^2"
+        np.testing.assert_allclose(coarse[column], fine[column] * 2.0**power, rtol=1e-12)
+    assert fine.attrs["units"]["nucleus__shape__area"] == "um^2"
 
 
 @pytest.mark.parametrize(

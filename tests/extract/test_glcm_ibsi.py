@@ -50,7 +50,7 @@ AGGREGATIONS = {
 
 
 def phantom_matrices() -> np.ndarray:
-    """(slices, angles, 6, 6) symmetric counts at distance 1."""
+    """Return the symmetric counts at distance 1: (slices, angles, 6, 6)."""
     return np.stack(
         [
             extract.glcm_matrix(plane, mask, n_levels=6)[0]
@@ -61,11 +61,11 @@ def phantom_matrices() -> np.ndarray:
 
 @pytest.mark.parametrize("aggregation", AGGREGATIONS)
 def test_digital_phantom(aggregation: str) -> None:
-    merge, place = AGGREGATIONS[aggregation]
-    found = extract.glcm_statistics(merge(phantom_matrices()))
-    assert list(found) == list(REFERENCE)
-    rounded = {name: float(f"{values.mean():.3g}") for name, values in found.items()}
-    assert rounded == {name: values[place] for name, values in REFERENCE.items()}
+    merge, column = AGGREGATIONS[aggregation]
+    statistics = extract.glcm_statistics(merge(phantom_matrices()))
+    assert list(statistics) == list(REFERENCE)
+    rounded = {name: float(f"{values.mean():.3g}") for name, values in statistics.items()}
+    assert rounded == {name: values[column] for name, values in REFERENCE.items()}
 
 
 def test_every_column_comes_from_a_vetted_statistic() -> None:

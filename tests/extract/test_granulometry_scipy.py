@@ -1,4 +1,4 @@
-"""Oracle: SciPy's grey openings, and grains of drawn size."""
+"""Oracle: grey openings of SciPy, and drawn grains of known size."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ WHITE = (255.0, 255.0, 255.0)
 RADII = [1, 2, 3, 4, 6, 8]
 
 
-def measured(green: np.ndarray, labels: np.ndarray) -> dict[str, float]:
+def measure(green: np.ndarray, labels: np.ndarray) -> dict[str, float]:
     image = np.repeat(np.asarray(green, np.uint8)[:, :, None], 3, axis=2)
     prepared = extract.Prepared(image, white=WHITE)
     row = extract.granulometry(prepared, labels)[0]
@@ -26,10 +26,10 @@ def levels_of(green: np.ndarray) -> np.ndarray:
 
 
 def test_spectrum_is_scipys() -> None:
-    """A rectangle to the edge of the image: beyond it is neutral for SciPy's constants too."""
+    """The mask is the whole image, outside of which SciPy has neutral constants as well."""
     green = ndimage.gaussian_filter(np.random.default_rng(0).normal(0, 1, (48, 61)), 1.5)
     green = np.rint(128 + 200 * green).clip(0, 255)
-    found = measured(green, np.ones(green.shape, np.int32))
+    values = measure(green, np.ones(green.shape, np.int32))
     levels = levels_of(green)
     for name, plane in (("dark", levels), ("pale", 255 - levels)):
         before = plane.sum()
@@ -38,7 +38,7 @@ def test_spectrum_is_scipys() -> None:
             eroded = ndimage.grey_erosion(plane, (side, side), mode="constant", cval=255)
             opened = ndimage.grey_dilation(eroded, (side, side), mode="constant", cval=0)
             expected = (before - opened.sum()) / levels.sum()
-            assert found[f"{name}_{radius}"] == pytest.approx(expected, rel=1e-12), (name, radius)
+            assert values[f"{name}_{radius}"] == pytest.approx(expected, rel=1e-12), (name, radius)
             before = opened.sum()
 
 
@@ -51,33 +51,33 @@ def disk(height: int = 90, width: int = 96, radius: int = 40) -> np.ndarray:
 @pytest.mark.parametrize(("side", "sieve"), [(1, 1), (3, 2), (5, 3), (7, 4), (9, 6), (13, 8)])
 @pytest.mark.parametrize("sign", ["dark", "pale"])
 def test_a_grain_stays_in_its_sieve(side: int, sieve: int, sign: str) -> None:
-    """Squares of side s pass an opening of side s and no larger one."""
+    """Squares of side s pass openings of side s, but not larger ones."""
     labels = disk()
     green = np.full(labels.shape, 120)
     for row, column in [(30, 40), (45, 60), (60, 30)]:
         green[row : row + side, column : column + side] = 60 if sign == "dark" else 200
-    found = measured(green, labels)
+    values = measure(green, labels)
     levels = levels_of(green)
     height = abs(levels[30, 40] - levels[45, 48])
     assert height > 20
-    other = "pale" if sign == "dark" else "dark"
+    opposite = "pale" if sign == "dark" else "dark"
     for radius in RADII:
         expected = 3 * side**2 * height / levels[labels == 1].sum() if radius == sieve else 0.0
-        assert found[f"{sign}_{radius}"] == pytest.approx(expected, abs=1e-15), radius
-        assert found[f"{other}_{radius}"] == 0.0
-    assert found[f"{sign}_mean"] == sieve
-    assert found[f"{sign}_sd"] == 0.0
-    assert found[f"{sign}_entropy"] == 0.0
-    assert np.isnan(found[f"{sign}_skewness"])
-    assert np.isnan(found[f"{other}_mean"])
+        assert values[f"{sign}_{radius}"] == pytest.approx(expected, abs=1e-15), radius
+        assert values[f"{opposite}_{radius}"] == 0.0
+    assert values[f"{sign}_mean"] == sieve
+    assert values[f"{sign}_sd"] == 0.0
+    assert values[f"{sign}_entropy"] == 0.0
+    assert np.isnan(values[f"{sign}_skewness"])
+    assert np.isnan(values[f"{opposite}_mean"])
 
 
 def test_flat_and_unstained() -> None:
     labels = disk()
-    found = measured(np.full(labels.shape, 120), labels)
-    for name, value in found.items():
+    values = measure(np.full(labels.shape, 120), labels)
+    for name, value in values.items():
         assert np.isnan(value) if name.split("_")[1].isalpha() else value == 0, name
-    assert all(np.isnan(v) for v in measured(np.full(labels.shape, 255), labels).values())
+    assert all(np.isnan(v) for v in measure(np.full(labels.shape, 255), labels).values())
 
 
 def test_turning_changes_nothing() -> None:
@@ -86,25 +86,25 @@ def test_turning_changes_nothing() -> None:
     labels[40:50, 50:] = 0
     green = ndimage.gaussian_filter(rng.normal(0, 1, labels.shape), 1) * 150 + 130
     green = green.clip(0, 255)
-    expected = measured(green, labels)
+    expected = measure(green, labels)
     for turns in range(4):
         for mirrored in (False, True):
             plane, mask = np.rot90(green, turns), np.rot90(labels, turns)
             if mirrored:
                 plane, mask = plane[:, ::-1], mask[:, ::-1]
-            assert measured(plane, np.ascontiguousarray(mask)) == expected
+            assert measure(plane, np.ascontiguousarray(mask)) == expected
 
 
 def test_sizes_of_one_grain_and_the_next() -> None:
-    """Two sizes with the same volume: mean in the middle, sd half the step, one bit."""
+    """Two sizes of equal volume give the mean of the radii, half their difference, and one bit."""
     labels = disk()
     green = np.full(labels.shape, 120)
     green[30:35, 40:45] = 60
     for k in range(25):
         green[50 + 3 * (k // 5), 30 + 3 * (k % 5)] = 60
-    found = measured(green, labels)
-    assert found["dark_1"] == found["dark_3"] > 0
-    assert found["dark_mean"] == pytest.approx(2)
-    assert found["dark_sd"] == pytest.approx(1)
-    assert found["dark_skewness"] == pytest.approx(0, abs=1e-12)
-    assert found["dark_entropy"] == pytest.approx(1)
+    values = measure(green, labels)
+    assert values["dark_1"] == values["dark_3"] > 0
+    assert values["dark_mean"] == pytest.approx(2)
+    assert values["dark_sd"] == pytest.approx(1)
+    assert values["dark_skewness"] == pytest.approx(0, abs=1e-12)
+    assert values["dark_entropy"] == pytest.approx(1)

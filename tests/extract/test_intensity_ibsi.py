@@ -1,9 +1,7 @@
 """Oracle: first-order values of the IBSI-1 digital phantom, and of distributions known exactly.
 
-The phantom is the Image Biomarker Standardisation Initiative's (github.com/theibsi/data_sets,
-ibsi_1_digital_phantom, CC BY 4.0); the values are those of Zwanenburg et al., Radiology 295:328
-(2020), arXiv:1612.07003, published to 3 significant figures. Ours are rounded to 3 and must then be
-equal.
+The values are those of Zwanenburg et al., Radiology 295:328 (2020), arXiv:1612.07003, published to
+3 significant figures. Ours are rounded to 3 and must then be equal.
 """
 
 from __future__ import annotations
@@ -16,16 +14,7 @@ from scipy import stats
 
 from hemafeat import extract
 from hemafeat.extract._kernels.intensity import first_order
-
-SLICES = np.array(
-    [
-        [[1, 4, 4, 1, 1], [1, 4, 6, 1, 1], [4, 1, 6, 4, 1], [4, 4, 6, 4, 1]],
-        [[1, 4, 4, 1, 1], [1, 1, 6, 1, 1], [1, 1, 3, 1, 1], [4, 4, 6, 1, 1]],
-        [[1, 4, 4, 1, 1], [1, 1, 1, 1, 1], [1, 1, 9, 1, 1], [1, 1, 6, 1, 1]],
-        [[1, 4, 4, 1, 1], [1, 1, 1, 1, 1], [1, 1, 1, 1, 1], [1, 1, 6, 1, 1]],
-    ]
-)
-OUTSIDE = [(1, 2, 0), (2, 0, 3), (2, 0, 4), (2, 2, 2), (3, 0, 3), (3, 0, 4)]
+from reference.ibsi_phantom import INSIDE, SLICES
 
 REFERENCE = {
     "mean": 2.15,
@@ -46,7 +35,7 @@ REFERENCE = {
     "quartile_coefficient_of_dispersion": 0.6,
     "energy": 567.0,
     "root_mean_square": 2.77,
-    # Of the intensity histogram, whose levels are the grey levels themselves.
+    # Values of the intensity histogram, with the grey levels as its levels.
     "entropy": 1.27,
     "uniformity": 0.512,
 }
@@ -55,22 +44,20 @@ COLUMNS = list(extract.intensity.facts.columns)
 NAMES = [name.removesuffix("__g") for name in COLUMNS if name.endswith("__g")]
 
 
-def of_values(x: np.ndarray) -> dict[str, float]:
-    """The statistics of whole numbers, each of which is a level of its own."""
-    values = np.arange(x.max() + 1)
-    counts = np.bincount(x, minlength=values.size)
-    channel = values[None].astype(float)
-    row = first_order(channel, counts[None, None], float(values.size), values.size)[0, 0]
+def statistics_of(x: np.ndarray) -> dict[str, float]:
+    """Compute the statistics of integers, each of which is a level."""
+    levels = np.arange(x.max() + 1)
+    counts = np.bincount(x, minlength=levels.size)
+    channel = levels[None].astype(float)
+    row = first_order(channel, counts[None, None], float(levels.size), levels.size)[0, 0]
     assert row[-1] == pytest.approx(x.sum(), rel=1e-12)
     return dict(zip(NAMES, row[:-1], strict=True))
 
 
 @pytest.mark.parametrize("name", REFERENCE)
 def test_phantom(name: str) -> None:
-    inside = np.ones(SLICES.shape, bool)
-    inside[tuple(np.transpose(OUTSIDE))] = False
-    found = of_values(SLICES[inside])[name]
-    assert float(f"{found:.3g}") == REFERENCE[name]
+    value = statistics_of(SLICES[INSIDE == 1])[name]
+    assert float(f"{value:.3g}") == REFERENCE[name]
 
 
 def test_every_column_has_a_reference_value() -> None:
@@ -82,39 +69,39 @@ def test_every_column_has_a_reference_value() -> None:
 def test_percentiles_are_numpys(seed: int) -> None:
     rng = np.random.default_rng(seed)
     x = rng.poisson(rng.uniform(0.5, 40), rng.integers(1, 60))
-    found = of_values(x)
+    values = statistics_of(x)
     p10, p25, p50, p75, p90 = np.percentile(x, [10, 25, 50, 75, 90])
     # The same interpolation between the same two values, up to rounding.
-    assert found["percentile_10"] == pytest.approx(p10, rel=1e-12, abs=1e-12)
-    assert found["median"] == pytest.approx(p50, rel=1e-12, abs=1e-12)
-    assert found["percentile_90"] == pytest.approx(p90, rel=1e-12, abs=1e-12)
-    assert found["interquartile_range"] == pytest.approx(p75 - p25, rel=1e-12, abs=1e-12)
+    assert values["percentile_10"] == pytest.approx(p10, rel=1e-12, abs=1e-12)
+    assert values["median"] == pytest.approx(p50, rel=1e-12, abs=1e-12)
+    assert values["percentile_90"] == pytest.approx(p90, rel=1e-12, abs=1e-12)
+    assert values["interquartile_range"] == pytest.approx(p75 - p25, rel=1e-12, abs=1e-12)
 
 
 def test_moments_are_scipys() -> None:
     x = np.random.default_rng(0).poisson(9, 500)
-    found = of_values(x)
+    values = statistics_of(x)
     # Population moments, summed in another order.
-    assert found["skewness"] == pytest.approx(stats.skew(x), rel=1e-12)
-    assert found["kurtosis"] == pytest.approx(stats.kurtosis(x), rel=1e-12)
+    assert values["skewness"] == pytest.approx(stats.skew(x), rel=1e-12)
+    assert values["kurtosis"] == pytest.approx(stats.kurtosis(x), rel=1e-12)
 
 
 def test_flat_region() -> None:
-    found = of_values(np.full(40, 7))
-    assert (found["variance"], found["entropy"], found["uniformity"]) == (0, 0, 1)
-    assert (found["mean"], found["root_mean_square"], found["range"]) == (7, 7, 0)
-    assert math.isnan(found["skewness"])
-    assert math.isnan(found["kurtosis"])
+    values = statistics_of(np.full(40, 7))
+    assert (values["variance"], values["entropy"], values["uniformity"]) == (0, 0, 1)
+    assert (values["mean"], values["root_mean_square"], values["range"]) == (7, 7, 0)
+    assert math.isnan(values["skewness"])
+    assert math.isnan(values["kurtosis"])
 
 
 def test_two_equal_halves() -> None:
-    found = of_values(np.array([2, 10] * 50))
-    assert (found["entropy"], found["uniformity"], found["mean"]) == (1, 0.5, 6)
-    assert (found["sd"], found["skewness"], found["kurtosis"]) == (4, 0, -2)
+    values = statistics_of(np.array([2, 10] * 50))
+    assert (values["entropy"], values["uniformity"], values["mean"]) == (1, 0.5, 6)
+    assert (values["sd"], values["skewness"], values["kurtosis"]) == (4, 0, -2)
 
 
 def test_levels_have_fixed_width_in_every_image() -> None:
-    """A second, wider set of values in the image must not change the levels of the first cell."""
+    """A cell with a wider range of values must not change the levels of another cell."""
     rng = np.random.default_rng(0)
     image = np.full((40, 40, 3), 250, np.uint8)
     labels = np.zeros((40, 40), np.int32)

@@ -1,4 +1,4 @@
-"""Oracle: scikit-image's local binary patterns."""
+"""Oracle: local binary patterns of scikit-image."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ def noise(seed: int, shape: tuple[int, int] = (41, 37)) -> np.ndarray:
 
 
 def smooth(seed: int, shape: tuple[int, int] = (60, 50)) -> np.ndarray:
-    """Few grey levels and flat patches, as in a JPEG of a cell: many samples tie."""
+    """Draw few grey levels and flat patches, as in a JPEG of a cell, so that many samples tie."""
     rng = np.random.default_rng(seed)
     coarse = rng.normal(120, 25, (shape[0] // 10, shape[1] // 10))
     return np.kron(coarse, np.ones((10, 10))).astype(np.uint8) + rng.integers(0, 2, shape).astype(
@@ -33,7 +33,7 @@ def smooth(seed: int, shape: tuple[int, int] = (60, 50)) -> np.ndarray:
 @pytest.mark.parametrize("method", METHODS)
 @pytest.mark.parametrize(("n_points", "radius"), [*CIRCLES, (4, 1), (12, 2), (5, 3)])
 def test_codes_are_equal_where_nothing_ties(n_points: int, radius: int, method: str) -> None:
-    """On noise no interpolated sample equals its centre, and rounding has nothing to decide."""
+    """In noise no interpolated sample equals its centre, so that rounding has no influence."""
     grey = noise(radius)
     expected = local_binary_pattern(grey, n_points, radius, method)
     assert np.array_equal(extract.lbp_codes(grey, n_points, radius, method), expected)
@@ -48,8 +48,8 @@ def test_codes_are_equal_where_nothing_ties(n_points: int, radius: int, method: 
 def test_codes_are_bit_equal_in_its_rounding(n_points: int, radius: int, method: str) -> None:
     for grey in (noise(1), smooth(2), np.full((20, 70), 77, np.uint8)):
         expected = local_binary_pattern(grey, n_points, radius, method)
-        found = extract.lbp_codes(grey, n_points, radius, method, rounding="scikit-image")
-        assert np.array_equal(found, expected)
+        codes = extract.lbp_codes(grey, n_points, radius, method, rounding="scikit-image")
+        assert np.array_equal(codes, expected)
 
 
 @pytest.mark.parametrize(("n_points", "radius"), CIRCLES)
@@ -57,22 +57,22 @@ def test_exact_codes_differ_only_at_ties(n_points: int, radius: int) -> None:
     rows, columns = np.mgrid[:60, :50]
     grey = (rows + columns).astype(np.uint8)  # brighter on one side by what it is darker opposite
     exact = extract.lbp_codes(grey, n_points, radius, "default")
-    theirs = local_binary_pattern(grey, n_points, radius, "default").astype(np.int64)
+    skimage_codes = local_binary_pattern(grey, n_points, radius, "default").astype(np.int64)
     height, width = grey.shape
     n_ties = 0
     for row in range(radius, height - radius):
         for column in range(radius, width - radius):
             bits = naive_texture.pattern(grey, row, column, n_points, radius)
             assert exact[row, column] == sum(bit << i for i, bit in enumerate(bits))
-            wrong = int(exact[row, column]) ^ int(theirs[row, column])
-            # A bit that differs is set in ours: an exact tie counts as reached.
-            assert wrong & int(exact[row, column]) == wrong
-            n_ties += wrong != 0
+            difference = int(exact[row, column]) ^ int(skimage_codes[row, column])
+            # A bit that differs is set in exact codes, where a tie counts as reached.
+            assert difference & int(exact[row, column]) == difference
+            n_ties += difference != 0
     assert n_ties > 0 or radius == 1
 
 
 def test_a_flat_plane_is_flat_everywhere() -> None:
-    """All samples tie: every code is "all ones", wherever the pixel lies."""
+    """In a flat plane all samples tie, so that all bits are set everywhere."""
     flat = np.full((90, 120), 93, np.uint8)
     for n_points, radius in CIRCLES:
         codes = extract.lbp_codes(flat, n_points, radius)
@@ -81,7 +81,7 @@ def test_a_flat_plane_is_flat_everywhere() -> None:
 
 @pytest.mark.parametrize(("n_points", "radius"), CIRCLES)
 def test_histogram_is_the_one_of_the_codes(n_points: int, radius: int) -> None:
-    """The family counts scikit-image's codes over the eroded mask (noise: nothing ties)."""
+    """The family counts the codes of scikit-image in the eroded mask; noise has no ties."""
     grey = noise(8)
     image = np.repeat(grey[:, :, None], 3, axis=2)
     rows, columns = np.mgrid[: grey.shape[0], : grey.shape[1]]
@@ -92,40 +92,40 @@ def test_histogram_is_the_one_of_the_codes(n_points: int, radius: int) -> None:
             for r in range(grey.shape[0])
         ]
     )
-    found = dict(zip(extract.lbp.facts.columns, extract.lbp(image, labels)[0], strict=True))
+    row = dict(zip(extract.lbp.facts.columns, extract.lbp(image, labels)[0], strict=True))
     codes = local_binary_pattern(grey, n_points, radius, "uniform")[inside].astype(int)
     expected = np.bincount(codes, minlength=n_points + 2) / inside.sum()
     stem = f"riu2_p{n_points}_"
-    assert np.array_equal([v for k, v in found.items() if k.startswith(stem)], expected)
+    assert np.array_equal([v for k, v in row.items() if k.startswith(stem)], expected)
     if n_points == 8:
         codes = local_binary_pattern(grey, 8, 1, "nri_uniform")[inside].astype(int)
         expected = np.bincount(codes, minlength=59) / inside.sum()
-        assert np.array_equal([v for k, v in found.items() if k.startswith("u2_")], expected)
+        assert np.array_equal([v for k, v in row.items() if k.startswith("u2_")], expected)
 
 
 @pytest.mark.realdata
 @pytest.mark.slow_without_jit
 @pytest.mark.parametrize(("n_points", "radius"), CIRCLES)
 def test_real_cells_hardly_differ(real_data: Path, n_points: int, radius: int) -> None:
-    """What exactness changes in the middle of real images, where the cell is.
+    """Exact codes differ in fewer than one in a thousand pixels in the middle of real images.
 
-    Less than one code in a thousand; in the smooth background ties are more frequent.
+    The cell lies there; in the smooth background ties are more frequent.
     """
     images = sorted((real_data / "pbc_dev").rglob("*.jpg"))[::800]
     assert images
-    different = total = 0
+    n_different = n_pixels = 0
     for path in images:
         grey = cv2.imread(str(path), cv2.IMREAD_GRAYSCALE)
         expected = local_binary_pattern(grey, n_points, radius, "default")
         unequal = extract.lbp_codes(grey, n_points, radius, "default") != expected
-        different += unequal[120:240, 120:240].sum()
-        total += 120 * 120
+        n_different += unequal[120:240, 120:240].sum()
+        n_pixels += 120 * 120
         assert unequal.mean() < 0.01
-    assert different < total / 1000
+    assert n_different < n_pixels / 1000
 
 
 @pytest.mark.parametrize(
-    ("given", "reason"),
+    ("kwargs", "reason"),
     [
         ({"plane": np.zeros((3, 3))}, "uint8"),
         ({"plane": np.zeros((3, 3, 3), np.uint8)}, "uint8"),
@@ -136,7 +136,7 @@ def test_real_cells_hardly_differ(real_data: Path, n_points: int, radius: int) -
         ({"rounding": "up"}, "no rounding"),
     ],
 )
-def test_bad_input_is_named(given: dict, reason: str) -> None:
-    arguments = {"plane": np.zeros((9, 9), np.uint8), **given}
+def test_bad_input_is_named(kwargs: dict, reason: str) -> None:
+    arguments = {"plane": np.zeros((9, 9), np.uint8), **kwargs}
     with pytest.raises(ValueError, match=reason):
         extract.lbp_codes(**arguments)

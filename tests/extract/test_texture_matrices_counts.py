@@ -1,4 +1,4 @@
-"""Oracle: matrices counted by other means, and pictures whose matrices are known."""
+"""Oracle: matrices counted by definition, and images with known matrices."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ NAN = np.nan
 
 
 def smooth(seed: int, shape: tuple[int, int] = (38, 45)) -> tuple[np.ndarray, np.ndarray]:
-    """Levels with long runs and winding zones, and two cells that touch."""
+    """Draw levels with long runs and winding zones, and two cells that touch."""
     rng = np.random.default_rng(seed)
     field = cv2.GaussianBlur(rng.normal(0, 1, shape), (0, 0), 1.6)
     levels = np.digitize(field, [-0.25, -0.08, 0.08, 0.25])
@@ -24,7 +24,7 @@ def smooth(seed: int, shape: tuple[int, int] = (38, 45)) -> tuple[np.ndarray, np
     return levels, labels
 
 
-def counted(counter, shape: tuple[int, int]) -> np.ndarray:
+def dense_matrix(counter, shape: tuple[int, int]) -> np.ndarray:
     out = np.zeros(shape, int)
     for (level, extent), n in counter.items():
         out[level - 1, extent - 1] = n
@@ -43,23 +43,23 @@ def test_matrices_are_equal(seed: int) -> None:
         inside = labels == cell + 1
         shape = runs.shape[2:]
         for angle, step in enumerate(naive_matrices.STEPS):
-            expected = counted(naive_matrices.runs(levels + 1, inside, step), shape)
+            expected = dense_matrix(naive_matrices.runs(levels + 1, inside, step), shape)
             assert np.array_equal(runs[cell, angle], expected)
-        dense = counted(naive_matrices.zones(levels + 1, inside), (5, sizes.max()))
+        dense = dense_matrix(naive_matrices.zones(levels + 1, inside), (5, sizes.max()))
         assert np.array_equal(zones[cell], dense[:, sizes - 1])
         assert zones[cell].sum() == dense.sum()
-        expected = counted(naive_matrices.dependences(levels + 1, inside), (5, 9))
+        expected = dense_matrix(naive_matrices.dependences(levels + 1, inside), (5, 9))
         assert np.array_equal(dependences[cell], expected)
         tones = naive_matrices.differences(levels + 1, inside)
         for level in range(5):
             values = tones.get(level + 1, [])
             assert differences[cell, level, 0] == len(values)
-            # A few hundred quotients rounded once each.
+            # A sum of a few hundred quotients, each rounded once.
             assert differences[cell, level, 1] == pytest.approx(sum(values), rel=1e-12)
 
 
 def test_zones_of_a_spiral_and_a_comb() -> None:
-    """One zone each, however often its arms were given labels of their own."""
+    """A comb and a spiral are one zone each, although their arms begin with separate labels."""
     comb = np.zeros((9, 21), int)
     comb[:, ::2] = 1
     comb[-1] = 1
@@ -78,14 +78,14 @@ def test_zones_of_a_spiral_and_a_comb() -> None:
         length -= 1 if arm == 0 else 2 * (arm % 2 == 0)
         if length < 1:
             break
-    for picture in (spiral, spiral.T, spiral[::-1], spiral[:, ::-1]):
-        matrix, sizes = extract.glszm_matrix(picture, n_levels=2)
+    for image in (spiral, spiral.T, spiral[::-1], spiral[:, ::-1]):
+        matrix, sizes = extract.glszm_matrix(image, n_levels=2)
         assert matrix[0, 1].sum() == 1
         assert sizes[matrix[0, 1] > 0] == spiral.sum()
 
 
 def test_chequerboard() -> None:
-    """Straight runs of 1, long diagonals, one zone of each colour, differences of 1/2 inside."""
+    """A chequerboard has straight runs of 1, long diagonals, and one zone of each level."""
     board = np.indices((8, 8)).sum(axis=0) % 2
     runs = extract.glrlm_matrix(board, n_levels=2)[0]
     assert runs[[0, 2]].sum() == runs[[0, 2], :, 0].sum() == 128
@@ -100,20 +100,20 @@ def test_chequerboard() -> None:
         *(0, 0, 0, 0),
     ]
     tones = extract.ngtdm_matrix(board, n_levels=2)[0]
-    # Of 3, 5 and 8 neighbours 2, 3 and 4 are of the other colour.
+    # Of 3, 5 and 8 neighbours, 2, 3 and 4 have the other level.
     expected = 4 * 2 / 3 + 24 * 3 / 5 + 36 / 2
     assert tones[:, 0].tolist() == [32, 32]
     assert tones[:, 1].sum() == pytest.approx(expected, rel=1e-14)
-    found = {name: float(v) for name, v in extract.ngtdm_statistics(tones).items()}
+    statistics = {name: float(v) for name, v in extract.ngtdm_statistics(tones).items()}
     mean = expected / 64
-    wanted = {
+    expected_statistics = {
         "coarseness": 2 / expected,
         "contrast": 0.25 * mean,
         "busyness": expected / 2 / (2 * 0.5),
         "complexity": 2 * expected / 2 / 64,
         "strength": 2 / expected,
     }
-    assert found == pytest.approx(wanted, rel=1e-14)
+    assert statistics == pytest.approx(expected_statistics, rel=1e-14)
 
 
 def test_one_level() -> None:
@@ -125,8 +125,8 @@ def test_one_level() -> None:
     zones = extract.glszm_statistics(*extract.glszm_matrix(flat, n_levels=4))
     assert zones["large_zone_emphasis"] == 54**2
     assert zones["zone_size_entropy"] == zones["zone_size_variance"] == 0
-    depending = extract.gldm_statistics(extract.gldm_matrix(flat, n_levels=4))
-    assert depending["high_dependence_emphasis"] == (28 * 81 + 22 * 36 + 4 * 16) / 54
+    dependences = extract.gldm_statistics(extract.gldm_matrix(flat, n_levels=4))
+    assert dependences["high_dependence_emphasis"] == (28 * 81 + 22 * 36 + 4 * 16) / 54
     tones = extract.ngtdm_statistics(extract.ngtdm_matrix(flat, n_levels=4))
     expected = {"coarseness": NAN, "contrast": NAN, "busyness": NAN, "complexity": 0}
     for name, value in expected.items():
@@ -136,23 +136,25 @@ def test_one_level() -> None:
 def test_counts_beyond_the_table_of_logarithms() -> None:
     counts = np.array([[100_000, 3], [5, 70_000]])
     p = counts / counts.sum()
-    found = extract.glrlm_statistics(counts)
-    assert found["run_entropy"] == pytest.approx(-(p * np.log2(p)).sum(), rel=1e-12)
+    statistics = extract.glrlm_statistics(counts)
+    assert statistics["run_entropy"] == pytest.approx(-(p * np.log2(p)).sum(), rel=1e-12)
 
 
 def test_empty_and_missing() -> None:
     labels = np.zeros((4, 4), int)
     levels = np.ones((4, 4), int)
-    found = [
+    all_statistics = [
         extract.glrlm_statistics(extract.glrlm_matrix(levels, labels, n_levels=2, n_cells=1)),
         extract.glszm_statistics(*extract.glszm_matrix(levels, labels, n_levels=2, n_cells=1)),
         extract.gldm_statistics(extract.gldm_matrix(levels, labels, n_levels=2, n_cells=1)),
         extract.ngtdm_statistics(extract.ngtdm_matrix(levels, labels, n_levels=2, n_cells=1)),
     ]
-    assert all(np.isnan(values).all() for one in found for values in one.values())
+    assert all(
+        np.isnan(values).all() for statistics in all_statistics for values in statistics.values()
+    )
     labels[1, 2] = 1
-    lone = extract.ngtdm_statistics(extract.ngtdm_matrix(levels, labels, n_levels=2))
-    assert all(np.isnan(values).all() for values in lone.values())
+    isolated = extract.ngtdm_statistics(extract.ngtdm_matrix(levels, labels, n_levels=2))
+    assert all(np.isnan(values).all() for values in isolated.values())
 
 
 @pytest.mark.parametrize(

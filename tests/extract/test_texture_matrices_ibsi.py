@@ -83,49 +83,55 @@ NGTDM = {
 }
 
 
-def stacked(matrices: list[np.ndarray]) -> np.ndarray:
-    """Matrices of the slices, as wide as the widest."""
+def stack(matrices: list[np.ndarray]) -> np.ndarray:
+    """Stack the matrices of the slices, padded to the width of the widest."""
     wide = max(matrix.shape[-1] for matrix in matrices)
     room = [(0, 0)] * (matrices[0].ndim - 1)
     return np.stack([np.pad(m, [*room, (0, wide - m.shape[-1])]) for m in matrices])
 
 
-def of_slices(function) -> list:
+def slice_matrices(function) -> list:
     return [function(plane, mask, n_levels=6) for plane, mask in zip(LEVELS, INSIDE, strict=True)]
 
 
-def check(found: dict[str, np.ndarray], reference: dict[str, tuple], place: int) -> None:
-    rounded = {name: float(f"{values.mean():.3g}") for name, values in found.items()}
-    assert rounded == {name: values[place] for name, values in reference.items()}
+def assert_rounded(
+    matrices: dict[str, np.ndarray], reference: dict[str, tuple], column: int
+) -> None:
+    rounded = {name: float(f"{values.mean():.3g}") for name, values in matrices.items()}
+    assert rounded == {name: values[column] for name, values in reference.items()}
 
 
-@pytest.mark.parametrize(("axes", "place"), [((), 0), ((1,), 1), ((0,), 2), ((0, 1), 3)])
-def test_run_lengths(axes: tuple[int, ...], place: int) -> None:
-    matrices = stacked([found[0] for found in of_slices(extract.glrlm_matrix)])
+@pytest.mark.parametrize(("axes", "column"), [((), 0), ((1,), 1), ((0,), 2), ((0, 1), 3)])
+def test_run_lengths(axes: tuple[int, ...], column: int) -> None:
+    matrices = stack([matrices[0] for matrices in slice_matrices(extract.glrlm_matrix)])
     assert matrices.shape == (4, 4, 6, 5)
-    check(extract.glrlm_statistics(matrices.sum(axis=axes)), GLRLM, place)
+    assert_rounded(extract.glrlm_statistics(matrices.sum(axis=axes)), GLRLM, column)
 
 
 def test_zone_sizes() -> None:
-    found = of_slices(extract.glszm_matrix)
-    each = [extract.glszm_statistics(matrix, sizes) for matrix, sizes in found]
-    check({name: np.array([one[name] for one in each]) for name in each[0]}, GLSZM, 0)
+    matrices = slice_matrices(extract.glszm_matrix)
+    statistics = [extract.glszm_statistics(matrix, sizes) for matrix, sizes in matrices]
+    assert_rounded(
+        {name: np.array([values[name] for values in statistics]) for name in statistics[0]},
+        GLSZM,
+        0,
+    )
     merged = np.zeros((6, 20), int)
-    for matrix, sizes in found:
+    for matrix, sizes in matrices:
         merged[:, sizes - 1] += matrix[0]
-    check(extract.glszm_statistics(merged), GLSZM, 1)
+    assert_rounded(extract.glszm_statistics(merged), GLSZM, 1)
 
 
-@pytest.mark.parametrize(("axes", "place"), [((), 0), ((0, 1), 1)])
-def test_dependences(axes: tuple[int, ...], place: int) -> None:
-    matrices = np.stack(of_slices(extract.gldm_matrix))
-    check(extract.gldm_statistics(matrices.sum(axis=axes)), NGLDM, place)
+@pytest.mark.parametrize(("axes", "column"), [((), 0), ((0, 1), 1)])
+def test_dependences(axes: tuple[int, ...], column: int) -> None:
+    matrices = np.stack(slice_matrices(extract.gldm_matrix))
+    assert_rounded(extract.gldm_statistics(matrices.sum(axis=axes)), NGLDM, column)
 
 
-@pytest.mark.parametrize(("axes", "place"), [((), 0), ((0, 1), 1)])
-def test_tone_differences(axes: tuple[int, ...], place: int) -> None:
-    matrices = np.stack(of_slices(extract.ngtdm_matrix))
-    check(extract.ngtdm_statistics(matrices.sum(axis=axes)), NGTDM, place)
+@pytest.mark.parametrize(("axes", "column"), [((), 0), ((0, 1), 1)])
+def test_tone_differences(axes: tuple[int, ...], column: int) -> None:
+    matrices = np.stack(slice_matrices(extract.ngtdm_matrix))
+    assert_rounded(extract.ngtdm_statistics(matrices.sum(axis=axes)), NGTDM, column)
 
 
 def test_every_column_comes_from_a_vetted_statistic() -> None:

@@ -21,6 +21,6 @@ OUTSIDE = [(1, 2, 0), (2, 0, 3), (2, 0, 4), (2, 2, 2), (3, 0, 3), (3, 0, 4)]
 INSIDE = np.ones(SLICES.shape, np.int32)
 INSIDE[tuple(np.transpose(OUTSIDE))] = 0
 
-# The 9 lies outside the mask: what stands there must not matter.
+# The 9 lies outside the mask, where the level must not matter.
 LEVELS = np.where(INSIDE == 1, SLICES - 1, 0)
-"""Grey levels from 0 to 5."""
+"""Grey levels of the phantom, 0 to 5."""

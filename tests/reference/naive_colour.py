@@ -1,4 +1,4 @@
-"""Twins of the families that measure colour: plain, slow, importing nothing of hemafeat."""
+"""Families that measure colour, from their definitions: plain, slow, independent of hemafeat."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def _descale(values, bits):
 
 
 def opencv_codes(rgb):
-    """(12, N): R, G, B, H, S, V, L, a, b, Y, Cr, Cb of (N, 3) levels, as OpenCV codes 8 bits."""
+    """Convert (N, 3) levels to R, G, B, H, S, V, L, a, b, Y, Cr, Cb in 8 bits, as OpenCV does."""
     r, g, b = rgb.T.astype(int)
     high, low = rgb.max(axis=1).astype(int), rgb.min(axis=1).astype(int)
     chroma = high - low
@@ -31,10 +31,12 @@ def opencv_codes(rgb):
             [0.019334 / 1.088754, 0.119193 / 1.088754, 0.950227 / 1.088754],
         ]
     )
-    light = _descale(linear @ np.rint(to_xyz * 4096).T, 12) / (255 * 8)
-    root = np.where(light < (6 / 29) ** 3, light * (29 / 6) ** 2 / 3 + 4 / 29, np.cbrt(light))
+    relative = _descale(linear @ np.rint(to_xyz * 4096).T, 12) / (255 * 8)
+    root = np.where(
+        relative < (6 / 29) ** 3, relative * (29 / 6) ** 2 / 3 + 4 / 29, np.cbrt(relative)
+    )
     x, y, z = np.rint(root * 2**15).T
-    star = [
+    lab = [
         _descale(296 * y - math.floor((16 * 255 * 2**15 + 50) / 100), 15),
         _descale(500 * (x - y), 15) + 128,
         _descale(200 * (y - z), 15) + 128,
@@ -43,7 +45,7 @@ def opencv_codes(rgb):
     luma = _descale(r * 4899 + g * 9617 + b * 1868, 14)
     red = _descale((r - luma) * 11682, 14) + 128
     blue = _descale((b - luma) * 9241, 14) + 128
-    return np.clip([r, g, b, hue, saturation, high, *star, luma, red, blue], 0, 255)
+    return np.clip([r, g, b, hue, saturation, high, *lab, luma, red, blue], 0, 255)
 
 
 def tavakoli(image, cell, nucleus, n_cells, white):
@@ -75,24 +77,24 @@ def tavakoli(image, cell, nucleus, n_cells, white):
 GIEMSA = np.array([[0.834750233, 0.513556283, 0.196330403], [0.092789, 0.954111, 0.283111]])
 
 
-def macenko(density):
-    """Two unit vectors from the (N, 3) densities of a cell, more red first; or None."""
-    kept = density[np.linalg.norm(density, axis=1) > 0.15]
-    if len(kept) < 2:
+def macenko_vectors(density):
+    """Return two unit vectors from the (N, 3) densities of a cell, more red first, or None."""
+    usable = density[np.linalg.norm(density, axis=1) > 0.15]
+    if len(usable) < 2:
         return None
-    _, strength, main = np.linalg.svd(kept, full_matrices=False)
+    _, strength, main = np.linalg.svd(usable, full_matrices=False)
     if strength[1] ** 2 <= 1e-9 * strength[0] ** 2:
         return None
-    along = main[0] * np.sign(main[0].sum())
-    x, y = kept @ along, kept @ main[1]
+    direction = main[0] * np.sign(main[0].sum())
+    x, y = usable @ direction, usable @ main[1]
     if (x > 0).sum() < 2:
         return None
     angles = np.percentile(np.arctan2(y, x)[x > 0], [1, 99])
-    found = [math.cos(a) * along + math.sin(a) * main[1] for a in angles]
-    return np.array(sorted(found, key=lambda v: -v[0]))
+    vectors = [math.cos(a) * direction + math.sin(a) * main[1] for a in angles]
+    return np.array(sorted(vectors, key=lambda v: -v[0]))
 
 
-def every_kth(values):
+def sample(values):
     return values[:: max(1, len(values) // 4096)]
 
 
@@ -111,8 +113,8 @@ def u_star(rgb):
     return 13 * lightness * (4 * x / weight - white)
 
 
-def amounts(density, mean, vectors):
-    """Mean and deviation of each dye and of the residual."""
+def dye_amounts(density, mean, vectors):
+    """Return mean and standard deviation of each dye and of the residual."""
     vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     third = np.cross(*vectors)
     inverse = np.linalg.inv([*vectors, third / np.linalg.norm(third)])
@@ -125,67 +127,67 @@ def stain(image, cell, nucleus, n_cells, white):
     density = np.log10((np.asarray(white) + 1) / (image.astype(float) + 1))
     rows = np.full((n_cells, 34), np.nan)
     for k in range(n_cells):
-        whole = cell == k + 1
-        if not whole.any():
+        inside_cell = cell == k + 1
+        if not inside_cell.any():
             continue
-        own = macenko(every_kth(density[whole]))
+        own = macenko_vectors(sample(density[inside_cell]))
         angle = math.nan
         if own is not None:
             angle = 2 * math.degrees(math.asin(np.linalg.norm(own[0] - own[1]) / 2))
             rows[k, 26] = angle
             rows[k, 27:33] = own.ravel()
-        for part, inside in enumerate([nucleus == k + 1, whole & (nucleus == 0)]):
+        for part, inside in enumerate([nucleus == k + 1, inside_cell & (nucleus == 0)]):
             if not inside.any():
                 continue
-            values, mean = every_kth(density[inside]), density[inside].mean(axis=0)
-            rows[k, 6 * part :][:6] = amounts(values, mean, GIEMSA)
+            values, mean = sample(density[inside]), density[inside].mean(axis=0)
+            rows[k, 6 * part :][:6] = dye_amounts(values, mean, GIEMSA)
             if angle >= 1:
-                rows[k, 12 + 6 * part :][:6] = amounts(values, mean, own)
+                rows[k, 12 + 6 * part :][:6] = dye_amounts(values, mean, own)
             if part == 1:
-                u = u_star(every_kth(image[inside]))
+                u = u_star(sample(image[inside]))
                 rows[k, 33] = stats.skew(u) if np.ptp(u) > 0 else math.nan
-        for which in range(2):
-            azure, eosin = rows[k, 12 * which + 6], rows[k, 12 * which + 8]
+        for index in range(2):
+            azure, eosin = rows[k, 12 * index + 6], rows[k, 12 * index + 8]
             if azure + eosin > 0:
-                rows[k, 24 + which] = eosin / (azure + eosin)
+                rows[k, 24 + index] = eosin / (azure + eosin)
     return rows
 
 
-def deepest_first(inside):
-    """Exact squared distance of every pixel to the nearest one that is not inside."""
+def squared_depth(inside):
+    """Return the exact squared distance of every pixel to the nearest one outside."""
     from scipy import ndimage
 
     padded = ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
     return np.rint(padded**2).astype(int)
 
 
-def band_gradient(density, one, one_at, other, other_at):
-    if not one.any() or not other.any():
+def band_gradient(density, first, first_position, second, second_position):
+    if not first.any() or not second.any():
         return math.nan
-    apart = one_at[one].mean() - other_at[other].mean()
-    return (density[one].mean() - density[other].mean()) / apart
+    distance = first_position[first].mean() - second_position[second].mean()
+    return (density[first].mean() - density[second].mean()) / distance
 
 
 def shell_means(density, inside):
-    squared = deepest_first(inside)
+    squared = squared_depth(inside)
     radius = 1 - np.sqrt(squared / squared.max())
-    # A radius on the border of two shells comes out exact or a rounding above it.
+    # A radius on the border of two shells is exact or larger by a rounding error.
     shell = np.floor(8 * radius + 1e-12).astype(int)
-    picked = [density[inside & (shell == k)] for k in range(8)]
-    means = np.array([x.mean() if x.size else math.nan for x in picked])
-    at, known = (np.arange(8) + 0.5) / 8, ~np.isnan(means)
-    if known.sum() < 2:
+    shells = [density[inside & (shell == k)] for k in range(8)]
+    means = np.array([x.mean() if x.size else math.nan for x in shells])
+    position, valid = (np.arange(8) + 0.5) / 8, ~np.isnan(means)
+    if valid.sum() < 2:
         return [*means, math.nan, math.nan]
-    mean = means[known].mean()
-    cv = means[known].std() / mean if mean > 0 else math.nan
-    return [*means, cv, np.polyfit(at[known], means[known], 1)[0]]
+    mean = means[valid].mean()
+    cv = means[valid].std() / mean if mean > 0 else math.nan
+    return [*means, cv, np.polyfit(position[valid], means[valid], 1)[0]]
 
 
 def around_nucleus(density, inside, cytoplasm):
-    """Gradient at its edge, halo, pale zone."""
+    """Return the gradient at the edge of the nucleus, the halo and the pale zone."""
     from scipy import ndimage
 
-    inner, outer = np.sqrt(deepest_first(inside)), ndimage.distance_transform_edt(~inside)
+    inner, outer = np.sqrt(squared_depth(inside)), ndimage.distance_transform_edt(~inside)
     edge = band_gradient(
         density, inside & (inner <= 2), inner - 0.5, cytoplasm & (outer <= 2), 0.5 - outer
     )
@@ -193,13 +195,13 @@ def around_nucleus(density, inside, cytoplasm):
     near = cytoplasm & (outer <= 0.1 * radius)
     far = cytoplasm & (outer > 0.2 * radius) & (outer <= 0.3 * radius)
     halo = density[near].mean() - density[far].mean() if near.any() and far.any() else math.nan
-    field = cytoplasm & (outer <= 0.3 * radius)
-    if not field.any():
+    ring = cytoplasm & (outer <= 0.3 * radius)
+    if not ring.any():
         return [edge, halo, math.nan]
-    points = np.argwhere(field) - np.argwhere(inside).mean(axis=0)
+    points = np.argwhere(ring) - np.argwhere(inside).mean(axis=0)
     dy, dx = points.T
     octant = 4 * (dy < 0) + 2 * (dx < 0) + (abs(dx) < abs(dy))
-    values = density[field]
+    values = density[ring]
     palest = min(
         values[octant == k].mean() for k in range(8) if 32 * (octant == k).sum() >= values.size
     )
@@ -214,12 +216,12 @@ def axis_lines(density, whole):
         return [math.nan] * 8
     angle = math.atan2(2 * rc, cc - rr) / 2
     row = []
-    for turn in (angle, angle - math.pi / 2):
+    for direction in (angle, angle - math.pi / 2):
         steps = np.arange(-sum(whole.shape), sum(whole.shape) + 1)
-        at = centre + steps[:, None] * (math.sin(turn), math.cos(turn))
-        pixels = np.floor(at + 0.5).astype(int)
-        within = ((pixels >= 0) & (pixels < whole.shape)).all(axis=1)
-        r, c = pixels[within].T
+        points_on_line = centre + steps[:, None] * (math.sin(direction), math.cos(direction))
+        pixels = np.floor(points_on_line + 0.5).astype(int)
+        in_image = ((pixels >= 0) & (pixels < whole.shape)).all(axis=1)
+        r, c = pixels[in_image].T
         x = density[r, c][whole[r, c]]
         if x.size == 0:
             row += [math.nan] * 4
@@ -229,7 +231,7 @@ def axis_lines(density, whole):
     return row
 
 
-def displaced(image, inside):
+def displacements(image, inside):
     points = np.argwhere(inside)
     rgb = image[inside].astype(float)
     row = []
@@ -237,8 +239,8 @@ def displaced(image, inside):
         if weight.sum() == 0:
             row.append(math.nan)
             continue
-        apart = (points * weight[:, None]).sum(axis=0) / weight.sum() - points.mean(axis=0)
-        row.append(np.linalg.norm(apart) / (2 * math.sqrt(len(points) / math.pi)))
+        offset = (points * weight[:, None]).sum(axis=0) / weight.sum() - points.mean(axis=0)
+        row.append(np.linalg.norm(offset) / (2 * math.sqrt(len(points) / math.pi)))
     return row
 
 
@@ -252,11 +254,11 @@ def profile(image, cell, nucleus, n_cells, white):
         if inside.any():
             rows[k, :10] = shell_means(density, inside)
             rows[k, [10, 12, 13]] = around_nucleus(density, inside, whole & (nucleus == 0))
-            rows[k, 22:26] = displaced(image, inside)
-        depth = np.sqrt(deepest_first(whole))
+            rows[k, 22:26] = displacements(image, inside)
+        depth = np.sqrt(squared_depth(whole))
         rows[k, 11] = band_gradient(
             density, whole & (depth > 2) & (depth <= 4), depth, whole & (depth <= 2), depth
         )
         rows[k, 14:22] = axis_lines(density, whole)
-        rows[k, 26:] = displaced(image, whole)
+        rows[k, 26:] = displacements(image, whole)
     return rows

@@ -1,4 +1,4 @@
-"""Zernike moments and Gabor filters from their definitions: slow, and on their own."""
+"""Zernike moments and Gabor filters from their definitions: slow, independent of hemafeat."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from scipy import signal
 
 
 def radial_polynomial(n, m, radius):
-    """R_nm by its sum of factorials."""
+    """Compute R_nm by its sum of factorials."""
     return sum(
         (-1) ** s
         * math.factorial(n - s)
@@ -20,7 +20,7 @@ def radial_polynomial(n, m, radius):
 
 
 def zernike_moments(values, rows, columns, centre, radius):
-    """{(n, m): |Z|} of values at pixels, normalised to the sum 1."""
+    """Return {(n, m): |Z|} of the values of pixels, normalised to the sum 1."""
     y, x = (rows - centre[0]) / radius, (columns - centre[1]) / radius
     rho, theta = np.hypot(x, y), np.arctan2(y, x)
     p = values / values.sum()
@@ -46,25 +46,25 @@ def zernike(image, labels, n_cells, white):
             continue
         centre = rows.mean(), columns.mean()
         radius = np.hypot(rows - centre[0], columns - centre[1]).max() + 0.5
-        found = zernike_moments(np.ones(rows.size), rows, columns, centre, radius)
-        result[cell, :28] = [z for (n, _), z in found.items() if n >= 2]
+        moments = zernike_moments(np.ones(rows.size), rows, columns, centre, radius)
+        result[cell, :28] = [z for (n, _), z in moments.items() if n >= 2]
         values = density[rows, columns]
         if values.sum() > 0:
-            found = zernike_moments(values, rows, columns, centre, radius)
-            result[cell, 28:] = [z for (n, _), z in found.items() if n >= 1]
+            moments = zernike_moments(values, rows, columns, centre, radius)
+            result[cell, 28:] = [z for (n, _), z in moments.items() if n >= 1]
     return result
 
 
 def gabor_filter(wavelength, degrees):
-    """The wave under a Gaussian, cut at three sd as in scikit-image."""
+    """Return the wave under a Gaussian, cut at three sd as in scikit-image."""
     theta = math.radians(degrees)
     sigma = math.sqrt(math.log(2) / 2) / math.pi * 3 * wavelength
-    along, across = abs(3 * sigma * math.cos(theta)), abs(3 * sigma * math.sin(theta))
-    reach = math.ceil(max(along, across, 1))
+    extent_x, extent_y = abs(3 * sigma * math.cos(theta)), abs(3 * sigma * math.sin(theta))
+    reach = math.ceil(max(extent_x, extent_y, 1))
     y, x = np.mgrid[-reach : reach + 1, -reach : reach + 1]
     bell = np.exp(-0.5 * (x**2 + y**2) / sigma**2) / (2 * math.pi * sigma**2)
-    turned = x * math.cos(theta) + y * math.sin(theta)
-    return bell * np.exp(2j * math.pi * turned / wavelength)
+    phase_axis = x * math.cos(theta) + y * math.sin(theta)
+    return bell * np.exp(2j * math.pi * phase_axis / wavelength)
 
 
 def gabor(image, labels, n_cells, white):
@@ -78,11 +78,11 @@ def gabor(image, labels, n_cells, white):
         plane = np.where(inside & (not flat), density - density[inside].mean(), 0)
         row = []
         for wavelength in (3, 5, 8, 12):
-            sizes = [
+            magnitudes = [
                 abs(signal.convolve(plane, gabor_filter(wavelength, degrees), mode="same"))[inside]
                 for degrees in range(0, 180, 30)
             ]
-            means, sds = [s.mean() for s in sizes], [s.std() for s in sizes]
+            means, sds = [s.mean() for s in magnitudes], [s.std() for s in magnitudes]
             row += [*means, *sds, np.mean(means), np.mean(sds)]
             row.append(math.nan if flat else np.ptp(means) / np.mean(means))
         result[cell] = row

@@ -1,6 +1,7 @@
-"""Matrices of runs, zones, dependences and differences from their definitions: slow, and alone.
+"""Matrices of runs, zones, dependences and differences from their definitions.
 
-`levels` are whole numbers from 1, `inside` says which pixels belong to the cell.
+The functions are slow and independent of hemafeat. `levels` are integers from 1, `inside` is a
+mask of the pixels of the cell.
 """
 
 from __future__ import annotations
@@ -18,36 +19,36 @@ AROUND = [(a, b) for a in (-1, 0, 1) for b in (-1, 0, 1) if (a, b) != (0, 0)]
 
 
 def pixel_levels(levels, inside):
-    """{(row, column): level} of the pixels of a cell."""
+    """Return {(row, column): level} of the pixels of a cell."""
     return {(r, c): int(levels[r, c]) for r, c in map(tuple, np.argwhere(inside).tolist())}
 
 
 def runs(levels, inside, step):
-    """Counter of (level, length): walk along each run from the pixel that has none before it."""
+    """Count (level, length) by following each run from its first pixel."""
     pixels = pixel_levels(levels, inside)
-    found = Counter()
+    counts = Counter()
     for (row, column), level in pixels.items():
         if pixels.get((row - step[0], column - step[1])) == level:
             continue
         length = 1
         while pixels.get((row + length * step[0], column + length * step[1])) == level:
             length += 1
-        found[level, length] += 1
-    return found
+        counts[level, length] += 1
+    return counts
 
 
 def zones(levels, inside):
-    """Counter of (level, size), each level labelled on its own."""
-    found = Counter()
+    """Count (level, size) by labelling each level separately."""
+    counts = Counter()
     for level in np.unique(levels[inside]):
         parts, n = ndimage.label(inside & (levels == level), structure=np.ones((3, 3)))
         for part in range(1, n + 1):
-            found[int(level), int((parts == part).sum())] += 1
-    return found
+            counts[int(level), int((parts == part).sum())] += 1
+    return counts
 
 
 def dependences(levels, inside):
-    """Counter of (level, 1 + neighbours of the same level)."""
+    """Count (level, 1 + number of neighbours of the same level)."""
     pixels = pixel_levels(levels, inside)
     return Counter(
         (level, 1 + sum(pixels.get((row + a, column + b)) == level for a, b in AROUND))
@@ -56,18 +57,20 @@ def dependences(levels, inside):
 
 
 def differences(levels, inside):
-    """{level: [|level - mean of the neighbours|, ...]} of the pixels that have a neighbour."""
+    """Return {level: [|level - mean of neighbours|, ...]} of the pixels that have a neighbour."""
     pixels = pixel_levels(levels, inside)
-    found = {}
+    by_level = {}
     for (row, column), level in pixels.items():
-        near = [pixels[row + a, column + b] for a, b in AROUND if (row + a, column + b) in pixels]
-        if near:
-            found.setdefault(level, []).append(abs(level - sum(near) / len(near)))
-    return found
+        neighbours = [
+            pixels[row + a, column + b] for a, b in AROUND if (row + a, column + b) in pixels
+        ]
+        if neighbours:
+            by_level.setdefault(level, []).append(abs(level - sum(neighbours) / len(neighbours)))
+    return by_level
 
 
 def extent_statistics(counts):
-    """The 17 statistics of a Counter of (level i, extent j), sum by sum."""
+    """Compute the 17 statistics of a Counter of (level i, extent j), sum by sum."""
     i, j, r = (np.array(x, float) for x in zip(*[(*k, n) for k, n in counts.items()], strict=True))
     n = r.sum()
     by_level = np.array([r[i == level].sum() for level in np.unique(i)])
@@ -94,23 +97,23 @@ def extent_statistics(counts):
     ]
 
 
-def tone_statistics(found):
-    """The 5 statistics of what `differences` returns."""
-    n = sum(len(values) for values in found.values())
+def tone_statistics(differences_by_level):
+    """Compute the 5 statistics of the result of `differences`."""
+    n = sum(len(values) for values in differences_by_level.values())
     if n == 0:
         return [math.nan] * 5
-    p = {level: len(values) / n for level, values in found.items()}
-    s = {level: sum(values) for level, values in found.items()}
+    p = {level: len(values) / n for level, values in differences_by_level.items()}
+    s = {level: sum(values) for level, values in differences_by_level.items()}
     g = len(p)
     pairs = [(a, b) for a in p for b in p]
     weighted = sum(p[a] * s[a] for a in p)
     spread = sum(p[a] * p[b] * (a - b) ** 2 for a, b in pairs)
-    busy = sum(abs(a * p[a] - b * p[b]) for a, b in pairs)
+    scatter = sum(abs(a * p[a] - b * p[b]) for a, b in pairs)
     total = sum(s.values())
     return [
         1 / weighted if weighted > 0 else math.nan,
         spread / (g * (g - 1)) * total / n if g > 1 else math.nan,
-        weighted / busy if busy > 0 else math.nan,
+        weighted / scatter if scatter > 0 else math.nan,
         sum(abs(a - b) * (p[a] * s[a] + p[b] * s[b]) / (p[a] + p[b]) for a, b in pairs) / n,
         sum((p[a] + p[b]) * (a - b) ** 2 for a, b in pairs) / total if total > 0 else math.nan,
     ]
@@ -143,8 +146,8 @@ def glszm(image, labels, n_cells, white):
 
 def gldm(image, labels, n_cells, white):
     def measure(levels, inside):
-        found = extent_statistics(dependences(levels, inside))
-        return found[:12] + found[13:]
+        statistics = extent_statistics(dependences(levels, inside))
+        return statistics[:12] + statistics[13:]
 
     return _per_cell(image, labels, n_cells, white, 16, measure)
 

@@ -1,4 +1,4 @@
-"""Texture families from their definitions, in plain NumPy and loops: slow, and on their own."""
+"""Texture families from their definitions, in plain NumPy: slow, independent of hemafeat."""
 
 from __future__ import annotations
 
@@ -10,21 +10,21 @@ import scipy.fft
 
 
 def density_levels(image, white, n_levels):
-    """Green optical density cut into `n_levels` bins of equal width over [0, 1.5]."""
+    """Cut the optical density of green into `n_levels` bins of equal width over [0, 1.5]."""
     green = image[:, :, 1].astype(float)
     density = np.log10((white[1] + 1.0) / (green + 1.0))
     return np.clip(np.floor(density * (n_levels / 1.5)), 0, n_levels - 1).astype(int)
 
 
 def co_occurrence(levels, inside, step, n_levels):
-    """Symmetric (n_levels, n_levels) counts of pixel pairs `step` = (rows, columns) apart."""
+    """Return the symmetric counts of pixel pairs that are `step` = (rows, columns) apart."""
     counts = np.zeros((n_levels, n_levels))
     height, width = levels.shape
     for row, column in np.argwhere(inside):
-        other = row + step[0], column + step[1]
-        if 0 <= other[0] < height and 0 <= other[1] < width and inside[other]:
-            counts[levels[row, column], levels[other]] += 1
-            counts[levels[other], levels[row, column]] += 1
+        second = row + step[0], column + step[1]
+        if 0 <= second[0] < height and 0 <= second[1] < width and inside[second]:
+            counts[levels[row, column], levels[second]] += 1
+            counts[levels[second], levels[row, column]] += 1
     return counts
 
 
@@ -34,7 +34,7 @@ def _entropy(p):
 
 
 def haralick(counts):
-    """The 25 statistics of IBSI 3.6, in its order, by double sums over the whole matrix."""
+    """Compute the 25 statistics of IBSI 3.6, in its order, by double sums over the matrix."""
     if counts.sum() == 0:
         return [np.nan] * 25
     p = counts / counts.sum()
@@ -50,11 +50,11 @@ def haralick(counts):
     difference_average = (k_minus * p_minus).sum()
     h_x, h_xy = _entropy(p_x), _entropy(p)
     outer = np.outer(p_x, p_x)
-    seen = outer > 0
-    h_xy1 = -(p[seen] * np.log2(outer[seen])).sum()
-    h_xy2 = -(outer[seen] * np.log2(outer[seen])).sum()
+    occurs = outer > 0
+    h_xy1 = -(p[occurs] * np.log2(outer[occurs])).sum()
+    h_xy2 = -(outer[occurs] * np.log2(outer[occurs])).sum()
     several = (p_x > 0).sum() > 1
-    apart = i != j
+    differ = i != j
     return [
         p.max(),
         mu,
@@ -73,7 +73,7 @@ def haralick(counts):
         (p / (1 + abs(i - j) / n)).sum(),
         (p / (1 + (i - j) ** 2)).sum(),
         (p / (1 + (i - j) ** 2 / n**2)).sum(),
-        (p[apart] / (i - j)[apart] ** 2).sum(),
+        (p[differ] / (i - j)[differ] ** 2).sum(),
         ((i - mu) * (j - mu) * p).sum() / variance if several else np.nan,
         (i * j * p).sum(),
         ((i + j - 2 * mu) ** 2 * p).sum(),
@@ -105,13 +105,13 @@ def glcm(image, labels, n_cells, white):
 
 
 def grey_of(image):
-    """8-bit luma (ITU-R BT.601 weights in 15-bit fixed point, rounded), as OpenCV computes it."""
+    """Return the 8-bit luma as OpenCV computes it: ITU-R BT.601 in 15-bit fixed point, rounded."""
     red, green, blue = np.moveaxis(image.astype(np.int64), 2, 0)
     return (9798 * red + 19235 * green + 3735 * blue + (1 << 14)) >> 15
 
 
 def pattern(grey, row, column, n_points, radius):
-    """Bits of one pixel, compared in whole numbers."""
+    """Return the bits of one pixel, compared in integer arithmetic."""
     bits = []
     for point in range(n_points):
         angle = 2 * math.pi * point / n_points
@@ -128,14 +128,14 @@ def pattern(grey, row, column, n_points, radius):
 
 
 def uniform_number(bits):
-    """(u2, riu2) of a pattern, from the text of Ojala 2002 and scikit-image's numbering."""
+    """Return (u2, riu2) of a pattern, as defined by Ojala 2002 and numbered by scikit-image."""
     p, ones = len(bits), sum(bits)
-    changes = sum(bits[i] != bits[i - 1] for i in range(p))
-    if changes > 2:
+    n_changes = sum(bits[i] != bits[i - 1] for i in range(p))
+    if n_changes > 2:
         return p * (p - 1) + 2, p + 1
     if ones in (0, p):
         return (0, 0) if ones == 0 else (p * (p - 1) + 1, p)
-    # How far the ones are turned down from where the first has them, at points 0, 1, ...
+    # The rotation of the ones from those of the first pattern, at points 0, 1, ...
     last = next(i for i in range(p) if bits[i] and not bits[(i + 1) % p])
     return 1 + (ones - 1) * p + (ones - 1 - last) % p, ones
 
@@ -162,11 +162,11 @@ def lbp(image, labels, n_cells):
                 for row, column in np.argwhere(inside)
                 if deep_inside(inside, row, column, radius)
             ]
-            both = np.array(numbers, dtype=int).reshape(-1, 2).T
-            n = both.shape[1]
+            bins = np.array(numbers, dtype=int).reshape(-1, 2).T
+            n = bins.shape[1]
             if radius == 1:
-                fine = np.bincount(both[0], minlength=59) / n if n else np.full(59, np.nan)
-            shares = np.bincount(both[1], minlength=n_points + 2) / n if n else None
+                fine = np.bincount(bins[0], minlength=59) / n if n else np.full(59, np.nan)
+            shares = np.bincount(bins[1], minlength=n_points + 2) / n if n else None
             invariant.append(np.full(n_points + 2, np.nan) if shares is None else shares)
         entropies = [np.nan if np.isnan(p[0]) else _entropy(p) for p in invariant]
         rows.append(
@@ -176,7 +176,7 @@ def lbp(image, labels, n_cells):
 
 
 def area_average(n, size):
-    """(size, n) weights: new pixel i averages the stretch [i n / size, (i + 1) n / size)."""
+    """Return (size, n) weights: new pixel i is the average over [i n / size, (i + 1) n / size)."""
     weights = np.zeros((size, n))
     for i in range(size):
         for p in range(n):
@@ -186,10 +186,10 @@ def area_average(n, size):
 
 
 def zigzag(size, count):
-    """Coefficients after the mean in JPEG's order, walked step by step."""
+    """Return the coefficients after the mean in JPEG's order, step by step."""
     row = column = 0
-    found = []
-    while len(found) < count:
+    order = []
+    while len(order) < count:
         if (row + column) % 2 == 0:  # going up and to the right
             if column == size - 1:
                 row += 1
@@ -203,8 +203,8 @@ def zigzag(size, count):
             row += 1
         else:
             row, column = row + 1, column - 1
-        found.append((row, column))
-    return found
+        order.append((row, column))
+    return order
 
 
 def resampled_box(grey, inside):
@@ -227,8 +227,8 @@ def spectra(image, labels, n_cells):
     u, v = np.mgrid[:64, :64]
     radius = np.hypot(u, v)
     edges = [2 ** (6 * b / 8) for b in range(8)] + [np.inf]
-    # The radius sqrt(8) is the edge 2**1.5, sqrt(64) is 2**3 and sqrt(512) is 2**4.5: all belong
-    # to the band above.
+    # The radii sqrt(8) = 2**1.5, sqrt(64) = 2**3 and sqrt(512) = 2**4.5 are edges, and belong to
+    # the band above.
     rings = [(radius > e - 1e-9) & (radius < f - 1e-9) for e, f in itertools.pairwise(edges)]
     result = np.full((n_cells, 86), np.nan)
     for cell in range(1, n_cells + 1):
@@ -238,37 +238,37 @@ def spectra(image, labels, n_cells):
         x = scipy.fft.dctn(resampled_box(grey, inside), norm="ortho")
         power = x**2
         power[0, 0] = 0.0
-        row = [math.log10(1 + abs(x[place])) for place in zigzag(64, 64)]
+        row = [math.log10(1 + abs(x[position])) for position in zigzag(64, 64)]
         if power.sum() < 1e-9:
             row += [np.nan] * 10
         else:
             row += [power[ring].sum() / power.sum() for ring in rings]
-            means = [power[ring].mean() for ring in rings]
-            reach = [math.log10(radius[ring].mean()) for ring in rings]
+            mean_power = [power[ring].mean() for ring in rings]
+            log_radius = [math.log10(radius[ring].mean()) for ring in rings]
             flat = min(power[ring].sum() for ring in rings) < 1e-9
-            row.append(np.nan if flat else np.polyfit(reach, np.log10(means), 1)[0])
+            row.append(np.nan if flat else np.polyfit(log_radius, np.log10(mean_power), 1)[0])
             row.append((radius * power).sum() / power.sum())
         result[cell - 1, :74] = row
 
         rows, columns = np.nonzero(inside)
-        found = []
-        # As many whole blocks as fit, the rest on both sides, the odd pixel at the end.
-        rest = [(axis.max() - axis.min() + 1) % 8 // 2 for axis in (rows, columns)]
-        for top in range(rows.min() + rest[0], rows.max() - 6, 8):
-            for left in range(columns.min() + rest[1], columns.max() - 6, 8):
+        blocks = []
+        # As many whole blocks as fit, centred; an odd pixel remains at the end.
+        margins = [(axis.max() - axis.min() + 1) % 8 // 2 for axis in (rows, columns)]
+        for top in range(rows.min() + margins[0], rows.max() - 6, 8):
+            for left in range(columns.min() + margins[1], columns.max() - 6, 8):
                 block = slice(top, top + 8), slice(left, left + 8)
                 if inside[block].all():
-                    found.append(scipy.fft.dctn(grey[block].astype(float), norm="ortho"))
-        if not found:
+                    blocks.append(scipy.fft.dctn(grey[block].astype(float), norm="ortho"))
+        if not blocks:
             continue
-        found = np.array(found)
+        blocks = np.array(blocks)
         i, j = np.mgrid[:8, :8]
-        energy = (found**2).sum(axis=0)
+        energy = (blocks**2).sum(axis=0)
         energy[0, 0] = 0.0
         if energy.sum() >= 1e-9:
             for k, (first, last) in enumerate([(1, 2), (3, 6), (7, 14)]):
                 group = (i + j >= first) & (i + j <= last)
                 result[cell - 1, 74 + k] = energy[group].sum() / energy.sum()
-        for k, place in enumerate(zigzag(8, 9)):
-            result[cell - 1, 77 + k] = np.log10(1 + abs(found[:, place[0], place[1]])).mean()
+        for k, position in enumerate(zigzag(8, 9)):
+            result[cell - 1, 77 + k] = np.log10(1 + abs(blocks[:, position[0], position[1]])).mean()
     return result

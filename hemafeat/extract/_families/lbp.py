@@ -274,11 +274,11 @@ def _uniform(n_points: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     full = (1 << n_points) - 1
     uniform = {0: (0, 0), full: (n_points * (n_points - 1) + 1, n_points)}
     for ones in range(1, n_points):
-        for turn in range(n_points):
-            # The first pattern has its ones at points 0, 1, ...; each turn moves them by one.
+        for rotation in range(n_points):
+            # The first pattern has its ones at points 0, 1, ...; each rotation moves them by one.
             run = (1 << ones) - 1
-            pattern = (run >> turn) | (run << (n_points - turn)) & full
-            uniform[pattern] = (1 + (ones - 1) * n_points + turn, ones)
+            pattern = (run >> rotation) | (run << (n_points - rotation)) & full
+            uniform[pattern] = (1 + (ones - 1) * n_points + rotation, ones)
     patterns = np.array(sorted(uniform), dtype=np.int64)
     numbers, counts = np.array([uniform[int(pattern)] for pattern in patterns]).T
     return patterns, numbers, counts

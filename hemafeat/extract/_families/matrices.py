@@ -56,7 +56,7 @@ def matrix_family(
     section : str
         Section of the IBSI reference manual that defines them.
     fast : bool
-        Whether the family belongs to the set ``"fast"``. By default it does not.
+        True adds the family to the set ``"fast"``. Default False.
     """
     return family(
         columns,
@@ -76,7 +76,7 @@ def extent_columns(names: Mapping[str, tuple[str, str]], meaning: str) -> dict[s
     names : mapping of str to (str, str)
         Name of the column and IBSI code, by statistic (a key of `FORMULAS`).
     meaning : str
-        What the matrix counts; it is appended to each formula.
+        Meaning of the counts, which is appended to each formula.
     """
     return {
         names[key][0]: Column("1", f"{FORMULAS[key]}; {meaning}", f"IBSI {names[key][1]}")

@@ -40,11 +40,11 @@ def _amounts(prefix: str, dyes: str, source: str) -> dict[str, Column]:
 
 _DECLARED = (
     _amounts("", "dyes of a Giemsa stain", _RUIFROK)
-    | _amounts("macenko_", "dyes estimated from the cell itself", _MACENKO)
+    | _amounts("macenko_", "dyes found in the cell itself", _MACENKO)
     | {
         "eosinophilia": Column("1", "eosin / (azure + eosin), means of the cytoplasm", _RUIFROK),
         "macenko_eosinophilia": Column(
-            "1", "the same with the dyes estimated from the cell itself", _MACENKO
+            "1", "the same with the dyes found in the cell itself", _MACENKO
         ),
         "macenko_angle": Column("deg", "angle between the two dyes' density vectors", _MACENKO),
     }

@@ -168,14 +168,14 @@ def measure(plane, run_starts, runs, boxes, bin_width):
                 # Outside, the level is 0, which is not above the mean.
                 spot[k] = level[k] >= least if kind == CLUMPS else hat[k] >= NUCLEOLUS_RISE
             areas, spans = parts(spot, stride)
-            good = areas[:, 0] >= SMALLEST_CLUMP
+            is_kept = areas[:, 0] >= SMALLEST_CLUMP
             if kind == NUCLEOLI:
-                good = round_and_within(areas, spans, inside, stride, SMALLEST_NUCLEOLUS)
+                is_kept = round_and_within(areas, spans, inside, stride, SMALLEST_NUCLEOLUS)
             count = 0
             area = 0
             largest = 0
             for part in range(areas.shape[0]):
-                if good[part]:
+                if is_kept[part]:
                     count += 1
                     area += areas[part, 0]
                     largest = max(largest, areas[part, 0])

@@ -231,11 +231,11 @@ def gather(plane, corners, count, out):
         out[:] = 0.0
     for lane in range(count):
         row, column = corners[lane, 0], corners[lane, 1]
-        into = out[lane:]
+        target = out[lane:]
         for i in range(BLOCK):
             line = plane[row + i, column : column + BLOCK]
             for j in range(BLOCK):
-                into[(i * BLOCK + j) * LANES] = line[j]
+                target[(i * BLOCK + j) * LANES] = line[j]
 
 
 @kernel

@@ -219,9 +219,9 @@ def measure(levels, density, run_starts, runs, boxes, wavelengths):
         for run in range(cell_runs.shape[0]):
             line = levels[cell_runs[run, 0], cell_runs[run, 1] : cell_runs[run, 2]]
             start = cell_runs[run, 1] - box[2] + margin
-            into = plane[cell_runs[run, 0] - box[0] + margin, start : start + line.size]
+            target = plane[cell_runs[run, 0] - box[0] + margin, start : start + line.size]
             for k in range(line.size):
-                into[k] = density[line[k]] - mean
+                target[k] = density[line[k]] - mean
                 lowest, highest = min(lowest, line[k]), max(highest, line[k])
         if lowest == highest:
             # Differences from the mean are rounding errors.

@@ -172,8 +172,8 @@ def rotation_invariant(code, n_points, bins):
     shift = np.uint32(n_points - 1)
     for k in range(bins.size):
         x = code[k]
-        turned = np.uint32((x >> np.uint32(1)) | np.uint32((x & np.uint32(1)) << shift))
-        ones, changes = count_bits(x), count_bits(np.uint32(x ^ turned))
+        rotated = np.uint32((x >> np.uint32(1)) | np.uint32((x & np.uint32(1)) << shift))
+        ones, changes = count_bits(x), count_bits(np.uint32(x ^ rotated))
         bins[k] = ones if changes <= np.uint32(2) else other
 
 
@@ -184,10 +184,10 @@ def uniform_number(code, n_points, bins):
     full = np.int64((np.int64(1) << n_points) - 1)
     for k in range(bins.size):
         x = code[k]
-        turned = np.uint32(np.int64(x) << 1 & full | np.int64(x >> last))
-        ones, changes = np.int64(count_bits(x)), count_bits(np.uint32(x ^ turned))
+        rotated = np.uint32(np.int64(x) << 1 & full | np.int64(x >> last))
+        ones, changes = np.int64(count_bits(x)), count_bits(np.uint32(x ^ rotated))
         # The position at which the ones begin tells by how much the pattern is rotated.
-        lowest = np.int64(np.uint32(x & ~turned))
+        lowest = np.int64(np.uint32(x & ~rotated))
         first_index = np.int64(count_bits(np.uint32(max(lowest - 1, 0))))
         number = 1 + (ones - 1) * n_points + (n_points - first_index) % n_points
         if x == 0:

@@ -163,7 +163,7 @@ def end_percentile(slopes, n, sign):
 
 
 @kernel
-def directions(densities):
+def dye_directions(densities):
     """Estimate the directions of the two dyes of a cell by Macenko's method.
 
     Parameters
@@ -337,14 +337,18 @@ def stain_of_cells(rgb, density, starts, index, mean, inverse, linear):
         if whole.size == 0:
             continue
         row = out[k]
-        own = directions(sample_density(rgb, whole, density))
+        vectors = dye_directions(sample_density(rgb, whole, density))
         for channel in range(3):
-            row[AT.macenko_azure_r + channel] = own[0, channel]
-            row[AT.macenko_eosin_r + channel] = own[1, channel]
+            row[AT.macenko_azure_r + channel] = vectors[0, channel]
+            row[AT.macenko_eosin_r + channel] = vectors[1, channel]
         angle = np.nan
-        if not np.isnan(own[0, 0]):
+        if not np.isnan(vectors[0, 0]):
             # From the chord, as the cosine of a small angle loses its digits.
-            r, g, b = own[0, 0] - own[1, 0], own[0, 1] - own[1, 1], own[0, 2] - own[1, 2]
+            r, g, b = (
+                vectors[0, 0] - vectors[1, 0],
+                vectors[0, 1] - vectors[1, 1],
+                vectors[0, 2] - vectors[1, 2],
+            )
             chord = math.sqrt(r * r + g * g + b * b)
             angle = 2.0 * math.asin(min(chord / 2.0, 1.0))
             row[AT.macenko_angle] = math.degrees(angle)
@@ -357,7 +361,7 @@ def stain_of_cells(rgb, density, starts, index, mean, inverse, linear):
             dye_amounts(inverse, mean[part][k], spread, row[column:])
             if angle >= CLOSEST:
                 column = AT.nucleus_macenko_azure_mean + part * N_AMOUNTS
-                dye_amounts(unmixing(own[0], own[1]), mean[part][k], spread, row[column:])
+                dye_amounts(unmixing(vectors[0], vectors[1]), mean[part][k], spread, row[column:])
             if part == CYTOPLASM:
                 row[AT.cytoplasm_u_skewness] = u_skewness(rgb, pixels, linear)
         row[AT.eosinophilia] = eosin_share(
