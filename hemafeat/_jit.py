@@ -29,4 +29,4 @@ def indices(names: Sequence[str]) -> Any:
 
     ``AT = indices(("area", "perimeter"))`` lets a kernel write ``row[AT.perimeter]``.
     """
-    return namedtuple("indices", names)(*range(len(names)))  # type: ignore[misc]
+    return namedtuple("indices", names)(*range(len(names)))
