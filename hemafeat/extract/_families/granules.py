@@ -115,7 +115,23 @@ def granules(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = N
 
     Examples
     --------
-    EXAMPLE
+    A cell with three granules:
+
+    >>> import numpy as np
+    >>> from hemafeat import extract, segment
+    >>> y, x = np.mgrid[:80, :80] - 40
+    >>> masks = segment.Masks(np.hypot(y, x) <= 35, np.hypot(y, x) <= 15)
+    >>> image = np.full((80, 80, 3), 240, np.uint8)
+    >>> image[masks.cell > 0] = 180
+    >>> image[masks.nucleus > 0] = 60
+    >>> for column in (25, 40, 55):
+    ...     image[14:17, column : column + 3] = (160, 60, 90)
+    >>> values = extract.granules(image, masks)
+    >>> values.shape
+    (1, 23)
+    >>> row = dict(zip(extract.granules.facts.columns, values[0].tolist(), strict=True))
+    >>> row["count"], round(row["diameter_mean"], 2), row["red_share"]
+    (3.0, 3.39, 1.0)
     """
     prepared = prepare(image)
     n_cells = masks.n_cells if n_cells is None else n_cells

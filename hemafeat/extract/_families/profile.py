@@ -118,7 +118,15 @@ def profile(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = No
 
     Examples
     --------
-    EXAMPLE
+    >>> from hemafeat import datasets, extract, segment
+    >>> cell = datasets.draw_cell("neutrophil", random_state=0)
+    >>> masks = segment.Masks(cell.cell, cell.nucleus)
+    >>> values = extract.profile(cell.image, masks)
+    >>> values.shape
+    (1, 30)
+    >>> row = dict(zip(extract.profile.facts.columns, values[0].tolist(), strict=True))
+    >>> round(row["nucleus_radial_od_1"], 1), round(row["nucleus_radial_od_8"], 1)
+    (1.1, 0.9)
     """
     prepared = prepare(image)
     n_cells = masks.n_cells if n_cells is None else n_cells
