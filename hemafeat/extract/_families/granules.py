@@ -16,33 +16,33 @@ if TYPE_CHECKING:
 
 _TOP_HAT = "top-hat of optical density, Meyer 1979"
 _COLOUR = "eosinophilic and basophilic granules, Bain 2015"
+_DIAMETER = "equivalent diameter"
 
 
-def _granule_columns(prefix: str, where: str) -> dict[str, Column]:
+def _granule_columns(prefix: str, region: str) -> dict[str, Column]:
     columns = {
-        "count": Column("1", f"number of granules {where}", _TOP_HAT),
-        "density": Column("px^-2", f"number of granules {where} / area", _TOP_HAT),
-        "cover": Column("1", f"share of the area that granules cover, {where}", _TOP_HAT),
-        "diameter_mean": Column("px", f"mean of sqrt(4 area / pi) of the granules {where}", ""),
+        "count": Column("1", f"number of granules {region}", _TOP_HAT),
+        "density": Column("px^-2", f"number of granules {region} / area", _TOP_HAT),
+        "cover": Column("1", f"share of the area that granules cover, {region}", _TOP_HAT),
+        "diameter_mean": Column(
+            "px", f"mean of sqrt(4 area / pi) of the granules {region}", _DIAMETER
+        ),
         "diameter_sd": Column(
-            "px", f"standard deviation of sqrt(4 area / pi) of the granules {where}", ""
+            "px", f"standard deviation of sqrt(4 area / pi) of the granules {region}", _DIAMETER
         ),
         "contrast": Column(
-            "OD", f"mean of OD_G - opening of OD_G over the granules {where}", _TOP_HAT
+            "OD", f"mean of OD_G - opening of OD_G over the granules {region}", _TOP_HAT
         ),
         "red_share": Column(
-            "1", f"share of granule pixels with OD_R < {_kernel.RED} OD_G, {where}", _COLOUR
+            "1", f"share of granule pixels with OD_R < {_kernel.RED} OD_G, {region}", _COLOUR
         ),
         "dark_share": Column(
-            "1", f"share of granule pixels with OD_R > {_kernel.DARK} OD_G, {where}", _COLOUR
+            "1", f"share of granule pixels with OD_R > {_kernel.DARK} OD_G, {region}", _COLOUR
         ),
-        "red_to_green": Column("1", f"sum OD_R / sum OD_G over the granules {where}", _COLOUR),
-        "blue_to_green": Column("1", f"sum OD_B / sum OD_G over the granules {where}", _COLOUR),
+        "red_to_green": Column("1", f"sum OD_R / sum OD_G over the granules {region}", _COLOUR),
+        "blue_to_green": Column("1", f"sum OD_B / sum OD_G over the granules {region}", _COLOUR),
     }
-    return {
-        prefix + name: Column(column.unit, column.formula, column.source or "equivalent diameter")
-        for name, column in columns.items()
-    }
+    return {prefix + name: column for name, column in columns.items()}
 
 
 _COLUMNS = (

@@ -25,7 +25,7 @@ _COLUMNS = {
     "lobe_area_cv": Column("1", "population sd / mean of the areas of the lobes", _PEAKS),
     "largest_lobe_fraction": Column("1", "area of the largest lobe / area", _PEAKS),
     "second_lobe_fraction": Column(
-        "1", "area of the second largest lobe / area, 0 without one", _PEAKS
+        "1", "area of the second largest lobe (0 without one) / area", _PEAKS
     ),
     "isthmus_ratio": Column("1", "smallest width of a link / width of its lobe, at most 1", _PEAKS),
     "isthmus_ratio_2": Column("1", "second smallest of these ratios, 1 without one", _PEAKS),
@@ -66,7 +66,7 @@ _COLUMNS = {
     "horseshoe_angle": Column(
         "deg", "widest angle without boundary, seen from the centroid of the hull", _CENTROID
     ),
-    "centroid_depth_ratio": Column("1", "depth at the centroid, 0 outside the region / R", _DEPTH),
+    "centroid_depth_ratio": Column("1", "depth at the centroid (0 outside the region) / R", _DEPTH),
     "hull_centroid_depth_ratio": Column("1", "depth at the centroid of the hull / R", _DEPTH),
     "centroid_gap_ratio": Column(
         "1", "distance of the centroid from the nearest pixel / sqrt(A / pi)", _CENTROID
