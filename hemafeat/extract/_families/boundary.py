@@ -59,7 +59,7 @@ _COLUMNS = (
 def boundary(
     image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None
 ) -> np.ndarray:
-    """Describe the outline of a mask independently of its size, position and orientation.
+    """Describe the outline of a mask by Fourier ratios, curvature, moments and box counts.
 
     The outline is the closed polygon through the midpoints of the pixel edges around the largest
     8-connected part, without its holes. It is traversed at constant speed as z = column + i row.

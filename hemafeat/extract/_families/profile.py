@@ -33,11 +33,11 @@ _COLUMNS = (
         ),
         "nucleus_edge_gradient": Column(
             "OD px^-1",
-            "(OD_G up to 2 px inside the edge - outside it) / distance of the two",
+            "(OD_G up to 2 px inside the edge - up to 2 px outside) / distance between the two",
             _EDGE,
         ),
         "cell_edge_gradient": Column(
-            "OD px^-1", "(OD_G 2 to 4 px deep - up to 2 px deep) / distance of the two", _EDGE
+            "OD px^-1", "(OD_G 2 to 4 px deep - up to 2 px deep) / distance between the two", _EDGE
         ),
         "perinuclear_halo": Column(
             "OD", "OD_G of cytoplasm up to 0.1 R from the nucleus - that at 0.2 to 0.3 R", _RING

@@ -35,7 +35,7 @@ _COLUMNS = {
     "extent": Column("1", "A / area of the bounding box", f"{_SKIMAGE} extent"),
     "area_convex": Column(
         "px^2",
-        "pixels in the convex hull of the midpoints of pixel edges",
+        "number of pixels in the convex hull of the midpoints of pixel edges",
         f"{_SKIMAGE} area_convex",
     ),
     "solidity": Column("1", "A / area_convex", f"{_SKIMAGE} solidity"),

@@ -64,8 +64,6 @@ _XYZ = np.array(
 _MATRIX = np.rint((1 << SHIFT_XYZ) * _XYZ / np.array([0.950456, 1.0, 1.088754])[:, None]).astype(
     np.int32
 )
-
-
 _TABLES = np.stack([_BY_VALUE, _BY_CHROMA, _GAMMA])
 
 

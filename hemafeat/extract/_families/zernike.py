@@ -17,7 +17,6 @@ ORDERS = [(n, m) for n in range(DEGREE + 1) for m in range(n + 1) if (n - m) % 2
 
 _SOURCE = "Teague 1980; mahotas.features.zernike_moments"
 
-
 _COLUMNS = {
     f"{prefix}_{n}_{m}": Column(
         "1",
