@@ -1,4 +1,4 @@
-"""Outlines whose descriptors are known: discs, ellipses, petals, squares, and moments."""
+"""Outlines with known descriptors: discs, ellipses, petals, squares; moments of scikit-image."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Y, X = np.mgrid[-90:91, -100:101]
 ANGLE, RADIUS = np.arctan2(Y, X), np.hypot(Y, X)
 
 
-def measured(mask: np.ndarray) -> dict[str, float]:
+def measure(mask: np.ndarray) -> dict[str, float]:
     row = extract.boundary(
         np.zeros((*mask.shape, 3), np.uint8), np.ascontiguousarray(mask, np.int32)
     )
@@ -36,65 +36,65 @@ def blob(seed: int) -> np.ndarray:
     return edge + rng.uniform(-1, 1, ANGLE.shape) >= RADIUS
 
 
-def resampled(z: np.ndarray, n: int) -> np.ndarray:
-    """n points of a closed polygon, the same length of outline apart."""
+def resample(z: np.ndarray, n: int) -> np.ndarray:
+    """Return n points of a closed polygon, equally spaced along the outline."""
     closed = np.append(z, z[0])
     ends = np.concatenate([[0], np.cumsum(abs(np.diff(closed)))])
-    at = np.arange(n) * ends[-1] / n
-    return np.interp(at, ends, closed.real) + 1j * np.interp(at, ends, closed.imag)
+    s = np.arange(n) * ends[-1] / n
+    return np.interp(s, ends, closed.real) + 1j * np.interp(s, ends, closed.imag)
 
 
 def test_disc_is_its_first_harmonic() -> None:
-    found = measured(RADIUS <= 60)
+    values = measure(RADIUS <= 60)
     for k in HARMONICS:
         # Four-fold staircases leave a trace in F_1+4n alone.
-        assert found[column(k)] < (0.005 if k % 4 == 1 else 1e-12), k
-    # The outline has steps of 1 and sqrt 1/2 px, on average 5.5 % longer than the arc; the rest is
-    # what steps of a pixel turn chords of 25 px.
+        assert values[column(k)] < (0.005 if k % 4 == 1 else 1e-12), k
+    # The outline has steps of 1 and sqrt 1/2 px and is on average 5.5 % longer than the arc. The
+    # tolerance covers how far steps of a pixel turn chords of 25 px.
     longer = 1.055
-    assert found["bending_ratio"] == pytest.approx(longer**2, abs=0.03)
+    assert values["bending_ratio"] == pytest.approx(longer**2, abs=0.03)
     length = 2 * math.pi * 60 * longer
-    assert found["bending_energy"] == pytest.approx(
-        found["bending_ratio"] * (2 * math.pi / length) ** 2, rel=0.02
+    assert values["bending_energy"] == pytest.approx(
+        values["bending_ratio"] * (2 * math.pi / length) ** 2, rel=0.02
     )
-    assert (found["n_concave_segments"], found["concave_fraction"]) == (0, 0)
-    assert 0.7 < found["curvature_min"] < 1 < found["curvature_max"] < 1.3
-    assert found["box_dimension"] == pytest.approx(1, abs=0.05)
+    assert (values["n_concave_segments"], values["concave_fraction"]) == (0, 0)
+    assert 0.7 < values["curvature_min"] < 1 < values["curvature_max"] < 1.3
+    assert values["box_dimension"] == pytest.approx(1, abs=0.05)
     # h_1 of a disc is 1 / 2 pi; the others are 0.
-    assert found["hu_1"] == pytest.approx(math.log10(1 / (2 * math.pi)), abs=1e-3)
-    assert all(math.isnan(found[f"hu_{k}"]) for k in range(2, 8))
+    assert values["hu_1"] == pytest.approx(math.log10(1 / (2 * math.pi)), abs=1e-3)
+    assert all(math.isnan(values[f"hu_{k}"]) for k in range(2, 8))
 
 
 @pytest.mark.parametrize(("a", "b"), [(80, 60), (80, 40)])
 def test_ellipse(a: int, b: int) -> None:
-    found = measured((Y / b) ** 2 + (X / a) ** 2 <= 1)
+    values = measure((Y / b) ** 2 + (X / a) ** 2 <= 1)
     t = np.arange(1 << 14) * 2 * math.pi / (1 << 14)
-    z = resampled(a * np.cos(t) + 1j * b * np.sin(t), 1 << 12)
+    z = resample(a * np.cos(t) + 1j * b * np.sin(t), 1 << 12)
     expected = abs(np.fft.fft(z))
     for k in HARMONICS:
         # Constant speed along the staircase is not quite that along the ellipse.
-        assert found[column(k)] == pytest.approx(expected[k] / expected[1], abs=0.02), k
+        assert values[column(k)] == pytest.approx(expected[k] / expected[1], abs=0.02), k
     second = (a * a + b * b) / (4 * math.pi * a * b)
-    assert found["hu_1"] == pytest.approx(math.log10(second), abs=2e-3)
+    assert values["hu_1"] == pytest.approx(math.log10(second), abs=2e-3)
     difference = ((a * a - b * b) / (4 * math.pi * a * b)) ** 2
-    assert found["hu_2"] == pytest.approx(math.log10(difference), abs=5e-3)
-    assert found["n_concave_segments"] == 0
+    assert values["hu_2"] == pytest.approx(math.log10(difference), abs=5e-3)
+    assert values["n_concave_segments"] == 0
 
 
 @pytest.mark.parametrize("n", [2, 3, 4, 5])
-def test_petals_are_harmonics_and_bays(n: int) -> None:
-    # At its waist, an outline 1 + a cos n t has the curvature (1 - a - a n^2) / (1 - a)^2.
+def test_harmonics_and_bays_of_petals(n: int) -> None:
+    # At its waist, the outline 1 + a cos n t has the curvature (1 - a - a n^2) / (1 - a)^2.
     a = 0.35 if n == 2 else 0.25
-    found = measured(60 * (1 + a * np.cos(n * ANGLE)) >= RADIUS)
-    assert found["n_concave_segments"] == n
-    assert found["curvature_min"] < -0.5
-    assert found["curvature_max"] > 1
-    strongest = max((k for k in HARMONICS), key=lambda k: found[column(k)])
+    values = measure(60 * (1 + a * np.cos(n * ANGLE)) >= RADIUS)
+    assert values["n_concave_segments"] == n
+    assert values["curvature_min"] < -0.5
+    assert values["curvature_max"] > 1
+    strongest = max((k for k in HARMONICS), key=lambda k: values[column(k)])
     assert strongest in (1 + n, 1 - n)
     for k in HARMONICS:
         if (k - 1) % n:
-            # Only every n-th harmonic, but for what the grid of pixels leaves.
-            assert found[column(k)] < 0.02, k
+            # Only every n-th harmonic, apart from traces of the pixel grid.
+            assert values[column(k)] < 0.02, k
 
 
 @pytest.mark.parametrize("seed", range(4))
@@ -104,51 +104,51 @@ def test_harmonics_are_those_of_the_sampled_outline(seed: int) -> None:
     z = contour[:, 1] + 1j * contour[:, 0]
     if np.imag(np.conj(z) * np.roll(z, -1)).sum() < 0:
         z = z[::-1]
-    expected = abs(np.fft.fft(resampled(z, 1 << 16)))
-    found = measured(mask)
+    expected = abs(np.fft.fft(resample(z, 1 << 16)))
+    values = measure(mask)
     for k in HARMONICS:
         # Sampling a polygon of some hundred corners at 65,536 points.
-        assert found[column(k)] == pytest.approx(expected[k] / expected[1], rel=1e-4, abs=1e-7)
+        assert values[column(k)] == pytest.approx(expected[k] / expected[1], rel=1e-4, abs=1e-7)
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_moments_are_those_of_scikit_image(seed: int) -> None:
     mask = blob(seed)
     moments = moments_hu(moments_normalized(moments_central(mask.astype(float))))
-    found = measured(mask)
+    values = measure(mask)
     for k, h in enumerate(moments, start=1):
-        # Sums of third powers that cancel: the higher ones lose some digits.
-        assert found[f"hu_{k}"] == pytest.approx(np.sign(h) * math.log10(abs(h)), rel=1e-7), k
+        # Sums of third powers cancel, so the higher moments lose some digits.
+        assert values[f"hu_{k}"] == pytest.approx(np.sign(h) * math.log10(abs(h)), rel=1e-7), k
 
 
-def test_squares_fill_boxes() -> None:
+def test_box_dimension_of_a_square() -> None:
     mask = np.zeros((80, 80), bool)
     mask[5:69, 9:73] = True
     sizes = np.array([2, 4, 8, 16])
     expected = -np.polyfit(np.log(sizes), np.log(4 * (64 // sizes) - 4), 1)[0]
-    assert measured(mask)["box_dimension"] == pytest.approx(expected, rel=1e-12)
-    assert math.isnan(measured(mask[5:20, 9:24])["box_dimension"])
+    assert measure(mask)["box_dimension"] == pytest.approx(expected, rel=1e-12)
+    assert math.isnan(measure(mask[5:20, 9:24])["box_dimension"])
 
 
 def test_only_the_largest_part_and_its_outside_count() -> None:
     whole, holed, two = (RADIUS <= 50 for _ in range(3))
     holed = holed & (RADIUS > 20)
     two = two | ((abs(Y) < 4) & (X > 60) & (X < 90))
-    before = measured(whole)
+    before = measure(whole)
     for mask in (holed, two):
-        found = measured(mask)
+        values = measure(mask)
         for name in NAMES[:17]:
-            assert found[name] == pytest.approx(before[name], rel=1e-9, abs=1e-12), name
+            assert values[name] == pytest.approx(before[name], rel=1e-9, abs=1e-12), name
 
 
 @pytest.mark.parametrize("seed", range(3))
 def test_turning_and_mirroring_change_nothing(seed: int) -> None:
     mask = blob(seed)
-    before = measured(mask)
+    before = measure(mask)
     for change in (np.rot90, np.flipud, np.fliplr, np.transpose):
-        after = measured(change(mask))
+        after = measure(change(mask))
         for name in NAMES:
-            # The seventh moment is the one that tells a shape from its mirror image.
+            # The seventh moment changes sign in a mirror image.
             sign = -1 if name == "hu_7" and change is not np.rot90 else 1
             assert after[name] == pytest.approx(sign * before[name], rel=1e-8, abs=1e-10), name
 
@@ -158,13 +158,13 @@ def test_scale_changes_no_harmonic() -> None:
     small, large = (
         (np.hypot(y, x) <= 20 * s * (1 + 0.2 * np.cos(3 * np.arctan2(y, x)))) for s in (1, 2)
     )
-    one, two = measured(small), measured(large)
+    first, second = measure(small), measure(large)
     for k in HARMONICS:
-        assert one[column(k)] == pytest.approx(two[column(k)], abs=0.03)
+        assert first[column(k)] == pytest.approx(second[column(k)], abs=0.03)
 
 
 def test_one_pixel() -> None:
-    found = measured(np.pad([[True]], 2))
-    undefined = {name for name, value in found.items() if math.isnan(value)}
+    values = measure(np.pad([[True]], 2))
+    undefined = {name for name, value in values.items() if math.isnan(value)}
     assert undefined == {*(f"hu_{k}" for k in range(1, 8)), "box_dimension"}
-    assert found["bending_ratio"] > 0
+    assert values["bending_ratio"] > 0

@@ -22,8 +22,8 @@ def disk(row: float, column: float, radius: float) -> np.ndarray:
     return (rows - row) ** 2 + (columns - column) ** 2 <= radius**2
 
 
-def drawn() -> tuple[np.ndarray, Masks]:
-    """A flat cell with a flat nucleus in its lower half."""
+def draw_flat_cell() -> tuple[np.ndarray, Masks]:
+    """Draw a flat cell with a flat nucleus in its lower half."""
     cell, nucleus = disk(65, 70, 60), disk(85, 70, 30)
     image = np.full((*SHAPE, 3), 255, np.uint8)
     image[cell] = 150
@@ -41,58 +41,58 @@ def chromatin(image: np.ndarray, masks: Masks) -> dict[str, float]:
     return dict(zip(extract.chromatin.facts.columns, row, strict=True))
 
 
-PLACES = [(25, 70), (35, 50), (35, 90), (50, 40), (50, 100), (40, 70)]
+CENTRES = [(25, 70), (35, 50), (35, 90), (50, 40), (50, 100), (40, 70)]
 
 
-def test_flat_cell_has_nothing() -> None:
-    image, masks = drawn()
-    found = granules(image, masks)
-    assert found["count"] == found["cover"] == found["vacuole_count"] == 0
-    assert found["vacuole_area_max"] == found["vacuole_area_fraction"] == 0
-    assert math.isnan(found["diameter_mean"])
-    assert math.isnan(found["red_to_green"])
-    found = chromatin(image, masks)
-    assert found["clump_fraction"] == found["dense_fraction"] == found["clump_count"] == 0
-    assert math.isnan(found["clump_area_mean"])
-    assert found["heterogeneity"] == found["heterogeneity_relative"] == 0
-    assert found["nucleolus_count"] == found["nucleolus_area_max"] == 0
+def test_flat_cell_has_no_spots() -> None:
+    image, masks = draw_flat_cell()
+    values = granules(image, masks)
+    assert values["count"] == values["cover"] == values["vacuole_count"] == 0
+    assert values["vacuole_area_max"] == values["vacuole_area_fraction"] == 0
+    assert math.isnan(values["diameter_mean"])
+    assert math.isnan(values["red_to_green"])
+    values = chromatin(image, masks)
+    assert values["clump_fraction"] == values["dense_fraction"] == values["clump_count"] == 0
+    assert math.isnan(values["clump_area_mean"])
+    assert values["heterogeneity"] == values["heterogeneity_relative"] == 0
+    assert values["nucleolus_count"] == values["nucleolus_area_max"] == 0
 
 
 @pytest.mark.parametrize(
     ("colour", "red", "dark"),
     [((200, 60, 90), 1, 0), ((60, 60, 60), 0, 1), ((120, 60, 90), 0, 0)],
 )
-def test_granules_are_counted(colour: tuple[int, int, int], red: int, dark: int) -> None:
-    image, masks = drawn()
-    one = disk(*PLACES[0], 2).sum()
-    for place in PLACES:
-        image[disk(*place, 2)] = colour
+def test_count_of_granules(colour: tuple[int, int, int], red: int, dark: int) -> None:
+    image, masks = draw_flat_cell()
+    area = disk(*CENTRES[0], 2).sum()
+    for centre in CENTRES:
+        image[disk(*centre, 2)] = colour
     image[disk(100, 70, 2)] = 10  # over the nucleus
     image[60, 30] = image[60, 31] = 20  # two pixels are too few
-    found = granules(image, masks)
-    assert found["count"] == 6
-    assert found["over_cell_count"] == 7
-    around = masks.cytoplasm.astype(bool).sum()
-    assert found["density"] == pytest.approx(6 / around)
-    assert found["cover"] == pytest.approx(6 * one / around)
-    assert found["diameter_mean"] == pytest.approx(math.sqrt(4 * one / math.pi))
-    assert found["diameter_sd"] == pytest.approx(0, abs=1e-12)
-    assert found["red_share"] == red
-    assert found["dark_share"] == dark
+    values = granules(image, masks)
+    assert values["count"] == 6
+    assert values["over_cell_count"] == 7
+    cytoplasm = masks.cytoplasm.astype(bool).sum()
+    assert values["density"] == pytest.approx(6 / cytoplasm)
+    assert values["cover"] == pytest.approx(6 * area / cytoplasm)
+    assert values["diameter_mean"] == pytest.approx(math.sqrt(4 * area / math.pi))
+    assert values["diameter_sd"] == pytest.approx(0, abs=1e-12)
+    assert values["red_share"] == red
+    assert values["dark_share"] == dark
     density = -np.log10((np.array(colour) + 1) / 256)
-    assert found["red_to_green"] == pytest.approx(density[0] / density[1])
-    assert found["blue_to_green"] == pytest.approx(density[2] / density[1])
+    assert values["red_to_green"] == pytest.approx(density[0] / density[1])
+    assert values["blue_to_green"] == pytest.approx(density[2] / density[1])
     # Two bins of 1.5 / 256 are rounded down.
     contrast = density[1] + math.log10(151 / 256)
-    assert found["contrast"] == pytest.approx(contrast, abs=1.5 / 256)
+    assert values["contrast"] == pytest.approx(contrast, abs=1.5 / 256)
 
 
-def test_vacuoles_are_counted() -> None:
-    image, masks = drawn()
+def test_count_of_vacuoles() -> None:
+    image, masks = draw_flat_cell()
     radii = [3, 4, 5, 6, 3, 9]
     total = 0
-    for place, radius in zip(PLACES, radii, strict=True):
-        hole = disk(*place, radius)
+    for centre, radius in zip(CENTRES, radii, strict=True):
+        hole = disk(*centre, radius)
         image[hole] = 250
         total += hole.sum()
     image[disk(90, 75, 4)] = 250  # over the nucleus
@@ -101,47 +101,47 @@ def test_vacuoles_are_counted() -> None:
     image[60:63, 20:45] = 250  # a cleft
     image[disk(70, 115, 2)] = 250  # 13 pixels
     image[disk(85, 115, 4)] = 170  # pale, not empty
-    found = granules(image, masks)
-    assert found["vacuole_count"] == 7
-    assert found["vacuole_area_max"] == disk(*PLACES[5], 9).sum()
-    assert found["vacuole_area_fraction"] == pytest.approx(total / masks.cell.astype(bool).sum())
+    values = granules(image, masks)
+    assert values["vacuole_count"] == 7
+    assert values["vacuole_area_max"] == disk(*CENTRES[5], 9).sum()
+    assert values["vacuole_area_fraction"] == pytest.approx(total / masks.cell.astype(bool).sum())
 
 
-def test_clumps_are_counted() -> None:
-    image, masks = drawn()
-    places = [(75, 60), (75, 80), (95, 60), (95, 80)]
-    for place in places:
-        image[disk(*place, 3)] = 30
+def test_count_of_clumps() -> None:
+    image, masks = draw_flat_cell()
+    centres = [(75, 60), (75, 80), (95, 60), (95, 80)]
+    for centre in centres:
+        image[disk(*centre, 3)] = 30
     image[85, 70] = 30  # too small
-    found = chromatin(image, masks)
+    values = chromatin(image, masks)
     area = masks.nucleus.astype(bool).sum()
-    one = disk(*places[0], 3).sum()
-    assert found["clump_count"] == 4
-    assert found["clump_density"] == pytest.approx(4 / area)
-    assert found["clump_area_mean"] == one
-    assert found["clump_fraction"] == pytest.approx((4 * one + 1) / area)
-    assert found["dense_fraction"] == found["clump_fraction"]
+    clump = disk(*centres[0], 3).sum()
+    assert values["clump_count"] == 4
+    assert values["clump_density"] == pytest.approx(4 / area)
+    assert values["clump_area_mean"] == clump
+    assert values["clump_fraction"] == pytest.approx((4 * clump + 1) / area)
+    assert values["dense_fraction"] == values["clump_fraction"]
 
 
-def test_nucleoli_are_counted() -> None:
-    image, masks = drawn()
+def test_count_of_nucleoli() -> None:
+    image, masks = draw_flat_cell()
     image[disk(75, 65, 5)] = 90
     image[disk(95, 75, 4)] = 90
     image[disk(85, 90, 2)] = 90  # too small
     image[84:87, 55:80] = 90  # a cleft
-    found = chromatin(image, masks)
+    values = chromatin(image, masks)
     areas = disk(75, 65, 5).sum(), disk(95, 75, 4).sum()
-    assert found["nucleolus_count"] == 2
-    assert found["nucleolus_area_max"] == areas[0]
-    assert found["nucleolus_area_fraction"] == pytest.approx(
+    assert values["nucleolus_count"] == 2
+    assert values["nucleolus_area_max"] == areas[0]
+    assert values["nucleolus_area_fraction"] == pytest.approx(
         sum(areas) / masks.nucleus.astype(bool).sum()
     )
 
 
 def grainy(seed: int) -> tuple[np.ndarray, Masks]:
-    """Smooth noise with spots of every kind, near the edges too."""
+    """Draw smooth noise with spots of every kind, some of them near the edges."""
     rng = np.random.default_rng(seed)
-    image, masks = drawn()
+    image, masks = draw_flat_cell()
     rough = ndimage.gaussian_filter(rng.normal(0, 1, (*SHAPE, 3)), (1.3, 1.3, 0.5)) * 60
     plane = image + rough
     inside = np.argwhere(masks.cell > 0)
@@ -154,15 +154,15 @@ def grainy(seed: int) -> tuple[np.ndarray, Masks]:
 @pytest.mark.parametrize("seed", [0, 1, 2])
 def test_spots_of_every_kind_agree_with_the_twins(seed: int) -> None:
     image, masks = grainy(seed)
-    found = granules(image, masks)
+    values = granules(image, masks)
     expected = naive_granules.granules(image, masks.cell, masks.nucleus, 1, WHITE)[0]
-    np.testing.assert_allclose(list(found.values()), expected, rtol=1e-9)
-    assert found["count"] > 10
-    assert found["vacuole_count"] > 0
-    found = chromatin(image, masks)
+    np.testing.assert_allclose(list(values.values()), expected, rtol=1e-9)
+    assert values["count"] > 10
+    assert values["vacuole_count"] > 0
+    values = chromatin(image, masks)
     expected = naive_granules.chromatin(image, masks.nucleus, 1, WHITE)[0]
-    np.testing.assert_allclose(list(found.values()), expected, rtol=1e-9)
-    assert found["clump_count"] > 3
+    np.testing.assert_allclose(list(values.values()), expected, rtol=1e-9)
+    assert values["clump_count"] > 3
 
 
 def test_turning_changes_nothing() -> None:
@@ -172,14 +172,14 @@ def test_turning_changes_nothing() -> None:
         for step in (1, -1):
             turned = [np.rot90(a, turns)[::step] for a in (image, masks.cell, masks.nucleus)]
             again = Masks(turned[1], turned[2])
-            found = granules(turned[0], again) | chromatin(turned[0], again)
+            values = granules(turned[0], again) | chromatin(turned[0], again)
             # Sums of floats in another order.
-            assert found == pytest.approx(first, rel=1e-12)
+            assert values == pytest.approx(first, rel=1e-12)
 
 
 @pytest.mark.slow_without_jit
 def test_experts_agree_on_vacuoles(real_data: Path) -> None:
-    """AUROC of the largest vacuole for WBCAtt's "cytoplasm_vacuole" among monocytes."""
+    """The area of vacuoles separates monocytes by the attribute cytoplasm_vacuole of WBCAtt."""
     import pandas as pd
 
     from hemafeat import images, segment

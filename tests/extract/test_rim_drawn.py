@@ -1,4 +1,4 @@
-"""The rim of cytoplasm and the fringe of drawn cells whose values are known."""
+"""The rim of cytoplasm and the projections of drawn cells with known values."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ def disc(row: float, column: float, radius: float) -> np.ndarray:
     return np.hypot(Y - row, X - column) <= radius
 
 
-def measured(cell: np.ndarray, nucleus: np.ndarray) -> dict[str, float]:
+def measure(cell: np.ndarray, nucleus: np.ndarray) -> dict[str, float]:
     image = np.full((*cell.shape, 3), 240, np.uint8)
     row = extract.rim(image, Masks(cell.astype(np.int32), nucleus.astype(np.int32)))
     assert row.shape == (1, len(NAMES))
@@ -27,7 +27,7 @@ def measured(cell: np.ndarray, nucleus: np.ndarray) -> dict[str, float]:
 
 
 def hairy(n: int, width: int, length: int) -> np.ndarray:
-    """A disc of 50 with n straight hairs."""
+    """Draw a disc of radius 50 with n straight hairs."""
     cell = disc(70, 80, 50)
     for angle in np.arange(n) * 2 * math.pi / n + 0.1:
         along = (X - 80) * math.cos(angle) + (Y - 70) * math.sin(angle)
@@ -37,61 +37,61 @@ def hairy(n: int, width: int, length: int) -> np.ndarray:
 
 
 def test_concentric_discs() -> None:
-    found = measured(disc(70, 80, 60), disc(70, 80, 30))
+    values = measure(disc(70, 80, 60), disc(70, 80, 30))
     for name in ("thickness_p10", "thickness_median", "thickness_p90"):
-        # Both edges are staircases.
-        assert found[name] == pytest.approx(30, abs=1), name
-    assert (found["bare_fraction"], found["cap_angle"]) == (0, 0)
+        # Both edges are staircases, off by up to half a pixel.
+        assert values[name] == pytest.approx(30, abs=1), name
+    assert (values["bare_fraction"], values["cap_angle"]) == (0, 0)
     for fold in (1, 2, 3):
-        assert found[f"thickness_lean_{fold}"] == pytest.approx(0, abs=1e-9)
-    assert found["nucleus_gap_angle"] < 3
-    assert found["villi_index"] == pytest.approx(0, abs=0.01)
-    assert found["n_projections"] == 0
+        assert values[f"thickness_lean_{fold}"] == pytest.approx(0, abs=1e-9)
+    assert values["nucleus_gap_angle"] < 3
+    assert values["villi_index"] == pytest.approx(0, abs=0.01)
+    assert values["n_projections"] == 0
 
 
-def test_shifted_nucleus_leans_one_way() -> None:
+def test_lean_of_a_shifted_nucleus() -> None:
     shift, outer, inner = 12, 60, 30
-    found = measured(disc(70, 80, outer), disc(70, 80 + shift, inner))
+    values = measure(disc(70, 80, outer), disc(70, 80 + shift, inner))
     a = np.radians(np.arange(2.5, 360, 5))
-    # From a point off the middle of a circle to its edge, less the nucleus' radius.
+    # Distance from an eccentric point to the edge of a circle, minus the radius of the nucleus.
     t = -shift * np.cos(a) + np.sqrt(outer**2 - (shift * np.sin(a)) ** 2) - inner
     for fold in (1, 2):
         expected = abs((t * np.exp(1j * fold * a)).sum()) / t.sum()
-        assert found[f"thickness_lean_{fold}"] == pytest.approx(expected, abs=0.01)
+        assert values[f"thickness_lean_{fold}"] == pytest.approx(expected, abs=0.01)
     for name, q in (("thickness_p10", 10), ("thickness_median", 50), ("thickness_p90", 90)):
-        assert found[name] == pytest.approx(np.percentile(t, q), abs=1), name
+        assert values[name] == pytest.approx(np.percentile(t, q), abs=1), name
 
 
-def test_cap_is_where_cytoplasm_is_missing() -> None:
+def test_angle_of_a_cap_without_cytoplasm() -> None:
     nucleus = disc(70, 80, 40)
     angle = np.degrees(np.arctan2(Y - 70, X - 80))
     cell = nucleus | (disc(70, 80, 60) & (abs(angle) > 45))
-    found = measured(cell, nucleus)
-    # A quarter of the directions, to half a step of 5 degrees on both sides.
-    assert found["cap_angle"] == pytest.approx(90, abs=5)
-    assert found["bare_fraction"] == pytest.approx(0.25, abs=5 / 360)
-    found = measured(nucleus, nucleus)
-    assert (found["cap_angle"], found["bare_fraction"]) == (360, 1)
-    assert math.isnan(found["thickness_lean_1"])
+    values = measure(cell, nucleus)
+    # A quarter of the directions, give or take half a step of 5 degrees on both sides.
+    assert values["cap_angle"] == pytest.approx(90, abs=5)
+    assert values["bare_fraction"] == pytest.approx(0.25, abs=5 / 360)
+    values = measure(nucleus, nucleus)
+    assert (values["cap_angle"], values["bare_fraction"]) == (360, 1)
+    assert math.isnan(values["thickness_lean_1"])
 
 
-def test_nucleus_is_seen_from_the_middle_of_the_cell() -> None:
-    found = measured(disc(70, 80, 60), disc(70, 120, 15))
-    # A disc of 15 at 40 covers twice the arcsine of their ratio.
+def test_gap_of_a_nucleus_aside() -> None:
+    values = measure(disc(70, 80, 60), disc(70, 120, 15))
+    # A disc of radius 15 at distance 40 covers twice the arcsine of their ratio.
     covered = 2 * math.degrees(math.asin(15 / 40))
-    assert found["nucleus_gap_angle"] == pytest.approx(360 - covered, abs=2)
+    assert values["nucleus_gap_angle"] == pytest.approx(360 - covered, abs=2)
 
 
 @pytest.mark.parametrize(("n", "width"), [(5, 4), (12, 4), (12, 6)])
-def test_hairs_are_counted(n: int, width: int) -> None:
+def test_count_of_hairs(n: int, width: int) -> None:
     cell = hairy(n, width, 14)
-    found = measured(cell, disc(70, 80, 20))
-    assert found["n_projections"] == n
+    values = measure(cell, disc(70, 80, 20))
+    assert values["n_projections"] == n
     hairs = cell.sum() - disc(70, 80, 50).sum()
-    assert found["projection_fraction"] == pytest.approx(hairs / cell.sum(), rel=0.1)
-    assert found["largest_projection_fraction"] == pytest.approx(hairs / n / cell.sum(), rel=0.2)
-    # Each hair adds twice its length.
-    assert found["villi_index"] == pytest.approx(n * 2 * 14 / (2 * math.pi * 50), rel=0.2)
+    assert values["projection_fraction"] == pytest.approx(hairs / cell.sum(), rel=0.1)
+    assert values["largest_projection_fraction"] == pytest.approx(hairs / n / cell.sum(), rel=0.2)
+    # Each hair adds twice its length to the perimeter.
+    assert values["villi_index"] == pytest.approx(n * 2 * 14 / (2 * math.pi * 50), rel=0.2)
 
 
 def test_opening_is_that_of_scipy() -> None:
@@ -107,21 +107,21 @@ def test_opening_is_that_of_scipy() -> None:
         kept = ndimage.binary_erosion(kept, step)
     for step in reversed(steps):
         kept = ndimage.binary_dilation(kept, step)
-    gone = cell & ~kept[1:-1, 1:-1]
-    found = measured(cell, cell)
-    assert found["projection_fraction"] == pytest.approx(gone.sum() / cell.sum(), rel=1e-12)
-    sizes = np.bincount(ndimage.label(gone, square)[0].ravel())[1:]
-    assert found["n_projections"] == (2 * sizes >= radius**2).sum()
-    assert found["largest_projection_fraction"] == pytest.approx(sizes.max() / cell.sum())
+    removed = cell & ~kept[1:-1, 1:-1]
+    values = measure(cell, cell)
+    assert values["projection_fraction"] == pytest.approx(removed.sum() / cell.sum(), rel=1e-12)
+    sizes = np.bincount(ndimage.label(removed, square)[0].ravel())[1:]
+    assert values["n_projections"] == (2 * sizes >= radius**2).sum()
+    assert values["largest_projection_fraction"] == pytest.approx(sizes.max() / cell.sum())
 
 
 def test_turning_and_mirroring_change_nothing() -> None:
     rng = np.random.default_rng(2)
     cell = hairy(7, 4, 12) & (rng.random(Y.shape) > 0.02)
     nucleus = disc(75, 90, 25) & ~disc(80, 110, 12) & cell
-    before = measured(cell, nucleus)
+    before = measure(cell, nucleus)
     for change in (np.rot90, np.flipud, np.fliplr, np.transpose):
-        after = measured(change(cell), change(nucleus))
+        after = measure(change(cell), change(nucleus))
         for name in NAMES:
             assert after[name] == pytest.approx(before[name], rel=1e-9, abs=1e-9), name
 

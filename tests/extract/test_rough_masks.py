@@ -1,7 +1,7 @@
-"""Shape and relation against their plain twins on masks no segmenter would give on purpose.
+"""Shape and relation against their naive twins on noise, lines, single pixels and cut masks.
 
-Noise, lines, single pixels, masks cut by the edge of the image: what the smooth cells of
-test_families.py cannot tell apart (4- from 8-connectivity, which edge of the hull closes a bay).
+These show differences that the smooth cells of test_families.py cannot: 4- or 8-connectivity, and
+which edge of the hull closes a bay.
 """
 
 from __future__ import annotations
@@ -40,16 +40,16 @@ def rough(seed: int) -> tuple[np.ndarray, Masks]:
 @pytest.mark.parametrize("seed", range(60))
 def test_agrees_with_naive_twin(seed: int) -> None:
     image, masks = rough(seed)
-    found = extract.shape(image, masks.cell)
+    values = extract.shape(image, masks.cell)
     expected = naive.shape(image, masks.cell, 1)
-    for place, name in enumerate(extract.shape.facts.columns):
+    for column, name in enumerate(extract.shape.facts.columns):
         # At most some hundred pixels, summed in another order.
         np.testing.assert_allclose(
-            found[:, place], expected[:, place], rtol=1e-9, atol=1e-9, err_msg=name
+            values[:, column], expected[:, column], rtol=1e-9, atol=1e-9, err_msg=name
         )
-    found = extract.relation(extract.Prepared(image, masks, WHITE), masks)
+    values = extract.relation(extract.Prepared(image, masks, WHITE), masks)
     expected = naive.relation(image, masks.cell, masks.nucleus, 1, WHITE)
-    for place, name in enumerate(extract.relation.facts.columns):
+    for column, name in enumerate(extract.relation.facts.columns):
         np.testing.assert_allclose(
-            found[:, place], expected[:, place], rtol=1e-9, atol=1e-9, err_msg=name
+            values[:, column], expected[:, column], rtol=1e-9, atol=1e-9, err_msg=name
         )

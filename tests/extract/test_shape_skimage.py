@@ -8,20 +8,21 @@ from scipy import ndimage
 from skimage.measure import find_contours, label, perimeter_crofton, regionprops
 
 from hemafeat import extract
-from hemafeat.extract._kernels.region.contour import boundary, local_runs
+from hemafeat.extract._kernels.region.contour import boundary_points
+from hemafeat.extract._kernels.region.runs import local_runs
 from hemafeat.extract._prepared import Prepared
 
 NAMES = list(extract.shape.facts.columns)
 
 
 def blob(seed: int) -> np.ndarray:
-    """A mask of one or more parts, some with holes, that may touch the edge of the image."""
+    """Draw a mask of one or more parts, some with holes, that may touch the edge of the image."""
     rng = np.random.default_rng(seed)
     field = ndimage.gaussian_filter(rng.normal(size=(34, 40)), rng.uniform(1.5, 6))
     return (field > np.quantile(field, rng.uniform(0.4, 0.9))).astype(np.int32)
 
 
-def measured(mask: np.ndarray) -> dict[str, float]:
+def measure(mask: np.ndarray) -> dict[str, float]:
     row = extract.shape(np.zeros((*mask.shape, 3), np.uint8), mask)
     assert row.shape == (1, len(NAMES))
     return dict(zip(NAMES, row[0], strict=True))
@@ -30,7 +31,7 @@ def measured(mask: np.ndarray) -> dict[str, float]:
 @pytest.mark.parametrize("seed", range(12))
 def test_agrees_with_regionprops(seed: int) -> None:
     mask = blob(seed)
-    found = measured(mask)
+    values = measure(mask)
     (region,) = regionprops(mask)
     # The same definitions in floating point, sums in another order: 1e-10 is a million roundings.
     for name in (
@@ -45,14 +46,14 @@ def test_agrees_with_regionprops(seed: int) -> None:
         "feret_diameter_max",
         "euler_number",
     ):
-        assert found[name] == pytest.approx(region[name], rel=1e-10), name
-    assert found["perimeter_crofton"] == pytest.approx(perimeter_crofton(mask, 4), rel=1e-10)
-    assert found["perimeter_convex"] == pytest.approx(
+        assert values[name] == pytest.approx(region[name], rel=1e-10), name
+    assert values["perimeter_crofton"] == pytest.approx(perimeter_crofton(mask, 4), rel=1e-10)
+    assert values["perimeter_convex"] == pytest.approx(
         perimeter_crofton(region.image_convex, 4), rel=1e-10
     )
     sizes = np.bincount(label(mask, connectivity=2).ravel())[1:]
-    assert found["n_components"] == (sizes > 0.05 * mask.sum()).sum()
-    assert found["n_holes"] == sizes.size - region.euler_number
+    assert values["n_components"] == (sizes > 0.05 * mask.sum()).sum()
+    assert values["n_holes"] == sizes.size - region.euler_number
 
 
 @pytest.mark.parametrize("seed", range(12))
@@ -60,12 +61,12 @@ def test_boundary_is_the_contour_of_marching_squares(seed: int) -> None:
     mask = blob(seed)
     regions = Prepared(np.zeros((*mask.shape, 3), np.uint8)).regions(mask, 1)
     top, bottom, left, _ = regions.boxes[0]
-    found = boundary(*local_runs(regions.runs, top, left, bottom - top)) / 2 + (top, left)
+    points = boundary_points(*local_runs(regions.runs, top, left, bottom - top)) / 2 + (top, left)
     contours = find_contours(np.pad(mask, 1), 0.5)
     # A closed contour repeats its first point.
     expected = np.concatenate([contour[:-1] for contour in contours]) - 1
-    # The middles of edges are exact in binary, so the two sets are equal to the last bit.
-    assert sorted(map(tuple, found)) == sorted(map(tuple, expected))
+    # Midpoints of edges are exact in binary, so the two sets are equal to the last bit.
+    assert sorted(map(tuple, points)) == sorted(map(tuple, expected))
 
 
 def test_many_labels_at_once_equal_each_alone() -> None:

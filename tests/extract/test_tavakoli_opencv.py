@@ -10,8 +10,7 @@ import pytest
 from scipy import spatial
 
 from hemafeat import extract
-from hemafeat.extract._families.tavakoli import CODES
-from hemafeat.extract._kernels.tavakoli import white_balance
+from hemafeat.extract._kernels.tavakoli import CODES, white_balance
 from hemafeat.segment import Masks
 
 NAMES = list(extract.tavakoli.facts.columns)
@@ -31,17 +30,17 @@ def horseshoe(seed: int, grey: bool = False) -> tuple[np.ndarray, Masks]:
     return image, Masks(cell, nucleus)
 
 
-def measured(image: np.ndarray, masks: Masks, white=(240.0, 240.0, 240.0)) -> dict[str, float]:
-    ready = extract.Prepared(image, masks, white)
-    return dict(zip(NAMES, extract.tavakoli(ready, masks)[0], strict=True))
+def measure(image: np.ndarray, masks: Masks, white=(240.0, 240.0, 240.0)) -> dict[str, float]:
+    prepared = extract.Prepared(image, masks, white)
+    return dict(zip(NAMES, extract.tavakoli(prepared, masks)[0], strict=True))
 
 
 def hull_of(mask: np.ndarray) -> np.ndarray:
     points = np.argwhere(mask)
-    middles = np.concatenate([points + step for step in ((0.5, 0), (-0.5, 0), (0, 0.5), (0, -0.5))])
-    sides = spatial.ConvexHull(middles).equations
-    places = np.argwhere(np.ones_like(mask))
-    return (places @ sides[:, :2].T + sides[:, 2] <= 1e-9).all(axis=1).reshape(mask.shape)
+    steps = ((0.5, 0), (-0.5, 0), (0, 0.5), (0, -0.5))
+    sides = spatial.ConvexHull(np.concatenate([points + step for step in steps])).equations
+    pixels = np.argwhere(np.ones_like(mask))
+    return (pixels @ sides[:, :2].T + sides[:, 2] <= 1e-9).all(axis=1).reshape(mask.shape)
 
 
 def test_names_and_number() -> None:
@@ -56,9 +55,9 @@ def test_names_and_number() -> None:
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_ratios_are_those_of_opencvs_images(seed: int) -> None:
+def test_ratios_are_those_of_opencv(seed: int) -> None:
     image, masks = horseshoe(seed)
-    found = measured(image, masks)
+    values = measure(image, masks)
     hull, nucleus = hull_of(masks.nucleus > 0), masks.nucleus > 0
     planes = [
         image if code is None else cv2.cvtColor(image, code)
@@ -66,31 +65,33 @@ def test_ratios_are_those_of_opencvs_images(seed: int) -> None:
     ]
     stack = np.concatenate(planes, axis=2).astype(float)
     assert (hull & ~nucleus).sum() > 100
-    for place, code in enumerate(CODES):
-        x = stack[:, :, place]
-        # CIELAB: of a few pixels in 100,000 OpenCV's a or b is 1 off ours, for its tables are made
-        # in single precision. All else is equal.
+    for channel, code in enumerate(CODES):
+        x = stack[:, :, channel]
+        # OpenCV computes its CIELAB tables in single precision, so that a or b of a few pixels in
+        # 100,000 differs by 1. All else is equal.
         rel = 1e-4 if code.startswith("lab") else 1e-12
-        for part, where in (("nucleus", nucleus), ("roc", hull & ~nucleus)):
+        for part, mask in (("nucleus", nucleus), ("roc", hull & ~nucleus)):
             for name, statistic in (("mean", np.mean), ("sd", np.std)):
-                right = statistic(x[where]) / statistic(x[hull])
-                assert found[f"{code}_{name}_{part}_hull"] == pytest.approx(right, rel=rel), code
+                expected = statistic(x[mask]) / statistic(x[hull])
+                assert values[f"{code}_{name}_{part}_hull"] == pytest.approx(expected, rel=rel), (
+                    code
+                )
 
 
 def test_shape_of_a_square() -> None:
     image, _ = horseshoe(0)
     cell, nucleus = np.zeros((60, 64), bool), np.zeros((60, 64), bool)
     cell[5:50, 5:50] = nucleus[15:35, 15:35] = True
-    found = measured(image, Masks(cell, nucleus))
+    values = measure(image, Masks(cell, nucleus))
     row = dict(zip(extract.shape.facts.columns, extract.shape(image, nucleus * 1)[0], strict=True))
-    assert found["solidity"] == found["convexity"] == 1
-    assert found["circularity_inverse"] == pytest.approx(1 / row["circularity"], rel=1e-12)
+    assert values["solidity"] == values["convexity"] == 1
+    assert values["circularity_inverse"] == pytest.approx(1 / row["circularity"], rel=1e-12)
     # The hull is the nucleus: there is no ROC, and still there are 51 columns.
     for name in NAMES[3:]:
         if "_roc_" in name:
-            assert math.isnan(found[name]), name
+            assert math.isnan(values[name]), name
         else:
-            assert found[name] == 1, name
+            assert values[name] == 1, name
 
 
 def test_hull_ends_at_the_cell() -> None:
@@ -99,17 +100,17 @@ def test_hull_ends_at_the_cell() -> None:
     cell = masks.cell.copy()
     cell[10:20, 30:34] = 0
     cut = Masks(cell, masks.nucleus)
-    before = measured(image, cut)
+    before = measure(image, cut)
     image[cell == 0] = (3, 250, 100)
-    assert measured(image, cut) == before
-    assert before != measured(image, masks)
+    assert measure(image, cut) == before
+    assert before != measure(image, masks)
 
 
 def test_grey_image_has_no_hue() -> None:
-    found = measured(*horseshoe(2, grey=True))
+    values = measure(*horseshoe(2, grey=True))
     for name in ("h_mean_nucleus_hull", "s_sd_roc_hull", "lab_a_sd_nucleus_hull", "cb_sd_roc_hull"):
-        assert math.isnan(found[name]), name
-    assert found["cb_mean_nucleus_hull"] == 1
+        assert math.isnan(values[name]), name
+    assert values["cb_mean_nucleus_hull"] == 1
 
 
 def test_background_becomes_grey() -> None:
@@ -120,11 +121,11 @@ def test_background_becomes_grey() -> None:
 
 
 def test_balance_undoes_a_cast() -> None:
-    """A yellow lamp: half the blue light changes the ratios by no more than its rounding."""
+    """Halving the blue light changes the ratios by no more than rounding does."""
     image, masks = horseshoe(3)
     yellow = image.copy()
     yellow[:, :, 2] //= 2
-    plain, cast = measured(image, masks), measured(yellow, masks, (240.0, 240.0, 120.0))
+    plain, cast = measure(image, masks), measure(yellow, masks, (240.0, 240.0, 120.0))
     for name in NAMES:
         if name.startswith(("b_", "v_", "y_", "lab_l")):
             assert cast[name] == pytest.approx(plain[name], rel=0.02), name

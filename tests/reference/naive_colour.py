@@ -6,6 +6,8 @@ import math
 
 import numpy as np
 
+from reference.naive_geometry import crofton, hull_of
+
 
 def _descale(values, bits):
     return np.floor(values / 2**bits + 0.5).astype(int)
@@ -49,8 +51,6 @@ def opencv_codes(rgb):
 
 
 def tavakoli(image, cell, nucleus, n_cells, white):
-    from reference.naive import crofton, hull_of
-
     gain = np.mean(white) / np.asarray(white)
     balanced = np.minimum(np.rint(image * gain), 255).astype(np.uint8)
     rows = np.full((n_cells, 51), np.nan)

@@ -1,227 +1,186 @@
-"""Families of geometry from their definitions, in plain NumPy and loops: slow, and on their own."""
+"""Shape, outline and rim from their definitions, in plain NumPy: slow, independent of hemafeat."""
 
 from __future__ import annotations
 
-import itertools
 import math
 
 import numpy as np
-from scipy import ndimage, sparse
-from skimage import measure, morphology
+from scipy import ndimage, spatial, stats
+from skimage import measure
 
 EIGHT = np.ones((3, 3), int)
 
 
-def whole_image():
-    """The module of the other twins; it imports this one, so it cannot be imported above."""
-    from reference import naive
-
-    return naive
-
-
-# ---------------------------------------------------------------------------------------- lobes
-
-
-def depth_of(inside):
-    """Distance of the middle of each pixel to the middle of the nearest one outside."""
-    return ndimage.distance_transform_edt(np.pad(inside, 1))[1:-1, 1:-1]
+def per_cell(labels, n_cells, n_columns, function):
+    """Call `function(inside)` for every cell; cells without a pixel get a row of NaN."""
+    rows = np.full((n_cells, n_columns), np.nan)
+    for cell in range(n_cells):
+        inside = labels == cell + 1
+        if inside.any():
+            rows[cell] = function(inside)
+    return rows
 
 
-def neighbours(place, shape):
-    """The up to 8 pixels around one."""
-    for step in itertools.product((-1, 0, 1), repeat=2):
-        r, c = place[0] + step[0], place[1] + step[1]
-        if step != (0, 0) and 0 <= r < shape[0] and 0 <= c < shape[1]:
-            yield r, c
+# ---------------------------------------------------------------------------------------- shape
 
 
-def flooded(inside):
-    """Flood from the deepest pixel down: peaks, saddles, and which peak each pixel rises to.
-
-    Returns, for every peak, [place, squared depth, squared depth at which it joins a higher one,
-    peak on the other side of the saddle]; and the peak of every pixel.
-    """
-    squared = np.rint(depth_of(inside) ** 2).astype(int)
-    order = sorted(map(tuple, np.argwhere(inside)), key=lambda p: (-squared[p], p))
-    rank = {place: i for i, place in enumerate(order)}
-    rises_to, part, peaks = {}, {}, {}
-    for place in order:
-        before = sorted((p for p in neighbours(place, inside.shape) if p in part), key=rank.get)
-        if not before:
-            peaks[place] = [place, squared[place], 0, None]
-            rises_to[place] = part[place] = place
-            continue
-        rises_to[place] = rises_to[before[0]]
-        parts = sorted({part[p] for p in before}, key=rank.get)
-        for lost in parts[1:]:
-            across = next(p for p in before if part[p] != lost)
-            peaks[lost][2:] = [squared[place], rises_to[across]]
-            part.update({p: parts[0] for p, of in part.items() if of == lost})
-        part[place] = parts[0]
-    return list(peaks.values()), rises_to
-
-
-def lobe_numbers(inside, area):
-    peaks, rises_to = flooded(inside)
-    radius = math.sqrt(area / math.pi)
-    chief = min(peaks, key=lambda p: (-p[1], p[0]))[0]
-    counted = [p for p in peaks if p[0] == chief or math.pi * p[1] >= 0.02 * area]
-    deep = {p[0]: math.sqrt(p[1]) - 0.5 for p in counted}
-    link = {p[0]: max(math.sqrt(p[2]) - 0.5, 0) for p in counted}
-    ratios = sorted(link[p] / deep[p] for p in deep if p != chief)
-    kept = {p for p in deep if p == chief or link[p] < 0.75 * deep[p]}
-    beside = {p[0]: p[3] for p in peaks}
-    sizes = dict.fromkeys(kept, 0)
-    for peak in rises_to.values():
-        while peak not in kept and peak is not None:
-            peak = beside[peak]
-        if peak is not None:
-            sizes[peak] += 1
-    areas = np.sort(list(sizes.values()))[::-1] if len(kept) > 1 else np.array([area, 0])
-    cores = [
-        sum((math.sqrt(p[2]) - 0.5) <= bound * radius < deep[p[0]] for p in counted)
-        for bound in (0.2, 0.4)
+def crofton(inside):
+    """Return the Crofton perimeter: how often lines in four directions enter or leave the mask."""
+    padded = np.pad(inside, 1)
+    crossings = [
+        (padded[:, 1:] != padded[:, :-1]).sum(),
+        (padded[1:] != padded[:-1]).sum(),
+        (padded[1:, 1:] != padded[:-1, :-1]).sum() / math.sqrt(2),
+        (padded[1:, :-1] != padded[:-1, 1:]).sum() / math.sqrt(2),
     ]
-    return (
-        [
-            len(kept),
-            sum(p == chief or link[p] < deep[p] / 3 for p in deep),
-            areas.std() / areas.mean() if len(kept) > 1 else 0,
-            areas[0] / area,
-            areas[1] / area,
-            *[*ratios, 1, 1, 1][:3],
-        ],
-        cores,
-    )
+    return math.pi / 8 * sum(crossings)
 
 
-def skeleton_graph(skeleton):
-    """Lengths of the links between the pixels of a skeleton."""
-    points = np.argwhere(skeleton)
-    number = {tuple(p): i for i, p in enumerate(points)}
-    graph = sparse.lil_matrix((len(points), len(points)))
-    for (r, c), i in number.items():
-        for other in neighbours((r, c), skeleton.shape):
-            corner = (r, other[1]) in number or (other[0], c) in number
-            if other in number and (r == other[0] or c == other[1] or not corner):
-                graph[i, number[other]] = math.dist((r, c), other)
-    return points, graph.tocsr()
+def edge_midpoints(inside):
+    """Return (row, column) of the midpoint of each edge between a pixel inside and one outside."""
+    padded = np.pad(inside, 1)
+    vertical = np.argwhere(padded[:, 1:] != padded[:, :-1]) - (1, 0.5)
+    horizontal = np.argwhere(padded[1:] != padded[:-1]) - (0.5, 1)
+    return np.concatenate([vertical, horizontal])
 
 
-def farthest(graph, start):
-    away, before = sparse.csgraph.dijkstra(graph, indices=start, return_predecessors=True)
-    away[~np.isfinite(away)] = -1
-    end = int(np.argmax(away > away.max() - 1e-9))
-    return end, away[end], before
+def hull_of(inside):
+    """Return the vertices, facets and pixels of the convex hull of the edge midpoints."""
+    hull = spatial.ConvexHull(edge_midpoints(inside))
+    vertices = hull.points[hull.vertices]
+    # Qhull may keep a point in the middle of a side; coordinates are multiples of a half, so this
+    # test is exact.
+    before, after = vertices - np.roll(vertices, 1, 0), np.roll(vertices, -1, 0) - vertices
+    vertices = vertices[before[:, 0] * after[:, 1] - before[:, 1] * after[:, 0] != 0]
+    pixels = np.argwhere(np.ones_like(inside))
+    within = (pixels @ hull.equations[:, :2].T + hull.equations[:, 2] <= 1e-9).all(axis=1)
+    return vertices, hull.equations, within.reshape(inside.shape)
 
 
-def skeleton_numbers(inside):
-    skeleton = morphology.thin(np.pad(inside, 1))[1:-1, 1:-1]
-    points, graph = skeleton_graph(skeleton)
-    width = 2 * depth_of(inside)[skeleton] - 1
-    degree = np.diff(graph.indptr)
-    few = np.flatnonzero(degree <= 2)
-    branches = sparse.csgraph.connected_components(graph[few][:, few])[0] if few.size else 0
-    n_parts, parts = sparse.csgraph.connected_components(graph)
-    path, length = [], -1.0
-    for part in range(n_parts):
-        start, _, _ = farthest(graph, int(np.argmax(parts == part)))
-        end, reach, before = farthest(graph, start)
-        if reach > length + 1e-9:
-            length, path = reach, [end]
-            while path[-1] != start:
-                path.append(before[path[-1]])
-    chord = math.dist(points[path[0]], points[path[-1]])
-    on_path, m = width[path], len(path)
-    turn = bend = math.nan
-    if m >= 9:
-        chords = np.diff(points[[path[k * (m - 1) // 8] for k in range(9)]], axis=0)
-        angles = np.unwrap(np.arctan2(chords[:, 0], chords[:, 1]))
-        turn, bend = abs(angles[-1] - angles[0]), abs(np.diff(angles)).sum()
-    return [
-        graph.sum() / 2,
-        branches,
-        (degree == 1).sum(),
-        length,
-        length / chord if chord else math.nan,
-        length / on_path.mean(),
-        turn,
-        bend,
-        width.mean(),
-        width.std() / width.mean(),
-        on_path.std() / on_path.mean(),
-        on_path[m // 5 : m - m // 5].min() / on_path.max(),
-    ]
+def distance_to_segment(points, start, stop):
+    """Return the distance of each point to a segment."""
+    along = np.clip((points - start) @ (stop - start) / ((stop - start) ** 2).sum(), 0, 1)
+    return np.linalg.norm(points - start - along[:, None] * (stop - start), axis=1)
 
 
-def mirror_overlap(inside, centre, axis):
-    """Overlap with the region mirrored on a line through `centre` along the unit vector `axis`."""
-    here = {tuple(p) for p in np.argwhere(inside)}
-    from_centre = np.array(sorted(here)) - centre
-    mirrored = centre + 2 * np.outer(from_centre @ axis, axis) - from_centre
-    hit = sum(tuple(p) in here for p in np.floor(mirrored + 0.5).astype(int))
-    return hit / (2 * len(here) - hit)
-
-
-def widest_gap(middles, centre):
-    """Widest angle between neighbouring directions of points, in degrees."""
-    angles = np.sort(np.arctan2(*(middles - centre).T))
-    return math.degrees(np.diff(angles, append=angles[0] + 2 * math.pi).max())
-
-
-def lobes(image, labels, n_cells):
-    twins = whole_image()
-
-    def measured(inside):
-        area = inside.sum()
-        radius = math.sqrt(area / math.pi)
-        depth = depth_of(inside)
-        under = depth[inside] - 0.5
-        numbers, cores = lobe_numbers(inside, area)
-        centre, covariance = twins.covariance_of(inside)
-        values, vectors = np.linalg.eigh(covariance)
-        round_ = values[1] - values[0] <= 1e-10 * values.sum()
-        filled = np.argwhere(twins.hull_of(inside)[2])
-        hull_centre = filled.mean(axis=0)
-        gaps = np.maximum(abs(np.argwhere(inside) - centre) - 0.5, 0)
-        at = ndimage.map_coordinates(depth, np.transpose([centre, hull_centre]), order=1)
-        return [
-            *numbers,
-            under.max(),
-            under.max() / radius,
-            under.mean() / radius,
-            under.std() / under.mean(),
-            *[(under > share * radius).mean() for share in (0.2, 0.3, 0.4, 0.5, 0.6)],
-            *cores,
-            *skeleton_numbers(inside),
-            *[
-                math.nan if round_ else mirror_overlap(inside, centre, vectors[:, k])
-                for k in (1, 0)
-            ],
-            widest_gap(twins.edge_middles(inside), hull_centre),
-            *(at / depth.max()),
-            np.linalg.norm(gaps, axis=1).min() / radius,
+def bay_depths(inside, vertices, filled):
+    """Return the depth of each bay: a part of the hull outside the mask that opens to its edge."""
+    depths = []
+    bays, n_bays = ndimage.label(filled & ~inside)
+    for bay in range(1, n_bays + 1):
+        points = np.argwhere(bays == bay).astype(float)
+        distances = [
+            distance_to_segment(points, start, stop)
+            for start, stop in zip(vertices, np.roll(vertices, -1, 0), strict=True)
         ]
+        lids = [distance for distance in distances if distance.min() <= 1 + 1e-9]
+        if lids:
+            depths.append(np.min(lids, axis=0).max() + 0.5)
+    return np.array(depths)
 
-    return twins.per_cell(labels, n_cells, 37, measured)
+
+def covariance_of(inside):
+    """Return the centroid and the 2x2 covariance of the pixel centres."""
+    points = np.argwhere(inside).astype(float)
+    centre = points.mean(axis=0)
+    return centre, (points - centre).T @ (points - centre) / len(points)
+
+
+def ratio(a, b):
+    return a / b if b > 0 else math.nan
+
+
+def geometry(inside):
+    area = inside.sum()
+    perimeter = crofton(inside)
+    diameter = 2 * math.sqrt(area / math.pi)
+    centre, covariance = covariance_of(inside)
+    low, high = np.linalg.eigvalsh(covariance)
+    low = low if low > 1e-10 * high else 0.0
+    major, minor = 4 * math.sqrt(max(high, 0)), 4 * math.sqrt(low)
+    rows, columns = np.nonzero(inside)
+    box = (np.ptp(rows) + 1) * (np.ptp(columns) + 1)
+
+    vertices, _, filled = hull_of(inside)
+    outer, facets, _ = hull_of(filled)
+    widths = -(outer @ facets[:, :2].T + facets[:, 2]).min(axis=0)
+    lengths = np.ptp(outer @ np.stack([-facets[:, 1], facets[:, 0]]), axis=0)
+    feret = spatial.distance.pdist(outer).max()
+
+    midpoints = edge_midpoints(inside)
+    r = np.linalg.norm(midpoints - centre, axis=1)
+    constant = r.std() <= 1e-12 * r.mean()
+    ellipse = math.nan
+    if minor > 0:
+        d = np.sqrt(
+            np.einsum(
+                "ki,ij,kj->k", midpoints - centre, np.linalg.inv(covariance), midpoints - centre
+            )
+        )
+        ellipse = d.std() / d.mean()
+
+    parts, n_parts = ndimage.label(inside, np.ones((3, 3)))
+    sizes = np.bincount(parts.ravel())[1:]
+    # Holes are the parts of the background that are not connected to the surroundings.
+    n_holes = ndimage.label(np.pad(~inside, 1, constant_values=True))[1] - 1
+    depths = bay_depths(inside, vertices, filled)
+    deepest = depths.max() if depths.size else 0.0
+    return [
+        area,
+        perimeter,
+        diameter,
+        major,
+        minor,
+        ratio(major, minor),
+        math.sqrt(1 - low / high) if high > 0 else math.nan,
+        1 - minor / major if major > 0 else math.nan,
+        4 * math.pi * area / perimeter**2,
+        area / box,
+        filled.sum(),
+        area / filled.sum(),
+        crofton(filled),
+        crofton(filled) / perimeter,
+        feret,
+        widths.min(),
+        widths.min() / feret,
+        area / (widths * lengths).min() if minor > 0 else math.nan,
+        r.mean(),
+        r.std(),
+        r.min(),
+        r.max(),
+        r.std() / r.mean(),
+        math.nan if constant else stats.skew(r),
+        math.nan if constant else stats.kurtosis(r),
+        ellipse,
+        (sizes > 0.05 * area).sum(),
+        n_parts - n_holes,
+        n_holes,
+        deepest,
+        deepest / diameter,
+        (depths > 0.1 * diameter).sum(),
+    ]
+
+
+def shape(image, labels, n_cells):
+    return per_cell(labels, n_cells, 32, geometry)
 
 
 # ------------------------------------------------------------------------------------- boundary
 
 
 def outline_of(inside):
-    """Closed contour of the largest part as complex numbers, clockwise on the screen."""
+    """Return the closed contour of the largest part as complex numbers, clockwise on screen."""
     parts, _ = ndimage.label(inside, EIGHT)
     largest = np.argmax(np.bincount(parts.ravel())[1:]) + 1
     whole = ndimage.binary_fill_holes(np.pad(parts == largest, 1))
-    found = measure.find_contours(whole.astype(float), 0.5, fully_connected="high")
-    contour = max(found, key=len)[:-1]
+    contours = measure.find_contours(whole.astype(float), 0.5, fully_connected="high")
+    contour = max(contours, key=len)[:-1]
     z = contour[:, 1] + 1j * contour[:, 0]
     return z if np.imag(np.conj(z) * np.roll(z, -1)).sum() > 0 else z[::-1]
 
 
 def harmonic(z, k):
-    """Fourier coefficient of a closed polygon at constant speed, integrated side by side."""
+    """Return the Fourier coefficient k of a closed polygon at constant speed, side by side."""
     sides = np.roll(z, -1) - z
     ends = np.concatenate([[0], np.cumsum(abs(sides))])
     length = ends[-1]
@@ -237,22 +196,22 @@ def harmonic(z, k):
 
 
 def curvatures(z):
-    """Signed curvature of the circle through each point and those L / 16 to both sides."""
+    """Return the curvatures of circles through each point and those L / 16 away, and L."""
     ends = np.concatenate([[0], np.cumsum(abs(np.roll(z, -1) - z))])
     length, closed = ends[-1], np.append(z, z[0])
 
-    def at(s):
+    def point_at(s):
         return np.interp(s % length, ends, closed.real) + 1j * np.interp(
             s % length, ends, closed.imag
         )
 
-    before, after = at(ends[:-1] - length / 16), at(ends[:-1] + length / 16)
+    before, after = point_at(ends[:-1] - length / 16), point_at(ends[:-1] + length / 16)
     cross = np.imag(np.conj(z - before) * (after - z))
     return 2 * cross / (abs(z - before) * abs(after - z) * abs(after - before)), length
 
 
-def boxes(inside, size):
-    """Mean over the four corners of the boxes that hold a pixel of the inner edge."""
+def mean_boxes(inside, size):
+    """Return the mean number of boxes with a pixel of the inner edge, over four corners."""
     plus = ndimage.generate_binary_structure(2, 1)
     edge = inside & ~ndimage.binary_erosion(inside, plus)
     rows, columns = np.nonzero(edge)
@@ -267,7 +226,7 @@ def boxes(inside, size):
 
 
 def boundary(image, labels, n_cells):
-    def measured(inside):
+    def measure_outline(inside):
         z = outline_of(inside)
         first = abs(harmonic(z, 1))
         k, length = curvatures(z)
@@ -295,18 +254,61 @@ def boundary(image, labels, n_cells):
                 math.log10(abs(h)) * np.sign(h) if abs(h) > 1e-13 * bound else math.nan
                 for h, bound in zip(moments, bounds, strict=True)
             ],
-            -np.polyfit(np.log(sizes), np.log([boxes(inside, s) for s in sizes]), 1)[0]
+            -np.polyfit(np.log(sizes), np.log([mean_boxes(inside, s) for s in sizes]), 1)[0]
             if wide
             else math.nan,
         ]
 
-    return whole_image().per_cell(labels, n_cells, 25, measured)
+    return per_cell(labels, n_cells, 25, measure_outline)
 
 
 # ------------------------------------------------------------------------------------------ rim
 
 
-def opened_by_octagon(inside, radius):
+def last_crossing(inside, centre, angle):
+    """Return the distance along a ray to the last pixel edge between inside and outside."""
+    direction = np.array([math.sin(angle), math.cos(angle)])
+    last = math.nan
+    for midpoint in edge_midpoints(inside):
+        # An edge with a half in its row is horizontal, and the ray crosses it at that row.
+        axis = 0 if midpoint[0] % 1 else 1
+        distance = (midpoint[axis] - centre[axis]) / direction[axis]
+        aside = centre[1 - axis] + distance * direction[1 - axis] - midpoint[1 - axis]
+        if distance > 0 and abs(aside) <= 0.5:
+            last = np.nanmax([last, distance])
+    return last
+
+
+def contact_share(nucleus, cell):
+    """Return the share of boundary pixels of the nucleus within 2 px of the outside of the cell."""
+    plus = ndimage.generate_binary_structure(2, 1)
+    border = nucleus & ~ndimage.binary_erosion(nucleus, plus)
+    rows, columns = np.mgrid[-2:3, -2:3]
+    # Eroding by a disc of radius 2 removes pixels within 2 px of the outside.
+    deep = ndimage.binary_erosion(cell, rows**2 + columns**2 <= 4)
+    return (border & ~deep).sum() / border.sum()
+
+
+def axis_angle(a, b):
+    """Return the degrees between the first principal axes of two covariances."""
+    directions = []
+    for matrix in (a, b):
+        values, vectors = np.linalg.eigh(matrix)
+        if values[1] - values[0] <= 1e-10 * values.sum():
+            return math.nan
+        directions.append(vectors[:, 1])
+    cross = directions[0][0] * directions[1][1] - directions[0][1] * directions[1][0]
+    return math.degrees(math.atan2(abs(cross), abs(directions[0] @ directions[1])))
+
+
+def widest_gap(points, centre):
+    """Return the widest angle between neighbouring directions of points, in degrees."""
+    angles = np.sort(np.arctan2(*(points - centre).T))
+    return math.degrees(np.diff(angles, append=angles[0] + 2 * math.pi).max())
+
+
+def open_by_octagon(inside, radius):
+    """Open a mask by steps of a plus and a square in turn."""
     padded = np.pad(inside, radius + 1)
     plus = ndimage.generate_binary_structure(2, 1)
     octagon = np.zeros((2 * radius + 1, 2 * radius + 1), bool)
@@ -319,19 +321,15 @@ def opened_by_octagon(inside, radius):
 
 
 def rim(image, cell, nucleus, n_cells):
-    twins = whole_image()
     rows = np.full((n_cells, 13), np.nan)
     for k in range(n_cells):
         inner, outer = nucleus == k + 1, cell == k + 1
         if not (inner.any() and outer.any()):
             continue
-        centre = twins.covariance_of(inner)[0]
+        centre = covariance_of(inner)[0]
         angles = np.radians(np.arange(2.5, 360, 5))
         through = np.array(
-            [
-                twins.last_crossing(outer, centre, a) - twins.last_crossing(inner, centre, a)
-                for a in angles
-            ]
+            [last_crossing(outer, centre, a) - last_crossing(inner, centre, a) for a in angles]
         )
         met = np.isfinite(through)
         by_direction = [math.nan] * 8
@@ -350,13 +348,13 @@ def rim(image, cell, nucleus, n_cells):
             ]
         area = outer.sum()
         radius = max(round(0.1 * math.sqrt(area / math.pi)), 1)
-        kept = opened_by_octagon(outer, radius)
+        kept = open_by_octagon(outer, radius)
         parts, _ = ndimage.label(outer & ~kept, EIGHT)
         sizes = np.bincount(parts.ravel())[1:]
         rows[k] = [
             *by_direction,
-            widest_gap(twins.edge_middles(inner), twins.covariance_of(outer)[0]),
-            twins.crofton(outer) / twins.crofton(kept) - 1 if kept.any() else math.nan,
+            widest_gap(edge_midpoints(inner), covariance_of(outer)[0]),
+            crofton(outer) / crofton(kept) - 1 if kept.any() else math.nan,
             (2 * sizes >= radius**2).sum(),
             sizes.sum() / area,
             sizes.max(initial=0) / area,

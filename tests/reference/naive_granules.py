@@ -1,4 +1,4 @@
-"""Granules, vacuoles and chromatin from their definitions: slow, and on their own."""
+"""Granulometry, granules and chromatin from their definitions: slow, independent of hemafeat."""
 
 from __future__ import annotations
 
@@ -11,19 +11,19 @@ from reference.naive_texture import density_levels
 
 
 def window_extreme(levels, inside, radius, extreme):
-    """Lowest or highest level of the mask within `radius` rows and columns of its pixels."""
-    found = np.zeros_like(levels)
+    """Return the extreme level of the mask within `radius` rows and columns of its pixels."""
+    out = np.zeros_like(levels)
     for row, column in np.argwhere(inside):
         near = (
             slice(max(row - radius, 0), row + radius + 1),
             slice(max(column - radius, 0), column + radius + 1),
         )
-        found[row, column] = extreme(levels[near][inside[near]])
-    return found
+        out[row, column] = extreme(levels[near][inside[near]])
+    return out
 
 
 def pattern_spectrum(levels, inside, radii, whole):
-    """Losses by openings, with mean, sd, skewness and entropy of the radius."""
+    """Return the losses by openings, with mean, sd, skewness and entropy of the radius."""
     radii = np.array(radii)
     kept = [levels]
     for radius in radii:
@@ -71,7 +71,7 @@ def top_hat(levels, inside, radius):
 
 
 def spots(mask):
-    """Connected parts of a mask, each as a mask."""
+    """Return the 4-connected parts of a mask, each as a mask."""
     labels, n_parts = ndimage.label(mask)
     return [labels == part + 1 for part in range(n_parts)]
 
@@ -89,19 +89,19 @@ def roundish(part, inside, smallest):
 
 
 def describe_granules(hat, inside, density):
-    found = [part for part in spots((hat >= 6) & inside) if part.sum() >= 4]
+    granules = [part for part in spots((hat >= 6) & inside) if part.sum() >= 4]
     area = inside.sum()
-    row = [len(found), len(found) / area, sum(part.sum() for part in found) / area]
-    if not found:
+    row = [len(granules), len(granules) / area, sum(part.sum() for part in granules) / area]
+    if not granules:
         return row + [math.nan] * 7
-    diameters = np.array([math.sqrt(4 * part.sum() / math.pi) for part in found])
-    every = np.any(found, axis=0)
-    r, g, b = density[every].T
+    diameters = np.array([math.sqrt(4 * part.sum() / math.pi) for part in granules])
+    union = np.any(granules, axis=0)
+    r, g, b = density[union].T
     return [
         *row,
         diameters.mean(),
         diameters.std(),
-        hat[every].mean() * 1.5 / 256,
+        hat[union].mean() * 1.5 / 256,
         (r < 0.5 * g).mean(),
         (r > 0.75 * g).mean(),
         r.sum() / g.sum(),
@@ -115,16 +115,16 @@ def granules(image, cell, nucleus, n_cells, white):
     rows = np.full((n_cells, 23), np.nan)
     for k in range(n_cells):
         inside = cell == k + 1
-        around = inside & (nucleus != k + 1)
-        if not around.any():
+        cytoplasm = inside & (nucleus != k + 1)
+        if not cytoplasm.any():
             continue
         hat = top_hat(levels, inside, 3)
         pale = (top_hat(255 - levels, inside, 14) >= 22) & (
-            20 * levels <= 7 * np.percentile(levels[around], 50, method="lower")
+            20 * levels <= 7 * np.percentile(levels[cytoplasm], 50, method="lower")
         )
         holes = [part.sum() for part in spots(pale) if roundish(part, inside, 20)]
         rows[k] = [
-            *describe_granules(hat, around, density),
+            *describe_granules(hat, cytoplasm, density),
             *describe_granules(hat, inside, density),
             len(holes),
             sum(holes) / inside.sum(),

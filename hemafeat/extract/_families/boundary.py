@@ -59,7 +59,7 @@ _COLUMNS = (
 def boundary(
     image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None
 ) -> np.ndarray:
-    """Describe the outline of a mask independently of its size, position and orientation.
+    """Describe the outline of a mask by Fourier ratios, curvature, moments and box counts.
 
     The outline is the closed polygon through the midpoints of the pixel edges around the largest
     8-connected part, without its holes. It is traversed at constant speed as z = column + i row.
@@ -77,7 +77,7 @@ def boundary(
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8, or Prepared
-        RGB image. Only its size matters.
+        RGB image. Its pixels are not used.
     labels : (H, W) ndarray of int
         Regions numbered 1..n_cells; 0 is background.
     n_cells : int, optional
@@ -100,7 +100,14 @@ def boundary(
 
     Examples
     --------
-    EXAMPLE
+    >>> from hemafeat import datasets, extract
+    >>> cell = datasets.draw_cell("neutrophil", random_state=2)
+    >>> values = extract.boundary(cell.image, cell.nucleus)
+    >>> values.shape
+    (1, 25)
+    >>> row = dict(zip(extract.boundary.facts.columns, values[0].tolist(), strict=True))
+    >>> round(row["bending_ratio"], 1), row["n_concave_segments"]
+    (5.0, 3.0)
     """
     prepared = prepare(image)
     n_cells = int(labels.max()) if n_cells is None else n_cells

@@ -16,33 +16,33 @@ if TYPE_CHECKING:
 
 _TOP_HAT = "top-hat of optical density, Meyer 1979"
 _COLOUR = "eosinophilic and basophilic granules, Bain 2015"
+_DIAMETER = "equivalent diameter"
 
 
-def _granule_columns(prefix: str, where: str) -> dict[str, Column]:
+def _granule_columns(prefix: str, region: str) -> dict[str, Column]:
     columns = {
-        "count": Column("1", f"number of granules {where}", _TOP_HAT),
-        "density": Column("px^-2", f"number of granules {where} / area", _TOP_HAT),
-        "cover": Column("1", f"share of the area that granules cover, {where}", _TOP_HAT),
-        "diameter_mean": Column("px", f"mean of sqrt(4 area / pi) of the granules {where}", ""),
+        "count": Column("1", f"number of granules {region}", _TOP_HAT),
+        "density": Column("px^-2", f"number of granules {region} / area", _TOP_HAT),
+        "cover": Column("1", f"share of the area that granules cover, {region}", _TOP_HAT),
+        "diameter_mean": Column(
+            "px", f"mean of sqrt(4 area / pi) of the granules {region}", _DIAMETER
+        ),
         "diameter_sd": Column(
-            "px", f"standard deviation of sqrt(4 area / pi) of the granules {where}", ""
+            "px", f"standard deviation of sqrt(4 area / pi) of the granules {region}", _DIAMETER
         ),
         "contrast": Column(
-            "OD", f"mean of OD_G - opening of OD_G over the granules {where}", _TOP_HAT
+            "OD", f"mean of OD_G - opening of OD_G over the granules {region}", _TOP_HAT
         ),
         "red_share": Column(
-            "1", f"share of granule pixels with OD_R < {_kernel.RED} OD_G, {where}", _COLOUR
+            "1", f"share of granule pixels with OD_R < {_kernel.RED} OD_G, {region}", _COLOUR
         ),
         "dark_share": Column(
-            "1", f"share of granule pixels with OD_R > {_kernel.DARK} OD_G, {where}", _COLOUR
+            "1", f"share of granule pixels with OD_R > {_kernel.DARK} OD_G, {region}", _COLOUR
         ),
-        "red_to_green": Column("1", f"sum OD_R / sum OD_G over the granules {where}", _COLOUR),
-        "blue_to_green": Column("1", f"sum OD_B / sum OD_G over the granules {where}", _COLOUR),
+        "red_to_green": Column("1", f"sum OD_R / sum OD_G over the granules {region}", _COLOUR),
+        "blue_to_green": Column("1", f"sum OD_B / sum OD_G over the granules {region}", _COLOUR),
     }
-    return {
-        prefix + name: Column(column.unit, column.formula, column.source or "equivalent diameter")
-        for name, column in columns.items()
-    }
+    return {prefix + name: column for name, column in columns.items()}
 
 
 _COLUMNS = (
@@ -115,7 +115,23 @@ def granules(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = N
 
     Examples
     --------
-    EXAMPLE
+    A cell with three granules:
+
+    >>> import numpy as np
+    >>> from hemafeat import extract, segment
+    >>> y, x = np.mgrid[:80, :80] - 40
+    >>> masks = segment.Masks(np.hypot(y, x) <= 35, np.hypot(y, x) <= 15)
+    >>> image = np.full((80, 80, 3), 240, np.uint8)
+    >>> image[masks.cell > 0] = 180
+    >>> image[masks.nucleus > 0] = 60
+    >>> for column in (25, 40, 55):
+    ...     image[14:17, column : column + 3] = (160, 60, 90)
+    >>> values = extract.granules(image, masks)
+    >>> values.shape
+    (1, 23)
+    >>> row = dict(zip(extract.granules.facts.columns, values[0].tolist(), strict=True))
+    >>> row["count"], round(row["diameter_mean"], 2), row["red_share"]
+    (3.0, 3.39, 1.0)
     """
     prepared = prepare(image)
     n_cells = masks.n_cells if n_cells is None else n_cells

@@ -25,7 +25,7 @@ _COLUMNS = {
     "lobe_area_cv": Column("1", "population sd / mean of the areas of the lobes", _PEAKS),
     "largest_lobe_fraction": Column("1", "area of the largest lobe / area", _PEAKS),
     "second_lobe_fraction": Column(
-        "1", "area of the second largest lobe / area, 0 without one", _PEAKS
+        "1", "area of the second largest lobe (0 without one) / area", _PEAKS
     ),
     "isthmus_ratio": Column("1", "smallest width of a link / width of its lobe, at most 1", _PEAKS),
     "isthmus_ratio_2": Column("1", "second smallest of these ratios, 1 without one", _PEAKS),
@@ -66,7 +66,7 @@ _COLUMNS = {
     "horseshoe_angle": Column(
         "deg", "widest angle without boundary, seen from the centroid of the hull", _CENTROID
     ),
-    "centroid_depth_ratio": Column("1", "depth at the centroid, 0 outside the region / R", _DEPTH),
+    "centroid_depth_ratio": Column("1", "depth at the centroid (0 outside the region) / R", _DEPTH),
     "hull_centroid_depth_ratio": Column("1", "depth at the centroid of the hull / R", _DEPTH),
     "centroid_gap_ratio": Column(
         "1", "distance of the centroid from the nearest pixel / sqrt(A / pi)", _CENTROID
@@ -103,7 +103,7 @@ def lobes(
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8, or Prepared
-        RGB image. Only its size matters.
+        RGB image. Its pixels are not used.
     labels : (H, W) ndarray of int
         Regions numbered 1..n_cells; 0 is background.
     n_cells : int, optional
@@ -126,7 +126,19 @@ def lobes(
 
     Examples
     --------
-    EXAMPLE
+    Two discs of radius 15, linked by a bar 5 px wide:
+
+    >>> import numpy as np
+    >>> from hemafeat import extract
+    >>> y, x = np.mgrid[:50, :100]
+    >>> nucleus = np.minimum(np.hypot(y - 25, x - 25), np.hypot(y - 25, x - 75)) <= 15
+    >>> nucleus[23:28, 25:75] = True
+    >>> values = extract.lobes(np.zeros((50, 100, 3), np.uint8), nucleus.astype(np.int32))
+    >>> values.shape
+    (1, 37)
+    >>> row = dict(zip(extract.lobes.facts.columns, values[0].tolist(), strict=True))
+    >>> row["n_lobes"], round(row["isthmus_ratio"], 2)
+    (2.0, 0.17)
     """
     prepared = prepare(image)
     n_cells = int(labels.max()) if n_cells is None else n_cells

@@ -101,7 +101,23 @@ def lobulation(
 
     Examples
     --------
-    EXAMPLE
+    A round nucleus with a paler line across it is one lobe at a low threshold, and two at a high
+    one:
+
+    >>> import numpy as np
+    >>> from hemafeat import extract, segment
+    >>> y, x = np.mgrid[:80, :80] - 40
+    >>> masks = segment.Masks(np.hypot(y, x) <= 38, np.hypot(y, x) <= 25)
+    >>> image = np.full((80, 80, 3), 240, np.uint8)
+    >>> image[masks.cell > 0] = 200
+    >>> image[masks.nucleus > 0] = 50
+    >>> image[(masks.nucleus > 0) & (abs(x) <= 2)] = 100
+    >>> values = extract.lobulation(image, masks)
+    >>> values.shape
+    (1, 95)
+    >>> row = dict(zip(extract.lobulation.facts.columns, values[0].tolist(), strict=True))
+    >>> row["n_lobes_at_20"], row["n_lobes_at_80"]
+    (1.0, 2.0)
     """
     prepared = prepare(image)
     n_cells = masks.n_cells if n_cells is None else n_cells

@@ -33,11 +33,11 @@ _COLUMNS = (
         ),
         "nucleus_edge_gradient": Column(
             "OD px^-1",
-            "(OD_G up to 2 px inside the edge - outside it) / distance of the two",
+            "(OD_G up to 2 px inside the edge - up to 2 px outside) / distance between the two",
             _EDGE,
         ),
         "cell_edge_gradient": Column(
-            "OD px^-1", "(OD_G 2 to 4 px deep - up to 2 px deep) / distance of the two", _EDGE
+            "OD px^-1", "(OD_G 2 to 4 px deep - up to 2 px deep) / distance between the two", _EDGE
         ),
         "perinuclear_halo": Column(
             "OD", "OD_G of cytoplasm up to 0.1 R from the nucleus - that at 0.2 to 0.3 R", _RING
@@ -118,7 +118,15 @@ def profile(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = No
 
     Examples
     --------
-    EXAMPLE
+    >>> from hemafeat import datasets, extract, segment
+    >>> cell = datasets.draw_cell("neutrophil", random_state=0)
+    >>> masks = segment.Masks(cell.cell, cell.nucleus)
+    >>> values = extract.profile(cell.image, masks)
+    >>> values.shape
+    (1, 30)
+    >>> row = dict(zip(extract.profile.facts.columns, values[0].tolist(), strict=True))
+    >>> round(row["nucleus_radial_od_1"], 1), round(row["nucleus_radial_od_8"], 1)
+    (1.1, 0.9)
     """
     prepared = prepare(image)
     n_cells = masks.n_cells if n_cells is None else n_cells

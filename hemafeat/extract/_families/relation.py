@@ -113,7 +113,15 @@ def relation(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = N
 
     Examples
     --------
-    EXAMPLE
+    >>> from hemafeat import datasets, extract, segment
+    >>> cell = datasets.draw_cell("lymphocyte", random_state=0)
+    >>> masks = segment.Masks(cell.cell, cell.nucleus)
+    >>> values = extract.relation(cell.image, masks)
+    >>> values.shape
+    (1, 17)
+    >>> row = dict(zip(extract.relation.facts.columns, values[0].tolist(), strict=True))
+    >>> round(row["nc_ratio_area"], 2), round(row["cytoplasm_thickness_mean"], 1)
+    (0.83, 4.3)
     """
     prepared = prepare(image)
     n_cells = masks.n_cells if n_cells is None else n_cells

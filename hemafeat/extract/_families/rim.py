@@ -61,7 +61,7 @@ def rim(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None) 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8, or Prepared
-        RGB image. Only its size matters.
+        RGB image. Its pixels are not used.
     masks : Masks
         Masks of cells and nuclei.
     n_cells : int, optional
@@ -80,7 +80,15 @@ def rim(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None) 
 
     Examples
     --------
-    EXAMPLE
+    >>> from hemafeat import datasets, extract, segment
+    >>> cell = datasets.draw_cell("lymphocyte", random_state=0)
+    >>> masks = segment.Masks(cell.cell, cell.nucleus)
+    >>> values = extract.rim(cell.image, masks)
+    >>> values.shape
+    (1, 13)
+    >>> row = dict(zip(extract.rim.facts.columns, values[0].tolist(), strict=True))
+    >>> round(row["thickness_median"], 1), row["n_projections"]
+    (4.2, 0.0)
     """
     prepared = prepare(image)
     n_cells = masks.n_cells if n_cells is None else n_cells

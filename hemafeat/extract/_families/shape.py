@@ -35,7 +35,7 @@ _COLUMNS = {
     "extent": Column("1", "A / area of the bounding box", f"{_SKIMAGE} extent"),
     "area_convex": Column(
         "px^2",
-        "pixels in the convex hull of the midpoints of pixel edges",
+        "number of pixels in the convex hull of the midpoints of pixel edges",
         f"{_SKIMAGE} area_convex",
     ),
     "solidity": Column("1", "A / area_convex", f"{_SKIMAGE} solidity"),
@@ -109,10 +109,10 @@ def shape(
 ) -> np.ndarray:
     """Measure the size, outline and indentation of a mask.
 
-    Area is the number of pixels, and perimeter is that of Crofton with four directions. Names of
-    scikit-image stand for its definitions. A mask of several parts, such as the lobes of a nucleus,
-    is measured as a whole: the hull encloses all parts, and the boundary is that of all of them,
-    holes included.
+    Area is the number of pixels, and perimeter is that of Crofton with four directions. Columns
+    with a name of scikit-image follow its definition. A mask of several parts, such as the lobes of
+    a nucleus, is measured as a whole: the hull encloses all parts, and the boundary is that of all
+    of them, holes included.
 
     Boundary points are the midpoints of the pixel edges between mask and background, which are the
     vertices of the marching-squares contour at 0.5. A bay is a 4-connected part of the hull outside
@@ -123,7 +123,7 @@ def shape(
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8, or Prepared
-        RGB image. Only its size matters.
+        RGB image. Its pixels are not used.
     labels : (H, W) ndarray of int
         Regions numbered 1..n_cells; 0 is background.
     n_cells : int, optional
@@ -145,13 +145,14 @@ def shape(
 
     Examples
     --------
-    >>> import numpy as np
     >>> from hemafeat import datasets, extract
-    >>> cell = datasets.draw_cell("neutrophil", random_state=0)
+    >>> cell = datasets.draw_cell("neutrophil", random_state=2)
     >>> values = extract.shape(cell.image, cell.nucleus)
-    >>> names = list(extract.shape.facts.columns)
-    >>> names[0], values.shape
-    ('area', (1, 32))
+    >>> values.shape
+    (1, 32)
+    >>> row = dict(zip(extract.shape.facts.columns, values[0].tolist(), strict=True))
+    >>> round(row["solidity"], 2), row["n_indentations"]
+    (0.88, 1.0)
     """
     prepared = prepare(image)
     n_cells = int(labels.max()) if n_cells is None else n_cells

@@ -64,8 +64,6 @@ _XYZ = np.array(
 _MATRIX = np.rint((1 << SHIFT_XYZ) * _XYZ / np.array([0.950456, 1.0, 1.088754])[:, None]).astype(
     np.int32
 )
-
-
 _TABLES = np.stack([_BY_VALUE, _BY_CHROMA, _GAMMA])
 
 
@@ -114,7 +112,15 @@ def tavakoli(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = N
 
     Examples
     --------
-    EXAMPLE
+    >>> from hemafeat import datasets, extract, segment
+    >>> cell = datasets.draw_cell("neutrophil", random_state=0)
+    >>> masks = segment.Masks(cell.cell, cell.nucleus)
+    >>> values = extract.tavakoli(cell.image, masks)
+    >>> values.shape
+    (1, 51)
+    >>> row = dict(zip(extract.tavakoli.facts.columns, values[0].tolist(), strict=True))
+    >>> round(row["solidity"], 2), round(row["s_mean_roc_hull"], 1)
+    (0.94, 0.6)
     """
     prepared = prepare(image)
     n_cells = masks.n_cells if n_cells is None else n_cells

@@ -17,7 +17,6 @@ ORDERS = [(n, m) for n in range(DEGREE + 1) for m in range(n + 1) if (n - m) % 2
 
 _SOURCE = "Teague 1980; mahotas.features.zernike_moments"
 
-
 _COLUMNS = {
     f"{prefix}_{n}_{m}": Column(
         "1",
@@ -105,7 +104,14 @@ def zernike(
 
     Examples
     --------
-    EXAMPLE
+    >>> from hemafeat import datasets, extract
+    >>> cell = datasets.draw_cell("neutrophil", random_state=0)
+    >>> values = extract.zernike(cell.image, cell.nucleus)
+    >>> values.shape
+    (1, 57)
+    >>> row = dict(zip(extract.zernike.facts.columns, values[0].tolist(), strict=True))
+    >>> round(row["mask_2_2"], 2)
+    0.16
     """
     prepared = prepare(image)
     n_cells = int(labels.max()) if n_cells is None else n_cells

@@ -258,12 +258,12 @@ def box_dimension(bits, height, width):
     one, top = np.uint64(1), np.uint64(63)
     edge = np.zeros((n_words + 1, height), np.uint64)
     for w in range(1, n_words + 1):
-        up, here, down = bits[w, :height], bits[w, 1 : height + 1], bits[w, 2 : height + 2]
+        up, centre, down = bits[w, :height], bits[w, 1 : height + 1], bits[w, 2 : height + 2]
         before, after = bits[w - 1, 1 : height + 1], bits[w + 1, 1 : height + 1]
         line = edge[w - 1]
         for r in range(height):
-            within = up[r] & down[r] & ((here[r] << one) | (before[r] >> top))
-            line[r] = here[r] & ~(within & ((here[r] >> one) | (after[r] << top)))
+            within = up[r] & down[r] & ((centre[r] << one) | (before[r] >> top))
+            line[r] = centre[r] & ~(within & ((centre[r] >> one) | (after[r] << top)))
     boxes = np.zeros(4, np.int64)
     for corner in range(4):
         # Instead of the grid, move the pixels to the far side.
@@ -287,11 +287,11 @@ def box_dimension(bits, height, width):
                 line = moved[w]
                 n_boxes = np.uint64(0)
                 for r in range(lines):
-                    both = line[2 * r] | line[2 * r + 1]
-                    both = (both | (both >> step)) & keep
-                    line[r] = both
+                    union = line[2 * r] | line[2 * r + 1]
+                    union = (union | (union >> step)) & keep
+                    line[r] = union
                     # At most every other bit is set: the first step of counting is not needed.
-                    count = (both & PAIRS) + ((both >> np.uint64(2)) & PAIRS)
+                    count = (union & PAIRS) + ((union >> np.uint64(2)) & PAIRS)
                     n_boxes += sum_nibbles(count)
                 boxes[level] += np.int64(n_boxes)
     sum_x = sum_y = sum_xx = sum_xy = 0.0

@@ -225,23 +225,25 @@ def measure(plane, rgb, density, cell_starts, cells, boxes, cytoplasm_starts, cy
     n_cells = boxes.shape[0]
     out = np.full((n_cells, len(AT)), np.nan)
     for cell in range(n_cells):
-        whole = cells[cell_starts[cell] : cell_starts[cell + 1]]
-        around = cytoplasms[cytoplasm_starts[cell] : cytoplasm_starts[cell + 1]]
-        if whole.shape[0] == 0 or around.shape[0] == 0:
+        cell_runs = cells[cell_starts[cell] : cell_starts[cell + 1]]
+        cytoplasm_runs = cytoplasms[cytoplasm_starts[cell] : cytoplasm_starts[cell + 1]]
+        if cell_runs.shape[0] == 0 or cytoplasm_runs.shape[0] == 0:
             continue
         box = boxes[cell]
         # In a loop, so that the functions it calls are inlined once.
         for sign in range(2):
             margin = GRANULE_RADIUS if sign == 0 else VACUOLE_RADIUS
             stride, _ = stride_and_size(box, margin)
-            hat, level, inside = top_hat(plane, whole, box, margin, margin, np.uint8(255 * sign))
+            hat, level, inside = top_hat(
+                plane, cell_runs, box, margin, margin, np.uint8(255 * sign)
+            )
             if sign == 0:
                 for over_cell in range(2):
-                    runs = whole if over_cell else around
+                    runs = cell_runs if over_cell else cytoplasm_runs
                     row = out[cell, AT.over_cell_count * over_cell :]
                     granules_within(hat, rgb, runs, box, stride, margin, density, row)
             else:
-                limit = median_level(plane, around) * VACUOLE_TWENTIETHS // 20
+                limit = median_level(plane, cytoplasm_runs) * VACUOLE_TWENTIETHS // 20
                 row = out[cell, AT.vacuole_count :]
-                vacuoles_within(hat, level, inside, limit, stride, area_of(whole), row)
+                vacuoles_within(hat, level, inside, limit, stride, area_of(cell_runs), row)
     return out

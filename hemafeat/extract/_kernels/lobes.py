@@ -149,8 +149,8 @@ def interpolated(depth, y, x):
     value = 0.0
     for r in range(2):
         for c in range(2):
-            at_row, at_column = row + r + 1, column + c + 1
-            if 0 <= at_row < depth.shape[0] and 0 <= at_column < depth.shape[1]:
+            depth_row, depth_column = row + r + 1, column + c + 1
+            if 0 <= depth_row < depth.shape[0] and 0 <= depth_column < depth.shape[1]:
                 share = (v if r else 1.0 - v) * (u if c else 1.0 - u)
-                value += share * math.sqrt(depth[at_row, at_column])
+                value += share * math.sqrt(depth[depth_row, depth_column])
     return value

@@ -91,10 +91,10 @@ def shells(levels, depth, runs, density, row):
     for k in range(N_SHELLS):
         value = row[AT.nucleus_radial_od_1 + k]
         if not np.isnan(value):
-            away = (k + 0.5) / N_SHELLS - middle
+            offset = (k + 0.5) / N_SHELLS - middle
             squares += (value - mean) ** 2
-            product += away * (value - mean)
-            square += away * away
+            product += offset * (value - mean)
+            square += offset * offset
     if n_shells > 1:
         if mean > 0.0:
             row[AT.nucleus_radial_cv] = math.sqrt(squares / n_shells) / mean
@@ -156,7 +156,7 @@ def surroundings(levels, cytoplasm, label, runs, box, density, edge, row):
     reach = max(math.ceil(FIELD * math.sqrt(square)), BAND)
     top, left = max(box[0] - reach, 0), max(box[2] - reach, 0)
     bottom, right = min(box[1] + reach, height), min(box[3] + reach, width)
-    away = distances_to(paint_runs(runs, top, left, bottom - top, right - left), reach)
+    squared = distances_to(paint_runs(runs, top, left, bottom - top, right - left), reach)
     most = max(int(FIELD * FIELD * square), BAND * BAND)
     # Ring of a squared distance: up to HALO, FAR or FIELD, or beyond (within the band only).
     ring_of = np.full(most + 1, 3, np.uint8)
@@ -166,12 +166,12 @@ def surroundings(levels, cytoplasm, label, runs, box, density, edge, row):
             ring_of[distance] = 2 if distance > FAR * FAR * square else inner
     pixels, sums = np.zeros((4, 8)), np.zeros((4, 8))
     for down in range(bottom - top):
-        line, own = away[down], cytoplasm[top + down, left:right]
+        line, line_labels = squared[down], cytoplasm[top + down, left:right]
         line_levels = levels[top + down, left:right]
         dy = down + top - box[0] - y
         half = 4 if dy < 0.0 else 0
         for k in range(right - left):
-            if own[k] != label or line[k] > most:
+            if line_labels[k] != label or line[k] > most:
                 continue
             distance, value = line[k], density[line_levels[k]]
             if distance <= BAND * BAND:
@@ -323,11 +323,11 @@ def profile_of_cells(planes, density, labels, run_starts, runs, boxes, nuclear_d
             dy, dx = math.sin(angle), math.cos(angle)
             top, left = boxes[1][k, 0], boxes[1][k, 2]
             levels = green[top : boxes[1][k, 1], left : boxes[1][k, 3]]
-            own = labels[1][top : boxes[1][k, 1], left : boxes[1][k, 3]]
+            cell_labels = labels[1][top : boxes[1][k, 1], left : boxes[1][k, 3]]
             y = shape[k, SHAPE.centroid_row] - top
             x = shape[k, SHAPE.centroid_column] - left
             major, minor = row[AT.major_axis_sd :], row[AT.minor_axis_sd :]
-            line_profile(levels, own, k + 1, y, x, dy, dx, density, major)
-            line_profile(levels, own, k + 1, y, x, dx, -dy, density, minor)
+            line_profile(levels, cell_labels, k + 1, y, x, dy, dx, density, major)
+            line_profile(levels, cell_labels, k + 1, y, x, dx, -dy, density, minor)
         displacement(planes, cell, boxes[1][k], row[AT.cell_mass_displacement_r :])
     return out

@@ -179,7 +179,7 @@ def border_contact(nucleus, cell, run_starts, runs):
 
 @kernel
 def at_edge(cell, label, row, column):
-    """Tell whether a pixel that is not `label` lies at most 2 px from this one."""
+    """Return True if a pixel that is not `label` lies at most 2 px from this one."""
     height, width = cell.shape
     for dr in range(-2, 3):
         for dc in range(-2, 3):

@@ -154,11 +154,11 @@ def open_by_octagon(bits, radius):
 
 
 @kernel
-def dilate_column(before, here, after, into, flip, square):
+def dilate_column(before, centre, after, into, flip, square):
     """Do one step on one column of words: dilate if `flip` is 0, erode if it is all ones."""
-    n = here.size - 2
+    n = centre.size - 2
     one, top = np.uint64(1), np.uint64(63)
-    up, mid, down = here[:n], here[1 : n + 1], here[2 : n + 2]
+    up, mid, down = centre[:n], centre[1 : n + 1], centre[2 : n + 2]
     out = into[1 : n + 1]
     if square:
         for r in range(n):
@@ -172,6 +172,6 @@ def dilate_column(before, here, after, into, flip, square):
     else:
         for r in range(n):
             middle = mid[r] ^ flip
-            around = (up[r] ^ flip) | (down[r] ^ flip) | (middle << one) | (middle >> one)
+            neighbours = (up[r] ^ flip) | (down[r] ^ flip) | (middle << one) | (middle >> one)
             west, east = before[r + 1] ^ flip, after[r + 1] ^ flip
-            out[r] = (middle | around | (west >> top) | (east << top)) ^ flip
+            out[r] = (middle | neighbours | (west >> top) | (east << top)) ^ flip

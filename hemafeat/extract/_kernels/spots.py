@@ -180,7 +180,7 @@ def round_and_within(table, runs, inside, stride, smallest):
             continue
         for row in range(-1, 2):
             first = runs[run, 0] - 1 + row * stride
-            around = inside[first : first + runs[run, 1] - runs[run, 0] + 2]
-            if around.min() == 0:
+            neighbours = inside[first : first + runs[run, 1] - runs[run, 0] + 2]
+            if neighbours.min() == 0:
                 good[runs[run, 2]] = False
     return good

@@ -54,22 +54,22 @@ def rest_levels(red, green, blue, cell, label, runs, box):
     The levels of N such pixels are (3, N) uint8.
     """
     height = box[1] - box[0]
-    own, rows = local_runs(runs, box[0], box[2], height)
-    left, right = hull_chains(row_extents(own, rows))
+    local, rows = local_runs(runs, box[0], box[2], height)
+    left, right = hull_chains(row_extents(local, rows))
     hull = hull_runs(left, right, height)
     n_rest = 0
     for k in range(height):
         n_rest += hull[k, 2] - hull[k, 1]
-    for k in range(own.shape[0]):
-        n_rest -= own[k, 2] - own[k, 1]
+    for k in range(local.shape[0]):
+        n_rest -= local[k, 2] - local[k, 1]
     levels = np.empty((3, n_rest), np.uint8)
     n = 0
     for k in range(height):
         row, run = box[0] + k, rows[k]
         column = hull[k, 1]
         while column < hull[k, 2]:
-            if run < rows[k + 1] and column == own[run, 1]:
-                column = own[run, 2]
+            if run < rows[k + 1] and column == local[run, 1]:
+                column = local[run, 2]
                 run += 1
                 continue
             x = box[2] + column
@@ -237,11 +237,11 @@ def colour_ratios(
     out = np.full((n_cells, N_CHANNELS * len(AT)), np.nan)
     balance = white_balance(white)
     for k in range(n_cells):
-        own = runs[run_starts[k] : run_starts[k + 1]]
-        if own.shape[0] == 0 or cell_starts[k + 1] == cell_starts[k]:
+        nucleus_runs = runs[run_starts[k] : run_starts[k + 1]]
+        if nucleus_runs.shape[0] == 0 or cell_starts[k + 1] == cell_starts[k]:
             continue
         nucleus = levels[:, starts[k] : starts[k + 1]]
-        rest = rest_levels(red, green, blue, cell, k + 1, own, boxes[k])
+        rest = rest_levels(red, green, blue, cell, k + 1, nucleus_runs, boxes[k])
         n, total = nucleus.shape[1], nucleus.shape[1] + rest.shape[1]
         inner = code_sums(nucleus, balance, tables, root, matrix)
         outer = code_sums(rest, balance, tables, root, matrix)

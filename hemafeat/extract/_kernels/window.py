@@ -112,13 +112,13 @@ def nearest_to_centre(cell, nucleus):
     nearest = 0
     least = 4 * (height * height + width * width)
     for row in range(height):
-        away = (2 * row - middle_row) ** 2
-        if away >= least:
+        row_distance = (2 * row - middle_row) ** 2
+        if row_distance >= least:
             continue
         for column in range(width):
             label = max(cell[row, column], nucleus[row, column])
             if label != 0:
-                distance = away + (2 * column - middle_column) ** 2
+                distance = row_distance + (2 * column - middle_column) ** 2
                 if distance < least:
                     least = distance
                     nearest = label

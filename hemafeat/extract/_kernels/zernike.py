@@ -109,10 +109,10 @@ def measure(plane, density, run_starts, runs, boxes, weights):
     n_cells = boxes.shape[0]
     out = np.full((n_cells, 2, weights.shape[2] // 2), np.nan)
     for cell in range(n_cells):
-        own = runs[run_starts[cell] : run_starts[cell + 1]]
-        if own.shape[0] == 0:
+        cell_runs = runs[run_starts[cell] : run_starts[cell + 1]]
+        if cell_runs.shape[0] == 0:
             continue
-        row_0, column_0, radius = disk_of(own)
+        row_0, column_0, radius = disk_of(cell_runs)
         left = boxes[cell, 2]
         width = boxes[cell, 3] - left
         across = np.ones((width, n_powers))
@@ -131,10 +131,10 @@ def measure(plane, density, run_starts, runs, boxes, weights):
         powers = np.zeros((ROWS_AT_ONCE, n_powers))
         slot = -1
         row = -1
-        for run in range(own.shape[0]):
-            first, stop = own[run, 1] - left, own[run, 2] - left
-            if own[run, 0] != row:
-                row = own[run, 0]
+        for run in range(cell_runs.shape[0]):
+            first, stop = cell_runs[run, 1] - left, cell_runs[run, 2] - left
+            if cell_runs[run, 0] != row:
+                row = cell_runs[run, 0]
                 slot += 1
                 if slot == ROWS_AT_ONCE:
                     add_rows(values, powers, sums)
@@ -151,7 +151,7 @@ def measure(plane, density, run_starts, runs, boxes, weights):
                 line = shape[q]
                 for p in range(n_powers):
                     line[p] += powers[slot, q] * along[p]
-            line, into = plane[row, own[run, 1] : own[run, 2]], values[slot, first:stop]
+            line, into = plane[row, cell_runs[run, 1] : cell_runs[run, 2]], values[slot, first:stop]
             for k in range(line.size):
                 into[k] = density[line[k]]
         add_rows(values, powers, sums)

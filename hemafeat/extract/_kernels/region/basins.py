@@ -61,11 +61,11 @@ def upper_neighbours(depth):
     for row in range(1, height - 1):
         up, mid, down = depth[row - 1], depth[row], depth[row + 1]
         up_w, up_n, up_e = up[:n], up[1 : n + 1], up[2 : n + 2]
-        west, here, east = mid[:n], mid[1 : n + 1], mid[2 : n + 2]
+        west, centre, east = mid[:n], mid[1 : n + 1], mid[2 : n + 2]
         down_w, down_s, down_e = down[:n], down[1 : n + 1], down[2 : n + 2]
         out = upper[row, 1 : n + 1]
         for k in range(n):
-            v = here[k]
+            v = centre[k]
             bits = np.int32(east[k] > v) + np.int32(2) * np.int32(up_e[k] >= v)
             bits += np.int32(4) * np.int32(up_n[k] >= v) + np.int32(8) * np.int32(up_w[k] >= v)
             bits += np.int32(16) * np.int32(west[k] >= v) + np.int32(32) * np.int32(down_w[k] > v)
@@ -99,15 +99,17 @@ def climb(depth, upper, row, column):
     bits = upper[row, column]
     while bits != 0:
         best = -1
-        at_row = at_column = 0
+        best_row = best_column = 0
         for k in range(8):
             if bits >> k & 1:
                 r, c = row + AROUND[k, 0], column + AROUND[k, 1]
                 v = depth[r, c]
-                if v > best or (v == best and (r < at_row or (r == at_row and c < at_column))):
+                if v > best or (
+                    v == best and (r < best_row or (r == best_row and c < best_column))
+                ):
                     best = v
-                    at_row, at_column = r, c
-        row, column = at_row, at_column
+                    best_row, best_column = r, c
+        row, column = best_row, best_column
         bits = upper[row, column]
     return row, column
 
@@ -222,14 +224,14 @@ def basin_sizes(depth, peaks, home):
                 path[n, 1] = c
                 n += 1
                 best = -1
-                at_row = at_column = 0
+                best_row = best_column = 0
                 # Raster order, so that the first of equals is kept.
                 for y in range(r - 1, r + 2):
                     for x in range(c - 1, c + 2):
                         if depth[y, x] > best and (y != r or x != c):
                             best = depth[y, x]
-                            at_row, at_column = y, x
-                r, c = at_row, at_column
+                            best_row, best_column = y, x
+                r, c = best_row, best_column
             lobe = owner[r, c]
             for k in range(n):
                 owner[path[k, 0], path[k, 1]] = lobe

@@ -111,7 +111,7 @@ def trailing_zeros(word):
 def sum_nibbles(word):
     """Add up the counts of 0 to 4 that the 16 groups of 4 bits of a word hold."""
     word = (word + (word >> np.uint64(4))) & NIBBLES
-    # A multiplication would do it in one step, but warns of overflow when it is not compiled.
+    # A multiplication would need one step, but NumPy warns of its overflow without the JIT.
     word += word >> np.uint64(8)
     word += word >> np.uint64(16)
     word += word >> np.uint64(32)

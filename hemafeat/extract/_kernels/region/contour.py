@@ -27,12 +27,12 @@ def perimeter_crofton(runs, rows):
     height = rows.size - 1
     straight = 2 * runs.shape[0]
     diagonal = 0
-    above = 0
+    count_above = 0
     for row in range(height + 1):
-        here = 0
+        count = 0
         if row < height:
             for run in range(rows[row], rows[row + 1]):
-                here += runs[run, 2] - runs[run, 1]
+                count += runs[run, 2] - runs[run, 1]
         same = slanted = 0
         if 0 < row < height:
             for a in range(rows[row - 1], rows[row]):
@@ -48,9 +48,9 @@ def perimeter_crofton(runs, rows):
                                 same += overlap
                             else:
                                 slanted += overlap
-        straight += above + here - 2 * same
-        diagonal += 2 * (above + here) - 2 * slanted
-        above = here
+        straight += count_above + count - 2 * same
+        diagonal += 2 * (count_above + count) - 2 * slanted
+        count_above = count
     return math.pi / 8.0 * (straight + diagonal / math.sqrt(2.0))
 
 
@@ -112,8 +112,8 @@ def boundary_points(runs, rows):
 def add_exposed_edges(runs, first, stop, other_first, other_stop, side, points, n):
     """Append the edges of one row of pixels that no pixel of the row at `side` (-1, +1) covers.
 
-    The rows are ``runs[first:stop]`` and ``runs[other_first:other_stop]``; returns the number of
-    points, of which there were `n`.
+    The rows are ``runs[first:stop]`` and ``runs[other_first:other_stop]``. `points` holds `n`
+    points; returns the new number.
     """
     for a in range(first, stop):
         column = runs[a, 1]

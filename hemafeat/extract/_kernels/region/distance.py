@@ -35,10 +35,10 @@ def column_distances(mask, target, beyond, most):
     for k in range(width):
         framed[0, k] = framed[height + 1, k] = beyond
     for row in range(height):
-        before, here, line = framed[row], mask[row], framed[row + 1]
+        before, mask_row, line = framed[row], mask[row], framed[row + 1]
         for k in range(width):
             step = min(np.int32(before[k] + 1), limit)
-            line[k] = np.int32(0) if here[k] == target else step
+            line[k] = np.int32(0) if mask_row[k] == target else step
     for row in range(height, 0, -1):
         after, line = framed[row + 1], framed[row]
         for k in range(width):
@@ -47,15 +47,15 @@ def column_distances(mask, target, beyond, most):
 
 
 @kernel
-def run_depths(away, into, squares):
+def run_depths(vertical, into, squares):
     """Fill `into` with the squared depths of the pixels of one run.
 
-    `away` holds their distances along the columns and `squares` is room to work in. Pixels next to
-    both ends of the run are outside, so nothing beyond them can be nearer. The whole run is
+    `vertical` holds their distances along the columns and `squares` is room to work in. Pixels next
+    to both ends of the run are outside, so nothing beyond them can be nearer. The whole run is
     compared with itself shifted by one pixel, by two and so on; the shift need not exceed the
     largest distance so far.
     """
-    n = away.size
+    n = vertical.size
     half = n // 2 + 4
     squares[:half] = FAR
     squares[half + n : n + 2 * half] = FAR
@@ -63,7 +63,7 @@ def run_depths(away, into, squares):
     farthest = np.int32(0)
     for k in range(n):
         side = np.int32(min(k + 1, n - k))
-        middle[k] = away[k] * away[k]
+        middle[k] = vertical[k] * vertical[k]
         into[k] = min(middle[k], np.int32(side * side))
         farthest = max(farthest, into[k])
     shift = 1
@@ -102,12 +102,14 @@ def depths(run_starts, runs, boxes, height, width, reach):
     squares = np.empty(2 * width + 8, np.int32)
     for cell in range(run_starts.size - 1):
         top, left = boxes[cell, 0], boxes[cell, 2]
-        own = runs[run_starts[cell] : run_starts[cell + 1]]
-        inside = paint_runs(own, top, left, boxes[cell, 1] - top, boxes[cell, 3] - left)
-        away = column_distances(inside, False, 0, reach)
+        cell_runs = runs[run_starts[cell] : run_starts[cell + 1]]
+        inside = paint_runs(cell_runs, top, left, boxes[cell, 1] - top, boxes[cell, 3] - left)
+        vertical = column_distances(inside, False, 0, reach)
         for run in range(run_starts[cell], run_starts[cell + 1]):
             row, first, stop = runs[run, 0], runs[run, 1], runs[run, 2]
-            run_depths(away[row - top, first - left : stop - left], out[row, first:stop], squares)
+            run_depths(
+                vertical[row - top, first - left : stop - left], out[row, first:stop], squares
+            )
     return out
 
 
@@ -123,7 +125,7 @@ def distances_to(inside, reach):
     squares = np.full(width + 2 * reach, FAR)
     middle = squares[reach : reach + width]
     for row in range(height):
-        line, own = out[row], inside[row]
+        line, mask_row = out[row], inside[row]
         nearest = np.int32(cap)
         for k in range(width):
             nearest = min(nearest, line[k])
@@ -133,14 +135,14 @@ def distances_to(inside, reach):
         if nearest == cap:
             continue
         first = 0
-        while first < width and not own[first]:
+        while first < width and not mask_row[first]:
             first += 1
         last = width - 1
-        while last > first and not own[last]:
+        while last > first and not mask_row[last]:
             last -= 1
         gap = first == width
         for k in range(first, last + 1):
-            gap |= not own[k]
+            gap |= not mask_row[k]
         if gap:
             lower_along_row(line, squares, reach)
         else:
@@ -157,5 +159,5 @@ def lower_along_row(line, squares, reach):
         square = np.int32(shift * shift)
         left, right = squares[reach - shift :], squares[reach + shift :]
         for column in range(line.size):
-            both = np.int32(min(left[column], right[column]) + square)
-            line[column] = min(line[column], both)
+            nearest = np.int32(min(left[column], right[column]) + square)
+            line[column] = min(line[column], nearest)

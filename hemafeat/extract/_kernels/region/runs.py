@@ -116,13 +116,13 @@ def pixels(run_starts, runs, width):
             boxes[cell, 3] = right
         starts[cell + 1] = starts[cell] + area
     index = np.empty(starts[n_cells], np.int64)
-    place = 0
+    begin = 0
     for run in range(runs.shape[0]):
         offset = runs[run, 0] * width + runs[run, 1]
         length = runs[run, 2] - runs[run, 1]
         for step in range(length):
-            index[place + step] = offset + step
-        place += length
+            index[begin + step] = offset + step
+        begin += length
     return starts, index, boxes
 
 
@@ -147,19 +147,19 @@ def levels_of(rgb, runs, n_pixels):
     out = np.empty((3, n_pixels), np.uint8)
     red, green, blue = out[0], out[1], out[2]
     flat, width = rgb.reshape(-1), rgb.shape[1]
-    place = 0
+    begin = 0
     for run in range(runs.shape[0]):
         n = runs[run, 2] - runs[run, 1]
         start = 3 * (runs[run, 0] * width + runs[run, 1])
         line = flat[start : start + 3 * n]
-        r, g, b = red[place : place + n], green[place : place + n], blue[place : place + n]
+        r, g, b = red[begin : begin + n], green[begin : begin + n], blue[begin : begin + n]
         for k in range(n):
             # An unsigned index cannot be negative, so the loop vectorises.
             first = np.uint64(3) * np.uint64(k)
             r[k] = line[first]
             g[k] = line[first + np.uint64(1)]
             b[k] = line[first + np.uint64(2)]
-        place += n
+        begin += n
     return out
 
 

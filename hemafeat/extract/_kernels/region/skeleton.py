@@ -67,8 +67,8 @@ def link_pixels(points, height, width):
 
 
 @kernel
-def walk(start, linked, steps, degree, away, came, queue):
-    """Fill `away` with the distances from one pixel along the skeleton; return the farthest pixel.
+def walk(start, linked, steps, degree, distance, previous, queue):
+    """Find the distances along the skeleton from one pixel, and return the farthest pixel.
 
     Parameters
     ----------
@@ -76,36 +76,36 @@ def walk(start, linked, steps, degree, away, came, queue):
         Index of the pixel.
     linked, steps, degree
         Links, see `link_pixels`.
-    away : (K,) float64 array
+    distance : (K,) float64 array
         Infinite on entry; distances of the pixels that can be reached on return.
-    came : (K,) int64 array
+    previous : (K,) int64 array
         Filled with the pixel before each one on the way from `start`, -1 for `start`.
     queue : (K,) int64 array
         Room to work in.
     """
-    away[start] = 0.0
-    came[start] = -1
+    distance[start] = 0.0
+    previous[start] = -1
     queue[0] = start
     head, tail = 0, 1
     n = queue.size
     waiting = np.zeros(n, np.bool_)
     while head < tail:
-        here = queue[head % n]
+        pixel = queue[head % n]
         head += 1
-        waiting[here] = False
-        for j in range(degree[here]):
-            other = linked[here, j]
-            reach = away[here] + steps[here, j]
-            if reach < away[other] - 1e-9:
-                away[other] = reach
-                came[other] = here
+        waiting[pixel] = False
+        for j in range(degree[pixel]):
+            other = linked[pixel, j]
+            reach = distance[pixel] + steps[pixel, j]
+            if reach < distance[other] - 1e-9:
+                distance[other] = reach
+                previous[other] = pixel
                 if not waiting[other]:
                     waiting[other] = True
                     queue[tail % n] = other
                     tail += 1
     farthest = start
     for k in range(n):
-        if math.isfinite(away[k]) and away[k] > away[farthest] + 1e-9:
+        if math.isfinite(distance[k]) and distance[k] > distance[farthest] + 1e-9:
             farthest = k
     return farthest
 
@@ -120,30 +120,30 @@ def longest_path(linked, steps, degree):
     n = degree.size
     visited = np.zeros(n, np.bool_)
     queue = np.empty(n, np.int64)
-    came = np.empty(n, np.int64)
+    previous = np.empty(n, np.int64)
     best = np.empty(0, np.int64)
     length = -1.0
     for start in range(n):
         if visited[start]:
             continue
-        away = np.full(n, np.inf)
-        first_end = walk(start, linked, steps, degree, away, came, queue)
+        distance = np.full(n, np.inf)
+        first_end = walk(start, linked, steps, degree, distance, previous, queue)
         for k in range(n):
-            visited[k] |= math.isfinite(away[k])
-        away[:] = np.inf
-        last_end = walk(first_end, linked, steps, degree, away, came, queue)
-        if away[last_end] > length + 1e-9:
-            length = away[last_end]
+            visited[k] |= math.isfinite(distance[k])
+        distance[:] = np.inf
+        last_end = walk(first_end, linked, steps, degree, distance, previous, queue)
+        if distance[last_end] > length + 1e-9:
+            length = distance[last_end]
             size = 0
             k = last_end
             while k >= 0:
                 size += 1
-                k = came[k]
+                k = previous[k]
             best = np.empty(size, np.int64)
             k = last_end
             for step in range(size):
                 best[step] = k
-                k = came[k]
+                k = previous[k]
     return best, length
 
 
@@ -163,9 +163,9 @@ def count_branches(linked, degree):
         size = 1
         while size > 0:
             size -= 1
-            here = stack[size]
-            for j in range(degree[here]):
-                other = linked[here, j]
+            pixel = stack[size]
+            for j in range(degree[pixel]):
+                other = linked[pixel, j]
                 if not visited[other] and degree[other] <= 2:
                     visited[other] = True
                     stack[size] = other

@@ -8,12 +8,12 @@ from hemafeat._jit import kernel
 
 
 @kernel
-def thin_column(before, here, after, into, second, first_row, last_row):
+def thin_column(before, centre, after, into, second, first_row, last_row):
     """Do half a step of Guo and Hall on one column of words, as `skimage.morphology.thin` does.
 
     Parameters
     ----------
-    before, here, after : (height + 2,) uint64 arrays
+    before, centre, after : (height + 2,) uint64 arrays
         Columns of words to the west, in the middle and to the east.
     into : (height + 2,) uint64 array
         Filled with the middle column after the step.
@@ -29,7 +29,7 @@ def thin_column(before, here, after, into, second, first_row, last_row):
     """
     n = last_row - first_row
     one, top = np.uint64(1), np.uint64(63)
-    up, mid, down = here[first_row - 1 :], here[first_row:], here[first_row + 1 :]
+    up, mid, down = centre[first_row - 1 :], centre[first_row:], centre[first_row + 1 :]
     up_w, mid_w, down_w = before[first_row - 1 :], before[first_row:], before[first_row + 1 :]
     up_e, mid_e, down_e = after[first_row - 1 :], after[first_row:], after[first_row + 1 :]
     out = into[first_row:]
@@ -45,13 +45,13 @@ def thin_column(before, here, after, into, second, first_row, last_row):
         # Exactly one arc of neighbours: a missing straight one followed by one that is present.
         once = ~east & (north_east | north)
         step = ~north & (north_west | west)
-        more = once & step
+        repeated = once & step
         once |= step
         step = ~west & (south_west | south)
-        more |= once & step
+        repeated |= once & step
         once |= step
         step = ~south & (south_east | east)
-        more |= once & step
+        repeated |= once & step
         once |= step
         # Two or three of the four pairs of neighbours are occupied, paired either way around.
         a, b, c, d = east | north_east, north | north_west, west | south_west, south | south_east
@@ -64,7 +64,7 @@ def thin_column(before, here, after, into, second, first_row, last_row):
             keep = (south_west | south | ~north_west) & west
         else:
             keep = (north_east | north | ~south_east) & east
-        remove = middle & once & ~more & two & ~four & ~keep
+        remove = middle & once & ~repeated & two & ~four & ~keep
         out[r] = middle & ~remove
         removed |= remove
     return removed
@@ -91,11 +91,11 @@ def thin(bits):
                 a, b = first[w], last[w]
                 if a >= b:
                     continue
-                here, into = current[w], other[w]
-                if thin_column(current[w - 1], here, current[w + 1], into, half, a, b) != 0:
-                    while here[a] == into[a]:
+                column, into = current[w], other[w]
+                if thin_column(current[w - 1], column, current[w + 1], into, half, a, b) != 0:
+                    while column[a] == into[a]:
                         a += 1
-                    while here[b - 1] == into[b - 1]:
+                    while column[b - 1] == into[b - 1]:
                         b -= 1
                     low[w] = min(low[w], a)
                     high[w] = max(high[w], b)
