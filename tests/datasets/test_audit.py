@@ -228,13 +228,13 @@ def test_backgrounds_that_give_the_label_away(tmp_path):
 def test_batches_that_know_no_label_are_a_note(tmp_path):
     audit = datasets.audit(tree(tmp_path, height=lambda place, _: 48 + 4 * (place % 3 == 0)))
     assert kinds(audit, "severe") == set()
-    assert "do not tell the label" in message(audit, "image_size")
+    assert "do not predict the label" in message(audit, "image_size")
 
 
 def test_what_a_batch_tells_is_the_balanced_accuracy_of_the_best_guess():
     from sklearn.metrics import balanced_accuracy_score
 
-    from hemafeat.datasets._audit.batches import told
+    from hemafeat.datasets._audit.batches import balanced_accuracy
 
     rng = np.random.default_rng(0)
     label = rng.choice(["a", "b", "c"], 300, p=[0.6, 0.3, 0.1])
@@ -244,17 +244,17 @@ def test_what_a_batch_tells_is_the_balanced_accuracy_of_the_best_guess():
         inside = {k: np.mean(batch[label == k] == name) for k in "abc"}
         guess[name] = max(inside, key=inside.get)
     expected = balanced_accuracy_score(label, [guess[name] for name in batch])
-    assert told(batch, label) == pytest.approx(expected)
+    assert balanced_accuracy(batch, label) == pytest.approx(expected)
 
 
 def test_patients_who_share_slide_and_label_are_no_proof():
     """Ten patients, a colour each: by images the label seems told, by patients it is not."""
-    from hemafeat.datasets._audit.batches import chance
+    from hemafeat.datasets._audit.batches import permutation_test
 
     patient = np.repeat(np.arange(10), 30)
     label = np.array(list("ababababab"))[patient]
-    assert chance(patient, label, patient)[2] > 0.5
-    assert chance(patient, label, np.arange(300))[2] < 0.01
+    assert permutation_test(patient, label, patient)[2] > 0.5
+    assert permutation_test(patient, label, np.arange(300))[2] < 0.01
 
 
 # --- Patients and labels ----------------------------------------------------------------------
@@ -264,7 +264,7 @@ def test_patients_on_both_sides_and_of_one_class():
     table = listed()
     audit = datasets.audit(table.assign(split=np.where(table["patient"] < "P2", "train", "test")))
     assert "patient_split" not in kinds(audit)
-    assert "each of the 40 patients has one class only" in message(audit, "single_class")
+    assert "each of the 40 patients has a single class" in message(audit, "single_class")
     split = np.where(np.arange(len(table)) % 2, "train", "test")
     audit = datasets.audit(table.assign(split=split))
     assert kinds(audit, "severe") == {"patient_split"}
@@ -355,6 +355,6 @@ def test_the_odd_sizes_of_pbc_are_a_batch_of_their_own(real_data):
     audit = datasets.audit(pd.concat([table[odd], rest]), near=False)
     assert odd.sum() == 91
     assert "360 x 363" in message(audit, "image_size")
-    assert "tell" in message(audit, "image_size")
-    assert "do not tell" not in message(audit, "image_size")
+    assert "predict" in message(audit, "image_size")
+    assert "do not predict" not in message(audit, "image_size")
     assert "91 of the 91 images of an unusual size" in message(audit, "batch")

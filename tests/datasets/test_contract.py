@@ -113,7 +113,7 @@ def test_an_empty_file_is_listed_and_says_so_when_it_is_read(name, tmp_path):
     root = TREES[name](tmp_path)
     if name == "bloodmnist":
         root.write_bytes(b"")
-        with pytest.raises(DatasetError, match=r"bloodmnist\.npz is no archive of arrays"):
+        with pytest.raises(DatasetError, match=r"bloodmnist\.npz is not an archive of arrays"):
             load(name, root)
         return
     first = load(name, root)["image"].iloc[0]

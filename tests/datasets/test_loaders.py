@@ -108,7 +108,7 @@ def test_pbc_attributes_as_published(tmp_path):
         check(table)
         assert list(table["wbcatt_split"]) == ["val", "train", "test"]
         assert list(table["cell_size"]) == ["small", "big", "big"]
-    with pytest.raises(DatasetError, match="holds no pbc_attr"):
+    with pytest.raises(DatasetError, match="has no pbc_attr"):
         datasets.pbc(tmp_path, attributes=tmp_path / "monocyte")
 
 
@@ -180,10 +180,10 @@ def test_segwbc_labels_that_do_not_fit(tmp_path):
     segwbc_tree(tmp_path)
     labels = tmp_path / "Class Labels of Dataset 1.csv"
     labels.write_text("image ID,class label\n1,9\n")
-    with pytest.raises(DatasetError, match="class label '9', expected 1, 2, 3, 4, 5"):
+    with pytest.raises(DatasetError, match="class label '9'; expected one of 1, 2, 3, 4, 5"):
         datasets.segwbc(tmp_path)
     labels.write_text("image ID\n1\n")
-    with pytest.raises(DatasetError, match="expected columns 'image ID' and 'class label'"):
+    with pytest.raises(DatasetError, match="expected 'image ID' and 'class label'"):
         datasets.segwbc(tmp_path)
 
 
@@ -262,9 +262,9 @@ def test_bccd_boxes(tmp_path):
         "<annotation><object><name>WBC</name></object></annotation>",
     ):
         broken.write_text(text)
-        with pytest.raises(DatasetError, match=r"BloodImage_00003\.xml is no VOC annotation"):
+        with pytest.raises(DatasetError, match=r"BloodImage_00003\.xml is not a VOC annotation"):
             datasets.bccd_boxes(tmp_path)
-    with pytest.raises(DatasetError, match="expected VOC annotations"):
+    with pytest.raises(DatasetError, match="has no VOC annotations"):
         datasets.bccd_boxes(tmp_path / "BCCD" / "JPEGImages")
 
 
@@ -378,16 +378,16 @@ def test_cnmc_contradictions(tmp_path):
     labels = next(tmp_path.rglob("*labels.csv"))
     text = labels.read_text()
     for wrong, words in {
-        text.replace("1.bmp,1", "1.bmp,0"): "calls it 'UID_57_29_1_all.bmp' with label '0'",
+        text.replace("1.bmp,1", "1.bmp,0"): "lists the name 'UID_57_29_1_all.bmp' with label '0'",
         text.replace("2.bmp,0", "3.bmp,0"): r"2\.bmp is not among the 2 images",
-        "a,b\n": "its true name, hence its patient, stands in a CSV with the columns Patient_ID",
+        "a,b\n": "is unknown: expected a CSV file with the columns Patient_ID",
     }.items():
         labels.write_text(wrong)
         with pytest.raises(DatasetError, match=words):
             datasets.cnmc(tmp_path)
     labels.write_text(text)
     bmp(tmp_path / "C-NMC_training_data" / "fold_1" / "hem" / "UID_4_1_1_all.bmp", 450)
-    with pytest.raises(DatasetError, match="is called 'all' and lies in the folder 'hem'"):
+    with pytest.raises(DatasetError, match="is named 'all' but lies in the folder 'hem'"):
         datasets.cnmc(tmp_path)
 
 

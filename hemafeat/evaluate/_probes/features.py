@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import datasets
-from hemafeat.datasets._copies.survey import BACKGROUND, stem_of
-from hemafeat.datasets._schema import BOOKKEEPING
+from hemafeat.datasets import FILE_COLUMNS
+from hemafeat.images import stem_of
 
 _CATEGORIES = 30
 _NUMERIC = 0.95
@@ -96,7 +96,12 @@ def _files(survey: pd.DataFrame) -> Iterator[Probe]:
     words = words + survey["jfif"].map({True: " JFIF", False: " without JFIF"}).fillna("")
     yield Probe("file format", "file", _categories(words))
     neighbours = "neighbouring cells may reach into the frame it is measured on"
-    yield Probe("background colour", "image", survey[BACKGROUND].astype(float), neighbours)
+    yield Probe(
+        "background colour",
+        "image",
+        survey.filter(regex="^background_[rgb]$").astype(float),
+        neighbours,
+    )
     yield Probe("background brightness", "image", survey[["background"]].astype(float), neighbours)
 
 
@@ -109,7 +114,7 @@ def _bags(table: pd.DataFrame) -> Iterator[Probe]:
 
 def _columns(table: pd.DataFrame, label: str) -> list[str]:
     own = set(datasets.COLUMNS) - {"split", "dataset", "um_per_px", "mask"}
-    left_out = {label, "label", "label_raw", "cell", *BOOKKEEPING, *own}
+    left_out = {label, "label", "label_raw", "cell", *FILE_COLUMNS, *own}
     return [
         column
         for column in map(str, table.columns)

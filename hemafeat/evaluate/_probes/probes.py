@@ -171,10 +171,8 @@ def leak_probes(
     if isinstance(images, datasets.Audit):
         table, seen = images.table, images.images
     else:
-        from hemafeat.datasets._copies.survey import survey
-
         table = datasets.as_table(images)
-        seen = survey(table, n_jobs=n_jobs, progress=progress)[0]
+        seen = datasets.survey(table, n_jobs=n_jobs, progress=progress)
     if label not in table.columns:
         raise CompareError(f"the table has no column {label!r}")
     order = np.argsort(seen["image"].to_numpy(dtype=str), kind="stable")
