@@ -59,7 +59,7 @@ def test_what_is_no_folder_of_images(tmp_path):
         tmp_path / "empty": "holds no images; found an empty folder",
         tmp_path / "texts": r"holds no images; found a\.txt",
         tmp_path / "nowhere": "does not exist",
-        path: "is a file: expected a folder",
+        path: "is a file; expected a folder",
     }.items():
         with pytest.raises(DatasetError, match=words):
             datasets.from_folder(root)

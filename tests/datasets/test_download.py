@@ -90,7 +90,7 @@ def test_a_later_call_continues(server, tmp_path, monkeypatch):
     monkeypatch.setattr(_fetch, "ATTEMPTS", 1)
     server.files = {"/a.bin": BODY}
     server.cuts = [2_000_000]
-    with pytest.raises(DatasetError, match=r"cannot be downloaded.*MB that came are kept"):
+    with pytest.raises(DatasetError, match=r"cannot be downloaded.*MB received are kept"):
         _fetch.fetch(f"{server.url}/a.bin", tmp_path / "a.bin", MD5)
     assert not (tmp_path / "a.bin").exists()
     kept = (tmp_path / ".a.bin.part").stat().st_size
@@ -145,7 +145,7 @@ def test_a_part_that_is_whole_already(server, tmp_path):
 
 def test_a_wrong_file_does_not_stay(server, tmp_path):
     server.files = {"/a.bin": b"an error page"}
-    with pytest.raises(DatasetError, match=r"not the file that was expected.*Nothing of"):
+    with pytest.raises(DatasetError, match=r"not the expected file.*It was deleted"):
         _fetch.fetch(f"{server.url}/a.bin", tmp_path / "a.bin", MD5)
     assert left_in(tmp_path) == set()
     server.files = {"/a.bin": BODY}
@@ -203,7 +203,7 @@ def test_a_later_download_must_be_the_first_one(server, tmp_path, monkeypatch):
     folder = datasets.download("wbcatt", tmp_path / "w")
     (folder / "a.csv").unlink()
     server.files["/a.csv"] = b"img_name,more\n"
-    with pytest.raises(DatasetError, match="not the file that was expected"):
+    with pytest.raises(DatasetError, match="not the expected file"):
         datasets.download("wbcatt", folder)
     assert not (folder / "a.csv").exists()
     server.files["/a.csv"] = b"img_name\n"
@@ -276,10 +276,10 @@ def test_a_record_that_lists_its_files(server, tmp_path, monkeypatch):
     datasets.download("mll23", folder)
     assert len(server.asked) == asked
     for changes, words in (
-        ({"key": "../evil.zip"}, "'../evil.zip', which is refused"),
-        ({"key": "a\\b.zip"}, "which is refused"),
-        ({"checksum": "none"}, "gives no checksum"),
-        ({"checksum": "md5:" + "0" * 32}, "not the file that was expected"),
+        ({"key": "../evil.zip"}, "unsafe name '../evil.zip'"),
+        ({"key": "a\\b.zip"}, "unsafe name"),
+        ({"checksum": "none"}, "lists no checksum"),
+        ({"checksum": "md5:" + "0" * 32}, "not the expected file"),
     ):
         tell(**changes)
         with pytest.raises(DatasetError, match=words.replace("\\", "\\\\")):
@@ -295,7 +295,7 @@ def test_what_somebody_else_put_there_is_spared(server, tmp_path, monkeypatch):
     own = tmp_path / "p" / "pbc" / "notes.txt"
     own.parent.mkdir(parents=True)
     own.write_text("mine")
-    with pytest.raises(DatasetError, match=r"pbc is there and comes from no download"):
+    with pytest.raises(DatasetError, match=r"pbc already exists and was not downloaded"):
         datasets.download("pbc", tmp_path / "p")
     assert own.read_text() == "mine"
     assert server.asked == []
@@ -310,7 +310,7 @@ def test_what_somebody_else_put_there_is_spared(server, tmp_path, monkeypatch):
 def test_a_plain_file_is_checked_each_time(server, tmp_path, monkeypatch):
     offer(monkeypatch, server, "wbcatt", {"a.csv": BODY}, a=MD5)
     written(tmp_path / "a.csv", b"another")
-    with pytest.raises(DatasetError, match="comes from no download"):
+    with pytest.raises(DatasetError, match="was not downloaded"):
         datasets.download("wbcatt", tmp_path)
     # The right file is welcome whoever fetched it.
     written(tmp_path / "a.csv", BODY)
@@ -328,20 +328,20 @@ def test_what_cannot_be_downloaded_says_what_to_do(tmp_path):
                 datasets.download(row.name, tmp_path / "x")
             assert row.where in str(caught.value)
     assert not (tmp_path / "x").exists()
-    with pytest.raises(DatasetError, match="no data set 'lips' is known"):
+    with pytest.raises(DatasetError, match="unknown data set 'lips'"):
         datasets.download("lips", tmp_path)
     (tmp_path / "file").write_text("")
-    with pytest.raises(DatasetError, match="is a file: expected a folder"):
+    with pytest.raises(DatasetError, match="is a file; expected a folder"):
         datasets.download("pbc", tmp_path / "file")
 
 
 def test_a_folder_of_another_set_is_left_alone(server, tmp_path, monkeypatch):
     offer(monkeypatch, server, "wbcatt", {"a.csv": b"img_name\n"})
     datasets.download("wbcatt", tmp_path)
-    with pytest.raises(DatasetError, match="holds wbcatt: choose another folder for pbc"):
+    with pytest.raises(DatasetError, match="holds wbcatt; choose another folder for pbc"):
         datasets.download("pbc", tmp_path)
     (tmp_path / "hemafeat-download.json").write_text("{")
-    with pytest.raises(DatasetError, match="is damaged: delete it"):
+    with pytest.raises(DatasetError, match="is damaged; delete it"):
         datasets.download("wbcatt", tmp_path)
 
 

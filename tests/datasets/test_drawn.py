@@ -278,12 +278,12 @@ def test_refuses_an_occupied_folder(tmp_path: Path) -> None:
     out = tmp_path / "mine"
     out.mkdir()
     (out / "notes.txt").write_text("keep", encoding="utf-8")
-    with pytest.raises(FileExistsError, match="mine is not empty and holds no drawn cells"):
+    with pytest.raises(FileExistsError, match="mine is not empty and does not hold drawn"):
         datasets.drawn(out, 3, size=48)
     assert [path.name for path in out.iterdir()] == ["notes.txt"]
 
     datasets.drawn(tmp_path / "d", 3, size=48)
-    with pytest.raises(FileExistsError, match="n_images is 3 there, 4 was asked for"):
+    with pytest.raises(FileExistsError, match="n_images is 3, not 4"):
         datasets.drawn(tmp_path / "d", 4, size=48)
     (tmp_path / "d" / "drawn.json").write_text(json.dumps([1]), encoding="utf-8")
     with pytest.raises(FileExistsError, match="other drawn cells"):
@@ -307,12 +307,12 @@ def test_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"kinds": ["neutrophil", "thrombocyte"]}, "no kind thrombocyte"),
+        ({"kinds": ["neutrophil", "thrombocyte"]}, "unknown kind thrombocyte"),
         ({"kinds": []}, "kinds is empty"),
-        ({"kinds": ["platelet", "platelet"]}, "twice"),
+        ({"kinds": ["platelet", "platelet"]}, "repeated values"),
         ({"n_images": 0}, "n_images is 0"),
         ({"size": 20}, "size is 20"),
-        ({"background": "blue"}, "no background 'blue'"),
+        ({"background": "blue"}, "unknown background 'blue'"),
         ({"format": "tif"}, "format is 'tif'"),
     ],
 )
@@ -323,7 +323,7 @@ def test_bad_arguments(tmp_path: Path, wrong: dict, says: str) -> None:
 
 
 def test_bad_cells_and_fields() -> None:
-    with pytest.raises(ValueError, match="no kind blast"):
+    with pytest.raises(ValueError, match="unknown kind blast"):
         datasets.draw_cell("blast")
     with pytest.raises(ValueError, match="at least 48"):
         datasets.draw_cell("platelet", size=10)

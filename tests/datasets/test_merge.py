@@ -61,7 +61,7 @@ def test_a_merge_that_gives_the_class_away():
     """As in the ten-class set: blasts and smudge cells come from one hospital only."""
     one = listed(["lymphocyte", "monocyte"] * 50, "pbc")
     two = listed(["lymphocyte", "blast", "smudge"] * 30, "apl")
-    with pytest.warns(DatasetWarning, match=r"in one data set only: blast \(apl\), monocyte"):
+    with pytest.warns(DatasetWarning, match=r"in a single data set: blast \(apl\), monocyte"):
         merged = datasets.merge({"pbc": one, "apl": two})
     found = datasets.confounding(merged)
     assert merged.attrs["confounding"] == found.sentence()
@@ -112,7 +112,7 @@ def test_names_patients_and_labels():
     assert attrs["units"] == {"cell__shape__area": "px^2"}
     assert [row["image"] for row in attrs["errors"]] == ["p", "q"]
     more.attrs = {"units": {"cell__shape__area": "um^2"}}
-    with pytest.raises(DatasetError, match=r"px\^2 in one table and in um\^2 in another"):
+    with pytest.raises(DatasetError, match=r"px\^2 in one table and um\^2 in another"):
         datasets.merge([cells, more])
 
 
@@ -130,11 +130,11 @@ def test_refusals():
         datasets.merge([table])
     with pytest.raises(DatasetError, match="two data sets are called 'x'"):
         datasets.merge([table.assign(dataset="x"), table.assign(dataset="x")])
-    with pytest.raises(DatasetError, match="no label of 'x' is left"):
+    with pytest.raises(DatasetError, match="all labels of 'x' map to None"):
         datasets.merge({"x": table, "y": listed(["c"], "y")}, labels={"a": None, "b": None})
-    with pytest.raises(DatasetError, match="labels of no data set 'z'; there are: x"):
+    with pytest.raises(DatasetError, match="labels name the unknown data set 'z'; available: x"):
         datasets.merge({"x": table}, labels={"z": {"a": "b"}})
-    with pytest.raises(DatasetError, match="no data set was given"):
+    with pytest.raises(DatasetError, match="at least one data set"):
         datasets.merge([])
     with pytest.raises(DatasetError, match="no column 'batch' with values"):
         datasets.confounding(table, by="batch")

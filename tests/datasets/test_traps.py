@@ -162,9 +162,7 @@ def test_aml_lmu(tmp_path):
 def test_mll23(tmp_path):
     root = trees.mll23(tmp_path)
     trees.image(root / "unsorted" / "5.tif")
-    with pytest.warns(
-        DatasetWarning, match=r"1 image\(s\) .* class folder.*unsorted/5\.tif"
-    ):
+    with pytest.warns(DatasetWarning, match=r"1 image\(s\) .* class folder.*unsorted/5\.tif"):
         table = datasets.mll23(root)
     assert dict(zip(table["label_raw"], table["label"], strict=True)) == {
         "basophil": "basophil",

@@ -82,7 +82,7 @@ def survey(
     Examples
     --------
     >>> from hemafeat import datasets
-    >>> table = datasets.drawn("cells", 2, size=64, backgrounds=["white"])
+    >>> table = datasets.drawn("cells", 2, size=64, background="white")
     >>> datasets.survey(table)[["format", "width", "height"]]
       format  width  height
     0    PNG   64.0    64.0
