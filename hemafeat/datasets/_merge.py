@@ -134,7 +134,7 @@ def confounding(table: pd.DataFrame, *, by: str = "dataset", label: str = "label
         p = float(chi2_contingency(values, correction=False).pvalue)
     n_datasets = (values > 0).sum(axis=1)
     alone = {
-        str(name): str(counts.columns[row.argmax()])
+        str(name): str(counts.columns[int(row.argmax())])
         for name, row, n in zip(counts.index, values, n_datasets, strict=True)
         if n == 1 and values.shape[1] > 1
     }

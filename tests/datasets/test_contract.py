@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -11,8 +12,9 @@ import pandas as pd
 import pytest
 
 from hemafeat import datasets, images
-from hemafeat.cli._arguments import DATASETS
+from hemafeat.cli import _arguments
 from hemafeat.datasets import DatasetError
+from hemafeat.datasets._registry import DATASETS
 from support.bad_files import encoded, picture
 from support.image_trees import check
 from support.trees import TREES, image
@@ -47,8 +49,23 @@ def load(name: str, root: Path) -> pd.DataFrame:
         return datasets.load(name, root)
 
 
-def test_every_loader_has_a_tree_and_a_command():
-    assert set(NAMES) == set(COUNTS) == set(datasets.LOADERS) - {"folder"} == set(DATASETS)
+def test_every_data_set_has_a_tree_a_command_and_a_public_loader():
+    names = set(datasets.LOADERS) - {"folder"}
+    assert set(NAMES) == set(COUNTS) == names == set(_arguments.DATASETS)
+    for name in names:
+        assert datasets.LOADERS[name] is getattr(datasets, name)
+    assert "lips" not in datasets.LOADERS
+
+
+def test_the_guide_lists_every_data_set():
+    page = (Path(__file__).parents[2] / "docs" / "guide" / "datasets.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| ([\d,]+) \| [^|]+ \| (named|not named) \|", page, re.M)
+    entries = {name: entry for name, entry in DATASETS.items() if entry.loader}
+    assert [name for name, _, _ in rows] == list(entries)
+    for name, n_images, patients in rows:
+        assert int(n_images.replace(",", "")) == entries[name].images
+        assert ("not named" in entries[name].patients) == (patients == "not named")
+        assert f"datasets.{name}(root" in page
 
 
 def test_columns_types_and_images(name, tmp_path):

@@ -182,7 +182,7 @@ def _read_record(folder: Path, name: str) -> dict[str, Any]:
 
 def _write_record(folder: Path, record: dict[str, Any]) -> None:
     text = json.dumps(record, indent=1, sort_keys=True) + "\n"
-    write_whole(folder / RECORD, lambda aside: aside.write_text(text, encoding="utf-8"))
+    write_whole(folder / RECORD, lambda part: part.write_text(text, encoding="utf-8"))
 
 
 # --- Zenodo -----------------------------------------------------------------------------------

@@ -185,7 +185,7 @@ class _ResumingDownloader:
         # A weak tag does not guarantee identical bytes.
         same = tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified", "")
         text = json.dumps({"url": url, "same": same})
-        write_whole(self.state, lambda aside: aside.write_text(text, encoding="utf-8"))
+        write_whole(self.state, lambda part: part.write_text(text, encoding="utf-8"))
 
     def _check_free_space(self, total: int | None, received: int) -> None:
         free = shutil.disk_usage(self.part.parent).free

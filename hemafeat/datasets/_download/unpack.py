@@ -26,6 +26,9 @@ MAX_FILES = 2_000_000
 """Largest accepted number of files."""
 
 _IGNORED = ("__MACOSX", ".DS_Store", "Thumbs.db")
+_DAMAGED = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError
+)  # fmt: skip
 
 
 class _Entry(NamedTuple):
@@ -68,27 +71,27 @@ def unpack(archive: str | os.PathLike[str], to: str | os.PathLike[str]) -> Path:
     """
     archive, to = Path(archive), Path(to)
     to.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{to.name}.", suffix=".unpacking", dir=to.parent))
+    part = Path(tempfile.mkdtemp(prefix=f".{to.name}.", suffix=".unpacking", dir=to.parent))
     try:
         with _open_archive(archive) as (entries, read):
-            _check(archive, entries, shutil.disk_usage(aside).free)
+            _check(archive, entries, shutil.disk_usage(part).free)
             for entry in entries:
                 if entry.kind == "file":
-                    _write(archive, entry, read(entry), aside / entry.name)
+                    _write(archive, entry, read(entry), part / entry.name)
                 else:
-                    (aside / entry.name).mkdir(parents=True, exist_ok=True)
-        os.chmod(aside, 0o755)
+                    (part / entry.name).mkdir(parents=True, exist_ok=True)
+        os.chmod(part, 0o755)
         if to.exists():
             shutil.rmtree(to)
-        os.replace(aside, to)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError) as bad:
-        raise DatasetError(f"{archive} is a damaged archive: {bad}") from None
+        os.replace(part, to)
+    except _DAMAGED as problem:
+        raise DatasetError(f"{archive} is a damaged archive: {problem}") from None
     except RuntimeError as problem:  # a password is required
         raise DatasetError(f"{archive} cannot be unpacked: {problem}") from None
     except FileExistsError as problem:
         raise DatasetError(f"{archive} holds {problem.filename} twice") from None
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(part, ignore_errors=True)
     return to
 
 

@@ -273,16 +273,16 @@ def render(
     strength = light.noise * np.sqrt(12.0) * 0.71
     channels = []
     for channel, level in enumerate(stain.white):
-        seen = lamp + np.float32(np.log(level * (1.0 - light.glare)))
+        pixels = lamp + np.float32(np.log(level * (1.0 - light.glare)))
         for plane, density in zip(planes, stain.vectors[:, channel], strict=True):
-            cv2.scaleAdd(plane, -np.log(10.0) * float(density), seen, seen)
-        cv2.exp(seen, seen)
+            cv2.scaleAdd(plane, -np.log(10.0) * float(density), pixels, pixels)
+        cv2.exp(pixels, pixels)
         # The lens blurs light, not density.
         if sigma > 0.2:
-            cv2.GaussianBlur(seen, (0, 0), sigma, seen, borderType=cv2.BORDER_REFLECT)
-        cv2.scaleAdd(grey, strength, seen, seen)
-        cv2.scaleAdd(cv2.resize(coarse[channel], (width, height)), strength, seen, seen)
-        channels.append(cv2.convertScaleAbs(seen, beta=light.glare * level - strength))
+            cv2.GaussianBlur(pixels, (0, 0), sigma, pixels, borderType=cv2.BORDER_REFLECT)
+        cv2.scaleAdd(grey, strength, pixels, pixels)
+        cv2.scaleAdd(cv2.resize(coarse[channel], (width, height)), strength, pixels, pixels)
+        channels.append(cv2.convertScaleAbs(pixels, beta=light.glare * level - strength))
     image = cv2.merge(channels)
     if light.jpeg:
         flag = [cv2.IMWRITE_JPEG_QUALITY, int(light.jpeg)]

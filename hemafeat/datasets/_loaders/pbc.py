@@ -120,9 +120,10 @@ def _add_attributes(table: pd.DataFrame, images: list[Path], files: list[Path]) 
 def _attribute_files(
     attributes: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
 ) -> list[Path]:
-    single = isinstance(attributes, (str, os.PathLike))
+    if isinstance(attributes, (str, os.PathLike)):
+        attributes = [attributes]
     files: list[Path] = []
-    for path in map(Path, [attributes] if single else attributes):
+    for path in map(Path, attributes):
         inside = sorted(path.glob("pbc_attr_*.csv")) if path.is_dir() else [path]
         if not inside:
             raise DatasetError(f"{path} has no pbc_attr_*.csv; found {contents(path)}")
