@@ -93,7 +93,7 @@ def test_pbc_attributes(tmp_path):
 
 
 def test_pbc_attributes_as_published(tmp_path):
-    """Three files, named by their part of the split, with the path inside the data set."""
+    """Attributes in three files, one per part of the split, as published."""
     put(tmp_path, "monocyte/MO_1.jpg", "monocyte/MO_2.jpg", "basophil/BA_3.jpg")
     folder = tmp_path / "wbcatt"
     folder.mkdir()
@@ -103,8 +103,8 @@ def test_pbc_attributes_as_published(tmp_path):
     )
     (folder / "pbc_attr_v1_val.csv").write_text(head + "BA_3.jpg,Basophil,small,x/BA_3.jpg\n")
     (folder / "pbc_attr_v1_test.csv").write_text(head + "MO_2.jpg,Monocyte,big,x/MO_2.jpg\n")
-    for given in (folder, sorted(folder.iterdir())):
-        table = datasets.pbc(tmp_path, attributes=given)
+    for source in (folder, sorted(folder.iterdir())):
+        table = datasets.pbc(tmp_path, attributes=source)
         check(table)
         assert list(table["wbcatt_split"]) == ["val", "train", "test"]
         assert list(table["cell_size"]) == ["small", "big", "big"]
@@ -158,7 +158,7 @@ def test_segwbc(tmp_path):
     ]
     assert list(table["label_raw"])[:3] == ["2", "1", "5"]
     assert all(Path(mask).suffix == ".png" and Path(mask).exists() for mask in table["mask"])
-    # One image under two numbers.
+    # An image with two numbers.
     assert table["group"].iloc[1] == table["group"].iloc[3]
     assert table["group"].nunique() == 6
 
@@ -215,7 +215,7 @@ def bccd_tree(root: Path) -> None:
     put(root, "example.jpg")
     for number, cells in enumerate((["WBC", "RBC", "RBC"], ["WBC", "Platelets"], ["RBC"])):
         boxes = "".join(BOX.format(1, 2, 30 + at, 40, name=name) for at, name in enumerate(cells))
-        # The name inside is wrong in places; that of the file counts.
+        # The name stated in the annotation may be wrong; the file name counts.
         file = root / "BCCD" / "Annotations" / f"BloodImage_0000{number}.xml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"<annotation><filename>x.jpg</filename>{boxes}</annotation>")
@@ -236,7 +236,7 @@ def test_bccd(tmp_path):
     check(table)
     assert names(table) == [f"BloodImage_0000{number}.jpg" for number in range(5)]
     assert table["label"].iloc[0] == "neutrophil"
-    # Two types in one field: no cell of it can be told its own.
+    # Two types in a field cannot be assigned to cells.
     assert pd.isna(table["label"].iloc[1])
     assert table["label_raw"].iloc[1] == "NEUTROPHIL, EOSINOPHIL"
     assert pd.isna(table["label"].iloc[2])
@@ -293,7 +293,7 @@ def test_one_pair_of_thresholds_serves_noisy_masks_too(real_data):
         assert mask.shape == (480, 640)
         noisy += len(np.unique(mask)) > 3
         cell, nucleus = mask > datasets.TRIMAP_CYTOPLASM, mask > datasets.TRIMAP_NUCLEUS
-        # 50 and 205 is the other pair that is in use for these masks.
+        # The thresholds 50 and 205 are common too for these masks.
         assert (mask > 50).sum() <= 1.01 * cell.sum()
         assert (mask > 205).sum() >= 0.99 * nucleus.sum()
     assert noisy > 30
@@ -331,7 +331,7 @@ def test_cnmc(tmp_path):
     train = table[table["split"] == "train"]
     assert list(train["fold"]) == ["0", "0", "1", "2"]
     assert rows.loc["UID_1_2_3_all.bmp", "patient"] == "1"
-    # H10 and h10 are one person, 10 another.
+    # H10 and h10 are the same patient, 10 is another one.
     assert rows.loc["UID_H10_1_1_hem.bmp", "group"] == "H10"
     assert rows.loc["UID_h10_1_2_hem.bmp", "group"] == "H10"
     assert rows.loc["UID_10_4_2_all.bmp", "group"] == "10"
@@ -353,7 +353,7 @@ def test_cnmc_final_cells_are_cut_to_their_middle(tmp_path):
     assert right.endswith("2.bmp")
     whole = images.read(images.path_of(large))
     assert whole.shape == (600, 600, 3)
-    # MATLAB's 76:525, from one and with both ends.
+    # 76:525 in MATLAB, counted from one and inclusive.
     np.testing.assert_array_equal(images.read(large), whole[75:525, 75:525])
     assert images.read(right).shape == (450, 450, 3)
 

@@ -42,7 +42,7 @@ def test_lymphocytosis(tmp_path):
     assert people["sex"].to_dict() == {"P1": "female", "P2": "female", "P10": "male", "P3": "male"}
     assert people["lymphocyte_count"].to_dict() == {"P1": 23.8, "P2": 5.1, "P10": 12.0, "P3": 8.25}
     assert people["age"].to_dict() == {"P1": 84.0, "P2": 36.0, "P10": 36.0, "P3": 74.0}
-    # Neither a column nor a value tells how a date was written.
+    # Neither a column nor a value reveals the format of a date.
     assert not any("dob" in column.lower() for column in table)
     assert people.loc["P2", "age"] == people.loc["P10", "age"]
     later = datasets.lymphocytosis(root, reference_year=2030)
@@ -78,7 +78,7 @@ def test_lymphocytosis_dates_that_cannot_be_read(tmp_path, dob):
 
 
 def test_lymphocytosis_with_one_table_of_all(tmp_path):
-    """Another cohort in this layout: one table, one part, headers in another case."""
+    """Another cohort may have a single table, a single part and headers in another case."""
     root = trees.lymphocytosis(tmp_path)
     expected = datasets.lymphocytosis(root)
     (root / "trainset" / "trainset_true.csv").unlink()
@@ -86,9 +86,9 @@ def test_lymphocytosis_with_one_table_of_all(tmp_path):
     annotation = root / "clinical_annotation.csv"
     pd.testing.assert_frame_equal(datasets.lymphocytosis(root), expected)
     with pytest.warns(DatasetWarning, match=r"listed patient\(s\) have no images, .* P3"):
-        alone = datasets.lymphocytosis(root / "trainset")
-    assert set(alone["split"]) == {"train"}
-    assert alone["label"].notna().all()
+        part = datasets.lymphocytosis(root / "trainset")
+    assert set(part["split"]) == {"train"}
+    assert part["label"].notna().all()
     annotation.write_text(
         annotation.read_text()
         .replace(",ID,LABEL,GENDER,DOB,LYMPH_COUNT", "#;id;Label;Gender;dob;Lymph_count")
@@ -124,7 +124,7 @@ def test_lymphocytosis_contradictions(tmp_path):
         annotation.write_text(wrong)
         with pytest.raises(DatasetError, match=words):
             datasets.lymphocytosis(root)
-    # Another spelling is no contradiction.
+    # Another spelling is not a contradiction.
     annotation.write_text(text.replace("P2,0,f,02-03-1988,5.1", "P2,0,F,3/2/1988,5.10"))
     check(datasets.lymphocytosis(root))
     for file in root.rglob("*.csv"):
@@ -136,5 +136,5 @@ def test_lymphocytosis_contradictions(tmp_path):
         datasets.lymphocytosis(root)
     for file in [*root.rglob("*.csv")]:
         file.unlink()
-    with pytest.raises(DatasetError, match=r"expected clinical_annotation\.csv"):
+    with pytest.raises(DatasetError, match=r"none of clinical_annotation\.csv"):
         datasets.lymphocytosis(root)
