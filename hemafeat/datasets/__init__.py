@@ -1,4 +1,4 @@
-"""A data set is a table, one row per image."""
+"""List, download, draw, merge and audit data sets, which are tables of one row per image."""
 
 import lazy_loader as _lazy
 

@@ -1,6 +1,7 @@
 from ._audit.audit import Audit as Audit, audit as audit, near_duplicates as near_duplicates
 from ._catalogue import catalogue as catalogue
 from ._copies.duplicates import duplicates as duplicates, group_duplicates as group_duplicates
+from ._copies.survey import survey as survey
 from ._download.download import download as download
 from ._drawn.cell_types import KINDS as KINDS
 from ._drawn.cohort import drawn_cohort as drawn_cohort
@@ -39,6 +40,7 @@ from ._merge import Confounding as Confounding, confounding as confounding, merg
 from ._registry import LOADERS as LOADERS, load as load
 from ._schema import (
     COLUMNS as COLUMNS,
+    FILE_COLUMNS as FILE_COLUMNS,
     TRIMAP_CYTOPLASM as TRIMAP_CYTOPLASM,
     TRIMAP_NUCLEUS as TRIMAP_NUCLEUS,
     DatasetError as DatasetError,

@@ -1,4 +1,4 @@
-"""The catalogue of public data sets as a table, and the error for a folder that is not one."""
+"""List the public data sets, and report folders that do not hold one."""
 
 from __future__ import annotations
 
@@ -30,8 +30,11 @@ def catalogue() -> pd.DataFrame:
     --------
     >>> from hemafeat import datasets
     >>> table = datasets.catalogue().set_index("name")
-    >>> table.loc["pbc", ["images", "classes", "licence"]].tolist()
-    [17092, 8, 'CC BY 4.0']
+    >>> table.loc[["mll23", "pbc"], ["images", "classes", "licence"]]
+           images  classes            licence
+    name
+    mll23   41621       18  as its record says
+    pbc     17092        8          CC BY 4.0
     """
     columns = ("title", "images", "classes", "patients", "licence", "downloadable", "where")
     rows = [
@@ -45,9 +48,9 @@ def wrong_folder(name: str, root: str | os.PathLike[str], expected: str) -> Data
     """Return the error for a folder that does not hold the data set `name`."""
     entry = DATASETS[name]
     path = Path(root)
-    found = contents(path) if path.is_dir() else path.name
+    content = contents(path) if path.is_dir() else path.name
     advice = f"hemafeat download {name}" if entry.downloadable else entry.how
     return DatasetError(
-        f"{path} is not {entry.title}: expected {expected}, found {found}. It is available at "
+        f"{path} is not {entry.title}: expected {expected}, found {content}. It is available at "
         f"{entry.where} ({entry.licence}); {advice}"
     )

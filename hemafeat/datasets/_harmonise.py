@@ -1,4 +1,4 @@
-"""One name for one kind of cell, whatever a data set calls it."""
+"""Map the class names of data sets to shared names."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ _ACEVEDO = {
 }
 
 _FINE: dict[str, dict[str, str]] = {
-    # The three sets of the published map.
+    # These three are in the published map.
     "mll23": {name: name for name in FINE if name != "erythroblast"}
     | {"normoblast": "erythroblast"},
     "aml_lmu": {
@@ -55,7 +55,7 @@ _FINE: dict[str, dict[str, str]] = {
         "PMO": "promyelocyte",
     },
     "pbc": _ACEVEDO,
-    # By the same words. A class without a finer name (neutrophil) has none here.
+    # The others follow the same terms; a class without a finer name (neutrophil) is omitted.
     "apl": {
         "Band neutrophils": "neutrophil_band",
         "Basophil": "basophil",
@@ -121,7 +121,7 @@ LABEL_MAPS: dict[str, dict[str, dict[str, str]]] = {
     "fine": _FINE,
     "coarse": {name: _coarse(name) for name in _FINE},
 }
-"""Level (``fine`` or ``coarse``), data set, and name in it to the shared name."""
+"""Shared name by level (``fine`` or ``coarse``), data set and original name."""
 
 
 def harmonise(
@@ -131,89 +131,117 @@ def harmonise(
     maps: Mapping[str, Mapping[str, str]] | None = None,
     drop: bool = True,
 ) -> pd.DataFrame:
-    """Give the cells of several data sets labels that mean the same.
+    """Replace the labels of several data sets by shared names.
 
     Parameters
     ----------
     table : DataFrame
-        An image table, see `as_table`, or a table of cells with ``label_raw`` and ``dataset``.
+        An image table (see `as_table`) or a table of cells, with ``label_raw`` and ``dataset``.
     level : {"coarse", "fine"}
-        ``"fine"``: the eleven names that MLL23, AML-Cytomorphology_LMU and PBC share by the map
-        that comes with MLL23 [1]_, applied to further sets by the same words. ``"coarse"``: the
-        eight classes of `pbc`, with band and segmented forms as ``neutrophil`` and pro-, meta- and
-        myelocytes as ``immature granulocyte``, and ``blast`` and ``smudge cell``.
+        ``"fine"`` uses the eleven names that MLL23, AML-Cytomorphology_LMU and PBC share according
+        to the map published with MLL23 [1]_, applied to further data sets by the same terms.
+        ``"coarse"`` uses the eight classes of `pbc`, where band and segmented forms are
+        ``neutrophil`` and promyelocytes, myelocytes and metamyelocytes are ``immature
+        granulocyte``, and in addition ``blast`` and ``smudge cell``.
     maps : mapping of str to mapping of str to str, optional
-        For each data set of your own (or one to replace): its names, as in ``label_raw`` or the
-        attribute ``sublabel``, and the shared ones.
+        Shared names by original name (of ``label_raw`` or the attribute ``sublabel``) for each
+        further data set, or for one whose map is to be replaced.
     drop : bool
-        Whether to leave out cells without a shared name; else their label is missing.
+        If True, omit cells without a shared name; otherwise their label is missing.
 
     Returns
     -------
     DataFrame
-        A copy with ``label`` renamed; ``label_raw`` stays. The first that has a shared name counts:
-        ``sublabel``, which is how the bands of `pbc` are told, ``label_raw``, ``label``.
+        A copy with a new ``label``; ``label_raw`` is unchanged. Names are looked up in the order
+        ``sublabel`` (which distinguishes the band forms of `pbc`), ``label_raw``, ``label``.
 
     Raises
     ------
     DatasetError
-        An unknown level, a data set without a map, or no cell left.
+        Raised if the level is unknown, a data set has no map, or no cell has a shared name.
 
     Notes
     -----
-    Sets differ in more than names. "Neutrophil" of `apl` at the coarse level is joined by its band
-    forms here (`apl` itself drops them), "platelet" there is giant thrombocytes only; atypical,
-    neoplastic and reactive lymphocytes, plasma and hairy cells, and atypical promyelocytes have no
-    shared name.
+    Data sets differ not only in names. At the coarse level, ``neutrophil`` includes the band forms
+    of `apl`, which `apl` itself omits, and its ``platelet`` stands for giant thrombocytes only.
+    Atypical, neoplastic and reactive lymphocytes, plasma and hairy cells, and atypical
+    promyelocytes have no shared name.
 
     References
     ----------
     .. [1] MLL23, labels_harmonised.csv, github.com/marrlab/MLL23, 2025.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from hemafeat import datasets
+    >>> cells = {"image": ["1.jpg", "2.jpg"], "label": ["SNE", "MYO"]}
+    >>> table = datasets.as_table(pd.DataFrame({**cells, "dataset": ["pbc", "aml_lmu"]}))
+    >>> datasets.harmonise(table)["label"].tolist()
+    ['neutrophil', 'blast']
     """
-    if level not in LABEL_MAPS:
-        raise DatasetError(f"level is {level!r}, expected 'coarse' or 'fine'")
-    known = {**LABEL_MAPS[level], **(maps or {})}
-    missing = sorted(set(table["dataset"].dropna()) - set(known))
-    if missing or table["dataset"].isna().any():
+    maps = {**_level(level), **(maps or {})}
+    missing = sorted(set(table["dataset"].dropna()) - set(maps))
+    if missing:
         raise DatasetError(
-            f"no map for the data set {missing[0]!r}; there are maps for {', '.join(known)}, and "
-            "maps= takes others"
-            if missing
-            else "some cells have no data set"
+            f"no map for the data set {missing[0]!r}; add it with maps=, or use one of "
+            f"{', '.join(maps)}"
         )
-    folded = {name: {_fold(raw): to for raw, to in one.items()} for name, one in known.items()}
-    sub = table["sublabel"] if "sublabel" in table else pd.Series([None] * len(table))
+    if table["dataset"].isna().any():
+        raise DatasetError("the data set of some cells is missing in the column 'dataset'")
+    folded = {
+        name: {_fold(raw): label for raw, label in names.items()} for name, names in maps.items()
+    }
+    sublabel = table["sublabel"] if "sublabel" in table else pd.Series([None] * len(table))
     labels = []
-    columns = (table["dataset"], sub, table["label_raw"], table["label"])
+    columns = (table["dataset"], sublabel, table["label_raw"], table["label"])
     for name, *words in zip(*columns, strict=True):
-        found = (folded[name].get(_fold(word)) for word in words)
-        labels.append(next((label for label in found if label is not None), None))
-    shared = table.assign(label=text(labels).to_numpy())
-    shared["label"] = shared["label"].astype(table["label"].dtype)
-    if shared["label"].isna().all():
+        candidates = (folded[name].get(_fold(word)) for word in words)
+        labels.append(next((label for label in candidates if label is not None), None))
+    harmonised = table.assign(label=text(labels).to_numpy())
+    harmonised["label"] = harmonised["label"].astype(table["label"].dtype)
+    has_label = harmonised["label"].notna()
+    if not has_label.any():
         raise DatasetError(f"none of the {len(table)} cells has a shared name")
-    return shared[shared["label"].notna()].reset_index(drop=True) if drop else shared
+    return harmonised[has_label].reset_index(drop=True) if drop else harmonised
 
 
 def label_map(level: str = "coarse") -> pd.DataFrame:
-    """The map `harmonise` uses, as a table.
+    """Return the map that `harmonise` uses as a table.
 
     Parameters
     ----------
     level : {"coarse", "fine"}
-        As for `harmonise`.
+        Level of detail; see `harmonise`.
 
     Returns
     -------
     DataFrame
-        One row per name of a data set: ``dataset``, ``label_raw``, ``label``.
+        One row per original name: ``dataset``, ``label_raw``, ``label``.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets
+    >>> table = datasets.label_map("fine")
+    >>> table[table["dataset"] == "lisc"].reset_index(drop=True)
+      dataset label_raw       label
+    0    lisc      Baso    basophil
+    1    lisc      eosi  eosinophil
+    2    lisc      lymp  lymphocyte
+    3    lisc      mono    monocyte
     """
-    if level not in LABEL_MAPS:
-        raise DatasetError(f"level is {level!r}, expected 'coarse' or 'fine'")
     rows = [
-        (name, raw, label) for name, one in LABEL_MAPS[level].items() for raw, label in one.items()
+        (name, raw, label)
+        for name, labels in _level(level).items()
+        for raw, label in labels.items()
     ]
     return pd.DataFrame(rows, columns=["dataset", "label_raw", "label"])
+
+
+def _level(level: str) -> dict[str, dict[str, str]]:
+    if level not in LABEL_MAPS:
+        raise DatasetError(f"level is {level!r}; expected 'coarse' or 'fine'")
+    return LABEL_MAPS[level]
 
 
 def _fold(name: object) -> str | None:

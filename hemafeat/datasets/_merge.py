@@ -1,4 +1,4 @@
-"""Data sets put together, and how much a cell's data set says about its class."""
+"""Merge data sets and measure how well the data set of a cell predicts its class."""
 
 from __future__ import annotations
 
@@ -15,35 +15,35 @@ from hemafeat.datasets._harmonise import harmonise
 from hemafeat.datasets._schema import DatasetError, DatasetWarning, text
 from hemafeat.datasets._table import as_table
 
-_TELLING = 0.1
-"""Cramer's V from which an association is called one; the convention for a small effect."""
+_SMALL_EFFECT = 0.1
+"""Smallest Cramer's V that counts as an association; the convention for a small effect."""
 
-_CHANCE = 0.001
+_SIGNIFICANT = 0.001
 
 
 @public
 @dataclass(frozen=True)
 class Confounding:
-    """What the data set of a cell says about its label.
+    """Hold measures of association between the data set of a cell and its label.
 
     Attributes
     ----------
     counts : DataFrame
         Cells by label (rows) and data set (columns).
     balanced_accuracy : float
-        The best mean recall of the classes that a guess can have that knows the data set only.
+        Best balanced accuracy of a prediction of the label from the data set alone.
     chance : float
-        The same without knowing the data set: 1 over the number of classes.
+        Balanced accuracy of a constant prediction: 1 over the number of classes.
     cramers_v : float
-        0: they are independent; 1: one follows from the other.
+        Cramer's V: 0 if data set and label are independent, 1 if one determines the other.
     mutual_information : float
-        bit that the data set tells of the label.
+        Mutual information of data set and label, in bits.
     label_entropy : float
-        bit there are to be told.
+        Entropy of the label, in bits.
     p_value : float
-        Of the chi-square test of independence; NaN for one data set or one class.
+        p value of the chi-square test of independence; NaN for a single data set or class.
     alone : dict of str to str
-        Classes that live in one data set only, and which.
+        Data set of each class that occurs in a single data set.
     """
 
     counts: pd.DataFrame
@@ -57,79 +57,86 @@ class Confounding:
 
     @property
     def predicts(self) -> bool:
-        """Whether the data set tells something of the label: more than chance, and not a trifle."""
-        return bool(self.alone) or (self.p_value < _CHANCE and self.cramers_v >= _TELLING)
+        """True if the association is significant and not small, or a class is in one data set."""
+        significant = self.p_value < _SIGNIFICANT and self.cramers_v >= _SMALL_EFFECT
+        return bool(self.alone) or significant
 
     def sentence(self) -> str:
-        """In plain words."""
+        """Describe the association in words."""
+        verb = "predicts" if self.predicts else "hardly predicts"
         words = (
-            f"which data set a cell is from predicts its label: balanced accuracy "
+            f"the data set of a cell {verb} its label: balanced accuracy "
             f"{self.balanced_accuracy:.2f} where {self.chance:.2f} is chance, Cramer's V "
             f"{self.cramers_v:.2f}, {self.mutual_information:.2f} of {self.label_entropy:.2f} bit"
         )
-        if not self.predicts:
-            words = words.replace("predicts its label", "hardly predicts its label")
         if self.alone:
             listed = ", ".join(f"{label} ({name})" for label, name in self.alone.items())
-            words += f"; in one data set only: {listed}"
+            words += f"; classes in a single data set: {listed}"
         return words
 
 
 def confounding(table: pd.DataFrame, *, by: str = "dataset", label: str = "label") -> Confounding:
-    """Measure what the data set of a cell says about its label.
+    """Measure how well the data set of a cell predicts its label.
 
     Parameters
     ----------
     table : DataFrame
         An image table or a table of cells.
     by : str
-        Column of the data sets (or scanners, batches, slides).
+        Name of the column of data sets (or of scanners, batches or slides).
     label : str
-        Column of the labels. Rows without either are not counted.
+        Name of the column of labels. Rows without a value in either column are ignored.
 
     Returns
     -------
     Confounding
+        Measures of association.
 
     Raises
     ------
     DatasetError
-        A column is missing, or holds nothing.
+        Raised if a column is missing or empty.
 
     Notes
     -----
-    All figures are in-sample; with many small batches they exceed zero by chance, which `p_value`
-    takes into account. A model that can tell data sets apart, by stain, camera or crop, gets all
-    that the data set says for nothing, and a split that ignores data sets does not notice.
+    All measures are in-sample. With many small batches they exceed zero by chance, which `p_value`
+    accounts for. A model that recognises the data set by stain, camera or crop can exploit this
+    association, and a split that ignores data sets does not reveal it.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from hemafeat import datasets
+    >>> table = pd.DataFrame({"dataset": ["a"] * 10 + ["b"] * 10, "label": ["x"] * 9 + ["y"] * 11})
+    >>> found = datasets.confounding(table)
+    >>> round(found.balanced_accuracy, 2), found.alone
+    (0.95, {'x': 'a'})
     """
     for name in (by, label):
         if name not in table.columns or table[name].isna().all():
             raise DatasetError(f"the table has no column {name!r} with values")
-    known = table[by].notna() & table[label].notna()
-    counts = pd.crosstab(
-        table.loc[known, label].astype(str), table.loc[known, by].astype(str)
-    ).rename_axis(index="label", columns=by)
+    used = table[[label, by]].dropna().astype(str)
+    counts = pd.crosstab(used[label], used[by]).rename_axis(index="label", columns=by)
     values = counts.to_numpy(dtype=np.float64)
     share = values / values.sum()
     rows, columns = share.sum(axis=1), share.sum(axis=0)
     expected = np.outer(rows, columns)
-    seen = share > 0
-    information = float((share[seen] * np.log2(share[seen] / expected[seen])).sum())
-    # Of each class the share that lies in each data set; a guess for all of a data set wins that.
+    positive = share > 0
+    information = float((share[positive] * np.log2(share[positive] / expected[positive])).sum())
+    # Recall of each class if it is predicted for all cells of a data set.
     recall = values / values.sum(axis=1, keepdims=True)
-    several = min(values.shape) > 1
     v = p = float("nan")
-    if several:
+    if min(values.shape) > 1:
         from scipy.stats import chi2_contingency
         from scipy.stats.contingency import association
 
         v = float(association(values.astype(int), method="cramer"))
         p = float(chi2_contingency(values, correction=False).pvalue)
-    homes = (values > 0).sum(axis=1)
+    n_datasets = (values > 0).sum(axis=1)
     alone = {
-        str(name): str(counts.columns[values[place].argmax()])
-        for place, name in enumerate(counts.index)
-        if homes[place] == 1 and values.shape[1] > 1
+        str(name): str(counts.columns[int(row.argmax())])
+        for name, row, n in zip(counts.index, values, n_datasets, strict=True)
+        if n == 1 and values.shape[1] > 1
     }
     return Confounding(
         counts,
@@ -148,105 +155,115 @@ def merge(
     *,
     labels: str | Mapping[str, Any] | None = None,
 ) -> pd.DataFrame:
-    """Put data sets together under one set of labels, and say what their mixture gives away.
+    """Merge data sets, rename labels, and check whether the data set predicts the label.
 
     Parameters
     ----------
     tables : mapping of str to table, or sequence of tables
-        Image tables (or whatever `as_table` takes), or tables of cells. By a mapping each gets the
-        name of its data set; otherwise its own column ``dataset`` counts.
-    labels : mapping, optional
-        What labels are called afterwards: ``{"ig": "immature granulocyte"}`` for all sets, or
-        ``{"pbc": {...}, "bccd": {...}}`` for each by its name. A label that maps to None is left
-        out; one that is not named stays as it is. ``"coarse"`` or ``"fine"``: the names of
-        `harmonise`. ``label_raw`` is never changed.
+        Image tables (or anything that `as_table` accepts) or tables of cells. The keys of a mapping
+        are the names of the data sets; in a sequence, each table has a column ``dataset``.
+    labels : str or mapping, optional
+        New names of labels: ``{"ig": "immature granulocyte"}`` for all data sets, or
+        ``{"pbc": {...}, "bccd": {...}}`` for each. Cells whose label maps to None are omitted;
+        other labels are kept. ``"coarse"`` or ``"fine"`` applies `harmonise`. ``label_raw`` is
+        never changed. By default labels are not renamed.
 
     Returns
     -------
     DataFrame
-        All rows, in the order given. Patients and groups get the name of their data set in front,
-        so that patient 7 of one is not patient 7 of another. ``attrs["confounding"]`` says what
-        `confounding` finds, in words.
+        All rows, in order. Names of patients and groups are prefixed with the name of their data
+        set, so that patient 7 of one is not patient 7 of another. ``attrs["confounding"]`` is the
+        result of `confounding` in words.
 
     Raises
     ------
     DatasetError
-        Two data sets of one name, a set without a name, one whose labels all map to None, or tables
-        of cells of which one is in um and another in px.
+        Raised if two data sets have the same name, if one has no name or no label that is not
+        mapped to None, or if tables of cells mix um and px.
 
     Warns
     -----
     DatasetWarning
-        The data set predicts the label, or classes live in one set only; the message has the
-        figures.
+        Issued if the data set predicts the label or a class occurs in a single data set, with the
+        measures of association.
 
     Examples
     --------
+    >>> import pandas as pd
     >>> from hemafeat import datasets
-    >>> both = datasets.merge({"pbc": one, "bccd": two})  # doctest: +SKIP
+    >>> first = pd.DataFrame({"image": ["a.png", "b.png"], "label": ["ig", "monocyte"]})
+    >>> second = pd.DataFrame({"image": ["c.png", "d.png"], "label": ["myelocyte", "monocyte"]})
+    >>> names = {"ig": "immature granulocyte", "myelocyte": "immature granulocyte"}
+    >>> table = datasets.merge({"x": first, "y": second}, labels=names)
+    >>> table[["label", "dataset", "group"]]
+                      label dataset     group
+    0  immature granulocyte       x  x: a.png
+    1              monocyte       x  x: b.png
+    2  immature granulocyte       y  y: c.png
+    3              monocyte       y  y: d.png
     """
-    named = list(tables.items()) if isinstance(tables, Mapping) else [(None, t) for t in tables]
-    if not named:
-        raise DatasetError("no data set was given to merge")
+    items = list(tables.items()) if isinstance(tables, Mapping) else [(None, t) for t in tables]
+    if not items:
+        raise DatasetError("expected at least one data set to merge")
     parts: list[pd.DataFrame] = []
     names: list[str] = []
     attrs: dict[Any, Any] = {}
-    for name, given in named:
-        part = _table_of(given)
+    for name, table in items:
+        part = _to_table(table)
         if name is not None:
             part["dataset"] = name
-        part = _prefixed(part)
-        own = sorted(part["dataset"].unique())
-        twice = set(own) & set(names)
-        if twice:
-            raise DatasetError(f"two data sets are called {sorted(twice)[0]!r}: name them apart")
-        names += own
-        _join_attrs(attrs, part.attrs)
+        part = _prefix_patients(part)
+        part_names = sorted(part["dataset"].unique())
+        repeated = set(part_names) & set(names)
+        if repeated:
+            raise DatasetError(f"two data sets are called {min(repeated)!r}; rename one of them")
+        names += part_names
+        _merge_attrs(attrs, part.attrs)
         part.attrs = {}
         parts.append(part)
     merged = pd.concat(parts, ignore_index=True)
     if isinstance(labels, str):
         merged = harmonise(merged, labels)
     elif labels:
-        merged = _harmonised(merged, labels, names)
+        merged = _rename_labels(merged, labels, names)
     merged.attrs = attrs
     if merged["label"].notna().any():
-        found = confounding(merged)
-        merged.attrs["confounding"] = found.sentence()
-        if found.predicts:
-            warnings.warn(found.sentence(), DatasetWarning, stacklevel=2)
+        association = confounding(merged)
+        merged.attrs["confounding"] = association.sentence()
+        if association.predicts:
+            warnings.warn(association.sentence(), DatasetWarning, stacklevel=2)
     return merged
 
 
-def _join_attrs(all_: dict[Any, Any], attrs: Mapping[Any, Any]) -> None:
-    """Units must agree, errors of every table are kept."""
+def _merge_attrs(merged: dict[Any, Any], attrs: Mapping[Any, Any]) -> None:
+    """Add the units and errors of a table; units must agree."""
     units = attrs.get("units")
     if units:
-        known = all_.setdefault("units", dict(units))
-        other = [name for name in units if known.setdefault(name, units[name]) != units[name]]
-        if other:
-            raise DatasetError(
-                f"{other[0]} is in {known[other[0]]} in one table and in {units[other[0]]} in "
-                "another: give um_per_px for all, or for none"
-            )
+        merged_units = merged.setdefault("units", dict(units))
+        for name, unit in units.items():
+            if merged_units.setdefault(name, unit) != unit:
+                raise DatasetError(
+                    f"{name} is in {merged_units[name]} in one table and {unit} in another; give "
+                    "um_per_px for all tables or for none"
+                )
     if "errors" in attrs:
-        all_["errors"] = [*all_.get("errors", []), *attrs["errors"]]
+        merged["errors"] = [*merged.get("errors", []), *attrs["errors"]]
 
 
-def _table_of(given: Any) -> pd.DataFrame:
-    if isinstance(given, pd.DataFrame) and "cell" in given.columns:
-        missing = [name for name in ("image", "label") if name not in given.columns]
+def _to_table(table: Any) -> pd.DataFrame:
+    if isinstance(table, pd.DataFrame) and "cell" in table.columns:
+        missing = [name for name in ("image", "label") if name not in table.columns]
         if missing:
             raise DatasetError(f"a table of cells without column {missing[0]!r} cannot be merged")
-        return given.copy()
-    return as_table(given).copy()
+        return table.copy()
+    return as_table(table).copy()
 
 
-def _prefixed(part: pd.DataFrame) -> pd.DataFrame:
-    """`part` with its patients and groups named after their data set."""
+def _prefix_patients(part: pd.DataFrame) -> pd.DataFrame:
+    """Prefix patients and groups with the name of their data set."""
     if "dataset" not in part.columns or part["dataset"].isna().any():
         raise DatasetError(
-            "a data set has no name in its column 'dataset': merge({'name': table, ...}) names it"
+            "a data set has no name in its column 'dataset'; name it: merge({'name': table, ...})"
         )
     part["dataset"] = part["dataset"].astype(str)
     for column in ("patient", "group"):
@@ -258,24 +275,24 @@ def _prefixed(part: pd.DataFrame) -> pd.DataFrame:
     return part
 
 
-def _harmonised(
+def _rename_labels(
     merged: pd.DataFrame, labels: Mapping[str, Any], names: Sequence[str]
 ) -> pd.DataFrame:
-    per_set = all(isinstance(value, Mapping) for value in labels.values())
-    if per_set:
+    by_dataset = all(isinstance(value, Mapping) for value in labels.values())
+    if by_dataset:
         unknown = [name for name in labels if name not in names]
         if unknown:
             raise DatasetError(
-                f"labels of no data set {unknown[0]!r}; there are: {', '.join(names)}"
+                f"labels name the unknown data set {unknown[0]!r}; available: {', '.join(names)}"
             )
-    new = []
+    renamed = []
     for name, label in zip(merged["dataset"], merged["label"], strict=True):
-        known = labels.get(name, {}) if per_set else labels
-        new.append(known.get(label, label))
-    dropped = np.array([value is None for value in new]) & merged["label"].notna().to_numpy()
-    merged["label"] = text(new)
+        new_names = labels.get(name, {}) if by_dataset else labels
+        renamed.append(new_names.get(label, label))
+    dropped = np.array([label is None for label in renamed]) & merged["label"].notna().to_numpy()
+    merged["label"] = text(renamed)
     kept = merged[~dropped].reset_index(drop=True)
-    gone = [name for name in names if name not in set(kept["dataset"])]
-    if gone:
-        raise DatasetError(f"no label of {gone[0]!r} is left: all of them map to None")
+    empty = [name for name in names if name not in set(kept["dataset"])]
+    if empty:
+        raise DatasetError(f"all labels of {empty[0]!r} map to None")
     return kept

@@ -1,4 +1,4 @@
-"""Columns of an image table, and how folders and text files are read."""
+"""Define the columns of an image table and list the files of folders."""
 
 from __future__ import annotations
 
@@ -24,88 +24,86 @@ COLUMNS = (
     "um_per_px",
     "mask",
 )
-
-"""Columns every image table has, in this order; what follows them are attributes."""
+"""Columns of every image table, in this order; further columns are attributes."""
 
 ALIASES = ("image", "path", "file", "filename")
-
-"""Names under which a file may list its images, the first one found counting."""
+"""Names of the column of images in a file, in order of precedence."""
 
 TRIMAP_CYTOPLASM = 60
+"""Grey value above which a pixel of a trimap mask belongs to the cell; see `TRIMAP_NUCLEUS`."""
 
 TRIMAP_NUCLEUS = 200
+"""Grey value above which a pixel of a trimap mask belongs to the nucleus.
 
-"""Greys above which a pixel of a trimap mask is cell, and nucleus.
-
-One pair serves every mask known here. Clean ones are 0 / 128 / 255 (segmentation_WBC Dataset 1,
-drawn cells) or 0 / 155 / 255 (BCCD). Noisy ones (37 of BCCD, Dataset 2) have greys in between: on
-the 37, areas change by less than 0.5 % against the pair 50 / 205.
+The two thresholds fit all masks of the supported data sets. Values are 0 / 128 / 255
+(segmentation_WBC Dataset 1, drawn cells) or 0 / 155 / 255 (BCCD); noisy masks (37 of BCCD, Dataset
+2) have values in between. On these 37, areas differ by less than 0.5 % from those with the
+thresholds 50 / 205.
 """
 
-BOOKKEEPING = ["width", "height", "sha256"]
-
-"""Columns of a manifest that describe the files and say nothing about the cells."""
+FILE_COLUMNS = ("width", "height", "sha256")
+"""Columns of a manifest that describe the image files and not the cells."""
 
 TEXT: Any = "str" if int(pd.__version__.split(".")[0]) >= 3 else object
 
 
 @public
 class DatasetError(ValueError):
-    """A data set that is not what it should be; says what was expected and what was found."""
+    """Signal an invalid data set; the message states what was expected and what was found."""
 
 
 @public
 class DatasetWarning(UserWarning):
-    """Something in a data set that a user should know of and that stops nothing."""
+    """Warn about a property of a data set that may affect results."""
 
 
 def text(values: Iterable[Any]) -> pd.Series:
-    """A column of text in which None and NaN are missing."""
-    listed = [np.nan if value is None or value is pd.NA else value for value in values]
-    return pd.Series(listed, dtype=TEXT)
+    """Return a column of text in which None and NaN are missing values."""
+    items = [np.nan if value is None or value is pd.NA else value for value in values]
+    return pd.Series(items, dtype=TEXT)
 
 
 def folder(root: str | os.PathLike[str]) -> Path:
-    """`root` as a path, or a `DatasetError` that says that it is no folder."""
+    """Return `root` as a path and raise a `DatasetError` if it is not a folder."""
     root = Path(root)
     if not root.exists():
-        raise DatasetError(f"{root} does not exist: expected a folder of images")
+        raise DatasetError(f"{root} does not exist; expected a folder of images")
     if not root.is_dir():
-        raise DatasetError(f"{root} is a file: expected a folder of images")
+        raise DatasetError(f"{root} is a file; expected a folder of images")
     return root
 
 
 def walk(root: Path, suffixes: Sequence[str] = EXTENSIONS, masks: bool = False) -> list[Path]:
-    """Files below `root` with one of `suffixes`, sorted by path, whatever the file system's order.
+    """List the files below `root` with one of `suffixes`, sorted by path.
 
-    Hidden entries and, unless `masks`, everything below a folder ``masks`` are left out. Linked
-    folders are followed, each once.
+    Hidden entries are skipped and, unless `masks` is True, folders called ``masks`` are skipped
+    too. Linked folders are followed, each once.
     """
-    found: list[Path] = []
-    seen: set[str] = set()
-    for place, folders, files in os.walk(root, followlinks=True):
-        real = os.path.realpath(place)
-        if real in seen:
+    paths: list[Path] = []
+    visited: set[str] = set()
+    for parent, folders, files in os.walk(root, followlinks=True):
+        real = os.path.realpath(parent)
+        if real in visited:
             folders.clear()
             continue
-        seen.add(real)
+        visited.add(real)
         folders[:] = sorted(
             name
             for name in folders
             if not name.startswith((".", "__MACOSX")) and (masks or name.lower() != "masks")
         )
-        found += [
-            Path(place, name)
+        paths += [
+            Path(parent, name)
             for name in files
             if not name.startswith(".") and name.lower().endswith(tuple(suffixes))
         ]
-    return sorted(found, key=lambda file: file.relative_to(root).as_posix())
+    return sorted(paths, key=lambda file: file.relative_to(root).as_posix())
 
 
 def contents(root: Path, limit: int = 8) -> str:
-    """What a folder holds, for a message."""
+    """List the content of a folder for a message."""
     names = sorted(entry.name + ("/" if entry.is_dir() else "") for entry in root.iterdir())
     if not names:
         return "an empty folder"
-    more = f" and {len(names) - limit} more" if len(names) > limit else ""
-    return ", ".join(names[:limit]) + more
+    suffix = f" and {len(names) - limit} more" if len(names) > limit else ""
+    return ", ".join(names[:limit]) + suffix

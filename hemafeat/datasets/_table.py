@@ -1,4 +1,4 @@
-"""The image table: one row per image, and how one is made of whatever a caller has."""
+"""Make image tables, with one row per image, from folders, files, URIs and arrays."""
 
 from __future__ import annotations
 
@@ -26,33 +26,46 @@ from hemafeat.datasets._schema import (
 from hemafeat.images import EXTENSIONS, is_uri, path_of
 
 MANIFEST = "manifest.csv"
-"""A folder that holds this file, with a column of images, is the data set it lists."""
+"""Name of the file that lists the images of a folder, if it has a column of images."""
 
 
 def as_table(images: Any) -> pd.DataFrame:
-    """Make an image table of whatever names images.
+    """Make an image table from a folder, a file, paths, arrays or a data frame.
 
     Parameters
     ----------
     images : path, array, sequence of these, or DataFrame
-        - a folder: see `from_folder`; one that holds a ``manifest.csv`` is what that lists;
+        - a folder: see `from_folder`; if it holds a ``manifest.csv`` with a column of images, the
+          images listed there;
         - a CSV or Parquet file: see `from_csv`;
-        - a folder or an image by its URI (``s3://bucket/cells``), listed through fsspec;
-        - one image, as a path, URI or array, or a sequence of them;
-        - a DataFrame with a column ``image`` (or ``path``, ``file``, ``filename``): paths in it
-          are taken as they stand.
+        - the URI of a folder or an image (``s3://bucket/cells``), listed through fsspec;
+        - an image, as a path, URI or array, or a sequence of images;
+        - a DataFrame with a column ``image`` (or ``path``, ``file``, ``filename``), whose paths are
+          used as they are.
 
     Returns
     -------
     DataFrame
-        One row per image, columns `COLUMNS`, then the attributes. Missing values are NA. ``group``
-        is never missing: see `group_duplicates`. ``um_per_px`` is float64, the others are text;
-        ``image`` holds objects where arrays were given.
+        One row per image, with the columns `COLUMNS` followed by the attributes. Missing values are
+        NA; ``group`` is never missing, see `group_duplicates`. ``um_per_px`` is float64, the other
+        columns are text; ``image`` has the dtype object if it holds arrays.
 
     Raises
     ------
     DatasetError
-        Nothing there, no column of images, an image listed twice, or a value that makes no sense.
+        Raised if there are no images or no column of images, if an image is listed twice, or if a
+        value is invalid.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import datasets
+    >>> cells = [datasets.draw_cell(kind, random_state=0).image for kind in datasets.KINDS[:2]]
+    >>> table = datasets.as_table(cells)
+    >>> table.shape
+    (2, 9)
+    >>> datasets.as_table([f"{i}.png" for i in range(3)])["group"].tolist()
+    ['0.png', '1.png', '2.png']
     """
     if isinstance(images, pd.DataFrame):
         return finish(images.copy(), "the table")
@@ -67,17 +80,17 @@ def as_table(images: Any) -> pd.DataFrame:
         if path.suffix.lower() in _READERS:
             return from_csv(path)
         if not Path(path_of(path)).exists():
-            raise DatasetError(f"{path} does not exist: expected a folder, a table or an image")
-        return finish(pd.DataFrame({"image": [str(path)]}), str(path))
+            raise DatasetError(f"{path} does not exist; expected a folder, a table or an image")
+        return finish(pd.DataFrame({"image": [str(path)]}), path)
     if isinstance(images, np.ndarray) and images.dtype.kind in "buif":
-        # Four axes are a stack; images of one size are commonly kept so.
+        # An array of four axes is a stack of images.
         images = list(images) if images.ndim == 4 else [images]
     if isinstance(images, bytes | bytearray):
         images = [images]
     if isinstance(images, Mapping) or not isinstance(images, Iterable):
         raise DatasetError(
-            f"cannot make an image table of a {type(images).__name__}: expected a folder, a CSV or "
-            "Parquet file, paths, arrays or a DataFrame"
+            f"cannot make an image table from a {type(images).__name__}; expected a folder, a CSV "
+            "or Parquet file, paths, arrays or a DataFrame"
         )
     items = [str(item) if isinstance(item, os.PathLike) else item for item in images]
     column = pd.Series(items, dtype=image_type(items))
@@ -87,16 +100,16 @@ def as_table(images: Any) -> pd.DataFrame:
 def from_folder(root: str | os.PathLike[str]) -> pd.DataFrame:
     """List the images of a folder and of all folders inside it.
 
-    Every file with the suffix of an image (`hemafeat.images.EXTENSIONS`, any case) is listed, also
-    one that cannot be read: reading it will say so. Hidden files and folders are passed over.
+    Every file with the suffix of an image (`hemafeat.images.EXTENSIONS`, in any case) is listed,
+    including files that cannot be read; these raise an error when they are read. Hidden files and
+    folders are skipped.
 
     Parameters
     ----------
     root : path
-        The folder. Where more than one folder inside it directly holds images, the name of that
-        folder is the label of the image. Files below a folder called ``masks`` are no images: one
-        is the mask of the image that has its place below a folder ``images`` beside it, whatever
-        the suffix.
+        Folder of images. If images lie in more than one folder, the name of its folder is the label
+        of an image. Files in a folder ``masks`` are not images: such a file is the mask of the
+        image at the same place in the folder ``images`` beside it, with any suffix.
 
     Returns
     -------
@@ -106,12 +119,26 @@ def from_folder(root: str | os.PathLike[str]) -> pd.DataFrame:
     Raises
     ------
     DatasetError
-        Not a folder, or no image in it.
+        Raised if `root` is not a folder or holds no images.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import cv2
+    >>> from hemafeat import datasets
+    >>> for kind in ("monocyte", "basophil"):
+    ...     Path("cells", kind).mkdir(parents=True)
+    ...     cell = datasets.draw_cell(kind, random_state=0)
+    ...     _ = cv2.imwrite(f"cells/{kind}/1.png", cell.image[:, :, ::-1])
+    >>> datasets.from_folder("cells")[["image", "label"]]
+                      image     label
+    0  cells/basophil/1.png  basophil
+    1  cells/monocyte/1.png  monocyte
     """
     root = folder(root)
     files = walk(root)
     if not files:
-        raise DatasetError(f"{root} holds no images: found {contents(root)}")
+        raise DatasetError(f"{root} holds no images; found {contents(root)}")
     several = len({file.parent for file in files}) > 1
     labels = [file.parent.name if several else None for file in files]
     table = pd.DataFrame(
@@ -121,19 +148,19 @@ def from_folder(root: str | os.PathLike[str]) -> pd.DataFrame:
             "mask": text(_mask_beside(file, root) for file in files),
         }
     )
-    return finish(table, str(root))
+    return finish(table, root)
 
 
 def from_csv(path: str | os.PathLike[str]) -> pd.DataFrame:
-    """Read an image table from a CSV, TSV or Parquet file.
+    r"""Read an image table from a CSV, TSV or Parquet file.
 
     Parameters
     ----------
     path : path
-        A file with a column ``image`` (or ``path``, ``file``, ``filename``). Paths of images and
-        masks are relative to the folder of this file, or absolute, or URIs. Columns of the image
-        table are taken as such (see `COLUMNS`), any other as an attribute. Empty fields are
-        missing; the word "NA" is a word. Text is UTF-8.
+        File with a column ``image`` (or ``path``, ``file``, ``filename``), in UTF-8. Paths of
+        images and masks are relative to the folder of this file, absolute, or URIs. Columns named
+        in `COLUMNS` are columns of the image table, others are attributes. Empty fields are
+        missing values; the text "NA" is not.
 
     Returns
     -------
@@ -143,36 +170,40 @@ def from_csv(path: str | os.PathLike[str]) -> pd.DataFrame:
     Raises
     ------
     DatasetError
-        Missing or unreadable file, no column of images, no row, an image listed twice, or a value
-        that makes no sense.
+        Raised if the file is missing or unreadable, if it has no column of images or no rows, if
+        an image is listed twice, or if a value is invalid.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> import cv2
+    >>> from hemafeat import datasets
+    >>> cv2.imwrite("7.png", datasets.draw_cell("monocyte", random_state=0).image)
+    True
+    >>> Path("cells.csv").write_text("image,patient,age\n7.png,P1,52\n") > 0
+    True
+    >>> datasets.from_csv("cells.csv")[["image", "patient", "group", "age"]]
+       image patient group  age
+    0  7.png      P1    P1   52
     """
     path = Path(path)
     table = _read_file(path)
-    table = table.rename(columns={image_column(table, str(path)): "image"})
-    if not _is_text(table["image"]):
-        raise DatasetError(f"{path}: its column of images holds {table['image'].dtype}, not paths")
+    table = table.rename(columns={image_column(table, path): "image"})
+    dtype = table["image"].dtype
+    if not (pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype)):
+        raise DatasetError(f"the column of images of {path} holds {dtype}, not paths")
     for column in ("image", "mask"):
         if column in table:
             table[column] = text(
                 None if pd.isna(name) else _beside(path, str(name)) for name in table[column]
             )
-    table = finish(table, str(path))
+    table = finish(table, path)
     if not any(is_uri(name) or os.path.exists(path_of(name)) for name in table["image"]):
         raise DatasetError(
-            f"{path} lists {len(table)} images and none of them exists; the first is looked for at "
+            f"none of the {len(table)} images listed in {path} exists; the first is expected at "
             f"{table['image'].iloc[0]}"
         )
     return table
-
-
-# --- What loaders share -----------------------------------------------------------------------
-
-
-# --- Checks -----------------------------------------------------------------------------------
-
-
-def _is_text(column: pd.Series) -> bool:
-    return column.dtype == object or pd.api.types.is_string_dtype(column.dtype)
 
 
 # --- Files ------------------------------------------------------------------------------------
@@ -181,14 +212,14 @@ def _is_text(column: pd.Series) -> bool:
 def _read_file(path: Path) -> pd.DataFrame:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
-        raise DatasetError(f"{path} is not a table: expected {', '.join(_READERS)}")
+        raise DatasetError(f"{path} is not a table; expected {', '.join(_READERS)}")
     if not path.is_file():
         raise DatasetError(f"{path} does not exist" if not path.exists() else f"{path} is a folder")
     try:
         return reader(path)
     except DatasetError:
         raise
-    # pandas and pyarrow raise a dozen kinds for files that are not what they say.
+    # pandas and pyarrow raise many kinds of exceptions for damaged files.
     except Exception as problem:
         reason = str(problem).splitlines()[0] if str(problem) else type(problem).__name__
         raise DatasetError(f"{path} cannot be read as a table: {reason}") from None
@@ -216,49 +247,49 @@ _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
 def _beside(table: Path, name: str) -> str:
     if is_uri(name):
         return name
-    place = table.parent / name
-    if "\\" in name and not place.exists():
+    path = table.parent / name
+    if "\\" in name and not path.exists():
         # Written on Windows, read elsewhere.
-        place = table.parent / name.replace("\\", "/")
-    return str(place)
+        path = table.parent / name.replace("\\", "/")
+    return str(path)
 
 
 def _lists_images(path: Path) -> bool:
     if not path.is_file():
         return False
     try:
-        image_column(_read_file(path).head(0), str(path))
+        image_column(_read_file(path).head(0), path)
     except DatasetError as problem:
-        warnings.warn(f"{problem}; the folder is searched instead", DatasetWarning, stacklevel=3)
+        warnings.warn(f"{problem}; searching the folder instead", DatasetWarning, stacklevel=3)
         return False
     return True
 
 
 def _mask_beside(image: Path, root: Path) -> str | None:
     parts = list(image.relative_to(root).parts)
-    for place in range(len(parts) - 2, -1, -1):
-        if parts[place].lower() == "images":
-            other = Path(root, *parts[:place], "masks", *parts[place + 1 : -1])
+    for depth in range(len(parts) - 2, -1, -1):
+        if parts[depth].lower() == "images":
+            masks = Path(root, *parts[:depth], "masks", *parts[depth + 1 : -1])
             for suffix in (".png", ".bmp", ".tif", ".tiff"):
-                if (other / (image.stem + suffix)).is_file():
-                    return str(other / (image.stem + suffix))
+                if (masks / (image.stem + suffix)).is_file():
+                    return str(masks / (image.stem + suffix))
     if root.name.lower() == "images":
         return _mask_beside(image, root.parent)
     return None
 
 
 def from_uri(uri: str) -> pd.DataFrame:
-    """List the images of a folder by its URI, or the one image it names.
+    """List the images of the folder at a URI, or the single image at it.
 
-    As in `from_folder`, hidden files and folders called ``masks`` are passed over, and the folder
-    is the label where images lie in more than one. Identical files are not looked for, and masks
-    are not matched: both would mean to read everything.
+    As in `from_folder`, hidden files and folders called ``masks`` are skipped, and the name of its
+    folder is the label of an image if images lie in more than one folder. Identical files are not
+    searched for and masks are not matched, since both would require reading every file.
 
     Parameters
     ----------
     uri : str
-        ``s3://bucket/folder``, ``gs://``, ``https://`` (where the server lists its folders),
-        ``file://``, ``memory://`` ...: what fsspec and the packages beside it can open.
+        ``s3://bucket/folder``, ``gs://``, ``https://`` (if the server lists its folders),
+        ``file://``, ``memory://`` or any other URI that fsspec can open.
 
     Returns
     -------
@@ -268,7 +299,7 @@ def from_uri(uri: str) -> pd.DataFrame:
     Raises
     ------
     DatasetError
-        Nothing is there, it cannot be listed, or it holds no image.
+        Raised if the URI does not exist, cannot be listed, or has no images.
     """
     try:
         from fsspec.core import url_to_fs
@@ -282,22 +313,20 @@ def from_uri(uri: str) -> pd.DataFrame:
             if not system.exists(root):
                 raise FileNotFoundError("it does not exist")
             return finish(pd.DataFrame({"image": text([uri])}), uri)
-        found = sorted(path for path in system.find(root) if _is_image(path, root))
-        names = [str(system.unstrip_protocol(path)) for path in found]
-    # Each service has errors of its own.
+        paths = sorted(path for path in system.find(root) if _is_image(path, root))
+        names = [str(system.unstrip_protocol(path)) for path in paths]
+    # Each service behind fsspec raises exceptions of its own.
     except Exception as problem:
         raise DatasetError(f"{uri} cannot be listed: {problem or type(problem).__name__}") from None
     if not names:
         raise DatasetError(f"{uri} holds no images")
-    folders = [PurePosixPath(path).parent.name for path in found]
-    several = len({PurePosixPath(path).parent for path in found}) > 1
+    folders = [PurePosixPath(path).parent.name for path in paths]
+    several = len({PurePosixPath(path).parent for path in paths}) > 1
     labels = folders if several else [None] * len(names)
     return finish(pd.DataFrame({"image": text(names), "label": text(labels)}), uri)
 
 
 def _is_image(path: str, root: str) -> bool:
     inside = PurePosixPath(path[len(root) :]).parts
-    passed_over = any(
-        part.startswith((".", "__MACOSX")) or part.lower() == "masks" for part in inside
-    )
-    return path.lower().endswith(EXTENSIONS) and not passed_over
+    skipped = any(part.startswith((".", "__MACOSX")) or part.lower() == "masks" for part in inside)
+    return path.lower().endswith(EXTENSIONS) and not skipped

@@ -1,5 +1,4 @@
-"""Each thing that is planted in a small set of images is found and named; nothing planted, nothing
-severe."""
+"""An audit finds every leak that is planted in a small data set, and none in a clean one."""
 
 from __future__ import annotations
 
@@ -18,10 +17,10 @@ from support.leak_trees import cell, listed, tree, write
 
 
 def kinds(audit, severity=None):
-    found = audit.findings
+    result = audit.findings
     if severity is not None:
-        found = found[found["severity"] == severity]
-    return set(found["kind"])
+        result = result[result["severity"] == severity]
+    return set(result["kind"])
 
 
 def message(audit, kind):
@@ -65,7 +64,7 @@ def test_headers_that_are_not_what_the_name_says(tmp_path):
     table = tree(tmp_path, n=8)
     jpeg = encoded(cell(900), "JPEG", quality=95)
     (tmp_path / "really_png.jpg").write_bytes(encoded(cell(901), "PNG"))
-    # Without its APP0 segment a JPEG is whole, but has no JFIF header.
+    # A JPEG without its APP0 segment is complete but has no JFIF header.
     assert jpeg[2:4] == b"\xff\xe0"
     (tmp_path / "bare.jpg").write_bytes(jpeg[:2] + jpeg[4 + int.from_bytes(jpeg[4:6]) :])
     (tmp_path / "plain.jpg").write_bytes(jpeg)
@@ -86,13 +85,13 @@ def test_headers_that_are_not_what_the_name_says(tmp_path):
 
 def test_a_copy_under_two_labels(tmp_path):
     table = tree(tmp_path)
-    one = table.index[table["label"] == "blast"][0]
-    shutil.copy(table["image"][one], tmp_path / "again.png")
+    first = table.index[table["label"] == "blast"][0]
+    shutil.copy(table["image"][first], tmp_path / "again.png")
     table.loc[len(table)] = [str(tmp_path / "again.png"), "normal"]
     with pytest.warns(datasets.DatasetWarning):
         audit = datasets.audit(table)
     assert kinds(audit, "severe") == {"duplicate_label"}
-    assert stems(audit, "duplicate_label") == {"again", Path(table["image"][one]).stem}
+    assert stems(audit, "duplicate_label") == {"again", Path(table["image"][first]).stem}
     assert "(blast)" in message(audit, "duplicate_label")
     assert "(normal)" in message(audit, "duplicate_label")
     assert list(audit.duplicates["same"]) == ["bytes", "bytes"]
@@ -106,7 +105,7 @@ def test_the_same_pixels_in_another_file_on_both_sides_of_a_split(tmp_path):
     audit = datasets.audit(table)
     assert kinds(audit, "severe") == {"duplicate_split"}
     assert list(audit.duplicates["same"]) == ["pixels", "pixels"]
-    # Their bytes differ, so that their groups do: the finding says how to join them.
+    # Their bytes differ, so their groups differ, and the finding says how to merge them.
     assert "group_duplicates(table, by='pixels')" in message(audit, "duplicate")
     joined = datasets.group_duplicates(audit.table, by="pixels")
     assert joined["group"].nunique() == len(table) - 1
@@ -125,7 +124,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", [*CHANGES, "jpeg"])
 def test_a_near_copy_on_both_sides_of_a_split(tmp_path, change):
-    table = tree(tmp_path, n=20, height=lambda place, label: 48).assign(split="train")
+    table = tree(tmp_path, n=20, height=lambda index, label: 48).assign(split="train")
     image = cell(5000, 120, 120)
     write(tmp_path / "original.png", image)
     if change == "jpeg":
@@ -150,15 +149,15 @@ def test_a_near_copy_on_both_sides_of_a_split(tmp_path, change):
 def test_copies_cut_off_centre_are_found_by_their_cell(tmp_path):
     kinds = ["lymphocyte", "neutrophil", "monocyte"]
     listed = datasets.drawn(tmp_path / "drawn", 9, kinds=kinds, size=160, random_state=0, n_jobs=1)
-    for place in (1, 7):
-        image = cv2.cvtColor(cv2.imread(listed["image"][place]), cv2.COLOR_BGR2RGB)
+    for index in (1, 7):
+        image = cv2.cvtColor(cv2.imread(listed["image"][index]), cv2.COLOR_BGR2RGB)
         moved = np.ascontiguousarray(image[20:, :144])
-        write(tmp_path / f"{place}.png", moved if place == 1 else np.rot90(moved))
+        write(tmp_path / f"{index}.png", moved if index == 1 else np.rot90(moved))
     paths = [*listed["image"], str(tmp_path / "1.png"), str(tmp_path / "7.png")]
-    found = datasets.near_duplicates(paths)
-    names = {frozenset((Path(r.image_a).stem, Path(r.image_b).stem)) for r in found.itertuples()}
-    wanted = {frozenset((Path(listed["image"][place]).stem, str(place))) for place in (1, 7)}
-    assert names == wanted
+    result = datasets.near_duplicates(paths)
+    names = {frozenset((Path(r.image_a).stem, Path(r.image_b).stem)) for r in result.itertuples()}
+    expected = {frozenset((Path(listed["image"][index]).stem, str(index))) for index in (1, 7)}
+    assert names == expected
 
 
 def test_turned_copies_only_where_asked_for(tmp_path):
@@ -178,8 +177,8 @@ def test_cells_laid_on_black_are_not_all_alike(tmp_path):
     ]
     turned = cv2.cvtColor(cv2.imread(paths[7]), cv2.COLOR_BGR2RGB)[::-1]
     paths.append(write(tmp_path / "turned.png", turned))
-    found = datasets.near_duplicates(paths)
-    assert [(Path(r.image_a).stem, Path(r.image_b).stem) for r in found.itertuples()] == [
+    result = datasets.near_duplicates(paths)
+    assert [(Path(r.image_a).stem, Path(r.image_b).stem) for r in result.itertuples()] == [
         ("7", "turned")
     ]
 
@@ -192,9 +191,9 @@ def test_the_description_of_an_image_stays_when_it_is_turned():
     views.append(np.clip(small * 0.5 + 20, 0, 255))
     numbers = descriptor(np.stack(views).astype(np.float32))
     np.testing.assert_allclose(numbers, np.tile(numbers[0], (9, 1)), atol=1e-5)
-    # One of them by the definition of the cosine transform: orders 2 and 1.
-    place = np.arange(64)
-    waves = {u: np.cos(np.pi * (2 * place + 1) * u / 128) * np.sqrt(2 / 64) for u in range(12)}
+    # The coefficients of orders 2 and 1 by the definition of the cosine transform.
+    index = np.arange(64)
+    waves = {u: np.cos(np.pi * (2 * index + 1) * u / 128) * np.sqrt(2 / 64) for u in range(12)}
     waves[0] = np.full(64, np.sqrt(1 / 64))
     low = {(u, v): waves[u] @ small.astype(float) @ waves[v] for u in range(12) for v in range(12)}
     low[0, 0] = 0.0
@@ -226,15 +225,15 @@ def test_backgrounds_that_give_the_label_away(tmp_path):
 
 
 def test_batches_that_know_no_label_are_a_note(tmp_path):
-    audit = datasets.audit(tree(tmp_path, height=lambda place, _: 48 + 4 * (place % 3 == 0)))
+    audit = datasets.audit(tree(tmp_path, height=lambda index, _: 48 + 4 * (index % 3 == 0)))
     assert kinds(audit, "severe") == set()
-    assert "do not tell the label" in message(audit, "image_size")
+    assert "do not predict the label" in message(audit, "image_size")
 
 
 def test_what_a_batch_tells_is_the_balanced_accuracy_of_the_best_guess():
     from sklearn.metrics import balanced_accuracy_score
 
-    from hemafeat.datasets._audit.batches import told
+    from hemafeat.datasets._audit.batches import balanced_accuracy
 
     rng = np.random.default_rng(0)
     label = rng.choice(["a", "b", "c"], 300, p=[0.6, 0.3, 0.1])
@@ -244,17 +243,17 @@ def test_what_a_batch_tells_is_the_balanced_accuracy_of_the_best_guess():
         inside = {k: np.mean(batch[label == k] == name) for k in "abc"}
         guess[name] = max(inside, key=inside.get)
     expected = balanced_accuracy_score(label, [guess[name] for name in batch])
-    assert told(batch, label) == pytest.approx(expected)
+    assert balanced_accuracy(batch, label) == pytest.approx(expected)
 
 
 def test_patients_who_share_slide_and_label_are_no_proof():
-    """Ten patients, a colour each: by images the label seems told, by patients it is not."""
-    from hemafeat.datasets._audit.batches import chance
+    """With one colour per patient, images seem to predict the label, but patients do not."""
+    from hemafeat.datasets._audit.batches import permutation_test
 
     patient = np.repeat(np.arange(10), 30)
     label = np.array(list("ababababab"))[patient]
-    assert chance(patient, label, patient)[2] > 0.5
-    assert chance(patient, label, np.arange(300))[2] < 0.01
+    assert permutation_test(patient, label, patient)[2] > 0.5
+    assert permutation_test(patient, label, np.arange(300))[2] < 0.01
 
 
 # --- Patients and labels ----------------------------------------------------------------------
@@ -264,7 +263,7 @@ def test_patients_on_both_sides_and_of_one_class():
     table = listed()
     audit = datasets.audit(table.assign(split=np.where(table["patient"] < "P2", "train", "test")))
     assert "patient_split" not in kinds(audit)
-    assert "each of the 40 patients has one class only" in message(audit, "single_class")
+    assert "each of the 40 patients has a single class" in message(audit, "single_class")
     split = np.where(np.arange(len(table)) % 2, "train", "test")
     audit = datasets.audit(table.assign(split=split))
     assert kinds(audit, "severe") == {"patient_split"}
@@ -296,19 +295,19 @@ def test_one_file_name_under_two_labels(tmp_path):
 
 
 def test_neither_order_nor_threads_change_what_is_found(tmp_path):
-    table = tree(tmp_path, n=30, height=lambda place, label: 48 + 2 * (label == "blast"))
+    table = tree(tmp_path, n=30, height=lambda index, label: 48 + 2 * (label == "blast"))
     shutil.copy(table["image"][0], tmp_path / "copy.png")
     table.loc[len(table)] = [str(tmp_path / "copy.png"), table["label"][0]]
-    one = datasets.audit(table, n_jobs=1)
-    other = datasets.audit(table.sample(frac=1, random_state=1), n_jobs=4)
-    order = other.images["image"].map({name: i for i, name in enumerate(one.images["image"])})
-    columns = [name for name in one.images if name != "row"]
+    first = datasets.audit(table, n_jobs=1)
+    second = datasets.audit(table.sample(frac=1, random_state=1), n_jobs=4)
+    order = second.images["image"].map({name: i for i, name in enumerate(first.images["image"])})
+    columns = [name for name in first.images if name != "row"]
     pd.testing.assert_frame_equal(
-        one.images[columns],
-        other.images[columns].iloc[np.argsort(order)].reset_index(drop=True),
+        first.images[columns],
+        second.images[columns].iloc[np.argsort(order)].reset_index(drop=True),
     )
-    assert set(one.findings["kind"]) == set(other.findings["kind"])
-    assert message(one, "image_size") == message(other, "image_size")
+    assert set(first.findings["kind"]) == set(second.findings["kind"])
+    assert message(first, "image_size") == message(second, "image_size")
 
 
 def test_an_audit_is_saved_as_tables(tmp_path):
@@ -339,11 +338,11 @@ def test_segmentation_wbc_holds_one_image_twice_and_twelve_cells_again(real_data
     audit = datasets.audit(real_data / "segwbc_d1")
     assert {Path(name).stem for name in audit.duplicates["image"]} == {"112", "139"}
     near = audit.near_duplicates
-    found = {(Path(a).stem, Path(b).stem) for a, b in zip(near.image_a, near.image_b, strict=True)}
-    # Looked at, side by side: each is one cell cut out, or photographed, a second time.
-    wanted = "019-075 021-082 030-086 051-073 054-091 056-092 060-090 070-072 071-084 157-158"
-    wanted += " 166-171 167-169"
-    assert found == {tuple(pair.split("-")) for pair in wanted.split()}
+    result = {(Path(a).stem, Path(b).stem) for a, b in zip(near.image_a, near.image_b, strict=True)}
+    # Visually confirmed: each pair is a cell that was cropped or photographed twice.
+    expected = "019-075 021-082 030-086 051-073 054-091 056-092 060-090 070-072 071-084 157-158"
+    expected += " 166-171 167-169"
+    assert result == {tuple(pair.split("-")) for pair in expected.split()}
     assert "2 batches of background colour" in message(audit, "background")
 
 
@@ -355,6 +354,6 @@ def test_the_odd_sizes_of_pbc_are_a_batch_of_their_own(real_data):
     audit = datasets.audit(pd.concat([table[odd], rest]), near=False)
     assert odd.sum() == 91
     assert "360 x 363" in message(audit, "image_size")
-    assert "tell" in message(audit, "image_size")
-    assert "do not tell" not in message(audit, "image_size")
+    assert "predict" in message(audit, "image_size")
+    assert "do not predict" not in message(audit, "image_size")
     assert "91 of the 91 images of an unusual size" in message(audit, "batch")

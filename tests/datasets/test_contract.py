@@ -1,7 +1,8 @@
-"""What holds for every public data set, on a small tree of its layout."""
+"""Requirements on the loader of every public data set, checked on a small tree of its layout."""
 
 from __future__ import annotations
 
+import re
 import shutil
 import warnings
 from pathlib import Path
@@ -11,8 +12,9 @@ import pandas as pd
 import pytest
 
 from hemafeat import datasets, images
-from hemafeat.cli._arguments import DATASETS
+from hemafeat.cli import _arguments
 from hemafeat.datasets import DatasetError
+from hemafeat.datasets._registry import DATASETS
 from support.bad_files import encoded, picture
 from support.image_trees import check
 from support.trees import TREES, image
@@ -47,8 +49,23 @@ def load(name: str, root: Path) -> pd.DataFrame:
         return datasets.load(name, root)
 
 
-def test_every_loader_has_a_tree_and_a_command():
-    assert set(NAMES) == set(COUNTS) == set(datasets.LOADERS) - {"folder"} == set(DATASETS)
+def test_every_data_set_has_a_tree_a_command_and_a_public_loader():
+    names = set(datasets.LOADERS) - {"folder"}
+    assert set(NAMES) == set(COUNTS) == names == set(_arguments.DATASETS)
+    for name in names:
+        assert datasets.LOADERS[name] is getattr(datasets, name)
+    assert "lips" not in datasets.LOADERS
+
+
+def test_the_guide_lists_every_data_set():
+    page = (Path(__file__).parents[2] / "docs" / "guide" / "datasets.md").read_text("utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| ([\d,]+) \| [^|]+ \| (named|not named) \|", page, re.M)
+    entries = {name: entry for name, entry in DATASETS.items() if entry.loader}
+    assert [name for name, _, _ in rows] == list(entries)
+    for name, n_images, patients in rows:
+        assert int(n_images.replace(",", "")) == entries[name].images
+        assert ("not named" in entries[name].patients) == (patients == "not named")
+        assert f"datasets.{name}(root" in page
 
 
 def test_columns_types_and_images(name, tmp_path):
@@ -66,9 +83,9 @@ def test_columns_types_and_images(name, tmp_path):
     for column in table.columns[len(datasets.COLUMNS) :]:
         kind = table[column].dtype
         assert kind == np.float64 or pd.api.types.is_string_dtype(kind), column
-    # A split keeps a patient together.
-    known = table.dropna(subset=["patient"])
-    assert len(known.drop_duplicates(["patient", "group"])) == known["patient"].nunique()
+    # All images of a patient are in one group.
+    patients = table.dropna(subset=["patient"])
+    assert len(patients.drop_duplicates(["patient", "group"])) == patients["patient"].nunique()
 
 
 def test_any_folder_above_will_do(name, tmp_path):
@@ -83,9 +100,9 @@ def test_the_order_of_the_file_system_does_not_count(name, tmp_path, monkeypatch
     listed = __import__("os").walk
 
     def backwards(top, **options):
-        for place, folders, files in listed(top, **options):
+        for parent, folders, files in listed(top, **options):
             folders.reverse()
-            yield place, folders, files[::-1]
+            yield parent, folders, files[::-1]
 
     monkeypatch.setattr("hemafeat.datasets._table.os.walk", backwards)
     pd.testing.assert_frame_equal(load(name, root), expected)
@@ -113,7 +130,7 @@ def test_an_empty_file_is_listed_and_says_so_when_it_is_read(name, tmp_path):
     root = TREES[name](tmp_path)
     if name == "bloodmnist":
         root.write_bytes(b"")
-        with pytest.raises(DatasetError, match=r"bloodmnist\.npz is no archive of arrays"):
+        with pytest.raises(DatasetError, match=r"bloodmnist\.npz is not an archive of arrays"):
             load(name, root)
         return
     first = load(name, root)["image"].iloc[0]
@@ -126,7 +143,7 @@ def test_an_empty_file_is_listed_and_says_so_when_it_is_read(name, tmp_path):
 
 
 def test_what_a_file_is_called_does_not_count(name, tmp_path):
-    """A PNG of another size under the name of a JPEG, BMP or TIFF."""
+    """A file named as JPEG, BMP or TIFF may be a PNG of another size."""
     if name == "bloodmnist":
         pytest.skip("its images have no names")
     root = TREES[name](tmp_path)
@@ -149,10 +166,10 @@ def test_identical_images_share_a_group(name, tmp_path):
         return
     table = load(name, root)
     rows = table[table["label"].notna()]
-    one, other = rows["image"].iloc[0], rows["image"].iloc[-1]
-    shutil.copy(one, other)
+    first, last = rows["image"].iloc[0], rows["image"].iloc[-1]
+    shutil.copy(first, last)
     groups = load(name, root).set_index("image")["group"]
-    assert groups[one] == groups[other]
+    assert groups[first] == groups[last]
 
 
 def test_a_table_survives_a_file(name, tmp_path):
@@ -164,15 +181,15 @@ def test_a_table_survives_a_file(name, tmp_path):
 
 
 def test_catalogue():
-    known = datasets.catalogue()
-    assert set(known["name"]) == set(NAMES) | {"wbcatt"}
-    assert known["name"].is_unique
-    assert known["images"].dtype == np.int64
-    assert known["download"].dtype == bool
-    assert known[["title", "licence", "where", "patients"]].notna().all(axis=None)
-    assert known["where"].str.startswith("http").all()
-    counts = known.set_index("name")["images"]
-    # PBC made small; the three folds, the preliminary and the final phase; train and test.
+    table = datasets.catalogue()
+    assert set(table["name"]) == set(NAMES) | {"wbcatt"}
+    assert table["name"].is_unique
+    assert table["images"].dtype == np.int64
+    assert table["download"].dtype == bool
+    assert table[["title", "licence", "where", "patients"]].notna().all(axis=None)
+    assert table["where"].str.startswith("http").all()
+    counts = table.set_index("name")["images"]
+    # Numbers of the parts of each data set, as published.
     assert counts["bloodmnist"] == counts["pbc"] == 11959 + 1712 + 3421
     assert counts["cnmc"] == 7272 + 3389 + 1219 + 648 + 2586
     assert counts["lymphocytosis"] == 13453 + 3258

@@ -1,4 +1,4 @@
-"""The image table: made of folders, files, lists and arrays, checked once, with groups."""
+"""Image tables from folders, files, lists and arrays, their checks and their groups."""
 
 from __future__ import annotations
 
@@ -56,10 +56,10 @@ def test_what_is_no_folder_of_images(tmp_path):
     (tmp_path / "texts" / "a.txt").write_text("a")
     path = put(tmp_path, "a.png")[0]
     for root, words in {
-        tmp_path / "empty": "holds no images: found an empty folder",
-        tmp_path / "texts": r"holds no images: found a\.txt",
+        tmp_path / "empty": "holds no images; found an empty folder",
+        tmp_path / "texts": r"holds no images; found a\.txt",
         tmp_path / "nowhere": "does not exist",
-        path: "is a file: expected a folder",
+        path: "is a file; expected a folder",
     }.items():
         with pytest.raises(DatasetError, match=words):
             datasets.from_folder(root)
@@ -70,7 +70,7 @@ def test_unreadable_files_are_listed(tmp_path):
     os.symlink(tmp_path / "gone.png", tmp_path / "bad" / "dangling.png")
     table = datasets.from_folder(tmp_path)
     files = {Path(image).name for image in table["image"]}
-    # The folder among them is no file; everything else is for reading to judge.
+    # The folder among them is not listed; damaged files are, and fail when they are read.
     assert files == (set(bad) - {"folder.jpg"}) | {"dangling.png"}
     assert table["group"].nunique() == len(table)
 
@@ -99,9 +99,9 @@ def test_the_order_is_that_of_the_names(tmp_path, monkeypatch):
     walk = os.walk
 
     def backward(*args, **kwargs):
-        for place, folders, files in walk(*args, **kwargs):
+        for parent, folders, files in walk(*args, **kwargs):
             folders.reverse()
-            yield place, folders, files[::-1]
+            yield parent, folders, files[::-1]
 
     monkeypatch.setattr(os, "walk", backward)
     pd.testing.assert_frame_equal(datasets.from_folder(tmp_path), forward)
@@ -142,7 +142,7 @@ def test_tsv_and_parquet(tmp_path):
         table = datasets.from_csv(tmp_path / name)
         check(table)
         assert list(table["label"]) == ["x", "y"]
-    # Text is taken as written; a number of Parquet is an id whose gap made it a float.
+    # Text is kept; an id in Parquet is a float if some ids are missing.
     assert datasets.from_csv(tmp_path / "cells.tsv")["patient"].iloc[0] == "1.0"
     assert datasets.from_csv(tmp_path / "cells.parquet")["patient"].iloc[0] == "1"
 
@@ -181,11 +181,11 @@ def test_paths_written_on_windows(tmp_path):
         ("", "cannot be read as a table"),
         ("image,label\n", "lists no images"),
         ("label,name\nx,y\n", "no column 'image' .*: label, name"),
-        ("image\nnone.png\nnothing.png\n", "lists 2 images and none of them exists"),
+        ("image\nnone.png\nnothing.png\n", "none of the 2 images listed in"),
         ("image\na.png\na.png\n", "more than once"),
-        ("image,label\na.png,x\n,y\n", "no image is named in row 2"),
-        ("image,um_per_px\na.png,0\n", "um_per_px is .*0.*, expected micrometres"),
-        ("image,um_per_px\na.png,fine\n", "um_per_px is 'fine'"),
+        ("image,label\na.png,x\n,y\n", "names no image in row 2"),
+        ("image,um_per_px\na.png,0\n", "um_per_px = 0; expected a number"),
+        ("image,um_per_px\na.png,fine\n", "um_per_px = fine; expected"),
         ("image,label\na.png,x,y,z\nb.png,1,2,3,4,5\n", "cannot be read as a table"),
     ],
 )
@@ -217,20 +217,20 @@ def test_other_files_that_are_refused(tmp_path):
 
 
 def test_paths_and_arrays(tmp_path):
-    one, other = put(tmp_path, "a.png", "b.png")
+    first, second = put(tmp_path, "a.png", "b.png")
     image = picture(8, 8)
-    for given, expected in [
-        (one, [one]),
-        (Path(one), [one]),
-        ([Path(other), one], [other, one]),
-        ((path for path in (one, other)), [one, other]),
-        (pd.Series([one, other]), [one, other]),
-        (np.array([one, other]), [one, other]),
+    for source, expected in [
+        (first, [first]),
+        (Path(first), [first]),
+        ([Path(second), first], [second, first]),
+        ((path for path in (first, second)), [first, second]),
+        (pd.Series([first, second]), [first, second]),
+        (np.array([first, second]), [first, second]),
     ]:
-        table = datasets.as_table(given)
+        table = datasets.as_table(source)
         check(table)
         assert list(table["image"]) == expected
-    for arrays in ([image, one], image, np.stack([image, image[::-1]]), encoded(image, "PNG")):
+    for arrays in ([image, first], image, np.stack([image, image[::-1]]), encoded(image, "PNG")):
         table = datasets.as_table(arrays)
         check(table)
         assert table["image"].dtype == object
@@ -239,38 +239,38 @@ def test_paths_and_arrays(tmp_path):
 
 
 def test_data_frames():
-    given = pd.DataFrame(
+    source = pd.DataFrame(
         {"path": ["x.png", "y.png"], "patient": [1, 2], "label": ["a", None], "age": [3, 4]},
         index=[5, 9],
     )
-    before = given.copy()
-    table = datasets.as_table(given)
+    before = source.copy()
+    table = datasets.as_table(source)
     check(table)
     assert list(table["image"]) == ["x.png", "y.png"]
     assert list(table["patient"]) == ["1", "2"]
     assert list(table["group"]) == ["1", "2"]
     assert list(table["age"]) == [3, 4]
-    pd.testing.assert_frame_equal(given, before)
+    pd.testing.assert_frame_equal(source, before)
 
 
 @pytest.mark.parametrize(
-    ("given", "words"),
+    ("source", "words"),
     [
         ([], "lists no images"),
         (pd.DataFrame({"image": []}), "lists no images"),
         (pd.DataFrame({"label": ["a"]}), "no column 'image'"),
         (pd.DataFrame([["a", "b"]], columns=["image", "image"]), "two columns called 'image'"),
-        (["a.png", None], "no image is named in row 2"),
+        (["a.png", None], "names no image in row 2"),
         (["a.png", "a.png"], "more than once"),
-        (7, "cannot make an image table of a int"),
-        (None, "cannot make an image table of a NoneType"),
-        ({"a.png": 1}, "cannot make an image table of a dict"),
+        (7, "cannot make an image table from a int"),
+        (None, "cannot make an image table from a NoneType"),
+        ({"a.png": 1}, "cannot make an image table from a dict"),
         ("nowhere/at/all.png", "does not exist"),
     ],
 )
-def test_what_no_table_can_be_made_of(given, words):
+def test_what_no_table_can_be_made_of(source, words):
     with pytest.raises(DatasetError, match=words):
-        datasets.as_table(given)
+        datasets.as_table(source)
 
 
 # --- Duplicates -------------------------------------------------------------------------------
@@ -284,17 +284,17 @@ def copies(tmp_path: Path) -> Path:
 
 
 def test_identical_files_share_a_group(tmp_path):
-    with pytest.warns(DatasetWarning, match=r"1 image\(s\) stand under two labels") as caught:
+    with pytest.warns(DatasetWarning, match=r"1 image\(s\) have two labels") as caught:
         table = datasets.from_folder(copies(tmp_path))
     assert "2.png (x)" in str(caught[0].message)
     assert "6.png (y)" in str(caught[0].message)
     names = [Path(image).stem for image in table["image"]]
     groups = dict(zip(names, (Path(group).stem for group in table["group"]), strict=True))
     assert groups == {"1": "1", "2": "2", "3": "3", "4": "4", "5": "1", "6": "2"}
-    found = datasets.duplicates(table)
-    assert list(found["cluster"]) == [1, 1, 2, 2]
-    assert [Path(image).stem for image in found["image"]] == ["1", "5", "2", "6"]
-    assert list(found["conflict"]) == [False, False, True, True]
+    repeated = datasets.duplicates(table)
+    assert list(repeated["cluster"]) == [1, 1, 2, 2]
+    assert [Path(image).stem for image in repeated["image"]] == ["1", "5", "2", "6"]
+    assert list(repeated["conflict"]) == [False, False, True, True]
 
 
 def test_empty_files_are_not_one_image(tmp_path):

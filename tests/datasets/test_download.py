@@ -1,4 +1,4 @@
-"""Downloads against a server on this machine: cut off, changed, wrong, and meant to do harm."""
+"""Downloads from a local server: interrupted, changed, wrong and malicious."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hemafeat.datasets import DatasetError
 from hemafeat.datasets._download import fetch as _fetch, unpack as _unpack
 from hemafeat.datasets._registry import DATASETS, Remote
 from support import trees
-from support.archives import written, zipped
+from support.archives import make_zip, write_file
 from support.cutting_server import Served, serving
 
 BODY = np.random.default_rng(0).bytes(3_000_000)
@@ -33,7 +33,7 @@ def server(monkeypatch):
 
 
 def offer(monkeypatch, server: Served, name: str, files: dict[str, bytes], **checksums) -> None:
-    """Let data set `name` be these files of the server, with these checksums."""
+    """Replace the files of data set `name` by files of the server, with these checksums."""
     server.files = {f"/{file}": body for file, body in files.items()}
     remotes = tuple(
         Remote(f"{server.url}/{file}", file, checksums.get(file.split(".")[0])) for file in files
@@ -45,8 +45,8 @@ def left_in(folder: Path) -> set[str]:
     return {file.name for file in folder.iterdir() if not file.name.endswith(".lock")}
 
 
-def zipped_folder(folder: Path) -> bytes:
-    return zipped(
+def zip_folder(folder: Path) -> bytes:
+    return make_zip(
         {
             file.relative_to(folder.parent).as_posix(): file.read_bytes()
             for file in sorted(folder.rglob("*"))
@@ -60,13 +60,13 @@ def zipped_folder(folder: Path) -> bytes:
 
 def test_fetch(server, tmp_path):
     server.files = {"/a.bin": BODY}
-    path, found = _fetch.fetch(f"{server.url}/a.bin?download=1", tmp_path / "a.bin", MD5)
+    path, checksum = _fetch.fetch(f"{server.url}/a.bin?download=1", tmp_path / "a.bin", MD5)
     assert path.read_bytes() == BODY
-    assert found == SHA
+    assert checksum == SHA
     assert left_in(tmp_path) == {"a.bin"}
-    # It is there and right: nobody is asked again.
+    # A valid file is not requested again.
     _fetch.fetch(f"{server.url}/a.bin", tmp_path / "a.bin", MD5)
-    assert len(server.asked) == 1
+    assert len(server.requests) == 1
     path.write_bytes(b"bad")
     _fetch.fetch(f"{server.url}/a.bin", tmp_path / "a.bin", SHA)
     assert path.read_bytes() == BODY
@@ -77,9 +77,9 @@ def test_a_connection_cut_in_the_middle_goes_on(server, tmp_path):
     server.cuts = [1_500_000, 0, 700_000]
     path, _ = _fetch.fetch(f"{server.url}/a.bin", tmp_path / "a.bin", MD5)
     assert path.read_bytes() == BODY
-    starts = [int(asked[6:-1]) for asked in server.ranges_asked() if asked]
+    starts = [int(requested[6:-1]) for requested in server.requested_ranges() if requested]
     assert len(starts) == 3
-    # Nothing is sent twice but what was on its way.
+    # Only the data in transit when the connection broke are sent twice.
     assert starts == sorted(starts)
     assert 0 < starts[0] <= 1_500_000
     assert starts[2] > starts[1]
@@ -90,13 +90,13 @@ def test_a_later_call_continues(server, tmp_path, monkeypatch):
     monkeypatch.setattr(_fetch, "ATTEMPTS", 1)
     server.files = {"/a.bin": BODY}
     server.cuts = [2_000_000]
-    with pytest.raises(DatasetError, match=r"cannot be downloaded.*MB that came are kept"):
+    with pytest.raises(DatasetError, match=r"cannot be downloaded.*MB received are kept"):
         _fetch.fetch(f"{server.url}/a.bin", tmp_path / "a.bin", MD5)
     assert not (tmp_path / "a.bin").exists()
     kept = (tmp_path / ".a.bin.part").stat().st_size
     assert kept > 0
     path, _ = _fetch.fetch(f"{server.url}/a.bin", tmp_path / "a.bin", MD5)
-    assert server.ranges_asked() == ["", f"bytes={kept}-"]
+    assert server.requested_ranges() == ["", f"bytes={kept}-"]
     assert path.read_bytes() == BODY
 
 
@@ -117,7 +117,7 @@ def test_without_a_tag_only_a_checksum_lets_it_go_on(server, tmp_path, checksum)
     server.cuts = [1_500_000]
     path, _ = _fetch.fetch(f"{server.url}/a.bin", tmp_path / "a.bin", checksum)
     assert path.read_bytes() == BODY
-    assert bool(server.ranges_asked()[1]) == (checksum is not None)
+    assert bool(server.requested_ranges()[1]) == (checksum is not None)
 
 
 def test_servers_without_parts_or_with_wrong_ones(server, tmp_path):
@@ -136,8 +136,8 @@ def test_a_part_that_is_whole_already(server, tmp_path):
     tag = f'"{MD5[4:]}"'
     (tmp_path / ".a.bin.part.json").write_text(json.dumps({"url": url, "same": tag}))
     assert _fetch.fetch(url, tmp_path / "a.bin", MD5)[0].read_bytes() == BODY
-    assert server.ranges_asked() == [f"bytes={len(BODY)}-"]
-    # Longer than the file: it is another one.
+    assert server.requested_ranges() == [f"bytes={len(BODY)}-"]
+    # A partial file longer than the file belongs to another file.
     (tmp_path / ".b.bin.part").write_bytes(BODY + b"more")
     (tmp_path / ".b.bin.part.json").write_text(json.dumps({"url": url, "same": tag}))
     assert _fetch.fetch(url, tmp_path / "b.bin", MD5)[0].read_bytes() == BODY
@@ -145,7 +145,7 @@ def test_a_part_that_is_whole_already(server, tmp_path):
 
 def test_a_wrong_file_does_not_stay(server, tmp_path):
     server.files = {"/a.bin": b"an error page"}
-    with pytest.raises(DatasetError, match=r"not the file that was expected.*Nothing of"):
+    with pytest.raises(DatasetError, match=r"not the expected file.*It was deleted"):
         _fetch.fetch(f"{server.url}/a.bin", tmp_path / "a.bin", MD5)
     assert left_in(tmp_path) == set()
     server.files = {"/a.bin": BODY}
@@ -156,14 +156,14 @@ def test_busy_servers_are_asked_again_and_missing_files_are_not(server, tmp_path
     server.files = {"/a.bin": BODY}
     server.codes = [503, 429, 500]
     _fetch.fetch(f"{server.url}/a.bin", tmp_path / "a.bin", MD5)
-    assert len(server.asked) == 4
+    assert len(server.requests) == 4
     with pytest.raises(DatasetError, match="404"):
         _fetch.fetch(f"{server.url}/b.bin", tmp_path / "b.bin", MD5)
-    assert len(server.asked) == 5
+    assert len(server.requests) == 5
     server.codes = [503] * 9
     with pytest.raises(DatasetError, match="503"):
         _fetch.fetch(f"{server.url}/a.bin", tmp_path / "c.bin", MD5)
-    assert len(server.asked) == 5 + _fetch.ATTEMPTS
+    assert len(server.requests) == 5 + _fetch.ATTEMPTS
 
 
 def test_nobody_there(tmp_path, monkeypatch):
@@ -178,7 +178,7 @@ def test_nobody_there(tmp_path, monkeypatch):
 
 
 def test_download_and_load(server, tmp_path, monkeypatch):
-    data = zipped_folder(trees.pbc(tmp_path / "made"))
+    data = zip_folder(trees.pbc(tmp_path / "made"))
     offer(monkeypatch, server, "pbc", {"PBC_dataset_normal_DIB.zip": data})
     server.cuts = [500]
     folder = datasets.download("pbc", tmp_path / "pbc")
@@ -192,9 +192,9 @@ def test_download_and_load(server, tmp_path, monkeypatch):
     assert record["sha256"] == f"sha256:{hashlib.sha256(data).hexdigest()}"
     assert record["bytes"] == len(data)
     assert record["checked_against"] == "nothing: first download"
-    asked = len(server.asked)
+    n_requests = len(server.requests)
     datasets.download("pbc", folder)
-    assert len(server.asked) == asked
+    assert len(server.requests) == n_requests
 
 
 def test_a_later_download_must_be_the_first_one(server, tmp_path, monkeypatch):
@@ -203,7 +203,7 @@ def test_a_later_download_must_be_the_first_one(server, tmp_path, monkeypatch):
     folder = datasets.download("wbcatt", tmp_path / "w")
     (folder / "a.csv").unlink()
     server.files["/a.csv"] = b"img_name,more\n"
-    with pytest.raises(DatasetError, match="not the file that was expected"):
+    with pytest.raises(DatasetError, match="not the expected file"):
         datasets.download("wbcatt", folder)
     assert not (folder / "a.csv").exists()
     server.files["/a.csv"] = b"img_name\n"
@@ -231,28 +231,28 @@ def test_bloodmnist_of_a_size(server, tmp_path, monkeypatch):
 
 
 def test_an_interrupted_unpacking_is_done_again(server, tmp_path, monkeypatch):
-    data = zipped_folder(trees.pbc(tmp_path / "made"))
+    data = zip_folder(trees.pbc(tmp_path / "made"))
     offer(monkeypatch, server, "pbc", {"pbc.zip": data})
     with monkeypatch.context() as stop:
         stop.setattr(_unpack.os, "replace", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
-            _unpack.unpack(written(tmp_path / "x.zip", data), tmp_path / "x")
+            _unpack.unpack(write_file(tmp_path / "x.zip", data), tmp_path / "x")
     assert not (tmp_path / "x").exists()
     folder = datasets.download("pbc", tmp_path / "pbc", keep_archives=True)
     record = json.loads((folder / "hemafeat-download.json").read_text())
     del record["files"]["pbc.zip"]["done"]
     (folder / "hemafeat-download.json").write_text(json.dumps(record))
     (folder / "pbc" / "half.jpg").write_bytes(b"")
-    asked = len(server.asked)
+    n_requests = len(server.requests)
     datasets.download("pbc", folder)
-    # The archive was there and right; its folder was not.
-    assert len(server.asked) == asked
+    # The archive existed and was valid; its folder was missing.
+    assert len(server.requests) == n_requests
     assert left_in(folder / "pbc") == {"PBC_dataset_normal_DIB"}
 
 
 def test_a_record_that_lists_its_files(server, tmp_path, monkeypatch):
     root = trees.mll23(tmp_path / "made")
-    archives = {f"{one}.zip": zipped_folder(root / one) for one in ("basophil", "hairy_cell")}
+    archives = {f"{label}.zip": zip_folder(root / label) for label in ("basophil", "hairy_cell")}
     server.files = {f"/files/{name}": data for name, data in archives.items()}
 
     def tell(**changes) -> None:
@@ -272,14 +272,14 @@ def test_a_record_that_lists_its_files(server, tmp_path, monkeypatch):
     monkeypatch.setitem(DATASETS, "mll23", source)
     folder = datasets.download("mll23", tmp_path / "m")
     assert sorted(datasets.load("mll23", folder)["label"]) == ["basophil", "hairy_cell"]
-    asked = len(server.asked)
+    n_requests = len(server.requests)
     datasets.download("mll23", folder)
-    assert len(server.asked) == asked
+    assert len(server.requests) == n_requests
     for changes, words in (
-        ({"key": "../evil.zip"}, "'../evil.zip', which is refused"),
-        ({"key": "a\\b.zip"}, "which is refused"),
-        ({"checksum": "none"}, "gives no checksum"),
-        ({"checksum": "md5:" + "0" * 32}, "not the file that was expected"),
+        ({"key": "../evil.zip"}, "unsafe name '../evil.zip'"),
+        ({"key": "a\\b.zip"}, "unsafe name"),
+        ({"checksum": "none"}, "lists no checksum"),
+        ({"checksum": "md5:" + "0" * 32}, "not the expected file"),
     ):
         tell(**changes)
         with pytest.raises(DatasetError, match=words.replace("\\", "\\\\")):
@@ -290,33 +290,33 @@ def test_a_record_that_lists_its_files(server, tmp_path, monkeypatch):
 
 
 def test_what_somebody_else_put_there_is_spared(server, tmp_path, monkeypatch):
-    data = zipped_folder(trees.pbc(tmp_path / "made"))
+    data = zip_folder(trees.pbc(tmp_path / "made"))
     offer(monkeypatch, server, "pbc", {"pbc.zip": data})
     own = tmp_path / "p" / "pbc" / "notes.txt"
     own.parent.mkdir(parents=True)
     own.write_text("mine")
-    with pytest.raises(DatasetError, match=r"pbc is there and comes from no download"):
+    with pytest.raises(DatasetError, match=r"pbc already exists and was not downloaded"):
         datasets.download("pbc", tmp_path / "p")
     assert own.read_text() == "mine"
-    assert server.asked == []
-    # An archive fetched by hand is used, and stays.
-    written(tmp_path / "pbc.zip", data)
+    assert server.requests == []
+    # An archive downloaded by hand is used and kept.
+    write_file(tmp_path / "pbc.zip", data)
     datasets.download("pbc", tmp_path)
-    assert server.asked == []
+    assert server.requests == []
     assert (tmp_path / "pbc.zip").exists()
     assert len(datasets.pbc(tmp_path / "pbc")) == 7
 
 
 def test_a_plain_file_is_checked_each_time(server, tmp_path, monkeypatch):
     offer(monkeypatch, server, "wbcatt", {"a.csv": BODY}, a=MD5)
-    written(tmp_path / "a.csv", b"another")
-    with pytest.raises(DatasetError, match="comes from no download"):
+    write_file(tmp_path / "a.csv", b"another")
+    with pytest.raises(DatasetError, match="was not downloaded"):
         datasets.download("wbcatt", tmp_path)
-    # The right file is welcome whoever fetched it.
-    written(tmp_path / "a.csv", BODY)
+    # A valid file is accepted regardless of its origin.
+    write_file(tmp_path / "a.csv", BODY)
     datasets.download("wbcatt", tmp_path)
-    assert server.asked == []
-    written(tmp_path / "a.csv", b"damaged since")
+    assert server.requests == []
+    write_file(tmp_path / "a.csv", b"damaged since")
     datasets.download("wbcatt", tmp_path)
     assert (tmp_path / "a.csv").read_bytes() == BODY
 
@@ -328,20 +328,20 @@ def test_what_cannot_be_downloaded_says_what_to_do(tmp_path):
                 datasets.download(row.name, tmp_path / "x")
             assert row.where in str(caught.value)
     assert not (tmp_path / "x").exists()
-    with pytest.raises(DatasetError, match="no data set 'lips' is known"):
+    with pytest.raises(DatasetError, match="unknown data set 'lips'"):
         datasets.download("lips", tmp_path)
     (tmp_path / "file").write_text("")
-    with pytest.raises(DatasetError, match="is a file: expected a folder"):
+    with pytest.raises(DatasetError, match="is a file; expected a folder"):
         datasets.download("pbc", tmp_path / "file")
 
 
 def test_a_folder_of_another_set_is_left_alone(server, tmp_path, monkeypatch):
     offer(monkeypatch, server, "wbcatt", {"a.csv": b"img_name\n"})
     datasets.download("wbcatt", tmp_path)
-    with pytest.raises(DatasetError, match="holds wbcatt: choose another folder for pbc"):
+    with pytest.raises(DatasetError, match="holds wbcatt; choose another folder for pbc"):
         datasets.download("pbc", tmp_path)
     (tmp_path / "hemafeat-download.json").write_text("{")
-    with pytest.raises(DatasetError, match="is damaged: delete it"):
+    with pytest.raises(DatasetError, match="is damaged; delete it"):
         datasets.download("wbcatt", tmp_path)
 
 
@@ -349,7 +349,7 @@ def test_a_folder_of_another_set_is_left_alone(server, tmp_path, monkeypatch):
 
 
 def test_commands(server, tmp_path, monkeypatch, capsys):
-    data = zipped_folder(trees.pbc(tmp_path / "made"))
+    data = zip_folder(trees.pbc(tmp_path / "made"))
     offer(monkeypatch, server, "pbc", {"pbc.zip": data})
     monkeypatch.chdir(tmp_path)
     assert main(["download", "pbc"]) == 0

@@ -20,14 +20,14 @@ N_EACH = 16
 
 @pytest.fixture(scope="module")
 def cells() -> dict[str, list[DrawnCell]]:
-    """`N_EACH` cells of every kind; the i-th of each kind has the i-th patient's stain."""
+    """Draw `N_EACH` cells of every kind; the i-th of each kind has the stain of patient i."""
     stains = [Stain.draw(np.random.default_rng([7, i])) for i in range(N_EACH)]
     return {
         kind: [
-            datasets.draw_cell(kind, size=SIZE, stain=stain, random_state=100 * place + i)
+            datasets.draw_cell(kind, size=SIZE, stain=stain, random_state=100 * index + i)
             for i, stain in enumerate(stains)
         ]
-        for place, kind in enumerate(KINDS)
+        for index, kind in enumerate(KINDS)
     }
 
 
@@ -42,7 +42,7 @@ def _mean(cells: list[DrawnCell], value: Callable[[DrawnCell], float]) -> float:
 
 
 def _density(cell: DrawnCell, mask: np.ndarray) -> np.ndarray:
-    """(3,) mean optical density against the stain's own white."""
+    """Return the mean optical density, (3,), relative to the white of the stain."""
     white = np.asarray(cell.stain.white)
     return np.log10((white + 1) / (cell.image[mask].astype(float) + 1)).mean(0)
 
@@ -85,19 +85,19 @@ def test_masks_are_consistent(cells: dict[str, list[DrawnCell]], kind: str) -> N
 
 
 def test_masks_lie_where_the_stain_is() -> None:
-    """Sharp, even and without neighbours, the pixels that differ from the ground are the mask."""
+    """Without blur and neighbours, the pixels that differ from the background are the mask."""
     light = Light(blur_um=0.0, noise=0.0, glare=0.0)
     for kind in ("neutrophil", "lymphocyte", "eosinophil", "erythroblast"):
         for seed in range(3):
             cell = datasets.draw_cell(
                 kind, stain=Stain.preset("white"), light=light, neighbours=0, random_state=seed
             )
-            # The veil of plasma is paler; a speck of precipitate is another blob.
+            # Plasma is paler, and precipitate is a separate region.
             differs = (cell.image.astype(int).sum(2) < 729 - 60).astype(np.uint8)
             _, blobs = cv2.connectedComponents(differs)
             own = blobs[np.nonzero(cell.nucleus)][0]
-            seen, true = blobs == own, cell.cell > 0
-            assert 2 * (seen & true).sum() / (seen.sum() + true.sum()) > 0.96, (kind, seed)
+            visible, true = blobs == own, cell.cell > 0
+            assert 2 * (visible & true).sum() / (visible.sum() + true.sum()) > 0.96, (kind, seed)
 
 
 def test_densities_add_and_absorb_by_beer_lambert() -> None:
@@ -116,14 +116,14 @@ def test_same_seed_same_bytes() -> None:
     for kind in KINDS:
         first = datasets.draw_cell(kind, size=96, random_state=5)
         again = datasets.draw_cell(kind, size=96, random_state=5)
-        other = datasets.draw_cell(kind, size=96, random_state=6)
+        second = datasets.draw_cell(kind, size=96, random_state=6)
         assert (first.image == again.image).all()
         assert (first.nucleus == again.nucleus).all()
-        assert not (first.image == other.image).all()
+        assert not (first.image == second.image).all()
 
 
 def test_truths_of_the_types(cells: dict[str, list[DrawnCell]]) -> None:
-    """What a haematologist would name a type by can be measured."""
+    """The features by which haematologists distinguish types can be measured."""
     ratio = {kind: _mean(cells[kind], _ratio) for kind in KINDS if kind != "platelet"}
     assert ratio["lymphocyte"] > ratio["neutrophil"] + 0.25
     assert ratio["lymphoblast"] > ratio["immature_granulocyte"] + 0.15
@@ -136,7 +136,7 @@ def test_truths_of_the_types(cells: dict[str, list[DrawnCell]]) -> None:
     lobes = {kind: _mean(cells[kind], lambda cell: cell.n_lobes) for kind in KINDS}
     assert lobes["neutrophil"] > lobes["eosinophil"] > lobes["monocyte"] == 1
 
-    # Eosin takes green and blue light, RNA takes red light.
+    # Eosin absorbs green and blue light, RNA absorbs red light.
     def red_to_green(cell: DrawnCell) -> float:
         r, g, _ = _cytoplasm(cell)
         return float(r / g)
@@ -169,12 +169,12 @@ def test_red_cells_touch_some_white_cells_and_not_others(
     touched = [cell.n_touching > 0 for kind in KINDS for cell in cells[kind]]
     assert 0.3 < np.mean(touched) < 0.9
     assert all(cell.n_red >= cell.n_touching for kind in KINDS for cell in cells[kind])
-    alone = datasets.draw_cell("monocyte", size=96, neighbours=0, random_state=1)
-    assert alone.n_red == alone.n_touching == 0
+    isolated = datasets.draw_cell("monocyte", size=96, neighbours=0, random_state=1)
+    assert isolated.n_red == isolated.n_touching == 0
 
 
 def test_stain_says_nothing_about_the_kind(tmp_path: Path) -> None:
-    """The background of an image does not tell its kind across patients: near chance."""
+    """Across patients, the background predicts the kind no better than chance."""
     table = datasets.drawn(tmp_path / "d", 216, size=48, n_patients=20, random_state=1)
     ground = []
     for image, mask in zip(table["image"], table["mask"], strict=True):
@@ -259,8 +259,8 @@ def test_image_depends_on_seed_and_number_only(
     fewer = _bytes(few)
     assert len(fewer) == 28
     assert all(whole[name] == data for name, data in fewer.items())
-    other = datasets.drawn(tmp_path / "other", 14, size=96, n_patients=5, random_state=4)
-    assert all(whole.get(name) != data for name, data in _bytes(other).items() if "images" in name)
+    second = datasets.drawn(tmp_path / "other", 14, size=96, n_patients=5, random_state=4)
+    assert all(whole.get(name) != data for name, data in _bytes(second).items() if "images" in name)
 
 
 def test_asked_again_it_is_read(tmp_path: Path) -> None:
@@ -278,12 +278,12 @@ def test_refuses_an_occupied_folder(tmp_path: Path) -> None:
     out = tmp_path / "mine"
     out.mkdir()
     (out / "notes.txt").write_text("keep", encoding="utf-8")
-    with pytest.raises(FileExistsError, match="mine is not empty and holds no drawn cells"):
+    with pytest.raises(FileExistsError, match="mine is not empty and does not hold drawn"):
         datasets.drawn(out, 3, size=48)
     assert [path.name for path in out.iterdir()] == ["notes.txt"]
 
     datasets.drawn(tmp_path / "d", 3, size=48)
-    with pytest.raises(FileExistsError, match="n_images is 3 there, 4 was asked for"):
+    with pytest.raises(FileExistsError, match="n_images is 3, not 4"):
         datasets.drawn(tmp_path / "d", 4, size=48)
     (tmp_path / "d" / "drawn.json").write_text(json.dumps([1]), encoding="utf-8")
     with pytest.raises(FileExistsError, match="other drawn cells"):
@@ -307,12 +307,12 @@ def test_nothing_half_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 @pytest.mark.parametrize(
     ("wrong", "says"),
     [
-        ({"kinds": ["neutrophil", "thrombocyte"]}, "no kind thrombocyte"),
+        ({"kinds": ["neutrophil", "thrombocyte"]}, "unknown kind thrombocyte"),
         ({"kinds": []}, "kinds is empty"),
-        ({"kinds": ["platelet", "platelet"]}, "twice"),
+        ({"kinds": ["platelet", "platelet"]}, "repeated values"),
         ({"n_images": 0}, "n_images is 0"),
         ({"size": 20}, "size is 20"),
-        ({"background": "blue"}, "no background 'blue'"),
+        ({"background": "blue"}, "unknown background 'blue'"),
         ({"format": "tif"}, "format is 'tif'"),
     ],
 )
@@ -323,7 +323,7 @@ def test_bad_arguments(tmp_path: Path, wrong: dict, says: str) -> None:
 
 
 def test_bad_cells_and_fields() -> None:
-    with pytest.raises(ValueError, match="no kind blast"):
+    with pytest.raises(ValueError, match="unknown kind blast"):
         datasets.draw_cell("blast")
     with pytest.raises(ValueError, match="at least 48"):
         datasets.draw_cell("platelet", size=10)

@@ -47,17 +47,17 @@ def test_only_what_was_planted_tells_the_label(name):
     for planted in (None, name):
         table = plan(**({} if planted is None else {planted: 1.0}))
         ill = (table["label"] == "malignant").to_numpy()
-        found = {key: auroc(fact(table).to_numpy(), ill) for key, fact in FACTS.items()}
-        # 200 against 200: an area of chance has a standard error of .029.
-        assert all(abs(v - 0.5) < 0.09 for key, v in found.items() if key != planted), found
-        assert planted is None or found[planted] > 0.75
+        measured = {key: auroc(fact(table).to_numpy(), ill) for key, fact in FACTS.items()}
+        # With 200 patients per label, the area has a standard error of .029 by chance.
+        assert all(abs(v - 0.5) < 0.09 for key, v in measured.items() if key != planted), measured
+        assert planted is None or measured[planted] > 0.75
 
 
 def test_shares_of_abnormal_cells_are_those_asked_for():
     table = plan()
-    found = table.groupby("label")["abnormal_share"].mean()
-    assert found["reactive"] == pytest.approx(0.1, abs=0.02)
-    assert found["malignant"] == pytest.approx(0.4, abs=0.03)
+    measured = table.groupby("label")["abnormal_share"].mean()
+    assert measured["reactive"] == pytest.approx(0.1, abs=0.02)
+    assert measured["malignant"] == pytest.approx(0.4, abs=0.03)
     assert set(plan(abnormal=(0.0, 1.0))["abnormal_share"]) == {0.0, 1.0}
     assert table.groupby("label")["split"].apply(lambda s: (s == "test").mean()).tolist() == [
         0.25,
@@ -70,7 +70,7 @@ def test_feature_tables_hold_what_was_planted():
     names = list(table.filter(like="__f0"))
     table["sick"] = table["abnormal"].astype(float)
     own = table[[*names, "sick"]] - table.groupby("patient")[[*names, "sick"]].transform("mean")
-    # Within patients, the slope on being abnormal is the effect.
+    # Within patients, the regression coefficient of the abnormal cells is the effect.
     slope = own[names].mul(own["sick"], axis=0).sum() / (own["sick"] ** 2).sum()
     np.testing.assert_allclose(slope, [3.0, 3.0, 0.0, 0.0, 0.0], atol=0.15)
     table = table.drop(columns="sick")
@@ -106,17 +106,17 @@ def test_the_folder_has_the_public_layout(tmp_path):
 
 def test_a_patient_does_not_depend_on_the_others(tmp_path):
     few = {**SMALL, "test": 0.0, "n_patients": 2}
-    one = datasets.drawn_cohort(tmp_path / "1", **few, n_jobs=1)
-    other = datasets.drawn_cohort(tmp_path / "2", **few, n_jobs=3)
-    for a, b in zip(one["image"], other["image"], strict=True):
+    first = datasets.drawn_cohort(tmp_path / "1", **few, n_jobs=1)
+    second = datasets.drawn_cohort(tmp_path / "2", **few, n_jobs=3)
+    for a, b in zip(first["image"], second["image"], strict=True):
         np.testing.assert_array_equal(cv2.imread(a), cv2.imread(b))
-    pd.testing.assert_frame_equal(datasets.drawn_cohort(tmp_path / "1", **few), one)
+    pd.testing.assert_frame_equal(datasets.drawn_cohort(tmp_path / "1", **few), first)
     with pytest.raises(FileExistsError, match="n_patients"):
         datasets.drawn_cohort(tmp_path / "1", **{**few, "n_patients": 3})
 
 
 @pytest.mark.parametrize(
-    ("given", "message"),
+    ("kwargs", "message"),
     [
         ({"n_patients": 1}, "n_patients"),
         ({"abnormal": (0.1, 1.4)}, "abnormal"),
@@ -125,9 +125,9 @@ def test_a_patient_does_not_depend_on_the_others(tmp_path):
         ({"ill": 0}, "ill"),
     ],
 )
-def test_numbers_out_of_range_are_refused(given, message, tmp_path):
+def test_numbers_out_of_range_are_refused(kwargs, message, tmp_path):
     with pytest.raises(ValueError, match=message):
-        datasets.drawn_bags(**given)
+        datasets.drawn_bags(**kwargs)
     with pytest.raises(ValueError, match=message):
-        datasets.drawn_cohort(tmp_path / "c", **given)
+        datasets.drawn_cohort(tmp_path / "c", **kwargs)
     assert not (tmp_path / "c").exists()

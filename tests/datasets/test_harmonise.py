@@ -11,7 +11,7 @@ from hemafeat import datasets
 from hemafeat.datasets import DatasetError, DatasetWarning
 from support import trees
 
-# As published with MLL23: the shared name, and what the three sets call it.
+# As published with MLL23: the shared name and the names in the three data sets.
 PUBLISHED = """
 neutrophil_segmented neutrophil_segmented NGS SNE
 myeloblast myeloblast MYO -
@@ -29,8 +29,8 @@ promyelocyte promyelocyte PMO PMY
 
 def test_the_fine_map_is_the_published_one():
     rows = [line.split() for line in PUBLISHED.strip().splitlines()]
-    for place, name in enumerate(("mll23", "aml_lmu", "pbc"), start=1):
-        expected = {row[place]: row[0] for row in rows if row[place] != "-"}
+    for index, name in enumerate(("mll23", "aml_lmu", "pbc"), start=1):
+        expected = {row[index]: row[0] for row in rows if row[index] != "-"}
         assert datasets.LABEL_MAPS["fine"][name] == expected
     names = {row[0] for row in rows}
     table = datasets.label_map("fine")
@@ -43,7 +43,7 @@ def test_the_coarse_names_are_those_of_pbc():
     names = {*datasets.label_map("coarse").query("dataset == 'bloodmnist'")["label"]}
     assert len(names) == 8
     assert set(table["label"]) == names | {"blast", "smudge cell"}
-    # Each name of a set has one shared name, and every set with a fine map has a coarse one.
+    # Each name has one shared name, and every data set with a fine map has a coarse map.
     assert not table.duplicated(["dataset", "label_raw"]).any()
     assert set(table["dataset"]) == set(datasets.label_map("fine")["dataset"])
 
@@ -70,7 +70,7 @@ def test_harmonise_sets_that_differ(tmp_path):
     assert of["aml_lmu"] == {"blast", "immature granulocyte", "lymphocyte", "smudge cell"}
     assert of["pbc"] == {"neutrophil", "immature granulocyte", "platelet", "monocyte"}
     assert of["bccd"] == {"neutrophil", "eosinophil"}
-    # A cell filed under two labels stays without one.
+    # A cell filed under two labels has no shared name.
     torn = coarse[coarse["label_raw"].str.contains(" or ", na=False)]
     assert torn["label"].isna().all()
     assert (coarse["label_raw"].fillna("") == table["label_raw"].fillna("")).all()

@@ -93,7 +93,7 @@ def test_pbc_attributes(tmp_path):
 
 
 def test_pbc_attributes_as_published(tmp_path):
-    """Three files, named by their part of the split, with the path inside the data set."""
+    """Attributes in three files, one per part of the split, as published."""
     put(tmp_path, "monocyte/MO_1.jpg", "monocyte/MO_2.jpg", "basophil/BA_3.jpg")
     folder = tmp_path / "wbcatt"
     folder.mkdir()
@@ -103,12 +103,12 @@ def test_pbc_attributes_as_published(tmp_path):
     )
     (folder / "pbc_attr_v1_val.csv").write_text(head + "BA_3.jpg,Basophil,small,x/BA_3.jpg\n")
     (folder / "pbc_attr_v1_test.csv").write_text(head + "MO_2.jpg,Monocyte,big,x/MO_2.jpg\n")
-    for given in (folder, sorted(folder.iterdir())):
-        table = datasets.pbc(tmp_path, attributes=given)
+    for source in (folder, sorted(folder.iterdir())):
+        table = datasets.pbc(tmp_path, attributes=source)
         check(table)
         assert list(table["wbcatt_split"]) == ["val", "train", "test"]
         assert list(table["cell_size"]) == ["small", "big", "big"]
-    with pytest.raises(DatasetError, match="holds no pbc_attr"):
+    with pytest.raises(DatasetError, match="has no pbc_attr"):
         datasets.pbc(tmp_path, attributes=tmp_path / "monocyte")
 
 
@@ -158,7 +158,7 @@ def test_segwbc(tmp_path):
     ]
     assert list(table["label_raw"])[:3] == ["2", "1", "5"]
     assert all(Path(mask).suffix == ".png" and Path(mask).exists() for mask in table["mask"])
-    # One image under two numbers.
+    # An image with two numbers.
     assert table["group"].iloc[1] == table["group"].iloc[3]
     assert table["group"].nunique() == 6
 
@@ -180,10 +180,10 @@ def test_segwbc_labels_that_do_not_fit(tmp_path):
     segwbc_tree(tmp_path)
     labels = tmp_path / "Class Labels of Dataset 1.csv"
     labels.write_text("image ID,class label\n1,9\n")
-    with pytest.raises(DatasetError, match="class label '9', expected 1, 2, 3, 4, 5"):
+    with pytest.raises(DatasetError, match="class label '9'; expected one of 1, 2, 3, 4, 5"):
         datasets.segwbc(tmp_path)
     labels.write_text("image ID\n1\n")
-    with pytest.raises(DatasetError, match="expected columns 'image ID' and 'class label'"):
+    with pytest.raises(DatasetError, match="expected 'image ID' and 'class label'"):
         datasets.segwbc(tmp_path)
 
 
@@ -215,7 +215,7 @@ def bccd_tree(root: Path) -> None:
     put(root, "example.jpg")
     for number, cells in enumerate((["WBC", "RBC", "RBC"], ["WBC", "Platelets"], ["RBC"])):
         boxes = "".join(BOX.format(1, 2, 30 + at, 40, name=name) for at, name in enumerate(cells))
-        # The name inside is wrong in places; that of the file counts.
+        # The name stated in the annotation may be wrong; the file name counts.
         file = root / "BCCD" / "Annotations" / f"BloodImage_0000{number}.xml"
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(f"<annotation><filename>x.jpg</filename>{boxes}</annotation>")
@@ -236,7 +236,7 @@ def test_bccd(tmp_path):
     check(table)
     assert names(table) == [f"BloodImage_0000{number}.jpg" for number in range(5)]
     assert table["label"].iloc[0] == "neutrophil"
-    # Two types in one field: no cell of it can be told its own.
+    # Two types in a field cannot be assigned to cells.
     assert pd.isna(table["label"].iloc[1])
     assert table["label_raw"].iloc[1] == "NEUTROPHIL, EOSINOPHIL"
     assert pd.isna(table["label"].iloc[2])
@@ -262,9 +262,9 @@ def test_bccd_boxes(tmp_path):
         "<annotation><object><name>WBC</name></object></annotation>",
     ):
         broken.write_text(text)
-        with pytest.raises(DatasetError, match=r"BloodImage_00003\.xml is no VOC annotation"):
+        with pytest.raises(DatasetError, match=r"BloodImage_00003\.xml is not a VOC annotation"):
             datasets.bccd_boxes(tmp_path)
-    with pytest.raises(DatasetError, match="expected VOC annotations"):
+    with pytest.raises(DatasetError, match="has no VOC annotations"):
         datasets.bccd_boxes(tmp_path / "BCCD" / "JPEGImages")
 
 
@@ -293,7 +293,7 @@ def test_one_pair_of_thresholds_serves_noisy_masks_too(real_data):
         assert mask.shape == (480, 640)
         noisy += len(np.unique(mask)) > 3
         cell, nucleus = mask > datasets.TRIMAP_CYTOPLASM, mask > datasets.TRIMAP_NUCLEUS
-        # 50 and 205 is the other pair that is in use for these masks.
+        # The thresholds 50 and 205 are common too for these masks.
         assert (mask > 50).sum() <= 1.01 * cell.sum()
         assert (mask > 205).sum() >= 0.99 * nucleus.sum()
     assert noisy > 30
@@ -331,7 +331,7 @@ def test_cnmc(tmp_path):
     train = table[table["split"] == "train"]
     assert list(train["fold"]) == ["0", "0", "1", "2"]
     assert rows.loc["UID_1_2_3_all.bmp", "patient"] == "1"
-    # H10 and h10 are one person, 10 another.
+    # H10 and h10 are the same patient, 10 is another one.
     assert rows.loc["UID_H10_1_1_hem.bmp", "group"] == "H10"
     assert rows.loc["UID_h10_1_2_hem.bmp", "group"] == "H10"
     assert rows.loc["UID_10_4_2_all.bmp", "group"] == "10"
@@ -353,7 +353,7 @@ def test_cnmc_final_cells_are_cut_to_their_middle(tmp_path):
     assert right.endswith("2.bmp")
     whole = images.read(images.path_of(large))
     assert whole.shape == (600, 600, 3)
-    # MATLAB's 76:525, from one and with both ends.
+    # 76:525 in MATLAB, counted from one and inclusive.
     np.testing.assert_array_equal(images.read(large), whole[75:525, 75:525])
     assert images.read(right).shape == (450, 450, 3)
 
@@ -378,16 +378,16 @@ def test_cnmc_contradictions(tmp_path):
     labels = next(tmp_path.rglob("*labels.csv"))
     text = labels.read_text()
     for wrong, words in {
-        text.replace("1.bmp,1", "1.bmp,0"): "calls it 'UID_57_29_1_all.bmp' with label '0'",
+        text.replace("1.bmp,1", "1.bmp,0"): "lists the name 'UID_57_29_1_all.bmp' with label '0'",
         text.replace("2.bmp,0", "3.bmp,0"): r"2\.bmp is not among the 2 images",
-        "a,b\n": "its true name, hence its patient, stands in a CSV with the columns Patient_ID",
+        "a,b\n": "is unknown: expected a CSV file with the columns Patient_ID",
     }.items():
         labels.write_text(wrong)
         with pytest.raises(DatasetError, match=words):
             datasets.cnmc(tmp_path)
     labels.write_text(text)
     bmp(tmp_path / "C-NMC_training_data" / "fold_1" / "hem" / "UID_4_1_1_all.bmp", 450)
-    with pytest.raises(DatasetError, match="is called 'all' and lies in the folder 'hem'"):
+    with pytest.raises(DatasetError, match="is named 'all' but lies in the folder 'hem'"):
         datasets.cnmc(tmp_path)
 
 

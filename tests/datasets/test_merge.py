@@ -13,9 +13,9 @@ from hemafeat import datasets
 from hemafeat.datasets import DatasetError, DatasetWarning
 
 
-def listed(labels, name=None, **more):
+def listed(labels, name=None, **columns):
     return pd.DataFrame(
-        {"image": [f"{name}/{i}.png" for i in range(len(labels))], "label": labels, **more}
+        {"image": [f"{name}/{i}.png" for i in range(len(labels))], "label": labels, **columns}
     )
 
 
@@ -36,91 +36,91 @@ def test_figures_by_hand():
     table.loc[table["dataset"] == "y", "label"] = rng.choice(
         list("abc"), (table["dataset"] == "y").sum(), p=[0.1, 0.2, 0.7]
     )
-    found = datasets.confounding(table)
+    result = datasets.confounding(table)
     counts = pd.crosstab(table["label"], table["dataset"])
     expected = np.outer(counts.sum(axis=1), counts.sum(axis=0)) / 500
     chi = ((counts - expected) ** 2 / expected).to_numpy().sum()
-    assert found.cramers_v == pytest.approx(np.sqrt(chi / 500 / 1))
+    assert result.cramers_v == pytest.approx(np.sqrt(chi / 500 / 1))
     nats = mutual_info_score(table["label"], table["dataset"])
-    assert found.mutual_information == pytest.approx(nats / np.log(2))
+    assert result.mutual_information == pytest.approx(nats / np.log(2))
     share = table["label"].value_counts(normalize=True)
-    assert found.label_entropy == pytest.approx(-(share * np.log2(share)).sum())
-    # The best of all nine rules that know the data set only.
+    assert result.label_entropy == pytest.approx(-(share * np.log2(share)).sum())
+    # The best of all nine predictions from the data set alone.
     best = 0.0
     for x in "abc":
         for y in "abc":
             guess = table["dataset"].map({"x": x, "y": y})
             best = max(best, (guess == table["label"]).groupby(table["label"]).mean().mean())
-    assert found.balanced_accuracy == pytest.approx(best)
-    assert found.chance == pytest.approx(1 / 3)
-    assert found.predicts
-    assert found.counts.loc["a", "x"] == counts.loc["a", "x"]
+    assert result.balanced_accuracy == pytest.approx(best)
+    assert result.chance == pytest.approx(1 / 3)
+    assert result.predicts
+    assert result.counts.loc["a", "x"] == counts.loc["a", "x"]
 
 
 def test_a_merge_that_gives_the_class_away():
-    """As in the ten-class set: blasts and smudge cells come from one hospital only."""
-    one = listed(["lymphocyte", "monocyte"] * 50, "pbc")
-    two = listed(["lymphocyte", "blast", "smudge"] * 30, "apl")
-    with pytest.warns(DatasetWarning, match=r"in one data set only: blast \(apl\), monocyte"):
-        merged = datasets.merge({"pbc": one, "apl": two})
-    found = datasets.confounding(merged)
-    assert merged.attrs["confounding"] == found.sentence()
-    assert found.alone == {"blast": "apl", "monocyte": "pbc", "smudge": "apl"}
-    assert "predicts its label: balanced accuracy 0.50 where 0.25 is chance" in found.sentence()
+    """Blasts and smudge cells come from a single hospital, as in the ten-class data set."""
+    first = listed(["lymphocyte", "monocyte"] * 50, "pbc")
+    second = listed(["lymphocyte", "blast", "smudge"] * 30, "apl")
+    with pytest.warns(DatasetWarning, match=r"in a single data set: blast \(apl\), monocyte"):
+        merged = datasets.merge({"pbc": first, "apl": second})
+    result = datasets.confounding(merged)
+    assert merged.attrs["confounding"] == result.sentence()
+    assert result.alone == {"blast": "apl", "monocyte": "pbc", "smudge": "apl"}
+    assert "predicts its label: balanced accuracy 0.50 where 0.25 is chance" in result.sentence()
     assert list(merged["dataset"].unique()) == ["pbc", "apl"]
-    # Dropped or merged away, nothing is left to warn of.
+    # After dropping or merging these classes there is no association.
     same = {"pbc": {"monocyte": None}, "apl": {"blast": None, "smudge": None}}
-    quiet = quietly({"pbc": one, "apl": two}, labels=same)
+    quiet = quietly({"pbc": first, "apl": second}, labels=same)
     assert set(quiet["label"]) == {"lymphocyte"}
     assert len(quiet) == 80
     assert set(quiet["label_raw"]) == {"lymphocyte"}
 
 
 def test_other_shares_are_told_and_equal_ones_are_not():
-    one = listed(["a"] * 180 + ["b"] * 20, "one")
-    two = listed(["a"] * 20 + ["b"] * 180, "two")
+    first = listed(["a"] * 180 + ["b"] * 20, "one")
+    second = listed(["a"] * 20 + ["b"] * 180, "two")
     with pytest.warns(DatasetWarning, match=r"balanced accuracy 0\.90 .* Cramer's V 0\.80"):
-        datasets.merge({"one": one, "two": two})
+        datasets.merge({"one": first, "two": second})
     even = listed(["a", "b"] * 100, "three")
-    found = quietly({"one": even, "two": even.assign(image=even["image"] + "x")})
-    assert "hardly predicts" in found.attrs["confounding"]
-    assert not datasets.confounding(found).predicts
-    assert datasets.confounding(found).cramers_v == pytest.approx(0, abs=1e-12)
-    # Chance alone does not warn.
+    result = quietly({"one": even, "two": even.assign(image=even["image"] + "x")})
+    assert "hardly predicts" in result.attrs["confounding"]
+    assert not datasets.confounding(result).predicts
+    assert datasets.confounding(result).cramers_v == pytest.approx(0, abs=1e-12)
+    # There is no warning without an association.
     rng = np.random.default_rng(1)
     noise = {name: listed(list(rng.choice(["a", "b", "c"], 60)), name) for name in "uvw"}
     quietly(noise)
 
 
 def test_names_patients_and_labels():
-    one = listed(["ig", "a"], "one", patient=["7", None], dataset="one")
-    two = listed(["myelocyte", "a"], "two", patient=["7", "8"], dataset="two")
-    merged = quietly([one, two], labels={"ig": "immature", "myelocyte": "immature"})
+    first = listed(["ig", "a"], "one", patient=["7", None], dataset="one")
+    second = listed(["myelocyte", "a"], "two", patient=["7", "8"], dataset="two")
+    merged = quietly([first, second], labels={"ig": "immature", "myelocyte": "immature"})
     assert list(merged["label"]) == ["immature", "a", "immature", "a"]
     assert list(merged["label_raw"]) == ["ig", "a", "myelocyte", "a"]
     assert list(merged["patient"].fillna("")) == ["one: 7", "", "two: 7", "two: 8"]
     assert merged["group"].notna().all()
     assert merged["group"].iloc[0] != merged["group"].iloc[2]
-    # Of cells too, with their features.
+    # Tables of cells keep their features.
     cells = merged.iloc[:2].assign(cell=1, cell__shape__area=[1.0, 2.0])
-    more = cells.assign(dataset="other", image=["x", "y"])
-    both = quietly([cells, more])
+    second = cells.assign(dataset="other", image=["x", "y"])
+    both = quietly([cells, second])
     assert list(both["cell__shape__area"]) == [1.0, 2.0, 1.0, 2.0]
     cells.attrs = {"units": {"cell__shape__area": "px^2"}, "errors": [{"image": "p"}]}
-    more.attrs = {"units": {"cell__shape__area": "px^2"}, "errors": [{"image": "q"}]}
-    attrs = quietly([cells, more]).attrs
+    second.attrs = {"units": {"cell__shape__area": "px^2"}, "errors": [{"image": "q"}]}
+    attrs = quietly([cells, second]).attrs
     assert attrs["units"] == {"cell__shape__area": "px^2"}
     assert [row["image"] for row in attrs["errors"]] == ["p", "q"]
-    more.attrs = {"units": {"cell__shape__area": "um^2"}}
-    with pytest.raises(DatasetError, match=r"px\^2 in one table and in um\^2 in another"):
-        datasets.merge([cells, more])
+    second.attrs = {"units": {"cell__shape__area": "um^2"}}
+    with pytest.raises(DatasetError, match=r"px\^2 in one table and um\^2 in another"):
+        datasets.merge([cells, second])
 
 
 def test_shared_names():
-    one = listed(["ig", "neutrophil"], "pbc", label_raw=["ig", "neutrophil"])
-    two = listed(["Myelocyte", "Plasma cell"], "apl", label_raw=["Myelocyte", "Plasma cells"])
+    first = listed(["ig", "neutrophil"], "pbc", label_raw=["ig", "neutrophil"])
+    second = listed(["Myelocyte", "Plasma cell"], "apl", label_raw=["Myelocyte", "Plasma cells"])
     with pytest.warns(DatasetWarning, match=r"neutrophil \(pbc\)"):
-        merged = datasets.merge({"pbc": one, "apl": two.iloc[:1]}, labels="coarse")
+        merged = datasets.merge({"pbc": first, "apl": second.iloc[:1]}, labels="coarse")
     assert list(merged["label"]) == ["immature granulocyte", "neutrophil", "immature granulocyte"]
 
 
@@ -130,11 +130,11 @@ def test_refusals():
         datasets.merge([table])
     with pytest.raises(DatasetError, match="two data sets are called 'x'"):
         datasets.merge([table.assign(dataset="x"), table.assign(dataset="x")])
-    with pytest.raises(DatasetError, match="no label of 'x' is left"):
+    with pytest.raises(DatasetError, match="all labels of 'x' map to None"):
         datasets.merge({"x": table, "y": listed(["c"], "y")}, labels={"a": None, "b": None})
-    with pytest.raises(DatasetError, match="labels of no data set 'z'; there are: x"):
+    with pytest.raises(DatasetError, match="labels name the unknown data set 'z'; available: x"):
         datasets.merge({"x": table}, labels={"z": {"a": "b"}})
-    with pytest.raises(DatasetError, match="no data set was given"):
+    with pytest.raises(DatasetError, match="at least one data set"):
         datasets.merge([])
     with pytest.raises(DatasetError, match="no column 'batch' with values"):
         datasets.confounding(table, by="batch")

@@ -1,4 +1,4 @@
-"""What is peculiar to each public data set: its merge of classes, its splits, its people."""
+"""Peculiarities of each public data set: merging of classes, splits and patients."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def by_name(table: pd.DataFrame) -> pd.DataFrame:
 
 # --- APL --------------------------------------------------------------------------------------
 
-# Cells in each folder, and what is published of the merge.
+# Number of cells in each folder, and the published merge.
 APL_COUNTS = {
     "Lymphocyte": 3406,
     "Blast, no lineage spec": 3300,
@@ -71,26 +71,26 @@ def test_apl(tmp_path):
         table = datasets.apl(root)
     rows = by_name(table)
     assert rows.loc["LY_1.jpg", "label"] == "lymphocyte"
-    # The folder counts, not the prefix.
+    # The label follows the folder, not the prefix.
     assert rows.loc["MO_2.jpg", "label"] == "blast"
     assert rows.loc["MO_2.jpg", "preclass"] == "MO"
     assert rows.loc["LY_3.jpg", "label"] == "lymphocyte"
     assert rows.loc["GT_6.jpg", "label"] == "platelet"
     assert rows.loc[["ART_4.jpg", "VLY_7.jpg"], "label"].isna().all()
     assert rows.loc["VLY_7.jpg", "label_raw"] == "Lymphocyte, variant"
-    # Two labels are none; two names of one label are that label.
+    # A cell with two labels has none; a cell in two folders of a label has that label.
     assert rows.loc["MO_9.jpg", "label"].isna().all()
     assert set(rows.loc["MO_9.jpg", "label_raw"]) == {"Lymphocyte or Monocyte"}
     assert set(rows.loc["MY_10.jpg", "label"]) == {"immature granulocyte"}
     assert "LY_8.jpg" not in rows.index
-    one, other = rows.loc["LY_1.jpg"], rows.loc["PMY_5.jpg"]
-    assert tuple(one[["patient", "split", "diagnosis", "age", "sex"]]) == (
+    first, second = rows.loc["LY_1.jpg"], rows.loc["PMY_5.jpg"]
+    assert tuple(first[["patient", "split", "diagnosis", "age", "sex"]]) == (
         *("Patient_00", "train", "AML", 51.0, "male"),
     )
-    assert tuple(other[["patient", "split", "diagnosis", "sex"]]) == (
+    assert tuple(second[["patient", "split", "diagnosis", "sex"]]) == (
         *("Patient_07", "test", "APL", "female"),
     )
-    assert np.isnan(other["age"])
+    assert np.isnan(second["age"])
     assert set(table["group"]) == {"Patient_00", "Patient_07"}
 
 
@@ -99,7 +99,7 @@ def test_apl_as_published(tmp_path):
         warnings.simplefilter("error")
         rows = by_name(datasets.apl(trees.apl(tmp_path), merge="original"))
     assert rows.loc["LY_3.jpg", "label"] == "immature granulocyte"
-    # One row for each name, with the label of the first folder.
+    # One row per name, with the label of the first folder.
     assert rows.index.is_unique
     assert rows.loc["MO_9.jpg", "label"] == "lymphocyte"
 
@@ -128,7 +128,7 @@ def test_apl_master(tmp_path):
     with pytest.raises(DatasetError, match=r"no column 'Patient_ID'.*found Patient, Diagnosis"):
         datasets.apl(root)
     master.unlink()
-    with pytest.warns(DatasetWarning, match=r"there is no master\.csv"):
+    with pytest.warns(DatasetWarning, match=r"has no master\.csv"):
         table = datasets.apl(root, merge="original")
     check(table)
     assert table[["split", "diagnosis", "age", "sex"]].isna().all(axis=None)
@@ -154,7 +154,7 @@ def test_aml_lmu(tmp_path):
     assert images.read(rows.loc["MYO_0002.tiff", "image"]).shape == (9, 9, 3)
     assert table["um_per_px"].isna().all()
     (root / "annotations.dat").write_text("MYO/MYO_0001.tiff MYO XYZ nan\n")
-    with pytest.raises(DatasetError, match="names the class 'XYZ'"):
+    with pytest.raises(DatasetError, match="names the unknown class 'XYZ'"):
         datasets.aml_lmu(root)
     assert len(datasets.aml_lmu(root / "AML-Cytomorphology" / "MYO")) == 2
 
@@ -162,7 +162,7 @@ def test_aml_lmu(tmp_path):
 def test_mll23(tmp_path):
     root = trees.mll23(tmp_path)
     trees.image(root / "unsorted" / "5.tif")
-    with pytest.warns(DatasetWarning, match=r"1 image\(s\) are in no class .*unsorted/5\.tif"):
+    with pytest.warns(DatasetWarning, match=r"1 image\(s\) .* class folder.*unsorted/5\.tif"):
         table = datasets.mll23(root)
     assert dict(zip(table["label_raw"], table["label"], strict=True)) == {
         "basophil": "basophil",
@@ -190,9 +190,9 @@ def test_raabin(tmp_path):
 def test_lisc(tmp_path):
     root = trees.lisc(tmp_path)
     table = datasets.lisc(root)
-    places = [Path(image).relative_to(root).as_posix() for image in table["image"]]
-    assert not any("Segmentation" in place for place in places)
-    assert dict(zip(places, table["label"].fillna("?"), strict=True)) == {
+    positions = [Path(image).relative_to(root).as_posix() for image in table["image"]]
+    assert not any("Segmentation" in position for position in positions)
+    assert dict(zip(positions, table["label"].fillna("?"), strict=True)) == {
         "Main Dataset/Baso/1.bmp": "basophil",
         "Main Dataset/Baso/12.bmp": "basophil",
         "Main Dataset/eosi/1.bmp": "eosinophil",
@@ -201,14 +201,14 @@ def test_lisc(tmp_path):
         "More Dataset without Ground Truth/alll/7.bmp": "?",
     }
     assert table["mask"].isna().all()
-    for place in (root, root / "Main Dataset"):
-        masked = datasets.lisc(place, masks=True)
-        found = {
+    for position in (root, root / "Main Dataset"):
+        masked = datasets.lisc(position, masks=True)
+        masks = {
             Path(row.image).name: row.mask for row in masked.itertuples() if row.mask == row.mask
         }
-        assert set(found) == {"1.bmp", "2.bmp"}
-        assert found["1.bmp"].endswith("1_expert.bmp")
-        # The eosinophil of the same number has none.
+        assert set(masks) == {"1.bmp", "2.bmp"}
+        assert masks["1.bmp"].endswith("1_expert.bmp")
+        # The eosinophil of the same number has no mask.
         assert masked["mask"].notna().sum() == 2
     with pytest.raises(DatasetError, match="is not LISC"):
         datasets.lisc(root / "Ground Truth Segmentation")
@@ -232,7 +232,7 @@ def test_all_idb(tmp_path):
     assert list(cells["label"]) == ["lymphoblast", "lymphoblast", "healthy"]
     (tmp_path / "ALL_IDB1" / "im" / "Im009.jpg").unlink()
     (tmp_path / "ALL_IDB1" / "xyc" / "Im001_1.xyc").write_text("1 2 3\n")
-    with pytest.raises(DatasetError, match="expected two numbers on each line"):
+    with pytest.raises(DatasetError, match="must have two numbers on each line"):
         datasets.all_idb1_blasts(tmp_path)
 
 
@@ -253,7 +253,7 @@ def test_bloodmnist(tmp_path):
         np.testing.assert_array_equal(
             images.read(table["image"].iloc[-1]), arrays["test_images"][-1]
         )
-    # One picture in the training and the test part.
+    # An image that is in both the training and the test part.
     pairs = table.groupby("group").filter(lambda same: len(same) > 1)
     assert list(pairs["split"]) == ["train", "test"]
 
@@ -262,7 +262,7 @@ def test_bloodmnist_sizes(tmp_path):
     for size in (28, 64):
         trees.bloodmnist(tmp_path, size, "bloodmnist.npz" if size == 28 else "bloodmnist_64.npz")
     np.savez(tmp_path / "pathmnist.npz", a=np.zeros(3))
-    with pytest.raises(DatasetError, match=r"holds bloodmnist.npz, bloodmnist_64.npz: give one"):
+    with pytest.raises(DatasetError, match=r"holds bloodmnist.npz, bloodmnist_64.npz; choose one"):
         datasets.bloodmnist(tmp_path)
     table = datasets.bloodmnist(tmp_path, size=64)
     assert images.read(table["image"].iloc[0]).shape == (64, 64, 3)
@@ -280,7 +280,7 @@ def test_bloodmnist_arrays_that_do_not_fit(tmp_path):
     path = tmp_path / "bloodmnist.npz"
     cells = np.zeros((2, 28, 28, 3), np.uint8)
     for arrays, words in (
-        ({"train_images": cells, "train_labels": [[1]]}, "2 images and 1 labels"),
+        ({"train_images": cells, "train_labels": [[1]]}, "2 images but 1 labels"),
         ({"train_images": cells, "train_labels": [[1], [8]]}, "holds 8, expected 0 to 7"),
         ({"train_images": cells[:, :20], "train_labels": [[1], [2]]}, r"expected \(cells, side"),
         ({"train_images": cells}, "has no array 'train_labels'"),

@@ -1,4 +1,4 @@
-"""Archives: unpacked into one folder and nowhere else, or refused whole."""
+"""Archives are unpacked into one folder and nowhere else, or rejected completely."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ from hemafeat import datasets
 from hemafeat.datasets import DatasetError
 from hemafeat.datasets._download import unpack as _unpack
 from support import trees
-from support.archives import written, zipped
+from support.archives import make_zip, write_file
 
 
 def _refused(tmp_path: Path, name: str, data: bytes, words: str) -> None:
-    archive = written(tmp_path / name, data)
+    archive = write_file(tmp_path / name, data)
     before = {file for file in tmp_path.parent.rglob("*") if "evil" in file.name}
     with pytest.raises(DatasetError, match=words):
         _unpack.unpack(archive, tmp_path / "out" / "deep")
@@ -36,7 +36,7 @@ def _refused(tmp_path: Path, name: str, data: bytes, words: str) -> None:
     ],
 )
 def test_names_that_lead_out_are_refused(tmp_path, name):
-    _refused(tmp_path, "a.zip", zipped({"fine.txt": "x", name: "x"}), "leads out of its folder")
+    _refused(tmp_path, "a.zip", make_zip({"fine.txt": "x", name: "x"}), "leads out of its folder")
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w") as archive:
         info = tarfile.TarInfo(name)
@@ -64,18 +64,18 @@ def test_links_and_devices_are_refused(tmp_path):
 
 def test_bombs_are_refused(tmp_path, monkeypatch):
     monkeypatch.setattr(_unpack, "FREE_BYTES", 100_000)
-    _refused(tmp_path, "a.zip", zipped({"zeros": bytes(10**7)}), r"would become 10 MB")
+    _refused(tmp_path, "a.zip", make_zip({"zeros": bytes(10**7)}), r"would become 10 MB")
     monkeypatch.setattr(_unpack, "MAX_FILES", 3)
-    _refused(tmp_path, "b.zip", zipped({str(n): "x" for n in range(4)}), "holds 4 files")
-    # One that says it holds less than it does.
-    data = bytearray(zipped({"a.txt": b"x" * 5000}))
-    place = data.rindex(b"PK\x01\x02") + 24
-    data[place : place + 4] = (10).to_bytes(4, "little")
-    _refused(tmp_path, "c.zip", bytes(data), "damaged archive|larger than it says")
+    _refused(tmp_path, "b.zip", make_zip({str(n): "x" for n in range(4)}), "holds 4 files")
+    # An entry that is larger than stated.
+    data = bytearray(make_zip({"a.txt": b"x" * 5000}))
+    position = data.rindex(b"PK\x01\x02") + 24
+    data[position : position + 4] = (10).to_bytes(4, "little")
+    _refused(tmp_path, "c.zip", bytes(data), "damaged archive|larger than stated")
 
 
 def test_damaged_archives(tmp_path):
-    whole = zipped({"a.txt": np.random.default_rng(0).bytes(5000)})
+    whole = make_zip({"a.txt": np.random.default_rng(0).bytes(5000)})
     flipped = bytearray(whole)
     flipped[1000] ^= 0xFF
     _refused(tmp_path, "a.zip", bytes(flipped), "damaged archive")
@@ -94,8 +94,8 @@ def test_a_tar_is_unpacked(tmp_path):
     stream = io.BytesIO()
     with tarfile.open(fileobj=stream, mode="w:gz") as archive:
         archive.add(trees.pbc(tmp_path / "made"), "pbc")
-    _unpack.unpack(written(tmp_path / "a.tgz", stream.getvalue()), tmp_path / "out")
+    _unpack.unpack(write_file(tmp_path / "a.tgz", stream.getvalue()), tmp_path / "out")
     assert len(datasets.pbc(tmp_path / "out")) == 7
-    # What is there is replaced by what is whole.
-    _unpack.unpack(written(tmp_path / "b.zip", zipped({"a/b.txt": "x"})), tmp_path / "out")
+    # An existing folder is replaced after the archive is unpacked.
+    _unpack.unpack(write_file(tmp_path / "b.zip", make_zip({"a/b.txt": "x"})), tmp_path / "out")
     assert {file.name for file in (tmp_path / "out").iterdir()} == {"a"}

@@ -1,4 +1,4 @@
-"""Arrays become RGB by stated rules; masks keep the numbers they hold."""
+"""Arrays are converted to RGB by documented rules; masks keep their values."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ def test_arrays():
         (image[::-1, ::2], image[::-1, ::2]),
         (np.asfortranarray(image), image),
     ]
-    for given, truth in cases:
-        before = given.copy()
-        result = read(given)
+    for source, truth in cases:
+        before = source.copy()
+        result = read(source)
         np.testing.assert_array_equal(result, truth)
         assert result.dtype == np.uint8
         assert result.flags.c_contiguous
-        np.testing.assert_array_equal(given, before)
+        np.testing.assert_array_equal(source, before)
 
 
 def test_an_rgb_array_is_not_copied():
@@ -107,7 +107,7 @@ def test_labels_are_the_values_in_the_file(tmp_path):
     tifffile.imwrite(tmp_path / "wide.tif", wide)
     tifffile.imwrite(tmp_path / "deep.tif", deep)
     tifffile.imwrite(tmp_path / "float.tif", small.astype(np.float32))
-    # Written as "0 is white" by tifffile, and so by scikit-image: the numbers count, not the looks.
+    # tifffile, and hence scikit-image, writes "0 is white"; stored values count, not appearance.
     tifffile.imwrite(tmp_path / "bits.tif", small > 90)
     tifffile.imwrite(tmp_path / "inverse.tif", small, photometric="miniswhite")
     Image.fromarray(small).save(tmp_path / "lzw.tif", compression="tiff_lzw")
@@ -133,8 +133,8 @@ def test_palettes_of_labels(tmp_path):
 
 def test_label_arrays():
     labels = np.arange(12).reshape(3, 4)
-    for given in (labels, labels.astype(float), labels[:, :, None], np.dstack([labels] * 3)):
-        np.testing.assert_array_equal(read_labels(given), labels)
+    for source in (labels, labels.astype(float), labels[:, :, None], np.dstack([labels] * 3)):
+        np.testing.assert_array_equal(read_labels(source), labels)
     assert read_labels(labels > 5).dtype == np.uint8
     for wrong in (labels + 0.5, np.full((3, 3), np.nan), np.zeros(4), picture(), np.zeros((0, 3))):
         with pytest.raises(ImageError):

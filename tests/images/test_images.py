@@ -1,4 +1,4 @@
-"""Any file or array becomes RGB, or one error says why not."""
+"""Any file or array is read as RGB, or an error states the reason."""
 
 from __future__ import annotations
 
@@ -45,7 +45,7 @@ def test_every_good_file(good):
         assert image.shape == truth.shape, name
         assert image.flags.c_contiguous, name
         assert image.flags.writeable, name
-        # JPEG loses a little, and CMYK rounds; nothing else may differ by more than one rounding.
+        # JPEG and CMYK are lossy; other formats may differ by rounding only.
         allowed = 8 if name.endswith(("jpg", "jpeg")) else 1
         assert np.abs(image.astype(int) - truth).max() <= allowed, name
 
@@ -70,7 +70,7 @@ def test_every_bad_file(bad):
         assert caught.value.image == str(folder / name)
         assert str(caught.value).startswith(str(folder / name))
         assert "\n" not in str(caught.value), name
-        # The cause is told in words; a traceback of a decoder helps nobody.
+        # The reason is given in words, without the traceback of a decoder.
         assert caught.value.__suppress_context__, name
 
 
@@ -101,12 +101,12 @@ def test_no_cut_goes_unseen(kind, capfd):
 def test_damage_anywhere_ends_in_an_image_or_an_error(good):
     folder, expected = good
     rng = np.random.default_rng(20)
-    told: list[str] = []
+    messages: list[str] = []
     for name in expected:
         whole = (folder / name).read_bytes()
         for _ in range(6):
             data = bytearray(whole)
-            # Half of the damage goes where the headers are.
+            # Half of the damage is in the headers.
             end = len(data) if rng.random() < 0.5 else min(len(data), 120)
             data[rng.integers(end)] = rng.integers(256)
             data[rng.integers(end)] = rng.integers(256)
@@ -114,11 +114,11 @@ def test_damage_anywhere_ends_in_an_image_or_an_error(good):
                 try:
                     image = reader(bytes(data))
                 except ImageError as problem:
-                    told.append(str(problem))
+                    messages.append(str(problem))
                 else:
                     assert image.ndim == (3 if reader is read else 2)
-    assert len(told) > 100
-    assert not any("\n" in reason for reason in told)
+    assert len(messages) > 100
+    assert not any("\n" in reason for reason in messages)
 
 
 def test_the_reserved_byte_of_a_bmp_is_no_transparency():
@@ -329,7 +329,7 @@ def test_real_masks_are_read(real_data):
 
 
 def test_reading_costs_little_more_than_decoding(real_data, tmp_path):
-    # Local copies: the files may lie on a slow disk, which is not what is measured.
+    # Local copies exclude the speed of the disk that holds the data.
     files = sorted(real_data.glob("pbc_dev/images/monocyte/*.jpg"))[:40]
     copies = [Path(shutil.copy(file, tmp_path)) for file in files]
     blocks = [np.frombuffer(file.read_bytes(), np.uint8) for file in copies]
@@ -342,5 +342,5 @@ def test_reading_costs_little_more_than_decoding(real_data, tmp_path):
             read(file)
             bare[row] = min(bare[row], middle - start)
             ours[row] = min(ours[row], time.process_time() - middle)
-    # Below 1.2 where measured; the room above is for a machine that does other things meanwhile.
+    # The ratio was below 1.2 when measured; the margin is for a busy machine.
     assert ours.sum() < 1.5 * bare.sum()

@@ -1,4 +1,4 @@
-"""Images that are places in an archive of arrays."""
+"""Read images from archives of arrays."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from hemafeat.images import _npz
 
 
 def stack(n: int, height: int, width: int, seed: int = 0) -> np.ndarray:
-    """Smooth enough to be worth compressing."""
+    """Return smooth random images, which can be compressed."""
     steps = np.random.default_rng(seed).integers(-2, 3, (n, height, width, 3))
     return np.cumsum(steps, axis=2).astype(np.uint8)
 
 
 @pytest.mark.parametrize("save", [np.savez, np.savez_compressed])
 def test_any_order_gives_the_image(tmp_path, monkeypatch, save):
-    """Blocks far smaller than the array, so that images begin, end and lie across their edges."""
+    """Blocks are much smaller than the array, so that images extend across their boundaries."""
     monkeypatch.setattr(_npz, "BLOCK", 1000)
     cells = stack(150, 20, 16)
     grey = cells[..., 0]
@@ -35,8 +35,8 @@ def test_any_order_gives_the_image(tmp_path, monkeypatch, save):
         images.read(f"{path}#image=grey_images,9"), np.repeat(grey[9][..., None], 3, axis=2)
     )
     np.testing.assert_array_equal(images.read_labels(f"{path}#image=grey_images,9"), grey[9])
-    found = images.read(f"{path}#image=train_images,0")
-    assert found.flags.writeable
+    image = images.read(f"{path}#image=train_images,0")
+    assert image.flags.writeable
     assert images.path_of(f"{path}#image=train_images,12") == str(path)
 
 
@@ -46,10 +46,10 @@ def test_threads_see_the_same(tmp_path, monkeypatch):
     np.savez_compressed(tmp_path / "cells.npz", a=cells)
     order = np.random.default_rng(0).permutation(np.tile(np.arange(300), 3))
     with ThreadPoolExecutor(4) as pool:
-        found = list(
+        results = list(
             pool.map(lambda i: images.read(f"{tmp_path / 'cells.npz'}#image=a,{i}"), order)
         )
-    assert all((one == cells[i]).all() for one, i in zip(found, order, strict=True))
+    assert all((result == cells[i]).all() for result, i in zip(results, order, strict=True))
 
 
 def test_an_archive_that_changed_is_read_anew(tmp_path):
@@ -61,7 +61,7 @@ def test_an_archive_that_changed_is_read_anew(tmp_path):
 
 
 def test_memory_stays_small(tmp_path, monkeypatch):
-    """Whatever is read, only some blocks are kept."""
+    """The number of blocks in memory is limited."""
     monkeypatch.setattr(_npz, "BLOCK", 1000)
     np.savez_compressed(tmp_path / "cells.npz", a=stack(200, 20, 16))
     for index in range(200):
@@ -108,11 +108,11 @@ def test_damage_is_found(tmp_path):
     data = bytearray(path.read_bytes())
     with zipfile.ZipFile(path) as archive:
         info = archive.getinfo("a.npy")
-    # The blocks of deflate that follow no longer make sense.
+    # The following blocks cannot be decompressed.
     middle = info.header_offset + info.compress_size // 2
     data[middle : middle + 400] = b"\xff" * 400
     path.write_bytes(data)
-    # What lies behind the damage cannot be reached.
+    # Images after the damage cannot be read.
     with pytest.raises(images.ImageError, match="damaged archive"):
         images.read(f"{path}#image=a,49")
 
@@ -129,14 +129,14 @@ def test_cells_of_an_archive_with_workers(tmp_path):
     names = [f"{tmp_path / 'cells.npz'}#image=train_images,{i}" for i in (*range(6), 9)]
     table = pd.DataFrame({"image": names, "label": ["a"] * 7})
     options = {"families": ["shape"], "cells": "central"}
-    one = extract.table(table, n_jobs=1, **options)
-    two = extract.table(table, n_jobs=2, **options)
-    pd.testing.assert_frame_equal(one, two)
-    assert list(one["image"]) == names[:6]
-    assert one["nucleus__shape__area"].is_monotonic_increasing
-    assert list(extract.errors(one)["image"]) == names[6:]
-    given = extract.table(pd.DataFrame({"image": list(cells), "label": "a"}), n_jobs=1, **options)
-    np.testing.assert_array_equal(one["nucleus__shape__area"], given["nucleus__shape__area"])
+    result = extract.table(table, n_jobs=1, **options)
+    parallel = extract.table(table, n_jobs=2, **options)
+    pd.testing.assert_frame_equal(result, parallel)
+    assert list(result["image"]) == names[:6]
+    assert result["nucleus__shape__area"].is_monotonic_increasing
+    assert list(extract.errors(result)["image"]) == names[6:]
+    table = extract.table(pd.DataFrame({"image": list(cells), "label": "a"}), n_jobs=1, **options)
+    np.testing.assert_array_equal(result["nucleus__shape__area"], table["nucleus__shape__area"])
 
 
 def test_the_same_image_twice_in_an_archive(tmp_path):

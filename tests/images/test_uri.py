@@ -1,4 +1,4 @@
-"""Images by URI, through fsspec."""
+"""Read images by URI through fsspec."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def encoded(grey: int = 90, suffix: str = ".png") -> bytes:
 
 @pytest.fixture
 def bucket():
-    """A folder in the memory of fsspec, with what a folder may hold."""
+    """Create a folder in the memory of fsspec with images and other files."""
     system = fsspec.filesystem("memory")
     system.mkdir("/cells/empty")
     names = ["b/2.png", "a/1.PNG", "a/notes.txt", "a/.hidden.png", "masks/1.png", "b/deep/3.jpg"]
@@ -87,15 +87,15 @@ def test_a_folder_is_listed(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Non
         "memory:///cells/b/deep/3.jpg",
     ]
     assert list(listed["label"]) == ["a", "b", "deep"]
-    one = datasets.as_table(f"{bucket}/b/2.png#xywh=1,1,5,5")
-    assert (len(one), one["label"].isna().all()) == (1, True)
+    table = datasets.as_table(f"{bucket}/b/2.png#xywh=1,1,5,5")
+    assert (len(table), table["label"].isna().all()) == (1, True)
     assert datasets.as_table(f"{bucket}/a")["label"].isna().all()
-    for uri, said in (
+    for uri, message in (
         ("memory://nothing/here/", "cannot be listed: it does not exist"),
         ("memory://cells/empty", "holds no images"),
         ("nosuch://bucket", "cannot be listed: .*nosuch"),
     ):
-        with pytest.raises(datasets.DatasetError, match=said):
+        with pytest.raises(datasets.DatasetError, match=message):
             datasets.as_table(uri)
     monkeypatch.setitem(sys.modules, "fsspec.core", None)
     with pytest.raises(datasets.DatasetError, match=r"hemafeat\[cluster\]"):

@@ -1,4 +1,4 @@
-"""Small archives."""
+"""Write small archives and files."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import zipfile
 from pathlib import Path
 
 
-def zipped(entries: dict[str, bytes | str]) -> bytes:
-    """The bytes of a ZIP with these entries."""
+def make_zip(entries: dict[str, bytes | str]) -> bytes:
+    """Return the bytes of a ZIP archive with these entries."""
     stream = io.BytesIO()
     with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, body in entries.items():
@@ -16,7 +16,7 @@ def zipped(entries: dict[str, bytes | str]) -> bytes:
     return stream.getvalue()
 
 
-def written(path: Path, data: bytes) -> Path:
-    """A file with these bytes."""
+def write_file(path: Path, data: bytes) -> Path:
+    """Write a file and return its path."""
     path.write_bytes(data)
     return path

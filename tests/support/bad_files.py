@@ -1,4 +1,4 @@
-"""Files an image folder may hold: every kind of damage, and every kind that must be read."""
+"""Write image files: damaged in every way, and of every kind that must be readable."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from PIL import Image
 
 
 def picture(height: int = 24, width: int = 32, seed: int = 0) -> np.ndarray:
-    """(H, W, 3) uint8: a dark disc on a bright field with some noise."""
+    """Return an image, (H, W, 3) uint8, of a dark disc on a bright field with some noise."""
     rng = np.random.default_rng(seed)
     y, x = np.mgrid[:height, :width]
     disc = (y - height / 2) ** 2 + (x - width / 2) ** 2 < (min(height, width) / 3) ** 2
@@ -23,7 +23,7 @@ def picture(height: int = 24, width: int = 32, seed: int = 0) -> np.ndarray:
 
 
 def encoded(image: np.ndarray | Image.Image, kind: str, **options: object) -> bytes:
-    """The bytes of an image file."""
+    """Return the bytes of an image file."""
     stream = io.BytesIO()
     if isinstance(image, np.ndarray):
         image = Image.fromarray(image)
@@ -32,12 +32,12 @@ def encoded(image: np.ndarray | Image.Image, kind: str, **options: object) -> by
 
 
 def png_chunk(kind: bytes, body: bytes) -> bytes:
-    """One chunk of a PNG, checksum and all."""
+    """Return a chunk of a PNG with its checksum."""
     return struct.pack(">I", len(body)) + kind + body + struct.pack(">I", zlib.crc32(kind + body))
 
 
 def png(width: int, height: int, *chunks: bytes) -> bytes:
-    """A PNG whose header claims a size."""
+    """Return a PNG whose header states a size."""
     head = png_chunk(b"IHDR", struct.pack(">IIBBBBB", width, height, 8, 2, 0, 0, 0))
     return b"\x89PNG\r\n\x1a\n" + head + b"".join(chunks) + png_chunk(b"IEND", b"")
 
@@ -48,7 +48,7 @@ def _bmp_header(width: int, height: int) -> bytes:
 
 
 def _bmp_with_alpha(rgba: np.ndarray) -> bytes:
-    """A version 4 BMP: bit fields say which byte is what, and that the fourth is alpha."""
+    """Return a version 4 BMP, whose bit fields state that the fourth byte is alpha."""
     height, width = rgba.shape[:2]
     info = struct.pack("<IiiHHIIiiII", 108, width, height, 1, 32, 3, 0, 2835, 2835, 0, 0)
     fields = struct.pack("<IIII", 0xFF0000, 0xFF00, 0xFF, 0xFF000000) + b"BGRs" + bytes(48)
@@ -63,12 +63,12 @@ def _tiff(image: np.ndarray, **options: object) -> bytes:
 
 
 def write_bad_files(folder: Path) -> dict[str, str]:
-    """Write files no image can be read from.
+    """Write files with the suffix of an image that cannot be read.
 
     Returns
     -------
     dict of str to str
-        Name of each file, all with the suffix of an image, and words that the reason must contain.
+        Words that the error must contain, by the name of the file.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)
@@ -81,7 +81,7 @@ def write_bad_files(folder: Path) -> dict[str, str]:
     twelve, flat = bytearray(jpeg), bytearray(jpeg)
     twelve[frame + 4] = 12
     flat[frame + 5 : frame + 7] = b"\0\0"
-    # Tables, no frame: what is left when the head of a file was overwritten.
+    # Tables without a frame, as in a file whose head was overwritten.
     headless = jpeg[:frame] + jpeg[jpeg.index(b"\xff\xc4") :]
     no_code = bytearray(encoded(image, "TIFF", compression="tiff_lzw"))
     no_code[8:60] = b"\xff" * 52
@@ -154,12 +154,12 @@ def write_bad_files(folder: Path) -> dict[str, str]:
 
 
 def write_good_files(folder: Path) -> dict[str, np.ndarray]:
-    """Write files of every kind that must be read.
+    """Write files of every kind that must be readable.
 
     Returns
     -------
     dict of str to ndarray
-        Name of each file and the (H, W, 3) uint8 image it holds; a JPEG comes within a few levels.
+        Image, (H, W, 3) uint8, by the name of the file; a JPEG differs from it by a few levels.
     """
     folder = Path(folder)
     folder.mkdir(parents=True, exist_ok=True)

@@ -1,4 +1,4 @@
-"""A web server on this machine that can break off, lie and forget, as real ones do."""
+"""Run a local web server that can break connections and send wrong answers."""
 
 from __future__ import annotations
 
@@ -12,22 +12,24 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 @dataclass
 class Served:
-    """What the server gives out, and how.
+    """Content and behaviour of the server.
 
     Attributes
     ----------
     files : dict of str to bytes
-        Path below the root, and the body.
+        Body of each path.
     cuts : list of int
-        For the next answers: how many bytes of the body to send before the connection breaks.
+        Number of bytes to send before the connection breaks, for each of the next answers.
     codes : list of int
-        For the next answers: a status to send in place of the file.
+        Status to send instead of the file, for each of the next answers.
     ranges, tags : bool
-        Whether parts are served, and whether answers carry an ETag.
+        Whether range requests are supported, and whether answers have an ETag.
     shift : int
-        How many bytes later than asked for a part begins.
-    asked : list of (str, str)
+        Offset, in bytes, between the requested and the sent range.
+    requests : list of (str, str)
         Path and ``Range`` of every request.
+    url : str
+        Address of the server.
     """
 
     files: dict[str, bytes] = field(default_factory=dict)
@@ -36,16 +38,16 @@ class Served:
     ranges: bool = True
     tags: bool = True
     shift: int = 0
-    asked: list[tuple[str, str]] = field(default_factory=list)
+    requests: list[tuple[str, str]] = field(default_factory=list)
     url: str = ""
 
-    def ranges_asked(self) -> list[str]:
-        return [asked for _, asked in self.asked]
+    def requested_ranges(self) -> list[str]:
+        return [requested for _, requested in self.requests]
 
 
 @contextmanager
 def serving() -> Iterator[Served]:
-    """A server on a free port of the loopback interface."""
+    """Run a server on a free port of the loopback interface."""
     served = Served()
 
     class Handler(BaseHTTPRequestHandler):
@@ -55,9 +57,9 @@ def serving() -> Iterator[Served]:
             pass
 
         def do_GET(self) -> None:
-            asked = self.headers.get("Range", "")
+            requested = self.headers.get("Range", "")
             path = self.path.split("?")[0]
-            served.asked.append((path, asked))
+            served.requests.append((path, requested))
             body = served.files.get(path)
             code = served.codes.pop(0) if served.codes else 200 if body is not None else 404
             if code != 200:
@@ -68,8 +70,8 @@ def serving() -> Iterator[Served]:
             tag = f'"{hashlib.md5(body).hexdigest()}"'
             start, size = 0, len(body)
             same = self.headers.get("If-Range") in (None, tag)
-            if asked and served.ranges and same:
-                start = int(asked.removeprefix("bytes=").rstrip("-"))
+            if requested and served.ranges and same:
+                start = int(requested.removeprefix("bytes=").rstrip("-"))
                 if start >= size:
                     self.send_response(416)
                     self.send_header("Content-Range", f"bytes */{size}")

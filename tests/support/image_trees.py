@@ -1,4 +1,4 @@
-"""Small folders of images, and what holds for every image table."""
+"""Write small folders of images and check image tables."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from support.bad_files import encoded, picture
 
 
 def put(root: Path, *names: str) -> list[str]:
-    """Write a different small image under each name; returns the paths as text."""
+    """Write a different small image under each name and return the paths as text."""
     paths = []
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        # The name seeds the pixels: another name, another image.
-        image = picture(8, 8, seed=sum(ord(sign) * 31**place for place, sign in enumerate(name)))
-        path.write_bytes(encoded(image, "PNG"))
+        # The pixels depend on the name only.
+        seed = sum(ord(character) * 31**index for index, character in enumerate(name))
+        path.write_bytes(encoded(picture(8, 8, seed=seed), "PNG"))
         paths.append(str(path))
     return paths
 
 
 def check(table: pd.DataFrame) -> None:
-    """Columns, types and groups of an image table."""
+    """Check columns, types and groups of an image table."""
     assert tuple(table.columns[: len(datasets.COLUMNS)]) == datasets.COLUMNS
     assert isinstance(table.index, pd.RangeIndex)
     assert table["um_per_px"].dtype == np.float64

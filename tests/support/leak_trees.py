@@ -1,4 +1,4 @@
-"""Small sets of images whose labels nothing gives away, until a test plants something."""
+"""Make small data sets without leaks, into which tests plant leaks."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ GROUND = (228, 214, 232)
 
 
 def cell(seed: int, height: int = 48, width: int = 48, ground: tuple = GROUND) -> np.ndarray:
-    """(H, W, 3) uint8: a cell with a structure of its own on a ground with some noise."""
+    """Return an image, (H, W, 3) uint8, of a cell with random structure and a noisy background."""
     rng = np.random.default_rng(seed)
     rough = rng.uniform(-60, 60, (9, 9)).astype(np.float32)
     structure = cv2.resize(rough, (width, height), interpolation=cv2.INTER_CUBIC)
@@ -28,30 +28,30 @@ def cell(seed: int, height: int = 48, width: int = 48, ground: tuple = GROUND) -
 
 
 def write(path: Path, image: np.ndarray) -> str:
-    """Save RGB under a path whose folders are made; returns it as text."""
+    """Save an RGB image, create its folders if necessary, and return the path as text."""
     path.parent.mkdir(parents=True, exist_ok=True)
     cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
     return str(path)
 
 
 def tree(root: Path, n: int = 80, seed: int = 0, **look: object) -> pd.DataFrame:
-    """Write `n` cells of two classes and list them; names, sizes and grounds know no label.
+    """Write `n` cells of two classes and list them; nothing but the cell depends on the label.
 
-    `look` may hold functions of (place, label) for ``height``, ``ground`` and ``name``.
+    `look` may contain functions of (index, label) for ``height``, ``ground`` and ``name``.
     """
     rng = np.random.default_rng(seed)
     label = np.array(["blast", "normal"])[rng.permutation(np.arange(n) % 2)]
     rows = []
-    for place in range(n):
-        of = {key: give(place, label[place]) for key, give in look.items()}  # type: ignore[operator]
-        image = cell(1000 * seed + place, of.get("height", 48), 48, of.get("ground", GROUND))
+    for index in range(n):
+        of = {key: give(index, label[index]) for key, give in look.items()}  # type: ignore[operator]
+        image = cell(1000 * seed + index, of.get("height", 48), 48, of.get("ground", GROUND))
         name = of.get("name", f"cell_{int(rng.integers(10**6, 10**7))}")
-        rows.append((write(root / f"{name}.png", image), label[place]))
+        rows.append((write(root / f"{name}.png", image), label[index]))
     return pd.DataFrame(rows, columns=["image", "label"])
 
 
 def listed(n_patients: int = 40, seed: int = 0, sizes: object = None) -> pd.DataFrame:
-    """Images that need not exist, of patients of one class; no attribute tells the class."""
+    """List images that need not exist, of patients of one class; no attribute predicts it."""
     rng = np.random.default_rng(seed)
     label = np.array(["malignant", "reactive"])[rng.permutation(np.arange(n_patients) % 2)]
     rows = []

@@ -1,7 +1,6 @@
-"""Small trees with the layout of each public data set, and with what real downloads hold beside it.
+"""Write small trees in the layout of each public data set, with the clutter of real downloads.
 
-Every maker takes a folder, writes the data set somewhere below it and returns the folder (or file)
-to load.
+Each function takes a folder, writes the data set below it and returns the folder (or file) to load.
 """
 
 from __future__ import annotations
@@ -18,9 +17,9 @@ _KINDS = {".jpg": "JPEG", ".jpeg": "JPEG", ".png": "PNG", ".bmp": "BMP"}
 
 
 def image(path: Path, height: int = 9, width: int = 9) -> Path:
-    """Write an image of its own: another name, other pixels."""
+    """Write an image whose pixels depend on its name."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    seed = sum(ord(sign) * 31**place for place, sign in enumerate(path.as_posix()[-40:]))
+    seed = sum(ord(character) * 31**path_ for path_, character in enumerate(path.as_posix()[-40:]))
     pixels = picture(height, width, seed % 2**32)
     if path.suffix.lower() in (".tif", ".tiff"):
         tifffile.imwrite(path, pixels, photometric="rgb")
@@ -30,7 +29,7 @@ def image(path: Path, height: int = 9, width: int = 9) -> Path:
 
 
 def litter(folder: Path, suffix: str = ".jpg") -> None:
-    """What systems leave in folders; none of it is an image."""
+    """Write files that operating systems leave in folders; none of them is an image."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / ".DS_Store").write_bytes(b"\0\0\0\1Bud1")
     (folder / "Thumbs.db").write_bytes(b"\xd0\xcf\x11\xe0")
@@ -107,15 +106,15 @@ def apl(to: Path) -> Path:
         "Patient_07/slide 1/Unsigned slides/LY_8.jpg",
     ):
         image(cells / name, *((12, 10) if "PMY" in name else (9, 9)))
-    # One cell under two labels, one under two names of one label.
-    for one, other, name in (
+    # A cell under two labels, and a cell in two folders of the same label.
+    for first, second, name in (
         ("Monocyte", "Lymphocyte", "MO_9.jpg"),
         ("Myelocyte", "Metamyelocyte", "MY_10.jpg"),
     ):
-        data = image(cells / "Patient_07" / "Signed slides" / one / name).read_bytes()
-        place = cells / "Patient_07" / "Signed slides" / other / name
-        place.parent.mkdir(parents=True, exist_ok=True)
-        place.write_bytes(data)
+        data = image(cells / "Patient_07" / "Signed slides" / first / name).read_bytes()
+        copy = cells / "Patient_07" / "Signed slides" / second / name
+        copy.parent.mkdir(parents=True, exist_ok=True)
+        copy.write_bytes(data)
     (root / "master.csv").write_text(
         "Patient_ID,Diagnosis,Cohort,Age at Diagnosis,Gender\n"
         "Patient_00,AML,Discovery,51,male\nPatient_07,APL,Validation,,Female\n"
@@ -140,7 +139,7 @@ def bloodmnist(to: Path, size: int = 28, name: str = "bloodmnist.npz") -> Path:
     for part, n in (("train", 8), ("val", 3), ("test", 4)):
         parts[f"{part}_images"] = rng.integers(0, 256, (n, size, size, 3), dtype=np.uint8)
         parts[f"{part}_labels"] = (np.arange(n, dtype=np.uint8) % 8)[:, None]
-    # Cut out and made small, two cells of different parts became one.
+    # Cropped and downsampled, two cells of different parts became identical.
     parts["test_images"][1] = parts["train_images"][1]
     to.mkdir(parents=True, exist_ok=True)
     np.savez_compressed(to / name, **parts)
@@ -251,8 +250,8 @@ def segwbc(to: Path) -> Path:
 
 
 TREES: dict[str, Callable[[Path], Path]] = {
-    made.__name__: made
-    for made in (
+    make.__name__: make
+    for make in (
         all_idb1,
         all_idb2,
         aml_hehr,
@@ -269,4 +268,4 @@ TREES: dict[str, Callable[[Path], Path]] = {
         segwbc,
     )
 }
-"""Name of each data set, and what makes its tree."""
+"""Function that writes the tree of each data set."""

@@ -1,1 +1,1 @@
-"""Audit of an image table: what could spoil a comparison made on it."""
+"""Audit image tables for anything that could bias a comparison."""

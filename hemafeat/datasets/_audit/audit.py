@@ -1,4 +1,4 @@
-"""What a data set would let a model cheat with, before any model is trained."""
+"""Audit a data set for leaks and copies before any model is trained."""
 
 from __future__ import annotations
 
@@ -14,8 +14,9 @@ import pandas as pd
 from hemafeat._files import write_table
 from hemafeat._public import public
 from hemafeat.datasets._audit import checks
-from hemafeat.datasets._copies.clusters import PAIR_COLUMNS, all_near_pairs, equal_sets, joined_sets
-from hemafeat.datasets._copies.survey import survey
+from hemafeat.datasets._copies.clusters import equal_sets, find_all_near_pairs, linked_sets
+from hemafeat.datasets._copies.near_duplicates import PAIR_COLUMNS
+from hemafeat.datasets._copies.survey import survey_with_thumbnails
 from hemafeat.datasets._table import as_table
 
 SEVERITIES = (checks.SEVERE, checks.WARNING, checks.NOTE)
@@ -26,32 +27,36 @@ _TABLES = ("findings", "rows", "images", "duplicates", "near_duplicates", "batch
 @public
 @dataclass(repr=False)
 class Audit:
-    """What was found in a data set; print it to read it.
+    """Hold the findings of an audit, which ``print`` lists.
 
     Attributes
     ----------
     findings : DataFrame
-        One row per finding, the worst first: ``finding`` (its number), ``severity`` (``severe``,
-        ``warning``, ``note``), ``kind``, ``message``, ``n_images``.
+        One row per finding, the most severe first: ``finding`` (its number), ``severity``
+        (``severe``, ``warning`` or ``note``), ``kind``, ``message``, ``n_images``.
     rows : DataFrame
-        The images each finding is about: ``finding, kind, row, image, label, patient, split``;
-        ``row`` is the position in the table.
+        Images that each finding concerns: ``finding``, ``kind``, ``row`` (its position in the
+        table), ``image``, ``label``, ``patient``, ``split``.
     images : DataFrame
-        What was seen of every image: ``problem, format, suffix, jfif, bytes, width, height``,
-        colour and grey of the background (0 to 255), ``contrast``, digests, and
-        ``background_batch``, from 1 (0: unknown).
+        Result of `survey` and ``background_batch``, the number of the batch of background colour
+        from 1, or 0 if it is unknown.
     duplicates : DataFrame
-        ``cluster, row, image, label, patient, split, same``: images whose pixels are equal;
-        ``same`` is ``bytes`` where the files are.
+        Images of equal pixels: ``cluster`` (number of the set of copies), ``row``, ``image``,
+        ``label``, ``patient``, ``split``, and ``same``: ``bytes`` if the files are equal too, else
+        ``pixels``.
     near_duplicates : DataFrame
-        One row per pair that shows one cell: ``a, b`` (rows), ``image_a, image_b, label_a, label_b,
-        split_a, split_b, similarity, turn, mirrored, scale``.
+        One row per pair that shows one cell: ``a``, ``b`` (rows of the table), ``image_a``,
+        ``image_b``, ``label_a``, ``label_b``, ``split_a``, ``split_b``, ``similarity`` (up to 1),
+        ``mirrored`` and ``turn`` (a is mirrored left to right if so, then rotated ``turn`` times
+        counter-clockwise by 90 degrees, to match b), and ``scale`` (share of the side of the larger
+        image that the smaller one shows).
     batches : DataFrame
-        ``kind`` (``image_size``, ``background``), ``batch, label, n, share``.
+        Labels within batches: ``kind`` (``image_size`` or ``background``), ``batch``, ``label``,
+        ``n``, ``share``.
     classes : DataFrame
-        ``label, images, groups, patients`` of each class.
+        Numbers of ``images``, ``groups`` and ``patients`` of each ``label``.
     table : DataFrame
-        The image table that was looked at.
+        The audited image table.
     """
 
     findings: pd.DataFrame
@@ -65,31 +70,44 @@ class Audit:
 
     @property
     def severe(self) -> pd.DataFrame:
-        """The findings that make scores meaningless until they are dealt with."""
+        """Findings that invalidate scores until they are resolved."""
         return self.findings[self.findings["severity"] == checks.SEVERE]
 
     def frame(self) -> pd.DataFrame:
-        """The findings, as a table of their own."""
+        """Return a copy of the findings."""
         return self.findings.copy()
 
     def of(self, kind: str) -> pd.DataFrame:
-        """The images that findings of a kind are about: rows of ``rows``."""
+        """Return the rows of ``rows`` for findings of a kind."""
         return self.rows[self.rows["kind"] == kind]
 
     def save(self, folder: str | os.PathLike[str], *, suffix: str = ".csv") -> Path:
-        """Write each table as ``audit_NAME.csv`` (or ``.parquet``) into `folder`."""
+        """Write each table to a file in a folder.
+
+        Parameters
+        ----------
+        folder : path
+            Folder to write to; it is created if it does not exist.
+        suffix : {".csv", ".parquet"}
+            Format of the files, which are named ``audit_NAME.csv`` or ``audit_NAME.parquet``.
+
+        Returns
+        -------
+        Path
+            The folder.
+        """
         if suffix not in (".csv", ".parquet"):
-            raise ValueError(f"suffix is {suffix!r}, expected '.csv' or '.parquet'")
-        place = Path(folder)
-        place.mkdir(parents=True, exist_ok=True)
+            raise ValueError(f"suffix is {suffix!r}; expected '.csv' or '.parquet'")
+        path = Path(folder)
+        path.mkdir(parents=True, exist_ok=True)
         for name in _TABLES:
-            write_table(getattr(self, name), place / f"audit_{name}{suffix}")
-        return place
+            write_table(getattr(self, name), path / f"audit_{name}{suffix}")
+        return path
 
     def __repr__(self) -> str:
         counts = self.findings["severity"].value_counts()
-        said = ", ".join(f"{counts.get(name, 0)} {name}" for name in SEVERITIES)
-        lines = [f"Audit of {len(self.table)} images: {said}"]
+        summary = ", ".join(f"{counts.get(name, 0)} {name}" for name in SEVERITIES)
+        lines = [f"Audit of {len(self.table)} images: {summary}"]
         for row in self.findings.itertuples(index=False):
             lines.append(f"  {row.severity:<8} {row.kind}: {row.message}")
         return "\n".join(lines)
@@ -104,83 +122,96 @@ def audit(
     random_state: int = 0,
     progress: bool | Callable[[int, int, str], None] | None = None,
 ) -> Audit:
-    """Look for what makes the scores of a data set too good to be true.
+    """Audit a data set for anything that makes scores too high or invalid.
 
     Parameters
     ----------
     images : DataFrame, path, sequence
-        An image table, or what `as_table` makes one of.
+        An image table, or anything that `as_table` accepts.
     near : bool
-        Also look for images that show the same cell without being equal.
+        If True, also search for images that show the same cell without being equal.
     turned : bool
-        Among these, also those turned by quarters or mirrored.
+        If True, this search includes images rotated by multiples of 90 degrees and mirrored.
     n_jobs : int, optional
-        Threads that read; by default as many as processors. The result does not depend on it.
+        Number of threads that read images. By default one per processor. The result does not
+        depend on it.
     random_state : int
-        Seed of the clusters of background colour.
+        Seed of the clustering of background colours.
     progress : bool or callable, optional
-        True: a bar. A callable gets ``(done, total, what)``.
+        True shows a progress bar. A callable is called with the numbers of images done and in
+        total and an empty string. By default progress is not shown.
 
     Returns
     -------
     Audit
+        Findings and the tables they are based on.
 
     Raises
     ------
     DatasetError
-        As `as_table`. Images that cannot be read do not raise: they are a finding.
+        Raised if `as_table` raises it. Images that cannot be read are a finding, not an error.
 
     Notes
     -----
-    Found are: files that cannot be read, are of another format than their name says, or blank;
-    equal and nearly equal images, also under two labels, of two patients, and on both sides of the
-    official split; file names under two labels; sizes and background colours, and what they alone
-    tell of the label (see below); classes by images and groups; patients of one class only, and on
-    both sides of the split.
+    The audit reports: files that cannot be read, have a wrong suffix, or are blank; equal and
+    nearly equal images, in particular with two labels, of two patients, or on both sides of the
+    official split; file names under two labels; image sizes and background colours, and how well
+    they predict the label; numbers of images and groups of each class; patients of a single class
+    and patients on both sides of the split.
 
-    What a batch tells is ``1 / k`` times the sum over batches of the largest ``P(batch | label)``
-    among k labels: the balanced accuracy of the best guess from the batch alone. It is set against
-    what 999 random assignments of labels (to groups, where each has one label) give.
-    `hemafeat.evaluate.leak_probes` asks the same of file names, attributes and bag sizes by models
-    on held-out groups.
+    The score of a batch is ``1 / k`` times the sum over batches of the largest
+    ``P(batch | label)`` among k labels: the balanced accuracy of the best prediction from the batch
+    alone. It is compared with 999 permutations of the labels (of groups, if each has one label).
+    `hemafeat.evaluate.leak_probes` tests file names, attributes and bag sizes with models on
+    held-out groups.
 
     Examples
     --------
     >>> from hemafeat import datasets
-    >>> found = datasets.audit("cells")  # doctest: +SKIP
-    >>> print(found)  # doctest: +SKIP
+    >>> cell = datasets.draw_cell("monocyte", random_state=0).image
+    >>> other = datasets.draw_cell("basophil", random_state=1).image
+    >>> found = datasets.audit([cell, other, cell.copy()])
+    >>> found.findings[["severity", "kind", "n_images"]]
+      severity       kind  n_images
+    0     note  duplicate         2
+    1     note   patients         0
+    2     note     labels         0
     """
     table = as_table(images)
-    seen, thumbnails = survey(table, n_jobs=n_jobs, progress=progress)
-    equal = equal_sets(seen)
-    pairs = _near(table, seen, thumbnails, equal, turned) if near else _near_frame(table, seen, [])
-    sets = joined_sets(zip(pairs["a"], pairs["b"], strict=True), len(table))
-    sized, size_shares = checks.sizes(table, seen)
-    tinted, colour_shares, batch = checks.backgrounds(table, seen, random_state)
-    seen["background_batch"] = batch + 1
+    properties, thumbnails = survey_with_thumbnails(table, n_jobs=n_jobs, progress=progress)
+    equal = equal_sets(properties)
+    pairs = (
+        _near_pairs(table, properties, thumbnails, equal, turned)
+        if near
+        else _pair_table(table, properties, [])
+    )
+    sets = linked_sets(zip(pairs["a"], pairs["b"], strict=True), len(table))
+    by_size, size_shares = checks.check_sizes(table, properties)
+    by_background, colour_shares, batch = checks.check_backgrounds(table, properties, random_state)
+    properties["background_batch"] = batch + 1
     findings = [
-        *checks.files(seen),
-        *checks.copies(table, equal, seen, near=False),
-        *checks.copies(table, sets, seen, near=True),
-        *checks.names(table, seen),
-        *checks.patients(table),
-        *checks.labels(table),
-        *sized,
-        *tinted,
-        *checks.together(seen),
+        *checks.check_files(properties),
+        *checks.check_copies(table, equal, properties, near=False),
+        *checks.check_copies(table, sets, properties, near=True),
+        *checks.check_names(table, properties),
+        *checks.check_patients(table),
+        *checks.check_labels(table),
+        *by_size,
+        *by_background,
+        *checks.check_joint_batch(properties),
     ]
-    findings.sort(key=lambda found: SEVERITIES.index(found.severity))
+    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
     shares = [part for part in (size_shares, colour_shares) if len(part)]
     return Audit(
-        findings=_findings(findings),
-        rows=_rows(findings, table, seen),
-        images=seen,
-        duplicates=_duplicates(equal, table, seen),
+        findings=_finding_table(findings),
+        rows=_row_table(findings, table, properties),
+        images=properties,
+        duplicates=_duplicate_table(equal, table, properties),
         near_duplicates=pairs,
         batches=pd.concat(shares, ignore_index=True)
         if shares
         else pd.DataFrame(columns=["kind", "batch", "label", "n", "share"]),
-        classes=_classes(table),
+        classes=_class_table(table),
         table=table,
     )
 
@@ -197,85 +228,102 @@ def near_duplicates(
     Parameters
     ----------
     images : DataFrame, path, sequence
-        An image table, or what `as_table` makes one of.
+        An image table, or anything that `as_table` accepts.
     turned : bool
-        Also those turned by quarters or mirrored.
+        If True, also list images rotated by multiples of 90 degrees or mirrored.
     n_jobs : int, optional
-        Threads that read.
+        Number of threads that read images. By default one per processor.
     progress : bool or callable, optional
-        As for `audit`.
+        Progress bar or function that reports progress; see `audit`.
 
     Returns
     -------
     DataFrame
-        As `Audit.near_duplicates`, equal images included (each with the first of its like).
+        One row per pair, with the columns of `Audit.near_duplicates`. Equal images are paired with
+        the first of their copies.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import datasets
+    >>> cells = [datasets.draw_cell("monocyte", random_state=k).image for k in range(3)]
+    >>> cells.append(np.rot90(cells[1]).copy())
+    >>> datasets.near_duplicates(cells)[["a", "b", "turn", "mirrored"]]
+       a  b  turn  mirrored
+    0  1  3     1     False
     """
     table = as_table(images)
-    seen, thumbnails = survey(table, n_jobs=n_jobs, progress=progress)
-    equal = equal_sets(seen)
-    pairs = _near(table, seen, thumbnails, equal, turned)
-    same = [(rows[0], row, 1.0, 0, False, 1.0) for rows in equal for row in rows[1:]]
-    both = [*same, *pairs[PAIR_COLUMNS].itertuples(index=False, name=None)]
-    return _near_frame(table, seen, sorted(both))
+    properties, thumbnails = survey_with_thumbnails(table, n_jobs=n_jobs, progress=progress)
+    equal = equal_sets(properties)
+    pairs = _near_pairs(table, properties, thumbnails, equal, turned)
+    copies = [(rows[0], row, 1.0, 0, False, 1.0) for rows in equal for row in rows[1:]]
+    near = pairs[PAIR_COLUMNS].itertuples(index=False, name=None)
+    return _pair_table(table, properties, sorted([*copies, *near]))
 
 
-def _near(
+def _near_pairs(
     table: pd.DataFrame,
-    seen: pd.DataFrame,
+    properties: pd.DataFrame,
     thumbnails: np.ndarray,
     equal: list[list[int]],
     turned: bool,
 ) -> pd.DataFrame:
-    pairs = all_near_pairs(table["image"], seen, thumbnails, equal, turned)
-    return _near_frame(table, seen, list(pairs.itertuples(index=False, name=None)))
+    pairs = find_all_near_pairs(table["image"], properties, thumbnails, equal, turned)
+    return _pair_table(table, properties, pairs.itertuples(index=False, name=None))
 
 
-def _near_frame(table: pd.DataFrame, seen: pd.DataFrame, pairs: Iterable[Any]) -> pd.DataFrame:
+def _pair_table(
+    table: pd.DataFrame, properties: pd.DataFrame, pairs: Iterable[Any]
+) -> pd.DataFrame:
     frame = pd.DataFrame(list(pairs), columns=PAIR_COLUMNS)
     for side in ("a", "b"):
-        at = frame[side].astype(np.int64)
-        frame[side] = at
-        frame[f"image_{side}"] = seen["image"].to_numpy()[at]
+        rows = frame[side].astype(np.int64)
+        frame[side] = rows
+        frame[f"image_{side}"] = properties["image"].to_numpy()[rows]
         for column in ("label", "split"):
-            frame[f"{column}_{side}"] = table[column].to_numpy()[at]
+            frame[f"{column}_{side}"] = table[column].to_numpy()[rows]
     return frame
 
 
-def _findings(found: list[checks.Finding]) -> pd.DataFrame:
+def _finding_table(findings: list[checks.Finding]) -> pd.DataFrame:
     rows = [
-        (number, one.severity, one.kind, one.message, len(one.rows))
-        for number, one in enumerate(found, start=1)
+        (number, finding.severity, finding.kind, finding.message, len(finding.rows))
+        for number, finding in enumerate(findings, start=1)
     ]
     return pd.DataFrame(rows, columns=["finding", "severity", "kind", "message", "n_images"])
 
 
-def _rows(found: list[checks.Finding], table: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
+def _row_table(
+    findings: list[checks.Finding], table: pd.DataFrame, properties: pd.DataFrame
+) -> pd.DataFrame:
     parts = []
-    for number, one in enumerate(found, start=1):
-        at = np.asarray(one.rows, dtype=np.int64)
-        part = pd.DataFrame({"finding": number, "kind": one.kind, "row": at})
-        part["image"] = seen["image"].to_numpy()[at]
+    for number, finding in enumerate(findings, start=1):
+        rows = np.asarray(finding.rows, dtype=np.int64)
+        part = pd.DataFrame({"finding": number, "kind": finding.kind, "row": rows})
+        part["image"] = properties["image"].to_numpy()[rows]
         for column in ("label", "patient", "split"):
-            part[column] = table[column].to_numpy()[at]
+            part[column] = table[column].to_numpy()[rows]
         parts.append(part)
     columns = ["finding", "kind", "row", "image", "label", "patient", "split"]
-    filled = [part for part in parts if len(part)]
-    return pd.concat(filled, ignore_index=True) if filled else pd.DataFrame(columns=columns)
+    parts = [part for part in parts if len(part)]
+    return pd.concat(parts, ignore_index=True) if parts else pd.DataFrame(columns=columns)
 
 
-def _duplicates(equal: list[list[int]], table: pd.DataFrame, seen: pd.DataFrame) -> pd.DataFrame:
+def _duplicate_table(
+    equal: list[list[int]], table: pd.DataFrame, properties: pd.DataFrame
+) -> pd.DataFrame:
     rows = []
     for number, cluster in enumerate(equal, start=1):
-        digests = seen["digest"].iloc[cluster]
+        digests = properties["digest"].iloc[cluster]
         same = "bytes" if digests.notna().all() and len(set(digests)) == 1 else "pixels"
         for row in cluster:
-            described = (table[column].iloc[row] for column in ("label", "patient", "split"))
-            rows.append((number, row, seen["image"].iloc[row], *described, same))
+            values = (table[column].iloc[row] for column in ("label", "patient", "split"))
+            rows.append((number, row, properties["image"].iloc[row], *values, same))
     columns = ["cluster", "row", "image", "label", "patient", "split", "same"]
     return pd.DataFrame(rows, columns=columns)
 
 
-def _classes(table: pd.DataFrame) -> pd.DataFrame:
+def _class_table(table: pd.DataFrame) -> pd.DataFrame:
     by_class = table.groupby("label", sort=True)
     return pd.DataFrame(
         {

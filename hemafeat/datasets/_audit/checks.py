@@ -1,4 +1,4 @@
-"""What may be wrong with a data set: each check gives findings."""
+"""Check an image table; each check yields findings."""
 
 from __future__ import annotations
 
@@ -8,23 +8,36 @@ from dataclasses import dataclass, field
 import numpy as np
 import pandas as pd
 
-from hemafeat.datasets._audit.batches import chance, clusters, counted
-from hemafeat.datasets._copies.survey import BACKGROUND, stem_of
+from hemafeat.datasets._audit.batches import cluster, label_shares, permutation_test
+from hemafeat.datasets._copies.survey import BACKGROUND
+from hemafeat.images import stem_of
 
 SEVERE, WARNING, NOTE = "severe", "warning", "note"
 
 FEW = 5
-"""Groups of a class below which it cannot be on both sides of five folds."""
+"""Smallest number of groups of a class that can be divided into five folds."""
 
 _BLANK = 2.0
-_SIZES = 12
-_CERTAIN = 0.01
-_LITTLE = 0.05
+_MAX_SIZES = 12
+_SIGNIFICANT = 0.01
+_STRONG, _WEAK = 0.5, 0.05
 
 
 @dataclass(frozen=True)
 class Finding:
-    """One finding: how bad, of which kind, in words, and the rows it is about."""
+    """A finding of an audit.
+
+    Attributes
+    ----------
+    severity : {"severe", "warning", "note"}
+        Severity of the finding.
+    kind : str
+        Kind of the finding.
+    message : str
+        Description in words.
+    rows : sequence of int
+        Rows of the table that it concerns.
+    """
 
     severity: str
     kind: str
@@ -32,48 +45,47 @@ class Finding:
     rows: Sequence[int] | np.ndarray = field(default_factory=list)
 
 
-def counting(n: int, noun: str) -> str:
-    """``1 image``, ``2 images``."""
+def count(n: int, noun: str) -> str:
+    """Return a number with its noun: ``1 image``, ``2 images``."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}es" if noun[-1] == "s" else f"{n} {noun}s"
 
 
-def shown(name: str) -> str:
-    """The end of a path: the file and its folder."""
-    return "/".join(name.replace("\\", "/").split("/")[-2:])
+def short_name(path: str) -> str:
+    """Return the last two parts of a path: the file and its folder."""
+    return "/".join(path.replace("\\", "/").split("/")[-2:])
 
 
-def files(survey: pd.DataFrame) -> Iterator[Finding]:
-    """Unreadable, misnamed, headless and blank images."""
-    bad = np.flatnonzero(survey["problem"].notna())
-    if bad.size:
-        first = survey.iloc[bad[0]]
+def check_files(survey: pd.DataFrame) -> Iterator[Finding]:
+    """Find unreadable images, wrong suffixes, missing headers and blank images."""
+    rows = np.flatnonzero(survey["problem"].notna())
+    if rows.size:
+        first = survey.iloc[rows[0]]
         yield Finding(
             WARNING,
             "unreadable",
-            f"{counting(len(bad), 'image')} cannot be read; {shown(first['image'])} "
+            f"{count(len(rows), 'image')} cannot be read; {short_name(first['image'])} "
             f"{first['problem']}",
-            bad,
+            rows,
         )
-    other = survey["format"].notna() & survey["suffix"].notna()
-    rows = np.flatnonzero(other & (survey["format"] != survey["suffix"]))
+    has_both = survey["format"].notna() & survey["suffix"].notna()
+    rows = np.flatnonzero(has_both & (survey["format"] != survey["suffix"]))
     if rows.size:
         first = survey.iloc[rows[0]]
         yield Finding(
             WARNING,
             "header",
-            f"{counting(len(rows), 'file')} of another format than the name says: "
-            f"{shown(first['image'])} is a {first['format']}",
+            f"{count(len(rows), 'file')} with a format other than the suffix indicates, for "
+            f"example {short_name(first['image'])}, which is a {first['format']}",
             rows,
         )
-    # A JPEG starts with JFIF or EXIF; a lone one without came another way than the rest.
-    bare = (survey["jfif"] == False) & survey["problem"].isna()  # noqa: E712
-    rows = np.flatnonzero(bare)
+    # A JPEG file begins with JFIF or EXIF; a few files without it have another origin.
+    rows = np.flatnonzero((survey["jfif"] == False) & survey["problem"].isna())  # noqa: E712
     if rows.size:
         yield Finding(
             NOTE,
             "jfif",
-            f"{counting(len(rows), 'JPEG')} without a JFIF header, "
-            f"{shown(survey['image'].iloc[rows[0]])} for one",
+            f"{count(len(rows), 'JPEG')} without a JFIF header, for example "
+            f"{short_name(survey['image'].iloc[rows[0]])}",
             rows,
         )
     rows = np.flatnonzero(survey["contrast"] < _BLANK)
@@ -81,31 +93,31 @@ def files(survey: pd.DataFrame) -> Iterator[Finding]:
         yield Finding(
             WARNING,
             "blank",
-            f"{counting(len(rows), 'image')} of one colour only, "
-            f"{shown(survey['image'].iloc[rows[0]])} for one",
+            f"{count(len(rows), 'image')} of a single colour, for example "
+            f"{short_name(survey['image'].iloc[rows[0]])}",
             rows,
         )
 
 
-def labels(table: pd.DataFrame) -> Iterator[Finding]:
-    """Missing labels, labels that differ in spelling, how many images and groups of each."""
+def check_labels(table: pd.DataFrame) -> Iterator[Finding]:
+    """Find missing labels, variants in spelling, class imbalance and classes of few groups."""
     label = table["label"]
     missing = np.flatnonzero(label.isna())
     if len(missing) == len(table):
-        yield Finding(NOTE, "labels", "no image has a label: nothing can give one away")
+        yield Finding(NOTE, "labels", "none of the images has a label, so no leak can be found")
         return
     if missing.size:
-        yield Finding(NOTE, "labels", f"{counting(len(missing), 'image')} without a label", missing)
+        yield Finding(NOTE, "labels", f"{count(len(missing), 'image')} without a label", missing)
     names = pd.Series(sorted(label.dropna().unique()))
-    plain = names.str.casefold().str.replace(r"[\s_-]+", " ", regex=True).str.strip()
-    for _, same in names.groupby(plain):
-        if len(same) > 1:
-            rows = np.flatnonzero(label.isin(set(same)))
-            words = " and ".join(map(repr, same))
-            yield Finding(WARNING, "spelling", f"one label is spelled {words}", rows)
+    folded = names.str.casefold().str.replace(r"[\s_-]+", " ", regex=True).str.strip()
+    for _, variants in names.groupby(folded):
+        if len(variants) > 1:
+            rows = np.flatnonzero(label.isin(set(variants)))
+            words = " and ".join(map(repr, variants))
+            yield Finding(WARNING, "spelling", f"a label is spelt in several ways: {words}", rows)
     counts = label.value_counts().sort_index().sort_values(ascending=False, kind="stable")
     if len(counts) == 1:
-        yield Finding(NOTE, "balance", f"every label is {counts.index[0]!r}")
+        yield Finding(NOTE, "balance", f"all labels are {counts.index[0]!r}")
         return
     most, least = counts.index[0], counts.index[-1]
     ratio = counts.iloc[0] / counts.iloc[-1]
@@ -115,7 +127,7 @@ def labels(table: pd.DataFrame) -> Iterator[Finding]:
     yield Finding(
         NOTE,
         "balance",
-        f"{len(counts)} classes, {span}: guessing {most!r} gives accuracy "
+        f"{len(counts)} classes, {span}; always predicting {most!r} has accuracy "
         f"{counts.iloc[0] / counts.sum():.3f} and balanced accuracy {1 / len(counts):.3f}",
     )
     groups = table.groupby("label")["group"].nunique()
@@ -124,104 +136,106 @@ def labels(table: pd.DataFrame) -> Iterator[Finding]:
         words = ", ".join(f"{name} ({n})" for name, n in few.items())
         rows = np.flatnonzero(label.isin(set(few.index)))
         yield Finding(
-            WARNING, "few_groups", f"classes of fewer than {FEW} groups, hence folds: {words}", rows
+            WARNING, "few_groups", f"classes of fewer than {FEW} groups or folds: {words}", rows
         )
 
 
-def names(table: pd.DataFrame, survey: pd.DataFrame) -> Iterator[Finding]:
-    """One file name in the folders of two classes."""
+def check_names(table: pd.DataFrame, survey: pd.DataFrame) -> Iterator[Finding]:
+    """Find file names that occur under two labels."""
     stems = pd.Series([stem_of(name) for name in survey["image"]])
-    # Numbers start anew in every folder and say nothing.
-    real = stems.str.contains(r"[A-Za-z]") & ~stems.str.startswith("<")
-    known = real & table["label"].notna().to_numpy()
-    kinds = table["label"].reset_index(drop=True)[known].groupby(stems[known]).nunique()
-    torn = set(kinds[kinds > 1].index)
-    rows = np.flatnonzero(stems.isin(torn) & known)
+    # Plain numbers restart in every folder, and arrays have no names.
+    is_name = stems.str.contains(r"[A-Za-z]") & ~stems.str.startswith("<")
+    used = is_name & table["label"].notna().to_numpy()
+    n_labels = table["label"].reset_index(drop=True)[used].groupby(stems[used]).nunique()
+    repeated = set(n_labels[n_labels > 1].index)
+    rows = np.flatnonzero(stems.isin(repeated) & used)
     if rows.size:
         yield Finding(
             WARNING,
             "name",
-            f"{counting(len(torn), 'file name')} under two labels, {sorted(torn)[0]!r} for one",
+            f"{count(len(repeated), 'file name')} under two labels, for example {min(repeated)!r}",
             rows,
         )
 
 
-def patients(table: pd.DataFrame) -> Iterator[Finding]:
-    """Who is known, has one class only, or stands on both sides of the official split."""
+def check_patients(table: pd.DataFrame) -> Iterator[Finding]:
+    """Find missing patients, patients of a single class, and patients or groups that are split."""
     patient = table["patient"]
-    known = patient.notna()
-    if not known.any():
+    has_patient = patient.notna()
+    if not has_patient.any():
         yield Finding(
             NOTE,
             "patients",
-            "no patient is known: cells of one person may be on both sides of any split",
+            "patients are unknown, so cells of a person may be on both sides of any split",
         )
-    elif not known.all():
+    elif not has_patient.all():
         yield Finding(
             WARNING,
             "patients",
-            f"{counting(int((~known).sum()), 'image')} without a patient, of {len(table)}",
-            np.flatnonzero(~known),
+            f"{count(int((~has_patient).sum()), 'image')} of {len(table)} without a patient",
+            np.flatnonzero(~has_patient),
         )
-    both = known & table["label"].notna()
-    if both.any() and len(set(table["label"].dropna())) > 1:
-        kinds = table[both].groupby("patient")["label"].nunique()
-        one = int((kinds == 1).sum())
-        if one == len(kinds) and int(both.sum()) > len(kinds):
+    has_both = has_patient & table["label"].notna()
+    if has_both.any() and len(set(table["label"].dropna())) > 1:
+        n_classes = table[has_both].groupby("patient")["label"].nunique()
+        n_single = int((n_classes == 1).sum())
+        if n_single == len(n_classes) and int(has_both.sum()) > len(n_classes):
             yield Finding(
                 WARNING,
                 "single_class",
-                f"each of the {len(kinds)} patients has one class only: who it is tells what it "
-                "is, so that only a split by patient means anything",
-                np.flatnonzero(both),
+                f"each of the {len(n_classes)} patients has a single class, so the patient "
+                "determines the label and only a split by patient gives a meaningful score",
+                np.flatnonzero(has_both),
             )
-        elif one and int(both.sum()) > len(kinds):
-            alone = set(kinds[kinds == 1].index)
+        elif n_single and int(has_both.sum()) > len(n_classes):
+            single = set(n_classes[n_classes == 1].index)
             yield Finding(
                 NOTE,
                 "single_class",
-                f"{one} of {len(kinds)} patients have one class only",
-                np.flatnonzero(both & patient.isin(alone)),
+                f"{n_single} of {len(n_classes)} patients have a single class",
+                np.flatnonzero(has_both & patient.isin(single)),
             )
-    for column, noun in (("patient", "patient"), ("group", "group")):
-        rows, torn = _torn(table, column)
-        if not torn or (column == "group" and _torn(table, "patient")[1]):
+    for column in ("patient", "group"):
+        rows, divided = _on_both_sides(table, column)
+        if not divided or (column == "group" and _on_both_sides(table, "patient")[1]):
             continue
         yield Finding(
             SEVERE,
-            f"{noun}_split",
-            f"{counting(len(torn), noun)} on both sides of the official split, {torn[0]} for one",
+            f"{column}_split",
+            f"{count(len(divided), column)} on both sides of the official split, for example "
+            f"{divided[0]}",
             rows,
         )
 
 
-def _torn(table: pd.DataFrame, column: str) -> tuple[np.ndarray, list[str]]:
-    known = table[column].notna() & table["split"].notna()
-    parts = table[known].groupby(column)["split"].nunique()
-    torn = sorted(map(str, parts[parts > 1].index))
-    return np.flatnonzero(known & table[column].isin(set(torn))), torn
+def _on_both_sides(table: pd.DataFrame, column: str) -> tuple[np.ndarray, list[str]]:
+    """Return rows and names of the patients or groups in several parts of the official split."""
+    used = table[column].notna() & table["split"].notna()
+    n_parts = table[used].groupby(column)["split"].nunique()
+    divided = sorted(map(str, n_parts[n_parts > 1].index))
+    return np.flatnonzero(used & table[column].isin(set(divided))), divided
 
 
-def copies(
+def check_copies(
     table: pd.DataFrame, sets: Sequence[Sequence[int]], survey: pd.DataFrame, near: bool
 ) -> Iterator[Finding]:
-    """Images of one cell: under two labels, on both sides of a split, in several groups.
+    """Find copies of an image under two labels, on both sides of a split or in several groups.
 
     Parameters
     ----------
     table, survey : DataFrame
-        Images, and what was seen of them.
+        Image table and its survey.
     sets : list of list of int
-        Rows of each set of images that show the same.
+        Rows of each set of copies.
     near : bool
-        Whether they are similar rather than equal.
+        True if copies are similar, False if they are equal.
     """
     if not sets:
         return
     kind = "near_duplicate" if near else "duplicate"
-    what = "nearly the same image (turned, cropped or saved anew)" if near else "the same image"
+    noun = "near copies (rotated, cropped or saved again)" if near else "copies"
 
-    def apart(column: str) -> list[Sequence[int]]:
+    def conflicts(column: str) -> list[Sequence[int]]:
         values = table[column]
         return [rows for rows in sets if len(set(values.iloc[list(rows)].dropna())) > 1]
 
@@ -229,156 +243,153 @@ def copies(
         values = [None] * len(table) if column is None else list(table[column])
         pair = list(rows)[:2]
         if column is not None:
-            first = next(row for row in rows if isinstance(values[row], str))
-            other = next(
-                row for row in rows if isinstance(values[row], str) and values[row] != values[first]
-            )
-            pair = [first, other]
+            named = [row for row in rows if isinstance(values[row], str)]
+            second = next(row for row in named if values[row] != values[named[0]])
+            pair = [named[0], second]
         return " and ".join(
-            shown(survey["image"].iloc[row]) + (f" ({values[row]})" if column else "")
+            short_name(survey["image"].iloc[row]) + (f" ({values[row]})" if column else "")
             for row in pair
         )
 
-    for column, end, words in (
-        ("label", "label", "under two labels"),
-        ("split", "split", "on both sides of the official split"),
-        ("patient", "patient", "of two patients"),
+    for column, words in (
+        ("label", "have two labels"),
+        ("split", "are on both sides of the official split"),
+        ("patient", "belong to two patients"),
     ):
-        torn = apart(column)
-        if torn:
+        conflict = conflicts(column)
+        if conflict:
             yield Finding(
                 SEVERE,
-                f"{kind}_{end}",
-                f"{what} stands {words}, {counting(len(torn), 'time')}: {example(torn[0], column)}",
-                sorted(row for rows in torn for row in rows),
+                f"{kind}_{column}",
+                f"{noun} of {count(len(conflict), 'image')} {words}, for example "
+                f"{example(conflict[0], column)}",
+                sorted(row for rows in conflict for row in rows),
             )
-    rows = sorted(row for some in sets for row in some)
-    loose = apart("group")
-    message = f"{what}: {len(rows)} files show {counting(len(sets), 'picture')}"
-    message += f"; {example(sets[0], None)}"
-    if loose:
+    rows = sorted(row for members in sets for row in members)
+    separate = conflicts("group")
+    message = f"{len(rows)} files are {noun} of {count(len(sets), 'image')}, for example "
+    message += example(sets[0], None)
+    if separate:
         message += (
-            f". {counting(len(loose), 'set')} over several groups, which a split can part: "
-            f"group_duplicates(table, by={'near' if near else 'pixels'!r}) joins them"
+            f". {count(len(separate), 'set')} of copies in several groups, which a split may "
+            f"separate; group_duplicates(table, by={'near' if near else 'pixels'!r}) merges them"
         )
-    yield Finding(WARNING if loose else NOTE, kind, message, rows)
+    yield Finding(WARNING if separate else NOTE, kind, message, rows)
 
 
-def sizes(table: pd.DataFrame, survey: pd.DataFrame) -> tuple[list[Finding], pd.DataFrame]:
-    """Sizes of images, and whether they tell the label."""
-    seen = survey["width"].notna().to_numpy()
-    text = [f"{w:.0f} x {h:.0f}" for w, h in survey.loc[seen, ["width", "height"]].to_numpy()]
-    batch = pd.Series(text, index=np.flatnonzero(seen), dtype=object)
+def check_sizes(table: pd.DataFrame, survey: pd.DataFrame) -> tuple[list[Finding], pd.DataFrame]:
+    """Test whether the size of an image predicts its label."""
+    readable = survey["width"].notna().to_numpy()
+    text = [f"{w:.0f} x {h:.0f}" for w, h in survey.loc[readable, ["width", "height"]].to_numpy()]
+    batch = pd.Series(text, index=np.flatnonzero(readable), dtype=object)
     counts = batch.value_counts()
     if len(counts) < 2:
         return [], pd.DataFrame()
-    # Sorted by name within a count, so that the order of the files does not matter.
-    order = sorted(counts.index, key=lambda name: (-counts[name], name))
-    kept = set(order[:_SIZES])
-    batch = batch.where(batch.isin(kept), "other sizes")
-    listed = ", ".join(f"{name} ({counts[name]})" for name in order[:4])
-    more = f" and {len(order) - 4} more" if len(order) > 4 else ""
-    start = f"{len(order)} sizes of images (width x height): {listed}{more}"
-    odd = batch[batch != order[0]].index.to_numpy()
-    return _judged(table, batch, "image_size", start, odd)
+    # Ties are sorted by name, so that the order of the files does not matter.
+    sizes = sorted(counts.index, key=lambda name: (-counts[name], name))
+    batch = batch.where(batch.isin(set(sizes[:_MAX_SIZES])), "other sizes")
+    listed = ", ".join(f"{name} ({counts[name]})" for name in sizes[:4])
+    rest = f" and {len(sizes) - 4} more" if len(sizes) > 4 else ""
+    start = f"{len(sizes)} image sizes (width x height): {listed}{rest}"
+    unusual = batch[batch != sizes[0]].index.to_numpy()
+    return _check_batches(table, batch, "image_size", start, unusual)
 
 
-def backgrounds(
+def check_backgrounds(
     table: pd.DataFrame, survey: pd.DataFrame, random_state: int
 ) -> tuple[list[Finding], pd.DataFrame, np.ndarray]:
-    """Batches of background colour, and whether they tell the label."""
-    number = np.full(len(table), -1)
-    seen = np.flatnonzero(survey["background"].notna())
-    if seen.size < 8:
-        return [], pd.DataFrame(), number
-    colours = survey[BACKGROUND].to_numpy(dtype=np.float64)[seen]
-    # The order of the files must not decide between equally good divisions.
+    """Divide images by background colour and test whether the background predicts the label."""
+    numbers = np.full(len(table), -1)
+    readable = np.flatnonzero(survey["background"].notna())
+    if readable.size < 8:
+        return [], pd.DataFrame(), numbers
+    colours = survey[BACKGROUND].to_numpy(dtype=np.float64)[readable]
+    # Sorted, so that the order of the files does not decide between equally good clusterings.
     order = np.lexsort(colours.T)
-    found = np.empty(len(seen), dtype=int)
-    found[order] = clusters(colours[order], random_state)
-    number[seen] = found
-    if found.max() > 0:
+    clusters = np.empty(len(readable), dtype=int)
+    clusters[order] = cluster(colours[order], random_state)
+    numbers[readable] = clusters
+    if clusters.max() > 0:
         text = {}
-        for k in range(found.max() + 1):
-            r, g, b = np.median(colours[found == k], axis=0)
+        for k in range(clusters.max() + 1):
+            r, g, b = np.median(colours[clusters == k], axis=0)
             text[k] = f"batch {k + 1}: rgb {r:.0f} {g:.0f} {b:.0f}"
-        batch = pd.Series([text[k] for k in found], index=seen, dtype=object)
+        batch = pd.Series([text[k] for k in clusters], index=readable, dtype=object)
         counts = batch.value_counts()
         listed = ", ".join(
             f"{name[name.index('rgb') :]} ({counts[name]})" for name in text.values()
         )
         start = f"{len(text)} batches of background colour: {listed}"
     else:
-        level = survey["background"].to_numpy(dtype=np.float64)[seen]
+        level = survey["background"].to_numpy(dtype=np.float64)[readable]
         edges = np.unique(np.quantile(level, [0.2, 0.4, 0.6, 0.8]))
         fifth = np.searchsorted(edges, level, side="right")
         bounds = [level.min(), *edges, level.max()]
         text = {k: f"grey {bounds[k]:.0f} to {bounds[k + 1]:.0f}" for k in range(len(edges) + 1)}
-        batch = pd.Series([text[k] for k in fifth], index=seen, dtype=object)
+        batch = pd.Series([text[k] for k in fifth], index=readable, dtype=object)
         if np.ptp(level) < 1:
-            return [], pd.DataFrame(), number
+            return [], pd.DataFrame(), numbers
         start = (
-            f"background grey runs from {level.min():.0f} to {level.max():.0f} without batches "
-            "that stand apart; in fifths of it"
+            f"the grey value of the background varies from {level.min():.0f} to {level.max():.0f} "
+            "without distinct batches; images are divided by its quintiles"
         )
-    rows = seen[found > 0] if found.max() > 0 else np.array([], dtype=int)
-    return (*_judged(table, batch, "background", start, rows), number)
+    rows = readable[clusters > 0] if clusters.max() > 0 else np.array([], dtype=int)
+    return (*_check_batches(table, batch, "background", start, rows), numbers)
 
 
-def _judged(
+def _check_batches(
     table: pd.DataFrame, batch: pd.Series, kind: str, start: str, rows: np.ndarray
 ) -> tuple[list[Finding], pd.DataFrame]:
     label = table["label"].iloc[batch.index]
     label.index = batch.index
     counts = label.value_counts()
-    common = label.isin(set(counts[counts >= FEW].index))
-    if label[common].nunique() < 2:
+    frequent = label.isin(set(counts[counts >= FEW].index))
+    if label[frequent].nunique() < 2:
         return [Finding(NOTE, kind, start, rows)], pd.DataFrame()
-    at = common[common].index
-    share = counted(batch[at], label[at], kind)
-    if batch[at].nunique() < 2:
-        return [Finding(NOTE, kind, start, rows)], share
-    group = table["group"].iloc[at].to_numpy()
-    found, luck, p = chance(batch[at].to_numpy(), label[at].to_numpy(), group)
-    gain = (found - luck) / (1 - luck) if luck < 1 else 0.0
-    said = f"balanced accuracy {found:.3f} from this alone, {luck:.3f} by luck, p = {p:.3f}"
-    if p > _CERTAIN:
-        return [Finding(NOTE, kind, f"{start}. They do not tell the label ({said})", rows)], share
-    little = gain < _LITTLE
-    much = "much" if gain >= 0.5 else "a little" if little else "something"
-    said = f"{start}. They tell {much} of the label: {said}"
-    said += _unlike(share, label[at].value_counts(normalize=True))
-    severity = SEVERE if gain >= 0.5 else NOTE if little else WARNING
-    return [Finding(severity, kind, said, rows)], share
+    used = frequent[frequent].index
+    shares = label_shares(batch[used], label[used], kind)
+    if batch[used].nunique() < 2:
+        return [Finding(NOTE, kind, start, rows)], shares
+    group = table["group"].iloc[used].to_numpy()
+    score, chance, p = permutation_test(batch[used].to_numpy(), label[used].to_numpy(), group)
+    gain = (score - chance) / (1 - chance) if chance < 1 else 0.0
+    result = f"balanced accuracy {score:.3f} from this alone, {chance:.3f} by chance, p = {p:.3f}"
+    if p > _SIGNIFICANT:
+        message = f"{start}. They do not predict the label ({result})"
+        return [Finding(NOTE, kind, message, rows)], shares
+    strength = "strongly" if gain >= _STRONG else "weakly" if gain < _WEAK else "partly"
+    message = f"{start}. They {strength} predict the label: {result}"
+    message += _unusual_shares(shares, label[used].value_counts(normalize=True))
+    severity = SEVERE if gain >= _STRONG else NOTE if gain < _WEAK else WARNING
+    return [Finding(severity, kind, message, rows)], shares
 
 
-def _unlike(share: pd.DataFrame, overall: pd.Series) -> str:
-    """The batches in which a label is at least twice as frequent as everywhere."""
-    n = share.groupby("batch", sort=False)["n"].transform("sum")
-    share = share.assign(usual=share["label"].map(overall))
-    strange = share[(n >= FEW) & (share["share"] >= 2 * share["usual"])]
-    top = strange.sort_values(["n", "batch"], ascending=[False, True]).head(3)
-    listed = [
-        f"{100 * part:.0f} % of {batch} are {name}, of all {100 * usual:.0f} %"
-        for batch, name, part, usual in zip(
-            top["batch"], top["label"], top["share"], top["usual"], strict=True
-        )
-    ]
-    return "; " + "; ".join(listed) if listed else ""
+def _unusual_shares(shares: pd.DataFrame, overall: pd.Series) -> str:
+    """List the batches in which a label is at least twice as frequent as overall."""
+    n = shares.groupby("batch", sort=False)["n"].transform("sum")
+    shares = shares.assign(overall=shares["label"].map(overall))
+    unusual = shares[(n >= FEW) & (shares["share"] >= 2 * shares["overall"])]
+    top = unusual.sort_values(["n", "batch"], ascending=[False, True]).head(3)
+    columns = (top[name] for name in ("batch", "label", "share", "overall"))
+    return "".join(
+        f"; {100 * share:.0f} % of {batch} are {label}, {100 * usual:.0f} % of all"
+        for batch, label, share, usual in zip(*columns, strict=True)
+    )
 
 
-def together(survey: pd.DataFrame) -> Iterator[Finding]:
-    """Odd sizes and another background in the same images: one batch, seen twice."""
-    known = survey["width"].notna()
+def check_joint_batch(survey: pd.DataFrame) -> Iterator[Finding]:
+    """Find images with both an unusual size and an unusual background."""
+    readable = survey["width"].notna()
     size = survey["width"] * 1e6 + survey["height"]
-    odd = known & (size != size[known].mode().min())
-    other = survey["background_batch"] > 1
-    both, either = int((odd & other).sum()), int((odd | other).sum())
+    odd_size = readable & (size != size[readable].mode().min())
+    odd_background = survey["background_batch"] > 1
+    both = int((odd_size & odd_background).sum())
+    either = int((odd_size | odd_background).sum())
     if both and both >= 0.8 * either:
         yield Finding(
             NOTE,
             "batch",
-            f"image size and background go together: {both} of the {int(odd.sum())} images of an "
-            "unusual size have an unusual background, which makes them a batch of their own",
-            np.flatnonzero(odd & other),
+            f"image size and background coincide: {both} of the {int(odd_size.sum())} images of an "
+            "unusual size have an unusual background and form a separate batch",
+            np.flatnonzero(odd_size & odd_background),
         )

@@ -1,1 +1,1 @@
-"""Copies and near copies of images, found and grouped."""
+"""Find and group copies and near copies of images."""

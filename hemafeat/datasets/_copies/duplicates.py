@@ -1,4 +1,4 @@
-"""Images that are the same image: found by content, kept together by their group."""
+"""Find copies of images by their content and keep them together in groups."""
 
 from __future__ import annotations
 
@@ -13,64 +13,70 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hemafeat.datasets._copies.clusters import near_clusters
+from hemafeat._machine import n_workers
+from hemafeat.datasets._copies.clusters import component_labels, near_clusters
 from hemafeat.datasets._schema import DatasetError, DatasetWarning, text
 from hemafeat.images import ImageError, name_of, path_of, read
 
-_THREADS = min(8, (os.cpu_count() or 1) + 2)
-_PART = 64
+_THREADS = min(8, n_workers() + 2)
+_CHUNK = 64
 
 
 def group_duplicates(table: pd.DataFrame, *, by: str = "bytes") -> pd.DataFrame:
-    """Fill ``group`` so that identical images, and those of one patient, are never split.
+    """Assign groups such that copies of an image, and images of a patient, are never split.
 
     Parameters
     ----------
     table : DataFrame
-        An image table, see `as_table`.
+        An image table; see `as_table`.
     by : {"bytes", "pixels", "near"}
-        What makes two images the same: the bytes of their files; their decoded pixels, which also
-        finds one that was saved twice but takes as long as reading everything; or that they show
-        one cell, turned, mirrored, cropped, brightened or saved anew (see `near_duplicates`).
+        Criterion for copies: ``"bytes"`` compares files; ``"pixels"`` compares decoded images,
+        which also finds copies in another format but reads every image; ``"near"`` also finds
+        images of the same cell that were rotated, mirrored, cropped, brightened or saved again (see
+        `near_duplicates`).
 
     Returns
     -------
     DataFrame
-        A copy. ``group`` is the group given, else the patient, else the name of the first image of
-        a cluster of identical ones (its own name where there is none). Where a cluster joins
-        several groups or patients they become one, under the name that sorts first. A file that
-        cannot be read stands alone.
+        A copy of the table. ``group`` is the existing group, else the patient, else the name of the
+        image, or of the first of its copies. If copies belong to several groups or patients, these
+        are merged under the name that sorts first. A file that cannot be read has its own group.
 
     Warns
     -----
     DatasetWarning
-        One image stands under two labels; `duplicates` lists them.
+        Issued if an image has two labels; `duplicates` lists such images.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import datasets
+    >>> cell = datasets.draw_cell("monocyte", random_state=0).image
+    >>> table = datasets.as_table([cell, 255 - cell, cell.copy()])
+    >>> datasets.group_duplicates(table)["group"].nunique()
+    2
     """
     clusters = _clusters(table["image"], by)
     names = [name_of(image) for image in table["image"]]
-    arrays = [not isinstance(image, str) for image in table["image"]]
     base = table["group"].where(table["group"].notna(), table["patient"])
-    # Arrays share their description: rows tell them apart.
+    # Existing groups sort before names of images, so that merged groups keep their names. Arrays
+    # of one shape have the same name, so the row is added.
     nodes: list[tuple[bool, str]] = [
-        (False, str(group)) if known else (True, f"{name} {row + 1}" if array else name)
-        for row, (group, known, name, array) in enumerate(
-            zip(base, base.notna(), names, arrays, strict=True)
+        (False, str(group))
+        if has_group
+        else (True, name if isinstance(image, str) else f"{name} {row + 1}")
+        for row, (group, has_group, name, image) in enumerate(
+            zip(base, base.notna(), names, table["image"], strict=True)
         )
     ]
-    parent = {node: node for node in nodes}
-
-    def top(node: tuple[bool, str]) -> tuple[bool, str]:
-        while parent[node] != node:
-            parent[node] = node = parent[parent[node]]
-        return node
-
-    for rows in clusters:
-        for row in rows[1:]:
-            one, other = top(nodes[rows[0]]), top(nodes[row])
-            # Groups that were given sort before names of images, so that they win.
-            parent[max(one, other)] = min(one, other)
+    unique = sorted(set(nodes))
+    index = {node: k for k, node in enumerate(unique)}
+    links = [(index[nodes[rows[0]]], index[nodes[row]]) for rows in clusters for row in rows[1:]]
+    component = component_labels(links, len(unique))
+    _, first, inverse = np.unique(component, return_index=True, return_inverse=True)
+    groups = [unique[first[k]][1] for k in inverse]
     table = table.copy()
-    table["group"] = text(top(node)[1] for node in nodes).set_axis(table.index)
+    table["group"] = text(groups[index[node]] for node in nodes).set_axis(table.index)
     _warn_of_conflicts(table, clusters, names)
     return table
 
@@ -81,16 +87,27 @@ def duplicates(table: pd.DataFrame, *, by: str = "bytes") -> pd.DataFrame:
     Parameters
     ----------
     table : DataFrame
-        An image table, see `as_table`.
+        An image table; see `as_table`.
     by : {"bytes", "pixels", "near"}
-        As for `group_duplicates`.
+        Criterion for copies; see `group_duplicates`.
 
     Returns
     -------
     DataFrame
-        One row per such image: ``cluster`` (1, 2, ...), ``image`` (its name), ``label``,
-        ``patient``, and ``conflict``, whether the cluster stands under several labels. Empty where
-        all images differ.
+        One row per image that has copies: ``cluster``, the number of its set of copies from 1;
+        ``image``, its name; ``label``; ``patient``; ``conflict``, True if the copies have several
+        labels. Empty if all images differ.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import datasets
+    >>> cell = datasets.draw_cell("monocyte", random_state=0, size=64).image
+    >>> table = datasets.as_table([cell, 255 - cell, cell.copy()])
+    >>> datasets.duplicates(table)[["cluster", "image", "conflict"]]
+       cluster                      image  conflict
+    0        1  <array 64 x 64 x 3 uint8>     False
+    1        1  <array 64 x 64 x 3 uint8>     False
     """
     rows: list[dict[str, Any]] = []
     for number, cluster in enumerate(_clusters(table["image"], by), start=1):
@@ -102,23 +119,23 @@ def duplicates(table: pd.DataFrame, *, by: str = "bytes") -> pd.DataFrame:
                     "image": name_of(table["image"].iloc[row]),
                     "label": labels.loc[table.index[row]],
                     "patient": table["patient"].iloc[row],
-                    "conflict": _differ(labels),
+                    "conflict": _has_conflict(labels),
                 }
             )
     return pd.DataFrame(rows, columns=["cluster", "image", "label", "patient", "conflict"])
 
 
-def _differ(labels: pd.Series) -> bool:
+def _has_conflict(labels: pd.Series) -> bool:
     return len(labels.dropna().unique()) > 1
 
 
 def _warn_of_conflicts(table: pd.DataFrame, clusters: list[list[int]], names: list[str]) -> None:
-    torn = [rows for rows in clusters if _differ(table["label"].iloc[rows])]
-    if not torn:
+    conflicts = [rows for rows in clusters if _has_conflict(table["label"].iloc[rows])]
+    if not conflicts:
         return
-    one = " and ".join(f"{names[row]} ({table['label'].iloc[row]})" for row in torn[0][:2])
+    example = " and ".join(f"{names[row]} ({table['label'].iloc[row]})" for row in conflicts[0][:2])
     warnings.warn(
-        f"{len(torn)} image(s) stand under two labels, {one} for one; "
+        f"{len(conflicts)} image(s) have two labels, for example {example}; "
         "hemafeat.datasets.duplicates lists them",
         DatasetWarning,
         stacklevel=3,
@@ -126,34 +143,35 @@ def _warn_of_conflicts(table: pd.DataFrame, clusters: list[list[int]], names: li
 
 
 def _clusters(images: Iterable[Any], by: str) -> list[list[int]]:
-    """Rows of identical images, for every image that occurs more than once."""
+    """Return the rows of copies, for every image that occurs more than once."""
     items = list(images)
     if by == "bytes":
-        # Only files of one size can be equal, so most are never opened.
-        candidates = [rows for rows in _alike(_size, items, range(len(items))) if len(rows) > 1]
-        keys = _digest
+        # Only files of the same size can be equal, so most files are never opened.
+        candidates = [rows for rows in _sets_by(_size, items, range(len(items))) if len(rows) > 1]
+        key = _digest
     elif by == "pixels":
-        candidates, keys = [list(range(len(items)))], _pixel_digest
+        candidates, key = [list(range(len(items)))], _pixel_digest
     elif by == "near":
         return near_clusters(items)
     else:
-        raise DatasetError(f"by is {by!r}, expected 'bytes', 'pixels' or 'near'")
+        raise DatasetError(f"by is {by!r}; expected 'bytes', 'pixels' or 'near'")
     rows = [row for candidate in candidates for row in candidate]
-    return sorted(same for same in _alike(keys, items, rows) if len(same) > 1)
+    return sorted(copies for copies in _sets_by(key, items, rows) if len(copies) > 1)
 
 
-def _alike(key: Any, items: list[Any], rows: Iterable[int]) -> list[list[int]]:
+def _sets_by(key: Any, items: list[Any], rows: Iterable[int]) -> list[list[int]]:
+    """Divide rows into sets of the same key; rows whose key is None are omitted."""
     rows = list(rows)
-    # A task for each file would cost more than asking for its size.
-    parts = [rows[start : start + _PART] for start in range(0, len(rows), _PART)]
+    # One task per file would cost more than its work.
+    chunks = [rows[start : start + _CHUNK] for start in range(0, len(rows), _CHUNK)]
     with ThreadPoolExecutor(_THREADS) as pool:
-        found_keys = pool.map(lambda part: [key(items[row]) for row in part], parts)
-        keys = [value for part in found_keys for value in part]
-    found: dict[Hashable, list[int]] = defaultdict(list)
+        results = pool.map(lambda chunk: [key(items[row]) for row in chunk], chunks)
+        keys = [value for chunk in results for value in chunk]
+    sets: dict[Hashable, list[int]] = defaultdict(list)
     for row, value in zip(rows, keys, strict=True):
         if value is not None:
-            found[value].append(row)
-    return [sorted(same) for same in found.values()]
+            sets[value].append(row)
+    return [sorted(members) for members in sets.values()]
 
 
 def _size(image: Any) -> Hashable:
@@ -165,7 +183,7 @@ def _size(image: Any) -> Hashable:
         state = os.stat(path_of(image))
     except (OSError, ValueError):
         return None
-    # Empty files are equal without being the same image.
+    # Empty files are equal but not the same image.
     return state.st_size or None
 
 
@@ -173,12 +191,12 @@ def _digest(image: Any) -> Hashable:
     if not isinstance(image, str):
         return _array_digest(np.asarray(image))
     if _in_archive(image):
-        # The file is the same for all of them.
+        # All images of an archive share one file.
         return _pixel_digest(image)
     path = path_of(image)
     try:
         with open(path, "rb") as file:
-            # Two windows of one file are two images.
+            # Two windows of a file are different images.
             return hashlib.file_digest(file, "sha256").digest() + image[len(path) :].encode()
     except (OSError, ValueError):
         return None

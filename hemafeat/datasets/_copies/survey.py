@@ -1,10 +1,9 @@
-"""One pass over the files of a table: what each is, how large, on what background."""
+"""Read every image of a table once and record its format, size and background."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-import re
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -12,7 +11,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hemafeat.datasets._copies.near_duplicates import SIDE, thumbnails_of
+from hemafeat._machine import n_workers, progress_bar
+from hemafeat.datasets._copies.near_duplicates import SIDE, make_thumbnails
 from hemafeat.images import ImageError, name_of, path_of, read
 
 SURVEY = (
@@ -45,79 +45,113 @@ _FORMATS = (
 )
 _SUFFIXES = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "bmp": "BMP", "tif": "TIFF"}
 _SUFFIXES["tiff"] = "TIFF"
-_PART = 32
+_CHUNK = 32
+
+BACKGROUND = ["background_r", "background_g", "background_b"]
 
 Progress = Callable[[int, int, str], None]
 
 
 def survey(
     table: pd.DataFrame, *, n_jobs: int | None = None, progress: bool | Progress | None = None
-) -> tuple[pd.DataFrame, np.ndarray]:
-    """Look at every image of a table once.
+) -> pd.DataFrame:
+    """Record format, size and background of every image of a table.
 
     Parameters
     ----------
     table : DataFrame
-        An image table.
+        An image table; see `as_table`.
     n_jobs : int, optional
-        Threads; by default as many as processors. The result does not depend on it.
+        Number of threads that read images. By default one per processor. The result does not
+        depend on it.
     progress : bool or callable, optional
-        True: a bar. A callable gets ``(done, total, what)``.
+        True shows a progress bar. A callable is called with the numbers of images done and in
+        total and an empty string. By default progress is not shown.
 
     Returns
     -------
-    found : DataFrame
-        One row per row of the table, columns `SURVEY`: ``problem``, why it cannot be read (missing
-        where it can); ``format`` by its first bytes, ``suffix`` the format its name promises;
-        ``jfif``, whether a JPEG has a JFIF header; ``bytes``; ``width, height`` px;
-        ``background_r, _g, _b``, medians of the brighter half of the outermost pixels (of
-        all, where they are dark), ``background`` their mean; ``contrast``, standard deviation of
-        grey; ``digest`` of the file and ``pixels`` of what it shows, text.
+    DataFrame
+        One row per row of the table: ``image``, its name; ``problem``, the reason why it cannot be
+        read, missing for readable images; ``format`` according to the first bytes, ``suffix`` the
+        format according to the name; ``jfif``, True if a JPEG has a JFIF header; ``bytes``;
+        ``width``, ``height`` in px; ``background_r``, ``background_g``, ``background_b``, the
+        median colour of the brighter half of the pixels at the border (of all of them if they are
+        dark), ``background``, its mean; ``contrast``, the standard deviation of grey values;
+        ``digest`` of the file and ``pixels``, that of the decoded image.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets
+    >>> table = datasets.drawn("cells", 2, size=64, background="white")
+    >>> datasets.survey(table)[["format", "width", "height"]]
+      format  width  height
+    0    PNG   64.0    64.0
+    1    PNG   64.0    64.0
+    """
+    return survey_with_thumbnails(table, n_jobs=n_jobs, progress=progress)[0]
+
+
+def survey_with_thumbnails(
+    table: pd.DataFrame, *, n_jobs: int | None = None, progress: bool | Progress | None = None
+) -> tuple[pd.DataFrame, np.ndarray]:
+    """Survey the images of a table and make their thumbnails.
+
+    Parameters
+    ----------
+    table, n_jobs, progress
+        Arguments of `survey`.
+
+    Returns
+    -------
+    properties : DataFrame
+        Result of `survey`.
     thumbnails : (n, 2, SIDE, SIDE) ndarray of uint8
-        See `thumbnails_of`; zeros for an image that cannot be read.
+        Result of `make_thumbnails` for each image; zeros for an image that cannot be read.
     """
     images = list(table["image"])
-    parts = [range(s, min(s + _PART, len(images))) for s in range(0, len(images), _PART)]
-    thumbnails = np.zeros((len(images), 2, SIDE, SIDE), np.uint8)
+    n = len(images)
+    chunks = [range(start, min(start + _CHUNK, n)) for start in range(0, n, _CHUNK)]
+    thumbnails = np.zeros((n, 2, SIDE, SIDE), np.uint8)
     rows: list[dict[str, Any]] = []
-    report = _reporter(progress, len(images))
 
-    def look(part: range) -> list[dict[str, Any]]:
-        found = []
-        for place in part:
-            row, small = _look(images[place])
-            found.append(row)
+    def survey_chunk(chunk: range) -> list[dict[str, Any]]:
+        properties = []
+        for index in chunk:
+            row, small = _survey_image(images[index])
+            properties.append(row)
             if small is not None:
-                thumbnails[place] = small
-        return found
+                thumbnails[index] = small
+        return properties
 
-    with ThreadPoolExecutor(n_jobs or _processors()) as pool:
-        for found in pool.map(look, parts):
-            rows += found
-            report(len(rows), len(images), "")
+    with (
+        ThreadPoolExecutor(n_workers(n_jobs)) as pool,
+        progress_bar(n, "audit", progress=progress is True) as bar,
+    ):
+        for chunk in pool.map(survey_chunk, chunks):
+            rows += chunk
+            bar.update(len(chunk))
+            if callable(progress):
+                progress(len(rows), n, "")
     frame = pd.DataFrame(rows, columns=list(SURVEY))
     numbers = ["bytes", "width", "height", "contrast", *BACKGROUND, "background"]
     frame[numbers] = frame[numbers].astype(np.float64)
     return frame, thumbnails
 
 
-BACKGROUND = ["background_r", "background_g", "background_b"]
-
-
-def _look(image: Any) -> tuple[dict[str, Any], np.ndarray | None]:
+def _survey_image(image: Any) -> tuple[dict[str, Any], np.ndarray | None]:
     row: dict[str, Any] = dict.fromkeys(SURVEY)
     row["image"] = name = name_of(image)
     row["suffix"] = _SUFFIXES.get(_suffix(name)) if isinstance(image, str) else None
     source = image
     if isinstance(image, str) and os.path.isfile(image):
-        # Read once: for its header, its digest and its pixels.
+        # The file is read once for its header, its digest and its pixels.
         try:
             with open(image, "rb") as file:
                 source = data = file.read()
         except OSError:
             data = b""
         row["bytes"] = len(data)
-        row["format"] = next((k for magic, k in _FORMATS if data.startswith(magic)), None)
+        row["format"] = next((name for magic, name in _FORMATS if data.startswith(magic)), None)
         row["digest"] = hashlib.sha256(data).hexdigest() if data else None
         if row["format"] == "JPEG":
             row["jfif"] = b"JFIF\0" in data[:64]
@@ -128,23 +162,23 @@ def _look(image: Any) -> tuple[dict[str, Any], np.ndarray | None]:
         return row, None
     row["height"], row["width"] = pixels.shape[:2]
     row["pixels"] = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).hexdigest()
-    colour = background(pixels)
+    colour = background_colour(pixels)
     row.update(zip(BACKGROUND, map(float, colour), strict=True))
     row["background"] = float(colour.mean())
-    small = thumbnails_of(pixels)
+    small = make_thumbnails(pixels)
     row["contrast"] = float(small[0].std())
     return row, small
 
 
-def background(image: np.ndarray) -> np.ndarray:
-    """Colour of what surrounds a cell: (3,) float64, 0 to 255.
+def background_colour(image: np.ndarray) -> np.ndarray:
+    """Return the colour of the background at the border of an image: (3,) float64, 0 to 255.
 
-    The median of the brighter half, by green, of a frame of 4 % of the shorter side, every other
-    pixel: cells that the edge cuts are darker than the empty field. On a dark ground the median of
-    all of the frame.
+    It is the median over the brighter half, by green, of every other pixel of a frame whose width
+    is 4 % of the shorter side; cells cut by the border are darker than the background. If the frame
+    is dark, all of its pixels count.
     """
-    edge = max(1, round(0.04 * min(image.shape[:2])))
-    sides = (image[:edge], image[-edge:], image[:, :edge], image[:, -edge:])
+    width = max(1, round(0.04 * min(image.shape[:2])))
+    sides = (image[:width], image[-width:], image[:, :width], image[:, -width:])
     frame = np.concatenate([side[::2, ::2].reshape(-1, 3) for side in sides])
     green = frame[:, 1]
     middle = np.median(green)
@@ -152,34 +186,5 @@ def background(image: np.ndarray) -> np.ndarray:
     return np.median(bright, axis=0)
 
 
-def stem_of(name: str) -> str:
-    """The name of an image without folders and suffix."""
-    base = re.split(r"[\\/]", path_of(name))[-1]
-    return base.rpartition(".")[0] or base
-
-
 def _suffix(name: str) -> str:
     return path_of(name).rpartition(".")[2].lower()
-
-
-def _processors() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
-
-
-def _reporter(progress: bool | Progress | None, total: int) -> Progress:
-    if callable(progress):
-        return progress
-    if not progress:
-        return lambda done, total, what: None
-    from tqdm.auto import tqdm
-
-    bar = tqdm(total=total, desc="audit", unit="image")
-
-    def show(done: int, total: int, what: str) -> None:
-        bar.update(done - bar.n)
-        if done == total:
-            bar.close()
-
-    return show

@@ -1,1 +1,1 @@
-"""Download of public data sets, checked and resumable."""
+"""Download public data sets, with checksums and resumption."""

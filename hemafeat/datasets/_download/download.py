@@ -1,4 +1,4 @@
-"""Public data sets, downloaded, checked and unpacked."""
+"""Download, check and unpack public data sets."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hemafeat.datasets._registry import DATASETS, Remote
 from hemafeat.datasets._schema import DatasetError
 
 RECORD = "hemafeat-download.json"
-"""The file in the folder of a download that says what came from where, with its checksums."""
+"""Name of the file in a download folder that records the sources and checksums of its files."""
 
 
 def download(
@@ -28,118 +28,130 @@ def download(
 ) -> Path:
     """Download a public data set into a folder.
 
-    A connection that breaks is continued, also by a later call. Every file is checked against the
-    checksum its authors publish. Where they publish none that is known here, the checksum of the
-    first download is written to ``hemafeat-download.json`` in the folder, and a later download into
-    it has to give the same file; the first one is taken on trust. Archives are unpacked beside,
-    then renamed, and refused when anything in them leads out of the folder. What is there already
-    and right is left as it is, and what somebody else has put there is never replaced.
+    An interrupted download resumes where it stopped, also in a later call. Files are checked
+    against the checksums published by the authors. If there are none, the checksum of the first
+    download is recorded in ``hemafeat-download.json`` in the folder, and later downloads into it
+    must match; the first download is trusted. Archives are unpacked into a temporary folder that is
+    then renamed, and an archive with entries outside its folder is rejected. Existing valid files
+    are kept, and files that were not downloaded by this function are never replaced.
 
     Parameters
     ----------
     name : str
-        A data set of `catalogue` with ``download``.
+        Name of a data set in `catalogue` whose column ``download`` is True.
     to : path
-        The folder, made if need be. Give it to `load` afterwards.
+        Folder to download into; it is created if it does not exist. `load` reads it afterwards.
     size : {28, 64, 128, 224}, optional
-        Which file of ``bloodmnist``; 28 by default.
+        Side of the images of ``bloodmnist``, in px. By default 28.
     keep_archives : bool
-        Whether archives stay when they are unpacked.
+        If True, keep archives after they are unpacked. By default they are deleted.
     progress : bool
-        Whether to show a bar for each file.
+        If True, show a progress bar for each file.
 
     Returns
     -------
     Path
-        `to`.
+        The folder `to`.
 
     Raises
     ------
     DatasetError
-        No such data set; one that needs a login (the message says how to get it); a file that
-        cannot be had or is not what it should be.
+        Raised if the name is unknown, if the data set requires a login (the message says how to
+        obtain it), or if a file is unavailable or does not match its checksum.
 
     See Also
     --------
-    catalogue : What there is.
-    load : List the images of what was downloaded.
+    catalogue : List the public data sets.
+    load : List the images of a downloaded data set.
+
+    Examples
+    --------
+    Data sets behind a login cannot be downloaded; the error says how to obtain them.
+
+    >>> from hemafeat import datasets
+    >>> try:
+    ...     datasets.download("all_idb2", "ALL_IDB2")
+    ... except datasets.DatasetError as error:
+    ...     print(error)
+    ALL-IDB2 cannot be downloaded automatically. By hand: ask its authors by e-mail ...
     """
     if name not in DATASETS:
-        raise DatasetError(f"no data set {name!r} is known; there are: {', '.join(DATASETS)}")
-    source = DATASETS[name]
-    if not source.files and not source.record:
+        raise DatasetError(f"unknown data set {name!r}; available: {', '.join(DATASETS)}")
+    entry = DATASETS[name]
+    if not entry.downloadable:
         raise DatasetError(
-            f"{source.title} cannot be downloaded from here. By hand: {source.how}. It is at "
-            f"{source.where} ({source.licence})"
+            f"{entry.title} cannot be downloaded automatically. By hand: {entry.how}. It is "
+            f"available at {entry.where} ({entry.licence})"
         )
     folder = Path(to)
     if folder.exists() and not folder.is_dir():
-        raise DatasetError(f"{folder} is a file: expected a folder to download into")
+        raise DatasetError(f"{folder} is a file; expected a folder to download into")
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with locked(folder / f".{RECORD}.lock", f"{folder}: another download into it is running"):
+        with locked(folder / f".{RECORD}.lock", f"another download into {folder} is running"):
             _download(name, folder, size, keep_archives, progress)
-    except BlockingIOError as taken:
-        raise DatasetError(str(taken)) from None
+    except BlockingIOError as problem:
+        raise DatasetError(str(problem)) from None
     return folder
 
 
 def _download(
     name: str, folder: Path, size: int | None, keep_archives: bool, progress: bool
 ) -> None:
-    source, before = DATASETS[name], _read_record(folder, name)
-    # A finished folder needs no network, not even to ask what belongs to it.
-    remotes = list(source.files) if source.files else _whole_record(before, source.record)
+    dataset, record = DATASETS[name], _read_record(folder, name)
+    # A complete folder needs no network, not even to list its files.
+    remotes = list(dataset.files) if dataset.files else _files_of_record(record, dataset.record)
     if name == "bloodmnist":
-        remotes = [remote for remote in remotes if remote.name == _of_size(size)]
+        remotes = [remote for remote in remotes if remote.name == _bloodmnist_file(size)]
     elif size is not None:
         raise DatasetError(f"size is for bloodmnist, not for {name}")
     for remote in remotes:
-        known = before["files"].get(remote.name, {})
-        file, place = folder / remote.name, folder / _stem(remote.name)
-        if known.get("done") and place.is_dir():
+        recorded = record["files"].get(remote.name, {})
+        file, target = folder / remote.name, folder / _stem(remote.name)
+        if recorded.get("done") and target.is_dir():
             continue
-        _spare(place, file, remote, bool(known))
-        theirs = file.exists() and not known
-        checksum = remote.checksum or known.get("sha256")
-        path, found = fetch(remote.url, file, checksum, progress=progress)
+        if not recorded:
+            _check_target(target, file, remote)
+        is_foreign = file.exists() and not recorded
+        checksum = remote.checksum or recorded.get("sha256")
+        path, sha256 = fetch(remote.url, file, checksum, progress=progress)
         entry = {
             "url": remote.url,
-            "sha256": found,
+            "sha256": sha256,
             "bytes": path.stat().st_size,
-            "checked_against": remote.checksum or known.get("sha256") or "nothing: first download",
+            "checked_against": checksum or "nothing: first download",
         }
-        before["files"][remote.name] = entry
-        _write_record(folder, before)
+        record["files"][remote.name] = entry
+        _write_record(folder, record)
         if is_archive(remote.name):
-            unpack(path, place)
-            if not keep_archives and not theirs:
+            unpack(path, target)
+            if not keep_archives and not is_foreign:
                 path.unlink()
-        before["files"][remote.name] = {**entry, "done": True}
-        _write_record(folder, before)
-    if not source.files:
-        before["complete"] = True
-        _write_record(folder, before)
+        record["files"][remote.name] = {**entry, "done": True}
+        _write_record(folder, record)
+    if not dataset.files:
+        record["complete"] = True
+        _write_record(folder, record)
 
 
-def _spare(place: Path, file: Path, remote: Remote, known: bool) -> None:
-    """Refuse to replace what another has put there."""
-    if known or not place.exists():
+def _check_target(target: Path, file: Path, remote: Remote) -> None:
+    """Raise an error if a file or folder that was not downloaded would be replaced."""
+    if not target.exists():
         return
-    if place == file and remote.checksum is not None:
+    if target == file and remote.checksum is not None:
         import pooch
 
-        kind, expected = remote.checksum.split(":")
-        if pooch.file_hash(str(file), kind) == expected:
+        algorithm, expected = remote.checksum.split(":")
+        if pooch.file_hash(str(file), algorithm) == expected:
             return
     raise DatasetError(
-        f"{place} is there and comes from no download: move it away, or choose another folder"
+        f"{target} already exists and was not downloaded; move it or choose another folder"
     )
 
 
-def _of_size(size: int | None) -> str:
+def _bloodmnist_file(size: int | None) -> str:
     if size is not None and size not in BLOODMNIST_SIZES:
-        raise DatasetError(f"size is {size!r}, expected one of {BLOODMNIST_SIZES}")
+        raise DatasetError(f"size is {size!r}; expected one of {BLOODMNIST_SIZES}")
     return "bloodmnist.npz" if size in (None, 28) else f"bloodmnist_{size}.npz"
 
 
@@ -150,7 +162,7 @@ def _stem(name: str) -> str:
     return name
 
 
-# --- What was downloaded ----------------------------------------------------------------------
+# --- The record of a folder -------------------------------------------------------------------
 
 
 def _read_record(folder: Path, name: str) -> dict[str, Any]:
@@ -158,40 +170,40 @@ def _read_record(folder: Path, name: str) -> dict[str, Any]:
     if not path.is_file():
         return {"name": name, "files": {}}
     try:
-        found = json.loads(path.read_text("utf-8"))
-        if not isinstance(found["files"], dict) or not isinstance(found["name"], str):
+        record = json.loads(path.read_text("utf-8"))
+        if not isinstance(record["files"], dict) or not isinstance(record["name"], str):
             raise KeyError("files")
     except (OSError, ValueError, KeyError, TypeError):
-        raise DatasetError(f"{path} is damaged: delete it to download anew") from None
-    if found["name"] != name:
-        raise DatasetError(f"{folder} holds {found['name']}: choose another folder for {name}")
-    return dict(found)
+        raise DatasetError(f"{path} is damaged; delete it to download again") from None
+    if record["name"] != name:
+        raise DatasetError(f"{folder} holds {record['name']}; choose another folder for {name}")
+    return dict(record)
 
 
 def _write_record(folder: Path, record: dict[str, Any]) -> None:
     text = json.dumps(record, indent=1, sort_keys=True) + "\n"
-    write_whole(folder / RECORD, lambda aside: aside.write_text(text, encoding="utf-8"))
+    write_whole(folder / RECORD, lambda part: part.write_text(text, encoding="utf-8"))
 
 
-# --- Records that list their files ------------------------------------------------------------
+# --- Zenodo -----------------------------------------------------------------------------------
 
 
-def _whole_record(before: dict[str, Any], url: str) -> list[Remote]:
-    """The files of a record, which a finished download knows and the server else tells."""
-    if before.get("complete"):
+def _files_of_record(record: dict[str, Any], url: str) -> list[Remote]:
+    """List the files of a Zenodo record, without the network if the download is complete."""
+    if record.get("complete"):
         return [
-            Remote(entry["url"], name, entry["sha256"]) for name, entry in before["files"].items()
+            Remote(entry["url"], name, entry["sha256"]) for name, entry in record["files"].items()
         ]
-    return listed(url)
+    return list_zenodo(url)
 
 
-def listed(url: str) -> list[Remote]:
-    """The files of a Zenodo record, with the checksums it gives.
+def list_zenodo(url: str) -> list[Remote]:
+    """List the files of a Zenodo record with their checksums.
 
     Raises
     ------
     DatasetError
-        It cannot be had, or says something else.
+        Raised if the record is unavailable or has another format.
     """
     import requests
 
@@ -200,16 +212,16 @@ def listed(url: str) -> list[Remote]:
             answer.raise_for_status()
             entries = answer.json()["files"]
         remotes = [
-            Remote(str(one["links"]["self"]), str(one["key"]), str(one["checksum"]))
-            for one in entries
+            Remote(str(entry["links"]["self"]), str(entry["key"]), str(entry["checksum"]))
+            for entry in entries
         ]
     except (requests.RequestException, ValueError, KeyError, TypeError) as problem:
         raise DatasetError(f"{url} does not list its files: {problem!r}") from None
     for remote in remotes:
-        # They become names of files here.
+        # These become names of local files and must not lead out of the folder.
         parts = (PurePosixPath(remote.name).parts, PureWindowsPath(remote.name).parts)
         if any(len(part) != 1 for part in parts) or remote.name.startswith("."):
-            raise DatasetError(f"{url} lists a file called {remote.name!r}, which is refused")
+            raise DatasetError(f"{url} lists a file with the unsafe name {remote.name!r}")
         if not str(remote.checksum).startswith(("md5:", "sha256:")):
-            raise DatasetError(f"{url} gives no checksum for {remote.name}")
+            raise DatasetError(f"{url} lists no checksum for {remote.name}")
     return sorted(remotes, key=lambda remote: remote.name)

@@ -1,4 +1,4 @@
-"""One file from the web to the disk: resumed where it broke off, checked, whole or absent."""
+"""Download a single file, with resumption and a checksum; it is complete or absent."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from hemafeat._files import write_whole
+from hemafeat._machine import progress_bar
 from hemafeat.datasets._schema import DatasetError
 
 ATTEMPTS = 5
-"""How often a connection is made anew without a byte gained before it is given up."""
+"""Number of successive attempts without a single new byte before the download fails."""
 
 TIMEOUT = 30.0
-"""Seconds without a byte after which a connection counts as broken."""
+"""Seconds without data after which a connection counts as broken."""
 
 PAUSE = 1.0
-"""Seconds before the second attempt; twice as long before each further one."""
+"""Seconds before the second attempt, doubled before each further one."""
 
 _CHUNK = 2**16
 
@@ -31,28 +32,32 @@ _CHUNK = 2**16
 def fetch(url: str, to: Path, checksum: str | None, *, progress: bool = False) -> tuple[Path, str]:
     """Download a file.
 
-    What has come is kept beside `to`, in ``.NAME.part``, when the connection breaks or the process
-    ends, and continued by the next call if the server says that the file is the same one.
+    If the connection breaks or the process ends, the data received so far are kept beside `to`, in
+    ``.NAME.part``. The next call resumes, provided that the file on the server has not changed.
 
     Parameters
     ----------
     url : str
+        Address of the file.
     to : Path
-        Where the file shall be; one that is there and fits `checksum` is left as it is.
+        Path of the local file. An existing file that matches `checksum` is kept.
     checksum : str or None
         ``md5:...`` or ``sha256:...``.
     progress : bool
-        Whether to show a bar.
+        If True, show a progress bar.
 
     Returns
     -------
-    Path, str
-        `to`, and ``sha256:...`` of what it is.
+    path : Path
+        The path `to`.
+    checksum : str
+        ``sha256:...`` of the file.
 
     Raises
     ------
     DatasetError
-        The file cannot be had, or is not what it should be; nothing of a wrong file stays.
+        Raised if the file is unavailable or does not match its checksum; a file that does not match
+        is deleted.
     """
     try:
         import pooch
@@ -65,20 +70,20 @@ def fetch(url: str, to: Path, checksum: str | None, *, progress: bool = False) -
                 known_hash=checksum,
                 fname=to.name,
                 path=to.parent,
-                downloader=_Resumed(to, checksum, progress),
+                downloader=_ResumingDownloader(to, checksum, progress),
             )
     except ValueError as problem:
         if isinstance(problem, DatasetError) or "hash" not in str(problem).lower():
             raise
         raise DatasetError(
-            f"{url} is not the file that was expected: its checksum is not {checksum}. Nothing of "
-            "it was kept; try again, and compare with its page if it fails again"
+            f"{url} is not the expected file: its checksum is not {checksum}. It was deleted; try "
+            "again, and compare with the page of the data set if it fails again"
         ) from None
     return to, f"sha256:{pooch.file_hash(str(to))}"
 
 
-class _Resumed:
-    """A downloader for pooch that goes on where an earlier one stopped."""
+class _ResumingDownloader:
+    """Downloader for pooch that resumes an interrupted download."""
 
     def __init__(self, to: Path, checksum: str | None, progress: bool) -> None:
         self.part = to.with_name(f".{to.name}.part")
@@ -101,16 +106,16 @@ class _Resumed:
                 problem = broken
             except OSError as full:
                 raise DatasetError(f"{self.part} cannot be written: {full}") from None
-            # Bytes that came are worth another attempt, however often.
+            # Attempts are unlimited as long as each receives data.
             failures = 1 if self._size() > before else failures + 1
             if failures >= ATTEMPTS:
                 raise DatasetError(
-                    f"{url} cannot be downloaded: {problem}. The {self._size() / 1e6:.1f} MB that "
-                    "came are kept, and the next attempt continues them"
+                    f"{url} cannot be downloaded: {problem}. The {self._size() / 1e6:.1f} MB "
+                    "received are kept, and the next attempt resumes there"
                 ) from None
             time.sleep(pause if failures > 1 else 0)
             pause = pause * 2 if failures > 1 else PAUSE
-        # Pooch checks what it finds there, and renames it.
+        # pooch checks and renames this file.
         os.replace(self.part, output_file)
         self.state.unlink(missing_ok=True)
 
@@ -120,50 +125,54 @@ class _Resumed:
     def _transfer(self, url: str) -> None:
         import requests
 
-        known = self._known(url)
-        have = self._size() if known is not None else 0
-        # Ranges count the bytes as they are kept, so none may be compressed on the way.
+        validator = self._read_validator(url)
+        received = self._size() if validator is not None else 0
+        # Ranges refer to uncompressed bytes.
         headers = {"Accept-Encoding": "identity"}
-        if have:
-            headers["Range"] = f"bytes={have}-"
-        if have and known:
-            headers["If-Range"] = known
+        if received:
+            headers["Range"] = f"bytes={received}-"
+        if received and validator:
+            headers["If-Range"] = validator
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
             if answer.status_code == 416:
-                if answer.headers.get("Content-Range", "") == f"bytes */{have}":
-                    return  # It was whole already.
+                if answer.headers.get("Content-Range", "") == f"bytes */{received}":
+                    return  # The file was already complete.
                 self.part.unlink(missing_ok=True)
-                raise requests.ConnectionError("the server has no such part")
+                raise requests.ConnectionError("the server does not have the requested range")
             answer.raise_for_status()
-            goes_on = answer.status_code == 206 and self._starts(answer, have)
-            if answer.status_code == 206 and not goes_on:
+            resumes = answer.status_code == 206 and self._starts_at(answer, received)
+            if answer.status_code == 206 and not resumes:
                 self.part.unlink(missing_ok=True)
-                raise requests.ConnectionError("the server sent another part than asked for")
-            have = have if goes_on else 0
-            total = self._total(answer, have)
-            self._remember(url, answer)
-            self._check_room(total, have)
-            with open(self.part, "ab" if goes_on else "wb") as file, self._bar(have, total) as bar:
+                raise requests.ConnectionError("the server sent a range that was not requested")
+            received = received if resumes else 0
+            total = self._total(answer, received)
+            self._write_validator(url, answer)
+            self._check_free_space(total, received)
+            bar = progress_bar(
+                total, self.name, progress=self.progress, unit="B", unit_scale=True,
+                initial=received,
+            )  # fmt: skip
+            with open(self.part, "ab" if resumes else "wb") as file, bar:
                 for chunk in answer.iter_content(_CHUNK):
                     file.write(chunk)
                     bar.update(len(chunk))
         if total is not None and self._size() != total:
             if self._size() > total:
                 self.part.unlink()
-            raise requests.ConnectionError(f"{self._size()} of {total} bytes came")
+            raise requests.ConnectionError(f"{self._size()} of {total} bytes were received")
 
-    def _starts(self, answer: Any, have: int) -> bool:
-        found = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
-        return found is not None and int(found.group(1)) == have
+    def _starts_at(self, answer: Any, received: int) -> bool:
+        match = re.match(r"bytes (\d+)-", answer.headers.get("Content-Range", ""))
+        return match is not None and int(match.group(1)) == received
 
-    def _total(self, answer: Any, have: int) -> int | None:
+    def _total(self, answer: Any, received: int) -> int | None:
         length = answer.headers.get("Content-Length", "")
-        return have + int(length) if length.isdigit() else None
+        return received + int(length) if length.isdigit() else None
 
-    def _known(self, url: str) -> str | None:
-        """What tells that the file on the server is still the one that was begun.
+    def _read_validator(self, url: str) -> str | None:
+        """Return the tag or date by which the server can tell if the file has changed.
 
-        Empty where only the checksum will tell, None where nothing would.
+        It is empty if only the checksum can detect a change, and None if nothing can.
         """
         with suppress(OSError, ValueError, KeyError, TypeError):
             state = json.loads(self.state.read_text("utf-8"))
@@ -171,36 +180,25 @@ class _Resumed:
                 return str(state["same"])
         return None
 
-    def _remember(self, url: str, answer: Any) -> None:
+    def _write_validator(self, url: str, answer: Any) -> None:
         tag = answer.headers.get("ETag", "")
-        # A weak tag does not promise the same bytes.
+        # A weak tag does not guarantee identical bytes.
         same = tag if tag and not tag.startswith("W/") else answer.headers.get("Last-Modified", "")
         text = json.dumps({"url": url, "same": same})
-        write_whole(self.state, lambda aside: aside.write_text(text, encoding="utf-8"))
+        write_whole(self.state, lambda part: part.write_text(text, encoding="utf-8"))
 
-    def _check_room(self, total: int | None, have: int) -> None:
+    def _check_free_space(self, total: int | None, received: int) -> None:
         free = shutil.disk_usage(self.part.parent).free
-        if total is not None and total - have > free:
+        if total is not None and total - received > free:
             raise DatasetError(
-                f"{self.name} needs {(total - have) / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free"
+                f"{self.name} needs {(total - received) / 1e9:.1f} GB, but only "
+                f"{free / 1e9:.1f} GB are free"
             )
-
-    def _bar(self, have: int, total: int | None) -> Any:
-        from tqdm import tqdm
-
-        return tqdm(
-            desc=self.name,
-            initial=have,
-            total=total,
-            unit="B",
-            unit_scale=True,
-            disable=not self.progress,
-        )
 
 
 @contextmanager
 def _quiet(logger: logging.Logger) -> Iterator[None]:
-    """Without what pooch says of every file; here it is said once, by whoever asked."""
+    """Suppress the messages that pooch logs about every file."""
     level = logger.level
     logger.setLevel(logging.ERROR)
     try:

@@ -1,4 +1,4 @@
-"""Archives of strangers, unpacked into one folder and nowhere else."""
+"""Unpack untrusted archives into a folder and nowhere else."""
 
 from __future__ import annotations
 
@@ -17,14 +17,18 @@ from typing import IO, Any, NamedTuple
 from hemafeat.datasets._schema import DatasetError
 
 MAX_RATIO = 100
-"""How many times its size an archive of images may grow; the best compressed ones grow tenfold."""
+"""Largest accepted ratio of unpacked to packed size; archives of images reach about 10."""
 
 FREE_BYTES = 2**28
-"""What an archive may grow to whatever its size."""
+"""Unpacked size, in bytes, up to which any ratio is accepted."""
 
 MAX_FILES = 2_000_000
+"""Largest accepted number of files."""
 
-_PASSED_OVER = ("__MACOSX", ".DS_Store", "Thumbs.db")
+_IGNORED = ("__MACOSX", ".DS_Store", "Thumbs.db")
+_DAMAGED = (
+    zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError
+)  # fmt: skip
 
 
 class _Entry(NamedTuple):
@@ -35,76 +39,78 @@ class _Entry(NamedTuple):
 
 
 def is_archive(path: str | os.PathLike[str]) -> bool:
-    """Whether `unpack` opens a file, by its name."""
+    """Return True if `unpack` supports a file, according to its suffix."""
     return str(path).lower().endswith((".zip", ".tar", ".tar.gz", ".tgz"))
 
 
 def unpack(archive: str | os.PathLike[str], to: str | os.PathLike[str]) -> Path:
-    """Unpack a ZIP or TAR into a folder that is whole or absent.
+    """Unpack a ZIP or TAR archive into a folder, completely or not at all.
 
-    Every name is checked before anything is written: one that is absolute, leads out of the folder
-    or is a link, a device or there twice, makes the whole archive refused. So does one that would
-    grow to more than `MAX_RATIO` times its size (and `FREE_BYTES`), holds more than `MAX_FILES`
-    files, or does not fit the disk. Entries named ``__MACOSX``, ``.DS_Store`` and ``Thumbs.db`` are
-    passed over.
+    The archive is rejected if an entry has an absolute path, leads out of the folder, is a link or
+    a device, or occurs twice; if it would grow to more than `MAX_RATIO` times its size (and
+    `FREE_BYTES`); if it holds more than `MAX_FILES` files; or if it does not fit on the disk. This
+    is checked before anything is written. Entries named ``__MACOSX``, ``.DS_Store`` and
+    ``Thumbs.db`` are ignored.
 
     Parameters
     ----------
     archive : path
-        A file that `is_archive`.
+        File with a suffix that `is_archive` accepts.
     to : path
-        The folder to make; one that is there is replaced when everything is unpacked.
+        Folder to create. An existing folder is replaced after everything is unpacked.
 
     Returns
     -------
     Path
-        `to`.
+        The folder `to`.
 
     Raises
     ------
     DatasetError
-        The archive is damaged or is refused; nothing of it stays.
+        Raised if the archive is damaged or rejected; nothing is left on the disk.
     """
     archive, to = Path(archive), Path(to)
     to.parent.mkdir(parents=True, exist_ok=True)
-    aside = Path(tempfile.mkdtemp(prefix=f".{to.name}.", suffix=".unpacking", dir=to.parent))
+    part = Path(tempfile.mkdtemp(prefix=f".{to.name}.", suffix=".unpacking", dir=to.parent))
     try:
-        with _opened(archive) as (entries, read):
-            _check(archive, entries, shutil.disk_usage(aside).free)
+        with _open_archive(archive) as (entries, read):
+            _check(archive, entries, shutil.disk_usage(part).free)
             for entry in entries:
                 if entry.kind == "file":
-                    _write(archive, entry, read(entry), aside / entry.name)
+                    _write(archive, entry, read(entry), part / entry.name)
                 else:
-                    (aside / entry.name).mkdir(parents=True, exist_ok=True)
-        os.chmod(aside, 0o755)
+                    (part / entry.name).mkdir(parents=True, exist_ok=True)
+        os.chmod(part, 0o755)
         if to.exists():
             shutil.rmtree(to)
-        os.replace(aside, to)
-    except (zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError) as bad:
-        raise DatasetError(f"{archive} is a damaged archive: {bad}") from None
-    except RuntimeError as locked:
-        raise DatasetError(f"{archive} cannot be unpacked: {locked}") from None
-    except FileExistsError as twice:
-        raise DatasetError(f"{archive} holds {twice.filename} twice") from None
+        os.replace(part, to)
+    except _DAMAGED as problem:
+        raise DatasetError(f"{archive} is a damaged archive: {problem}") from None
+    except RuntimeError as problem:  # a password is required
+        raise DatasetError(f"{archive} cannot be unpacked: {problem}") from None
+    except FileExistsError as problem:
+        raise DatasetError(f"{archive} holds {problem.filename} twice") from None
     finally:
-        shutil.rmtree(aside, ignore_errors=True)
+        shutil.rmtree(part, ignore_errors=True)
     return to
 
 
 @contextmanager
-def _opened(archive: Path) -> Iterator[tuple[list[_Entry], Callable[[_Entry], IO[bytes] | None]]]:
-    """The entries of an archive, and how one of them is read."""
+def _open_archive(
+    archive: Path,
+) -> Iterator[tuple[list[_Entry], Callable[[_Entry], IO[bytes] | None]]]:
+    """Open an archive and yield its entries and a function that reads an entry."""
     if str(archive).lower().endswith(".zip"):
-        with zipfile.ZipFile(archive) as zipped:
-            entries = [_of_zip(info) for info in zipped.infolist()]
-            yield _kept(entries), lambda entry: zipped.open(entry.source)
+        with zipfile.ZipFile(archive) as zip_file:
+            entries = [_zip_entry(info) for info in zip_file.infolist()]
+            yield _without_ignored(entries), lambda entry: zip_file.open(entry.source)
     else:
-        with tarfile.open(archive) as tarred:
-            entries = [_of_tar(info) for info in tarred.getmembers()]
-            yield _kept(entries), lambda entry: tarred.extractfile(entry.source)
+        with tarfile.open(archive) as tar_file:
+            entries = [_tar_entry(info) for info in tar_file.getmembers()]
+            yield _without_ignored(entries), lambda entry: tar_file.extractfile(entry.source)
 
 
-def _of_zip(info: zipfile.ZipInfo) -> _Entry:
+def _zip_entry(info: zipfile.ZipInfo) -> _Entry:
     mode = info.external_attr >> 16
     kind = "folder" if info.is_dir() else "file"
     if stat.S_IFMT(mode) not in (0, stat.S_IFREG, stat.S_IFDIR):
@@ -112,16 +118,16 @@ def _of_zip(info: zipfile.ZipInfo) -> _Entry:
     return _Entry(info.filename, info.file_size, kind, info)
 
 
-def _of_tar(info: tarfile.TarInfo) -> _Entry:
+def _tar_entry(info: tarfile.TarInfo) -> _Entry:
     kind = "folder" if info.isdir() else "file" if info.isreg() else "device"
     return _Entry(info.name, info.size, "link" if info.issym() or info.islnk() else kind, info)
 
 
-def _kept(entries: list[_Entry]) -> list[_Entry]:
+def _without_ignored(entries: list[_Entry]) -> list[_Entry]:
     return [
         entry
         for entry in entries
-        if not any(part in _PASSED_OVER for part in entry.name.replace("\\", "/").split("/"))
+        if not any(part in _IGNORED for part in entry.name.replace("\\", "/").split("/"))
     ]
 
 
@@ -132,39 +138,41 @@ def _check(archive: Path, entries: list[_Entry], free: int) -> None:
             (not entry.name.strip("/. ") and entry.kind == "file")
             or path.is_absolute()
             or ".." in path.parts
-            # On Windows a backslash parts folders and a colon names a drive.
+            # On Windows a backslash separates folders and a colon follows a drive.
             or ".." in PureWindowsPath(entry.name).parts
             or PureWindowsPath(entry.name).drive
             or PureWindowsPath(entry.name).root
             or "\0" in entry.name
         ):
             raise DatasetError(
-                f"{archive} is refused: it holds {entry.name!r}, which leads out of its folder"
+                f"{archive} is rejected: it holds {entry.name!r}, which leads out of its folder"
             )
         if entry.kind in ("link", "device"):
-            raise DatasetError(f"{archive} is refused: it holds {entry.name!r}, a {entry.kind}")
+            raise DatasetError(f"{archive} is rejected: it holds {entry.name!r}, a {entry.kind}")
     size, packed = sum(entry.size for entry in entries), archive.stat().st_size
     if size > max(FREE_BYTES, MAX_RATIO * packed):
         raise DatasetError(
-            f"{archive} is refused: its {packed / 1e6:.0f} MB would become {size / 1e6:.0f} MB"
+            f"{archive} is rejected: its {packed / 1e6:.0f} MB would become {size / 1e6:.0f} MB"
         )
     if len(entries) > MAX_FILES:
-        raise DatasetError(f"{archive} is refused: it holds {len(entries)} files")
+        raise DatasetError(f"{archive} is rejected: it holds {len(entries)} files")
     if size > free:
-        raise DatasetError(f"{archive} needs {size / 1e9:.1f} GB, and {free / 1e9:.1f} GB are free")
+        raise DatasetError(
+            f"{archive} needs {size / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free"
+        )
 
 
 def _write(archive: Path, entry: _Entry, source: IO[bytes] | None, to: Path) -> None:
-    """Copy one file; never more than it said it holds."""
+    """Write one file, never more bytes than its entry states."""
     if source is None:
-        raise DatasetError(f"{archive} is a damaged archive: {entry.name!r} holds nothing")
+        raise DatasetError(f"{archive} is a damaged archive: {entry.name!r} has no data")
     to.parent.mkdir(parents=True, exist_ok=True)
-    left = entry.size
+    remaining = entry.size
     with source, open(to, "xb") as file:
         while chunk := source.read(2**20):
-            left -= len(chunk)
-            if left < 0:
-                raise DatasetError(f"{archive} is refused: {entry.name!r} is larger than it says")
+            remaining -= len(chunk)
+            if remaining < 0:
+                raise DatasetError(f"{archive} is rejected: {entry.name!r} is larger than stated")
             file.write(chunk)
-    if left:
+    if remaining:
         raise DatasetError(f"{archive} is a damaged archive: {entry.name!r} ends early")

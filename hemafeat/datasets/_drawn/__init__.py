@@ -1,1 +1,1 @@
-"""Drawn cells, fields and cohorts whose truth is known."""
+"""Draw synthetic cells, fields and cohorts with known ground truth."""

@@ -1,8 +1,8 @@
-"""What each type of cell is like: its size, nucleus, chromatin, cytoplasm and grains.
+"""Draw the size, nucleus, chromatin, cytoplasm and granules of each type of cell at random.
 
-Sizes are micrometres, densities are those of `Stain`. The ranges of neighbouring types overlap on
-purpose: a band neutrophil and a metamyelocyte, a large lymphocyte and a lymphoblast, a young
-erythroblast and a lymphocyte are told apart by several weak signs, not by one.
+Lengths are in um, densities are those of `Stain`. The ranges of similar types overlap on purpose: a
+band neutrophil and a metamyelocyte, a large lymphocyte and a lymphoblast, or a young erythroblast
+and a lymphocyte differ in several weak features, not in a single strong one.
 """
 
 from __future__ import annotations
@@ -18,19 +18,19 @@ Rng = np.random.Generator
 
 @dataclass(slots=True)
 class Grain:
-    """One sort of granule."""
+    """Properties of a type of granule."""
 
     sigma: float
     azure: float = 0.0
     eosin: float = 0.0
     number: int = 0
-    spacing: float = 0.0  # > 0: packed side by side at this distance, `number` is ignored
+    spacing: float = 0.0  # if positive, granules fill the cytoplasm at this distance
     over_nucleus: bool = False
 
 
 @dataclass(slots=True)
 class Look:
-    """One cell to be painted."""
+    """Appearance of a cell."""
 
     radius: float
     stretch: float = 1.0
@@ -47,7 +47,7 @@ class Look:
     off: float = 0.5
     # Chromatin
     density: float = 1.35
-    opened: float = 1.0  # quantile (in spreads) above which chromatin is open
+    opened: float = 1.0  # threshold, in standard deviations, above which chromatin is open
     contrast: float = 0.45
     grain: float = 0.55
     clump: float = 0.08
@@ -227,7 +227,7 @@ def _monocyte(rng: Rng) -> Look:
 
 
 def _erythroblast(rng: Rng) -> Look:
-    ripe = rng.beta(1.3, 0.9)  # 0 basophilic, 1 orthochromatic
+    ripe = rng.beta(1.3, 0.9)  # from basophilic (0) to orthochromatic (1)
     return Look(
         radius=rng.normal(6.0 - 1.3 * ripe, 0.4),
         stretch=1 + abs(rng.normal(0, 0.12)),
@@ -252,7 +252,7 @@ def _erythroblast(rng: Rng) -> Look:
 
 
 def _immature(rng: Rng) -> Look:
-    bent = rng.random() < 0.42  # a metamyelocyte, else a myelocyte or promyelocyte
+    bent = rng.random() < 0.42  # metamyelocyte, otherwise myelocyte or promyelocyte
     young = 0.0 if bent else rng.uniform(0.0, 1.0)
     strength = rng.uniform(0.1, 0.5) if bent else rng.uniform(0.2, 0.7)
     return Look(
@@ -348,4 +348,4 @@ LOOKS: dict[str, Callable[[Rng], Look]] = {
 }
 
 KINDS: tuple[str, ...] = tuple(LOOKS)
-"""Types of cell that can be drawn."""
+"""Types of cell that `draw_cell` accepts."""

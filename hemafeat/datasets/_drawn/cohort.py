@@ -1,16 +1,13 @@
-"""A folder of patients with a bag of drawn cells each, in the layout of a public challenge."""
+"""Draw a cohort of patients with bags of cells into a folder, in the layout of a challenge."""
 
 from __future__ import annotations
 
 import json
 import os
-import shutil
 from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import cv2
 import numpy as np
@@ -23,17 +20,16 @@ from hemafeat.datasets._drawn.cohort_plan import (
     patients,
     true_kinds,
 )
-from hemafeat.datasets._drawn.dataset import RECORD, _there_already
+from hemafeat.datasets._drawn.dataset import drawing_threads, write_once
 from hemafeat.datasets._drawn.field import VIEW_UM, check_kinds, draw_with
 from hemafeat.datasets._drawn.scene import RedCells
 from hemafeat.datasets._drawn.stain import Light, Stain
 from hemafeat.datasets._schema import COLUMNS
-from hemafeat.datasets._table import MANIFEST, from_csv
+from hemafeat.datasets._table import MANIFEST
 
-_DRAWING = 1  # raised whenever the same seed comes to give other pixels
-_PATIENT, _IMAGE = 21, 22
+_VERSION = 1  # to be increased whenever the same seed gives other pixels
+_PATIENT, _IMAGE = 21, 22  # separate streams of random numbers
 _BATCHES = ("cream", "pink")
-_COLUMNS = ("ID", "LABEL", "GENDER", "DOB", "LYMPH_COUNT")
 
 
 def drawn_cohort(
@@ -53,45 +49,45 @@ def drawn_cohort(
     random_state: int = 0,
     n_jobs: int | None = None,
 ) -> pd.DataFrame:
-    """Draw a cohort into a folder: patients with bags of cells, attributes, and a known truth.
+    """Draw a cohort of patients with bags of cells, attributes and known truth into a folder.
 
-    The share of abnormal cells tells the ill from the others; that, and the leaks asked for. With
-    ``abnormal=(0.2, 0.2)`` and no leak nothing does, and an honest score lies at chance. Each
-    patient has a stain, a microscope and red cells of their own.
+    Only the share of abnormal cells, and any leaks, distinguish malignant from reactive patients.
+    With ``abnormal=(0.2, 0.2)`` and no leak the expected score of any model is chance. Each patient
+    has an individual stain, microscope and red cells.
 
     The folder has the layout of the public lymphocytosis challenge: ``clinical_annotation.csv``,
     ``trainset/trainset_true.csv``, ``trainset/P1/000000.jpg`` ..., ``testset/testset_data.csv``
-    (labels -1), ``testset/P2/`` ... and ``sample_submission.csv``. Beside it stand
-    ``manifest.csv``, the image table, and ``truth.csv``, what the patients were drawn with. It
-    appears whole or not at all; asked for the same again, it is read, not drawn.
+    (labels -1), ``testset/P2/`` ... and ``sample_submission.csv``. In addition it contains
+    ``manifest.csv``, the image table, and ``truth.csv``, the parameters of the patients. It is
+    written completely or not at all. If it already exists with the same arguments, it is read.
 
     Parameters
     ----------
     out : path
-        Folder to write. It may exist when it is empty or holds this very cohort.
+        Folder to write. It must not exist, be empty, or hold the same cohort.
     n_patients : int
-        Patients, ``P1`` to ``P<n_patients>``.
+        Number of patients, ``P1`` to ``P<n_patients>``.
     ill : float
-        Share of the patients labelled ``malignant``; the others are ``reactive``.
+        Share of patients labelled ``malignant``; the others are ``reactive``.
     abnormal : (float, float)
-        Mean share of abnormal cells among the reactive and the malignant.
+        Mean share of abnormal cells of reactive and of malignant patients.
     cells : (int, int)
-        Least and most images of a patient, one cell each.
+        Smallest and largest number of images of a patient, with one cell each.
     kinds : (str, str)
-        The ordinary and the abnormal cell, from `KINDS`.
+        Types of the normal and the abnormal cells, from `KINDS`.
     size : int
-        Side of the square images, px.
+        Side of the square images, in px.
     attribute_signal : float
-        How much sicker the ill look in age and lymphocyte count; 0 for not at all.
+        Strength of the association of age and lymphocyte count with the label. By default 0: none.
     leak_size, leak_format, leak_stain : float
-        From 0 to 1: how much the number of images, the way the date of birth is written, and the
-        background of the smear go with the label.
+        Strength, from 0 to 1, of the association of the label with the number of images, the format
+        of the date of birth, and the background of the smear. By default 0: none.
     test : float
-        Share of the patients in ``testset``; their ``split`` is ``test``.
+        Share of patients in ``testset``, whose ``split`` is ``test``.
     random_state : int
-        Seed.
+        Seed of the random numbers.
     n_jobs : int, optional
-        Threads; default is one per processor.
+        Number of threads. By default one per processor.
 
     Returns
     -------
@@ -103,16 +99,16 @@ def drawn_cohort(
     Raises
     ------
     FileExistsError
-        `out` holds something else; it is left untouched.
+        Raised if `out` holds anything else, which is not changed.
     ValueError
-        An unknown kind, or a number out of range.
+        Raised if a kind is unknown or a number is out of range.
 
     Examples
     --------
     >>> from hemafeat import datasets
-    >>> images = datasets.drawn_cohort("cohort", 8, size=120)  # doctest: +SKIP
-    >>> images.patient.nunique()  # doctest: +SKIP
-    8
+    >>> table = datasets.drawn_cohort("cohort", 4, cells=(2, 3), size=64)
+    >>> table["patient"].nunique(), sorted(set(table["label"]))
+    (4, ['malignant', 'reactive'])
     """
     plan = CohortPlan(
         n_patients,
@@ -129,44 +125,25 @@ def drawn_cohort(
     plan.check()
     check_kinds(kinds)
     if size < 48:
-        raise ValueError(f"size is {size}, expected at least 48")
-    # Through JSON once, so that it equals what is read from the folder.
-    asked: dict[str, Any] = json.loads(
-        json.dumps({"cohort": _DRAWING, **asdict(plan), "kinds": list(kinds), "size": int(size)})
+        raise ValueError(f"size is {size}; expected at least 48")
+    # Converted as by JSON, so that it can be compared with the record of a folder.
+    settings: dict[str, Any] = json.loads(
+        json.dumps({"cohort": _VERSION, **asdict(plan), "kinds": list(kinds), "size": int(size)})
     )
-    folder = Path(out)
-    if not _there_already(folder, asked):
-        aside = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.part")
-        aside.mkdir(parents=True)
-        try:
-            _draw(aside, plan, kinds, size, n_jobs)
-            (aside / RECORD).write_text(json.dumps(asked, indent=1) + "\n", encoding="utf-8")
-            if folder.is_dir():
-                folder.rmdir()
-            aside.replace(folder)
-        except BaseException:
-            shutil.rmtree(aside, ignore_errors=True)
-            raise
-    return from_csv(folder / MANIFEST)
+    return write_once(Path(out), settings, lambda part: _draw(part, plan, kinds, size, n_jobs))
 
 
 def _draw(
     folder: Path, plan: CohortPlan, kinds: Sequence[str], size: int, n_jobs: int | None
 ) -> None:
-    who = patients(plan)
-    rows = [{str(k): v for k, v in row.items()} for row in who.to_dict("records")]
-    workers = n_jobs if n_jobs and n_jobs > 0 else os.cpu_count() or 1
-    before = cv2.getNumThreads()
-    cv2.setNumThreads(1)
-    try:
-        with ThreadPoolExecutor(workers) as pool:
-            drawn = pool.map(
-                lambda number: _one(folder, plan, rows[number], number, kinds, size),
-                range(len(rows)),
-            )
-            images = pd.DataFrame([image for part in drawn for image in part])
-    finally:
-        cv2.setNumThreads(before)
+    truth = patients(plan)
+    rows = [{str(k): v for k, v in row.items()} for row in truth.to_dict("records")]
+    with drawing_threads(n_jobs) as pool:
+        bags = pool.map(
+            lambda number: _draw_patient(folder, plan, rows[number], number, kinds, size),
+            range(len(rows)),
+        )
+        images = pd.DataFrame([image for bag in bags for image in bag])
     images["label_raw"] = images["label"].map({name: str(k) for k, name in enumerate(LABELS)})
     images["group"] = images["patient"]
     images["dataset"] = "drawn_cohort"
@@ -174,11 +151,11 @@ def _draw(
     images["mask"] = None
     images = images[[*COLUMNS, *ATTRIBUTES, "abnormal"]]
     _write(images, folder / MANIFEST)
-    _write(who, folder / "truth.csv")
-    _write_layout(folder, who)
+    _write(truth, folder / "truth.csv")
+    _write_layout(folder, truth)
 
 
-def _one(
+def _draw_patient(
     folder: Path,
     plan: CohortPlan,
     row: dict[str, Any],
@@ -186,44 +163,44 @@ def _one(
     kinds: Sequence[str],
     size: int,
 ) -> list[dict[str, Any]]:
-    """The images of one patient; they depend on nobody else."""
+    """Draw the images of a patient, independently of all other patients."""
     rng = np.random.default_rng([plan.random_state, _PATIENT, number])
     stain = Stain.draw(rng, _BATCHES[int(row["stained"])])
     light, red = Light.draw(rng), RedCells.draw(rng)
-    place = f"{row['split']}set/{row['patient']}"
-    (folder / place).mkdir(parents=True)
-    out = []
+    parent = f"{row['split']}set/{row['patient']}"
+    (folder / parent).mkdir(parents=True)
+    images = []
     for i, kind in enumerate(true_kinds(row["n_cells"], row["abnormal_share"], kinds, rng)):
-        own = np.random.default_rng([plan.random_state, _IMAGE, number, i])
-        cell = draw_with(own, kind, size, stain, light.another(own), red, None)
+        image_rng = np.random.default_rng([plan.random_state, _IMAGE, number, i])
+        cell = draw_with(image_rng, kind, size, stain, light.another(image_rng), red, None)
         bgr = cv2.cvtColor(cell.image, cv2.COLOR_RGB2BGR)
-        name = f"{place}/{i:06d}.jpg"
+        name = f"{parent}/{i:06d}.jpg"
         data = cv2.imencode(".jpg", bgr, [cv2.IMWRITE_JPEG_QUALITY, 95])[1]
         (folder / name).write_bytes(data.tobytes())
-        known = {key: row[key] for key in ("label", "patient", "split", *ATTRIBUTES)}
-        out.append({"image": name, **known, "abnormal": "yes" if kind == kinds[1] else "no"})
-    return out
+        values = {key: row[key] for key in ("label", "patient", "split", *ATTRIBUTES)}
+        images.append({"image": name, **values, "abnormal": "yes" if kind == kinds[1] else "no"})
+    return images
 
 
-def _write_layout(folder: Path, who: pd.DataFrame) -> None:
-    """The tables of the public challenge; those of the test part have the label -1."""
+def _write_layout(folder: Path, truth: pd.DataFrame) -> None:
+    """Write the tables of the public challenge, in which the label of test patients is -1."""
     table = pd.DataFrame(
         {
-            "ID": who["patient"],
-            "LABEL": who["label"].map({name: k for k, name in enumerate(LABELS)}),
-            "GENDER": who["sex"],
-            "DOB": who["dob"],
-            "LYMPH_COUNT": who["lymphocyte_count"],
+            "ID": truth["patient"],
+            "LABEL": truth["label"].map({name: k for k, name in enumerate(LABELS)}),
+            "GENDER": truth["sex"],
+            "DOB": truth["dob"],
+            "LYMPH_COUNT": truth["lymphocyte_count"],
         }
-    )[list(_COLUMNS)]
-    tested = (who["split"] == "test").to_numpy()
-    hidden = table.assign(LABEL=table["LABEL"].where(~tested, -1))
-    text = hidden.to_csv(encoding="utf-8", lineterminator="\n")
+    )
+    is_test = (truth["split"] == "test").to_numpy()
+    table["LABEL"] = table["LABEL"].where(~is_test, -1)
+    text = table.to_csv(encoding="utf-8", lineterminator="\n")
     (folder / "clinical_annotation.csv").write_text(text, encoding="utf-8", newline="")
-    _write(hidden[~tested], folder / "trainset" / "trainset_true.csv")
-    if tested.any():
-        _write(hidden[tested], folder / "testset" / "testset_data.csv")
-        sample = hidden.loc[tested, ["ID"]].assign(LABEL=0)
+    _write(table[~is_test], folder / "trainset" / "trainset_true.csv")
+    if is_test.any():
+        _write(table[is_test], folder / "testset" / "testset_data.csv")
+        sample = table.loc[is_test, ["ID"]].assign(LABEL=0)
         _write(sample, folder / "sample_submission.csv")
 
 

@@ -1,4 +1,4 @@
-"""A drawn cohort as a table of features, without any image."""
+"""Draw a cohort as a table of features, without images."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import pandas as pd
 
 from hemafeat.datasets._drawn.cohort_plan import ATTRIBUTES, CohortPlan, patients
 
-_CELLS = 8
+_CELLS = 8  # stream of random numbers
 
 
 def drawn_bags(
@@ -28,60 +28,62 @@ def drawn_bags(
     test: float = 0.0,
     random_state: int = 0,
 ) -> pd.DataFrame:
-    """Draw a cohort as a table of cells: numbers of known origin, where images would be.
+    """Draw a cohort as a table of cells with random features of known distribution.
 
-    A cell is a draw from a normal distribution about its patient's own mean. The abnormal ones are
-    moved in the first features, and the share of abnormal cells is what tells the ill from the
-    others; that, and the leaks asked for.
+    Features of a cell are normally distributed about the mean of its patient. Abnormal cells are
+    shifted in the first features. Only the share of abnormal cells, and any leaks, distinguish
+    malignant from reactive patients.
 
     Parameters
     ----------
     n_patients : int
-        Patients, ``P1`` to ``P<n_patients>``.
+        Number of patients, ``P1`` to ``P<n_patients>``.
     ill : float
-        Share of the patients labelled ``malignant``; the others are ``reactive``.
+        Share of patients labelled ``malignant``; the others are ``reactive``.
     abnormal : (float, float)
-        Mean share of abnormal cells among the reactive and the malignant. Two equal numbers plant
-        no signal.
+        Mean share of abnormal cells of reactive and of malignant patients. With equal values there
+        is no signal.
     cells : (int, int)
-        Least and most cells of a patient.
+        Smallest and largest number of cells of a patient.
     n_features, n_informative : int
-        Features, ``cell__drawn__f00`` and so on, and how many of them abnormal cells differ in.
+        Number of features, ``cell__drawn__f00`` and so on, and of those in which abnormal cells
+        differ.
     effect : float
-        By how much, in standard deviations of the cells of one patient.
+        Shift of abnormal cells, in standard deviations of the cells of a patient.
     patient_spread : float
-        Standard deviation of the patients' own means, in the same unit: what makes cells of one
-        patient alike.
+        Standard deviation of the means of patients, in the same unit. The larger it is, the more
+        similar are cells of a patient.
     missing : float
-        Share of the values that are missing.
+        Share of missing values.
     attribute_signal : float
-        How much sicker the ill look in age and lymphocyte count; 0 for not at all.
+        Strength of the association of age and lymphocyte count with the label. By default 0: none.
     leak_size, leak_format, leak_stain : float
-        From 0 to 1: how much the number of cells, the way the date of birth is written, and a
-        shift of the last feature (a batch of stain) go with the label.
+        Strength, from 0 to 1, of the association of the label with the number of cells, the format
+        of the date of birth, and a shift of the last feature (a batch of stain). By default 0:
+        none.
     test : float
-        Share of the patients whose ``split`` is ``test``.
+        Share of patients whose ``split`` is ``test``.
     random_state : int
-        Seed.
+        Seed of the random numbers.
 
     Returns
     -------
     DataFrame
-        One row per cell: ``image`` (a name, no file), ``cell``, ``label``, ``patient``, ``group``,
-        ``split``, the attributes ``sex`` (``M``, ``f``, ...), ``dob`` (text) and
+        One row per cell: ``image`` (a name without a file), ``cell``, ``label``, ``patient``,
+        ``group``, ``split``, the attributes ``sex`` (``M``, ``f``, ...), ``dob`` (text) and
         ``lymphocyte_count`` of the patient, ``abnormal`` (the truth of the cell), and the features.
 
     Raises
     ------
     ValueError
-        A number out of range.
+        Raised if a number is out of range.
 
     Examples
     --------
     >>> from hemafeat import datasets
-    >>> table = datasets.drawn_bags(10, abnormal=(0.0, 0.5), random_state=1)
-    >>> table.groupby("label")["abnormal"].mean().round(1).to_dict()
-    {'malignant': 0.5, 'reactive': 0.0}
+    >>> table = datasets.drawn_bags(10, abnormal=(0.0, 1.0), random_state=1)
+    >>> table.groupby("label")["abnormal"].mean().to_dict()
+    {'malignant': 1.0, 'reactive': 0.0}
     """
     plan = CohortPlan(
         n_patients,
@@ -96,18 +98,17 @@ def drawn_bags(
         random_state,
     )
     if not 1 <= n_informative <= n_features:
-        raise ValueError(f"n_informative is {n_informative}, expected 1 to {n_features}")
+        raise ValueError(f"n_informative is {n_informative}; expected 1 to {n_features}")
     if not 0 <= missing < 1:
-        raise ValueError(f"missing is {missing}, expected a share from 0 to below 1")
-    who = patients(plan)
+        raise ValueError(f"missing is {missing}; expected a share of at least 0 and below 1")
     tables, features = [], []
-    for number, row in enumerate(who.to_dict("records")):
+    for number, row in enumerate(patients(plan).to_dict("records")):
         rng = np.random.default_rng([random_state, _CELLS, number])
         n = row["n_cells"]
-        sick = rng.random(n) < row["abnormal_share"]
+        is_abnormal = rng.random(n) < row["abnormal_share"]
         values = rng.normal(size=(n, n_features))
         values += patient_spread * rng.normal(size=n_features)
-        values[:, :n_informative] += effect * sick[:, None]
+        values[:, :n_informative] += effect * is_abnormal[:, None]
         values[:, -1] += 2.0 * (row["stained"] - 0.5)
         values[rng.random(values.shape) < missing] = np.nan
         features.append(values)
@@ -120,9 +121,9 @@ def drawn_bags(
             "group": name,
             "split": row["split"],
             **{key: row[key] for key in ATTRIBUTES},
-            "abnormal": sick,
+            "abnormal": is_abnormal,
         }
         tables.append(pd.DataFrame(part))
     names = [f"cell__drawn__f{j:02d}" for j in range(n_features)]
-    measured = pd.DataFrame(np.concatenate(features), columns=names)
-    return pd.concat([pd.concat(tables, ignore_index=True), measured], axis=1)
+    feature_table = pd.DataFrame(np.concatenate(features), columns=names)
+    return pd.concat([pd.concat(tables, ignore_index=True), feature_table], axis=1)

@@ -1,4 +1,4 @@
-"""Single drawn cells and drawn smear fields, in memory."""
+"""Draw single cells and smear fields in memory."""
 
 from __future__ import annotations
 
@@ -10,40 +10,50 @@ import numpy as np
 
 from hemafeat._public import public
 from hemafeat.datasets._drawn.cell_types import KINDS
-from hemafeat.datasets._drawn.paint import Painted, paint
+from hemafeat.datasets._drawn.paint import PaintedCell, paint_cell
 from hemafeat.datasets._drawn.scene import RedCells, Scene, compose
 from hemafeat.datasets._drawn.shapes import branch
 from hemafeat.datasets._drawn.stain import Light, Stain, render
 
 VIEW_UM = 36.0
-"""Side of the view of a single cell, micrometres."""
+"""Side of the view of a single cell, in um."""
 
 
 @public
 @dataclass(frozen=True, slots=True, eq=False)
 class DrawnCell:
-    """A drawn white cell and the truth about it.
+    """Image of a drawn white cell and its ground truth.
 
     Attributes
     ----------
     image : (H, W, 3) ndarray of uint8
-        RGB.
+        RGB image.
     cell, nucleus : (H, W) ndarray of int32
-        0 background, 1 the cell (or its nucleus): the region drawn, before the lens blurs it. The
+        Masks, 0 or 1, of the cell and its nucleus as drawn, before blurring by the lens. The
         nucleus of a platelet is empty.
     kind : str
-        One of `KINDS`.
+        Type of cell, one of `KINDS`.
     um_per_px : float
+        Scale, in um per pixel.
     n_lobes : int
-        Lobes of the nucleus; 1 where it is in one piece, 0 without a nucleus.
+        Number of lobes of the nucleus; 1 if it is not lobed, 0 without a nucleus.
     n_granules, n_vacuoles, n_nucleoli : int
-        Granules drawn (visible or not), vacuoles and nucleoli.
+        Numbers of granules (visible or not), vacuoles and nucleoli.
     n_red : int
-        Red cells in view.
+        Number of red cells in view.
     n_touching : int
-        Those that touch the white cell or lie partly under it.
+        Number of red cells that touch the white cell or lie partly under it.
     stain : Stain
+        Stain of the smear.
     light : Light
+        Lamp, lens and camera.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets
+    >>> cell = datasets.draw_cell("platelet", size=64, random_state=0)
+    >>> cell.kind, cell.n_lobes, cell.um_per_px
+    ('platelet', 0, 0.5625)
     """
 
     image: np.ndarray
@@ -64,23 +74,34 @@ class DrawnCell:
 @public
 @dataclass(frozen=True, slots=True, eq=False)
 class DrawnField:
-    """A drawn smear field with several white cells.
+    """Image of a drawn smear field with white cells and its ground truth.
 
     Attributes
     ----------
     image : (H, W, 3) ndarray of uint8
-        RGB.
+        RGB image.
     cell, nucleus : (H, W) ndarray of int32
-        Labels with shared ids: cell ``i`` is of kind ``kinds[i - 1]``. A cell that lies on another
-        hides part of it.
+        Label images of cells and nuclei: cell ``i`` is of kind ``kinds[i - 1]``. A cell that lies
+        on another one hides part of it.
     kinds : tuple of str
+        Type of each cell, from `KINDS`.
     um_per_px : float
+        Scale, in um per pixel.
     n_lobes : tuple of int
-        Per cell, as in `DrawnCell`.
+        Number of lobes of the nucleus of each cell.
     n_red, n_touching : int
-        As in `DrawnCell`.
+        Numbers of red cells in view, and of those that touch a white cell.
     stain : Stain
+        Stain of the smear.
     light : Light
+        Lamp, lens and camera.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets
+    >>> field = datasets.draw_field(["monocyte", "platelet"], shape=(300, 400), random_state=0)
+    >>> field.kinds
+    ('monocyte', 'platelet')
     """
 
     image: np.ndarray
@@ -104,35 +125,37 @@ def draw_cell(
     neighbours: float | None = None,
     random_state: int | np.random.Generator | None = None,
 ) -> DrawnCell:
-    """Draw one Romanowsky-stained cell in the middle of a view of 36 micrometres.
+    """Draw a Romanowsky-stained cell in the centre of a view of 36 x 36 um.
 
-    Stains are drawn as densities that add and absorb light by Beer-Lambert; the lens then blurs the
-    light, the lamp is uneven and the camera noisy.
+    Stains are densities that add and absorb light according to the Beer-Lambert law; the lens blurs
+    the light, the lamp is uneven and the camera adds noise.
 
     Parameters
     ----------
     kind : str
-        One of `KINDS`.
+        Type of cell, one of `KINDS`.
     size : int
-        Side of the square image, px; one pixel is ``36 / size`` micrometres.
+        Side of the square image, in px; a pixel is ``36 / size`` um wide.
     stain : Stain, optional
-        The patient's stain; drawn when not given.
+        Stain of the smear. By default it is random.
     light : Light, optional
-        Lamp, lens and camera; drawn when not given.
+        Lamp, lens and camera. By default they are random.
     neighbours : float, optional
-        Part of the field that red cells would cover if they did not overlap, 0 to 1. Drawn between
-        0.2 and 0.6 when not given; 0 leaves the cell alone, without platelets too.
+        Fraction of the field, 0 to 1, that red cells would cover if they did not overlap. By
+        default it is random between 0.2 and 0.6; with 0 there are neither red cells nor platelets.
     random_state : int, Generator or None
-        Seed: the same one gives the same cell, to the byte under the same version of OpenCV.
+        Seed or generator of the random numbers. The same seed gives the same image with the same
+        version of OpenCV.
 
     Returns
     -------
     DrawnCell
+        Image, masks and parameters of the cell.
 
     Raises
     ------
     ValueError
-        Unknown kind, a size below 48, or a crowding outside 0..1.
+        Raised if the kind is unknown, `size` is below 48, or `neighbours` is outside 0 to 1.
 
     Examples
     --------
@@ -143,7 +166,7 @@ def draw_cell(
     """
     check_kinds([kind])
     if size < 48:
-        raise ValueError(f"size is {size} px; a cell needs at least 48")
+        raise ValueError(f"size is {size}; expected at least 48")
     _check_crowding(neighbours)
     rng = np.random.default_rng(random_state)
     stain = Stain.draw(rng) if stain is None else stain
@@ -160,13 +183,13 @@ def draw_with(
     red: RedCells,
     neighbours: float | None,
 ) -> DrawnCell:
-    """One cell of a patient whose stain, microscope and red cells are known."""
+    """Draw a cell with the stain, microscope and red cells of a patient."""
     um_per_px = VIEW_UM / size
-    painted = paint(branch(rng), kind, 1.0 / um_per_px)
-    place = np.rint(size / 2 + rng.normal(0.0, 0.02, 2) * size).astype(int)
+    painted = paint_cell(branch(rng), kind, 1.0 / um_per_px)
+    centre = np.rint(size / 2 + rng.normal(0.0, 0.02, 2) * size).astype(int)
     crowding = float(rng.uniform(0.2, 0.6)) if neighbours is None else float(neighbours)
     shape = (size, size)
-    scene = compose(branch(rng), shape, 1.0 / um_per_px, [painted], place[None], red, crowding)
+    scene = compose(branch(rng), shape, 1.0 / um_per_px, [painted], centre[None], red, crowding)
     image = _expose(branch(rng), scene, stain, light, um_per_px)
     return DrawnCell(
         image=image,
@@ -201,41 +224,57 @@ def draw_field(
     Parameters
     ----------
     kinds : sequence of str
-        Kinds of the white cells, each one of `KINDS`; may be empty.
+        Types of the white cells, each from `KINDS`; may be empty.
     shape : (H, W)
-        Size of the image, px.
+        Size of the image, in px.
     um_per_px : float
-        Scale, micrometres per pixel.
-    stain, light, neighbours
-        As in `draw_cell`.
+        Scale, in um per pixel.
+    stain : Stain, optional
+        Stain of the smear. By default it is random.
+    light : Light, optional
+        Lamp, lens and camera. By default they are random.
+    neighbours : float, optional
+        Fraction of the field that red cells would cover if they did not overlap; see `draw_cell`.
     touching : float
-        Chance, for each cell after the first, of being laid against one that is there already.
+        Probability, for each cell after the first, that it touches a previous cell.
     random_state : int, Generator or None
-        Seed: the same one gives the same field.
+        Seed or generator of the random numbers.
 
     Returns
     -------
     DrawnField
+        Image, label images and parameters of the field.
 
     Raises
     ------
     ValueError
-        Unknown kind, a chance or crowding outside 0..1, or a field with no room for the cells.
+        Raised if a kind is unknown, `touching` or `neighbours` is outside 0 to 1, or the field is
+        too small for the cells.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets
+    >>> field = datasets.draw_field(["monocyte", "platelet"], shape=(300, 400), random_state=0)
+    >>> field.image.shape, field.cell.max().item()
+    ((300, 400, 3), 2)
     """
     check_kinds(kinds)
     _check_crowding(neighbours)
     if not 0 <= touching <= 1:
-        raise ValueError(f"touching is {touching}, expected a chance between 0 and 1")
+        raise ValueError(f"touching is {touching}; expected a probability from 0 to 1")
     if um_per_px <= 0 or min(shape) < 48:
-        raise ValueError(f"a field of {shape} px at {um_per_px} um per px cannot be drawn")
+        raise ValueError(
+            f"cannot draw a field of {shape} px at {um_per_px} um per px; expected sides of at "
+            "least 48 px and a positive scale"
+        )
     rng = np.random.default_rng(random_state)
     stain = Stain.draw(rng) if stain is None else stain
     light = Light.draw(rng) if light is None else light
     red = RedCells.draw(rng)
-    cells = [paint(branch(rng), kind, 1.0 / um_per_px) for kind in kinds]
-    places = _places(rng, shape, cells, touching)
+    cells = [paint_cell(branch(rng), kind, 1.0 / um_per_px) for kind in kinds]
+    centres = _place_cells(rng, shape, cells, touching)
     crowding = float(rng.uniform(0.2, 0.6)) if neighbours is None else float(neighbours)
-    scene = compose(branch(rng), shape, 1.0 / um_per_px, cells, places, red, crowding)
+    scene = compose(branch(rng), shape, 1.0 / um_per_px, cells, centres, red, crowding)
     image = _expose(branch(rng), scene, stain, light, um_per_px)
     return DrawnField(
         image=image,
@@ -252,15 +291,15 @@ def draw_field(
 
 
 def check_kinds(kinds: Sequence[str]) -> None:
-    """Refuse kinds that cannot be drawn, by name."""
+    """Raise a ValueError if a kind is unknown."""
     unknown = [str(kind) for kind in kinds if kind not in KINDS]
     if unknown:
-        raise ValueError(f"no kind {', '.join(unknown)}; there are: {', '.join(KINDS)}")
+        raise ValueError(f"unknown kind {', '.join(unknown)}; available: {', '.join(KINDS)}")
 
 
 def _check_crowding(neighbours: float | None) -> None:
     if neighbours is not None and not 0 <= neighbours <= 1:
-        raise ValueError(f"neighbours is {neighbours}, expected a part of the field, 0 to 1")
+        raise ValueError(f"neighbours is {neighbours}; expected a fraction from 0 to 1")
 
 
 def _expose(
@@ -272,38 +311,42 @@ def _expose(
     return image
 
 
-def _places(
-    rng: np.random.Generator, shape: tuple[int, int], cells: Sequence[Painted], touching: float
+def _place_cells(
+    rng: np.random.Generator,
+    shape: tuple[int, int],
+    cells: Sequence[PaintedCell],
+    touching: float,
 ) -> np.ndarray:
-    """(n, 2) int centres, (x, y), of cells that do not lie on one another by more than a rim."""
+    """Choose (n, 2) int centres, (x, y), of cells that overlap at most at their rims."""
     height, width = shape
-    placed: list[np.ndarray] = []
+    centres: list[np.ndarray] = []
     for number, painted in enumerate(cells):
         radius = float(painted.spokes.max())
         low, high = np.full(2, radius + 1), np.array([width, height]) - radius - 2
         if (low > high).any():
             raise ValueError(f"a {painted.kind} does not fit into a field of {height} x {width} px")
-        against = placed and rng.random() < touching
+        touches = centres and rng.random() < touching
         for attempt in range(400):
-            if against and attempt < 60:
-                other = int(rng.integers(len(placed)))
-                turn = rng.uniform(0, 2 * np.pi)
-                sector = round((turn + np.pi) / (2 * np.pi) * 72) % 72
-                reach = cells[other].spokes[sector] + painted.spokes[(sector + 36) % 72]
-                spot = placed[other] + (reach - 1.5) * np.array([np.cos(turn), np.sin(turn)])
-                free = [i for i in range(len(placed)) if i != other]
+            if touches and attempt < 60:
+                other = int(rng.integers(len(centres)))
+                angle = rng.uniform(0, 2 * np.pi)
+                sector = round((angle + np.pi) / (2 * np.pi) * 72) % 72
+                distance = cells[other].spokes[sector] + painted.spokes[(sector + 36) % 72]
+                direction = np.array([np.cos(angle), np.sin(angle)])
+                centre = centres[other] + (distance - 1.5) * direction
+                others = [i for i in range(len(centres)) if i != other]
             else:
-                spot = rng.uniform(low, high)
-                free = list(range(len(placed)))
-            apart = all(
-                np.hypot(*(spot - placed[i])) > radius + float(cells[i].spokes.max()) + 2
-                for i in free
+                centre = rng.uniform(low, high)
+                others = list(range(len(centres)))
+            is_free = all(
+                np.hypot(*(centre - centres[i])) > radius + float(cells[i].spokes.max()) + 2
+                for i in others
             )
-            if apart and (spot >= low).all() and (spot <= high).all():
-                placed.append(spot)
+            if is_free and (centre >= low).all() and (centre <= high).all():
+                centres.append(centre)
                 break
         else:
             raise ValueError(
                 f"no room for cell {number + 1} of {len(cells)} in a field of {height} x {width} px"
             )
-    return np.rint(np.array(placed).reshape(-1, 2)).astype(int)
+    return np.rint(np.array(centres).reshape(-1, 2)).astype(int)

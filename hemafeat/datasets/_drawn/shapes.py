@@ -1,4 +1,4 @@
-"""Shapes and textures of drawn cells: outlines, spines of nuclei, band-limited noise, grains."""
+"""Draw outlines, nuclei, band-limited noise and granules."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ _SHIFT = 4  # fractional bits of OpenCV's polygon coordinates
 
 
 def branch(rng: np.random.Generator) -> np.random.Generator:
-    """A stream of its own, so that what one part of a drawing uses up changes no other part.
+    """Return an independent generator, so that parts of a drawing do not influence each other.
 
-    Versions of OpenCV differ by a pixel here and there along an outline; with one stream for all,
-    such a pixel would change everything drawn after it.
+    Versions of OpenCV may differ by a pixel along an outline. With a common stream of random
+    numbers, such a pixel would change everything that is drawn afterwards.
     """
     return np.random.default_rng(rng.integers(0, 2**63, 2))
 
 
 def noise(rng: np.random.Generator, shape: tuple[int, int], period: float) -> np.ndarray:
-    """(H, W) float32 isotropic noise of mean 0 and spread 1, with most power near `period` px."""
+    """Return isotropic noise, (H, W) float32, of mean 0, SD 1 and a period of about `period` px."""
     step = max(1.0, period / 4.0)
     height, width = (max(4, int(np.ceil(side / step)) + 2) for side in shape)
     sigma = period / step / 4.5
@@ -43,19 +43,19 @@ def outline(
     fringe: float = 0.0,
     n_points: int = 120,
 ) -> np.ndarray:
-    """(n_points, 2) closed outline (x, y) about 0: an ellipse with waves on it.
+    """Return a closed outline, (n_points, 2) of (x, y), around 0: an ellipse with waves.
 
-    `rough` is the spread of waves of 2 to 7 periods, `fringe` that of 12 to 40, both
-    relative to the radius. The area stays near that of the circle.
+    `rough` is the amplitude of waves of 2 to 7 periods, `fringe` that of waves of 12 to 40 periods,
+    both relative to the radius. The area is close to that of the circle.
     """
     angle = np.arange(n_points) * (2 * np.pi / n_points)
     fine = np.zeros((1, n_points))
     if fringe > 0:
         order = rng.integers(12, 41, 8)
         phase = rng.uniform(0, 2 * np.pi, 8)
-        # Fringes come in stretches: much of a rim is smooth.
-        where = np.clip(0.5 + np.cos(angle * rng.integers(1, 4) + phase[0]), 0.1, 1.0)
-        fine += fringe * where * np.cos(order[:, None] * angle + phase[:, None]).sum(0) / 2.0
+        # Large parts of a rim are smooth.
+        weight = np.clip(0.5 + np.cos(angle * rng.integers(1, 4) + phase[0]), 0.1, 1.0)
+        fine += fringe * weight * np.cos(order[:, None] * angle + phase[:, None]).sum(0) / 2.0
     return outlines(rng, np.array([radius]), np.array([stretch]), rough, fine)[0]
 
 
@@ -67,7 +67,7 @@ def outlines(
     fine: np.ndarray,
     orders: int = 7,
 ) -> np.ndarray:
-    """(n, n_points, 2) outlines at once; `fine` is (1 or n, n_points), added to the waves."""
+    """Return several outlines, (n, n_points, 2); `fine`, (1 or n, n_points), adds to the waves."""
     n, n_points = len(radii), fine.shape[1]
     angle = np.arange(n_points) * (2 * np.pi / n_points)
     order = np.arange(2, orders + 1)
@@ -83,7 +83,7 @@ def outlines(
 
 
 def fill(shape: tuple[int, int], points: np.ndarray) -> np.ndarray:
-    """(H, W) uint8 mask (0 or 1) of a closed outline of (x, y) pixels."""
+    """Return the mask, (H, W) uint8, 0 or 1, of a closed outline of points (x, y), in px."""
     mask = np.zeros(shape, np.uint8)
     fixed = np.rint(points * (1 << _SHIFT)).astype(np.int32)
     cv2.fillPoly(mask, [fixed[:, None, :]], 1, shift=_SHIFT)
@@ -91,16 +91,16 @@ def fill(shape: tuple[int, int], points: np.ndarray) -> np.ndarray:
 
 
 def depth(mask: np.ndarray) -> np.ndarray:
-    """(H, W) float32 distance of each mask pixel to the nearest pixel outside."""
+    """Return the distance, (H, W) float32, of each mask pixel to the nearest pixel outside."""
     return cv2.distanceTransform(mask, cv2.DIST_L2, 3)
 
 
 def spine(
     rng: np.random.Generator, length: float, turn: float, *, wander: float = 0.15, s: float = 0.0
 ) -> np.ndarray:
-    """(48, 2) curve of given length that turns by `turn` rad; with `s` > 0 it turns back there.
+    """Return a curve, (48, 2), of a given length that turns by `turn` rad in total.
 
-    `s` is the place, as a part of the length, where the curvature changes sign.
+    `s`, if positive, is the fraction of the length at which the curvature changes its sign.
     """
     t = np.linspace(0.0, 1.0, 48)
     bend = np.where(t < s, -1.0, 1.0) if s > 0 else np.ones(48)
@@ -112,15 +112,15 @@ def spine(
 
 
 @dataclass(slots=True)
-class Body:
-    """A nucleus on its patch: mask, creases where lobes lie on one another, number of lobes."""
+class Nucleus:
+    """A nucleus on its patch: its mask, creases where lobes overlap, and its number of lobes."""
 
     mask: np.ndarray
     crease: np.ndarray
     n_lobes: int
 
 
-def lobed(
+def draw_lobes(
     rng: np.random.Generator,
     shape: tuple[int, int],
     centre: np.ndarray,
@@ -129,26 +129,33 @@ def lobed(
     widths: np.ndarray,
     gap: float,
     edge: float,
-) -> Body:
-    """Lobes strung along a curve and joined by filaments.
+) -> Nucleus:
+    """Draw lobes along a curve, joined by filaments.
 
     Parameters
     ----------
     rng : numpy.random.Generator
+        Generator of the random numbers.
     shape : (H, W)
+        Size of the patch, in px.
     centre : (2,) ndarray
-        Where the middle of the curve lies, (x, y) px.
+        Position (x, y) of the centre of the curve, in px.
     px : float
-        Pixels per micrometre.
+        Pixels per um.
     curve : (n, 2) ndarray
-        See `spine`, micrometres.
+        Result of `spine`, in um.
     widths : (n_lobes,) ndarray
-        Half width of each lobe, micrometres.
+        Half width of each lobe, in um.
     gap : float
-        Part of the curve between lobes. 0: the lobes run into one another without a waist (a band,
-        a kidney).
+        Fraction of the curve between lobes. With 0 the lobes merge without constriction, as in a
+        band or kidney-shaped nucleus.
     edge : float
-        How uneven the edge is, 0 to 1.
+        Unevenness of the edge, 0 to 1.
+
+    Returns
+    -------
+    Nucleus
+        Mask, creases and number of lobes.
     """
     n_lobes = widths.size
     path = centre + px * curve
@@ -165,69 +172,69 @@ def lobed(
         profile = np.sqrt(1.0 - 0.95 * u[abs(u) <= 1.0] ** 2)
         if gap == 0:
             profile = 0.86 + 0.14 * profile
-        one = np.zeros(shape, np.uint8)
+        disc = np.zeros(shape, np.uint8)
         for (x, y), r in zip(along, profile * widths[lobe] * px, strict=True):
-            place = (round(float(x) * 16), round(float(y) * 16))
-            cv2.circle(one, place, round(float(r) * 16), 1, -1, shift=_SHIFT)
-        soft = cv2.GaussianBlur(one.astype(np.float32), (0, 0), 0.28 * px)
-        one = ((soft + edge * 0.15 * uneven) > 0.5).astype(np.uint8)
+            position = (round(float(x) * 16), round(float(y) * 16))
+            cv2.circle(disc, position, round(float(r) * 16), 1, -1, shift=_SHIFT)
+        soft = cv2.GaussianBlur(disc.astype(np.float32), (0, 0), 0.28 * px)
+        disc = ((soft + edge * 0.15 * uneven) > 0.5).astype(np.uint8)
         if gap > 0 and lobe:
-            band = cv2.dilate(one, np.ones((3, 3), np.uint8), iterations=max(1, round(0.1 * px)))
+            band = cv2.dilate(disc, np.ones((3, 3), np.uint8), iterations=max(1, round(0.1 * px)))
             crease[(band > 0) & (mask > 0)] = 1
-        crease[one > 0] = 0
-        mask |= one
+        crease[disc > 0] = 0
+        mask |= disc
     if gap > 0:
-        thick = max(1, round(rng.uniform(0.3, 0.65) * px))
+        thickness = max(1, round(rng.uniform(0.3, 0.65) * px))
         fixed = np.rint(path * (1 << _SHIFT)).astype(np.int32)
-        cv2.polylines(mask, [fixed[:, None, :]], False, 1, thick, shift=_SHIFT)
+        cv2.polylines(mask, [fixed[:, None, :]], False, 1, thickness, shift=_SHIFT)
         crease &= mask
-    return Body(mask, crease, n_lobes)
+    return Nucleus(mask, crease, n_lobes)
 
 
 def smoothstep(values: np.ndarray, low: float, high: float) -> np.ndarray:
-    """0 below `low`, 1 above `high`, smooth between."""
+    """Return 0 below `low`, 1 above `high` and a cubic transition between them."""
     t = np.clip((values - low) * (1.0 / (high - low)), 0.0, 1.0)
     return t * t * (3.0 - 2.0 * t)
 
 
-def grains(
-    rng: np.random.Generator, where: np.ndarray, n: int, sigma: float, spread: float = 0.35
+def scatter_grains(
+    rng: np.random.Generator, mask: np.ndarray, n: int, sigma: float, spread: float = 0.35
 ) -> tuple[np.ndarray, int]:
-    """Round grains thrown on the pixels of `where`.
+    """Draw round granules at random pixels of a mask.
 
     Returns
     -------
-    (H, W) float32
-        Height 1 at the middle of a grain of average strength; overlapping grains add.
-    int
-        How many fell on the mask.
+    heights : (H, W) ndarray of float32
+        Height 1 at the centre of a granule of average strength; overlapping granules add.
+    n : int
+        Number of granules.
     """
-    flat = np.flatnonzero(where)
-    field = np.zeros(where.shape, np.float32)
+    flat = np.flatnonzero(mask)
+    field = np.zeros(mask.shape, np.float32)
     n = int(min(n, flat.size))
     if n == 0:
         return field, 0
-    place, luck = rng.random((n, 2)).T
-    chosen = flat[(place * flat.size).astype(np.int64)]
-    strength = np.exp(spread * np.sqrt(12.0) * (luck - 0.5)).astype(np.float32)
-    np.add.at(field.ravel(), chosen, strength * np.float32(2 * np.pi * max(sigma, 0.45) ** 2))
+    position, deviation = rng.random((n, 2)).T
+    pixels = flat[(position * flat.size).astype(np.int64)]
+    strength = np.exp(spread * np.sqrt(12.0) * (deviation - 0.5)).astype(np.float32)
+    np.add.at(field.ravel(), pixels, strength * np.float32(2 * np.pi * max(sigma, 0.45) ** 2))
     return cv2.GaussianBlur(field, (0, 0), max(sigma, 0.45)), n
 
 
-def packed(
-    rng: np.random.Generator, where: np.ndarray, spacing: float, sigma: float, spread: float = 0.3
+def pack_grains(
+    rng: np.random.Generator, mask: np.ndarray, spacing: float, sigma: float, spread: float = 0.3
 ) -> tuple[np.ndarray, int]:
-    """Round grains side by side, as on a jittered grid; arguments and result as in `grains`."""
-    height, width = where.shape
+    """Draw round granules on a jittered grid inside a mask; see `scatter_grains`."""
+    height, width = mask.shape
     x, y = np.meshgrid(np.arange(0, width, spacing), np.arange(0, height, spacing * 0.87))
     x = x + 0.5 * spacing * (np.arange(len(x)) % 2)[:, None]
     jitter = rng.normal(0.0, 0.24 * spacing, (2, *x.shape))
     column = np.rint(x + jitter[0]).astype(np.int64).ravel()
     row = np.rint(y + jitter[1]).astype(np.int64).ravel()
     strength = np.exp(rng.normal(0.0, spread, row.size)).astype(np.float32)
-    kept = (row >= 0) & (row < height) & (column >= 0) & (column < width)
-    kept[kept] = where[row[kept], column[kept]] > 0
-    row, column, strength = row[kept], column[kept], strength[kept]
-    field = np.zeros(where.shape, np.float32)
+    inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+    inside[inside] = mask[row[inside], column[inside]] > 0
+    row, column, strength = row[inside], column[inside], strength[inside]
+    field = np.zeros(mask.shape, np.float32)
     np.add.at(field, (row, column), strength * np.float32(2 * np.pi * max(sigma, 0.45) ** 2))
     return cv2.GaussianBlur(field, (0, 0), max(sigma, 0.45)), int(row.size)

@@ -1,4 +1,4 @@
-"""Stain and light of a drawn smear: from stain densities to the pixels a camera would give."""
+"""Model stain, lamp, lens and camera, and render stain densities as an image."""
 
 from __future__ import annotations
 
@@ -10,11 +10,12 @@ import numpy as np
 from hemafeat._public import public
 
 AZURE, BLUE, EOSIN, HAEM = range(4)
-"""Density planes: chromatin and azurophil purple, RNA blue, eosin, and haemoglobin."""
+"""Indices of density planes: azure (chromatin, azurophil granules), RNA, eosin, haemoglobin."""
 
 BACKGROUNDS = ("cream", "white", "pink", "yellow", "black")
+"""Colours of the background of drawn images."""
 
-# White level, then optical density in R, G, B of unit density of each stain.
+# White level, then optical density (R, G, B) of each absorber at unit density.
 _PRESETS: dict[str, tuple[tuple[float, float, float], ...]] = {
     "cream": (
         (254, 229, 204),
@@ -60,18 +61,28 @@ Triple = tuple[float, float, float]
 @public
 @dataclass(frozen=True, slots=True)
 class Stain:
-    """How one patient's smear takes the stain.
+    """Colours of the absorbers in the smear of a patient.
 
     Attributes
     ----------
     background : {"cream", "white", "pink", "yellow", "black"}
-        Colour of the empty field. With ``"black"`` everything outside the cell is 0, as in images
-        of cells that were cut out.
+        Colour of the background. With ``"black"`` everything outside the cell is 0, as in images of
+        segmented cells.
     white : (R, G, B)
-        Grey levels (0 to 255) of light through no cell.
+        Grey levels (0 to 255) of the background.
     azure, blue, eosin, haemoglobin : (R, G, B)
-        Decadic optical density of unit density of each absorber: chromatin and azurophil granules,
-        RNA, eosin, haemoglobin. Densities of absorbers add (Beer-Lambert).
+        Decadic optical density of each absorber at unit density: chromatin and azurophil granules,
+        RNA, eosin, haemoglobin. Densities of absorbers add (Beer-Lambert law).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import datasets
+    >>> datasets.Stain.preset("white").white
+    (243, 241, 245)
+    >>> stain = datasets.Stain.draw(np.random.default_rng(0), "white")
+    >>> datasets.draw_cell("monocyte", size=64, stain=stain, random_state=0).stain.background
+    'white'
     """
 
     background: str
@@ -83,30 +94,44 @@ class Stain:
 
     @classmethod
     def preset(cls, background: str) -> Stain:
-        """The typical stain of a background, without any patient's own deviation.
+        """Return the typical stain of a background, without variation between patients.
 
         Parameters
         ----------
         background : {"cream", "white", "pink", "yellow", "black"}
+            Colour of the background.
+
+        Returns
+        -------
+        Stain
+            Typical stain.
 
         Raises
         ------
         ValueError
-            A background that is not one of these.
+            Raised if the background is unknown.
         """
         if background not in _PRESETS:
-            raise ValueError(f"no background {background!r}; there are: {', '.join(BACKGROUNDS)}")
+            raise ValueError(
+                f"unknown background {background!r}; available: {', '.join(BACKGROUNDS)}"
+            )
         return cls(background, *_PRESETS[background])
 
     @classmethod
     def draw(cls, rng: np.random.Generator, background: str | None = None) -> Stain:
-        """One patient's stain: strength, balance and hue vary about a preset.
+        """Draw the stain of a patient, whose strength, balance and hue vary about a preset.
 
         Parameters
         ----------
         rng : numpy.random.Generator
+            Generator of the random numbers.
         background : str, optional
-            See `preset`; drawn from the four bright ones when not given.
+            Colour of the background; see `preset`. By default one of the four bright ones.
+
+        Returns
+        -------
+        Stain
+            Random stain.
         """
         if background is None:
             names = list(_WEIGHTS)
@@ -114,41 +139,48 @@ class Stain:
         base = cls.preset(background)
         overall = np.exp(rng.normal(0.0, 0.09))
         spread = (("azure", 0.08), ("blue", 0.14), ("eosin", 0.16), ("haemoglobin", 0.18))
-        changed: list[Triple] = []
+        absorbers: list[Triple] = []
         for name, sigma in spread:
             strength = overall * np.exp(rng.normal(0.0, sigma))
             hue = np.exp(rng.normal(0.0, 0.05, 3))
-            changed.append(_triple(np.asarray(getattr(base, name)) * strength * hue))
+            absorbers.append(_triple(np.asarray(getattr(base, name)) * strength * hue))
         tint = np.clip(np.asarray(base.white) + rng.normal(0.0, 4.0, 3), 100.0, 255.0)
-        return cls(background, _triple(tint), *changed)
+        return cls(background, _triple(tint), *absorbers)
 
     @property
     def vectors(self) -> np.ndarray:
-        """(4, 3) float32: one row per absorber, in the order azure, blue, eosin, haemoglobin."""
+        """Optical densities, (4, 3) float32: azure, blue, eosin and haemoglobin by R, G, B."""
         return np.array([self.azure, self.blue, self.eosin, self.haemoglobin], np.float32)
 
 
 @public
 @dataclass(frozen=True, slots=True)
 class Light:
-    """Lamp, lens and camera of one image.
+    """Properties of the lamp, lens and camera that take an image.
 
     Attributes
     ----------
     slope : float
         Relative change of brightness from the centre to the edge along `angle`.
     angle : float
-        Direction of the slope, rad.
+        Direction of the slope, in rad.
     vignette : float
         Relative loss of brightness in the corners.
     blur_um : float
-        Standard deviation of the point spread, micrometres.
+        Standard deviation of the point spread function, in um.
     glare : float
-        Fraction of the white that reaches the camera whatever is in the way.
+        Fraction of the white level that reaches the camera regardless of absorption.
     noise : float
-        Standard deviation of the sensor's noise, grey levels.
+        Standard deviation of the noise of the sensor, in grey levels.
     jpeg : int
-        Quality (1 to 100) of one JPEG round trip, 0 for none.
+        Quality (1 to 100) of JPEG compression; 0 for none.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets
+    >>> light = datasets.Light(noise=0.0)
+    >>> datasets.draw_cell("monocyte", size=64, light=light, random_state=0).light.noise
+    0.0
     """
 
     slope: float = 0.0
@@ -161,7 +193,18 @@ class Light:
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> Light:
-        """A microscope: uneven to a degree, sharp to a degree."""
+        """Draw the properties of a microscope at random.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Generator of the random numbers.
+
+        Returns
+        -------
+        Light
+            Random properties.
+        """
         return cls(
             slope=float(abs(rng.normal(0.0, 0.03))),
             angle=float(rng.uniform(0.0, 2 * np.pi)),
@@ -173,7 +216,18 @@ class Light:
         )
 
     def another(self, rng: np.random.Generator) -> Light:
-        """The next image of the same microscope: refocused, the lamp no longer quite centred."""
+        """Draw the properties of another image of the same microscope: its focus and lamp vary.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Generator of the random numbers.
+
+        Returns
+        -------
+        Light
+            Properties of the other image.
+        """
         return replace(
             self,
             slope=float(abs(self.slope + rng.normal(0.0, 0.012))),
@@ -185,47 +239,50 @@ class Light:
 def render(
     planes: np.ndarray, stain: Stain, light: Light, um_per_px: float, rng: np.random.Generator
 ) -> np.ndarray:
-    """Pixels of stain densities.
+    """Render stain densities as an image.
 
     Parameters
     ----------
     planes : (4, H, W) ndarray of float32
-        Densities in the order of `Stain.vectors`.
+        Densities of the absorbers, in the order of `Stain.vectors`.
     stain : Stain
+        Colours of the absorbers.
     light : Light
+        Lamp, lens and camera.
     um_per_px : float
+        Scale, in um per pixel.
     rng : numpy.random.Generator
-        Of the noise.
+        Generator of the noise.
 
     Returns
     -------
     (H, W, 3) ndarray of uint8
-        RGB.
+        RGB image.
     """
     height, width = planes.shape[1:]
     x = np.linspace(-1.0, 1.0, width, dtype=np.float32)
     y = np.linspace(-1.0, 1.0, height, dtype=np.float32)[:, None]
     lamp = 1.0 + light.slope * (np.cos(light.angle) * x + np.sin(light.angle) * y)
     lamp -= 0.5 * light.vignette * (x * x + y * y)
-    # Lamp and white enter as densities too, so that one exponential does it all.
+    # Lamp and white level are added as densities, so that a single exponential suffices.
     lamp = np.log(lamp, dtype=np.float32)
     sigma = light.blur_um / um_per_px
     grey = rng.random((height, width), np.float32)
     coarse = rng.random((3, (height + 1) // 2, (width + 1) // 2), np.float32)
-    # Uniform numbers have a spread of 1 / sqrt(12); half of the noise is the same in all channels.
+    # Uniform numbers have the standard deviation 1 / sqrt(12); half of the noise is grey.
     strength = light.noise * np.sqrt(12.0) * 0.71
     channels = []
     for channel, level in enumerate(stain.white):
-        seen = lamp + np.float32(np.log(level * (1.0 - light.glare)))
+        pixels = lamp + np.float32(np.log(level * (1.0 - light.glare)))
         for plane, density in zip(planes, stain.vectors[:, channel], strict=True):
-            cv2.scaleAdd(plane, -np.log(10.0) * float(density), seen, seen)
-        cv2.exp(seen, seen)
-        # Light, not density, is what the lens blurs.
+            cv2.scaleAdd(plane, -np.log(10.0) * float(density), pixels, pixels)
+        cv2.exp(pixels, pixels)
+        # The lens blurs light, not density.
         if sigma > 0.2:
-            cv2.GaussianBlur(seen, (0, 0), sigma, seen, borderType=cv2.BORDER_REFLECT)
-        cv2.scaleAdd(grey, strength, seen, seen)
-        cv2.scaleAdd(cv2.resize(coarse[channel], (width, height)), strength, seen, seen)
-        channels.append(cv2.convertScaleAbs(seen, beta=light.glare * level - strength))
+            cv2.GaussianBlur(pixels, (0, 0), sigma, pixels, borderType=cv2.BORDER_REFLECT)
+        cv2.scaleAdd(grey, strength, pixels, pixels)
+        cv2.scaleAdd(cv2.resize(coarse[channel], (width, height)), strength, pixels, pixels)
+        channels.append(cv2.convertScaleAbs(pixels, beta=light.glare * level - strength))
     image = cv2.merge(channels)
     if light.jpeg:
         flag = [cv2.IMWRITE_JPEG_QUALITY, int(light.jpeg)]

@@ -1,4 +1,4 @@
-"""BCCD: smear fields with boxes of every cell, and masks of the white ones."""
+"""Loader of BCCD: smear fields with boxes of all cells and masks of the white cells."""
 
 from __future__ import annotations
 
@@ -11,54 +11,65 @@ import pandas as pd
 
 from hemafeat.datasets._catalogue import wrong_folder
 from hemafeat.datasets._finish import finish
-from hemafeat.datasets._schema import BOOKKEEPING, DatasetError, contents, folder, text, walk
+from hemafeat.datasets._schema import FILE_COLUMNS, DatasetError, contents, folder, text, walk
 from hemafeat.datasets._table import MANIFEST, from_csv
 
 
 def bccd(root: str | os.PathLike[str]) -> pd.DataFrame:
-    """List BCCD: 364 fields of 640 x 480 pixels with one or more white cells among red ones.
+    r"""List BCCD: 364 fields of 640 x 480 pixels with one or more white cells among red ones.
 
     Parameters
     ----------
     root : path
-        The repository unpacked (``BCCD/JPEGImages``, ``BCCD/Annotations``, ``BCCD/ImageSets``; a
-        file ``labels.csv`` with columns ``Image`` and ``Category`` gives types of the white cells)
-        or a folder ``images`` with ``masks``, ``annotations`` and a ``manifest.csv``.
+        Unpacked repository (``BCCD/JPEGImages``, ``BCCD/Annotations``, ``BCCD/ImageSets``; a
+        file ``labels.csv`` with columns ``Image`` and ``Category`` holds the types of the white
+        cells), or a folder with ``images``, ``masks``, ``annotations`` and a ``manifest.csv``.
 
     Returns
     -------
     DataFrame
-        An image table (see `as_table`). ``label`` is the type of the white cells of the field and
-        missing where a field shows several types (no cell of it could be told its own) or none is
-        given; ``label_raw`` is as written. Attributes ``n_wbc``, ``n_rbc``, ``n_platelets`` count
-        the boxes, missing where a field has no annotation. Masks are of white cells only: grey
-        above `TRIMAP_NUCLEUS` is nucleus, above `TRIMAP_CYTOPLASM` cytoplasm. ``split`` is that of
-        ``ImageSets/Main``. No patient is named.
+        An image table (see `as_table`). ``label`` is the type of the white cells of the field, and
+        missing if a field shows several types, since they cannot be assigned to cells, or if none
+        is listed; ``label_raw`` is the listed text. The attributes ``n_wbc``, ``n_rbc`` and
+        ``n_platelets`` are the numbers of boxes, missing for a field without annotation. Masks show
+        white cells only: values above `TRIMAP_NUCLEUS` are nucleus, above `TRIMAP_CYTOPLASM`
+        cytoplasm. ``split`` is that of ``ImageSets/Main``. Patients are not identified.
 
     Raises
     ------
     DatasetError
-        No image, or an annotation that cannot be read.
+        Raised if there are no images, or if an annotation cannot be read.
 
     See Also
     --------
-    bccd_boxes : The boxes themselves.
+    bccd_boxes : Read the boxes.
 
     Notes
     -----
-    Source: github.com/Shenggan/BCCD_Dataset, MIT. The set of some 12,500 single-type images that
-    goes around as "blood cell images" is made of these by augmentation, with copies of one cell in
-    its training and its test part; it is not this set and has no loader.
+    Source: github.com/Shenggan/BCCD_Dataset, MIT. A set of some 12,500 images of single types,
+    distributed as "blood cell images", is an augmentation of this one, with copies of the same cell
+    in its training and test parts; it has no loader.
 
     References
     ----------
     .. [1] S. Gan, BCCD Dataset, github.com/Shenggan/BCCD_Dataset, 2017.
     .. [2] P. P. Banik et al., "An automatic nucleus segmentation and CNN model based classification
        method of white blood cell", Expert Systems with Applications 149, 113211, 2020 (masks).
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from hemafeat import datasets
+    >>> Path("BCCD/JPEGImages").mkdir(parents=True)
+    >>> Path("BCCD/JPEGImages/BloodImage_00001.jpg").touch()  # in place of an image
+    >>> Path("labels.csv").write_text("Image,Category\n1,NEUTROPHIL\n") > 0
+    True
+    >>> datasets.bccd(".")["label"].tolist()
+    ['neutrophil']
     """
     root = folder(root)
     if (root / MANIFEST).is_file():
-        table = from_csv(root / MANIFEST).drop(columns=[*BOOKKEEPING, "sublabel"], errors="ignore")
+        table = from_csv(root / MANIFEST).drop(columns=[*FILE_COLUMNS, "sublabel"], errors="ignore")
         table["label_raw"] = table["label"]
     else:
         files = _fields(root)
@@ -74,12 +85,12 @@ def bccd(root: str | os.PathLike[str]) -> pd.DataFrame:
     table["label"] = text(_single(value) for value in table["label_raw"])
     table["dataset"] = text("bccd" for _ in range(len(table)))
     boxes = _boxes(root)
-    seen = pd.crosstab(boxes["stem"], boxes["name"])
+    counts = pd.crosstab(boxes["stem"], boxes["name"])
     stems = [Path(image).stem for image in table["image"]]
     for column, name in (("n_wbc", "WBC"), ("n_rbc", "RBC"), ("n_platelets", "Platelets")):
-        counts = seen[name] if name in seen else pd.Series(0, index=seen.index)
-        table[column] = counts.reindex(stems).to_numpy("float64", na_value=float("nan"))
-    return finish(table, str(root))
+        n_boxes = counts[name] if name in counts else pd.Series(0, index=counts.index)
+        table[column] = n_boxes.reindex(stems).to_numpy("float64", na_value=float("nan"))
+    return finish(table, root)
 
 
 def bccd_boxes(root: str | os.PathLike[str]) -> pd.DataFrame:
@@ -88,24 +99,37 @@ def bccd_boxes(root: str | os.PathLike[str]) -> pd.DataFrame:
     Parameters
     ----------
     root : path
-        As for `bccd`.
+        Folder of the data set, as for `bccd`.
 
     Returns
     -------
     DataFrame
         One row per box: ``image`` (path), ``name`` (``RBC``, ``WBC`` or ``Platelets``), ``xmin``,
-        ``ymin``, ``xmax``, ``ymax`` (int64, px, as annotated: from 1, both ends within the box;
-        some are empty or end outside the image).
+        ``ymin``, ``xmax``, ``ymax`` (int64, px, as annotated: counted from 1 and inclusive; some
+        boxes are empty or end outside the image).
 
     Raises
     ------
     DatasetError
-        No annotation is found, or one cannot be read.
+        Raised if there are no annotations, or if one cannot be read.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from hemafeat import datasets
+    >>> box = "<bndbox><xmin>9</xmin><ymin>5</ymin><xmax>40</xmax><ymax>38</ymax></bndbox>"
+    >>> xml = f"<annotation><object><name>WBC</name>{box}</object></annotation>"
+    >>> Path("BloodImage_00001.jpg").touch()
+    >>> Path("BloodImage_00001.xml").write_text(xml) > 0
+    True
+    >>> datasets.bccd_boxes(".").drop(columns="image")
+      name  xmin  ymin  xmax  ymax
+    0  WBC     9     5    40    38
     """
     root = folder(root)
     boxes = _boxes(root)
     if boxes.empty:
-        raise DatasetError(f"{root}: expected VOC annotations (*.xml), found {contents(root)}")
+        raise DatasetError(f"{root} has no VOC annotations (*.xml); found {contents(root)}")
     images = {file.stem: str(file) for file in walk(root, (".jpg", ".jpeg"))}
     boxes.insert(0, "image", text(images.get(stem) for stem in boxes["stem"]))
     return boxes.drop(columns="stem")
@@ -124,12 +148,12 @@ def _boxes(root: Path) -> pd.DataFrame:
                     corner: int(float(item.findtext(f"bndbox/{corner}") or ""))
                     for corner in corners
                 }
-                # The name of the file is right where the name written inside is not.
+                # The file name is reliable; the name stated in the annotation is sometimes wrong.
                 rows.append(
                     {"stem": file.stem, "name": (item.findtext("name") or "").strip()} | box
                 )
         except (ElementTree.ParseError, ValueError, OSError) as problem:
-            raise DatasetError(f"{file} is no VOC annotation: {problem}") from None
+            raise DatasetError(f"{file} is not a VOC annotation: {problem}") from None
     return pd.DataFrame(rows, columns=["stem", "name", *corners])
 
 
@@ -145,28 +169,27 @@ def _fields(root: Path) -> list[Path]:
 
 
 def _number(file: Path) -> int | None:
-    found = re.search(r"(\d+)$", file.stem)
-    return int(found.group(1)) if found else None
+    match = re.search(r"(\d+)$", file.stem)
+    return int(match.group(1)) if match else None
 
 
 def _types(root: Path) -> dict[int | None, str]:
     for file in walk(root, ("labels.csv",)):
         table = pd.read_csv(file, dtype=str, encoding="utf-8-sig")
         if {"Image", "Category"} <= set(table.columns):
-            known = table[table["Image"].notna() & table["Category"].notna()]
-            pairs = zip(known["Image"], known["Category"], strict=True)
-            return {_number(Path(image)): category for image, category in pairs}
+            rows = table[["Image", "Category"]].dropna().itertuples(index=False, name=None)
+            return {_number(Path(image)): category for image, category in rows}
     return {}
 
 
 def _splits(root: Path) -> dict[str, str]:
-    found: dict[str, str] = {}
+    splits: dict[str, str] = {}
     for file in walk(root, (".txt",)):
         if file.parent.name == "Main" and file.stem in ("train", "val", "test"):
             for line in file.read_text(encoding="utf-8").splitlines():
                 if line.strip():
-                    found[line.split()[0]] = file.stem
-    return found
+                    splits[line.split()[0]] = file.stem
+    return splits
 
 
 def _mask(image: Path) -> str | None:
@@ -175,7 +198,7 @@ def _mask(image: Path) -> str | None:
 
 
 def _single(raw: object) -> str | None:
-    """The one type a field is said to show, or None."""
+    """Return the type of a field, or None if it shows several types or none is listed."""
     if not isinstance(raw, str):
         return None
     types = {word.strip().lower() for word in raw.split(",") if word.strip()}

@@ -84,7 +84,7 @@ def bloodmnist(root: str | os.PathLike[str], *, size: int | None = None) -> pd.D
     if not parts:
         raise wrong_folder("bloodmnist", path, "arrays train_images, train_labels and so on")
     tables = [_part(path, part, shapes[f"{part}_images"], size) for part in parts]
-    return finish(pd.concat(tables, ignore_index=True), str(path))
+    return finish(pd.concat(tables, ignore_index=True), path)
 
 
 def _part(path: Path, part: str, shape: tuple[int, ...], size: int | None) -> pd.DataFrame:

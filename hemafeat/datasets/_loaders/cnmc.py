@@ -108,7 +108,7 @@ def cnmc(root: str | os.PathLike[str]) -> pd.DataFrame:
     for column in _Cell._fields:
         table[column] = text(getattr(cell, column) for cell in cells)
     table["dataset"] = text("cnmc" for _ in cells)
-    return finish(table, str(root))
+    return finish(table, root)
 
 
 def _cell(file: Path, root: Path, original_names: dict[str, tuple[str, str]]) -> _Cell | None:

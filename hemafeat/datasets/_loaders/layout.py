@@ -1,4 +1,4 @@
-"""What loaders share: images in class folders, and facts about people as tables write them."""
+"""Functions that several loaders share: class folders, text tables and attributes of patients."""
 
 from __future__ import annotations
 
@@ -13,57 +13,66 @@ from typing import Any, NamedTuple
 import pandas as pd
 
 from hemafeat.datasets._catalogue import wrong_folder
-from hemafeat.datasets._finish import finish
-from hemafeat.datasets._schema import TEXT, DatasetError, DatasetWarning, folder, text, walk
+from hemafeat.datasets._schema import DatasetError, DatasetWarning, folder, text, walk
 from hemafeat.images import EXTENSIONS
 
 
-class Classed(NamedTuple):
-    """An image in a class folder: its file, the name as it is known and as the folder has it."""
+class ClassImage(NamedTuple):
+    """An image in a class folder.
+
+    Attributes
+    ----------
+    file : Path
+        Image file.
+    class_name : str
+        Name of the class, as the loader spells it.
+    folder : str
+        Name of the class folder, as it is spelt on disk.
+    """
 
     file: Path
-    known: str
-    written: str
+    class_name: str
+    folder: str
 
 
-def parts_of(file: Path, root: Path) -> list[str]:
-    """Names of the folders that hold `file`, from `root`'s own to the innermost."""
+def folder_names(file: Path, root: Path) -> list[str]:
+    """Return the names of the folders that hold `file`, from `root` to the innermost."""
     return [root.resolve().name, *file.relative_to(root).parts[:-1]]
 
 
-def in_class_folders(
+def find_in_class_folders(
     name: str,
     root: Path,
     classes: Iterable[str],
     expected: str,
     suffixes: Sequence[str] = EXTENSIONS,
-) -> list[Classed]:
-    """Images below `root` whose innermost class folder is one of `classes`, in any case.
+) -> list[ClassImage]:
+    """List the images below `root` whose innermost class folder is one of `classes`, in any case.
 
     Warns
     -----
     DatasetWarning
-        Images are in no class folder; they are left out.
+        Issued if images outside class folders are skipped.
 
     Raises
     ------
     DatasetError
-        None is in one.
+        Raised if no image lies in a class folder.
     """
-    known = {_plain(one): one for one in classes}
-    found, left = [], []
+    class_names = {_fold(class_name): class_name for class_name in classes}
+    cells, skipped = [], []
     for file in walk(root, suffixes):
-        for part in reversed(parts_of(file, root)):
-            if _plain(part) in known:
-                found.append(Classed(file, known[_plain(part)], part))
+        for part in reversed(folder_names(file, root)):
+            if _fold(part) in class_names:
+                cells.append(ClassImage(file, class_names[_fold(part)], part))
                 break
         else:
-            left.append(file)
-    if not found:
+            skipped.append(file)
+    if not cells:
         raise wrong_folder(name, root, expected)
-    if left:
-        warn_left_out(root, left, "in no class folder")
-    return found
+    if skipped:
+        warn_skipped(root, skipped, "not in a class folder")
+    return cells
 
 
 def class_table(
@@ -73,15 +82,15 @@ def class_table(
     expected: str,
     um_per_px: float | None = None,
     suffixes: Sequence[str] = EXTENSIONS,
-) -> tuple[pd.DataFrame, list[Classed], Path]:
-    """The table of a data set whose folders are its classes, before `finish`."""
+) -> tuple[pd.DataFrame, list[ClassImage], Path]:
+    """Make the table of a data set with one folder per class; `finish` completes it."""
     root = folder(root)
-    cells = in_class_folders(name, root, labels, expected, suffixes)
+    cells = find_in_class_folders(name, root, labels, expected, suffixes)
     table = pd.DataFrame(
         {
             "image": text(str(cell.file) for cell in cells),
-            "label": text(labels[cell.known] for cell in cells),
-            "label_raw": text(cell.written for cell in cells),
+            "label": text(labels[cell.class_name] for cell in cells),
+            "label_raw": text(cell.folder for cell in cells),
             "dataset": text(name for _ in cells),
         }
     )
@@ -90,31 +99,23 @@ def class_table(
     return table, cells, root
 
 
-def finished(table: pd.DataFrame, root: Path, attributes: Sequence[str] = ()) -> pd.DataFrame:
-    """`finish`, then attributes that are text as such, so that each column has one type."""
-    table = finish(table, str(root))
-    for column in attributes:
-        table[column] = table[column].astype(TEXT)
-    return table
-
-
-def warn_left_out(root: Path, files: Sequence[Path], why: str) -> None:
-    """Say that images are left out."""
+def warn_skipped(root: Path, files: Sequence[Path], reason: str) -> None:
+    """Warn that images are skipped; `reason` completes "images are ..."."""
     first = files[0].relative_to(root).as_posix()
     warnings.warn(
-        f"{root}: {len(files)} image(s) are {why} and left out, {first} for one",
+        f"{root}: {len(files)} image(s) are skipped because they are {reason}, for example {first}",
         DatasetWarning,
         stacklevel=4,
     )
 
 
-def table_of(path: Path) -> pd.DataFrame:
-    """A CSV file whose fields a comma, a semicolon or a tab parts; all columns are text, stripped.
+def read_text_table(path: Path) -> pd.DataFrame:
+    """Read a CSV file separated by commas, semicolons or tabs; all columns are stripped text.
 
     Raises
     ------
     DatasetError
-        It cannot be read.
+        Raised if the file cannot be read.
     """
     try:
         with open(path, encoding="utf-8-sig", errors="replace") as lines:
@@ -134,45 +135,45 @@ def table_of(path: Path) -> pd.DataFrame:
     return table.apply(lambda column: column.str.strip())
 
 
-def columns_of(path: Path, table: pd.DataFrame, wanted: Sequence[str]) -> dict[str, str]:
-    """What the columns `wanted` are called in `table`, whatever their case.
+def match_columns(path: Path, table: pd.DataFrame, columns: Sequence[str]) -> dict[str, str]:
+    """Map each of `columns` to its name in `table`, regardless of case.
 
     Raises
     ------
     DatasetError
-        One is missing.
+        Raised if a column is missing.
     """
-    names = {_plain(column): column for column in table.columns}
-    missing = [column for column in wanted if _plain(column) not in names]
+    names = {_fold(column): column for column in table.columns}
+    missing = [column for column in columns if _fold(column) not in names]
     if missing:
         raise DatasetError(
-            f"{path} has no column {missing[0]!r}: expected {', '.join(wanted)}, found "
+            f"{path} has no column {missing[0]!r}; expected {', '.join(columns)}, found "
             f"{', '.join(table.columns)}"
         )
-    return {column: names[_plain(column)] for column in wanted}
+    return {column: names[_fold(column)] for column in columns}
 
 
-def _plain(name: str) -> str:
+def _fold(name: str) -> str:
     return " ".join(name.lower().split())
 
 
-# --- People -----------------------------------------------------------------------------------
+# --- Attributes of patients -------------------------------------------------------------------
 
 _SEXES = {"f": "female", "female": "female", "m": "male", "male": "male"}
 
 
-def sex(value: Any) -> str | None:
-    """``female`` or ``male``, however it is written; None for anything else."""
+def parse_sex(value: Any) -> str | None:
+    """Return ``female`` or ``male``, or None for any other value."""
     return _SEXES.get(str(value).strip().lower())
 
 
-def number(value: Any) -> float:
-    """A number, with a point or a comma; NaN where there is none."""
+def parse_number(value: Any) -> float:
+    """Return a number with a decimal point or comma, or NaN for any other value."""
     try:
-        found = float(str(value).strip().replace(",", "."))
+        parsed = float(str(value).strip().replace(",", "."))
     except ValueError:
         return math.nan
-    return found if math.isfinite(found) else math.nan
+    return parsed if math.isfinite(parsed) else math.nan
 
 
 _DATES = (
@@ -183,16 +184,16 @@ _DATES = (
 )
 
 
-def birth_year(value: Any) -> float:
-    """The year of a date in any of the formats in use; NaN where there is none.
+def parse_birth_year(value: Any) -> float:
+    """Return the year of a date in any of the supported formats, or NaN for any other value.
 
-    The year is all that is taken: it reads the same in every format, so that an age made of it
-    cannot tell which one a date was written in.
+    Only the year is used: it is the same in every format, so that an age computed from it does not
+    reveal the format of the date.
     """
-    written = str(value).strip().split(" ")[0].split("T")[0]
+    date = str(value).strip().split(" ")[0].split("T")[0]
     for pattern in _DATES:
-        found = pattern.fullmatch(written)
-        # A month above 12 is a day: the two are often swapped, and the year is not.
-        if found and {int(found["month"]), int(found["day"])} <= set(range(1, 32)):
-            return float(found["year"])
+        match = pattern.fullmatch(date)
+        # Day and month are often swapped, so a month above 12 is accepted.
+        if match and {int(match["month"]), int(match["day"])} <= set(range(1, 32)):
+            return float(match["year"])
     return math.nan

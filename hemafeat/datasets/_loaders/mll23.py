@@ -1,4 +1,4 @@
-"""MLL23: single cells of 18 classes from a leukaemia laboratory (2025)."""
+"""Loader of MLL23: single cells of 18 classes from a leukaemia laboratory."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import os
 
 import pandas as pd
 
-from hemafeat.datasets._loaders.layout import class_table, finished
+from hemafeat.datasets._finish import finish
+from hemafeat.datasets._loaders.layout import class_table
 
 MLL23_LABELS = {
     name: name
@@ -31,10 +32,10 @@ MLL23_LABELS = {
         "smudge_cell",
     )
 } | {"normoblast": "erythroblast"}
-"""Name of each class folder, and the label it becomes."""
+"""Label of each class folder."""
 
 MLL23_UM_PER_PX = 25 / 288
-"""Every picture shows 25 x 25 um on 288 x 288 px."""
+"""Scale: every image shows 25 x 25 um on 288 x 288 px."""
 
 
 def mll23(root: str | os.PathLike[str]) -> pd.DataFrame:
@@ -43,35 +44,45 @@ def mll23(root: str | os.PathLike[str]) -> pd.DataFrame:
     Parameters
     ----------
     root : path
-        Any folder above the class folders (``basophil`` ... ``smudge_cell``); its record gives one
-        ZIP for each.
+        Any folder above the class folders (``basophil`` ... ``smudge_cell``), each of which is a
+        ZIP archive of the record.
 
     Returns
     -------
     DataFrame
-        An image table (see `as_table`). ``label`` is the name of `harmonise`: the folder's, with
-        ``normoblast`` as ``erythroblast``. ``um_per_px`` is 25 / 288. No patient is named, so no
-        split is by patient.
+        An image table (see `as_table`). ``label`` is spelt as in `harmonise`: the name of the
+        folder, but ``erythroblast`` for ``normoblast``. ``um_per_px`` is 25 / 288. Patients are not
+        identified, so a split by patient is impossible.
 
     Warns
     -----
     DatasetWarning
-        Images lie in other folders and are left out.
+        Issued if images in other folders are skipped.
 
     Raises
     ------
     DatasetError
-        No class folder with images is found.
+        Raised if there is no class folder with images.
 
     Notes
     -----
-    Source: Zenodo, record 14277609. The counts that come with it do not agree with each other
-    (41,621 by its table, 41,906 by its readme); nothing here relies on them.
+    Source: Zenodo, record 14277609. Its numbers of images contradict each other: 41,621 in its
+    table, 41,906 in its readme.
 
     References
     ----------
     .. [1] Marr lab and Munich Leukemia Laboratory, "MLL23", Scientific Data, 2025;
        doi:10.5281/zenodo.14277609.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from hemafeat import datasets
+    >>> Path("normoblast").mkdir()
+    >>> Path("normoblast/1.tif").touch()  # an empty file in place of an image
+    >>> datasets.mll23(".")[["label", "label_raw", "um_per_px"]].round(4)
+              label   label_raw  um_per_px
+    0  erythroblast  normoblast     0.0868
     """
     table, _, root = class_table(
         "mll23",
@@ -80,4 +91,4 @@ def mll23(root: str | os.PathLike[str]) -> pd.DataFrame:
         "class folders basophil, eosinophil ... smudge_cell with *.tif",
         MLL23_UM_PER_PX,
     )
-    return finished(table, root)
+    return finish(table, root)

@@ -1,9 +1,8 @@
-"""PBC: eight classes of normal peripheral blood cells (Acevedo et al. 2020)."""
+"""Loader of PBC: eight classes of normal peripheral blood cells."""
 
 from __future__ import annotations
 
 import os
-from collections import Counter
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -23,7 +22,7 @@ PBC_LABELS = {
     "neutrophil": "neutrophil",
     "platelet": "platelet",
 }
-"""Name of each class folder, and the label it becomes."""
+"""Label of each class folder."""
 
 
 def pbc(
@@ -36,35 +35,36 @@ def pbc(
     Parameters
     ----------
     root : path
-        The folder unpacked, or any folder above the eight class folders (``basophil`` ...
-        ``platelet``; any part of them will do).
+        Unpacked folder, or any folder above the eight class folders (``basophil`` ...
+        ``platelet``), of which some may be missing.
     attributes : path or list of paths, optional
-        The CSV files of the WBCAtt annotations [2]_ (column ``img_name``), or their folder: their
-        columns join the table, missing for cells they do not list. ``wbcatt_split`` is their column
-        ``split`` or, without one, how the file is called (``pbc_attr_v1_train.csv``).
+        CSV files of the WBCAtt annotations [2]_ (column ``img_name``), or their folder. Their
+        columns are added to the table, with missing values for cells they do not list.
+        ``wbcatt_split`` is their column ``split`` or, without one, the part named by the file
+        (``pbc_attr_v1_train.csv``).
 
     Returns
     -------
     DataFrame
         An image table (see `as_table`) with the attribute ``sublabel``: the prefix of the file
-        name, which tells sub-types that the folder does not (``SNE`` segmented and ``BNE`` band
-        neutrophil; ``MY`` myelocyte, ``MMY`` metamyelocyte, ``PMY`` promyelocyte). ``label`` spells
-        ``ig`` out. The set names no patients, so ``group`` only keeps identical files together and
-        no split of it is by patient; ``um_per_px`` is not published.
+        name, which distinguishes subtypes (``SNE`` segmented and ``BNE`` band neutrophil; ``MY``
+        myelocyte, ``MMY`` metamyelocyte, ``PMY`` promyelocyte). ``label`` is ``immature
+        granulocyte`` for the folder ``ig``. Patients are not identified, so ``group`` only keeps
+        identical files together, and a split by patient is impossible; the scale is not published.
 
     Raises
     ------
     DatasetError
-        No class folder with images is found, or `attributes` fit no image.
+        Raised if there is no class folder with images, or if `attributes` list none of the images.
 
     Notes
     -----
     Source: Mendeley Data, doi:10.17632/snkd93bnjr.1; CC BY 4.0. Basophils 1,218, eosinophils 3,117,
     erythroblasts 1,551, immature granulocytes 2,895, lymphocytes 1,214, monocytes 1,420,
-    neutrophils 3,329, platelets 2,348. Most images are 363 x 360 px; 448 others (369 x 366 and 360
-    x 360 px) differ in brightness, which makes them a batch. 17 images are there twice, one pair
-    under two labels, and one file lacks a JFIF header. The attributes of WBCAtt (MIT) are for
-    10,298 cells of five classes.
+    neutrophils 3,329, platelets 2,348. Most images are 363 x 360 px; 448 images (369 x 366 and 360
+    x 360 px) differ in brightness and form a batch. 17 images occur twice, one pair under two
+    labels, and one file lacks a JFIF header. The attributes of WBCAtt (MIT) cover 10,298 cells of
+    five classes.
 
     References
     ----------
@@ -72,6 +72,16 @@ def pbc(
        of automatic recognition systems", Data in Brief 30, 105474, 2020.
     .. [2] S. Tsutsui et al., "WBCAtt: a white blood cell dataset annotated with detailed
        morphological attributes", NeurIPS Datasets and Benchmarks, 2023.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from hemafeat import datasets
+    >>> Path("PBC/ig").mkdir(parents=True)
+    >>> Path("PBC/ig/MMY_1.jpg").touch()  # an empty file in place of an image
+    >>> datasets.pbc("PBC")[["label", "sublabel"]]
+                      label sublabel
+    0  immature granulocyte      MMY
     """
     root = folder(root)
     files = [file for file in walk(root) if file.parent.name.lower() in PBC_LABELS]
@@ -90,46 +100,49 @@ def pbc(
         }
     )
     if attributes is not None:
-        table = _join(table, files, _sources(attributes))
-    return finish(table, str(root))
+        table = _add_attributes(table, files, _attribute_files(attributes))
+    return finish(table, root)
 
 
-def _join(table: pd.DataFrame, files: list[Path], sources: list[Path]) -> pd.DataFrame:
-    named = ", ".join(map(str, sources))
-    marks = pd.concat([_marks(source) for source in sources], ignore_index=True)
-    twice = [name for name, count in Counter(marks["img_name"]).items() if count > 1]
-    if twice:
-        raise DatasetError(f"{named} lists {twice[0]} more than once")
-    table = table.assign(img_name=[file.name for file in files])
-    if not table["img_name"].isin(marks["img_name"]).any():
-        raise DatasetError(f"{named} lists none of the {len(table)} images found")
-    return table.merge(marks, on="img_name", how="left", validate="m:1").drop(columns="img_name")
+def _add_attributes(table: pd.DataFrame, images: list[Path], files: list[Path]) -> pd.DataFrame:
+    source = ", ".join(map(str, files))
+    attributes = pd.concat([_read_attributes(file) for file in files], ignore_index=True)
+    names = attributes["img_name"]
+    if not names.is_unique:
+        raise DatasetError(f"{source} lists {names[names.duplicated()].iloc[0]} more than once")
+    table = table.assign(img_name=[image.name for image in images])
+    if not table["img_name"].isin(names).any():
+        raise DatasetError(f"{source} lists none of the {len(table)} images")
+    table = table.merge(attributes, on="img_name", how="left", validate="m:1")
+    return table.drop(columns="img_name")
 
 
-def _sources(given: str | os.PathLike[str] | Iterable[str | os.PathLike[str]]) -> list[Path]:
-    paths = [Path(given)] if isinstance(given, (str, os.PathLike)) else [Path(p) for p in given]
-    found: list[Path] = []
-    for path in paths:
+def _attribute_files(
+    attributes: str | os.PathLike[str] | Iterable[str | os.PathLike[str]],
+) -> list[Path]:
+    if isinstance(attributes, (str, os.PathLike)):
+        attributes = [attributes]
+    files: list[Path] = []
+    for path in map(Path, attributes):
         inside = sorted(path.glob("pbc_attr_*.csv")) if path.is_dir() else [path]
         if not inside:
-            raise DatasetError(f"{path} holds no pbc_attr_*.csv, found {contents(path)}")
-        found += inside
-    return found
+            raise DatasetError(f"{path} has no pbc_attr_*.csv; found {contents(path)}")
+        files += inside
+    return files
 
 
-def _marks(source: Path) -> pd.DataFrame:
+def _read_attributes(file: Path) -> pd.DataFrame:
     try:
-        marks = pd.read_csv(source, encoding="utf-8-sig", keep_default_na=False, na_values=[""])
+        table = pd.read_csv(file, encoding="utf-8-sig", keep_default_na=False, na_values=[""])
     except (OSError, ValueError) as problem:
-        raise DatasetError(f"{source} cannot be read: {problem}") from None
-    if "img_name" not in marks:
-        raise DatasetError(
-            f"{source} has no column 'img_name', found {', '.join(map(str, marks.columns))}"
-        )
-    part = source.stem.rsplit("_", 1)[-1].lower()
-    if "split" not in marks and part in ("train", "val", "test"):
-        marks["split"] = part
-    # These repeat what the table has, or are the split of another task.
-    return marks.drop(columns=["label", "path"], errors="ignore").rename(
+        raise DatasetError(f"{file} cannot be read: {problem}") from None
+    if "img_name" not in table:
+        columns = ", ".join(map(str, table.columns))
+        raise DatasetError(f"{file} has no column 'img_name'; its columns are {columns}")
+    part = file.stem.rsplit("_", 1)[-1].lower()
+    if "split" not in table and part in ("train", "val", "test"):
+        table["split"] = part
+    # The image table has its own columns of this name.
+    return table.drop(columns=["label", "path"], errors="ignore").rename(
         columns={"split": "wbcatt_split"}
     )

@@ -1,4 +1,4 @@
-"""segmentation_WBC: single white cells with masks of nucleus and cytoplasm (Zheng et al. 2018)."""
+"""Loader of segmentation_WBC: single white cells with masks of nucleus and cytoplasm."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from hemafeat.datasets._catalogue import wrong_folder
 from hemafeat.datasets._finish import finish
-from hemafeat.datasets._schema import BOOKKEEPING, DatasetError, DatasetWarning, folder, text, walk
+from hemafeat.datasets._schema import FILE_COLUMNS, DatasetError, DatasetWarning, folder, text, walk
 from hemafeat.datasets._table import MANIFEST, from_csv
 
 SEGWBC_LABELS = {
@@ -21,36 +21,36 @@ SEGWBC_LABELS = {
     "4": "eosinophil",
     "5": "basophil",
 }
-"""The numbers of the label files, and what they stand for."""
+"""Label of each number in the label files."""
 
 
 def segwbc(root: str | os.PathLike[str]) -> pd.DataFrame:
-    """List segmentation_WBC: 300 cells in two stains and 100 cells, with masks.
+    r"""List segmentation_WBC: 300 cells in two stains and 100 cells, with masks.
 
     Parameters
     ----------
     root : path
-        The repository unpacked (``Dataset 1/001.bmp`` with its mask ``001.png`` beside it, and
-        ``Class Labels of Dataset 1.csv``), one of its two data sets, or a folder ``images`` and
-        ``masks`` with a ``manifest.csv``.
+        Unpacked repository (``Dataset 1/001.bmp`` with its mask ``001.png`` beside it, and
+        ``Class Labels of Dataset 1.csv``), one of its two data sets, or a folder with ``images``,
+        ``masks`` and a ``manifest.csv``.
 
     Returns
     -------
     DataFrame
-        An image table (see `as_table`); ``dataset`` is ``segwbc_d1`` or ``segwbc_d2``. Labels were
-        given by the authors and not checked by an expert; no patient is named. Masks: grey above
-        `TRIMAP_NUCLEUS` is nucleus, above `TRIMAP_CYTOPLASM` cytoplasm (those of Dataset 2 are
-        noisy). Images 112 and 139 of Dataset 1 are one image and share a ``group``.
+        An image table (see `as_table`); ``dataset`` is ``segwbc_d1`` or ``segwbc_d2``. Labels are
+        those of the authors, not of an expert; patients are not identified. Values of masks above
+        `TRIMAP_NUCLEUS` are nucleus, above `TRIMAP_CYTOPLASM` cytoplasm (masks of Dataset 2 are
+        noisy). Images 112 and 139 of Dataset 1 are identical and share a ``group``.
 
     Warns
     -----
     DatasetWarning
-        The labels of a data set are not there: its labels are missing.
+        Issued if the file of labels is missing, and labels with it.
 
     Raises
     ------
     DatasetError
-        No image, or a label file that does not fit.
+        Raised if there are no images, or if a file of labels is invalid.
 
     Notes
     -----
@@ -62,24 +62,37 @@ def segwbc(root: str | os.PathLike[str]) -> pd.DataFrame:
     ----------
     .. [1] X. Zheng et al., "Fast and robust segmentation of white blood cell images by
        self-supervised learning", Micron 107, 55-71, 2018.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from hemafeat import datasets
+    >>> Path("Dataset 1").mkdir()
+    >>> Path("Dataset 1/001.bmp").touch()  # an empty file in place of an image
+    >>> Path("Class Labels of Dataset 1.csv").write_text("image ID,class label\n1,2\n") > 0
+    True
+    >>> datasets.segwbc(".")[["label", "dataset"]]
+            label    dataset
+    0  lymphocyte  segwbc_d1
     """
     root = folder(root)
     if (root / MANIFEST).is_file():
-        table = from_csv(root / MANIFEST).drop(columns=[*BOOKKEEPING, "sublabel"], errors="ignore")
+        table = from_csv(root / MANIFEST).drop(columns=[*FILE_COLUMNS, "sublabel"], errors="ignore")
         name = "segwbc_d2" if re.search(r"(d|dataset ?)2$", root.name.lower()) else "segwbc_d1"
         return table.assign(dataset=text([name] * len(table)))
     files = [file for file in walk(root, (".bmp",)) if re.fullmatch(r"\d{3}", file.stem)]
     if not files:
         raise wrong_folder("segwbc", root, f"'Dataset 1/001.bmp' and so on, or a {MANIFEST}")
     parts = []
-    for place in sorted({file.parent for file in files}):
-        cells = [file for file in files if file.parent == place]
-        number = "2" if re.search(r"2\D*$", place.name) else "1"
-        raw = _labels(root, place, number)
+    for parent in sorted({file.parent for file in files}):
+        cells = [file for file in files if file.parent == parent]
+        number = "2" if re.search(r"2\D*$", parent.name) else "1"
+        raw = _labels(root, parent, number)
         unknown = sorted({value for value in raw.values() if value not in SEGWBC_LABELS})
         if unknown:
             raise DatasetError(
-                f"{place}: class label {unknown[0]!r}, expected {', '.join(SEGWBC_LABELS)}"
+                f"{parent} has the class label {unknown[0]!r}; expected one of "
+                f"{', '.join(SEGWBC_LABELS)}"
             )
         labels = [raw.get(file.stem.lstrip("0")) for file in cells]
         masks = [file.with_suffix(".png") for file in cells]
@@ -87,33 +100,34 @@ def segwbc(root: str | os.PathLike[str]) -> pd.DataFrame:
             pd.DataFrame(
                 {
                     "image": text(str(file) for file in cells),
-                    "label": text(SEGWBC_LABELS[one] if one else None for one in labels),
+                    "label": text(SEGWBC_LABELS[label] if label else None for label in labels),
                     "label_raw": text(labels),
                     "dataset": text(f"segwbc_d{number}" for _ in cells),
                     "mask": text(str(mask) if mask.is_file() else None for mask in masks),
                 }
             )
         )
-    return finish(pd.concat(parts, ignore_index=True), str(root))
+    return finish(pd.concat(parts, ignore_index=True), root)
 
 
-def _labels(root: Path, place: Path, number: str) -> dict[str, str]:
-    """Image number without leading zeros to class number, from the label file of one data set."""
+def _labels(root: Path, parent: Path, number: str) -> dict[str, str]:
+    """Read the class number of each image, by its number without leading zeros."""
     name = f"Class Labels of Dataset {number}.csv"
-    found = [spot / name for spot in (place, place.parent, root) if (spot / name).is_file()]
-    if not found:
+    paths = [folder / name for folder in (parent, parent.parent, root)]
+    path = next((path for path in paths if path.is_file()), None)
+    if path is None:
         warnings.warn(
-            f"{place}: '{name}' is not there, so its images have no label",
+            f"'{name}' of {parent} does not exist, so its images have no label",
             DatasetWarning,
             stacklevel=3,
         )
         return {}
-    # Headers differ between the two files ("class label" and "class"): columns go by position.
-    table = pd.read_csv(found[0], dtype=str, encoding="utf-8-sig").dropna(how="all")
+    # The two files have different headers ("class label" and "class"), so position counts.
+    table = pd.read_csv(path, dtype=str, encoding="utf-8-sig").dropna(how="all")
     if table.shape[1] < 2:
         raise DatasetError(
-            f"{found[0]}: expected columns 'image ID' and 'class label', found "
-            f"{', '.join(table.columns)}"
+            f"{path} has the columns {', '.join(table.columns)}; expected 'image ID' and 'class "
+            "label'"
         )
     images, labels = table.iloc[:, 0].str.strip(), table.iloc[:, 1].str.strip()
     return {

@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import datasets
-from hemafeat.datasets._copies.survey import BACKGROUND, stem_of
-from hemafeat.datasets._schema import BOOKKEEPING
+from hemafeat.datasets import FILE_COLUMNS
+from hemafeat.images import stem_of
 
 _CATEGORIES = 30
 """Greatest number of words that are told apart."""
@@ -104,7 +104,12 @@ def _file_probes(survey: pd.DataFrame) -> Iterator[Probe]:
     words = words + survey["jfif"].map({True: " JFIF", False: " without JFIF"}).fillna("")
     yield Probe("file format", "file", _categories(words))
     neighbours = "neighbouring cells may reach into the frame it is measured on"
-    yield Probe("background colour", "image", survey[BACKGROUND].astype(float), neighbours)
+    yield Probe(
+        "background colour",
+        "image",
+        survey.filter(regex="^background_[rgb]$").astype(float),
+        neighbours,
+    )
     yield Probe("background brightness", "image", survey[["background"]].astype(float), neighbours)
 
 
@@ -118,7 +123,7 @@ def _bag_probes(table: pd.DataFrame) -> Iterator[Probe]:
 def _attributes(table: pd.DataFrame, label: str) -> list[str]:
     """Return the columns that are neither labels, nor ids, nor features."""
     ids = set(datasets.COLUMNS) - {"split", "dataset", "um_per_px", "mask"}
-    excluded = {label, "label", "label_raw", "cell", *BOOKKEEPING, *ids}
+    excluded = {label, "label", "label_raw", "cell", *FILE_COLUMNS, *ids}
     return [
         column
         for column in map(str, table.columns)

@@ -201,7 +201,7 @@ def leak_probes(
         table, surveyed = images.table, images.images
     else:
         table = datasets.as_table(images)
-        surveyed = survey(table, n_jobs=n_jobs, progress=progress)[0]
+        surveyed = datasets.survey(table, n_jobs=n_jobs, progress=progress)
     if label not in table.columns:
         raise CompareError(f"the table has no column {label!r}")
     order = np.argsort(surveyed["image"].to_numpy(dtype=str), kind="stable")
