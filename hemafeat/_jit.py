@@ -1,4 +1,4 @@
-"""The one decorator of every kernel."""
+"""The decorator of every kernel, and the kernel that several rooms share."""
 
 from __future__ import annotations
 
@@ -21,3 +21,25 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     except RuntimeError:
         # numba found no folder it may write its cache to (read-only install and home).
         return njit(**options)(function)
+
+
+@kernel
+def find_root(parents: Any, i: Any) -> Any:
+    """Return the representative of `i` in a forest of disjoint sets, shortening the path to it.
+
+    Parameters
+    ----------
+    parents : (n,) ndarray of int
+        Parent of each member; a representative is its own parent. Modified.
+    i : int
+        Member.
+
+    Returns
+    -------
+    int
+        Index of the representative.
+    """
+    while parents[i] != i:
+        parents[i] = parents[parents[i]]
+        i = parents[i]
+    return i

@@ -67,7 +67,6 @@ class Pictures:
 
         from hemafeat import datasets, segment
         from hemafeat.extract._table.image import image_name
-        from hemafeat.segment._mask_files import mask_source
 
         if images is None:
             unique = list(dict.fromkeys(names))
@@ -76,7 +75,7 @@ class Pictures:
             self._listed = datasets.as_table(images)
         found = [image_name(image, place) for place, image in enumerate(self._listed["image"])]
         self._place = {name: place for place, name in enumerate(found)}
-        self._given = mask_source(masks, self._listed)
+        self._given = segment.mask_source(masks, self._listed)
         self._segment = segment.segmenter(segmenter) if self._given is None else None
         self._last: tuple[str, np.ndarray, Masks | None, str] | None = None
 
@@ -105,7 +104,7 @@ class Pictures:
         return self._last[1:]
 
     def _masks(self, image: np.ndarray, place: int) -> Masks:
-        from hemafeat.segment._mask_files import as_masks
+        from hemafeat.segment import as_masks
 
         if self._given is None:
             return self._segment(image)  # type: ignore[misc]

@@ -15,8 +15,7 @@ from hemafeat.extract._family import Family
 from hemafeat.extract._measure import central_cell, image_quality, measure_window
 from hemafeat.extract._prepared import Prepared
 from hemafeat.images import ImageError, path_of, read
-from hemafeat.segment import MaskError, Masks
-from hemafeat.segment._mask_files import as_masks
+from hemafeat.segment import MaskError, Masks, as_masks
 
 Error = dict[str, str]
 """A row of the table of errors: ``image, stage, error, message``."""

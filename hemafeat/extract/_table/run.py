@@ -16,8 +16,7 @@ from hemafeat.extract._family import FamilyError, chosen
 from hemafeat.extract._measure import scales
 from hemafeat.extract._table.image import Error, Outcome, Work, image_name
 from hemafeat.images import normaliser
-from hemafeat.segment import segmenter as find_segmenter
-from hemafeat.segment._mask_files import mask_source
+from hemafeat.segment import mask_source, segmenter as find_segmenter
 
 Cells = Literal["auto", "all", "central"]
 
