@@ -81,24 +81,24 @@ def read_masks(source: Any, nucleus: Any = None, *, kind: str = "auto") -> Masks
     if nucleus is None and isinstance(source, tuple | list) and len(source) == 2:
         source, nucleus = source
     name = name_of(source)
-    values = _values(source, name)
+    values = _load(source, name)
     try:
-        cell, inner = _read(values, kind)
+        cell, inner = _split_classes(values, kind)
         if nucleus is None:
             return Masks(cell, inner)
         name = f"{name} with {name_of(nucleus)}"
-        return _paired(cell, _values(nucleus, name_of(nucleus)))
+        return _join_nuclei(cell, _load(nucleus, name_of(nucleus)))
     except MaskError as error:
         raise MaskError(f"{name}: {error}") from None
 
 
-def _values(source: Any, name: str) -> np.ndarray:
+def _load(source: Any, name: str) -> np.ndarray:
     try:
         if isinstance(source, str | os.PathLike) and os.fsdecode(source).lower().endswith(".npy"):
-            return _two_dimensional(np.load(source, allow_pickle=False))
+            return _check_values(np.load(source, allow_pickle=False))
         if isinstance(source, np.ndarray) and source.dtype == bool:
-            return _two_dimensional(source)
-        return _two_dimensional(read_labels(source))
+            return _check_values(source)
+        return _check_values(read_labels(source))
     except ImageError as error:
         raise MaskError(f"{name}: {error.reason}") from None
     except FileNotFoundError:
@@ -107,7 +107,7 @@ def _values(source: Any, name: str) -> np.ndarray:
         raise MaskError(f"{name}: {error}") from None
 
 
-def _two_dimensional(values: np.ndarray) -> np.ndarray:
+def _check_values(values: np.ndarray) -> np.ndarray:
     if values.ndim != 2 or values.size == 0:
         raise ValueError(f"has shape {values.shape}, expected (height, width)")
     if values.dtype == bool:
@@ -121,8 +121,8 @@ def _two_dimensional(values: np.ndarray) -> np.ndarray:
     return values
 
 
-def _read(values: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
-    kind = _kind(values) if kind == "auto" else kind
+def _split_classes(values: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
+    kind = _infer_kind(values) if kind == "auto" else kind
     empty = np.zeros(values.shape, np.int32)
     if kind == "labels":
         return values, empty
@@ -134,7 +134,7 @@ def _read(values: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
     return cell, np.where(values > TRIMAP_NUCLEUS, cell, 0)
 
 
-def _kind(values: np.ndarray) -> str:
+def _infer_kind(values: np.ndarray) -> str:
     if values.dtype == bool:
         return "cells"
     top = int(values.max())
@@ -166,7 +166,7 @@ def _components(mask: np.ndarray) -> np.ndarray:
     return renumber[labels]
 
 
-def _paired(cell: np.ndarray, nucleus: np.ndarray) -> Masks:
+def _join_nuclei(cell: np.ndarray, nucleus: np.ndarray) -> Masks:
     if cell.shape != nucleus.shape:
         raise MaskError(f"the cells are {cell.shape} and the nuclei {nucleus.shape}")
     cell = cell.astype(np.int64)

@@ -81,7 +81,7 @@ class Masks:
     ids: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        cell, nucleus = _labels(self.cell, "cell"), _labels(self.nucleus, "nucleus")
+        cell, nucleus = _check_labels(self.cell, "cell"), _check_labels(self.nucleus, "nucleus")
         if cell.shape != nucleus.shape:
             raise MaskError(f"the cell mask is {cell.shape} and the nucleus mask {nucleus.shape}")
         cell_ids, nucleus_ids = _ids(cell), _ids(nucleus)
@@ -96,7 +96,7 @@ class Masks:
         object.__setattr__(self, "nucleus", _renumber(nucleus, ids))
         object.__setattr__(self, "ids", ids)
         object.__setattr__(self, "n_cells", int(ids.size))
-        object.__setattr__(self, "quality", self._checked_quality(dict(self.quality)))
+        object.__setattr__(self, "quality", self._complete_quality(dict(self.quality)))
 
     @classmethod
     def known(
@@ -137,7 +137,7 @@ class Masks:
             masks.__dict__["cytoplasm"] = cytoplasm
         return masks
 
-    def _checked_quality(self, quality: dict[str, Any]) -> dict[str, np.ndarray]:
+    def _complete_quality(self, quality: dict[str, Any]) -> dict[str, np.ndarray]:
         if "touches_border" not in quality:
             both = np.maximum(self.cell, self.nucleus)
             edge = np.concatenate([both[0], both[-1], both[:, 0], both[:, -1]])
@@ -183,7 +183,7 @@ class Masks:
         return Masks(lut[self.cell], lut[self.nucleus], quality)
 
 
-def _labels(mask: Any, name: str) -> np.ndarray:
+def _check_labels(mask: Any, name: str) -> np.ndarray:
     array = np.asarray(mask)
     if array.ndim != 2 or array.size == 0:
         raise MaskError(f"the {name} mask has shape {array.shape}, expected (height, width)")

@@ -79,14 +79,14 @@ def segmenter(which: str | Callable[[np.ndarray], Any] = "contours") -> Segmente
             ) from error
         if not callable(function):
             raise SegmenterError(f"segmenter {which!r} ({entries[which].value}) is not callable")
-        return _Checked(function, which)
+        return _CheckedSegmenter(function, which)
     if not callable(which):
         raise SegmenterError(
             f"a segmenter is a name or a callable image -> Masks, not {type(which).__name__}"
         )
-    if which is contours or isinstance(which, _Checked):
+    if which is contours or isinstance(which, _CheckedSegmenter):
         return which
-    return _Checked(which, getattr(which, "__name__", type(which).__name__))
+    return _CheckedSegmenter(which, getattr(which, "__name__", type(which).__name__))
 
 
 def _weighted(which: str) -> Segmenter:
@@ -96,7 +96,7 @@ def _weighted(which: str) -> Segmenter:
         load_network(path)
     except (OSError, ValueError) as error:
         raise SegmenterError(f"segmenter {name!r}: {error}") from None
-    return _Checked(partial(WEIGHTED[name], weights=path), name)
+    return _CheckedSegmenter(partial(WEIGHTED[name], weights=path), name)
 
 
 @cache
@@ -112,7 +112,7 @@ def _entries() -> dict[str, Any]:
 
 
 @dataclass(frozen=True)
-class _Checked:
+class _CheckedSegmenter:
     """A segmenter whose results are checked; a class, so that it can be pickled."""
 
     function: Callable[[np.ndarray], Any]

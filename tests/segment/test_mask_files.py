@@ -3,13 +3,22 @@
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from hemafeat import segment
-from hemafeat.segment import MaskError, Masks, SegmenterError, read_masks, segmenter
+from hemafeat import datasets, segment
+from hemafeat.segment import (
+    MaskError,
+    Masks,
+    SegmenterError,
+    as_masks,
+    mask_source,
+    read_masks,
+    segmenter,
+)
 from hemafeat.segment._registry import _entries
 
 SHAPE = (60, 80)
@@ -139,6 +148,42 @@ def test_errors_name_the_file(tmp_path):
         read_masks(trimap(), trimap()[:, 1:])
     with pytest.raises(ValueError, match="kind"):
         read_masks(trimap(), kind="trimaps")
+
+
+# --- Masks of the images of a table ---------------------------------------------------------------
+
+
+def test_masks_of_a_table_in_every_form(tmp_path):
+    table = datasets.drawn(tmp_path / "cells", n_images=3, random_state=0)
+    expected = [read_masks(path) for path in table["mask"]]
+    folder = Path(table["mask"].iloc[0]).parents[1]
+    for masks in ("given", folder, expected, list(table["mask"])):
+        find = mask_source(masks, table)
+        for item, truth in zip(find(table.iloc[1:], 1), expected[1:], strict=True):
+            np.testing.assert_array_equal(as_masks(item).cell, truth.cell)
+    assert mask_source(None, table) is None
+
+
+def test_missing_masks_of_a_table(tmp_path):
+    table = datasets.drawn(tmp_path / "cells", n_images=2, random_state=0)
+    with pytest.raises(ValueError, match="1 masks were given for 2 images"):
+        mask_source([None], table)
+    with pytest.raises(ValueError, match="nowhere is not a folder of masks"):
+        mask_source(tmp_path / "nowhere", table)
+    table.loc[1, "mask"] = None
+    missing = mask_source("given", table)(table, 0)[1]
+    with pytest.raises(MaskError, match="names no mask for this image"):
+        as_masks(missing)
+    with pytest.raises(ValueError, match='the column "mask" of the image table is empty'):
+        mask_source("given", table.assign(mask=None))
+
+
+def test_a_pair_of_label_images_is_checked_as_masks_are():
+    cell, nucleus = trimap() > 0, trimap() == 255
+    assert as_masks((cell, nucleus)).n_cells == 1
+    assert as_masks(trimap()).n_cells == 2
+    with pytest.raises(MaskError, match="the nucleus mask"):
+        as_masks((cell, nucleus[1:]))
 
 
 # --- Segmenters by name ---------------------------------------------------------------------------

@@ -99,6 +99,37 @@ def test_lobes_of_a_round_cell_are_joined_but_touching_cells_are_not():
     assert len(np.unique(joined[parts == 4])) == 1
 
 
+def test_cores_are_flooded_up_to_the_valley_between_them():
+    x = np.arange(41)
+    depth = np.tile(np.maximum(1 - np.abs(x - 10) / 12, 1 - np.abs(x - 28) / 14), (9, 1))
+    cores = _watershed._find_cores(depth)
+    assert cores.max() == 2
+    region = np.ones(depth.shape, bool)
+    region[0] = False
+    parts = _watershed._flood(cores, depth, region)
+    assert not parts[0].any()
+    # The two slopes meet where they are equally deep, within one step of the depth.
+    border = np.flatnonzero(np.diff(parts[5]))
+    assert border.size == 1
+    assert abs(border[0] + 0.5 - 18.3) <= 1.5
+
+
+@pytest.mark.parametrize("oversampling", [1.0, 1.25])
+def test_the_input_of_the_network_has_its_scale_and_stain(oversampling):
+    drawn = datasets.draw_field(["neutrophil", "monocyte"], um_per_px=0.08, random_state=2)
+    density, cell, nucleus, zoom = segment.unet_input(
+        drawn.image, drawn.cell, drawn.nucleus, oversampling=oversampling
+    )
+    assert density.shape[:2] == cell.shape == nucleus.shape
+    assert zoom == pytest.approx(1 / oversampling)
+    areas = np.bincount(cell[nucleus > 0])[1:]
+    radius = zoom * np.median(np.sqrt(areas / np.pi))
+    assert radius == pytest.approx(segment.UNET_RADIUS, rel=0.02)
+    assert density[:, :, 1][nucleus > 0].mean() / 100 == pytest.approx(0.5, abs=0.02)
+    with pytest.raises(ValueError, match="uint8 RGB"):
+        segment.unet_input(drawn.image[:, :, 0], drawn.cell, drawn.nucleus)
+
+
 def noisy_density(nucleus, rng):
     """Return the densities of a cell whose nucleus differs in two channels, with noise."""
     density = np.where(nucleus[..., None] > 0, [60, 90, 50], [35, 40, 50])
