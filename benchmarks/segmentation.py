@@ -1,17 +1,17 @@
-"""How well cells and nuclei are outlined, on every set of masks at hand, and pictures to look at.
+"""Score a segmenter on every available set of masks, and make contact sheets of its outlines.
 
     python benchmarks/segmentation.py --data DIR --out DIR [--dataset2 DIR] [--segmenter NAME]
 
-DIR holds `segwbc_d1`, `bccd`, `pbc_dev` and `cnmc_sample` (what is missing is left out);
---dataset2 is the folder "Dataset 2" of segmentation_WBC. Cells are drawn on every background
-besides, single and in fields: no threshold was set by looking at them. With --lamp every image is
-seen once more under each of several lamps whose light is not even, and the shares of cells lost
-and of failed outlines are given for each.
+DIR contains `segwbc_d1`, `bccd`, `pbc_dev` and `cnmc_sample` (missing sets are skipped);
+--dataset2 is the folder "Dataset 2" of segmentation_WBC. Drawn cells on every background, single
+and in fields, are scored as well: no threshold was tuned on them. With --lamp every image is also
+segmented under several kinds of uneven light, and the shares of lost cells and of failed outlines
+are reported for each.
 
-Written to --out: `scores.csv` (a row per set), `cells.csv` (a row per true cell), and contact
-sheets: every class of PBC, the worst cells of each set with masks, all of C-NMC. Green and yellow
-are the outlines found (red where a failure is suspected), blue those of the truth. With --lamp
-`lamps.csv` (a row per set and lamp) is written instead of all these.
+The output folder receives `scores.csv` (one row per set), `cells.csv` (one row per true cell), and
+contact sheets of every class of PBC, the worst cells of each set with masks, and all of C-NMC.
+Predicted outlines are green and yellow (red where a failure is suspected), true ones blue. With
+--lamp only `lamps.csv` (one row per set and lamp) is written.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ from hemafeat import datasets, images, segment
 from hemafeat.segment import Masks, read_masks
 
 Sample = tuple[str, str, np.ndarray, Masks, float]
-"""Name, label, image, true masks, seconds it took to read (NaN for drawn cells)."""
+"""Name, label, image, true masks, seconds to read the image (NaN for drawn cells)."""
 
 
 def read(path: object) -> tuple[np.ndarray, float]:
@@ -81,16 +81,16 @@ def sets(args: argparse.Namespace) -> Iterator[tuple[str, Iterator[Sample]]]:
 
 
 def measure(name: str, samples: Iterator[Sample], find, out: Path) -> tuple[dict, pd.DataFrame]:
-    tables, own, decode, spurious, pictures = [], [], [], 0, []
+    tables, durations, read_durations, n_spurious, pictures = [], [], [], 0, []
     for number, (stem, label, image, truth, seconds) in enumerate(samples):
         if number == 0:
             find(image)
         start = time.perf_counter()
         masks = find(image)
-        own.append(time.perf_counter() - start)
-        decode.append(seconds)
+        durations.append(time.perf_counter() - start)
+        read_durations.append(seconds)
         table = segment.score(masks, truth)
-        spurious += table.attrs["n_spurious"]
+        n_spurious += table.attrs["n_spurious"]
         table.insert(0, "image", stem)
         table.insert(1, "label", label)
         tables.append(table)
@@ -103,22 +103,24 @@ def measure(name: str, samples: Iterator[Sample], find, out: Path) -> tuple[dict
         out / f"worst_{name.replace(' ', '_')}.png"
     )
     found = cells[cells["found"]]
-    known = segment.failure_detection(cells)
+    detection = segment.failure_detection(cells)
     row: dict[str, object] = {
         "set": name,
         "n": len(cells),
         "found": len(found),
-        "spurious": spurious,
+        "spurious": n_spurious,
     }
     for part in ("nucleus", "cell"):
         values = found[f"dice_{part}"].dropna()
         row[f"{part}_mean"] = values.mean()
         row[f"{part}_p5"] = values.quantile(0.05)
         row[f"{part}_median"] = values.median()
-    row |= {key: known[key] for key in ("failed", "flagged", "precision", "recall")}
-    row["ms"] = 1000 * float(np.median(own))
+    row |= {key: detection[key] for key in ("failed", "flagged", "precision", "recall")}
+    row["ms"] = 1000 * float(np.median(durations))
     row["decodes"] = (
-        float(np.median(own) / np.median(decode)) if np.isfinite(decode).all() else None
+        float(np.median(durations) / np.median(read_durations))
+        if np.isfinite(read_durations).all()
+        else None
     )
     return row, cells
 
@@ -134,14 +136,14 @@ def overlay(image: np.ndarray, masks: Masks, truth: Masks | None = None) -> np.n
 
 
 class Sheet:
-    """A contact sheet: tiles of one size in rows of eight."""
+    """A contact sheet of tiles of one size."""
 
     def __init__(self, rows: list[np.ndarray]) -> None:
         self.image = np.vstack(rows) if rows else np.zeros((1, 1, 3), np.uint8)
 
     def save(self, path: Path) -> None:
-        done, data = cv2.imencode(".png", cv2.cvtColor(self.image, cv2.COLOR_RGB2BGR))
-        if not done:
+        encoded, data = cv2.imencode(".png", cv2.cvtColor(self.image, cv2.COLOR_RGB2BGR))
+        if not encoded:
             raise OSError(f"{path} could not be encoded")
         path.write_bytes(data.tobytes())
 
@@ -162,32 +164,32 @@ def sheet(titles: list[str], pictures: list[np.ndarray], side: int = 240, across
 LAMPS = ("even", "to one side", "to a corner", "vignette")
 
 
-def under(image: np.ndarray, lamp: str, least: float) -> np.ndarray:
-    """The image under light that falls from 1 to `least` of its brightness."""
+def relight(image: np.ndarray, lamp: str, least: float) -> np.ndarray:
+    """Return the image under light that falls from 1 to `least` of its brightness."""
     height, width = image.shape[:2]
     y, x = np.mgrid[-1 : 1 : height * 1j, -1 : 1 : width * 1j]
-    away = {
+    fall = {
         "even": np.zeros_like(x),
         "to one side": (x + 1) / 2,
         "to a corner": (x + y + 2) / 4,
         "vignette": (x * x + y * y) / 2,
     }[lamp]
-    light = 1.0 - (1.0 - least) * away
+    light = 1.0 - (1.0 - least) * fall
     return np.rint(image * light[:, :, None]).astype(np.uint8)
 
 
-def lamps(args: argparse.Namespace, find) -> pd.DataFrame:
-    """Cells lost and outlines failed (Dice below 0.8) under each lamp, a row per set."""
+def score_lamps(args: argparse.Namespace, find) -> pd.DataFrame:
+    """Compute the shares of lost cells and of failed outlines for each set and lamp."""
     rows = []
     for name, samples in sets(args):
         if "black" in name:
             continue
         tables: dict[str, list[pd.DataFrame]] = {lamp: [] for lamp in LAMPS}
         for _, _, image, truth, _ in samples:
-            for lamp, done in tables.items():
-                done.append(segment.score(find(under(image, lamp, args.lamp)), truth))
-        for lamp, done in tables.items():
-            cells = pd.concat(done, ignore_index=True)
+            for lamp, scores in tables.items():
+                scores.append(segment.score(find(relight(image, lamp, args.lamp)), truth))
+        for lamp, scores in tables.items():
+            cells = pd.concat(scores, ignore_index=True)
             found = cells[cells["found"]]
             rows.append(
                 {
@@ -197,7 +199,7 @@ def lamps(args: argparse.Namespace, find) -> pd.DataFrame:
                     "n": len(cells),
                     "lost": 1.0 - len(found) / len(cells),
                     "failed": found["failed"].astype(float).mean(),
-                    "spurious": sum(table.attrs["n_spurious"] for table in done),
+                    "spurious": sum(table.attrs["n_spurious"] for table in scores),
                     "nucleus_mean": found["dice_nucleus"].mean(),
                     "cell_mean": found["dice_cell"].mean(),
                 }
@@ -206,16 +208,16 @@ def lamps(args: argparse.Namespace, find) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def look(args: argparse.Namespace, find, out: Path) -> None:
-    """Contact sheets of the sets without masks."""
+def save_sheets(args: argparse.Namespace, find, out: Path) -> None:
+    """Save contact sheets of the sets without masks."""
     data = Path(args.data)
     if (data / "pbc_dev").is_dir():
         listed = datasets.pbc(data / "pbc_dev")
         for label, group in listed.groupby("label", sort=True):
             chosen = group.iloc[:: max(1, len(group) // args.sheet)].iloc[: args.sheet]
-            found = [(str(p), images.read(p)) for p in chosen["image"]]
-            tiles = [overlay(image, find(image)) for _, image in found]
-            sheet([Path(p).stem for p, _ in found], tiles, side=300).save(out / f"pbc_{label}.png")
+            tiles = [overlay(image, find(image)) for image in map(images.read, chosen["image"])]
+            names = [Path(str(path)).stem for path in chosen["image"]]
+            sheet(names, tiles, side=300).save(out / f"pbc_{label}.png")
     if (data / "cnmc_sample").is_dir():
         paths = list(datasets.cnmc(data / "cnmc_sample")["image"])
         tiles = [overlay(image, find(image)) for image in map(images.read, paths)]
@@ -224,19 +226,23 @@ def look(args: argparse.Namespace, find, out: Path) -> None:
 
 def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", help="folder of real cells")
+    parser.add_argument("--data", help="folder of data sets of real cells")
     parser.add_argument("--dataset2", help="folder 'Dataset 2' of segmentation_WBC")
-    parser.add_argument("--out", required=True, help="where scores and sheets are written")
-    parser.add_argument("--segmenter", default="contours")
-    parser.add_argument("--step", type=int, default=1, help="take every n-th image of a set")
-    parser.add_argument("--drawn", type=int, default=12, help="drawn cells of each kind")
-    parser.add_argument("--sheet", type=int, default=64, help="cells of each class on its sheet")
+    parser.add_argument("--out", required=True, help="folder for scores and contact sheets")
+    parser.add_argument(
+        "--segmenter", default="contours", help="name of the segmenter (default: contours)"
+    )
+    parser.add_argument("--step", type=int, default=1, help="use every n-th image of a set")
+    parser.add_argument("--drawn", type=int, default=12, help="number of drawn cells of each kind")
+    parser.add_argument(
+        "--sheet", type=int, default=64, help="number of cells of each class on its sheet"
+    )
     parser.add_argument(
         "--lamp",
         type=float,
         nargs="?",
         const=0.7,
-        help="light each image unevenly, down to this share of the light (0.7), and do no more",
+        help="only score under uneven light that falls to this share (0.7 without a value)",
     )
     args = parser.parse_args(argv)
     out = Path(args.out)
@@ -245,8 +251,8 @@ def main(argv: list[str] | None = None) -> None:
     find = segment.segmenter(args.segmenter)
     if args.lamp is not None:
         if not 0.0 < args.lamp <= 1.0:
-            parser.error("--lamp is a share of the light, above 0 and up to 1")
-        lamps(args, find).to_csv(out / "lamps.csv", index=False)
+            parser.error("--lamp must be above 0 and at most 1")
+        score_lamps(args, find).to_csv(out / "lamps.csv", index=False)
         return
     rows, cells = [], []
     for name, samples in sets(args):
@@ -257,7 +263,7 @@ def main(argv: list[str] | None = None) -> None:
     pd.DataFrame(rows).to_csv(out / "scores.csv", index=False)
     pd.concat(cells, ignore_index=True).to_csv(out / "cells.csv", index=False)
     if args.data:
-        look(args, find, out)
+        save_sheets(args, find, out)
     print()
     print(pd.DataFrame(rows).round(3).to_string(index=False))
 

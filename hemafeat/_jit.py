@@ -1,4 +1,4 @@
-"""Compile kernels, and name the columns they fill."""
+"""Compile kernels, name the columns they fill, and find the roots of joined sets."""
 
 from __future__ import annotations
 
@@ -30,3 +30,25 @@ def indices(names: Sequence[str]) -> Any:
     ``AT = indices(("area", "perimeter"))`` lets a kernel write ``row[AT.perimeter]``.
     """
     return namedtuple("indices", names)(*range(len(names)))
+
+
+@kernel
+def find_root(parents: Any, i: Any) -> Any:
+    """Return the representative of `i` in a forest of disjoint sets, shortening the path to it.
+
+    Parameters
+    ----------
+    parents : (n,) ndarray of int
+        Parent of each member; a representative is its own parent. Modified.
+    i : int
+        Member.
+
+    Returns
+    -------
+    int
+        Index of the representative.
+    """
+    while parents[i] != i:
+        parents[i] = parents[parents[i]]
+        i = parents[i]
+    return i

@@ -82,7 +82,6 @@ class Pictures:
 
         from hemafeat import datasets, segment
         from hemafeat.extract import image_name
-        from hemafeat.segment._mask_files import as_masks, mask_source
 
         if images is None:
             unique = list(dict.fromkeys(names))
@@ -90,8 +89,8 @@ class Pictures:
         else:
             self._table = datasets.as_table(images)
         self._rows = {image_name(image, k): k for k, image in enumerate(self._table["image"])}
-        self._mask_source = mask_source(masks, self._table)
-        self._as_masks = as_masks
+        self._mask_source = segment.mask_source(masks, self._table)
+        self._as_masks = segment.as_masks
         self._segment = segment.segmenter(segmenter) if self._mask_source is None else None
         self._requests: dict[str, list[tuple[Tile, int | None, bool]]] = {}
 

@@ -1,4 +1,4 @@
-"""Image to `Masks`: white cells with their nuclei."""
+"""Segment white cells and their nuclei, read and score masks, and draw their outlines."""
 
 import lazy_loader as _lazy
 

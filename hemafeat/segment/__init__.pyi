@@ -1,6 +1,10 @@
 from ._best import best as best
 from ._contours.contours import contours as contours
-from ._mask_files import read_masks as read_masks
+from ._mask_files import (
+    as_masks as as_masks,
+    mask_source as mask_source,
+    read_masks as read_masks,
+)
 from ._masks import MaskError as MaskError, Masks as Masks
 from ._overlay import outline as outline
 from ._registry import SegmenterError as SegmenterError, segmenter as segmenter
@@ -11,4 +15,10 @@ from ._scores import (
     iou as iou,
     score as score,
 )
+from ._unet.scale import (
+    UNET_RADIUS as UNET_RADIUS,
+    UNET_SIDE as UNET_SIDE,
+    unet_input as unet_input,
+)
+from ._unet.tiles import UNET_WEIGHTS as UNET_WEIGHTS
 from ._unet.unet import unet as unet

@@ -1,4 +1,4 @@
-"""Masks: what every segmenter returns and every family is measured on."""
+"""`Masks`: label images of cells and nuclei, returned by segmenters and measured by families."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ QUALITY: dict[str, Any] = {
     "suspected_failure": False,
     "failure_reason": "",
 }
-"""The quality record of a cell, and what stands where a segmenter says nothing."""
+"""Entries of the quality record of a cell, with the values used if a segmenter gives none."""
 
 
 @public
 class MaskError(ValueError):
-    """Masks that contradict each other or the image, with the reason."""
+    """Masks that contradict each other or the image."""
 
 
 @public
@@ -30,21 +30,21 @@ class MaskError(ValueError):
 class Masks:
     """Two label images with shared ids: the whole cell and its nucleus.
 
-    Labels are checked and renumbered 1..n once, here, so that all code behind this door may trust
-    them. The arrays given are never written to.
+    Labels are checked and renumbered 1..n once, so that all other code may rely on them. The
+    arrays passed in are never modified.
 
     Parameters
     ----------
     cell : (H, W) ndarray of int or bool
-        Whole cells; 0 is background. A boolean mask is one cell.
+        Labels of whole cells; 0 is background. A boolean mask is one cell.
     nucleus : (H, W) ndarray of int or bool
-        Their nuclei, under the ids of `cell`. A cell may have none (a platelet, an erythrocyte),
-        and an id found here only is a cell of which no more than the nucleus is known.
+        Labels of the nuclei, under the ids of `cell`. A cell may have none (a platelet, an
+        erythrocyte), and an id that occurs only here is a cell of which only the nucleus is known.
     quality : mapping of str to sequence, optional
         One value per cell, in the order of the ids: ``touches_border``, ``confidence`` (0 to 1),
-        ``suspected_failure``, ``failure_reason``, and whatever else a segmenter has to say. It is
-        reported beside the features, never among them. ``touches_border`` is filled in where
-        missing.
+        ``suspected_failure``, ``failure_reason``, and any other entry of a segmenter. It is
+        reported beside the features, never among them. By default ``touches_border`` is computed,
+        and the other entries say that nothing is known.
 
     Attributes
     ----------
@@ -53,13 +53,25 @@ class Masks:
     n_cells : int
         Number of cells.
     ids : (n_cells,) ndarray of int64
-        The ids the caller used, in ascending order.
+        The original ids, in ascending order.
 
     Raises
     ------
     MaskError
-        Labels that are not whole numbers, are negative, differ in shape, are not two-dimensional,
-        or a nucleus that lies outside its own cell.
+        Labels are not whole numbers, are negative, differ in shape or are not two-dimensional, or
+        a nucleus lies outside its own cell.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat.segment import Masks
+    >>> cell = np.zeros((6, 8), int)
+    >>> cell[1:5, 1:4], cell[2:6, 5:8] = 3, 7
+    >>> masks = Masks(cell, np.where(cell == 3, cell, 0))
+    >>> masks
+    Masks(2 cells, 6 x 8)
+    >>> masks.ids.tolist(), masks.quality["touches_border"].tolist()
+    ([3, 7], [False, True])
     """
 
     cell: np.ndarray
@@ -69,13 +81,12 @@ class Masks:
     ids: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        cell, nucleus = _labels(self.cell, "cell"), _labels(self.nucleus, "nucleus")
+        cell, nucleus = _check_labels(self.cell, "cell"), _check_labels(self.nucleus, "nucleus")
         if cell.shape != nucleus.shape:
-            raise MaskError(f"cell mask is {cell.shape} and nucleus mask is {nucleus.shape}")
+            raise MaskError(f"the cell mask is {cell.shape} and the nucleus mask {nucleus.shape}")
         cell_ids, nucleus_ids = _ids(cell), _ids(nucleus)
         ids = np.union1d(cell_ids, nucleus_ids)
-        known = np.isin(nucleus_ids, cell_ids)
-        if known.any():
+        if np.isin(nucleus_ids, cell_ids).any():
             stray = (nucleus != 0) & (cell != nucleus)
             if stray.any():
                 outside = np.intersect1d(np.unique(nucleus[stray]), cell_ids)
@@ -85,7 +96,7 @@ class Masks:
         object.__setattr__(self, "nucleus", _renumber(nucleus, ids))
         object.__setattr__(self, "ids", ids)
         object.__setattr__(self, "n_cells", int(ids.size))
-        object.__setattr__(self, "quality", self._checked_quality(dict(self.quality)))
+        object.__setattr__(self, "quality", self._complete_quality(dict(self.quality)))
 
     @classmethod
     def known(
@@ -96,7 +107,7 @@ class Masks:
         quality: dict[str, np.ndarray] | None = None,
         cytoplasm: np.ndarray | None = None,
     ) -> Masks:
-        """Masks of labels that are in order already; nothing is checked, copied or filled in.
+        """Make masks of labels that are in order already, without checks, copies or defaults.
 
         Parameters
         ----------
@@ -105,9 +116,13 @@ class Masks:
         n_cells : int
             Number of cells.
         quality : dict of str to (n_cells,) ndarray, optional
-            The whole record, every entry of `QUALITY` in it; empty when not given.
+            Quality record with every entry. By default it is empty.
         cytoplasm : (H, W) ndarray of int32, optional
-            Labels of the cells without their nuclei, when they are at hand.
+            Labels of the cells without their nuclei. By default they are computed when needed.
+
+        Returns
+        -------
+        Masks
         """
         masks = object.__new__(cls)
         for name, value in (
@@ -122,7 +137,7 @@ class Masks:
             masks.__dict__["cytoplasm"] = cytoplasm
         return masks
 
-    def _checked_quality(self, quality: dict[str, Any]) -> dict[str, np.ndarray]:
+    def _complete_quality(self, quality: dict[str, Any]) -> dict[str, np.ndarray]:
         if "touches_border" not in quality:
             both = np.maximum(self.cell, self.nucleus)
             edge = np.concatenate([both[0], both[-1], both[:, 0], both[:, -1]])
@@ -140,13 +155,13 @@ class Masks:
 
     @cached_property
     def cytoplasm(self) -> np.ndarray:
-        """(H, W) int32 labels of the cells without their nuclei."""
-        # A cell of which only the nucleus is known has no cytoplasm: cell is 0 there already.
+        """Labels of the cells without their nuclei, an (H, W) array of int32."""
+        # Where only the nucleus of a cell is known, `cell` is 0.
         return np.where(self.nucleus == 0, self.cell, 0).astype(np.int32, copy=False)
 
     @property
     def trimap(self) -> np.ndarray:
-        """(H, W) uint8: 0 background, 128 cytoplasm, 255 nucleus; see `read_masks`."""
+        """Image of the classes, (H, W) uint8: 0 background, 128 cytoplasm, 255 nucleus."""
         cell = np.where(self.cell > 0, np.uint8(128), np.uint8(0))
         return np.where(self.nucleus > 0, np.uint8(255), cell)
 
@@ -160,7 +175,7 @@ class Masks:
         return f"Masks({self.n_cells} cells, {height} x {width})"
 
     def select(self, rows: Any) -> Masks:
-        """The cells at `rows` (0-based positions or a boolean array), renumbered in that order."""
+        """Select cells by 0-based positions or a boolean array, renumbered in that order."""
         chosen = np.arange(self.n_cells)[np.asarray(rows)]
         lut = np.zeros(self.n_cells + 1, np.int32)
         lut[chosen + 1] = np.arange(1, chosen.size + 1)
@@ -168,34 +183,34 @@ class Masks:
         return Masks(lut[self.cell], lut[self.nucleus], quality)
 
 
-def _labels(mask: Any, name: str) -> np.ndarray:
+def _check_labels(mask: Any, name: str) -> np.ndarray:
     array = np.asarray(mask)
     if array.ndim != 2 or array.size == 0:
-        raise MaskError(f"{name} mask has shape {array.shape}, expected (height, width)")
+        raise MaskError(f"the {name} mask has shape {array.shape}, expected (height, width)")
     if array.dtype == bool:
         return array.astype(np.int32)
     if array.dtype.kind == "f":
         if not np.isfinite(array).all() or (array != np.floor(array)).any():
-            raise MaskError(f"{name} mask holds values that are not whole numbers")
+            raise MaskError(f"the {name} mask contains values that are not whole numbers")
         array = array.astype(np.int64)
     if array.dtype.kind not in "iu":
-        raise MaskError(f"{name} mask has dtype {array.dtype}, expected integers")
+        raise MaskError(f"the {name} mask has dtype {array.dtype}, expected integers")
     if array.dtype.kind == "i" and array.min() < 0:
-        raise MaskError(f"{name} mask holds negative labels")
+        raise MaskError(f"the {name} mask contains negative labels")
     return array
 
 
 def _ids(labels: np.ndarray) -> np.ndarray:
-    # Segmenters nearly always number 1..n: a histogram is then far cheaper than sorting pixels.
+    # Labels are nearly always 1..n: a histogram is then far cheaper than sorting pixels.
     top = int(labels.max())
     if top <= 8:
-        # A crop of one cell or two: a comparison for each is cheaper still.
-        found = np.array([i for i in range(1, top + 1) if (labels == i).any()], np.int64)
+        # For a few cells, one comparison each is cheaper still.
+        ids = np.array([i for i in range(1, top + 1) if (labels == i).any()], np.int64)
     elif top <= max(65535, labels.size):
-        found = np.flatnonzero(np.bincount(labels.ravel(), minlength=1))
+        ids = np.flatnonzero(np.bincount(labels.ravel(), minlength=1))
     else:
-        found = np.unique(labels)
-    return found[found > 0].astype(np.int64)
+        ids = np.unique(labels)
+    return ids[ids > 0].astype(np.int64)
 
 
 def _renumber(labels: np.ndarray, ids: np.ndarray) -> np.ndarray:

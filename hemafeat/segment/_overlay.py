@@ -1,4 +1,4 @@
-"""Outlines of masks drawn over their image."""
+"""Draw the outlines of masks over their image."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ SUSPECTED = (255, 40, 40)
 def outline(image: np.ndarray, masks: Masks) -> np.ndarray:
     """Draw the borders of cells and nuclei over an image.
 
-    Each line is one pixel of colour on the border pixels of the mask, with a dark pixel outside of
-    it, so that it shows on pale and on dark stain. Cells are green (red where a failure is
-    suspected), nuclei yellow.
+    Each line is one pixel wide and lies on the border pixels of the mask, with a dark pixel on
+    either side, so that it is visible on pale and on dark stain. Cells are green (red where a
+    failure is suspected), nuclei yellow.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8
-        RGB.
+        RGB image.
     masks : Masks
-        Of the same height and width.
+        Masks of the same height and width.
 
     Returns
     -------
@@ -35,6 +35,15 @@ def outline(image: np.ndarray, masks: Masks) -> np.ndarray:
     ------
     MaskError
         Image and masks differ in size.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, segment
+    >>> drawn = datasets.draw_cell("neutrophil", random_state=0)
+    >>> masks = segment.Masks(drawn.cell, drawn.nucleus)
+    >>> picture = segment.outline(drawn.image, masks)
+    >>> picture.shape == drawn.image.shape, bool((picture == (0, 230, 0)).all(axis=2).any())
+    (True, True)
     """
     if masks.shape != image.shape[:2]:
         raise MaskError(f"the masks are {masks.shape} and the image {tuple(image.shape[:2])}")
@@ -50,13 +59,13 @@ def outline(image: np.ndarray, masks: Masks) -> np.ndarray:
         dark |= cv2.dilate((border > 0).astype(np.uint8), np.ones((3, 3), np.uint8))
     out[dark > 0] //= 2
     for border, colour in lines:
-        on = border > 0
-        out[on] = colour[border[on]]
+        line = border > 0
+        out[line] = colour[border[line]]
     return out
 
 
 def _border(labels: np.ndarray) -> np.ndarray:
-    """(H, W) int32: the label on pixels that touch another label by a side, else 0."""
+    """Keep the labels of pixels that share a side with another label; 0 elsewhere."""
     border = np.zeros(labels.shape, bool)
     down = labels[1:] != labels[:-1]
     across = labels[:, 1:] != labels[:, :-1]

@@ -1,4 +1,4 @@
-"""Segmenters by name: those of this package, and what other packages plug in."""
+"""Segmenters by name: those of this package and those that other packages provide."""
 
 from __future__ import annotations
 
@@ -14,50 +14,52 @@ from hemafeat._public import public
 from hemafeat.segment._best import best
 from hemafeat.segment._contours.contours import contours
 from hemafeat.segment._masks import MaskError, Masks
-from hemafeat.segment._unet.tiles import network, weights_file
+from hemafeat.segment._unet.tiles import load_network, weights_file
 from hemafeat.segment._unet.unet import unet
 
 GROUP = "hemafeat.segmenters"
 
 WEIGHTED: dict[str, Callable[..., Masks]] = {"best": best, "unet": unet}
-"""Segmenters that need a file of weights, which may follow the name and a colon."""
+"""Segmenters that need a file of weights, which may follow their name after a colon."""
 
 Segmenter = Callable[[np.ndarray], Masks]
 
 
 @public
 class SegmenterError(ValueError):
-    """A segmenter that is unknown, cannot be loaded, or does not return masks of the image."""
+    """A segmenter is unknown, cannot be loaded, or does not return masks of the image."""
 
 
 def segmenter(which: str | Callable[[np.ndarray], Any] = "contours") -> Segmenter:
-    """A segmenter by name, or any callable made to keep the contract of one.
+    """Return a segmenter by name, or wrap a callable so that its results are checked.
 
     Parameters
     ----------
     which : str or callable
-        ``"contours"``, ``"unet"`` or ``"best"`` (both with the weights they find, or with those of
-        a file: ``"unet:PATH"``), the name of an entry point of the group ``hemafeat.segmenters``,
-        or a callable that takes an (H, W, 3) uint8 RGB image and returns `Masks` or a pair of label
-        images (cell, nucleus).
+        ``"contours"``, ``"unet"``, ``"best"``, the name of an entry point of the group
+        ``hemafeat.segmenters``, or a callable that takes an (H, W, 3) uint8 RGB image and returns
+        `Masks` or a pair of label images (cell, nucleus). ``"unet:PATH"`` and ``"best:PATH"`` use
+        the weights of a file.
 
     Returns
     -------
     callable
-        ``image -> Masks``. What a foreign segmenter returns is checked at every call.
+        ``image -> Masks``. The results of other packages and of callables are checked at every
+        call.
 
     Raises
     ------
     SegmenterError
-        No segmenter of that name (the message lists those there are), or its package or weights
-        cannot be loaded. When called: it returned something that is no `Masks` of this image.
+        The name is unknown (the message lists the known ones), or the package or the weights
+        cannot be loaded. The returned callable raises it if the result is not masks of the image.
 
     Examples
     --------
     >>> import numpy as np
+    >>> from hemafeat import segment
     >>> def whole_image(image):
     ...     return np.ones(image.shape[:2], int), np.zeros(image.shape[:2], int)
-    >>> segmenter(whole_image)(np.zeros((4, 6, 3), np.uint8))
+    >>> segment.segmenter(whole_image)(np.zeros((4, 6, 3), np.uint8))
     Masks(1 cells, 4 x 6)
     """
     if isinstance(which, str):
@@ -65,51 +67,53 @@ def segmenter(which: str | Callable[[np.ndarray], Any] = "contours") -> Segmente
             return contours
         if which.partition(":")[0] in WEIGHTED:
             return _weighted(which)
-        points = _plugged_in()
-        if which not in points:
-            known = ", ".join(["contours", *WEIGHTED, *points])
-            raise SegmenterError(f"no segmenter {which!r}; there are: {known}")
+        entries = _entries()
+        if which not in entries:
+            names = ", ".join(["contours", *WEIGHTED, *entries])
+            raise SegmenterError(f"unknown segmenter {which!r}; choose one of: {names}")
         try:
-            found = points[which].load()
+            function = entries[which].load()
         except Exception as error:
             raise SegmenterError(
-                f"segmenter {which!r} ({points[which].value}) cannot be loaded: {error}"
+                f"segmenter {which!r} ({entries[which].value}) cannot be loaded: {error}"
             ) from error
-        if not callable(found):
-            raise SegmenterError(f"segmenter {which!r} ({points[which].value}) is not callable")
-        return _Checked(found, which)
+        if not callable(function):
+            raise SegmenterError(f"segmenter {which!r} ({entries[which].value}) is not callable")
+        return _CheckedSegmenter(function, which)
     if not callable(which):
         raise SegmenterError(
             f"a segmenter is a name or a callable image -> Masks, not {type(which).__name__}"
         )
-    if which is contours or isinstance(which, _Checked):
+    if which is contours or isinstance(which, _CheckedSegmenter):
         return which
-    return _Checked(which, getattr(which, "__name__", type(which).__name__))
+    return _CheckedSegmenter(which, getattr(which, "__name__", type(which).__name__))
 
 
 def _weighted(which: str) -> Segmenter:
     name, _, file = which.partition(":")
     try:
         path = weights_file(file or None)
-        network(path)
+        load_network(path)
     except (OSError, ValueError) as error:
         raise SegmenterError(f"segmenter {name!r}: {error}") from None
-    return _Checked(partial(WEIGHTED[name], weights=path), name)
+    return _CheckedSegmenter(partial(WEIGHTED[name], weights=path), name)
 
 
 @cache
-def _plugged_in() -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for point in sorted(entry_points(group=GROUP), key=lambda p: (p.name, p.value)):
-        if point.name == "contours" or point.name in WEIGHTED or point.name in found:
-            raise SegmenterError(f"two segmenters are called {point.name!r}; one is {point.value}")
-        found[point.name] = point
-    return found
+def _entries() -> dict[str, Any]:
+    entries: dict[str, Any] = {}
+    for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
+        if entry.name == "contours" or entry.name in WEIGHTED or entry.name in entries:
+            raise SegmenterError(
+                f"two segmenters have the name {entry.name!r}; one of them is {entry.value}"
+            )
+        entries[entry.name] = entry
+    return entries
 
 
 @dataclass(frozen=True)
-class _Checked:
-    """A foreign segmenter whose results are checked. A class, so that it can be pickled."""
+class _CheckedSegmenter:
+    """A segmenter whose results are checked; a class, so that it can be pickled."""
 
     function: Callable[[np.ndarray], Any]
     __name__: str
@@ -117,7 +121,7 @@ class _Checked:
     def __call__(self, image: np.ndarray) -> Masks:
         result = self.function(image)
         if not isinstance(result, Masks):
-            result = self._masks(result)
+            result = self._to_masks(result)
         if result.shape != image.shape[:2]:
             raise SegmenterError(
                 f"segmenter {self.__name__!r} returned masks of {result.shape} for an image of "
@@ -125,9 +129,8 @@ class _Checked:
             )
         return result
 
-    def _masks(self, result: Any) -> Masks:
-        pair = isinstance(result, tuple | list) and len(result) == 2
-        if not pair:
+    def _to_masks(self, result: Any) -> Masks:
+        if not (isinstance(result, tuple | list) and len(result) == 2):
             raise SegmenterError(
                 f"segmenter {self.__name__!r} returned {type(result).__name__}; expected Masks or "
                 "a pair of label images (cell, nucleus)"

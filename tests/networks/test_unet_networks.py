@@ -14,8 +14,8 @@ import pytest
 
 from hemafeat import datasets, networks, segment
 from hemafeat.networks._segmentation import training as _train_segmentation
+from hemafeat.segment import UNET_SIDE
 from hemafeat.segment._unet import tiles as _tiles
-from hemafeat.segment._unet.scale import SIDE
 from hemafeat.testing import check_segmenter
 from support.unsettled import unsettled
 
@@ -158,17 +158,17 @@ def test_a_perfect_answer_costs_next_to_nothing(keras):
     assert float(networks.segmentation_loss(logits, classes, depth)[0]) < 1e-3
 
 
-@pytest.mark.parametrize("side", [64, SIDE])
+@pytest.mark.parametrize("side", [64, UNET_SIDE])
 def test_opencv_and_keras_give_the_same_scores(keras, onnx, tmp_path, side):
     model = unsettled(networks.unet(), 0.5)
     path = networks.export_onnx(model, tmp_path / "network.onnx", notes={"radius": "24"})
     rng = np.random.default_rng(1)
     density = rng.integers(0, 200, (side, side, 3)).astype(np.uint8)
-    square = next(one for one in (*_tiles.SMALLER, SIDE) if side <= one)
+    square = next(one for one in (*_tiles.SMALLER_SIDES, UNET_SIDE) if side <= one)
     padded = np.zeros((square, square, 3), np.float32)
     padded[:side, :side] = density * np.float32(0.01)
     want = model.predict(padded[None], verbose=0)[0, :side, :side]
-    got = _tiles.scores(density, path).transpose(1, 2, 0)
+    got = _tiles.predict_logits(density, path).transpose(1, 2, 0)
     np.testing.assert_allclose(got, want, atol=2e-5 * np.abs(want).max())
     notes = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
     assert notes == {"radius": "24"}
@@ -358,7 +358,7 @@ def test_a_table_without_masks_is_refused():
 
 
 def test_the_network_of_the_package_is_the_same_in_keras_and_in_onnx(keras, onnx, tmp_path):
-    shipped = _tiles.SHIPPED
+    shipped = _tiles.UNET_WEIGHTS
     model = networks.load_network(shipped.with_suffix(".keras"))
     assert model.count_params() == networks.unet().count_params()
     written = networks.export_onnx(model, tmp_path / "again.onnx")
@@ -367,7 +367,7 @@ def test_the_network_of_the_package_is_the_same_in_keras_and_in_onnx(keras, onnx
     assert given.n_cells == 2
     np.testing.assert_array_equal(again.cell, given.cell)
     np.testing.assert_array_equal(again.nucleus, given.nucleus)
-    density = np.random.default_rng(0).random((1, SIDE, SIDE, 3), np.float32)
+    density = np.random.default_rng(0).random((1, UNET_SIDE, UNET_SIDE, 3), np.float32)
     net = cv2.dnn.readNetFromONNX(str(shipped))
     net.setInput(np.ascontiguousarray(density.transpose(0, 3, 1, 2)))
     seen = keras.ops.convert_to_numpy(model(density, training=False))
@@ -381,6 +381,6 @@ def test_a_trained_network_keeps_the_contract_of_a_segmenter(keras, onnx, tmp_pa
         image = np.full((50, 60, 3), 230, np.uint8)
         again = pickle.loads(pickle.dumps(segment.segmenter(name)))
         assert again(image).shape == (50, 60)
-    path = networks.export_onnx(networks.fcn8s(side=SIDE, n_dense=4), tmp_path / "other.onnx")
-    with pytest.raises(ValueError, match=r"other\.onnx gives \(1, 3, 192, 192\)"):
+    path = networks.export_onnx(networks.fcn8s(side=UNET_SIDE, n_dense=4), tmp_path / "other.onnx")
+    with pytest.raises(ValueError, match=r"other\.onnx returned \(1, 3, 192, 192\)"):
         segment.unet(np.full((40, 40, 3), 230, np.uint8), weights=path)

@@ -11,14 +11,14 @@ from scipy import ndimage
 from hemafeat import datasets, images, networks, segment
 from hemafeat.networks._segmentation import augment as augment, samples as data
 from hemafeat.segment._unet.scale import (
-    LARGEST_ZOOM,
-    MOST_STAIN,
+    MAX_GAIN,
+    MAX_ZOOM,
     NUCLEUS_DENSITY,
-    RADIUS,
-    radii_of,
+    UNET_RADIUS,
+    multiply_density,
+    nuclear_radii,
     stain_gain,
-    stained,
-    zoom_of,
+    zoom_for_radii,
 )
 
 
@@ -85,11 +85,11 @@ def test_the_scale_of_the_microscope_goes_away(um_per_px):
     )
     scene = data.scene(field.image, field.cell, field.nucleus)
     _, _, nucleus = augment.augmented(scene, None, 192, np.random.default_rng(0), plain=True)
-    zoom = zoom_of(radii_of(field.nucleus))
+    zoom = zoom_for_radii(nuclear_radii(field.nucleus))
     assert scene.zoom * scene.cell.shape[0] / shape[0] == pytest.approx(zoom, rel=0.01)
     # The median of two radii is between them.
     radius = np.sqrt(np.count_nonzero(scene.nucleus) / 2 / np.pi) * scene.zoom
-    assert radius == pytest.approx(RADIUS, rel=0.1)
+    assert radius == pytest.approx(UNET_RADIUS, rel=0.1)
     assert nucleus.any()
 
 
@@ -106,16 +106,16 @@ def test_the_strength_of_the_stain_goes_away(strength):
 def test_what_is_hardly_stained_is_not_made_darker_without_end():
     density = np.full((8, 8, 3), 5, np.uint8)
     nuclei = np.ones((8, 8), np.uint8)
-    assert stain_gain(density, nuclei) == MOST_STAIN
+    assert stain_gain(density, nuclei) == MAX_GAIN
     assert stain_gain(density, 0 * nuclei) == 1.0
     assert stain_gain(10 * density, nuclei) == pytest.approx(NUCLEUS_DENSITY / 0.5)
-    np.testing.assert_array_equal(stained(density, 2.5), np.full((8, 8, 3), 12, np.uint8))
-    assert stained(50 * density, 3.0).max() == 255
+    np.testing.assert_array_equal(multiply_density(density, 2.5), np.full((8, 8, 3), 12, np.uint8))
+    assert multiply_density(50 * density, 3.0).max() == 255
 
 
 def test_small_nuclei_are_not_enlarged_without_end():
-    assert zoom_of(np.array([2.0])) == LARGEST_ZOOM
-    assert zoom_of(np.array([0.0])) is None
+    assert zoom_for_radii(np.array([2.0])) == MAX_ZOOM
+    assert zoom_for_radii(np.array([0.0])) is None
 
 
 def test_depth_is_the_distance_of_scipy_cell_by_cell():
@@ -179,7 +179,7 @@ def test_plain_samples_are_the_images_in_turn(table):
     for i in (0, 4, 10):
         row = table.iloc[i % 6]
         truth = segment.read_masks(row["mask"])
-        zoom = zoom_of(radii_of(truth.nucleus)) or 192 / 180
+        zoom = zoom_for_radii(nuclear_radii(truth.nucleus)) or 192 / 180
         got = np.count_nonzero(samples[i].classes == 2)
         assert got == pytest.approx(np.count_nonzero(truth.nucleus) * zoom**2, rel=0.05, abs=2)
 

@@ -1,4 +1,4 @@
-"""Plain twins of the kernels of `hemafeat.segment`: whole arrays, from the definition."""
+"""Plain twins of the kernels of `hemafeat.segment`, on whole arrays, by definition."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 
 
-def position(counts, share):
+def quantile_index(counts, share):
     return int(np.searchsorted(np.cumsum(counts), share * counts.sum()))
 
 
@@ -23,14 +23,14 @@ def white_level(smooth):
     green = np.bincount(smooth[:, :, 1].ravel(), minlength=256)
     share = np.convolve(green, np.ones(9, int), "same")
     peak = ndimage.maximum_filter1d(share, 13, mode="constant")
-    found = np.flatnonzero((share >= 0.04 * green.sum()) & (share == peak))
-    level = found[-1] if found.size else position(green, 0.5)
-    chosen = smooth[::2][np.abs(smooth[::2, :, 1].astype(int) - level) <= 6]
-    counts = [np.bincount(chosen[:, c], minlength=256) for c in range(3)]
-    return np.array([max(1, position(count, 0.5)) for count in counts], float)
+    peaks = np.flatnonzero((share >= 0.04 * green.sum()) & (share == peak))
+    level = peaks[-1] if peaks.size else quantile_index(green, 0.5)
+    near = smooth[::2][np.abs(smooth[::2, :, 1].astype(int) - level) <= 6]
+    counts = [np.bincount(near[:, c], minlength=256) for c in range(3)]
+    return np.array([max(1, quantile_index(count, 0.5)) for count in counts], float)
 
 
-def planes(rgb, white):
+def colour_planes(rgb, white):
     density = 100 * (np.log10(white[:, None] + 1) - np.log10(np.arange(256) + 1))
     table = np.clip(np.rint(density), 0, 255).astype(np.uint8)
     step = np.minimum(16 * np.sqrt(table / 150), 15).astype(int)
@@ -38,7 +38,7 @@ def planes(rgb, white):
     dark = np.rint(0.5 * (np.maximum(np.maximum(red, green), blue) + green))
     bins = sum(step[c][rgb[:, :, c]] * 16 ** (2 - c) for c in range(3))
     violet = np.maximum(np.minimum(red + green, 255) - blue, 0)
-    spread = position(np.bincount(dark[dark <= 12].astype(int), minlength=13), 0.75)
+    spread = quantile_index(np.bincount(dark[dark <= 12].astype(int), minlength=13), 0.75)
     return table, table.astype(int) + 256 * step, dark, bins, violet, spread
 
 
@@ -51,11 +51,11 @@ def background_surface(small, white, tile, tint, near, bend, spreads):
     down, along = rows // tile, columns // tile
     tiles = np.where(grey, green, 0)[: down * tile, : along * tile]
     top = tiles.reshape(down, tile, along, tile).max(axis=(1, 3))
-    middle = terms[tile // 2 :: tile, tile // 2 :: tile][:down, :along]
-    there = top > 0.35
-    if there.sum() < 0.3 * there.size:
-        return np.zeros((rows, columns)), np.zeros(5)
-    value, basis = top[there], middle[there]
+    centres = terms[tile // 2 :: tile, tile // 2 :: tile][:down, :along]
+    bright = top > 0.35
+    if bright.sum() < 0.3 * bright.size:
+        return np.zeros((rows, columns)), 0, 0, 0, 0, 0
+    value, basis = top[bright], centres[bright]
     weight = np.ones(value.size)
     for spread in spreads:
         share = weight / weight.sum()
@@ -63,30 +63,30 @@ def background_surface(small, white, tile, tint, near, bend, spreads):
         fit = np.linalg.solve(matrix, (basis.T * share) @ value)
         weight = 1 / (1 + (np.maximum(basis @ fit - value, 0) / spread) ** 4)
     surface = terms @ fit
-    seen = grey & (np.abs(green - surface) < near * surface)
+    background = grey & (np.abs(green - surface) < near * surface)
     even = grey & (np.abs(green - 1) < near)
     brighter = green > (1 + near) * surface
-    shares = [seen.mean(), even.mean(), brighter.mean()]
-    return surface, np.array([*shares, surface[seen].min(), surface[seen].max()])
+    shares = background.mean(), even.mean(), brighter.mean()
+    return surface, *shares, surface[background].min(), surface[background].max()
 
 
-def smoothed(counts):
+def smooth_histogram(counts):
     cube = counts.reshape(16, 16, 16).astype(float)
     for axis in range(3):
         cube = ndimage.correlate1d(cube, [0.107, 0.786, 0.107], axis=axis, mode="mirror")
     return cube.ravel()
 
 
-def colours(bins, dark, faint, near, far):
+def colour_shares(bins, dark, faint, near, far):
     stained = dark >= faint
-    # Of what is far every other row stands for two.
+    # Every other row of the outside counts twice.
     far = np.where(np.arange(len(far))[:, None] % 2, 0, far)
     inside, outside = bins[stained & (near > 0)], np.repeat(bins[stained & (far > 0)], 2)
-    shares = [smoothed(np.bincount(part, minlength=4096)) for part in (inside, outside)]
+    shares = [smooth_histogram(np.bincount(part, minlength=4096)) for part in (inside, outside)]
     return shares[0] / max(inside.size, 1), shares[1] / max(outside.size, 0.5 * inside.size, 1)
 
 
-def sample(image, x0, y0, cos, sin, step, n_radii):
+def sample_rays(image, x0, y0, cos, sin, step, n_radii):
     radius = np.arange(n_radii) * step
     x, y = x0 + cos[:, None] * radius, y0 + sin[:, None] * radius
     height, width = image.shape[:2]
@@ -100,11 +100,11 @@ def sample(image, x0, y0, cos, sin, step, n_radii):
     return np.floor(np.stack(polar, axis=2) + 0.5), off
 
 
-def search(image, coded, inside, outside, faint, x0, y0, reach, size, prior):
-    """Gain, density, log-odds and what is beyond the border, where there is one nucleus only."""
+def search_curve(image, coded, inside, outside, faint, x0, y0, reach, size, prior):
+    """Return gain, density, log-odds and the samples beyond the border, for a single nucleus."""
     n, m = size
     angle = np.arange(n) * (2 * np.pi / n)
-    polar, off = sample(image, x0, y0, np.cos(angle), np.sin(angle), reach / m, m)
+    polar, off = sample_rays(image, x0, y0, np.cos(angle), np.sin(angle), reach / m, m)
     nine = ndimage.correlate(polar, np.ones((3, 3, 1)), mode="mirror")
     polar = np.floor(nine / 9 + 0.5).astype(int)
     red, green, blue = (coded[c][polar[:, :, c]].astype(int) for c in range(3))
@@ -113,8 +113,8 @@ def search(image, coded, inside, outside, faint, x0, y0, reach, size, prior):
     odds = np.clip(np.log((inside + 2e-4) / (outside + 2e-4)), -3, 3)
     colour = odds[(red >> 8) * 256 + (green >> 8) * 16 + (blue >> 8)]
     pale = np.clip(1.5 * (dark - faint) / faint, -3, 0.2)
-    weighed = 0.7 * np.clip(colour + prior, -2, 3)
-    evidence = np.where(pale < 0, np.minimum(weighed, 0), weighed) + pale
+    weighted = 0.7 * np.clip(colour + prior, -2, 3)
+    evidence = np.where(pale < 0, np.minimum(weighted, 0), weighted) + pale
     evidence[off] = 0
     gain = np.cumsum(evidence * (np.arange(m) + 0.5) / m, axis=1)
     edge = np.clip((dark[:, :-2] - dark[:, 2:]) * 0.25 / faint, -0.5, 0.5)
@@ -123,21 +123,21 @@ def search(image, coded, inside, outside, faint, x0, y0, reach, size, prior):
     return gain, dark, colour, off
 
 
-def judged(path, dark, colour, off, faint):
+def rate_curve(path, dark, colour, off, faint):
     n, m = dark.shape
     row = np.arange(n)
     inner, outer = np.maximum(path - 2, 0), np.minimum(path + 3, m - 1)
-    known = ~off[row, outer]
+    visible = ~off[row, outer]
     drop = dark[row, inner] - dark[row, outer] > 0.75 * faint
     clear = drop & (dark[row, outer] < 2 * faint)
     limit = path >= m - 2
-    place = np.arange(m)
-    ring = (place >= 0.75 * path[:, None]) & (place <= path[:, None]) & ~off
-    return drop[known].mean(), limit[known].mean(), colour[ring].mean(), clear[known].mean()
+    index = np.arange(m)
+    ring = (index >= 0.75 * path[:, None]) & (index <= path[:, None]) & ~off
+    return drop[visible].mean(), limit[visible].mean(), colour[ring].mean(), clear[visible].mean()
 
 
 def otsu(counts):
-    """By trying each threshold on the levels themselves."""
+    """Try each threshold on the levels themselves."""
     levels = np.repeat(np.arange(256.0), counts)
     best, most = None, -1.0
     for level in range(256):
@@ -153,21 +153,21 @@ def otsu(counts):
     return level, *means, (means[1] - means[0]) / deviation
 
 
-def spots(plane, rgb, table, dark, faint, least):
+def nuclear_mask(plane, rgb, table, dark, faint, least):
     counts = np.bincount(plane.ravel(), minlength=256)
-    top = position(counts, 0.996)
+    top = quantile_index(counts, 0.996)
     if top < least:
         return np.zeros(plane.shape), False
     threshold = np.clip(otsu(counts)[0], 0.25 * top, 0.5 * top)
     red = table[2][rgb[:, :, 2]] > np.rint(0.45 * dark)
     red &= (dark > 2 * faint) & (plane <= 0.6 * top)
     if red.sum() > 0.01 * red.size:
-        upper = position(np.bincount(plane[red], minlength=256), 0.75)
+        upper = quantile_index(np.bincount(plane[red], minlength=256), 0.75)
         threshold = max(threshold, min(1.5 * upper, 0.6 * top))
     return plane > threshold, True
 
 
-def contrast(part, table):
+def contrast_plane(part, table):
     density = table.astype(float)
     mix = 127.5 * (1 - 10 ** (-density / 100) + density / 150) * [[0.2], [0.8], [0.5]]
     lut = np.clip(mix, 0, 255).astype(int)
@@ -177,12 +177,12 @@ def contrast(part, table):
     return np.pad(plane, odd, mode="edge")
 
 
-def above(plane, threshold, cell, reach):
+def threshold_median(plane, threshold, cell, reach):
     level = (plane[: cell.shape[0], : cell.shape[1]] > threshold) & (cell > 0)
     return ndimage.median_filter(level.astype(np.uint8), 2 * reach + 1, mode="nearest")
 
 
-def lay(labels, nuclei, number, mask, nucleus, left, top, least):
+def draw_cell(labels, nuclei, number, mask, nucleus, left, top, least):
     height, width = mask.shape
     box = np.s_[top : top + height, left : left + width]
     free = (mask > 0) & (labels[box] == 0)

@@ -1,4 +1,4 @@
-"""White cells found by contours: invariances, odd images, scenes of known truth, real cells."""
+"""`segment.contours`: invariances, odd images, scenes of known truth, real cells."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ import pytest
 
 from hemafeat import datasets
 from hemafeat.segment import Masks, contours, dice, read_masks, score
-from hemafeat.segment._contours import light as _light
-from hemafeat.segment._contours.frame import frame
+from hemafeat.segment._contours.frame import light_gain, measure_frame
 
 # Densities of R, G, B. Haemoglobin takes blue light, the dyes of white cells hardly any.
 NUCLEUS = (0.55, 0.85, 0.18)
@@ -79,16 +78,15 @@ LOBED = [(-20, -12, 14, 12), (14, -14, 14, 11), (4, 18, 15, 11)]
 
 def crop(white="white", lobes=ROUND, cytoplasm=CYTOPLASM):
     scene = Scene(white=white).red((40, 40), (200, 40), (45, 180), (205, 175))
-    # One red cell under the edge of the white one, one side by side with it.
+    # One red cell overlaps the edge of the white one, another touches it.
     scene.red((165, 62), (62, 118))
     return scene.white_cell((122, 112), (42, 38), lobes, 20.0, cytoplasm)
 
 
 def agree(a: Masks, b: Masks) -> float:
-    """Least Dice of the masks of two segmentations with the same number of cells."""
+    """Return the least Dice of two segmentations with the same number of cells."""
     assert a.n_cells == b.n_cells
-    found = score(a, b)
-    return float(found[["dice_cell", "dice_nucleus"]].min().min())
+    return float(score(a, b)[["dice_cell", "dice_nucleus"]].min().min())
 
 
 @pytest.mark.slow_without_jit
@@ -100,12 +98,12 @@ def agree(a: Masks, b: Masks) -> float:
 )
 def test_a_cell_touched_by_red_cells_on_any_background(white, lobes, cytoplasm):
     scene = crop(white, lobes, cytoplasm)
-    found = contours(scene.image())
-    result = score(found, scene.masks)
-    assert found.n_cells == 1
+    masks = contours(scene.image())
+    result = score(masks, scene.masks)
+    assert masks.n_cells == 1
     assert result["dice_cell"][0] >= 0.95
     assert result["dice_nucleus"][0] >= 0.9
-    assert not found.quality["suspected_failure"][0]
+    assert not masks.quality["suspected_failure"][0]
 
 
 @pytest.mark.slow_without_jit
@@ -114,22 +112,22 @@ def test_two_cells_side_by_side_are_two(white):
     scene = Scene((240, 320), white).red((50, 50), (280, 60), (60, 200), (270, 200))
     scene.white_cell((125, 120), (40, 40), [(0, 0, 24, 24)])
     scene.white_cell((202, 122), (40, 38), [(0, 0, 24, 22)])
-    found = contours(scene.image())
-    assert found.n_cells == 2
-    assert score(found, scene.masks)["dice_cell"].min() >= 0.92
+    masks = contours(scene.image())
+    assert masks.n_cells == 2
+    assert score(masks, scene.masks)["dice_cell"].min() >= 0.92
 
 
 @pytest.mark.slow_without_jit
 @pytest.mark.parametrize("number", [6, 9, 12, 14, 15, 25])
-def test_touching_cells_with_red_ones_in_the_gap_are_parted(number):
+def test_touching_cells_with_red_ones_in_the_gap_are_separated(number):
     rng = np.random.default_rng([77, number])
     white = [kind for kind in datasets.KINDS if kind != "platelet"]
     kinds = [str(kind) for kind in rng.choice(white, size=int(rng.integers(1, 4)))]
     stain = datasets.Stain.draw(rng, "white")
     field = datasets.draw_field(kinds, stain=stain, random_state=rng)
-    found = contours(field.image)
-    assert found.n_cells == len(kinds)
-    assert score(found, Masks(field.cell, field.nucleus))["dice_cell"].min() >= 0.9
+    masks = contours(field.image)
+    assert masks.n_cells == len(kinds)
+    assert score(masks, Masks(field.cell, field.nucleus))["dice_cell"].min() >= 0.9
 
 
 @pytest.mark.slow_without_jit
@@ -143,11 +141,11 @@ def test_a_field_with_platelets_and_cut_cells():
     scene.white_cell((200, 200), (52, 48), [(0, 0, 34, 30)])
     scene.white_cell((628, 300), (50, 52), [(-10, 4, 30, 30)])
     scene.white_cell((450, 230), (55, 52), LOBED)
-    found = contours(scene.image())
-    assert found.n_cells == 3
-    assert score(found, scene.masks)["dice_cell"].min() >= 0.9
-    at_border = [number for number in (1, 2, 3) if (found.cell[:, -1] == number).any()]
-    assert found.quality["touches_border"].tolist() == [n in at_border for n in (1, 2, 3)]
+    masks = contours(scene.image())
+    assert masks.n_cells == 3
+    assert score(masks, scene.masks)["dice_cell"].min() >= 0.9
+    at_border = [number for number in (1, 2, 3) if (masks.cell[:, -1] == number).any()]
+    assert masks.quality["touches_border"].tolist() == [n in at_border for n in (1, 2, 3)]
     assert len(at_border) == 1
 
 
@@ -155,10 +153,10 @@ def test_a_field_with_platelets_and_cut_cells():
 def test_largest_cell_comes_first():
     scene = Scene((200, 360)).white_cell((80, 100), (30, 30), [(0, 0, 18, 18)])
     scene.white_cell((250, 100), (45, 44), [(0, 0, 28, 26)])
-    found = contours(scene.image())
-    areas = np.bincount(found.cell.ravel())[1:]
+    masks = contours(scene.image())
+    areas = np.bincount(masks.cell.ravel())[1:]
     assert areas.tolist() == sorted(areas, reverse=True)
-    assert found.n_cells == 2
+    assert masks.n_cells == 2
 
 
 # --- Invariances ----------------------------------------------------------------------------------
@@ -187,8 +185,8 @@ def test_more_background_changes_little():
     wide = Scene((260, 300)).image()
     image = scene.image()
     wide[17 : 17 + 220, 40 : 40 + 240] = image
-    found = contours(wide)
-    moved = Masks(found.cell[17:237, 40:280], found.nucleus[17:237, 40:280])
+    masks = contours(wide)
+    moved = Masks(masks.cell[17:237, 40:280], masks.nucleus[17:237, 40:280])
     assert agree(moved, contours(image)) >= 0.96
 
 
@@ -201,7 +199,7 @@ def test_a_dimmer_lamp_changes_little(factor):
 
 
 def lamp(shape, kind, most=1.05, least=0.6):
-    """Brightness from `most` down to `least`: to one corner, or from the middle outwards."""
+    """Return a brightness that falls from `most` to `least`, to a corner or from the centre."""
     y, x = np.mgrid[0 : 1 : shape[0] * 1j, 0 : 1 : shape[1] * 1j]
     fall = {"ramp": (x + y) / 2, "vignette": 2 * ((x - 0.45) ** 2 + (y - 0.55) ** 2)}[kind]
     return most - (most - least) * fall / fall.max()
@@ -214,9 +212,9 @@ def test_an_uneven_lamp_changes_little(kind, white):
     scene = crop(white, lobes=LOBED)
     image = scene.image()
     light = image * lamp(image.shape[:2], kind)[..., None]
-    found = contours(np.clip(np.rint(light), 0, 255).astype(np.uint8))
-    result = score(found, scene.masks)
-    assert found.n_cells == 1
+    masks = contours(np.clip(np.rint(light), 0, 255).astype(np.uint8))
+    result = score(masks, scene.masks)
+    assert masks.n_cells == 1
     assert result["dice_cell"][0] >= 0.94
     assert result["dice_nucleus"][0] >= 0.9
 
@@ -232,12 +230,12 @@ def test_an_uneven_lamp_makes_no_white_cells(kind):
 @pytest.mark.slow_without_jit
 def test_even_light_is_left_alone():
     for white in WHITES:
-        view = frame(crop(white).image())
-        assert not view.uneven
-        assert _light.gain(view.rgb, view.white) is None
-    # No background in view: a cell that fills the image, paler to one side.
+        frame = measure_frame(crop(white).image())
+        assert not frame.uneven
+        assert light_gain(frame.rgb, frame.white) is None
+    # Without background: a cell that fills the image, paler to one side.
     tight = crop().image()[92:132, 100:144]
-    assert not frame(tight).uneven
+    assert not measure_frame(tight).uneven
 
 
 @pytest.mark.slow_without_jit
@@ -247,10 +245,10 @@ def test_other_magnifications(factor):
     image = scene.image()
     size = (round(240 * factor), round(220 * factor))
     scaled = cv2.resize(image, size, interpolation=cv2.INTER_AREA)
-    found = contours(scaled)
-    assert found.n_cells == 1
+    masks = contours(scaled)
+    assert masks.n_cells == 1
     truth = cv2.resize(scene.cell.astype(np.uint8), size, interpolation=cv2.INTER_NEAREST)
-    assert dice(found.cell, truth) >= 0.95
+    assert dice(masks.cell, truth) >= 0.95
 
 
 @pytest.mark.slow_without_jit
@@ -266,17 +264,17 @@ def test_the_same_image_gives_the_same_masks_and_stays_as_it_was():
 @pytest.mark.slow_without_jit
 def test_a_cut_cell_gives_the_same_masks_whatever_ran_before():
     image = crop().image()[:150, :140]
-    seen = set()
+    results = set()
     for fill in range(12):
         masks = contours(image)
-        seen.add((masks.cell.tobytes(), masks.nucleus.tobytes(), *masks.quality["confidence"]))
-        # What the next call may find in memory that it does not set itself.
+        results.add((masks.cell.tobytes(), masks.nucleus.tobytes(), *masks.quality["confidence"]))
+        # Leaves arbitrary values in the memory that the next call may reuse.
         junk = [np.full(n, 37 * fill % 256, np.uint8) for n in (3840, 12288) * 20]
         del junk
-    assert len(seen) == 1
+    assert len(results) == 1
 
 
-# --- Cells laid on black --------------------------------------------------------------------------
+# --- Cells on black -------------------------------------------------------------------------------
 
 
 @pytest.mark.slow_without_jit
@@ -288,13 +286,13 @@ def test_a_black_surround_is_the_mask(ringing):
     if ringing:
         noise = np.random.default_rng(0).integers(0, ringing, image.shape, np.uint8)
         image = np.where((scene.cell == 0)[..., None], noise, image)
-    found = contours(image)
-    assert found.n_cells == 1
-    assert dice(found.cell, scene.cell) >= 0.99
-    assert dice(found.nucleus, scene.nucleus) >= 0.9
+    masks = contours(image)
+    assert masks.n_cells == 1
+    assert dice(masks.cell, scene.cell) >= 0.99
+    assert dice(masks.nucleus, scene.nucleus) >= 0.9
 
 
-# --- Images with nothing in them, or hardly an image ----------------------------------------------
+# --- Empty and tiny images -----------------------------------------------------------------------
 
 
 @pytest.mark.slow_without_jit
@@ -346,9 +344,9 @@ def test_noise_raises_nothing(seed):
 def test_a_grey_image_is_segmented_by_darkness():
     scene = crop()
     grey = cv2.cvtColor(scene.image(), cv2.COLOR_RGB2GRAY)
-    found = contours(np.repeat(grey[..., None], 3, axis=2))
-    assert found.n_cells >= 1
-    assert score(found, scene.masks)["dice_nucleus"][0] >= 0.85
+    masks = contours(np.repeat(grey[..., None], 3, axis=2))
+    assert masks.n_cells >= 1
+    assert score(masks, scene.masks)["dice_nucleus"][0] >= 0.85
 
 
 def test_an_array_of_another_kind_is_refused():

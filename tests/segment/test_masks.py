@@ -1,4 +1,4 @@
-"""The contract of Masks: what its door lets in, and how it renumbers."""
+"""The contract of `Masks`: its checks and how it renumbers labels."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ def two_cells() -> tuple[np.ndarray, np.ndarray]:
     return cell, nucleus
 
 
-def test_labels_become_one_to_n_in_ascending_order():
+def test_labels_are_renumbered_in_ascending_order():
     masks = Masks(*two_cells())
     assert masks.n_cells == 2
     assert masks.ids.tolist() == [3, 7]
@@ -34,7 +34,7 @@ def test_cytoplasm_is_cell_without_nucleus():
     assert np.array_equal(masks.cytoplasm > 0, (cell > 0) & (nucleus == 0))
 
 
-def test_inputs_are_not_written_to_nor_shared():
+def test_inputs_are_neither_modified_nor_shared():
     cell, nucleus = two_cells()
     cell[cell == 7], nucleus[nucleus == 7] = 2, 2
     cell[cell == 3], nucleus[nucleus == 3] = 1, 1
@@ -45,7 +45,7 @@ def test_inputs_are_not_written_to_nor_shared():
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.int64, np.float64, np.uint64])
-def test_any_type_of_whole_numbers(dtype):
+def test_any_integer_dtype(dtype):
     cell, nucleus = two_cells()
     masks = Masks(cell.astype(dtype), nucleus.astype(dtype))
     assert masks.ids.tolist() == [3, 7]
@@ -86,7 +86,7 @@ def test_no_cell_at_all():
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        (lambda c, n: (c[:-1], n), "nucleus mask is"),
+        (lambda c, n: (c[:-1], n), "and the nucleus mask"),
         (lambda c, n: (c - 1, n), "negative"),
         (lambda c, n: (c + 0.5, n), "not whole numbers"),
         (lambda c, n: (np.where(c > 0, np.nan, 0.0), n), "not whole numbers"),
@@ -96,7 +96,7 @@ def test_no_cell_at_all():
         (lambda c, n: (c, np.roll(n, 5, axis=1)), "outside its own cell"),
     ],
 )
-def test_contradictions_are_refused_with_the_reason(change, reason):
+def test_contradictions_are_refused(change, reason):
     cell, nucleus = change(*two_cells())
     with pytest.raises(MaskError, match=reason):
         Masks(cell, nucleus)
@@ -109,7 +109,7 @@ def test_a_nucleus_in_another_cell_is_refused():
         Masks(cell, nucleus)
 
 
-def test_border_is_noticed():
+def test_cells_at_the_border():
     cell, nucleus = two_cells()
     assert Masks(cell, nucleus).quality["touches_border"].tolist() == [False, False]
     cell[11, 9] = 3

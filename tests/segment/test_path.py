@@ -7,15 +7,14 @@ import itertools
 import numpy as np
 import pytest
 
-from hemafeat.segment._kernels.outline import closed
-from hemafeat.segment._kernels.path import best_path
+from hemafeat.segment._kernels.path import best_path, closed_path
 from reference import naive
 
 
 def gains(kind, shape, seed):
     gain = np.random.default_rng(seed).normal(0, 2, shape)
-    made = {"noise": gain, "ties": np.rint(gain), "summed": np.cumsum(gain, axis=1)}[kind]
-    return made.astype(np.float32)
+    gain = {"noise": gain, "ties": np.rint(gain), "summed": np.cumsum(gain, axis=1)}[kind]
+    return gain.astype(np.float32)
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (32, 40), (9, 5), (4, 1)])
@@ -35,12 +34,12 @@ def test_path_is_the_best_of_all_paths():
     for seed in range(10):
         gain = gains("summed", (5, 4), seed)
 
-        def worth(path, gain=gain):
+        def total(path, gain=gain):
             steps = np.abs(np.diff(path))
             return gain[rows, path].sum() - cost[1 + steps].sum() if steps.max() < 2 else -np.inf
 
-        best = max(worth(np.array(path)) for path in itertools.product(range(4), repeat=5))
-        assert worth(best_path(gain, rows, cost)) == pytest.approx(best, rel=1e-5)
+        best = max(total(np.array(path)) for path in itertools.product(range(4), repeat=5))
+        assert total(best_path(gain, rows, cost)) == pytest.approx(best, rel=1e-5)
 
 
 def test_closed_path_follows_a_ridge_and_closes():
@@ -48,7 +47,7 @@ def test_closed_path_follows_a_ridge_and_closes():
     ridge = np.rint(15 + 6 * np.sin(2 * np.pi * np.arange(n) / n)).astype(int)
     gain = np.zeros((n, m), np.float32)
     gain[np.arange(n), ridge] = 50.0
-    path = closed(gain)
+    path = closed_path(gain)
     assert path.tolist() == ridge.tolist()
-    # Turned by any angle, the same path turned.
-    assert closed(np.roll(gain, 17, axis=0)).tolist() == np.roll(ridge, 17).tolist()
+    # Rotating the gains rotates the path.
+    assert closed_path(np.roll(gain, 17, axis=0)).tolist() == np.roll(ridge, 17).tolist()

@@ -1,4 +1,4 @@
-"""Scores of masks against the truth, on shapes whose scores are known."""
+"""Scores of masks against the truth, on shapes with known scores."""
 
 from __future__ import annotations
 
@@ -30,11 +30,11 @@ def test_dice_and_iou_by_hand():
     empty = np.zeros_like(a)
     assert dice(empty, empty) == iou(empty, empty) == 1.0
     assert dice(a, empty) == iou(a, empty) == 0.0
-    with pytest.raises(MaskError, match="true one"):
+    with pytest.raises(MaskError, match="the true one"):
         dice(a, b[1:])
 
 
-def test_dice_and_iou_are_one_function_of_each_other():
+def test_dice_and_iou_determine_each_other():
     rng = np.random.default_rng(0)
     for _ in range(20):
         a, b = rng.random((2, 9, 11)) < 0.5
@@ -45,7 +45,7 @@ def test_dice_and_iou_are_one_function_of_each_other():
 def test_boundary_distance_by_hand():
     a = square(10, 10, 20)
     assert boundary_distance(a, a) == (0.0, 0.0)
-    # A square grown by 3 px all round: every border pixel of the inner one is 3 px away, the
+    # A square enlarged by 3 px on each side: every border pixel of the inner one is 3 px away, the
     # corners of the outer one 3 sqrt 2.
     mean, worst = boundary_distance(square(7, 7, 26), a)
     assert 3.0 <= mean < 3.1
@@ -62,55 +62,55 @@ def test_boundary_distance_agrees_with_pairwise_distances():
             padded = np.pad(mask, 1)
             inner = padded[:-2, 1:-1] & padded[2:, 1:-1] & padded[1:-1, :-2] & padded[1:-1, 2:]
             borders.append(np.argwhere(mask & ~inner).astype(float))
-        apart = np.linalg.norm(borders[0][:, None] - borders[1][None], axis=2)
-        expected = np.concatenate([apart.min(axis=1), apart.min(axis=0)])
+        distances = np.linalg.norm(borders[0][:, None] - borders[1][None], axis=2)
+        expected = np.concatenate([distances.min(axis=1), distances.min(axis=0)])
         mean, worst = boundary_distance(a, b)
         assert mean == pytest.approx(expected.mean(), rel=1e-5)
         assert worst == pytest.approx(np.percentile(expected, 95), rel=1e-5)
 
 
-def test_score_matches_by_overlap_and_counts_what_is_left():
+def test_score_matches_by_overlap_and_counts_spurious_cells():
     true = np.zeros((60, 60), int)
     true[square(2, 2, 20)], true[square(2, 30, 20)], true[square(35, 35, 10)] = 1, 2, 3
     inner = np.zeros_like(true)
     inner[square(7, 7, 10)], inner[square(7, 35, 10)] = 1, 2
     guess = np.zeros_like(true)
-    # Numbered the other way round, one shifted; the third true cell missed, a fourth made up.
+    # In reverse order, one shifted; the third true cell is missing, and there is a spurious one.
     guess[square(2, 2, 20)], guess[square(2, 32, 20)], guess[square(45, 5, 10)] = 2, 1, 3
-    found = score(Masks(guess, np.where(guess == 2, inner * 2, 0)), Masks(true, inner))
-    assert found["predicted"].tolist() == [2, 1, 0]
-    assert found["found"].tolist() == [True, True, False]
-    assert found["dice_cell"].tolist() == pytest.approx([1.0, 0.9, 0.0])
-    assert found["dice_nucleus"].tolist()[:2] == [1.0, 0.0]
-    assert np.isnan(found["dice_nucleus"][2])
-    assert found["failed"].tolist() == [False, True, True]
-    assert found.attrs["n_spurious"] == 1
+    table = score(Masks(guess, np.where(guess == 2, inner * 2, 0)), Masks(true, inner))
+    assert table["predicted"].tolist() == [2, 1, 0]
+    assert table["found"].tolist() == [True, True, False]
+    assert table["dice_cell"].tolist() == pytest.approx([1.0, 0.9, 0.0])
+    assert table["dice_nucleus"].tolist()[:2] == [1.0, 0.0]
+    assert np.isnan(table["dice_nucleus"][2])
+    assert table["failed"].tolist() == [False, True, True]
+    assert table.attrs["n_spurious"] == 1
 
 
 def test_each_prediction_is_used_once():
     true = np.zeros((60, 60), int)
     true[square(2, 2, 20)], true[square(2, 22, 20)] = 1, 2
     merged = Masks(true > 0, np.zeros_like(true))
-    found = score(merged, Masks(true, np.zeros_like(true)))
-    assert sorted(found["predicted"]) == [0, 1]
+    table = score(merged, Masks(true, np.zeros_like(true)))
+    assert sorted(table["predicted"]) == [0, 1]
 
 
 def test_a_true_cell_of_which_only_the_nucleus_is_known():
     nucleus = square(10, 10, 10).astype(int)
-    none = np.zeros_like(nucleus)
-    found = score(Masks(square(5, 5, 20), nucleus), Masks(none, nucleus))
-    assert np.isnan(found["dice_cell"][0])
-    assert found["dice_nucleus"][0] == 1.0
-    assert bool(found["found"][0])
-    assert not bool(found["failed"][0])
+    empty = np.zeros_like(nucleus)
+    table = score(Masks(square(5, 5, 20), nucleus), Masks(empty, nucleus))
+    assert np.isnan(table["dice_cell"][0])
+    assert table["dice_nucleus"][0] == 1.0
+    assert bool(table["found"][0])
+    assert not bool(table["failed"][0])
 
 
 def test_no_cells_at_all():
-    none = Masks(np.zeros((5, 5), int), np.zeros((5, 5), int))
-    assert len(score(none, none)) == 0
-    assert score(none, none).attrs["n_spurious"] == 0
-    with pytest.raises(MaskError, match="true ones"):
-        score(none, Masks(np.zeros((5, 6), int), np.zeros((5, 6), int)))
+    empty = Masks(np.zeros((5, 5), int), np.zeros((5, 5), int))
+    assert len(score(empty, empty)) == 0
+    assert score(empty, empty).attrs["n_spurious"] == 0
+    with pytest.raises(MaskError, match="the true ones"):
+        score(empty, Masks(np.zeros((5, 6), int), np.zeros((5, 6), int)))
 
 
 def test_failure_detection_by_hand():

@@ -1,4 +1,4 @@
-"""The weights that come with the package: they are whole, need OpenCV only, and do their work."""
+"""The weights that come with the package: complete, run by OpenCV alone, and accurate."""
 
 from __future__ import annotations
 
@@ -13,28 +13,28 @@ from hemafeat import datasets, images, segment
 from hemafeat.segment import Masks
 from hemafeat.segment._unet import tiles as _tiles, unet as _unet
 
-KERAS = _tiles.SHIPPED.with_suffix(".keras")
-CARD = _tiles.SHIPPED.with_suffix(".md")
+KERAS = _tiles.UNET_WEIGHTS.with_suffix(".keras")
+CARD = _tiles.UNET_WEIGHTS.with_suffix(".md")
 
 pytestmark = pytest.mark.slow_without_jit
 
 
 @pytest.fixture(autouse=True)
 def _shipped(monkeypatch):
-    monkeypatch.delenv(_tiles.PLACE, raising=False)
+    monkeypatch.delenv(_tiles.VARIABLE, raising=False)
 
 
-def compared(fields):
-    """Scores of each segmenter, a row per true cell."""
-    found = {}
+def scores_of_each(fields):
+    """Score each segmenter, with one row per true cell."""
+    scores = {}
     for how in ("contours", "unet", "best"):
         find = segment.segmenter(how)
-        found[how] = pd.concat([segment.score(find(image), truth) for image, truth in fields])
-    return found
+        scores[how] = pd.concat([segment.score(find(image), truth) for image, truth in fields])
+    return scores
 
 
-def test_they_are_small_and_have_a_card():
-    assert _tiles.SHIPPED.stat().st_size < 2e6
+def test_the_weights_are_small_and_have_a_card():
+    assert _tiles.UNET_WEIGHTS.stat().st_size < 2e6
     assert KERAS.stat().st_size < 2e6
     card = CARD.read_text("utf-8")
     for word in ("BCCD", "MIT", "CC BY 4.0", "segwbc_d1", "train_segmenter"):
@@ -43,8 +43,8 @@ def test_they_are_small_and_have_a_card():
 
 @pytest.mark.parametrize("kind", ["neutrophil", "lymphocyte", "monocyte", "eosinophil", "basophil"])
 def test_drawn_cells_of_every_kind_are_outlined(kind):
-    one = datasets.draw_cell(kind, random_state=20)
-    scores = segment.score(segment.unet(one.image), Masks(one.cell, one.nucleus))
+    drawn = datasets.draw_cell(kind, random_state=20)
+    scores = segment.score(segment.unet(drawn.image), Masks(drawn.cell, drawn.nucleus))
     assert scores["dice_cell"].min() > 0.95
     assert scores["dice_nucleus"].min() > 0.9
     assert scores.attrs["n_spurious"] == 0
@@ -61,7 +61,7 @@ def test_the_strength_of_the_stain_hardly_matters(strength):
         assert score["dice_nucleus"].min() > 0.95
 
 
-def test_cells_in_a_crowd_are_told_apart_better_than_by_contours():
+def test_crowded_cells_are_separated_better_than_by_contours():
     fields = []
     for seed in range(6):
         field = datasets.draw_field(
@@ -71,34 +71,34 @@ def test_cells_in_a_crowd_are_told_apart_better_than_by_contours():
             random_state=seed,
         )
         fields.append((field.image, Masks(field.cell, field.nucleus)))
-    found = {how: scores["found"].sum() for how, scores in compared(fields).items()}
-    assert found["unet"] >= 15
-    assert found["unet"] > found["contours"] + 2
-    assert found["best"] >= found["contours"]
+    n_found = {how: scores["found"].sum() for how, scores in scores_of_each(fields).items()}
+    assert n_found["unet"] >= 15
+    assert n_found["unet"] > n_found["contours"] + 2
+    assert n_found["best"] >= n_found["contours"]
 
 
-def test_nothing_is_found_where_nothing_is():
+def test_little_is_found_in_fields_without_white_cells():
     empty = [datasets.draw_field([], neighbours=0.5, random_state=k).image for k in range(4)]
-    found = [
+    n_cells = [
         sum(find(image).n_cells for image in empty) for find in (segment.unet, segment.contours)
     ]
-    # Large platelets may pass for cells, as they do by `contours`.
-    assert found[0] <= min(3, found[1])
+    # Large platelets may be taken for cells, as `contours` does.
+    assert n_cells[0] <= min(3, n_cells[1])
     for level in (0, 128, 255):
         assert segment.unet(np.full((90, 120, 3), level, np.uint8)).n_cells == 0
 
 
 def test_red_cells_are_rarely_taken_for_white_ones(monkeypatch):
-    """Neither is red what the network takes for a nucleus, nor is it sure of red cells."""
+    """Red nuclei and doubtful cells of the size of red ones are left out."""
     empty = [datasets.draw_field([], neighbours=0.5, random_state=k).image for k in (3, 8, 10)]
-    held = sum(segment.unet(image).n_cells for image in empty)
-    monkeypatch.setattr(_unet, "LEAST_VIOLET", 0.0)
-    monkeypatch.setattr(_unet, "DOUBTFUL_TO_RED", _unet.LEAST_TO_RED)
-    assert held <= 6
-    assert held < 0.5 * sum(segment.unet(image).n_cells for image in empty)
+    n_cells = sum(segment.unet(image).n_cells for image in empty)
+    monkeypatch.setattr(_unet, "MIN_VIOLET", 0.0)
+    monkeypatch.setattr(_unet, "DOUBTFUL_TO_RED", _unet.MIN_TO_RED)
+    assert n_cells <= 6
+    assert n_cells < 0.5 * sum(segment.unet(image).n_cells for image in empty)
 
 
-def test_they_need_neither_keras_nor_onnx_runtime(tmp_path):
+def test_neither_keras_nor_onnx_runtime_is_needed(tmp_path):
     listed = datasets.drawn(tmp_path / "cells", n_images=3, random_state=0)
     code = """
 import sys
@@ -116,15 +116,15 @@ sys.exit(main(sys.argv[1:]))
     assert len(list(out.rglob("*.png"))) >= len(listed)
 
 
-def test_of_real_cells_of_another_laboratory_nearly_all_are_found(real_data):
+def test_nearly_all_real_cells_of_another_laboratory_are_found(real_data):
     listed = datasets.segwbc(real_data / "segwbc_d1").iloc[::6]
     fields = [(images.read(row.image), segment.read_masks(row.mask)) for row in listed.itertuples()]
-    found = compared(fields)
-    kept = found["unet"][found["unet"]["found"]]
-    assert len(kept) >= 0.98 * len(listed)
-    assert kept["dice_cell"].mean() > 0.97
-    assert kept["dice_nucleus"].mean() > 0.94
-    best = found["best"]
+    scores = scores_of_each(fields)
+    found = scores["unet"][scores["unet"]["found"]]
+    assert len(found) >= 0.98 * len(listed)
+    assert found["dice_cell"].mean() > 0.97
+    assert found["dice_nucleus"].mean() > 0.94
+    best = scores["best"]
     assert best["found"].mean() > 0.98
     assert best["dice_cell"].mean() > 0.96
 
@@ -134,11 +134,11 @@ def test_real_fields_held_back_are_outlined_as_well_as_by_contours(real_data):
     listed = listed[listed["mask"].notna()].sort_values("image", ignore_index=True)
     held = listed[listed.index // 15 % 10 == 9].iloc[::3]
     fields = [(images.read(row.image), segment.read_masks(row.mask)) for row in held.itertuples()]
-    found = compared(fields)
+    scores = scores_of_each(fields)
     for part in ("cell", "nucleus"):
         means = {
-            how: scores[f"dice_{part}"].where(scores["found"], 0).mean()
-            for how, scores in found.items()
+            how: table[f"dice_{part}"].where(table["found"], 0).mean()
+            for how, table in scores.items()
         }
         assert means["unet"] > means["contours"] - 0.01
         assert means["unet"] > 0.94

@@ -1,4 +1,4 @@
-"""`segment.unet` and `segment.best`: given what a perfect network says, the masks are the truth."""
+"""`segment.unet` and `segment.best`: a perfect network gives the true masks."""
 
 from __future__ import annotations
 
@@ -8,18 +8,17 @@ import pytest
 
 from hemafeat import datasets, segment
 from hemafeat.cli import main
-from hemafeat.segment import Masks, _best
+from hemafeat.segment import UNET_SIDE, Masks, _best
 from hemafeat.segment._unet import (
-    refine as _sharpened,
+    refine as _refine,
     tiles as _tiles,
     unet as _unet,
-    watershed as _summits,
+    watershed as _watershed,
 )
-from hemafeat.segment._unet.scale import SIDE
 
 
 def perfect(cell, nucleus, shape, certainty=6.0):
-    """(4, h, w) logits at another size that say what the masks are."""
+    """Return the (4, h, w) logits of a network that knows the masks, at another size."""
     out = np.full((4, *shape), -certainty, np.float32)
     size = shape[::-1]
     depth = np.zeros(cell.shape, np.float32)
@@ -39,22 +38,22 @@ def perfect(cell, nucleus, shape, certainty=6.0):
 
 @pytest.fixture
 def oracle(monkeypatch, tmp_path):
-    """Make `unet` see a network that knows the truth."""
+    """Replace the network of `unet` by one that knows the truth."""
 
-    def use(cell, nucleus, **more):
-        def scores(density, path, near=None):
-            return perfect(cell, nucleus, density.shape[:2], **more)
+    def use(cell, nucleus, **kwargs):
+        def predict_logits(density, path, near=None):
+            return perfect(cell, nucleus, density.shape[:2], **kwargs)
 
-        monkeypatch.setattr(_unet, "scores", scores)
+        monkeypatch.setattr(_unet, "predict_logits", predict_logits)
 
     weights = tmp_path / "unet.onnx"
     weights.touch()
-    monkeypatch.setenv(_tiles.PLACE, str(weights))
+    monkeypatch.setenv(_tiles.VARIABLE, str(weights))
     return use
 
 
 @pytest.mark.parametrize("um_per_px", [0.08, 0.12, 0.2])
-def test_what_the_network_says_comes_out_at_full_size(oracle, um_per_px):
+def test_masks_at_full_size_are_those_of_the_network(oracle, um_per_px):
     shape = (round(54 / um_per_px), round(70 / um_per_px))
     kinds = ["neutrophil", "lymphocyte", "monocyte"]
     field = datasets.draw_field(
@@ -69,7 +68,7 @@ def test_what_the_network_says_comes_out_at_full_size(oracle, um_per_px):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_cells_that_touch_are_parted(oracle, seed):
+def test_touching_cells_are_separated(oracle, seed):
     field = datasets.draw_field(
         ["monocyte", "lymphocyte", "neutrophil"],
         shape=(400, 500),
@@ -86,133 +85,166 @@ def test_cells_that_touch_are_parted(oracle, seed):
     assert scores["dice_cell"].min() > 0.94
 
 
-def test_lobes_of_a_round_cell_are_joined_and_cells_that_touch_are_not():
+def test_lobes_of_a_round_cell_are_joined_but_touching_cells_are_not():
     y, x = np.mgrid[:80, :140]
     sector = 1 + (np.arctan2(y - 40, x - 40) + np.pi) // (2 * np.pi / 3 + 1e-9)
     parts = np.where(np.hypot(y - 40, x - 40) < 30, sector, 0).astype(np.int32)
     assert parts.max() == 3
-    np.testing.assert_array_equal(_summits._joined(parts), parts > 0)
-    # Another cell of the same size laid against it stays one of its own.
+    np.testing.assert_array_equal(_watershed._join_lobes(parts), parts > 0)
+    # Another cell of the same size beside it stays a cell of its own.
     parts[np.hypot(y - 40, x - 99) < 29.5] = 4
-    joined = _summits._joined(parts)
+    joined = _watershed._join_lobes(parts)
     assert joined.max() == 2
     np.testing.assert_array_equal(joined > 0, parts > 0)
     assert len(np.unique(joined[parts == 4])) == 1
 
 
-def stained(nucleus, rng):
-    """Densities of a cell whose nucleus differs in two channels, with noise."""
+def test_cores_are_flooded_up_to_the_valley_between_them():
+    x = np.arange(41)
+    depth = np.tile(np.maximum(1 - np.abs(x - 10) / 12, 1 - np.abs(x - 28) / 14), (9, 1))
+    cores = _watershed._find_cores(depth)
+    assert cores.max() == 2
+    region = np.ones(depth.shape, bool)
+    region[0] = False
+    parts = _watershed._flood(cores, depth, region)
+    assert not parts[0].any()
+    # The two slopes meet where they are equally deep, within one step of the depth.
+    border = np.flatnonzero(np.diff(parts[5]))
+    assert border.size == 1
+    assert abs(border[0] + 0.5 - 18.3) <= 1.5
+
+
+@pytest.mark.parametrize("oversampling", [1.0, 1.25])
+def test_the_input_of_the_network_has_its_scale_and_stain(oversampling):
+    drawn = datasets.draw_field(["neutrophil", "monocyte"], um_per_px=0.08, random_state=2)
+    density, cell, nucleus, zoom = segment.unet_input(
+        drawn.image, drawn.cell, drawn.nucleus, oversampling=oversampling
+    )
+    assert density.shape[:2] == cell.shape == nucleus.shape
+    assert zoom == pytest.approx(1 / oversampling)
+    areas = np.bincount(cell[nucleus > 0])[1:]
+    radius = zoom * np.median(np.sqrt(areas / np.pi))
+    assert radius == pytest.approx(segment.UNET_RADIUS, rel=0.02)
+    assert density[:, :, 1][nucleus > 0].mean() / 100 == pytest.approx(0.5, abs=0.02)
+    with pytest.raises(ValueError, match="uint8 RGB"):
+        segment.unet_input(drawn.image[:, :, 0], drawn.cell, drawn.nucleus)
+
+
+def noisy_density(nucleus, rng):
+    """Return the densities of a cell whose nucleus differs in two channels, with noise."""
     density = np.where(nucleus[..., None] > 0, [60, 90, 50], [35, 40, 50])
     return np.clip(density + rng.normal(0, 6, density.shape), 0, 255).astype(np.uint8)
 
 
-def test_colours_of_the_cell_mend_the_border_of_its_nucleus():
+def test_colours_of_the_cell_correct_the_border_of_its_nucleus():
     y, x = np.mgrid[:90, :90]
     cell = (np.hypot(y - 45, x - 45) < 40).astype(np.uint8)
     nucleus = (np.hypot(y - 45, x - 45) < 20).astype(np.uint8)
-    # The network has it two pixels too small, and is soft there.
+    # The nucleus of the network is two pixels too small, with a soft border.
     chance = 1 / (1 + np.exp((np.hypot(y - 45, x - 45) - 18) / 1.5))
     chance = (chance * cell).astype(np.float32)
-    density = stained(nucleus, np.random.default_rng(0))
+    density = noisy_density(nucleus, np.random.default_rng(0))
     before = segment.dice((chance > 0.5) & (cell > 0), nucleus)
-    after = segment.dice(_sharpened.sharpened(chance, cell, density), nucleus)
+    after = segment.dice(_refine.refine_nucleus(chance, cell, density), nucleus)
     assert before < 0.95
     assert after > 0.98
 
 
-def test_the_colours_are_weighed_as_scikit_learn_does(monkeypatch):
+def test_the_discriminant_is_that_of_scikit_learn(monkeypatch):
     discriminant_analysis = pytest.importorskip("sklearn.discriminant_analysis")
     rng = np.random.default_rng(1)
     nucleus = np.zeros((40, 60), np.uint8)
     nucleus[:, :30] = 1
-    density, cell = stained(nucleus, rng), np.ones_like(nucleus)
+    density, cell = noisy_density(nucleus, rng), np.ones_like(nucleus)
     chance = np.where(nucleus > 0, 0.95, 0.05).astype(np.float32)
-    chance[:, 25:35] = 0.5  # left to the colours alone
-    monkeypatch.setattr(_sharpened, "SOFT", 0.01)
-    monkeypatch.setattr(_sharpened, "RIDGE", 0.0)
-    monkeypatch.setattr(_sharpened, "TRUST", 1.0)
+    chance[:, 25:35] = 0.5  # only the colours count
+    monkeypatch.setattr(_refine, "SOFT", 0.01)
+    monkeypatch.setattr(_refine, "RIDGE", 0.0)
+    monkeypatch.setattr(_refine, "TRUST", 1.0)
     oracle = discriminant_analysis.LinearDiscriminantAnalysis(solver="lsqr", priors=[0.5, 0.5])
-    known = (chance > 0.9) | (chance < 0.1)
-    oracle.fit(density[known] / 100.0, nucleus[known])
+    sure = (chance > 0.9) | (chance < 0.1)
+    oracle.fit(density[sure] / 100.0, nucleus[sure])
     odds = oracle.decision_function(density[:, 25:35].reshape(-1, 3) / 100.0).reshape(40, 10)
-    # The odds of the two means are this far apart.
-    apart = float(np.diff(oracle.decision_function(oracle.means_))[0])
+    difference = float(np.diff(oracle.decision_function(oracle.means_))[0])
     for rim in (0.5, 0.35):
-        monkeypatch.setattr(_sharpened, "RIM", rim)
-        got = _sharpened.sharpened(chance, cell, density)
-        np.testing.assert_array_equal(got[:, 25:35], odds + (0.5 - rim) * apart > 0)
+        monkeypatch.setattr(_refine, "RIM", rim)
+        refined = _refine.refine_nucleus(chance, cell, density)
+        np.testing.assert_array_equal(refined[:, 25:35], odds + (0.5 - rim) * difference > 0)
 
 
-def test_a_nucleus_that_is_thin_at_its_rim_is_whole():
+def test_a_nucleus_that_is_thin_at_its_rim_is_complete():
     y, x = np.mgrid[:90, :90]
-    away = np.hypot(y - 45, x - 45)
-    cell, nucleus = (away < 40).astype(np.uint8), (away < 20).astype(np.uint8)
-    # As thick as a flattened drop, on a cytoplasm of one density.
-    thickness = np.sqrt(np.clip(1 - (away / 20) ** 2, 0, None))
+    radius = np.hypot(y - 45, x - 45)
+    cell, nucleus = (radius < 40).astype(np.uint8), (radius < 20).astype(np.uint8)
+    # A flattened drop on a cytoplasm of uniform density.
+    thickness = np.sqrt(np.clip(1 - (radius / 20) ** 2, 0, None))
     density = np.repeat((15 + 60 * thickness)[:, :, None], 3, axis=2).astype(np.uint8)
-    chance = (1 / (1 + np.exp((away - 18.5) / 1.5)) * cell).astype(np.float32)
-    got = _sharpened.sharpened(chance, cell, density)
-    assert segment.dice(got, nucleus) > segment.dice(chance > 0.5, nucleus) + 0.01
+    chance = (1 / (1 + np.exp((radius - 18.5) / 1.5)) * cell).astype(np.float32)
+    refined = _refine.refine_nucleus(chance, cell, density)
+    assert segment.dice(refined, nucleus) > segment.dice(chance > 0.5, nucleus) + 0.01
 
 
-def test_where_network_and_threshold_differ_the_threshold_has_the_nucleus(oracle):
-    one = datasets.draw_cell("neutrophil", random_state=4)
-    y, x = np.nonzero(one.cell)
-    wrong = np.zeros_like(one.nucleus)
+def test_the_threshold_overrules_the_network_where_their_nuclei_differ(oracle):
+    drawn = datasets.draw_cell("neutrophil", random_state=4)
+    y, x = np.nonzero(drawn.cell)
+    wrong = np.zeros_like(drawn.nucleus)
     cv2.circle(wrong, (int(x.mean()), int(y.mean())), 14, 1, cv2.FILLED)
-    wrong[one.cell == 0] = 0
-    oracle(one.cell, wrong)
-    found = segment.unet(one.image)
-    assert segment.dice(wrong, one.nucleus) < 0.7
-    assert segment.dice(found.nucleus, one.nucleus) > 0.9
-    oracle(one.cell, one.nucleus)
-    assert found.quality["confidence"][0] < segment.unet(one.image).quality["confidence"][0]
+    wrong[drawn.cell == 0] = 0
+    oracle(drawn.cell, wrong)
+    masks = segment.unet(drawn.image)
+    assert segment.dice(wrong, drawn.nucleus) < 0.7
+    assert segment.dice(masks.nucleus, drawn.nucleus) > 0.9
+    oracle(drawn.cell, drawn.nucleus)
+    assert masks.quality["confidence"][0] < segment.unet(drawn.image).quality["confidence"][0]
 
 
-def test_a_nucleus_of_too_few_sure_pixels_is_what_the_network_says():
+def test_a_nucleus_with_few_certain_pixels_is_that_of_the_network():
     chance = np.full((20, 20), 0.6, np.float32)
     chance[:10] = 0.4
-    got = _sharpened.sharpened(chance, np.ones((20, 20), np.uint8), np.zeros((20, 20, 3), np.uint8))
-    np.testing.assert_array_equal(got, chance > 0.5)
+    cell, density = np.ones((20, 20), np.uint8), np.zeros((20, 20, 3), np.uint8)
+    refined = _refine.refine_nucleus(chance, cell, density)
+    np.testing.assert_array_equal(refined, chance > 0.5)
 
 
-@pytest.mark.parametrize(("sure", "looks"), [([6.0], 1), ([1.2, 6.0], 2), ([1.2, 1.0, 2.0], 3)])
-def test_where_it_is_not_sure_it_looks_again_and_keeps_the_surer(oracle, monkeypatch, sure, looks):
-    one = datasets.draw_cell("lymphocyte", random_state=1)
-    alone = []
-    for certainty in sure:
+@pytest.mark.parametrize(
+    ("certainties", "n_runs"), [([6.0], 1), ([1.2, 6.0], 2), ([1.2, 1.0, 2.0], 3)]
+)
+def test_a_doubtful_image_is_seen_at_other_scales(oracle, monkeypatch, certainties, n_runs):
+    drawn = datasets.draw_cell("lymphocyte", random_state=1)
+    confidences = []
+    for certainty in certainties:
         monkeypatch.setattr(_unet, "SURE", 0.0)
-        oracle(one.cell, one.nucleus, certainty=certainty)
-        alone.append(segment.unet(one.image).quality["confidence"][0])
+        oracle(drawn.cell, drawn.nucleus, certainty=certainty)
+        confidences.append(segment.unet(drawn.image).quality["confidence"][0])
     monkeypatch.undo()
-    monkeypatch.setenv(_tiles.PLACE, __file__)
-    seen = []
+    monkeypatch.setenv(_tiles.VARIABLE, __file__)
+    shapes = []
 
-    def scores(density, path, near=None):
-        seen.append(density.shape)
-        certainty = sure[len(seen) - 1]
-        return perfect(one.cell, one.nucleus, density.shape[:2], certainty=certainty)
+    def predict_logits(density, path, near=None):
+        shapes.append(density.shape)
+        certainty = certainties[len(shapes) - 1]
+        return perfect(drawn.cell, drawn.nucleus, density.shape[:2], certainty=certainty)
 
-    monkeypatch.setattr(_unet, "scores", scores)
-    found = segment.unet(one.image)
-    assert len(seen) == looks
-    sizes = [shape[0] / seen[0][0] for shape in seen[1:]]
-    assert sizes == pytest.approx(_unet.OTHER_SIZES[: len(sizes)], rel=0.02)
-    assert found.n_cells == 1
-    assert found.quality["confidence"][0] == pytest.approx(max(alone), abs=0.05)
+    monkeypatch.setattr(_unet, "predict_logits", predict_logits)
+    masks = segment.unet(drawn.image)
+    assert len(shapes) == n_runs
+    scales = [shape[0] / shapes[0][0] for shape in shapes[1:]]
+    assert scales == pytest.approx(_unet.OTHER_SCALES[: len(scales)], rel=0.02)
+    assert masks.n_cells == 1
+    assert masks.quality["confidence"][0] == pytest.approx(max(confidences), abs=0.05)
 
 
-def test_doubt_lowers_confidence_and_is_told(oracle):
-    one = datasets.draw_cell("lymphocyte", random_state=1)
+def test_doubt_lowers_confidence_and_is_reported(oracle):
+    drawn = datasets.draw_cell("lymphocyte", random_state=1)
     before = 1.0
     for certainty in (6.0, 3.0, 1.2):
-        oracle(one.cell, one.nucleus, certainty=certainty)
-        found = segment.unet(one.image)
-        assert found.n_cells == 1
-        assert found.quality["confidence"][0] < before
-        before = found.quality["confidence"][0]
-    assert found.quality["suspected_failure"][0]
-    assert "the network is not sure" in found.quality["failure_reason"][0]
+        oracle(drawn.cell, drawn.nucleus, certainty=certainty)
+        masks = segment.unet(drawn.image)
+        assert masks.n_cells == 1
+        assert masks.quality["confidence"][0] < before
+        before = masks.quality["confidence"][0]
+    assert masks.quality["suspected_failure"][0]
+    assert "the network is not sure" in masks.quality["failure_reason"][0]
 
 
 def test_the_expected_dice_is_that_of_truths_drawn_at_random():
@@ -224,55 +256,57 @@ def test_the_expected_dice_is_that_of_truths_drawn_at_random():
     assert _unet._expected_dice(chance) == pytest.approx(np.mean(drawn), abs=0.005)
 
 
-def test_a_cell_without_a_nucleus_is_none(oracle):
-    one = datasets.draw_cell("lymphocyte", random_state=1)
-    oracle(one.cell, np.zeros_like(one.nucleus))
-    assert segment.unet(one.image).n_cells == 0
+def test_a_cell_without_a_nucleus_is_left_out(oracle):
+    drawn = datasets.draw_cell("lymphocyte", random_state=1)
+    oracle(drawn.cell, np.zeros_like(drawn.nucleus))
+    assert segment.unet(drawn.image).n_cells == 0
 
 
-def test_a_cell_cut_out_is_left_to_contours(oracle):
-    one = datasets.draw_cell("monocyte", stain=datasets.Stain.preset("black"), random_state=1)
-    oracle(np.zeros_like(one.cell), one.nucleus)
-    got, want = segment.unet(one.image), segment.contours(one.image)
-    np.testing.assert_array_equal(got.cell, want.cell)
+def test_a_cell_cut_out_is_segmented_by_contours(oracle):
+    drawn = datasets.draw_cell("monocyte", stain=datasets.Stain.preset("black"), random_state=1)
+    oracle(np.zeros_like(drawn.cell), drawn.nucleus)
+    masks, expected = segment.unet(drawn.image), segment.contours(drawn.image)
+    np.testing.assert_array_equal(masks.cell, expected.cell)
 
 
-@pytest.mark.parametrize("length", [1, 100, SIDE, SIDE + 1, 300, 1000])
+@pytest.mark.parametrize("length", [1, 100, UNET_SIDE, UNET_SIDE + 1, 300, 1000])
 def test_squares_cover_an_image_and_overlap(length):
     starts = _tiles._starts(length)
-    seen = np.zeros(max(length, SIDE), int)
+    covered = np.zeros(max(length, UNET_SIDE), int)
     for start in starts:
-        assert start + SIDE <= seen.size
-        seen[start : start + SIDE] += 1
-    assert seen.min() >= 1
+        assert start + UNET_SIDE <= covered.size
+        covered[start : start + UNET_SIDE] += 1
+    assert covered.min() >= 1
     steps = np.diff(starts)
-    assert (steps <= SIDE - _tiles.OVERLAP + 1).all()
+    assert (steps <= UNET_SIDE - _tiles.OVERLAP + 1).all()
 
 
-def test_squares_without_anything_are_left_out(monkeypatch, tmp_path):
-    looked = []
+def test_empty_squares_are_skipped(monkeypatch, tmp_path):
+    shapes = []
 
-    def square(density, path, side=None):
-        looked.append(density.shape)
-        return np.ones((4, SIDE, SIDE), np.float32)
+    def run_square(density, path, side=None):
+        shapes.append(density.shape)
+        return np.ones((4, UNET_SIDE, UNET_SIDE), np.float32)
 
-    monkeypatch.setattr(_tiles, "_square", square)
+    monkeypatch.setattr(_tiles, "_run_square", run_square)
     near = np.zeros((40, 80), np.uint8)
     near[5, 5] = 1
-    out = _tiles.scores(np.zeros((400, 800, 3), np.uint8), tmp_path, near)
-    assert len(looked) == 1
+    out = _tiles.predict_logits(np.zeros((400, 800, 3), np.uint8), tmp_path, near)
+    assert len(shapes) == 1
     assert out.shape == (4, 400, 800)
     np.testing.assert_allclose(out[:, 10, 10], 1.0)
     np.testing.assert_allclose(out[:, 399, 799], _tiles.BACKGROUND)
-    looked.clear()
-    np.testing.assert_allclose(_tiles.scores(np.zeros((400, 800, 3), np.uint8), tmp_path), 1.0)
-    assert len(looked) > 8
+    shapes.clear()
+    np.testing.assert_allclose(
+        _tiles.predict_logits(np.zeros((400, 800, 3), np.uint8), tmp_path), 1.0
+    )
+    assert len(shapes) > 8
 
 
 @pytest.mark.parametrize(
     ("shape", "side"), [((40, 90), 96), ((96, 96), 96), ((97, 20), 128), ((100, 192), 192)]
 )
-def test_a_small_image_is_seen_in_a_small_square(monkeypatch, tmp_path, shape, side):
+def test_a_small_image_is_run_in_a_small_square(monkeypatch, tmp_path, shape, side):
     class Net:
         def setInput(self, blob):
             self.blob = blob
@@ -280,47 +314,47 @@ def test_a_small_image_is_seen_in_a_small_square(monkeypatch, tmp_path, shape, s
         def forward(self):
             return np.concatenate([self.blob, self.blob[:, :1]], axis=1)
 
-    asked = []
-    monkeypatch.setattr(_tiles, "network", lambda path, side: asked.append(side) or Net())
+    sides = []
+    monkeypatch.setattr(_tiles, "load_network", lambda path, side: sides.append(side) or Net())
     density = np.random.default_rng(0).integers(0, 255, (*shape, 3), dtype=np.uint8)
-    out = _tiles.scores(density, tmp_path)
-    assert asked == [side]
+    out = _tiles.predict_logits(density, tmp_path)
+    assert sides == [side]
     np.testing.assert_allclose(out[:3], density.transpose(2, 0, 1) / 100, rtol=1e-6)
 
 
-def test_without_weights_it_is_said_how_to_get_them(monkeypatch, tmp_path):
-    monkeypatch.delenv(_tiles.PLACE, raising=False)
-    monkeypatch.setattr(_tiles, "SHIPPED", tmp_path / "none.onnx")
+def test_missing_weights_are_explained(monkeypatch, tmp_path):
+    monkeypatch.delenv(_tiles.VARIABLE, raising=False)
+    monkeypatch.setattr(_tiles, "UNET_WEIGHTS", tmp_path / "none.onnx")
     image = np.full((40, 40, 3), 240, np.uint8)
     for find in (segment.unet, segment.best):
         with pytest.raises(FileNotFoundError, match="HEMAFEAT_UNET=PATH"):
             find(image)
     with pytest.raises(segment.SegmenterError, match="unet:PATH"):
         segment.segmenter("unet")
-    with pytest.raises(segment.SegmenterError, match=r"nowhere\.onnx: no such file"):
+    with pytest.raises(segment.SegmenterError, match=r"nowhere\.onnx: file of U-Net weights"):
         segment.segmenter("best:nowhere.onnx")
 
 
-def test_a_file_that_is_no_network_is_named(tmp_path):
+def test_a_file_that_is_not_a_network_is_named(tmp_path):
     bad = tmp_path / "bad.onnx"
-    bad.write_bytes(b"no network at all")
-    with pytest.raises(ValueError, match=r"bad\.onnx is no network"):
+    bad.write_bytes(b"not a network")
+    with pytest.raises(ValueError, match=r"bad\.onnx is not an ONNX network"):
         segment.unet(np.full((40, 40, 3), 240, np.uint8) // 2 + 60, weights=bad)
-    with pytest.raises(segment.SegmenterError, match=r"bad\.onnx is no network"):
+    with pytest.raises(segment.SegmenterError, match=r"bad\.onnx is not an ONNX network"):
         segment.segmenter(f"unet:{bad}")
 
 
-def test_the_command_line_names_what_is_wrong(tmp_path, capsys):
+def test_the_command_line_names_the_missing_file(tmp_path, capsys):
     cv2.imwrite(str(tmp_path / "a.png"), np.full((60, 60, 3), 240, np.uint8))
     code = main(
         ["segment", str(tmp_path), "--segmenter", "unet:gone.onnx", "--out", str(tmp_path / "o")]
     )
     assert code != 0
-    assert "gone.onnx: no such file of weights" in capsys.readouterr().err
+    assert "gone.onnx: file of U-Net weights (ONNX) not found" in capsys.readouterr().err
 
 
-def some(cells, shape=(60, 80), confidence=None):
-    """Masks of discs (x, y, radius), with nuclei of half the radius."""
+def discs(cells, shape=(60, 80), confidence=None):
+    """Make masks of discs (x, y, radius), with nuclei of half the radius."""
     cell, nucleus = (np.zeros(shape, np.int32) for _ in range(2))
     for number, (x, y, radius) in enumerate(cells, 1):
         cv2.circle(cell, (x, y), radius, number, cv2.FILLED)
@@ -331,51 +365,51 @@ def some(cells, shape=(60, 80), confidence=None):
 
 
 def test_of_two_outlines_the_more_trusted_is_taken():
-    one = some([(20, 20, 10), (60, 40, 14)], confidence=[0.9, 0.6])
-    two = some([(21, 20, 11), (60, 40, 12)], confidence=[0.8, 0.7])
-    got = _best.chosen({"contours": one, "unet": two})
-    assert got.n_cells == 2
-    assert list(got.quality["segmenter"]) == ["unet", "contours"]
-    np.testing.assert_array_equal(got.cell == 1, two.cell == 2)
-    np.testing.assert_array_equal(got.nucleus == 2, one.nucleus == 1)
+    first = discs([(20, 20, 10), (60, 40, 14)], confidence=[0.9, 0.6])
+    second = discs([(21, 20, 11), (60, 40, 12)], confidence=[0.8, 0.7])
+    masks = _best.combine({"contours": first, "unet": second})
+    assert masks.n_cells == 2
+    assert list(masks.quality["segmenter"]) == ["unet", "contours"]
+    np.testing.assert_array_equal(masks.cell == 1, second.cell == 2)
+    np.testing.assert_array_equal(masks.nucleus == 2, first.nucleus == 1)
 
 
-def test_a_cell_one_alone_has_found_needs_to_be_trusted():
-    one = some([(20, 20, 10)])
-    two = some([(20, 20, 9), (60, 40, 12), (60, 12, 8)], confidence=[0.3, 0.8, 0.7])
-    got = _best.chosen({"contours": one, "unet": two})
-    assert list(got.quality["segmenter"]) == ["unet", "contours"]
-    assert got.cell[12, 60] == 0
-    none = some([])
-    assert _best.chosen({"contours": none, "unet": two}).n_cells == 3
-    assert _best.chosen({"contours": none, "unet": none}).n_cells == 0
+def test_a_cell_found_by_one_segmenter_needs_high_confidence():
+    first = discs([(20, 20, 10)])
+    second = discs([(20, 20, 9), (60, 40, 12), (60, 12, 8)], confidence=[0.3, 0.8, 0.7])
+    masks = _best.combine({"contours": first, "unet": second})
+    assert list(masks.quality["segmenter"]) == ["unet", "contours"]
+    assert masks.cell[12, 60] == 0
+    empty = discs([])
+    assert _best.combine({"contours": empty, "unet": second}).n_cells == 3
+    assert _best.combine({"contours": empty, "unet": empty}).n_cells == 0
 
 
-def test_an_outline_round_two_cells_gives_way_to_two():
-    one = some([(40, 30, 24)], confidence=[0.4])
-    two = some([(28, 30, 11), (52, 30, 11)])
-    got = _best.chosen({"contours": one, "unet": two})
-    assert got.n_cells == 2
-    assert set(got.quality["segmenter"]) == {"unet"}
+def test_an_outline_around_two_cells_is_replaced_by_two():
+    first = discs([(40, 30, 24)], confidence=[0.4])
+    second = discs([(28, 30, 11), (52, 30, 11)])
+    masks = _best.combine({"contours": first, "unet": second})
+    assert masks.n_cells == 2
+    assert set(masks.quality["segmenter"]) == {"unet"}
 
 
-def test_an_outline_round_a_clump_goes_whatever_its_confidence():
-    clump = some([(40, 30, 29)], confidence=[0.99])
-    two = some([(25, 30, 15), (56, 30, 15)], confidence=[0.7, 0.7])
-    together = _best.chosen({"contours": clump, "unet": two})
-    assert together.n_cells == 2
-    assert set(together.quality["segmenter"]) == {"unet"}
-    # Small or ragged pieces of one cell, and cells the other is not sure of, are no clump.
+def test_an_outline_around_a_clump_is_dropped_despite_its_confidence():
+    clump = discs([(40, 30, 29)], confidence=[0.99])
+    second = discs([(25, 30, 15), (56, 30, 15)], confidence=[0.7, 0.7])
+    masks = _best.combine({"contours": clump, "unet": second})
+    assert masks.n_cells == 2
+    assert set(masks.quality["segmenter"]) == {"unet"}
+    # Small or ragged pieces of one cell, and doubtful cells, are not a clump.
     for pieces in (
-        some([(27, 30, 7), (54, 30, 7)], confidence=[0.7, 0.7]),
-        some([(25, 30, 15), (56, 30, 15)], confidence=[0.4, 0.4]),
+        discs([(27, 30, 7), (54, 30, 7)], confidence=[0.7, 0.7]),
+        discs([(25, 30, 15), (56, 30, 15)], confidence=[0.4, 0.4]),
     ):
-        together = _best.chosen({"contours": clump, "unet": pieces})
-        assert together.n_cells == 1
-        assert set(together.quality["segmenter"]) == {"contours"}
+        masks = _best.combine({"contours": clump, "unet": pieces})
+        assert masks.n_cells == 1
+        assert set(masks.quality["segmenter"]) == {"contours"}
 
 
-def test_best_takes_what_unet_knows_better(oracle):
+def test_best_prefers_unet_where_it_is_better(oracle):
     field = datasets.draw_field(
         ["monocyte", "lymphocyte"], shape=(360, 360), um_per_px=0.12, random_state=6
     )

@@ -13,7 +13,6 @@ import pandas as pd
 from hemafeat import datasets
 from hemafeat._files import write_table
 from hemafeat._public import public
-from hemafeat.datasets._copies.survey import survey
 from hemafeat.evaluate._fit import Progress
 from hemafeat.evaluate._probes.features import Probe, probes
 from hemafeat.evaluate._protocols.splits import Groups, Sample, group_ids, grouped

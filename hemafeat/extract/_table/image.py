@@ -15,8 +15,7 @@ from hemafeat.extract._measure import central_cell, image_quality, measure_windo
 from hemafeat.extract._prepared import Prepared
 from hemafeat.extract._table.errors import ErrorRow, error_row
 from hemafeat.images import path_of, read
-from hemafeat.segment import MaskError, Masks
-from hemafeat.segment._mask_files import as_masks
+from hemafeat.segment import MaskError, Masks, as_masks
 
 Segmenter = Callable[[np.ndarray], Masks]
 

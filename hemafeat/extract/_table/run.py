@@ -15,8 +15,7 @@ from hemafeat.extract._family import FamilyError, choose
 from hemafeat.extract._table.image import Normaliser
 from hemafeat.extract._table.part import IDENTITY, Part
 from hemafeat.images import normaliser
-from hemafeat.segment import segmenter as find_segmenter
-from hemafeat.segment._mask_files import mask_source
+from hemafeat.segment import mask_source, segmenter as find_segmenter
 
 if TYPE_CHECKING:
     from distributed import Client

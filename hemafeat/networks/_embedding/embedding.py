@@ -25,8 +25,7 @@ from hemafeat.networks._embedding.network import source_of
 from hemafeat.networks._embedding.rows import Flow, Rows, which
 from hemafeat.networks._embedding.runtimes import Ready, check_runtime, ready, threads
 from hemafeat.networks._pictures import Shown, streams_of
-from hemafeat.segment import MaskError, segmenter
-from hemafeat.segment._mask_files import as_masks
+from hemafeat.segment import MaskError, as_masks, segmenter
 
 
 @public

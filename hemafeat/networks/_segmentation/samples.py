@@ -13,18 +13,7 @@ import numpy as np
 from hemafeat import datasets, images
 from hemafeat._public import public
 from hemafeat.networks._segmentation.augment import Scene, augmented
-from hemafeat.segment import read_masks
-from hemafeat.segment._contours.frame import frame
-from hemafeat.segment._unet.scale import (
-    LARGEST_ZOOM,
-    SIDE,
-    densities,
-    radii_of,
-    resized,
-    stain_gain,
-    stained,
-    zoom_of,
-)
+from hemafeat.segment import UNET_SIDE, read_masks, unet_input
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -95,7 +84,7 @@ class SegmentationSamples:
         *,
         drawn: float | None = None,
         augment: bool = True,
-        side: int = SIDE,
+        side: int = UNET_SIDE,
         random_state: int = 0,
     ) -> None:
         rows = None if images is None else images[images["mask"].notna()]
@@ -173,21 +162,8 @@ def read_scene(image: Any, mask: Any) -> Scene:
 
 def scene(rgb: np.ndarray, cell: np.ndarray, nucleus: np.ndarray) -> Scene:
     """An image with label images, as `Scene`."""
-    view = frame(rgb)
-    zoom = zoom_of(radii_of(nucleus))
-    if zoom is None:
-        zoom = min(SIDE / max(rgb.shape[:2]), LARGEST_ZOOM)
     # Enlarging is left to augmentation, which resizes only once.
-    kept = min(1.0, FINER * zoom)
-    density = densities(resized(rgb, kept), view)
-    size = density.shape[1::-1]
-    labels = [
-        cv2.resize(part.astype(np.uint16), size, interpolation=cv2.INTER_NEAREST)
-        for part in (cell, nucleus)
-    ]
-    nuclei = (labels[1] > 0).astype(np.uint8)
-    density = stained(density, stain_gain(density, nuclei))
-    return Scene(density, labels[0], nuclei, zoom / kept)
+    return Scene(*unet_input(rgb, cell, nucleus, oversampling=FINER))
 
 
 def depth_of(cell: np.ndarray) -> np.ndarray:

@@ -22,8 +22,7 @@ from hemafeat.networks._segmentation.fcn import fcn8s
 from hemafeat.networks._segmentation.loss import pixel_counts, segmentation_loss
 from hemafeat.networks._segmentation.samples import SegmentationSamples
 from hemafeat.networks._segmentation.unet import OUTPUTS, unet
-from hemafeat.segment._unet import tiles as _tiles
-from hemafeat.segment._unet.scale import RADIUS, SIDE
+from hemafeat.segment import UNET_RADIUS, UNET_SIDE, UNET_WEIGHTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -31,7 +30,7 @@ if TYPE_CHECKING:
 STATE, CHECKPOINT, BEST = "state.json", "checkpoint-{epoch:04d}.keras", "network.keras"
 HISTORY, CURVES, EXPORTED = "history.csv", "curves.png", "network.onnx"
 
-SHIPPED = _tiles.SHIPPED.with_suffix(".keras")
+SHIPPED = UNET_WEIGHTS.with_suffix(".keras")
 
 NETWORKS: dict[str, Callable[[int], Any]] = {
     "unet": lambda random_state: unet(random_state=random_state),
@@ -55,7 +54,7 @@ def train_segmenter(
     patience: int = 15,
     learning_rate: float = 2e-3,
     weight_decay: float = 1e-4,
-    side: int = SIDE,
+    side: int = UNET_SIDE,
     random_state: int = 0,
     n_jobs: int = 1,
     max_minutes: float | None = None,
@@ -199,7 +198,7 @@ def train_segmenter(
                 break
         ready.stop()
     best = keras.models.load_model(folder / BEST)
-    export_onnx(best, folder / EXPORTED, notes={"side": str(side), "radius": str(RADIUS)})
+    export_onnx(best, folder / EXPORTED, notes={"side": str(side), "radius": str(UNET_RADIUS)})
     return _table(history)
 
 

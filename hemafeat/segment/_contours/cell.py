@@ -14,26 +14,62 @@ from hemafeat.segment._kernels.outline import find_outline
 
 COARSE = 32, 40
 FINE = 64, 64
-"""Angles and radii of the first and of the second search."""
+"""Numbers of angles and radii of the first and of the second search."""
 
 PRIORS = 0.5, 0.0, 1.0
-"""Log-odds of a stained pixel near a nucleus to be of its cell, colour apart: at first, and then
-where the outline leaves doubts, for cells whose touching red cells resemble them (too much was
-taken in) or whose cytoplasm resembles red cells (too little)."""
+"""Log-odds, apart from its colour, of a stained pixel near a nucleus to belong to its cell. The
+second and the third are tried if the outline is doubtful: for cells that resemble the red cells
+they touch (too much was included) and for cytoplasm that resembles red cells (too little was)."""
 
-DOUBT = 1.5
+MAX_DOUBT = 1.5
 """Doubt about an outline above which others are tried."""
 
-ALONE = np.zeros((1, 1), np.uint8)
+SINGLE = np.zeros((1, 1), np.uint8)
+
+
+@dataclass(slots=True)
+class Curve:
+    """A closed curve, one radius per angle, in pixels of the full image.
+
+    Attributes
+    ----------
+    centre : (float, float)
+        (x, y).
+    radius : (n,) ndarray of float64
+        Radius at the angles ``2 pi i / n``.
+    """
+
+    centre: tuple[float, float]
+    radius: np.ndarray
+
+    def fill(self, shape: tuple[int, int], scale: float = 1.0) -> np.ndarray:
+        """Return a uint8 mask of the inside on an image that is `scale` times smaller."""
+        mask = np.zeros(shape, np.uint8)
+        points = np.rint(self._points(scale) * 16).astype(np.int32)
+        cv2.fillPoly(mask, [points[:, None]], 1, shift=4)
+        return mask
+
+    def _points(self, scale: float) -> np.ndarray:
+        # fillPoly includes every pixel that the outline crosses: half a pixel too much.
+        radius = np.maximum(self.radius - 0.5 * scale, 0.0)
+        return ((radius * unit_circle(self.radius.size)).T + self.centre + 0.5) / scale - 0.5
+
+
+@cache
+def unit_circle(n: int) -> np.ndarray:
+    """Return the (2, n) cosines and sines of n equal steps around the circle."""
+    angle = np.arange(n) * (2 * np.pi / n)
+    return np.stack([np.cos(angle), np.sin(angle)])
 
 
 @dataclass(slots=True)
 class Outline:
-    """The outline of a cell and what speaks for it.
+    """The outline of a cell and the evidence for it.
 
     Attributes
     ----------
     curve : Curve
+        The outline.
     rim : float
         Share of the angles, of those inside the image, at which density drops across the curve.
     limit : float
@@ -54,16 +90,29 @@ class Outline:
     clear: float
 
     def doubt(self) -> float:
-        """What speaks against the outline, as in `hemafeat.segment._quality`."""
+        """Compute the evidence against the outline, as in `hemafeat.segment._cells`."""
         return 3.5 * (1.0 - self.rim) + 2.0 * self.limit + 1.7 * max(0.0, 1.5 - self.odds)
 
-    def worth(self) -> float:
-        """What speaks for this outline of a cell rather than for another one."""
+    def support(self) -> float:
+        """Compute the evidence for this outline, to compare it with others of the same cell."""
         return 3.5 * self.clear - 2.0 * self.limit - 0.8 * max(0.0, 1.5 - self.odds)
 
 
-def territories(seeds: list[Seed], shape: tuple[int, int]) -> np.ndarray | None:
-    """(h, w) uint8: the number, from 0, of the seed each reduced pixel lies nearest to."""
+def nearest_seed(seeds: list[Seed], shape: tuple[int, int]) -> np.ndarray | None:
+    """Map each reduced pixel to the nearest seed.
+
+    Parameters
+    ----------
+    seeds : list of Seed
+        Nuclei; only the first 255 are used.
+    shape : (int, int)
+        Height and width of the reduced image.
+
+    Returns
+    -------
+    (h, w) ndarray of uint8 or None
+        Index of the seed; None for fewer than two seeds.
+    """
     if len(seeds) < 2:
         return None
     nearest = np.full(shape, np.inf, np.float32)
@@ -78,81 +127,60 @@ def territories(seeds: list[Seed], shape: tuple[int, int]) -> np.ndarray | None:
     return owner
 
 
-def outline(
+def outline_cell(
     image: np.ndarray,
     frame: Frame,
     seeds: list[Seed],
     number: int,
     owner: np.ndarray | None,
 ) -> Outline:
-    """Outline of the cell around one seed: the first found, or the best of three if in doubt.
+    """Find the outline of the cell around one seed; if it is doubtful, the best of three.
 
     The colours far from every nucleus are those of red cells and platelets; the colours near this
-    one are of the cell and of whatever touches it. Their ratio says of each pixel how likely it
+    one are those of the cell and of whatever touches it. Their ratio tells how likely each pixel
     belongs to the cell, in any stain. The curve encloses the largest sum of this evidence, follows
     the step down to the background, and may not turn sharply, which cuts off what is attached.
+
+    Parameters
+    ----------
+    image : (H, W, 3) ndarray of uint8
+        RGB image at full size.
+    frame : Frame
+        Its reduced copy.
+    seeds : list of Seed
+        All nuclei.
+    number : int
+        Index of the seed.
+    owner : (h, w) ndarray of uint8 or None
+        See `nearest_seed`.
+
+    Returns
+    -------
+    Outline
     """
     centres = np.array([seed.centre for seed in seeds])
     radii = np.array([seed.radius for seed in seeds])
-    hull = seeds[number].hull
-    nearest = ALONE if owner is None else owner
 
-    def found(prior: float) -> Outline:
-        radius, values = find_outline(
+    def search(prior: float) -> Outline:
+        radius, x, y, *evidence = find_outline(
             image,
             frame.scale,
             frame.coded,
             frame.dark,
             frame.bins,
             frame.faint,
-            nearest,
+            SINGLE if owner is None else owner,
             number,
             centres,
             radii,
-            hull,
+            seeds[number].hull,
             prior,
             COARSE,
             FINE,
         )
-        x, y, rim, limit, odds, agreement, clear = values.tolist()
-        return Outline(Curve((x, y), radius), rim, limit, odds, agreement, clear)
+        return Outline(Curve((float(x), float(y)), radius), *map(float, evidence))
 
-    best = found(PRIORS[0])
-    if best.doubt() > DOUBT:
-        best = max([best, *map(found, PRIORS[1:])], key=Outline.worth)
-    return best
-
-
-@dataclass(slots=True)
-class Curve:
-    """A closed curve, one radius per angle, in pixels of the full image.
-
-    Attributes
-    ----------
-    centre : (float, float)
-        (x, y).
-    radius : (n,) ndarray of float64
-        At angles ``2 pi i / n``.
-    """
-
-    centre: tuple[float, float]
-    radius: np.ndarray
-
-    def fill(self, shape: tuple[int, int], scale: float = 1.0) -> np.ndarray:
-        """(h, w) uint8 mask, 1 inside the curve, on an image `scale` times as small."""
-        mask = np.zeros(shape, np.uint8)
-        points = np.rint(self._points(scale) * 16).astype(np.int32)
-        cv2.fillPoly(mask, [points[:, None]], 1, shift=4)
-        return mask
-
-    def _points(self, scale: float) -> np.ndarray:
-        # fillPoly takes in every pixel the outline passes through: half a pixel too much.
-        radius = np.maximum(self.radius - 0.5 * scale, 0.0)
-        return ((radius * circle(self.radius.size)).T + self.centre + 0.5) / scale - 0.5
-
-
-@cache
-def circle(n: int) -> np.ndarray:
-    """(2, n) cosine and sine of n equal steps around the circle."""
-    angle = np.arange(n) * (2 * np.pi / n)
-    return np.stack([np.cos(angle), np.sin(angle)])
+    outline = search(PRIORS[0])
+    if outline.doubt() > MAX_DOUBT:
+        outline = max([outline, *map(search, PRIORS[1:])], key=Outline.support)
+    return outline

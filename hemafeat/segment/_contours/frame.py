@@ -1,4 +1,4 @@
-"""What an image says about itself before any cell is sought: white, blackness, scale."""
+"""The reduced image on which cells are found, with its white, its light and its nuclei."""
 
 from __future__ import annotations
 
@@ -8,123 +8,87 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from hemafeat.segment._contours import light as _light
-from hemafeat.segment._kernels.regions import radius_of_red_cells
-from hemafeat.segment._kernels.survey import survey
+from hemafeat.segment._kernels import regions
+from hemafeat.segment._kernels.light import background_surface, is_uneven
+from hemafeat.segment._kernels.survey import LIGHT_SIDE, survey
 
-WORKING_SIDE = 216
-"""Longest side, in pixels, of the reduced image on which cells are found."""
-
-DARK = 12
-"""Grey level up to which a pixel may belong to a black surround (JPEG ringing included)."""
-
-MIN_DENSITY = 12
-"""Least violet density of a nucleus, in steps of 1/100: below it there is nothing stained."""
+MIN_WHITE = 24
+"""Brightness of the background below which there is too little light to see cells."""
 
 
 @dataclass(frozen=True, slots=True)
 class Frame:
-    """A reduced copy of the image and what is known of its background.
+    """A reduced copy of an image, and measurements of its background.
 
     Attributes
     ----------
     rgb : (h, w, 3) ndarray of uint8
-        The image, reduced so that its longest side is at most `WORKING_SIDE`.
-    scale : float
-        Full-size pixels per reduced pixel, at least 1.
-    white : (3,) ndarray of float64
-        Background level of R, G and B: 255 where the background is black.
-    black : int or None
-        Where a cell was cut out and laid on black: the highest level of that black. Else None.
+        The image, reduced so that its longest side is at most 216 pixels.
     table : (3, 256) ndarray of uint8
         Optical density of each level of R, G and B, 100 steps per unit.
     coded : (3, 256) ndarray of uint16
-        The same with the colour bin of each level; see `planes`.
+        The same with the colour bin of each level; see `colour_planes`.
     dark : (h, w) ndarray of uint8
-        Density of the reduced image: the mean of green and of the most absorbed channel. On a
-        white background pale cytoplasm shows in green, on a yellow one in blue.
-    faint : float
-        Density up to which a pixel may well be background.
+        Density of the reduced image: the mean of green and of the most absorbed channel. Pale
+        cytoplasm shows in green on a white background and in blue on a yellow one.
     bins : (h, w) ndarray of uint16
         Colour bin of the reduced image: the densities of R, G and B, finer where they are low.
-        Bins of density mean the same under any light, and leave most of them to the pale colours
+        Bins of density mean the same under any light, and most of them represent the pale colours
         in which cytoplasm and red cells differ.
     nuclei : (h, w) ndarray of uint8
-        1 on what may be nuclei: what absorbs green and red light and little blue. Thiazine and
+        1 on possible nuclei: whatever absorbs green and red light and little blue. Thiazine and
         eosin dyes absorb little blue light and haemoglobin much of it, so that nuclei stand out
         five to eight times as high as red cells, whatever the colour of the background.
+    white : (3,) ndarray of float64
+        Background level of R, G and B: 255 where the background is black.
+    scale : float
+        Full-size pixels per reduced pixel, at least 1.
+    black : int or None
+        Highest level of the black around a cell that was cut out; None for other images.
+    faint : float
+        Density up to which a pixel may be background.
     any_nuclei : bool
-        Whether anything is violet enough to be one.
+        True if anything is violet enough to be a nucleus.
     uneven : bool
-        Whether the light is clearly brighter in one part of the image than in another one.
+        True if the light is clearly brighter in one part of the image than in another one.
     """
 
     rgb: np.ndarray
-    scale: float
-    white: np.ndarray
-    black: int | None
     table: np.ndarray
     coded: np.ndarray
     dark: np.ndarray
-    faint: float
     bins: np.ndarray
     nuclei: np.ndarray
+    white: np.ndarray
+    scale: float
+    black: int | None
+    faint: float
     any_nuclei: bool
     uneven: bool
 
+    @property
+    def is_dim(self) -> bool:
+        """True if the background is too dark to see cells on it."""
+        return bool(self.white.max() < MIN_WHITE)
 
-def frame(image: np.ndarray) -> Frame:
-    """Reduce an (H, W, 3) uint8 image and measure its background."""
-    rgb, table, coded, dark, bins, nuclei, seen = survey(
-        np.ascontiguousarray(image),
-        WORKING_SIDE,
-        DARK,
-        MIN_DENSITY,
-        _light.SIDE,
-        _light.LIMITS,
-        _light.SPREADS,
-    )
-    scale, black, *white, faint, any_nuclei, uneven = seen.tolist()
-    return Frame(
-        rgb=rgb,
-        scale=scale,
-        white=np.array(white),
-        black=int(black) if black >= 0 else None,
-        table=table,
-        coded=coded,
-        dark=dark,
-        faint=faint,
-        bins=bins,
-        nuclei=nuclei,
-        any_nuclei=any_nuclei > 0,
-        uneven=uneven > 0,
-    )
+    def red_cell_radius(self, avoid: np.ndarray) -> float:
+        """Estimate the radius of the red cells.
+
+        Parameters
+        ----------
+        avoid : (h, w) ndarray of uint8
+            1 on white cells and platelets.
+
+        Returns
+        -------
+        float
+            In reduced pixels; NaN for fewer than two red cells.
+        """
+        return float(regions.red_cell_radius(self.dark, math.ceil(2 * self.faint), avoid))
 
 
-def black_surround(image: np.ndarray, level: int) -> np.ndarray:
-    """(H, W) uint8: 1 on what is brighter than `level` in any channel."""
-    brightest = cv2.max(cv2.max(image[:, :, 0], image[:, :, 1]), image[:, :, 2])
-    return cv2.threshold(brightest, level, 1, cv2.THRESH_BINARY)[1]
-
-
-def red_cell_radius(view: Frame, avoid: np.ndarray) -> float:
-    """Typical radius of the red cells in reduced pixels; NaN where fewer than two are in view.
-
-    Parameters
-    ----------
-    view : Frame
-    avoid : (h, w) ndarray of uint8
-        1 where white cells and platelets are.
-    """
-    return float(radius_of_red_cells(view.dark, math.ceil(2 * view.faint), avoid))
-
-
-LEAST_WHITE = 24
-"""Brightness of the background below which there is no light to see cells by."""
-
-
-def prepared(image: np.ndarray) -> tuple[np.ndarray, Frame]:
-    """The image, evened out where its light is not even, and what is known of its background.
+def measure_frame(image: np.ndarray) -> Frame:
+    """Reduce an (H, W, 3) uint8 RGB image and measure its background.
 
     Raises
     ------
@@ -137,15 +101,94 @@ def prepared(image: np.ndarray) -> tuple[np.ndarray, Frame]:
             f"expected an (H, W, 3) uint8 RGB image, got {image.shape} {image.dtype}; "
             "hemafeat.images.read makes one of any file or array"
         )
-    view = frame(image)
-    if view.black is None and view.uneven and not is_dim(view):
-        factor = _light.gain(view.rgb, view.white)
-        if factor is not None:
-            image = _light.evened(image, factor)
-            view = frame(image)
-    return image, view
+    rgb, table, coded, dark, bins, nuclei, white, scale, black, faint, any_nuclei, uneven = survey(
+        image
+    )
+    return Frame(
+        rgb=rgb,
+        table=table,
+        coded=coded,
+        dark=dark,
+        bins=bins,
+        nuclei=nuclei,
+        white=white,
+        scale=float(scale),
+        black=int(black) if black >= 0 else None,
+        faint=float(faint),
+        any_nuclei=bool(any_nuclei),
+        uneven=bool(uneven),
+    )
 
 
-def is_dim(view: Frame) -> bool:
-    """Whether the background is too dark for anything to be seen on it."""
-    return bool(view.white.max() < LEAST_WHITE)
+def prepare(image: np.ndarray) -> tuple[np.ndarray, Frame]:
+    """Check an image, correct uneven light, and measure its background.
+
+    Parameters
+    ----------
+    image : (H, W, 3) ndarray of uint8
+        RGB image.
+
+    Returns
+    -------
+    image : (H, W, 3) ndarray of uint8
+        The image under even light.
+    frame : Frame
+        Its reduced copy.
+
+    Raises
+    ------
+    ValueError
+        `image` is not an (H, W, 3) uint8 array.
+    """
+    image = np.ascontiguousarray(image)
+    frame = measure_frame(image)
+    if frame.black is None and frame.uneven and not frame.is_dim:
+        gain = light_gain(frame.rgb, frame.white)
+        if gain is not None:
+            image = even_light(image, gain)
+            frame = measure_frame(image)
+    return image, frame
+
+
+def light_gain(rgb: np.ndarray, white: np.ndarray) -> np.ndarray | None:
+    """Compute the factor that makes the light of an image even.
+
+    The background is where the colour, whatever its brightness, is that of the white of the image.
+    A surface of second order is fitted from above to the brightest background of each small tile:
+    whatever lies below the surface belongs to cells.
+
+    Parameters
+    ----------
+    rgb : (h, w, 3) ndarray of uint8
+        Image on a bright background.
+    white : (3,) ndarray of float64
+        Level of that background.
+
+    Returns
+    -------
+    (rows, columns) ndarray of float32 or None
+        Factor of at least 1 for each pixel of a much smaller image; None if the light is even or
+        too little background is visible.
+    """
+    height, width = rgb.shape[:2]
+    factor = max(1, round(max(height, width) / LIGHT_SIDE))
+    size = (width // factor, height // factor)
+    small = cv2.resize(rgb, size, interpolation=cv2.INTER_AREA)
+    if not is_uneven(small, white):
+        return None
+    surface, *_, lowest, highest = background_surface(small, white)
+    # Beyond the range over the visible background the surface is only extrapolated.
+    return (highest / np.clip(surface, 0.9 * lowest, highest)).astype(np.float32)
+
+
+def even_light(image: np.ndarray, gain: np.ndarray) -> np.ndarray:
+    """Multiply an (H, W, 3) uint8 image by the factor from `light_gain`."""
+    height, width = image.shape[:2]
+    full = cv2.resize(gain, (width, height), interpolation=cv2.INTER_LINEAR)
+    return cv2.multiply(image, cv2.merge([full, full, full]), dtype=cv2.CV_8U)
+
+
+def foreground_mask(image: np.ndarray, level: int) -> np.ndarray:
+    """Return an (H, W) uint8 mask of the pixels brighter than `level` in any channel."""
+    brightest = cv2.max(cv2.max(image[:, :, 0], image[:, :, 1]), image[:, :, 2])
+    return cv2.threshold(brightest, level, 1, cv2.THRESH_BINARY)[1]

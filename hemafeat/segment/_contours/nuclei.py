@@ -1,4 +1,4 @@
-"""Nuclei: found as violet spots on the reduced image, outlined at full size inside their cell."""
+"""Nuclei on the reduced image: violet spots, grouped into those of one cell each."""
 
 from __future__ import annotations
 
@@ -8,11 +8,9 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from hemafeat.segment._contours.frame import Frame, red_cell_radius
-from hemafeat.segment._kernels.nuclei import breadth, nearest, palest
-from hemafeat.segment._kernels.pieces import described
-
-NOTHING, NO_TABLE = np.zeros((1, 1, 3), np.uint8), np.zeros((3, 256), np.uint8)
+from hemafeat.segment._contours.frame import Frame
+from hemafeat.segment._kernels.nuclei import closest_points, minimum_between, width_across
+from hemafeat.segment._kernels.pieces import describe_hull, describe_piece
 
 
 @dataclass(slots=True)
@@ -24,15 +22,15 @@ class Seed:
     pieces : list of (n, 1, 2) ndarray of int32
         Outer contours, reduced pixels, (x, y).
     area : float
-        Their area together.
+        Total area of the pieces.
     hull : (n, 2) ndarray of int32
         Convex hull of all pieces.
     centre : (float, float)
-        Centre of the hull, (x, y).
+        Centroid of the hull, (x, y).
     radius : float
         Radius of the circle of the hull's area.
     split_from : int
-        Pieces cut out of one spot share a number above 0.
+        Number of the spot the piece was cut from; 0 for a piece that was not cut.
     """
 
     pieces: list[np.ndarray]
@@ -43,30 +41,46 @@ class Seed:
     split_from: int = 0
 
 
-def seeds(frame: Frame) -> list[Seed]:
-    """Groups of nuclear pieces, one for each white cell (or platelet), largest first."""
+def find_seeds(frame: Frame) -> list[Seed]:
+    """Find the nuclei, one seed for each white cell (or platelet), largest first."""
     if not frame.any_nuclei:
         return []
     contours, _ = cv2.findContours(frame.nuclei, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     pieces = []
-    for line in contours:
-        # Shorter lines than that enclose too little.
-        if len(line) >= 8:
-            hull, found = described(line[:, 0], frame.rgb, frame.table, True)
-            x, y, around, area, is_red = found.tolist()
+    for contour in contours:
+        # Shorter contours enclose too little.
+        if len(contour) >= 8:
+            area, is_red = describe_piece(contour[:, 0], frame.rgb, frame.table)
             if area >= 9.0 and not is_red:
-                pieces.append(_seed([line], hull, x, y, around, area))
+                pieces.append(_seed([contour], area))
     if not pieces:
         return []
-    pieces = _split_up(pieces, frame)
+    pieces = _split_waists(pieces, frame)
     largest = max(piece.area for piece in pieces)
     pieces = [piece for piece in pieces if piece.area >= 0.04 * largest]
-    return _grouped(pieces, frame)
+    return _group_lobes(pieces, frame)
 
 
-def _split_up(pieces: list[Seed], frame: Frame) -> list[Seed]:
-    # Cells that touch, both violet all through, make one spot with a waist. Lobes of one nucleus do
-    # so too: only parts as large as a whole white cell are taken for cells.
+def make_seed(contours: list[np.ndarray]) -> Seed:
+    """Make one seed of the pieces inside these outer contours."""
+    return _seed(contours, sum(map(_area, contours)))
+
+
+def _seed(contours: list[np.ndarray], area: float) -> Seed:
+    points = contours[0] if len(contours) == 1 else np.concatenate(contours)
+    hull, x, y, hull_area = describe_hull(points[:, 0])
+    radius = math.sqrt(max(hull_area + 0.5 * len(hull), area) / math.pi)
+    return Seed(contours, area, hull, (x, y), radius)
+
+
+def _area(contour: np.ndarray) -> float:
+    # OpenCV measures between the centres of border pixels: half the length is missing.
+    return float(cv2.contourArea(contour)) + 0.5 * len(contour)
+
+
+def _split_waists(pieces: list[Seed], frame: Frame) -> list[Seed]:
+    # Touching cells that are violet all through make one spot with a waist. So do the lobes of one
+    # nucleus: only parts as large as a whole white cell are taken for cells.
     dented = [
         piece.area < 0.93 * np.pi * piece.radius**2 and piece.radius > 0.08 * min(frame.dark.shape)
         for piece in pieces
@@ -76,23 +90,23 @@ def _split_up(pieces: list[Seed], frame: Frame) -> list[Seed]:
     avoid = np.zeros(frame.dark.shape, np.uint8)
     for piece in pieces:
         cv2.drawContours(avoid, piece.pieces, -1, 1, cv2.FILLED)
-    red = red_cell_radius(frame, cv2.dilate(avoid, np.ones((7, 7), np.uint8)))
-    if not np.isfinite(red):
+    red_radius = frame.red_cell_radius(cv2.dilate(avoid, np.ones((7, 7), np.uint8)))
+    if not np.isfinite(red_radius):
         return pieces
-    found = []
+    split = []
     for number, (piece, is_dented) in enumerate(zip(pieces, dented, strict=True), 1):
-        parts = _parts(piece, red) if is_dented else []
+        parts = _split_spot(piece, red_radius) if is_dented else []
         for contour in parts:
-            part = group_of([contour])
+            part = make_seed([contour])
             part.split_from = number
-            found.append(part)
+            split.append(part)
         if not parts:
-            found.append(piece)
-    return found
+            split.append(piece)
+    return split
 
 
-def _parts(piece: Seed, red: float) -> list[np.ndarray]:
-    """Contours of the parts of a spot on either side of a waist; none where it has no waist."""
+def _split_spot(piece: Seed, red_radius: float) -> list[np.ndarray]:
+    """Return the contours of the parts on either side of a waist; none without a waist."""
     x, y, w, h = cv2.boundingRect(piece.pieces[0])
     mask = np.zeros((h + 2, w + 2), np.uint8)
     cv2.drawContours(mask, piece.pieces, -1, 1, cv2.FILLED, offset=(1 - x, 1 - y))
@@ -101,19 +115,20 @@ def _parts(piece: Seed, red: float) -> list[np.ndarray]:
         n, label = cv2.connectedComponents((depth > level).astype(np.uint8))
         if n < 3:
             continue
-        deep = [i for i in range(1, n) if depth[label == i].max() >= max(0.7 * red, level / 0.9)]
+        least = max(0.7 * red_radius, level / 0.9)
+        deep = [i for i in range(1, n) if depth[label == i].max() >= least]
         if len(deep) < 2:
             continue
-        # Each pixel goes to the part whose core is nearest.
-        away = np.stack(
+        # Each pixel belongs to the part whose core is nearest.
+        distances = np.stack(
             [cv2.distanceTransform((label != i).astype(np.uint8), cv2.DIST_L2, 3) for i in deep]
         )
-        owner = away.argmin(axis=0)
+        owner = distances.argmin(axis=0)
         contours = []
-        for place in range(len(deep)):
-            part = ((owner == place) & (mask > 0)).astype(np.uint8)
+        for i in range(len(deep)):
+            part = ((owner == i) & (mask > 0)).astype(np.uint8)
             radius = np.sqrt(np.count_nonzero(part) / np.pi)
-            if not 0.9 * red <= radius <= 2.4 * red:
+            if not 0.9 * red_radius <= radius <= 2.4 * red_radius:
                 return []
             lines, _ = cv2.findContours(
                 part, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE, offset=(x - 1, y - 1)
@@ -126,102 +141,81 @@ def _parts(piece: Seed, red: float) -> list[np.ndarray]:
     return []
 
 
-def group_of(contours: list[np.ndarray]) -> Seed:
-    """One seed of the pieces inside these outer contours."""
-    points = contours[0] if len(contours) == 1 else np.concatenate(contours)
-    hull, found = described(points[:, 0], NOTHING, NO_TABLE, False)
-    x, y, around, *_ = found.tolist()
-    return _seed(contours, hull, x, y, around, sum(map(_area, contours)))
-
-
-def _seed(
-    contours: list[np.ndarray], hull: np.ndarray, x: float, y: float, around: float, area: float
-) -> Seed:
-    radius = math.sqrt(max(around + 0.5 * len(hull), area) / math.pi)
-    return Seed(contours, area, hull, (x, y), radius)
-
-
-def _area(line: np.ndarray) -> float:
-    # Half the length of the contour: OpenCV measures between the centres of border pixels.
-    return float(cv2.contourArea(line)) + 0.5 * len(line)
-
-
-def _grouped(pieces: list[Seed], frame: Frame) -> list[Seed]:
+def _group_lobes(pieces: list[Seed], frame: Frame) -> list[Seed]:
     if len(pieces) == 1:
-        return [_alone(pieces[0])]
+        pieces[0].split_from = 0
+        return pieces
     dark = cv2.blur(frame.dark, (5, 5))
-    # Lobes of one nucleus join by pairs, nearest first, as long as what lies between is one cell.
+    # Lobes of one nucleus are joined in pairs, nearest first, if one cell lies between them.
     pieces = sorted(pieces, key=lambda piece: -piece.area)
     typical = float(np.sqrt(pieces[0].area / np.pi))
     group = list(range(len(pieces)))
     pairs = []
-    for i, one in enumerate(pieces):
+    for i, first in enumerate(pieces):
         for j in range(i + 1, len(pieces)):
-            two = pieces[j]
-            apart = math.dist(one.centre, two.centre)
-            if apart > one.radius + two.radius + 2.2 * typical:
+            second = pieces[j]
+            distance = math.dist(first.centre, second.centre)
+            if distance > first.radius + second.radius + 2.2 * typical:
                 continue
-            gap, ends = _gap(one, two)
+            gap, ends = _gap(first, second)
             if gap <= 1.8 * typical:
                 pairs.append((gap, i, j, ends))
     for gap, i, j, ends in sorted(pairs, key=lambda pair: pair[:3]):
         if group[i] != group[j] and _same_cell(pieces[i], pieces[j], gap, ends, dark, frame.faint):
             old, new = group[j], group[i]
             group = [new if g == old else g for g in group]
-    found = []
+    seeds = []
     for number in sorted(set(group)):
-        members = [p for p, g in zip(pieces, group, strict=True) if g == number]
-        found.append(_alone(members[0]) if len(members) == 1 else _joined(members))
-    return sorted(found, key=lambda seed: -seed.area)
+        members = [piece for piece, g in zip(pieces, group, strict=True) if g == number]
+        if len(members) == 1:
+            members[0].split_from = 0
+            seeds.append(members[0])
+        else:
+            seeds.append(make_seed([line for piece in members for line in piece.pieces]))
+    return sorted(seeds, key=lambda seed: -seed.area)
 
 
-def _alone(piece: Seed) -> Seed:
-    piece.split_from = 0
-    return piece
-
-
-def _joined(pieces: list[Seed]) -> Seed:
-    return group_of([line for piece in pieces for line in piece.pieces])
-
-
-def _gap(one: Seed, two: Seed) -> tuple[float, np.ndarray]:
-    a, b = one.pieces[0][:, 0], two.pieces[0][:, 0]
+def _gap(first: Seed, second: Seed) -> tuple[float, np.ndarray]:
+    a, b = first.pieces[0][:, 0], second.pieces[0][:, 0]
     a, b = a[:: max(1, len(a) // 60)], b[:: max(1, len(b) // 60)]
-    apart, i, j = nearest(np.ascontiguousarray(a), np.ascontiguousarray(b))
-    return apart, np.stack([a[i], b[j]])
+    distance, i, j = closest_points(np.ascontiguousarray(a), np.ascontiguousarray(b))
+    return distance, np.stack([a[i], b[j]])
 
 
 def _same_cell(
-    one: Seed, two: Seed, gap: float, ends: np.ndarray, dark: np.ndarray, faint: float
+    first: Seed, second: Seed, gap: float, ends: np.ndarray, dark: np.ndarray, faint: float
 ) -> bool:
     (x0, y0), (x1, y1) = ends.tolist()
     middle = 0.5 * (x0 + x1), 0.5 * (y0 + y1)
-    # Two cells that touch have a waist where they meet; one cell is widest there.
-    apart = max(math.dist(one.centre, two.centre), 1e-6)
+    # Two touching cells have a waist where they meet; one cell is widest there.
+    distance = max(math.dist(first.centre, second.centre), 1e-6)
     across = (
-        -(two.centre[1] - one.centre[1]) / apart,
-        (two.centre[0] - one.centre[0]) / apart,
+        -(second.centre[1] - first.centre[1]) / distance,
+        (second.centre[0] - first.centre[0]) / distance,
     )
-    waist, *sides = (breadth(dark, *at, *across, faint) for at in (middle, one.centre, two.centre))
+    waist, *sides = (
+        width_across(dark, *point, *across, faint)
+        for point in (middle, first.centre, second.centre)
+    )
     side = min(sides)
-    if palest(dark, x0, y0, x1, y1, max(3, int(2 * gap))) < faint:
+    if minimum_between(dark, x0, y0, x1, y1, max(3, int(2 * gap))) < faint:
         return waist > 0.9 * side
-    apart = gap / math.sqrt(one.area / math.pi)
-    if apart > 1.1:
-        # Far apart in one cell, lobes have its middle between them, which lies deepest in it. What
-        # the border cuts is more likely the nucleus of a neighbour.
+    relative_gap = gap / math.sqrt(first.area / math.pi)
+    if relative_gap > 1.1:
+        # Between lobes far apart in one cell lies its centre, which is deepest in it. A piece cut
+        # by the border is more likely the nucleus of a neighbour.
         height, width = dark.shape
-        for piece in (one, two):
+        for piece in (first, second):
             x, y, w, h = cv2.boundingRect(piece.hull)
             if min(x, y, width - x - w, height - y - h) <= 2:
                 return False
         depth = cv2.distanceTransform((dark >= faint).astype(np.uint8), cv2.DIST_L2, 3)
         x, y = round(middle[0]), round(middle[1])
-        least = max(depth[round(c[1]), round(c[0])] for c in (one.centre, two.centre))
+        least = max(depth[round(c[1]), round(c[0])] for c in (first.centre, second.centre))
         return bool(depth[y, x] >= least)
-    # Lobes this close are one nucleus even in cytoplasm too pale to be seen, but parts of one spot
-    # may have been cut apart too freely.
-    siblings = one.split_from > 0 and one.split_from == two.split_from
-    if apart < 0.28 and not siblings:
+    # Lobes this close are one nucleus even in cytoplasm too pale to be seen, but a spot may have
+    # been split too freely.
+    siblings = first.split_from > 0 and first.split_from == second.split_from
+    if relative_gap < 0.28 and not siblings:
         return True
-    return waist >= (0.8 if apart < 0.8 else 0.95) * side
+    return waist >= (0.8 if relative_gap < 0.8 else 0.95) * side

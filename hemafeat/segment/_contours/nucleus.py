@@ -1,4 +1,4 @@
-"""The nucleus of one cell, outlined at full size inside it."""
+"""The nucleus of one cell, outlined at full size inside the outline of the cell."""
 
 from __future__ import annotations
 
@@ -7,86 +7,89 @@ import math
 import cv2
 import numpy as np
 
-from hemafeat.segment._kernels.nuclei import above, contrast, otsu_inside
-from hemafeat.segment._kernels.regions import tidied
+from hemafeat.segment._kernels.nuclei import contrast_plane, otsu_inside, threshold_median
+from hemafeat.segment._kernels.regions import remove_specks
 
 BROAD = 22.0
+"""Size of the cell over the standard deviation of the strong blur."""
+
 WEAK = 3.7
-"""Separation of nucleus and cytoplasm below which the nucleus is drawn in broad strokes."""
+"""Separation of nucleus and cytoplasm below which the strong blur is tried."""
 
 ALIKE = 0.72
-"""Mean of the paler part over that of the darker one above which they may be one and the same."""
+"""Ratio of the means of the paler and the darker part above which the strong blur is tried."""
 
 TWO_MODES = 2.9
-"""Separation, in broad strokes, below which they are one; a normal histogram has 2.7."""
+"""Separation, after the strong blur, below which there is one mode; a normal histogram has 2.7."""
 
 SAME = 0.86
-"""Mean of the paler part over that of the darker one, in broad strokes, above which they are."""
-
+"""Ratio of the means, after the strong blur, above which there is one mode."""
 
 RESIZED = 0.25 + 0.67
 """Variance of the blur of halving an image and doubling it again, in square pixels."""
 
 
-def outline(
+def outline_nucleus(
     image: np.ndarray, left: int, top: int, cell: np.ndarray, table: np.ndarray
 ) -> tuple[np.ndarray, float]:
-    """The nucleus inside one cell, at full size.
+    """Segment the nucleus inside one cell, at full size.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8
+        RGB image.
     left, top : int
-        Where the box of the cell lies.
+        Position of the box of the cell.
     cell : (h, w) ndarray of uint8
         1 inside the cell.
     table : (3, 256) ndarray of uint8
-        Density of each level; see `density_table`.
+        Density of each level; see `Frame.table`.
 
     Returns
     -------
     nucleus : (h, w) ndarray of uint8
         1 inside the nucleus.
     separation : float
-        Distance of the mean levels of nucleus and cytoplasm in standard deviations.
+        Difference of the mean levels of nucleus and cytoplasm in standard deviations.
     """
     size = math.sqrt(cv2.countNonZero(cell))
     if size < 3:
         return np.zeros_like(cell), 0.0
     height, width = cell.shape
-    plane = contrast(image, table, left, top, height, width)
-    smooth = _blurred(plane, max(0.8, size / 50.0))
+    plane = contrast_plane(image, table, left, top, height, width)
+    smooth = _blur(plane, max(0.8, size / 50.0))
     threshold, low, high, separation = otsu_inside(smooth, cell)
     if separation < WEAK or low > ALIKE * high:
-        # Granules hide where the nucleus ends: only its broad shape is to be had.
-        broad = _broad(plane[:height, :width], cell, size / BROAD)
-        reach = max(1, round(size / 16))
-        core = cv2.erode(cell, _disc(reach), borderType=cv2.BORDER_CONSTANT, borderValue=0)
-        level, pale, deep, apart = otsu_inside(broad, core)
-        if apart < TWO_MODES or pale > SAME * deep:
-            # A cell that is nearly all nucleus has one mode: what is below it is its edge.
+        # Granules hide the border of the nucleus: only its broad shape can be found.
+        broad = _blur_inside(plane[:height, :width], cell, size / BROAD)
+        core = cv2.erode(
+            cell, _disc(max(1, round(size / 16))), borderType=cv2.BORDER_CONSTANT, borderValue=0
+        )
+        broad_threshold, broad_low, broad_high, broad_separation = otsu_inside(broad, core)
+        if broad_separation < TWO_MODES or broad_low > SAME * broad_high:
+            # A cell that is nearly all nucleus has one mode, and only its edge lies below it.
             threshold = 0.5 * high
         else:
-            threshold, smooth = level, broad
-    nucleus = above(smooth, float(threshold), cell, max(1, round(size / 60.0)))
-    tidied(nucleus)
+            threshold, smooth = broad_threshold, broad
+    nucleus = threshold_median(smooth, float(threshold), cell, max(1, round(size / 60.0)))
+    remove_specks(nucleus)
     return cv2.bitwise_and(nucleus, cell), separation
 
 
-def _blurred(plane: np.ndarray, sigma: float) -> np.ndarray:
-    # Half the size is a third of the cost, and where the blur is wide the result is the same.
+def _blur(plane: np.ndarray, sigma: float) -> np.ndarray:
+    # At half the size a wide blur costs a third and gives the same result.
     if sigma < 2.0:
         return cv2.GaussianBlur(plane, (0, 0), sigma)
     height, width = plane.shape
     half = cv2.resize(plane, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
-    # Means of two pixels by two, and lines drawn between them, blur as well.
+    # Halving and linear interpolation blur as well.
     half = cv2.GaussianBlur(half, (0, 0), 0.5 * math.sqrt(sigma * sigma - RESIZED))
     return cv2.resize(half, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
-def _broad(plane: np.ndarray, cell: np.ndarray, sigma: float) -> np.ndarray:
-    # What lies outside the cell must not pale its rim: a mean over the cell only. So wide a blur
-    # is the same at a fraction of the size, and a fraction of the cost.
+def _blur_inside(plane: np.ndarray, cell: np.ndarray, sigma: float) -> np.ndarray:
+    # A mean over the cell only, so that the background does not pale its rim. So wide a blur is the
+    # same on a reduced image, at a fraction of the cost.
     height, width = plane.shape
     factor = max(1, min(int(sigma / 1.5), height, width))
     size = (-(-width // factor), -(-height // factor))

@@ -1,1 +1,1 @@
-"""Compiled code only: arrays in, arrays out. Imports NumPy and numba, nothing else."""
+"""Compiled kernels of segmentation: arrays in, arrays out. They import NumPy and Numba only."""

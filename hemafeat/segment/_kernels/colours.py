@@ -1,4 +1,4 @@
-"""How common each colour is, inside a cell and outside of it."""
+"""Histograms of the colours inside and outside a cell."""
 
 from __future__ import annotations
 
@@ -9,47 +9,61 @@ from hemafeat._jit import kernel
 BINS = 4096
 SIDE = 16
 MIDDLE, SIDEWAYS = np.float32(0.786), np.float32(0.107)
-"""Weights of a colour and of those beside it on each axis."""
+"""Weights of a bin and of its two neighbours along each axis."""
 
 
 @kernel
-def smoothed(counts):
-    """A histogram of colours, smoothed a little along each of its three axes."""
-    one, two = counts, np.empty(BINS, np.float32)
+def smooth_histogram(counts):
+    """Smooth a histogram of colours along each of its three axes.
+
+    Parameters
+    ----------
+    counts : (4096,) ndarray of float32
+        Used as working memory.
+
+    Returns
+    -------
+    (4096,) ndarray of float32
+    """
+    source, target = counts, np.empty(BINS, np.float32)
     for step in (SIDE * SIDE, SIDE, 1):
         n = BINS - 2 * step
-        before, here, after, out = one[:n], one[step:], one[2 * step :], two[step:]
+        before, here, after, out = source[:n], source[step:], source[2 * step :], target[step:]
         for i in range(n):
             out[i] = MIDDLE * here[i] + SIDEWAYS * (before[i] + after[i])
-        # Mirrored at the ends of the axis, the end itself not repeated.
+        # Mirrored at the ends of the axis, without repeating the end itself.
         for start in range(0, BINS, step * SIDE):
             for first, other in ((start, step), (start + (SIDE - 1) * step, -step)):
                 for i in range(first, first + step):
-                    two[i] = MIDDLE * one[i] + SIDEWAYS * (one[i + other] + one[i + other])
-        one, two = two, one
-    return one
+                    target[i] = MIDDLE * source[i] + SIDEWAYS * (
+                        source[i + other] + source[i + other]
+                    )
+        source, target = target, source
+    return source
 
 
 @kernel
-def colours(bins, dark, faint, near, far):
-    """How common each colour is in two masks, of what is stained.
+def colour_shares(bins, dark, faint, near, far):
+    """Compute the share of each colour among the stained pixels of two masks.
 
     Parameters
     ----------
     bins : (h, w) ndarray of uint16
+        Colour bin of each pixel.
     dark : (h, w) ndarray of uint8
+        Density of each pixel.
     faint : float
         Density from which a pixel is stained.
     near, far : (h, w) ndarray of uint8
-        Inside the cell, and outside of it.
+        Masks of the inside and the outside of the cell.
 
     Returns
     -------
     inside, outside : (4096,) ndarray of float32
-        Shares, smoothed; those outside are not blown up where there are few pixels.
+        Smoothed shares. The shares outside are not inflated when few pixels are counted.
     """
     height, width = dark.shape
-    # Neighbours are alike: two histograms side by side do not wait for each other.
+    # Adjacent pixels often fall into the same bin: two histograms avoid waiting for each other.
     inner, outer = np.zeros((2, BINS), np.int32), np.zeros((2, BINS), np.int32)
     n_near, n_far = 0, 0
     for y in range(height):
@@ -58,7 +72,7 @@ def colours(bins, dark, faint, near, far):
             if near_row[x] and dark_row[x] >= faint:
                 inner[x & 1, bins_row[x]] += 1
                 n_near += 1
-        # There is much more outside: every other row is enough of it.
+        # The outside is much larger: every other row is enough.
         if y & 1:
             continue
         for x in range(width):
@@ -68,7 +82,7 @@ def colours(bins, dark, faint, near, far):
     inside, outside = np.empty(BINS, np.float32), np.empty(BINS, np.float32)
     for i in range(BINS):
         inside[i], outside[i] = inner[0, i] + inner[1, i], outer[0, i] + outer[1, i]
-    inside, outside = smoothed(inside), smoothed(outside)
+    inside, outside = smooth_histogram(inside), smooth_histogram(outside)
     few, many = np.float32(1.0 / max(n_near, 1)), np.float32(1.0 / max(n_far, 0.5 * n_near, 1.0))
     for i in range(BINS):
         inside[i] *= few

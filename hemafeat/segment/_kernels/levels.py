@@ -1,4 +1,4 @@
-"""Levels of an image: its white, and the density and colour of every pixel against it."""
+"""The white of an image, and the density and colour of every pixel relative to it."""
 
 from __future__ import annotations
 
@@ -17,31 +17,37 @@ ROOT = np.minimum(np.sqrt(np.arange(256) / (1.5 * STEPS)) * (1 << BITS), (1 << B
 
 
 @kernel
-def position(counts, share):
-    """First position at which `counts`, summed up, reach `share` of them all."""
+def quantile_index(counts, share):
+    """Return the first index at which the cumulative sum of `counts` reaches `share` of it."""
     total = 0
     for count in counts:
         total += count
-    most, seen = share * total, 0
+    target, cumulative = share * total, 0
     for i in range(counts.size):
-        seen += counts[i]
-        if seen >= most:
+        cumulative += counts[i]
+        if cumulative >= target:
             return i
     return counts.size
 
 
 @kernel
 def black_level(image, dark):
-    """Highest level of the black a cell was laid on; -1 where the image is no such one.
+    """Return the highest level of a black surround, or -1 if the image has none.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8
+        RGB image.
     dark : int
-        Level up to which a pixel may be of the black.
+        Highest level that a pixel of the surround may have.
+
+    Returns
+    -------
+    int
+        Level, or -1.
     """
     height, width = image.shape[:2]
-    black, most = 0, 0
+    black, highest = 0, 0
     for side in range(4):
         n = width if side < 2 else height
         for i in range(n):
@@ -50,7 +56,7 @@ def black_level(image, dark):
             top = max(image[y, x, 0], image[y, x, 1], image[y, x, 2])
             if top <= dark:
                 black += 1
-                most = max(most, top)
+                highest = max(highest, top)
     if black < 0.75 * 2 * (height + width):
         return -1
     inside = 0
@@ -58,20 +64,25 @@ def black_level(image, dark):
         for x in range(width):
             if max(image[y, x, 0], image[y, x, 1], image[y, x, 2]) > dark:
                 inside += 1
-    return most if 0 < inside < 0.9 * height * width else -1
+    return highest if 0 < inside < 0.9 * height * width else -1
 
 
 @kernel
 def white_level(smooth):
-    """(3,) float64 level of the background: that of the brightest large peak in green.
+    """Compute the level of the background from the brightest large peak in green.
 
     Parameters
     ----------
     smooth : (h, w, 3) ndarray of uint8
-        A blurred image.
+        Blurred RGB image.
+
+    Returns
+    -------
+    (3,) ndarray of float64
+        Level of R, G and B, at least 1.
     """
     height, width = smooth.shape[:2]
-    # Neighbours are alike: four histograms side by side do not wait for each other.
+    # Adjacent pixels often have the same level: four histograms avoid waiting for each other.
     parts = np.zeros((4, 256), np.int32)
     for y in range(height):
         row = smooth[y]
@@ -94,7 +105,7 @@ def white_level(smooth):
             level = i
             break
     if level < 0:
-        level = position(green, 0.5)
+        level = quantile_index(green, 0.5)
     counts = np.zeros((3, 256), np.int64)
     # Every other row is enough for a median.
     for y in range(0, height, 2):
@@ -105,33 +116,35 @@ def white_level(smooth):
                     counts[channel, row[x, channel]] += 1
     white = np.empty(3)
     for channel in range(3):
-        white[channel] = max(1, position(counts[channel], 0.5))
+        white[channel] = max(1, quantile_index(counts[channel], 0.5))
     return white
 
 
 @kernel
-def planes(rgb, white):
-    """Density and colour of every pixel.
+def colour_planes(rgb, white):
+    """Compute the density and the colour bin of every pixel.
 
     Parameters
     ----------
     rgb : (h, w, 3) ndarray of uint8
+        Image.
     white : (3,) ndarray of float64
+        Level of the background.
 
     Returns
     -------
     table : (3, 256) ndarray of uint8
         Density of each level, in steps of 1/100, 0 to 255.
     coded : (3, 256) ndarray of uint16
-        The same, and 256 times the colour bin of the level in that channel.
+        The same plus 256 times the colour bin of the level in that channel.
     dark : (h, w) ndarray of uint8
-        Mean of the density in green and in the most absorbed channel.
+        Mean of the density in green and of that in the most absorbed channel.
     bins : (h, w) ndarray of uint16
         Colour bin.
     violet : (h, w) ndarray of uint8
         Density in green and red less that in blue.
     spread : int
-        Density that three quarters of the pixels up to density 12 do not exceed.
+        Third quartile of the densities of the pixels up to density 12.
     """
     height, width = rgb.shape[:2]
     table = np.empty((3, 256), np.uint8)
@@ -156,7 +169,7 @@ def planes(rgb, white):
             bins_row[x] = (((red >> 8) << BITS | (green >> 8)) << BITS) | (blue >> 8)
             red, green, blue = red & 255, green & 255, blue & 255
             twice = max(red, green, blue) + green
-            # A half is rounded to the even number.
+            # Halves are rounded to even.
             value = (twice >> 1) + (twice & (twice >> 1) & 1)
             dark_row[x] = value
             both = red + green if red + green < 255 else 255
@@ -166,4 +179,4 @@ def planes(rgb, white):
     for i in range(4):
         for j in range(13):
             pale[j] += counts[i, j]
-    return table, coded, dark, bins, violet, position(pale, 0.75)
+    return table, coded, dark, bins, violet, quantile_index(pale, 0.75)

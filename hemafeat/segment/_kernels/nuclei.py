@@ -1,34 +1,37 @@
-"""Levels that part nuclei from the rest, and what lies between two pieces of one."""
+"""Thresholds that separate nuclei from the rest, and measures of the gap between two pieces."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from hemafeat._jit import kernel
-from hemafeat.segment._kernels.levels import position
+from hemafeat.segment._kernels.levels import quantile_index
 
 MIX = np.arange(256) / 1.0
 MIX = 127.5 * (1.0 - 10.0 ** (-MIX / 100.0) + MIX / 150.0)
 MIX = np.clip(MIX * np.array([[0.2], [0.8], [0.5]]), 0, 255).astype(np.uint8)
-"""Half absorbance, half density: absorbance alone drowns pale nuclei, density alone puts the
-threshold inside dark ones. Blue counts against: red granules absorb it, nuclei hardly do."""
+"""Half absorbance, half density: absorbance alone loses pale nuclei, density alone puts the
+threshold inside dark ones. Blue is subtracted: red granules absorb it, nuclei hardly do."""
 
 
 @kernel
 def otsu(counts):
-    """Otsu's threshold of a histogram, the means on both sides, and their distance.
+    """Compute Otsu's threshold of a histogram and how well it separates the two parts.
 
     Parameters
     ----------
     counts : (256,) ndarray of int64
+        Histogram.
 
     Returns
     -------
     threshold : int
         Highest level of the lower part.
     low, high : float
+        Mean levels of the lower and the upper part.
     separation : float
-        Distance of the means in standard deviations within the parts, these at least 1.
+        Difference of the means in standard deviations within the parts; a deviation counts as at
+        least 1.
     """
     total, moment = 0, 0
     for level in range(256):
@@ -37,7 +40,7 @@ def otsu(counts):
     if total == 0:
         return 0, 0.0, 0.0, 0.0
     weight, part = 0, 0
-    best, most, share = 0, -1.0, 0.0
+    threshold, largest, share = 0, -1.0, 0.0
     low, high = 0.0, 0.0
     for level in range(256):
         weight += counts[level]
@@ -45,19 +48,20 @@ def otsu(counts):
         below = part / max(weight, 1)
         above = (moment - part) / max(total - weight, 1)
         between = float(weight) * (total - weight) * (above - below) ** 2
-        if between > most:
-            best, most, low, high, share = level, between, below, above, weight / total
-    middle = moment / total
+        if between > largest:
+            threshold, largest, low, high = level, between, below, above
+            share = weight / total
+    mean = moment / total
     spread = 0.0
     for level in range(256):
-        spread += counts[level] * (level - middle) ** 2
+        spread += counts[level] * (level - mean) ** 2
     within = spread / total - share * (1 - share) * (high - low) ** 2
-    return best, low, high, (high - low) / np.sqrt(max(within, 1.0))
+    return threshold, low, high, (high - low) / np.sqrt(max(within, 1.0))
 
 
 @kernel
 def otsu_inside(plane, mask):
-    """`otsu` of the part of a plane under a mask, which may end before it."""
+    """Apply `otsu` to the part of a plane under a mask, which may be smaller than the plane."""
     counts = np.zeros(256, np.int64)
     for y in range(mask.shape[0]):
         row, inside = plane[y], mask[y]
@@ -67,31 +71,34 @@ def otsu_inside(plane, mask):
 
 
 @kernel
-def spots(plane, rgb, table, dark, faint, least):
-    """Pixels of nuclei on a smoothed plane of violet density.
+def nuclear_mask(plane, rgb, table, dark, faint, min_density):
+    """Segment nuclei on a smoothed plane of violet density.
 
     Parameters
     ----------
     plane : (h, w) ndarray of uint8
+        Violet density.
     rgb : (h, w, 3) ndarray of uint8
+        Image.
     table : (3, 256) ndarray of uint8
         Density of each level.
     dark : (h, w) ndarray of uint8
         Density.
     faint : float
-        Density up to which a pixel may well be background.
-    least : int
+        Density up to which a pixel may be background.
+    min_density : int
         Least violet density of a nucleus.
 
     Returns
     -------
-    found : (h, w) ndarray of uint8
+    mask : (h, w) ndarray of uint8
         1 on nuclei.
-    any_found : bool
+    any_nuclei : bool
+        False if nothing is violet enough.
     """
     height, width = plane.shape
-    found = np.zeros((height, width), np.uint8)
-    # Neighbours are alike: four histograms side by side do not wait for each other.
+    mask = np.zeros((height, width), np.uint8)
+    # Adjacent pixels often have the same level: four histograms avoid waiting for each other.
     parts = np.zeros((4, 256), np.int32)
     for y in range(height):
         row = plane[y]
@@ -102,11 +109,11 @@ def spots(plane, rgb, table, dark, faint, least):
         for i in range(4):
             counts[level] += parts[i, level]
     # The level of the darkest part of the image: a nucleus is at least that large.
-    top = position(counts, 0.996)
-    if top < least:
-        return found, False
+    top = quantile_index(counts, 0.996)
+    if top < min_density:
+        return mask, False
     threshold = min(max(float(otsu(counts)[0]), 0.25 * top), 0.5 * top)
-    # Red cells absorb blue light nearly as they do green; nuclei stand well above them.
+    # Red cells absorb blue light nearly as much as green; nuclei are well above them.
     counts = np.zeros(256, np.int64)
     n = 0
     ratio = np.empty(256, np.int64)
@@ -122,30 +129,31 @@ def spots(plane, rgb, table, dark, faint, least):
                 counts[row[x]] += 1
                 n += 1
     if n > 0.01 * height * width:
-        threshold = max(threshold, min(1.5 * position(counts, 0.75), 0.6 * top))
+        threshold = max(threshold, min(1.5 * quantile_index(counts, 0.75), 0.6 * top))
     for y in range(height):
-        row, found_row = plane[y], found[y]
+        row, mask_row = plane[y], mask[y]
         for x in range(width):
-            found_row[x] = row[x] > threshold
-    return found, True
+            mask_row[x] = row[x] > threshold
+    return mask, True
 
 
 @kernel
-def contrast(image, table, left, top, height, width):
-    """A plane in which a nucleus stands out from its cytoplasm; see `MIX`.
+def contrast_plane(image, table, left, top, height, width):
+    """Compute a plane in which a nucleus stands out from its cytoplasm; see `MIX`.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8
+        RGB image.
     table : (3, 256) ndarray of uint8
         Density of each level.
     left, top, height, width : int
-        Part of the image.
+        Box of the cell in the image.
 
     Returns
     -------
     (h, w) ndarray of uint8
-        Height and width are even: the last row and column come twice where they were not.
+        Height and width are even: an odd last row or column is repeated.
     """
     lut = np.empty((3, 256), np.uint8)
     for channel in range(3):
@@ -156,31 +164,35 @@ def contrast(image, table, left, top, height, width):
     for y in range(rows):
         row, out = image[top + min(y, height - 1)], plane[y]
         for x in range(width):
-            at = left + x
-            both = np.int64(lut[0, row[at, 0]]) + np.int64(lut[1, row[at, 1]])
+            column = left + x
+            both = np.int64(lut[0, row[column, 0]]) + np.int64(lut[1, row[column, 1]])
             both = both if both < 255 else np.int64(255)
-            blue = np.int64(lut[2, row[at, 2]])
+            blue = np.int64(lut[2, row[column, 2]])
             out[x] = both - blue if both > blue else 0
         out[columns - 1] = out[width - 1]
     return plane
 
 
 @kernel
-def above(plane, threshold, cell, reach):
-    """(h, w) uint8: the median, over squares, of where a plane exceeds a threshold in a cell.
+def threshold_median(plane, threshold, cell, reach):
+    """Threshold a plane inside a cell and smooth the result by a median filter.
 
     Parameters
     ----------
     plane : (h, w) ndarray of uint8
         At least as large as `cell`.
     threshold : float
+        Level that a pixel must exceed.
     cell : (h, w) ndarray of uint8
+        1 inside the cell.
     reach : int
-        The squares have sides of ``2 reach + 1``; the image is continued by its border pixels.
+        The windows of the filter have sides of ``2 reach + 1``; the image is continued by its
+        border pixels.
 
     Returns
     -------
     (h, w) ndarray of uint8
+        0 and 1.
     """
     height, width = cell.shape
     level = np.zeros((height, width), np.uint8)
@@ -188,7 +200,7 @@ def above(plane, threshold, cell, reach):
         row, inside, out = plane[y], cell[y], level[y]
         for x in range(width):
             out[x] = (row[x] > threshold) & inside[x]
-    # How many of each column are in the square, moved down row by row.
+    # Counts of each column within the window, updated from row to row.
     column = np.zeros(width, np.int32)
     for y in range(-reach, reach + 1):
         row = level[min(max(y, 0), height - 1)]
@@ -211,33 +223,44 @@ def above(plane, threshold, cell, reach):
             total += padded[x + 2 * reach]
             out[x] = total > half
             total -= padded[x]
-        gone, come = level[max(y - reach, 0)], level[min(y + reach + 1, height - 1)]
+        leaving, entering = level[max(y - reach, 0)], level[min(y + reach + 1, height - 1)]
         for x in range(width):
-            column[x] += np.int32(come[x]) - np.int32(gone[x])
+            column[x] += np.int32(entering[x]) - np.int32(leaving[x])
     return median
 
 
 @kernel
-def nearest(one, two):
-    """Least distance of two lines of points, and the places of its ends on them.
+def closest_points(first, second):
+    """Find the closest pair of points of two lines.
 
     Parameters
     ----------
-    one, two : (n, 2) ndarray of int32
+    first, second : (n, 2) ndarray of int32
+        Points.
+
+    Returns
+    -------
+    distance : float
+        Their distance.
+    i, j : int
+        Indices of the two points.
     """
     least, a, b = np.inf, 0, 0
-    for i in range(one.shape[0]):
-        for j in range(two.shape[0]):
-            x, y = float(one[i, 0] - two[j, 0]), float(one[i, 1] - two[j, 1])
-            apart = x * x + y * y
-            if apart < least:
-                least, a, b = apart, i, j
+    for i in range(first.shape[0]):
+        for j in range(second.shape[0]):
+            x, y = float(first[i, 0] - second[j, 0]), float(first[i, 1] - second[j, 1])
+            squared = x * x + y * y
+            if squared < least:
+                least, a, b = squared, i, j
     return np.sqrt(least), a, b
 
 
 @kernel
-def breadth(dark, x, y, across_x, across_y, level):
-    """Pixels on the line through a point until background is met, both ways."""
+def width_across(dark, x, y, across_x, across_y, level):
+    """Count the pixels on a line through (x, y), in both directions, until `dark` is below `level`.
+
+    The pixel of the point itself counts twice.
+    """
     height, width = dark.shape
     total = 0
     for sign in (-1.0, 1.0):
@@ -253,8 +276,8 @@ def breadth(dark, x, y, across_x, across_y, level):
 
 
 @kernel
-def palest(dark, x0, y0, x1, y1, n):
-    """Least of `dark` at `n` points from one to the other."""
+def minimum_between(dark, x0, y0, x1, y1, n):
+    """Return the minimum of `dark` over `n` points on the line from (x0, y0) to (x1, y1)."""
     least = 255
     for i in range(n):
         t = i / (n - 1)

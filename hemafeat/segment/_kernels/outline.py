@@ -1,14 +1,15 @@
-"""The outline of a cell: colours of the cell and of the rest, and the best curve between them."""
+"""The outline of a cell: the best closed curve by the colours of the cell and of the rest."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from hemafeat._jit import kernel
-from hemafeat.segment._kernels.colours import BINS, colours
-from hemafeat.segment._kernels.fill import clear_disc, fill
-from hemafeat.segment._kernels.levels import position
-from hemafeat.segment._kernels.path import best_path
+from hemafeat.segment._kernels.colours import BINS, colour_shares
+from hemafeat.segment._kernels.curve import fill_curve
+from hemafeat.segment._kernels.fill import clear_disc, fill_polygon
+from hemafeat.segment._kernels.levels import quantile_index
+from hemafeat.segment._kernels.path import closed_path
 
 FLOOR = 2e-4
 
@@ -17,43 +18,38 @@ LOW = (1 << LANE) - 1
 ONES = 1 | 1 << LANE | 1 << (2 * LANE)
 
 REACH = 2.7
-"""How far the outline is sought, in radii of the nuclear hull."""
+"""Farthest radius of the search, in radii of the nuclear hull."""
 
 RIM = 6.0
 """Weight of the rim of the cell against the colours it encloses."""
 
-BEND = 0.6
-"""Cost of a step of one position from one angle to the next; it grows as the square."""
 
-TURN = 2
-"""Largest step from one angle to the next."""
-
-ROUNDED = 0.03
-"""What a curve filled by the middles of pixels is too large by, against `Curve.fill`."""
+@kernel
+def pack_rgb(row, x):
+    """Return R, G and B of a pixel in one integer, so that they are weighted and summed at once."""
+    return np.int64(row[x, 0]) | np.int64(row[x, 1]) << LANE | np.int64(row[x, 2]) << (2 * LANE)
 
 
 @kernel
-def packed(row, at):
-    """R, G and B of a pixel in one number, so that all three are weighed and summed at once."""
-    return np.int64(row[at, 0]) | np.int64(row[at, 1]) << LANE | np.int64(row[at, 2]) << (2 * LANE)
-
-
-@kernel
-def sample(image, x0, y0, cos, sin, step, n_radii, polar, off):
-    """Colours along rays, linear between pixels and replicated beyond the border.
+def sample_rays(image, x0, y0, cos, sin, step, n_radii, polar, off):
+    """Sample colours along rays, bilinearly, and replicated beyond the border.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8
+        RGB image.
     x0, y0 : float
+        Origin of the rays.
     cos, sin : (n,) ndarray of float64
-        Directions.
+        Directions of the rays.
     step : float
-        Between samples.
+        Distance between samples.
+    n_radii : int
+        Number of samples on each ray.
     polar : (n, n_radii) ndarray of int64
-        Written: R, G and B, `LANE` bits apart.
+        Filled with R, G and B, `LANE` bits apart.
     off : (n, n_radii) ndarray of bool
-        Written: where a sample is beyond the border.
+        Filled with True where a sample lies beyond the border.
     """
     height, width = image.shape[:2]
     for i in range(cos.size):
@@ -66,37 +62,39 @@ def sample(image, x0, y0, cos, sin, step, n_radii, polar, off):
             left, top = u >> 5, v >> 5
             right, below = min(left + 1, width - 1), min(top + 1, height - 1)
             u, v = u & 31, v & 31
-            value = (32 - u) * (32 - v) * packed(image[top], left)
-            value += u * (32 - v) * packed(image[top], right)
-            value += (32 - u) * v * packed(image[below], left)
-            value += u * v * packed(image[below], right)
+            value = (32 - u) * (32 - v) * pack_rgb(image[top], left)
+            value += u * (32 - v) * pack_rgb(image[top], right)
+            value += (32 - u) * v * pack_rgb(image[below], left)
+            value += u * v * pack_rgb(image[below], right)
             polar[i, j] = ((value + 512 * ONES) >> 10) & (255 * ONES)
 
 
 @kernel
-def search(
+def search_curve(
     image, scale, coded, inside, outside, faint, owner, number, x0, y0, reach, size, prior
 ):  # fmt: skip
-    """The best closed curve around a point.
+    """Find the best closed curve around a point.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8
-        At full size.
+        RGB image at full size.
     scale : float
         Full-size pixels per pixel of `owner`.
     coded : (3, 256) ndarray of uint16
-        Density and colour bin of each level; see `levels.planes`.
+        Density and colour bin of each level; see `levels.colour_planes`.
     inside, outside : (4096,) ndarray of float32
-        See `colours`.
+        Shares of the colours; see `colours.colour_shares`.
     faint : float
-        Density up to which a pixel may well be background.
+        Density up to which a pixel may be background.
     owner : (h, w) ndarray of uint8
-        Number of the nearest nucleus; of size 1 where there is one only.
+        Number of the nearest nucleus; of size 1 if there is only one nucleus.
     number : int
-        Of the nucleus of this cell.
-    x0, y0, reach : float
-        The middle and the farthest radius.
+        Number of the nucleus of this cell.
+    x0, y0 : float
+        Centre of the search.
+    reach : float
+        Farthest radius.
     size : (int, int)
         Numbers of angles and of radii.
     prior : float
@@ -105,10 +103,11 @@ def search(
     Returns
     -------
     path : (n,) ndarray of int64
-    dark, colour : (n, m) ndarray of float32
+        Index of the radius at each angle.
+    dark, odds : (n, m) ndarray of float32
         Density and log-odds of each sample.
     off : (n, m) ndarray of bool
-        Beyond the border of the image.
+        True beyond the border of the image.
     """
     n, m = size
     cos, sin = np.empty(n), np.empty(n)
@@ -117,14 +116,15 @@ def search(
     step = reach / m
     polar = np.empty((n, m), np.int64)
     off = np.empty((n, m), np.bool_)
-    sample(image, x0, y0, cos, sin, step, m, polar, off)
-    dark, colour = np.empty((n, m), np.float32), np.empty((n, m), np.float32)
+    sample_rays(image, x0, y0, cos, sin, step, m, polar, off)
+    dark, odds = np.empty((n, m), np.float32), np.empty((n, m), np.float32)
     gain = np.empty((n, m), np.float32)
-    odds = np.empty(BINS, np.float32)
+    # Log-odds of each colour bin, computed when the bin is first needed.
+    odds_of_bin = np.empty(BINS, np.float32)
     for i in range(BINS):
-        odds[i] = np.nan
+        odds_of_bin[i] = np.nan
     sums = np.empty(m, np.int64)
-    others = owner.size > 1
+    several = owner.size > 1
     for i in range(n):
         before, after = polar[i - 1 if i > 0 else 1], polar[i + 1 if i + 1 < n else n - 2]
         here = polar[i]
@@ -142,73 +142,42 @@ def search(
             blue = np.int64(coded[2, (2 * (nine >> (2 * LANE)) + 9) // 18])
             twice = max(red & 255, green & 255, blue & 255) + (green & 255)
             level = (twice >> 1) + (twice & (twice >> 1) & 1)
-            which = (red >> 8) << 8 | (green >> 8) << 4 | (blue >> 8)
-            ratio = odds[which]
+            index = (red >> 8) << 8 | (green >> 8) << 4 | (blue >> 8)
+            ratio = odds_of_bin[index]
             if np.isnan(ratio):
-                ratio = np.log((inside[which] + FLOOR) / (outside[which] + FLOOR))
-                odds[which] = min(max(ratio, -3.0), 3.0)
+                ratio = np.log((inside[index] + FLOOR) / (outside[index] + FLOOR))
+                odds_of_bin[index] = min(max(ratio, -3.0), 3.0)
             dark[i, j] = level
-            colour[i, j] = odds[which]
-            # Outside the image nothing is known, and the curve is drawn smoothly on.
+            odds[i, j] = odds_of_bin[index]
+            # Without evidence outside the image, the curve is continued smoothly there.
             evidence = 0.0
             if not off[i, j]:
-                # Paler than the palest cytoplasm is background, whatever its tint: blur, haloes.
+                # Whatever is paler than the palest cytoplasm is background: blur, haloes.
                 pale = min(max((level - faint) * (1.5 / faint), -3.0), 0.2)
-                weighed = 0.7 * min(max(odds[which] + prior, -2.0), 3.0)
-                evidence = (min(weighed, 0.0) if pale < 0 else weighed) + pale
-                if others:
-                    # The nearest nucleus is another's: the pixel is not of this cell.
+                weighted = 0.7 * min(max(odds_of_bin[index] + prior, -2.0), 3.0)
+                evidence = (min(weighted, 0.0) if pale < 0 else weighted) + pale
+                if several:
+                    # A pixel nearer to another nucleus is not part of this cell.
                     row = min(int((y0 + sin[i] * (j * step)) / scale), owner.shape[0] - 1)
                     column = min(int((x0 + cos[i] * (j * step)) / scale), owner.shape[1] - 1)
                     if owner[row, column] != number:
                         evidence = -3.0
-            # Summed along each ray, each sample weighted by the area it stands for.
+            # Summed along each ray, each sample weighted by the area it represents.
             total += evidence * ((j + 0.5) / m)
             gain[i, j] = total
-        # A step down to background is the rim of a cell; a step down to what is still stained may
-        # be that of its nucleus.
+        # A step down to the background is the rim of a cell; a step down to something stained may
+        # be the rim of its nucleus.
         for j in range(1, m - 1):
             if not off[i, j + 1]:
                 edge = (dark[i, j - 1] - dark[i, j + 1]) * (0.25 / faint)
                 weight = RIM if dark[i, j + 1] < 2 * faint else 0.35 * RIM
                 gain[i, j] += min(max(edge, -0.5), 0.5) * weight
-    return closed(gain), dark, colour, off
+    return closed_path(gain), dark, odds, off
 
 
 @kernel
-def closed(gain):
-    """(n,) int64 path of largest gain, one position per row of `gain`, that closes on itself."""
-    n = gain.shape[0]
-    # A quarter more than once round: the middle turn no longer knows where it began.
-    rows = np.empty(n + n // 4, np.int64)
-    for i in range(rows.size):
-        rows[i] = i % n
-    cost = np.empty(2 * TURN + 1, np.float32)
-    for i in range(cost.size):
-        cost[i] = BEND * (i - TURN) ** 2
-    path = best_path(gain, rows, cost)
-    out = np.empty(n, np.int64)
-    for i in range(n // 8, n // 8 + n):
-        out[rows[i]] = path[i]
-    return out
-
-
-@kernel
-def fill_curve(x0, y0, radius, scale, mask):
-    """Fill a curve, given at full size, on a mask `scale` times as small; how many pixels."""
-    n = radius.size
-    x, y = np.empty(n), np.empty(n)
-    for i in range(n):
-        angle = i * (2 * np.pi / n)
-        reach = radius[i] - ROUNDED * scale
-        x[i] = (x0 + reach * np.cos(angle) + 0.5) / scale - 0.5
-        y[i] = (y0 + reach * np.sin(angle) + 0.5) / scale - 0.5
-    return fill(x, y, mask)
-
-
-@kernel
-def remote(shape, centres, radii, number):
-    """(h, w) uint8: 1 where no cell is likely to be, if that leaves enough to see."""
+def remote_mask(shape, centres, radii, number):
+    """Mark the pixels far from all nuclei, with smaller distances if too few pixels are left."""
     far = np.empty(shape, np.uint8)
     for turn in range(3):
         reach = REACH if turn == 0 else (2.3 if turn == 1 else 2.0)
@@ -228,15 +197,28 @@ def remote(shape, centres, radii, number):
 
 
 @kernel
-def judged(path, dark, colour, off, faint):
-    """What is seen along a curve: rim, limit, odds and clear; see `_cells.Outline`."""
+def rate_curve(path, dark, odds, off, faint):
+    """Measure the evidence along a curve.
+
+    Parameters
+    ----------
+    path, dark, odds, off
+        See `search_curve`.
+    faint : float
+        Density up to which a pixel may be background.
+
+    Returns
+    -------
+    rim, limit, mean_odds, clear : float
+        See `hemafeat.segment._contours.cell.Outline`.
+    """
     n, m = dark.shape
-    known, drops, clear, limit, ring = 0, 0, 0, 0, 0
+    visible, drops, clear, limit, ring = 0, 0, 0, 0, 0
     total = 0.0
     for i in range(n):
         inner, outer = max(path[i] - 2, 0), min(path[i] + 3, m - 1)
         if not off[i, outer]:
-            known += 1
+            visible += 1
             limit += path[i] >= m - 2
             if dark[i, inner] - dark[i, outer] > 0.75 * faint:
                 drops += 1
@@ -244,40 +226,43 @@ def judged(path, dark, colour, off, faint):
         for j in range(path[i] + 1):
             if j >= 0.75 * path[i] and not off[i, j]:
                 ring += 1
-                total += colour[i, j]
-    if known == 0:
+                total += odds[i, j]
+    if visible == 0:
         return 0.0, 1.0, total / max(ring, 1), 0.0
-    return drops / known, limit / known, total / max(ring, 1), clear / known
+    return drops / visible, limit / visible, total / max(ring, 1), clear / visible
 
 
 @kernel
 def find_outline(
     image, scale, coded, dark, bins, faint, owner, number, centres, radii, hull, prior, coarse, fine
 ):  # fmt: skip
-    """Outline of the cell around one nucleus.
+    """Find the outline of the cell around one nucleus.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8
+        RGB image at full size.
     scale : float
         Full-size pixels per pixel of `dark`, `bins` and `owner`.
     coded, dark, bins : ndarray
-        See `levels.planes`.
+        See `levels.colour_planes`.
     faint, owner, number, prior
-        See `search`.
+        See `search_curve`.
     centres, radii : (k, 2) and (k,) ndarray of float64
-        Of all nuclei, on the reduced image.
+        Centres and radii of all nuclei, on the reduced image.
     hull : (n, 2) ndarray of int32
-        Of this one.
+        Convex hull of this nucleus.
     coarse, fine : (int, int)
-        Angles and radii of the first and of the second search.
+        Numbers of angles and radii of the first and of the second search.
 
     Returns
     -------
     radius : (n,) ndarray of float64
-        Of the outline, in pixels of the full image.
-    found : (7,) ndarray of float64
-        Its middle (x, y), rim, limit, odds, agreement, clear.
+        Radius of the outline at each angle, in pixels of the full image.
+    x, y : float
+        Its centre.
+    rim, limit, odds, agreement, clear : float
+        See `hemafeat.segment._contours.cell.Outline`.
     """
     shape = dark.shape
     x0, y0 = centres[number, 0], centres[number, 1]
@@ -287,17 +272,17 @@ def find_outline(
     for i in range(hull.shape[0]):
         x_hull[i] = (hull[i, 0] - x0) * wider + x0
         y_hull[i] = (hull[i, 1] - y0) * wider + y0
-    fill(x_hull, y_hull, near)
+    fill_polygon(x_hull, y_hull, near)
     if owner.size > 1:
         for y in range(shape[0]):
             for x in range(shape[1]):
                 if owner[y, x] != number:
                     near[y, x] = 0
-    far = remote(shape, centres, radii, number)
-    inside, outside = colours(bins, dark, faint, near, far)
+    far = remote_mask(shape, centres, radii, number)
+    inside, outside = colour_shares(bins, dark, faint, near, far)
     x0, y0 = (x0 + 0.5) * scale - 0.5, (y0 + 0.5) * scale - 0.5
     reach = REACH * radii[number] * scale
-    path, _, _, _ = search(
+    path, _, _, _ = search_curve(
         image, scale, coded, inside, outside, faint, owner, number, x0, y0, reach, coarse, prior
     )  # fmt: skip
     first, around = np.empty(path.size), np.empty(path.size)
@@ -307,7 +292,7 @@ def find_outline(
         around[i] = first[i] + 2.0 * scale
         farthest = max(farthest, first[i])
 
-    # Once more from the middle of what was found, with its colours.
+    # The second search starts from the centre of the first outline, with the colours inside it.
     first_mask = near
     area = fill_curve(x0, y0, first, scale, first_mask)
     beyond = np.empty(shape, np.uint8)
@@ -315,7 +300,7 @@ def find_outline(
     for k in range(radii.size):
         if k != number:
             radius = int(np.rint(1.6 * radii[k]))
-            # What is of other cells says nothing of the colours outside of this one.
+            # Other white cells say nothing about the colours outside of this one.
             x, y = int(np.rint(centres[k, 0])), int(np.rint(centres[k, 1]))
             for row in range(max(0, y - radius), min(shape[0], y + radius + 1)):
                 half = int(np.sqrt(radius * (radius + 1) - (row - y) ** 2))
@@ -335,23 +320,21 @@ def find_outline(
     if area > 0:
         x0 = (sum_x / area + 0.5) * scale - 0.5
         y0 = (sum_y / area + 0.5) * scale - 0.5
-        # The palest part of the cell sets where it ends: nearly half way from the background to it.
-        faint = min(max(0.4 * position(counts, 0.15), 0.7 * faint), 4 * faint)
-    inside, outside = colours(bins, dark, faint, first_mask, beyond)
+        # The cell ends nearly half way from the background to the density of its palest part.
+        faint = min(max(0.4 * quantile_index(counts, 0.15), 0.7 * faint), 4 * faint)
+    inside, outside = colour_shares(bins, dark, faint, first_mask, beyond)
     reach = 1.35 * farthest
-    path, polar, colour, off = search(
+    path, samples, sample_odds, off = search_curve(
         image, scale, coded, inside, outside, faint, owner, number, x0, y0, reach, fine, prior
     )  # fmt: skip
-    curve = np.empty(path.size)
+    radius_at = np.empty(path.size)
     for i in range(path.size):
-        curve[i] = (path[i] + 0.5) * (reach / fine[1])
-    found = np.empty(7)
-    found[0], found[1] = x0, y0
-    found[2], found[3], found[4], found[6] = judged(path, polar, colour, off, faint)
-    second = fill_curve(x0, y0, curve, scale, beyond)
+        radius_at[i] = (path[i] + 0.5) * (reach / fine[1])
+    rim, limit, odds, clear = rate_curve(path, samples, sample_odds, off, faint)
+    second = fill_curve(x0, y0, radius_at, scale, beyond)
     both = 0
     for y in range(shape[0]):
         for x in range(shape[1]):
             both += int(beyond[y, x] & first_mask[y, x])
-    found[5] = 2.0 * both / (area + second) if area + second > 0 else 0.0
-    return curve, found
+    agreement = 2.0 * both / (area + second) if area + second > 0 else 0.0
+    return radius_at, x0, y0, rim, limit, odds, agreement, clear

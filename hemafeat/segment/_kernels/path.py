@@ -1,4 +1,4 @@
-"""The best way through a table of gains, row by row."""
+"""The path of largest gain through a table, open or closed, by dynamic programming."""
 
 from __future__ import annotations
 
@@ -6,26 +6,35 @@ import numpy as np
 
 from hemafeat._jit import kernel
 
+BEND = 0.6
+"""Cost of a step of one position from one angle to the next; it grows with the square."""
+
+TURN = 2
+"""Largest step from one angle to the next."""
+
 
 @kernel
 def best_path(gain, rows, cost):
-    """Position in each row of the path of largest gain less what its steps cost.
+    """Find the path with the largest gain less the cost of its steps.
 
     Parameters
     ----------
     gain : (n, m) ndarray of float32
+        Gain of each position in each row.
     rows : (k,) ndarray of int64
-        Rows of `gain` in the order in which they are passed; any may come twice.
+        Rows of `gain` in the order in which the path visits them; a row may be repeated.
     cost : (2 t + 1,) ndarray of float32
-        Of a step of -t..t positions from one row to the next. Of steps worth the same, the first.
+        Cost of a step of -t..t positions from one row to the next. Of equally good steps the
+        first one is taken.
 
     Returns
     -------
     (k,) ndarray of int64
+        Position in each row.
     """
     m = gain.shape[1]
     k, turn = rows.size, cost.size // 2
-    # A margin of -inf on either side stands for positions that are none.
+    # A margin of -inf on either side keeps the path inside the table.
     score = np.empty((k, m + 2 * turn), np.float32)
     for i in range(k):
         line = score[i]
@@ -42,18 +51,47 @@ def best_path(gain, rows, cost):
         for j in range(m):
             here[j] += own[j]
     path = np.empty(k, np.int64)
-    place = 0
+    position = 0
     for j in range(1, m):
-        if score[k - 1, turn + j] > score[k - 1, turn + place]:
-            place = j
-    path[k - 1] = place
+        if score[k - 1, turn + j] > score[k - 1, turn + position]:
+            position = j
+    path[k - 1] = position
     for i in range(k - 1, 0, -1):
         before = score[i - 1]
-        chosen, most = 0, before[place] - cost[0]
+        best_step, largest = 0, before[position] - cost[0]
         for step in range(1, cost.size):
-            worth = before[place + step] - cost[step]
-            if worth > most:
-                chosen, most = step, worth
-        place += chosen - turn
-        path[i - 1] = place
+            value = before[position + step] - cost[step]
+            if value > largest:
+                best_step, largest = step, value
+        position += best_step - turn
+        path[i - 1] = position
     return path
+
+
+@kernel
+def closed_path(gain):
+    """Find the path of largest gain that closes on itself, one position per row.
+
+    Parameters
+    ----------
+    gain : (n, m) ndarray of float32
+        Gain of each position in each row; the last row is followed by the first.
+
+    Returns
+    -------
+    (n,) ndarray of int64
+        Position in each row.
+    """
+    n = gain.shape[0]
+    # The path runs a quarter more than once round; its middle does not depend on where it began.
+    rows = np.empty(n + n // 4, np.int64)
+    for i in range(rows.size):
+        rows[i] = i % n
+    cost = np.empty(2 * TURN + 1, np.float32)
+    for i in range(cost.size):
+        cost[i] = BEND * (i - TURN) ** 2
+    path = best_path(gain, rows, cost)
+    out = np.empty(n, np.int64)
+    for i in range(n // 8, n // 8 + n):
+        out[rows[i]] = path[i]
+    return out

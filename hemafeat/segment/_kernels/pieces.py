@@ -1,24 +1,29 @@
-"""Pieces of nuclei on the reduced image: their hull, size and colour."""
+"""Hull, size and colour of the pieces of nuclei on the reduced image."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from hemafeat._jit import kernel
-from hemafeat.segment._kernels.fill import fill, mean_density
+from hemafeat.segment._kernels.fill import fill_polygon, mean_density
 
 HAEMOGLOBIN = 0.5
 """Density in blue over that in green: 0.1 to 0.4 in nuclei, 0.55 to 0.8 in red cells."""
 
 
 @kernel
-def hull_of(points):
-    """(m, 2) int32 corners, (x, y), of the convex hull of points on a grid.
+def convex_hull(points):
+    """Compute the convex hull of points on a grid.
 
     Parameters
     ----------
     points : (n, 2) ndarray of int32
         (x, y), in any order.
+
+    Returns
+    -------
+    (m, 2) ndarray of int32
+        Corners, (x, y).
     """
     n = points.shape[0]
     top, bottom = points[0, 1], points[0, 1]
@@ -36,7 +41,7 @@ def hull_of(points):
     hull = np.empty((2 * rows + 2, 2), np.int32)
     size = 0
     for side in range(2):
-        # Where the lowest row is one pixel, the way up begins with the last of the way down.
+        # If the lowest row is one pixel, the way up begins with the end of the way down.
         least = size if side > 0 and ends[0, rows - 1] == ends[1, rows - 1] else size + 1
         for step in range(rows):
             y = step if side == 0 else rows - 1 - step
@@ -59,8 +64,8 @@ def hull_of(points):
 
 
 @kernel
-def polygon(points):
-    """Twice the signed area of a polygon, and the sums of which its centre is made."""
+def polygon_sums(points):
+    """Compute twice the signed area of a polygon, and the sums that give its centroid."""
     n = points.shape[0]
     twice, x, y = 0.0, 0.0, 0.0
     for i in range(n):
@@ -75,54 +80,69 @@ def polygon(points):
 
 
 @kernel
-def described(points, rgb, table, sort):
-    """What a piece of a nucleus looks like.
+def describe_hull(points):
+    """Compute the convex hull of border pixels, its centroid and its area.
 
     Parameters
     ----------
     points : (n, 2) ndarray of int32
-        Border pixels, (x, y), in order; or those of several pieces one after another.
-    rgb : (h, w, 3) ndarray of uint8
-    table : (3, 256) ndarray of uint8
-        Density of each level.
-    sort : bool
-        Whether area and colour are asked for: of one piece only.
+        Border pixels, (x, y), of one piece or of several.
 
     Returns
     -------
     hull : (m, 2) ndarray of int32
-    found : (5,) ndarray of float64
-        Centre (x, y) of the hull, its area between the centres of its pixels, area of the piece,
-        and whether its colour is that of red cells.
+        Corners, (x, y).
+    x, y : float
+        Centroid of the hull.
+    area : float
+        Area of the polygon through the centres of its pixels.
     """
-    hull = hull_of(points)
-    found = np.zeros(5)
-    twice, x, y = polygon(hull)
+    hull = convex_hull(points)
+    twice, x, y = polygon_sums(hull)
     if twice != 0.0:
-        found[0], found[1] = x / (3.0 * twice), y / (3.0 * twice)
-    else:
-        for i in range(hull.shape[0]):
-            found[0] += hull[i, 0] / hull.shape[0]
-            found[1] += hull[i, 1] / hull.shape[0]
-    found[2] = 0.5 * abs(twice)
-    if not sort:
-        return hull, found
+        return hull, x / (3.0 * twice), y / (3.0 * twice), 0.5 * abs(twice)
+    x, y = 0.0, 0.0
+    for i in range(hull.shape[0]):
+        x += hull[i, 0] / hull.shape[0]
+        y += hull[i, 1] / hull.shape[0]
+    return hull, x, y, 0.5 * abs(twice)
+
+
+@kernel
+def describe_piece(points, rgb, table):
+    """Compute the area of a piece of a nucleus and whether it has the colour of red cells.
+
+    Parameters
+    ----------
+    points : (n, 2) ndarray of int32
+        Border pixels, (x, y), in order.
+    rgb : (h, w, 3) ndarray of uint8
+        Image.
+    table : (3, 256) ndarray of uint8
+        Density of each level.
+
+    Returns
+    -------
+    area : float
+        In square pixels.
+    is_red : bool
+        True for the colour of haemoglobin.
+    """
     n = points.shape[0]
-    # Half the length besides: the polygon goes through the centres of the border pixels.
-    found[3] = 0.5 * abs(polygon(points)[0]) + 0.5 * n
+    # The polygon passes through the centres of the border pixels: half its length is missing.
+    area = 0.5 * abs(polygon_sums(points)[0]) + 0.5 * n
     left, right, top, bottom = points[0, 0], points[0, 0], points[0, 1], points[0, 1]
     for i in range(n):
         left, right = min(left, points[i, 0]), max(right, points[i, 0])
         top, bottom = min(top, points[i, 1]), max(bottom, points[i, 1])
     mask = np.empty((bottom - top + 1, right - left + 1), np.uint8)
-    at_x, at_y = np.empty(n), np.empty(n)
+    x, y = np.empty(n), np.empty(n)
     for i in range(n):
-        at_x[i], at_y[i] = points[i, 0] - left, points[i, 1] - top
-    fill(at_x, at_y, mask)
+        x[i], y[i] = points[i, 0] - left, points[i, 1] - top
+    fill_polygon(x, y, mask)
     for i in range(n):
         mask[points[i, 1] - top, points[i, 0] - left] = 1
     red, green, blue = mean_density(mask, rgb, table, left, top)
     grey = abs(red - green) + abs(green - blue) < 0.1 * (red + green + blue)
-    # Where red cells overlap they are as dark as a pale nucleus, but keep their colour.
-    found[4] = blue > HAEMOGLOBIN * green and not grey
-    return hull, found
+    # Overlapping red cells are as dark as a pale nucleus, but keep their colour.
+    return area, blue > HAEMOGLOBIN * green and not grey

@@ -1,10 +1,10 @@
-"""Connected pixels of a mask, the holes in them, and how deep they are."""
+"""Connected regions of a mask, their holes, and the distance to their border."""
 
 from __future__ import annotations
 
 import numpy as np
 
-from hemafeat._jit import kernel
+from hemafeat._jit import find_root, kernel
 
 STRAIGHT, DIAGONAL = np.int32(62587), np.int32(89738)
 """0.955 and 1.3693 in steps of 1/65536 (Borgefors 1986, as in OpenCV's 3 x 3 mask)."""
@@ -13,20 +13,28 @@ UNIT = 65536.0
 
 FAR = np.int32(1 << 29)
 
+START, STOP, INSIDE = range(3)
+"""Columns of a table of runs: first pixel, pixel after the last one, 1 if inside the mask."""
+
+LEFT, RIGHT, TOP, BOTTOM = range(4)
+"""Columns of a table of boxes: first and last column, first and last row."""
+
 
 @kernel
-def runs_of(mask, runs):
-    """Stretches of equal pixels, row by row, and the stretch with which each row begins.
+def find_runs(mask, runs):
+    """Split a mask into runs of equal pixels, row by row.
 
     Parameters
     ----------
     mask : (h, w) ndarray of uint8
+        Not 0 inside.
     runs : (h * w + 1, 3) ndarray of int32
-        Written: start, end, whether inside the mask.
+        Filled with the runs; see `START`.
 
     Returns
     -------
     (h + 1,) ndarray of int64
+        Index of the first run of each row, and the number of runs.
     """
     height, width = mask.shape
     begin = np.empty(height + 1, np.int64)
@@ -37,34 +45,23 @@ def runs_of(mask, runs):
         start, inside = 0, row[0] > 0
         for x in range(1, width):
             if (row[x] > 0) != inside:
-                runs[n, 0], runs[n, 1], runs[n, 2] = start, x, inside
+                runs[n, START], runs[n, STOP], runs[n, INSIDE] = start, x, inside
                 n += 1
                 start, inside = x, not inside
-        runs[n, 0], runs[n, 1], runs[n, 2] = start, width, inside
+        runs[n, START], runs[n, STOP], runs[n, INSIDE] = start, width, inside
         n += 1
     begin[height] = n
     return begin
 
 
 @kernel
-def root(parents, i):
-    """The first run of the region that run `i` belongs to, as far as known."""
-    while parents[i] != i:
-        parents[i] = parents[parents[i]]
-        i = parents[i]
-    return i
-
-
-@kernel
-def regions(runs, begin):
-    """Regions of a mask, pixels touching by a corner included, and those of what is left.
-
-    What is left is connected by sides only, so that no line of pixels is crossed by it.
+def label_runs(runs, begin):
+    """Label the regions of a mask (8-connected) and those of its background (4-connected).
 
     Parameters
     ----------
     runs, begin : ndarray
-        See `runs_of`.
+        See `find_runs`.
 
     Returns
     -------
@@ -80,22 +77,25 @@ def regions(runs, begin):
     for y in range(1, height):
         i, j = begin[y - 1], begin[y]
         while i < begin[y] and j < begin[y + 1]:
-            if runs[i, 2] == runs[j, 2]:
-                # By a corner inside the mask, by a side outside of it.
-                reach = 1 if runs[i, 2] else 0
-                if runs[i, 0] < runs[j, 1] + reach and runs[j, 0] < runs[i, 1] + reach:
-                    one, two = root(parents, i), root(parents, j)
-                    parents[max(one, two)] = min(one, two)
-            # The next pair may touch by a corner only: both ends are passed one by one.
-            if runs[i, 1] < runs[j, 1]:
+            if runs[i, INSIDE] == runs[j, INSIDE]:
+                # A corner connects runs inside the mask, a side those outside of it.
+                reach = 1 if runs[i, INSIDE] else 0
+                if (
+                    runs[i, START] < runs[j, STOP] + reach
+                    and runs[j, START] < runs[i, STOP] + reach
+                ):
+                    a, b = find_root(parents, i), find_root(parents, j)
+                    parents[max(a, b)] = min(a, b)
+            # The next pair may touch at a corner only: advance the run that ends first.
+            if runs[i, STOP] < runs[j, STOP]:
                 i += 1
-            elif runs[i, 1] > runs[j, 1]:
+            elif runs[i, STOP] > runs[j, STOP]:
                 j += 1
             else:
-                for a, b in ((i + 1, j), (i, j + 1)):
-                    if a < begin[y] and b < begin[y + 1] and runs[a, 2] and runs[b, 2]:
-                        one, two = root(parents, a), root(parents, b)
-                        parents[max(one, two)] = min(one, two)
+                for p, q in ((i + 1, j), (i, j + 1)):
+                    if p < begin[y] and q < begin[y + 1] and runs[p, INSIDE] and runs[q, INSIDE]:
+                        a, b = find_root(parents, p), find_root(parents, q)
+                        parents[max(a, b)] = min(a, b)
                 i += 1
                 j += 1
     label = np.empty(n, np.int32)
@@ -105,48 +105,54 @@ def regions(runs, begin):
             label[i] = k
             k += 1
         else:
-            label[i] = label[root(parents, i)]
+            label[i] = label[find_root(parents, i)]
     return label, k
 
 
 @kernel
-def measured(runs, begin, label, k, width):
-    """Boxes, areas and surroundings of regions.
+def measure_regions(runs, begin, label, k, width):
+    """Compute the box, the area and the surrounding region of each region.
 
     Parameters
     ----------
     runs, begin, label, k
-        See `runs_of` and `regions`.
+        See `find_runs` and `label_runs`.
     width : int
-        Of the mask.
+        Width of the mask.
 
     Returns
     -------
     box : (k, 4) ndarray of int32
-        First and last column, first and last row.
+        See `LEFT`.
     area : (k,) ndarray of int64
-        Pixels, with those of the holes.
+        Number of pixels, those of holes included.
     around : (k,) ndarray of int32
-        The region around a hole; -1 for one that is in the mask, or at the border.
+        Region around a hole; -1 for a region of the mask, or one at the border of the image.
     """
     height = begin.size - 1
     box = np.empty((k, 4), np.int32)
     area, around = np.zeros(k, np.int64), np.full(k, -1, np.int32)
     for i in range(k):
-        box[i, 0], box[i, 1], box[i, 2], box[i, 3] = width, -1, -1, -1
+        box[i, LEFT], box[i, RIGHT], box[i, TOP], box[i, BOTTOM] = width, -1, -1, -1
     for y in range(height):
         for r in range(begin[y], begin[y + 1]):
             i = label[r]
-            if box[i, 2] < 0:
-                box[i, 2] = y
-                if not runs[r, 2] and runs[r, 0] > 0:
-                    # What surrounds a hole is left of its first pixel.
+            if box[i, TOP] < 0:
+                box[i, TOP] = y
+                if not runs[r, INSIDE] and runs[r, START] > 0:
+                    # The region around a hole lies to the left of its first pixel.
                     around[i] = label[r - 1]
-            box[i, 0], box[i, 1] = min(box[i, 0], runs[r, 0]), max(box[i, 1], runs[r, 1] - 1)
-            box[i, 3] = y
-            area[i] += runs[r, 1] - runs[r, 0]
+            box[i, LEFT] = min(box[i, LEFT], runs[r, START])
+            box[i, RIGHT] = max(box[i, RIGHT], runs[r, STOP] - 1)
+            box[i, BOTTOM] = y
+            area[i] += runs[r, STOP] - runs[r, START]
     for i in range(k):
-        if box[i, 0] == 0 or box[i, 2] == 0 or box[i, 1] == width - 1 or box[i, 3] == height - 1:
+        if (
+            box[i, LEFT] == 0
+            or box[i, TOP] == 0
+            or box[i, RIGHT] == width - 1
+            or box[i, BOTTOM] == height - 1
+        ):
             around[i] = -1
         if around[i] >= 0:
             area[around[i]] += area[i]
@@ -154,60 +160,62 @@ def measured(runs, begin, label, k, width):
 
 
 @kernel
-def half_of_border(box, i):
-    """What a polygon through the border pixels of a round region lacks of its pixels."""
-    return 0.7 * (box[i, 1] - box[i, 0] + box[i, 3] - box[i, 2] + 2)
+def half_perimeter(box, i):
+    """Estimate by how much a polygon through the border pixels of a round region is too small."""
+    return 0.7 * (box[i, RIGHT] - box[i, LEFT] + box[i, BOTTOM] - box[i, TOP] + 2)
 
 
 @kernel
-def tidied(mask):
-    """Fill the small holes of a mask and drop its small regions, in place.
+def remove_specks(mask):
+    """Fill the small holes of a mask and remove its small regions, in place.
 
-    Small is what has less than 0.08 (holes) or 0.06 (regions) of the area of the largest region,
-    as polygons through border pixels measure them.
+    Holes below 0.08 and regions below 0.06 of the area of the largest region are small; areas are
+    those of polygons through border pixels.
 
     Parameters
     ----------
     mask : (h, w) ndarray of uint8
+        0 and 1; modified.
     """
     height, width = mask.shape
     runs = np.empty((height * width + 1, 3), np.int32)
-    begin = runs_of(mask, runs)
-    label, k = regions(runs, begin)
+    begin = find_runs(mask, runs)
+    label, k = label_runs(runs, begin)
     if k < 3:
         return
-    box, area, around = measured(runs, begin, label, k, width)
+    box, area, around = measure_regions(runs, begin, label, k, width)
     inside = np.zeros(k, np.bool_)
     for r in range(begin[height]):
-        inside[label[r]] = runs[r, 2]
+        inside[label[r]] = runs[r, INSIDE]
     largest = 0.0
     for i in range(k):
         if inside[i]:
-            largest = max(largest, area[i] - half_of_border(box, i))
+            largest = max(largest, area[i] - half_perimeter(box, i))
     for y in range(height):
         line = mask[y]
         for r in range(begin[y], begin[y + 1]):
             i = label[r]
-            half = half_of_border(box, i)
+            half = half_perimeter(box, i)
             small = inside[i] and area[i] - half < 0.06 * largest
             if small or (around[i] >= 0 and area[i] + half < 0.08 * largest):
                 value = 0 if small else 1
-                for x in range(runs[r, 0], runs[r, 1]):
+                for x in range(runs[r, START], runs[r, STOP]):
                     line[x] = value
 
 
 @kernel
-def depth_of(mask):
-    """(h + 2, w + 2) int32 distance to the nearest pixel that is 0, the border being none.
+def distance_transform(mask):
+    """Compute the distance of each pixel to the nearest 0; the border of the image is not 0.
 
     Parameters
     ----------
     mask : (h, w) ndarray of uint8
+        Not 0 inside.
 
     Returns
     -------
     (h + 2, w + 2) ndarray of int32
-        In steps of 1/65536 of a pixel, with a margin of one pixel that means nothing.
+        In steps of 1/65536 of a pixel, with a meaningless margin of one pixel.
     """
     height, width = mask.shape
     depth = np.empty((height + 2, width + 2), np.int32)
@@ -248,8 +256,8 @@ def depth_of(mask):
 
 
 @kernel
-def stained_of(dark, level, avoid):
-    """(h, w) uint8: 1 where the mean of `dark` over 3 by 3 pixels is `level`, and no `avoid`."""
+def stained_mask(dark, level, avoid):
+    """Mark the pixels whose mean of `dark` over 3 x 3 pixels reaches `level`, except `avoid`."""
     height, width = dark.shape
     out = np.empty((height, width), np.uint8)
     sums = np.empty(width + 2, np.int32)
@@ -268,64 +276,69 @@ def stained_of(dark, level, avoid):
 
 
 @kernel
-def radius_of_red_cells(dark, level, avoid):
-    """Typical radius of the red cells in view; NaN where there are fewer than two.
+def red_cell_radius(dark, level, avoid):
+    """Estimate the radius of the red cells in view.
 
     Parameters
     ----------
     dark : (h, w) ndarray of uint8
         Density.
     level : int
-        From which a mean over 3 by 3 pixels is stained.
+        Density from which a mean over 3 x 3 pixels is stained.
     avoid : (h, w) ndarray of uint8
-        1 where white cells and platelets are.
+        1 on white cells and platelets.
+
+    Returns
+    -------
+    float
+        Median in pixels; NaN for fewer than two red cells.
     """
     height, width = dark.shape
-    stained = stained_of(dark, level, avoid)
+    stained = stained_mask(dark, level, avoid)
     runs = np.empty((height * width + 1, 3), np.int32)
-    begin = runs_of(stained, runs)
-    label, k = regions(runs, begin)
-    box, area, around = measured(runs, begin, label, k, width)
-    # The pale middle of a red cell is part of it; the gap in a ring of cells is not.
+    begin = find_runs(stained, runs)
+    label, k = label_runs(runs, begin)
+    box, area, around = measure_regions(runs, begin, label, k, width)
+    # The pale centre of a red cell is part of it; the gap in a ring of cells is not.
     for i in range(k):
         ring = around[i]
         if ring >= 0:
-            # As a polygon through the pixels of its border measures it.
-            size = (box[i, 1] - box[i, 0] + 3) * (box[i, 3] - box[i, 2] + 3)
-            if size >= 0.3 * (area[ring] - half_of_border(box, ring)):
+            size = (box[i, RIGHT] - box[i, LEFT] + 3) * (box[i, BOTTOM] - box[i, TOP] + 3)
+            if size >= 0.3 * (area[ring] - half_perimeter(box, ring)):
                 around[i] = -1
     for y in range(height):
         line = stained[y]
         for r in range(begin[y], begin[y + 1]):
             if around[label[r]] >= 0:
-                for x in range(runs[r, 0], runs[r, 1]):
+                for x in range(runs[r, START], runs[r, STOP]):
                     line[x] = 1
-    depth = depth_of(stained)
-    most = np.zeros(k, np.int32)
+    depth = distance_transform(stained)
+    deepest = np.zeros(k, np.int32)
     for y in range(height):
         line = depth[y + 1]
         for r in range(begin[y], begin[y + 1]):
             i = label[r]
             i = around[i] if around[i] >= 0 else i
-            for x in range(runs[r, 0], runs[r, 1]):
-                most[i] = max(most[i], line[x + 1])
-    found = np.empty(k)
+            for x in range(runs[r, START], runs[r, STOP]):
+                deepest[i] = max(deepest[i], line[x + 1])
+    radii = np.empty(k)
     n, largest = 0, 0.0
     for i in range(k):
-        if most[i] > 0 and box[i, 1] - box[i, 0] + box[i, 3] - box[i, 2] > 8:
-            found[n] = most[i] / UNIT
-            largest = max(largest, found[n])
+        span = box[i, RIGHT] - box[i, LEFT] + box[i, BOTTOM] - box[i, TOP]
+        if deepest[i] > 0 and span > 8:
+            radii[n] = deepest[i] / UNIT
+            largest = max(largest, radii[n])
             n += 1
-    # The middle one of those at least half as large as the largest; there are few.
+    # The median of those at least half as large as the largest, by an insertion sort.
     kept = 0
     for i in range(n):
-        if found[i] >= 0.5 * largest:
-            value, j = found[i], kept
-            while j > 0 and found[j - 1] > value:
-                found[j] = found[j - 1]
+        if radii[i] >= 0.5 * largest:
+            value, j = radii[i], kept
+            while j > 0 and radii[j - 1] > value:
+                radii[j] = radii[j - 1]
                 j -= 1
-            found[j] = value
+            radii[j] = value
             kept += 1
     if kept < 2:
         return np.nan
-    return 0.5 * (found[(kept - 1) // 2] + found[kept // 2])
+    return 0.5 * (radii[(kept - 1) // 2] + radii[kept // 2])

@@ -1,29 +1,48 @@
-"""All that is learnt of an image before any cell is outlined, in one go."""
+"""Reduce an image and measure its background, light and nuclei before any cell is outlined."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from hemafeat._jit import kernel
-from hemafeat.segment._kernels.levels import black_level, planes, white_level
-from hemafeat.segment._kernels.light import is_uneven
-from hemafeat.segment._kernels.nuclei import spots
+from hemafeat.segment._kernels.levels import black_level, colour_planes, white_level
+from hemafeat.segment._kernels.light import TILE, is_uneven
+from hemafeat.segment._kernels.nuclei import nuclear_mask
+
+WORKING_SIDE = 216
+"""Longest side, in pixels, of the reduced image on which cells are found."""
+
+LIGHT_SIDE = 54
+"""Longest side, in pixels, of the image on which the light of the background is measured."""
+
+DARK = 12
+"""Highest grey level of a black surround, with the ringing of JPEG."""
+
+MIN_DENSITY = 12
+"""Least violet density of a nucleus, in steps of 1/100: below it nothing is stained."""
 
 
 @kernel
-def reduced(image, rows, columns, factor):
-    """(rows, 3 columns) uint8: means over squares of `factor` by `factor` pixels.
+def block_means(image, rows, columns, factor):
+    """Reduce an image by averaging blocks of `factor` x `factor` pixels.
 
     Parameters
     ----------
     image : (H, 3 W) ndarray of uint8
-        R, G and B of each pixel after another. What is left at the right and at the bottom is left
-        out.
-    rows, columns, factor : int
+        R, G and B of each pixel, one after another. An incomplete block at the right or at the
+        bottom is ignored.
+    rows, columns : int
+        Size of the reduced image.
+    factor : int
+        Side of the blocks.
+
+    Returns
+    -------
+    (rows, 3 columns) ndarray of uint8
     """
     out = np.empty((rows, 3 * columns), np.uint8)
     n = 3 * columns * factor
-    # The sum of 257 levels is the largest there is room for; no image is so large.
+    # 16 bits hold the sum of 257 levels, which is enough for every image.
     sums = np.empty(n, np.uint16)
     area = np.uint32(factor * factor)
     half = area >> 1
@@ -54,13 +73,17 @@ def reduced(image, rows, columns, factor):
 
 
 @kernel
-def averaged(rgb):
-    """(h, 3 w) uint8: means over squares of 3 by 3 pixels, mirrored at the borders.
+def box_blur(rgb):
+    """Average an image over windows of 3 x 3 pixels, mirrored at the borders.
 
     Parameters
     ----------
     rgb : (h, 3 w) ndarray of uint8
-        At least 2 by 2 pixels.
+        R, G and B of each pixel, one after another; at least 2 x 2 pixels.
+
+    Returns
+    -------
+    (h, 3 w) ndarray of uint8
     """
     height, n = rgb.shape
     out = np.empty((height, n), np.uint8)
@@ -72,7 +95,7 @@ def averaged(rgb):
             sums[i] = np.int32(above[i]) + np.int32(here[i]) + np.int32(below[i])
         before, own, after, line = sums[: n - 6], sums[3 : n - 3], sums[6:], out[y, 3 : n - 3]
         for i in range(n - 6):
-            # A ninth: 7282 / 65536 is right for all sums of nine levels.
+            # 7282 / 65536 rounds a ninth correctly for all sums of nine levels.
             line[i] = ((before[i] + own[i] + after[i] + 4) * 7282) >> 16
         for c in range(3):
             out[y, c] = (sums[c] + 2 * sums[c + 3] + 4) // 9
@@ -81,13 +104,17 @@ def averaged(rgb):
 
 
 @kernel
-def softened(plane):
-    """(h, w) uint8 plane blurred by 1, 2, 1 along both axes, mirrored at the borders.
+def binomial_blur(plane):
+    """Blur a plane by 1, 2, 1 along both axes, mirrored at the borders.
 
     Parameters
     ----------
     plane : (h, w) ndarray of uint8
-        At least 2 by 2 pixels.
+        At least 2 x 2 pixels.
+
+    Returns
+    -------
+    (h, w) ndarray of uint8
     """
     height, n = plane.shape
     out = np.empty((height, n), np.uint8)
@@ -106,13 +133,17 @@ def softened(plane):
 
 
 @kernel
-def opened(mask):
-    """(h, w) uint8 mask opened by a cross of 3 by 3 pixels; beyond the border may be anything.
+def open_mask(mask):
+    """Open a mask by a cross of 3 x 3 pixels, ignoring what lies beyond the border.
 
     Parameters
     ----------
     mask : (h, w) ndarray of uint8
-        0 and 1, at least 2 by 2 pixels.
+        0 and 1, at least 2 x 2 pixels.
+
+    Returns
+    -------
+    (h, w) ndarray of uint8
     """
     height, n = mask.shape
     core, out = np.empty((height, n), np.uint8), np.empty((height, n), np.uint8)
@@ -140,63 +171,58 @@ def opened(mask):
 
 
 @kernel
-def survey(image, side, ringing, least, small_side, light, spreads):
-    """What an image says of itself: see `hemafeat.segment._contours.frame.Frame`.
+def survey(image):
+    """Reduce an image and measure its background; see `hemafeat.segment._contours.frame.Frame`.
 
     Parameters
     ----------
     image : (H, W, 3) ndarray of uint8
-    side : int
-        Longest side of the reduced image.
-    ringing : int
-        Grey level up to which a pixel may be of a black surround.
-    least : int
-        Least violet density of a nucleus.
-    small_side : int
-        Longest side of the image the light is looked at on.
-    light : (5,) ndarray of float64
-        Tile, tint, near, bend and uneven; see `hemafeat.segment._contours.light`.
-    spreads : (n,) ndarray of float64
-        See `light.background_surface`.
+        RGB image.
 
     Returns
     -------
-    rgb, table, coded, dark, bins : ndarray
-        See `levels.planes`.
+    rgb : (h, w, 3) ndarray of uint8
+        Reduced image.
+    table, coded, dark, bins : ndarray
+        See `levels.colour_planes`.
     nuclei : (h, w) ndarray of uint8
-        1 on what may be nuclei.
-    seen : (8,) ndarray of float64
-        Scale, level of black (-1 where there is none), white of R, G and B, faint, whether
-        anything is violet, whether the light is uneven.
+        1 on pixels that may be nuclei.
+    white : (3,) ndarray of float64
+        Level of the background; 255 if it is black.
+    scale : int
+        Full-size pixels per reduced pixel.
+    black : int
+        Level of a black surround; -1 if there is none.
+    faint : float
+        Density up to which a pixel may be background.
+    any_nuclei, uneven : bool
+        True if anything is violet enough to be a nucleus, and if the light is uneven.
     """
     height, width = image.shape[:2]
-    factor = min(-(-max(height, width) // side), min(height, width))
-    rows, columns = height // factor, width // factor
-    flat = reduced(image.reshape((height, 3 * width)), rows, columns, factor)
+    scale = min(-(-max(height, width) // WORKING_SIDE), min(height, width))
+    rows, columns = height // scale, width // scale
+    flat = block_means(image.reshape((height, 3 * width)), rows, columns, scale)
     rgb = flat.reshape((rows, columns, 3))
-    seen = np.zeros(8)
-    seen[0] = factor
-    seen[1] = black_level(image, ringing)
+    black = black_level(image, DARK)
     white = np.full(3, 255.0)
     tiny = min(rows, columns) < 3
-    if seen[1] < 0:
-        # Background is brighter than any cell, in every stain, but may be less of the image than
-        # red cells are: the brightest peak that holds a fair share of the pixels.
-        white = white_level(rgb if tiny else averaged(flat).reshape((rows, columns, 3)))
-    table, coded, dark, bins, violet, spread = planes(rgb, white)
-    # Background pixels lie on both sides of the white, so half of them have density 0; how far the
-    # other half strays says how dark background can be.
+    if black < 0:
+        # The background is brighter than any cell, in every stain, but may cover less of the image
+        # than red cells do: the brightest peak that holds a fair share of the pixels.
+        white = white_level(rgb if tiny else box_blur(flat).reshape((rows, columns, 3)))
+    table, coded, dark, bins, violet, spread = colour_planes(rgb, white)
+    # Background pixels lie on both sides of the white, so half of them have density 0; the spread
+    # of the other half shows how dark background can be.
     faint = min(max(1.0 + spread, 2.5), 4.0)
-    soft = violet if tiny else softened(violet)
-    nuclei, any_found = spots(soft, rgb, table, dark, faint, least)
-    for channel in range(3):
-        seen[2 + channel] = white[channel]
-    seen[5] = faint
-    seen[6] = any_found
-    step = max(1, int(np.rint(max(rows, columns) / small_side)))
-    if seen[1] < 0 and min(rows // step, columns // step) >= 4 * light[0]:
-        # Whole factors are much faster, if the last rows and columns are left out.
+    soft = violet if tiny else binomial_blur(violet)
+    nuclei, any_nuclei = nuclear_mask(soft, rgb, table, dark, faint, MIN_DENSITY)
+    if not tiny:
+        nuclei = open_mask(nuclei)
+    uneven = False
+    step = max(1, int(np.rint(max(rows, columns) / LIGHT_SIDE)))
+    if black < 0 and min(rows // step, columns // step) >= 4 * TILE:
+        # Whole factors are much faster, and the last rows and columns do not matter.
         down, along = rows // step, columns // step
-        small = reduced(flat, down, along, step).reshape((down, along, 3))
-        seen[7] = is_uneven(small, white, light, spreads)
-    return rgb, table, coded, dark, bins, nuclei if tiny else opened(nuclei), seen
+        small = block_means(flat, down, along, step).reshape((down, along, 3))
+        uneven = is_uneven(small, white)
+    return rgb, table, coded, dark, bins, nuclei, white, scale, black, faint, any_nuclei, uneven

@@ -1,4 +1,4 @@
-"""The size and the light a network sees every image in, whatever the microscope."""
+"""The scale and the stain strength at which a network sees every image."""
 
 from __future__ import annotations
 
@@ -7,63 +7,146 @@ import math
 import cv2
 import numpy as np
 
-from hemafeat.segment._contours.frame import Frame
+from hemafeat.segment._contours.frame import Frame, measure_frame
 
-SIDE = 192
-"""Side of the squares a network looks at, in its own pixels."""
+UNET_SIDE = 192
+"""Side, in pixels, of the largest square that the network of `unet` is run on."""
 
-RADIUS = 24.0
-"""Radius of a nucleus, of a disc of its area, in the pixels of the network."""
+UNET_RADIUS = 24.0
+"""Radius, in pixels, of a disc of the area of a nucleus, as the network of `unet` expects it."""
 
-LARGEST_ZOOM = 2.0
-"""What an image is enlarged by at most."""
+MAX_ZOOM = 2.0
+"""Largest factor by which an image is enlarged."""
 
 NUCLEUS_DENSITY = 0.5
-"""Density of nuclei in green light, in the mean, that the network expects."""
+"""Mean density of nuclei in green light that the network expects."""
 
-MOST_STAIN = 4.0
-"""What densities are multiplied by at most."""
+MAX_GAIN = 4.0
+"""Largest factor by which densities are multiplied."""
 
 
-def zoom_of(radii: np.ndarray) -> float | None:
-    """Pixels of the network per pixel of an image with nuclei of these radii; None without any."""
+def unet_input(
+    image: np.ndarray, cell: np.ndarray, nucleus: np.ndarray, *, oversampling: float = 1.0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
+    """Bring an image with known masks to the scale and stain strength that `unet` expects.
+
+    This is the input to train a network of one's own on, for use by ``unet(weights=...)``.
+
+    Parameters
+    ----------
+    image : (H, W, 3) ndarray of uint8
+        RGB image.
+    cell, nucleus : (H, W) ndarray of int
+        Labels of the cells and of their nuclei; 0 is background.
+    oversampling : float
+        Scale of the result relative to that of the network. Above 1 the result keeps more detail
+        for later augmentation. By default it is the scale of the network.
+
+    Returns
+    -------
+    density : (h, w, 3) ndarray of uint8
+        Optical density relative to the white of the image, in steps of 1/100, multiplied so that
+        nuclei have a mean density of 0.5 in green light.
+    cell : (h, w) ndarray of uint16
+        Labels of the cells.
+    nucleus : (h, w) ndarray of uint8
+        1 on nuclei.
+    zoom : float
+        Factor by which the result must still be resized to be at the scale of the network, at which
+        nuclei have a radius of `UNET_RADIUS` pixels. Images are reduced here, never enlarged.
+
+    Raises
+    ------
+    ValueError
+        `image` is not an (H, W, 3) uint8 array.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, segment
+    >>> drawn = datasets.draw_cell("lymphocyte", random_state=0)
+    >>> density, cell, nucleus, zoom = segment.unet_input(drawn.image, drawn.cell, drawn.nucleus)
+    >>> radius = zoom * (nucleus.sum() / 3.14159) ** 0.5
+    >>> bool(abs(radius - segment.UNET_RADIUS) < 0.5)
+    True
+    """
+    frame = measure_frame(image)
+    zoom = zoom_for_radii(nuclear_radii(nucleus))
+    if zoom is None:
+        zoom = min(UNET_SIDE / max(image.shape[:2]), MAX_ZOOM)
+    reduction = min(1.0, oversampling * zoom)
+    density = optical_density(resize(image, reduction), frame)
+    size = density.shape[1::-1]
+    cell, nucleus = (
+        cv2.resize(labels.astype(np.uint16), size, interpolation=cv2.INTER_NEAREST)
+        for labels in (cell, nucleus)
+    )
+    nucleus = (nucleus > 0).astype(np.uint8)
+    density = multiply_density(density, stain_gain(density, nucleus))
+    return density, cell, nucleus, zoom / reduction
+
+
+def zoom_for_radii(radii: np.ndarray) -> float | None:
+    """Compute the zoom at which nuclei of these radii have the radius the network expects.
+
+    Parameters
+    ----------
+    radii : (n,) ndarray of float
+        Radii in pixels of the image; 0 is ignored.
+
+    Returns
+    -------
+    float or None
+        Pixels of the network per pixel of the image; None without any nucleus.
+    """
     radii = np.asarray(radii, np.float64)
     radii = radii[radii > 0]
     if not radii.size:
         return None
-    return min(RADIUS / float(np.median(radii)), LARGEST_ZOOM)
+    return min(UNET_RADIUS / float(np.median(radii)), MAX_ZOOM)
 
 
-def radii_of(nucleus: np.ndarray) -> np.ndarray:
-    """Radius of a disc of each nucleus' area, in the order of labels; 0 for an id without one."""
+def nuclear_radii(nucleus: np.ndarray) -> np.ndarray:
+    """Compute the radius of a disc of each nucleus' area, in the order of labels; 0 if missing."""
     areas = np.bincount(nucleus.ravel())[1:]
     return np.sqrt(areas / math.pi)
 
 
-def resized(image: np.ndarray, zoom: float) -> np.ndarray:
-    """The image at another size; means over pixels where it shrinks."""
+def resize(image: np.ndarray, zoom: float) -> np.ndarray:
+    """Resize an image, averaging over pixels if it shrinks."""
     height, width = image.shape[:2]
     size = (max(1, round(width * zoom)), max(1, round(height * zoom)))
     if size == (width, height):
         return image
-    how = cv2.INTER_AREA if zoom < 1.0 else cv2.INTER_LINEAR
-    return cv2.resize(image, size, interpolation=how)
+    interpolation = cv2.INTER_AREA if zoom < 1.0 else cv2.INTER_LINEAR
+    return cv2.resize(image, size, interpolation=interpolation)
 
 
-def densities(rgb: np.ndarray, view: Frame) -> np.ndarray:
-    """(H, W, 3) uint8: optical density in each channel, in steps of 1/100, 0 on the background."""
-    return cv2.LUT(rgb, np.ascontiguousarray(view.table.T).reshape(1, 256, 3))
+def optical_density(rgb: np.ndarray, frame: Frame) -> np.ndarray:
+    """Compute the uint8 optical density in each channel, in steps of 1/100, 0 on the background."""
+    return cv2.LUT(rgb, np.ascontiguousarray(frame.table.T).reshape(1, 256, 3))
 
 
 def stain_gain(density: np.ndarray, nuclei: np.ndarray) -> float:
-    """What densities are multiplied by, so that these nuclei have the density expected; 1 without.
+    """Compute the factor that gives nuclei the density the network expects.
 
     Dye, time and lamp make nuclei several times as dense in one laboratory as in another.
+
+    Parameters
+    ----------
+    density : (h, w, 3) ndarray of uint8
+        Optical density, in steps of 1/100.
+    nuclei : (h, w) ndarray of uint8
+        1 on nuclei.
+
+    Returns
+    -------
+    float
+        At most `MAX_GAIN`; 1 without any nucleus.
     """
     mean = cv2.mean(density[:, :, 1], mask=nuclei)[0] / 100.0
-    return min(NUCLEUS_DENSITY / mean, MOST_STAIN) if mean > 0 else 1.0
+    return min(NUCLEUS_DENSITY / mean, MAX_GAIN) if mean > 0 else 1.0
 
 
-def stained(density: np.ndarray, gain: float) -> np.ndarray:
-    """Densities, in steps of 1/100, times `gain`; what is beyond 2.55 is 2.55."""
+def multiply_density(density: np.ndarray, gain: float) -> np.ndarray:
+    """Multiply uint8 densities, in steps of 1/100, by `gain`, and clip them to 2.55."""
     return cv2.convertScaleAbs(density, alpha=gain)

@@ -1,4 +1,4 @@
-"""A network run over an image of any size, a square at a time, by OpenCV alone."""
+"""Run a network over an image of any size, square by square, by OpenCV alone."""
 
 from __future__ import annotations
 
@@ -9,79 +9,106 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hemafeat.segment._unet.scale import SIDE
+from hemafeat.segment._unet.scale import UNET_SIDE
 
-SMALLER = (96, 128, 160)
-"""Sides of squares for images that fit into less."""
+SMALLER_SIDES = (96, 128, 160)
+"""Sides of the squares for images that fit into less than `UNET_SIDE`."""
 
 OVERLAP = 48
-"""Least pixels that two neighbouring squares share."""
+"""Least overlap, in pixels, of two neighbouring squares."""
 
 BACKGROUND = (6.0, -6.0, -6.0, -6.0)
-"""Scores where nothing was looked at."""
+"""Logits of squares that are skipped."""
 
-SHIPPED = Path(__file__).parent / "weights" / "unet.onnx"
-PLACE = "HEMAFEAT_UNET"
+UNET_WEIGHTS = Path(__file__).parent / "weights" / "unet.onnx"
+"""File of the weights of `unet` that come with the package; ``unet.keras`` lies beside it."""
+
+VARIABLE = "HEMAFEAT_UNET"
 """Environment variable that names a file of weights."""
 
 _local = threading.local()
 
 
 def weights_file(weights: str | os.PathLike[str] | None = None) -> Path:
-    """The file of weights: the one given, that of the environment, or the one of the package.
+    """Return the file of weights to use.
+
+    Parameters
+    ----------
+    weights : path, optional
+        File to use. By default it is the one named by the environment variable ``HEMAFEAT_UNET``,
+        else the one of the package.
+
+    Returns
+    -------
+    Path
+        An existing file.
 
     Raises
     ------
     FileNotFoundError
-        There is none; the message says how to make or name one.
+        The file does not exist; the message tells how to make or name one.
     """
-    named = weights if weights is not None else os.environ.get(PLACE)
-    path = Path(named) if named else SHIPPED
+    named = weights if weights is not None else os.environ.get(VARIABLE)
+    path = Path(named) if named else UNET_WEIGHTS
     if path.is_file():
         return path
     if named:
-        raise FileNotFoundError(f"{path}: no such file of weights of a U-Net (ONNX)")
+        raise FileNotFoundError(f"{path}: file of U-Net weights (ONNX) not found")
     raise FileNotFoundError(
-        "the U-Net has no weights: give weights=PATH (--segmenter unet:PATH), or set "
-        f"{PLACE}=PATH, with the file network.onnx that hemafeat.networks.train_segmenter writes"
+        "the weights of the U-Net are missing: pass weights=PATH (--segmenter unet:PATH), or set "
+        f"{VARIABLE}=PATH, with the file network.onnx that hemafeat.networks.train_segmenter writes"
     )
 
 
-def network(path: Path, side: int = SIDE) -> cv2.dnn.Net:
-    """The network of a file, for squares of one size.
+def load_network(path: Path, side: int = UNET_SIDE) -> cv2.dnn.Net:
+    """Load the network of a file, for squares of one size.
 
-    Read once in each thread: it holds what it last worked on, and works anew for another size.
+    It is loaded once in each thread and for each size: a network keeps its last activations, and
+    allocates them anew for another size.
+
+    Parameters
+    ----------
+    path : Path
+        ONNX file.
+    side : int
+        Side of the squares.
+
+    Returns
+    -------
+    cv2.dnn.Net
 
     Raises
     ------
     ValueError
-        The file is no network, with its name.
+        OpenCV cannot read the file as a network.
     """
-    stamp = path.stat()
-    key = (str(path), stamp.st_mtime_ns, stamp.st_size, side)
-    known: dict[tuple[str, int, int, int], cv2.dnn.Net] = _local.__dict__.setdefault("networks", {})
-    if key not in known:
+    stat = path.stat()
+    key = (str(path), stat.st_mtime_ns, stat.st_size, side)
+    networks: dict[tuple[str, int, int, int], cv2.dnn.Net] = _local.__dict__.setdefault(
+        "networks", {}
+    )
+    if key not in networks:
         try:
-            known[key] = cv2.dnn.readNetFromONNX(np.fromfile(path, np.uint8))
+            networks[key] = cv2.dnn.readNetFromONNX(np.fromfile(path, np.uint8))
         except cv2.error as error:
             raise ValueError(
-                f"{path} is no network in ONNX that OpenCV can read: {error}"
+                f"{path} is not an ONNX network that OpenCV can read: {error}"
             ) from None
-    return known[key]
+    return networks[key]
 
 
-def scores(density: np.ndarray, path: Path, near: np.ndarray | None = None) -> np.ndarray:
-    """Scores of every pixel.
+def predict_logits(density: np.ndarray, path: Path, near: np.ndarray | None = None) -> np.ndarray:
+    """Run a network over an image.
 
     Parameters
     ----------
     density : (H, W, 3) ndarray of uint8
         Optical density, in steps of 1/100.
     path : Path
-        Of the network.
+        ONNX file of the network.
     near : (h, w) ndarray of uint8, optional
-        Not 0 where something may be, on an image of any size: squares without any of it are left
-        out.
+        Not 0 where cells may be, on an image of any size. Squares without any such pixel are
+        skipped. By default none is.
 
     Returns
     -------
@@ -91,44 +118,44 @@ def scores(density: np.ndarray, path: Path, near: np.ndarray | None = None) -> n
     Raises
     ------
     ValueError
-        The file is no network, or one with other inputs or outputs.
+        The file is not a network, or the network has other inputs or outputs.
 
     Notes
     -----
-    Squares overlap; where they do, each counts by how far the pixel lies from its border. Beyond
-    the image there is bare background.
+    Where squares overlap, each is weighted by the distance of the pixel from its border. Beyond the
+    image there is background.
     """
     height, width = density.shape[:2]
     rows, columns = _starts(height), _starts(width)
     if len(rows) * len(columns) == 1:
-        return _square(density, path)[:, :height, :width]
+        return _run_square(density, path)[:, :height, :width]
     total = np.zeros((4, height, width), np.float32)
     weight = np.zeros((height, width), np.float32)
-    ramp = np.minimum(np.arange(1, SIDE + 1), np.arange(SIDE, 0, -1)).astype(np.float32)
-    worth = np.minimum(ramp[:, None], ramp[None, :])
+    ramp = np.minimum(np.arange(1, UNET_SIDE + 1), np.arange(UNET_SIDE, 0, -1)).astype(np.float32)
+    square_weight = np.minimum(ramp[:, None], ramp[None, :])
+    background = np.array(BACKGROUND, np.float32)[:, None, None]
     for top in rows:
         for left in columns:
-            part = np.s_[top : min(top + SIDE, height), left : min(left + SIDE, width)]
+            part = np.s_[top : min(top + UNET_SIDE, height), left : min(left + UNET_SIDE, width)]
             h, w = part[0].stop - top, part[1].stop - left
-            there = worth[:h, :w]
-            weight[part] += there
-            if near is not None and not _any(near, part, height, width):
-                total[:, part[0], part[1]] += (
-                    there * np.array(BACKGROUND, np.float32)[:, None, None]
-                )
-                continue
-            total[:, part[0], part[1]] += there * _square(density[part], path, SIDE)[:, :h, :w]
+            part_weight = square_weight[:h, :w]
+            weight[part] += part_weight
+            if near is None or _any_near(near, part, height, width):
+                logits = _run_square(density[part], path, UNET_SIDE)[:, :h, :w]
+            else:
+                logits = background
+            total[:, part[0], part[1]] += part_weight * logits
     return total / weight
 
 
 def _starts(length: int) -> list[int]:
-    if length <= SIDE:
+    if length <= UNET_SIDE:
         return [0]
-    n = -(-(length - OVERLAP) // (SIDE - OVERLAP))
-    return [round(i * (length - SIDE) / (n - 1)) for i in range(n)]
+    n = -(-(length - OVERLAP) // (UNET_SIDE - OVERLAP))
+    return [round(i * (length - UNET_SIDE) / (n - 1)) for i in range(n)]
 
 
-def _any(near: np.ndarray, part: tuple[slice, slice], height: int, width: int) -> bool:
+def _any_near(near: np.ndarray, part: tuple[slice, slice], height: int, width: int) -> bool:
     rows, columns = part
     h, w = near.shape
     box = near[
@@ -138,20 +165,20 @@ def _any(near: np.ndarray, part: tuple[slice, slice], height: int, width: int) -
     return bool(box.any())
 
 
-def _square(density: np.ndarray, path: Path, side: int | None = None) -> np.ndarray:
+def _run_square(density: np.ndarray, path: Path, side: int | None = None) -> np.ndarray:
     height, width = density.shape[:2]
     if side is None:
-        side = next((one for one in SMALLER if max(height, width) <= one), SIDE)
+        side = next((s for s in SMALLER_SIDES if max(height, width) <= s), UNET_SIDE)
     if (height, width) != (side, side):
         density = cv2.copyMakeBorder(
             density, 0, side - height, 0, side - width, cv2.BORDER_CONSTANT, value=0
         )
-    net = network(path, side)
+    net = load_network(path, side)
     try:
         net.setInput(cv2.dnn.blobFromImage(density, 0.01))
         out = net.forward()
     except cv2.error as error:
-        raise ValueError(f"{path} is a network of other images: {error}") from None
+        raise ValueError(f"{path} is a network for images of another kind: {error}") from None
     if out.shape != (1, 4, side, side):
-        raise ValueError(f"{path} gives {out.shape}, expected {(1, 4, side, side)}")
+        raise ValueError(f"the network {path} returned {out.shape}; expected {(1, 4, side, side)}")
     return np.asarray(out[0])

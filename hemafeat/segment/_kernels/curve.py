@@ -1,4 +1,4 @@
-"""The mask inside a closed curve."""
+"""Masks of closed curves that are given by one radius per angle."""
 
 from __future__ import annotations
 
@@ -7,25 +7,62 @@ import math
 import numpy as np
 
 from hemafeat._jit import kernel
-from hemafeat.segment._kernels.fill import fill
-from hemafeat.segment._kernels.outline import ROUNDED
+from hemafeat.segment._kernels.fill import fill_polygon
+
+EXCESS = 0.03
+"""Pixels by which a curve filled by pixel centres is too large, compared with `Curve.fill`."""
+
+
+@kernel
+def fill_curve(x0, y0, radius, scale, mask):
+    """Fill a curve, given at full size, on a mask that is `scale` times smaller.
+
+    Parameters
+    ----------
+    x0, y0 : float
+        Centre, in pixels of the full image.
+    radius : (n,) ndarray of float64
+        Radius at equal steps of the angle, in pixels of the full image.
+    scale : float
+        Full-size pixels per pixel of the mask.
+    mask : (h, w) ndarray of uint8
+        Overwritten.
+
+    Returns
+    -------
+    int
+        Number of pixels inside.
+    """
+    n = radius.size
+    x, y = np.empty(n), np.empty(n)
+    for i in range(n):
+        angle = i * (2 * np.pi / n)
+        reach = radius[i] - EXCESS * scale
+        x[i] = (x0 + reach * np.cos(angle) + 0.5) / scale - 0.5
+        y[i] = (y0 + reach * np.sin(angle) + 0.5) / scale - 0.5
+    return fill_polygon(x, y, mask)
 
 
 @kernel
 def solidity(x, y):
-    """Area of a polygon over that of its convex hull; 1 where that has none.
+    """Compute the area of a polygon over that of its convex hull.
 
     Parameters
     ----------
     x, y : (n,) ndarray of float64
         Corners, in order.
+
+    Returns
+    -------
+    float
+        1 if the hull has no area.
     """
     n = x.size
     area = 0.0
     for i in range(n):
         j = i + 1 if i + 1 < n else 0
         area += x[i] * y[j] - x[j] * y[i]
-    # The corners from left to right: there are few.
+    # An insertion sort from left to right: there are few corners.
     order = np.empty(n, np.int64)
     for i in range(n):
         j = i
@@ -55,42 +92,45 @@ def solidity(x, y):
 
 
 @kernel
-def inside(x0, y0, radius, height, width):
-    """The mask inside a closed curve, one radius per angle, on an image.
+def curve_mask(x0, y0, radius, height, width):
+    """Compute the mask inside a closed curve, cropped to its bounding box.
 
     Parameters
     ----------
     x0, y0 : float
+        Centre of the curve.
     radius : (n,) ndarray of float64
+        Radius at equal steps of the angle.
     height, width : int
-        Of the image.
+        Size of the image.
 
     Returns
     -------
     mask : (h, w) ndarray of uint8
-        Cut to the pixels inside; of size 0 where there are none.
+        1 inside the curve; of size 0 if the curve lies outside the image.
     left, top : int
+        Position of the mask in the image.
     solidity : float
-        Of the part on the image.
+        Solidity of the part of the curve that lies in the image.
     """
     n = radius.size
     x, y = np.empty(n), np.empty(n)
-    seen_x, seen_y = np.empty(n), np.empty(n)
+    clipped_x, clipped_y = np.empty(n), np.empty(n)
     left, right, top, bottom = np.inf, -np.inf, np.inf, -np.inf
     for i in range(n):
         angle = i * (2 * np.pi / n)
-        reach = radius[i] - ROUNDED
+        reach = radius[i] - EXCESS
         x[i], y[i] = x0 + reach * np.cos(angle), y0 + reach * np.sin(angle)
-        seen_x[i] = min(max(x[i], 0.0), width - 1.0)
-        seen_y[i] = min(max(y[i], 0.0), height - 1.0)
-        left, right = min(left, seen_x[i]), max(right, seen_x[i])
-        top, bottom = min(top, seen_y[i]), max(bottom, seen_y[i])
+        clipped_x[i] = min(max(x[i], 0.0), width - 1.0)
+        clipped_y[i] = min(max(y[i], 0.0), height - 1.0)
+        left, right = min(left, clipped_x[i]), max(right, clipped_x[i])
+        top, bottom = min(top, clipped_y[i]), max(bottom, clipped_y[i])
     column, row = math.floor(left), math.floor(top)
     mask = np.empty((math.ceil(bottom) - row + 1, math.ceil(right) - column + 1), np.uint8)
     for i in range(n):
         x[i] -= column
         y[i] -= row
-    area = fill(x, y, mask)
+    area = fill_polygon(x, y, mask)
     first_x, last_x, first_y, last_y = mask.shape[1], -1, mask.shape[0], -1
     for i in range(mask.shape[0] if area > 0 else 0):
         line = mask[i]
@@ -103,4 +143,4 @@ def inside(x0, y0, radius, height, width):
         line, out = mask[first_y + i], part[i]
         for j in range(part.shape[1]):
             out[j] = line[first_x + j]
-    return part, column + first_x, row + first_y, solidity(seen_x, seen_y)
+    return part, column + first_x, row + first_y, solidity(clipped_x, clipped_y)

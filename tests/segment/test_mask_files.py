@@ -1,22 +1,31 @@
-"""Masks from files and arrays, and segmenters by name."""
+"""Masks from files, arrays and image tables, segmenters by name, and outlines."""
 
 from __future__ import annotations
 
 import pickle
+from pathlib import Path
 
 import cv2
 import numpy as np
 import pytest
 
-from hemafeat import segment
-from hemafeat.segment import MaskError, Masks, SegmenterError, read_masks, segmenter
-from hemafeat.segment._registry import _plugged_in
+from hemafeat import datasets, segment
+from hemafeat.segment import (
+    MaskError,
+    Masks,
+    SegmenterError,
+    as_masks,
+    mask_source,
+    read_masks,
+    segmenter,
+)
+from hemafeat.segment._registry import _entries
 
 SHAPE = (60, 80)
 
 
 def trimap() -> np.ndarray:
-    """Two cells of 400 and 300 px; the nucleus of the first has 100 px, of the second 25."""
+    """Make a trimap of two cells of 400 and 300 px with nuclei of 100 and 25 px."""
     image = np.zeros(SHAPE, np.uint8)
     image[5:25, 5:25] = 128
     image[10:20, 10:20] = 255
@@ -42,7 +51,7 @@ def test_a_trimap_file(tmp_path, suffix):
         assert sizes(masks.nucleus) == [100, 25]
 
 
-def test_noise_round_the_three_levels_does_not_matter(tmp_path):
+def test_noise_around_the_three_levels_does_not_matter(tmp_path):
     rng = np.random.default_rng(0)
     clean = trimap()
     noisy = np.clip(clean.astype(int) + rng.integers(-25, 26, SHAPE), 0, 255).astype(np.uint8)
@@ -53,7 +62,7 @@ def test_noise_round_the_three_levels_does_not_matter(tmp_path):
     assert np.array_equal(masks.nucleus > 0, clean == 255)
 
 
-def test_specks_are_no_cells():
+def test_specks_are_not_cells():
     image = trimap()
     image[0, 79] = 128
     image[59, 0] = 255
@@ -105,7 +114,7 @@ def test_nuclei_take_the_id_of_their_cell_and_are_cut_to_it():
     assert not (masks.cell == 3).any()
 
 
-def test_masks_pass_through():
+def test_masks_are_returned_unchanged():
     masks = Masks(trimap() > 0, trimap() == 255)
     assert read_masks(masks) is masks
 
@@ -117,7 +126,7 @@ def test_errors_name_the_file(tmp_path):
     with pytest.raises(MaskError, match=r"missing\.npy: does not exist"):
         read_masks(tmp_path / "missing.npy")
     broken = tmp_path / "broken.png"
-    broken.write_bytes(b"\x89PNG\r\n\x1a\n and no more")
+    broken.write_bytes(b"\x89PNG\r\n\x1a\n and nothing else")
     with pytest.raises(MaskError, match=r"broken\.png: "):
         read_masks(broken)
     objects = tmp_path / "objects.npy"
@@ -141,10 +150,46 @@ def test_errors_name_the_file(tmp_path):
         read_masks(trimap(), kind="trimaps")
 
 
+# --- Masks of the images of a table ---------------------------------------------------------------
+
+
+def test_masks_of_a_table_in_every_form(tmp_path):
+    table = datasets.drawn(tmp_path / "cells", n_images=3, random_state=0)
+    expected = [read_masks(path) for path in table["mask"]]
+    folder = Path(table["mask"].iloc[0]).parents[1]
+    for masks in ("given", folder, expected, list(table["mask"])):
+        find = mask_source(masks, table)
+        for item, truth in zip(find(table.iloc[1:], 1), expected[1:], strict=True):
+            np.testing.assert_array_equal(as_masks(item).cell, truth.cell)
+    assert mask_source(None, table) is None
+
+
+def test_missing_masks_of_a_table(tmp_path):
+    table = datasets.drawn(tmp_path / "cells", n_images=2, random_state=0)
+    with pytest.raises(ValueError, match="1 masks were given for 2 images"):
+        mask_source([None], table)
+    with pytest.raises(ValueError, match="nowhere is not a folder of masks"):
+        mask_source(tmp_path / "nowhere", table)
+    table.loc[1, "mask"] = None
+    missing = mask_source("given", table)(table, 0)[1]
+    with pytest.raises(MaskError, match="names no mask for this image"):
+        as_masks(missing)
+    with pytest.raises(ValueError, match='the column "mask" of the image table is empty'):
+        mask_source("given", table.assign(mask=None))
+
+
+def test_a_pair_of_label_images_is_checked_as_masks_are():
+    cell, nucleus = trimap() > 0, trimap() == 255
+    assert as_masks((cell, nucleus)).n_cells == 1
+    assert as_masks(trimap()).n_cells == 2
+    with pytest.raises(MaskError, match="the nucleus mask"):
+        as_masks((cell, nucleus[1:]))
+
+
 # --- Segmenters by name ---------------------------------------------------------------------------
 
 
-def given_pair(image):
+def whole_image(image):
     labels = np.ones(image.shape[:2], int)
     return labels, np.zeros_like(labels)
 
@@ -165,14 +210,16 @@ def test_names_and_callables():
     image = np.full((20, 30, 3), 240, np.uint8)
     assert segmenter("contours") is segment.contours
     assert segmenter(segment.contours) is segment.contours
-    found = segmenter(given_pair)
-    assert found(image).n_cells == 1
-    assert segmenter(found) is found
-    assert pickle.loads(pickle.dumps(found))(image).n_cells == 1
+    checked = segmenter(whole_image)
+    assert checked(image).n_cells == 1
+    assert segmenter(checked) is checked
+    assert pickle.loads(pickle.dumps(checked))(image).n_cells == 1
 
 
-def test_unknown_names_list_the_known_ones():
-    with pytest.raises(SegmenterError, match=r"no segmenter 'contour'; there are: contours"):
+def test_an_unknown_name_is_answered_by_the_known_ones():
+    with pytest.raises(
+        SegmenterError, match="unknown segmenter 'contour'; choose one of: contours"
+    ):
         segmenter("contour")
     with pytest.raises(SegmenterError, match="not int"):
         segmenter(3)
@@ -183,24 +230,24 @@ def test_unknown_names_list_the_known_ones():
     [
         (wrong_shape, r"'wrong_shape' returned masks of \(3, 3\) for an image of \(20, 30\)"),
         (not_masks, "'not_masks' returned ndarray"),
-        (contradicting, "'contradicting': cell mask is"),
+        (contradicting, "'contradicting': the cell mask is"),
     ],
 )
-def test_what_is_no_masks_of_the_image_is_one_clear_error(function, reason):
+def test_results_that_are_not_masks_of_the_image_are_refused(function, reason):
     with pytest.raises(SegmenterError, match=reason):
         segmenter(function)(np.zeros((20, 30, 3), np.uint8))
 
 
-def test_plugged_in_segmenters(monkeypatch):
+def test_entries_segmenters(monkeypatch):
     from importlib.metadata import EntryPoint
 
-    points = [
+    entries = [
         EntryPoint("halves", "tests_no_such_module:halves", "hemafeat.segmenters"),
-        EntryPoint("whole", f"{__name__}:given_pair", "hemafeat.segmenters"),
+        EntryPoint("whole", f"{__name__}:whole_image", "hemafeat.segmenters"),
         EntryPoint("number", f"{__name__}:SHAPE", "hemafeat.segmenters"),
     ]
-    monkeypatch.setattr("hemafeat.segment._registry.entry_points", lambda group: points)
-    _plugged_in.cache_clear()
+    monkeypatch.setattr("hemafeat.segment._registry.entry_points", lambda group: entries)
+    _entries.cache_clear()
     try:
         assert segmenter("whole")(np.zeros((4, 4, 3), np.uint8)).n_cells == 1
         with pytest.raises(SegmenterError, match="contours, best, unet, halves, number, whole"):
@@ -210,10 +257,10 @@ def test_plugged_in_segmenters(monkeypatch):
         with pytest.raises(SegmenterError, match=r"'number' .* is not callable"):
             segmenter("number")
     finally:
-        _plugged_in.cache_clear()
+        _entries.cache_clear()
 
 
-def test_outlines_lie_on_the_borders_and_nowhere_else():
+def test_outlines_lie_on_the_borders_only():
     masks = read_masks(trimap())
     for level in (20, 240):
         image = np.full((*SHAPE, 3), level, np.uint8)
@@ -221,7 +268,7 @@ def test_outlines_lie_on_the_borders_and_nowhere_else():
         assert (image == level).all()
         assert tuple(drawn[5, 5]) == (0, 230, 0)
         assert tuple(drawn[10, 10]) == (255, 230, 0)
-        # Inside, away from any border, the image shows through.
+        # Away from any border the image is unchanged.
         assert tuple(drawn[7, 7]) == tuple(drawn[15, 15]) == tuple(drawn[55, 5]) == (level,) * 3
     suspected = Masks(masks.cell, masks.nucleus, {"suspected_failure": [True, False]})
     drawn = segment.outline(image, suspected)
@@ -231,7 +278,7 @@ def test_outlines_lie_on_the_borders_and_nowhere_else():
         segment.outline(image[1:], masks)
 
 
-def test_a_trimap_says_again_what_it_was_read_from():
+def test_a_trimap_can_be_read_again():
     masks = segment.read_masks(trimap(), kind="trimap")
     assert masks.trimap.dtype == np.uint8
     assert set(np.unique(masks.trimap)) == {0, 128, 255}
