@@ -40,7 +40,7 @@ def ways(network: Any, n_threads: int) -> dict[str, Callable[[np.ndarray], np.nd
     for name in reversed(_runtimes.RUNTIMES):
         try:
             _runtimes.check_runtime(name)
-            found[name] = _runtimes.Ready(network, name, n_threads)
+            found[name] = _runtimes.Runner(network, name, n_threads)
         except (ImportError, ValueError) as error:
             found[name] = str(error)
     found["keras predict"] = predict

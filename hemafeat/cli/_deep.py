@@ -82,7 +82,7 @@ def check(name: str) -> None:
 
 def need(columns: Iterable[str], args: argparse.Namespace) -> list[str]:
     """Names of families that `columns` are of, less embeddings: those go to ``args.needed``."""
-    from hemafeat.networks._embedding.names import read_name
+    from hemafeat.networks import EmbeddingName
 
     asked: dict[str, dict[str, None]] = {}
     for column in columns:
@@ -91,7 +91,7 @@ def need(columns: Iterable[str], args: argparse.Namespace) -> list[str]:
             asked.setdefault(family, {})["__".join(rest[1:]) or "rgb"] = None
     args.needed = []
     for name in list(asked):
-        said = read_name(name)
+        said = EmbeddingName.parse(name)
         if said is None:
             continue
         # Made when images are measured; a table has its columns already.

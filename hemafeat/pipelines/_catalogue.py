@@ -55,7 +55,7 @@ _SPACES: dict[str, dict[str, list[Any]]] = {
 
 _NETWORK_SPACE: dict[str, list[Any]] = {
     "learning_rate": [3e-4, 1e-3, 3e-3],
-    "colour": ["rgb", "hsv", "od"],
+    "colour": ["rgb", "hsv", "od_fixed"],
     "augment": [True, False],
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 
-from hemafeat.networks._embedding.backbones import backbone_named
+from hemafeat import networks
 from hemafeat.pipelines import _models
 from hemafeat.pipelines._steps.missing import FillMissing
 from hemafeat.pipelines._steps.scale import ClippedScaler
@@ -105,14 +105,12 @@ def embedding(
     .. [2] L. Bernard et al., "Blood cells" project report, DataScientest (repository
        lbernard9/bloodcells): SVC(C=100) on the first dense layer of a VGG16.
     """
-    from hemafeat.networks import Embedding
-
     if head not in HEADS:
         raise ValueError(f"no head {head!r}; there are: {', '.join(HEADS)}")
     make, defaults = HEADS[head]
     seed = {"random_state": random_state} if head in _SEEDED else {}
     classifier = make(**{**defaults, **seed, **params})
-    step = Embedding(
+    step = networks.Embedding(
         backbone,
         weights,
         layer=layer,
@@ -139,7 +137,7 @@ def named(name: str, **params: Any) -> Pipeline:
     if found is None:
         raise ValueError(f"no pipeline {name!r}: {_WORDS}")
 
-    backbone_named(found["backbone"])
+    networks.backbone(found["backbone"])
     given: dict[str, Any] = {"weights": "imagenet" if not found["weights"] else found["weights"]}
     if given["weights"] == "random":
         given["weights"] = None
@@ -165,9 +163,15 @@ def embeddings_of(columns: Iterable[str]) -> dict[str, int]:
         What they are, in words (``"InceptionV3, ImageNet weights: cell__embedding_..."``), and how
         many columns each has.
     """
-    from hemafeat.networks._embedding.names import embeddings_of as found
-
-    return found(columns)
+    counts: dict[str, int] = {}
+    for column in columns:
+        mask, _, rest = column.partition("__")
+        family, separator, _ = rest.partition("__")
+        name = networks.EmbeddingName.parse(family) if separator else None
+        if name is not None:
+            text = f"{name.description}: {mask}__{family}__*"
+            counts[text] = counts.get(text, 0) + 1
+    return counts
 
 
 def in_words(name: str) -> str:

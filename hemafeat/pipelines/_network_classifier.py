@@ -14,8 +14,8 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
+from hemafeat import networks
 from hemafeat._public import public
-from hemafeat.networks._pictures import CellImages, image_sources
 from hemafeat.pipelines._patients.mil import networks_module
 from hemafeat.pipelines._steps.inner_folds import GROUP, groups_of, held_back
 
@@ -39,8 +39,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     crop : int, "cell" or None
         Side of the square cut from the middle before, px; ``"cell"``: the box of the cell in the
         middle, which `segmenter` finds; None: the whole image.
-    colour : {"rgb", "hsv", "od"}
-        What the network is shown: the image; hue, saturation and value; or optical density.
+    colour : {"rgb", "hsv", "od_fixed"}
+        What the network is shown: the image; hue, saturation and value; or optical density
+        relative to a fixed white; see `hemafeat.networks.image_network`.
     weights : str, optional
         Where training starts: ``"imagenet"`` or a file, see `hemafeat.networks.build`.
     last_layers : int, optional
@@ -177,7 +178,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             One class only, labels that do not fit, or a network that does not.
         """
         networks = networks_module()
-        sources = image_sources(X, "a network learns")
+        sources = networks.image_sources(X, "a network learns")
         y = np.asarray(y)
         check_classification_targets(y)
         if len(y) != len(sources):
@@ -239,13 +240,23 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             return None
         return networks.Augmentation(**(self.augment if isinstance(self.augment, dict) else {}))
 
-    def _images(self, sources: list[Any]) -> CellImages:
-        shape = tuple(int(side) for side in self.network_.input_shape[1:])
-        return CellImages(sources, shape, self.crop, self.segmenter, self.cache)  # type: ignore[arg-type]
+    def _images(self, sources: list[Any]) -> networks.Pictures:
+        height, width, channels = (int(side) for side in self.network_.input_shape[1:])
+        at_centre = self.crop is not None and not isinstance(self.crop, str)
+        maker = networks.PictureMaker(
+            "centre" if at_centre else str(self.crop or "whole"),
+            (height, width),
+            side=int(self.crop) if at_centre else None,
+            margin=0.15,
+            colour="grey" if channels == 1 else "rgb",
+            interpolation="cubic",
+            border="black" if at_centre else "replicate",
+        )
+        return networks.Pictures(sources, maker, segmenter=self.segmenter, cache=self.cache)
 
-    def _asked(self, X: Any) -> CellImages:
+    def _asked(self, X: Any) -> networks.Pictures:
         check_is_fitted(self, "network_")
-        return self._images(image_sources(X, "a network judges"))
+        return self._images(networks.image_sources(X, "a network judges"))
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Probabilities.

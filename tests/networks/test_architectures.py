@@ -187,7 +187,7 @@ def test_three_streams_see_the_image_the_cell_and_hsv(keras, monkeypatch, tmp_pa
         assert kind == "InceptionResNetV2"
         return keras.Model(image, keras.layers.Conv2D(4, 3, name="maps")(image / 255.0))
 
-    monkeypatch.setattr(_branches, "backbone", small)
+    monkeypatch.setattr(_branches, "feature_maps", small)
     model = networks.build("xie_streams", 2, input_shape=(24, 24, 3))
     images = some_images((24, 24, 3))
     given = judged(keras, model, images)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hemafeat import networks
-from hemafeat.networks._embedding import backbones as _backbones, network as _embedding_network
+from hemafeat.networks import _backbones
+from hemafeat.networks._embedding import network as _embedding_network
 from support import embedding_steps
 from support.embedding_steps import QUICK, SIDE, close, embedding
 
@@ -23,7 +24,7 @@ def test_facts_of_the_backbones_are_those_of_keras(keras, name):
     counts = []
     for top in (False, True):
         with keras.StatelessScope(initialize_variables=False):
-            model = _backbones.built(kind, keras.Input((kind.size, kind.size, 3)), top)
+            model = _backbones.build_backbone(kind, keras.Input((kind.size, kind.size, 3)), top=top)
         counts.append(model.count_params())
         if not top:
             assert model.layers[-1].output.shape[-1] == kind.width
@@ -86,7 +87,8 @@ def test_a_file_with_the_last_layers_serves_for_maps_and_for_layers_behind_them(
 
 
 def test_a_file_without_the_layer_asked_for_is_refused(keras, tmp_path):
-    bare = _backbones.built(_backbones.BACKBONES["MobileNet"], keras.Input((SIDE, SIDE, 3)), False)
+    image = keras.Input((SIDE, SIDE, 3))
+    bare = _backbones.build_backbone(networks.backbone("MobileNet"), image, top=False)
     bare.save_weights(tmp_path / "bare.weights.h5")
     with pytest.raises(networks.WeightsError, match="holds no last layers of MobileNet"):
         embedding(weights=tmp_path / "bare.weights.h5", layer="conv_preds")
@@ -167,16 +169,16 @@ def test_imagenet_is_read_from_the_cache_of_keras(keras, tmp_path, monkeypatch):
 
 def test_a_file_of_efficientnet_is_scaled_as_imagenet_is(keras, tmp_path):
     """Keras files the deviation as the variance, and mends it for weights="imagenet" alone."""
-    from hemafeat.networks._layers import _TORCH_MEAN, _TORCH_STD
+    from hemafeat.networks._layers import IMAGENET_MEAN, IMAGENET_STD
 
     image = keras.Input((SIDE, SIDE, 3))
     layer = keras.layers.Normalization(axis=-1, mean=None, variance=None)
     model = keras.Model(image, layer(image))
-    layer.set_weights([np.array(_TORCH_MEAN), np.array(_TORCH_STD), np.array(0)])
+    layer.set_weights([np.array(IMAGENET_MEAN), np.array(IMAGENET_STD), np.array(0)])
     layer.finalize_state()
     pixels = np.random.default_rng(5).uniform(0, 1, (1, SIDE, SIDE, 3)).astype(np.float32)
-    _backbones._corrected(model)
-    expected = (pixels - np.array(_TORCH_MEAN)) / np.array(_TORCH_STD)
+    _backbones._correct_variance(model)
+    expected = (pixels - np.array(IMAGENET_MEAN)) / np.array(IMAGENET_STD)
     found = keras.ops.convert_to_numpy(model(pixels))
     np.testing.assert_allclose(found, expected, atol=1e-5)
 

@@ -232,7 +232,7 @@ def test_a_training_cut_off_ends_where_it_would_have(keras, onnx, tmp_path):
     ],
 )
 def test_training_stops_after_two_epochs_without_gain_or_at_the_last(losses, judged):
-    assert _train_segmentation._judged(losses, patience=2, epochs=6) == judged
+    assert _train_segmentation._best_epoch(losses, patience=2, epochs=6) == judged
 
 
 def test_the_rate_rises_and_falls():

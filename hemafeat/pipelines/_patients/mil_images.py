@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
+from hemafeat import networks
 from hemafeat._public import public
-from hemafeat.networks._pictures import ImageBag
 from hemafeat.pipelines._patients.bags import CELLS, Bag, as_bags
-from hemafeat.pipelines._patients.mil import BagClassifier, networks_module
+from hemafeat.pipelines._patients.mil import BagClassifier
 
 
 @public
@@ -140,17 +140,19 @@ class MILImageClassifier(BagClassifier):
         hemafeat.images.ImageError
             An image cannot be read.
         """
-        found = self._images(X)
-        numbers = self._numbered(y, len(found))
-        n_bytes = sum(len(bag) for bag in found) * self.size**2 * 3
+        sources = _sources(X, self.groups)
+        numbers = self._numbered(y, len(sources))
+        n_bytes = sum(len(bag) for bag in sources) * self.size**2 * 3
         if n_bytes <= self.in_memory * 2**30:
+            found = self._images(sources, cache=np.inf)
             for bag in found:
-                bag.keep()
+                bag[np.arange(len(bag))]
+        else:
+            found = self._images(sources)
         self._learn(found, numbers, self._held_back(numbers))
         return self
 
     def _network(self) -> Any:
-        networks = networks_module()
         model = networks.mil_image_model(
             (self.size, self.size, 3),
             self._n_outputs,
@@ -164,13 +166,16 @@ class MILImageClassifier(BagClassifier):
         )
         return networks.ImageBagNetwork(model, turned=self.turned)
 
-    def _images(self, X: Any) -> list[ImageBag]:
-        return [ImageBag(of, self.crop, self.size) for of in _sources(X, self.groups)]
+    def _images(self, bags: list[Sequence[Any]], cache: float = 0.0) -> list[networks.Pictures]:
+        maker = networks.PictureMaker(
+            "centre", (self.size, self.size), side=self.crop, interpolation="cubic", border="black"
+        )
+        return [networks.Pictures(sources, maker, cache=cache) for sources in bags]
 
     def judged(self, X: Any) -> list[dict[str, np.ndarray]]:
         """Per patient ``logit``, and ``weights`` and ``cell_logits`` of the cells."""
         check_is_fitted(self, "network_")
-        return self.network_(self._images(X))
+        return self.network_(self._images(_sources(X, self.groups)))
 
 
 def _sources(X: Any, groups: str) -> list[Sequence[Any]]:
