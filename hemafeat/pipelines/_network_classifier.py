@@ -242,15 +242,15 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 
     def _images(self, sources: list[Any]) -> networks.Pictures:
         height, width, channels = (int(side) for side in self.network_.input_shape[1:])
-        at_centre = self.crop is not None and not isinstance(self.crop, str)
+        side = None if self.crop is None or isinstance(self.crop, str) else int(self.crop)
         maker = networks.PictureMaker(
-            "centre" if at_centre else str(self.crop or "whole"),
+            str(self.crop or "whole") if side is None else "centre",
             (height, width),
-            side=int(self.crop) if at_centre else None,
+            side=side,
             margin=0.15,
             colour="grey" if channels == 1 else "rgb",
             interpolation="cubic",
-            border="black" if at_centre else "replicate",
+            border="replicate" if side is None else "black",
         )
         return networks.Pictures(sources, maker, segmenter=self.segmenter, cache=self.cache)
 
