@@ -163,7 +163,7 @@ def test_bad_requests_say_why(keras, name, n_classes, given, reason):
 
 
 def test_only_keras_files_are_read(keras, tmp_path):
-    for name, reason in (("network.h5", ".keras files"), ("network.keras", "no such file")):
+    for name, reason in (("network.h5", ".keras files"), ("network.keras", "does not exist")):
         with pytest.raises(ValueError, match=reason):
             networks.load_network(tmp_path / name)
 

@@ -183,9 +183,16 @@ def test_streams_show_what_they_say(cells):
 def test_the_name_of_an_embedding_says_its_weights(name, words):
     from hemafeat.networks import EmbeddingName
 
-    assert EmbeddingName.parse(name) == EmbeddingName(*words)
+    parsed = EmbeddingName.parse(name)
+    assert parsed == EmbeddingName(*words)
+    assert parsed.description.startswith(words[0])
     assert EmbeddingName.parse("shape") is None
     assert EmbeddingName.parse("embedding_alexnet_imagenet") is None
+
+
+def test_it_declares_that_it_looks_at_images():
+    assert networks.Embedding.looks_at == {"images"}
+    assert networks.Embedding().reads_images
 
 
 def test_on_the_command_line(keras, cells, tmp_path, capsys, monkeypatch):

@@ -90,10 +90,10 @@ def test_a_file_without_the_layer_asked_for_is_refused(keras, tmp_path):
     image = keras.Input((SIDE, SIDE, 3))
     bare = _backbones.build_backbone(networks.backbone("MobileNet"), image, top=False)
     bare.save_weights(tmp_path / "bare.weights.h5")
-    with pytest.raises(networks.WeightsError, match="holds no last layers of MobileNet"):
+    with pytest.raises(networks.WeightsError, match="does not hold the last layers of MobileNet"):
         embedding(weights=tmp_path / "bare.weights.h5", layer="conv_preds")
     (tmp_path / "bare.weights.h5").rename(tmp_path / "bare.h5")
-    with pytest.raises(networks.WeightsError, match=r"called bare\.weights\.h5"):
+    with pytest.raises(networks.WeightsError, match=r"rename it to bare\.weights\.h5"):
         embedding(weights=tmp_path / "bare.h5")
 
 
@@ -125,7 +125,7 @@ def test_a_network_saved_whole_is_taken_as_it_is(keras, tmp_path):
 def test_an_unknown_layer_names_the_last_ones(keras):
     with pytest.raises(ValueError, match=r"no layer 'fc9'; .*predictions"):
         embedding(layer="fc9")
-    with pytest.raises(ValueError, match="does not take images of 32 px"):
+    with pytest.raises(ValueError, match="does not accept images of 32 px"):
         embedding("InceptionV3")
 
 

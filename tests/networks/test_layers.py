@@ -108,7 +108,7 @@ def test_colours_are_those_that_an_embedding_is_shown():
 
     image = some_images((1, 24, 24, 3))
     same = keras.Sequential([keras.Input((24, 24, 3)), keras.layers.Identity()])
-    hsv, density = (worked(_add_colours(keras, same, colour), image)[0] for colour in ("hsv", "od"))
+    hsv, density = (worked(_add_colours(keras, same, colour), image)[0] for colour in ("hsv", "od_fixed"))
     # The white level to which one is added there is the one that is divided by here.
     prepared = Prepared(image[0].astype(np.uint8), white=np.full(3, 254.0))
     shown_hsv, shown_density = StreamPictures(parse_streams(["hsv", "od"]), 24).make(prepared, None)

@@ -79,8 +79,8 @@ def test_encoders(keras):
         ({"encoder": "lenet"}, "no encoder 'lenet'"),
         ({"pooling": "median"}, "no pooling 'median'"),
         ({"input_shape": (4, 4, 3)}, "too small"),
-        ({"weights": "imagenet"}, "for an encoder of"),
-        ({"encoder": same}, "an encoder is a network"),
+        ({"weights": "imagenet"}, "need an encoder that is named"),
+        ({"encoder": same}, "the encoder must be a Keras model"),
     ):
         with pytest.raises(ValueError, match=message):
             networks.mil_image_model(**wrong)

@@ -321,7 +321,7 @@ def test_a_training_can_begin_where_another_ended(keras, onnx, tmp_path):
         np.testing.assert_allclose(np.asarray(now), np.asarray(was), atol=1e-6)
     with pytest.raises(FileNotFoundError, match=r"gone\.keras"):
         networks.train_segmenter(out=tmp_path / "a", start=tmp_path / "gone.keras", **settings)
-    with pytest.raises(ValueError, match="holds another network than unet"):
+    with pytest.raises(ValueError, match="holds a network other than unet"):
         networks.train_segmenter(
             out=tmp_path / "b", start=tmp_path / "first.keras", **settings | {"network": "unet"}
         )
