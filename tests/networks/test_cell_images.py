@@ -1,4 +1,4 @@
-"""Images on their way to a network: read once or again, cut, of one size, changed at random."""
+"""Pictures of cells: crop, size, colours, cache; and their augmentation."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ def files(tmp_path):
 
 
 @pytest.fixture
-def asked(monkeypatch):
-    """The files read, in order."""
+def files_read(monkeypatch):
+    """Record the files that are read, in order."""
     names = []
     read = images.read
 
@@ -39,7 +39,7 @@ def asked(monkeypatch):
     return names
 
 
-def test_memory_has_an_end(files, asked):
+def test_the_cache_is_limited(files, files_read):
     shape = (16, 16, 3)
     three = 3 * 16 * 16 * 3 / 2**20
     maker = PictureMaker(size=(16, 16))
@@ -48,20 +48,20 @@ def test_memory_has_an_end(files, asked):
     assert first.shape == (6, *shape)
     assert first.dtype == np.uint8
     assert found._cache.nbytes == round(three * 2**20)
-    del asked[:]
+    del files_read[:]
     np.testing.assert_array_equal(found[np.array([5, 0, 1, 2, 4, 3])][[1, 2, 3, 5, 4, 0]], first)
-    assert asked == [files[5], files[4], files[3]], "the first three are remembered"
+    assert files_read == [files[5], files[4], files[3]], "the first three are remembered"
     none = Pictures(files, maker, cache=0)
     np.testing.assert_array_equal(none[np.arange(6)], first)
     assert none._cache.nbytes == 0
 
 
-def test_nothing_is_read_before_it_is_asked_for(files, asked):
+def test_images_are_read_on_demand(files, files_read):
     found = Pictures(files, PictureMaker(size=(8, 8)))
     assert len(found) == 6
-    assert not asked
+    assert not files_read
     found[np.array([2])]
-    assert asked == [files[2]]
+    assert files_read == [files[2]]
 
 
 def test_size_channels_and_crop(files):
@@ -125,7 +125,7 @@ def test_a_picture_that_cannot_be_made_is_refused(options, message):
 
 
 def test_former_makers_differ_only_by_named_options():
-    """An enlarged and a shrunken picture, against OpenCV."""
+    """Compare an enlarged and a reduced picture with OpenCV."""
     image = np.random.default_rng(2).integers(0, 256, (30, 50, 3), dtype=np.uint8)
     # Fewer pixels but a longer side than the picture.
     by_pixels = PictureMaker(size=(40, 40), interpolation="cubic").make(image)
@@ -210,7 +210,7 @@ def test_mirrored_images_are_one_of_four():
 
 
 def test_a_turn_and_a_shift_are_within_their_limits():
-    """A spot right of the middle says how far an image was turned, one in it how far moved."""
+    """Measure rotation by a spot right of the centre, and shift by a spot in the centre."""
     right = np.zeros((200, 101, 101, 3), np.uint8)
     right[:, 48:53, 83:88] = 255
     turned = Augmentation(flip=False, move=0, cut=(0, 0))(right, np.random.default_rng(1))

@@ -1,4 +1,4 @@
-"""Networks as scikit-learn classifiers: what they take, learn, hold back, keep and give back."""
+"""Networks as scikit-learn classifiers: input, training, held-back images, saving."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def keras():
 
 
 def discs(n=N, side=32):
-    """Small dark and large light discs on a noisy field."""
+    """Draw small dark and large light discs on a noisy background."""
     rng = np.random.default_rng(0)
     images = rng.integers(170, 210, (n, side, side, 3)).astype(np.uint8)
     for place, image in enumerate(images):
@@ -41,7 +41,7 @@ def discs(n=N, side=32):
 
 @pytest.fixture(scope="module")
 def cells(tmp_path_factory):
-    """The same in files, with groups of six."""
+    """Write the discs to files, in groups of six."""
     folder = tmp_path_factory.mktemp("discs")
     images, labels = discs()
     for place, image in enumerate(images):
@@ -51,7 +51,7 @@ def cells(tmp_path_factory):
 
 
 def small(**given):
-    """A quick one, without augmentation."""
+    """Make a classifier that is trained quickly, without augmentation."""
     settings = {"epochs": 6, "batch_size": 16, "augment": False, "learning_rate": 3e-3}
     return NetworkClassifier("lenet5", **{**settings, "progress": False, **given})
 
@@ -118,7 +118,7 @@ def test_groups_given_to_fit_come_first(keras, cells):
 
 
 def test_it_slows_down_stops_and_keeps_the_best_epoch(keras, cells):
-    """With a rate that throws it off, it soon gets no better."""
+    """Stop early with a learning rate that is too high."""
     model = small(epochs=12, learning_rate=0.05, patience=3, slower_after=1, slower_by=0.5)
     history = model.fit(cells, cells["label"]).history_
     losses = history["val_loss"]
@@ -195,7 +195,7 @@ def test_kept_with_pickle_and_in_a_model_file(fitted, cells, tmp_path):
 
 
 def two_maps(input_shape, n_classes):
-    """A network of one's own."""
+    """Build a custom network."""
     import keras
 
     return keras.Sequential(

@@ -1,4 +1,4 @@
-"""Embeddings as a step, as columns and on the command line: streams, images, errors."""
+"""Embeddings as a transformer, as columns and on the command line: streams, images, errors."""
 
 from __future__ import annotations
 
@@ -132,7 +132,7 @@ def test_each_cell_of_an_image_has_an_embedding_of_its_own(keras, cells):
 
 
 def test_streams_show_what_they_say(cells):
-    """Against the picture made by hand."""
+    """Compare with pictures made step by step."""
     import cv2
 
     from hemafeat.extract._measure import central_cell
@@ -196,7 +196,7 @@ def test_it_declares_that_it_looks_at_images():
 
 
 def test_on_the_command_line(keras, cells, tmp_path, capsys, monkeypatch):
-    """Columns and a model in one comparison; the page says which weights; predict goes on."""
+    """Compare columns and a model; the report names the weights; predict works."""
     from hemafeat.cli import main
 
     folder = Path(cells["image"].iloc[0]).parents[1]
@@ -223,7 +223,7 @@ def test_on_the_command_line(keras, cells, tmp_path, capsys, monkeypatch):
 
 
 def test_a_model_on_embedded_columns_asks_for_its_weights(keras, cells, tmp_path, capsys):
-    """A file is referred to by its digest: predict needs it, and no other."""
+    """Refer to a file of weights by its digest; predict accepts no other."""
     from hemafeat.cli import main
 
     kind = _backbones.BACKBONES["MobileNet"]

@@ -1,4 +1,4 @@
-"""How embeddings are computed: what runs the network, in which batches, and what is kept."""
+"""Computation of embeddings: runtimes, batches and the cache."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def test_runtimes_agree(keras, cells, runtime):
 
 
 def every_layer(keras):
-    """A small network with every layer of the eight backbones, each as they use it."""
+    """Build a small network with every kind of layer of the eight backbones."""
     from hemafeat.networks._layers import ScaledImage
 
     layers = keras.layers
@@ -172,7 +172,7 @@ def test_a_cache_that_cannot_be_written_costs_nothing_but_itself(keras, cells, t
 
 
 def test_two_processes_share_a_cache(tmp_path):
-    """Both write the same vectors at once; each finds whole ones."""
+    """Write the same vectors in two processes; both read complete ones."""
     code = f"""
 import numpy as np
 from pathlib import Path
@@ -194,7 +194,7 @@ for again in range(3):
 
 
 def test_one_batch_is_in_memory(keras, tmp_path, monkeypatch):
-    """However many images there are: an image is read when its batch is filled."""
+    """Read an image only when its batch is filled, however many there are."""
     read, alive = images.read, []
     seen = []
 

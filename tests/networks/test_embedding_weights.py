@@ -1,4 +1,4 @@
-"""Weights of embeddings: those of Keras, of files and of chance; numbers against Keras itself."""
+"""Weights of embeddings: ImageNet, files and random ones, compared with Keras itself."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ no_network = embedding_steps.no_network
 
 @pytest.mark.parametrize("name", list(_backbones.BACKBONES))
 def test_facts_of_the_backbones_are_those_of_keras(keras, name):
-    """Sizes of files follow from them, so that an error can name one offline."""
+    """Check numbers of weights, from which the error message computes the size of the file."""
     kind = _backbones.BACKBONES[name]
     counts = []
     for top in (False, True):
@@ -45,7 +45,7 @@ def test_pictures_are_scaled_as_keras_does(keras, name):
 
 @pytest.mark.parametrize("file", ["keras2.h5", "keras3.weights.h5"])
 def test_the_vector_is_the_mean_of_the_last_maps_of_keras(keras, tmp_path, file):
-    """With weights of Keras' own making, in the format of its downloads and in its present one."""
+    """Use weights created by Keras, in the format of its downloads and in the current one."""
     keras.utils.set_random_seed(1)
     plain = keras.applications.MobileNet(
         include_top=False, weights=None, input_shape=(SIDE, SIDE, 3)
@@ -98,7 +98,7 @@ def test_a_file_without_the_layer_asked_for_is_refused(keras, tmp_path):
 
 
 def test_a_network_saved_whole_is_taken_as_it_is(keras, tmp_path):
-    """With the scaling it has inside, or that of its backbone where it has none."""
+    """Use the scaling of the network, or that of its backbone if it has none."""
     model = networks.build("lenet5", 3)
     model.save(tmp_path / "lenet.keras")
     pixels = np.random.default_rng(3).integers(0, 256, (2, 32, 32, 3), np.uint8)
@@ -130,7 +130,7 @@ def test_an_unknown_layer_names_the_last_ones(keras):
 
 
 def test_imagenet_without_its_file_is_one_error(keras, tmp_path, monkeypatch):
-    """The file, its size, and where to put it."""
+    """Name the file, its size and its folder."""
     monkeypatch.setattr(
         "keras.src.utils.file_utils.config.keras_home",
         lambda: str(tmp_path / "keras"),
@@ -151,7 +151,7 @@ def test_imagenet_without_its_file_is_one_error(keras, tmp_path, monkeypatch):
 
 
 def test_imagenet_is_read_from_the_cache_of_keras(keras, tmp_path, monkeypatch):
-    """Its own loading, with a file made here in the place of the one it would fetch."""
+    """Let Keras load a file made here in place of a download."""
     keras.utils.set_random_seed(4)
     plain = keras.applications.MobileNet(include_top=False, weights=None, input_shape=(224, 224, 3))
     plain.save_weights(tmp_path / "mine.weights.h5")
@@ -168,7 +168,7 @@ def test_imagenet_is_read_from_the_cache_of_keras(keras, tmp_path, monkeypatch):
 
 
 def test_a_file_of_efficientnet_is_scaled_as_imagenet_is(keras, tmp_path):
-    """Keras files the deviation as the variance, and mends it for weights="imagenet" alone."""
+    """Keras stores the deviation as the variance and corrects it for weights="imagenet" only."""
     from hemafeat.networks._layers import IMAGENET_MEAN, IMAGENET_STD
 
     image = keras.Input((SIDE, SIDE, 3))

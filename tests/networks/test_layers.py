@@ -1,4 +1,4 @@
-"""Layers of the reports' networks against scikit-image, SciPy, Matplotlib and plain NumPy."""
+"""Layers of published networks compared with scikit-image, SciPy, Matplotlib and NumPy."""
 
 from __future__ import annotations
 
@@ -101,14 +101,16 @@ def test_hue_saturation_value():
 
 
 def test_colours_are_those_that_an_embedding_is_shown():
-    """Inside the graph and outside it: alike but for rounding, and for the range of densities."""
+    """Colours inside and outside the graph agree up to rounding and the range of densities."""
     from hemafeat.extract._prepared import OD_MAX, Prepared
     from hemafeat.networks._classifier.network import _MAX_DENSITY, _add_colours
     from hemafeat.networks._embedding.streams import StreamPictures, parse_streams
 
     image = some_images((1, 24, 24, 3))
     same = keras.Sequential([keras.Input((24, 24, 3)), keras.layers.Identity()])
-    hsv, density = (worked(_add_colours(keras, same, colour), image)[0] for colour in ("hsv", "od_fixed"))
+    hsv, density = (
+        worked(_add_colours(keras, same, colour), image)[0] for colour in ("hsv", "od_fixed")
+    )
     # The white level to which one is added there is the one that is divided by here.
     prepared = Prepared(image[0].astype(np.uint8), white=np.full(3, 254.0))
     shown_hsv, shown_density = StreamPictures(parse_streams(["hsv", "od"]), 24).make(prepared, None)

@@ -1,4 +1,4 @@
-"""Bags of images, end to end: one encoder for all cells, verdicts that add up, signals found."""
+"""Networks on bags of images: one encoder for all cells, exact sums, recovered signals."""
 
 from __future__ import annotations
 
@@ -87,7 +87,7 @@ def test_encoders(keras):
 
 
 def cohort(n, seed, *, abnormal=(0.0, 0.5), cells=(6, 16), side=16):
-    """Bags of a dark disc on noise; abnormal cells have a larger one. Bag sizes tell nothing."""
+    """Draw bags of dark discs on noise, larger in abnormal cells; sizes of bags are random."""
     rng = np.random.default_rng(seed)
     ill = rng.permutation(np.arange(n) < n // 2)
     grid = np.hypot(*(np.mgrid[:side, :side] - (side - 1) / 2))

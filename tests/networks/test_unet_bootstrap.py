@@ -1,4 +1,4 @@
-"""Masks from what a segmenter is sure of."""
+"""Masks of images on which a segmenter is confident."""
 
 from __future__ import annotations
 

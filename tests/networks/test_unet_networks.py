@@ -44,7 +44,7 @@ def separable(n_in, n_out):
 
 
 def expected_parameters(channels):
-    """By hand: stem, blocks of two separable convolutions, narrowings, logits."""
+    """Count by hand: stem, blocks of two separable convolutions, reductions, logits."""
     total = 48 * channels[0] + 4 * channels[0]
     before = channels[0]
     for n in channels:
@@ -114,7 +114,7 @@ def test_enlarging_begins_as_bilinear_interpolation(keras):
 
 
 def naive_loss(logits, classes, depth):
-    """The three terms of one sample, pixel by pixel."""
+    """Compute the three terms of one sample pixel by pixel."""
     crossed = apart = 0.0
     cell, nucleus = np.zeros(3), np.zeros(3)  # of guess and truth: both, guess, truth
     height, width = classes.shape
@@ -246,7 +246,7 @@ def test_the_rate_rises_and_falls():
 
 
 def discs(folder, n, seed):
-    """Dark discs in paler ones on white, and their trimaps."""
+    """Write images of dark discs in paler ones on white, and their trimaps."""
     rng, rows = np.random.default_rng(seed), []
     folder.mkdir()
     for i in range(n):

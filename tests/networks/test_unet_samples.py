@@ -1,4 +1,4 @@
-"""Training samples: masks stay on their image, whatever is done to both."""
+"""Training samples: masks stay aligned with their image in augmentation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hemafeat.segment._unet.scale import (
 
 
 def plain_disc(side=200, centre=(90, 110), radius=40, inner=20):
-    """A scene whose density tells the classes: 0, 0.5 in the cell, 1.5 in the nucleus."""
+    """Make a scene whose density gives the classes: 0, 0.5 in the cell, 1.5 in the nucleus."""
     cell = np.zeros((side, side), np.uint16)
     nucleus = np.zeros((side, side), np.uint8)
     cv2.circle(cell, centre, radius, 1, cv2.FILLED)
