@@ -177,8 +177,9 @@ def architectures() -> pd.DataFrame:
     Examples
     --------
     >>> from hemafeat import networks
-    >>> networks.architectures().loc["lenet5", ["input_shape", "n_parameters"]].tolist()
-    [(32, 32, 3), 61836]
+    >>> lenet5 = networks.architectures().loc["lenet5"]
+    >>> lenet5["input_shape"], int(lenet5["n_parameters"])
+    ((32, 32, 3), 61836)
     """
     rows = [
         {

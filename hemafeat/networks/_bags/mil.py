@@ -66,7 +66,7 @@ def mil_model(
     --------
     >>> from hemafeat import networks
     >>> networks.mil_model(n_features=10).count_params()
-    930
+    929
     """
     keras = need_keras("a network of bags")
     layers, layer_seeds = keras.layers, seeds(random_state)

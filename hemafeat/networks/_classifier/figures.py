@@ -67,8 +67,8 @@ def grad_cam_sheet(
     Examples
     --------
     >>> from hemafeat import datasets, networks
-    >>> image = datasets.draw_cell("neutrophil", size=32, random_state=0).image
-    >>> model = networks.build("lenet5", 2)
+    >>> image = datasets.draw_cell("neutrophil", size=48, random_state=0).image
+    >>> model = networks.build("lenet5", 2, input_shape=(48, 48, 3))
     >>> networks.grad_cam_sheet(model, image[None], "maps.png", classes=["a", "b"]).name
     'maps.png'
     """

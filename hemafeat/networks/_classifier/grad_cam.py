@@ -68,10 +68,10 @@ def grad_cam(
     Examples
     --------
     >>> from hemafeat import datasets, networks
-    >>> image = datasets.draw_cell("neutrophil", size=32, random_state=0).image
-    >>> model = networks.build("lenet5", 8)
+    >>> image = datasets.draw_cell("neutrophil", size=48, random_state=0).image
+    >>> model = networks.build("lenet5", 8, input_shape=(48, 48, 3))
     >>> networks.grad_cam(model, image[None], layer="conv_2").shape
-    (1, 32, 32)
+    (1, 48, 48)
     """
     keras = need_keras("Grad-CAM")
     map_layer = _find_layer(keras, model, layer)

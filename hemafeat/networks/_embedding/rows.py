@@ -12,6 +12,7 @@ import pandas as pd
 from hemafeat.extract._measure import central_cell
 from hemafeat.networks._embedding.cache import Cache
 from hemafeat.networks._embedding.runtimes import Runner
+from hemafeat.networks._pictures import image_sources
 from hemafeat.segment import MaskError
 
 
@@ -85,19 +86,14 @@ class ImageRows:
     def __init__(self, X: Any) -> None:
         self.cells: list[int | None]
         self.masks: list[Any] = []
-        if isinstance(X, pd.DataFrame):
-            if "image" not in X.columns:
-                raise ValueError("embeddings are made of images: the table needs an 'image' column")
-            self.sources = list(X["image"])
-            self.cells = [int(c) for c in X["cell"]] if "cell" in X else [None] * len(X)
-            self.masks = list(X["mask"]) if "mask" in X else []
-            return
-        if isinstance(X, np.ndarray) and X.dtype.kind in "OUT":
-            X = X.ravel()
-        if isinstance(X, (str, os.PathLike)):
-            X = [X]
-        self.sources = list(X)
+        one_path = isinstance(X, (str, os.PathLike))
+        self.sources = image_sources([X] if one_path else X, "embeddings are made")
         self.cells = [None] * len(self.sources)
+        if isinstance(X, pd.DataFrame):
+            if "cell" in X:
+                self.cells = [int(cell) for cell in X["cell"]]
+            if "mask" in X:
+                self.masks = list(X["mask"])
 
     def __len__(self) -> int:
         return len(self.sources)

@@ -84,7 +84,8 @@ class SegmentationSamples:
 
     Examples
     --------
-    >>> sample = SegmentationSamples(side=96)[0]
+    >>> from hemafeat import networks
+    >>> sample = networks.SegmentationSamples(side=96)[0]
     >>> sample.density.shape, int(sample.classes.max())
     ((96, 96, 3), 2)
     """

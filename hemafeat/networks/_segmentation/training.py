@@ -128,7 +128,7 @@ def train_segmenter(
     >>> from hemafeat import networks
     >>> history = networks.train_segmenter(
     ...     out="unet",
-    ...     network=lambda seed: networks.unet((4, 8, 8, 8, 8), random_state=seed),
+    ...     network=lambda seed: networks.unet((4, 8), random_state=seed),
     ...     epochs=1,
     ...     steps=1,
     ...     batch_size=1,
