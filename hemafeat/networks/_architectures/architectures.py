@@ -66,7 +66,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "lenet5_224": Architecture(
         lenet.lenet5_224, (224, 224, 3), 8, None, None, _HINCAPIE, "guess",
-        "the report says larger images and more nodes, no numbers: 6-16-32 filters, 240-120 nodes",
+        "the report has larger images and more nodes, without numbers: here 6-16-32 filters and "
+        "240-120 nodes",
     ),
     "alexnet": Architecture(
         lenet.alexnet, (227, 227, 3), 1000, 62_378_344, 62_378_344,
@@ -81,7 +82,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "sd_alexnet": Architecture(
         lenet.sd_alexnet, (227, 227, 3), 1000, 62_378_353, 62_378_353,
         "Duggal 2017, SD-Layer before AlexNet", "computed",
-        "nine parameters of the layer are read; which AlexNet is not said, here one tower",
+        "the nine parameters of the layer are read; the AlexNet is not specified, here one tower",
     ),
     "mids_baseline": Architecture(
         lenet.mids_baseline, (128, 128, 3), 2, 49_741, 49_741, _MIDS, "computed",
@@ -133,7 +134,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         residual.resnet18, (224, 224, 3), 1000, None, 11_689_512,
         "He 2016; torchvision resnet18; UFSC deck, Marzahl 2019", "remembered",
         "PyTorch quotes the trainable ones; Keras adds 9,600 moving statistics. The deck does not "
-        "say whose port it used",
+        "name the port it used",
     ),
     "se_resnext50": Architecture(
         residual.se_resnext50, (224, 224, 3), 1000, None, 27_559_896,
@@ -152,7 +153,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "xie_streams": Architecture(
         branches.xie_streams, (299, 299, 3), 2, None, None, "Xie 2019, as cited by the UFSC deck",
-        "guess", "the streams are stated; the last layers, 512 and the classes, are a guess",
+        "guess", "the streams are stated; the last layers, 512 nodes and the classes, are a guess",
         from_backbone=True,
     ),
     "kassani_pair": Architecture(
