@@ -119,8 +119,8 @@ def _is_trusted(entry: dict[str, Any]) -> bool:
         return bool(allowed) and registered in (None, entry.get("config"))
     if root == "keras":
         return registered in (None, name)
-    ours = root == "hemafeat" and inner[:1] == ["networks"]
-    return ours and registered == f"hemafeat>{name}"
+    is_hemafeat = root == "hemafeat" and inner[:1] == ["networks"]
+    return is_hemafeat and registered == f"hemafeat>{name}"
 
 
 def _full_name(entry: dict[str, Any]) -> str:

@@ -118,6 +118,7 @@ class Embedding(TransformerMixin, BaseEstimator):
     looks_at = frozenset({"images"})
     """Parts of a table that `evaluate.compare` passes to this step."""
     reads_images = True
+    """Former form of `looks_at`."""
 
     def __init__(
         self,

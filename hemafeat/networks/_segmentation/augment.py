@@ -199,8 +199,8 @@ def _channel_mixture(rng: np.random.Generator) -> np.ndarray:
     if rng.random() < 0.5:
         return np.eye(3) + rng.normal(0.0, 0.05, (3, 3))
     shares = rng.dirichlet([0.7, 0.7, 0.7], 3).T
-    own = rng.uniform(0.0, 0.8)
-    return own * np.eye(3) + (1.0 - own) * shares
+    own_share = rng.uniform(0.0, 0.8)
+    return own_share * np.eye(3) + (1.0 - own_share) * shares
 
 
 def _change_stains(
