@@ -1,17 +1,17 @@
-"""Features, networks and embeddings on the same cells, under one protocol.
+"""Compare features, networks and embeddings on the same cells under one protocol.
 
     python benchmarks/networks.py --data FOLDER --out DIR [--weights imagenet|random|FILE]
 
-FOLDER is anything `hemafeat.datasets.as_table` takes, with labels; without it cells are drawn.
-Compared in the same folds, which never divide a group:
+FOLDER is anything that `hemafeat.datasets.as_table` takes, with labels; without it cells are drawn.
+These models are compared in the same folds, which never divide a group:
 
-- support vectors on the features of morphology, on embeddings of the cell, and on both;
-- the embedding of the whole image with each of the heads asked for;
-- networks of the reports, trained from random weights (`--networks`).
+- support vectors on features of morphology, on embeddings of the cell, and on both;
+- the embedding of the whole image with each of the heads in `--heads`;
+- published networks, trained from random weights (`--networks`).
 
-The same command runs with or without an accelerator, on whatever backend Keras is set to. Written
-to --out: the comparison (`hemafeat report` makes a page of it), `networks.csv` with accuracies,
-intervals and minutes, and `networks.png`.
+The command runs with or without an accelerator, on any backend of Keras. Written to --out: the
+comparison (`hemafeat report` makes a page of it), `networks.csv` with accuracies, intervals and
+minutes, and `networks.png`.
 """
 
 from __future__ import annotations
@@ -26,46 +26,46 @@ import pandas as pd
 from hemafeat import datasets, evaluate, extract, networks, pipelines
 
 
-def on(columns: list[str], name: str) -> Any:
-    """A pipeline on some columns."""
+def on_columns(columns: list[str], name: str) -> Any:
+    """Make a pipeline on some columns."""
     return pipelines.make(name).set_params(columns__columns=columns)
 
 
 def models(family: networks.EmbeddingFamily, args: argparse.Namespace) -> dict[str, Any]:
-    """What is compared, by name."""
-    features, embedded = extract.columns(args.families), extract.columns([family])
-    seen = f"{args.backbone} ({args.weights})"
-    found = {
-        "features + svc": on(features, "svc"),
-        f"{seen}, cell + svc": on(embedded, "svc"),
-        f"features, {seen} + svc": on([*features, *embedded], "svc"),
+    """Return the models to compare, by name."""
+    features, embedding = extract.columns(args.families), extract.columns([family])
+    network = f"{args.backbone} ({args.weights})"
+    pipelines_by_name = {
+        "features + svc": on_columns(features, "svc"),
+        f"{network}, cell + svc": on_columns(embedding, "svc"),
+        f"features, {network} + svc": on_columns([*features, *embedding], "svc"),
     }
     for head in args.heads:
         name = f"embedding:{args.backbone}+{head}@{args.weights}"
-        found[f"{seen}, image + {head}"] = pipelines.make(name)
+        pipelines_by_name[f"{network}, image + {head}"] = pipelines.make(name)
     for name in args.networks:
-        found[name] = pipelines.make(
+        pipelines_by_name[name] = pipelines.make(
             name, size=args.size, crop=args.crop, epochs=args.epochs, random_state=args.seed
         )
-    return found
+    return pipelines_by_name
 
 
-def picture(rows: pd.DataFrame, to: Path) -> None:
-    """Accuracy with its interval, and the minutes it took to learn."""
+def plot(rows: pd.DataFrame, path: Path) -> None:
+    """Save a figure of the accuracies with their intervals, and of the minutes of training."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(9.0, 1.2 + 0.36 * len(rows)), layout="constrained")
     axes = figure.subplots()
-    for place, row in enumerate(rows.itertuples()):
-        axes.hlines(place, row.low, row.high, color="#4c78a8", alpha=0.4, lw=4)
-        axes.plot(row.accuracy, place, "o", color="#4c78a8")
-        axes.annotate(f"{row.minutes:.1f} min", (1.01, place), va="center", fontsize=9,
+    for y, row in enumerate(rows.itertuples()):
+        axes.hlines(y, row.low, row.high, color="#4c78a8", alpha=0.4, lw=4)
+        axes.plot(row.accuracy, y, "o", color="#4c78a8")
+        axes.annotate(f"{row.minutes:.1f} min", (1.01, y), va="center", fontsize=9,
                       xycoords=("axes fraction", "data"))  # fmt: skip
     axes.set_yticks(range(len(rows)), rows["model"])
     axes.set_ylim(len(rows) - 0.5, -0.5)
     axes.grid(axis="x", alpha=0.3)
-    axes.set_xlabel("accuracy on cells of groups not learned from; minutes to learn, all folds")
-    figure.savefig(to, dpi=150)
+    axes.set_xlabel("accuracy on held-out groups; minutes of training, all folds")
+    figure.savefig(path, dpi=150)
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -79,7 +79,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--heads", nargs="*", default=["xgboost", "svc"])
     parser.add_argument("--networks", nargs="*", default=["lenet5"])
     parser.add_argument("--size", type=int, help="side of images of the networks")
-    parser.add_argument("--crop", default="cell", help="what the networks are shown")
+    parser.add_argument("--crop", default="cell", help="part of the image that networks see")
     parser.add_argument("--epochs", type=int, default=60)
     parser.add_argument("--families", nargs="+", default=["default"])
     parser.add_argument("--folds", type=int, default=5)
@@ -90,13 +90,13 @@ def main(argv: list[str] | None = None) -> None:
     args.out.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory() as scratch:
         if args.data:
-            listed = datasets.as_table(args.data)
+            images = datasets.as_table(args.data)
         else:
-            listed = datasets.drawn(f"{scratch}/drawn", n_images=args.drawn, random_state=0)
+            images = datasets.drawn(f"{scratch}/drawn", n_images=args.drawn, random_state=0)
         weights = None if args.weights == "random" else args.weights
         family = networks.embedding_family(args.backbone, weights, random_state=args.seed)
-        table = extract.table(listed, families=[*args.families, family])
-        found = evaluate.compare(
+        table = extract.table(images, families=[*args.families, family])
+        comparison = evaluate.compare(
             models(family, args),
             table,
             n_splits=args.folds,
@@ -105,9 +105,9 @@ def main(argv: list[str] | None = None) -> None:
             random_state=args.seed,
             progress=True,
         )
-    found.save(args.out)
-    scores = found.results.query("fold == 'all' and metric == 'accuracy'").set_index("model")
-    minutes = found.seconds.set_index("model")["fit"] / 60
+    comparison.save(args.out)
+    scores = comparison.results.query("fold == 'all' and metric == 'accuracy'").set_index("model")
+    minutes = comparison.seconds.set_index("model")["fit"] / 60
     rows = pd.DataFrame(
         {
             "accuracy": scores["value"],
@@ -118,7 +118,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     rows = rows.rename_axis("model").reset_index().sort_values("accuracy", ascending=False)
     rows.to_csv(args.out / "networks.csv", index=False)
-    picture(rows, args.out / "networks.png")
+    plot(rows, args.out / "networks.png")
     print(rows.round(4).to_string(index=False))
 
 

@@ -122,7 +122,7 @@ def families_of(columns: Iterable[str], args: argparse.Namespace) -> list[str]:
     Embeddings are kept in ``args.needed``, from which `families` makes them when images are
     measured; a table holds their columns already.
     """
-    from hemafeat.networks._embedding.names import read_name
+    from hemafeat.networks import EmbeddingName
 
     planes: dict[str, dict[str, None]] = {}
     for column in columns:
@@ -131,7 +131,7 @@ def families_of(columns: Iterable[str], args: argparse.Namespace) -> list[str]:
             planes.setdefault(family, {})["__".join(rest[1:]) or "rgb"] = None
     args.needed = []
     for family in list(planes):
-        embedding = read_name(family)
+        embedding = EmbeddingName.parse(family)
         if embedding is not None:
             streams = list(planes.pop(family))
             args.needed.append(partial(_embedding_of_model, family, embedding, streams, args))

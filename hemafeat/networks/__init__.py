@@ -1,4 +1,7 @@
-"""Networks in Keras 3: verdicts on bags of cells."""
+"""Networks in Keras 3: classifiers of images and of bags of cells, embeddings, segmenters.
+
+The package itself imports without Keras. Building or running a network needs the extra ``deep``.
+"""
 
 import lazy_loader as _lazy
 

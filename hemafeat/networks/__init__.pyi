@@ -4,6 +4,12 @@ from ._architectures.architectures import (
     architectures as architectures,
     build as build,
 )
+from ._architectures.parts import stain_deconvolution as stain_deconvolution
+from ._backbones import (
+    Backbone as Backbone,
+    WeightsError as WeightsError,
+    backbone as backbone,
+)
 from ._bags.mil import POOLINGS as POOLINGS, mil_model as mil_model, pool as pool
 from ._bags.mil_images import (
     ImageBagNetwork as ImageBagNetwork,
@@ -22,13 +28,18 @@ from ._classifier.network import (
     predict_images as predict_images,
 )
 from ._classifier.training import fit_images as fit_images
-from ._embedding.backbones import WeightsError as WeightsError
 from ._embedding.embedding import Embedding as Embedding
 from ._embedding.family import (
     EmbeddingFamily as EmbeddingFamily,
     embedding_family as embedding_family,
 )
+from ._embedding.names import EmbeddingName as EmbeddingName
 from ._onnx import export_onnx as export_onnx
+from ._pictures import (
+    PictureMaker as PictureMaker,
+    Pictures as Pictures,
+    image_sources as image_sources,
+)
 from ._saved import load_network as load_network
 from ._segmentation.fcn import fcn8s as fcn8s
 from ._segmentation.loss import segmentation_loss as segmentation_loss
@@ -40,4 +51,3 @@ from ._segmentation.samples import (
 from ._segmentation.self_training import confident_masks as confident_masks
 from ._segmentation.training import train_segmenter as train_segmenter
 from ._segmentation.unet import unet as unet
-from ._stain_layer import stain_deconvolution as stain_deconvolution

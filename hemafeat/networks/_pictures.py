@@ -1,9 +1,9 @@
-"""What an embedding network is shown of a cell: colours, the part of the image, its size."""
+"""Pictures of cells for networks: the part of the image, its colours, its size."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import cv2
@@ -11,314 +11,307 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import images
+from hemafeat._public import public
 from hemafeat.extract import Prepared
-from hemafeat.images import crop_centre, crop_square, resize, square_around
-from hemafeat.segment import Masks
+from hemafeat.images import crop_centre, crop_square, square_around
 
-COLOURS = ("rgb", "hsv", "od", "masked")
-PARTS = ("whole", "centre", "cell")
+CROPS = ("whole", "centre", "cell")
+COLOURS = ("rgb", "hsv", "od", "masked", "grey")
+BORDERS = {"replicate": cv2.BORDER_REPLICATE, "black": cv2.BORDER_CONSTANT}
+INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC, "area": cv2.INTER_AREA}
+
+Box = tuple[int, int, int, int]
 
 
+@public
 @dataclass(frozen=True)
-class Stream:
-    """One way of showing a cell.
+class PictureMaker:
+    """Cut a picture for a network out of an image of cells.
 
-    Attributes
-    ----------
-    colour : {"rgb", "hsv", "od", "masked"}
-        ``"hsv"``: hue, saturation and value, each 0 to 255. ``"od"``: optical density from 0 to 1.5
-        in 0 to 255. ``"masked"``: RGB with everything outside the cell white.
-    part : {"whole", "centre", "cell"}
-        The whole image, the square at its centre, or the square round the cell.
-    """
-
-    colour: str
-    part: str
-
-    @property
-    def name(self) -> str:
-        """``"rgb"``, ``"hsv_cell"``; the whole image is not named."""
-        return self.colour if self.part == "whole" else f"{self.colour}_{self.part}"
-
-    @property
-    def needs_cell(self) -> bool:
-        """Whether it can only be made where the cell is known."""
-        return self.colour in ("od", "masked") or self.part == "cell"
-
-
-def streams_of(words: str | Iterable[str]) -> tuple[Stream, ...]:
-    """Streams from names such as ``"rgb"`` or ``["rgb", "rgb_cell", "hsv"]``.
-
-    Raises
-    ------
-    ValueError
-        An unknown word, one twice, or none.
-    """
-    found: list[Stream] = []
-    for word in [words] if isinstance(words, str) else list(words):
-        colour, _, part = str(word).partition("_")
-        if colour not in COLOURS or (part or "whole") not in PARTS:
-            raise ValueError(
-                f"no stream {word!r}: a colour ({', '.join(COLOURS)}), alone or with a part "
-                "(_centre, _cell)"
-            )
-        found.append(Stream(colour, part or "whole"))
-    if not found or len(set(found)) < len(found):
-        raise ValueError(f"streams are different ones, at least one; got {words!r}")
-    return tuple(found)
-
-
-@dataclass(frozen=True)
-class Shown:
-    """How pictures of cells are made.
-
-    Attributes
-    ----------
-    streams : tuple of Stream
-    side : int
-        Of the pictures, in px.
-    centre : int
-        Side of the square cut from the centre of the image, in px.
-    margin : float
-        Room round the box of the cell, as a share of its longer side.
-    """
-
-    streams: tuple[Stream, ...]
-    side: int
-    centre: int = 256
-    margin: float = 0.1
-
-    @property
-    def needs_cells(self) -> bool:
-        """Whether cells have to be found first."""
-        return any(stream.needs_cell for stream in self.streams)
-
-    def pictures(self, prepared: Prepared, masks: Masks | None, row: int = 0) -> list[np.ndarray]:
-        """One (side, side, 3) uint8 picture per stream.
-
-        Parameters
-        ----------
-        prepared : Prepared
-            The image, or the window in which its cells lie.
-        masks : Masks, optional
-            The cells, of the size of `prepared`.
-        row : int
-            Which of them.
-        """
-        return [self._picture(stream, prepared, masks, row) for stream in self.streams]
-
-    def _picture(
-        self, stream: Stream, prepared: Prepared, masks: Masks | None, row: int
-    ) -> np.ndarray:
-        image = prepared.whole.rgb
-        if stream.colour == "masked":
-            image = _on_white(prepared, masks, row)
-        if stream.part == "cell":
-            image = crop_square(image, *_round_cell(prepared, masks, row, self.margin))
-        elif stream.part == "centre":
-            image = crop_centre(image, self.centre)
-        shrinks = max(image.shape[:2]) > self.side
-        how = cv2.INTER_AREA if shrinks else cv2.INTER_LINEAR
-        image = cv2.resize(np.ascontiguousarray(image), (self.side, self.side), interpolation=how)
-        if stream.colour == "hsv":
-            return np.asarray(cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL))
-        if stream.colour == "od":
-            scaled = np.clip(prepared.density_lut() * (255.0 / Prepared.OD_MAX), 0, 255)
-            table = np.rint(scaled).astype(np.uint8).T.reshape(1, 256, 3)
-            return np.asarray(cv2.LUT(image, np.ascontiguousarray(table)))
-        return np.asarray(image)
-
-
-def _known(masks: Masks | None) -> Masks:
-    if masks is None:
-        raise ValueError("this stream needs the masks of the cells")
-    return masks
-
-
-def _on_white(prepared: Prepared, masks: Masks | None, row: int) -> np.ndarray:
-    """The whole image, white wherever the cell is not."""
-    whole, (top, left) = prepared.whole.rgb, prepared.origin
-    inside = _known(masks).cell == row + 1
-    out = np.full_like(whole, 255)
-    height, width = inside.shape
-    part = np.s_[top : top + height, left : left + width]
-    out[part][inside] = whole[part][inside]
-    return out
-
-
-def _round_cell(
-    prepared: Prepared, masks: Masks | None, row: int, margin: float
-) -> tuple[int, int, int]:
-    """Row and column where the square round a cell begins, and its side."""
-    known = _known(masks)
-    box = prepared.regions(known.cell, known.n_cells).boxes[row]
-    top, bottom, left, right = (int(edge) for edge in box)
-    top, left, side = square_around(top, bottom, left, right, margin)
-    down, across = prepared.origin
-    return top + down, left + across, side
-
-
-MARGIN = 0.15
-"""What is left round the box of a cell on each side, as a share of its longer side."""
-
-
-def image_sources(X: Any, what: str) -> list[Any]:
-    """Paths or arrays, one per row, of whatever a model of images is given.
+    Every model on images in this package makes its pictures with this class.
 
     Parameters
     ----------
-    X : DataFrame with a column ``image``, sequence of paths or arrays, or array
-        An (n, 1) array of paths and an (n, H, W, 3) array of images count as sequences.
-    what : str
-        What reads them, for the message.
+    crop : {"whole", "centre", "cell"}
+        Part of the image: all of it (default), the square at its centre, or the square round the
+        bounding box of a cell.
+    size : (height, width), optional
+        Size to which the part is resized, in px. By default the part keeps its size.
+    side : int, optional
+        Side of the square at the centre, in px. By default the shorter side of the image.
+    margin : float
+        Room on each side of the bounding box of the cell, as a share of the longer side of the box.
+    colour : {"rgb", "hsv", "od", "masked", "grey"}
+        Colours of the picture. ``"rgb"`` (default): those of the image. ``"hsv"``: hue, saturation
+        and value, each from 0 to 255. ``"od"``: optical density relative to the white of the
+        background, with 0 to 1.5 scaled to 0 to 255. ``"masked"``: RGB, white outside the cell.
+        ``"grey"``: 0.299 R + 0.587 G + 0.114 B.
+    interpolation : {"linear", "cubic", "area"}
+        Interpolation used to enlarge a part, cubic by default. A part that shrinks is averaged by
+        area.
+    shrinks_by : {"pixels", "side"}
+        Condition under which a part that is not of the shape of the picture counts as shrinking:
+        it has more pixels than the picture (default), or its longer side is above the longer side
+        of the picture.
+    colour_first : bool
+        Convert to grey before resizing, not after it, which is the default.
+    border : {"replicate", "black"}
+        Filling of a square that extends beyond the image: the pixels at its edge (default), or
+        black.
 
     Raises
     ------
     ValueError
-        A table without images.
+        An option has an unknown value, or a length is below 1 px.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, networks
+    >>> image = datasets.draw_cell("neutrophil", random_state=0).image
+    >>> networks.PictureMaker("centre", (32, 32), side=64).make(image).shape
+    (32, 32, 3)
+    >>> networks.PictureMaker("cell", margin=0.5).make(image, box=(10, 30, 20, 60)).shape
+    (80, 80, 3)
     """
-    if isinstance(X, pd.DataFrame):
-        if "image" not in X.columns:
-            raise ValueError(f"{what} from the images: the table needs an 'image' column")
-        return list(X["image"])
-    if isinstance(X, np.ndarray) and X.ndim == 2 and X.shape[1] == 1:
-        return list(X[:, 0])
-    if isinstance(X, str):
-        raise ValueError(f"{what} from a table or a list of images, not from one name: {X}")
-    return list(X)
+
+    crop: str = "whole"
+    size: tuple[int, int] | None = None
+    side: int | None = None
+    margin: float = 0.1
+    colour: str = "rgb"
+    interpolation: str = "cubic"
+    shrinks_by: str = "pixels"
+    colour_first: bool = False
+    border: str = "replicate"
+
+    def __post_init__(self) -> None:
+        for option, values in (
+            ("crop", CROPS),
+            ("colour", COLOURS),
+            ("interpolation", INTERPOLATIONS),
+            ("shrinks_by", ("pixels", "side")),
+            ("border", BORDERS),
+        ):
+            if getattr(self, option) not in values:
+                raise ValueError(
+                    f"{option}={getattr(self, option)!r} is not known; "
+                    f"choose one of: {', '.join(values)}"
+                )
+        for length in (self.side, *(self.size or ())):
+            if length is not None and length < 1:
+                raise ValueError(f"the side of a picture is at least 1 px; got {length}")
+
+    def make(
+        self,
+        image: np.ndarray,
+        *,
+        box: Box | None = None,
+        cell: np.ndarray | None = None,
+        density: np.ndarray | None = None,
+    ) -> np.ndarray:
+        """Cut, resize and convert one picture.
+
+        Parameters
+        ----------
+        image : (H, W, 3) ndarray of uint8
+            RGB.
+        box : (top, bottom, left, right), optional
+            Bounding box of the cell, in px; `bottom` and `right` are one past its last row and
+            column. Required for ``crop="cell"``.
+        cell : (H, W) ndarray of bool, optional
+            Pixels of the cell. Required for ``colour="masked"``.
+        density : (3, 256) ndarray of float, optional
+            Optical density of each value of R, G and B. Required for ``colour="od"``.
+
+        Returns
+        -------
+        (height, width, 3) ndarray of uint8
+            (height, width) if grey. It may be a view of `image`.
+
+        Raises
+        ------
+        ValueError
+            Something that `crop` or `colour` requires is missing.
+        """
+        for user, name, value in (
+            (self.crop == "cell", "box", box),
+            (self.colour == "masked", "cell", cell),
+            (self.colour == "od", "density", density),
+        ):
+            if user and value is None:
+                raise ValueError(f"this picture needs the {name} of the cell")
+        if self.colour == "masked":
+            image = np.where(np.asarray(cell)[..., None], image, np.uint8(255))
+        elif self.colour == "grey" and self.colour_first:
+            image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
+        picture = self._resized(self._cropped(image, box))
+        if self.colour == "hsv":
+            return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2HSV_FULL))
+        if self.colour == "grey" and not self.colour_first:
+            return np.asarray(cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY))
+        if self.colour == "od":
+            levels = np.rint(np.clip(np.asarray(density) * (255.0 / Prepared.OD_MAX), 0, 255))
+            table = levels.astype(np.uint8).T.reshape(1, 256, 3)
+            return np.asarray(cv2.LUT(picture, np.ascontiguousarray(table)))
+        return picture
+
+    def _cropped(self, image: np.ndarray, box: Box | None) -> np.ndarray:
+        if self.crop == "whole":
+            return image
+        border = BORDERS[self.border]
+        if self.crop == "centre":
+            return crop_centre(image, self.side or min(image.shape[:2]), border)
+        assert box is not None
+        return crop_square(image, *square_around(*box, self.margin), border)
+
+    def _resized(self, part: np.ndarray) -> np.ndarray:
+        if self.size is None or part.shape[:2] == self.size:
+            return np.ascontiguousarray(part)
+        if self.shrinks_by == "side":
+            shrinks = max(part.shape[:2]) > max(self.size)
+        else:
+            shrinks = part.shape[0] * part.shape[1] > self.size[0] * self.size[1]
+        interpolation = cv2.INTER_AREA if shrinks else INTERPOLATIONS[self.interpolation]
+        part = np.ascontiguousarray(part)
+        return np.asarray(cv2.resize(part, self.size[::-1], interpolation=interpolation))
 
 
-class CellImages:
-    """Images of one size, read when they are asked for, with a cache that does not grow.
+@public
+class Pictures:
+    """Pictures of cells that are read from their images on demand, in a cache of limited size.
 
     Parameters
     ----------
     sources : sequence of paths or (H, W, 3) arrays
-        One per cell.
-    shape : (height, width, channels)
-        What they are brought to; one channel is grey.
-    crop : int, "cell" or None
-        Side of the square cut from the middle, px; ``"cell"``: the square round the cell that lies
-        nearest to the middle, found by `segmenter`, with a margin, and the largest square of the
-        middle where there is none; None: the whole image.
+        One image per cell; see `image_sources`.
+    maker : PictureMaker
+        Crop, size and colours of the pictures; it needs a size. With ``crop="cell"`` the cell is
+        the one whose centroid is nearest to the centre of the image, and the largest square at the
+        centre takes its place in an image without cells.
     segmenter : str or callable
-        As in `hemafeat.segment.segmenter`.
+        Segmenter that finds the cells, as in `segment.segmenter`. It is used for ``crop="cell"``
+        only.
     cache : float
-        MiB of images that are kept, the first ones asked for; the others are read each time.
+        Memory for pictures, in MiB. The first pictures that fit into it are kept; the others are
+        read each time. By default none are kept.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, networks
+    >>> image = datasets.draw_cell("neutrophil", random_state=0).image
+    >>> pictures = networks.Pictures([image] * 5, networks.PictureMaker(size=(32, 32)))
+    >>> len(pictures), pictures[[0, 3]].shape
+    (5, (2, 32, 32, 3))
     """
 
     def __init__(
         self,
         sources: Sequence[Any],
-        shape: tuple[int, int, int],
-        crop: int | str | None = None,
+        maker: PictureMaker,
+        *,
         segmenter: Any = "contours",
-        cache: float = 512.0,
+        cache: float = 0.0,
     ) -> None:
-        if isinstance(crop, str) and crop != "cell":
-            raise ValueError(f"crop={crop!r}: give a side in pixels, 'cell' or None")
-        if isinstance(crop, int) and crop < 1:
-            raise ValueError(f"crop is a side in pixels, at least 1; got {crop}")
-        self.sources, self.shape, self.crop = list(sources), tuple(shape), crop
+        if maker.size is None:
+            raise ValueError("pictures that are read together need a size")
+        self.sources, self.maker = list(sources), maker
+        self.shape = (*maker.size, 1 if maker.colour == "grey" else 3)
         self._segment: Any = None
-        if crop == "cell":
+        if maker.crop == "cell":
             from hemafeat import segment
 
             self._segment = segment.segmenter(segmenter)
-        room = int(cache * 2**20 // max(1, int(np.prod(shape))))
-        self._kept = np.empty((min(room, len(self.sources)), *self.shape), np.uint8)
-        self._place = np.full(len(self.sources), -1)
-        self._used = 0
+        n_cached = int(min(len(self.sources), cache * 2**20 / np.prod(self.shape)))
+        self._cache = np.empty((n_cached, *self.shape), np.uint8)
+        self._cache_index = np.full(len(self.sources), -1)
+        self._n_cached = 0
 
     def __len__(self) -> int:
         return len(self.sources)
 
     def __getitem__(self, rows: Any) -> np.ndarray:
-        """Images of some cells: (n, height, width, channels) uint8."""
+        """Return the pictures of some cells, (n, height, width, channels) ndarray of uint8."""
         rows = np.asarray(rows)
-        out = np.empty((len(rows), *self.shape), np.uint8)
-        for place, row in enumerate(rows):
-            at = self._place[row]
-            if at >= 0:
-                out[place] = self._kept[at]
+        pictures = np.empty((len(rows), *self.shape), np.uint8)
+        for i, row in enumerate(rows):
+            index = self._cache_index[row]
+            if index >= 0:
+                pictures[i] = self._cache[index]
                 continue
-            out[place] = self._read(self.sources[int(row)])
-            if self._used < len(self._kept):
-                self._kept[self._used] = out[place]
-                self._place[row] = self._used
-                self._used += 1
-        return out
+            pictures[i] = self._read(self.sources[int(row)])
+            if self._n_cached < len(self._cache):
+                self._cache[self._n_cached] = pictures[i]
+                self._cache_index[row] = self._n_cached
+                self._n_cached += 1
+        return pictures
 
     def _read(self, source: Any) -> np.ndarray:
-        height, width, channels = self.shape
-        image = resize(self._cut(images.read(source)), height, width)
-        if channels == 1:
-            return cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)[..., None]
-        return image
-
-    def _cut(self, image: np.ndarray) -> np.ndarray:
-        if self.crop is None:
-            return image
-        if self.crop == "cell":
-            return cell_square(image, self._segment(image).cell)
-        return crop_centre(image, int(self.crop), cv2.BORDER_CONSTANT)
+        image, maker, box = images.read(source), self.maker, None
+        if self._segment is not None:
+            box = central_box(self._segment(image).cell)
+            if box is None:
+                maker = replace(maker, crop="centre", side=None)
+        return maker.make(image, box=box).reshape(self.shape)
 
 
-def cell_square(image: np.ndarray, cells: np.ndarray) -> np.ndarray:
-    """The square round the cell nearest to the middle; beyond the border the image is repeated.
+def central_box(cells: np.ndarray) -> Box | None:
+    """Return the bounding box of the cell whose centroid is nearest to the centre of the image.
 
     Parameters
     ----------
-    image : (H, W, 3) ndarray of uint8
     cells : (H, W) ndarray of int
-        Labels 1..n.
+        Labels 1..n; 0 is background.
+
+    Returns
+    -------
+    (top, bottom, left, right) or None
+        None if there are no cells.
     """
-    height, width = cells.shape
-    labels = np.unique(cells)
-    labels = labels[labels > 0]
-    if not labels.size:
-        return crop_centre(image, min(height, width))
-    middle = np.array([(height - 1) / 2, (width - 1) / 2])
+    centre = (np.array(cells.shape) - 1) / 2
     boxes = []
-    for label in labels:
+    for label in np.unique(cells[cells > 0]):
         ys, xs = np.nonzero(cells == label)
-        away = np.hypot(*(np.array([ys.mean(), xs.mean()]) - middle))
-        boxes.append((away, ys.min(), ys.max() + 1, xs.min(), xs.max() + 1))
+        distance = np.hypot(*(np.array([ys.mean(), xs.mean()]) - centre))
+        boxes.append((distance, ys.min(), ys.max() + 1, xs.min(), xs.max() + 1))
+    if not boxes:
+        return None
     top, bottom, left, right = (int(edge) for edge in min(boxes)[1:])
-    return crop_square(image, *square_around(top, bottom, left, right, MARGIN))
+    return top, bottom, left, right
 
 
-class ImageBag:
-    """The images of one patient's cells, read when they are asked for.
+def image_sources(X: Any, purpose: str = "pictures are made") -> list[Any]:
+    """List the images that the argument of an estimator names.
 
     Parameters
     ----------
-    sources : sequence of paths or (H, W, 3) arrays
-        One per cell.
-    crop : int, optional
-        Side of the square cut from the middle, px; by default the largest there is.
-    size : int
-        Side that it is brought to.
+    X : DataFrame with a column ``image``, sequence of paths or arrays, or array
+        An (n, 1) array of paths and an (n, H, W, 3) array of images count as sequences.
+    purpose : str
+        Beginning of the error message, such as ``"a network learns"``.
+
+    Returns
+    -------
+    list of paths or arrays
+        One per row.
+
+    Raises
+    ------
+    ValueError
+        `X` is a table without a column ``image``, or a single name.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from hemafeat import networks
+    >>> networks.image_sources(pd.DataFrame({"image": ["a.png", "b.png"], "cell": [1, 1]}))
+    ['a.png', 'b.png']
     """
-
-    def __init__(self, sources: Sequence[Any], crop: int | None, size: int) -> None:
-        self.sources, self.crop, self.size = sources, crop, size
-        self._kept: np.ndarray | None = None
-
-    def __len__(self) -> int:
-        return len(self.sources)
-
-    def __getitem__(self, rows: np.ndarray) -> Any:
-        """Images of some cells: (n, size, size, 3) ndarray of uint8."""
-        if self._kept is not None:
-            return self._kept[rows]
-        return np.stack([self._read(self.sources[int(row)]) for row in rows])
-
-    def keep(self) -> None:
-        """Read all of them once."""
-        self._kept = self[np.arange(len(self))]
-
-    def _read(self, source: Any) -> np.ndarray:
-        image = images.read(source)
-        square = crop_centre(image, self.crop or min(image.shape[:2]), cv2.BORDER_CONSTANT)
-        return resize(square, self.size, self.size)
+    if isinstance(X, pd.DataFrame):
+        if "image" not in X.columns:
+            raise ValueError(f"{purpose} from the images: the table needs an 'image' column")
+        return list(X["image"])
+    if isinstance(X, np.ndarray) and X.ndim == 2 and X.shape[1] == 1:
+        return list(X[:, 0])
+    if isinstance(X, str):
+        raise ValueError(f"{purpose} from a table or a list of images, not from one name: {X}")
+    return list(X)

@@ -1,4 +1,4 @@
-"""Networks from files, without running what a file brings along."""
+"""Reading of saved networks without running code from the file."""
 
 from __future__ import annotations
 
@@ -15,56 +15,63 @@ from hemafeat.networks._keras import need_keras
 _PLAIN = (
     "__keras_tensor__", "__tensor__", "__numpy__", "__bytes__", "__slice__", "__ellipsis__"
 )  # fmt: skip
-"""Words of Keras for values that are no objects of a class."""
+"""Class names by which Keras marks plain values."""
 
 _CODE = ("Lambda", "TFSMLayer", "TorchModuleWrapper", "__lambda__")
-"""What holds code of its own. Keras refuses it too, unless a program has switched that off."""
+"""Classes that hold code. Keras refuses them as well, unless a program has switched that off."""
 
 _FUNCTIONS = (
     "activations", "constraints", "initializers", "losses", "metrics", "ops", "optimizers",
     "regularizers",
 )  # fmt: skip
-"""Parts of Keras whose functions a network may name."""
+"""Modules of Keras whose functions a network may name."""
 
 
 def load_network(path: str | os.PathLike[str]) -> Any:
     """Read a network that was saved as a ``.keras`` file.
 
-    No code from the file is run: a file that names a class of another module than Keras and
-    `hemafeat.networks`, or holds a layer made of code (``Lambda``), is refused before anything is
-    built.
+    No code from the file is run: a file that names a class of a module other than Keras and
+    `hemafeat.networks`, or that holds a layer made of code (``Lambda``), is refused before anything
+    is built.
 
     Parameters
     ----------
     path : path-like
-        Written by ``model.save("name.keras")``, with the layers of Keras and of this package.
+        File written by ``model.save("name.keras")``, with layers of Keras and of this package.
 
     Returns
     -------
     keras.Model
-        Not compiled.
+        The network, not compiled.
 
     Raises
     ------
     ImportError
         Keras is not installed.
     ValueError
-        No such file, not a ``.keras`` file, or one that names a class that is not built. Older
+        The file does not exist, is not a ``.keras`` file, or names a class that is refused. Older
         formats, which can hold code, are not read.
+
+    Examples
+    --------
+    >>> from hemafeat import networks
+    >>> networks.build("lenet5", 8).save("lenet5.keras")
+    >>> networks.load_network("lenet5.keras").count_params()
+    61836
     """
     keras = need_keras("a network on images")
-    from hemafeat.networks import _layers  # noqa: F401 - makes its layers known to Keras
+    from hemafeat.networks import _layers  # noqa: F401 - registers its layers
 
     path = Path(path)
     if path.suffix != ".keras":
-        raise ValueError(f"{path}: networks are read from .keras files")
+        raise ValueError(f"{path}: not a .keras file; networks are read from .keras files only")
     if not path.is_file():
-        raise ValueError(f"{path}: no such file")
+        raise ValueError(f"{path}: the file does not exist")
     for entry in _entries(_config(path)):
-        if not _known(entry):
+        if not _is_trusted(entry):
             raise ValueError(
-                f"{path}: refused, it names {_words(entry)}: of a file only what keras and "
-                "hemafeat.networks define is built, and no layer made of code"
+                f"{path}: refused, it names {_full_name(entry)}: only classes and functions of "
+                "keras and hemafeat.networks are built from a file, and no layer made of code"
             )
     return keras.saving.load_model(path, compile=False, safe_mode=True)
 
@@ -77,29 +84,30 @@ def _config(path: Path) -> Any:
         zipfile.BadZipFile, zlib.error, KeyError, ValueError, EOFError, NotImplementedError,
         RecursionError,
     ) as error:  # fmt: skip
-        raise ValueError(f"{path}: not a .keras file, or cut short ({error})") from None
+        raise ValueError(f"{path}: not a .keras file, or incomplete ({error})") from None
     if isinstance(config, dict):
-        # How it was trained, perhaps with a loss of one's own; it is not built.
+        # Not needed, and it may name a custom loss.
         config.pop("compile_config", None)
     return config
 
 
 def _entries(config: Any) -> Iterator[dict[str, Any]]:
-    """Every part of a config that names a class or a function."""
-    waiting = [config]
-    while waiting:
-        part = waiting.pop()
+    """Iterate over the parts of a config that name a class or a function."""
+    stack = [config]
+    while stack:
+        part = stack.pop()
         if isinstance(part, dict):
             if "class_name" in part:
                 yield part
-            waiting += part.values()
+            stack += part.values()
         elif isinstance(part, list):
-            waiting += part
+            stack += part
 
 
-def _known(entry: dict[str, Any]) -> bool:
+def _is_trusted(entry: dict[str, Any]) -> bool:
+    """Return whether an entry names a class or function that may be built."""
     name, module = entry["class_name"], entry.get("module")
-    # A registered name goes before module and class.
+    # Keras looks up a registered name before module and class.
     registered = entry.get("registered_name")
     if not isinstance(name, str) or name in _CODE:
         return False
@@ -107,17 +115,18 @@ def _known(entry: dict[str, Any]) -> bool:
         return name in _PLAIN
     root, *inner = str(module).split(".")
     if name == "function":
-        given = root == "builtins" or (root == "keras" and inner[:1] and inner[0] in _FUNCTIONS)
-        return bool(given) and registered in (None, entry.get("config"))
+        allowed = root == "builtins" or (root == "keras" and inner[:1] and inner[0] in _FUNCTIONS)
+        return bool(allowed) and registered in (None, entry.get("config"))
     if root == "keras":
         return registered in (None, name)
-    ours = root == "hemafeat" and inner[:1] == ["networks"]
-    return ours and registered == f"hemafeat>{name}"
+    is_hemafeat = root == "hemafeat" and inner[:1] == ["networks"]
+    return is_hemafeat and registered == f"hemafeat>{name}"
 
 
-def _words(entry: dict[str, Any]) -> str:
+def _full_name(entry: dict[str, Any]) -> str:
+    """Return module, name and differing registered name of an entry."""
     name = entry.get("config") if entry["class_name"] == "function" else entry["class_name"]
     registered = entry.get("registered_name")
-    also = "" if registered in (None, name) else f" ({registered})"
+    suffix = "" if registered in (None, name) else f" ({registered})"
     module = entry.get("module")
-    return f"{name}{also}" if module is None else f"{module}.{name}{also}"
+    return f"{name}{suffix}" if module is None else f"{module}.{name}{suffix}"

@@ -127,7 +127,7 @@ _CELLS = (
 
 _NETWORK_SPACE: Space = {
     "learning_rate": [3e-4, 1e-3, 3e-3],
-    "colour": ["rgb", "hsv", "od"],
+    "colour": ["rgb", "hsv", "od_fixed"],
     "augment": [True, False],
 }
 

@@ -10,9 +10,7 @@ from typing import Any
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 
-from hemafeat.networks import Embedding
-from hemafeat.networks._embedding.backbones import backbone_named
-from hemafeat.networks._embedding.names import embeddings_of as _embeddings_of
+from hemafeat import networks
 from hemafeat.pipelines import _models
 from hemafeat.pipelines._steps.missing import FillMissing
 from hemafeat.pipelines._steps.scale import ClippedScaler
@@ -117,7 +115,7 @@ def embedding(
         raise ValueError(f"there is no head {head!r}; choose from {', '.join(HEADS)}")
     maker, defaults = HEADS[head]
     classifier = _models.build(maker, random_state, **{**defaults, **params})
-    step = Embedding(
+    step = networks.Embedding(
         backbone,
         weights,
         layer=layer,
@@ -147,7 +145,7 @@ def from_name(name: str, *, random_state: int = 0, **params: Any) -> Pipeline:
             f"{PREFIX}BACKBONE[/LAYER]+HEAD[@WEIGHTS], such as "
             f"{PREFIX}InceptionV3+xgboost@random"
         )
-    backbone_named(match["backbone"])  # raises an error if there is none of that name
+    networks.backbone(match["backbone"])  # raises an error if there is none of that name
     weights = match["weights"] or "imagenet"
     kwargs: dict[str, Any] = {
         "backbone": match["backbone"],
@@ -180,7 +178,15 @@ def embeddings_of(columns: Iterable[str]) -> dict[str, int]:
     >>> pipelines.embeddings_of(["cell__shape__area", *names])
     {'VGG16, layer fc1, ImageNet weights: cell__embedding_vgg16_fc1_imagenet__*': 3}
     """
-    return _embeddings_of(columns)
+    counts: dict[str, int] = {}
+    for column in columns:
+        mask, _, rest = column.partition("__")
+        family, separator, _ = rest.partition("__")
+        name = networks.EmbeddingName.parse(family) if separator else None
+        if name is not None:
+            text = f"{name.description}: {mask}__{family}__*"
+            counts[text] = counts.get(text, 0) + 1
+    return counts
 
 
 def describe_embedding(name: str) -> str:

@@ -16,7 +16,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from hemafeat import networks
 from hemafeat._public import public
-from hemafeat.networks._pictures import CellImages, image_sources
 from hemafeat.pipelines._steps.inner_folds import GROUP, groups_of, held_back
 
 
@@ -40,9 +39,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         Part of the image that is shown to the network: the central square of this side, in px; for
         ``"cell"`` the bounding box of the central cell, which `segmenter` finds; for None the
         whole image.
-    colour : {"rgb", "hsv", "od"}
+    colour : {"rgb", "hsv", "od_fixed"}
         Colour space that is shown to the network: RGB; hue, saturation and value; or optical
-        density.
+        density relative to a fixed white, see `hemafeat.networks.image_network`.
     weights : str, optional
         Initial weights: ``"imagenet"`` or a file, see `hemafeat.networks.build`. Random by
         default.
@@ -194,7 +193,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         ValueError
             If there is one class only, or labels or network do not fit the images.
         """
-        sources = image_sources(X, "a network learns")
+        sources = networks.image_sources(X, "a network learns")
         y = np.asarray(y)
         check_classification_targets(y)
         if len(y) != len(sources):
@@ -256,13 +255,23 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             return None
         return networks.Augmentation(**(self.augment if isinstance(self.augment, dict) else {}))
 
-    def _images(self, sources: list[Any]) -> CellImages:
-        shape = tuple(int(side) for side in self.network_.input_shape[1:])
-        return CellImages(sources, shape, self.crop, self.segmenter, self.cache)  # type: ignore[arg-type]
+    def _images(self, sources: list[Any]) -> networks.Pictures:
+        height, width, channels = (int(side) for side in self.network_.input_shape[1:])
+        side = None if self.crop is None or isinstance(self.crop, str) else int(self.crop)
+        maker = networks.PictureMaker(
+            str(self.crop or "whole") if side is None else "centre",
+            (height, width),
+            side=side,
+            margin=0.15,
+            colour="grey" if channels == 1 else "rgb",
+            interpolation="cubic",
+            border="replicate" if side is None else "black",
+        )
+        return networks.Pictures(sources, maker, segmenter=self.segmenter, cache=self.cache)
 
-    def _images_of(self, X: Any) -> CellImages:
+    def _images_of(self, X: Any) -> networks.Pictures:
         check_is_fitted(self, "network_")
-        return self._images(image_sources(X, "a network judges"))
+        return self._images(networks.image_sources(X, "a network judges"))
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class for each image.

@@ -1,4 +1,4 @@
-"""The networks of the reports: every printed number of parameters, training, and what is saved."""
+"""Published networks: numbers of parameters, training and saving."""
 
 from __future__ import annotations
 
@@ -19,8 +19,8 @@ def keras():
     return pytest.importorskip("keras", minversion="3", reason="the extra 'deep' is not installed")
 
 
-def counted(keras, name, **given):
-    """The model without its weights being made, which counting does not need."""
+def build_without_weights(keras, name, **given):
+    """Build a network without creating its weights, which are not needed to count them."""
     with keras.StatelessScope(initialize_variables=False):
         return networks.build(name, networks.ARCHITECTURES[name].n_classes, **given)
 
@@ -73,7 +73,7 @@ def test_the_printed_numbers_of_the_reports_are_in_the_table():
 @pytest.mark.parametrize("name", [n for n in networks.ARCHITECTURES if n != "xie_streams"])
 def test_parameters_are_the_published_ones(keras, name):
     published = networks.ARCHITECTURES[name]
-    model = counted(keras, name)
+    model = build_without_weights(keras, name)
     assert model.output_shape[-1] in (published.n_classes, 1)
     assert model.input_shape[1:] == published.input_shape
     if published.n_parameters is not None:
@@ -86,13 +86,13 @@ def test_parameters_are_the_published_ones(keras, name):
     ("name", "statistics"), [("resnet18", 9_600), ("vgg16_bn", 8_448), ("se_resnext50", 68_224)]
 )
 def test_moving_statistics_make_the_difference_to_pytorch(keras, name, statistics):
-    model = counted(keras, name)
+    model = build_without_weights(keras, name)
     assert model.count_params() - n_trainable(model) == statistics
     assert f"{statistics:,}" in networks.ARCHITECTURES[name].note
 
 
 def test_the_head_of_vgg16_alone(keras):
-    model = counted(keras, "vgg16_head")
+    model = build_without_weights(keras, "vgg16_head")
     head = [
         layer for layer in model.layers if layer.name.startswith("dense") or layer.name == "logit"
     ]
@@ -163,7 +163,7 @@ def test_bad_requests_say_why(keras, name, n_classes, given, reason):
 
 
 def test_only_keras_files_are_read(keras, tmp_path):
-    for name, reason in (("network.h5", ".keras files"), ("network.keras", "no such file")):
+    for name, reason in (("network.h5", ".keras files"), ("network.keras", "does not exist")):
         with pytest.raises(ValueError, match=reason):
             networks.load_network(tmp_path / name)
 
@@ -180,14 +180,14 @@ def test_imagenet_without_a_network_names_the_file(keras, monkeypatch):
 
 
 def test_three_streams_see_the_image_the_cell_and_hsv(keras, monkeypatch, tmp_path):
-    """The streams of Xie et al. with a small network for each: the real one takes 40 s to build."""
+    """Check the streams of Xie et al. with small networks; the real one takes 40 s to build."""
     from hemafeat.networks._architectures import branches as _branches
 
     def small(kind, image, weights, name=None):
         assert kind == "InceptionResNetV2"
         return keras.Model(image, keras.layers.Conv2D(4, 3, name="maps")(image / 255.0))
 
-    monkeypatch.setattr(_branches, "backbone", small)
+    monkeypatch.setattr(_branches, "feature_maps", small)
     model = networks.build("xie_streams", 2, input_shape=(24, 24, 3))
     images = some_images((24, 24, 3))
     given = judged(keras, model, images)

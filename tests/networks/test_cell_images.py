@@ -1,4 +1,4 @@
-"""Images on their way to a network: read once or again, cut, of one size, changed at random."""
+"""Pictures of cells: crop, size, colours, cache; and their augmentation."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from PIL import Image
 
 from hemafeat import images
 from hemafeat.images import crop_centre, crop_square, square_around
-from hemafeat.networks import Augmentation
-from hemafeat.networks._pictures import MARGIN, CellImages, cell_square, image_sources
+from hemafeat.networks import Augmentation, PictureMaker, Pictures, image_sources
+from hemafeat.networks._pictures import central_box
 
 
 @pytest.fixture
@@ -26,8 +26,8 @@ def files(tmp_path):
 
 
 @pytest.fixture
-def asked(monkeypatch):
-    """The files read, in order."""
+def files_read(monkeypatch):
+    """Record the files that are read, in order."""
     names = []
     read = images.read
 
@@ -39,37 +39,43 @@ def asked(monkeypatch):
     return names
 
 
-def test_memory_has_an_end(files, asked):
+def test_the_cache_is_limited(files, files_read):
     shape = (16, 16, 3)
     three = 3 * 16 * 16 * 3 / 2**20
-    found = CellImages(files, shape, cache=three)
+    maker = PictureMaker(size=(16, 16))
+    found = Pictures(files, maker, cache=three)
     first = found[np.arange(6)]
     assert first.shape == (6, *shape)
     assert first.dtype == np.uint8
-    assert found._kept.nbytes == round(three * 2**20)
-    del asked[:]
+    assert found._cache.nbytes == round(three * 2**20)
+    del files_read[:]
     np.testing.assert_array_equal(found[np.array([5, 0, 1, 2, 4, 3])][[1, 2, 3, 5, 4, 0]], first)
-    assert asked == [files[5], files[4], files[3]], "the first three are remembered"
-    none = CellImages(files, shape, cache=0)
+    assert files_read == [files[5], files[4], files[3]], "the first three are remembered"
+    none = Pictures(files, maker, cache=0)
     np.testing.assert_array_equal(none[np.arange(6)], first)
-    assert none._kept.nbytes == 0
+    assert none._cache.nbytes == 0
 
 
-def test_nothing_is_read_before_it_is_asked_for(files, asked):
-    found = CellImages(files, (8, 8, 3))
+def test_images_are_read_on_demand(files, files_read):
+    found = Pictures(files, PictureMaker(size=(8, 8)))
     assert len(found) == 6
-    assert not asked
+    assert not files_read
     found[np.array([2])]
-    assert asked == [files[2]]
+    assert files_read == [files[2]]
 
 
 def test_size_channels_and_crop(files):
     image = images.read(files[5])
-    whole = CellImages(files, (12, 10, 3))[np.array([5])][0]
+
+    def picture(size, **options):
+        return Pictures(files, PictureMaker(size=size, **options))[np.array([5])][0]
+
+    whole = picture((12, 10))
     np.testing.assert_array_equal(whole, cv2.resize(image, (10, 12), interpolation=cv2.INTER_AREA))
-    middle = CellImages(files, (16, 16, 3), crop=16)[np.array([5])][0]
+    square = {"crop": "centre", "side": 16, "border": "black"}
+    middle = picture((16, 16), **square)
     np.testing.assert_array_equal(middle, image[4:20, 4:20])
-    grey = CellImages(files, (16, 16, 1), crop=16)[np.array([5])][0]
+    grey = picture((16, 16), colour="grey", **square)
     assert grey.shape == (16, 16, 1)
     assert np.abs(grey[..., 0] - middle @ [0.299, 0.587, 0.114]).max() < 1
 
@@ -79,17 +85,62 @@ def test_the_square_round_the_cell_in_the_middle():
     cells = np.zeros((60, 80), np.int32)
     cells[20:40, 30:42] = 2  # 20 high, 12 wide, near the middle
     cells[2:50, 60:79] = 1
-    square = cell_square(image, cells)
-    side = 20 + 2 * round(MARGIN * 20)
+    maker = PictureMaker("cell", margin=0.15)
+    square = maker.make(image, box=central_box(cells))
+    side = 20 + 2 * round(0.15 * 20)
     assert square.shape == (side, side, 3)
     np.testing.assert_array_equal(square, image[17:43, 23:49])
     corner = np.zeros((60, 80), np.int32)
     corner[0:10, 0:10] = 1
-    square = cell_square(image, corner)
+    square = maker.make(image, box=central_box(corner))
     assert square.shape == (14, 14, 3)
     np.testing.assert_array_equal(square[2:, 2:], image[:12, :12])
     np.testing.assert_array_equal(square[0, 2:], image[0, :12])
-    assert cell_square(image, np.zeros((60, 80), int)).shape == (60, 60, 3)
+    assert central_box(np.zeros((60, 80), int)) is None
+
+
+def test_without_a_cell_the_largest_square_at_the_centre_is_taken():
+    image = np.random.default_rng(1).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+
+    def nothing(image):
+        return np.zeros(image.shape[:2], int), np.zeros(image.shape[:2], int)
+
+    pictures = Pictures([image], PictureMaker("cell", (60, 60)), segmenter=nothing)
+    np.testing.assert_array_equal(pictures[[0]][0], image[:, 10:70])
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"crop": "middle"}, "crop='middle' is not known; choose one of: whole, centre, cell"),
+        ({"colour": "od_fixed"}, "choose one of: rgb, hsv, od, masked, grey"),
+        ({"crop": "centre", "side": 0}, "at least 1 px; got 0"),
+    ],
+)
+def test_a_picture_that_cannot_be_made_is_refused(options, message):
+    with pytest.raises(ValueError, match=message):
+        PictureMaker(**options)
+    with pytest.raises(ValueError, match="needs the box of the cell"):
+        PictureMaker("cell").make(np.zeros((8, 8, 3), np.uint8))
+
+
+def test_former_makers_differ_only_by_named_options():
+    """Compare an enlarged and a reduced picture with OpenCV."""
+    image = np.random.default_rng(2).integers(0, 256, (30, 50, 3), dtype=np.uint8)
+    # Fewer pixels but a longer side than the picture.
+    by_pixels = PictureMaker(size=(40, 40), interpolation="cubic").make(image)
+    expected = cv2.resize(image, (40, 40), interpolation=cv2.INTER_CUBIC)
+    np.testing.assert_array_equal(by_pixels, expected)
+    by_side = PictureMaker(size=(40, 40), interpolation="linear", shrinks_by="side").make(image)
+    expected = cv2.resize(image, (40, 40), interpolation=cv2.INTER_AREA)
+    np.testing.assert_array_equal(by_side, expected)
+    grey = PictureMaker(
+        "centre", (20, 20), side=60, colour="grey", colour_first=True,
+        interpolation="area", border="black",
+    ).make(image)  # fmt: skip
+    padded = np.pad(cv2.cvtColor(image, cv2.COLOR_RGB2GRAY), ((15, 15), (5, 5)))
+    expected = cv2.resize(padded, (20, 20), interpolation=cv2.INTER_AREA)
+    np.testing.assert_array_equal(grey, expected)
 
 
 @pytest.mark.parametrize(("border", "mode"), [(cv2.BORDER_REPLICATE, "edge"),
@@ -123,11 +174,12 @@ def test_the_cell_is_found_by_a_segmenter():
         cell = (image[..., 1] < 150).astype(int)
         return cell, cell
 
-    found = CellImages([image], (32, 32, 3), crop="cell", segmenter=dark)[np.array([0])][0]
+    maker = PictureMaker("cell", (32, 32), margin=0.15)
+    found = Pictures([image], maker, segmenter=dark)[np.array([0])][0]
     # 25 px across with 4 on each side.
     share = (image[..., 1] < 150).sum() / 33**2
     assert (found[..., 1] < 150).mean() == pytest.approx(share, abs=0.03)
-    contours = CellImages([image], (32, 32, 3), crop="cell")[np.array([0])][0]
+    contours = Pictures([image], maker)[np.array([0])][0]
     assert np.abs(contours.astype(int) - found).mean() < 15
 
 
@@ -158,7 +210,7 @@ def test_mirrored_images_are_one_of_four():
 
 
 def test_a_turn_and_a_shift_are_within_their_limits():
-    """A spot right of the middle says how far an image was turned, one in it how far moved."""
+    """Measure rotation by a spot right of the centre, and shift by a spot in the centre."""
     right = np.zeros((200, 101, 101, 3), np.uint8)
     right[:, 48:53, 83:88] = 255
     turned = Augmentation(flip=False, move=0, cut=(0, 0))(right, np.random.default_rng(1))

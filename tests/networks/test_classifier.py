@@ -1,4 +1,4 @@
-"""Networks as scikit-learn classifiers: what they take, learn, hold back, keep and give back."""
+"""Networks as scikit-learn classifiers: input, training, held-back images, saving."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ def keras():
 
 
 def discs(n=N, side=32):
-    """Small dark and large light discs on a noisy field."""
+    """Draw small dark and large light discs on a noisy background."""
     rng = np.random.default_rng(0)
     images = rng.integers(170, 210, (n, side, side, 3)).astype(np.uint8)
     for place, image in enumerate(images):
@@ -41,7 +41,7 @@ def discs(n=N, side=32):
 
 @pytest.fixture(scope="module")
 def cells(tmp_path_factory):
-    """The same in files, with groups of six."""
+    """Write the discs to files, in groups of six."""
     folder = tmp_path_factory.mktemp("discs")
     images, labels = discs()
     for place, image in enumerate(images):
@@ -51,7 +51,7 @@ def cells(tmp_path_factory):
 
 
 def small(**given):
-    """A quick one, without augmentation."""
+    """Make a classifier that is trained quickly, without augmentation."""
     settings = {"epochs": 6, "batch_size": 16, "augment": False, "learning_rate": 3e-3}
     return NetworkClassifier("lenet5", **{**settings, "progress": False, **given})
 
@@ -118,7 +118,7 @@ def test_groups_given_to_fit_come_first(keras, cells):
 
 
 def test_it_slows_down_stops_and_keeps_the_best_epoch(keras, cells):
-    """With a rate that throws it off, it soon gets no better."""
+    """Stop early with a learning rate that is too high."""
     model = small(epochs=12, learning_rate=0.05, patience=3, slower_after=1, slower_by=0.5)
     history = model.fit(cells, cells["label"]).history_
     losses = history["val_loss"]
@@ -152,11 +152,11 @@ def test_fine_tuning_begins_with_the_head(keras, cells):
         one, two = first.get_layer(layer).kernel, model.network_.get_layer(layer).kernel
         assert bool(np.any(np.asarray(one) != np.asarray(two))) == moved
     assert len(model.network_.trainable_variables) == len(first.trainable_variables)
-    with pytest.raises(ValueError, match="hold no weights"):
+    with pytest.raises(ValueError, match="have no weights"):
         small(last_layers=1, head_epochs=0).fit(cells, cells["label"])
 
 
-@pytest.mark.parametrize("colour", ["hsv", "od"])
+@pytest.mark.parametrize("colour", ["hsv", "od_fixed"])
 def test_other_colours_are_layers_of_the_network(keras, cells, colour):
     model = small(colour=colour, epochs=4).fit(cells, cells["label"])
     images, _ = discs()
@@ -172,6 +172,16 @@ def test_other_colours_are_layers_of_the_network(keras, cells, colour):
     assert model.embed(cells).shape == (N, 84)
 
 
+def test_the_former_name_of_a_colour_still_works(keras):
+    with pytest.warns(FutureWarning, match="'od' is now called 'od_fixed'"):
+        former = networks.image_network("lenet5", 3, colour="od", random_state=2)
+    current = networks.image_network("lenet5", 3, colour="od_fixed", random_state=2)
+    shown = np.random.default_rng(0).integers(0, 256, (2, 32, 32, 3)).astype(np.float32)
+    np.testing.assert_array_equal(
+        *(keras.ops.convert_to_numpy(network(shown)) for network in (former, current))
+    )
+
+
 def test_kept_with_pickle_and_in_a_model_file(fitted, cells, tmp_path):
     expected = fitted.predict_proba(cells)
     back = pickle.loads(pickle.dumps(fitted))
@@ -185,7 +195,7 @@ def test_kept_with_pickle_and_in_a_model_file(fitted, cells, tmp_path):
 
 
 def two_maps(input_shape, n_classes):
-    """A network of one's own."""
+    """Build a custom network."""
     import keras
 
     return keras.Sequential(
@@ -213,7 +223,7 @@ def test_a_function_and_a_file(keras, cells, tmp_path):
     on = small(epochs=1, learning_rate=1e-9).set_params(architecture=str(tmp_path / "mine.keras"))
     on.fit(cells, cells["label"])
     np.testing.assert_allclose(on.predict_proba(cells), expected, atol=1e-4)
-    with pytest.raises(ValueError, match="2 outputs, and there are 3 classes"):
+    with pytest.raises(ValueError, match="2 outputs, but there are 3 classes"):
         on.fit(cells, np.arange(N) % 3)
     with pytest.raises(ValueError, match="takes images of"):
         clone(on).set_params(size=40).fit(cells, cells["label"])
@@ -317,9 +327,9 @@ def test_learning_curves_are_drawn(fitted, tmp_path):
         ({"weights": "imagenet"}, "no ImageNet weights"),
         ({"size": 8}, "too small"),
         ({"architecture": "lenet5000"}, "there are: lenet5"),
-        ({"architecture": "not/there.keras"}, "no such file"),
-        ({"last_layers": 0}, "one layer at least"),
-        ({"learning_rate": 1e30, "validation": 0}, "is no number"),
+        ({"architecture": "not/there.keras"}, "does not exist"),
+        ({"last_layers": 0}, "at least one layer"),
+        ({"learning_rate": 1e30, "validation": 0}, "is not finite"),
     ],
 )
 def test_bad_requests_say_why(keras, cells, given, reason):

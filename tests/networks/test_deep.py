@@ -1,4 +1,4 @@
-"""The deep networks of the reports: each is trained for two steps, saved and read back."""
+"""Deep published networks: each is trained for two steps, saved and loaded."""
 
 from __future__ import annotations
 

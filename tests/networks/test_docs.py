@@ -1,4 +1,4 @@
-"""The blocks of the page on networks that need Keras run as they stand there."""
+"""The code of the guide on networks runs."""
 
 from __future__ import annotations
 

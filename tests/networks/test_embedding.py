@@ -1,4 +1,4 @@
-"""Embeddings as a step, as columns and on the command line: streams, images, errors."""
+"""Embeddings as a transformer, as columns and on the command line: streams, images, errors."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from hemafeat import extract, images, networks, pipelines
-from hemafeat.networks._embedding import backbones as _backbones
+from hemafeat.networks import _backbones
 from support import embedding_steps
 from support.embedding_steps import QUICK, SIDE, close, embedding
 
@@ -132,12 +132,12 @@ def test_each_cell_of_an_image_has_an_embedding_of_its_own(keras, cells):
 
 
 def test_streams_show_what_they_say(cells):
-    """Against the picture made by hand."""
+    """Compare with pictures made step by step."""
     import cv2
 
     from hemafeat.extract._measure import central_cell
     from hemafeat.extract._prepared import Prepared
-    from hemafeat.networks._pictures import Shown, streams_of
+    from hemafeat.networks._embedding.streams import StreamPictures, parse_streams
     from hemafeat.segment import contours
 
     image = images.read(cells["image"].iloc[0])
@@ -146,8 +146,10 @@ def test_streams_show_what_they_say(cells):
     window = Prepared(image, masks).window(masks, number - 1)
     rows, columns = np.nonzero(masks.cell == number)
     size = max(np.ptp(rows), np.ptp(columns)) + 1
-    shown = Shown(streams_of(["masked", "rgb_cell", "hsv", "od", "rgb_centre"]), 96, 40, 0.25)
-    masked, cell, hsv, density, centre = shown.pictures(*window)
+    shown = StreamPictures(
+        parse_streams(["masked", "rgb_cell", "hsv", "od", "rgb_centre"]), 96, 40, 0.25
+    )
+    masked, cell, hsv, density, centre = shown.make(*window)
     by_hand = image.copy()
     by_hand[masks.cell != number] = 255
     assert np.array_equal(masked, by_hand)
@@ -166,7 +168,7 @@ def test_streams_show_what_they_say(cells):
     part = image[28:68, 28:68]
     assert np.array_equal(centre, cv2.resize(part, (96, 96), interpolation=cv2.INTER_LINEAR))
     with pytest.raises(ValueError, match="no stream 'grey'"):
-        streams_of("grey")
+        parse_streams("grey")
 
 
 @pytest.mark.parametrize(
@@ -179,15 +181,22 @@ def test_streams_show_what_they_say(cells):
     ],
 )  # fmt: skip
 def test_the_name_of_an_embedding_says_its_weights(name, words):
-    from hemafeat.networks._embedding.names import EmbeddingName, read_name
+    from hemafeat.networks import EmbeddingName
 
-    assert read_name(name) == EmbeddingName(*words)
-    assert read_name("shape") is None
-    assert read_name("embedding_alexnet_imagenet") is None
+    parsed = EmbeddingName.parse(name)
+    assert parsed == EmbeddingName(*words)
+    assert parsed.description.startswith(words[0])
+    assert EmbeddingName.parse("shape") is None
+    assert EmbeddingName.parse("embedding_alexnet_imagenet") is None
+
+
+def test_it_declares_that_it_looks_at_images():
+    assert networks.Embedding.looks_at == {"images"}
+    assert networks.Embedding().reads_images
 
 
 def test_on_the_command_line(keras, cells, tmp_path, capsys, monkeypatch):
-    """Columns and a model in one comparison; the page says which weights; predict goes on."""
+    """Compare columns and a model; the report names the weights; predict works."""
     from hemafeat.cli import main
 
     folder = Path(cells["image"].iloc[0]).parents[1]
@@ -214,14 +223,14 @@ def test_on_the_command_line(keras, cells, tmp_path, capsys, monkeypatch):
 
 
 def test_a_model_on_embedded_columns_asks_for_its_weights(keras, cells, tmp_path, capsys):
-    """A file is referred to by its digest: predict needs it, and no other."""
+    """Refer to a file of weights by its digest; predict accepts no other."""
     from hemafeat.cli import main
 
     kind = _backbones.BACKBONES["MobileNet"]
-    model = _backbones.built(kind, keras.Input((224, 224, 3)), False)
-    _backbones.randomised(model, 5)
+    model = _backbones.build_backbone(kind, keras.Input((224, 224, 3)), top=False)
+    _backbones.randomise(model, 5)
     model.save_weights(tmp_path / "five.weights.h5")
-    _backbones.randomised(model, 6)
+    _backbones.randomise(model, 6)
     model.save_weights(tmp_path / "six.weights.h5")
     cells[["image", "label"]].head(6).to_csv(tmp_path / "few.csv", index=False)
     family = networks.embedding_family("MobileNet", tmp_path / "five.weights.h5", cache=False)

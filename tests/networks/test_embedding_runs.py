@@ -1,4 +1,4 @@
-"""How embeddings are computed: what runs the network, in which batches, and what is kept."""
+"""Computation of embeddings: runtimes, batches and the cache."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ def test_runtimes_agree(keras, cells, runtime):
     unsettled(network.model, 0.2)
     pixels = np.random.default_rng(6).integers(0, 256, (5, SIDE, SIDE, 3), np.uint8)
     expected = keras.ops.convert_to_numpy(network.model(pixels.astype(np.float32)))
-    run = _runtimes.Ready(network, runtime, 1)
+    run = _runtimes.Runner(network, runtime, 1)
     assert run.runtime == runtime
     for length in (5, 1):
         close(run(pixels[:length]), expected[:length])
@@ -43,7 +43,7 @@ def test_runtimes_agree(keras, cells, runtime):
 
 
 def every_layer(keras):
-    """A small network with every layer of the eight backbones, each as they use it."""
+    """Build a small network with every kind of layer of the eight backbones."""
     from hemafeat.networks._layers import ScaledImage
 
     layers = keras.layers
@@ -88,17 +88,17 @@ def test_every_layer_of_the_backbones_is_written(keras, runtime):
     pixels = np.random.default_rng(9).integers(0, 256, (4, 33, 33, 3), np.uint8)
     expected = keras.ops.convert_to_numpy(network.model(pixels.astype(np.float32)))
     assert expected.std() > 1e-3
-    close(_runtimes.Ready(network, runtime, 1)(pixels), expected)
+    close(_runtimes.Runner(network, runtime, 1)(pixels), expected)
 
 
 def test_what_cannot_be_written_runs_in_keras(keras):
     image = keras.Input((16, 16, 3))
     whole = keras.layers.GlobalAveragePooling2D()(keras.layers.GaussianNoise(0.1)(image))
     network = _embedding_network.EmbeddingNetwork(keras.Model(image, whole), 16, 3, "")
-    assert _runtimes.Ready(network, "auto", 1).runtime == "keras"
+    assert _runtimes.Runner(network, "auto", 1).runtime == "keras"
     pytest.importorskip("onnx")
     with pytest.raises(ValueError, match="GaussianNoise, which cannot be written"):
-        _runtimes.Ready(network, "opencv", 1)
+        _runtimes.Runner(network, "opencv", 1)
 
 
 def test_a_runtime_that_is_not_there_is_named(monkeypatch):
@@ -124,7 +124,7 @@ def test_batches_and_the_cache_change_nothing(keras, cells, tmp_path):
 def test_what_is_cached_is_not_computed(keras, cells, tmp_path, monkeypatch):
     step = embedding(cache=tmp_path)
     first = step.transform(cells)
-    monkeypatch.setattr(_runtimes.Ready, "__call__", None)
+    monkeypatch.setattr(_runtimes.Runner, "__call__", None)
     assert np.array_equal(step.transform(cells), first)
     for other in ({"random_state": 1}, {"streams": "hsv"}, {"layer": "conv_pw_6_relu"}):
         with pytest.raises(TypeError, match="not callable"):
@@ -153,7 +153,7 @@ def test_the_cache_keeps_its_limit_and_what_was_used_last(tmp_path):
         path = cache._path(name)
         path.parent.mkdir(exist_ok=True)
         values = vector.tobytes()
-        path.write_bytes(_embedding_cache._mark(name, values) + values)
+        path.write_bytes(_embedding_cache._checksum(name, values) + values)
         os.utime(path, ns=(place * 10**9, place * 10**9))
     assert cache.get(names[0]) is not None  # used now
     cache.put(names[1], vector)
@@ -172,7 +172,7 @@ def test_a_cache_that_cannot_be_written_costs_nothing_but_itself(keras, cells, t
 
 
 def test_two_processes_share_a_cache(tmp_path):
-    """Both write the same vectors at once; each finds whole ones."""
+    """Write the same vectors in two processes; both read complete ones."""
     code = f"""
 import numpy as np
 from pathlib import Path
@@ -194,7 +194,7 @@ for again in range(3):
 
 
 def test_one_batch_is_in_memory(keras, tmp_path, monkeypatch):
-    """However many images there are: an image is read when its batch is filled."""
+    """Read an image only when its batch is filled, however many there are."""
     read, alive = images.read, []
     seen = []
 
@@ -202,9 +202,9 @@ def test_one_batch_is_in_memory(keras, tmp_path, monkeypatch):
         alive.append(len(seen))
         return read(source, **given)
 
-    real = _runtimes.Ready.__call__
+    real = _runtimes.Runner.__call__
     monkeypatch.setattr(
-        _runtimes.Ready, "__call__", lambda net, x: (seen.extend(range(len(x))), real(net, x))[1]
+        _runtimes.Runner, "__call__", lambda net, x: (seen.extend(range(len(x))), real(net, x))[1]
     )
     monkeypatch.setattr(images, "read", counted)
     pixels = np.random.default_rng(7).integers(0, 256, (10, 40, 40, 3), np.uint8)
@@ -217,9 +217,9 @@ def test_one_batch_is_in_memory(keras, tmp_path, monkeypatch):
 def test_images_that_come_up_again_are_embedded_once(keras, cells, monkeypatch):
     step = embedding()
     expected = step.transform(cells)
-    real, lengths = _runtimes.Ready.__call__, []
+    real, lengths = _runtimes.Runner.__call__, []
     monkeypatch.setattr(
-        _runtimes.Ready, "__call__", lambda net, x: (lengths.append(len(x)), real(net, x))[1]
+        _runtimes.Runner, "__call__", lambda net, x: (lengths.append(len(x)), real(net, x))[1]
     )
     drawn = np.random.default_rng(8).integers(0, len(cells), 40)
     close(step.transform(cells["image"].to_numpy()[drawn][:, None]), expected[drawn])

@@ -1,4 +1,4 @@
-"""Weights of embeddings: those of Keras, of files and of chance; numbers against Keras itself."""
+"""Weights of embeddings: ImageNet, files and random ones, compared with Keras itself."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from hemafeat import networks
-from hemafeat.networks._embedding import backbones as _backbones, network as _embedding_network
+from hemafeat.networks import _backbones
+from hemafeat.networks._embedding import network as _embedding_network
 from support import embedding_steps
 from support.embedding_steps import QUICK, SIDE, close, embedding
 
@@ -18,12 +19,12 @@ no_network = embedding_steps.no_network
 
 @pytest.mark.parametrize("name", list(_backbones.BACKBONES))
 def test_facts_of_the_backbones_are_those_of_keras(keras, name):
-    """Sizes of files follow from them, so that an error can name one offline."""
+    """Check numbers of weights, from which the error message computes the size of the file."""
     kind = _backbones.BACKBONES[name]
     counts = []
     for top in (False, True):
         with keras.StatelessScope(initialize_variables=False):
-            model = _backbones.built(kind, keras.Input((kind.size, kind.size, 3)), top)
+            model = _backbones.build_backbone(kind, keras.Input((kind.size, kind.size, 3)), top=top)
         counts.append(model.count_params())
         if not top:
             assert model.layers[-1].output.shape[-1] == kind.width
@@ -44,7 +45,7 @@ def test_pictures_are_scaled_as_keras_does(keras, name):
 
 @pytest.mark.parametrize("file", ["keras2.h5", "keras3.weights.h5"])
 def test_the_vector_is_the_mean_of_the_last_maps_of_keras(keras, tmp_path, file):
-    """With weights of Keras' own making, in the format of its downloads and in its present one."""
+    """Use weights created by Keras, in the format of its downloads and in the current one."""
     keras.utils.set_random_seed(1)
     plain = keras.applications.MobileNet(
         include_top=False, weights=None, input_shape=(SIDE, SIDE, 3)
@@ -86,17 +87,18 @@ def test_a_file_with_the_last_layers_serves_for_maps_and_for_layers_behind_them(
 
 
 def test_a_file_without_the_layer_asked_for_is_refused(keras, tmp_path):
-    bare = _backbones.built(_backbones.BACKBONES["MobileNet"], keras.Input((SIDE, SIDE, 3)), False)
+    image = keras.Input((SIDE, SIDE, 3))
+    bare = _backbones.build_backbone(networks.backbone("MobileNet"), image, top=False)
     bare.save_weights(tmp_path / "bare.weights.h5")
-    with pytest.raises(networks.WeightsError, match="holds no last layers of MobileNet"):
+    with pytest.raises(networks.WeightsError, match="does not hold the last layers of MobileNet"):
         embedding(weights=tmp_path / "bare.weights.h5", layer="conv_preds")
     (tmp_path / "bare.weights.h5").rename(tmp_path / "bare.h5")
-    with pytest.raises(networks.WeightsError, match=r"called bare\.weights\.h5"):
+    with pytest.raises(networks.WeightsError, match=r"rename it to bare\.weights\.h5"):
         embedding(weights=tmp_path / "bare.h5")
 
 
 def test_a_network_saved_whole_is_taken_as_it_is(keras, tmp_path):
-    """With the scaling it has inside, or that of its backbone where it has none."""
+    """Use the scaling of the network, or that of its backbone if it has none."""
     model = networks.build("lenet5", 3)
     model.save(tmp_path / "lenet.keras")
     pixels = np.random.default_rng(3).integers(0, 256, (2, 32, 32, 3), np.uint8)
@@ -123,12 +125,12 @@ def test_a_network_saved_whole_is_taken_as_it_is(keras, tmp_path):
 def test_an_unknown_layer_names_the_last_ones(keras):
     with pytest.raises(ValueError, match=r"no layer 'fc9'; .*predictions"):
         embedding(layer="fc9")
-    with pytest.raises(ValueError, match="does not take images of 32 px"):
+    with pytest.raises(ValueError, match="does not accept images of 32 px"):
         embedding("InceptionV3")
 
 
 def test_imagenet_without_its_file_is_one_error(keras, tmp_path, monkeypatch):
-    """The file, its size, and where to put it."""
+    """Name the file, its size and its folder."""
     monkeypatch.setattr(
         "keras.src.utils.file_utils.config.keras_home",
         lambda: str(tmp_path / "keras"),
@@ -149,7 +151,7 @@ def test_imagenet_without_its_file_is_one_error(keras, tmp_path, monkeypatch):
 
 
 def test_imagenet_is_read_from_the_cache_of_keras(keras, tmp_path, monkeypatch):
-    """Its own loading, with a file made here in the place of the one it would fetch."""
+    """Let Keras load a file made here in place of a download."""
     keras.utils.set_random_seed(4)
     plain = keras.applications.MobileNet(include_top=False, weights=None, input_shape=(224, 224, 3))
     plain.save_weights(tmp_path / "mine.weights.h5")
@@ -166,17 +168,17 @@ def test_imagenet_is_read_from_the_cache_of_keras(keras, tmp_path, monkeypatch):
 
 
 def test_a_file_of_efficientnet_is_scaled_as_imagenet_is(keras, tmp_path):
-    """Keras files the deviation as the variance, and mends it for weights="imagenet" alone."""
-    from hemafeat.networks._layers import _TORCH_MEAN, _TORCH_STD
+    """Keras stores the deviation as the variance and corrects it for weights="imagenet" only."""
+    from hemafeat.networks._layers import IMAGENET_MEAN, IMAGENET_STD
 
     image = keras.Input((SIDE, SIDE, 3))
     layer = keras.layers.Normalization(axis=-1, mean=None, variance=None)
     model = keras.Model(image, layer(image))
-    layer.set_weights([np.array(_TORCH_MEAN), np.array(_TORCH_STD), np.array(0)])
+    layer.set_weights([np.array(IMAGENET_MEAN), np.array(IMAGENET_STD), np.array(0)])
     layer.finalize_state()
     pixels = np.random.default_rng(5).uniform(0, 1, (1, SIDE, SIDE, 3)).astype(np.float32)
-    _backbones._corrected(model)
-    expected = (pixels - np.array(_TORCH_MEAN)) / np.array(_TORCH_STD)
+    _backbones._correct_variance(model)
+    expected = (pixels - np.array(IMAGENET_MEAN)) / np.array(IMAGENET_STD)
     found = keras.ops.convert_to_numpy(model(pixels))
     np.testing.assert_allclose(found, expected, atol=1e-5)
 

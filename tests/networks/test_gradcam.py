@@ -1,4 +1,4 @@
-"""Grad-CAM against what can be written down: CAM, and weights that are known."""
+"""Grad-CAM compared with CAM, finite differences and networks with known weights."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ def images(n=3, side=12, seed=0):
 
 
 def cam_network(keras, end="softmax", n_classes=3):
-    """One convolution, means of its maps, one dense layer: CAM is defined for it."""
+    """Build a network for which CAM is defined: convolution, means of its maps, dense layer."""
     layers = keras.layers
     keras.utils.set_random_seed(4)
     start = [keras.Input((12, 12, 3)), layers.Rescaling(1 / 255)]
@@ -36,7 +36,7 @@ def cam_network(keras, end="softmax", n_classes=3):
 
 
 def by_hand(model, shown):
-    """Maps of the convolution, in NumPy."""
+    """Compute the maps of the convolution in NumPy."""
     kernel, bias = model.get_layer("maps").get_weights()
     x = shown.astype(np.float64) / 255
     windows = np.lib.stride_tricks.sliding_window_view(x, (3, 3), axis=(1, 2))
@@ -45,7 +45,7 @@ def by_hand(model, shown):
 
 @pytest.mark.parametrize("end", ["softmax", "activation", "layer"])
 def test_with_means_and_one_dense_layer_it_is_cam(keras, end):
-    """Zhou et al. 2016: the maps weighted by the dense layer; Grad-CAM is that over their size."""
+    """Compare with CAM (Zhou et al. 2016), the maps weighted by the dense layer."""
     model, shown = cam_network(keras, end), images()
     weights = model.get_layer("logit").get_weights()[0]
     maps = by_hand(model, shown)
@@ -83,7 +83,7 @@ def test_of_one_output_the_first_class_is_the_negative(keras):
 
 
 def test_a_layer_further_down_against_differences(keras):
-    """Weights of the first of two convolutions, from the slope of the score by finite steps."""
+    """Compare the weights of the first of two convolutions with finite differences."""
     layers = keras.layers
     keras.utils.set_random_seed(1)
     model = keras.Sequential(
@@ -125,12 +125,12 @@ def test_it_looks_into_models_inside(keras):
     np.testing.assert_allclose(
         networks.grad_cam(inside, shown), networks.grad_cam(plain, shown), atol=1e-5
     )
-    coloured = networks.image_network("lenet5", 3, colour="od", random_state=2)
+    coloured = networks.image_network("lenet5", 3, colour="od_fixed", random_state=2)
     assert networks.grad_cam(coloured, shown, layer="conv_1", resize=False).shape == (2, 28, 28)
 
 
 def test_the_map_lies_where_the_cell_is(keras):
-    """A network that only weighs how dark a pixel is: its heat map is the dark square."""
+    """The heat map of a network that weighs how dark a pixel is shows the dark square."""
     layers = keras.layers
     model = keras.Sequential(
         [
@@ -155,7 +155,7 @@ def test_bad_requests_say_why(keras):
     model, shown = cam_network(keras), images()
     with pytest.raises(ValueError, match="convolutions are: maps"):
         networks.grad_cam(model, shown, layer="conv")
-    with pytest.raises(ValueError, match="which are no maps"):
+    with pytest.raises(ValueError, match="not feature maps"):
         networks.grad_cam(model, shown, layer="logit")
     with pytest.raises(ValueError, match="from 0 to 2"):
         networks.grad_cam(model, shown, classes=3)
@@ -181,10 +181,10 @@ def test_a_sheet_of_cells(keras, tmp_path):
         assert sheet.format == "PNG"
         assert sheet.size[0] > sheet.size[1] > 300
     for given, reason in (
-        ({"classes": names[:2]}, "3 classes apart, not 2"),
+        ({"classes": names[:2]}, "3 classes, but 2 names"),
         ({"classes": names, "truth": ["a"]}, "5 cells and 1 labels"),
     ):
         with pytest.raises(ValueError, match=reason):
             networks.grad_cam_sheet(model, shown, tmp_path / "x.png", **given)
-    with pytest.raises(ValueError, match="1 to 64 cells, not 0"):
+    with pytest.raises(ValueError, match="1 to 64 cells, got 0"):
         networks.grad_cam_sheet(model, shown[:0], tmp_path / "x.png", classes=names)

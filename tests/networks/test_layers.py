@@ -1,4 +1,4 @@
-"""Layers of the reports' networks against scikit-image, SciPy, Matplotlib and plain NumPy."""
+"""Layers of published networks compared with scikit-image, SciPy, Matplotlib and NumPy."""
 
 from __future__ import annotations
 
@@ -101,17 +101,19 @@ def test_hue_saturation_value():
 
 
 def test_colours_are_those_that_an_embedding_is_shown():
-    """Inside the graph and outside it: alike but for rounding, and for the range of densities."""
+    """Colours inside and outside the graph agree up to rounding and the range of densities."""
     from hemafeat.extract._prepared import OD_MAX, Prepared
-    from hemafeat.networks._classifier.network import _DENSEST, _coloured
-    from hemafeat.networks._pictures import Shown, streams_of
+    from hemafeat.networks._classifier.network import _MAX_DENSITY, _add_colours
+    from hemafeat.networks._embedding.streams import StreamPictures, parse_streams
 
     image = some_images((1, 24, 24, 3))
     same = keras.Sequential([keras.Input((24, 24, 3)), keras.layers.Identity()])
-    hsv, density = (worked(_coloured(keras, same, colour), image)[0] for colour in ("hsv", "od"))
+    hsv, density = (
+        worked(_add_colours(keras, same, colour), image)[0] for colour in ("hsv", "od_fixed")
+    )
     # The white level to which one is added there is the one that is divided by here.
     prepared = Prepared(image[0].astype(np.uint8), white=np.full(3, 254.0))
-    shown_hsv, shown_density = Shown(streams_of(["hsv", "od"]), 24).pictures(prepared, None)
+    shown_hsv, shown_density = StreamPictures(parse_streams(["hsv", "od"]), 24).make(prepared, None)
     apart = shown_hsv.astype(np.float32) - hsv
     # A turn of the hue is 256 steps there and 255 here.
     apart[..., 0] = (apart[..., 0] + 128) % 256 - 128
@@ -120,7 +122,7 @@ def test_colours_are_those_that_an_embedding_is_shown():
     assert np.abs(apart[..., 1:]).max() <= 0.6
     inside = shown_density < 255
     assert 0.5 < inside.mean() < 1
-    stretched = density * _DENSEST / OD_MAX
+    stretched = density * _MAX_DENSITY / OD_MAX
     np.testing.assert_allclose(stretched[inside], shown_density[inside], atol=0.51)
     assert (stretched[~inside] > 254).all()
 

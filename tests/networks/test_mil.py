@@ -1,4 +1,4 @@
-"""Networks of bags: attention by the printed formula, gradients by hand, signals recovered."""
+"""Networks on bags: published formulas, gradients by hand, recovered signals."""
 
 from __future__ import annotations
 
@@ -88,7 +88,7 @@ def test_attention_is_that_of_the_paper(keras, gated):
 
 
 def aggregation(keras, n_cells):
-    """The aggregation alone: logits of cells in, logit of the bag out."""
+    """Build the pooling alone, from logits of cells to the logit of the bag."""
     logits = keras.Input((n_cells, 1))
     mask = keras.Input((n_cells,))
     logit, weights = networks.pool("batch_weighted", logits, logits, mask)

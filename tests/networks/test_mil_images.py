@@ -1,4 +1,4 @@
-"""Bags of images, end to end: one encoder for all cells, verdicts that add up, signals found."""
+"""Networks on bags of images: one encoder for all cells, exact sums, recovered signals."""
 
 from __future__ import annotations
 
@@ -79,15 +79,15 @@ def test_encoders(keras):
         ({"encoder": "lenet"}, "no encoder 'lenet'"),
         ({"pooling": "median"}, "no pooling 'median'"),
         ({"input_shape": (4, 4, 3)}, "too small"),
-        ({"weights": "imagenet"}, "for an encoder of"),
-        ({"encoder": same}, "an encoder is a network"),
+        ({"weights": "imagenet"}, "need an encoder that is named"),
+        ({"encoder": same}, "the encoder must be a Keras model"),
     ):
         with pytest.raises(ValueError, match=message):
             networks.mil_image_model(**wrong)
 
 
 def cohort(n, seed, *, abnormal=(0.0, 0.5), cells=(6, 16), side=16):
-    """Bags of a dark disc on noise; abnormal cells have a larger one. Bag sizes tell nothing."""
+    """Draw bags of dark discs on noise, larger in abnormal cells; sizes of bags are random."""
     rng = np.random.default_rng(seed)
     ill = rng.permutation(np.arange(n) < n // 2)
     grid = np.hypot(*(np.mgrid[:side, :side] - (side - 1) / 2))

@@ -1,4 +1,4 @@
-"""Files of networks that bring code, or name what is not ours, are refused before it is run."""
+"""Files of networks that contain code or name foreign classes are refused before code runs."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ def keras():
 
 @pytest.fixture(scope="module")
 def sound(keras, tmp_path_factory):
-    """A small network with a layer of this package, one of Keras' operations and a function."""
+    """Save a small network with a layer of this package, an operation and a function of Keras."""
     from hemafeat.networks._layers import ScaledImage
 
     image = keras.Input((8, 8, 3))
@@ -39,7 +39,7 @@ def sound(keras, tmp_path_factory):
 
 @pytest.fixture
 def trap(tmp_path, monkeypatch):
-    """A module that leaves a file behind when it is imported."""
+    """Make a module that writes a file when it is imported."""
     left = tmp_path / "imported"
     (tmp_path / f"{MODULE}.py").write_text(
         f"open({str(left)!r}, 'w').close()\nclass Layer: ...\ndef act(x): return x\n"
@@ -50,7 +50,7 @@ def trap(tmp_path, monkeypatch):
 
 
 def changed(source, to, change):
-    """The file with another config."""
+    """Copy a file with a changed config."""
     with zipfile.ZipFile(source) as given, zipfile.ZipFile(to, "w") as box:
         for name in given.namelist():
             data = given.read(name)
@@ -88,7 +88,7 @@ def test_how_it_was_trained_is_neither_built_nor_in_the_way(keras, tmp_path):
 
 
 def test_layers_of_ours_are_known_from_a_file(keras, sound, tmp_path):
-    """In a process that has made none of them; they stand in two modules."""
+    """Load networks in a process that has not imported the layers."""
     bags = networks.mil_model(3, 1, "batch_weighted")
     assert any(type(layer).__name__ == "CellNormalisation" for layer in bags.layers)
     bags.save(tmp_path / "bags.keras")
@@ -151,7 +151,7 @@ def test_a_function_of_somebody_is_refused(keras, sound, trap, tmp_path, entry, 
 
 
 def test_code_is_refused_where_keras_would_run_it(keras, tmp_path):
-    """Keras heeds a switch of the whole program above what a call asks for."""
+    """A global switch of Keras overrides the argument of a call."""
     image = keras.Input((8, 8, 3))
     keras.Model(image, keras.layers.Lambda(lambda x: x * 2)(image)).save(tmp_path / "code.keras")
     before = keras.src.saving.serialization_lib.in_safe_mode()
@@ -173,7 +173,7 @@ def test_what_is_no_network_is_named(keras, sound, tmp_path, how):
 
 
 def test_a_model_file_with_such_a_network_is_refused(keras, sound, trap, tmp_path):
-    """The network lies in the file as bytes; the loader of models hands it to the same check."""
+    """Model files contain the network as bytes, which are checked in the same way."""
     made = changed(
         sound[0],
         tmp_path / "made.keras",

@@ -1,4 +1,4 @@
-"""Masks from what a segmenter is sure of."""
+"""Masks of images on which a segmenter is confident."""
 
 from __future__ import annotations
 
@@ -57,5 +57,5 @@ def test_an_unreadable_image_is_left_out_and_none_at_all_is_an_error(drawn, tmp_
     assert networks.confident_masks(both, tmp_path / "out").attrs["n_unread"] == 1
     with pytest.raises(ValueError, match="'n_unread': 1"):
         networks.confident_masks(bad, tmp_path / "out")
-    with pytest.raises(ValueError, match="expected 0 to 1"):
+    with pytest.raises(ValueError, match="must be between 0 and 1"):
         networks.confident_masks(drawn, tmp_path / "out", least_confidence=2)

@@ -44,7 +44,7 @@ def separable(n_in, n_out):
 
 
 def expected_parameters(channels):
-    """By hand: stem, blocks of two separable convolutions, narrowings, logits."""
+    """Count by hand: stem, blocks of two separable convolutions, reductions, logits."""
     total = 48 * channels[0] + 4 * channels[0]
     before = channels[0]
     for n in channels:
@@ -114,7 +114,7 @@ def test_enlarging_begins_as_bilinear_interpolation(keras):
 
 
 def naive_loss(logits, classes, depth):
-    """The three terms of one sample, pixel by pixel."""
+    """Compute the three terms of one sample pixel by pixel."""
     crossed = apart = 0.0
     cell, nucleus = np.zeros(3), np.zeros(3)  # of guess and truth: both, guess, truth
     height, width = classes.shape
@@ -232,7 +232,7 @@ def test_a_training_cut_off_ends_where_it_would_have(keras, onnx, tmp_path):
     ],
 )
 def test_training_stops_after_two_epochs_without_gain_or_at_the_last(losses, judged):
-    assert _train_segmentation._judged(losses, patience=2, epochs=6) == judged
+    assert _train_segmentation._best_epoch(losses, patience=2, epochs=6) == judged
 
 
 def test_the_rate_rises_and_falls():
@@ -246,7 +246,7 @@ def test_the_rate_rises_and_falls():
 
 
 def discs(folder, n, seed):
-    """Dark discs in paler ones on white, and their trimaps."""
+    """Write images of dark discs in paler ones on white, and their trimaps."""
     rng, rows = np.random.default_rng(seed), []
     folder.mkdir()
     for i in range(n):
@@ -321,7 +321,7 @@ def test_a_training_can_begin_where_another_ended(keras, onnx, tmp_path):
         np.testing.assert_allclose(np.asarray(now), np.asarray(was), atol=1e-6)
     with pytest.raises(FileNotFoundError, match=r"gone\.keras"):
         networks.train_segmenter(out=tmp_path / "a", start=tmp_path / "gone.keras", **settings)
-    with pytest.raises(ValueError, match="holds another network than unet"):
+    with pytest.raises(ValueError, match="holds a network other than unet"):
         networks.train_segmenter(
             out=tmp_path / "b", start=tmp_path / "first.keras", **settings | {"network": "unet"}
         )

@@ -1,4 +1,4 @@
-"""Training samples: masks stay on their image, whatever is done to both."""
+"""Training samples: masks stay aligned with their image in augmentation."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ from hemafeat.segment._unet.scale import (
 
 
 def plain_disc(side=200, centre=(90, 110), radius=40, inner=20):
-    """A scene whose density tells the classes: 0, 0.5 in the cell, 1.5 in the nucleus."""
+    """Make a scene whose density gives the classes: 0, 0.5 in the cell, 1.5 in the nucleus."""
     cell = np.zeros((side, side), np.uint16)
     nucleus = np.zeros((side, side), np.uint8)
     cv2.circle(cell, centre, radius, 1, cv2.FILLED)
@@ -35,7 +35,7 @@ def plain_disc(side=200, centre=(90, 110), radius=40, inner=20):
 @pytest.mark.parametrize("seed", range(8))
 def test_the_mask_follows_the_image(seed):
     rng = np.random.default_rng(seed)
-    density, cell, nucleus = augment.augmented(plain_disc(), None, 128, rng)
+    density, cell, nucleus = augment.augment(plain_disc(), None, 128, rng)
     green = density[:, :, 1]
     # Whatever the stain, three levels are left, in the same order, each within its own mask.
     inner = ndimage.binary_erosion(nucleus > 0, iterations=3)
@@ -49,10 +49,10 @@ def test_the_mask_follows_the_image(seed):
 
 def test_a_drawn_cell_is_where_its_mask_is():
     one = datasets.draw_cell("lymphocyte", neighbours=0.0, random_state=5)
-    scene = data.scene(one.image, one.cell, one.nucleus)
+    scene = data.make_scene(one.image, one.cell, one.nucleus)
     for seed in range(6):
         rng = np.random.default_rng(seed)
-        density, cell, nucleus = augment.augmented(scene, None, 192, rng)
+        density, cell, nucleus = augment.augment(scene, None, 192, rng)
         # Nothing else is in view: dark is what Otsu finds, the nucleus.
         level = np.clip(100 * density[:, :, 1], 0, 255).astype(np.uint8)
         dark = cv2.threshold(level, 0, 1, cv2.THRESH_BINARY | cv2.THRESH_OTSU)[1]
@@ -66,7 +66,7 @@ def test_sizes_are_those_asked_for():
     for seed in range(60):
         rng = np.random.default_rng(seed)
         scene = plain_disc(side=400, centre=(200, 200))
-        _, cell, nucleus = augment.augmented(scene, None, 300, rng)
+        _, cell, nucleus = augment.augment(scene, None, 300, rng)
         # Whole cells only; the border may cut others.
         edge = np.concatenate([cell[0], cell[-1], cell[:, 0], cell[:, -1]])
         if cell.any() and not edge.any():
@@ -83,8 +83,8 @@ def test_the_scale_of_the_microscope_goes_away(um_per_px):
     field = datasets.draw_field(
         ["lymphocyte", "monocyte"], shape=shape, um_per_px=um_per_px, random_state=2
     )
-    scene = data.scene(field.image, field.cell, field.nucleus)
-    _, _, nucleus = augment.augmented(scene, None, 192, np.random.default_rng(0), plain=True)
+    scene = data.make_scene(field.image, field.cell, field.nucleus)
+    _, _, nucleus = augment.augment(scene, None, 192, np.random.default_rng(0), plain=True)
     zoom = zoom_for_radii(nuclear_radii(field.nucleus))
     assert scene.zoom * scene.cell.shape[0] / shape[0] == pytest.approx(zoom, rel=0.01)
     # The median of two radii is between them.
@@ -98,7 +98,7 @@ def test_the_strength_of_the_stain_goes_away(strength):
     one = datasets.draw_cell("lymphocyte", random_state=3)
     # Densities times `strength`, by Beer and Lambert.
     image = np.rint(255 * (one.image / 255) ** strength).astype(np.uint8)
-    scene = data.scene(image, one.cell, one.nucleus)
+    scene = data.make_scene(image, one.cell, one.nucleus)
     green = scene.density[:, :, 1][scene.nucleus > 0] / 100
     assert green.mean() == pytest.approx(NUCLEUS_DENSITY, abs=0.01)
 
@@ -134,7 +134,7 @@ def test_red_cells_are_laid_beside_the_white_one_only():
     donor_image = datasets.draw_field(
         ["lymphocyte"], shape=(300, 400), um_per_px=0.15, neighbours=0.25, random_state=1
     )
-    donor = data.scene(donor_image.image, donor_image.cell, donor_image.nucleus)
+    donor = data.make_scene(donor_image.image, donor_image.cell, donor_image.nucleus)
     reds = augment.red_cells(donor)
     assert len(reds) >= 3
     for patch, mask in reds:
@@ -144,7 +144,7 @@ def test_red_cells_are_laid_beside_the_white_one_only():
     density, cell = scene.density / np.float32(100), scene.cell.astype(np.int32)
     touched = 0
     for seed in range(12):
-        crowded = augment._crowded(density, cell, donor, np.random.default_rng(seed))
+        crowded = augment._add_red_cells(density, cell, donor, np.random.default_rng(seed))
         added = crowded - density
         assert added.min() > -1e-6
         deep = ndimage.binary_erosion(cell > 0, iterations=4)
@@ -201,7 +201,7 @@ def test_shares_and_tables_that_cannot_be_are_refused(table, tmp_path):
     small = tmp_path / "small.png"
     cv2.imwrite(str(small), np.zeros((20, 20), np.uint8))
     wrong = pd.DataFrame({"image": [table["image"][0]], "mask": [str(small)]})
-    with pytest.raises(ValueError, match=r"small\.png: the mask is \(20, 20\), the image"):
+    with pytest.raises(ValueError, match=r"small\.png: the mask is \(20, 20\), but the image"):
         networks.SegmentationSamples(wrong, drawn=0.0)[0]
 
 

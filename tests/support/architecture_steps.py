@@ -1,4 +1,4 @@
-"""Steps that tests of the networks of the reports share."""
+"""Helpers for tests of published networks."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import numpy as np
 
 from hemafeat import networks
 
-# A small side that each network allows, so that a step takes seconds.
+# Small sides of images that the networks accept, so that a step takes seconds.
 SIDES = {
     "lenet5": 32,
     "lenet5_224": 64,
@@ -32,7 +32,7 @@ SIDES = {
     "inception_resnet_v2": 75,
     "xie_streams": 75,
 }
-# Compiling a step of these takes longer than taking it layer by layer.
+# Compilation of a step of these networks takes longer than running it eagerly.
 DEEP = {
     "se_resnext50",
     "leukonet_like",
@@ -46,7 +46,7 @@ DEEP = {
 
 
 def judged(keras, model, images):
-    """Probabilities, without the compiling that ``predict`` does first, which takes longer."""
+    """Predict without the compilation of ``predict``, which takes longer."""
     return keras.ops.convert_to_numpy(model(images, training=False))
 
 
@@ -55,7 +55,7 @@ def some_images(shape, n=8, seed=0):
 
 
 def train_save_and_read_back(keras, name, folder):
-    """Two steps of training move the weights, and the file of the network gives what it gave."""
+    """Check that two steps change the weights and that the saved network predicts the same."""
     channels = networks.ARCHITECTURES[name].input_shape[2]
     shape = (SIDES[name], SIDES[name], channels)
     model = networks.build(name, 3, input_shape=shape)

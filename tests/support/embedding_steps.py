@@ -1,4 +1,4 @@
-"""Embeddings as their tests make them: small, with random weights, and cut off from the world."""
+"""Helpers for tests of embeddings: small, with random weights, without a connection."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def cells(tmp_path_factory):
 
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch, tmp_path):
-    """Nothing is fetched, nothing of the user's is read or written."""
+    """Block downloads and keep away from the folders of the user."""
 
     def refused(*_):
         raise OSError("the network is blocked")
@@ -51,6 +51,6 @@ def embedding(backbone="MobileNet", weights=None, **given):
 
 
 def close(found, expected):
-    """Within the tolerance, of the largest number."""
+    """Check that vectors agree within the tolerance, relative to the largest number."""
     assert found.shape == expected.shape
     assert np.abs(found - expected).max() <= TOLERANCE * np.abs(expected).max()

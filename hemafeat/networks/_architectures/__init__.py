@@ -1,1 +1,1 @@
-"""Architectures of the published networks, by name."""
+"""Architectures of published networks."""

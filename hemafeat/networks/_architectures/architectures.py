@@ -1,4 +1,4 @@
-"""The networks of the reports by name, with the sizes they were published with."""
+"""Published networks by name, with their published sizes."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from hemafeat._public import public
 from hemafeat.networks._architectures import branches, lenet, residual, transfer
-from hemafeat.networks._keras import need_keras, seeded
+from hemafeat.networks._keras import layer_seed, need_keras
 
 _MIDS = "MIDS 207 deck, layer table"
 _BLOODCELLS = "repository lbernard9/bloodcells, notebooks"
@@ -21,28 +21,31 @@ _HINCAPIE = "Hincapie, report on PBC"
 @public
 @dataclass(frozen=True)
 class Architecture:
-    """A network as it was published.
+    """Describe a network as it was published.
 
     Attributes
     ----------
     make : callable
-        ``make(input_shape, n_classes, weights)`` gives the Keras model.
+        ``make(input_shape, n_classes, weights)`` builds the Keras model.
     input_shape : (height, width, channels)
+        Shape of the images, in px.
     n_classes : int
-        For which the parameters were counted.
+        Number of classes for which the weights were counted.
     n_parameters : int or None
-        All weights as Keras counts them, with the moving statistics of batch normalisation; None
-        where nobody printed the number.
+        Number of all weights as Keras counts them, including the moving statistics of batch
+        normalisation. None if it was not published.
     n_trainable : int or None
-        Those that are learned, which is what PyTorch's models are quoted by.
+        Number of trainable weights, which PyTorch quotes.
     source : str
+        Publication or repository.
     certainty : str
         ``"stated"`` (in the report), ``"read"`` (in source code), ``"computed"`` (from stated
-        layers), ``"remembered"`` (the literature, not re-read), ``"guess"`` (layers not given).
+        layers), ``"remembered"`` (from the literature, not read again), ``"guess"`` (the layers
+        are not given).
     note : str
-        Which reading gives the number, and what the source leaves open.
+        Reading of the source that gives these numbers, and what the source leaves open.
     from_backbone : bool
-        Whether `weights` are those of its backbone of ``keras.applications``.
+        True if `weights` are those of a backbone of ``keras.applications``.
     """
 
     make: Callable[..., Any]
@@ -63,7 +66,8 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "lenet5_224": Architecture(
         lenet.lenet5_224, (224, 224, 3), 8, None, None, _HINCAPIE, "guess",
-        "the report says larger images and more nodes, no numbers: 6-16-32 filters, 240-120 nodes",
+        "the report has larger images and more nodes, without numbers: here 6-16-32 filters and "
+        "240-120 nodes",
     ),
     "alexnet": Architecture(
         lenet.alexnet, (227, 227, 3), 1000, 62_378_344, 62_378_344,
@@ -78,7 +82,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     "sd_alexnet": Architecture(
         lenet.sd_alexnet, (227, 227, 3), 1000, 62_378_353, 62_378_353,
         "Duggal 2017, SD-Layer before AlexNet", "computed",
-        "nine parameters of the layer are read; which AlexNet is not said, here one tower",
+        "the nine parameters of the layer are read; the AlexNet is not specified, here one tower",
     ),
     "mids_baseline": Architecture(
         lenet.mids_baseline, (128, 128, 3), 2, 49_741, 49_741, _MIDS, "computed",
@@ -130,7 +134,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         residual.resnet18, (224, 224, 3), 1000, None, 11_689_512,
         "He 2016; torchvision resnet18; UFSC deck, Marzahl 2019", "remembered",
         "PyTorch quotes the trainable ones; Keras adds 9,600 moving statistics. The deck does not "
-        "say whose port it used",
+        "name the port it used",
     ),
     "se_resnext50": Architecture(
         residual.se_resnext50, (224, 224, 3), 1000, None, 27_559_896,
@@ -149,7 +153,7 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "xie_streams": Architecture(
         branches.xie_streams, (299, 299, 3), 2, None, None, "Xie 2019, as cited by the UFSC deck",
-        "guess", "the streams are stated; the last layers, 512 and the classes, are a guess",
+        "guess", "the streams are stated; the last layers, 512 nodes and the classes, are a guess",
         from_backbone=True,
     ),
     "kassani_pair": Architecture(
@@ -158,34 +162,41 @@ ARCHITECTURES: dict[str, Architecture] = {
         from_backbone=True,
     ),
 }  # fmt: skip
-"""Every network by name."""
+"""Published networks by name."""
 
 
 def architectures() -> pd.DataFrame:
-    """What networks there are, one row each.
+    """List the published networks. Keras is not needed.
 
     Returns
     -------
     DataFrame
-        Index ``name``; columns ``input_shape``, ``n_classes`` (the numbers are counted for),
-        ``n_parameters``, ``n_trainable`` (missing where nobody printed them), ``source``,
-        ``certainty``, ``note``: see `Architecture`. Needs no Keras.
+        One row per network. Index ``name``; columns ``input_shape``, ``n_classes`` (for which the
+        weights are counted), ``n_parameters`` and ``n_trainable`` (missing if not published),
+        ``source``, ``certainty`` and ``note``; see `Architecture`.
+
+    Examples
+    --------
+    >>> from hemafeat import networks
+    >>> lenet5 = networks.architectures().loc["lenet5"]
+    >>> lenet5["input_shape"], int(lenet5["n_parameters"])
+    ((32, 32, 3), 61836)
     """
     rows = [
         {
             "name": name,
-            "input_shape": one.input_shape,
-            "n_classes": one.n_classes,
-            "n_parameters": one.n_parameters,
-            "n_trainable": one.n_trainable,
-            "source": one.source,
-            "certainty": one.certainty,
-            "note": one.note,
+            "input_shape": architecture.input_shape,
+            "n_classes": architecture.n_classes,
+            "n_parameters": architecture.n_parameters,
+            "n_trainable": architecture.n_trainable,
+            "source": architecture.source,
+            "certainty": architecture.certainty,
+            "note": architecture.note,
         }
-        for name, one in ARCHITECTURES.items()
+        for name, architecture in ARCHITECTURES.items()
     ]
-    whole = {"n_parameters": "Int64", "n_trainable": "Int64"}
-    return pd.DataFrame(rows).set_index("name").astype(whole)
+    dtypes = {"n_parameters": "Int64", "n_trainable": "Int64"}
+    return pd.DataFrame(rows).set_index("name").astype(dtypes)
 
 
 def build(
@@ -196,56 +207,57 @@ def build(
     weights: str | None = None,
     random_state: int = 0,
 ) -> Any:
-    """Build a network of the reports.
+    """Build a published network.
 
     Parameters
     ----------
     name : str
-        See `architectures`.
+        Name of the network; see `architectures`.
     n_classes : int
-        At least 2.
+        Number of classes, at least 2.
     input_shape : (height, width, channels), optional
-        The published one by default.
+        Shape of the images, in px. By default the published one.
     weights : str, optional
-        ``"imagenet"`` or a file of weights for the backbone of networks that have one; for the
-        others a file of weights of the whole network (``.weights.h5``). Random by default.
+        ``"imagenet"`` or a file of weights for the backbone of a network that has one; for other
+        networks a file of weights of the whole network (``.weights.h5``). By default the weights
+        are random.
     random_state : int
         Seed of weights and dropout.
 
     Returns
     -------
     keras.Model
-        From (n, H, W, channels) images of 0 to 255 to (n, n_classes) probabilities; (n, 1), that of
-        the second class, for ``mids_baseline`` and ``mids_final`` of two classes. Not compiled. All
-        scaling of the image is inside.
+        Network from (n, H, W, channels) images of 0 to 255 to (n, n_classes) probabilities, or to
+        (n, 1), the probability of the second class, for ``mids_baseline`` and ``mids_final`` with
+        two classes. It is not compiled. It scales the images itself.
 
     Raises
     ------
     ImportError
         Keras is not installed.
     ValueError
-        An unknown name, fewer than two classes, images too small for it, or weights that are not
-        there.
+        The name is unknown, there are fewer than two classes, the images are too small for the
+        network, or the weights do not exist.
 
     Examples
     --------
     >>> from hemafeat import networks
-    >>> networks.build("lenet5", 8).count_params()  # doctest: +SKIP
+    >>> networks.build("lenet5", 8).count_params()
     61836
     """
     need_keras("a network on images")
     if name not in ARCHITECTURES:
         raise ValueError(f"no network {name!r}; there are: {', '.join(ARCHITECTURES)}")
     if n_classes < 2:
-        raise ValueError(f"{name}: at least 2 classes are told apart, got {n_classes}")
-    chosen = ARCHITECTURES[name]
-    if weights is not None and not chosen.from_backbone:
+        raise ValueError(f"{name}: at least 2 classes are needed, got {n_classes}")
+    architecture = ARCHITECTURES[name]
+    if weights is not None and not architecture.from_backbone:
         if weights == "imagenet":
             raise ValueError(f"{name} has no ImageNet weights: give a file, or None")
         if not Path(weights).is_file():
-            raise ValueError(f"no file of weights: {weights}")
-    with seeded(random_state):
-        model = chosen.make(input_shape or chosen.input_shape, n_classes, weights)
-    if weights is not None and not chosen.from_backbone:
+            raise ValueError(f"{weights}: the file of weights does not exist")
+    with layer_seed(random_state):
+        model = architecture.make(input_shape or architecture.input_shape, n_classes, weights)
+    if weights is not None and not architecture.from_backbone:
         model.load_weights(weights)
     return model

@@ -1,14 +1,12 @@
-"""Networks trained from scratch: LeNets, the two of the MIDS deck, and AlexNet."""
+"""Networks trained from random weights: LeNets, the two networks of MIDS, and AlexNets."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from typing import Any
 
-from hemafeat.networks._architectures.ends import closed, opened
+from hemafeat.networks._architectures.parts import Shape, classify, scaled_input
 from hemafeat.networks._keras import need_keras
-
-Shape = tuple[int, int, int]
 
 
 def _lenet(
@@ -22,45 +20,45 @@ def _lenet(
     dropout_after: float = 0.0,
     dropout_last: float = 0.0,
 ) -> Any:
-    """Convolutions (filters, side) without padding, each with ReLU and 2 x 2 maxima; dense."""
+    """Build unpadded convolutions (filters, side) with ReLU and max pooling, and dense layers."""
     layers = need_keras("a network on images").layers
-    image, x = opened(input_shape)
-    for place, (filters, side) in enumerate(convolutions, 1):
+    image, x = scaled_input(input_shape)
+    for number, (filters, side) in enumerate(convolutions, 1):
         if min(x.shape[1:3]) < side + 1:
             raise ValueError(f"{name}: images of {input_shape[0]} x {input_shape[1]} are too small")
-        x = layers.Conv2D(filters, side, activation="relu", name=f"conv_{place}")(x)
-        x = layers.MaxPooling2D(2, name=f"pool_{place}")(x)
+        x = layers.Conv2D(filters, side, activation="relu", name=f"conv_{number}")(x)
+        x = layers.MaxPooling2D(2, name=f"pool_{number}")(x)
     if dropout_before:
         x = layers.Dropout(dropout_before, name="dropout")(x)
     x = layers.Flatten(name="flatten")(x)
-    for place, units in enumerate(dense, 1):
-        x = layers.Dense(units, activation="relu", name=f"dense_{place}")(x)
+    for number, units in enumerate(dense, 1):
+        x = layers.Dense(units, activation="relu", name=f"dense_{number}")(x)
         if dropout_after:
-            x = layers.Dropout(dropout_after, name=f"dropout_{place}")(x)
+            x = layers.Dropout(dropout_after, name=f"dropout_{number}")(x)
     if dropout_last:
         x = layers.Dropout(dropout_last, name="dropout_last")(x)
-    return closed(image, x, n_classes, name)
+    return classify(image, x, n_classes, name)
 
 
 def lenet5(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
-    """LeNet-5 with ReLU and largest values instead of means."""
+    """Build LeNet-5 with ReLU and max pooling."""
     return _lenet("lenet5", input_shape, n_classes, [(6, 5), (16, 5)], [120, 84], dropout_last=0.5)
 
 
 def lenet5_224(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
-    """LeNet-5 on larger images with more filters; the report gives no numbers."""
+    """Build LeNet-5 for larger images with more filters; the report does not give their numbers."""
     convolutions = [(6, 5), (16, 5), (32, 5)]
     return _lenet("lenet5_224", input_shape, n_classes, convolutions, [240, 120], dropout_last=0.5)
 
 
 def lenet_8(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
-    """Two convolutions and three dense layers, dropout before them."""
+    """Build two convolutions and three dense layers after dropout."""
     dense = [1024, 512, 256]
     return _lenet("lenet_8", input_shape, n_classes, [(30, 5), (16, 3)], dense, dropout_before=0.2)
 
 
 def lenet_10(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
-    """As `lenet_8`, with dropout after every dense layer too."""
+    """Build `lenet_8` with dropout after every dense layer as well."""
     return _lenet(
         "lenet_10",
         input_shape,
@@ -73,55 +71,55 @@ def lenet_10(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
 
 
 def lenet_4000(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
-    """Two convolutions and one dense layer, for 4,000 images."""
+    """Build two convolutions and one dense layer, for 4,000 images."""
     return _lenet(
         "lenet_4000", input_shape, n_classes, [(30, 5), (16, 3)], [128], dropout_before=0.2
     )
 
 
 def cnn1(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
-    """One convolution and one dense layer."""
+    """Build one convolution and one dense layer."""
     return _lenet("cnn1", input_shape, n_classes, [(32, 5)], [128], dropout_before=0.2)
 
 
 def mids_baseline(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
-    """One convolution and a sigmoid."""
+    """Build one convolution and a sigmoid."""
     layers = need_keras("a network on images").layers
-    image, x = opened(input_shape)
+    image, x = scaled_input(input_shape)
     x = layers.Conv2D(12, 4, padding="same", activation="relu", name="conv_1")(x)
     x = layers.MaxPooling2D(2, name="pool_1")(x)
     x = layers.Dropout(0.3, name="dropout")(x)
     x = layers.Flatten(name="flatten")(x)
-    return closed(image, x, n_classes, "mids_baseline", sigmoid=True)
+    return classify(image, x, n_classes, "mids_baseline", sigmoid=True)
 
 
 def mids_final(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
-    """Three convolutions with batch normalisation, one dense layer and a sigmoid."""
+    """Build three convolutions with batch normalisation, one dense layer and a sigmoid."""
     layers = need_keras("a network on images").layers
-    image, x = opened(input_shape)
-    for place, filters in enumerate((32, 64, 128), 1):
-        x = layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"conv_{place}")(x)
-        x = layers.BatchNormalization(name=f"normal_{place}")(x)
-        x = layers.MaxPooling2D(2, name=f"pool_{place}")(x)
+    image, x = scaled_input(input_shape)
+    for number, filters in enumerate((32, 64, 128), 1):
+        x = layers.Conv2D(filters, 3, padding="same", activation="relu", name=f"conv_{number}")(x)
+        x = layers.BatchNormalization(name=f"normal_{number}")(x)
+        x = layers.MaxPooling2D(2, name=f"pool_{number}")(x)
     x = layers.Dropout(0.3, name="dropout_1")(x)
     x = layers.Flatten(name="flatten")(x)
     x = layers.Dense(256, activation="relu", name="dense_1")(x)
     x = layers.Dropout(0.4, name="dropout_2")(x)
-    return closed(image, x, n_classes, "mids_final", sigmoid=True)
+    return classify(image, x, n_classes, "mids_final", sigmoid=True)
 
 
 def alexnet(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
-    """AlexNet in one tower: every filter sees every channel."""
+    """Build AlexNet in one tower, in which every filter sees every channel."""
     return _alexnet("alexnet", input_shape, n_classes, groups=1, stains=False)
 
 
 def alexnet_grouped(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
-    """AlexNet with the second, fourth and fifth convolutions in two groups, as printed in 2012."""
+    """Build AlexNet with the second, fourth and fifth convolutions in two groups, as in 2012."""
     return _alexnet("alexnet_grouped", input_shape, n_classes, groups=2, stains=False)
 
 
 def sd_alexnet(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
-    """AlexNet on the quantities of three stains, whose colours are learned."""
+    """Build AlexNet on the quantities of three stains, whose colours are learned."""
     return _alexnet("sd_alexnet", input_shape, n_classes, groups=1, stains=True)
 
 
@@ -141,9 +139,9 @@ def _alexnet(name: str, input_shape: Shape, n_classes: int, *, groups: int, stai
     else:
         x = ScaledImage("unit", name="scale")(image)
 
-    def conv(x: Any, place: int, filters: int, side: int, groups: int = 1, **given: Any) -> Any:
+    def conv(x: Any, number: int, filters: int, side: int, groups: int = 1, **kwargs: Any) -> Any:
         return layers.Conv2D(
-            filters, side, groups=groups, activation="relu", name=f"conv_{place}", **given
+            filters, side, groups=groups, activation="relu", name=f"conv_{number}", **kwargs
         )(x)
 
     x = NeighbourNormalisation(name="normal_1")(conv(x, 1, 96, 11, strides=4))
@@ -156,7 +154,7 @@ def _alexnet(name: str, input_shape: Shape, n_classes: int, *, groups: int, stai
     x = conv(x, 5, 256, 3, groups, padding="same")
     x = layers.MaxPooling2D(3, 2, name="pool_5")(x)
     x = layers.Flatten(name="flatten")(x)
-    for place in (1, 2):
-        x = layers.Dense(4096, activation="relu", name=f"dense_{place}")(x)
-        x = layers.Dropout(0.5, name=f"dropout_{place}")(x)
-    return closed(image, x, n_classes, name)
+    for number in (1, 2):
+        x = layers.Dense(4096, activation="relu", name=f"dense_{number}")(x)
+        x = layers.Dropout(0.5, name=f"dropout_{number}")(x)
+    return classify(image, x, n_classes, name)

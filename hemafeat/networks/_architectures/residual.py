@@ -1,36 +1,34 @@
-"""ResNet-18 and SE-ResNeXt-50, which Keras does not bring."""
+"""ResNet-18 and SE-ResNeXt-50, which Keras does not include."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from hemafeat.networks._architectures.ends import closed, opened
+from hemafeat.networks._architectures.parts import Shape, classify, scaled_input
 from hemafeat.networks._keras import need_keras
-
-Shape = tuple[int, int, int]
 
 
 def resnet18(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
-    """ResNet-18: four stages of two basic blocks."""
+    """Build ResNet-18: four stages of two basic blocks."""
     layers = need_keras("a network on images").layers
-    image, x = opened(input_shape, "torch")
-    x = _start(layers, x)
+    image, x = scaled_input(input_shape, "torch")
+    x = _stem(layers, x)
     for stage, filters in enumerate((64, 128, 256, 512), 1):
         for block in (1, 2):
             stride = 2 if stage > 1 and block == 1 else 1
             name = f"stage_{stage}_{block}"
             y = _conv(layers, x, filters, 3, f"{name}_a", stride=stride)
             y = _conv(layers, y, filters, 3, f"{name}_b", relu=False)
-            x = _joined(layers, x, y, stride, name)
+            x = _add_shortcut(layers, x, y, stride, name)
     x = layers.GlobalAveragePooling2D(name="mean")(x)
-    return closed(image, x, n_classes, "resnet18")
+    return classify(image, x, n_classes, "resnet18")
 
 
 def se_resnext50(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
-    """ResNeXt-50 (32 groups of 4), squeeze and excitation by 16 in every block."""
+    """Build ResNeXt-50 (32 groups of 4) with squeeze and excitation by 16 in every block."""
     layers = need_keras("a network on images").layers
-    image, x = opened(input_shape)
-    x = _start(layers, x)
+    image, x = scaled_input(input_shape)
+    x = _stem(layers, x)
     for stage, (width, depth) in enumerate(((128, 3), (256, 4), (512, 6), (1024, 3)), 1):
         for block in range(1, depth + 1):
             stride = 2 if stage > 1 and block == 1 else 1
@@ -38,14 +36,14 @@ def se_resnext50(input_shape: Shape, n_classes: int, weights: str | None) -> Any
             y = _conv(layers, x, width, 1, f"{name}_a")
             y = _conv(layers, y, width, 3, f"{name}_b", stride=stride, groups=32)
             y = _conv(layers, y, 2 * width, 1, f"{name}_c", relu=False)
-            y = _excited(layers, y, 16, name)
-            x = _joined(layers, x, y, stride, name)
+            y = _squeeze_excite(layers, y, 16, name)
+            x = _add_shortcut(layers, x, y, stride, name)
     x = layers.GlobalAveragePooling2D(name="mean")(x)
-    return closed(image, x, n_classes, "se_resnext50")
+    return classify(image, x, n_classes, "se_resnext50")
 
 
-def _start(layers: Any, x: Any) -> Any:
-    """64 filters of 7 x 7 at every second pixel, and the largest of 3 x 3 at every second."""
+def _stem(layers: Any, x: Any) -> Any:
+    """Add 64 filters of 7 x 7 and max pooling of 3 x 3, both with stride 2."""
     x = _conv(layers, x, 64, 7, "start", stride=2)
     x = layers.ZeroPadding2D(1, name="start_pool_rim")(x)
     return layers.MaxPooling2D(3, 2, name="start_pool")(x)
@@ -62,7 +60,7 @@ def _conv(
     groups: int = 1,
     relu: bool = True,
 ) -> Any:
-    """Convolution without bias, padded the same on all sides, and batch normalisation."""
+    """Add a convolution without bias, padded equally on all sides, and batch normalisation."""
     if side > 1:
         x = layers.ZeroPadding2D(side // 2, name=f"{name}_rim")(x)
     x = layers.Conv2D(
@@ -78,8 +76,8 @@ def _conv(
     return layers.ReLU(name=f"{name}_relu")(x) if relu else x
 
 
-def _excited(layers: Any, x: Any, reduction: int, name: str) -> Any:
-    """Weigh the channels by what a small network makes of their means."""
+def _squeeze_excite(layers: Any, x: Any, reduction: int, name: str) -> Any:
+    """Weight the channels by a small network on their means (squeeze and excitation)."""
     channels = x.shape[-1]
     weight = layers.GlobalAveragePooling2D(keepdims=True, name=f"{name}_squeeze")(x)
     weight = layers.Conv2D(channels // reduction, 1, activation="relu", name=f"{name}_reduce")(
@@ -89,8 +87,8 @@ def _excited(layers: Any, x: Any, reduction: int, name: str) -> Any:
     return layers.Multiply(name=f"{name}_weigh")([x, weight])
 
 
-def _joined(layers: Any, x: Any, y: Any, stride: int, name: str) -> Any:
-    """The block's result added to what went into it, brought to its shape where that differs."""
+def _add_shortcut(layers: Any, x: Any, y: Any, stride: int, name: str) -> Any:
+    """Add the input of a block to its output, projected to the same shape if necessary."""
     if stride != 1 or x.shape[-1] != y.shape[-1]:
         x = _conv(layers, x, y.shape[-1], 1, f"{name}_short", stride=stride, relu=False)
     return layers.ReLU(name=f"{name}_out")(layers.Add(name=f"{name}_add")([x, y]))

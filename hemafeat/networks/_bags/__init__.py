@@ -1,1 +1,1 @@
-"""Networks on bags: one verdict on all cells of a patient."""
+"""Networks on bags of cells: one prediction for all cells of a patient."""

@@ -1,20 +1,21 @@
-"""Multiple-instance learning: one verdict on a bag of cells, and how much each cell counts in it.
+"""Networks on bags of cells (multiple-instance learning).
 
-Every network here has the same last step: a logit for each cell, a weight for each cell, weights
-that sum to 1, and the bag's logit as the weighted sum. So the part of each cell in a verdict can be
-read off exactly.
+The last step of every network here is the same: each cell has a logit and a weight, the weights sum
+to 1, and the logit of the bag is the weighted sum. The contribution of each cell to the prediction
+can therefore be read off exactly.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
-from hemafeat.networks._keras import need_keras
+from hemafeat.networks._keras import need_keras, seeds
 
 POOLINGS = ("attention", "gated", "batch_weighted", "mean", "max")
-"""How the cells of a bag are weighed."""
+"""Names of the poolings; see `pool`."""
 
-_FAR = -1e9  # what a softmax turns into 0
+_MINUS_INFINITY = -1e9  # a softmax turns it into 0
 
 
 def mil_model(
@@ -27,22 +28,22 @@ def mil_model(
     dropout: float = 0.2,
     random_state: int = 0,
 ) -> Any:
-    """A network that judges bags of feature vectors.
+    """Build a network that classifies bags of feature vectors.
 
     Parameters
     ----------
     n_features : int
-        Numbers per cell: features, or an embedding.
+        Number of features per cell, or length of an embedding.
     n_outputs : int
-        1 for two classes, else one per class.
+        Number of logits: 1 for two classes (default), else one per class.
     pooling : {"attention", "gated", "batch_weighted", "mean", "max"}
-        See `pool`.
+        Weighting of the cells of a bag; see `pool`.
     n_hidden : int
-        Size of the cells' embedding, one dense layer with ReLU.
+        Size of the embedding of a cell, one dense layer with ReLU.
     n_attention : int
-        Size of the layer that attention is computed from.
+        Size of the layer from which attention is computed.
     dropout : float
-        Share of the embedding dropped in training.
+        Share of the embedding that is dropped in training.
     random_state : int
         Seed of weights and dropout.
 
@@ -59,19 +60,25 @@ def mil_model(
     ImportError
         Keras is not installed.
     ValueError
-        An unknown pooling.
+        The pooling is unknown.
+
+    Examples
+    --------
+    >>> from hemafeat import networks
+    >>> networks.mil_model(n_features=10).count_params()
+    929
     """
     keras = need_keras("a network of bags")
-    layers, seeds = keras.layers, _seeds(random_state)
+    layers, layer_seeds = keras.layers, seeds(random_state)
     values = keras.Input((None, n_features), name="values")
     mask = keras.Input((None,), name="mask")
     hidden = layers.Dense(
-        n_hidden, activation="relu", kernel_initializer=_glorot(keras, seeds), name="embed"
+        n_hidden, activation="relu", kernel_initializer=_glorot(keras, layer_seeds), name="embed"
     )(values)
     if dropout > 0:
-        hidden = layers.Dropout(dropout, seed=next(seeds), name="dropout")(hidden)
+        hidden = layers.Dropout(dropout, seed=next(layer_seeds), name="dropout")(hidden)
     cell_logits = layers.Dense(
-        n_outputs, kernel_initializer=_glorot(keras, seeds), name="cell_logit"
+        n_outputs, kernel_initializer=_glorot(keras, layer_seeds), name="cell_logit"
     )(hidden)
     logit, weights = pool(
         pooling, cell_logits, hidden, mask, n_attention=n_attention, random_state=random_state + 1
@@ -89,41 +96,45 @@ def pool(
     n_attention: int = 16,
     random_state: int = 0,
 ) -> tuple[Any, Any]:
-    """Weigh the cells of each bag and sum their logits.
+    """Weight the cells of each bag and sum their logits.
 
     Parameters
     ----------
     pooling : {"attention", "gated", "batch_weighted", "mean", "max"}
-        ``"attention"``: softmax over the cells of ``w tanh(V h)`` [1]_; ``"gated"``: of
-        ``w (tanh(V h) * sigmoid(U h))`` [1]_. ``"batch_weighted"``: sigmoid of the batch-normalised
-        logits, over their sum [2]_. ``"mean"``; ``"max"``, the cell of the largest logit.
+        Weights of the cells. ``"attention"``: softmax over the cells of ``w tanh(V h)`` [1]_.
+        ``"gated"``: softmax of ``w (tanh(V h) * sigmoid(U h))`` [1]_. ``"batch_weighted"``: sigmoid
+        of the batch-normalised logits, over their sum [2]_. ``"mean"``: equal weights. ``"max"``:
+        1 for the cell with the largest logit.
     cell_logits : (n_bags, n_cells, n_outputs) tensor
+        Logits of the cells.
     hidden : (n_bags, n_cells, n_hidden) tensor
-        What attention looks at.
+        Embeddings h of the cells, from which attention is computed.
     mask : (n_bags, n_cells) tensor
         1 for a cell and 0 for padding.
     n_attention : int
-        Size of V and U.
+        Number of rows of V and U.
     random_state : int
-        Seed of the weights.
+        Seed of the weights of attention.
 
     Returns
     -------
     logit : (n_bags, n_outputs) tensor
+        Weighted sum of the logits of the cells.
     weights : (n_bags, n_cells, n_outputs) tensor
+        Weights of the cells, 0 for padding.
 
     Raises
     ------
     ValueError
-        An unknown pooling.
+        The pooling is unknown.
 
     Notes
     -----
     ``"batch_weighted"`` is ``L = sum(a l) / sum(a)`` with ``a = sigmoid(beta + gamma (l - mu) /
     sqrt(var + eps))``, mean and variance of the logits of all cells of the batch. Inside `a` the
-    logits are held fixed, so that ``dL/dl_i = a_i / sum(a)``. The report that describes it leaves
+    logits are constants, so that ``dL/dl_i = a_i / sum(a)``. The report that describes it leaves
     out the normaliser, which its code has. Its batch normalisation keeps the statistics of nearly
-    the last batch alone (momentum .95 in PyTorch); here a tenth of each batch is taken over.
+    the last batch alone (momentum .95 in PyTorch); here each batch contributes a tenth.
 
     References
     ----------
@@ -131,53 +142,58 @@ def pool(
        ICML 2018.
     .. [2] Project report on lymphocytosis classification, repository clemsgrs/lymphocytosis-mil,
        2021.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import networks
+    >>> cell_logits = np.array([[[1.0], [3.0], [0.0]]], np.float32)
+    >>> mask = np.array([[1.0, 1.0, 0.0]], np.float32)
+    >>> logit, weights = networks.pool("mean", cell_logits, cell_logits, mask)
+    >>> np.asarray(logit).tolist(), np.asarray(weights).ravel().tolist()
+    ([[2.0]], [0.5, 0.5, 0.0])
     """
     keras = need_keras("a network of bags")
-    ops, layers, seeds = keras.ops, keras.layers, _seeds(random_state)
-    there = ops.expand_dims(mask, -1)
+    ops, layers, layer_seeds = keras.ops, keras.layers, seeds(random_state)
+    # Padding gets a weight of 0.
+    present = ops.expand_dims(mask, -1)
     if pooling in ("attention", "gated"):
-        looked = layers.Dense(
-            n_attention, activation="tanh", kernel_initializer=_glorot(keras, seeds), name="look"
+        activation = layers.Dense(
+            n_attention,
+            activation="tanh",
+            kernel_initializer=_glorot(keras, layer_seeds),
+            name="look",
         )(hidden)
         if pooling == "gated":
             gate = layers.Dense(
                 n_attention,
                 activation="sigmoid",
-                kernel_initializer=_glorot(keras, seeds),
+                kernel_initializer=_glorot(keras, layer_seeds),
                 name="gate",
             )(hidden)
-            looked = looked * gate
+            activation = activation * gate
         score = layers.Dense(
-            1, use_bias=False, kernel_initializer=_glorot(keras, seeds), name="score"
-        )(looked)
-        # Padding must not reach the softmax.
-        weights = ops.softmax(score * there + (1.0 - there) * _FAR, axis=1)
+            1, use_bias=False, kernel_initializer=_glorot(keras, layer_seeds), name="score"
+        )(activation)
+        weights = ops.softmax(score * present + (1.0 - present) * _MINUS_INFINITY, axis=1)
         weights = weights * ops.ones_like(cell_logits)
     elif pooling == "batch_weighted":
         from hemafeat.networks._layers import CellNormalisation
 
-        held = ops.stop_gradient(cell_logits)
-        normal = CellNormalisation(momentum=0.9, epsilon=1e-5, name="normalise")(held, there)
-        raised = ops.sigmoid(normal) * there
-        weights = raised / ops.sum(raised, axis=1, keepdims=True)
+        fixed = ops.stop_gradient(cell_logits)
+        normal = CellNormalisation(momentum=0.9, epsilon=1e-5, name="normalise")(fixed, present)
+        scores = ops.sigmoid(normal) * present
+        weights = scores / ops.sum(scores, axis=1, keepdims=True)
     elif pooling == "mean":
-        weights = there / ops.sum(there, axis=1, keepdims=True) * ops.ones_like(cell_logits)
+        weights = present / ops.sum(present, axis=1, keepdims=True) * ops.ones_like(cell_logits)
     elif pooling == "max":
-        far = cell_logits * there + (1.0 - there) * _FAR
-        best = ops.cast(ops.equal(far, ops.max(far, axis=1, keepdims=True)), "float32")
-        weights = best / ops.sum(best, axis=1, keepdims=True)
+        masked = cell_logits * present + (1.0 - present) * _MINUS_INFINITY
+        is_largest = ops.cast(ops.equal(masked, ops.max(masked, axis=1, keepdims=True)), "float32")
+        weights = is_largest / ops.sum(is_largest, axis=1, keepdims=True)
     else:
         raise ValueError(f"no pooling {pooling!r}; there are: {', '.join(POOLINGS)}")
     return ops.sum(weights * cell_logits, axis=1), weights
 
 
-def _glorot(keras: Any, seeds: Any) -> Any:
-    return keras.initializers.GlorotUniform(seed=next(seeds))
-
-
-def _seeds(random_state: int) -> Any:
-    """Seeds one after the other, far from those of the next `random_state`."""
-    number = (random_state * 1009) % (2**31 - 2000)
-    while True:
-        number += 1
-        yield number
+def _glorot(keras: Any, layer_seeds: Iterator[int]) -> Any:
+    return keras.initializers.GlorotUniform(seed=next(layer_seeds))

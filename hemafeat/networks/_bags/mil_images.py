@@ -1,7 +1,7 @@
-"""Multiple-instance learning end to end: bags of images, one encoder for all cells, one verdict.
+"""Networks on bags of images, trained end to end.
 
-The encoder turns each image into a few numbers, and what follows is the network of `mil_model`.
-Both are trained as one, with patients as samples.
+The encoder turns each image into a few numbers, and the network of `mil_model` follows. Both are
+trained together, with patients as samples.
 """
 
 from __future__ import annotations
@@ -15,12 +15,12 @@ import numpy as np
 from hemafeat._public import public
 from hemafeat.networks._bags.mil import mil_model
 from hemafeat.networks._bags.training import BagNetwork
-from hemafeat.networks._keras import need_keras, seeded
+from hemafeat.networks._keras import layer_seed, need_keras
 
 SMALL = "small"
-"""The encoder that is no published network: three convolutions and the means of their maps."""
+"""Name of the default encoder: three convolutions and the mean and maximum of their maps."""
 
-_AT_ONCE = 64  # cells that go through the encoder in one call, when a verdict is asked for
+_ENCODER_BATCH = 64  # number of cells that are encoded together in a prediction
 
 
 def mil_image_model(
@@ -35,46 +35,53 @@ def mil_image_model(
     dropout: float = 0.2,
     random_state: int = 0,
 ) -> Any:
-    """A network that judges bags of images.
+    """Build a network that classifies bags of images.
 
     Parameters
     ----------
     input_shape : (height, width, channels)
-        Of the image of one cell.
+        Shape of the image of one cell, in px.
     n_outputs : int
-        1 for two classes, else one per class.
+        Number of logits: 1 for two classes (default), else one per class.
     pooling : {"attention", "gated", "batch_weighted", "mean", "max"}
-        How the cells of a bag are weighed, see `pool`.
+        Weighting of the cells of a bag; see `pool`.
     encoder : str or keras.Model
-        What turns an image of 0 to 255 into numbers, the same for every cell: ``"small"``, three
-        convolutions of 16, 32 and 64 filters with 2 x 2 maxima between, and the mean and largest
-        value of each map; a name of `architectures`, without its last layer; or a network from
-        images to (n, n_features).
+        Network that turns an image of 0 to 255 into numbers, the same for every cell. ``"small"``
+        (default): three convolutions of 16, 32 and 64 filters with max pooling between, and the
+        mean and largest value of each map. A name of `architectures`: that network without its last
+        layer. A model: any network from images to (n, n_features).
     weights : str, optional
-        Of a network of `architectures`, see `build`.
+        Weights of a network of `architectures`; see `build`. By default they are random.
     n_hidden, n_attention, dropout, random_state
-        See `mil_model`.
+        As in `mil_model`.
 
     Returns
     -------
     keras.Model
         Inputs ``cells`` (n_cells, height, width, channels), the cells of all bags; ``place``
-        (n_bags, most), the number of each bag's cells among them; ``mask`` (n_bags, most), 1 for a
-        cell and 0 for padding. Outputs as of `mil_model`. Padding never goes through the encoder,
-        so that its batch statistics are those of cells.
+        (n_bags, largest), the indices of the cells of each bag; ``mask`` (n_bags, largest), 1 for a
+        cell and 0 for padding. Outputs as of `mil_model`. The encoder never sees padding, so that
+        its batch statistics are those of cells.
 
     Raises
     ------
     ImportError
         Keras is not installed.
     ValueError
-        An unknown encoder or pooling, or an encoder that gives no rows of numbers.
+        The encoder or the pooling is unknown, or the encoder does not return (n, n_features).
+
+    Examples
+    --------
+    >>> from hemafeat import networks
+    >>> model = networks.mil_image_model((16, 16, 3))
+    >>> [tensor.name for tensor in model.inputs]
+    ['cells', 'place', 'mask']
     """
     keras = need_keras("a network of bags of images")
-    with seeded(random_state):
-        encode = _encoder(keras, encoder, input_shape, weights, random_state)
+    with layer_seed(random_state):
+        encoder_model = _encoder(keras, encoder, input_shape, weights, random_state)
     head = mil_model(
-        int(encode.outputs[0].shape[-1]),
+        int(encoder_model.outputs[0].shape[-1]),
         n_outputs,
         pooling,
         n_hidden=n_hidden,
@@ -82,19 +89,20 @@ def mil_image_model(
         dropout=dropout,
         random_state=random_state,
     )
-    # Asked by themselves when a verdict is wanted; compiled by XLA, convolutions take minutes.
-    for part in (encode, head):
+    # Predictions run both parts separately. XLA would take minutes to compile convolutions.
+    for part in (encoder_model, head):
         part.compile(jit_compile=False)
     cells = keras.Input(input_shape, name="cells")
     place = keras.Input((None,), dtype="int32", name="place")
     mask = keras.Input((None,), name="mask")
-    values = keras.ops.take(encode(cells), place, axis=0)
+    values = keras.ops.take(encoder_model(cells), place, axis=0)
     return keras.Model([cells, place, mask], head([values, mask]), name=f"image_mil_{pooling}")
 
 
 def _encoder(
     keras: Any, encoder: Any, input_shape: tuple[int, int, int], weights: str | None, seed: int
 ) -> Any:
+    """Build the encoder that is named or given."""
     if isinstance(encoder, str) and encoder != SMALL:
         from hemafeat.networks._architectures.architectures import ARCHITECTURES, build
 
@@ -105,21 +113,22 @@ def _encoder(
         whole = build(encoder, 2, input_shape=input_shape, weights=weights, random_state=seed)
         return keras.Model(whole.inputs[0], whole.get_layer("logit").input, name="encoder")
     if weights is not None:
-        raise ValueError(f"weights={weights!r} are for an encoder of `architectures`")
+        raise ValueError(f"weights={weights!r} need an encoder that is named in `architectures`")
     if encoder == SMALL:
         return _small(keras, input_shape)
     if not isinstance(encoder, keras.Model) or len(encoder.outputs[0].shape) != 2:
-        raise ValueError("an encoder is a network from images to (n, n_features)")
+        raise ValueError("the encoder must be a Keras model from images to (n, n_features)")
     return keras.Model(encoder.inputs[0], encoder.outputs[0], name="encoder")
 
 
 def _small(keras: Any, input_shape: tuple[int, int, int]) -> Any:
-    from hemafeat.networks._architectures.ends import opened
+    """Build the default encoder."""
+    from hemafeat.networks._architectures.parts import scaled_input
 
     layers = keras.layers
     if min(input_shape[:2]) < 8:
         raise ValueError(f"images of {input_shape[0]} x {input_shape[1]} are too small")
-    image, x = opened(input_shape, "signed")
+    image, x = scaled_input(input_shape, "signed")
     for number, filters in enumerate((16, 32, 64), 1):
         if number > 1:
             x = layers.MaxPooling2D(2, name=f"pool_{number - 1}")(x)
@@ -132,73 +141,82 @@ def _small(keras: Any, input_shape: tuple[int, int, int]) -> Any:
 @public
 @dataclass
 class ImageBagNetwork(BagNetwork):
-    """A network of bags of images, fitted or to be fitted by `fit_bags`.
+    """A network on bags of images, fitted or to be fitted by `fit_bags`.
 
-    A bag is anything with a length that gives images for an array of numbers, ``bag[rows]``, as
-    (n, height, width, channels) of 0 to 255: an array, or what reads files when they are asked for.
+    A bag is any object with a length that returns images for an array of indices, ``bag[rows]``, as
+    (n, height, width, channels) of 0 to 255: an array, or `Pictures`, which reads files on demand.
 
     Attributes
     ----------
     model : keras.Model
-        See `mil_image_model`.
+        Network; see `mil_image_model`.
     history, best
         See `BagNetwork`.
     turned : bool
-        Whether training images are turned by quarters and mirrored at random.
+        Rotate training images by multiples of 90 degrees and mirror them at random (default).
     """
 
     turned: bool = True
 
     def inputs(
         self,
-        found: Sequence[Any],
+        bags: Sequence[Any],
         n_cells: int | None = None,
         rng: np.random.Generator | None = None,
     ) -> list[np.ndarray]:
-        """Images of all bags below each other, whose they are, and the mask."""
-        sizes = [len(bag) for bag in found]
-        most = max(sizes) if n_cells is None else n_cells
-        parts = [np.asarray(bag[np.arange(len(bag))]) for bag in found]
-        cells = np.concatenate(parts)
+        """Return the images of all bags, the indices of each bag's images, and the mask."""
+        sizes = [len(bag) for bag in bags]
+        largest = max(sizes) if n_cells is None else n_cells
+        cells = np.concatenate([np.asarray(bag[np.arange(len(bag))]) for bag in bags])
         if rng is not None and self.turned:
-            cells = _turned(cells, rng)
+            cells = _rotate_and_mirror(cells, rng)
         starts = np.cumsum([0, *sizes[:-1]])
-        mask = (np.arange(most) < np.array(sizes)[:, None]).astype(np.float32)
-        place = np.where(mask > 0, starts[:, None] + np.arange(most), 0).astype(np.int32)
-        # As many images in every step, or each would be compiled for: the first ones once more,
-        # which no bag looks at.
-        wanted = len(found) * most
-        return [cells[np.arange(wanted) % len(cells)], place, mask]
+        mask = (np.arange(largest) < np.array(sizes)[:, None]).astype(np.float32)
+        place = np.where(mask > 0, starts[:, None] + np.arange(largest), 0).astype(np.int32)
+        # Repeated images, which belong to no bag, keep the number of images constant: each new
+        # number would be compiled.
+        return [cells[np.arange(len(bags) * largest) % len(cells)], place, mask]
 
-    def check(self, found: Sequence[Any]) -> None:
-        """Nothing to check: images hold no NaN, and are read when they are needed."""
+    def check(self, bags: Sequence[Any]) -> None:
+        """Accept all bags: images cannot contain NaN, and are read when they are needed."""
 
     def embed(self, bag: Any) -> np.ndarray:
-        """What the encoder makes of the cells of one bag: (n_cells, n_numbers) of float32."""
-        encode = self.model.get_layer("encoder")
-        out = []
-        for start in range(0, len(bag), _AT_ONCE):
-            rows = np.arange(start, min(start + _AT_ONCE, len(bag)))
+        """Encode the cells of one bag.
+
+        Parameters
+        ----------
+        bag : sequence of images
+            See the class.
+
+        Returns
+        -------
+        (n_cells, n_features) ndarray of float32
+            Outputs of the encoder.
+        """
+        encoder = self.model.get_layer("encoder")
+        vectors = []
+        for start in range(0, len(bag), _ENCODER_BATCH):
+            rows = np.arange(start, min(start + _ENCODER_BATCH, len(bag)))
             images = np.asarray(bag[rows])
-            filled = images[np.arange(_AT_ONCE) % len(rows)]
-            out.append(np.asarray(encode.predict_on_batch(filled))[: len(rows)])
-        return np.concatenate(out)
+            batch = images[np.arange(_ENCODER_BATCH) % len(rows)]
+            vectors.append(np.asarray(encoder.predict_on_batch(batch))[: len(rows)])
+        return np.concatenate(vectors)
 
-    def __call__(self, found: Sequence[Any], batch_size: int = 32) -> list[dict[str, Any]]:
-        """Judge bags: per bag ``logit``, ``weights`` and ``cell_logits``, without padding."""
+    def __call__(self, bags: Sequence[Any], batch_size: int = 32) -> list[dict[str, Any]]:
+        """Predict bags; see `BagNetwork`."""
         head = next(layer for layer in self.model.layers if layer.name.startswith("mil_"))
-        return BagNetwork(head)([self.embed(bag) for bag in found], batch_size)
+        return BagNetwork(head)([self.embed(bag) for bag in bags], batch_size)
 
 
-def _turned(cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Each image in one of its eight positions; in four where it is not square."""
+def _rotate_and_mirror(cells: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Bring each image to one of its eight orientations, or of four if it is not square."""
     square = cells.shape[1] == cells.shape[2]
     out = np.empty_like(cells)
-    how = rng.integers(0, 8 if square else 4, len(cells))
-    for place, (image, kind) in enumerate(zip(cells, how, strict=True)):
-        if kind & 1:
+    orientations = rng.integers(0, 8 if square else 4, len(cells))
+    for i, (image, orientation) in enumerate(zip(cells, orientations, strict=True)):
+        if orientation & 1:
             image = image[::-1]
-        if kind & 2:
+        if orientation & 2:
             image = image[:, ::-1]
-        out[place] = image.transpose(1, 0, 2) if kind & 4 else image
+        out[i] = image.transpose(1, 0, 2) if orientation & 4 else image
     return out

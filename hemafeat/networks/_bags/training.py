@@ -1,4 +1,4 @@
-"""Fit a network of bags: padding, weights of the classes, and when to stop."""
+"""Training of networks on bags: padding, class weights and early stopping."""
 
 from __future__ import annotations
 
@@ -8,25 +8,34 @@ from typing import Any
 
 import numpy as np
 
-from hemafeat._public import public
+from hemafeat._public import public, renamed_argument
 from hemafeat.networks._keras import need_keras
 
-_STEP = 32  # bags are padded to a multiple of it, so that few shapes occur
+_PADDING_STEP = 32  # bags are padded to a multiple of it, so that few shapes are compiled
 
 
 @public
 @dataclass
 class BagNetwork:
-    """A fitted network of bags.
+    """A network on bags, fitted or to be fitted by `fit_bags`.
 
     Attributes
     ----------
     model : keras.Model
-        See `mil_model`.
+        Network; see `mil_model`.
     history : list of dict
-        Per epoch ``loss`` and, where some patients were held back, ``held_back``.
+        Losses of each epoch: ``loss`` and, if some bags were held back, ``held_back``.
     best : int
-        Epoch whose weights are kept, from 0.
+        Index of the epoch whose weights are kept, from 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import networks
+    >>> network = networks.BagNetwork(networks.mil_model(n_features=3, pooling="mean"))
+    >>> [prediction] = network([np.ones((4, 3))])
+    >>> prediction["weights"].ravel().tolist()
+    [0.25, 0.25, 0.25, 0.25]
     """
 
     model: Any
@@ -35,66 +44,108 @@ class BagNetwork:
 
     def inputs(
         self,
-        found: Sequence[Any],
+        bags: Sequence[Any],
         n_cells: int | None = None,
         rng: np.random.Generator | None = None,
     ) -> list[np.ndarray]:
-        """What the network takes for these bags, padded to `n_cells`; `rng` where it is taught."""
-        return list(pad_bags(found, n_cells))
+        """Return the inputs of the network for some bags.
 
-    def check(self, found: Sequence[Any]) -> None:
-        """Raise ValueError for bags that cannot be learned from."""
-        if any(np.isnan(bag).any() for bag in found):
-            raise ValueError("bags hold NaN: fill what is missing first")
+        Parameters
+        ----------
+        bags : sequence
+            Bags as in `fit_bags`.
+        n_cells : int, optional
+            Number of cells to which each bag is padded; see `pad_bags`.
+        rng : numpy.random.Generator, optional
+            Source of random changes in training. By default nothing is changed.
 
-    def __call__(self, found: Sequence[np.ndarray], batch_size: int = 32) -> list[dict[str, Any]]:
-        """Judge bags: per bag ``logit``, ``weights`` and ``cell_logits``, without padding."""
-        out: list[dict[str, Any]] = [{} for _ in found]
-        # Bags of one size together need the least padding; the result does not depend on it.
-        order = np.argsort([len(bag) for bag in found], kind="stable")
-        for start in range(0, len(found), batch_size):
+        Returns
+        -------
+        list of ndarray
+            One array per input of the network.
+        """
+        return list(pad_bags(bags, n_cells))
+
+    def check(self, bags: Sequence[Any]) -> None:
+        """Raise ValueError if the network cannot learn from the bags."""
+        if any(np.isnan(bag).any() for bag in bags):
+            raise ValueError("the bags contain NaN: fill missing values first")
+
+    def __call__(self, bags: Sequence[np.ndarray], batch_size: int = 32) -> list[dict[str, Any]]:
+        """Predict bags.
+
+        Parameters
+        ----------
+        bags : sequence of (n_cells, n_features) ndarray
+            Bags of any sizes.
+        batch_size : int
+            Number of bags that are predicted together.
+
+        Returns
+        -------
+        list of dict
+            For each bag ``logit``, ``weights`` and ``cell_logits``, without padding.
+        """
+        predictions: list[dict[str, Any]] = [{} for _ in bags]
+        # Sorted by size, bags need the least padding. The result does not depend on it.
+        order = np.argsort([len(bag) for bag in bags], kind="stable")
+        for start in range(0, len(bags), batch_size):
             rows = order[start : start + batch_size]
-            values, mask = pad_bags([found[row] for row in rows])
-            given = self.model.predict_on_batch([values, mask])
-            for place, row in enumerate(rows):
-                n = len(found[row])
-                out[row] = {
-                    "logit": np.asarray(given["logit"][place], dtype=np.float64),
-                    "weights": np.asarray(given["weights"][place, :n], dtype=np.float64),
-                    "cell_logits": np.asarray(given["cell_logits"][place, :n], dtype=np.float64),
+            values, mask = pad_bags([bags[row] for row in rows])
+            outputs = self.model.predict_on_batch([values, mask])
+            for i, row in enumerate(rows):
+                n = len(bags[row])
+                predictions[row] = {
+                    "logit": np.asarray(outputs["logit"][i], dtype=np.float64),
+                    "weights": np.asarray(outputs["weights"][i, :n], dtype=np.float64),
+                    "cell_logits": np.asarray(outputs["cell_logits"][i, :n], dtype=np.float64),
                 }
-        return out
+        return predictions
 
 
-def pad_bags(found: Sequence[np.ndarray], n_cells: int | None = None) -> tuple[Any, Any]:
-    """Bags of several sizes as one array.
+@renamed_argument("found", "bags")
+def pad_bags(bags: Sequence[np.ndarray], n_cells: int | None = None) -> tuple[Any, Any]:
+    """Combine bags of different sizes into one padded array.
 
     Parameters
     ----------
-    found : sequence of (n_cells, n_features) ndarray
+    bags : sequence of (n_cells, n_features) ndarray
+        Bags of any sizes.
     n_cells : int, optional
-        Cells of every bag after padding; by default the most there are, rounded up.
+        Number of cells of every bag after padding. By default it is the size of the largest bag,
+        rounded up to a multiple of 32.
 
     Returns
     -------
     values : (n_bags, n_cells, n_features) ndarray of float32
-        Padded with 0.
+        Features, padded with 0.
     mask : (n_bags, n_cells) ndarray of float32
         1 for a cell and 0 for padding.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import networks
+    >>> values, mask = networks.pad_bags([np.ones((2, 5)), np.ones((3, 5))], n_cells=4)
+    >>> values.shape
+    (2, 4, 5)
+    >>> mask.astype(int).tolist()
+    [[1, 1, 0, 0], [1, 1, 1, 0]]
     """
-    most = max(len(bag) for bag in found)
-    n = -(-most // _STEP) * _STEP if n_cells is None else n_cells
-    values = np.zeros((len(found), n, found[0].shape[1]), dtype=np.float32)
-    mask = np.zeros((len(found), n), dtype=np.float32)
-    for row, bag in enumerate(found):
+    largest = max(len(bag) for bag in bags)
+    n = -(-largest // _PADDING_STEP) * _PADDING_STEP if n_cells is None else n_cells
+    values = np.zeros((len(bags), n, bags[0].shape[1]), dtype=np.float32)
+    mask = np.zeros((len(bags), n), dtype=np.float32)
+    for row, bag in enumerate(bags):
         values[row, : len(bag)] = bag
         mask[row, : len(bag)] = 1.0
     return values, mask
 
 
+@renamed_argument("found", "bags")
 def fit_bags(
     model: Any,
-    found: Sequence[Any],
+    bags: Sequence[Any],
     y: np.ndarray,
     *,
     class_weight: Sequence[float] | None = None,
@@ -107,111 +158,128 @@ def fit_bags(
     weight_decay: float = 1e-2,
     random_state: int = 0,
 ) -> BagNetwork:
-    """Fit a network of bags.
+    """Fit a network on bags.
 
     Parameters
     ----------
     model : keras.Model or BagNetwork
-        From `mil_model`, unfitted; or an `ImageBagNetwork`, for bags of images.
-    found : sequence of (n_cells, n_features) ndarray
-        Bags, without NaN, on one scale; of an `ImageBagNetwork` what that takes.
+        Unfitted network of `mil_model`, or an `ImageBagNetwork` for bags of images.
+    bags : sequence of (n_cells, n_features) ndarray
+        Bags of features on one scale, without NaN; for an `ImageBagNetwork` bags of images.
     y : (n_bags,) ndarray of int
-        Class numbers.
+        Index of the class of each bag.
     class_weight : sequence of float, optional
-        Weight of each class in the loss.
+        Weight of each class in the loss. By default all weigh the same.
     held_back : (n_bags,) ndarray of bool, optional
-        Bags that are not learned from: training stops when their loss has not fallen for `patience`
-        epochs, and the weights of its lowest point are kept. Without any all epochs are run.
-    epochs, patience, batch_size : int
-        Most epochs, epochs to wait, bags per step.
+        Bags that are not used for training. Training stops when their loss has not fallen for
+        `patience` epochs, and the weights with the lowest loss are kept. By default no bag is held
+        back and all epochs are run.
+    epochs : int
+        Largest number of epochs.
+    patience : int
+        Number of epochs to wait for a lower loss.
+    batch_size : int
+        Number of bags per step.
     max_cells : int
-        Of a larger bag so many cells are drawn anew for each step.
+        Number of cells that are drawn, anew for each step, from a bag that has more.
     learning_rate, weight_decay : float
-        Of the optimiser, AdamW.
+        Parameters of the optimiser, AdamW.
     random_state : int
-        Seed of the order of bags and of the cells drawn.
+        Seed of the order of bags and of the cells that are drawn.
 
     Returns
     -------
     BagNetwork
+        The fitted network with its losses.
 
     Raises
     ------
     ValueError
-        Nothing to learn from, or NaN.
+        Every bag is held back, or a bag contains NaN.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import networks
+    >>> bags = [np.full((3, 2), i % 2) for i in range(8)]
+    >>> model = networks.mil_model(n_features=2)
+    >>> network = networks.fit_bags(model, bags, np.arange(8) % 2, epochs=2)
+    >>> len(network.history)
+    2
     """
     keras = need_keras("a network of bags")
-    out = model if isinstance(model, BagNetwork) else BagNetwork(model)
-    model = out.model
+    network = model if isinstance(model, BagNetwork) else BagNetwork(model)
+    model = network.model
     n_outputs = int(model.output["logit"].shape[-1])
     held = np.zeros(len(y), dtype=bool) if held_back is None else np.asarray(held_back)
-    learned = np.flatnonzero(~held)
-    if not learned.size:
+    trained_rows = np.flatnonzero(~held)
+    if not trained_rows.size:
         raise ValueError("every bag is held back: there is nothing to learn from")
-    out.check(found)
+    network.check(bags)
     weight = np.ones(max(int(y.max()) + 1, 2)) if class_weight is None else np.array(class_weight)
     loss = (
         keras.losses.BinaryCrossentropy(from_logits=True)
         if n_outputs == 1
         else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     )
-    # Only the verdict is learned from; weights and logits of the cells are for the reader.
+    # The loss needs the logit of the bag only.
     trained = keras.Model(model.inputs, model.output["logit"])
     trained.compile(
         optimizer=keras.optimizers.AdamW(learning_rate=learning_rate, weight_decay=weight_decay),
         loss=loss,
         jit_compile=False,
     )
-    # Or the first step is traced twice: once to make the optimiser's variables.
+    # Otherwise the first step is traced twice, once to create the variables of the optimiser.
     trained.optimizer.build(trained.trainable_variables)
     rng = np.random.default_rng(random_state)
-    most = min(max(len(found[int(row)]) for row in learned), max_cells)
+    n_cells = min(max(len(bags[int(row)]) for row in trained_rows), max_cells)
     target = y.astype(np.float32)[:, None] if n_outputs == 1 else y.astype(np.int32)
-    lowest, kept = np.inf, None
+    lowest, best_weights = np.inf, None
     for epoch in range(epochs):
         losses, sizes = [], []
-        order = rng.permutation(learned)
+        order = rng.permutation(trained_rows)
         for rows in np.array_split(order, max(1, len(order) // batch_size)):
-            some = [_some(found[int(row)], most, rng) for row in rows]
-            step = trained.train_on_batch(
-                out.inputs(some, most, rng),
+            sample = [_sample_cells(bags[int(row)], n_cells, rng) for row in rows]
+            step_loss = trained.train_on_batch(
+                network.inputs(sample, n_cells, rng),
                 target[rows],
                 sample_weight=weight[y[rows]].astype(np.float32),
             )
-            losses.append(float(np.asarray(step)))
+            losses.append(float(np.asarray(step_loss)))
             sizes.append(len(rows))
-        told = {"loss": float(np.average(losses, weights=sizes))}
+        entry = {"loss": float(np.average(losses, weights=sizes))}
         if held.any():
-            told["held_back"] = _loss(out, found, y, np.flatnonzero(held), weight, n_outputs)
-        out.history.append(told)
-        if held.any() and told["held_back"] < lowest - 1e-4:
-            lowest, kept, out.best = told["held_back"], model.get_weights(), epoch
-        elif held.any() and epoch - out.best >= patience:
+            entry["held_back"] = _loss(network, bags, y, np.flatnonzero(held), weight, n_outputs)
+        network.history.append(entry)
+        if held.any() and entry["held_back"] < lowest - 1e-4:
+            lowest, best_weights, network.best = entry["held_back"], model.get_weights(), epoch
+        elif held.any() and epoch - network.best >= patience:
             break
-    if kept is not None:
-        model.set_weights(kept)
+    if best_weights is not None:
+        model.set_weights(best_weights)
     else:
-        out.best = len(out.history) - 1
-    return out
+        network.best = len(network.history) - 1
+    return network
 
 
-def _some(bag: Any, n: int, rng: np.random.Generator) -> Any:
+def _sample_cells(bag: Any, n: int, rng: np.random.Generator) -> Any:
     return bag if len(bag) <= n else bag[rng.choice(len(bag), n, replace=False)]
 
 
 def _loss(
     network: BagNetwork,
-    found: Sequence[Any],
+    bags: Sequence[Any],
     y: np.ndarray,
     rows: np.ndarray,
     weight: np.ndarray,
     n_outputs: int,
 ) -> float:
-    """Weighted mean of the negative log-likelihood."""
+    """Return the weighted mean of the negative log-likelihood."""
     from scipy.special import log_softmax
 
-    logits = np.array([told["logit"] for told in network([found[row] for row in rows])])
+    predictions = network([bags[row] for row in rows])
+    logits = np.array([prediction["logit"] for prediction in predictions])
     if n_outputs == 1:
         logits = np.hstack([np.zeros_like(logits), logits])
-    surprise = -log_softmax(logits, axis=1)[np.arange(len(rows)), y[rows]]
-    return float(np.average(surprise, weights=weight[y[rows]]))
+    losses = -log_softmax(logits, axis=1)[np.arange(len(rows)), y[rows]]
+    return float(np.average(losses, weights=weight[y[rows]]))

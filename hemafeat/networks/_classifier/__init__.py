@@ -1,1 +1,1 @@
-"""Training of networks that classify cells, and pictures of what they look at."""
+"""Training of networks that classify images of cells, and heat maps of their predictions."""

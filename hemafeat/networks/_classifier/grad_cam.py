@@ -1,4 +1,4 @@
-"""Where in an image a network sees a class: Grad-CAM."""
+"""Grad-CAM: heat maps of the image regions that speak for a class."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import cv2
 import numpy as np
 
 from hemafeat.networks._classifier.network import images_of
-from hemafeat.networks._keras import need_keras
+from hemafeat.networks._keras import all_layers, need_keras
 
 
 def grad_cam(
@@ -23,40 +23,40 @@ def grad_cam(
     resize: bool = True,
     batch_size: int = 16,
 ) -> np.ndarray:
-    """Heat maps of what speaks for a class, one per image [1]_.
+    """Compute heat maps of the image regions that speak for a class [1]_.
 
     Parameters
     ----------
     model : keras.Model
-        From images to probabilities, with a convolution somewhere; models inside it are looked
-        into.
+        Network from images to probabilities that has a convolution, possibly in a nested model.
     images : (n, H, W, channels) array, or sequence as in `fit_images`
-        Of 0 to 255.
+        Images, with values of 0 to 255.
     classes : int or (n,) array of int, optional
-        Number of the class of each image; by default the most probable one.
+        Index of the class of each image. By default it is the most probable class.
     layer : str, optional
-        Name of the layer whose maps are taken; by default the last convolution.
+        Name of the layer whose maps are used. By default it is the last convolution.
     resize : bool
-        Bring the maps to the size of the images (bilinear); else they are as the layer gives them.
+        Resize the maps to the size of the images by bilinear interpolation (default). Otherwise
+        they keep the size of the layer.
     batch_size : int
-        Images at once.
+        Number of images that are processed together.
 
     Returns
     -------
     (n, H, W) ndarray of float32
-        0 to 1, with 1 at the strongest place of each image; 0 everywhere where nothing speaks for
-        the class.
+        Heat maps from 0 to 1, with a maximum of 1 in each image, or 0 everywhere if nothing speaks
+        for the class.
 
     Raises
     ------
     ImportError
         Keras is not installed.
     ValueError
-        No such layer, one that gives no maps, or one that is used several times.
+        There is no such layer, it does not return maps, or it is used several times.
 
     Notes
     -----
-    With A_k the maps of the layer and y the score of the class before the softmax,
+    With A_k the maps of the layer and y the score of the class before the softmax, the heat map is
     ``relu(sum_k mean(dy/dA_k) A_k)`` over its maximum. The score of the first of two classes that
     share one output is the negative of that of the second.
 
@@ -67,53 +67,56 @@ def grad_cam(
 
     Examples
     --------
-    >>> from hemafeat import networks
-    >>> model = networks.build("lenet5", 8)  # doctest: +SKIP
-    >>> networks.grad_cam(model, images, layer="conv_2").shape  # doctest: +SKIP
-    (40, 32, 32)
+    >>> from hemafeat import datasets, networks
+    >>> image = datasets.draw_cell("neutrophil", size=48, random_state=0).image
+    >>> model = networks.build("lenet5", 8, input_shape=(48, 48, 3))
+    >>> networks.grad_cam(model, image[None], layer="conv_2").shape
+    (1, 48, 48)
     """
     keras = need_keras("Grad-CAM")
-    chosen = _layer(keras, model, layer)
+    map_layer = _find_layer(keras, model, layer)
     n = len(images)
-    asked = None if classes is None else np.broadcast_to(np.asarray(classes), (n,))
+    class_index = None if classes is None else np.broadcast_to(np.asarray(classes), (n,))
     parts = []
     for start in range(0, n, max(1, batch_size)):
         rows = np.arange(start, min(start + batch_size, n))
-        shown = images_of(images, rows).astype(np.float32)
-        maps = _maps(keras, model, chosen, shown, None if asked is None else asked[rows])
+        batch = images_of(images, rows).astype(np.float32)
+        batch_classes = None if class_index is None else class_index[rows]
+        maps = _maps(keras, model, map_layer, batch, batch_classes)
         if resize:
-            height, width = shown.shape[1:3]
+            height, width = batch.shape[1:3]
             maps = np.stack(
-                [cv2.resize(one, (width, height), interpolation=cv2.INTER_LINEAR) for one in maps]
+                [cv2.resize(heat, (width, height), interpolation=cv2.INTER_LINEAR) for heat in maps]
             )
         parts.append(maps)
     if not parts:
         return np.empty((0, *model.input_shape[1:3]), np.float32)
-    return _scaled(np.concatenate(parts))
+    return _normalise(np.concatenate(parts))
 
 
 def _maps(
-    keras: Any, model: Any, layer: Any, shown: np.ndarray, classes: np.ndarray | None
+    keras: Any, model: Any, layer: Any, images: np.ndarray, classes: np.ndarray | None
 ) -> np.ndarray:
-    seen: list[Any] = []
+    """Return the weighted sum of the maps of a layer for some images."""
+    outputs: list[Any] = []
 
-    def note(output: Any) -> Any:
-        seen.append(output)
+    def record(output: Any) -> Any:
+        outputs.append(output)
         return output
 
-    with _scores(keras, model), _altered(layer, note):
-        given = keras.ops.convert_to_numpy(model(shown, training=False))
-    if len(seen) != 1:
-        raise ValueError(f"layer {layer.name!r} is used {len(seen)} times: its maps are not one")
-    maps = np.asarray(keras.ops.convert_to_numpy(seen[0]), np.float32)
+    with _without_softmax(keras, model), _replaced_output(layer, record):
+        class_scores = keras.ops.convert_to_numpy(model(images, training=False))
+    if len(outputs) != 1:
+        raise ValueError(f"layer {layer.name!r} is used {len(outputs)} times in the network")
+    maps = np.asarray(keras.ops.convert_to_numpy(outputs[0]), np.float32)
     if maps.ndim != 4:
-        raise ValueError(f"layer {layer.name!r} gives {maps.shape[1:]}, which are no maps")
-    weights = _weights(np.asarray(given), classes)
+        raise ValueError(f"layer {layer.name!r} returns {maps.shape[1:]}, not feature maps")
+    weights = _class_weights(np.asarray(class_scores), classes)
 
-    def score(stand_in: Any) -> Any:
-        # The layer gives what it is told, so that the score is a function of its maps.
-        with _scores(keras, model), _altered(layer, lambda output: stand_in):
-            scores = model(shown, training=False)
+    def score(layer_maps: Any) -> Any:
+        # The output of the layer is replaced, so that the score is a function of its maps.
+        with _without_softmax(keras, model), _replaced_output(layer, lambda output: layer_maps):
+            scores = model(images, training=False)
         return keras.ops.sum(keras.ops.cast(scores, "float32") * weights)
 
     slopes = gradient(score, maps)
@@ -122,61 +125,50 @@ def _maps(
     return np.einsum("nhwk,nk->nhw", maps, slopes.mean(axis=(1, 2)))
 
 
-def _weights(scores: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
-    """What the scores are multiplied by, so that their sum is that of the classes asked for."""
+def _class_weights(scores: np.ndarray, classes: np.ndarray | None) -> np.ndarray:
+    """Return factors that reduce the sum of all scores to the scores of the classes."""
     n_outputs = scores.shape[1]
     if n_outputs == 1:
-        which = (scores[:, 0] > 0).astype(int) if classes is None else classes
-        return np.where(np.asarray(which) == 1, 1.0, -1.0).astype(np.float32)[:, None]
-    which = scores.argmax(axis=1) if classes is None else classes
-    if not (np.min(which, initial=0) >= 0 and np.max(which, initial=0) < n_outputs):
+        index = (scores[:, 0] > 0).astype(int) if classes is None else classes
+        return np.where(np.asarray(index) == 1, 1.0, -1.0).astype(np.float32)[:, None]
+    index = scores.argmax(axis=1) if classes is None else classes
+    if not (np.min(index, initial=0) >= 0 and np.max(index, initial=0) < n_outputs):
         raise ValueError(f"classes are numbers from 0 to {n_outputs - 1}")
-    return np.eye(n_outputs, dtype=np.float32)[np.asarray(which, dtype=int)]
+    return np.eye(n_outputs, dtype=np.float32)[np.asarray(index, dtype=int)]
 
 
-def _scaled(maps: np.ndarray) -> np.ndarray:
+def _normalise(maps: np.ndarray) -> np.ndarray:
+    """Clip maps at 0 and divide each by its maximum."""
     maps = np.maximum(maps, 0.0)
     top = maps.max(axis=(1, 2), keepdims=True)
     return (maps / np.where(top > 0, top, 1.0)).astype(np.float32)
 
 
-def _layers(keras: Any, model: Any) -> Iterator[Any]:
-    """Every layer, those of models inside included."""
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _layers(keras, layer)
-        else:
-            yield layer
-
-
-def _layer(keras: Any, model: Any, name: str | None) -> Any:
-    every = list(_layers(keras, model))
+def _find_layer(keras: Any, model: Any, name: str | None) -> Any:
+    """Return the layer called `name`, or the last convolution."""
+    layers = [layer for layer in all_layers(model) if not isinstance(layer, keras.Model)]
+    kinds = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D)
+    convolutions = [layer for layer in layers if isinstance(layer, kinds)]
     if name is not None:
-        found = [layer for layer in every if layer.name == name]
-        if not found:
-            maps = [each.name for each in every if _is_convolution(keras, each)]
-            raise ValueError(f"no layer {name!r}; convolutions are: {', '.join(maps) or 'none'}")
-        return found[-1]
-    found = [layer for layer in every if _is_convolution(keras, layer)]
-    if not found:
-        raise ValueError("the network has no convolution: name the layer whose maps are taken")
-    return found[-1]
-
-
-def _is_convolution(keras: Any, layer: Any) -> bool:
-    kinds = [keras.layers.Conv2D, keras.layers.DepthwiseConv2D, keras.layers.SeparableConv2D]
-    return isinstance(layer, tuple(kinds))
+        named = [layer for layer in layers if layer.name == name]
+        if not named:
+            names = ", ".join(layer.name for layer in convolutions) or "none"
+            raise ValueError(f"no layer {name!r}; convolutions are: {names}")
+        return named[-1]
+    if not convolutions:
+        raise ValueError("the network has no convolution: name the layer whose maps are used")
+    return convolutions[-1]
 
 
 @contextmanager
-def _altered(layer: Any, change: Callable[[Any], Any]) -> Iterator[None]:
-    """Let a layer give something else than it computes."""
+def _replaced_output(layer: Any, change: Callable[[Any], Any]) -> Iterator[None]:
+    """Replace the output of a layer by ``change(output)`` inside the context."""
     call = layer.call
 
-    def altered(*args: Any, **kwargs: Any) -> Any:
+    def changed(*args: Any, **kwargs: Any) -> Any:
         return change(call(*args, **kwargs))
 
-    layer.call = altered
+    layer.call = changed
     try:
         yield
     finally:
@@ -184,9 +176,9 @@ def _altered(layer: Any, change: Callable[[Any], Any]) -> Iterator[None]:
 
 
 @contextmanager
-def _scores(keras: Any, model: Any) -> Iterator[None]:
-    """Let a network give its scores before the last softmax or sigmoid."""
-    last = list(_layers(keras, model))[-1]
+def _without_softmax(keras: Any, model: Any) -> Iterator[None]:
+    """Remove the last softmax or sigmoid of a network inside the context."""
+    last = list(all_layers(model))[-1]
     with ExitStack() as stack:
         if isinstance(last, keras.layers.Softmax):
             call = last.call
@@ -202,43 +194,43 @@ def _scores(keras: Any, model: Any) -> Iterator[None]:
 
 
 def gradient(function: Callable[[Any], Any], at: np.ndarray) -> np.ndarray:
-    """Gradient of a function of tensors.
+    """Compute the gradient of a function of tensors.
 
     Parameters
     ----------
     function : callable
-        From one tensor to a scalar, by operations of Keras.
+        Function from one tensor to a scalar, made of operations of Keras.
     at : ndarray
-        Where.
+        Argument at which the gradient is computed.
 
     Returns
     -------
     ndarray of float32
-        Of the shape of `at`.
+        Gradient, of the shape of `at`.
 
     Raises
     ------
     ValueError
-        A backend other than TensorFlow, JAX and PyTorch.
+        The backend is not TensorFlow, JAX or PyTorch.
     """
     keras = need_keras("a gradient")
-    given = keras.ops.convert_to_tensor(np.asarray(at))
+    argument = keras.ops.convert_to_tensor(np.asarray(at))
     kind = keras.backend.backend()
     if kind == "tensorflow":
         tensorflow = import_module("tensorflow")
         with tensorflow.GradientTape() as tape:
-            tape.watch(given)
-            value = function(given)
-        found = tape.gradient(value, given)
+            tape.watch(argument)
+            value = function(argument)
+        slopes = tape.gradient(value, argument)
     elif kind == "jax":
-        found = import_module("jax").grad(function)(given)
+        slopes = import_module("jax").grad(function)(argument)
     elif kind == "torch":
         torch = import_module("torch")
         with torch.enable_grad():
-            given = given.detach().requires_grad_(True)
-            (found,) = torch.autograd.grad(function(given), given, allow_unused=True)
+            argument = argument.detach().requires_grad_(True)
+            (slopes,) = torch.autograd.grad(function(argument), argument, allow_unused=True)
     else:
-        raise ValueError(f"gradients are taken on TensorFlow, JAX and PyTorch, not on {kind}")
-    if found is None:  # the function does not look at what it was given
+        raise ValueError(f"gradients need TensorFlow, JAX or PyTorch, not {kind}")
+    if slopes is None:  # the function does not depend on its argument
         return np.zeros(np.shape(at), np.float32)
-    return np.asarray(keras.ops.convert_to_numpy(found), np.float32)
+    return np.asarray(keras.ops.convert_to_numpy(slopes), np.float32)

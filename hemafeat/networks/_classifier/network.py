@@ -1,24 +1,28 @@
-"""A network as a classifier uses it: colours before it, probabilities and vectors after."""
+"""Networks on RGB images as a classifier uses them: colours, probabilities and embeddings."""
 
 from __future__ import annotations
 
 import math
 import os
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
-from hemafeat.networks._keras import need_keras, seeded
+from hemafeat.networks._keras import layer_seed, need_keras
 
-COLOURS = ("rgb", "hsv", "od")
-"""What a network is shown: the image, hue with saturation and value, or optical density."""
+COLOURS = ("rgb", "hsv", "od_fixed")
+"""Colours in which a network can see an image; see `image_network`."""
 
-_COLOURED = "coloured"
-_DENSEST = math.log10(256)
-"""Decadic density that is shown as 255; `Embedding` shows densities up to 1.5, of the image's own
-white."""
+_RENAMED_COLOURS = {"od": "od_fixed"}
+
+_WITH_COLOURS = "coloured"
+"""Name of a model that converts colours before the network itself."""
+
+_MAX_DENSITY = math.log10(256)
+"""Decadic density of black, which is scaled to 255."""
 
 
 def image_network(
@@ -31,47 +35,67 @@ def image_network(
     mixed_precision: bool = False,
     random_state: int = 0,
 ) -> Any:
-    """A network that turns RGB images into probabilities, whatever colours it works on itself.
+    """Build a network from RGB images to probabilities that may convert the colours first.
 
     Parameters
     ----------
     architecture : str, path or callable
-        A name of `architectures`; a ``.keras`` file, from which training goes on; or a function
-        ``(input_shape, n_classes)`` that gives a Keras model from images of 0 to 255 to
-        probabilities.
+        Name of a network of `architectures`; a ``.keras`` file, whose network is trained further;
+        or a function ``(input_shape, n_classes)`` that returns a Keras model from images of 0 to
+        255 to probabilities.
     n_classes : int
-        At least 2.
+        Number of classes, at least 2.
     input_shape : (height, width, channels), optional
-        By default the published one, or that of the file; (128, 128, 3) for a function.
-    colour : {"rgb", "hsv", "od"}
-        What it is shown: RGB; hue, saturation and value; or optical density (decadic, of 255 as
-        white, in steps of log10(256) / 255, so that black is close to 255). All of 0 to 255.
+        Shape of the images, in px. By default the published shape or that of the file;
+        (128, 128, 3) for a function.
+    colour : {"rgb", "hsv", "od_fixed"}
+        Colours that the network sees, each scaled to 0 to 255. ``"rgb"`` (default): those of the
+        image. ``"hsv"``: hue, saturation and value. ``"od_fixed"``: decadic optical density
+        relative to a fixed white of 255, with the density of black, log10(256), scaled to 255.
+        (`Embedding` and `PictureMaker` offer ``"od"``, relative to the white of the image.)
     weights : str, optional
-        See `build`; only for a name.
+        Weights of a network of `architectures`; see `build`. By default they are random.
     mixed_precision : bool
-        Half precision inside where an accelerator is there; a processor has nothing to gain.
+        Compute in half precision if there is an accelerator. By default single precision is used.
     random_state : int
         Seed of weights and dropout.
 
     Returns
     -------
     keras.Model
-        Not compiled.
+        The network, not compiled.
 
     Raises
     ------
     ImportError
         Keras is not installed.
     ValueError
-        An unknown name or colour, a file that is not there, or a network of other outputs.
+        The name or the colour is unknown, the file does not exist, or the network has other inputs
+        or outputs.
+
+    Warns
+    -----
+    FutureWarning
+        `colour` is ``"od"``, the former name of ``"od_fixed"``.
+
+    Examples
+    --------
+    >>> from hemafeat import networks
+    >>> model = networks.image_network("lenet5", 2, colour="hsv")
+    >>> model.input_shape, model.output_shape
+    ((None, 32, 32, 3), (None, 2))
     """
     keras = need_keras("a network on images")
     from hemafeat.networks._architectures.architectures import build
     from hemafeat.networks._saved import load_network
 
+    if colour in _RENAMED_COLOURS:
+        current = _RENAMED_COLOURS[colour]
+        warnings.warn(f"colour {colour!r} is now called {current!r}", FutureWarning, stacklevel=2)
+        colour = current
     if colour not in COLOURS:
         raise ValueError(f"no colour {colour!r}; there are: {', '.join(COLOURS)}")
-    with seeded(random_state), _precision(keras, mixed_precision):
+    with layer_seed(random_state), _precision(keras, mixed_precision):
         if callable(architecture):
             network = architecture(input_shape or (128, 128, 3), n_classes)
         elif str(architecture).endswith(".keras"):
@@ -86,25 +110,27 @@ def image_network(
             )
         _check(keras, network, architecture, n_classes, input_shape)
         if weights is not None and (callable(architecture) or str(architecture).endswith(".keras")):
-            raise ValueError(f"weights={weights!r} are for a network named by `architectures`")
-        return network if colour == "rgb" else _coloured(keras, network, colour)
+            raise ValueError(f"weights={weights!r} need a network that is named in `architectures`")
+        return network if colour == "rgb" else _add_colours(keras, network, colour)
 
 
 def _check(
     keras: Any, network: Any, name: Any, n_classes: int, input_shape: tuple[int, ...] | None
 ) -> None:
+    """Raise ValueError for a network with other inputs or outputs."""
     if not isinstance(network, keras.Model) or len(getattr(network, "inputs", None) or ()) != 1:
-        raise ValueError(f"{name} gives no Keras model of one image")
+        raise ValueError(f"{name} is not a Keras model with one image as input")
     shape, n_outputs = tuple(network.input_shape[1:]), int(network.output_shape[-1])
     if n_outputs != n_classes and not (n_outputs == 1 and n_classes == 2):
-        raise ValueError(f"{name} has {n_outputs} outputs, and there are {n_classes} classes")
+        raise ValueError(f"{name} has {n_outputs} outputs, but there are {n_classes} classes")
     if len(shape) != 3 or None in shape or shape[2] not in (1, 3):
         raise ValueError(f"{name} takes {shape}, not images of a fixed size with 1 or 3 channels")
     if input_shape is not None and shape != tuple(input_shape):
         raise ValueError(f"{name} takes images of {shape}, not of {tuple(input_shape)}")
 
 
-def _coloured(keras: Any, network: Any, colour: str) -> Any:
+def _add_colours(keras: Any, network: Any, colour: str) -> Any:
+    """Put layers that convert RGB to `colour` before a network."""
     from hemafeat.networks._layers import HueSaturationValue, OpticalDensity
 
     if network.input_shape[-1] != 3:
@@ -114,19 +140,19 @@ def _coloured(keras: Any, network: Any, colour: str) -> Any:
         x = HueSaturationValue(name="hsv", dtype="float32")(image)
     else:
         x = OpticalDensity(base="10", name="density", dtype="float32")(image)
-        x = keras.layers.Rescaling(255.0 / _DENSEST, name="steps", dtype="float32")(x)
-    return keras.Model(image, network(x), name=_COLOURED)
+        x = keras.layers.Rescaling(255.0 / _MAX_DENSITY, name="steps", dtype="float32")(x)
+    return keras.Model(image, network(x), name=_WITH_COLOURS)
 
 
 def body(model: Any) -> Any:
-    """The network itself, without layers of colour before it."""
-    if model.name != _COLOURED:
+    """Return the network without layers that convert colours."""
+    if model.name != _WITH_COLOURS:
         return model
     return model.layers[-1]
 
 
-def head_start(model: Any) -> int:
-    """How many layers from the end lie behind the last feature maps, that is, are its head."""
+def head_length(model: Any) -> int:
+    """Return the number of layers behind the last feature maps, the head of the network."""
     layers = body(model).layers
     for n, layer in enumerate(reversed(layers)):
         if len(getattr(layer.output, "shape", ())) == 4:
@@ -135,12 +161,12 @@ def head_start(model: Any) -> int:
 
 
 def _tail(model: Any) -> Any:
-    """From RGB images to the numbers that the last dense layer looks at."""
+    """Return the network from RGB images to the input of the last dense layer."""
     keras = need_keras("a network on images")
     inner = body(model)
     dense = [layer for layer in inner.layers if isinstance(layer, keras.layers.Dense)]
     if not dense:
-        raise ValueError(f"{inner.name} has no dense layer whose input is its embedding")
+        raise ValueError(f"{inner.name} has no dense layer, whose input would be the embedding")
     tail = keras.Model(inner.inputs[0], dense[-1].input, name="embedding")
     if inner is not model:
         x = image = keras.Input(model.input_shape[1:], name="image")
@@ -150,93 +176,112 @@ def _tail(model: Any) -> Any:
     return tail
 
 
-def prepared(model: Any, optimizer: Any = None) -> Any:
-    """The model compiled, so that it can be trained, and asked in batches."""
+def compile_network(model: Any, optimizer: Any = None) -> Any:
+    """Compile a model for predictions, and for training if an optimiser is given."""
     keras = need_keras("a network on images")
-    given: dict[str, Any] = {}
+    training: dict[str, Any] = {}
     if optimizer is not None:
-        one = int(model.output_shape[-1]) == 1
-        loss = "binary_crossentropy" if one else "sparse_categorical_crossentropy"
-        given = {"optimizer": optimizer, "loss": loss, "metrics": ["accuracy"]}
-    # JAX runs step by step without it; on TensorFlow and a processor XLA takes minutes to compile.
+        binary = int(model.output_shape[-1]) == 1
+        loss = "binary_crossentropy" if binary else "sparse_categorical_crossentropy"
+        training = {"optimizer": optimizer, "loss": loss, "metrics": ["accuracy"]}
+    # JAX needs compilation. With TensorFlow on a processor, XLA takes minutes to compile.
     fast = keras.backend.backend() == "jax" or has_accelerator()
-    model.compile(**given, jit_compile="auto" if fast else False)
+    model.compile(**training, jit_compile="auto" if fast else False)
     return model
 
 
 def predict_images(
     model: Any, images: Any, rows: np.ndarray | None = None, batch_size: int = 32
 ) -> np.ndarray:
-    """Probabilities, a batch at a time.
+    """Predict the probabilities of the classes in batches.
 
     Parameters
     ----------
     model : keras.Model
-        From images to (n, n_classes) probabilities, or (n, 1), that of the second of two classes.
+        Network from images to (n, n_classes) probabilities, or to (n, 1), the probability of the
+        second of two classes.
     images : sequence
-        As in `fit_images`.
+        Images as in `fit_images`.
     rows : (n,) ndarray of int, optional
-        Which of them; all by default.
+        Indices of the images to predict. By default all images.
     batch_size : int
-        Images in memory at once.
+        Number of images that are predicted together.
 
     Returns
     -------
     (n, n_classes) ndarray of float64
-        Each row sums to 1.
+        Probabilities; each row sums to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import networks
+    >>> images = np.zeros((3, 32, 32, 3), np.uint8)
+    >>> networks.predict_images(networks.build("lenet5", 5), images).shape
+    (3, 5)
     """
-    chance = _answered(model, images, rows, batch_size).astype(np.float64)
-    if chance.shape[1] == 1:
-        chance = np.hstack([1.0 - chance, chance])
-    return chance / chance.sum(axis=1, keepdims=True)
+    probabilities = _outputs(model, images, rows, batch_size).astype(np.float64)
+    if probabilities.shape[1] == 1:
+        probabilities = np.hstack([1.0 - probabilities, probabilities])
+    return probabilities / probabilities.sum(axis=1, keepdims=True)
 
 
 def embed_images(
     model: Any, images: Any, rows: np.ndarray | None = None, batch_size: int = 32
 ) -> np.ndarray:
-    """The numbers that the last dense layer looks at, a batch at a time.
+    """Compute the inputs of the last dense layer in batches.
 
     Parameters
     ----------
     model : keras.Model
-        With a dense layer.
+        Network with a dense layer.
     images, rows, batch_size
         As in `predict_images`.
 
     Returns
     -------
-    (n, n_numbers) ndarray of float32
+    (n, n_features) ndarray of float32
+        Embedding of each image.
 
     Raises
     ------
     ValueError
         The network has no dense layer.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import networks
+    >>> images = np.zeros((3, 32, 32, 3), np.uint8)
+    >>> networks.embed_images(networks.build("lenet5", 5), images).shape
+    (3, 84)
     """
-    return _answered(_tail(model), images, rows, batch_size).astype(np.float32)
+    return _outputs(_tail(model), images, rows, batch_size).astype(np.float32)
 
 
-def _answered(model: Any, images: Any, rows: np.ndarray | None, batch_size: int) -> np.ndarray:
+def _outputs(model: Any, images: Any, rows: np.ndarray | None, batch_size: int) -> np.ndarray:
+    """Run a network on images in batches."""
     if not model.compiled:
-        prepared(model)
+        compile_network(model)
     rows = np.arange(len(images)) if rows is None else np.asarray(rows)
     size = max(1, min(batch_size, len(rows)))
     out = []
     for start in range(0, len(rows), size):
-        some = rows[start : start + size]
-        # The last batch is filled up: one shape is compiled for.
-        shown = images_of(images, np.resize(some, size)).astype(np.float32)
-        out.append(np.asarray(model.predict_on_batch(shown))[: len(some)])
+        part = rows[start : start + size]
+        # The last batch is filled with repeated images, so that only one shape is compiled.
+        batch = images_of(images, np.resize(part, size)).astype(np.float32)
+        out.append(np.asarray(model.predict_on_batch(batch))[: len(part)])
     return np.concatenate(out) if out else np.empty((0, int(model.output_shape[-1])))
 
 
 def images_of(images: Any, rows: np.ndarray) -> np.ndarray:
-    """Some images, as (n, H, W, channels)."""
-    found = np.asarray(images[rows])
-    return found[..., None] if found.ndim == 3 else found
+    """Return the images at some indices, (n, H, W, channels)."""
+    batch = np.asarray(images[rows])
+    return batch[..., None] if batch.ndim == 3 else batch
 
 
 def has_accelerator() -> bool:
-    """Whether the backend of Keras has a graphics card or a TPU."""
+    """Return whether the backend of Keras has a graphics card or a TPU."""
     keras = need_keras("a network on images")
     for kind in ("gpu", "tpu"):
         try:
@@ -249,13 +294,13 @@ def has_accelerator() -> bool:
 
 @contextmanager
 def _precision(keras: Any, mixed: bool) -> Iterator[None]:
-    """Half precision for layers that are made meanwhile, where it helps."""
+    """Create layers in half precision inside the context if there is an accelerator."""
     if not (mixed and has_accelerator()):
         yield
         return
-    before = keras.config.dtype_policy()
+    policy = keras.config.dtype_policy()
     keras.config.set_dtype_policy("mixed_float16")
     try:
         yield
     finally:
-        keras.config.set_dtype_policy(before)
+        keras.config.set_dtype_policy(policy)

@@ -1,23 +1,24 @@
-"""Train a network on images that come in batches: which layers, which rate, and when to stop."""
+"""Training of networks on images: batches, learning rate, frozen layers and early stopping."""
 
 from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
+from hemafeat._machine import progress_bar
 from hemafeat.networks._classifier.augment import Augmentation
 from hemafeat.networks._classifier.network import (
     body,
-    head_start,
+    compile_network,
+    head_length,
     images_of,
     predict_images,
-    prepared,
 )
-from hemafeat.networks._keras import need_keras
+from hemafeat.networks._keras import all_layers, need_keras
 
 
 def fit_images(
@@ -40,107 +41,127 @@ def fit_images(
     random_state: int = 0,
     progress: bool | None = None,
 ) -> list[dict[str, float]]:
-    """Train a network of images; its weights afterwards are those of the best epoch.
+    """Train a network on images and keep the weights of the best epoch.
 
     Parameters
     ----------
     model : keras.Model
-        From (n, H, W, channels) images of 0 to 255 to (n, n_classes) probabilities, or (n, 1), that
-        of the second of two classes.
+        Network from (n, H, W, channels) images of 0 to 255 to (n, n_classes) probabilities, or to
+        (n, 1), the probability of the second of two classes.
     images : sequence
-        Anything with a length that gives images for an array of numbers, ``images[rows]``, as
-        (n, H, W, channels) uint8: an array, or what reads files when they are asked for.
+        Any object with a length that returns images for an array of indices, ``images[rows]``, as
+        (n, H, W, channels) uint8: an array, or `Pictures`, which reads files on demand.
     y : (n_images,) ndarray of int
-        Class numbers from 0.
+        Index of the class of each image, from 0.
     class_weight : sequence of float, optional
-        Weight of each class in the loss.
+        Weight of each class in the loss. By default all weigh the same.
     held_back : (n_images,) ndarray of bool, optional
-        Images that are not learned from. Their loss says when to slow down and when to stop, and
-        the weights of its lowest point are kept. Without any all epochs are run, and the loss of
-        training says when to slow down.
-    epochs, patience, batch_size : int
-        Most epochs, epochs to wait for a better one, images per step.
+        Images that are not used for training. Their loss decides when the rate is lowered and when
+        training stops, and the weights with the lowest loss are kept. By default no image is held
+        back: all epochs are run, and the training loss decides when the rate is lowered.
+    epochs : int
+        Largest number of epochs.
+    patience : int
+        Number of epochs to wait for a lower loss.
+    batch_size : int
+        Number of images per step.
     optimizer : str, dict or callable
-        A name of Keras; a dict of ``class_name`` and ``config``; or a function that makes one from
-        the learning rate.
+        Name of an optimiser of Keras (``"adam"`` by default); a dict of ``class_name`` and
+        ``config``; or a function from the learning rate to an optimiser.
     learning_rate : float
-        At the start of each phase.
+        Rate at the start of each phase.
     slower_by, slower_after : float, int
-        The rate is multiplied by `slower_by` when the loss has not fallen for `slower_after`
-        epochs.
+        The rate is multiplied by `slower_by` if the loss has not fallen for `slower_after` epochs.
     last_layers : int, optional
-        Only so many layers are trained, counted from the end with those that hold no weights; all
-        by default.
+        Number of layers that are trained, counted from the end and including those without weights.
+        By default all layers are trained.
     head_epochs : int
-        With `last_layers`, epochs before in which only what follows the last feature maps is
-        trained.
+        With `last_layers`, number of preceding epochs in which only the layers behind the last
+        feature maps are trained.
     augment : Augmentation, optional
-        How training images are changed.
+        Random changes of training images. By default there are none.
     random_state : int
-        Seed of the order and the augmentation. That of weights and dropout lies in the model.
+        Seed of the order and the augmentation. The seeds of weights and dropout are part of the
+        model.
     progress : bool, optional
-        A bar; by default where a person watches.
+        Show a progress bar. By default it is batch on a terminal.
 
     Returns
     -------
     list of dict
-        One per epoch: ``phase``, ``loss``, ``accuracy``, ``learning_rate``, ``seconds`` and, with
-        images held back, ``val_loss``, ``val_accuracy`` and ``val_balanced_accuracy``. The loss is
-        weighted by class.
+        One entry per epoch: ``phase``, ``loss``, ``accuracy``, ``learning_rate``, ``seconds`` and,
+        with images held back, ``val_loss``, ``val_accuracy`` and ``val_balanced_accuracy``. The
+        loss is weighted by class.
 
     Raises
     ------
     ValueError
-        Nothing to learn from, or a loss that is no number any more.
+        Every image is held back, or the loss is not finite any more.
 
     Notes
     -----
-    Only one batch is in memory, beside what `images` keeps. Every step has as many images: the last
-    one of an epoch is filled up from the first ones, so that one shape is compiled for.
+    Only one batch is in memory beside what `images` keeps. Every step has the same number of
+    images, so that only one shape is compiled: the last step of an epoch is filled with images of
+    the first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import networks
+    >>> images = np.zeros((8, 32, 32, 3), np.uint8)
+    >>> history = networks.fit_images(
+    ...     networks.build("lenet5", 2), images, np.arange(8) % 2, epochs=1, progress=False
+    ... )
+    >>> len(history), sorted(history[0])
+    (1, ['accuracy', 'learning_rate', 'loss', 'phase', 'seconds'])
     """
     keras = need_keras("a network on images")
     held = np.zeros(len(y), dtype=bool) if held_back is None else np.asarray(held_back)
-    learned, back = np.flatnonzero(~held), np.flatnonzero(held)
-    if not learned.size:
+    trained_rows, held_rows = np.flatnonzero(~held), np.flatnonzero(held)
+    if not trained_rows.size:
         raise ValueError("every image is held back: there is nothing to learn from")
     n_classes = max(int(y.max()) + 1, 2)
     weight = np.ones(n_classes) if class_weight is None else np.asarray(class_weight, np.float64)
     rng = np.random.default_rng(random_state)
-    steps = _batches(keras, model, images, y, weight, learned, batch_size, augment, rng)
+    steps = _batches(keras, model, images, y, weight, trained_rows, batch_size, augment, rng)
     history: list[dict[str, float]] = []
     phases = _phases(model, epochs, head_epochs, last_layers)
-    # Layers that are frozen from the start stay frozen.
-    flags = [(layer, layer.trainable) for layer in _every(keras, model)]
-    with _Bar(sum(n for n, _ in phases), progress) as bar:
+    # Layers that were frozen before stay frozen.
+    flags = [(layer, layer.trainable) for layer in all_layers(model)]
+    n_epochs = sum(n for n, _ in phases)
+    with progress_bar(n_epochs, "epochs", progress=progress, unit="epoch", leave=False) as bar:
         for number, (n_epochs, layers) in enumerate(phases):
             _restore(flags)
-            _free(model, layers)
-            prepared(model, _optimizer(keras, optimizer, learning_rate))
-            judge = _judge(keras, images, y, weight, back, batch_size, number, history, bar)
-            watched = "val_loss" if back.size else "loss"
-            rules: list[Any] = [
-                judge,
+            _freeze(model, layers)
+            compile_network(model, _optimizer(keras, optimizer, learning_rate))
+            recorder = _recorder(
+                keras, images, y, weight, held_rows, batch_size, number, history, bar
+            )
+            monitor = "val_loss" if held_rows.size else "loss"
+            callbacks: list[Any] = [
+                recorder,
                 keras.callbacks.ReduceLROnPlateau(
-                    monitor=watched, factor=slower_by, patience=slower_after, min_lr=0
+                    monitor=monitor, factor=slower_by, patience=slower_after, min_lr=0
                 ),
             ]
-            if back.size:
-                rules.append(
+            if held_rows.size:
+                callbacks.append(
                     keras.callbacks.EarlyStopping(
-                        monitor=watched, patience=patience, restore_best_weights=True
+                        monitor=monitor, patience=patience, restore_best_weights=True
                     )
                 )
             try:
-                model.fit(steps, epochs=n_epochs, callbacks=rules, verbose=0, shuffle=False)
+                model.fit(steps, epochs=n_epochs, callbacks=callbacks, verbose=0, shuffle=False)
             except Exception:
-                if steps.problem is not None:
-                    raise steps.problem from None
+                if steps.error is not None:
+                    raise steps.error from None
                 raise
     _restore(flags)
     return history
 
 
 def _restore(flags: Sequence[tuple[Any, bool]]) -> None:
+    """Reset which layers are trainable."""
     for layer, trainable in flags:
         layer.trainable = trainable
 
@@ -148,43 +169,34 @@ def _restore(flags: Sequence[tuple[Any, bool]]) -> None:
 def _phases(
     model: Any, epochs: int, head_epochs: int, last_layers: int | None
 ) -> list[tuple[int, int | None]]:
-    """Epochs of each phase, and how many layers from the end are trained in it."""
+    """Return the number of epochs of each phase, and of the layers that are trained in it."""
     if last_layers is None:
         return [(epochs, None)]
     if last_layers < 1:
-        raise ValueError(f"last_layers={last_layers}: one layer at least is trained")
-    first = [(head_epochs, head_start(model))] if head_epochs else []
+        raise ValueError(f"last_layers={last_layers}: at least one layer must be trained")
+    first = [(head_epochs, head_length(model))] if head_epochs else []
     return [*first, (epochs, last_layers)]
 
 
-def _every(keras: Any, model: Any) -> Iterator[Any]:
-    """A model and all its layers, those of models inside included; the outer ones first."""
-    yield model
-    for layer in model.layers:
-        if isinstance(layer, keras.Model):
-            yield from _every(keras, layer)
-        else:
-            yield layer
-
-
-def _free(model: Any, n: int | None) -> None:
-    """Let the last `n` layers learn, and none before them; change nothing where it is None."""
+def _freeze(model: Any, n: int | None) -> None:
+    """Freeze all layers before the last `n`; change nothing if it is None."""
     if n is not None:
         for layer in body(model).layers[:-n]:
             layer.trainable = False
     if not model.trainable_variables:
-        raise ValueError(f"the last {n} layers hold no weights: there is nothing to learn")
+        raise ValueError(f"the last {n} layers have no weights: there is nothing to learn")
 
 
 def _optimizer(keras: Any, optimizer: Any, learning_rate: float) -> Any:
+    """Create an optimiser from a name, a dict or a function."""
     if callable(optimizer):
         return optimizer(learning_rate)
     if isinstance(optimizer, dict):
         config = {"learning_rate": learning_rate, **optimizer.get("config", {})}
         return keras.optimizers.get({**optimizer, "config": config})
-    made = keras.optimizers.get(optimizer)
-    made.learning_rate = learning_rate
-    return made
+    instance = keras.optimizers.get(optimizer)
+    instance.learning_rate = learning_rate
+    return instance
 
 
 def _batches(
@@ -193,28 +205,29 @@ def _batches(
     images: Any,
     y: np.ndarray,
     weight: np.ndarray,
-    learned: np.ndarray,
+    trained_rows: np.ndarray,
     batch_size: int,
     augment: Augmentation | None,
     rng: np.random.Generator,
 ) -> Any:
-    size = min(batch_size, len(learned))
-    n_steps = math.ceil(len(learned) / size)
-    one = int(model.output_shape[-1]) == 1
-    target = y.astype(np.float32)[:, None] if one else y.astype(np.int32)
+    """Create the data set of the training images."""
+    size = min(batch_size, len(trained_rows))
+    n_steps = math.ceil(len(trained_rows) / size)
+    binary = int(model.output_shape[-1]) == 1
+    target = y.astype(np.float32)[:, None] if binary else y.astype(np.int32)
 
     class Batches(keras.utils.PyDataset):
-        """The training images in a new order every epoch."""
+        """Training images, in a new order in every epoch."""
 
         def __init__(self) -> None:
             super().__init__(workers=1)
-            # TensorFlow reads in a graph of its own, which buries what went wrong.
-            self.problem: Exception | None = None
-            self.start()
+            # TensorFlow reads in a separate graph, which hides the original error.
+            self.error: Exception | None = None
+            self.shuffle()
 
-        def start(self) -> None:
-            self.order = np.resize(rng.permutation(learned), n_steps * size)
-            # A seed for each step, so that the result does not hang on when it is made.
+        def shuffle(self) -> None:
+            self.order = np.resize(rng.permutation(trained_rows), n_steps * size)
+            # With a seed for each step, the result does not depend on the order of computation.
             self.seeds = rng.integers(2**63, size=n_steps)
 
         def __len__(self) -> int:
@@ -223,40 +236,42 @@ def _batches(
         def __getitem__(self, step: int) -> tuple[Any, ...]:
             rows = self.order[step * size : (step + 1) * size]
             try:
-                shown = images_of(images, rows)
+                batch = images_of(images, rows)
             except Exception as error:
-                self.problem = error
+                self.error = error
                 raise
             if augment is not None:
-                shown = augment(shown, np.random.default_rng(self.seeds[step]))
-            return shown.astype(np.float32), target[rows], weight[y[rows]].astype(np.float32)
+                batch = augment(batch, np.random.default_rng(self.seeds[step]))
+            return batch.astype(np.float32), target[rows], weight[y[rows]].astype(np.float32)
 
         def on_epoch_end(self) -> None:
-            self.start()
+            self.shuffle()
 
     return Batches()
 
 
-def _judge(
+def _recorder(
     keras: Any,
     images: Any,
     y: np.ndarray,
     weight: np.ndarray,
-    back: np.ndarray,
+    held_rows: np.ndarray,
     batch_size: int,
     phase: int,
     history: list[dict[str, float]],
     bar: Any,
 ) -> Any:
-    class Judge(keras.callbacks.Callback):
-        """Loss of what was held back, at the end of every epoch; first, so that others see it."""
+    """Create the callback that appends each epoch to `history`."""
+
+    class Recorder(keras.callbacks.Callback):
+        """Add the scores of images held back to the logs. It must run before other callbacks."""
 
         def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
             self.started = time.perf_counter()
 
         def on_epoch_end(self, epoch: int, logs: dict[str, Any] | None = None) -> None:
             assert logs is not None
-            told = {
+            entry = {
                 "phase": float(phase),
                 "loss": float(logs["loss"]),
                 "accuracy": float(logs.get("accuracy", np.nan)),
@@ -264,50 +279,30 @@ def _judge(
                     keras.ops.convert_to_numpy(self.model.optimizer.learning_rate)
                 ),
             }
-            if not math.isfinite(told["loss"]):
+            if not math.isfinite(entry["loss"]):
                 raise ValueError(
-                    f"the loss of epoch {epoch + 1} is no number: take a lower learning rate"
+                    f"the loss of epoch {epoch + 1} is not finite: use a lower learning rate"
                 )
-            if back.size:
-                chance = predict_images(self.model, images, back, batch_size)
-                told |= _scores(chance, y[back], weight)
-                logs |= {name: told[name] for name in told if name.startswith("val_")}
-            told["seconds"] = time.perf_counter() - self.started
-            history.append(told)
-            bar.step(told)
+            if held_rows.size:
+                probabilities = predict_images(self.model, images, held_rows, batch_size)
+                entry |= _scores(probabilities, y[held_rows], weight)
+                logs |= {name: entry[name] for name in entry if name.startswith("val_")}
+            entry["seconds"] = time.perf_counter() - self.started
+            history.append(entry)
+            names = [name for name in ("loss", "val_loss", "val_accuracy") if name in entry]
+            bar.set_postfix({name: f"{entry[name]:.3f}" for name in names}, refresh=False)
+            bar.update()
 
-    return Judge()
+    return Recorder()
 
 
-def _scores(chance: np.ndarray, y: np.ndarray, weight: np.ndarray) -> dict[str, float]:
-    surprise = -np.log(np.clip(chance[np.arange(len(y)), y], 1e-7, 1.0))
-    right = chance.argmax(axis=1) == y
-    each = [right[y == k].mean() for k in np.unique(y)]
+def _scores(probabilities: np.ndarray, y: np.ndarray, weight: np.ndarray) -> dict[str, float]:
+    """Compute the scores of predictions."""
+    losses = -np.log(np.clip(probabilities[np.arange(len(y)), y], 1e-7, 1.0))
+    correct = probabilities.argmax(axis=1) == y
+    recalls = [correct[y == k].mean() for k in np.unique(y)]
     return {
-        "val_loss": float(np.average(surprise, weights=weight[y])),
-        "val_accuracy": float(right.mean()),
-        "val_balanced_accuracy": float(np.mean(each)),
+        "val_loss": float(np.average(losses, weights=weight[y])),
+        "val_accuracy": float(correct.mean()),
+        "val_balanced_accuracy": float(np.mean(recalls)),
     }
-
-
-class _Bar:
-    """One bar for all phases, shown where a person watches or on request."""
-
-    def __init__(self, total: int, progress: bool | None) -> None:
-        from tqdm.auto import tqdm
-
-        # None: only where the stream is a terminal.
-        disable = None if progress is None else not progress
-        self._bar = tqdm(total=total, desc="epochs", unit="epoch", disable=disable, leave=False)
-
-    def __enter__(self) -> _Bar:
-        return self
-
-    def __exit__(self, *error: object) -> None:
-        self._bar.close()
-
-    def step(self, told: dict[str, float]) -> None:
-        """One epoch more."""
-        names = [name for name in ("loss", "val_loss", "val_accuracy") if name in told]
-        self._bar.set_postfix({name: f"{told[name]:.3f}" for name in names}, refresh=False)
-        self._bar.update()

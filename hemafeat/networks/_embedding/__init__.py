@@ -1,1 +1,1 @@
-"""Embeddings: what a pretrained network computes of a cell, as features."""
+"""Embeddings of cells: the values of a layer of a trained network, as features."""

@@ -1,4 +1,4 @@
-"""Embeddings on disk, so that a picture goes through a network once."""
+"""Cache of embeddings on disk."""
 
 from __future__ import annotations
 
@@ -12,103 +12,105 @@ import numpy as np
 from hemafeat._files import write_whole
 
 FORMAT = 1
-"""Raised when what is stored would mean something else."""
+"""Version of the format; it changes when the meaning of stored vectors changes."""
 
 LIMIT_MB = 2000
-"""What the cache may take unless told otherwise; the files used least recently go first."""
+"""Default limit of the size of the cache, in MB."""
 
-PLACE = "HEMAFEAT_CACHE"
-"""Environment variable that names another folder."""
+FOLDER_VARIABLE = "HEMAFEAT_CACHE"
+"""Environment variable with the folder of the cache."""
 
-_DIGEST = 16
-_EVERY = 512
+_DIGEST_SIZE = 16
+_TRIM_INTERVAL = 512  # vectors
 
 
 def default_folder() -> Path:
-    """Where the cache is unless told otherwise: below that of the user."""
-    given = os.environ.get(PLACE)
-    if given:
-        return Path(given) / "embeddings"
+    """Return the default folder of the cache, inside the cache folder of the user."""
+    folder = os.environ.get(FOLDER_VARIABLE)
+    if folder:
+        return Path(folder) / "embeddings"
     import pooch
 
     return Path(pooch.os_cache("hemafeat")) / "embeddings"
 
 
 class Cache:
-    """Vectors in files, each named by what it was computed from.
+    """Store vectors in files that are named by a digest of their picture and network.
 
-    Several processes may use one folder: a file is there whole or not at all, and two that write
-    the same one write the same. A file that is cut short or changed is not believed.
+    Several processes may share a folder: a file is complete or does not exist, and its content is
+    determined by its name. Damaged files are ignored.
 
     Parameters
     ----------
-    folder : path, optional
-        None keeps nothing.
+    folder : path or None
+        Folder of the files. None stores nothing.
     width : int
         Length of the vectors.
-    of : str
-        What decides the vector beside the picture: weights, layer, runtime.
+    network : str
+        Weights, layer and runtime, on which the vector of a picture depends.
     limit_mb : int
-        Most it may take, over all networks.
+        Largest total size of the files of all networks, in MB.
     """
 
-    def __init__(self, folder: Path | None, width: int, of: str, limit_mb: int = LIMIT_MB) -> None:
+    def __init__(
+        self, folder: Path | None, width: int, network: str, limit_mb: int = LIMIT_MB
+    ) -> None:
         self.folder, self.width, self.limit = folder, width, limit_mb * 10**6
-        self._of = f"{FORMAT} {of} {width}".encode()
+        self._prefix = f"{FORMAT} {network} {width}".encode()
         self._written = 0
 
     def name(self, picture: np.ndarray) -> str:
-        """What the vector of a picture is filed under."""
-        found = hashlib.blake2b(self._of, digest_size=20)
-        found.update(f"{picture.shape} {picture.dtype}".encode())
-        found.update(np.ascontiguousarray(picture).data)
-        return found.hexdigest()
+        """Return the name under which the vector of a picture is stored."""
+        digest = hashlib.blake2b(self._prefix, digest_size=20)
+        digest.update(f"{picture.shape} {picture.dtype}".encode())
+        digest.update(np.ascontiguousarray(picture).data)
+        return digest.hexdigest()
 
     def get(self, name: str) -> np.ndarray | None:
-        """(width,) float32, or None where it is not there or damaged."""
+        """Return a vector, (width,) float32, or None if it is not stored or damaged."""
         if self.folder is None:
             return None
         path = self._path(name)
         try:
-            held = path.read_bytes()
+            data = path.read_bytes()
         except OSError:
             return None
-        mark, values = held[:_DIGEST], held[_DIGEST:]
-        if len(values) != 4 * self.width or mark != _mark(name, values):
+        checksum, values = data[:_DIGEST_SIZE], data[_DIGEST_SIZE:]
+        if len(values) != 4 * self.width or checksum != _checksum(name, values):
             return None
         with contextlib.suppress(OSError):
-            os.utime(path)  # used just now: the last to go
+            os.utime(path)  # marks the file as used recently
         return np.frombuffer(values, "<f4").astype(np.float32)
 
     def put(self, name: str, vector: np.ndarray) -> None:
-        """Keep a vector. A disk that is full or not ours to write to costs the cache, no more."""
+        """Store a vector, or do nothing if the disk is full or the folder is read-only."""
         if self.folder is None:
             return
         values = np.ascontiguousarray(vector, "<f4").tobytes()
         path = self._path(name)
         try:
             path.parent.mkdir(parents=True, exist_ok=True)
-            write_whole(path, lambda aside: aside.write_bytes(_mark(name, values) + values))
+            write_whole(path, lambda part: part.write_bytes(_checksum(name, values) + values))
         except OSError:
             return
         self._written += 1
-        if self._written % _EVERY == 0:
+        if self._written % _TRIM_INTERVAL == 0:
             self.trim()
 
     def trim(self) -> None:
-        """Remove what was used least recently until the limit is kept."""
+        """Remove the files that were used least recently if the limit is exceeded."""
         if self.folder is None or not self._written:
             return
-        held = []
+        files = []
         for path in self.folder.glob("??/*.vec"):
-            with contextlib.suppress(OSError):  # another process may be at it too
-                state = path.stat()
-                held.append((state.st_mtime_ns, state.st_size, path))
-        total = sum(size for _, size, _ in held)
+            with contextlib.suppress(OSError):  # another process may have removed it
+                status = path.stat()
+                files.append((status.st_mtime_ns, status.st_size, path))
+        total = sum(size for _, size, _ in files)
         if total <= self.limit:
             return
-        # Somewhat below the limit, or it would be looked at again after every few vectors.
-        for _, size, path in sorted(held):
+        # Some room is left, so that the folder is not searched again after a few vectors.
+        for _, size, path in sorted(files):
             if total <= 0.9 * self.limit:
                 break
             with contextlib.suppress(OSError):
@@ -120,5 +122,5 @@ class Cache:
         return self.folder / name[:2] / f"{name[2:]}.vec"
 
 
-def _mark(name: str, values: bytes) -> bytes:
-    return hashlib.blake2b(values, digest_size=_DIGEST, key=name.encode()).digest()
+def _checksum(name: str, values: bytes) -> bytes:
+    return hashlib.blake2b(values, digest_size=_DIGEST_SIZE, key=name.encode()).digest()

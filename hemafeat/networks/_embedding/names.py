@@ -1,12 +1,13 @@
-"""What embeddings are called, so that their weights are known wherever their columns go."""
+"""Names of embeddings, which identify network and weights wherever their columns are used."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Self
 
-from hemafeat.networks._embedding.backbones import BACKBONES, backbone_named
+from hemafeat._public import public
+from hemafeat.networks._backbones import BACKBONES, backbone
 from hemafeat.networks._embedding.network import Source
 
 _NAME = re.compile(
@@ -15,19 +16,30 @@ _NAME = re.compile(
 )
 
 
+@public
 @dataclass(frozen=True)
 class EmbeddingName:
-    """What the name of a family of embeddings says.
+    """The name of a family of embeddings, the second part of the names of its columns.
 
     Attributes
     ----------
     backbone : str
-        As in `BACKBONES`.
+        Name of the network; see `backbone`.
     layer : str or None
+        Name of the layer. None for the mean of the last feature maps.
     weights : str
-        ``"imagenet"``, ``"random0"`` or ``"file1a2b3c4d"``.
+        ``"imagenet"``, ``"random0"`` with the seed, or ``"file1a2b3c4d"`` with a digest.
     size : int or None
-        Side of its images where it is not that of the backbone, in px.
+        Side of the images, in px. None if it is that of the backbone.
+
+    Examples
+    --------
+    >>> from hemafeat import networks
+    >>> name = networks.EmbeddingName.parse("embedding_vgg16_fc1_random0")
+    >>> name.backbone, name.layer, name.weights
+    ('VGG16', 'fc1', 'random0')
+    >>> print(name.description)
+    VGG16, layer fc1, random weights (seed 0), not pretrained
     """
 
     backbone: str
@@ -35,62 +47,62 @@ class EmbeddingName:
     weights: str
     size: int | None
 
+    @classmethod
+    def parse(cls, name: str) -> Self | None:
+        """Parse the name of a family.
+
+        Parameters
+        ----------
+        name : str
+            Name such as ``"embedding_mobilenet_imagenet"``.
+
+        Returns
+        -------
+        EmbeddingName or None
+            None if it is not the name of an embedding.
+        """
+        match = _NAME.fullmatch(name)
+        backbones = {key.lower(): key for key in BACKBONES}
+        if match is None or match["backbone"] not in backbones:
+            return None
+        size = None if match["size"] is None else int(match["size"])
+        return cls(backbones[match["backbone"]], match["layer"], match["weights"], size)
+
     @property
-    def words(self) -> str:
-        """Which weights they are."""
+    def description(self) -> str:
+        """Network, layer and weights in words."""
+        layer = f", layer {self.layer}" if self.layer else ""
         if self.weights == "imagenet":
-            return "ImageNet weights"
-        if self.weights.startswith("random"):
-            return _random(int(self.weights[6:]))
-        return f"weights of a file, {self.weights[4:]}"
+            weights = "ImageNet weights"
+        elif self.weights.startswith("random"):
+            weights = _describe_random(int(self.weights[6:]))
+        else:
+            weights = f"weights of a file, {self.weights[4:]}"
+        return f"{self.backbone}{layer}, {weights}"
 
 
 def family_name(source: Source, digest: str) -> str:
-    """What the columns of an embedding are called after, see `EmbeddingName`."""
-    words = ["embedding", source.backbone.lower()]
+    """Return the name of the family of an embedding; see `EmbeddingName`."""
+    parts = ["embedding", source.backbone.lower()]
     if source.layer is not None:
-        words.append(re.sub(r"\W|__+", "_", source.layer).strip("_"))
+        parts.append(re.sub(r"\W|__+", "_", source.layer).strip("_"))
     if source.weights is None:
-        words.append(f"random{source.random_state}")
+        parts.append(f"random{source.random_state}")
     else:
-        words.append("imagenet" if source.weights == "imagenet" else f"file{digest[:8]}")
-    if source.size != backbone_named(source.backbone).size:
-        words.append(f"{source.size}px")
-    return "_".join(words)
+        parts.append("imagenet" if source.weights == "imagenet" else f"file{digest[:8]}")
+    if source.size != backbone(source.backbone).size:
+        parts.append(f"{source.size}px")
+    return "_".join(parts)
 
 
-def read_name(name: str) -> EmbeddingName | None:
-    """What a name says, None where it is not that of an embedding."""
-    found = _NAME.fullmatch(name)
-    known = {each.lower(): each for each in BACKBONES}
-    if found is None or found["backbone"] not in known:
-        return None
-    size = None if found["size"] is None else int(found["size"])
-    return EmbeddingName(known[found["backbone"]], found["layer"], found["weights"], size)
-
-
-def weights_in_words(source: Source, digest: str) -> str:
-    """Which weights an embedding has, in a few words."""
+def describe_weights(source: Source, digest: str) -> str:
+    """Describe the weights of an embedding in a few words."""
     if source.weights is None:
-        return _random(source.random_state)
+        return _describe_random(source.random_state)
     if source.weights == "imagenet":
         return f"ImageNet weights ({digest})"
     return f"weights of {source.weights} ({digest})"
 
 
-def _random(seed: int) -> str:
+def _describe_random(seed: int) -> str:
     return f"random weights (seed {seed}), not pretrained"
-
-
-def embeddings_of(columns: Iterable[str]) -> dict[str, int]:
-    """Which columns are embeddings; see `hemafeat.pipelines.embeddings_of`."""
-    found: dict[str, int] = {}
-    for column in columns:
-        parts = column.split("__")
-        said = read_name(parts[1]) if len(parts) > 2 else None
-        if said is None:
-            continue
-        layer = f", layer {said.layer}" if said.layer else ""
-        text = f"{said.backbone}{layer}, {said.words}: {parts[0]}__{parts[1]}__*"
-        found[text] = found.get(text, 0) + 1
-    return found

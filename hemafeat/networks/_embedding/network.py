@@ -1,4 +1,4 @@
-"""Networks cut at a layer: images in, one vector per image out."""
+"""Networks from images to the values of one layer."""
 
 from __future__ import annotations
 
@@ -7,42 +7,42 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from hemafeat.networks._embedding.backbones import (
+from hemafeat.networks._backbones import (
     Backbone,
     WeightsError,
-    backbone_named,
-    built,
+    backbone as find_backbone,
+    build_backbone,
     digest_of,
     keras_home,
-    outline,
-    randomised,
+    layers_and_arrays,
+    randomise,
     with_file,
     with_imagenet,
 )
 from hemafeat.networks._keras import need_keras
 
 POOLED = "mean"
-"""Name of the layer that the default embedding is: the mean of the last feature maps."""
+"""Name of the layer of the default embedding, the mean of the last feature maps."""
 
 
 @dataclass(frozen=True)
 class Source:
-    """Which network an embedding comes from; two that are equal give the same vectors.
+    """Network, layer and weights of an embedding; equal sources give the same vectors.
 
     Attributes
     ----------
     backbone : str
-        A name of `BACKBONES`.
+        Name of the network; see `BACKBONES`.
     weights : str or None
-        ``"imagenet"``, a file, or None for random ones.
+        ``"imagenet"``, a file, or None for random weights.
     layer : str or None
-        Its name; None for the mean of the last feature maps.
+        Name of the layer. None for the mean of the last feature maps.
     size : int
-        Side of the images it takes, in px.
+        Side of the images, in px.
     random_state : int
         Seed of random weights.
     state : tuple of int
-        Size and time of change of the file of weights.
+        Size and modification time of the file of weights.
     """
 
     backbone: str
@@ -60,47 +60,47 @@ def source_of(
     size: int | None,
     random_state: int,
 ) -> Source:
-    """What the parameters of an embedding mean, checked as far as it goes without Keras.
+    """Check the parameters of an embedding, as far as possible without Keras.
 
     Raises
     ------
     ValueError
-        No such backbone, or a side below 32.
+        The backbone is unknown, or the size is below 32 px.
     WeightsError
-        No such file.
+        The file of weights does not exist or has another format.
     """
-    kind = backbone_named(backbone)
+    kind = find_backbone(backbone)
     if size is not None and size < 32:
         raise ValueError(f"size is the side of the images in pixels, at least 32; got {size}")
     side = kind.size if size is None else int(size)
-    given: str | None = None if weights is None else os.fspath(weights)
+    name: str | None = None if weights is None else os.fspath(weights)
     state: tuple[int, ...] = ()
-    if given is not None and given != "imagenet":
-        path = Path(given)
+    if name is not None and name != "imagenet":
+        path = Path(name)
         if not path.is_file():
-            raise WeightsError(f"no file of weights: {path}")
+            raise WeightsError(f"{path}: the file of weights does not exist")
         if path.suffix not in (".h5", ".hdf5", ".keras"):
             raise WeightsError(f"{path}: weights are read from .h5, .weights.h5 and .keras files")
-        about = path.stat()
-        state = (about.st_size, about.st_mtime_ns)
-    seed = int(random_state) if given is None else 0
-    return Source(kind.name, given, layer, side, seed, state)
+        status = path.stat()
+        state = (status.st_size, status.st_mtime_ns)
+    seed = int(random_state) if name is None else 0
+    return Source(kind.name, name, layer, side, seed, state)
 
 
 @dataclass(frozen=True)
 class EmbeddingNetwork:
-    """A network that gives one vector per image.
+    """A network that returns one vector per image.
 
     Attributes
     ----------
     model : keras.Model
-        From (n, side, side, 3) of 0 to 255 to (n, width).
+        Network from (n, side, side, 3) images of 0 to 255 to (n, width).
     side : int
-        Of its images, in px.
+        Side of the images, in px.
     width : int
         Length of the vectors.
     digest : str
-        16 hexadecimal digits of its weights.
+        Digest of the weights, 16 hexadecimal digits.
     """
 
     model: Any
@@ -110,19 +110,19 @@ class EmbeddingNetwork:
 
 
 def network_of(source: Source) -> EmbeddingNetwork:
-    """Build and load it.
+    """Build the network of `source` and load its weights.
 
     Raises
     ------
     ImportError
         Keras is not installed.
     WeightsError
-        The weights cannot be had, or do not fit.
+        The weights cannot be loaded or do not fit the network.
     ValueError
-        There is no layer of that name; names the last ones there are.
+        There is no such layer, or the images are too small.
     """
     keras = need_keras("an embedding")
-    kind = backbone_named(source.backbone)
+    kind = find_backbone(source.backbone)
     if source.weights is not None and source.weights.endswith(".keras"):
         whole, last = _from_network(source)
     else:
@@ -131,16 +131,16 @@ def network_of(source: Source) -> EmbeddingNetwork:
             image = keras.Input(shape, name="image")
             whole, last = _from_backbone(source, kind, image)
         except ValueError as error:
-            if not any(words in str(error) for words in _TOO_SMALL):
+            if not any(message in str(error) for message in _TOO_SMALL):
                 raise
-            raise ValueError(f"{kind.name} does not take images of {source.size} px") from None
+            raise ValueError(f"{kind.name} does not accept images of {source.size} px") from None
     output = last.output
     if len(output.shape) == 4:
         output = keras.layers.GlobalAveragePooling2D(name=POOLED)(output)
     elif len(output.shape) != 2:
         output = keras.layers.Flatten(name=POOLED)(output)
     model = keras.Model(whole.inputs[0], output, name=f"embedding_{kind.name.lower()}")
-    model = _scaled(model, kind)
+    model = _add_scaling(model, kind)
     model.trainable = False
     return EmbeddingNetwork(
         model, int(model.inputs[0].shape[1]), int(output.shape[-1]), digest_of(model)
@@ -151,21 +151,21 @@ _TOO_SMALL = ("Input size must be at least", "output size would be zero or negat
 
 
 def _from_backbone(source: Source, kind: Backbone, image: Any) -> tuple[Any, Any]:
-    """The network and its layer, with the last dense ones only where the layer needs them."""
-    names, _ = outline(kind, source.size)
+    """Return the network and the layer, with the last dense layers only if they are needed."""
+    names, _ = layers_and_arrays(kind, source.size)
     end = names[-1]
     top = source.layer is not None and source.layer not in names
     if source.weights is None:
-        whole = built(kind, image, top)
-        # Before it is drawn: an unknown layer must not cost the time.
+        whole = build_backbone(kind, image, top=top)
+        # An unknown layer is reported before weights are drawn, which takes time.
         last = _layer(whole, source.layer, end)
-        randomised(whole, source.random_state)
+        randomise(whole, source.random_state)
     elif source.weights == "imagenet":
         models = keras_home() / "models"
-        # A file with the last layers serves as well, where it alone is there.
-        other = (models / kind.file_top).is_file() and not (models / kind.file).is_file()
+        # A file with the last layers is used if it is the only one in the cache.
+        only_top = (models / kind.file_top).is_file() and not (models / kind.file).is_file()
         fits = source.size == kind.size
-        whole = with_imagenet(kind, image, top or (other and fits))
+        whole = with_imagenet(kind, image, top or (only_top and fits))
         last = _layer(whole, source.layer, end)
     else:
         whole = with_file(kind, image, Path(source.weights), top)
@@ -174,12 +174,12 @@ def _from_backbone(source: Source, kind: Backbone, image: Any) -> tuple[Any, Any
 
 
 def _from_network(source: Source) -> tuple[Any, Any]:
-    """A whole network that was saved as ``.keras``, such as one that was trained on cells."""
+    """Return a network that was saved as ``.keras`` and the layer."""
     from hemafeat.networks._saved import load_network
 
     try:
         whole = load_network(source.weights or "")
-    except Exception as error:  # Keras raises many kinds for half a file
+    except Exception as error:  # Keras raises many kinds of errors for an incomplete file
         first = str(error).strip().splitlines()[0][:200]
         raise WeightsError(f"{source.weights}: cannot be read as a network ({first})") from None
     shape = tuple(whole.inputs[0].shape) if len(whole.inputs) == 1 else ()
@@ -196,16 +196,16 @@ def _from_network(source: Source) -> tuple[Any, Any]:
 
 
 _SCALES = ("ScaledImage", "Rescaling", "Normalization", "OpticalDensity")
-"""Layers by which a network scales its images itself."""
+"""Classes of layers with which a network scales its images itself."""
 
 
-def _scaled(model: Any, kind: Backbone) -> Any:
-    """The network behind the scaling its backbone is trained with, unless it scales itself."""
+def _add_scaling(model: Any, kind: Backbone) -> Any:
+    """Put the scaling of the backbone before a network that does not scale images itself."""
     keras = need_keras("an embedding")
     from hemafeat.networks._layers import ScaledImage
 
-    own = any(type(layer).__name__ in _SCALES for layer in model.layers)
-    if own or kind.scale is None:
+    scales_itself = any(type(layer).__name__ in _SCALES for layer in model.layers)
+    if scales_itself or kind.scale is None:
         return model
     image = keras.Input(model.inputs[0].shape[1:], name="image")
     scaled = ScaledImage(kind.scale, name="scale")(image)
@@ -213,9 +213,10 @@ def _scaled(model: Any, kind: Backbone) -> Any:
 
 
 def _layer(model: Any, name: str | None, default: str) -> Any:
-    wanted = default if name is None else name
+    """Return the layer called `name`, or `default` if it is None."""
+    name = default if name is None else name
     for layer in model.layers:
-        if layer.name == wanted:
+        if layer.name == name:
             return layer
     last = ", ".join(layer.name for layer in model.layers[-8:])
-    raise ValueError(f"{model.name} has no layer {wanted!r}; its last ones are: {last}")
+    raise ValueError(f"{model.name} has no layer {name!r}; its last ones are: {last}")

@@ -1,4 +1,4 @@
-"""Rows to be embedded: which images and cells they are, and the way of their pictures."""
+"""Rows of a table as images and cells, and batches of pictures on their way to vectors."""
 
 from __future__ import annotations
 
@@ -11,46 +11,57 @@ import pandas as pd
 
 from hemafeat.extract import central_cell, image_name
 from hemafeat.networks._embedding.cache import Cache
-from hemafeat.networks._embedding.runtimes import Ready
+from hemafeat.networks._embedding.runtimes import Runner
+from hemafeat.networks._pictures import image_sources
 from hemafeat.segment import MaskError
 
 
-class Flow:
-    """Pictures in; vectors go where they are wanted, from the cache or a batch at a time."""
+class VectorFiller:
+    """Fill arrays with the vectors of pictures, from the cache or computed in batches.
 
-    def __init__(self, net: Ready, cache: Cache, batch_size: int) -> None:
-        self.net, self.cache, self.batch_size = net, cache, batch_size
-        self._waiting: dict[str, tuple[np.ndarray, list[np.ndarray]]] = {}
+    Parameters
+    ----------
+    runner : Runner
+        Network that computes vectors.
+    cache : Cache
+        Store of earlier vectors.
+    batch_size : int
+        Number of pictures that are computed together.
+    """
 
-    def add(self, picture: np.ndarray, places: list[np.ndarray]) -> None:
-        """Fill each of `places`, (width,) views, now or in a moment."""
+    def __init__(self, runner: Runner, cache: Cache, batch_size: int) -> None:
+        self.runner, self.cache, self.batch_size = runner, cache, batch_size
+        self._pending: dict[str, tuple[np.ndarray, list[np.ndarray]]] = {}
+
+    def add(self, picture: np.ndarray, targets: list[np.ndarray]) -> None:
+        """Fill the (width,) views in `targets`, at once or with the next batch."""
         name = self.cache.name(picture)
-        if name in self._waiting:
-            self._waiting[name][1].extend(places)
+        if name in self._pending:
+            self._pending[name][1].extend(targets)
             return
-        known = self.cache.get(name)
-        if known is not None:
-            for place in places:
-                place[:] = known
+        vector = self.cache.get(name)
+        if vector is not None:
+            for target in targets:
+                target[:] = vector
             return
-        self._waiting[name] = (picture, list(places))
-        if len(self._waiting) >= self.batch_size:
+        self._pending[name] = (picture, list(targets))
+        if len(self._pending) >= self.batch_size:
             self.flush()
 
     def flush(self) -> None:
-        """Put what waits through the network."""
-        if not self._waiting:
+        """Compute the pictures that are pending."""
+        if not self._pending:
             return
-        made = self.net(np.stack([picture for picture, _ in self._waiting.values()]))
-        for (name, (_, places)), vector in zip(self._waiting.items(), made, strict=True):
+        vectors = self.runner(np.stack([picture for picture, _ in self._pending.values()]))
+        for (name, (_, targets)), vector in zip(self._pending.items(), vectors, strict=True):
             self.cache.put(name, vector)
-            for place in places:
-                place[:] = vector
-        self._waiting = {}
+            for target in targets:
+                target[:] = vector
+        self._pending = {}
 
 
-def which(masks: Any, cell: int | None) -> int | None:
-    """The row of a cell, None where it is not there."""
+def row_of_cell(masks: Any, cell: int | None) -> int | None:
+    """Return the row of a cell in the masks, or of the central cell; None if there is none."""
     if masks.n_cells == 0:
         return None
     if cell is None:
@@ -58,38 +69,44 @@ def which(masks: Any, cell: int | None) -> int | None:
     return cell - 1 if 1 <= cell <= masks.n_cells else None
 
 
-class Rows:
-    """What scikit-learn passes on (tables, lists, arrays cut by a splitter) as images and cells."""
+class ImageRows:
+    """Images, cells and masks of the rows of a table, list or array.
+
+    Parameters
+    ----------
+    X : DataFrame with a column ``image``, sequence of paths or arrays, array, or path
+        Whatever scikit-learn passes to a transformer.
+
+    Raises
+    ------
+    ValueError
+        `X` is a table without a column ``image``.
+    """
 
     def __init__(self, X: Any) -> None:
         self.cells: list[int | None]
         self.masks: list[Any] = []
-        if isinstance(X, pd.DataFrame):
-            if "image" not in X.columns:
-                raise ValueError("embeddings are made of images: the table needs an 'image' column")
-            self.sources = list(X["image"])
-            self.cells = [int(c) for c in X["cell"]] if "cell" in X else [None] * len(X)
-            self.masks = list(X["mask"]) if "mask" in X else []
-            return
-        if isinstance(X, np.ndarray) and X.dtype.kind in "OUT":
-            X = X.ravel()
-        if isinstance(X, (str, os.PathLike)):
-            X = [X]
-        self.sources = list(X)
+        one_path = isinstance(X, (str, os.PathLike))
+        self.sources = image_sources([X] if one_path else X, "embeddings are made")
         self.cells = [None] * len(self.sources)
+        if isinstance(X, pd.DataFrame):
+            if "cell" in X:
+                self.cells = [int(cell) for cell in X["cell"]]
+            if "mask" in X:
+                self.masks = list(X["mask"])
 
     def __len__(self) -> int:
         return len(self.sources)
 
     def images(self, masks: str | None) -> Iterator[tuple[Any, str, Any, dict[Any, list[int]]]]:
-        """Each image once: itself, its name, its mask, and the rows of each of its cells."""
+        """Iterate over images, each once: source, name, mask, and the rows of each cell."""
         if masks == "given" and not self.masks:
             raise ValueError('masks="given", but the table has no column "mask"')
-        wanted: dict[Any, dict[Any, list[int]]] = {}
+        rows: dict[Any, dict[Any, list[int]]] = {}
         for row, (source, cell) in enumerate(zip(self.sources, self.cells, strict=True)):
             key = str(source) if isinstance(source, (str, os.PathLike)) else id(source)
-            wanted.setdefault(key, {}).setdefault(cell, []).append(row)
-        for cells in wanted.values():
+            rows.setdefault(key, {}).setdefault(cell, []).append(row)
+        for cells in rows.values():
             row = next(iter(cells.values()))[0]
             name = image_name(self.sources[row], row)
             mask: Any = self.masks[row] if self.masks else None

@@ -1,1 +1,1 @@
-"""Networks that outline cells: architecture, samples, training."""
+"""Networks that segment cells: architectures, training samples and training."""

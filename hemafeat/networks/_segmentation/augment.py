@@ -1,4 +1,4 @@
-"""Another image of the same cells: turned, resized, stained, lit and crowded anew."""
+"""Augmentation of images of cells with masks: geometry, stain, light and added red cells."""
 
 from __future__ import annotations
 
@@ -8,27 +8,29 @@ import cv2
 import numpy as np
 
 STEPS = 100.0
-"""Steps of density per unit in a scene."""
+"""Steps per unit of optical density in a scene."""
 
-DENSEST = 2.55
+MAX_DENSITY = 2.55
+"""Largest optical density of a sample."""
+
 RED_AREA = (250.0, 3000.0)
-"""Area of a red cell, in pixels of a scene."""
+"""Smallest and largest area of a red cell, in px of the network."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Scene:
-    """An image with masks, kept small.
+    """An image with masks, in a compact form.
 
     Attributes
     ----------
     density : (H, W, 3) ndarray of uint8
         Optical density, in steps of 1/100.
     cell : (H, W) ndarray of uint16
-        Labels.
+        Labels of the cells.
     nucleus : (H, W) ndarray of uint8
-        1 on nuclei.
+        1 in nuclei, 0 elsewhere.
     zoom : float
-        Pixels of the network per pixel of this scene.
+        Number of pixels of the network per pixel of the scene.
     """
 
     density: np.ndarray
@@ -37,7 +39,7 @@ class Scene:
     zoom: float
 
 
-def augmented(
+def augment(
     scene: Scene,
     other: Scene | None,
     side: int,
@@ -45,28 +47,32 @@ def augmented(
     *,
     plain: bool = False,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """A square of a scene.
+    """Cut a square from a scene and change it at random.
 
     Parameters
     ----------
     scene : Scene
+        Scene to cut from.
     other : Scene, optional
-        Where red cells are taken from that are laid against the white ones.
+        Scene whose red cells are placed next to the white cells. By default none are added.
     side : int
-        Height and width of the square.
+        Height and width of the square, in px.
     rng : numpy.random.Generator
+        Source of the random changes.
     plain : bool
-        Cut and resize only.
+        Cut and resize only, without random changes.
 
     Returns
     -------
     density : (side, side, 3) ndarray of float32
+        Optical density.
     cell : (side, side) ndarray of int32
-        Labels, 1..n.
+        Labels of the cells, 1..n.
     nucleus : (side, side) ndarray of uint8
+        1 in nuclei, 0 elsewhere.
     """
-    matrix = _placed(scene, side, rng, plain)
-    # Beyond the border there is bare background, as `segment.unet` pads it.
+    matrix = _transform(scene, side, rng, plain)
+    # Outside the image there is empty background, as in the padding of `segment.unet`.
     density = cv2.warpAffine(scene.density, matrix, (side, side), flags=cv2.INTER_LINEAR)
     density = density.astype(np.float32) / STEPS
     labels = [
@@ -77,21 +83,22 @@ def augmented(
     if plain:
         return density, cell, nucleus
     if other is not None and cell.any():
-        density = _crowded(density, cell, other, rng)
-    return _seen(_tinted(density, cell, nucleus, rng), rng), cell, nucleus
+        density = _add_red_cells(density, cell, other, rng)
+    density = _change_stains(density, cell, nucleus, rng)
+    return _change_acquisition(density, rng), cell, nucleus
 
 
-def _placed(scene: Scene, side: int, rng: np.random.Generator, plain: bool) -> np.ndarray:
-    """(2, 3) float64: from the scene to the square."""
+def _transform(scene: Scene, side: int, rng: np.random.Generator, plain: bool) -> np.ndarray:
+    """Return the affine transform from the scene to the square, (2, 3) float64."""
     height, width = scene.cell.shape
     labels = np.unique(scene.cell)
     labels = labels[labels > 0]
-    middle = np.array([(width - 1) / 2, (height - 1) / 2])
+    centre = np.array([(width - 1) / 2, (height - 1) / 2])
     if labels.size and (plain or rng.random() < 0.85):
         ys, xs = np.nonzero(scene.cell == (labels[0] if plain else rng.choice(labels)))
-        middle = np.array([xs.mean(), ys.mean()])
+        centre = np.array([xs.mean(), ys.mean()])
     elif not plain:
-        middle = rng.uniform([0, 0], [width - 1, height - 1])
+        centre = rng.uniform([0, 0], [width - 1, height - 1])
     zoom, turn, mirror, shift = scene.zoom, 0.0, 1.0, np.zeros(2)
     if not plain:
         zoom *= float(np.exp(rng.uniform(np.log(0.65), np.log(1.5))))
@@ -100,30 +107,30 @@ def _placed(scene: Scene, side: int, rng: np.random.Generator, plain: bool) -> n
         shift = rng.uniform(-0.25, 0.25, 2) * side
     cos, sin = np.cos(turn), np.sin(turn)
     linear = zoom * np.array([[cos, -sin], [sin, cos]]) @ np.diag([mirror, 1.0])
-    place = (side - 1) / 2 + shift - linear @ middle
-    return np.column_stack([linear, place])
+    offset = (side - 1) / 2 + shift - linear @ centre
+    return np.column_stack([linear, offset])
 
 
 def _components(cell: np.ndarray) -> np.ndarray:
-    """Labels 1..n of what hangs together: the border may cut a cell in two."""
+    """Label connected components 1..n, because the border may cut a cell in two."""
     out = np.zeros(cell.shape, np.int32)
     n = 0
     for label in np.unique(cell):
         if label:
-            found, parts = cv2.connectedComponents((cell == label).astype(np.uint8))
+            n_parts, parts = cv2.connectedComponents((cell == label).astype(np.uint8))
             out[parts > 0] = parts[parts > 0] + n
-            n += found - 1
+            n += n_parts - 1
     return out
 
 
 def red_cells(scene: Scene, limit: int = 12) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Red cells that lie by themselves: (density, mask) of each, in a box with a margin."""
+    """Find isolated red cells; return (density, mask) of each in its box with a margin."""
     near = cv2.dilate((scene.cell > 0).astype(np.uint8), np.ones((9, 9), np.uint8))
     green, blue = scene.density[:, :, 1], scene.density[:, :, 2]
     stained = ((green > 6) & (near == 0)).astype(np.uint8)
     lines, _ = cv2.findContours(stained, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     height, width = stained.shape
-    found = []
+    cells = []
     for line in lines:
         area = cv2.contourArea(line) * scene.zoom**2
         left, top, w, h = cv2.boundingRect(line)
@@ -135,25 +142,25 @@ def red_cells(scene: Scene, limit: int = 12) -> list[tuple[np.ndarray, np.ndarra
         box = np.s_[top - 2 : top + h + 2, left - 2 : left + w + 2]
         mask = np.zeros((h + 4, w + 4), np.uint8)
         cv2.drawContours(mask, [line], 0, 1, cv2.FILLED, offset=(2 - left, 2 - top))
-        # Platelets and stain absorb little blue.
+        # Platelets and stain precipitates absorb little blue.
         if blue[box][mask > 0].mean() < 0.4 * green[box][mask > 0].mean():
             continue
-        found.append((scene.density[box].astype(np.float32) / STEPS, mask))
-        if len(found) == limit:
+        cells.append((scene.density[box].astype(np.float32) / STEPS, mask))
+        if len(cells) == limit:
             break
-    return found
+    return cells
 
 
-def _crowded(
+def _add_red_cells(
     density: np.ndarray, cell: np.ndarray, other: Scene, rng: np.random.Generator
 ) -> np.ndarray:
-    """Red cells laid against white ones; light passes through both where cells overlap."""
+    """Place red cells next to white cells; densities add up where they overlap."""
     n = int(rng.choice([0, 1, 2, 3, 5], p=[0.35, 0.2, 0.2, 0.15, 0.1]))
     reds = red_cells(other) if n else []
     if not reds:
         return density
     side = cell.shape[0]
-    # The white cell lies on top: nothing shines through it, and its rim stays as soft as it was.
+    # Red cells lie behind white cells; blurring keeps the edge of the white cell soft.
     free = 1.0 - cv2.GaussianBlur((cell > 0).astype(np.float32), (0, 0), 0.8)
     edge = (cell > 0) & (cv2.erode((cell > 0).astype(np.uint8), np.ones((3, 3), np.uint8)) == 0)
     ys, xs = np.nonzero(edge)
@@ -162,46 +169,46 @@ def _crowded(
     out = density.copy()
     for _ in range(n):
         patch, mask = reds[int(rng.integers(len(reds)))]
-        turned = int(rng.integers(4))
+        n_turns = int(rng.integers(4))
         zoom = other.zoom * float(np.exp(rng.uniform(-0.2, 0.2)))
-        patch = cv2.resize(np.rot90(patch, turned).copy(), None, fx=zoom, fy=zoom)
-        mask = cv2.resize(np.rot90(mask, turned).astype(np.float32), None, fx=zoom, fy=zoom)
+        patch = cv2.resize(np.rot90(patch, n_turns).copy(), None, fx=zoom, fy=zoom)
+        mask = cv2.resize(np.rot90(mask, n_turns).astype(np.float32), None, fx=zoom, fy=zoom)
         at = int(rng.integers(len(ys)))
-        away = np.array([across[ys[at], xs[at]], down[ys[at], xs[at]]])
-        length = float(np.hypot(*away))
+        outward = np.array([across[ys[at], xs[at]], down[ys[at], xs[at]]])
+        length = float(np.hypot(*outward))
         if length < 1e-3:
             continue
         reach = 0.25 * (mask.shape[0] + mask.shape[1]) * rng.uniform(0.55, 1.0)
-        x, y = np.rint(np.array([xs[at], ys[at]]) + away / length * reach).astype(int)
+        x, y = np.rint(np.array([xs[at], ys[at]]) + outward / length * reach).astype(int)
         top, left = y - mask.shape[0] // 2, x - mask.shape[1] // 2
         y0, x0 = max(top, 0), max(left, 0)
         y1, x1 = min(top + mask.shape[0], side), min(left + mask.shape[1], side)
         if y0 >= y1 or x0 >= x1:
             continue
         part = np.s_[y0 - top : y1 - top, x0 - left : x1 - left]
-        there = (mask[part] * free[y0:y1, x0:x1])[:, :, None]
-        out[y0:y1, x0:x1] += there * patch[part]
+        opacity = (mask[part] * free[y0:y1, x0:x1])[:, :, None]
+        out[y0:y1, x0:x1] += opacity * patch[part]
     return out
 
 
-def _mixed(rng: np.random.Generator) -> np.ndarray:
-    """(3, 3) float64: each new channel from the old ones, mostly but not always from its own.
+def _channel_mixture(rng: np.random.Generator) -> np.ndarray:
+    """Draw the shares of the old channels in each new one, (3, 3) float64.
 
-    Under a yellow lamp or another dye it is not the colour that tells a cell from what is round it.
+    Under a yellow lamp or with another dye, cells and background do not differ in hue.
     """
     if rng.random() < 0.5:
         return np.eye(3) + rng.normal(0.0, 0.05, (3, 3))
     shares = rng.dirichlet([0.7, 0.7, 0.7], 3).T
-    own = rng.uniform(0.0, 0.8)
-    return own * np.eye(3) + (1.0 - own) * shares
+    own_share = rng.uniform(0.0, 0.8)
+    return own_share * np.eye(3) + (1.0 - own_share) * shares
 
 
-def _tinted(
+def _change_stains(
     density: np.ndarray, cell: np.ndarray, nucleus: np.ndarray, rng: np.random.Generator
 ) -> np.ndarray:
-    """Red cells, cytoplasm and nuclei, each paler, darker or of another colour than they were.
+    """Change density and hue of red cells, cytoplasm and nuclei separately.
 
-    Fixing, buffer and dye decide on that, and red cells may be gone: only place and texture tell.
+    They depend on fixation, buffer and dye. Red cells may even become invisible.
     """
     bare = nucleus == 0
     for part, pale, low, high, tint in (
@@ -215,30 +222,30 @@ def _tinted(
         if rng.random() < tint:
             gain *= np.exp(rng.normal(0.0, 0.35, 3))
         if (gain != 1.0).any():
-            there = cv2.GaussianBlur(part.astype(np.float32), (0, 0), 0.8)
-            density = density * (1.0 + there[:, :, None] * (gain - 1.0).astype(np.float32))
+            soft = cv2.GaussianBlur(part.astype(np.float32), (0, 0), 0.8)
+            density = density * (1.0 + soft[:, :, None] * (gain - 1.0).astype(np.float32))
     if rng.random() < 0.4 and not bare.all():
-        # Chromatin is smooth in one smear and coarse, or much denser in its middle, in another.
+        # Chromatin is smooth in some smears and coarse, or denser in the centre, in others.
         mean = density[~bare].mean(axis=0)
         ratio = np.maximum(density / np.maximum(mean, 0.01), 0.0)
         power = np.float32(np.exp(rng.uniform(-0.2, 0.6)))
-        there = cv2.GaussianBlur((~bare).astype(np.float32), (0, 0), 0.8)[:, :, None]
-        density = density + there * (mean * ratio**power - density)
+        soft = cv2.GaussianBlur((~bare).astype(np.float32), (0, 0), 0.8)[:, :, None]
+        density = density + soft * (mean * ratio**power - density)
     return density
 
 
-def _seen(density: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Under another stain, lamp, lens and camera."""
+def _change_acquisition(density: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Simulate another stain, lamp, lens and camera."""
     side = density.shape[0]
     if rng.random() < 0.9:
         gain = np.exp(rng.normal(0.0, 0.2) + rng.normal(0.0, 0.2, 3))
-        density = density @ (_mixed(rng) * gain).astype(np.float32)
+        density = density @ (_channel_mixture(rng) * gain).astype(np.float32)
         density = np.maximum(density, 0.0) ** np.float32(np.exp(rng.normal(0.0, 0.15)))
     else:
         density = density.copy()
     if rng.random() < 0.3:
         density = cv2.GaussianBlur(density, (0, 0), rng.uniform(0.4, 1.6))
-    # A white that was taken too bright or too dark, and a lamp that is not centred.
+    # Simulate an error of the white of the background and a lamp that is not centred.
     density += rng.normal(0.0, 0.012, 3).astype(np.float32) + np.float32(rng.normal(0.0, 0.012))
     if rng.random() < 0.5:
         y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j].astype(np.float32)
@@ -251,4 +258,4 @@ def _seen(density: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     light += rng.normal(0.0, 1.0, density.shape).astype(np.float32) * np.float32(
         rng.uniform(0.0, 0.012)
     )
-    return np.clip(-np.log10(np.maximum(light, 0.003)), 0.0, DENSEST).astype(np.float32)
+    return np.clip(-np.log10(np.maximum(light, 0.003)), 0.0, MAX_DENSITY).astype(np.float32)

@@ -1,4 +1,4 @@
-"""Training samples for networks that outline cells: drawn ones and those of tables with masks."""
+"""Training samples for segmentation networks, from drawn images and from tables with masks."""
 
 from __future__ import annotations
 
@@ -12,31 +12,30 @@ import numpy as np
 
 from hemafeat import datasets, images
 from hemafeat._public import public
-from hemafeat.networks._segmentation.augment import Scene, augmented
+from hemafeat.networks._segmentation.augment import Scene, augment as augment_scene
 from hemafeat.segment import UNET_SIDE, read_masks, unet_input
 
 if TYPE_CHECKING:
     import pandas as pd
 
-FINER = 1.25
-"""Size at which scenes are kept, over that of a network: they may be enlarged a little."""
+MARGIN = 1.25
+"""Size of scenes relative to that of the network, because augmentation may enlarge them."""
 
-WHITE = tuple(kind for kind in datasets.KINDS if kind != "platelet")
+WHITE_CELLS = tuple(kind for kind in datasets.KINDS if kind != "platelet")
 
 _UM_PER_PX = 0.15
-_TABLE, _DRAWN = 1, 2
 
 
 @public
 @dataclass(frozen=True, slots=True, eq=False)
 class Sample:
-    """What a network sees and what it should say.
+    """Input and target of a segmentation network.
 
     Attributes
     ----------
     density : (side, side, 3) ndarray of float32
-        Optical density relative to the white of the image, times what gives its nuclei a mean of
-        0.5 in green light; augmented, more or less than that.
+        Optical density relative to the white of the image, scaled so that nuclei have a mean of 0.5
+        in green light; augmentation changes that.
     classes : (side, side) ndarray of uint8
         0 background, 1 cytoplasm, 2 nucleus.
     depth : (side, side) ndarray of float32
@@ -50,30 +49,32 @@ class Sample:
 
 @public
 class SegmentationSamples:
-    """An endless row of samples; number ``i`` depends on the seed and on ``i`` only.
+    """An endless sequence of samples, in which sample ``i`` depends on the seed and on ``i`` only.
 
     Parameters
     ----------
     images : DataFrame, optional
-        An image table; rows without a mask are left out. Drawn fields only when not given.
+        Image table; rows without a mask are ignored. By default all samples are drawn fields.
     drawn : float, optional
-        Share of samples drawn; 0.5 with a table and 1 without by default.
+        Share of samples that are drawn, 0 to 1. By default 0.5 with a table and 1 without.
     augment : bool
-        Turn, flip, resize, stain and light each sample anew. Without it sample ``i`` is the middle
-        of the image (of one of its cells) at the size a network expects.
+        Change orientation, size, stain and light of each sample at random (default). Otherwise
+        sample ``i`` is the centre of an image, or of one of its cells, at the size that the network
+        expects.
     side : int
-        Height and width of samples.
+        Height and width of samples, in px.
     random_state : int
-        Seed.
+        Seed of the samples.
 
     Raises
     ------
     ValueError
-        A share outside 0..1, or nothing but a table without masks to take samples from.
+        `drawn` is not between 0 and 1, or the table has no masks.
 
     Examples
     --------
-    >>> sample = SegmentationSamples(side=96)[0]
+    >>> from hemafeat import networks
+    >>> sample = networks.SegmentationSamples(side=96)[0]
     >>> sample.density.shape, int(sample.classes.max())
     ((96, 96, 3), 2)
     """
@@ -92,9 +93,9 @@ class SegmentationSamples:
             raise ValueError("the table of images has no masks")
         self.drawn = (1.0 if rows is None else 0.5) if drawn is None else float(drawn)
         if not 0.0 <= self.drawn <= 1.0:
-            raise ValueError(f"drawn is {drawn}, expected a share between 0 and 1")
+            raise ValueError(f"drawn must be a share between 0 and 1, got {drawn}")
         if rows is None and self.drawn < 1.0:
-            raise ValueError("without a table of images all samples are drawn")
+            raise ValueError("without a table of images all samples are drawn: drawn must be 1")
         self.augment, self.side, self.random_state = augment, side, random_state
         self._paths = [] if rows is None else list(zip(rows["image"], rows["mask"], strict=True))
         self._scenes: dict[tuple[Any, Any], Scene] = {}
@@ -106,19 +107,19 @@ class SegmentationSamples:
         elif self.augment:
             scene, other = (self._scene(int(rng.integers(len(self._paths)))) for _ in range(2))
         else:
-            # Not augmented they are for scores: every image in turn.
+            # Samples without augmentation are for scores, so each image is used in turn.
             scene, other = self._scene(i % len(self._paths)), None
-        density, cell, nucleus = augmented(scene, other, self.side, rng, plain=not self.augment)
+        density, cell, nucleus = augment_scene(scene, other, self.side, rng, plain=not self.augment)
         return _sample(density, cell, nucleus)
 
     def batch(
         self, numbers: Sequence[int], pool: ThreadPoolExecutor | None = None
     ) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-        """Samples by number, as arrays for `loss`: densities, and ``classes`` and ``depth``."""
-        made = list((pool.map if pool else map)(self.__getitem__, numbers))
-        return np.stack([one.density for one in made]), {
-            "classes": np.stack([one.classes for one in made]),
-            "depth": np.stack([one.depth for one in made]),
+        """Return several samples as arrays: densities, and a dict of ``classes`` and ``depth``."""
+        samples = list((pool.map if pool else map)(self.__getitem__, numbers))
+        return np.stack([sample.density for sample in samples]), {
+            "classes": np.stack([sample.classes for sample in samples]),
+            "depth": np.stack([sample.depth for sample in samples]),
         }
 
     def _scene(self, row: int) -> Scene:
@@ -129,9 +130,9 @@ class SegmentationSamples:
 
 
 def drawn_scene(rng: np.random.Generator) -> Scene:
-    """A drawn field with one white cell or some, many of them touching."""
+    """Draw a field with one to four white cells, many of which touch each other."""
     n = int(rng.choice([1, 2, 3, 4], p=[0.45, 0.3, 0.15, 0.1]))
-    kinds = [str(kind) for kind in rng.choice(WHITE, size=n)]
+    kinds = [str(kind) for kind in rng.choice(WHITE_CELLS, size=n)]
     shape = (240, 240) if n < 3 else (300, 300)
     seed = int(rng.integers(2**31))
     while True:
@@ -146,39 +147,40 @@ def drawn_scene(rng: np.random.Generator) -> Scene:
             )
             break
         except ValueError:
-            # No room for so many.
+            # There was no space for all cells.
             kinds, shape = kinds[:-1] or kinds, (shape[0] + 60, shape[1] + 60)
-    return scene(field.image, field.cell, field.nucleus)
+    return make_scene(field.image, field.cell, field.nucleus)
 
 
 def read_scene(image: Any, mask: Any) -> Scene:
-    """An image and its masks, near the size a network expects."""
+    """Read an image and its masks as a scene."""
     masks = read_masks(mask)
     rgb = images.read(image)
     if masks.shape != rgb.shape[:2]:
-        raise ValueError(f"{mask}: the mask is {masks.shape}, the image {rgb.shape[:2]}")
-    return scene(rgb, masks.cell, masks.nucleus)
+        raise ValueError(f"{mask}: the mask is {masks.shape}, but the image is {rgb.shape[:2]}")
+    return make_scene(rgb, masks.cell, masks.nucleus)
 
 
-def scene(rgb: np.ndarray, cell: np.ndarray, nucleus: np.ndarray) -> Scene:
-    """An image with label images, as `Scene`."""
-    # Enlarging is left to augmentation, which resizes only once.
-    return Scene(*unet_input(rgb, cell, nucleus, oversampling=FINER))
+def make_scene(rgb: np.ndarray, cell: np.ndarray, nucleus: np.ndarray) -> Scene:
+    """Convert an image with label images to a scene, near the size that the network expects."""
+    # Images are not enlarged here: augmentation resizes anyway.
+    return Scene(*unet_input(rgb, cell, nucleus, oversampling=MARGIN))
 
 
 def depth_of(cell: np.ndarray) -> np.ndarray:
-    """(H, W) float32: distance of each pixel of a cell to its outside over the largest one in it.
+    """Compute the depth inside cells, (H, W) float32.
 
-    The border of the image counts as outside.
+    It is the distance of a pixel to the outside of its cell over the largest such distance. The
+    border of the image counts as outside.
     """
     depth = np.zeros(cell.shape, np.float32)
     for number in range(1, int(cell.max()) + 1):
         mask = (cell == number).astype(np.uint8)
         if not mask.any():
             continue
-        reach = cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
-        reach = reach[1:-1, 1:-1]
-        depth += reach / reach.max()
+        distance = cv2.distanceTransform(np.pad(mask, 1), cv2.DIST_L2, cv2.DIST_MASK_PRECISE)
+        distance = distance[1:-1, 1:-1]
+        depth += distance / distance.max()
     return depth
 
 
@@ -191,32 +193,40 @@ def _sample(density: np.ndarray, cell: np.ndarray, nucleus: np.ndarray) -> Sampl
 def sample_sheet(
     samples: SegmentationSamples, n: int = 32, *, across: int = 8, start: int = 0
 ) -> np.ndarray:
-    """Samples to look at: each as light, with the borders of its classes, over its depth.
+    """Draw samples as one image, each with the outlines of its classes above its depth.
 
     Parameters
     ----------
     samples : SegmentationSamples
+        Samples to draw.
     n : int
         Number of samples.
     across : int
-        Samples in a row.
+        Number of samples in a row.
     start : int
-        Number of the first one.
+        Index of the first sample.
 
     Returns
     -------
     (H, W, 3) ndarray of uint8
-        RGB.
+        RGB image.
+
+    Examples
+    --------
+    >>> from hemafeat import networks
+    >>> samples = networks.SegmentationSamples(side=64)
+    >>> networks.sample_sheet(samples, 2, across=2).shape
+    (128, 128, 3)
     """
     tiles = []
     for i in range(start, start + n):
-        one = samples[i]
-        light = np.clip(245.0 * 10.0**-one.density, 0, 255).astype(np.uint8)
+        sample = samples[i]
+        light = np.clip(245.0 * 10.0**-sample.density, 0, 255).astype(np.uint8)
         for level, colour in ((1, (0, 200, 0)), (2, (255, 230, 0))):
-            part = (one.classes >= level).astype(np.uint8)
+            part = (sample.classes >= level).astype(np.uint8)
             lines, _ = cv2.findContours(part, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
             cv2.drawContours(light, lines, -1, colour, 1)
-        depth = cv2.cvtColor((255 * one.depth).astype(np.uint8), cv2.COLOR_GRAY2RGB)
+        depth = cv2.cvtColor((255 * sample.depth).astype(np.uint8), cv2.COLOR_GRAY2RGB)
         tiles.append(np.vstack([light, depth]))
     tiles += [np.zeros_like(tiles[0])] * (-len(tiles) % across)
     return np.vstack([np.hstack(tiles[i : i + across]) for i in range(0, len(tiles), across)])

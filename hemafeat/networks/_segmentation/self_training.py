@@ -1,4 +1,4 @@
-"""Masks to learn from where nobody drew any: the outlines a segmenter is sure of."""
+"""Self-training: masks of images on which a segmenter is confident."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import numpy as np
 
 from hemafeat import images as hemafeat_images, segment
 from hemafeat._files import write_whole
+from hemafeat._machine import progress_bar
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,58 +30,66 @@ def confident_masks(
     n_jobs: int = 1,
     progress: bool | None = None,
 ) -> pd.DataFrame:
-    """Outline images and keep those in which the segmenter is sure of every cell.
+    """Segment images and keep those in which the segmenter is confident about every cell.
 
-    What is kept can be given to `train_segmenter`; the network is then used on the rest.
+    The result can be passed to `train_segmenter`; the network is then used for the other images.
 
     Parameters
     ----------
     images : DataFrame
-        Image table, see `hemafeat.datasets.as_table`.
+        Image table; see `hemafeat.datasets.as_table`.
     out : path
-        Folder for the trimaps, one PNG an image: 0 background, 128 cytoplasm, 255 nucleus. One that
-        is there already is made anew.
+        Folder for the trimaps, one PNG per image: 0 background, 128 cytoplasm, 255 nucleus.
+        Existing files are replaced.
     segmenter : str or callable
-        See `hemafeat.segment.segmenter`.
+        Segmenter; see `hemafeat.segment.segmenter`.
     least_confidence : float
-        Confidence that every cell of an image must reach. Every cell needs a nucleus as well.
+        Confidence that every cell of an image must reach, 0 to 1. Every cell needs a nucleus as
+        well.
     n_jobs : int
-        Threads.
+        Number of threads.
     progress : bool, optional
-        Show a progress bar; default is when a person is watching the terminal.
+        Show a progress bar. By default it is shown on a terminal.
 
     Returns
     -------
     DataFrame
-        The rows kept, in their order, with their trimap as ``mask``. ``attrs`` says why the others
-        were left out: ``n_unread``, ``n_empty`` (no cell) and ``n_unsure``.
+        The rows that are kept, in their order, with the trimap as ``mask``. ``attrs`` counts the
+        other images by reason: ``n_unread``, ``n_empty`` (no cell) and ``n_unsure``.
 
     Raises
     ------
     ValueError
-        `least_confidence` is outside 0..1, or no image is left.
+        `least_confidence` is not between 0 and 1, or no image is kept.
 
     Notes
     -----
-    The masks are as good as the segmenter is where it trusts itself, and no better: images it finds
-    hard are missing from them [1]_.
+    Images that are hard for the segmenter are missing from the result [1]_.
 
     References
     ----------
     .. [1] D. Yarowsky, "Unsupervised word sense disambiguation rivaling supervised methods",
-       ACL 1995, for learning from one's own most certain answers.
+       ACL 1995, for training on the own most confident predictions.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, networks
+    >>> images = datasets.drawn("cells", 4, kinds=["neutrophil"], size=96, random_state=0)
+    >>> table = networks.confident_masks(images, "masks", least_confidence=0.1)
+    >>> bool(table["mask"].notna().all())
+    True
     """
     import pandas as pd
-    from tqdm import tqdm
 
     if not 0.0 <= least_confidence <= 1.0:
-        raise ValueError(f"least_confidence is {least_confidence}, expected 0 to 1")
+        raise ValueError(f"least_confidence must be between 0 and 1, got {least_confidence}")
     find = segment.segmenter(segmenter)
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     listed = images.reset_index(drop=True)
 
-    def one(row: int) -> str:
+    def segment_row(row: int) -> str:
+        """Write the trimap of an image, or return the reason why it is left out."""
         try:
             image = hemafeat_images.read(listed["image"].iloc[row])
         except hemafeat_images.ImageError:
@@ -88,29 +97,33 @@ def confident_masks(
         masks = find(image)
         if not masks.n_cells:
             return "n_empty"
-        if not sure(masks, least_confidence):
+        if not _is_confident(masks, least_confidence):
             return "n_unsure"
         data = cv2.imencode(".png", masks.trimap)[1].tobytes()
         write_whole(folder / f"{row:07}.png", lambda part: part.write_bytes(data))
         return ""
 
-    with ThreadPoolExecutor(max(1, n_jobs)) as pool:
-        work = pool.map(one, range(len(listed)))
-        hidden = None if progress is None else not progress
-        said = list(tqdm(work, total=len(listed), unit="image", desc="outline", disable=hidden))
-    kept = [row for row, reason in enumerate(said) if not reason]
+    reasons = []
+    with (
+        ThreadPoolExecutor(max(1, n_jobs)) as pool,
+        progress_bar(len(listed), "segment", progress=progress) as bar,
+    ):
+        for reason in pool.map(segment_row, range(len(listed))):
+            reasons.append(reason)
+            bar.update()
+    kept = [row for row, reason in enumerate(reasons) if not reason]
     table = listed.iloc[kept].reset_index(drop=True)
     table["mask"] = pd.array([str(folder / f"{row:07}.png") for row in kept], dtype="str")
-    table.attrs.update({name: said.count(name) for name in ("n_unread", "n_empty", "n_unsure")})
+    table.attrs.update({name: reasons.count(name) for name in ("n_unread", "n_empty", "n_unsure")})
     if not len(table):
         raise ValueError(
-            f"of {len(listed)} images none was outlined with a confidence of {least_confidence} "
-            f"or more: {table.attrs}"
+            f"none of the {len(listed)} images was segmented with a confidence of "
+            f"{least_confidence} or more: {table.attrs}"
         )
     return table
 
 
-def sure(masks: Masks, least: float) -> bool:
-    """Whether every cell is trusted and has a nucleus."""
+def _is_confident(masks: Masks, least: float) -> bool:
+    """Return whether every cell reaches a confidence and has a nucleus."""
     with_nucleus = np.unique(masks.nucleus[masks.nucleus > 0]).size == masks.n_cells
     return with_nucleus and bool((masks.quality["confidence"] >= least).all())

@@ -1,11 +1,10 @@
-"""Train a network to outline cells: schedule, early stopping, checkpoints, curves."""
+"""Training of segmentation networks: schedule, early stopping, checkpoints and curves."""
 
 from __future__ import annotations
 
 import json
 import math
 import os
-import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
@@ -15,6 +14,8 @@ from uuid import uuid4
 
 import numpy as np
 
+from hemafeat._files import write_whole
+from hemafeat._machine import progress_bar
 from hemafeat.networks._keras import need_keras
 from hemafeat.networks._onnx import export_onnx
 from hemafeat.networks._saved import load_network
@@ -36,7 +37,7 @@ NETWORKS: dict[str, Callable[[int], Any]] = {
     "unet": lambda random_state: unet(random_state=random_state),
     "fcn8s": lambda random_state: fcn8s(len(OUTPUTS), side=None, random_state=random_state),
 }
-"""What can be trained by name, from a seed."""
+"""Functions that build a network from a seed, by name."""
 
 
 def train_segmenter(
@@ -60,83 +61,101 @@ def train_segmenter(
     max_minutes: float | None = None,
     progress: bool | None = None,
 ) -> pd.DataFrame:
-    """Train a network that outlines cells on drawn cells and on any image table with masks.
+    """Train a segmentation network on drawn images and on tables with masks.
+
+    An interrupted training resumes after the last complete epoch. A finished one returns at once.
 
     Parameters
     ----------
     images : DataFrame, optional
-        Image table; rows without a mask are left out. Drawn fields only when not given.
+        Image table; rows without a mask are ignored. By default all samples are drawn.
     out : path
         Folder for ``network.keras`` (the weights of the best epoch), ``network.onnx`` (the same
-        for `segment.unet`), ``history.csv``, ``curves.png`` and the checkpoint. A training that
-        was cut off is taken up where the last full epoch ended; one that is done is not run again.
+        for `segment.unet`), ``history.csv``, ``curves.png`` and the checkpoint.
     network : {"unet", "fcn8s"} or callable
-        What is trained: `unet`; `fcn8s`, of the French report, which needs an accelerator; or a
-        function that makes a Keras model from a seed. The model takes (n, H, W, 3) densities and
-        gives logits as `unet` does, for every height and width that is a multiple of 32.
+        Network to train: `unet`; `fcn8s`, which needs an accelerator; or a function from a seed to
+        a Keras model. The model takes (n, H, W, 3) densities and returns logits as `unet` does, for
+        every height and width that is a multiple of 32.
     start : {"shipped"} or path, optional
-        Where to begin: a ``network.keras`` of an earlier training of the same network, or
-        ``"shipped"``, the U-Net that comes with the package. From random weights by default.
+        Weights to start from: a ``network.keras`` of the same network, or ``"shipped"``, the U-Net
+        that is included in the package. By default the weights are random.
     validation : DataFrame, optional
-        Image table the training is stopped by. Other drawn fields than those learned from are used
-        beside it, in the share `drawn`.
+        Image table for early stopping. Drawn fields, other than those for training, are used as
+        well, in the share `drawn`. By default only drawn fields are used.
     drawn : float, optional
-        Share of drawn samples; 0.5 with a table and 1 without by default.
+        Share of drawn samples, 0 to 1. By default 0.5 with a table and 1 without.
     epochs, steps, batch_size : int
-        Most epochs, steps in each, samples in each step.
+        Largest number of epochs, number of steps per epoch, number of samples per step.
     n_validation : int
-        Samples on which every epoch is judged, the same each time, not augmented.
+        Number of samples with which every epoch is validated. They are the same each time and not
+        augmented.
     patience : int
-        Epochs without a lower validation loss after which training stops.
+        Number of epochs without a lower validation loss after which training stops.
     learning_rate, weight_decay : float
-        Of the optimiser, AdamW. The rate rises over the first epoch and falls to a hundredth as a
-        cosine over all of them.
+        Parameters of the optimiser, AdamW. The rate rises over the first epoch and then falls to a
+        hundredth along a cosine.
     side : int
-        Height and width of samples.
+        Height and width of samples, in px.
     random_state : int
         Seed of weights and samples.
     n_jobs : int
-        Threads that make samples while the network learns.
+        Number of threads that make samples during training.
     max_minutes : float, optional
-        Stop after the epoch in which so many minutes have passed; called again, it goes on.
+        Stop after the epoch in which this time has passed. Another call continues. By default there
+        is no limit.
     progress : bool, optional
-        Show a progress bar; default is when a person is watching the terminal.
+        Show a progress bar. By default it is shown on a terminal.
 
     Returns
     -------
     DataFrame
-        Per epoch ``epoch``, ``loss``, ``val_loss``, ``val_dice_cell``, ``val_dice_nucleus`` (over
-        all pixels of the validation samples), ``learning_rate`` and ``seconds``.
+        For each epoch ``epoch``, ``loss``, ``val_loss``, ``val_dice_cell``, ``val_dice_nucleus``
+        (over all pixels of the validation samples), ``learning_rate`` and ``seconds``.
 
     Raises
     ------
     ImportError
         Keras or onnx is not installed.
     ValueError
-        An unknown network, a file to start from that is of another one, `out` holds a training of
-        other settings, or there is nothing to learn from.
+        The network is unknown, `start` holds another network, `out` holds a training with other
+        parameters, or the table has no masks.
     FileNotFoundError
-        There is no file to start from.
+        The file `start` does not exist.
+
+    Examples
+    --------
+    >>> from hemafeat import networks
+    >>> history = networks.train_segmenter(
+    ...     out="unet",
+    ...     network=lambda seed: networks.unet((4, 8), random_state=seed),
+    ...     epochs=1,
+    ...     steps=1,
+    ...     batch_size=1,
+    ...     n_validation=1,
+    ...     side=32,
+    ... )
+    >>> len(history), "val_dice_cell" in history
+    (1, True)
     """
     keras = need_keras("training a network")
     if isinstance(network, str) and network not in NETWORKS:
         raise ValueError(f"no network {network!r}; there are: {', '.join(NETWORKS)}")
     make = NETWORKS[network] if isinstance(network, str) else network
-    from tqdm import tqdm
-
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
-    learned = SegmentationSamples(images, drawn=drawn, side=side, random_state=random_state)
-    judged = SegmentationSamples(
+    training_samples = SegmentationSamples(
+        images, drawn=drawn, side=side, random_state=random_state
+    )
+    validation_samples = SegmentationSamples(
         validation,
-        drawn=1.0 if validation is None else min(learned.drawn, 0.5),
+        drawn=1.0 if validation is None else min(training_samples.drawn, 0.5),
         augment=False,
         side=side,
         random_state=random_state + 1,
     )
     settings = {
         "images": 0 if images is None else len(images),
-        "drawn": learned.drawn,
+        "drawn": training_samples.drawn,
         "epochs": epochs,
         "steps": steps,
         "batch_size": batch_size,
@@ -149,19 +168,19 @@ def train_segmenter(
         "start": None if start is None else str(start),
         "random_state": random_state,
     }
-    state = _state(folder, settings)
+    state = _read_state(folder, settings)
     history: list[dict[str, float]] = state["history"]
     if state["done"]:
         return _table(history)
     if history:
-        # The optimiser's state is in it too.
+        # The checkpoint includes the state of the optimiser.
         model = keras.models.load_model(
             folder / state["checkpoint"], custom_objects={"packed_loss": packed_loss}
         )
     else:
         model = make(random_state)
         if start is not None:
-            _begin_from(model, SHIPPED if start == "shipped" else Path(start))
+            _load_weights(model, SHIPPED if start == "shipped" else Path(start))
         model.compile(
             optimizer=keras.optimizers.AdamW(
                 learning_rate=learning_rate, weight_decay=weight_decay, clipnorm=1.0
@@ -169,50 +188,54 @@ def train_segmenter(
             loss=packed_loss,
             jit_compile=False,
         )
-    hidden = not (sys.stderr.isatty() if progress is None else progress)
-    begun = time.monotonic()
+    start_time = time.monotonic()
     with (
         ThreadPoolExecutor(max(1, n_jobs)) as pool,
-        tqdm(total=epochs * steps, initial=len(history) * steps, disable=hidden) as bar,
+        progress_bar(
+            epochs * steps, "train", progress=progress, unit="step", initial=len(history) * steps
+        ) as bar,
     ):
-        ready = _Ahead(learned, batch_size, len(history) * steps, pool, max(2, 2 * n_jobs))
-        held = judged.batch(range(n_validation), pool)
+        batches = _Prefetch(
+            training_samples, batch_size, len(history) * steps, pool, max(2, 2 * n_jobs)
+        )
+        validation_batch = validation_samples.batch(range(n_validation), pool)
         for epoch in range(len(history), epochs):
-            at, losses = time.monotonic(), []
+            epoch_start, losses = time.monotonic(), []
             for step in range(epoch * steps, (epoch + 1) * steps):
                 model.optimizer.learning_rate = _rate(learning_rate, step, steps, epochs)
-                density, truth = ready.next()
-                losses.append(float(model.train_on_batch(density, packed(truth))))
+                density, truth = batches.next()
+                losses.append(float(model.train_on_batch(density, pack(truth))))
                 bar.update()
             row = {
                 "epoch": float(epoch),
                 "loss": float(np.mean(losses)),
-                **_judge(keras, model, held, batch_size),
+                **_validate(keras, model, validation_batch, batch_size),
                 "learning_rate": _rate(learning_rate, (epoch + 1) * steps - 1, steps, epochs),
-                "seconds": time.monotonic() - at,
+                "seconds": time.monotonic() - epoch_start,
             }
             history.append(row)
             bar.set_postfix({name: f"{row[name]:.3f}" for name in ("loss", "val_loss")})
-            _keep(make, folder, model, state, patience, epochs)
-            if state["done"] or (max_minutes and time.monotonic() - begun > 60 * max_minutes):
+            _save_epoch(make, folder, model, state, patience, epochs)
+            if state["done"] or (max_minutes and time.monotonic() - start_time > 60 * max_minutes):
                 break
-        ready.stop()
+        batches.stop()
     best = keras.models.load_model(folder / BEST)
     export_onnx(best, folder / EXPORTED, notes={"side": str(side), "radius": str(UNET_RADIUS)})
     return _table(history)
 
 
-def _begin_from(model: Any, path: Path) -> None:
+def _load_weights(model: Any, path: Path) -> None:
+    """Copy the weights of a saved network of the same shape."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such file of weights to start from")
-    given = load_network(path).get_weights()
-    if [one.shape for one in given] != [one.shape for one in model.get_weights()]:
-        raise ValueError(f"{path} holds another network than {model.name}")
-    model.set_weights(given)
+        raise FileNotFoundError(f"{path}: the file of weights to start from does not exist")
+    weights = load_network(path).get_weights()
+    if [values.shape for values in weights] != [values.shape for values in model.get_weights()]:
+        raise ValueError(f"{path} holds a network other than {model.name}")
+    model.set_weights(weights)
 
 
-class _Ahead:
-    """Batches in order, made by threads a few steps ahead."""
+class _Prefetch:
+    """Make batches in threads a few steps ahead, and return them in order."""
 
     def __init__(
         self,
@@ -223,61 +246,66 @@ class _Ahead:
         n: int,
     ) -> None:
         self.samples, self.batch_size, self.step, self.pool = samples, batch_size, step, pool
-        self.waiting: list[Future[Any]] = []
+        self.futures: list[Future[Any]] = []
         for _ in range(n):
-            self._ask()
+            self._submit()
 
-    def _ask(self) -> None:
+    def _submit(self) -> None:
         first = self.step * self.batch_size
         numbers = range(first, first + self.batch_size)
-        self.waiting.append(self.pool.submit(self.samples.batch, numbers))
+        self.futures.append(self.pool.submit(self.samples.batch, numbers))
         self.step += 1
 
     def next(self) -> Any:
-        given = self.waiting.pop(0).result()
-        self._ask()
-        return given
+        """Return the next batch."""
+        batch = self.futures.pop(0).result()
+        self._submit()
+        return batch
 
     def stop(self) -> None:
-        for one in self.waiting:
-            one.cancel()
+        """Cancel batches that are not needed."""
+        for future in self.futures:
+            future.cancel()
 
 
-def packed(truth: dict[str, np.ndarray]) -> np.ndarray:
-    """Classes and depth as two channels of one target: what Keras compiles takes one."""
+def pack(truth: dict[str, np.ndarray]) -> np.ndarray:
+    """Stack classes and depth as two channels, because Keras passes one target to a loss."""
     return np.stack([truth["classes"].astype(np.float32), truth["depth"]], axis=-1)
 
 
 def packed_loss(true: Any, logits: Any) -> Any:
-    """`segmentation_loss` of a target from `packed`."""
+    """Compute `segmentation_loss` with a target of `pack`."""
     return segmentation_loss(logits, true[..., 0], true[..., 1])
 
 
-def _judge(keras: Any, model: Any, held: Any, batch_size: int) -> dict[str, float]:
-    density, truth = held
-    lost, counts = [], np.zeros((2, 2))
+def _validate(keras: Any, model: Any, batch: Any, batch_size: int) -> dict[str, float]:
+    """Compute loss and Dice of the validation samples."""
+    density, truth = batch
+    losses, counts = [], np.zeros((2, 2))
     for first in range(0, len(density), batch_size):
         part = slice(first, first + batch_size)
         logits = model.predict_on_batch(density[part])
-        each = segmentation_loss(logits, truth["classes"][part], truth["depth"][part])
-        lost.append(keras.ops.convert_to_numpy(each))
+        loss = segmentation_loss(logits, truth["classes"][part], truth["depth"][part])
+        losses.append(keras.ops.convert_to_numpy(loss))
         counts += pixel_counts(logits, truth["classes"][part])
     dice = counts[:, 0] / np.maximum(counts[:, 1], 1)
     return {
-        "val_loss": float(np.concatenate(lost).mean()),
+        "val_loss": float(np.concatenate(losses).mean()),
         "val_dice_cell": float(dice[0]),
         "val_dice_nucleus": float(dice[1]),
     }
 
 
 def _rate(highest: float, step: int, steps: int, epochs: int) -> float:
+    """Return the learning rate of a step."""
     if step < steps:
         return highest * (step + 1) / steps
     part = (step - steps) / max(1, (epochs - 1) * steps)
     return highest * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * part)))
 
 
-def _state(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
+def _read_state(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
+    """Read the state of an earlier training with the same settings, or return a new one."""
     file = folder / STATE
     if not file.exists():
         return {"settings": settings, "history": [], "checkpoint": "", "done": False}
@@ -286,12 +314,12 @@ def _state(folder: Path, settings: dict[str, Any]) -> dict[str, Any]:
         if state["settings"].get(name) != value:
             raise ValueError(
                 f"{folder} holds a training with {name} {state['settings'].get(name)!r}, not "
-                f"{value!r}; name another folder or remove this one"
+                f"{value!r}; use another folder or remove this one"
             )
     return state
 
 
-def _keep(
+def _save_epoch(
     make: Callable[[int], Any],
     folder: Path,
     model: Any,
@@ -299,31 +327,30 @@ def _keep(
     patience: int,
     epochs: int,
 ) -> None:
-    """The end of an epoch on disk; whatever moment it is killed at, one whole state is there."""
+    """Save an epoch so that a complete state is on disk at any moment of an interruption."""
     history = state["history"]
-    best, state["done"] = _judged([row["val_loss"] for row in history], patience, epochs)
+    best, state["done"] = _best_epoch([row["val_loss"] for row in history], patience, epochs)
     state["checkpoint"] = CHECKPOINT.format(epoch=len(history))
     model.save(folder / state["checkpoint"])
     if best == len(history) - 1:
-        # Not compiled, it can be read without any name of this module.
-        bare = make(0)
-        bare.set_weights(model.get_weights())
-        aside = folder / f".{uuid4().hex[:8]}.keras"
-        bare.save(aside)
-        aside.replace(folder / BEST)
+        # A network that is not compiled can be read without the loss of this module.
+        uncompiled = make(0)
+        uncompiled.set_weights(model.get_weights())
+        part = folder / f".{uuid4().hex[:8]}.keras"
+        uncompiled.save(part)
+        part.replace(folder / BEST)
     _table(history).to_csv(folder / HISTORY, index=False)
     _curves(history, folder / CURVES)
-    aside = folder / f".{STATE}.part"
-    aside.write_text(json.dumps(state, indent=1) + "\n", encoding="utf-8")
-    aside.replace(folder / STATE)
-    # Those of a training killed on its way here are among them.
+    text = json.dumps(state, indent=1) + "\n"
+    write_whole(folder / STATE, lambda part: part.write_text(text, encoding="utf-8"))
+    # An interrupted training may have left further checkpoints.
     for file in folder.glob(CHECKPOINT.format(epoch=0).replace("0000", "*")):
         if file.name != state["checkpoint"]:
             file.unlink()
 
 
-def _judged(losses: list[float], patience: int, epochs: int) -> tuple[int, bool]:
-    """The best epoch so far, from 0, and whether there are to be no more."""
+def _best_epoch(losses: list[float], patience: int, epochs: int) -> tuple[int, bool]:
+    """Return the index of the best epoch, and whether training is finished."""
     best = int(np.argmin(losses))
     return best, len(losses) >= epochs or len(losses) - 1 - best >= patience
 
@@ -336,7 +363,7 @@ def _table(history: list[dict[str, float]]) -> pd.DataFrame:
 
 
 def _curves(history: list[dict[str, float]], path: Path) -> None:
-    """Learning curves as a picture."""
+    """Save a figure of the learning curves."""
     from matplotlib.backends.backend_agg import FigureCanvasAgg
     from matplotlib.figure import Figure
 
@@ -344,7 +371,7 @@ def _curves(history: list[dict[str, float]], path: Path) -> None:
     FigureCanvasAgg(figure)
     left, right = figure.subplots(1, 2)
     epochs = [row["epoch"] + 1 for row in history]
-    for name, label in (("loss", "learned from"), ("val_loss", "held back")):
+    for name, label in (("loss", "training"), ("val_loss", "held back")):
         left.plot(epochs, [row[name] for row in history], label=label)
     left.set(xlabel="epoch", ylabel="loss", yscale="log")
     for name, label in (("val_dice_cell", "cell"), ("val_dice_nucleus", "nucleus")):

@@ -11,7 +11,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from hemafeat import networks
 from hemafeat._public import public
-from hemafeat.networks._pictures import ImageBag
 from hemafeat.pipelines._patients.bags import CELLS, Bag, as_bags
 from hemafeat.pipelines._patients.mil import BagClassifier
 
@@ -170,12 +169,14 @@ class MILImageClassifier(BagClassifier):
         hemafeat.images.ImageError
             If an image cannot be read.
         """
-        bags = self._images(X)
-        codes = self._class_codes(y, len(bags))
-        n_bytes = sum(len(bag) for bag in bags) * self.size**2 * 3
-        if n_bytes <= self.in_memory * 2**30:
+        sources = _sources(X, self.groups)
+        codes = self._class_codes(y, len(sources))
+        n_bytes = sum(len(images) for images in sources) * self.size**2 * 3
+        in_memory = n_bytes <= self.in_memory * 2**30
+        bags = self._images(sources, cache=np.inf if in_memory else 0.0)
+        if in_memory:
             for bag in bags:
-                bag.keep()
+                bag[np.arange(len(bag))]  # reads the images into the cache
         self._train(bags, codes, self._held_back(codes))
         return self
 
@@ -193,12 +194,17 @@ class MILImageClassifier(BagClassifier):
         )
         return networks.ImageBagNetwork(model, turned=self.turned)
 
-    def _images(self, X: Any) -> list[ImageBag]:
-        return [ImageBag(sources, self.crop, self.size) for sources in _sources(X, self.groups)]
+    def _images(
+        self, sources: list[Sequence[Any]], cache: float = 0.0
+    ) -> list[networks.Pictures]:
+        maker = networks.PictureMaker(
+            "centre", (self.size, self.size), side=self.crop, interpolation="cubic", border="black"
+        )
+        return [networks.Pictures(images, maker, cache=cache) for images in sources]
 
     def judged(self, X: Any) -> list[dict[str, np.ndarray]]:
         check_is_fitted(self, "network_")
-        return self.network_(self._images(X))
+        return self.network_(self._images(_sources(X, self.groups)))
 
 
 def _sources(X: Any, groups: str) -> list[Sequence[Any]]:

@@ -4,14 +4,11 @@ from __future__ import annotations
 
 from typing import Any, Self
 
-import cv2
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from hemafeat import images
+from hemafeat import images, networks
 from hemafeat._public import public
-from hemafeat.images import crop_centre
-from hemafeat.networks._pictures import image_sources
 
 
 @public
@@ -88,14 +85,19 @@ class GreyPixels(TransformerMixin, BaseEstimator):
         hemafeat.images.ImageError
             If an image cannot be read.
         """
-        sources = image_sources(X, "grey pixels are read")
+        sources = networks.image_sources(X, "grey pixels are read")
+        maker = networks.PictureMaker(
+            "centre",
+            (self.side_, self.side_),
+            side=self.crop,
+            colour="grey",
+            interpolation="area",
+            colour_first=True,
+            border="black",
+        )
         out = np.empty((len(sources), self.side_**2), dtype=np.uint8)
         for row, source in enumerate(sources):
-            grey = cv2.cvtColor(images.read(source), cv2.COLOR_RGB2GRAY)
-            square = crop_centre(grey, self.crop, cv2.BORDER_CONSTANT)
-            if self.side_ != self.crop:
-                square = cv2.resize(square, (self.side_, self.side_), interpolation=cv2.INTER_AREA)
-            out[row] = square.ravel()
+            out[row] = maker.make(images.read(source)).ravel()
         return out
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:

@@ -1,0 +1,370 @@
+"""Backbones of keras.applications: their sizes and scales, and how their weights are loaded."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import socket
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from hemafeat._public import public
+from hemafeat.networks._keras import need_keras
+
+TIMEOUT = 20.0
+"""Seconds without an answer after which a download of weights is abandoned."""
+
+
+@public
+@dataclass(frozen=True)
+class Backbone:
+    """A network of ``keras.applications`` from which embeddings are taken; see `backbone`.
+
+    Attributes
+    ----------
+    name : str
+        Name in ``keras.applications``.
+    size : int
+        Side of the images it was trained on, in px.
+    scale : {"signed", "caffe", "torch"} or None
+        Scale to which images of 0 to 255 are brought: -1 to 1; BGR minus the ImageNet mean; 0 to 1
+        minus the ImageNet mean, over its standard deviation. None if the network does it itself.
+    width : int
+        Length of the default embedding, the mean of the last feature maps.
+    file, file_top : str
+        Names of the files of ImageNet weights, without and with the last layers.
+    n_parameters, n_parameters_top : int
+        Numbers of weights in these files, of four bytes each.
+    """
+
+    name: str
+    size: int
+    scale: str | None
+    width: int
+    file: str
+    file_top: str
+    n_parameters: int
+    n_parameters_top: int
+
+    def megabytes(self, top: bool) -> int:
+        """Return the size of a file of weights in MB, rounded."""
+        return round(4e-6 * (self.n_parameters_top if top else self.n_parameters))
+
+
+_TF = "_weights_tf_dim_ordering_tf_kernels"
+
+BACKBONES = {
+    backbone.name: backbone
+    for backbone in (
+        Backbone(
+            "InceptionV3", 299, "signed", 2048,
+            f"inception_v3{_TF}_notop.h5", f"inception_v3{_TF}.h5", 21_802_784, 23_851_784,
+        ),
+        Backbone(
+            "VGG16", 224, "caffe", 512,
+            f"vgg16{_TF}_notop.h5", f"vgg16{_TF}.h5", 14_714_688, 138_357_544,
+        ),
+        Backbone(
+            "InceptionResNetV2", 299, "signed", 1536,
+            f"inception_resnet_v2{_TF}_notop.h5", f"inception_resnet_v2{_TF}.h5",
+            54_336_736, 55_873_736,
+        ),
+        Backbone(
+            "EfficientNetB1", 240, None, 1280,
+            "efficientnetb1_notop.h5", "efficientnetb1.h5", 6_575_239, 7_856_239,
+        ),
+        Backbone(
+            "MobileNet", 224, "signed", 1024,
+            "mobilenet_1_0_224_tf_no_top.h5", "mobilenet_1_0_224_tf.h5", 3_228_864, 4_253_864,
+        ),
+        Backbone(
+            "DenseNet121", 224, "torch", 1024,
+            f"densenet121{_TF}_notop.h5", f"densenet121{_TF}.h5", 7_037_504, 8_062_504,
+        ),
+        Backbone(
+            "ResNet50", 224, "caffe", 2048,
+            f"resnet50{_TF}_notop.h5", f"resnet50{_TF}.h5", 23_587_712, 25_636_712,
+        ),
+        Backbone(
+            "Xception", 299, "signed", 2048,
+            f"xception{_TF}_notop.h5", f"xception{_TF}.h5", 20_861_480, 22_910_480,
+        ),
+    )
+}  # fmt: skip
+"""Backbones by name."""
+
+
+@public
+class WeightsError(ValueError):
+    """Weights that are missing, cannot be downloaded, or do not fit the network."""
+
+
+def backbone(name: str) -> Backbone:
+    """Look up a backbone by its name.
+
+    Parameters
+    ----------
+    name : str
+        Name in ``keras.applications``, in upper or lower case.
+
+    Returns
+    -------
+    Backbone
+        Size, scale, files and numbers of weights.
+
+    Raises
+    ------
+    ValueError
+        There is no such backbone. The message lists all of them.
+
+    Examples
+    --------
+    >>> from hemafeat import networks
+    >>> vgg16 = networks.backbone("vgg16")
+    >>> vgg16.name, vgg16.size, vgg16.width
+    ('VGG16', 224, 512)
+    """
+    names = {key.lower(): key for key in BACKBONES}
+    if str(name).lower() not in names:
+        raise ValueError(f"no backbone {name!r}; there are: {', '.join(BACKBONES)}")
+    return BACKBONES[names[str(name).lower()]]
+
+
+def layers_and_arrays(kind: Backbone, size: int) -> tuple[list[str], int]:
+    """Return the names of the layers up to the last maps, and the number of their arrays.
+
+    No weights are created.
+    """
+    keras = need_keras("an embedding")
+    with keras.StatelessScope(initialize_variables=False):
+        model = build_backbone(kind, keras.Input((size, size, 3)), top=False)
+    return [layer.name for layer in model.layers], len(model.weights)
+
+
+def build_backbone(
+    kind: Backbone,
+    image: Any,
+    *,
+    top: bool,
+    weights: str | None = None,
+    classes: int = 1000,
+    scale_name: str = "scale",
+) -> Any:
+    """Build a network of ``keras.applications`` behind the scaling it was trained with.
+
+    Parameters
+    ----------
+    kind : Backbone
+        Network to build.
+    image : (n, H, W, 3) tensor
+        Images of 0 to 255. The layers of the backbone become layers of the model around it.
+    top : bool
+        Include the last layers.
+    weights : {"imagenet"} or path, optional
+        Weights to load. By default they are random.
+    classes : int
+        Number of classes of the last layer, used with `top`.
+    scale_name : str
+        Name of the layer that scales the images.
+
+    Returns
+    -------
+    keras.Model
+    """
+    keras = need_keras("a network on images")
+    from hemafeat.networks._layers import ScaledImage
+
+    scaled = image if kind.scale is None else ScaledImage(kind.scale, name=scale_name)(image)
+    kwargs: dict[str, Any] = {"include_top": top, "weights": weights, "input_tensor": scaled}
+    if top:
+        kwargs["classes"] = classes
+    if kind.name == "MobileNet":
+        kwargs["input_shape"] = tuple(image.shape[1:])
+    return getattr(keras.applications, kind.name)(**kwargs)
+
+
+def with_imagenet(kind: Backbone, image: Any, top: bool, scale_name: str = "scale") -> Any:
+    """Build a backbone with the ImageNet weights of Keras, from its cache or downloaded.
+
+    Raises
+    ------
+    WeightsError
+        The file is missing and cannot be downloaded. The message names the file, its size and the
+        folder it belongs in.
+    """
+    file = kind.file_top if top else kind.file
+    path = keras_home() / "models" / file
+    exists = path.is_file()
+    try:
+        with _download_timeout(), contextlib.redirect_stdout(sys.stderr):
+            return build_backbone(kind, image, top=top, weights="imagenet", scale_name=scale_name)
+    except Exception as error:
+        # Keras raises a bare Exception if a download fails, h5py an OSError for an incomplete file.
+        failed = "URL fetch failure" in str(error) or isinstance(error, (OSError, TimeoutError))
+        if not failed:
+            raise
+        reason = "is damaged and" if exists else "is missing and"
+        raise WeightsError(
+            f"{kind.name}: the file of ImageNet weights {file} (about {kind.megabytes(top)} MB) "
+            f"{reason} cannot be downloaded. Save it as {path}, or give a file of your own with "
+            "weights=PATH (--weights PATH), or weights=None for random weights"
+        ) from None
+
+
+@contextlib.contextmanager
+def _download_timeout() -> Iterator[None]:
+    """Limit the time a server may be silent; a blocked connection would otherwise wait forever."""
+    timeout = socket.getdefaulttimeout()
+    socket.setdefaulttimeout(TIMEOUT)
+    try:
+        yield
+    finally:
+        socket.setdefaulttimeout(timeout)
+
+
+def with_file(kind: Backbone, image: Any, path: Path, top: bool) -> Any:
+    """Build a backbone with weights from an ``.h5`` file that has its last layers or not.
+
+    Raises
+    ------
+    WeightsError
+        The file does not exist, holds no weights or those of another network, or lacks the last
+        layers although they are needed.
+    """
+    shapes = _shapes(path)
+    has_top = len(shapes) > layers_and_arrays(kind, int(image.shape[1]))[1]
+    if top and not has_top:
+        raise WeightsError(
+            f"{path} does not hold the last layers of {kind.name} (it has {len(shapes)} arrays); "
+            "a layer behind the feature maps needs a file with them"
+        )
+    # The number of classes is the length of the last bias.
+    classes = shapes[-1][-1] if has_top and shapes[-1] else 1000
+    model = build_backbone(kind, image, top=has_top, classes=classes)
+    try:
+        model.load_weights(path)
+    except Exception as error:  # Keras raises many kinds of errors for weights that do not fit
+        first = str(error).strip().splitlines()[0][:200]
+        raise WeightsError(
+            f"{path}: not weights of {kind.name} ({len(shapes)} arrays in the file, "
+            f"{len(model.weights)} in the network): {first}"
+        ) from None
+    _correct_variance(model)
+    return model
+
+
+def _shapes(path: Path) -> list[tuple[int, ...]]:
+    """Return the shapes of the weights in a file, in the order of the layers if it is stored."""
+    h5py: Any = import_module("h5py")
+    if not path.is_file():
+        raise WeightsError(f"{path}: the file of weights does not exist")
+    try:
+        with h5py.File(path, "r") as file:
+            root = file.get("model_weights", file)
+            if "layer_names" in root.attrs:
+                return [
+                    tuple(root[_text(layer)][_text(name)].shape)
+                    for layer in root.attrs["layer_names"]
+                    for name in root[_text(layer)].attrs["weight_names"]
+                ]
+            if not path.name.endswith(".weights.h5"):
+                raise WeightsError(
+                    f"{path}: Keras 3 reads a file written by save_weights only if its name ends "
+                    f"in .weights.h5; rename it to {path.stem}.weights.h5"
+                )
+            shapes: list[tuple[int, ...]] = []
+
+            def append_shape(name: str, item: Any) -> None:
+                is_weight = not name.startswith("optimizer") and "seed_generator" not in name
+                if isinstance(item, h5py.Dataset) and is_weight:
+                    shapes.append(tuple(item.shape))
+
+            file.visititems(append_shape)
+            # Names are visited in alphabetical order. The bias of the last layer, a dense layer or,
+            # in MobileNet, a convolution, is the only vector of its length.
+            return sorted(shapes, key=lambda shape: _is_last_bias(shape, shapes))
+    except (OSError, KeyError) as error:
+        raise WeightsError(f"{path}: not a file of weights ({error})") from None
+
+
+def _is_last_bias(shape: tuple[int, ...], shapes: list[tuple[int, ...]]) -> bool:
+    """Return whether `shape` is that of the only vector that belongs to a kernel of its length."""
+    return len(shape) == 1 and any(
+        len(other) > 1 and other[-1] == shape[0] and shapes.count(shape) == 1 for other in shapes
+    )
+
+
+def _text(name: Any) -> str:
+    return name.decode() if isinstance(name, bytes) else str(name)
+
+
+def _correct_variance(model: Any) -> None:
+    """Square the variance in Keras' EfficientNet files, which is the standard deviation.
+
+    Keras corrects it by a layer that it adds for ``weights="imagenet"`` only, so that the same file
+    given by its path would be scaled wrongly.
+    """
+    from hemafeat.networks._layers import IMAGENET_STD
+
+    for layer in model.layers:
+        if type(layer).__name__ == "Normalization":
+            variance = np.asarray(layer.variance).ravel()
+            if variance.shape == (3,) and np.allclose(variance, IMAGENET_STD, atol=2e-3):
+                mean, deviation, count = layer.get_weights()
+                layer.set_weights([mean, deviation**2, count])
+                layer.finalize_state()
+
+
+def randomise(model: Any, random_state: int) -> None:
+    """Set the weights of every layer to random values by He's initialisation [1]_.
+
+    Kernels are normal with variance 2 / fan-in, biases are 0, and batch normalisation is the
+    identity. NumPy draws the values, so that a seed gives the same ones on every backend and
+    version of Keras.
+
+    References
+    ----------
+    .. [1] K. He et al., "Delving deep into rectifiers", ICCV 2015.
+    """
+    rng = np.random.default_rng(random_state)
+    for layer in model.layers:
+        kind = type(layer).__name__
+        if kind in ("BatchNormalization", "Normalization"):
+            continue  # Keras initialises them as the identity
+        weights = []
+        for weight in layer.weights:
+            shape = tuple(weight.shape)
+            if len(shape) < 2:
+                weights.append(np.zeros(shape, np.float32))
+                continue
+            depthwise = "depthwise" in weight.name or kind == "DepthwiseConv2D"
+            fan_in = np.prod(shape[:2]) if depthwise else np.prod(shape[:-1])
+            # Drawn in float64 and rounded, so that the values do not depend on the platform.
+            values = rng.standard_normal(shape) * np.sqrt(2.0 / float(fan_in))
+            weights.append(values.astype(np.float32))
+        if weights:
+            layer.set_weights(weights)
+
+
+def digest_of(model: Any) -> str:
+    """Return 16 hexadecimal digits that identify the weights of a network."""
+    digest = hashlib.blake2b(digest_size=8)
+    for layer in model.layers:
+        for weight in layer.get_weights():
+            values = np.ascontiguousarray(weight)
+            digest.update(f"{values.shape} {values.dtype}".encode())
+            digest.update(values.tobytes())
+    return digest.hexdigest()
+
+
+def keras_home() -> Path:
+    """Return the folder in which Keras keeps downloaded files."""
+    folder = os.environ.get("KERAS_HOME")
+    return Path(folder) if folder else Path.home() / ".keras"
