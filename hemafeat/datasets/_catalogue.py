@@ -31,10 +31,10 @@ def catalogue() -> pd.DataFrame:
     >>> from hemafeat import datasets
     >>> table = datasets.catalogue().set_index("name")
     >>> table.loc[["mll23", "pbc"], ["images", "classes", "licence"]]
-           images  classes            licence
+           images  classes         licence
     name
-    mll23   41621       18  as its record says
-    pbc     17092        8          CC BY 4.0
+    mll23   41621       18  see its record
+    pbc     17092        8       CC BY 4.0
     """
     columns = ("title", "images", "classes", "patients", "licence", "downloadable", "where")
     rows = [

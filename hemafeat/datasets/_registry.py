@@ -102,10 +102,10 @@ DATASETS: dict[str, Dataset] = {
         images=101_949,
         classes=5,
         patients="189, named",
-        licence="as its page says",
+        licence="see its page",
         where="https://doi.org/10.7937/6ppe-4020",
         loader="hemafeat.datasets._loaders.aml_hehr:aml_hehr",
-        how="The Cancer Imaging Archive gives it out through its own Aspera client: unpack "
+        how="The Cancer Imaging Archive distributes it through its Aspera client; unpack "
         "metadata.csv and data/ side by side",
     ),
     "aml_lmu": Dataset(
@@ -116,7 +116,7 @@ DATASETS: dict[str, Dataset] = {
         licence="CC BY 3.0",
         where="https://doi.org/10.7937/tcia.2019.36f5o9ld",
         loader="hemafeat.datasets._loaders.aml_lmu:aml_lmu",
-        how="The Cancer Imaging Archive gives it out through its own Aspera client: unpack "
+        how="The Cancer Imaging Archive distributes it through its Aspera client; unpack "
         "AML-Cytomorphology/ and annotations.dat side by side",
     ),
     "apl": Dataset(
@@ -124,7 +124,7 @@ DATASETS: dict[str, Dataset] = {
         images=25_915,
         classes=20,
         patients="106, named",
-        licence="as its page says",
+        licence="see its page",
         where="https://www.kaggle.com/datasets/eugeneshenderov/acute-promyelocytic-leukemia-apl",
         loader="hemafeat.datasets._loaders.apl:apl",
         how="log in at Kaggle, then: kaggle datasets download "
@@ -184,7 +184,7 @@ DATASETS: dict[str, Dataset] = {
         licence="CC BY 3.0",
         where="https://doi.org/10.7937/tcia.2019.dc64i46r",
         loader="hemafeat.datasets._loaders.cnmc:cnmc",
-        how="The Cancer Imaging Archive gives it out through its own Aspera client; a copy is at "
+        how="The Cancer Imaging Archive distributes it through its Aspera client; a copy is at "
         "Kaggle, for which log in there, then: kaggle datasets download "
         "andrewmvd/leukemia-classification --unzip",
     ),
@@ -219,7 +219,7 @@ DATASETS: dict[str, Dataset] = {
         images=41_621,
         classes=18,
         patients="not named",
-        licence="as its record says",
+        licence="see its record",
         where="https://zenodo.org/records/14277609",
         loader="hemafeat.datasets._loaders.mll23:mll23",
         record="https://zenodo.org/api/records/14277609",
@@ -248,8 +248,8 @@ DATASETS: dict[str, Dataset] = {
         licence="free to use, no formal licence",
         where="https://raabindata.com/free-data/",
         loader="hemafeat.datasets._loaders.raabin:raabin",
-        how="get Train.rar, TestA.rar and TestB.zip (Cropped_double_labeled) and unpack them side "
-        "by side; nothing here opens RAR archives",
+        how="download Train.rar, TestA.rar and TestB.zip (Cropped_double_labeled) and unpack them "
+        "side by side; hemafeat does not open RAR archives",
     ),
     "segwbc": Dataset(
         "segmentation_WBC",
@@ -297,6 +297,9 @@ class _Loaders(Mapping[str, "Callable[..., pd.DataFrame]"]):
         module, _, function = self._paths[name].partition(":")
         loader: Callable[..., pd.DataFrame] = getattr(import_module(module), function)
         return loader
+
+    def __contains__(self, name: object) -> bool:
+        return name in self._paths  # without importing the loader
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._paths)
