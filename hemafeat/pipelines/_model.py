@@ -11,7 +11,6 @@ import pandas as pd
 
 from hemafeat import extract
 from hemafeat._public import public
-from hemafeat.extract._columns import RENAMED
 from hemafeat.pipelines._inspect import ModelError
 from hemafeat.pipelines._patients.bags import bags
 from hemafeat.pipelines._steps.columns import shortlist
@@ -127,10 +126,8 @@ class Model:
 
     def _columns_in(self, table: pd.DataFrame) -> dict[str, str]:
         """Map each column of the model to its name in the table."""
-        return {
-            name: name if name in table.columns else RENAMED.get(name, name)
-            for name in self.columns
-        }
+        current = dict(zip(self.columns, extract.current_names(self.columns), strict=True))
+        return {name: name if name in table.columns else current[name] for name in self.columns}
 
     def _rows(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return the rows that the pipeline takes."""

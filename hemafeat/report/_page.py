@@ -299,7 +299,5 @@ def _provenance(comparison: Comparison, table: pd.DataFrame | None) -> list[tupl
         for name, n in pipelines.embeddings_of(features).items():
             rows.append(("Embedding", f"{n} columns of {name}"))
     models = dict.fromkeys(map(str, comparison.results["model"]))
-    rows += [
-        ("Embedding", text) for name in models if (text := pipelines.describe_embedding(name))
-    ]
+    rows += [("Embedding", text) for name in models if (text := pipelines.describe_embedding(name))]
     return [*rows, ("Page made with", listed(versions(PACKAGES)))]

@@ -66,7 +66,7 @@ def colour_moments(image: Prepared, labels: np.ndarray, n_cells: int) -> np.ndar
     return image.shared("colour moments", labels, n_cells, compute)
 
 
-def measured_colour(image: Prepared, labels: np.ndarray, n_cells: int) -> np.ndarray:
+def measure_colour(image: Prepared, labels: np.ndarray, n_cells: int) -> np.ndarray:
     """Return the (n_cells, 13) columns of ``_kernels.colour.BEYOND_RGB``."""
     return image.shared(
         "colour",
@@ -141,6 +141,6 @@ def colour(
     n_cells = int(labels.max()) if n_cells is None else n_cells
     return np.asarray(
         _kernel.assemble_columns(
-            prepared.histograms(labels, n_cells), measured_colour(prepared, labels, n_cells)
+            prepared.histograms(labels, n_cells), measure_colour(prepared, labels, n_cells)
         )
     )

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hemafeat.extract._families.colour import lab_of, measured_colour
+from hemafeat.extract._families.colour import lab_of, measure_colour
 from hemafeat.extract._families.shape import measure_shape
 from hemafeat.extract._family import Column, family
 from hemafeat.extract._kernels.region.rays import ray_thickness
@@ -132,8 +132,8 @@ def relation(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = N
             measure_shape(prepared, masks.cell, n_cells),
             border_contact(masks.nucleus, masks.cell, nuclei.run_starts, nuclei.runs),
             thickness_statistics(thickness_profiles(prepared, masks, n_cells)),
-            measured_colour(prepared, masks.nucleus, n_cells),
-            measured_colour(prepared, masks.cytoplasm, n_cells),
+            measure_colour(prepared, masks.nucleus, n_cells),
+            measure_colour(prepared, masks.cytoplasm, n_cells),
             lab_of(prepared.white(masks.cell)),
         )
     )

@@ -6,9 +6,9 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import indices, kernel
+from hemafeat._jit import find_root, indices, kernel
 from hemafeat.extract._kernels.region.bits import PAIRS, pack, sum_nibbles
-from hemafeat.extract._kernels.region.runs import covariance, join, local_runs, part_areas, root
+from hemafeat.extract._kernels.region.runs import covariance, join, local_runs, part_areas
 
 HARMONICS = 7
 
@@ -79,7 +79,7 @@ def largest_start(runs, rows):
     areas = part_areas(runs, parent)
     most = areas.max()
     for run in range(runs.shape[0]):
-        if areas[root(parent, run)] == most:
+        if areas[find_root(parent, run)] == most:
             return runs[run, 0], runs[run, 1]
     return runs[0, 0], runs[0, 1]
 

@@ -4,18 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from hemafeat._jit import kernel
+from hemafeat._jit import find_root, kernel
 from hemafeat.extract._kernels.matrices import N_STATISTICS, matrix_statistics
 from hemafeat.extract._kernels.patches import MARGIN, origin, patch_size
-
-
-@kernel
-def root(parent, label):
-    """Return the smallest label joined with `label` so far, and shorten the path to it."""
-    while parent[label] != label:
-        parent[label] = parent[parent[label]]
-        label = parent[label]
-    return label
 
 
 @kernel
@@ -95,7 +86,7 @@ def find_zones(patch, runs, box, n_levels, out):
             label_north_west, label_north = label_north, label_north_east
     parent = np.arange(n_labels).astype(np.int32)
     for pair in range(n_pairs):
-        first, second = root(parent, pairs[pair, 0]), root(parent, pairs[pair, 1])
+        first, second = find_root(parent, pairs[pair, 0]), find_root(parent, pairs[pair, 1])
         if first < second:
             parent[second] = first
         else:

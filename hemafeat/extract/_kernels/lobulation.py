@@ -10,12 +10,12 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import indices, kernel
+from hemafeat._jit import find_root, indices, kernel
 from hemafeat.extract._kernels.region.basins import LOBE_COLUMNS, depth_values, lobe_values
 from hemafeat.extract._kernels.region.contour import perimeter_crofton
 from hemafeat.extract._kernels.region.distance import depths
 from hemafeat.extract._kernels.region.hull import hull_chains, hull_runs, row_extents
-from hemafeat.extract._kernels.region.runs import join, local_runs, part_areas, root
+from hemafeat.extract._kernels.region.runs import join, local_runs, part_areas
 
 SHARES = np.array([20, 35, 50, 65, 80])
 """Thresholds, in per cent of the way from the density of the cytoplasm to that of the nucleus."""
@@ -174,11 +174,11 @@ def clean(inside, area, block):
         parent, _ = join(runs, rows, 0 if value else 1)
         sizes = part_areas(runs, parent)
         # The surroundings are the part of the first run.
-        outside = -1 if value else root(parent, np.int64(0))
+        outside = -1 if value else find_root(parent, np.int64(0))
         bound = 50 if value else 100
         n_left = 0
         for run in range(runs.shape[0]):
-            part = root(parent, run)
+            part = find_root(parent, run)
             if part == outside:
                 continue
             if bound * block * sizes[part] < area:

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import indices, kernel
+from hemafeat._jit import find_root, indices, kernel
 from hemafeat.extract._kernels.region.contour import (
     boundary_points,
     perimeter_crofton,
@@ -19,7 +19,7 @@ from hemafeat.extract._kernels.region.hull import (
     hull_runs,
     row_extents,
 )
-from hemafeat.extract._kernels.region.runs import covariance, join, local_runs, root
+from hemafeat.extract._kernels.region.runs import covariance, join, local_runs
 
 COLUMNS = (
     "area",
@@ -251,7 +251,7 @@ def indentations(runs, rows, hull, points, deep):
         left = min(points[edge, 1], points[following, 1]) // 2 - 1
         right = max(points[edge, 1], points[following, 1]) // 2 + 2
         for run in range(starts[top], starts[bottom]):
-            bay = root(parent, run)
+            bay = find_root(parent, run)
             if n_lids[bay] > 0 and lids[bay, n_lids[bay] - 1] == edge:
                 continue
             for column in range(max(bays[run, 1], left), min(bays[run, 2], right + 1)):
@@ -261,7 +261,7 @@ def indentations(runs, rows, hull, points, deep):
                     break
     depths = np.full(n, -1.0)
     for run in range(n):
-        bay = root(parent, run)
+        bay = find_root(parent, run)
         if n_lids[bay] == 0:
             continue
         for column in range(bays[run, 1], bays[run, 2]):

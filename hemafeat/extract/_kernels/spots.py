@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from hemafeat._jit import kernel
+from hemafeat._jit import find_root, kernel
 from hemafeat.extract._kernels.granulometry import fill, open_by, widen
-from hemafeat.extract._kernels.region.runs import root
 
 
 @kernel
@@ -118,7 +117,7 @@ def parts(spot, stride):
             above += 1
         other = above
         while other < run and runs[other, 0] < stop:
-            a, b = root(parent, run), root(parent, other)
+            a, b = find_root(parent, run), find_root(parent, other)
             parent[max(a, b)] = min(a, b)
             other += 1
     n_parts = 0

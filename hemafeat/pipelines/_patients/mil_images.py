@@ -194,9 +194,7 @@ class MILImageClassifier(BagClassifier):
         )
         return networks.ImageBagNetwork(model, turned=self.turned)
 
-    def _images(
-        self, sources: list[Sequence[Any]], cache: float = 0.0
-    ) -> list[networks.Pictures]:
+    def _images(self, sources: list[Sequence[Any]], cache: float = 0.0) -> list[networks.Pictures]:
         maker = networks.PictureMaker(
             "centre", (self.size, self.size), side=self.crop, interpolation="cubic", border="black"
         )

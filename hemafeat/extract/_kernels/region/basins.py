@@ -12,8 +12,7 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import indices, kernel
-from hemafeat.extract._kernels.region.runs import root
+from hemafeat._jit import find_root, indices, kernel
 
 LOBE_COLUMNS = (
     "n_lobes",
@@ -168,7 +167,7 @@ def merge_tree(depth, upper):
                 if first < 0:
                     first = peak
                     continue
-                a, b = root(parent, first), root(parent, peak)
+                a, b = find_root(parent, first), find_root(parent, peak)
                 if a == b:
                     continue
                 lower, other = b, first

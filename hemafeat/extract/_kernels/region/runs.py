@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hemafeat._jit import kernel
+from hemafeat._jit import find_root, kernel
 
 
 @kernel
@@ -195,15 +195,6 @@ def local_runs(runs, top, left, height):
 
 
 @kernel
-def root(parent, k):
-    """Return the representative of the set that k belongs to, shortening the way to it."""
-    while parent[k] != k:
-        parent[k] = parent[parent[k]]
-        k = parent[k]
-    return k
-
-
-@kernel
 def join(runs, rows, reach):
     """Join touching runs into sets.
 
@@ -231,7 +222,7 @@ def join(runs, rows, reach):
                     break
                 if runs[b, 2] + reach > runs[a, 1]:
                     n_pairs += 1
-                    parent[root(parent, a)] = root(parent, b)
+                    parent[find_root(parent, a)] = find_root(parent, b)
     return parent, n_pairs
 
 
@@ -240,7 +231,7 @@ def part_areas(runs, parent):
     """Return the pixels of each connected part, at the index of its root; 0 at other runs."""
     areas = np.zeros(runs.shape[0], np.int64)
     for run in range(runs.shape[0]):
-        areas[root(parent, run)] += runs[run, 2] - runs[run, 1]
+        areas[find_root(parent, run)] += runs[run, 2] - runs[run, 1]
     return areas
 
 
