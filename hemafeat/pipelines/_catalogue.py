@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from hemafeat import networks
@@ -56,8 +56,8 @@ class Entry:
 def _network(name: str, *, random_state: int = 0, **params: Any) -> NetworkClassifier:
     """Return a network as a classifier, or fail now rather than in the first fold."""
     try:
-        version("keras")
-    except PackageNotFoundError:
+        importlib.metadata.version("keras")
+    except importlib.metadata.PackageNotFoundError:
         raise ImportError(
             f"{name} is a network and needs Keras 3: pip install 'hemafeat[deep]'"
         ) from None

@@ -14,7 +14,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 
 from hemafeat import datasets, pipelines
 from hemafeat.pipelines import PenalisedLogistic
-from hemafeat.pipelines._patients.attribute_models import ATTRIBUTE_MODELS
+from hemafeat.pipelines._patients.attribute_models import _REPORT
 
 ATTRIBUTES = ["sex", "dob", "lymphocyte_count"]
 
@@ -127,7 +127,7 @@ def cohort():
     return made[0], made[1]
 
 
-@pytest.mark.parametrize("name", ATTRIBUTE_MODELS)
+@pytest.mark.parametrize("name", _REPORT)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_every_model_of_attributes_finds_the_signal(cohort, name):
     train, test = cohort
@@ -149,8 +149,6 @@ def test_selection_sees_training_patients_only(cohort, name):
 
 
 def test_grid_of_the_report():
-    from hemafeat.pipelines._patients.attribute_models import _REPORT
-
     sizes = {
         name: sum(np.prod([len(v) for v in part.values()]) for part in grid)
         for name, grid in _REPORT.items()

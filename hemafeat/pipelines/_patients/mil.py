@@ -57,18 +57,7 @@ class BagClassifier(ClassifierMixin, BaseEstimator):
         raise NotImplementedError
 
     def judged(self, X: Any) -> list[dict[str, np.ndarray]]:
-        """Return the output of the network for each patient.
-
-        Parameters
-        ----------
-        X : DataFrame or sequence
-            Patients, as in `fit`.
-
-        Returns
-        -------
-        list of dict of str to ndarray
-            For each patient ``logit``, and ``weights`` and ``cell_logits`` of the cells.
-        """
+        """Return ``logit``, and ``weights`` and ``cell_logits`` of the cells, of each patient."""
         raise NotImplementedError
 
     def _class_codes(self, y: Any, n: int) -> np.ndarray:
@@ -323,6 +312,18 @@ class MILClassifier(BagClassifier):
         return split_bags(self.scale_.transform(values), bag_numbers, len(bags))
 
     def judged(self, X: Any) -> list[dict[str, np.ndarray]]:
+        """Return the output of the network for each patient.
+
+        Parameters
+        ----------
+        X : DataFrame or sequence
+            Patients, as in `fit`.
+
+        Returns
+        -------
+        list of dict of str to ndarray
+            For each patient ``logit``, and ``weights`` and ``cell_logits`` of the cells.
+        """
         check_is_fitted(self, "network_")
         bags = select_columns(as_bags(X, self.groups, self.columns_), self.columns_)
         return self.network_(self._scale(bags))

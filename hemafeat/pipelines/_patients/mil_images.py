@@ -197,6 +197,18 @@ class MILImageClassifier(BagClassifier):
         return [ImageBag(sources, self.crop, self.size) for sources in _sources(X, self.groups)]
 
     def judged(self, X: Any) -> list[dict[str, np.ndarray]]:
+        """Return the output of the network for each patient.
+
+        Parameters
+        ----------
+        X : DataFrame or sequence
+            Patients, as in `fit`.
+
+        Returns
+        -------
+        list of dict of str to ndarray
+            For each patient ``logit``, and ``weights`` and ``cell_logits`` of the cells.
+        """
         check_is_fitted(self, "network_")
         return self.network_(self._images(X))
 
