@@ -147,3 +147,15 @@ def test_a_model_with_former_columns_takes_a_table_with_current_names(tmp_path):
     model = pipelines.make_patient("table_means").fit(rows, rows["label"])
     loaded = pipelines.load(pipelines.save(model, tmp_path / "patients.hemafeat"))
     pd.testing.assert_frame_equal(loaded.verdicts(current), loaded.verdicts(cells))
+
+
+def test_a_union_of_cells_and_attributes_is_saved(tmp_path):
+    cells = datasets.drawn_bags(12, n_features=3, random_state=0)
+    rows = pipelines.bags(cells, attributes=["dob"])
+    parts = [("cells", pipelines.PatientTable(["mean"])), ("age", pipelines.PatientAttributes())]
+    model = Pipeline([("parts", FeatureUnion(parts)), ("model", LogisticRegression())])
+    assert pipelines.looks_at(model) == {"features", "attributes"}
+    model.fit(rows, rows["label"])
+    loaded = pipelines.load(pipelines.save(model, tmp_path / "model.hemafeat"))
+    assert (len(loaded.columns), loaded.attributes) == (3, ["dob"])
+    np.testing.assert_array_equal(loaded.predict(cells), model.predict(rows))
