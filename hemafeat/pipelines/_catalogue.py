@@ -20,7 +20,7 @@ from hemafeat.pipelines._patients.baselines import (
 )
 from hemafeat.pipelines._patients.mil import MILClassifier
 from hemafeat.pipelines._patients.mil_images import MILImageClassifier
-from hemafeat.pipelines._patients.models import cell_vote, combined, patient_table
+from hemafeat.pipelines._patients.models import cell_vote, combine, patient_table
 
 UNITS = ("cell", "patient")
 
@@ -147,10 +147,10 @@ _PATIENTS = (
     Entry("vote_max", "patient", partial(cell_vote, "logistic", "max")),
     Entry("metadata", "patient", attributes_only, "attributes"),
     Entry("attributes", "patient", partial(attributes_only, grid="short"), "attributes"),
-    Entry("weighted", "patient", partial(combined, "weighted"), "attributes"),
-    Entry("min", "patient", partial(combined, "min"), "attributes"),
-    Entry("max", "patient", partial(combined, "max"), "attributes"),
-    Entry("stack", "patient", partial(combined, "stack"), "attributes"),
+    Entry("weighted", "patient", partial(combine, "weighted"), "attributes"),
+    Entry("min", "patient", partial(combine, "min"), "attributes"),
+    Entry("max", "patient", partial(combine, "max"), "attributes"),
+    Entry("stack", "patient", partial(combine, "stack"), "attributes"),
     Entry("stain", "patient", stain_only, "never"),
     Entry("date_format", "patient", date_format_only, "never"),
     *(

@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 
 from hemafeat import evaluate, pipelines, report
 from hemafeat.pipelines import GroupedFolds, ModelError
-from hemafeat.pipelines._steps.inner_folds import held_back
+from hemafeat.pipelines._steps.inner_folds import hold_back
 
 N = 90
 
@@ -73,7 +73,7 @@ def test_inner_folds_never_split_a_group(table):
     few = pd.DataFrame({"group": range(6)})
     assert len(list(GroupedFolds(5).split(few, list("aaabbb")))) == 3
     assert GroupedFolds(5).get_n_splits(few, list("aaabbb")) == 3
-    assert held_back(np.array([0, 0, 0, 1, 1, 1]), np.arange(6), 0.1, 0).sum() == 2
+    assert hold_back(np.array([0, 0, 0, 1, 1, 1]), np.arange(6), 0.1, 0).sum() == 2
     with pytest.raises(ValueError, match="one of each class"):
         list(folds.split(few, list("abcdef")))
     with pytest.raises(ValueError, match="no column 'group'"):
@@ -93,13 +93,13 @@ def test_rows_without_a_group_are_groups_of_their_own():
 def test_holding_back_leaves_rows_of_every_class(table):
     numbers = np.searchsorted(["a", "b", "c"], table["label"])
     groups = table["group"].to_numpy()
-    selected = held_back(numbers, groups, 0.2, 0)
+    selected = hold_back(numbers, groups, 0.2, 0)
     assert 0.1 < selected.mean() < 0.3
     assert not set(groups[selected]) & set(groups[~selected])
     assert set(numbers[~selected]) == {0, 1, 2}
     # Every class is one group: whatever is held back, one class has nothing left.
-    assert not held_back(numbers, numbers, 0.3, 0).any()
-    assert not held_back(numbers, groups, 0.0, 0).any()
+    assert not hold_back(numbers, numbers, 0.3, 0).any()
+    assert not hold_back(numbers, groups, 0.0, 0).any()
 
 
 def test_an_average_is_the_mean(table):

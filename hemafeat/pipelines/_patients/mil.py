@@ -97,7 +97,7 @@ class BagClassifier(ClassifierMixin, BaseEstimator):
             random_state=self.random_state,
         )
 
-    def _held_back(self, codes: np.ndarray) -> np.ndarray:
+    def _hold_back(self, codes: np.ndarray) -> np.ndarray:
         """Select the training patients that are held back for validation, as a mask."""
         selected = np.zeros(len(codes), dtype=bool)
         n_selected = round(self.validation * len(codes))
@@ -285,7 +285,7 @@ class MILClassifier(BagClassifier):
         bags = as_bags(X, self.groups)
         codes = self._class_codes(y, len(bags))
         self.columns_ = list(bags[0].columns)
-        held_back = self._held_back(codes)
+        held_back = self._hold_back(codes)
         trained = [bag for bag, held in zip(bags, held_back, strict=True) if not held]
         self.scale_ = Pipeline([("fill", FillMissing()), ("scale", ClippedScaler())])
         self.scale_.fit(stack_bags(trained)[0])

@@ -176,7 +176,7 @@ class MILImageClassifier(BagClassifier):
         if n_bytes <= self.in_memory * 2**30:
             for bag in bags:
                 bag.keep()
-        self._train(bags, codes, self._held_back(codes))
+        self._train(bags, codes, self._hold_back(codes))
         return self
 
     def _network(self) -> Any:
