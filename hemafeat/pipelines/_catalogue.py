@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import importlib.metadata
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from hemafeat import networks
@@ -20,7 +20,7 @@ from hemafeat.pipelines._patients.baselines import (
 )
 from hemafeat.pipelines._patients.mil import MILClassifier
 from hemafeat.pipelines._patients.mil_images import MILImageClassifier
-from hemafeat.pipelines._patients.models import cell_vote, combined, patient_table
+from hemafeat.pipelines._patients.models import cell_vote, combine, patient_table
 
 UNITS = ("cell", "patient")
 
@@ -56,8 +56,8 @@ class Entry:
 def _network(name: str, *, random_state: int = 0, **params: Any) -> NetworkClassifier:
     """Return a network as a classifier, or fail now rather than in the first fold."""
     try:
-        version("keras")
-    except PackageNotFoundError:
+        importlib.metadata.version("keras")
+    except importlib.metadata.PackageNotFoundError:
         raise ImportError(
             f"{name} is a network and needs Keras 3: pip install 'hemafeat[deep]'"
         ) from None
@@ -147,10 +147,10 @@ _PATIENTS = (
     Entry("vote_max", "patient", partial(cell_vote, "logistic", "max")),
     Entry("metadata", "patient", attributes_only, "attributes"),
     Entry("attributes", "patient", partial(attributes_only, grid="short"), "attributes"),
-    Entry("weighted", "patient", partial(combined, "weighted"), "attributes"),
-    Entry("min", "patient", partial(combined, "min"), "attributes"),
-    Entry("max", "patient", partial(combined, "max"), "attributes"),
-    Entry("stack", "patient", partial(combined, "stack"), "attributes"),
+    Entry("weighted", "patient", partial(combine, "weighted"), "attributes"),
+    Entry("min", "patient", partial(combine, "min"), "attributes"),
+    Entry("max", "patient", partial(combine, "max"), "attributes"),
+    Entry("stack", "patient", partial(combine, "stack"), "attributes"),
     Entry("stain", "patient", stain_only, "never"),
     Entry("date_format", "patient", date_format_only, "never"),
     *(

@@ -94,7 +94,7 @@ def embedding(
     Notes
     -----
     The published weighted F1 of .985 of InceptionV3 and XGBoost on C-NMC [1]_ belongs to a
-    fine-tuned network and, as far as can be told, to a split by image and not by patient. It is not
+    fine-tuned network and, apparently, to a split by image and not by patient. It is not
     a target for frozen weights or for held-out patients.
 
     References

@@ -170,6 +170,7 @@ def _takers(model: Any) -> Iterator[Any]:
 
 
 def _columns_of(taker: Any) -> list[str] | None:
+    """Return the columns that a fitted estimator takes, None if it was fitted on an array."""
     if IMAGES in (_declared(taker) or ()):
         return ["image"]
     columns = getattr(taker, "columns_", None)
@@ -179,9 +180,12 @@ def _columns_of(taker: Any) -> list[str] | None:
 
 
 def _fitted_members(model: Any) -> list[Any]:
+    """Return the fitted estimators that a model holds."""
     members = getattr(model, "estimators_", None)
     if isinstance(members, list):
         return members
+    if hasattr(model, "transformer_list"):
+        return [member for _, member in model.transformer_list]
     names = ("estimator_", "best_estimator_")
     return [getattr(model, name) for name in names if hasattr(model, name)]
 

@@ -475,7 +475,7 @@ def grey_pixels(
 def metadata_only(
     *, n_estimators: int = 100, min_samples_leaf: int = 3, random_state: int = 0
 ) -> Pipeline:
-    """Classify cells by attributes alone: what the label can be guessed from without the image.
+    """Classify cells by attributes alone, without looking at the image.
 
     Parameters
     ----------

@@ -16,7 +16,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from hemafeat import networks
 from hemafeat._public import public
-from hemafeat.pipelines._steps.inner_folds import GROUP, groups_of, held_back
+from hemafeat.pipelines._steps.inner_folds import GROUP, groups_of, hold_back
 
 
 # Not keras.wrappers.SKLearnClassifier: it takes two-dimensional arrays of numbers only, has no
@@ -206,7 +206,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         if len(self.classes_) < 2:
             raise ValueError(f"the labels are of one class only: {self.classes_[0]!r}")
         group_codes = groups_of(X, groups, self.groups)
-        self.held_back_ = held_back(codes, group_codes, self.validation, self.random_state)
+        self.held_back_ = hold_back(codes, group_codes, self.validation, self.random_state)
         self.network_ = networks.image_network(
             self.architecture,
             len(self.classes_),

@@ -1,4 +1,4 @@
-"""Attributes of patients: dates in mixed formats, sexes in mixed case, honest selection."""
+"""Attributes of patients: parsing of dates and sexes, and selection on training patients only."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ from sklearn.model_selection import StratifiedKFold, cross_val_score
 
 from hemafeat import datasets, pipelines
 from hemafeat.pipelines import PenalisedLogistic
-from hemafeat.pipelines._patients.attribute_models import ATTRIBUTE_MODELS
+from hemafeat.pipelines._patients.attribute_models import _REPORT
 
 ATTRIBUTES = ["sex", "dob", "lymphocyte_count"]
 
 
 @pytest.mark.parametrize(
-    ("text", "wanted"),
+    ("text", "expected"),
     [
         ("3/25/1950", date(1950, 3, 25)),
         ("25/3/1950", date(1950, 3, 25)),
@@ -37,32 +37,32 @@ ATTRIBUTES = ["sex", "dob", "lymphocyte_count"]
         ("29/2/1952", date(1952, 2, 29)),
     ],
 )
-def test_a_date_is_read_however_it_is_written(text, wanted):
-    (found,) = pipelines.read_dates([text]).itertuples()
-    assert (found.year, found.month, found.day) == (wanted.year, wanted.month, wanted.day)
-    assert not found.problem
+def test_dates_are_parsed_in_every_format(text, expected):
+    (row,) = pipelines.read_dates([text]).itertuples()
+    assert (row.year, row.month, row.day) == (expected.year, expected.month, expected.day)
+    assert not row.problem
 
 
 @pytest.mark.parametrize(
     "text", ["29/2/1951", "31-04-1950", "25/3/50", "in 1950", "13/13/1950", "1950/1/2/3"]
 )
-def test_what_is_no_date_is_said_not_guessed(text):
-    (found,) = pipelines.read_dates([text]).itertuples()
-    assert found.problem
-    assert text in found.problem
-    assert np.isnan(found.year)
+def test_unreadable_dates_are_reported(text):
+    (row,) = pipelines.read_dates([text]).itertuples()
+    assert row.problem
+    assert text in row.problem
+    assert np.isnan(row.year)
 
 
-def test_dates_that_can_be_read_two_ways_are_settled_by_their_neighbours_or_reported():
+def test_ambiguous_dates_are_decided_by_others_or_reported():
     read = pipelines.read_dates
     # The day comes first with slashes here: 25/3 says so.
     assert read(["4/5/1950", "25/3/1950"])["month"].tolist() == [5, 3]
     assert not read(["4/5/1950", "25/3/1950"])["ambiguous"].any()
-    # Another separator settles nothing, and neither do dates that contradict each other.
+    # Dates with another separator do not decide, and neither do contradictory dates.
     assert read(["4/5/1950", "25-03-1950"])["ambiguous"].tolist() == [True, False]
-    found = read(["4/5/1950", "25/3/1950", "3/25/1950"])
-    assert found["ambiguous"].tolist() == [True, False, False]
-    assert found["month"].tolist() == [4, 3, 3]
+    dates = read(["4/5/1950", "25/3/1950", "3/25/1950"])
+    assert dates["ambiguous"].tolist() == [True, False, False]
+    assert dates["month"].tolist() == [4, 3, 3]
     assert not read(["5/5/1950"])["ambiguous"].any()
     assert not read(["4/5/1950"], {"/": "day first"})["ambiguous"].any()
     assert read(["1950"])[["year", "format"]].to_numpy().tolist() == [[1950, "y"]]
@@ -71,7 +71,7 @@ def test_dates_that_can_be_read_two_ways_are_settled_by_their_neighbours_or_repo
     assert not missing["problem"].any()
 
 
-def test_drawn_dates_are_read_back():
+def test_drawn_dates_are_parsed():
     table = pipelines.bags(
         datasets.drawn_bags(150, leak_format=0.5, random_state=1), attributes=ATTRIBUTES
     )
@@ -108,7 +108,7 @@ def test_attributes_become_numbers():
         pipelines.PatientAttributes().fit(pd.DataFrame({"label": ["a"]}))
 
 
-def test_how_a_date_is_written_does_not_reach_a_model_of_attributes():
+def test_attributes_do_not_reveal_the_format_of_dates():
     table = pd.DataFrame({"dob": ["4/5/1950", "04-05-1950", "1950-05-04"]})
     out = pipelines.PatientAttributes(year=2020).fit_transform(table)
     assert out.tolist() == [[70.0]] * 3
@@ -116,18 +116,18 @@ def test_how_a_date_is_written_does_not_reach_a_model_of_attributes():
 
 @pytest.fixture(scope="module")
 def cohort():
-    """Attributes with a signal, 60 patients to learn from and 200 to judge."""
-    made = [
+    """Attributes with a signal, 60 training patients and 200 test patients."""
+    cohorts = [
         pipelines.bags(
             datasets.drawn_bags(n, cells=(1, 2), attribute_signal=1.5, random_state=seed),
             attributes=ATTRIBUTES,
         )
         for n, seed in ((60, 1), (200, 2))
     ]
-    return made[0], made[1]
+    return cohorts[0], cohorts[1]
 
 
-@pytest.mark.parametrize("name", ATTRIBUTE_MODELS)
+@pytest.mark.parametrize("name", _REPORT)
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.ConvergenceWarning")
 def test_every_model_of_attributes_finds_the_signal(cohort, name):
     train, test = cohort
@@ -142,15 +142,13 @@ def test_selection_sees_training_patients_only(cohort, name):
     search = pipelines.attributes_only(name, grid="short", n_splits=3).fit(train, train["label"])
     inner = StratifiedKFold(3, shuffle=True, random_state=0)
     again = clone(search.best_estimator_)
-    wanted = cross_val_score(
+    expected = cross_val_score(
         again, train, train["label"], cv=inner, scoring="balanced_accuracy"
     ).mean()
-    assert search.best_score_ == pytest.approx(wanted)
+    assert search.best_score_ == pytest.approx(expected)
 
 
 def test_grid_of_the_report():
-    from hemafeat.pipelines._patients.attribute_models import _REPORT
-
     sizes = {
         name: sum(np.prod([len(v) for v in part.values()]) for part in grid)
         for name, grid in _REPORT.items()
@@ -180,14 +178,15 @@ def test_penalties_are_those_of_scikit_learn(ours, theirs):
     rng = np.random.default_rng(0)
     x = rng.normal(size=(60, 3))
     y = (x[:, 0] + rng.normal(size=60) > 0).astype(int)
-    one = PenalisedLogistic(**ours).fit(x, y)
-    other = LogisticRegression(class_weight="balanced", max_iter=5000, random_state=0, **theirs)
-    np.testing.assert_allclose(one.predict_proba(x), other.fit(x, y).predict_proba(x), atol=1e-9)
+    model = PenalisedLogistic(**ours).fit(x, y)
+    reference = LogisticRegression(class_weight="balanced", max_iter=5000, random_state=0, **theirs)
+    expected = reference.fit(x, y).predict_proba(x)
+    np.testing.assert_allclose(model.predict_proba(x), expected, atol=1e-9)
     strong = PenalisedLogistic("l1", C=0.01, solver="liblinear").fit(x, y)
-    assert (strong.model_.coef_ == 0).any(), "an L1 penalty leaves columns out"
+    assert (strong.model_.coef_ == 0).any(), "an L1 penalty sets coefficients to 0"
 
 
-def test_format_of_dates_is_a_leak_that_is_found():
+def test_the_format_of_dates_is_found_as_a_leak():
     for leak, low, high in ((0.0, 0.35, 0.62), (1.0, 0.8, 1.0)):
         table = pipelines.bags(
             datasets.drawn_bags(120, cells=(1, 1), leak_format=leak, random_state=3),

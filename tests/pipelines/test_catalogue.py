@@ -132,18 +132,30 @@ def test_a_model_with_former_columns_takes_a_table_with_current_names(tmp_path):
     units = dict.fromkeys(FORMER, "1")
 
     model = pipelines.logistic().fit(cells, cells["label"])
-    back = pipelines.load(pipelines.save(model, tmp_path / "cells.hemafeat", units=units))
-    assert back.columns[:2] == list(FORMER)
-    np.testing.assert_array_equal(back.predict_proba(current), model.predict_proba(cells))
-    np.testing.assert_array_equal(back.predict_proba(cells), model.predict_proba(cells))
+    loaded = pipelines.load(pipelines.save(model, tmp_path / "cells.hemafeat", units=units))
+    assert loaded.columns[:2] == list(FORMER)
+    np.testing.assert_array_equal(loaded.predict_proba(current), model.predict_proba(cells))
+    np.testing.assert_array_equal(loaded.predict_proba(cells), model.predict_proba(cells))
     other = current.copy()
     other.attrs["units"] = {FORMER[name]: "px" for name in FORMER}
     with pytest.raises(pipelines.ModelError, match=r"roundness_at_20 in '1', the table .* 'px'"):
-        back.predict(other)
+        loaded.predict(other)
     with pytest.raises(pipelines.ModelError, match="lacks: nucleus__lobulation__roundness_at_50"):
-        back.predict(current.drop(columns=FORMER["nucleus__lobulation__roundness_at_50"]))
+        loaded.predict(current.drop(columns=FORMER["nucleus__lobulation__roundness_at_50"]))
 
     rows = pipelines.bags(cells)
     model = pipelines.make_patient("table_means").fit(rows, rows["label"])
-    back = pipelines.load(pipelines.save(model, tmp_path / "patients.hemafeat"))
-    pd.testing.assert_frame_equal(back.verdicts(current), back.verdicts(cells))
+    loaded = pipelines.load(pipelines.save(model, tmp_path / "patients.hemafeat"))
+    pd.testing.assert_frame_equal(loaded.verdicts(current), loaded.verdicts(cells))
+
+
+def test_a_union_of_cells_and_attributes_is_saved(tmp_path):
+    cells = datasets.drawn_bags(12, n_features=3, random_state=0)
+    rows = pipelines.bags(cells, attributes=["dob"])
+    parts = [("cells", pipelines.PatientTable(["mean"])), ("age", pipelines.PatientAttributes())]
+    model = Pipeline([("parts", FeatureUnion(parts)), ("model", LogisticRegression())])
+    assert pipelines.looks_at(model) == {"features", "attributes"}
+    model.fit(rows, rows["label"])
+    loaded = pipelines.load(pipelines.save(model, tmp_path / "model.hemafeat"))
+    assert (len(loaded.columns), loaded.attributes) == (3, ["dob"])
+    np.testing.assert_array_equal(loaded.predict(cells), model.predict(rows))

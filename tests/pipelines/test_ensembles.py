@@ -1,4 +1,4 @@
-"""Ensembles, inner folds that keep groups together, and labels corrected among neighbours."""
+"""Ensembles, inner folds of whole groups, and labels corrected by those of similar cells."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from sklearn.model_selection import GridSearchCV, StratifiedGroupKFold
 
 from hemafeat import evaluate, pipelines, report
 from hemafeat.pipelines import GroupedFolds, ModelError
-from hemafeat.pipelines._steps.inner_folds import held_back
+from hemafeat.pipelines._steps.inner_folds import hold_back
 
 N = 90
 
@@ -30,7 +30,7 @@ def table():
 
 
 class Seen(ClassifierMixin, BaseEstimator):
-    """Notes which tables it was fitted on."""
+    """Classifier that records the tables on which it was fitted."""
 
     takes_groups = True
     fits: list[pd.DataFrame] = []  # noqa: RUF012 - shared by the clones on purpose
@@ -54,28 +54,26 @@ class Images(Seen):
     reads_images = True
 
 
-def test_inner_folds_never_part_a_group(table):
+def test_inner_folds_never_split_a_group(table):
     groups = table["group"].to_numpy()
     folds = GroupedFolds(4, random_state=1)
     assert folds.get_n_splits(table) == 4
-    asked = np.zeros(N, dtype=int)
+    n_tested = np.zeros(N, dtype=int)
     expected = StratifiedGroupKFold(4, shuffle=True, random_state=1).split(
         table, table["label"], groups
     )
-    for (learned, back), (_, other) in zip(
-        folds.split(table, table["label"]), expected, strict=True
-    ):
-        assert not set(groups[learned]) & set(groups[back])
-        np.testing.assert_array_equal(back, other)
-        asked[back] += 1
-    assert (asked == 1).all()
+    for (train, test), (_, other) in zip(folds.split(table, table["label"]), expected, strict=True):
+        assert not set(groups[train]) & set(groups[test])
+        np.testing.assert_array_equal(test, other)
+        n_tested[test] += 1
+    assert (n_tested == 1).all()
     assert len(list(GroupedFolds(5).split(table[:6], table["label"][:6]))) == 2
     with pytest.raises(ValueError, match="one group only"):
         list(folds.split(table[:3], table["label"][:3]))
     few = pd.DataFrame({"group": range(6)})
     assert len(list(GroupedFolds(5).split(few, list("aaabbb")))) == 3
     assert GroupedFolds(5).get_n_splits(few, list("aaabbb")) == 3
-    assert held_back(np.array([0, 0, 0, 1, 1, 1]), np.arange(6), 0.1, 0).sum() == 2
+    assert hold_back(np.array([0, 0, 0, 1, 1, 1]), np.arange(6), 0.1, 0).sum() == 2
     with pytest.raises(ValueError, match="one of each class"):
         list(folds.split(few, list("abcdef")))
     with pytest.raises(ValueError, match="no column 'group'"):
@@ -84,24 +82,24 @@ def test_inner_folds_never_part_a_group(table):
     assert len(list(alone.split(np.zeros((12, 1)), [0, 1, 2] * 4))) == 4
 
 
-def test_missing_groups_are_alone():
+def test_rows_without_a_group_are_groups_of_their_own():
     from hemafeat.pipelines._steps.inner_folds import groups_of
 
-    found = groups_of(pd.DataFrame({"group": ["p", None, "p", None]}))
-    assert found[0] == found[2]
-    assert len(set(found)) == 3
+    result = groups_of(pd.DataFrame({"group": ["p", None, "p", None]}))
+    assert result[0] == result[2]
+    assert len(set(result)) == 3
 
 
-def test_what_is_held_back_leaves_every_class_something(table):
+def test_holding_back_leaves_rows_of_every_class(table):
     numbers = np.searchsorted(["a", "b", "c"], table["label"])
     groups = table["group"].to_numpy()
-    back = held_back(numbers, groups, 0.2, 0)
-    assert 0.1 < back.mean() < 0.3
-    assert not set(groups[back]) & set(groups[~back])
-    assert set(numbers[~back]) == {0, 1, 2}
+    selected = hold_back(numbers, groups, 0.2, 0)
+    assert 0.1 < selected.mean() < 0.3
+    assert not set(groups[selected]) & set(groups[~selected])
+    assert set(numbers[~selected]) == {0, 1, 2}
     # Every class is one group: whatever is held back, one class has nothing left.
-    assert not held_back(numbers, numbers, 0.3, 0).any()
-    assert not held_back(numbers, groups, 0.0, 0).any()
+    assert not hold_back(numbers, numbers, 0.3, 0).any()
+    assert not hold_back(numbers, groups, 0.0, 0).any()
 
 
 def test_an_average_is_the_mean(table):
@@ -121,7 +119,7 @@ def test_an_average_is_the_mean(table):
         pipelines.average("svc")
 
 
-def test_a_stack_learns_from_groups_it_has_not_seen(table):
+def test_a_stack_is_fitted_on_predictions_for_unseen_groups(table):
     Seen.fits = []
     members = {"seen": Seen(), "logistic": pipelines.logistic()}
     model = pipelines.stack(members, n_splits=3).fit(table, table["label"])
@@ -139,9 +137,9 @@ def test_weights_are_kappas_of_inner_folds(table):
     model = pipelines.WeightedVote(members, n_splits=3).fit(table, table["label"])
     y = table["label"].to_numpy()
     predicted = np.empty(N, dtype=object)
-    for learned, back in GroupedFolds(3).split(table, y):
-        part = pipelines.logistic().fit(table.iloc[learned], y[learned])
-        predicted[back] = part.predict(table.iloc[back])
+    for train, test in GroupedFolds(3).split(table, y):
+        part = pipelines.logistic().fit(table.iloc[train], y[train])
+        predicted[test] = part.predict(table.iloc[test])
     assert model.scores_["good"] == pytest.approx(cohen_kappa_score(y, predicted.astype(str)))
     assert model.scores_["poor"] == 0
     np.testing.assert_allclose(model.weights_, [1, 0])
@@ -183,8 +181,10 @@ def test_bagging_draws_whole_groups(table):
 def test_a_search_inside_keeps_groups_together(table):
     search = GridSearchCV(pipelines.logistic(), {"model__C": [0.1, 1.0]}, cv=GroupedFolds(3))
     assert pipelines.looks_at(search) == {"features", "groups"}
-    found = evaluate.compare({"search": search}, table, n_splits=3, n_boot=20, importance=False)
-    assert "search" in found.models
+    comparison = evaluate.compare(
+        {"search": search}, table, n_splits=3, n_boot=20, importance=False
+    )
+    assert "search" in comparison.models
 
 
 @pytest.mark.parametrize(
@@ -199,18 +199,18 @@ def test_a_search_inside_keeps_groups_together(table):
         (pipelines.NeighbourhoodCorrection(pipelines.svc()), {"features"}),
     ],
 )
-def test_what_a_model_reads(model, expected):
+def test_ensembles_look_at_what_their_members_do(model, expected):
     assert pipelines.looks_at(model) == expected
     assert pipelines.is_transductive(model) == isinstance(model, pipelines.NeighbourhoodCorrection)
 
 
-def test_a_comparison_gives_each_member_what_it_reads(table):
+def test_a_comparison_gives_each_member_what_it_looks_at(table):
     Seen.fits = []
     mixed = pipelines.average({"svc": pipelines.svc(), "images": Images()})
     stacked = pipelines.stack(["logistic", "svc"], n_splits=2)
     models = {"mixed": mixed, "stacked": stacked}
-    found = evaluate.compare(models, table, n_splits=3, n_boot=20)
-    assert set(found.models) == {"mixed", "stacked", "baseline"}
+    comparison = evaluate.compare(models, table, n_splits=3, n_boot=20)
+    assert set(comparison.models) == {"mixed", "stacked", "baseline"}
     for part in Seen.fits:
         assert list(part.columns[:2]) == ["image", "group"]
         assert "cell__shape__f0" in part.columns
@@ -220,12 +220,12 @@ def test_a_comparison_gives_each_member_what_it_reads(table):
         models, renamed, columns=["f0", "f1", "f2"], n_splits=3, n_boot=20, importance=False
     )
     pd.testing.assert_frame_equal(
-        found.predictions[["model", "truth", "predicted"]],
+        comparison.predictions[["model", "truth", "predicted"]],
         other.predictions[["model", "truth", "predicted"]],
     )
 
 
-def test_ensembles_are_kept_in_files(table, tmp_path):
+def test_ensembles_are_saved(table, tmp_path):
     y = table["label"]
     features = [name for name in table if "__" in name]
     for name, model in {
@@ -235,16 +235,16 @@ def test_ensembles_are_kept_in_files(table, tmp_path):
         "near": pipelines.NeighbourhoodCorrection(pipelines.svc()),
     }.items():
         model.fit(table, y)
-        back = pipelines.load(pipelines.save(model, tmp_path / f"{name}.hemafeat"))
-        assert back.columns == features, name
-        np.testing.assert_array_equal(back.predict(table), model.predict(table), name)
+        loaded = pipelines.load(pipelines.save(model, tmp_path / f"{name}.hemafeat"))
+        assert loaded.columns == features, name
+        np.testing.assert_array_equal(loaded.predict(table), model.predict(table), name)
     nameless = pipelines.logistic().fit(table[features].to_numpy(), y)
     with pytest.raises(ModelError, match="without column names"):
         pipelines.save(nameless, tmp_path / "m")
 
 
 def naive_correction(vectors, labels, k, needed, sweeps):
-    """As the text says it, cell by cell."""
+    """Correct the labels cell by cell, following the text of the source."""
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     labels = list(labels)
     for _ in range(sweeps):
@@ -267,14 +267,14 @@ def test_correction_with_the_thresholds_of_the_source(sweeps):
     odd = rng.permutation(80)[:16]
     labels[odd] = np.where(labels[odd] == "all", "hem", "all")
     needed = {"hem": 4, "all": 5}
-    found = pipelines.neighbourhood_correction(vectors, labels, needed=needed, sweeps=sweeps)
-    np.testing.assert_array_equal(found, naive_correction(vectors, labels, 7, needed, sweeps))
+    corrected = pipelines.neighbourhood_correction(vectors, labels, needed=needed, sweeps=sweeps)
+    np.testing.assert_array_equal(corrected, naive_correction(vectors, labels, 7, needed, sweeps))
     if sweeps:
         truth = np.repeat(["all", "hem"], 40)
-        assert (found == truth).mean() > (labels == truth).mean()
+        assert (corrected == truth).mean() > (labels == truth).mean()
 
 
-def test_correction_of_odd_input():
+def test_correction_of_unusual_input():
     vectors = np.eye(3)
     same = pipelines.neighbourhood_correction(vectors, ["a", "b", "c"])
     assert same.tolist() == ["a", "b", "c"], "no majority among three that differ"
@@ -292,17 +292,17 @@ def test_correction_of_odd_input():
         pipelines.NeighbourhoodCorrection(Seen()).fit(vectors, ["a", "b", "c"])
 
 
-def test_nobody_mistakes_a_transductive_score(table, tmp_path):
+def test_transductive_scores_are_marked(table, tmp_path):
     near = pipelines.NeighbourhoodCorrection(pipelines.logistic())
     models = {"logistic": pipelines.logistic(), "near": near}
-    found = evaluate.compare(models, table, n_splits=3, n_boot=20, importance=False)
-    assert found.transductive == ["near"]
-    assert "TRANSDUCTIVE: near saw the cells scored together" in found.protocol
-    told = found.summary()["protocol"]
-    assert told["near"] == "grouped, transductive"
-    assert told["logistic"] == "grouped"
-    assert evaluate.load(found.save(tmp_path / "out")).transductive == ["near"]
-    page = report.page(found, tmp_path / "page.html").read_text("utf-8")
+    comparison = evaluate.compare(models, table, n_splits=3, n_boot=20, importance=False)
+    assert comparison.transductive == ["near"]
+    assert "TRANSDUCTIVE: near saw the cells scored together" in comparison.protocol
+    protocols = comparison.summary()["protocol"]
+    assert protocols["near"] == "grouped, transductive"
+    assert protocols["logistic"] == "grouped"
+    assert evaluate.load(comparison.save(tmp_path / "out")).transductive == ["near"]
+    page = report.page(comparison, tmp_path / "page.html").read_text("utf-8")
     assert "transductive: saw the tested cells together" in page
     plain = evaluate.compare("logistic", table, n_splits=3, n_boot=20, importance=False)
     assert plain.transductive == []

@@ -1,7 +1,7 @@
-"""Models that version 0.1 wrote still load, and say what they said then.
+"""Models that version 0.1 saved can be loaded and give the predictions that they gave then.
 
-They were fitted to drawn cells, patients and images, which lie beside them with the answers that
-version gave; together they hold every type of ours that a model may hold.
+They were fitted on drawn cells, patients and images, which are in the same folder with these
+predictions. Together they hold every type of this package that a model may hold.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ FOLDER = Path(__file__).parents[1] / "data" / "models_0_1"
 NETWORKS = {"patients_attention", "images_network", "images_embedding", "images_attention"}
 
 
-def given(name: str) -> pd.DataFrame:
+def input_table(name: str) -> pd.DataFrame:
     kind = name.split("_")[0]
     if kind != "images":
         return pd.read_parquet(FOLDER / f"{kind}_input.parquet")
@@ -35,7 +35,7 @@ def cases() -> list:
 
 
 @pytest.mark.parametrize("name", cases())
-def test_it_says_what_it_said(name):
+def test_predictions_are_unchanged(name):
     if name in NETWORKS:
         pytest.importorskip("keras", minversion="3", reason="the extra 'deep' is not installed")
     if name in ("cells_ldsvm", "cells_bagging"):
@@ -43,19 +43,19 @@ def test_it_says_what_it_said(name):
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", UserWarning)  # another version of scikit-learn
         model = pipelines.load(FOLDER / f"{name}.hemafeat")
-    table = given(name)
+    table = input_table(name)
     expected = pd.read_csv(FOLDER / f"{name}_expected.csv", keep_default_na=False)
     if isinstance(model, pipelines.PatientModel):
-        found = model.verdicts(table)
+        result = model.verdicts(table)
     else:
-        found = pd.DataFrame({"predicted": model.predict(table)})
+        result = pd.DataFrame({"predicted": model.predict(table)})
         if hasattr(model.pipeline, "predict_proba"):
-            for place, label in enumerate(model.classes):
-                found[f"p__{label}"] = model.predict_proba(table)[:, place]
-    assert list(found["predicted"].astype(str)) == list(expected["predicted"].astype(str))
-    chances = [column for column in found if column.startswith("p__")]
-    # Other versions of scikit-learn, XGBoost and Keras add up in another order.
-    np.testing.assert_allclose(found[chances], expected[chances], atol=1e-5)
+            for index, label in enumerate(model.classes):
+                result[f"p__{label}"] = model.predict_proba(table)[:, index]
+    assert list(result["predicted"].astype(str)) == list(expected["predicted"].astype(str))
+    chances = [column for column in result if column.startswith("p__")]
+    # Other versions of scikit-learn, XGBoost and Keras add in another order.
+    np.testing.assert_allclose(result[chances], expected[chances], atol=1e-5)
 
 
 def test_classes_are_written_under_their_package(tmp_path):

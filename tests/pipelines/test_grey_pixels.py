@@ -1,4 +1,4 @@
-"""The grey-pixel baseline: read, cut, grey, laid out; and beside feature models in a comparison."""
+"""The grey-pixel baseline: crop, conversion to grey, storage, and comparison with features."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from hemafeat.evaluate import CompareError
 
 @pytest.fixture(scope="module")
 def pictures(tmp_path_factory):
-    """Dark discs and light discs on a noisy field, in files."""
+    """Write images of dark and light discs on a noisy background."""
     folder = tmp_path_factory.mktemp("pictures")
     rng = np.random.default_rng(0)
     rows = []
@@ -87,26 +87,26 @@ def test_pipeline_and_storage(pictures, tmp_path):
     model = pipelines.grey_pixels(crop=24, size=12).set_params(model__n_estimators=10)
     model.fit(pictures[:30], pictures["label"][:30])
     assert (model.predict(pictures[30:]) == pictures["label"][30:]).all()
-    back = pipelines.load(pipelines.save(model, tmp_path / "grey.hemafeat"))
-    assert back.columns == ["image"]
-    np.testing.assert_array_equal(back.predict_proba(pictures), model.predict_proba(pictures))
+    loaded = pipelines.load(pipelines.save(model, tmp_path / "grey.hemafeat"))
+    assert loaded.columns == ["image"]
+    np.testing.assert_array_equal(loaded.predict_proba(pictures), model.predict_proba(pictures))
     assert set(pipelines.search_space("grey_pixels")) <= set(model.get_params())
     assert "grey_pixels" not in pipelines.names()
 
 
 def test_beside_feature_models(pictures):
-    """Features carry nothing here, the pixels all; each model gets its own kind of input."""
+    """The features are noise and the pixels are not: each model must get its own input."""
     rng = np.random.default_rng(0)
     table = pictures.assign(cell=1, cell__shape__area=rng.normal(size=40))
     grey = pipelines.grey_pixels(crop=24, size=12).set_params(model__n_estimators=10)
     models = {"logistic": pipelines.logistic(), "grey": grey}
-    found = evaluate.compare(models, table, n_boot=20)
-    score = found.results.query("fold == 'all' and metric == 'accuracy'").set_index("model")[
+    comparison = evaluate.compare(models, table, n_boot=20)
+    score = comparison.results.query("fold == 'all' and metric == 'accuracy'").set_index("model")[
         "value"
     ]
     assert score["grey"] == 1
     assert score["logistic"] < 0.8
-    assert set(found.importances["model"]) == {"logistic"}
+    assert set(comparison.importances["model"]) == {"logistic"}
     fields = pd.concat([table, table.assign(cell=2)])
     with pytest.raises(CompareError, match="'grey' looks at whole images"):
         evaluate.compare({"grey": grey}, fields, n_boot=20)

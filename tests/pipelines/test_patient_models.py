@@ -1,4 +1,4 @@
-"""Models of patients: aggregation, rules and stacks by hand; planted signals and leaks found."""
+"""Models of patients: votes, rules and stacks computed by hand, and signals in drawn cohorts."""
 
 from __future__ import annotations
 
@@ -25,27 +25,27 @@ def drawn(n, seed, **params):
 
 
 def quick(name, seed=0):
-    """The model of that name, with few trees."""
+    """Make a model with few trees."""
     model = pipelines.make_patient(name, random_state=seed)
     few = {"model__n_estimators": 40} if hasattr(model, "steps") else {}
     return model.set_params(**few) if few.keys() <= model.get_params().keys() else model
 
 
 def auroc(name, seeds, n=50, **params):
-    """Area under the ROC curve on other patients, one per seed."""
-    found = []
+    """Return the area under the ROC curve on other patients for each seed."""
+    result = []
     for seed in seeds:
         train, test = drawn(n, 2 * seed, **params), drawn(120, 2 * seed + 1, **params)
         model = quick(name, seed).fit(train, train["label"])
-        place = list(model.classes_).index("malignant")
-        found.append(
-            roc_auc_score(test["label"] == "malignant", model.predict_proba(test)[:, place])
+        position = list(model.classes_).index("malignant")
+        result.append(
+            roc_auc_score(test["label"] == "malignant", model.predict_proba(test)[:, position])
         )
-    return np.array(found)
+    return np.array(result)
 
 
 def half_width(values):
-    """Of the 95 % interval of the mean over seeds (Student)."""
+    """Return the half width of the 95 % interval of the mean over seeds (Student)."""
     from scipy.stats import t
 
     return t.ppf(0.975, len(values) - 1) * values.std(ddof=1) / np.sqrt(len(values))
@@ -69,38 +69,38 @@ def test_one_abnormal_cell_is_enough_for_the_largest_probability():
 
 
 @pytest.mark.parametrize("name", [*SHARED[:2], "fisher", "vote_mean", "bag_size"])
-def test_without_a_signal_everything_lies_at_chance(name):
-    found = auroc(name, range(3), abnormal=(0.2, 0.2))
+def test_scores_without_a_signal_are_at_chance(name):
+    result = auroc(name, range(3), abnormal=(0.2, 0.2))
     # 120 patients: an area of chance has a standard error of .053, of three .031.
-    assert abs(found.mean() - 0.5) < 0.1, found
+    assert abs(result.mean() - 0.5) < 0.1, result
 
 
-def test_a_leak_of_bag_size_is_found_by_its_baseline_and_learned_by_sums():
+def test_a_leak_of_the_bag_size_is_found_by_its_baseline_and_by_counts():
     params = {"abnormal": (0.2, 0.2), "leak_size": 0.7}
     assert auroc("bag_size", range(3), **params).min() > 0.75
     train, test = drawn(50, 0, **params), drawn(160, 1, **params)
-    found = {}
+    result = {}
     for statistic in ("mean", "count"):
         model = pipelines.patient_table("random_forest", "means")
         model.set_params(table__statistics=[statistic]).fit(train, train["label"])
-        place = list(model.classes_).index("malignant")
-        found[statistic] = roc_auc_score(
-            test["label"] == "malignant", model.predict_proba(test)[:, place]
+        position = list(model.classes_).index("malignant")
+        result[statistic] = roc_auc_score(
+            test["label"] == "malignant", model.predict_proba(test)[:, position]
         )
-    assert found["count"] > 0.75
-    assert abs(found["mean"] - 0.5) < 0.12
+    assert result["count"] > 0.75
+    assert abs(result["mean"] - 0.5) < 0.12
 
 
 @pytest.mark.parametrize("aggregate", ["mean", "majority", "min", "max"])
-def test_votes_are_those_counted_by_hand(aggregate):
+def test_votes_are_as_counted_by_hand(aggregate):
     train, test = drawn(20, 1), drawn(12, 2)
     model = pipelines.cell_vote("logistic", aggregate, positive="malignant")
-    found = model.fit(train, train["label"]).predict_proba(test)
-    place = list(model.classes_).index("malignant")
+    result = model.fit(train, train["label"]).predict_proba(test)
+    position = list(model.classes_).index("malignant")
     by_hand = []
     for bag in test["cells"]:
         chance = [
-            model.model_.predict_proba(model._frame(row[None]))[0, place] for row in bag.features
+            model.model_.predict_proba(model._frame(row[None]))[0, position] for row in bag.features
         ]
         by_hand.append(
             {
@@ -110,15 +110,15 @@ def test_votes_are_those_counted_by_hand(aggregate):
                 "max": max(chance),
             }[aggregate]
         )
-    np.testing.assert_allclose(found[:, place], by_hand, rtol=1e-9)
-    np.testing.assert_allclose(found.sum(axis=1), 1.0)
+    np.testing.assert_allclose(result[:, position], by_hand, rtol=1e-9)
+    np.testing.assert_allclose(result.sum(axis=1), 1.0)
     other = clone(model).set_params(positive="reactive").fit(train, train["label"])
-    if aggregate == "min":  # the least chance of one class is the largest of the other
+    if aggregate == "min":  # the smallest probability of one class is the largest of the other
         swapped = clone(other).set_params(aggregate="max").fit(train, train["label"])
-        np.testing.assert_allclose(swapped.predict_proba(test)[:, place], found[:, place])
+        np.testing.assert_allclose(swapped.predict_proba(test)[:, position], result[:, position])
 
 
-def joined():
+def combined_models():
     return [
         ("cells", pipelines.patient_table("logistic", "means")),
         ("attributes", pipelines.attributes_only()),
@@ -129,33 +129,40 @@ def joined():
 def test_rules_are_those_of_the_formula(rule):
     train, test = drawn(40, 1, attribute_signal=1.0), drawn(20, 2, attribute_signal=1.0)
     weights = [0.3, 0.7] if rule == "weighted" else None
-    model = pipelines.DecisionRule(joined(), rule, weights, "malignant").fit(train, train["label"])
-    a, b = (clone(m).fit(train, train["label"]).predict_proba(test)[:, 0] for _, m in joined())
+    model = pipelines.DecisionRule(combined_models(), rule, weights, "malignant").fit(
+        train, train["label"]
+    )
+    a, b = (
+        clone(m).fit(train, train["label"]).predict_proba(test)[:, 0] for _, m in combined_models()
+    )
     assert list(model.classes_) == ["malignant", "reactive"]
-    wanted = {"weighted": 0.3 * a + 0.7 * b, "min": np.minimum(a, b), "max": np.maximum(a, b)}
-    np.testing.assert_allclose(model.predict_proba(test)[:, 0], wanted[rule])
-    hard = (model.predict(test) == "malignant") == (wanted[rule] >= 0.5)
+    expected = {"weighted": 0.3 * a + 0.7 * b, "min": np.minimum(a, b), "max": np.maximum(a, b)}
+    np.testing.assert_allclose(model.predict_proba(test)[:, 0], expected[rule])
+    hard = (model.predict(test) == "malignant") == (expected[rule] >= 0.5)
     assert hard.all()
 
 
 def test_min_is_both_and_max_is_either():
     train, test = drawn(40, 1, attribute_signal=1.0), drawn(60, 2, attribute_signal=1.0)
-    votes = [clone(m).fit(train, train["label"]).predict(test) == "malignant" for _, m in joined()]
-    for rule, wanted in (("min", votes[0] & votes[1]), ("max", votes[0] | votes[1])):
-        model = pipelines.DecisionRule(joined(), rule, positive="malignant")
-        found = model.fit(train, train["label"]).predict(test) == "malignant"
-        np.testing.assert_array_equal(found, wanted)
+    votes = [
+        clone(m).fit(train, train["label"]).predict(test) == "malignant"
+        for _, m in combined_models()
+    ]
+    for rule, expected in (("min", votes[0] & votes[1]), ("max", votes[0] | votes[1])):
+        model = pipelines.DecisionRule(combined_models(), rule, positive="malignant")
+        result = model.fit(train, train["label"]).predict(test) == "malignant"
+        np.testing.assert_array_equal(result, expected)
 
 
-def test_a_stack_learns_from_patients_its_models_had_not_seen():
+def test_a_stack_is_fitted_on_predictions_for_unseen_patients():
     train = drawn(40, 1, attribute_signal=1.0)
-    model = pipelines.PatientStack(joined(), n_splits=4).fit(train, train["label"])
+    model = pipelines.PatientStack(combined_models(), n_splits=4).fit(train, train["label"])
     folds = StratifiedKFold(4, shuffle=True, random_state=0)
-    for place, (_, member) in enumerate(joined()):
+    for column, (_, member) in enumerate(combined_models()):
         chance = cross_val_predict(member, train, train["label"], cv=folds, method="predict_proba")
         chance = np.clip(chance, 0.01, 0.99)
         odds = np.log(chance[:, 1] / chance[:, 0])
-        np.testing.assert_allclose(model.out_of_fold_[:, place], odds, rtol=1e-9)
+        np.testing.assert_allclose(model.out_of_fold_[:, column], odds, rtol=1e-9)
 
 
 def test_a_stack_of_cells_and_attributes_beats_either():
@@ -164,7 +171,7 @@ def test_a_stack_of_cells_and_attributes_beats_either():
         params = {"attribute_signal": 0.8, "abnormal": (0.05, 0.25)}
         train, test = drawn(60, seed, **params), drawn(120, seed + 50, **params)
         ill = test["label"] == "malignant"
-        models = [*(m for _, m in joined()), pipelines.PatientStack(joined())]
+        models = [*(m for _, m in combined_models()), pipelines.PatientStack(combined_models())]
         # The first class is the ill one.
         scores = [
             roc_auc_score(ill, m.fit(train, train["label"]).predict_proba(test)[:, 0])
@@ -190,7 +197,7 @@ def test_models_work_with_the_tools_of_scikit_learn():
 @pytest.mark.parametrize(
     "name", [n for n in pipelines.patient_names(attributes=True) if n != "attributes"]
 )
-def test_the_order_of_cells_changes_no_verdict(name):
+def test_predictions_do_not_depend_on_the_order_of_cells(name):
     cells = datasets.drawn_bags(24, cells=(5, 20), missing=0.05, random_state=3)
     mixed = cells.sample(frac=1.0, random_state=7)
     verdicts = []

@@ -1,4 +1,4 @@
-"""Models of patients on disk: the same verdicts, on cells that fit, and nothing else is read."""
+"""Models of patients in files: the same predictions, and refusal of tables that do not fit."""
 
 from __future__ import annotations
 
@@ -50,23 +50,23 @@ def test_round_trip(name, cells, rows, tmp_path):
     if any("n_estimators" in key for key in model.get_params()):
         model.set_params(model__n_estimators=5)
     model.fit(rows, rows["label"])
-    back = pipelines.load(pipelines.save(model, tmp_path / "m.hemafeat"))
-    assert isinstance(back, pipelines.PatientModel)
-    # Whatever the order of the cells, and with columns that are not asked for.
-    found = back.verdicts(cells.sample(frac=1, random_state=0).assign(other=1))
-    assert found["patient"].tolist() == rows.index.tolist()
-    assert found["n_cells"].tolist() == [len(bag) for bag in rows["cells"]]
+    loaded = pipelines.load(pipelines.save(model, tmp_path / "m.hemafeat"))
+    assert isinstance(loaded, pipelines.PatientModel)
+    # In another order of the cells, and with columns that are not needed.
+    verdicts = loaded.verdicts(cells.sample(frac=1, random_state=0).assign(other=1))
+    assert verdicts["patient"].tolist() == rows.index.tolist()
+    assert verdicts["n_cells"].tolist() == [len(bag) for bag in rows["cells"]]
     np.testing.assert_allclose(
-        found[[f"p__{one}" for one in back.classes]], model.predict_proba(rows), rtol=1e-12
+        verdicts[[f"p__{name}" for name in loaded.classes]], model.predict_proba(rows), rtol=1e-12
     )
-    np.testing.assert_array_equal(found["predicted"], model.predict(rows))
-    needed = [*back.columns, *back.attributes, *back.beside, "patient", "image", "cell"]
-    np.testing.assert_array_equal(back.predict(cells[needed]), model.predict(rows))
-    again = pipelines.load(pipelines.save(back, tmp_path / "again.hemafeat"))
-    pd.testing.assert_frame_equal(again.verdicts(cells), back.verdicts(cells))
+    np.testing.assert_array_equal(verdicts["predicted"], model.predict(rows))
+    needed = [*loaded.columns, *loaded.attributes, *loaded.beside, "patient", "image", "cell"]
+    np.testing.assert_array_equal(loaded.predict(cells[needed]), model.predict(rows))
+    again = pipelines.load(pipelines.save(loaded, tmp_path / "again.hemafeat"))
+    pd.testing.assert_frame_equal(again.verdicts(cells), loaded.verdicts(cells))
 
 
-def test_what_the_file_says(saved):
+def test_manifest_of_a_model_of_patients(saved):
     with zipfile.ZipFile(saved) as box:
         manifest = json.loads(box.read("manifest.json"))
     assert manifest["patients"] == {
@@ -76,9 +76,9 @@ def test_what_the_file_says(saved):
         "measured": {"cells": "central"},
     }
     assert manifest["families"] == ["shape"]
-    back = pipelines.load(saved)
-    assert back.measured == {"cells": "central"}
-    assert back.attributes == ATTRIBUTES
+    loaded = pipelines.load(saved)
+    assert loaded.measured == {"cells": "central"}
+    assert loaded.attributes == ATTRIBUTES
 
 
 def test_cells_must_fit(saved, cells):
@@ -99,14 +99,14 @@ def test_cells_must_fit(saved, cells):
     two = cells.assign(sex=["M", "f"] * (len(cells) // 2) + ["M"] * (len(cells) % 2))
     with pytest.raises(ModelError, match="2 values of 'sex'"):
         model.verdicts(two)
-    # Cells of nobody are left out, as are values that are missing.
+    # Cells without a patient are ignored, and so are missing values.
     some = cells.assign(patient=cells["patient"].where(cells["patient"] != "P3"), dob=None)
-    found = model.verdicts(some)
-    assert set(found["patient"]) == set(cells["patient"]) - {"P3"}
-    assert found.filter(like="p__").notna().all(axis=None)
+    verdicts = model.verdicts(some)
+    assert set(verdicts["patient"]) == set(cells["patient"]) - {"P3"}
+    assert verdicts.filter(like="p__").notna().all(axis=None)
 
 
-def test_a_file_changed_by_hand_is_refused(saved, tmp_path):
+def test_a_file_edited_by_hand_is_refused(saved, tmp_path):
     with zipfile.ZipFile(saved) as box:
         manifest = json.loads(box.read("manifest.json"))
     for change in ({"patients": None}, {"patients": {**manifest["patients"], "attributes": []}}):

@@ -1,4 +1,4 @@
-"""Patient tables agree with pandas, and with the printed formula of the Fisher vector."""
+"""Patient tables agree with pandas, and with the published formula of the Fisher vector."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ COLUMNS = ["cell__drawn__f00", "cell__drawn__f01", "cell__drawn__f02"]
 
 @pytest.fixture(scope="module")
 def cells():
-    """Patients of 2 to 25 cells, with gaps, one column of one patient without a value."""
+    """Draw patients of 2 to 25 cells with missing values, one of them without any in a column."""
     table = datasets.drawn_bags(
         14, cells=(2, 25), n_features=3, n_informative=1, missing=0.15, random_state=4
     )
@@ -28,7 +28,7 @@ def cells():
     return table
 
 
-def described(cells, *names, **params):
+def patient_table(cells, *names, **params):
     table = pipelines.PatientTable(list(names), **params).set_output(transform="pandas")
     out = table.fit_transform(pipelines.bags(cells))
     out.index = sorted(cells["patient"].unique())
@@ -50,31 +50,31 @@ def described(cells, *names, **params):
         ("trimmed_mean", lambda x: stats.trim_mean(x.dropna(), 0.2) if x.count() else np.nan),
     ],
 )
-def test_a_statistic_is_that_of_pandas_or_scipy(cells, name, how):
-    found = described(cells, name, k=4, trim=0.2)
-    wanted = cells.groupby("patient")[COLUMNS].agg(how)
-    assert list(found.columns) == [f"{column}__{name}" for column in COLUMNS]
-    assert found.isna().to_numpy().any(), "a column without a value stays without one"
-    np.testing.assert_allclose(found.to_numpy(), wanted.to_numpy(), rtol=1e-12, atol=1e-13)
+def test_statistics_agree_with_pandas_and_scipy(cells, name, how):
+    result = patient_table(cells, name, k=4, trim=0.2)
+    expected = cells.groupby("patient")[COLUMNS].agg(how)
+    assert list(result.columns) == [f"{column}__{name}" for column in COLUMNS]
+    assert result.isna().to_numpy().any(), "a column without any value has no statistics"
+    np.testing.assert_allclose(result.to_numpy(), expected.to_numpy(), rtol=1e-12, atol=1e-13)
 
 
 def test_count_is_the_number_of_cells(cells):
-    found = described(cells, "count")["bag__count"]
-    assert found.to_dict() == cells["patient"].value_counts().to_dict()
+    result = patient_table(cells, "count")["bag__count"]
+    assert result.to_dict() == cells["patient"].value_counts().to_dict()
 
 
-def test_fisher_vector_is_the_printed_formula():
+def test_the_fisher_vector_follows_the_published_formula():
     rng = np.random.default_rng(3)
     mixture = GaussianMixture(3, covariance_type="diag", random_state=0)
     mixture.fit(rng.normal(size=(200, 2)) + rng.integers(0, 3, (200, 1)))
     few = rng.normal(size=(17, 2))
-    wanted = naive_patients.fisher_vector(
+    expected = naive_patients.fisher_vector(
         few, mixture.weights_, mixture.means_, mixture.covariances_
     )
-    np.testing.assert_allclose(fisher_gradient(few, mixture), wanted, rtol=1e-9, atol=1e-12)
+    np.testing.assert_allclose(fisher_gradient(few, mixture), expected, rtol=1e-9, atol=1e-12)
     # scikit-image gives the negative for the deviations, and the same length 1 of roots.
     theirs = fisher_vector(few, mixture, improved=True, alpha=0.5)
-    np.testing.assert_allclose(np.abs(improve(wanted)), np.abs(theirs), rtol=1e-9)
+    np.testing.assert_allclose(np.abs(improve(expected)), np.abs(theirs), rtol=1e-9)
     assert not improve(np.zeros(4)).any()
 
 
@@ -89,9 +89,9 @@ def test_fisher_vector_of_the_mixture_itself_is_small():
 def test_prototypes_are_shares_of_the_nearest_centre(cells):
     model = pipelines.PatientTable("prototypes", n_prototypes=4, n_components=2)
     patients = pipelines.bags(cells)
-    found = model.fit_transform(patients)
+    result = model.fit_transform(patients)
     words = model.words_["prototypes"]
-    for row, bag in zip(found, patients["cells"], strict=True):
+    for row, bag in zip(result, patients["cells"], strict=True):
         away = words.axes_.transform(bag.features)[:, None] - words.kmeans_.cluster_centers_
         nearest = (away**2).sum(axis=2).argmin(axis=1)
         np.testing.assert_allclose(row, np.bincount(nearest, minlength=4) / len(bag))
@@ -101,8 +101,8 @@ def test_prototypes_are_shares_of_the_nearest_centre(cells):
 def test_the_order_of_the_cells_does_not_matter(cells, statistic):
     mixed = cells.sample(frac=1.0, random_state=1)
     params = {"n_prototypes": 4, "n_mixtures": 2, "n_each": 8}
-    one, other = (described(part, statistic, **params) for part in (cells, mixed))
-    np.testing.assert_allclose(one.to_numpy(), other.to_numpy(), rtol=1e-9, atol=1e-12)
+    first, second = (patient_table(part, statistic, **params) for part in (cells, mixed))
+    np.testing.assert_allclose(first.to_numpy(), second.to_numpy(), rtol=1e-9, atol=1e-12)
 
 
 def test_vocabularies_see_the_training_patients_only(cells):
@@ -119,17 +119,17 @@ def test_vocabularies_see_the_training_patients_only(cells):
 def test_three_ways_to_give_the_cells(cells):
     patients = pipelines.bags(cells)
     model = pipelines.PatientTable(["mean", "max"]).fit(patients)
-    wanted = model.transform(patients)
-    np.testing.assert_array_equal(model.transform(cells), wanted)
+    expected = model.transform(patients)
+    np.testing.assert_array_equal(model.transform(cells), expected)
     arrays = [part[COLUMNS] for _, part in cells.groupby("patient")]
     np.testing.assert_array_equal(
-        pipelines.PatientTable(["mean", "max"]).fit_transform(arrays), wanted
+        pipelines.PatientTable(["mean", "max"]).fit_transform(arrays), expected
     )
     shuffled = cells[["patient", *reversed(COLUMNS)]]
-    np.testing.assert_array_equal(model.transform(shuffled), wanted)
+    np.testing.assert_array_equal(model.transform(shuffled), expected)
 
 
-def test_bags_join_what_is_known_of_the_patient(cells):
+def test_bags_join_a_table_of_attributes(cells):
     clinical = pd.DataFrame({"patient": ["P2", "P1"], "age": [50, 60]})
     out = pipelines.bags(cells, attributes=clinical)
     assert out.loc["P1", "age"] == 60
@@ -150,7 +150,7 @@ def test_bags_join_what_is_known_of_the_patient(cells):
         (lambda t: t.drop(columns="patient"), "no column 'patient'"),
     ],
 )
-def test_what_cannot_be_gathered_is_said(cells, change, message):
+def test_tables_that_cannot_be_gathered_are_refused(cells, change, message):
     with pytest.raises(ValueError, match=message):
         pipelines.bags(change(cells))
 
@@ -164,6 +164,6 @@ def test_what_cannot_be_gathered_is_said(cells, change, message):
         ({"statistics": ["prototypes"], "n_prototypes": 10_000}, "words cannot be learnt"),
     ],
 )
-def test_a_table_that_cannot_be_made_is_refused(cells, params, message):
+def test_wrong_parameters_are_refused(cells, params, message):
     with pytest.raises(ValueError, match=message):
         pipelines.PatientTable(**params).fit(pipelines.bags(cells))

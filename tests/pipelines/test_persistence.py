@@ -1,4 +1,4 @@
-"""Models on disk: what comes back is what went in, and nothing else is ever read."""
+"""Models in files: the loaded model is the saved one, and no other types are ever read."""
 
 from __future__ import annotations
 
@@ -50,13 +50,13 @@ def test_round_trip(name, table, tmp_path):
     path = pipelines.save(model, tmp_path / "deep" / "m.hemafeat")
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        back = pipelines.load(path)
-    np.testing.assert_array_equal(back.predict_proba(table), model.predict_proba(table))
-    np.testing.assert_array_equal(back.predict(table), model.predict(table))
-    assert back.classes == ["a", "b", "c"]
-    assert back.columns == [c for c in table if c != "label"]
-    # A model that was read can be written again, and still learns.
-    again = pipelines.load(pipelines.save(back, tmp_path / "again.hemafeat"))
+        loaded = pipelines.load(path)
+    np.testing.assert_array_equal(loaded.predict_proba(table), model.predict_proba(table))
+    np.testing.assert_array_equal(loaded.predict(table), model.predict(table))
+    assert loaded.classes == ["a", "b", "c"]
+    assert loaded.columns == [c for c in table if c != "label"]
+    # A loaded model can be saved again and fitted again.
+    again = pipelines.load(pipelines.save(loaded, tmp_path / "again.hemafeat"))
     np.testing.assert_array_equal(again.predict(table), model.predict(table))
     again.pipeline.fit(table, table["label"])
     assert [p.name for p in path.parent.iterdir()] == ["m.hemafeat"]
@@ -65,12 +65,12 @@ def test_round_trip(name, table, tmp_path):
 def test_resampling_and_search(table, tmp_path):
     pytest.importorskip("imblearn")
     vote = pipelines.ldsvm(smote=True, pca=True).fit(table, table["label"])
-    back = pipelines.load(pipelines.save(vote, tmp_path / "a"))
-    np.testing.assert_array_equal(back.predict(table), vote.predict(table))
+    loaded = pipelines.load(pipelines.save(vote, tmp_path / "a"))
+    np.testing.assert_array_equal(loaded.predict(table), vote.predict(table))
     search = GridSearchCV(pipelines.svc(), {"model__C": [1.0, 10.0]}, cv=2)
     search.fit(table, table["label"])
-    back = pipelines.load(pipelines.save(search, tmp_path / "b"))
-    np.testing.assert_array_equal(back.predict(table), search.predict(table))
+    loaded = pipelines.load(pipelines.save(search, tmp_path / "b"))
+    np.testing.assert_array_equal(loaded.predict(table), search.predict(table))
 
 
 def test_manifest(saved):
@@ -108,7 +108,7 @@ def test_units_must_agree(saved, table):
 
 
 class Evil:
-    """A type the reader must not know."""
+    """Type that `load` must refuse."""
 
     ran = False
 
@@ -126,7 +126,7 @@ def test_unknown_type_is_refused_by_name(saved, tmp_path):
     assert not Evil.ran
 
 
-def test_what_could_not_be_read_is_not_written(table, tmp_path):
+def test_a_model_that_could_not_be_loaded_is_not_saved(table, tmp_path):
     model = pipelines.logistic()
     model.steps.insert(1, ("odd", FunctionTransformer(odd_step)))
     model.fit(table, table["label"])
@@ -144,7 +144,7 @@ def test_pickle_is_refused(tmp_path):
     path.write_bytes(pickle.dumps(Evil()))
     with pytest.raises(ModelError, match=r"model\.pkl: not a hemafeat model.*never read"):
         pipelines.load(path)
-    # Also where it stands in for the inner part.
+    # Also as the inner part of a file.
     with zipfile.ZipFile(tmp_path / "z", "w") as box:
         manifest = {"format": "hemafeat model", "format_version": 1}
         box.writestr("manifest.json", json.dumps(manifest))
@@ -197,7 +197,7 @@ def test_manifest_by_hand(saved, tmp_path):
 
 @pytest.mark.parametrize("field", ["left_child", "feature"])
 def test_tree_with_wild_nodes_is_refused(field, table, tmp_path):
-    """scikit-learn follows node indices unchecked, out of the array if need be."""
+    """scikit-learn follows the indices of nodes without checking them."""
     model = pipelines.make("random_forest", n_estimators=2).fit(table, table["label"])
     path = pipelines.save(model, tmp_path / "m")
     with zipfile.ZipFile(path) as box:
@@ -234,5 +234,7 @@ def test_only_fitted_models_with_names(table, tmp_path):
 def test_plain_sklearn_model(table, tmp_path):
     columns = [f"cell__shape__f{j}" for j in range(6)]
     model = LogisticRegression().fit(table[columns], table["label"])
-    back = pipelines.load(pipelines.save(model, tmp_path / "m"))
-    np.testing.assert_array_equal(back.predict(table[columns[::-1]]), model.predict(table[columns]))
+    loaded = pipelines.load(pipelines.save(model, tmp_path / "m"))
+    np.testing.assert_array_equal(
+        loaded.predict(table[columns[::-1]]), model.predict(table[columns])
+    )

@@ -1,4 +1,4 @@
-"""Every pipeline is an ordinary scikit-learn estimator; the same tests walk all of them."""
+"""Every pipeline is an ordinary scikit-learn estimator, and passes the same tests."""
 
 from __future__ import annotations
 
@@ -28,13 +28,13 @@ SMALL = {
 
 
 def small(name):
-    """The pipeline with few trees, to keep the tests short."""
+    """Make a pipeline with few trees."""
     return pipelines.make(name, **SMALL.get(name, {}))
 
 
 @pytest.fixture(scope="module")
 def table():
-    """Three kinds of cell; platelets have no nucleus, one column is constant, one is empty."""
+    """Make three types of cells; platelets have no nucleus, one column is constant, one empty."""
     X, y = make_classification(120, 18, n_informative=8, n_classes=3, class_sep=2.5, random_state=3)
     names = [f"{m}__shape__f{j}" for m in ("nucleus", "cytoplasm", "cell") for j in range(6)]
     frame = pd.DataFrame(X, columns=names)
@@ -79,7 +79,7 @@ def test_fits_the_whole_table(name, table):
 
 @pytest.mark.parametrize("name", NAMES)
 def test_sees_features_only(name, table):
-    """The quality column gives the label away; shuffling all but the features changes nothing."""
+    """A quality column reveals the label; changing it must not change any prediction."""
     model = small(name).fit(table, table["label"])
     features = [c for c in table if c.count("__") == 2]
     assert list(model[0].feature_names_in_) == features
@@ -99,9 +99,9 @@ def test_same_input_same_output(name, table):
 
 @pytest.mark.parametrize("name", ["random_forest", "xgboost"])
 def test_threads_do_not_change_it(name, table):
-    one = small(name).fit(table, table["label"])
-    two = small(name).set_params(model__n_jobs=2).fit(table, table["label"])
-    np.testing.assert_array_equal(one.predict_proba(table), two.predict_proba(table))
+    single = small(name).fit(table, table["label"])
+    threaded = small(name).set_params(model__n_jobs=2).fit(table, table["label"])
+    np.testing.assert_array_equal(single.predict_proba(table), threaded.predict_proba(table))
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -184,7 +184,7 @@ def test_missing_and_wrong_columns(table):
 
 
 def test_nullable_columns(table):
-    """A table read with nullable types holds NA, not NaN."""
+    """A table with nullable types holds NA instead of NaN."""
     features = [c for c in table if c.count("__") == 2]
     nullable = table[features].astype("Float64")
     assert nullable["nucleus__shape__f0"].isna().any()
@@ -250,7 +250,7 @@ def test_support_vectors_may_be_wider():
 
 @pytest.mark.parametrize("n_classes", [2, 4])
 def test_support_vectors_agree_with_sklearn(n_classes):
-    """Same machine underneath: labels agree wherever one class clearly wins its duels."""
+    """The machine is the same: labels agree wherever one class clearly wins against all others."""
     X, y = make_classification(
         200, 8, n_informative=6, n_classes=n_classes, class_sep=1.5, random_state=0
     )

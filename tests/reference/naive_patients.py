@@ -1,4 +1,4 @@
-"""Plain twins of what is computed per patient. Imports nothing of the package under test."""
+"""Plain reference implementations for patients, which import nothing of the package."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 
 
 def fisher_vector(cells, weights, means, variances):
-    """Sanchez et al. (2013), equations 16 to 18, cell by cell: weights, means, deviations."""
+    """Compute equations 16 to 18 of Sanchez et al. (2013): weights, means, deviations."""
     n, (n_words, n_axes) = len(cells), means.shape
     g_w, g_m, g_s = np.zeros(n_words), np.zeros((n_words, n_axes)), np.zeros((n_words, n_axes))
     for x in cells:
@@ -30,7 +30,7 @@ def fisher_vector(cells, weights, means, variances):
 
 
 def balanced_accuracy(truth, predicted):
-    """Mean over the classes of the share of their rows that was found."""
+    """Compute the mean of the recalls of the classes."""
     recalls = []
     for name in sorted(set(truth)):
         rows = [p for t, p in zip(truth, predicted, strict=True) if t == name]
@@ -39,7 +39,7 @@ def balanced_accuracy(truth, predicted):
 
 
 def attention(bag, V, v, w, U=None, u=None):
-    """Ilse et al. (2018), equations 8 and 9: weight of each cell of one bag."""
+    """Compute the weights of the cells of a bag by equations 8 and 9 of Ilse et al. (2018)."""
     scores = []
     for h in bag:
         hidden = [math.tanh(float(np.dot(h, V[:, j]) + v[j])) for j in range(V.shape[1])]
@@ -47,6 +47,6 @@ def attention(bag, V, v, w, U=None, u=None):
             gate = [1 / (1 + math.exp(-float(np.dot(h, U[:, j]) + u[j]))) for j in range(len(u))]
             hidden = [a * b for a, b in zip(hidden, gate, strict=True)]
         scores.append(sum(a * float(b) for a, b in zip(hidden, w.ravel(), strict=True)))
-    top = max(scores)
-    raised = [math.exp(s - top) for s in scores]
-    return np.array([r / sum(raised) for r in raised])
+    largest = max(scores)
+    exponentials = [math.exp(score - largest) for score in scores]
+    return np.array([value / sum(exponentials) for value in exponentials])

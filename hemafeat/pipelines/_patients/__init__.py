@@ -1,1 +1,1 @@
-"""Models of patients: from bags of cells and attributes to one verdict."""
+"""Models of patients: bags of cells, attributes, and classifiers of them."""

@@ -22,11 +22,11 @@ from hemafeat.pipelines._steps.support_vectors import SupportVectors
 _C = [1e-6, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0]
 _SOLVERS = ["lbfgs", "newton-cg", "sag", "saga"]
 
-
 Grid = list[dict[str, list[Any]]]
 
 
 def _classifiers(random_state: int) -> dict[str, Callable[[], Any]]:
+    """Return the functions that make the classifiers, by name."""
     return {
         "logistic": lambda: PenalisedLogistic(random_state=random_state),
         "svc": lambda: SupportVectors(C=1.0),
@@ -82,8 +82,6 @@ _SHORT: dict[str, Grid] = {
 
 _GRIDS = {"report": _REPORT, "short": _SHORT}
 
-ATTRIBUTE_MODELS = tuple(_REPORT)
-
 
 def attributes_only(
     model: str = "logistic",
@@ -94,7 +92,7 @@ def attributes_only(
     n_splits: int = 5,
     random_state: int = 0,
 ) -> Any:
-    """Classify patients by their attributes alone: what the label can be guessed from unseen.
+    """Classify patients by their attributes alone, without looking at the cells.
 
     Parameters
     ----------

@@ -57,18 +57,7 @@ class BagClassifier(ClassifierMixin, BaseEstimator):
         raise NotImplementedError
 
     def judged(self, X: Any) -> list[dict[str, np.ndarray]]:
-        """Return the output of the network for each patient.
-
-        Parameters
-        ----------
-        X : DataFrame or sequence
-            Patients, as in `fit`.
-
-        Returns
-        -------
-        list of dict of str to ndarray
-            For each patient ``logit``, and ``weights`` and ``cell_logits`` of the cells.
-        """
+        """Return ``logit``, and ``weights`` and ``cell_logits`` of the cells, of each patient."""
         raise NotImplementedError
 
     def _class_codes(self, y: Any, n: int) -> np.ndarray:
@@ -108,7 +97,7 @@ class BagClassifier(ClassifierMixin, BaseEstimator):
             random_state=self.random_state,
         )
 
-    def _held_back(self, codes: np.ndarray) -> np.ndarray:
+    def _hold_back(self, codes: np.ndarray) -> np.ndarray:
         """Select the training patients that are held back for validation, as a mask."""
         selected = np.zeros(len(codes), dtype=bool)
         n_selected = round(self.validation * len(codes))
@@ -296,7 +285,7 @@ class MILClassifier(BagClassifier):
         bags = as_bags(X, self.groups)
         codes = self._class_codes(y, len(bags))
         self.columns_ = list(bags[0].columns)
-        held_back = self._held_back(codes)
+        held_back = self._hold_back(codes)
         trained = [bag for bag, held in zip(bags, held_back, strict=True) if not held]
         self.scale_ = Pipeline([("fill", FillMissing()), ("scale", ClippedScaler())])
         self.scale_.fit(stack_bags(trained)[0])
@@ -323,6 +312,18 @@ class MILClassifier(BagClassifier):
         return split_bags(self.scale_.transform(values), bag_numbers, len(bags))
 
     def judged(self, X: Any) -> list[dict[str, np.ndarray]]:
+        """Return the output of the network for each patient.
+
+        Parameters
+        ----------
+        X : DataFrame or sequence
+            Patients, as in `fit`.
+
+        Returns
+        -------
+        list of dict of str to ndarray
+            For each patient ``logit``, and ``weights`` and ``cell_logits`` of the cells.
+        """
         check_is_fitted(self, "network_")
         bags = select_columns(as_bags(X, self.groups, self.columns_), self.columns_)
         return self.network_(self._scale(bags))

@@ -177,7 +177,7 @@ class MILImageClassifier(BagClassifier):
         if in_memory:
             for bag in bags:
                 bag[np.arange(len(bag))]  # reads the images into the cache
-        self._train(bags, codes, self._held_back(codes))
+        self._train(bags, codes, self._hold_back(codes))
         return self
 
     def _network(self) -> Any:
@@ -201,6 +201,18 @@ class MILImageClassifier(BagClassifier):
         return [networks.Pictures(images, maker, cache=cache) for images in sources]
 
     def judged(self, X: Any) -> list[dict[str, np.ndarray]]:
+        """Return the output of the network for each patient.
+
+        Parameters
+        ----------
+        X : DataFrame or sequence
+            Patients, as in `fit`.
+
+        Returns
+        -------
+        list of dict of str to ndarray
+            For each patient ``logit``, and ``weights`` and ``cell_logits`` of the cells.
+        """
         check_is_fitted(self, "network_")
         return self.network_(self._images(_sources(X, self.groups)))
 

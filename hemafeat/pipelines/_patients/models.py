@@ -140,7 +140,7 @@ def cell_vote(
     return CellVote(cells, aggregate, positive)
 
 
-def combined(rule: str, *, random_state: int = 0) -> DecisionRule | PatientStack:
+def combine(rule: str, *, random_state: int = 0) -> DecisionRule | PatientStack:
     """Combine a model of the cells and one of the attributes, by a rule or by stacking."""
     models = [
         ("cells", patient_table(random_state=random_state)),

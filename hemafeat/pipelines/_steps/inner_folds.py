@@ -160,7 +160,7 @@ class GroupedFolds(BaseEstimator):
             yield from folds.split(np.zeros((len(codes), 1)), np.asarray(y), codes)
 
 
-def held_back(classes: np.ndarray, groups: np.ndarray, share: float, seed: int) -> np.ndarray:
+def hold_back(classes: np.ndarray, groups: np.ndarray, share: float, seed: int) -> np.ndarray:
     """Select rows to hold back for validation: whole groups of as many classes as possible.
 
     No rows are selected if a class would have no rows left to train on.
