@@ -71,10 +71,10 @@ def test_protocols(table, tmp_path, capsys, words, protocol):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["--protocol", "kfold"], "--protocol: no split 'kfold'"),
+        (["--protocol", "kfold"], "--protocol: no protocol 'kfold'"),
         (["--train", "one"], "'grouped' has no option 'train'"),
         (["--leakage", "grouped"], "is what the comparison itself is made with"),
-        (["--leakage", "kfold"], "--leakage: no split 'kfold'"),
+        (["--leakage", "kfold"], "--leakage: no protocol 'kfold'"),
         (["--level", "patient", "--leakage"], "--leakage is not for --level patient"),
         (["--stain", "reinhard"], "cells.parquet are measured already"),
     ],
