@@ -10,7 +10,6 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import __version__, pipelines
-from hemafeat.evaluate._comparison import BASELINES
 from hemafeat.evaluate._fit import Task
 from hemafeat.evaluate._protocols.protocols import Protocol, as_protocol
 from hemafeat.evaluate._protocols.splits import Folds, Groups, Sample, group_ids
@@ -119,9 +118,10 @@ class Setup:
     def _is_baseline(self, name: str, model: Any) -> bool:
         from sklearn.dummy import DummyClassifier
 
-        names = BASELINES if self.unit == "patient" else (BASELINE, METADATA)
+        if name in (BASELINE, METADATA) or not pipelines.looks_at(model) & {"features", "images"}:
+            return True
         steps = getattr(model, "steps", None)
-        return name in names or isinstance(steps[-1][1] if steps else model, DummyClassifier)
+        return isinstance(steps[-1][1] if steps else model, DummyClassifier)
 
     def stamp(self, results: pd.DataFrame) -> pd.DataFrame:
         """Add the columns that say how results were obtained."""

@@ -63,9 +63,6 @@ def looks_at(model: Any) -> frozenset[str]:
     return declared.union(folds & {GROUPS}, *map(looks_at, members))
 
 
-reads = looks_at
-
-
 def is_transductive(model: Any) -> bool:
     """Return whether the prediction for a cell depends on the cells that are predicted with it.
 
