@@ -105,6 +105,11 @@ def check(args: argparse.Namespace) -> None:
         for name in CELLS_ONLY:
             if getattr(args, name):
                 raise Usage(f"--{name.replace('_', '-')} is not for --level patient")
+        if args.group not in ("group", args.patient):
+            raise Usage(
+                "--group: with --level patient the groups are the patients; name their column by "
+                "--patient"
+            )
     protocol(args)
     if args.leakage is None:
         return

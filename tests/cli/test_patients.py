@@ -155,6 +155,7 @@ def test_a_table_of_cells_will_do(table, tmp_path, capsys):
         (["--patient", "who"], "--patient: the table has no column 'who'"),
         (["--metadata", "weight"], "--metadata: the table has no column 'weight'"),
         (["--pixels"], "--pixels is not for --level patient"),
+        (["--group", "image"], "--group: with --level patient the groups are the patients"),
     ],
 )
 def test_what_is_not_meant_like_this(table, tmp_path, capsys, words, message):
