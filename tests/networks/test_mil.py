@@ -53,6 +53,9 @@ def test_padding_is_marked():
     assert mask.sum(axis=1).tolist() == [3, 40, 7]
     np.testing.assert_array_equal(values[1, :40], found[1])
     assert not values[mask == 0].any()
+    with pytest.warns(FutureWarning, match="'found' is now called 'bags'"):
+        former, _ = networks.pad_bags(found=found)
+    np.testing.assert_array_equal(former, values)
 
 
 @pytest.mark.parametrize("pooling", networks.POOLINGS)
