@@ -139,8 +139,8 @@ class BackgroundMeans(TransformerMixin, BaseEstimator):
                     f"the white of the background is not known: the table has no {missing[0]!r}"
                 )
             white = np.array([bag.beside[name] for name in WHITE], dtype=np.float64)
-            known = ~np.isnan(white).any(axis=0)
-            rows.append(white[:, known].mean(axis=1) if known.any() else np.full(3, np.nan))
+            valid = ~np.isnan(white).any(axis=0)
+            rows.append(white[:, valid].mean(axis=1) if valid.any() else np.full(3, np.nan))
         return np.array(rows)
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:

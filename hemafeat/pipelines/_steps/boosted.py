@@ -184,7 +184,7 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         return gain / (gain.sum() or 1.0)
 
     def __getstate__(self) -> dict[str, Any]:
-        # Later versions of XGBoost can read its own format, but not the pickled state of a Booster.
+        # Later versions of XGBoost can read this format, but not the pickled state of a Booster.
         state = super().__getstate__()
         if "booster_" in state:
             state = {**state, "booster_": bytes(state["booster_"].save_raw(raw_format="ubj"))}

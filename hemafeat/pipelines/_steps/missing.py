@@ -67,20 +67,20 @@ class FillMissing(TransformerMixin, BaseEstimator):
         """
         X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan")
         missing = np.isnan(X)
-        known = ~missing.all(axis=0)
+        has_value = ~missing.all(axis=0)
         low = np.min(X, axis=0, where=~missing, initial=np.inf)
         high = np.max(X, axis=0, where=~missing, initial=-np.inf)
-        kept = known & (low < high)
+        kept = has_value & (low < high)
         if not kept.any():
             # A model needs at least one column, even a constant one.
             kept[0] = True
         self.kept_ = np.flatnonzero(kept)
         medians = np.zeros(X.shape[1])
-        medians[known] = np.nanmedian(X[:, known], axis=0)
+        medians[has_value] = np.nanmedian(X[:, has_value], axis=0)
         self.medians_ = medians[self.kept_]
         first: dict[bytes, int] = {}
         if self.flags:
-            for column in np.flatnonzero(missing.any(axis=0) & known):
+            for column in np.flatnonzero(missing.any(axis=0) & has_value):
                 first.setdefault(np.packbits(missing[:, column]).tobytes(), int(column))
         self.flagged_ = np.asarray(sorted(first.values()), dtype=np.int64)
         return self
