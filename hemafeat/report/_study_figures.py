@@ -200,7 +200,7 @@ def figure_class_drop(study: ClassDrop, model: str | None = None) -> Figure:
     values = shares.to_numpy(np.float64)
     figure, panel, size = draw_matrix(values, shares.index, shares.columns)
     for row, column in np.ndindex(values.shape):
-        share = values[row, column]
+        share = float(values[row, column])
         if shares.index[row] == shares.columns[column]:
             panel.plot([column + 0.25, column + 0.75], [row + 0.75, row + 0.25], color=MUTED, lw=1)
         elif share > 0:
