@@ -363,7 +363,7 @@ def test_commands(server, tmp_path, monkeypatch, capsys):
     assert main(["download", "apl"]) == 1
     assert "By hand: log in at Kaggle" in capsys.readouterr().err
     assert main(["download", "lips"]) == 2
-    assert "no data set 'lips'; there are: all_idb1" in capsys.readouterr().err
+    assert "no data set 'lips'; choose from: all_idb1" in capsys.readouterr().err
     server.files.clear()
     assert main(["download", "pbc", "--to", "third"]) == 1
     assert "404" in capsys.readouterr().err

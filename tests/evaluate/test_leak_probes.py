@@ -176,7 +176,7 @@ def test_the_command_writes_tables_and_a_page_that_asks_for_nothing(tmp_path, ca
     said = capsys.readouterr().out
     assert "severe   image_size" in said
     assert main([*words, "--strict"]) == 1
-    assert "severe: see" in capsys.readouterr().err
+    assert "severe findings: see" in capsys.readouterr().err
     page = (out / "audit.html").read_text("utf-8")
     assert not re.findall(r"(?:https?:)?//[a-z]", page)
     assert page.count("<svg") == 2
@@ -198,7 +198,7 @@ def test_a_set_without_labels_is_audited_without_probes(tmp_path, capsys):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "thesis.tex").write_text("")
     assert main(["audit", str(tmp_path / "cells"), "--out", str(tmp_path / "full")]) == 2
-    assert "holds no earlier audit" in capsys.readouterr().err
+    assert "does not hold an earlier audit" in capsys.readouterr().err
 
 
 def test_copies_stand_side_by_side_on_the_page(tmp_path):
