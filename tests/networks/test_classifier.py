@@ -301,13 +301,13 @@ def test_options_of_the_command_line(keras):
 
     from hemafeat.cli import _deep
 
-    args = Namespace(epochs=2, image_size=40, seed=5)
-    found = _deep.made(["svc", "lenet5"], args)
-    network = found["lenet5"]
+    args = Namespace(epochs=2, image_size=40, seed=5, level="cell")
+    models = _deep.models(["svc", "lenet5"], args)
+    network = models["lenet5"]
     assert (network.epochs, network.size, network.random_state) == (2, 40, 5)
-    assert _deep.made(["svc"], args) == ["svc"]
-    plain = Namespace(epochs=None, image_size=None, seed=5)
-    assert _deep.made(["svc", "lenet5"], plain) == ["svc", "lenet5"]
+    assert _deep.models(["svc"], args) == ["svc"]
+    plain = Namespace(epochs=None, image_size=None, seed=5, level="cell")
+    assert _deep.models(["svc", "lenet5"], plain) == ["svc", "lenet5"]
 
 
 def test_learning_curves_are_drawn(fitted, tmp_path):
