@@ -85,4 +85,4 @@ CATALOGUES = {"extract/_families", "extract/_kernels", "datasets/_loaders", "cli
 def test_folders_hold_few_files():
     folders = {file.parent for file in FILES} - {ROOT / name for name in CATALOGUES}
     sizes = {str(folder.relative_to(ROOT)): len(list(folder.glob("*.py"))) for folder in folders}
-    assert {name: n for name, n in sizes.items() if n > 16} == {}
+    assert {name: n for name, n in sizes.items() if n > 14} == {}
