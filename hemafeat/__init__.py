@@ -1,6 +1,6 @@
 """Morphology features of blood cells, and an honest protocol to compare classifiers on them.
 
-Every room is loaded when it is first used, so ``import hemafeat`` itself costs a few milliseconds.
+Each subpackage is imported on first use, so ``import hemafeat`` itself takes a few milliseconds.
 """
 
 import lazy_loader as _lazy

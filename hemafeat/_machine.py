@@ -1,4 +1,4 @@
-"""Processors, progress bars and versions of packages, asked for in one place."""
+"""Processors, progress bars and versions of packages."""
 
 from __future__ import annotations
 
@@ -35,7 +35,12 @@ def n_workers(n_jobs: int | None = None) -> int:
 
 
 def progress_bar(
-    total: int | None, desc: str, *, progress: bool | None = None, unit: str = "image", **given: Any
+    total: int | None,
+    desc: str,
+    *,
+    progress: bool | None = None,
+    unit: str = "image",
+    **kwargs: Any,
 ) -> tqdm:
     """Open a progress bar on the standard error stream.
 
@@ -49,7 +54,7 @@ def progress_bar(
         Whether to show the bar. By default it is shown only on a terminal.
     unit : str
         What one step is.
-    **given
+    **kwargs
         Passed to `tqdm.tqdm`.
 
     Returns
@@ -60,7 +65,7 @@ def progress_bar(
     from tqdm import tqdm
 
     shown = sys.stderr.isatty() if progress is None else progress
-    return tqdm(total=total, desc=desc, unit=unit, disable=not shown, **given)
+    return tqdm(total=total, desc=desc, unit=unit, disable=not shown, **kwargs)
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:
@@ -78,10 +83,10 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
     """
     from hemafeat import __version__
 
-    found = {"hemafeat": __version__, "python": platform.python_version()}
+    versions = {"hemafeat": __version__, "python": platform.python_version()}
     for name in packages:
         try:
-            found[name] = version(name)
+            versions[name] = version(name)
         except PackageNotFoundError:
             continue
-    return found
+    return versions

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from hemafeat.evaluate import Probes
 
 DESCRIPTION = """\
-Search a data set for what makes scores too good: unreadable and misnamed files, copies and
+Search a data set for problems that inflate scores: unreadable and misnamed files, copies and
 near copies (also under two labels, or on both sides of a split), batches of size and
 background, patients on both sides, and how well file names, sizes, backgrounds, bag size
 and each attribute predict the label on their own. Writes tables and audit.html."""

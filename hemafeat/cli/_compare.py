@@ -69,7 +69,7 @@ def add(commands: Any) -> None:
         "--level",
         choices=("cell", "patient"),
         default="cell",
-        help="whether to judge single cells, or each patient by all of the patient's cells",
+        help="classify single cells, or each patient from all of the patient's cells",
     )
     parser.add_argument(
         "--patient",
@@ -250,7 +250,9 @@ def save_best(
     text = f"{name}, fitted to all {n_rows} {comparison.unit}s with a label: {args.save_model}"
     first = comparison.ranked(baselines=True)[0]
     if first != name:
-        text += f"\nIt scores below {first}, which looks at no cell: do not trust its verdicts."
+        text += (
+            f"\nIt scores below {first}, which ignores the cells: do not rely on its predictions."
+        )
     return text
 
 
@@ -295,7 +297,7 @@ def _model_names(args: argparse.Namespace) -> Any:
 
     if args.level == "patient":
         if args.pixels:
-            raise Usage("--pixels is not for --level patient")
+            raise Usage("--pixels cannot be combined with --level patient")
         if not args.models:
             return None
         known = pipelines.patient_names(attributes=True, deep=True, images=True)

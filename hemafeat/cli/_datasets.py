@@ -9,9 +9,8 @@ from typing import Any
 from hemafeat.cli import _arguments
 
 DESCRIPTION = """\
-List the public data sets that have a loader: how many images, classes and patients they have as
-published, their licence, whether hemafeat download fetches them without a login, and where
-they are."""
+List the public data sets: how many images, classes and patients they have as published, their
+licence, whether hemafeat download fetches them without a login, and where they are."""
 
 EXAMPLES = """\
   hemafeat datasets                                     a table

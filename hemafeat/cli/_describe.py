@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import difflib
 import sys
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
@@ -74,8 +75,6 @@ def _matching(columns: pd.DataFrame, name: str) -> pd.DataFrame:
         return columns[exact]
     matches = names.map(lambda column: fnmatchcase(column, name) or name in column)
     if not matches.any():
-        import difflib
-
         similar = difflib.get_close_matches(name, list(names), 3, 0.5)
         hint = f"; did you mean {', '.join(similar)}?" if similar else "; see hemafeat describe"
         raise Usage(f"there is no column, family or mask {name!r}{hint}")

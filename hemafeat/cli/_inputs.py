@@ -1,4 +1,4 @@
-"""Images, tables and settings that a command was given, read and checked."""
+"""Read and check the inputs and settings of a command."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def families(args: argparse.Namespace) -> str | list[Any]:
-    """Return the families to measure, known to exist, followed by embeddings."""
+    """Check and return the families to measure, followed by embeddings."""
     from hemafeat import extract
 
     names: str | list[Any] = _arguments.split_names(args.families)
@@ -33,18 +33,18 @@ def families(args: argparse.Namespace) -> str | list[Any]:
 
 
 def segmenter(args: argparse.Namespace) -> str:
-    """Return the name of the segmenter, known to exist."""
+    """Check and return the name of the segmenter."""
     from hemafeat import segment
 
     try:
         segment.segmenter(args.segmenter)
-    except (ValueError, KeyError, LookupError) as error:
+    except (ValueError, LookupError) as error:
         raise Usage(f"--segmenter: {error.args[0] if error.args else error}") from None
     return str(args.segmenter)
 
 
 def masks(args: argparse.Namespace) -> str | None:
-    """Return the folder of masks, known to exist, or ``"given"``."""
+    """Check and return the folder of masks, or ``"given"``."""
     if args.masks in (None, "given"):
         return args.masks
     if not Path(args.masks).is_dir():
@@ -53,7 +53,7 @@ def masks(args: argparse.Namespace) -> str | None:
 
 
 def um_per_px(args: argparse.Namespace, option: str = "um_per_px") -> float | None:
-    """Return the value of ``--um-per-px``, or of ``--to-um-per-px``, known to be positive."""
+    """Check and return the value of ``--um-per-px`` or ``--to-um-per-px``."""
     value = getattr(args, option)
     if value is not None and not 0 < value < float("inf"):
         raise Usage(f"--{option.replace('_', '-')}: {value} is not a positive number")
@@ -147,7 +147,7 @@ def table(
         for name in ("normalise", "normalise_reference", "to_um_per_px"):
             if getattr(args, name) is not None:
                 option = "--" + name.replace("_", "-")
-                raise Usage(f"{option}: the cells of {first} are measured already")
+                raise Usage(f"{option} has no effect: {first} is already a table of measured cells")
         cells = extract.load(first)
         return cells if select is None else select(cells), None
     options = measuring_options(args)

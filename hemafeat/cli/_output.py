@@ -1,4 +1,4 @@
-"""Result folders and files, and what a comparison prints and saves."""
+"""Result folders and files, and the printed form of a comparison."""
 
 from __future__ import annotations
 

@@ -30,7 +30,7 @@ EXAMPLES = """\
   hemafeat segment cells/ --out masks/ --overlay
       masks/cell/, masks/nucleus/ (labels) and masks/overlay/ (outlines drawn)
   hemafeat segment fields/ --out masks/ --method unet
-      by the U-Net of the package, for fields in which cells touch
+      with the bundled U-Net, for fields in which cells touch
   hemafeat segment cells/ --out masks/ --trimap
       masks/trimap/: 0 background, 128 cytoplasm, 255 nucleus; to measure with them:
   hemafeat extract cells/ --masks masks/trimap --out features/"""

@@ -71,7 +71,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--class-drop",
         action="store_true",
-        help="also leave out each class in turn, and report which classes its cells are taken for",
+        help="also leave out each class in turn, and report how its cells are then classified",
     )
     parser.add_argument(
         "--resampling",
@@ -104,10 +104,10 @@ def check(args: argparse.Namespace) -> None:
     if args.level == "patient":
         for name in CELLS_ONLY:
             if getattr(args, name):
-                raise Usage(f"--{name.replace('_', '-')} is not for --level patient")
+                raise Usage(f"--{name.replace('_', '-')} cannot be combined with --level patient")
         if args.group not in ("group", args.patient):
             raise Usage(
-                "--group: with --level patient the groups are the patients; name their column by "
+                "--group: with --level patient the groups are the patients; set their column with "
                 "--patient"
             )
     protocol(args)
@@ -174,7 +174,7 @@ def run(table: pd.DataFrame, models: Any, args: argparse.Namespace, out: Path) -
         write_table(drop.results, out / "class_drop.csv")
         first = drop.models[0]
         _output.print_frame(
-            f"Shares of the classes that {first} takes a left-out class for", drop.shares(first)
+            f"Predictions of {first} for each left-out class (shares)", drop.shares(first)
         )
     if args.resampling:
         _arguments.say(args, "drawing cells with replacement ...")

@@ -206,7 +206,7 @@ _SIGNATURES = (
 
 
 def looks_like(data: bytes) -> str:
-    """Describe in plain words the kind of file that bytes which are not an image belong to."""
+    """Describe the kind of file that bytes without an image come from."""
     for offset, magic, name in _SIGNATURES:
         if data[offset : offset + len(magic)] == magic:
             return name

@@ -16,6 +16,11 @@ from ._bags.mil_images import (
     mil_image_model as mil_image_model,
 )
 from ._bags.training import BagNetwork as BagNetwork, fit_bags as fit_bags, pad_bags as pad_bags
+from ._cell_images import (
+    PictureMaker as PictureMaker,
+    Pictures as Pictures,
+    image_sources as image_sources,
+)
 from ._classifier.augment import Augmentation as Augmentation
 from ._classifier.figures import (
     grad_cam_sheet as grad_cam_sheet,
@@ -35,11 +40,6 @@ from ._embedding.family import (
 )
 from ._embedding.names import EmbeddingName as EmbeddingName
 from ._onnx import export_onnx as export_onnx
-from ._pictures import (
-    PictureMaker as PictureMaker,
-    Pictures as Pictures,
-    image_sources as image_sources,
-)
 from ._saved import load_network as load_network
 from ._segmentation.fcn import fcn8s as fcn8s
 from ._segmentation.loss import segmentation_loss as segmentation_loss

@@ -155,7 +155,7 @@ class PatientModel(Model):
         Further columns of the cells that it takes: ``image`` if it reads the images, and the
         background white.
     measured : dict of str to str
-        Options with which the cells were measured, as far as noted: ``cells``, ``stain``, ...
+        Options with which the cells were measured, as far as noted: ``cells``, ``normalise``, ...
 
     Examples
     --------

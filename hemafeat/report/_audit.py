@@ -141,7 +141,7 @@ def _verdict(content: dict[str, Any]) -> str:
     if content["severe"]:
         return "Scores on these data mean little until the severe findings are resolved."
     if content["warnings"]:
-        return "Nothing severe was found; take note of the warnings."
+        return "No severe finding; see the warnings."
     return "Nothing was found that would inflate scores on these data."
 
 

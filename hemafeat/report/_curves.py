@@ -178,7 +178,7 @@ def figure_calibration(
 
 
 def with_probabilities(comparison: Comparison, models: Sequence[str]) -> list[str]:
-    """Return those of the models that give a probability for each class."""
+    """Return the models that predict class probabilities."""
     return [name for name in models if probabilities(comparison, name) is not None]
 
 

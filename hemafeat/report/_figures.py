@@ -406,7 +406,7 @@ def figure_importance(comparison: Comparison, model: str | None = None, n_top: i
 
 
 def importance_models(comparison: Comparison, models: Sequence[str]) -> list[str]:
-    """Return those of the models of which a column changes the score."""
+    """Return the models whose score changes when some column is permuted."""
     rows = comparison.importances
     names = set(rows.loc[(rows["importance"] != 0) | (rows["sd"] != 0), "model"])
     return [name for name in models if name in names]

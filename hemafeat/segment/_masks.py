@@ -107,7 +107,7 @@ class Masks:
         quality: dict[str, np.ndarray] | None = None,
         cytoplasm: np.ndarray | None = None,
     ) -> Masks:
-        """Make masks of labels that are in order already, without checks, copies or defaults.
+        """Make masks from valid, consecutive labels, without checks or copies.
 
         Parameters
         ----------

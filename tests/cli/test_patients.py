@@ -154,7 +154,7 @@ def test_a_table_of_cells_will_do(table, tmp_path, capsys):
         (["--models", "svc"], "there is no model of patients 'svc'"),
         (["--patient", "who"], "--patient: the table has no column 'who'"),
         (["--metadata", "weight"], "--metadata: the table has no column 'weight'"),
-        (["--pixels"], "--pixels is not for --level patient"),
+        (["--pixels"], "--pixels cannot be combined with --level patient"),
         (["--group", "image"], "--group: with --level patient the groups are the patients"),
     ],
 )

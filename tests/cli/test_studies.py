@@ -75,8 +75,8 @@ def test_protocols(table, tmp_path, capsys, words, protocol):
         (["--train", "one"], "'grouped' has no option 'train'"),
         (["--leakage", "grouped"], "is already the protocol of the comparison"),
         (["--leakage", "kfold"], "--leakage: no protocol 'kfold'"),
-        (["--level", "patient", "--leakage"], "--leakage is not for --level patient"),
-        (["--normalise", "reinhard"], "cells.parquet are measured already"),
+        (["--level", "patient", "--leakage"], "--leakage cannot be combined with --level patient"),
+        (["--normalise", "reinhard"], "cells.parquet is already a table of measured cells"),
     ],
 )
 def test_refusals(table, tmp_path, capsys, words, message):

@@ -11,7 +11,7 @@ from PIL import Image
 from hemafeat import images
 from hemafeat.images import crop_centre, crop_square, square_around
 from hemafeat.networks import Augmentation, PictureMaker, Pictures, image_sources
-from hemafeat.networks._pictures import central_box
+from hemafeat.networks._cell_images import central_box
 
 
 @pytest.fixture

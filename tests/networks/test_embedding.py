@@ -219,7 +219,7 @@ def test_on_the_command_line(keras, cells, tmp_path, capsys, monkeypatch):
     capsys.readouterr()
     assert main(["extract", str(tmp_path / "cells.csv"), "--out", str(tmp_path / "x.csv"),
                  "--embedding", "MobileNet", "--weights", "absent.h5"]) == 2  # fmt: skip
-    assert "no file absent.h5" in capsys.readouterr().err
+    assert "the file absent.h5 does not exist" in capsys.readouterr().err
 
 
 def test_a_model_on_embedded_columns_asks_for_its_weights(keras, cells, tmp_path, capsys):
@@ -240,7 +240,7 @@ def test_a_model_on_embedded_columns_asks_for_its_weights(keras, cells, tmp_path
     predict = ["predict", str(tmp_path / "m.hemafeat"), str(tmp_path / "few.csv"), "--out",
                str(tmp_path / "p.csv"), "--jobs", "1", "-q"]  # fmt: skip
     assert main(predict) == 1
-    assert "give its weights by --weights FILE" in capsys.readouterr().err
+    assert "pass its weights by --weights FILE" in capsys.readouterr().err
     assert main([*predict, "--weights", str(tmp_path / "six.weights.h5")]) == 1
     assert "but these weights are" in capsys.readouterr().err
     assert main([*predict, "--weights", str(tmp_path / "five.weights.h5")]) == 0

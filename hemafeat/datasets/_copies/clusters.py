@@ -14,7 +14,7 @@ from hemafeat.images import read
 
 
 def near_clusters(images: list[Any]) -> list[list[int]]:
-    """Return the rows of images that show one cell, for every cell shown more than once."""
+    """Group the rows of images that show the same cell."""
     table = pd.DataFrame({"image": pd.Series(images, dtype=object)})
     properties, thumbnails = survey_with_thumbnails(table)
     equal = equal_sets(properties)

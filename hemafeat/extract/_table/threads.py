@@ -67,9 +67,8 @@ def measure_parts(
                     results = []
         except BrokenProcessPool:
             raise RuntimeError(
-                "a process that measured images was killed, by the system because memory ran out, "
-                "or by an image that crashes a library; a result in a folder is resumed when the "
-                "call is repeated"
+                "a process that measured images was killed: either memory ran out, or an image "
+                "crashed a library. Repeat the call to resume a result in a folder"
             ) from None
         finally:
             for _, future in queue:

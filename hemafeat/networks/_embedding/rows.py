@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from hemafeat.extract import central_cell, image_name
+from hemafeat.networks._cell_images import image_sources
 from hemafeat.networks._embedding.cache import Cache
 from hemafeat.networks._embedding.runtimes import Runner
-from hemafeat.networks._pictures import image_sources
 from hemafeat.segment import MaskError
 
 

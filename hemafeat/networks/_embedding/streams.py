@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from hemafeat.extract import Prepared
-from hemafeat.networks._pictures import CROPS, PictureMaker
+from hemafeat.networks._cell_images import CROPS, PictureMaker
 from hemafeat.segment import Masks
 
 STREAM_COLOURS = ("rgb", "hsv", "od", "masked")
