@@ -242,5 +242,5 @@ def test_a_model_on_embedded_columns_asks_for_its_weights(keras, cells, tmp_path
     assert main(predict) == 1
     assert "pass its weights by --weights FILE" in capsys.readouterr().err
     assert main([*predict, "--weights", str(tmp_path / "six.weights.h5")]) == 1
-    assert "but these weights are" in capsys.readouterr().err
+    assert "but these weights give" in capsys.readouterr().err
     assert main([*predict, "--weights", str(tmp_path / "five.weights.h5")]) == 0
