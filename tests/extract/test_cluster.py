@@ -19,7 +19,7 @@ import pytest
 
 from hemafeat import extract
 from hemafeat.extract._table.fingerprint import versions
-from support.shard_work import DEADLY, deadly_disc, disc, noise, slow_disc
+from support.shard_work import DEADLY, Unloadable, deadly_disc, disc, noise, slow_disc
 
 dask = pytest.importorskip("dask")
 distributed = pytest.importorskip("distributed")
@@ -150,20 +150,6 @@ def test_an_error_of_a_worker_is_reported(address: str, tmp_path: Path) -> None:
     listed = noise(tmp_path / "images", 12)
     with pytest.raises(RuntimeError, match=r"could not measure shard 0: ValueError: on purpose"):
         extract.stream(listed, tmp_path / "out", segmenter=Unloadable(), scheduler=address)
-
-
-class Unloadable:
-    """A segmenter that can be pickled but not loaded."""
-
-    def __call__(self, image):
-        return disc(image)
-
-    def __reduce__(self):
-        return _fail, ()
-
-
-def _fail() -> None:
-    raise ValueError("on purpose")
 
 
 def test_no_cluster(tmp_path: Path) -> None:

@@ -40,6 +40,20 @@ def deadly_disc(image: np.ndarray) -> segment.Masks:
     return slow_disc(image)
 
 
+class Unloadable:
+    """Segmenter that can be pickled but not loaded."""
+
+    def __call__(self, image: np.ndarray) -> segment.Masks:
+        return disc(image)
+
+    def __reduce__(self) -> tuple:
+        return _fail, ()
+
+
+def _fail() -> None:
+    raise ValueError("on purpose")
+
+
 def noise(folder: Path, n_images: int, size: int = 24) -> pd.DataFrame:
     """Write images of noise, one of them broken and one missing."""
     folder.mkdir(parents=True)
