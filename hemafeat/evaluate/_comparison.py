@@ -70,7 +70,7 @@ class Comparison:
     unit : {"cell", "patient"}
         What one prediction is about.
     baselines : tuple of str
-        Names of the models that look at nothing of the cells, such as the majority class or the
+        Names of the models that ignore the cells, such as the majority class or the
         metadata alone. If none is given, they are recognised by the names of this package.
     """
 
@@ -112,7 +112,7 @@ class Comparison:
         Parameters
         ----------
         baselines : bool, default=False
-            Include the models that look at nothing of the cells, each at its place by score.
+            Include the models that ignore the cells, each at its place by score.
 
         Returns
         -------

@@ -112,7 +112,7 @@ class Setup:
 
     @property
     def baselines(self) -> tuple[str, ...]:
-        """Names of the models that look at nothing of the cells."""
+        """Names of the models that ignore the cells."""
         return tuple(name for name, model in self.models.items() if self._is_baseline(name, model))
 
     def _is_baseline(self, name: str, model: Any) -> bool:
