@@ -17,11 +17,11 @@ FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 OPENCV = int(cv2.__version__.split(".")[0])
 
 
-class Checker(doctest.OutputChecker):
-    """Compare answers, except with OpenCV 4, which draws cells with slightly other pixels."""
+class AnyAnswer(doctest.OutputChecker):
+    """Accept any answer, as OpenCV 4 draws cells with slightly other pixels."""
 
     def check_output(self, want: str, got: str, optionflags: int) -> bool:
-        return OPENCV < 5 or super().check_output(want, got, optionflags)
+        return True
 
 
 def public() -> list[str]:
@@ -71,7 +71,9 @@ def test_example(name, tmp_path, monkeypatch):
         text,
     )
     said: list[str] = []
-    runner = doctest.DocTestRunner(Checker(), optionflags=FLAGS, verbose=False)
+    draws = any("draw" in example.source for example in examples)
+    checker = AnyAnswer() if draws and OPENCV < 5 else doctest.OutputChecker()
+    runner = doctest.DocTestRunner(checker, optionflags=FLAGS, verbose=False)
     runner.run(case, out=said.append)
     if any("hemafeat[deep]" in line for line in said):
         pytest.skip("the extra 'deep' is not installed")

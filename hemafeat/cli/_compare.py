@@ -238,8 +238,10 @@ def save_best(
         model = models[name]
     else:
         model = pipelines.make(name, unit=comparison.unit, random_state=args.seed)
-    fit = _fit_to_patients if comparison.unit == "patient" else _fit_to_cells
-    n_rows, how_measured = fit(model, comparison, table, args)
+    if comparison.unit == "patient":
+        n_rows, how_measured = _fit_to_patients(model, comparison, table, args)
+    else:
+        n_rows, how_measured = _fit_to_cells(model, table, args), {}
     pipelines.save(
         model,
         args.save_model,
@@ -256,10 +258,8 @@ def save_best(
     return text
 
 
-def _fit_to_cells(
-    model: Any, comparison: Comparison, table: pd.DataFrame, args: argparse.Namespace
-) -> tuple[int, dict[str, Any]]:
-    """Fit a model to every labelled cell; return their number and what to save with the model."""
+def _fit_to_cells(model: Any, table: pd.DataFrame, args: argparse.Namespace) -> int:
+    """Fit a model to every labelled cell, and return their number."""
     from hemafeat import extract, pipelines
 
     labelled = table[table[args.label].notna()]
@@ -268,7 +268,7 @@ def _fit_to_cells(
     columns += ["group"] if "groups" in inputs and "group" in labelled else []
     columns += extract.feature_columns(labelled) if "features" in inputs else []
     model.fit(labelled[columns], labelled[args.label].astype(str).to_numpy(dtype=object))
-    return len(labelled), {}
+    return len(labelled)
 
 
 def _fit_to_patients(

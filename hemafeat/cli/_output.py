@@ -8,14 +8,13 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hemafeat._files import is_table_file
 from hemafeat.cli._errors import Usage
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from hemafeat.evaluate import Comparison
-
-SUFFIXES = (".csv", ".parquet")
 
 
 def table_file(text: str, option: str = "--out") -> Path:
@@ -28,7 +27,7 @@ def table_file(text: str, option: str = "--out") -> Path:
         does not exist.
     """
     path = Path(text)
-    if path.suffix.lower() not in SUFFIXES:
+    if not is_table_file(path):
         raise Usage(f"{option}: {path} should end in .csv or .parquet")
     if path.is_dir():
         raise Usage(f"{option}: {path} is a folder")

@@ -1,7 +1,6 @@
 from ._crop import (
     crop_centre as crop_centre,
     crop_square as crop_square,
-    resize as resize,
     square_around as square_around,
 )
 from ._formats import ImageError as ImageError

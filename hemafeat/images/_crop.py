@@ -1,4 +1,4 @@
-"""Cut squares from an image and resize images."""
+"""Cut squares from an image."""
 
 from __future__ import annotations
 
@@ -107,32 +107,3 @@ def square_around(
     side = max(bottom - top, right - left, 1)
     side += 2 * round(margin * side)
     return (top + bottom - side) // 2, (left + right - side) // 2, side
-
-
-def resize(image: np.ndarray, height: int, width: int) -> np.ndarray:
-    """Resize an image, by area averaging if it shrinks and by cubic interpolation otherwise.
-
-    Parameters
-    ----------
-    image : (H, W) or (H, W, channels) ndarray of uint8
-        Image to resize.
-    height, width : int
-        New size, in px.
-
-    Returns
-    -------
-    (height, width) or (height, width, channels) ndarray of uint8
-        `image` itself if it already has this size.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hemafeat import images
-    >>> images.resize(np.array([[0, 200], [100, 100]], np.uint8), 1, 1)
-    array([[100]], dtype=uint8)
-    """
-    if image.shape[:2] == (height, width):
-        return image
-    shrinks = height * width < image.shape[0] * image.shape[1]
-    interpolation = cv2.INTER_AREA if shrinks else cv2.INTER_CUBIC
-    return np.asarray(cv2.resize(image, (width, height), interpolation=interpolation))

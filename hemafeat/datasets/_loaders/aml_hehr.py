@@ -19,9 +19,6 @@ from hemafeat.datasets._loaders.layout import (
 )
 from hemafeat.datasets._schema import DatasetError, folder, text, walk
 
-AML_HEHR_LABELS = ("CBFB::MYH11", "NPM1", "PML::RARA", "RUNX1::RUNX1T1", "control")
-"""Labels of patients; names of folders sometimes replace ``::`` by another character."""
-
 _SEXES = {1.0: "female", 2.0: "male"}
 
 
