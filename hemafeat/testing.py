@@ -126,7 +126,9 @@ def _check_declaration(function: Callable[..., Any], facts: Any, name: str) -> N
     assert not unknown, f"{name}: unknown planes {sorted(unknown)}"
     for feature, column in facts.columns.items():
         parts = feature.split("__")
-        valid = all(parts) and len(parts) <= 2
+        if not facts.per_mask and parts[0] in extract.MASKS:
+            parts = parts[1:]
+        valid = all(parts) and 1 <= len(parts) <= 2
         assert valid, f"{name}: {feature!r} breaks mask__family__feature"
         assert feature == feature.lower(), f"{name}: column {feature!r} is not in lower case"
         assert column.unit.strip(), f"{name}: {feature} has no unit"

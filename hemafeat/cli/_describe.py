@@ -82,7 +82,17 @@ def _matching(columns: pd.DataFrame, name: str) -> pd.DataFrame:
 
 
 def _in_full(row: pd.Series) -> str:
-    labels = ("mask", "family", "feature", "plane", "unit", "formula", "source", "reference")
+    labels = (
+        "mask",
+        "family",
+        "feature",
+        "plane",
+        "unit",
+        "formula",
+        "meaning",
+        "source",
+        "reference",
+    )
     lines = [str(row["column"])]
     lines += [f"  {label:<10}{row[label]}" for label in labels if str(row[label])]
     return "\n".join(lines)

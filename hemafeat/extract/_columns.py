@@ -86,7 +86,7 @@ def describe(families: FamilyChoice = "default", *, um_per_px: bool = False) -> 
     Returns
     -------
     DataFrame
-        One row per column: ``column, mask, family, feature, plane, unit, formula, source,
+        One row per column: ``column, mask, family, feature, plane, unit, formula, meaning, source,
         reference``.
 
     Examples
@@ -109,6 +109,7 @@ def describe(families: FamilyChoice = "default", *, um_per_px: bool = False) -> 
                     "plane": plane or "__".join(name.split("__")[3:]),
                     "unit": in_um(column.unit) if um_per_px else column.unit,
                     "formula": column.formula,
+                    "meaning": column.meaning,
                     "source": column.source,
                     "reference": function.facts.reference,
                 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
@@ -89,6 +89,8 @@ class Column:
         How the number is computed, in one line.
     source : str
         Who defined it: an IBSI code, a function of scikit-image, a paper.
+    meaning : str
+        What the number means for a cell, in one sentence for a haematologist. Empty by default.
 
     Examples
     --------
@@ -100,6 +102,8 @@ class Column:
     unit: str
     formula: str
     source: str = ""
+    # Not in the representation, which decides whether a run can be resumed.
+    meaning: str = field(default="", repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,10 +148,11 @@ def family(
     Parameters
     ----------
     columns : mapping of str to Column
-        The k columns by name, in the order of the array that the function returns.
+        The k columns by name, in the order of the array that the function returns. With
+        ``per_mask=False`` a name may begin with the mask that is measured, ``"nucleus__name"``.
     masks : sequence of {"nucleus", "cytoplasm", "cell"}
         Masks to measure, with one call of the function for each; by default all three. With
-        ``per_mask=False`` the first one names the columns.
+        ``per_mask=False`` the first one is the mask of the columns that do not name theirs.
     planes : sequence of str
         Names of image planes, see `PLANES`. The function is called once per plane with an (H, W)
         array, and each column name ends in ``__plane``. By default it is called with the
@@ -326,6 +331,9 @@ def column_facts(name: str, function: Family) -> dict[str, tuple[str, str, Colum
     for mask in facts.masks if facts.per_mask else facts.masks[:1]:
         for plane in facts.planes or ("",):
             for feature, column in facts.columns.items():
+                measured = mask
+                if not facts.per_mask and feature.split("__", 1)[0] in MASKS:
+                    measured, feature = feature.split("__", 1)
                 suffix = f"__{plane}" if plane else ""
-                by_column[f"{mask}__{name}__{feature}{suffix}"] = (mask, plane, column)
+                by_column[f"{measured}__{name}__{feature}{suffix}"] = (measured, plane, column)
     return by_column
