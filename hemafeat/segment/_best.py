@@ -9,7 +9,7 @@ import numpy as np
 
 from hemafeat.segment._cells import MIN_CONFIDENCE
 from hemafeat.segment._contours.contours import segment_by_contours
-from hemafeat.segment._contours.frame import prepare
+from hemafeat.segment._contours.surround import prepare
 from hemafeat.segment._masks import Masks
 from hemafeat.segment._unet.tiles import weights_file
 from hemafeat.segment._unet.unet import segment_by_network

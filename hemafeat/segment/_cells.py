@@ -14,6 +14,9 @@ from hemafeat.segment._masks import Masks
 MIN_CONFIDENCE = 0.5
 """Confidence below which a failure is suspected."""
 
+OVERSIZED = "larger than a white cell: dirt, or several cells"
+"""Reason to suspect a region many times as large as the cells of its image."""
+
 # Log-odds of a failure (Dice of cell or nucleus below 0.8) for each kind of doubt, fitted by
 # logistic regression on one half of two data sets with masks, with blurred, paled, noisy and badly
 # lit copies, then shifted so that as many cells are flagged as fail.
@@ -27,6 +30,7 @@ _DOUBTS: tuple[tuple[str, float, str], ...] = (
     ("nucleus", 2.0, "the nucleus is a very small part of the cell"),
     ("concave", 1.0, "the outline is deeply dented"),
     ("border", 0.8, "the cell is cut by the border of the image"),
+    ("size", 6.0, OVERSIZED),
 )
 
 
@@ -60,9 +64,13 @@ class Cell:
     nucleus: np.ndarray
     area: int
 
-    def touches_border(self, shape: tuple[int, int]) -> bool:
-        """Return True if the box reaches the border of an image of this shape."""
+    def touches_border(self, shape: tuple[int, int], surround: np.ndarray | None = None) -> bool:
+        """Return True if the box reaches the border of an image, or the cell its surround."""
         height, width = self.cell.shape
+        if surround is not None:
+            beside = surround[self.top : self.top + height, self.left : self.left + width]
+            if (self.cell & (beside > 0)).any():
+                return True
         return (
             self.top == 0
             or self.left == 0
@@ -75,7 +83,10 @@ C = TypeVar("C", bound=Cell)
 
 
 def assemble(
-    cells: Sequence[C], shape: tuple[int, int], rate: Callable[[C, bool], Record]
+    cells: Sequence[C],
+    shape: tuple[int, int],
+    rate: Callable[[C, bool], Record],
+    surround: np.ndarray | None = None,
 ) -> Masks:
     """Draw cells into label images, largest first, and rate those that are kept.
 
@@ -89,6 +100,8 @@ def assemble(
         Height and width of the image.
     rate : callable
         ``rate(cell, touches_border)`` returns the `Record` of a cell.
+    surround : (H, W) ndarray of uint8, optional
+        Not 0 on the black surround of a field, which cuts cells as the border of an image does.
 
     Returns
     -------
@@ -100,7 +113,7 @@ def assemble(
     for cell in sorted(cells, key=lambda cell: (-cell.area, cell.top, cell.left)):
         number, half = len(records) + 1, 0.5 * cell.area
         if draw_cell(labels, nuclei, number, cell.cell, cell.nucleus, cell.left, cell.top, half):
-            records.append(rate(cell, cell.touches_border(shape)))
+            records.append(rate(cell, cell.touches_border(shape, surround)))
     return Masks.known(labels, nuclei, len(records), _columns(records))
 
 
@@ -123,6 +136,7 @@ def rate_outline(
     separation: float,
     nucleus_share: float,
     solidity: float,
+    oversized: bool = False,
 ) -> Record:
     """Compute the quality record of a cell found by `contours` from the evidence for it.
 
@@ -138,6 +152,8 @@ def rate_outline(
         Area of the nucleus over that of the cell; 0 for a cell without a nucleus.
     solidity : float
         Area of the cell over that of its convex hull.
+    oversized : bool
+        True if the region is many times as large as the cells of its image.
 
     Returns
     -------
@@ -153,6 +169,7 @@ def rate_outline(
         "nucleus": max(0.0, 0.25 - nucleus_share) * 4.0 if has_nucleus else 0.0,
         "concave": max(0.0, 0.95 - solidity) * 10.0,
         "border": float(touches_border),
+        "size": float(oversized),
     }
     parts = [weight * doubts[name] for name, weight, _ in _DOUBTS]
     confidence = float(1.0 / (1.0 + np.exp(_INTERCEPT + sum(parts))))

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from hemafeat import datasets
-from hemafeat.segment import Masks, contours, dice, read_masks, score
+from hemafeat.segment import Masks, best, contours, dice, read_masks, score, unet
 from hemafeat.segment._contours.frame import light_gain, measure_frame
 
 # Densities of R, G, B. Haemoglobin takes blue light, the dyes of white cells hardly any.
@@ -290,6 +290,130 @@ def test_a_black_surround_is_the_mask(ringing):
     assert masks.n_cells == 1
     assert dice(masks.cell, scene.cell) >= 0.99
     assert dice(masks.nucleus, scene.nucleus) >= 0.9
+
+
+# --- Fields in a black surround ------------------------------------------------------------------
+
+
+def _stop(image, radius, centre=(0, 0), edge=1.0, level=0, noise=0.0):
+    """Lay the round stop of an eyepiece over an image; `radius` is relative to its width."""
+    height, width = image.shape[:2]
+    y, x = np.mgrid[:height, :width]
+    distance = np.hypot(y - height / 2 - centre[0], x - width / 2 - centre[1])
+    share = np.clip((radius * width / 2 - distance) / edge, 0, 1)[..., None]
+    dark = level + np.random.default_rng(0).normal(0, noise, image.shape)
+    return np.clip(np.rint(image * share + dark * (1 - share)), 0, 255).astype(np.uint8)
+
+
+def _turn(image, degrees):
+    height, width = image.shape[:2]
+    matrix = cv2.getRotationMatrix2D(((width - 1) / 2, (height - 1) / 2), degrees, 1.0)
+    return cv2.warpAffine(image, matrix, (width, height), flags=cv2.INTER_CUBIC)
+
+
+def _bars(image, *widths):
+    return cv2.copyMakeBorder(image, *widths, cv2.BORDER_CONSTANT, value=(0, 0, 0))
+
+
+@pytest.mark.slow_without_jit
+@pytest.mark.parametrize("segmenter", [contours, unet])
+@pytest.mark.parametrize(
+    "darken",
+    [
+        lambda image: _stop(image, 1.0),
+        lambda image: _stop(image, 1.1, edge=20),
+        lambda image: _stop(image, 1.0, level=20, noise=4),
+        lambda image: _stop(image, 1.05, centre=(20, -30), edge=5),
+        lambda image: _bars(image, 60, 60, 60, 60),
+        lambda image: _bars(image, 0, 0, 50, 50),
+        lambda image: _bars(image, 400, 400, 400, 400),
+        lambda image: _turn(image, 20),
+    ],
+    ids=["round", "blurred", "grey", "off centre", "framed", "bars", "far away", "turned"],
+)
+def test_a_black_surround_of_a_field_is_not_a_cell(darken, segmenter):
+    drawn = datasets.draw_field(["neutrophil", "monocyte"], random_state=3)
+    image = darken(drawn.image)
+    truths = [
+        darken(np.repeat(255 * np.uint8(drawn.cell == i)[..., None], 3, axis=2)).min(axis=2) > 127
+        for i in (1, 2)
+    ]
+    masks = segmenter(image)
+    assert masks.n_cells == 2
+    for number in (1, 2):
+        assert max(dice(masks.cell == number, truth) for truth in truths) >= 0.9
+
+
+@pytest.mark.slow_without_jit
+def test_a_cell_cut_by_the_surround_touches_the_border():
+    drawn = datasets.draw_field(["monocyte"], random_state=0)
+    y, x = (int(v.mean()) for v in np.nonzero(drawn.cell))
+    height, width = drawn.cell.shape
+    reach = 0.5 * width
+    # A circle whose edge passes through the middle of the cell.
+    angle = np.arctan2(y - height / 2, x - width / 2)
+    centre = (y - reach * np.sin(angle) - height / 2, x - reach * np.cos(angle) - width / 2)
+    masks = contours(_stop(drawn.image, 1.0, centre))
+    assert masks.n_cells == 1
+    assert masks.quality["touches_border"].all()
+    assert not contours(drawn.image).quality["touches_border"].any()
+
+
+@pytest.mark.slow_without_jit
+@pytest.mark.parametrize("kind", ["lymphocyte", "monocyte", "eosinophil"])
+def test_a_cell_on_black_is_not_a_field(kind):
+    drawn = datasets.draw_cell(kind, random_state=1)
+    image = drawn.image.copy()
+    image[drawn.cell == 0] = 0
+    ys, xs = np.nonzero(drawn.cell)
+    tight = np.s_[ys.min() : ys.max() + 1, xs.min() : xs.max() + 1]
+    for window in (np.s_[:, :], tight):
+        masks = contours(np.ascontiguousarray(image[window]))
+        assert masks.n_cells == 1
+        assert dice(masks.cell, drawn.cell[window]) >= 0.99
+
+
+# --- Large regions --------------------------------------------------------------------------------
+
+
+@pytest.mark.slow_without_jit
+@pytest.mark.parametrize("segmenter", [contours, unet, best])
+@pytest.mark.parametrize("colour", [(110, 60, 150), (60, 40, 110)], ids=["pale", "dark"])
+@pytest.mark.parametrize("centre", [(639, 240), (0, 0)])
+def test_a_huge_region_leaves_the_cells_and_is_suspected(segmenter, colour, centre):
+    drawn = datasets.draw_field(["neutrophil", "lymphocyte", "monocyte"], random_state=2)
+    image, blot = drawn.image.copy(), np.zeros(drawn.cell.shape, np.uint8)
+    cv2.ellipse(blot, centre, (260, 190), 20, 0, 360, 1, cv2.FILLED)
+    image[blot > 0] = colour
+    image = cv2.GaussianBlur(image, (0, 0), 1.0)
+    whole = [
+        number
+        for number in range(1, drawn.cell.max() + 1)
+        if not blot[cv2.dilate((drawn.cell == number).astype(np.uint8), np.ones((9, 9))) > 0].any()
+    ]
+    masks = segmenter(image)
+    assert len(whole) >= 2
+    for number in whole:
+        assert (
+            max(dice(masks.cell == i + 1, drawn.cell == number) for i in range(masks.n_cells)) > 0.9
+        )
+    blots = [i for i in range(masks.n_cells) if dice(masks.cell == i + 1, blot > 0) > 0.8]
+    assert len(blots) == 1
+    assert masks.quality["suspected_failure"][blots[0]]
+    assert "larger than a white cell" in masks.quality["failure_reason"][blots[0]]
+
+
+@pytest.mark.slow_without_jit
+@pytest.mark.parametrize("seed", [1, 2, 5])
+def test_a_nucleus_within_a_ring_is_not_divided(seed):
+    rng = np.random.default_rng(seed)
+    image = np.full((240, 240, 3), (235, 230, 238), np.uint8)
+    x, y, radius = (int(rng.integers(low, high)) for low, high in ((90, 150), (90, 150), (45, 70)))
+    thickness, gap = int(rng.integers(8, 18)), int(rng.integers(30, 90))
+    cv2.circle(image, (x, y), radius + 14, (215, 190, 220), cv2.FILLED)
+    cv2.ellipse(image, (x, y), (radius, radius), 0, gap, 360, (110, 60, 150), thickness)
+    cv2.circle(image, (x + 3, y - 2), radius - thickness - 10, (100, 50, 140), cv2.FILLED)
+    assert contours(cv2.GaussianBlur(image, (0, 0), 1.0)).n_cells == 1
 
 
 # --- Empty and tiny images -----------------------------------------------------------------------

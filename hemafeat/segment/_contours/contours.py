@@ -9,9 +9,10 @@ import cv2
 import numpy as np
 
 from hemafeat.segment._cells import Cell, Record, assemble, rate_outline
-from hemafeat.segment._contours.frame import Frame, foreground_mask, prepare
-from hemafeat.segment._contours.nuclei import Seed, find_seeds
+from hemafeat.segment._contours.frame import Frame, foreground_mask
+from hemafeat.segment._contours.nuclei import Seed, find_seeds, large_seeds
 from hemafeat.segment._contours.nucleus import outline_nucleus
+from hemafeat.segment._contours.surround import prepare
 from hemafeat.segment._contours.touching import find_outlines
 from hemafeat.segment._kernels.curve import curve_mask
 from hemafeat.segment._masks import Masks
@@ -60,13 +61,15 @@ def contours(image: np.ndarray) -> Masks:
 
     Notes
     -----
-    If the background is clearly brighter in one part of the image than in another one, the light is
+    A black surround with a round or straight edge, as of the stop of an eyepiece, counts as outside
+    the image. If the background is clearly brighter in one part of the image than in another one, the light is
     evened out first. Nuclei are found on an image reduced to at most 216 pixels, as spots of violet
     (density in green and red, less that in blue); lobes are joined unless background or a waist
     lies between them. The outline of the cell is the closed curve in polar coordinates, found by
     dynamic programming [1]_, that encloses the colours that occur near the nucleus rather than far
     from it, and follows the step down to the background. The nucleus is separated from the
-    cytoplasm at full size by Otsu's threshold [2]_ inside that outline.
+    cytoplasm at full size by Otsu's threshold [2]_ inside that outline. A region many times as large
+    as the nuclei beside it does not set the scale for them, and is a suspected failure.
 
     References
     ----------
@@ -95,7 +98,7 @@ def segment_by_contours(image: np.ndarray, frame: Frame) -> Masks:
         cells = _cut_out_cells(image, frame)
     elif not frame.is_dim:
         cells = _stained_cells(image, frame)
-    return assemble(cells, image.shape[:2], _rate)
+    return assemble(cells, image.shape[:2], _rate, frame.surround)
 
 
 def _rate(cell: _OutlinedCell, touches_border: bool) -> Record:
@@ -103,8 +106,7 @@ def _rate(cell: _OutlinedCell, touches_border: bool) -> Record:
 
 
 def _stained_cells(image: np.ndarray, frame: Frame) -> list[_OutlinedCell]:
-    seeds = find_seeds(frame)
-    seeds = [seed for seed in seeds if seed.area >= MIN_SHARE * seeds[0].area]
+    seeds = large_seeds(find_seeds(frame), MIN_SHARE)
     cells, seeds_of_cells = [], []
     for seed, outline in find_outlines(image, frame, seeds):
         curve = outline.curve
@@ -121,6 +123,7 @@ def _stained_cells(image: np.ndarray, frame: Frame) -> list[_OutlinedCell]:
             "solidity": solidity,
             "separation": separation,
             "nucleus_share": cv2.countNonZero(nucleus) / area,
+            "oversized": seed.oversized,
         }
         cells.append(_OutlinedCell(left, top, mask, nucleus, area, evidence))
         seeds_of_cells.append(seed)

@@ -51,6 +51,8 @@ class Frame:
         True if anything is violet enough to be a nucleus.
     uneven : bool
         True if the light is clearly brighter in one part of the image than in another one.
+    surround : (H, W) ndarray of uint8 or None
+        Not 0 on the black surround of a field, at full size; None if there is none.
     """
 
     rgb: np.ndarray
@@ -65,6 +67,7 @@ class Frame:
     faint: float
     any_nuclei: bool
     uneven: bool
+    surround: np.ndarray | None = None
 
     @property
     def is_dim(self) -> bool:
@@ -118,36 +121,6 @@ def measure_frame(image: np.ndarray) -> Frame:
         any_nuclei=bool(any_nuclei),
         uneven=bool(uneven),
     )
-
-
-def prepare(image: np.ndarray) -> tuple[np.ndarray, Frame]:
-    """Check an image, correct uneven light, and measure its background.
-
-    Parameters
-    ----------
-    image : (H, W, 3) ndarray of uint8
-        RGB image.
-
-    Returns
-    -------
-    image : (H, W, 3) ndarray of uint8
-        The image under even light.
-    frame : Frame
-        Its reduced copy.
-
-    Raises
-    ------
-    ValueError
-        `image` is not an (H, W, 3) uint8 array.
-    """
-    image = np.ascontiguousarray(image)
-    frame = measure_frame(image)
-    if frame.black is None and frame.uneven and not frame.is_dim:
-        gain = light_gain(frame.rgb, frame.white)
-        if gain is not None:
-            image = even_light(image, gain)
-            frame = measure_frame(image)
-    return image, frame
 
 
 def light_gain(rgb: np.ndarray, white: np.ndarray) -> np.ndarray | None:

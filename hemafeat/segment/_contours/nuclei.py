@@ -12,6 +12,12 @@ from hemafeat.segment._contours.frame import Frame
 from hemafeat.segment._kernels.nuclei import closest_points, minimum_between, width_across
 from hemafeat.segment._kernels.pieces import describe_hull, describe_piece
 
+OVERSIZED = 5.0
+"""Ratio of the areas of a spot and of the largest nucleus from which the spot is not a nucleus."""
+
+MIN_OVERSIZED = 0.1
+"""Share of the image that such a spot covers at least."""
+
 
 @dataclass(slots=True)
 class Seed:
@@ -31,6 +37,8 @@ class Seed:
         Radius of the circle of the hull's area.
     split_from : int
         Number of the spot the piece was cut from; 0 for a piece that was not cut.
+    oversized : bool
+        True if it is many times as large as the other nuclei: dirt, or several cells.
     """
 
     pieces: list[np.ndarray]
@@ -39,6 +47,7 @@ class Seed:
     centre: tuple[float, float]
     radius: float
     split_from: int = 0
+    oversized: bool = False
 
 
 def find_seeds(frame: Frame) -> list[Seed]:
@@ -55,10 +64,17 @@ def find_seeds(frame: Frame) -> list[Seed]:
                 pieces.append(_seed([contour], area))
     if not pieces:
         return []
+    oversized, pieces = _separate_oversized(pieces, frame)
     pieces = _split_waists(pieces, frame)
     largest = max(piece.area for piece in pieces)
     pieces = [piece for piece in pieces if piece.area >= 0.04 * largest]
-    return _group_lobes(pieces, frame)
+    return oversized + _group_lobes(pieces, frame)
+
+
+def large_seeds(seeds: list[Seed], min_share: float) -> list[Seed]:
+    """Return the seeds of at least `min_share` of the largest one that is not oversized."""
+    largest = max((seed.area for seed in seeds if not seed.oversized), default=0.0)
+    return [seed for seed in seeds if seed.area >= min_share * largest]
 
 
 def make_seed(contours: list[np.ndarray]) -> Seed:
@@ -78,6 +94,34 @@ def _area(contour: np.ndarray) -> float:
     return float(cv2.contourArea(contour)) + 0.5 * len(contour)
 
 
+def _separate_oversized(pieces: list[Seed], frame: Frame) -> tuple[list[Seed], list[Seed]]:
+    """Separate the spots that are far larger than the nuclei of the image, of which there are some.
+
+    Beside a smudge of stain or a clump, every nucleus would be too small to be one.
+    """
+    largest = max(piece.area for piece in pieces)
+    smaller = [piece for piece in pieces if piece.area < largest / OVERSIZED]
+    if not smaller or largest < MIN_OVERSIZED * frame.dark.size:
+        return [], pieces
+    red_radius = _red_cell_radius(pieces, frame)
+    # One nucleus in the middle with a spot beside it is a crop of one cell.
+    nuclei = [piece for piece in smaller if 0.95 <= piece.radius / red_radius <= 2.4]
+    if len(nuclei) < 2 or not math.sqrt(largest / math.pi) > 2.5 * red_radius:
+        return [], pieces
+    limit = OVERSIZED * max(piece.area for piece in nuclei)
+    oversized = [piece for piece in pieces if piece.area > limit]
+    for piece in oversized:
+        piece.oversized = True
+    return oversized, [piece for piece in pieces if not piece.oversized]
+
+
+def _red_cell_radius(pieces: list[Seed], frame: Frame) -> float:
+    avoid = np.zeros(frame.dark.shape, np.uint8)
+    for piece in pieces:
+        cv2.drawContours(avoid, piece.pieces, -1, 1, cv2.FILLED)
+    return frame.red_cell_radius(cv2.dilate(avoid, np.ones((7, 7), np.uint8)))
+
+
 def _split_waists(pieces: list[Seed], frame: Frame) -> list[Seed]:
     # Touching cells that are violet all through make one spot with a waist. So do the lobes of one
     # nucleus: only parts as large as a whole white cell are taken for cells.
@@ -87,10 +131,7 @@ def _split_waists(pieces: list[Seed], frame: Frame) -> list[Seed]:
     ]
     if not any(dented):
         return pieces
-    avoid = np.zeros(frame.dark.shape, np.uint8)
-    for piece in pieces:
-        cv2.drawContours(avoid, piece.pieces, -1, 1, cv2.FILLED)
-    red_radius = frame.red_cell_radius(cv2.dilate(avoid, np.ones((7, 7), np.uint8)))
+    red_radius = _red_cell_radius(pieces, frame)
     if not np.isfinite(red_radius):
         return pieces
     split = []

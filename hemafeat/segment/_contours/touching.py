@@ -80,6 +80,9 @@ def _split_seed(seed: Seed) -> list[Seed]:
         to_first = _distance(piece, large[i]) - large[i].radius
         to_second = _distance(piece, large[j]) - large[j].radius
         halves[to_first > to_second].extend(piece.pieces)
+    if not all(halves):
+        # One piece is so large that the other one lies within it.
+        return []
     parts = sorted(map(make_seed, halves), key=lambda part: -part.area)
     return parts if parts[1].area >= LOBE * parts[0].area else []
 

@@ -5,17 +5,18 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from hemafeat.segment._cells import MIN_CONFIDENCE, Cell, Record, assemble
+from hemafeat.segment._cells import MIN_CONFIDENCE, OVERSIZED, Cell, Record, assemble
 from hemafeat.segment._contours.contours import MIN_SHARE, segment_by_contours
-from hemafeat.segment._contours.frame import Frame, prepare
-from hemafeat.segment._contours.nuclei import find_seeds
+from hemafeat.segment._contours.frame import Frame, measure_frame
+from hemafeat.segment._contours.nuclei import Seed, find_seeds, large_seeds
 from hemafeat.segment._contours.nucleus import outline_nucleus
+from hemafeat.segment._contours.surround import at_full_size, prepare
 from hemafeat.segment._kernels.regions import remove_specks
 from hemafeat.segment._masks import Masks
 from hemafeat.segment._scores import dice
@@ -66,6 +67,7 @@ DOUBTFUL_TO_RED = 1.0
 _DICE, _SPREAD = 0.9, 0.015
 
 _REASONS = {
+    "size": OVERSIZED,
     "cell": "the network is not sure of the outline of the cell",
     "nucleus": "the network is not sure of the outline of the nucleus",
 }
@@ -149,6 +151,17 @@ def segment_by_network(image: np.ndarray, frame: Frame, path: Path) -> Masks:
         return segment_by_contours(image, frame)
     if frame.is_dim:
         return assemble([], image.shape[:2], _rate)
+    seeds = find_seeds(frame)
+    oversized = _oversized_cells([seed for seed in seeds if seed.oversized], image, frame)
+    seeds = [seed for seed in seeds if not seed.oversized]
+    for cell in oversized:
+        # The network would take the size of such a region for that of a nucleus.
+        height, width = cell.cell.shape
+        box = np.s_[cell.top : cell.top + height, cell.left : cell.left + width]
+        image = image.copy()
+        image[box][cell.cell > 0] = np.rint(frame.white).astype(np.uint8)
+    if oversized:
+        frame = replace(measure_frame(image), surround=frame.surround)
     near = cv2.dilate(frame.nuclei, np.ones((5, 5), np.uint8)) if frame.any_nuclei else None
     gain = stain_gain(optical_density(frame.rgb, frame), frame.nuclei)
 
@@ -157,7 +170,7 @@ def segment_by_network(image: np.ndarray, frame: Frame, path: Path) -> Masks:
         cells = _find_cells(predict_logits(density, path, near), image, frame)
         return _drop_platelets([cell for cell in cells if _is_violet(cell, frame)], frame)
 
-    zoom = _initial_zoom(frame, image.shape[:2])
+    zoom = _initial_zoom(seeds, frame, image.shape[:2])
     cells = cells_at(zoom)
     better = _zoom_for_areas([cv2.countNonZero(cell.nucleus) for cell in cells])
     if better is not None and not 1 / SIMILAR_SCALE < better / zoom < SIMILAR_SCALE:
@@ -167,7 +180,7 @@ def segment_by_network(image: np.ndarray, frame: Frame, path: Path) -> Masks:
         # The limit keeps large images from exhausting the memory.
         if cells and other <= MAX_ZOOM and _certainty(cells) < SURE:
             cells = max(cells, cells_at(other), key=_certainty)
-    return assemble(cells, image.shape[:2], _rate)
+    return assemble(oversized + cells, image.shape[:2], _rate, frame.surround)
 
 
 def _rate(cell: _NetworkCell, touches_border: bool) -> Record:
@@ -195,10 +208,25 @@ def _is_violet(cell: _NetworkCell, frame: Frame) -> bool:
     return bool(frame.nuclei[rows, columns].mean() >= MIN_VIOLET)
 
 
-def _initial_zoom(frame: Frame, shape: tuple[int, int]) -> float:
-    seeds = find_seeds(frame)
-    least = MIN_SHARE * seeds[0].area if seeds else 0.0
-    zoom = _zoom_for_areas([frame.scale**2 * seed.area for seed in seeds if seed.area >= least])
+def _oversized_cells(seeds: list[Seed], image: np.ndarray, frame: Frame) -> list[_NetworkCell]:
+    """Draw the regions that are too large for a cell; they are reported as suspected failures."""
+    cells = []
+    for seed in seeds:
+        small = np.zeros(frame.dark.shape, np.uint8)
+        cv2.drawContours(small, seed.pieces, -1, 1, cv2.FILLED)
+        small = cv2.dilate(small, np.ones((5, 5), np.uint8))
+        whole = at_full_size(small, image.shape[:2], frame.scale)
+        left, top, width, height = cv2.boundingRect(whole)
+        mask = np.ascontiguousarray(whole[top : top + height, left : left + width])
+        nucleus, _ = outline_nucleus(image, left, top, mask, frame.table)
+        area = cv2.countNonZero(mask)
+        cells.append(_NetworkCell(left, top, mask, nucleus, area, 1.0, {"size": 0.0}))
+    return cells
+
+
+def _initial_zoom(seeds: list[Seed], frame: Frame, shape: tuple[int, int]) -> float:
+    large = large_seeds(seeds, MIN_SHARE)
+    zoom = _zoom_for_areas([frame.scale**2 * seed.area for seed in large])
     return UNET_SIDE / max(shape) if zoom is None else zoom
 
 
