@@ -136,7 +136,7 @@ def rate_outline(
     separation: float,
     nucleus_share: float,
     solidity: float,
-    oversized: bool = False,
+    oversized: float = 0.0,
 ) -> Record:
     """Compute the quality record of a cell found by `contours` from the evidence for it.
 
@@ -152,8 +152,8 @@ def rate_outline(
         Area of the nucleus over that of the cell; 0 for a cell without a nucleus.
     solidity : float
         Area of the cell over that of its convex hull.
-    oversized : bool
-        True if the region is many times as large as the cells of its image.
+    oversized : float
+        1 if the region is many times as large as the cells of its image. Default 0.
 
     Returns
     -------
@@ -169,7 +169,7 @@ def rate_outline(
         "nucleus": max(0.0, 0.25 - nucleus_share) * 4.0 if has_nucleus else 0.0,
         "concave": max(0.0, 0.95 - solidity) * 10.0,
         "border": float(touches_border),
-        "size": float(oversized),
+        "size": oversized,
     }
     parts = [weight * doubts[name] for name, weight, _ in _DOUBTS]
     confidence = float(1.0 / (1.0 + np.exp(_INTERCEPT + sum(parts))))

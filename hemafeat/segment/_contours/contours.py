@@ -123,7 +123,7 @@ def _stained_cells(image: np.ndarray, frame: Frame) -> list[_OutlinedCell]:
             "solidity": solidity,
             "separation": separation,
             "nucleus_share": cv2.countNonZero(nucleus) / area,
-            "oversized": seed.oversized,
+            "oversized": float(seed.oversized),
         }
         cells.append(_OutlinedCell(left, top, mask, nucleus, area, evidence))
         seeds_of_cells.append(seed)
