@@ -62,14 +62,15 @@ def contours(image: np.ndarray) -> Masks:
     Notes
     -----
     A black surround with a round or straight edge, as of the stop of an eyepiece, counts as outside
-    the image. If the background is clearly brighter in one part of the image than in another one, the light is
-    evened out first. Nuclei are found on an image reduced to at most 216 pixels, as spots of violet
-    (density in green and red, less that in blue); lobes are joined unless background or a waist
-    lies between them. The outline of the cell is the closed curve in polar coordinates, found by
-    dynamic programming [1]_, that encloses the colours that occur near the nucleus rather than far
-    from it, and follows the step down to the background. The nucleus is separated from the
-    cytoplasm at full size by Otsu's threshold [2]_ inside that outline. A region many times as large
-    as the nuclei beside it does not set the scale for them, and is a suspected failure.
+    the image. If the background is clearly brighter in one part of the image than in another one,
+    the light is evened out first. Nuclei are found on an image reduced to at most 216 pixels, as
+    spots of violet (density in green and red, less that in blue); lobes are joined unless
+    background or a waist lies between them. The outline of the cell is the closed curve in polar
+    coordinates, found by dynamic programming [1]_, that encloses the colours that occur near the
+    nucleus rather than far from it, and follows the step down to the background. The nucleus is
+    separated from the cytoplasm at full size by Otsu's threshold [2]_ inside that outline. A region
+    many times as large as the nuclei beside it is a suspected failure, and does not set the scale
+    for them.
 
     References
     ----------
