@@ -169,3 +169,27 @@ def test_other_families_are_left_to_the_first_image():
     families = {"own": own, "shape": extract.shape}
     assert ahead._units(families, lambda image: None) == ["window", "shape"]
     assert ahead._units({"lbp": extract.lbp}, segment.contours)[0] == "contours"
+
+
+@compiled
+def test_processes_compile_the_package_of_their_parent(tmp_path: Path) -> None:
+    """Another package of the same name in the current folder, as in a checkout, is not used."""
+    checkout = tmp_path / "checkout" / "hemafeat"
+    checkout.mkdir(parents=True)
+    (checkout / "__init__.py").write_text("raise SystemExit(3)", encoding="utf-8")
+    script = tmp_path / "script.py"
+    script.write_text(
+        "from hemafeat.extract._table import compile as ahead\n"
+        "print(sorted(ahead._compile_in_processes(['window'], 1, False)))\n",
+        encoding="utf-8",
+    )
+    process = subprocess.run(
+        [sys.executable, str(script)],
+        cwd=checkout.parent,
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(Path(extract.__file__).parents[2])},
+        timeout=300,
+        check=False,
+    )
+    assert process.stdout.strip() == "['window']", process.stderr

@@ -41,6 +41,14 @@ SLOW_FIRST = ("shape", "lobes", "lbp", "profile", "stain", "boundary", "colour",
 FEW = 4
 """Number of units up to which starting processes takes longer than it saves."""
 
+START = """\
+import sys
+sys.path[:] = sys.argv[1:]
+from hemafeat.extract._table.compile import main
+main()"""
+"""Program of a process: it imports what this process does, wherever it was started. With ``-m`` it
+would import the package in the current folder, such as a checkout, and compile that one."""
+
 MAX_PROCESSES = 8
 """Most processes that are started; there is not enough to compile for more."""
 
@@ -125,7 +133,7 @@ def _feed(waiting: SimpleQueue[str], finished: SimpleQueue[str | None]) -> None:
     """Give one unit after another to a process; stop if it fails, which loses only time."""
     try:
         with subprocess.Popen(
-            [sys.executable, "-m", "hemafeat.extract._table.compile"],
+            [sys.executable, "-c", START, *sys.path],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL,
@@ -214,7 +222,3 @@ def main() -> None:
     for line in sys.stdin:
         compilers[line.strip()]()
         print(line.strip(), flush=True)
-
-
-if __name__ == "__main__":
-    main()
