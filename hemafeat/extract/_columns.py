@@ -15,12 +15,52 @@ if TYPE_CHECKING:
 
 FamilyChoice = str | Iterable[str | Callable[..., Any]]
 
+_INTENSITY = (
+    *("mean", "variance", "sd", "skewness", "kurtosis", "median", "minimum", "percentile_10"),
+    *("percentile_90", "maximum", "interquartile_range", "range", "mean_absolute_deviation"),
+    *("robust_mean_absolute_deviation", "median_absolute_deviation", "coefficient_of_variation"),
+    *("quartile_coefficient_of_dispersion", "energy", "root_mean_square", "entropy", "uniformity"),
+)
+_STAINS = {
+    **{dye: dye for dye in ("azure", "eosin", "residual")},
+    "macenko_azure": "macenko_bluer",
+    "macenko_eosin": "macenko_redder",
+    "macenko_residual": "macenko_residual",
+}
+
 RENAMED = {
     "nucleus__tavakoli__circularity": "nucleus__tavakoli__circularity_inverse",
     **{
         f"nucleus__lobulation__roundness_at_{share}": f"nucleus__lobulation__circularity_at_{share}"
         for share in (20, 35, 50, 65, 80)
     },
+    **{
+        f"{mask}__intensity__{statistic}__{c}": f"{mask}__intensity__{statistic}__od_{c}"
+        for mask in MASKS
+        for statistic in _INTENSITY
+        for c in "rgb"
+    },
+    **{
+        f"{mask}__{family}__p{share}__{c}": f"{mask}__{family}__percentile_{share}__{c}"
+        for mask in MASKS
+        for family in ("density", "density_natural")
+        for share in (10, 90)
+        for c in "rgb"
+    },
+    **{
+        f"cell__stain__{part}_{former}_{statistic}": f"{part}__stain__{current}_{statistic}"
+        for part in ("nucleus", "cytoplasm")
+        for former, current in _STAINS.items()
+        for statistic in ("mean", "sd")
+    },
+    **{
+        f"cell__stain__macenko_{former}_{c}": f"cell__stain__macenko_{current}_{c}"
+        for former, current in (("azure", "bluer"), ("eosin", "redder"))
+        for c in "rgb"
+    },
+    "cell__stain__eosinophilia": "cytoplasm__stain__eosin_share",
+    "cell__stain__macenko_eosinophilia": "cytoplasm__stain__macenko_redder_share",
+    "cell__stain__cytoplasm_u_skewness": "cytoplasm__stain__u_skewness",
 }
 """Current name of each column that was renamed, by its former name."""
 

@@ -32,7 +32,7 @@ def test_ten_times_darker_is_one() -> None:
     assert values["mean__g"] == 0
     assert values["mean__b"] == pytest.approx(math.log10(2), rel=1e-12)
     assert values["integrated__r"] == pytest.approx(14 * 20, rel=1e-12)
-    assert values["p10__r"] == values["p90__r"] == values["mean__r"]
+    assert values["percentile_10__r"] == values["percentile_90__r"] == values["mean__r"]
     for channel in "rgb":
         assert values[f"sd__{channel}"] == 0
         assert math.isnan(values[f"skewness__{channel}"])
@@ -81,8 +81,8 @@ def test_density_of_pixels_gives_the_family() -> None:
         assert values[f"mean__{channel}"] == pytest.approx(x.mean(), rel=1e-12)
         assert values[f"sd__{channel}"] == pytest.approx(x.std(), rel=1e-12)
         assert values[f"integrated__{channel}"] == pytest.approx(x.sum(), rel=1e-12)
-        assert values[f"p10__{channel}"] == pytest.approx(np.percentile(x, 10), rel=1e-12)
-        assert values[f"p90__{channel}"] == pytest.approx(np.percentile(x, 90), rel=1e-12)
+        assert values[f"percentile_10__{channel}"] == pytest.approx(np.percentile(x, 10), rel=1e-12)
+        assert values[f"percentile_90__{channel}"] == pytest.approx(np.percentile(x, 90), rel=1e-12)
     natural = extract.optical_density(image, white, base="natural")[labels == 1]
     np.testing.assert_allclose(natural, pixels * math.log(10), rtol=1e-12)
 
@@ -100,7 +100,7 @@ def test_a_dimmer_lamp_changes_little() -> None:
     image[labels == 1] = rng.integers(40, 220, (280, 3))
     bright = measure(extract.density, image, labels)
     dim = measure(extract.density, image // 2, labels)
-    for name in ("mean__g", "p10__g", "p90__g"):
+    for name in ("mean__g", "percentile_10__g", "percentile_90__g"):
         # Adding 1 to each level and rounding down change the darkest pixels by up to 1/20.
         assert dim[name] == pytest.approx(bright[name], abs=0.03), name
 
