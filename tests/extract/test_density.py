@@ -161,7 +161,7 @@ def test_white_does_not_depend_on_place(turn: str, seed: int) -> None:
 
 @pytest.mark.parametrize("seed", range(3))
 def test_white_with_more_of_the_same_background(seed: int) -> None:
-    """A border as bright as the white, and the same image beside it, move it by a part of a level."""
+    """A border as bright as the white, and the same image beside it, hardly move it."""
     image, labels = scene(seed)
     white = extract.background_white(image, labels)
     border = np.empty((187, 204, 3), np.uint8)

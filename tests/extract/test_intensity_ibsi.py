@@ -116,6 +116,8 @@ def test_levels_have_fixed_width_in_every_image() -> None:
     # spanned.
     row = dict(zip(COLUMNS, before[0], strict=True))
     spanned = (
-        math.floor(row["maximum__od_g"] / 1.5 * 32) - math.floor(row["minimum__od_g"] / 1.5 * 32) + 1
+        math.floor(row["maximum__od_g"] / 1.5 * 32)
+        - math.floor(row["minimum__od_g"] / 1.5 * 32)
+        + 1
     )
     assert 0 < row["entropy__od_g"] <= math.log2(spanned)

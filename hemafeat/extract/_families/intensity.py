@@ -41,7 +41,10 @@ _DECLARED = {
         "Whether most of the part is alike and a few spots are far darker or paler (high)",
     ),
     "median": Column(
-        "OD", "50th percentile", "IBSI Y12H", "Stain of the typical point, whatever a few spots hold"
+        "OD",
+        "50th percentile",
+        "IBSI Y12H",
+        "Stain of the typical point, whatever a few spots hold",
     ),
     "minimum": Column(
         "OD", "smallest x", "IBSI 1GSF", "Stain of the palest single pixel, which noise can decide"

@@ -30,7 +30,8 @@ _VECTORS = VECTORS / np.linalg.norm(VECTORS, axis=1, keepdims=True)
 _GIEMSA = "azure (.8348 .5136 .1963), eosin (.0928 .9541 .2831) in R, G, B"
 _FOUND = (
     f"uncentred second moments of the OD vectors longer than {_kernel.DARK} of the cell; the "
-    f"{_kernel.SHARE:.0%} and {1 - _kernel.SHARE:.0%} percentile of their angles in the plane of the "
+    f"{_kernel.SHARE:.0%} and {1 - _kernel.SHARE:.0%} percentile of their angles in the plane "
+    f"of the "
     "two main directions; bluer is the one with more OD of R"
 )
 
@@ -39,17 +40,20 @@ _TEXTS = {
     "eosin": "How much of the pink dye the {part} holds, if the smear is a Giemsa stain{least}.",
     "residual": "Colour of the {part} that no mixture of Giemsa's two dyes explains, such as "
     "haemoglobin, dirt or another stain.",
-    "macenko_bluer": "How much of the bluer of the cell's own two colours the {part} holds; it need "
+    "macenko_bluer": "How much of the bluer of the cell's own two colours the {part} holds; it "
+    "need "
     "not be azure.",
     "macenko_redder": "How much of the redder of the cell's own two colours the {part} holds; it "
     "need not be eosin.",
-    "macenko_residual": "Colour of the {part} that no mixture of the cell's own two colours explains.",
+    "macenko_residual": "Colour of the {part} that no mixture of the cell's own two colours "
+    "explains.",
 }
 _SPREAD = {
     "azure": "How unevenly the blue dye is spread over the {part}.",
-    "eosin": "How unevenly the pink dye is spread over the {part}, as by granules.",
+    "eosin": "How unevenly the pink dye is spread over the {part}.",
     "residual": "How much the colour that Giemsa's two dyes do not explain varies in the {part}.",
-    "macenko_bluer": "How unevenly the bluer of the cell's own two colours is spread over the {part}.",
+    "macenko_bluer": "How unevenly the bluer of the cell's own two colours is spread over the "
+    "{part}.",
     "macenko_redder": "How unevenly the redder of the cell's own two colours is spread over the "
     "{part}.",
     "macenko_residual": "How much the colour that the cell's own two colours do not explain varies "
@@ -57,7 +61,10 @@ _SPREAD = {
 }
 _HINTS = {
     "nucleus": {"most": "; high in dense chromatin", "least": ""},
-    "cytoplasm": {"most": "; high in basophilic cytoplasm", "least": "; high in eosinophil granules"},
+    "cytoplasm": {
+        "most": "; high in basophilic cytoplasm",
+        "least": "; high in eosinophil granules",
+    },
 }
 
 

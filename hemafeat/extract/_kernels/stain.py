@@ -193,8 +193,8 @@ def dye_directions(densities):
     Returns
     -------
     (2, 3) float64 array
-        Unit vectors, first the one that absorbs more red, which looks bluer. NaN where the densities do not
-        span a plane.
+        Unit vectors, first the one that absorbs more red, which looks bluer. NaN where the
+        densities do not span a plane.
     """
     out = np.full((2, 3), np.nan)
     usable = np.empty_like(densities)
