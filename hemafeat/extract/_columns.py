@@ -64,6 +64,14 @@ RENAMED = {
 }
 """Current name of each column that was renamed, by its former name."""
 
+_FORMER_UNITS = (
+    (re.compile(r"__colour__(mean|sd)__[rgb]$"), "intensity", "level"),
+    (re.compile(r"__(glcm|glrlm|glszm|gldm|lbp|granulometry)__\w*entropy\w*$"), "1", "bit"),
+    (re.compile(r"__dct__spectral_centroid$"), "1", "half-cycles per box"),
+    (re.compile(r"__intensity__energy__od_[rgb]$"), "OD^2", "OD^2 px^2"),
+)
+"""Columns, former unit and current unit of which the values in px are the same."""
+
 _LENGTH = re.compile(r"(?<!\S)px(?:\^(-?\d+))?(?!\S)")
 
 
@@ -111,6 +119,38 @@ def current_names(columns: Iterable[str]) -> list[str]:
     ['nucleus__tavakoli__circularity_inverse', 'cell__shape__area', 'age']
     """
     return [RENAMED.get(name, name) for name in columns]
+
+
+def current_units(units: Mapping[str, str]) -> dict[str, str]:
+    """Replace former units of feature columns by those that they are called now.
+
+    Parameters
+    ----------
+    units : mapping of str to str
+        Unit by column, such as those of a saved table or model. Names of columns may be former or
+        current ones.
+
+    Returns
+    -------
+    dict of str to str
+        Units by the same names. Only units of which the values did not change are replaced.
+
+    Examples
+    --------
+    >>> from hemafeat import extract
+    >>> extract.current_units({"cell__colour__mean__r": "intensity", "cell__shape__area": "px^2"})
+    {'cell__colour__mean__r': 'level', 'cell__shape__area': 'px^2'}
+    """
+    # Sums over pixels were not converted to um formerly, so that their unit remains.
+    scaled = any(re.search(r"(?<!\S)um(?!\w)", unit) for unit in units.values())
+    current = dict(units)
+    for name, unit in units.items():
+        for columns, former, now in _FORMER_UNITS:
+            lengths = length_power(now) != 0
+            known = unit == former and columns.search(RENAMED.get(name, name))
+            if known and not (scaled and lengths):
+                current[name] = now
+    return current
 
 
 def describe(families: FamilyChoice = "default", *, um_per_px: bool = False) -> pd.DataFrame:
@@ -197,7 +237,8 @@ def units(table: pd.DataFrame) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Units stored with the table, in ``attrs["units"]``, or else declared by the families.
+        Units stored with the table, in ``attrs["units"]``, by their current names, or else
+        declared by the families.
 
     Examples
     --------
@@ -208,7 +249,7 @@ def units(table: pd.DataFrame) -> dict[str, str]:
     {'nucleus__shape__area': 'um^2'}
     """
     names = feature_columns(table)
-    by_name = dict(table.attrs.get("units", {}))
+    by_name = current_units(table.attrs.get("units", {}))
     missing = [name for name in names if name not in by_name]
     if missing:
         scaled = "um_per_px" in table and bool(table["um_per_px"].notna().any())
