@@ -32,29 +32,7 @@ EXAMPLES = """\
 _NC = re.compile(r"\bn\W*c\b|\bnucle(o|ar|us)\W*(to|over)?\W*cytoplasm(ic)?\b|\bkaryoplasmic\b")
 """Ways to write of the ratio of nucleus to cytoplasm, which columns call ``nc_ratio``."""
 
-_FILLERS = frozenset(
-    [
-        "a",
-        "an",
-        "and",
-        "by",
-        "for",
-        "how",
-        "in",
-        "is",
-        "it",
-        "its",
-        "not",
-        "of",
-        "on",
-        "or",
-        "per",
-        "that",
-        "the",
-        "to",
-        "with",
-    ]
-)
+_FILLERS = re.compile(r"\b(an?|and|by|for|how|in|is|it|its|not|of|on|or|per|that|the|to|with)\b")
 
 _WEIGHTS = {"column": 4, "meaning": 2, "formula": 1, "source": 1}
 """Columns of the description in which words are looked for, with the weight of a match."""
@@ -136,7 +114,7 @@ def _matching(columns: pd.DataFrame, name: str) -> pd.DataFrame:
 
 def _words(text: str) -> list[str]:
     text = _NC.sub(" nc ", text.lower().replace("_", " "))
-    return [word for word in re.findall(r"[a-z0-9]+", text) if word not in _FILLERS]
+    return re.findall(r"[a-z0-9]+", _FILLERS.sub(" ", text))
 
 
 def _alike(word: str, other: str) -> bool:

@@ -70,7 +70,10 @@ _FORMER_UNITS = (
     (re.compile(r"__dct__spectral_centroid$"), "1", "half-cycles per box"),
     (re.compile(r"__intensity__energy__od_[rgb]$"), "OD^2", "OD^2 px^2"),
 )
-"""Columns, former unit and current unit of which the values in px are the same."""
+"""Columns, former unit, and current unit of the same values.
+
+Energies were sums over pixels whether or not the table was in um.
+"""
 
 _LENGTH = re.compile(r"(?<!\S)px(?:\^(-?\d+))?(?!\S)")
 
@@ -141,14 +144,10 @@ def current_units(units: Mapping[str, str]) -> dict[str, str]:
     >>> extract.current_units({"cell__colour__mean__r": "intensity", "cell__shape__area": "px^2"})
     {'cell__colour__mean__r': 'level', 'cell__shape__area': 'px^2'}
     """
-    # Sums over pixels were not converted to um formerly, so that their unit remains.
-    scaled = any(re.search(r"(?<!\S)um(?!\w)", unit) for unit in units.values())
     current = dict(units)
     for name, unit in units.items():
         for columns, former, now in _FORMER_UNITS:
-            lengths = length_power(now) != 0
-            known = unit == former and columns.search(RENAMED.get(name, name))
-            if known and not (scaled and lengths):
+            if unit == former and columns.search(RENAMED.get(name, name)):
                 current[name] = now
     return current
 

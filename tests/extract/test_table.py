@@ -245,10 +245,20 @@ def test_former_units_are_replaced(column: str, former: str, current: str) -> No
     stored = pd.DataFrame({now: [1.0]})
     stored.attrs["units"] = {now: former}
     assert extract.units(stored) == {now: current}
-    # In um, sums over pixels had another value.
-    expected = former if "px" in current else current
-    units = {column: former, "cell__shape__area": "um^2"}
-    assert extract.current_units(units)[column] == expected
+
+
+def test_former_energies_are_in_px_whatever_the_scale(tmp_path: Path) -> None:
+    names = ["cell__intensity__energy__g", "cell__shape__area"]
+    table = pd.DataFrame(
+        {"image": ["a"], "cell": 1, "um_per_px": 0.1, names[0]: 9.0, names[1]: 1.0}
+    )
+    table.attrs["units"] = dict(zip(names, ["OD^2", "um^2"], strict=True))
+    for target in ("result", "cells.csv"):
+        extract.save(table, tmp_path / target)
+        with pytest.warns(UserWarning, match="were renamed"):
+            loaded = extract.load(tmp_path / target)
+        expected = {"cell__intensity__energy__od_g": "OD^2 px^2", "cell__shape__area": "um^2"}
+        assert extract.units(loaded) == expected
 
 
 def test_a_former_name_reads_a_current_table(tmp_path: Path) -> None:

@@ -226,7 +226,10 @@ def load(source: str | os.PathLike[str], *, columns: Sequence[str] | None = None
         more = f" and {rest} more, see extract.current_names" if rest > 0 else ""
         warnings.warn(f"columns of {path} were renamed: {pairs}{more}", stacklevel=2)
     table = _read(cells, names).rename(columns=renamed)
-    stored_units = manifest.get("units", {})
+    # Without stored units, those of former sums over pixels would be taken to be in um.
+    stored_units = manifest.get("units") or {
+        name: "OD^2" for name in renamed if "__intensity__energy__" in name
+    }
     table.attrs["units"] = {
         renamed.get(name, name): unit
         for name, unit in stored_units.items()
