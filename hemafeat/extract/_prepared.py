@@ -30,7 +30,7 @@ WHITE_SHARE = 0.99
 DARK = 48
 """Level below which a background is black rather than white."""
 
-GREY = "grey Y = (9798 R + 19235 G + 3735 B + 2^14) // 2^15"
+GREY = "grey Y = floor((9798 R + 19235 G + 3735 B + 2^14) / 2^15)"
 """How the plane ``grey`` follows from R, G and B: the weights of OpenCV, in whole numbers."""
 
 OD_MAX = 1.5
@@ -296,7 +296,7 @@ class Prepared:
         -------
         (H, W) ndarray
             ``r``, ``g``, ``b`` and ``grey`` in uint8, where grey is
-            ``(9798 R + 19235 G + 3735 B + 2^14) // 2^15``, as OpenCV computes it; ``od_r``,
+            ``floor((9798 R + 19235 G + 3735 B + 2^14) / 2^15)``, as OpenCV computes it; ``od_r``,
             ``od_g`` and ``od_b``, the optical density of a channel, in float32.
         """
         if name not in self._planes:

@@ -154,7 +154,7 @@ def dct(image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = 
     relative to the size of the cell, and of blocks of 8 x 8 pixels, which keep the scale of the
     image. Pixels of the box outside the mask are set to the mean of those inside, and the mean is
     subtracted, so that pixels outside have no influence and the edge of the mask hardly any. The
-    grey image is ``(9798 R + 19235 G + 3735 B + 2^14) // 2^15``.
+    grey image is ``floor((9798 R + 19235 G + 3735 B + 2^14) / 2^15)``.
 
     Parameters
     ----------

@@ -81,7 +81,7 @@ def lbp(image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = 
 
     Each pixel is compared with points on a circle around it; a bit is set where a point is at least
     as bright. A pattern is uniform if its bits change at most twice around the circle. The grey
-    image is ``(9798 R + 19235 G + 3735 B + 2^14) // 2^15``.
+    image is ``floor((9798 R + 19235 G + 3735 B + 2^14) / 2^15)``.
 
     Parameters
     ----------
