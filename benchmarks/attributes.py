@@ -39,7 +39,7 @@ DESIGNATED = {
     "chromatin_density": "nucleus__density__mean__g",
     "cytoplasm_vacuole": "cytoplasm__granules__vacuole_area_max",
     "cytoplasm_texture": "cytoplasm__granules__over_cell_dark_share",
-    "cytoplasm_colour": "cell__stain__eosinophilia",
+    "cytoplasm_colour": "cytoplasm__stain__eosin_share",
     "granule_type": "cytoplasm__granules__blue_to_green",
     "granule_colour": "cytoplasm__granules__blue_to_green",
     "granularity": "cytoplasm__granules__red_to_green",

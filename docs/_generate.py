@@ -46,13 +46,28 @@ def readme(text: str) -> str:
     return before + BEGIN + "\n" + family_table() + "\n" + END + after
 
 
+CODES = ("lbp", "dct_zigzag", "gabor", "zernike")
+"""Families of which a single column says little: their columns code a texture or shape together."""
+
+
 def feature_reference() -> str:
-    """Every feature of every built-in family with unit, formula and source, as Markdown."""
+    """Every feature of every built-in family with unit, formula and meaning, as Markdown."""
     described = extract.describe("all")
     parts = []
-    for name, function in extract.families().items():
-        if not function.__module__.startswith("hemafeat."):
-            continue
+    families = {
+        name: function
+        for name, function in extract.families().items()
+        if function.__module__.startswith("hemafeat.")
+    }
+    for name in sorted(families, key=lambda name: name in CODES):
+        function = families[name]
+        if name == CODES[0]:
+            parts += [
+                "## Codes\n",
+                "The columns of the following families are the entries of codes. Many numbers "
+                "together describe a texture or an outline for a model; a single one says hardly "
+                "anything to a reader, and its meaning is what the group stands for.\n",
+            ]
         facts = function.facts
         mine = described[described["family"] == name]
         # Columns differ by mask and plane too; what one of each is holds for the others.
@@ -60,7 +75,13 @@ def feature_reference() -> str:
         if facts.planes:
             first = first.drop_duplicates("feature")
         rows = [
-            (f"`{r.feature}`", f"`{r.unit}`", f"`{r.formula}`", _escape(r.source))
+            (
+                f"`{r.feature}`",
+                f"`{r.unit}`",
+                f"`{r.formula}`",
+                _escape(r.meaning),
+                _escape(r.source),
+            )
             for r in first.itertuples()
         ]
         masks = ", ".join(facts.masks) if facts.per_mask else "all masks in one call"
@@ -74,7 +95,7 @@ def feature_reference() -> str:
             f"- In the default table: {'yes' if facts.default else 'no'}",
             *([f"- Reference: {_escape(facts.reference)}"] if facts.reference else []),
             "",
-            _table(("Feature", "Unit", "Formula", "Source"), rows),
+            _table(("Feature", "Unit", "Formula", "Meaning", "Source"), rows),
         ]
     return "\n".join(parts)
 

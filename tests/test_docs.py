@@ -113,6 +113,8 @@ def test_every_column_is_explained():
         section = page.split(f"## {family}\n")[1].split("\n## ")[0]
         missing = [name for name in part["feature"].unique() if f"| `{name}` |" not in section]
         assert not missing, f"{family}: {missing}"
+        assert "| Formula | Meaning |" in section, family
+    assert page.index("## granulometry") < page.index("## Codes") < page.index("## lbp")
 
 
 def public_names() -> set[str]:

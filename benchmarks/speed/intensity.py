@@ -115,8 +115,8 @@ def numpy_density(cell: Cell) -> Work:
                 ("mean", mean),
                 ("sd", sd),
                 ("skewness", skew),
-                ("p10", p10),
-                ("p90", p90),
+                ("percentile_10", p10),
+                ("percentile_90", p90),
                 ("integrated", density.sum(axis=0)),
             )
             for channel, value in zip(CHANNELS, row, strict=True)

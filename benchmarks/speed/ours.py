@@ -121,7 +121,7 @@ def _reader(cell: Cell, group: str):
         return by_code
 
     if group == "first_order":
-        return lambda row: of_ibsi(row, "__g")
+        return lambda row: of_ibsi(row, "__od_g")
     if group == "lbp_box":
         return lambda row: _histograms(by_name(row))
     if group in ("glcm", "glrlm", "glszm", "gldm", "ngtdm"):

@@ -7,8 +7,16 @@ from hemafeat.extract import Column, family
 
 @family(
     {
-        "mean": Column("1", "mean of R / (R + G + B) over the pixels that are not black"),
-        "share": Column("1", "share of those pixels in which R exceeds both G and B"),
+        "mean": Column(
+            "1",
+            "mean of R / (R + G + B) over the pixels that are not black",
+            meaning="How red the cytoplasm is.",
+        ),
+        "share": Column(
+            "1",
+            "share of those pixels in which R exceeds both G and B",
+            meaning="How much of the cytoplasm is red, such as eosinophil granules.",
+        ),
     },
     masks=("cytoplasm",),
     reference="Wyszecki and Stiles, Color Science, 2nd ed., 1982",

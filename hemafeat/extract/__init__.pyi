@@ -1,6 +1,7 @@
 from ._columns import (
     columns as columns,
     current_names as current_names,
+    current_units as current_units,
     describe as describe,
     feature_columns as feature_columns,
     units as units,

@@ -15,14 +15,65 @@ if TYPE_CHECKING:
 
 FamilyChoice = str | Iterable[str | Callable[..., Any]]
 
+_INTENSITY = (
+    *("mean", "variance", "sd", "skewness", "kurtosis", "median", "minimum", "percentile_10"),
+    *("percentile_90", "maximum", "interquartile_range", "range", "mean_absolute_deviation"),
+    *("robust_mean_absolute_deviation", "median_absolute_deviation", "coefficient_of_variation"),
+    *("quartile_coefficient_of_dispersion", "energy", "root_mean_square", "entropy", "uniformity"),
+)
+_STAINS = {
+    **{dye: dye for dye in ("azure", "eosin", "residual")},
+    "macenko_azure": "macenko_bluer",
+    "macenko_eosin": "macenko_redder",
+    "macenko_residual": "macenko_residual",
+}
+
 RENAMED = {
     "nucleus__tavakoli__circularity": "nucleus__tavakoli__circularity_inverse",
     **{
         f"nucleus__lobulation__roundness_at_{share}": f"nucleus__lobulation__circularity_at_{share}"
         for share in (20, 35, 50, 65, 80)
     },
+    **{
+        f"{mask}__intensity__{statistic}__{c}": f"{mask}__intensity__{statistic}__od_{c}"
+        for mask in MASKS
+        for statistic in _INTENSITY
+        for c in "rgb"
+    },
+    **{
+        f"{mask}__{family}__p{share}__{c}": f"{mask}__{family}__percentile_{share}__{c}"
+        for mask in MASKS
+        for family in ("density", "density_natural")
+        for share in (10, 90)
+        for c in "rgb"
+    },
+    **{
+        f"cell__stain__{part}_{former}_{statistic}": f"{part}__stain__{current}_{statistic}"
+        for part in ("nucleus", "cytoplasm")
+        for former, current in _STAINS.items()
+        for statistic in ("mean", "sd")
+    },
+    **{
+        f"cell__stain__macenko_{former}_{c}": f"cell__stain__macenko_{current}_{c}"
+        for former, current in (("azure", "bluer"), ("eosin", "redder"))
+        for c in "rgb"
+    },
+    "cell__stain__eosinophilia": "cytoplasm__stain__eosin_share",
+    "cell__stain__macenko_eosinophilia": "cytoplasm__stain__macenko_redder_share",
+    "cell__stain__cytoplasm_u_skewness": "cytoplasm__stain__u_skewness",
 }
 """Current name of each column that was renamed, by its former name."""
+
+_FORMER_UNITS = (
+    (re.compile(r"__colour__(mean|sd)__[rgb]$"), "intensity", "level"),
+    (re.compile(r"__(glcm|glrlm|glszm|gldm|lbp|granulometry)__\w*entropy\w*$"), "1", "bit"),
+    (re.compile(r"__dct__spectral_centroid$"), "1", "half-cycles per box"),
+    (re.compile(r"__intensity__energy__od_[rgb]$"), "OD^2", "OD^2 px^2"),
+)
+"""Columns, former unit, and current unit of the same values.
+
+Energies were sums over pixels whether or not the table was in um.
+"""
 
 _LENGTH = re.compile(r"(?<!\S)px(?:\^(-?\d+))?(?!\S)")
 
@@ -71,6 +122,34 @@ def current_names(columns: Iterable[str]) -> list[str]:
     ['nucleus__tavakoli__circularity_inverse', 'cell__shape__area', 'age']
     """
     return [RENAMED.get(name, name) for name in columns]
+
+
+def current_units(units: Mapping[str, str]) -> dict[str, str]:
+    """Replace former units of feature columns by those that they are called now.
+
+    Parameters
+    ----------
+    units : mapping of str to str
+        Unit by column, such as those of a saved table or model. Names of columns may be former or
+        current ones.
+
+    Returns
+    -------
+    dict of str to str
+        Units by the same names. Only units of which the values did not change are replaced.
+
+    Examples
+    --------
+    >>> from hemafeat import extract
+    >>> extract.current_units({"cell__colour__mean__r": "intensity", "cell__shape__area": "px^2"})
+    {'cell__colour__mean__r': 'level', 'cell__shape__area': 'px^2'}
+    """
+    current = dict(units)
+    for name, unit in units.items():
+        for columns, former, now in _FORMER_UNITS:
+            if unit == former and columns.search(RENAMED.get(name, name)):
+                current[name] = now
+    return current
 
 
 def describe(families: FamilyChoice = "default", *, um_per_px: bool = False) -> pd.DataFrame:
@@ -157,7 +236,8 @@ def units(table: pd.DataFrame) -> dict[str, str]:
     Returns
     -------
     dict of str to str
-        Units stored with the table, in ``attrs["units"]``, or else declared by the families.
+        Units stored with the table, in ``attrs["units"]``, by their current names, or else
+        declared by the families.
 
     Examples
     --------
@@ -168,7 +248,7 @@ def units(table: pd.DataFrame) -> dict[str, str]:
     {'nucleus__shape__area': 'um^2'}
     """
     names = feature_columns(table)
-    by_name = dict(table.attrs.get("units", {}))
+    by_name = current_units(table.attrs.get("units", {}))
     missing = [name for name in names if name not in by_name]
     if missing:
         scaled = "um_per_px" in table and bool(table["um_per_px"].notna().any())

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from hemafeat import extract
 from hemafeat._files import write_whole
 from hemafeat._machine import versions
 from hemafeat.pipelines._inspect import ModelError, needs
@@ -208,7 +209,7 @@ def load(path: str | os.PathLike[str]) -> Model:
             "pipeline": pipeline,
             "columns": _strings(manifest["columns"]),
             "classes": _strings(manifest["classes"]),
-            "units": _string_dict(manifest["units"]),
+            "units": extract.current_units(_string_dict(manifest["units"])),
             "versions": _string_dict(manifest["versions"]),
             "note": str(manifest["note"]),
             "name": path.name,

@@ -180,25 +180,32 @@ def per_class(comparison: Comparison, model: str) -> Table:
 
 def top_columns(comparison: Comparison, model: str, n_top: int = 20) -> Table:
     """Tabulate the most important columns of a model, with their unit and meaning."""
+    from hemafeat import extract
+
     rows = importance_rows(comparison, model, "column").head(n_top)
     meanings = _meanings()
     lines = []
     for row in rows.itertuples(index=False):
-        unit, formula, source = meanings.get(str(row.column), ("", "", ""))
+        (current,) = extract.current_names([str(row.column)])
+        unit, what, how = meanings.get(current, ("", "", ""))
         loss = f"{number(row.importance, 4)} ± {number(row.sd, 4)}"
         lines.append(
-            [Entry(str(row.column), kind="code"), Entry(formula, source), Entry(unit), Entry(loss)]
+            [Entry(str(row.column), kind="code"), Entry(what, how), Entry(unit), Entry(loss)]
         )
     head = [Entry(name) for name in ("Column", "What it is", "Unit")]
     return Table([*head, Entry("Importance", "mean ± standard deviation")], lines, 3)
 
 
 def _meanings() -> dict[str, tuple[str, str, str]]:
-    """Return unit, formula and source of every feature column."""
+    """Return unit, meaning and formula (or formula and source) of every feature column."""
     from hemafeat import extract
 
     return {
-        str(row.column): (str(row.unit), str(row.formula), str(row.source))
+        str(row.column): (
+            (str(row.unit), str(row.meaning), str(row.formula))
+            if row.meaning
+            else (str(row.unit), str(row.formula), str(row.source))
+        )
         for row in extract.describe("all").itertuples(index=False)
     }
 

@@ -298,14 +298,61 @@ def test_describe_in_every_format(capsys):
     assert "px^2" in text
     assert "formula" in text
     assert main(["describe", "--families", "shape", "--format", "csv"]) == 0
-    import io
-
     frame = pd.read_csv(io.StringIO(capsys.readouterr().out))
     assert frame["column"].tolist() == extract.columns(["shape"])
     assert main(["describe", "shape", "--format", "md"]) == 0
     assert len(capsys.readouterr().out.splitlines()) == 2 + len(frame)
     assert main(["describe", "nucleus__shape__feret*"]) == 0
     assert all(line.startswith("nucleus__shape__") for line in capsys.readouterr().out.splitlines())
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "nucleus to cytoplasm ratio",
+        "nuclear-to-cytoplasmic ratio",
+        "Nuclear/cytoplasmic ratio",
+        "N:C",
+        "n/c ratio",
+        "nc",
+        "nucleocytoplasmic",
+        "nucleo-cytoplasmic ratio",
+        "ratio of nucleus over cytoplasm",
+    ],
+)
+def test_describe_finds_a_column_by_the_words_of_a_haematologist(words, capsys):
+    assert main(["describe", words]) == 0
+    first = capsys.readouterr().out.splitlines()[0]
+    assert "nc_ratio" in first.split()[0]
+
+
+def test_describe_searches_formulas_and_meanings(capsys):
+    def described(*words: str) -> pd.DataFrame:
+        assert main(["describe", *words, "--format", "csv"]) == 0
+        return pd.read_csv(io.StringIO(capsys.readouterr().out))
+
+    by_meaning = described("basophilic cytoplasm")
+    assert "cytoplasm__stain__azure_mean" in list(by_meaning["column"][:3])
+    assert set(described("light of green, 10th percentile")["feature"]) >= {"percentile_10"}
+    # Columns with more of the words, and with words in their names, come first.
+    assert described("entropy red light")["column"][0] == "nucleus__intensity__entropy__od_r"
+    assert set(described("nc_ratio")["family"]) == {"relation"}
+    assert main(["describe", "zebra crossing ahead"]) == 2
+    assert "there is no column" in capsys.readouterr().err
+
+
+def test_describe_takes_a_former_name(capsys):
+    assert main(["describe", "cell__stain__nucleus_azure_mean"]) == 0
+    out, err = capsys.readouterr()
+    assert out.splitlines()[0] == "nucleus__stain__azure_mean"
+    assert err == "cell__stain__nucleus_azure_mean is now called nucleus__stain__azure_mean\n"
+
+
+def test_describe_shows_what_a_column_means(capsys):
+    (meaning,) = extract.describe(["stain"]).query("feature == 'macenko_angle'")["meaning"]
+    for words in (["cell__stain__macenko_angle"], ["macenko_a"], ["stain", "--format", "md"]):
+        assert main(["describe", *words]) == 0
+        assert meaning in capsys.readouterr().out
 
 
 def test_the_demo_end_to_end(tmp_path, capsys, monkeypatch):

@@ -5,9 +5,11 @@ from __future__ import annotations
 import math
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from hemafeat import extract
+from hemafeat.segment import Masks
 
 NAMES = list(extract.density.facts.columns)
 
@@ -32,7 +34,7 @@ def test_ten_times_darker_is_one() -> None:
     assert values["mean__g"] == 0
     assert values["mean__b"] == pytest.approx(math.log10(2), rel=1e-12)
     assert values["integrated__r"] == pytest.approx(14 * 20, rel=1e-12)
-    assert values["p10__r"] == values["p90__r"] == values["mean__r"]
+    assert values["percentile_10__r"] == values["percentile_90__r"] == values["mean__r"]
     for channel in "rgb":
         assert values[f"sd__{channel}"] == 0
         assert math.isnan(values[f"skewness__{channel}"])
@@ -81,8 +83,8 @@ def test_density_of_pixels_gives_the_family() -> None:
         assert values[f"mean__{channel}"] == pytest.approx(x.mean(), rel=1e-12)
         assert values[f"sd__{channel}"] == pytest.approx(x.std(), rel=1e-12)
         assert values[f"integrated__{channel}"] == pytest.approx(x.sum(), rel=1e-12)
-        assert values[f"p10__{channel}"] == pytest.approx(np.percentile(x, 10), rel=1e-12)
-        assert values[f"p90__{channel}"] == pytest.approx(np.percentile(x, 90), rel=1e-12)
+        assert values[f"percentile_10__{channel}"] == pytest.approx(np.percentile(x, 10), rel=1e-12)
+        assert values[f"percentile_90__{channel}"] == pytest.approx(np.percentile(x, 90), rel=1e-12)
     natural = extract.optical_density(image, white, base="natural")[labels == 1]
     np.testing.assert_allclose(natural, pixels * math.log(10), rtol=1e-12)
 
@@ -100,22 +102,98 @@ def test_a_dimmer_lamp_changes_little() -> None:
     image[labels == 1] = rng.integers(40, 220, (280, 3))
     bright = measure(extract.density, image, labels)
     dim = measure(extract.density, image // 2, labels)
-    for name in ("mean__g", "p10__g", "p90__g"):
+    for name in ("mean__g", "percentile_10__g", "percentile_90__g"):
         # Adding 1 to each level and rounding down change the darkest pixels by up to 1/20.
         assert dim[name] == pytest.approx(bright[name], abs=0.03), name
 
 
-def test_white_is_the_99th_percentile_outside_the_cells() -> None:
-    image = np.zeros((20, 50, 3), np.uint8)
-    labels = np.zeros((20, 50), np.int32)
-    labels[:, 40:] = 1
-    image[:, :40] = np.repeat(np.arange(201, 241), 20).reshape(40, 20).T[:, :, None]
-    image[:, 40:] = 255  # inside a cell: not background
-    # 800 pixels, 20 of each level 201..240: the 792nd is 240.
-    np.testing.assert_array_equal(extract.background_white(image, labels), [240, 240, 240])
-    image[:, 39] = 0
-    # Now 780 bright ones above 20 black ones; the 792nd is 239.
-    np.testing.assert_array_equal(extract.background_white(image, labels), [239, 239, 239])
+def scene(seed: int, shape: tuple[int, int] = (173, 190)) -> tuple[np.ndarray, np.ndarray]:
+    """Draw two dark cells on a shaded background with noise; its white is near 225, 215 and 205."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[: shape[0], : shape[1]]
+    shade = 20 * np.sin(rows / 40 + seed) + 12 * np.cos(columns / 30)
+    image = np.array([200, 190, 180]) + shade[..., None] + rng.normal(0, 4, (*shape, 3))
+    labels = np.zeros(shape, np.int32)
+    for label, (row, column) in enumerate([(50, 60), (120, 140)], start=1):
+        labels[np.hypot(rows - row, columns - column) < 25] = label
+    image[labels > 0] -= 90
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8), labels
+
+
+def _is_dark(image: np.ndarray) -> np.ndarray:
+    return image[:, :, 1] < 100
+
+
+TURNS = {
+    "quarter turn": np.rot90,
+    "half turn": lambda a: np.rot90(a, 2),
+    "left to right": lambda a: a[:, ::-1],
+    "top to bottom": lambda a: a[::-1],
+    "transposed": lambda a: a.swapaxes(0, 1),
+}
+
+
+@pytest.mark.parametrize("size", [(13, 7), (40, 50), (101, 103), (173, 190)])
+@pytest.mark.parametrize("seed", range(3))
+def test_white_is_the_99th_percentile_of_all_pixels_outside_the_cells(seed, size) -> None:
+    image, labels = scene(seed)
+    image, labels = image[: size[0], : size[1]], labels[: size[0], : size[1]]
+    expected = np.percentile(image[labels == 0], 99, axis=0)
+    np.testing.assert_allclose(extract.background_white(image, labels), expected, rtol=1e-12)
+
+
+def test_white_between_two_levels() -> None:
+    image = np.full((1, 101, 3), 200, np.uint8)
+    image[0, 100] = 210
+    np.testing.assert_allclose(extract.background_white(image), 200)
+    np.testing.assert_allclose(extract.background_white(image[:, 1:]), 200.1)  # 0.99 x 99 = 98.01
+
+
+@pytest.mark.parametrize("seed", range(3))
+@pytest.mark.parametrize("turn", TURNS)
+def test_white_does_not_depend_on_place(turn: str, seed: int) -> None:
+    """Turned and mirrored images have the same white in the last bit, and so have their values."""
+    image, labels = scene(seed)
+    turned, turned_labels = TURNS[turn](image), TURNS[turn](labels)
+    white = extract.background_white(image, labels)
+    np.testing.assert_array_equal(extract.background_white(turned, turned_labels), white)
+    masks, turned_masks = (
+        Masks(x, x * _is_dark(y)) for x, y in ((labels, image), (turned_labels, turned))
+    )
+    families = ["density", "intensity", "glcm", "glrlm", "glszm", "gldm", "ngtdm", "granulometry"]
+    pd.testing.assert_frame_equal(
+        extract.measure(turned, turned_masks, families=families),
+        extract.measure(image, masks, families=families),
+        check_exact=True,
+    )
+    # Sums over the pixels in another order.
+    pd.testing.assert_frame_equal(
+        extract.measure(turned, turned_masks, families=["stain"]),
+        extract.measure(image, masks, families=["stain"]),
+        rtol=1e-9,
+        atol=1e-9,
+    )
+    shuffled = image.copy()
+    shuffled[labels == 0] = np.random.default_rng(seed).permutation(image[labels == 0])
+    np.testing.assert_array_equal(extract.background_white(shuffled, labels), white)
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_white_with_more_of_the_same_background(seed: int) -> None:
+    """A border as bright as the white, and the same image beside it, hardly move it."""
+    image, labels = scene(seed)
+    white = extract.background_white(image, labels)
+    border = np.empty((187, 204, 3), np.uint8)
+    border[:] = np.rint(white)
+    border[7:-7, 7:-7] = image
+    moved = extract.background_white(border, np.pad(labels, 7))
+    assert (moved == white)[white == np.rint(white)].all()
+    assert abs(moved - white).max() <= 0.5
+    twice = np.concatenate([image, image], axis=1)
+    labels_twice = np.concatenate([labels, np.where(labels, labels + 2, 0)], axis=1)
+    both = extract.background_white(twice, labels_twice)
+    assert abs(both - white).max() < 1
+    assert (both == white)[white == np.rint(white)].mean() >= 0.9
 
 
 def test_black_background_has_no_white() -> None:

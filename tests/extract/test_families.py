@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 
 import numpy as np
 import pytest
@@ -123,6 +124,70 @@ def test_documented(name: str) -> None:
     assert function.facts.reference
     for feature, column in function.facts.columns.items():
         assert column.source, f"{name}: {feature} has no source"
+
+
+MEANING_MISSING = frozenset(
+    [
+        "shape",
+        "boundary",
+        "lobes",
+        "relation",
+        "rim",
+        "profile",
+        "tavakoli",
+        "granules",
+        "chromatin",
+        "lobulation",
+    ]
+)
+"""Families whose columns do not say yet what they mean."""
+
+
+@pytest.mark.parametrize("name", [name for name in FAMILIES if name not in MEANING_MISSING])
+def test_each_column_says_what_it_means(name: str) -> None:
+    """One sentence each, which is not the formula and not the same for the whole family."""
+    described = extract.describe([name])
+    for row in described.itertuples():
+        assert re.fullmatch(r"[A-Z].{20,200}[^.]\.", row.meaning), f"{row.column}: {row.meaning!r}"
+        assert row.formula not in row.meaning, row.column
+        assert row.meaning.rstrip(".").lower() != row.formula.lower(), row.column
+        assert row.unit, row.column
+        assert len(row.formula) > 4, row.column
+    assert described["meaning"].nunique() > 1
+
+
+def test_units_say_what_is_counted() -> None:
+    """Entropies are in bits, and sums over pixels grow with the area of a pixel."""
+    described = extract.describe("all").set_index("column")
+    entropies = described.index.str.contains("entropy")
+    assert (described.loc[entropies, "unit"] == "bit").all()
+    assert entropies.sum() == 49
+    sums = described["formula"].str.match(r"sum (of x\^2 )?over the pixels")
+    assert described.loc[sums, "unit"].str.endswith(" px^2").all()
+    assert sums.sum() == 27
+    assert set(described.query("feature == 'spectral_centroid'")["unit"]) == {"half-cycles per box"}
+
+
+def test_a_name_holds_the_mask_that_is_measured() -> None:
+    for name, family in FAMILIES.items():
+        if name in MEANING_MISSING:
+            continue
+        for column, (mask, _, _) in column_facts(name, family).items():
+            others = {"nucleus", "cytoplasm"} - {mask}
+            assert not others & set(column.split("__")[2].split("_")), column
+
+
+def test_the_grey_plane_is_that_of_the_formula() -> None:
+    """The weights are those of OpenCV, of which every version must give the same numbers."""
+    levels = np.arange(0, 256, 5)
+    image = np.stack(np.meshgrid(levels, levels, levels), axis=3).reshape(-1, 52, 3)
+    image = np.ascontiguousarray(image.astype(np.uint8))
+    red, green, blue = np.moveaxis(image.astype(int), 2, 0)
+    expected = (9798 * red + 19235 * green + 3735 * blue + 2**14) // 2**15
+    np.testing.assert_array_equal(extract.Prepared(image).plane("grey"), expected)
+    for family in ("lbp", "dct", "dct_zigzag"):
+        coded = extract.describe([family])["formula"]
+        assert coded.str.contains("9798 R + 19235 G + 3735 B", regex=False).mean() > 0.9
 
 
 def test_units_follow_the_scale() -> None:

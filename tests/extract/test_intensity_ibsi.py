@@ -41,7 +41,7 @@ REFERENCE = {
 }
 
 COLUMNS = list(extract.intensity.facts.columns)
-NAMES = [name.removesuffix("__g") for name in COLUMNS if name.endswith("__g")]
+NAMES = [name.removesuffix("__od_g") for name in COLUMNS if name.endswith("__od_g")]
 
 
 def statistics_of(x: np.ndarray) -> dict[str, float]:
@@ -116,6 +116,8 @@ def test_levels_have_fixed_width_in_every_image() -> None:
     # spanned.
     row = dict(zip(COLUMNS, before[0], strict=True))
     spanned = (
-        math.floor(row["maximum__g"] / 1.5 * 32) - math.floor(row["minimum__g"] / 1.5 * 32) + 1
+        math.floor(row["maximum__od_g"] / 1.5 * 32)
+        - math.floor(row["minimum__od_g"] / 1.5 * 32)
+        + 1
     )
-    assert 0 < row["entropy__g"] <= math.log2(spanned)
+    assert 0 < row["entropy__od_g"] <= math.log2(spanned)

@@ -209,6 +209,58 @@ def test_former_names_of_columns_are_replaced(tmp_path: Path, target: str) -> No
         assert extract.units(sample) == {CURRENT: "1"}
 
 
+def former_table() -> pd.DataFrame:
+    """Return a table with all former names, of which the values tell the columns apart."""
+    names = list(_columns.RENAMED)
+    values = pd.DataFrame([np.arange(len(names), dtype=float)], columns=names)
+    return pd.concat([pd.DataFrame({"image": ["a"], "cell": [1]}), values], axis=1)
+
+
+def test_a_warning_lists_a_few_of_many_renamed_columns(tmp_path: Path) -> None:
+    extract.save(former_table(), tmp_path / "cells.parquet")
+    with pytest.warns(UserWarning, match=r" is now .* and \d{3} more, see extract.cur") as warned:
+        loaded = extract.load(tmp_path / "cells.parquet")
+    assert len(warned) == 1
+    assert len(str(warned[0].message)) < 1000
+    assert list(loaded)[2:] == list(_columns.RENAMED.values())
+    assert list(loaded.iloc[0, 2:]) == list(range(len(_columns.RENAMED)))
+
+
+@pytest.mark.parametrize(
+    ("column", "former", "current"),
+    [
+        ("nucleus__colour__mean__r", "intensity", "level"),
+        ("nucleus__glcm__joint_entropy_range_d2", "1", "bit"),
+        ("cell__lbp__entropy_p8", "1", "bit"),
+        ("cell__dct__spectral_centroid", "1", "half-cycles per box"),
+        ("cell__intensity__energy__od_b", "OD^2", "OD^2 px^2"),
+        ("cell__intensity__energy__b", "OD^2", "OD^2 px^2"),
+        ("cell__intensity__variance__od_b", "OD^2", "OD^2"),
+    ],
+)
+def test_former_units_are_replaced(column: str, former: str, current: str) -> None:
+    assert extract.current_units({column: former, "x": "1"}) == {column: current, "x": "1"}
+    now = _columns.RENAMED.get(column, column)
+    assert extract.units(pd.DataFrame({now: [1.0]})) == {now: current}
+    stored = pd.DataFrame({now: [1.0]})
+    stored.attrs["units"] = {now: former}
+    assert extract.units(stored) == {now: current}
+
+
+def test_former_energies_are_in_px_whatever_the_scale(tmp_path: Path) -> None:
+    names = ["cell__intensity__energy__g", "cell__shape__area"]
+    table = pd.DataFrame(
+        {"image": ["a"], "cell": 1, "um_per_px": 0.1, names[0]: 9.0, names[1]: 1.0}
+    )
+    table.attrs["units"] = dict(zip(names, ["OD^2", "um^2"], strict=True))
+    for target in ("result", "cells.csv"):
+        extract.save(table, tmp_path / target)
+        with pytest.warns(UserWarning, match="were renamed"):
+            loaded = extract.load(tmp_path / target)
+        expected = {"cell__intensity__energy__od_g": "OD^2 px^2", "cell__shape__area": "um^2"}
+        assert extract.units(loaded) == expected
+
+
 def test_a_former_name_reads_a_current_table(tmp_path: Path) -> None:
     table = pd.DataFrame({"image": ["a"], "cell": 1, CURRENT: [1.5]})
     extract.save(table, tmp_path / "cells.csv")

@@ -10,7 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.pipeline import FeatureUnion, Pipeline
 
-from hemafeat import datasets, pipelines
+from hemafeat import datasets, extract, pipelines
 
 EVERYTHING = {"attributes": True, "images": True, "deep": True}
 
@@ -147,6 +147,19 @@ def test_a_model_with_former_columns_takes_a_table_with_current_names(tmp_path):
     model = pipelines.make_patient("table_means").fit(rows, rows["label"])
     loaded = pipelines.load(pipelines.save(model, tmp_path / "patients.hemafeat"))
     pd.testing.assert_frame_equal(loaded.verdicts(current), loaded.verdicts(cells))
+
+
+def test_a_model_with_former_units_takes_a_table_with_current_ones(tmp_path):
+    cells = datasets.drawn_bags(12, n_features=3, random_state=0)
+    names = ["nucleus__colour__mean__r", "nucleus__glcm__joint_entropy_d1"]
+    cells = cells.rename(
+        columns=dict(zip(["cell__drawn__f00", "cell__drawn__f01"], names, strict=True))
+    )
+    model = pipelines.logistic().fit(cells, cells["label"])
+    units = dict(zip(names, ["intensity", "1"], strict=True))
+    loaded = pipelines.load(pipelines.save(model, tmp_path / "cells.hemafeat", units=units))
+    assert extract.units(cells) == dict(zip(names, ["level", "bit"], strict=True))
+    np.testing.assert_array_equal(loaded.predict_proba(cells), model.predict_proba(cells))
 
 
 def test_a_union_of_cells_and_attributes_is_saved(tmp_path):

@@ -94,10 +94,6 @@ def macenko_vectors(density):
     return np.array(sorted(vectors, key=lambda v: -v[0]))
 
 
-def sample(values):
-    return values[:: max(1, len(values) // 4096)]
-
-
 def u_star(rgb):
     share = rgb / 255
     linear = np.where(share > 0.04045, ((share + 0.055) / 1.055) ** 2.4, share / 12.92)
@@ -130,7 +126,7 @@ def stain(image, cell, nucleus, n_cells, white):
         inside_cell = cell == k + 1
         if not inside_cell.any():
             continue
-        own = macenko_vectors(sample(density[inside_cell]))
+        own = macenko_vectors(density[inside_cell])
         angle = math.nan
         if own is not None:
             angle = 2 * math.degrees(math.asin(np.linalg.norm(own[0] - own[1]) / 2))
@@ -139,12 +135,12 @@ def stain(image, cell, nucleus, n_cells, white):
         for part, inside in enumerate([nucleus == k + 1, inside_cell & (nucleus == 0)]):
             if not inside.any():
                 continue
-            values, mean = sample(density[inside]), density[inside].mean(axis=0)
+            values, mean = density[inside], density[inside].mean(axis=0)
             rows[k, 6 * part :][:6] = dye_amounts(values, mean, GIEMSA)
             if angle >= 1:
                 rows[k, 12 + 6 * part :][:6] = dye_amounts(values, mean, own)
             if part == 1:
-                u = u_star(sample(image[inside]))
+                u = u_star(image[inside])
                 rows[k, 33] = stats.skew(u) if np.ptp(u) > 0 else math.nan
         for index in range(2):
             azure, eosin = rows[k, 12 * index + 6], rows[k, 12 * index + 8]

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hemafeat import report
+from hemafeat import extract, report
 from hemafeat.evaluate import Comparison
 
 NINE = [
@@ -206,6 +206,12 @@ def html(comparison, table, tmp_path_factory):
     assert report.page(comparison, out, table=table, segmenter=disc, title="A & B") == out
     assert [path.name for path in out.parent.iterdir()] == ["page.html"]
     return out.read_text(encoding="utf-8")
+
+
+def test_the_page_says_what_important_columns_mean(html):
+    described = extract.describe("all").set_index("column").loc["cytoplasm__density__mean__g"]
+    assert described["meaning"] in html
+    assert described["formula"] in html
 
 
 def test_the_page_is_well_formed_and_asks_the_network_for_nothing(html):

@@ -12,32 +12,102 @@ _CIE = "CIE 15:2004, D65, 2 degrees; skimage.color.rgb2lab"
 _HSV = "Smith 1978; skimage.color.rgb2hsv"
 _MARDIA = "Mardia and Jupp, Directional Statistics (2000), 2.2"
 
+_NAMES = {"r": "red", "g": "green", "b": "blue"}
+_AXES = {
+    "l": ("How light the part looks to the eye", "light and dark spots"),
+    "a": ("How red (positive) or green (negative) the part looks to the eye", "redder spots"),
+    "b": ("How yellow (positive) or blue (negative) the part looks to the eye", "bluer spots"),
+}
+
 _DECLARED = (
     {
-        f"mean__{c}": Column("intensity", f"mean of {c.upper()}, 0 to 255", "8-bit RGB")
-        for c in "rgb"
+        f"mean__{c}": Column(
+            "level",
+            f"mean of {c.upper()}, 0 to 255",
+            "8-bit RGB",
+            f"How much {light} light the part lets through in this image; it follows the lamp and "
+            "the camera.",
+        )
+        for c, light in _NAMES.items()
     }
     | {
         f"sd__{c}": Column(
-            "intensity", f"population standard deviation of {c.upper()}", "8-bit RGB"
+            "level",
+            f"population standard deviation of {c.upper()}",
+            "8-bit RGB",
+            f"How much the {light} light that the part lets through varies, as by clumps or "
+            "granules.",
         )
-        for c in "rgb"
-    }
-    | {f"mean__lab_{c}": Column("CIELAB", f"mean of CIELAB {c}*", _CIE) for c in "lab"}
-    | {
-        f"sd__lab_{c}": Column("CIELAB", f"population standard deviation of CIELAB {c}*", _CIE)
-        for c in "lab"
+        for c, light in _NAMES.items()
     }
     | {
-        "mean__saturation": Column("1", "mean of (max - min) / max of R, G, B", _HSV),
-        "sd__saturation": Column("1", "population standard deviation of saturation", _HSV),
-        "mean__value": Column("1", "mean of max(R, G, B) / 255", _HSV),
-        "sd__value": Column("1", "population standard deviation of value", _HSV),
-        "hue_cos": Column("1", "mean cosine of the HSV hue, over pixels that have one", _MARDIA),
-        "hue_sin": Column("1", "mean sine of the HSV hue, over pixels that have one", _MARDIA),
-        "hue_concentration": Column("1", "sqrt(hue_cos^2 + hue_sin^2)", _MARDIA),
-        "ratio_r_b": Column("1", "mean R / mean B", "ratio of channel means"),
-        "ratio_g_b": Column("1", "mean G / mean B", "ratio of channel means"),
+        f"mean__lab_{c}": Column("CIELAB", f"mean of CIELAB {c}*", _CIE, f"{text}.")
+        for c, (text, _) in _AXES.items()
+    }
+    | {
+        f"sd__lab_{c}": Column(
+            "CIELAB",
+            f"population standard deviation of CIELAB {c}*",
+            _CIE,
+            f"How far {spots} stand out in the part to the eye.",
+        )
+        for c, (_, spots) in _AXES.items()
+    }
+    | {
+        "mean__saturation": Column(
+            "1",
+            "mean of (max - min) / max of R, G, B",
+            _HSV,
+            "How vivid the colour of the part is: 0 if grey, 1 if pure.",
+        ),
+        "sd__saturation": Column(
+            "1",
+            "population standard deviation of saturation",
+            _HSV,
+            "Whether vivid and washed-out areas lie side by side in the part.",
+        ),
+        "mean__value": Column(
+            "1",
+            "mean of max(R, G, B) / 255",
+            _HSV,
+            "How bright the brightest of the three colours of the part is.",
+        ),
+        "sd__value": Column(
+            "1",
+            "population standard deviation of value",
+            _HSV,
+            "Whether bright and dark areas lie side by side in the part.",
+        ),
+        "hue_cos": Column(
+            "1",
+            "mean cosine of the HSV hue, over pixels that have one",
+            _MARDIA,
+            "Whether the part is red to pink (near 1) or cyan (near -1).",
+        ),
+        "hue_sin": Column(
+            "1",
+            "mean sine of the HSV hue, over pixels that have one",
+            _MARDIA,
+            "Whether the part is yellow to green (positive) or blue to purple (negative).",
+        ),
+        "hue_concentration": Column(
+            "1",
+            "sqrt(hue_cos^2 + hue_sin^2)",
+            _MARDIA,
+            "Whether the part has one hue (near 1) or several, as with granules of another colour.",
+        ),
+        "ratio_r_b": Column(
+            "1",
+            "mean R / mean B",
+            "ratio of channel means",
+            "How much redder than blue the part is: high if eosinophilic, low if basophilic.",
+        ),
+        "ratio_g_b": Column(
+            "1",
+            "mean G / mean B",
+            "ratio of channel means",
+            "How much of green rather than blue light the part lets through: low if purple.",
+        ),
     }
 )
 _COLUMNS = {name: _DECLARED[name] for name in _kernel.COLUMNS}

@@ -7,7 +7,7 @@ import numpy as np
 
 from hemafeat.extract._family import Column, family
 from hemafeat.extract._kernels import dct as _kernel
-from hemafeat.extract._prepared import Prepared, Regions, prepare
+from hemafeat.extract._prepared import GREY, Prepared, Regions, prepare
 
 SIZE = 64
 """Side in pixels of the square to which a cell is resampled."""
@@ -20,48 +20,81 @@ N_BANDS = 8
 GROUPS = {"low": (1, 2), "mid": (3, 6), "high": (7, 14)}
 """Range of the sum u + v of the row and column of a coefficient of a block."""
 
-_BOX = f"box resampled to {SIZE} x {SIZE}"
+_BOX = f"box resampled to {SIZE} x {SIZE}; {GREY}"
 _WHOLE = "Ahmed et al. 1974 (type II, orthonormal); scipy.fft.dctn"
 _BLOCKS = "Ahmed et al. 1974 (type II, orthonormal), blocks and zig-zag as in ITU-T T.81 (JPEG)"
+
+_SIZES = {
+    "low": "coarse structure, of 4 px and more",
+    "mid": "structure of about 2 px",
+    "high": "the finest structure, of about 1 px, and noise",
+}
 
 
 def _summaries() -> dict[str, Column]:
     columns = {}
     for b in range(1, N_BANDS + 1):
         upper = f" and r < 64^({b}/8)" if b < N_BANDS else ""
+        least, most = 64 ** ((b - 1) / N_BANDS), 64 ** (b / N_BANDS)
+        size = f"1/{least:.0f} to 1/{most:.0f}" if b > 1 else "half to all"
         columns[f"band_energy_{b}"] = Column(
             "1",
             f"sum X^2 over r >= 64^({b - 1}/8){upper}, r^2 = u^2 + v^2, over sum X^2 without the "
             f"mean, {_BOX}",
             _WHOLE,
+            f"How much of the differences in brightness is structure of {size} of the width of the "
+            f"part, from coarse (1) to fine ({N_BANDS}).",
         )
     declared = {
-        "slope": "least-squares slope of log10 mean X^2 on log10 mean r over the "
-        f"{N_BANDS} bands, {_BOX}",
-        "spectral_centroid": f"sum r X^2 / sum X^2, in half-cycles per box, {_BOX}",
+        "slope": Column(
+            "1",
+            "least-squares slope of log10 mean X^2 on log10 mean r over the "
+            f"{N_BANDS} bands, {_BOX}",
+            _WHOLE,
+            "How quickly structure fades from coarse to fine: steep (negative) if smooth, near "
+            "0 if "
+            "finely granular.",
+        ),
+        "spectral_centroid": Column(
+            "half-cycles per box",
+            f"sum r X^2 / sum X^2, in half-cycles per box, {_BOX}",
+            _WHOLE,
+            "How many stripes, dark and pale in turn, the mean structure would have across the "
+            "part: "
+            "few if coarse, many if fine.",
+        ),
     }
-    for name in _kernel.SUMMARY:
-        columns[name] = Column("1", declared[name], _WHOLE)
+    columns |= {name: declared[name] for name in _kernel.SUMMARY}
     for name, (first, last) in GROUPS.items():
         columns[f"block_{name}"] = Column(
             "1",
             f"share of coefficients {first} <= u + v <= {last} in sum X^2 without the mean, all "
-            "8 x 8 blocks inside",
+            f"8 x 8 blocks inside; {GREY}",
             _BLOCKS,
+            f"How much of the differences in brightness is {_SIZES[name]}.",
         )
     return columns
 
 
 def _coefficients() -> dict[str, Column]:
     whole = {
-        f"whole_{k:02d}": Column("1", f"log10(1 + |X_k|), k = {k} in zig-zag order, {_BOX}", _WHOLE)
+        f"whole_{k:02d}": Column(
+            "1",
+            f"log10(1 + |X_k|), k = {k} in zig-zag order, {_BOX}",
+            _WHOLE,
+            f"One of {N_COEFFICIENTS} numbers that together code the coarse picture of the part in "
+            "the position in which it lies; none has a meaning alone.",
+        )
         for k in range(1, N_COEFFICIENTS + 1)
     }
     return whole | {
         f"block_{k}": Column(
             "1",
-            f"mean of log10(1 + |X_k|) over the 8 x 8 blocks inside, k = {k} in zig-zag order",
+            f"mean of log10(1 + |X_k|) over the 8 x 8 blocks inside, k = {k} in zig-zag order; "
+            f"{GREY}",
             _BLOCKS,
+            f"One of {N_BLOCK_COEFFICIENTS} numbers that together code the structure of 3 px and "
+            "more, by direction; none has a meaning alone.",
         )
         for k in range(1, N_BLOCK_COEFFICIENTS + 1)
     }
@@ -120,7 +153,8 @@ def dct(image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = 
     Two transforms are used: of the bounding box of the cell, resampled to 64 x 64 pixels, which is
     relative to the size of the cell, and of blocks of 8 x 8 pixels, which keep the scale of the
     image. Pixels of the box outside the mask are set to the mean of those inside, and the mean is
-    subtracted, so that pixels outside have no influence and the edge of the mask hardly any.
+    subtracted, so that pixels outside have no influence and the edge of the mask hardly any. The
+    grey image is ``floor((9798 R + 19235 G + 3735 B + 2^14) / 2^15)``.
 
     Parameters
     ----------
@@ -135,7 +169,8 @@ def dct(image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = 
     -------
     (n_cells, 13) ndarray of float64
         ``band_energy_1`` to ``_8``: shares of the energy without the mean in 8 rings whose radii
-        grow by the factor 64^(1/8). ``slope`` and ``spectral_centroid`` of the same spectrum.
+        grow by the factor 64^(1/8). ``slope`` and ``spectral_centroid`` (in half-cycles per box) of
+        the same spectrum.
         ``block_low``, ``block_mid``, ``block_high``: shares of the energy of the blocks by u + v.
         NaN where a mask has no pixel or no whole block (for the block columns), or the cell is
         flat.

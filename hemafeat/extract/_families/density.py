@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from hemafeat.extract._families.intensity import density_statistics
+from hemafeat.extract._families.intensity import LIGHT, density_statistics
 from hemafeat.extract._family import Column, family
 from hemafeat.extract._kernels.intensity import STATISTICS
 from hemafeat.extract._prepared import Prepared, background_white, density_lut, prepare
@@ -17,8 +17,8 @@ _SOURCES = {
     "mean": "mean",
     "sd": "sd",
     "skewness": "skewness",
-    "p10": "percentile_10",
-    "p90": "percentile_90",
+    "percentile_10": "percentile_10",
+    "percentile_90": "percentile_90",
     "integrated": "sum",
 }
 """Statistic of `density_statistics` behind each column."""
@@ -32,19 +32,42 @@ _REFERENCE = "Ruifrok and Johnston, Anal. Quant. Cytol. Histol. 23:291 (2001)"
 
 def _columns(unit: str, density: str) -> dict[str, Column]:
     columns: dict[str, Column] = {}
-    for channel in "rgb":
+    for channel, light in LIGHT.items():
         od = f"{density} of {channel.upper()}"
         declared = {
-            "mean": Column(unit, f"mean of {od}", "Beer-Lambert"),
-            "sd": Column(unit, f"population standard deviation of {od}", "IBSI ECT3"),
-            "skewness": Column("1", f"m3 / m2^1.5 of {od}", "IBSI KE2A"),
-            "p10": Column(unit, f"10th percentile of {od}", "IBSI QG58"),
-            "p90": Column(unit, f"90th percentile of {od}", "IBSI 8DWT"),
-            "integrated": Column(
-                f"{unit} px^2", f"sum of {od} over the pixels", "integrated optical density"
+            "mean": ("mean of", "Beer-Lambert", "How strongly the part is stained"),
+            "sd": (
+                "population standard deviation of",
+                "IBSI ECT3",
+                "How unevenly the part is stained, as by clumps of chromatin or granules",
+            ),
+            "skewness": (
+                "m3 / m2^1.5 of",
+                "IBSI KE2A",
+                "Whether a few spots are much darker than the rest (positive) or paler (negative)",
+            ),
+            "percentile_10": (
+                "10th percentile, linear between neighbours, of",
+                "IBSI QG58",
+                "Stain of the pale tenth of the part, such as clear zones or vacuoles",
+            ),
+            "percentile_90": (
+                "90th percentile, linear between neighbours, of",
+                "IBSI 8DWT",
+                "Stain of the dark tenth of the part, such as chromatin clumps or granules",
+            ),
+            "integrated": (
+                "sum over the pixels of",
+                "integrated optical density",
+                "How much stain the part holds altogether, its size times its mean darkness",
             ),
         }
-        columns |= {f"{name}__{channel}": declared[name] for name in _SOURCES}
+        units = {"skewness": "1", "integrated": f"{unit} px^2"}
+        for name in _SOURCES:
+            how, source, meaning = declared[name]
+            columns[f"{name}__{channel}"] = Column(
+                units.get(name, unit), f"{how} {od}", source, f"{meaning}, seen in {light}."
+            )
     return columns
 
 

@@ -19,17 +19,42 @@ def _columns() -> dict[str, Column]:
     for wave in WAVELENGTHS:
         over = f"over the {_kernel.N_ANGLES} angles"
         declared = {
-            "mean": Column("OD", f"mean of mean_{wave}_* {over}", _SOURCE),
-            "sd": Column("OD", f"mean of sd_{wave}_* {over}", _SOURCE),
-            "anisotropy": Column("1", f"(max - min) / mean of mean_{wave}_* {over}", _SOURCE),
+            "mean": Column(
+                "OD",
+                f"mean of mean_{wave}_* {over}",
+                _SOURCE,
+                f"How strong structure that repeats every {wave} px or so is, in any direction.",
+            ),
+            "sd": Column(
+                "OD",
+                f"mean of sd_{wave}_* {over}",
+                _SOURCE,
+                f"Whether structure of about {wave} px is strong in some places and weak in "
+                f"others.",
+            ),
+            "anisotropy": Column(
+                "1",
+                f"(max - min) / mean of mean_{wave}_* {over}",
+                _SOURCE,
+                f"Whether structure of about {wave} px runs in one direction (high) or in all (0).",
+            ),
         }
         for angle in _kernel.ANGLES:
             response = f"the magnitude of the response to waves of {wave} px at {angle} degrees"
             declared[f"mean_{angle:03d}"] = Column(
-                "OD", f"mean over the mask of {response}", _SOURCE
+                "OD",
+                f"mean over the mask of {response}",
+                _SOURCE,
+                f"One of {_kernel.N_ANGLES} strengths that together code the direction of "
+                f"structure "
+                f"of about {wave} px, in the position in which the cell lies.",
             )
             declared[f"sd_{angle:03d}"] = Column(
-                "OD", f"standard deviation over the mask of {response}", _SOURCE
+                "OD",
+                f"standard deviation over the mask of {response}",
+                _SOURCE,
+                f"One of {_kernel.N_ANGLES} numbers that together code, by direction, how patchy "
+                f"structure of about {wave} px is.",
             )
         for name in _kernel.COLUMNS:
             statistic, *angles = name.split("_")

@@ -27,7 +27,7 @@ _DECLARED = {
     "joint_variance": Column(
         "1", "sum (i - mu)^2 p(i, j)", "IBSI UR99; Haralick 1973 f4 (sum of squares)"
     ),
-    "joint_entropy": Column("1", "-sum p(i, j) log2 p(i, j)", "IBSI TU9B; Haralick 1973 f9"),
+    "joint_entropy": Column("bit", "-sum p(i, j) log2 p(i, j)", "IBSI TU9B; Haralick 1973 f9"),
     "difference_average": Column("1", "sum k p_(x-y)(k)", "IBSI TF7R"),
     "difference_variance": Column(
         "1",
@@ -35,7 +35,7 @@ _DECLARED = {
         "IBSI D3YU; Haralick 1973 f10, as IBSI reads it",
     ),
     "difference_entropy": Column(
-        "1", "-sum p_(x-y)(k) log2 p_(x-y)(k)", "IBSI NTRS; Haralick 1973 f11"
+        "bit", "-sum p_(x-y)(k) log2 p_(x-y)(k)", "IBSI NTRS; Haralick 1973 f11"
     ),
     "sum_average": Column(
         "1", "sum k p_(x+y)(k), levels from 1; = 2 joint_average", "IBSI ZGXS; Haralick 1973 f6"
@@ -43,7 +43,7 @@ _DECLARED = {
     "sum_variance": Column(
         "1", "sum (k - sum_average)^2 p_(x+y)(k)", "IBSI OEEB; Haralick 1973 f7"
     ),
-    "sum_entropy": Column("1", "-sum p_(x+y)(k) log2 p_(x+y)(k)", "IBSI P6QZ; Haralick 1973 f8"),
+    "sum_entropy": Column("bit", "-sum p_(x+y)(k) log2 p_(x+y)(k)", "IBSI P6QZ; Haralick 1973 f8"),
     "angular_second_moment": Column("1", "sum p(i, j)^2", "IBSI 8ZQL; Haralick 1973 f1"),
     "contrast": Column("1", "sum (i - j)^2 p(i, j)", "IBSI ACUI; Haralick 1973 f2"),
     "dissimilarity": Column("1", "sum |i - j| p(i, j); = difference_average", "IBSI 8S9J"),
@@ -72,7 +72,43 @@ _DECLARED = {
         "1", "sqrt(1 - exp(-2 (HXY2 - HXY)))", "IBSI JN9H; Haralick 1973 f13"
     ),
 }
-STATISTICS = {name: _DECLARED[name] for name in _kernel.STATISTICS}
+_MEANINGS = {
+    "joint_maximum": "How far one pair of shades prevails: high in an evenly stained part",
+    "joint_average": "How darkly the part is stained",
+    "joint_variance": "How unevenly the part is stained",
+    "joint_entropy": "How varied the pairs of shades are: high in a complex texture",
+    "difference_average": "How much the shade changes over a distance, on average",
+    "difference_variance": "Whether the shade changes little in some places and much in others",
+    "difference_entropy": "How varied the changes of shade over a distance are",
+    "sum_average": "How darkly the part is stained, on a scale of twice the levels",
+    "sum_variance": "How far neighbourhoods differ in shade, as dark clumps from pale areas do",
+    "sum_entropy": "How varied the shades of neighbourhoods are",
+    "angular_second_moment": "How orderly the texture is: high if a few pairs of shades prevail",
+    "contrast": "How strongly the shade changes over a distance: high in clumped or granular "
+    "texture",
+    "dissimilarity": "How much the shade changes over a distance; the same as the difference "
+    "average",
+    "inverse_difference": "How smooth the part is: 1 if it has one shade",
+    "normalised_inverse_difference": "How smooth the part is, with less weight on small changes",
+    "inverse_difference_moment": "How smooth the part is, with hardly any weight on large changes",
+    "normalised_inverse_difference_moment": "How smooth the part is, with little weight on any but "
+    "the largest changes",
+    "inverse_variance": "How often the shade changes slightly rather than not at all or much",
+    "correlation": "Whether points at a distance have like shades, as within clumps wider than it",
+    "autocorrelation": "How far dark points lie beside dark ones: high in a dark part",
+    "cluster_tendency": "How far dark and pale areas are set apart; the same as the sum variance",
+    "cluster_shade": "Whether a few dark clumps lie in a pale part (positive) or pale holes in a "
+    "dark one (negative)",
+    "cluster_prominence": "Whether a few areas are far darker or paler than the rest",
+    "information_correlation_1": "How well a shade predicts the one beside it: near 0 if not, "
+    "negative if it does",
+    "information_correlation_2": "How well a shade predicts the one beside it: 0 if not, near 1 "
+    "if it "
+    "does",
+}
+STATISTICS = {
+    name: replace(_DECLARED[name], meaning=_MEANINGS[name]) for name in _kernel.STATISTICS
+}
 """Declarations of the statistics of one matrix; L is the number of grey levels."""
 
 # The range over the angles shows whether a texture has a direction. Statistics of the marginal
@@ -96,12 +132,18 @@ def _columns() -> dict[str, Column]:
         pairs = f"pairs {distance} px apart"
         for name, column in STATISTICS.items():
             columns[f"{name}_d{distance}"] = replace(
-                column, formula=f"{column.formula}; mean over 4 angles, {pairs}"
+                column,
+                formula=f"{column.formula}; mean over 4 angles, {pairs}",
+                meaning=f"{column.meaning} (points {distance} px apart).",
             )
         for name in RANGED:
             column = STATISTICS[name]
             columns[f"{name}_range_d{distance}"] = replace(
-                column, formula=f"{column.formula}; max - min over 4 angles, {pairs}"
+                column,
+                formula=f"{column.formula}; max - min over 4 angles, {pairs}",
+                meaning=f"Whether the texture has a direction, seen in the "
+                f"{name.replace('_', ' ')} "
+                f"of points {distance} px apart.",
             )
     return columns
 

@@ -45,7 +45,16 @@ _COLUMNS = {key: name for key, name in NAMES.items() if key != "percentage"}
 
 
 @matrix_family(
-    extent_columns(_COLUMNS, "pixels of level i that j - 1 neighbours share"),
+    extent_columns(
+        _COLUMNS,
+        "pixels of level i that j - 1 of their 8 neighbours share",
+        {
+            "things": "points",
+            "extent": "number of like neighbours",
+            "small": "points unlike their neighbours",
+            "large": "points like their neighbours",
+        },
+    ),
     section="3.11",
     fast=True,
 )

@@ -41,7 +41,17 @@ NAMES = {
 
 
 @matrix_family(
-    extent_columns(NAMES, "runs of level i and length j; mean over 4 angles"), section="3.7"
+    extent_columns(
+        NAMES,
+        "runs of level i and length j; mean over 4 angles",
+        {
+            "things": "streaks",
+            "extent": "length",
+            "small": "short streaks",
+            "large": "long streaks",
+        },
+    ),
+    section="3.7",
 )
 def glrlm(
     image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None

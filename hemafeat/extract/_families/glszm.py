@@ -39,7 +39,19 @@ NAMES = {
 """Name of the column and IBSI code, by statistic."""
 
 
-@matrix_family(extent_columns(NAMES, "zones of level i and j pixels"), section="3.8")
+@matrix_family(
+    extent_columns(
+        NAMES,
+        "8-connected zones of level i and j pixels",
+        {
+            "things": "patches",
+            "extent": "size",
+            "small": "small patches",
+            "large": "large patches",
+        },
+    ),
+    section="3.8",
+)
 def glszm(
     image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None
 ) -> np.ndarray:

@@ -18,6 +18,12 @@ _SOURCE = "pattern spectrum, Maragos 1989"
 _MOMENTS = "granulometric moments, Dougherty et al. 1992"
 
 
+_GRAINS = {
+    "dark": "dark grains, such as chromatin clumps or granules",
+    "pale": "pale gaps, such as nucleoli, clear zones or vacuoles",
+}
+
+
 def _columns() -> dict[str, Column]:
     columns: dict[str, Column] = {}
     for name, operation in (("dark", "opening"), ("pale", "closing")):
@@ -26,16 +32,39 @@ def _columns() -> dict[str, Column]:
             columns[f"{name}_{radius}"] = Column(
                 "1",
                 f"sum of |{operation} by r = {before} - {operation} by r = {radius}| over the sum "
-                "of the levels of green optical density",
+                "of the levels of green optical density, squares of side 2 r + 1",
                 _SOURCE,
+                f"Stain of {_GRAINS[name]}, {2 * before + 1} to {2 * radius} px wide, as a "
+                f"share of "
+                "all stain.",
             )
             before = radius
         weights = f"weighted by {name}_r"
         declared = {
-            "mean": Column("px", f"mean radius {weights}", _MOMENTS),
-            "sd": Column("px", f"standard deviation of the radius {weights}", _MOMENTS),
-            "skewness": Column("1", f"m3 / m2^1.5 of the radius {weights}", _MOMENTS),
-            "entropy": Column("1", f"-sum p log2 p, p = {name}_r over their sum", "Maragos 1989"),
+            "mean": Column(
+                "px",
+                f"mean radius {weights}",
+                _MOMENTS,
+                f"How large the {_GRAINS[name]}, are on average.",
+            ),
+            "sd": Column(
+                "px",
+                f"standard deviation of the radius {weights}",
+                _MOMENTS,
+                f"How much the {_GRAINS[name]}, differ in size.",
+            ),
+            "skewness": Column(
+                "1",
+                f"m3 / m2^1.5 of the radius {weights}",
+                _MOMENTS,
+                f"Whether most of the {_GRAINS[name]}, are small and a few large (positive).",
+            ),
+            "entropy": Column(
+                "bit",
+                f"-sum p log2 p, p = {name}_r over their sum",
+                "Maragos 1989",
+                f"How evenly the {_GRAINS[name]}, are spread over all sizes.",
+            ),
         }
         columns |= {f"{name}_{moment}": declared[moment] for moment in _kernel.MOMENTS}
     return columns

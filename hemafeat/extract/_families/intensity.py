@@ -13,30 +13,123 @@ from hemafeat.extract._prepared import OD_MAX, Prepared, prepare
 N_LEVELS = 32
 """Number of levels for entropy and uniformity."""
 
+LIGHT = {
+    "r": "red light, which the blue dye (azure: nucleus, ribosomes) takes up",
+    "g": "green light, which both dyes (azure and eosin) take up",
+    "b": "blue light, which eosin and haemoglobin take up",
+}
+"""What the optical density of each channel shows in a blood smear."""
+
 _DECLARED = {
-    "mean": Column("OD", "mean of x", "IBSI Q4LE"),
-    "variance": Column("OD^2", "mean of (x - mean)^2", "IBSI ECT3"),
-    "sd": Column("OD", "square root of the variance", "IBSI ECT3"),
-    "skewness": Column("1", "m3 / m2^1.5", "IBSI KE2A"),
-    "kurtosis": Column("1", "m4 / m2^2 - 3", "IBSI IPH6"),
-    "median": Column("OD", "50th percentile", "IBSI Y12H"),
-    "minimum": Column("OD", "smallest x", "IBSI 1GSF"),
-    "percentile_10": Column("OD", "10th percentile, linear between neighbours", "IBSI QG58"),
-    "percentile_90": Column("OD", "90th percentile, linear between neighbours", "IBSI 8DWT"),
-    "maximum": Column("OD", "largest x", "IBSI 84IY"),
-    "interquartile_range": Column("OD", "75th - 25th percentile", "IBSI SALO"),
-    "range": Column("OD", "maximum - minimum", "IBSI 2OJQ"),
-    "mean_absolute_deviation": Column("OD", "mean of |x - mean|", "IBSI 4FUA"),
-    "robust_mean_absolute_deviation": Column(
-        "OD", "mean absolute deviation of the x within [P10, P90]", "IBSI 1128"
+    "mean": Column("OD", "mean of x", "IBSI Q4LE", "How strongly the part is stained"),
+    "variance": Column(
+        "OD^2", "mean of (x - mean)^2", "IBSI ECT3", "How unevenly the part is stained, squared"
     ),
-    "median_absolute_deviation": Column("OD", "mean of |x - median|", "IBSI N72L"),
-    "coefficient_of_variation": Column("1", "sd / mean", "IBSI 7TET"),
-    "quartile_coefficient_of_dispersion": Column("1", "(P75 - P25) / (P75 + P25)", "IBSI 9S40"),
-    "energy": Column("OD^2", "sum of x^2", "IBSI N8CA"),
-    "root_mean_square": Column("OD", "square root of the mean of x^2", "IBSI 5ZWQ"),
-    "entropy": Column("bit", "-sum p log2 p over 32 levels of fixed width", "IBSI TLU2"),
-    "uniformity": Column("1", "sum p^2 over 32 levels of fixed width", "IBSI BJ5W"),
+    "sd": Column(
+        "OD", "square root of the variance", "IBSI ECT3", "How unevenly the part is stained"
+    ),
+    "skewness": Column(
+        "1",
+        "m3 / m2^1.5",
+        "IBSI KE2A",
+        "Whether a few spots are much darker than the rest (positive) or paler (negative)",
+    ),
+    "kurtosis": Column(
+        "1",
+        "m4 / m2^2 - 3",
+        "IBSI IPH6",
+        "Whether most of the part is alike and a few spots are far darker or paler (high)",
+    ),
+    "median": Column(
+        "OD",
+        "50th percentile",
+        "IBSI Y12H",
+        "Stain of the typical point, whatever a few spots hold",
+    ),
+    "minimum": Column(
+        "OD", "smallest x", "IBSI 1GSF", "Stain of the palest single pixel, which noise can decide"
+    ),
+    "percentile_10": Column(
+        "OD",
+        "10th percentile, linear between neighbours",
+        "IBSI QG58",
+        "Stain of the pale tenth of the part, such as clear zones or vacuoles",
+    ),
+    "percentile_90": Column(
+        "OD",
+        "90th percentile, linear between neighbours",
+        "IBSI 8DWT",
+        "Stain of the dark tenth of the part, such as chromatin clumps or granules",
+    ),
+    "maximum": Column(
+        "OD", "largest x", "IBSI 84IY", "Stain of the darkest single pixel, which noise can decide"
+    ),
+    "interquartile_range": Column(
+        "OD",
+        "75th - 25th percentile",
+        "IBSI SALO",
+        "Step in stain between the paler and the darker half of the part",
+    ),
+    "range": Column(
+        "OD",
+        "maximum - minimum",
+        "IBSI 2OJQ",
+        "Step in stain between the palest and the darkest pixel, which noise can decide",
+    ),
+    "mean_absolute_deviation": Column(
+        "OD",
+        "mean of |x - mean|",
+        "IBSI 4FUA",
+        "How far the stain of a point lies from the mean of the part, on average",
+    ),
+    "robust_mean_absolute_deviation": Column(
+        "OD",
+        "mean absolute deviation of the x within [P10, P90]",
+        "IBSI 1128",
+        "How uneven the stain is when the palest and the darkest tenth are left out",
+    ),
+    "median_absolute_deviation": Column(
+        "OD",
+        "mean of |x - median|",
+        "IBSI N72L",
+        "How far the stain of a point lies from that of the typical point, on average",
+    ),
+    "coefficient_of_variation": Column(
+        "1",
+        "sd / mean",
+        "IBSI 7TET",
+        "How unevenly the part is stained for its strength, so that pale and dark cells compare",
+    ),
+    "quartile_coefficient_of_dispersion": Column(
+        "1",
+        "(P75 - P25) / (P75 + P25)",
+        "IBSI 9S40",
+        "Unevenness for the strength of the stain, without the palest and darkest quarter",
+    ),
+    "energy": Column(
+        "OD^2 px^2",
+        "sum of x^2 over the pixels",
+        "IBSI N8CA",
+        "Size of the part times the square of its stain: large in a large or dark part",
+    ),
+    "root_mean_square": Column(
+        "OD",
+        "square root of the mean of x^2",
+        "IBSI 5ZWQ",
+        "Strength of the stain with more weight on the dark spots",
+    ),
+    "entropy": Column(
+        "bit",
+        "-sum p log2 p over 32 levels of fixed width over [0, 1.5]",
+        "IBSI TLU2",
+        "How many different shades the part has: low if smooth, high if coarse or mixed",
+    ),
+    "uniformity": Column(
+        "1",
+        "sum p^2 over 32 levels of fixed width over [0, 1.5]",
+        "IBSI BJ5W",
+        "How far one shade prevails in the part: 1 if there is a single one",
+    ),
 }
 # The sum of the kernel is a column of the family `density` only.
 _COLUMNS = {name: _DECLARED[name] for name in STATISTICS if name != "sum"}
@@ -56,8 +149,12 @@ def density_statistics(image: Prepared, labels: np.ndarray, n_cells: int) -> np.
 
 @family(
     {
-        f"{name}__{c}": replace(column, formula=f"{column.formula}; x is OD of {c.upper()}")
-        for c in "rgb"
+        f"{name}__od_{c}": replace(
+            column,
+            formula=f"{column.formula}; x is OD of {c.upper()}",
+            meaning=f"{column.meaning}, seen in {light}.",
+        )
+        for c, light in LIGHT.items()
         for name, column in _COLUMNS.items()
     },
     prepared=True,
@@ -102,7 +199,7 @@ def intensity(
     >>> cell = datasets.draw_cell("neutrophil", random_state=0)
     >>> values = extract.intensity(cell.image, cell.nucleus)
     >>> row = dict(zip(extract.intensity.facts.columns, values[0]))
-    >>> print(f"{row['median__g']:.2f} {row['entropy__g']:.0f}")
+    >>> print(f"{row['median__od_g']:.2f} {row['entropy__od_g']:.0f}")
     1.08 3
     """
     prepared = prepare(image)

@@ -9,7 +9,7 @@ import numpy as np
 
 from hemafeat.extract._family import Column, family
 from hemafeat.extract._kernels import lbp as _kernel
-from hemafeat.extract._prepared import Prepared, Regions, prepare
+from hemafeat.extract._prepared import GREY, Prepared, Regions, prepare
 
 CIRCLES = ((8, 1), (16, 2), (24, 3))
 """Number of points and radius in pixels of each circle: 8 points per pixel of radius."""
@@ -19,12 +19,22 @@ METHODS = ("default", "uniform", "nri_uniform")
 _OJALA = "Ojala et al. 2002, LBP_{{{},{}}}^{}; skimage.feature.local_binary_pattern"
 
 
+_POINTS = (
+    "points at positions rounded to 5 decimals, bilinear, set where at least as bright as the "
+    f"centre without rounding; {GREY}"
+)
+
+
 def _columns() -> dict[str, Column]:
     declared: dict[str, Column] = {}
     source = _OJALA.format(8, 1, "u2")
     for code in range(_kernel.N_U2):
         declared[f"u2_{code:02d}"] = Column(
-            "1", f"share of pixels of code {code} (method nri_uniform), 8 points, radius 1", source
+            "1",
+            f"share of pixels of code {code} (method nri_uniform), 8 points, radius 1; {_POINTS}",
+            source,
+            f"One of {_kernel.N_U2} shares that together code the fine texture, such as edges, "
+            "corners and spots of one direction; none has a meaning alone.",
         )
     for points, radius in CIRCLES:
         circle = f"{points} points, radius {radius}"
@@ -33,13 +43,19 @@ def _columns() -> dict[str, Column]:
             pattern = f"uniform with {code} ones" if code <= points else "not uniform"
             name = f"riu2_p{points}_{code:0{1 if points == 8 else 2}d}"
             declared[name] = Column(
-                "1", f"share of pixels whose pattern is {pattern}, {circle}", source
+                "1",
+                f"share of pixels whose pattern is {pattern}, {circle}; {_POINTS}",
+                source,
+                f"One of {points + 2} shares that together code the texture within {radius} px "
+                f"of a "
+                "point, from bright spots over edges to dark spots, in whatever direction.",
             )
     for points, radius in CIRCLES:
         declared[f"entropy_p{points}"] = Column(
-            "1",
+            "bit",
             f"-sum p log2 p of riu2_p{points}, radius {radius}",
             _OJALA.format(points, radius, "riu2"),
+            f"How varied the texture within {radius} px of a point is.",
         )
     for points, radius in CIRCLES:
         declared[f"uniform_share_p{points}"] = Column(
@@ -47,6 +63,9 @@ def _columns() -> dict[str, Column]:
             f"share of pixels with at most 2 changes around the circle, {points} points, "
             f"radius {radius}; = 1 - riu2_p{points}_{points + 1}",
             _OJALA.format(points, radius, "riu2"),
+            f"How much of the texture within {radius} px of a point is plain edges and spots "
+            f"rather "
+            "than noise.",
         )
     return {name: declared[name] for name in _kernel.COLUMNS}
 
@@ -61,7 +80,8 @@ def lbp(image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = 
     """Compute histograms of local binary patterns of the grey image inside each cell.
 
     Each pixel is compared with points on a circle around it; a bit is set where a point is at least
-    as bright. A pattern is uniform if its bits change at most twice around the circle.
+    as bright. A pattern is uniform if its bits change at most twice around the circle. The grey
+    image is ``floor((9798 R + 19235 G + 3735 B + 2^14) / 2^15)``.
 
     Parameters
     ----------

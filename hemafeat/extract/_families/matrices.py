@@ -44,6 +44,36 @@ FORMULAS = {
 """Formulas by statistic: r_ij is the count of grey level i and extent j, N is the sum of r_ij."""
 
 
+MEANINGS = {
+    "small_extent_emphasis": "How much of the texture is {small}: high if finely grained",
+    "large_extent_emphasis": "How much of the texture is {large}: high if smooth or coarse",
+    "low_level_emphasis": "How far {things} of pale stain prevail",
+    "high_level_emphasis": "How far {things} of dark stain prevail",
+    "small_extent_low_level_emphasis": "How much of the texture is {small} of pale stain",
+    "small_extent_high_level_emphasis": "How much of the texture is {small} of dark stain, as in "
+    "fine granules or clumps",
+    "large_extent_low_level_emphasis": "How much of the texture is {large} of pale stain, as in an "
+    "even, pale cytoplasm",
+    "large_extent_high_level_emphasis": "How much of the texture is {large} of dark stain, as in "
+    "dense, smudged chromatin",
+    "level_non_uniformity": "How far {things} of one shade prevail; it also grows with the size of "
+    "the part",
+    "normalised_level_non_uniformity": "How far {things} of one shade prevail: near 1 if evenly "
+    "stained",
+    "extent_non_uniformity": "How alike {things} are in {extent}; it also grows with the size "
+    "of the "
+    "part",
+    "normalised_extent_non_uniformity": "How alike {things} are in {extent}: near 1 if all are the "
+    "same",
+    "percentage": "How broken up the stain is: near 1 if finely grained, near 0 if smooth",
+    "level_variance": "How different in shade {things} are",
+    "extent_variance": "How different in {extent} {things} are",
+    "entropy": "How varied the {things} are in shade and {extent}: high in a complex texture",
+    "energy": "How far one combination of shade and {extent} prevails: high in a plain texture",
+}
+"""What a statistic means for a cell, for a texture of `things` that differ in `extent`."""
+
+
 def matrix_family(
     columns: Mapping[str, Column], section: str, *, fast: bool = False
 ) -> Callable[[F], F]:
@@ -68,18 +98,27 @@ def matrix_family(
     )
 
 
-def extent_columns(names: Mapping[str, tuple[str, str]], meaning: str) -> dict[str, Column]:
+def extent_columns(
+    names: Mapping[str, tuple[str, str]], counts: str, words: Mapping[str, str]
+) -> dict[str, Column]:
     """Return the declarations of statistics of counts by level and extent.
 
     Parameters
     ----------
     names : mapping of str to (str, str)
         Name of the column and IBSI code, by statistic (a key of `FORMULAS`).
-    meaning : str
-        Meaning of the counts, which is appended to each formula.
+    counts : str
+        What is counted, which is appended to each formula.
+    words : mapping of str to str
+        Words that fill in the `MEANINGS`: ``things``, ``extent``, ``small`` and ``large``.
     """
     return {
-        names[key][0]: Column("1", f"{FORMULAS[key]}; {meaning}", f"IBSI {names[key][1]}")
+        names[key][0]: Column(
+            "bit" if key == "entropy" else "1",
+            f"{FORMULAS[key]}; {counts}",
+            f"IBSI {names[key][1]}",
+            f"{MEANINGS[key].format(**words)}.",
+        )
         for key in _kernel.STATISTICS
         if key in names
     }

@@ -17,23 +17,45 @@ from hemafeat.extract._family import Column
 from hemafeat.extract._kernels import ngtdm as _kernel
 from hemafeat.extract._prepared import Prepared
 
+_SUMS = (
+    "p_i share of level i among the N pixels, s_i sum over its pixels of |i - mean of the up to 8 "
+    "neighbours in the mask|"
+)
 _DECLARED = {
-    "coarseness": Column("1", "1 / sum p_i s_i; NaN for one level", "IBSI QCDE"),
+    "coarseness": Column(
+        "1",
+        f"1 / sum p_i s_i; NaN for one level; {_SUMS}",
+        "IBSI QCDE",
+        "How smooth the stain is from point to point; it also falls with the size of the part.",
+    ),
     "contrast": Column(
         "1",
-        "sum_ij p_i p_j (i - j)^2 / (G (G - 1)) * sum s_i / N, G levels occur; NaN for one",
+        "sum_ij p_i p_j (i - j)^2 / (G (G - 1)) * sum s_i / N, G levels occur; NaN for one; "
+        f"{_SUMS}",
         "IBSI 65HE",
+        "Whether dark and pale shades far apart lie close together, as in clumped chromatin.",
     ),
     "busyness": Column(
-        "1", "sum p_i s_i / sum_ij |i p_i - j p_j|, levels from 1; NaN for one level", "IBSI NQ30"
+        "1",
+        f"sum p_i s_i / sum_ij |i p_i - j p_j|, levels from 1; NaN for one level; {_SUMS}",
+        "IBSI NQ30",
+        "Whether the shade changes quickly from point to point, as in fine granulation.",
     ),
-    "complexity": Column("1", "sum_ij |i - j| (p_i s_i + p_j s_j) / (p_i + p_j) / N", "IBSI HDEZ"),
+    "complexity": Column(
+        "1",
+        f"sum_ij |i - j| (p_i s_i + p_j s_j) / (p_i + p_j) / N; {_SUMS}",
+        "IBSI HDEZ",
+        "Whether the part has many different shades with sharp steps between them.",
+    ),
     "strength": Column(
-        "1", "sum_ij (p_i + p_j) (i - j)^2 / sum s_i; NaN for one level", "IBSI 1X9X"
+        "1",
+        f"sum_ij (p_i + p_j) (i - j)^2 / sum s_i; NaN for one level; {_SUMS}",
+        "IBSI 1X9X",
+        "Whether clearly visible patches stand out; it also falls with the size of the part.",
     ),
 }
 STATISTICS = {name: _DECLARED[name] for name in _kernel.STATISTICS}
-"""Declarations; p_i is the share of level i among the N pixels, s_i its sum of differences."""
+"""Declarations of the statistics of one matrix."""
 
 
 @matrix_family(STATISTICS, section="3.10")

@@ -27,35 +27,109 @@ They were measured by G. Landini for his ImageJ plug-in, and are those of
 _VECTORS = VECTORS / np.linalg.norm(VECTORS, axis=1, keepdims=True)
 
 
-def _amounts(prefix: str, dyes: str, source: str) -> dict[str, Column]:
-    return {
-        f"{part}_{prefix}{dye}_{name}": Column(
-            "OD", f"{text} of {dye} in the {part}, {dyes}", source
-        )
-        for part in _kernel.PARTS
-        for dye in _kernel.DYES
-        for name, text in (("mean", "mean"), ("sd", "population standard deviation"))
-    }
+_GIEMSA = "azure (.8348 .5136 .1963), eosin (.0928 .9541 .2831) in R, G, B"
+_FOUND = (
+    f"uncentred second moments of the OD vectors longer than {_kernel.DARK} of the cell; the "
+    f"{_kernel.SHARE:.0%} and {1 - _kernel.SHARE:.0%} percentile of their angles in the plane "
+    f"of the "
+    "two main directions; bluer is the one with more OD of R"
+)
+
+_TEXTS = {
+    "azure": "How much of the blue dye the {part} holds, if the smear is a Giemsa stain{most}.",
+    "eosin": "How much of the pink dye the {part} holds, if the smear is a Giemsa stain{least}.",
+    "residual": "Colour of the {part} that no mixture of Giemsa's two dyes explains, such as "
+    "haemoglobin, dirt or another stain.",
+    "macenko_bluer": "How much of the bluer of the cell's own two colours the {part} holds; it "
+    "need "
+    "not be azure.",
+    "macenko_redder": "How much of the redder of the cell's own two colours the {part} holds; it "
+    "need not be eosin.",
+    "macenko_residual": "Colour of the {part} that no mixture of the cell's own two colours "
+    "explains.",
+}
+_SPREAD = {
+    "azure": "How unevenly the blue dye is spread over the {part}.",
+    "eosin": "How unevenly the pink dye is spread over the {part}.",
+    "residual": "How much the colour that Giemsa's two dyes do not explain varies in the {part}.",
+    "macenko_bluer": "How unevenly the bluer of the cell's own two colours is spread over the "
+    "{part}.",
+    "macenko_redder": "How unevenly the redder of the cell's own two colours is spread over the "
+    "{part}.",
+    "macenko_residual": "How much the colour that the cell's own two colours do not explain varies "
+    "in the {part}.",
+}
+_HINTS = {
+    "nucleus": {"most": "; high in dense chromatin", "least": ""},
+    "cytoplasm": {
+        "most": "; high in basophilic cytoplasm",
+        "least": "; high in eosinophil granules",
+    },
+}
+
+
+def _amounts(dyes: tuple[str, ...], how: str, source: str) -> dict[str, Column]:
+    """Declare mean and standard deviation of the amounts of two dyes and the residual."""
+    columns = {}
+    for part in _kernel.PARTS:
+        for dye in dyes:
+            name = dye.removeprefix("macenko_")
+            columns[f"{part}__{dye}_mean"] = Column(
+                "OD",
+                f"mean amount of {name} in the {part}; {how}",
+                source,
+                _TEXTS[dye].format(part=part, **_HINTS[part]),
+            )
+            columns[f"{part}__{dye}_sd"] = Column(
+                "OD",
+                f"population standard deviation of the amount of {name} in the {part}; {how}",
+                source,
+                _SPREAD[dye].format(part=part),
+            )
+    return columns
 
 
 _DECLARED = (
-    _amounts("", "dyes of a Giemsa stain", _RUIFROK)
-    | _amounts("macenko_", "dyes found in the cell itself", _MACENKO)
+    _amounts(_kernel.DYES, _GIEMSA, _RUIFROK)
+    | _amounts(_kernel.FOUND, _FOUND, _MACENKO)
     | {
-        "eosinophilia": Column("1", "eosin / (azure + eosin), means of the cytoplasm", _RUIFROK),
-        "macenko_eosinophilia": Column(
-            "1", "the same with the dyes found in the cell itself", _MACENKO
+        "cytoplasm__eosin_share": Column(
+            "1",
+            "eosin / (azure + eosin), means of the cytoplasm",
+            _RUIFROK,
+            "How pink rather than blue the cytoplasm is, if the smear is a Giemsa stain.",
         ),
-        "macenko_angle": Column("deg", "angle between the two dyes' density vectors", _MACENKO),
+        "cytoplasm__macenko_redder_share": Column(
+            "1",
+            "redder / (bluer + redder), means of the cytoplasm",
+            _MACENKO,
+            "How much of the stain of the cytoplasm is the redder of the cell's own two colours.",
+        ),
+        "macenko_angle": Column(
+            "deg",
+            f"angle between the directions of bluer and redder; {_FOUND}",
+            _MACENKO,
+            "How different the two colours of the cell are; small in a cell of one colour.",
+        ),
     }
     | {
-        f"macenko_{dye}_{c}": Column("1", f"{c.upper()} of the unit vector of {dye}", _MACENKO)
-        for dye in _kernel.DYES[:2]
-        for c in "rgb"
+        f"{dye}_{c}": Column(
+            "1",
+            f"OD of {c.upper()} in the unit vector of {dye.removeprefix('macenko_')}; {_FOUND}",
+            _MACENKO,
+            f"How much {light} light the {dye.removeprefix('macenko_')} of the cell's own two "
+            "colours takes up.",
+        )
+        for dye in _kernel.FOUND[:2]
+        for c, light in (("r", "red"), ("g", "green"), ("b", "blue"))
     }
     | {
-        "cytoplasm_u_skewness": Column(
-            "1", "m3 / m2^1.5 of CIELUV u* in the cytoplasm", "CIE 15:2004, CIE 1976 L*u*v*"
+        "cytoplasm__u_skewness": Column(
+            "1",
+            "m3 / m2^1.5 of CIELUV u* (D65) over the pixels of the cytoplasm",
+            "CIE 15:2004, CIE 1976 L*u*v*",
+            "Whether a few parts of the cytoplasm are redder than the rest (positive), as by red "
+            "granules, or greener (negative).",
         )
     }
 )
@@ -77,9 +151,10 @@ def stain(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None
     (Beer-Lambert); solving for the amounts is colour deconvolution. It is done twice: with the
     density vectors of azure and eosin in a Giemsa stain, the same for every image, and with two
     vectors estimated from the cell itself by Macenko's method, which are the 1st and 99th
-    percentile of the angles of its pixels in the plane of their two main directions. The one that
-    absorbs more red is azure. The third amount, the residual, lies off the plane of the two dyes
-    (haemoglobin, dirt, a lamp that is not white).
+    percentile of the angles of its pixels in the plane of their two main directions. Of these, the
+    one that absorbs more red is called bluer, the other redder: in a cell of one colour they need
+    not be dyes. The third amount, the residual, lies off the plane of the two dyes (haemoglobin,
+    dirt, a lamp that is not white).
 
     Parameters
     ----------
@@ -100,9 +175,13 @@ def stain(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None
 
     Notes
     -----
-    Amounts are not clipped at 0, so that means follow from the mean density. Standard deviations,
-    directions and skewness are computed from a sample of 4,096 to 8,191 pixels of larger regions,
-    every k-th in raster order. They change slightly when the image is rotated; means do not.
+    Amounts are not clipped at 0, so that means follow from the mean density. The unit vectors of
+    the Giemsa stain are azure (0.8348, 0.5136, 0.1963) and eosin (0.0928, 0.9541, 0.2831) in R, G
+    and B. The main directions of Macenko's method are the eigenvectors of the sums of products of
+    the densities as they are, not less their mean: the line through black and white is not shifted
+    (a singular value decomposition of the densities, as in the paper). Implementations that use a
+    covariance find other directions. All pixels of the cell with a density vector longer than 0.15
+    count. Turning or mirroring the image changes values by rounding only.
 
     References
     ----------
@@ -117,7 +196,7 @@ def stain(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None
     >>> cell = datasets.draw_cell("neutrophil", random_state=0)
     >>> values = extract.stain(cell.image, segment.Masks(cell.cell, cell.nucleus))
     >>> row = dict(zip(extract.stain.facts.columns, values[0]))
-    >>> print(f"{row['nucleus_azure_mean']:.1f} {row['cytoplasm_azure_mean']:.1f}")
+    >>> print(f"{row['nucleus__azure_mean']:.1f} {row['cytoplasm__azure_mean']:.1f}")
     0.7 0.2
     """
     prepared = prepare(image)

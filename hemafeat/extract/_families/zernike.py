@@ -23,8 +23,14 @@ _COLUMNS = {
         f"|{n + 1} / pi sum p V*_{n}{m}| over the mask, {weights}, on the unit disk about its "
         "centroid",
         _SOURCE,
+        f"One of the numbers that together code {coded}, in whatever position, with more detail "
+        f"the "
+        "higher the first number in the name; none has a meaning alone.",
     )
-    for prefix, weights in (("mask", "p = 1 / area"), ("od", "p = OD_G / sum OD_G, OD_G >= 0"))
+    for prefix, weights, coded in (
+        ("mask", "p = 1 / area", "the outline of the part"),
+        ("od", "p = OD_G / sum OD_G, OD_G >= 0", "how the stain is spread over the part"),
+    )
     for n, m in ORDERS
 }
 """All moments, in the order of the kernel."""

@@ -9,14 +9,14 @@ import numpy as np
 from hemafeat._jit import indices, kernel
 from hemafeat.extract._kernels.colour import WHITE_X, WHITE_Z, lab_function
 
-SAMPLE = 1 << 12
-"""Number of pixels that suffices for spread and directions; larger regions are sampled."""
-
 DARK = 0.15
 """Length from which the OD vector of a pixel has a usable direction (Macenko's beta)."""
 
 SHARE = 0.01
 """Share of the angles that is cut off at either end (Macenko's alpha)."""
+
+N_BINS = 1 << 10
+"""Number of bins into which the directions of the pixels are cut to find those at the ends."""
 
 CLOSEST = math.radians(1.0)
 """Angle below which two directions count as one, as the amounts of two dyes would be noise."""
@@ -28,14 +28,17 @@ DYES = ("azure", "eosin", "residual")
 AMOUNTS = tuple(f"{dye}_{name}" for dye in DYES for name in ("mean", "sd"))
 """Statistics of the amounts of dye in one part of a cell."""
 
+FOUND = ("macenko_bluer", "macenko_redder", "macenko_residual")
+"""What stands for the `DYES` where two directions are found in the cell itself."""
+
 COLUMNS = (
-    *(f"{part}_{name}" for part in PARTS for name in AMOUNTS),
-    *(f"{part}_macenko_{name}" for part in PARTS for name in AMOUNTS),
-    "eosinophilia",
-    "macenko_eosinophilia",
+    *(f"{part}__{name}" for part in PARTS for name in AMOUNTS),
+    *(f"{part}__{dye}_{name}" for part in PARTS for dye in FOUND for name in ("mean", "sd")),
+    "cytoplasm__eosin_share",
+    "cytoplasm__macenko_redder_share",
     "macenko_angle",
-    *(f"macenko_{dye}_{channel}" for dye in DYES[:2] for channel in "rgb"),
-    "cytoplasm_u_skewness",
+    *(f"{dye}_{channel}" for dye in FOUND[:2] for channel in "rgb"),
+    "cytoplasm__u_skewness",
 )
 """Columns of the family ``stain``."""
 
@@ -46,13 +49,11 @@ NUCLEUS, CYTOPLASM, CELL = range(3)
 
 
 @kernel
-def sample_density(rgb, index, density):
-    """Return the (N, 3) densities of every k-th pixel: 4,096 to 8,191 pixels of a large region."""
-    step = max(1, index.size // SAMPLE)
-    n = (index.size + step - 1) // step
-    densities = np.empty((n, 3))
-    for k in range(n):
-        pixel = rgb[index[k * step]]
+def densities_of(rgb, index, density):
+    """Return the (N, 3) densities of the pixels of a region."""
+    densities = np.empty((index.size, 3))
+    for k in range(index.size):
+        pixel = rgb[index[k]]
         densities[k, 0] = density[0, pixel[0]]
         densities[k, 1] = density[1, pixel[1]]
         densities[k, 2] = density[2, pixel[2]]
@@ -136,30 +137,48 @@ def eigenvectors(matrix):
 
 
 @kernel
-def end_percentile(slopes, n, sign):
-    """Return the angle below (sign 1) or above (sign -1) which `SHARE` of n angles lie.
+def end_percentiles(slopes):
+    """Return the angles below and above which `SHARE` of the angles lie.
 
     Angles are passed as their tangents, and the result is interpolated linearly between two of
-    them. Only as many of the smallest values as needed are kept, in order.
+    them. Only the few bins of tangents at either end are sorted.
     """
+    n = slopes.size
     rank = SHARE * (n - 1)
-    low = math.floor(rank)
-    n_kept = min(low + 2, n)
-    least = np.empty(n_kept)
-    for k in range(n_kept):
-        least[k] = np.inf
+    below = math.floor(rank)
+    n_kept = min(below + 2, n)
+    least, most = slopes.min(), slopes.max()
+    per_unit = (N_BINS - 1) / (most - least) if most > least else 0.0
+    bins = np.empty(n, np.int64)
+    counts = np.zeros(N_BINS, np.int64)
     for k in range(n):
-        value = sign * slopes[k]
-        if value < least[n_kept - 1]:
-            position = n_kept - 1
-            while position > 0 and least[position - 1] > value:
-                least[position] = least[position - 1]
-                position -= 1
-            least[position] = value
-    start = math.atan(least[low])
-    if n_kept == low + 1:
-        return sign * start
-    return sign * (start + (rank - low) * (math.atan(least[low + 1]) - start))
+        bins[k] = int((slopes[k] - least) * per_unit)
+        counts[bins[k]] += 1
+    first, n_low = 0, counts[0]
+    while n_low < n_kept:
+        first += 1
+        n_low += counts[first]
+    last, n_high = N_BINS - 1, counts[N_BINS - 1]
+    while n_high < n_kept:
+        last -= 1
+        n_high += counts[last]
+    low, high = np.empty(n_low), np.empty(n_high)
+    n_low = n_high = 0
+    for k in range(n):
+        if bins[k] <= first:
+            low[n_low] = slopes[k]
+            n_low += 1
+        if bins[k] >= last:
+            high[n_high] = -slopes[k]
+            n_high += 1
+    low.sort()
+    high.sort()
+    share = rank - below
+    next_one = n_kept - 1
+    return (
+        math.atan(low[below]) * (1.0 - share) + math.atan(low[next_one]) * share,
+        -math.atan(high[below]) * (1.0 - share) - math.atan(high[next_one]) * share,
+    )
 
 
 @kernel
@@ -174,8 +193,8 @@ def dye_directions(densities):
     Returns
     -------
     (2, 3) float64 array
-        Unit vectors, first the one that absorbs more red (azure). NaN where the densities do not
-        span a plane.
+        Unit vectors, first the one that absorbs more red, which looks bluer. NaN where the
+        densities do not span a plane.
     """
     out = np.full((2, 3), np.nan)
     usable = np.empty_like(densities)
@@ -211,7 +230,7 @@ def dye_directions(densities):
             m += 1
     if m < 2:
         return out
-    low, high = end_percentile(slopes, m, 1.0), end_percentile(slopes, m, -1.0)
+    low, high = end_percentiles(slopes[:m])
     for k in range(3):
         out[0, k] = math.cos(low) * along[k] + math.sin(low) * across[k]
         out[1, k] = math.cos(high) * along[k] + math.sin(high) * across[k]
@@ -269,12 +288,11 @@ def dye_amounts(inverse, mean, spread, row):
 
 @kernel
 def u_skewness(rgb, index, linear):
-    """Return the skewness of u* of CIELUV over a sample of a region; NaN where it is flat."""
-    step = max(1, index.size // SAMPLE)
-    n = (index.size + step - 1) // step
+    """Return the skewness of u* of CIELUV over a region; NaN where it is flat."""
+    n = index.size
     u, y = np.empty(n), np.empty(n)
     for k in range(n):
-        pixel = rgb[index[k * step]]
+        pixel = rgb[index[k]]
         r, g, b = linear[pixel[0]], linear[pixel[1]], linear[pixel[2]]
         x = 0.412453 * r + 0.357580 * g + 0.180423 * b
         y[k] = 0.212671 * r + 0.715160 * g + 0.072169 * b
@@ -301,9 +319,9 @@ def u_skewness(rgb, index, linear):
 
 
 @kernel
-def eosin_share(azure, eosin):
-    """Return the share of eosin in both dyes; NaN where there is none."""
-    return eosin / (azure + eosin) if azure + eosin > 0.0 else np.nan
+def share_of_second(first, second):
+    """Return the share of the second of two dyes in both; NaN where there is none."""
+    return second / (first + second) if first + second > 0.0 else np.nan
 
 
 @kernel
@@ -337,10 +355,10 @@ def stain_of_cells(rgb, density, starts, index, mean, inverse, linear):
         if whole.size == 0:
             continue
         row = out[k]
-        vectors = dye_directions(sample_density(rgb, whole, density))
+        vectors = dye_directions(densities_of(rgb, whole, density))
         for channel in range(3):
-            row[AT.macenko_azure_r + channel] = vectors[0, channel]
-            row[AT.macenko_eosin_r + channel] = vectors[1, channel]
+            row[AT.macenko_bluer_r + channel] = vectors[0, channel]
+            row[AT.macenko_redder_r + channel] = vectors[1, channel]
         angle = np.nan
         if not np.isnan(vectors[0, 0]):
             # From the chord, as the cosine of a small angle loses its digits.
@@ -356,18 +374,18 @@ def stain_of_cells(rgb, density, starts, index, mean, inverse, linear):
             pixels = index[part][starts[part][k] : starts[part][k + 1]]
             if pixels.size == 0:
                 continue
-            spread = covariance(sample_density(rgb, pixels, density))
-            column = AT.nucleus_azure_mean + part * N_AMOUNTS
+            spread = covariance(densities_of(rgb, pixels, density))
+            column = AT.nucleus__azure_mean + part * N_AMOUNTS
             dye_amounts(inverse, mean[part][k], spread, row[column:])
             if angle >= CLOSEST:
-                column = AT.nucleus_macenko_azure_mean + part * N_AMOUNTS
+                column = AT.nucleus__macenko_bluer_mean + part * N_AMOUNTS
                 dye_amounts(unmixing(vectors[0], vectors[1]), mean[part][k], spread, row[column:])
             if part == CYTOPLASM:
-                row[AT.cytoplasm_u_skewness] = u_skewness(rgb, pixels, linear)
-        row[AT.eosinophilia] = eosin_share(
-            row[AT.cytoplasm_azure_mean], row[AT.cytoplasm_eosin_mean]
+                row[AT.cytoplasm__u_skewness] = u_skewness(rgb, pixels, linear)
+        row[AT.cytoplasm__eosin_share] = share_of_second(
+            row[AT.cytoplasm__azure_mean], row[AT.cytoplasm__eosin_mean]
         )
-        row[AT.macenko_eosinophilia] = eosin_share(
-            row[AT.cytoplasm_macenko_azure_mean], row[AT.cytoplasm_macenko_eosin_mean]
+        row[AT.cytoplasm__macenko_redder_share] = share_of_second(
+            row[AT.cytoplasm__macenko_bluer_mean], row[AT.cytoplasm__macenko_redder_mean]
         )
     return out

@@ -126,8 +126,8 @@ def nearest_to_centre(cell, nucleus):
 
 
 @kernel
-def outside_histogram(rgb, labels, step):
-    """Count the levels of R, G and B where `labels` is 0, in every `step`-th row and column.
+def outside_histogram(rgb, labels):
+    """Count the levels of R, G and B where `labels` is 0.
 
     Parameters
     ----------
@@ -135,27 +135,25 @@ def outside_histogram(rgb, labels, step):
         RGB image.
     labels : (H, W) int32 array
         Labels; 0 is background.
-    step : int
-        Distance between the rows and columns that are read.
 
     Returns
     -------
     (3, 256) int64 array
         Histograms of R, G and B.
     """
-    # Two tables in turn: the background has nearly one colour, and the same bin would be awaited.
-    counts = np.zeros((2, 3, 256), np.int32)
-    turn = 0
-    for row in range(0, labels.shape[0], step):
+    # Four tables in turn: the background has nearly one colour, and the same bin would be awaited.
+    counts = np.zeros((4, 3, 256), np.int32)
+    for row in range(labels.shape[0]):
         line = labels[row]
         colours = rgb[row]
-        for column in range(0, labels.shape[1], step):
+        turn = 0
+        for column in range(labels.shape[1]):
             if line[column] == 0:
                 counts[turn, 0, colours[column, 0]] += 1
                 counts[turn, 1, colours[column, 1]] += 1
                 counts[turn, 2, colours[column, 2]] += 1
-                turn = 1 - turn
-    return (counts[0] + counts[1]).astype(np.int64)
+                turn = (turn + 1) & 3
+    return (counts[0] + counts[1] + counts[2] + counts[3]).astype(np.int64)
 
 
 @kernel

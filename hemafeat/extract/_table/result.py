@@ -22,6 +22,9 @@ CELLS, ERRORS, MANIFEST = "cells.parquet", "errors.parquet", "manifest.json"
 CELLS_FOLDER, ERRORS_FOLDER = "cells", "errors"
 """Folders of the parts of a result in shards."""
 
+N_LISTED = 5
+"""Number of renamed columns that a warning lists."""
+
 _EXACT: dict[str, Any] = {"float_precision": "round_trip"}
 
 
@@ -185,7 +188,7 @@ def load(source: str | os.PathLike[str], *, columns: Sequence[str] | None = None
     Warns
     -----
     UserWarning
-        The table, or `columns`, has former names of columns; the warning lists them.
+        The table, or `columns`, has former names of columns; the warning lists the first few.
 
     Examples
     --------
@@ -218,10 +221,15 @@ def load(source: str | os.PathLike[str], *, columns: Sequence[str] | None = None
         names = [stored_names.get(name, name) for name in current_names(columns)]
         former = [name for name in RENAMED if name in names or name in columns]
     if former:
-        pairs = ", ".join(f"{name} is now {RENAMED[name]}" for name in former)
-        warnings.warn(f"columns of {path} were renamed: {pairs}", stacklevel=2)
+        pairs = ", ".join(f"{name} is now {RENAMED[name]}" for name in former[:N_LISTED])
+        rest = len(former) - N_LISTED
+        more = f" and {rest} more, see extract.current_names" if rest > 0 else ""
+        warnings.warn(f"columns of {path} were renamed: {pairs}{more}", stacklevel=2)
     table = _read(cells, names).rename(columns=renamed)
-    stored_units = manifest.get("units", {})
+    # Without stored units, those of former sums over pixels would be taken to be in um.
+    stored_units = manifest.get("units") or {
+        name: "OD^2" for name in renamed if "__intensity__energy__" in name
+    }
     table.attrs["units"] = {
         renamed.get(name, name): unit
         for name, unit in stored_units.items()
