@@ -45,6 +45,9 @@ AT = indices(COLUMNS)
 BAND = 2
 """Width in px of the bands on either side of an edge."""
 
+TIE = 1e-9
+"""Distance in px up to which two pixels are equally near."""
+
 HALO, FAR, FIELD = 0.1, 0.2, 0.3
 """Outer radii of the rings around a nucleus, in its equivalent radius."""
 
@@ -141,17 +144,37 @@ def add_inner_band(levels, depth, runs, density, sums):
 
 
 @kernel
+def share_octants(dy, dx, value, pixels, sums):
+    """Add a pixel on the line between octants to both in equal shares, or to all 8 at the centre.
+
+    `dy` and `dx` are its coordinates from the centre.
+    """
+    share = 1
+    for step in range(2):
+        n = 0
+        for octant in range(8):
+            down, right = (-dy if octant & 4 else dy), (-dx if octant & 2 else dx)
+            steep = abs(dx) <= abs(dy) if octant & 1 else abs(dx) >= abs(dy)
+            if down >= 0 and right >= 0 and steep:
+                n += 1
+                if step == 1:
+                    pixels[octant] += 1.0 / share
+                    sums[octant] += value / share
+        share = n
+
+
+@kernel
 def surroundings(levels, cytoplasm, label, runs, box, density, edge, row):
     """Add the band around a nucleus to `edge`, and measure its halo and pale zone."""
     height, width = cytoplasm.shape
-    area = 0
-    y = x = 0.0
+    # Twice the sums of the coordinates: whole numbers, so that no pixel between two octants is
+    # sorted by rounding.
+    area = y = x = np.int64(0)
     for run in range(runs.shape[0]):
         n = runs[run, 2] - runs[run, 1]
         area += n
-        y += n * (runs[run, 0] - box[0])
-        x += n * (runs[run, 1] + runs[run, 2] - 1 - 2 * box[2]) / 2.0
-    y, x = y / area, x / area
+        y += 2 * n * runs[run, 0]
+        x += n * (runs[run, 1] + runs[run, 2] - 1)
     square = area / math.pi
     reach = max(math.ceil(FIELD * math.sqrt(square)), BAND)
     top, left = max(box[0] - reach, 0), max(box[2] - reach, 0)
@@ -168,8 +191,8 @@ def surroundings(levels, cytoplasm, label, runs, box, density, edge, row):
     for down in range(bottom - top):
         line, line_labels = squared[down], cytoplasm[top + down, left:right]
         line_levels = levels[top + down, left:right]
-        dy = down + top - box[0] - y
-        half = 4 if dy < 0.0 else 0
+        dy = 2 * area * (down + top) - y
+        half = 4 if dy < 0 else 0
         for k in range(right - left):
             if line_labels[k] != label or line[k] > most:
                 continue
@@ -178,10 +201,14 @@ def surroundings(levels, cytoplasm, label, runs, box, density, edge, row):
                 edge[0] += 1.0
                 edge[1] += value
                 edge[2] -= math.sqrt(distance) - 0.5
-            dx = k + left - box[2] - x
-            octant = half + 2 * int(dx < 0.0) + int(abs(dx) < abs(dy))
-            pixels[ring_of[distance], octant] += 1.0
-            sums[ring_of[distance], octant] += value
+            dx = 2 * area * (k + left) - x
+            ring = ring_of[distance]
+            if dx != 0 and dy != 0 and abs(dx) != abs(dy):
+                octant = half + 2 * int(dx < 0) + int(abs(dx) < abs(dy))
+                pixels[ring, octant] += 1.0
+                sums[ring, octant] += value
+            else:
+                share_octants(dy, dx, value, pixels[ring], sums[ring])
     near = near_sum = far = far_sum = n = total = 0.0
     for k in range(8):
         near += pixels[0, k]
@@ -208,7 +235,7 @@ def line_profile(levels, labels, label, y, x, dy, dx, density, out):
     """Fill `out` with sd, minimum, maximum and variation of the density on a line through (y, x).
 
     The line is followed both ways in steps of 1 px to the edge of the arrays. The pixel nearest to
-    each point counts if it belongs to the cell.
+    each point counts if it belongs to the cell; of several equally near the mean of those that do.
     """
     height, width = labels.shape
     longest = height + width
@@ -217,10 +244,16 @@ def line_profile(levels, labels, label, y, x, dy, dx, density, out):
     origin = last = 0.0
     low, high = np.inf, -np.inf
     for step in range(-longest, longest + 1):
-        r, c = math.floor(y + step * dy + 0.5), math.floor(x + step * dx + 0.5)
-        if r < 0 or r >= height or c < 0 or c >= width or labels[r, c] != label:
+        v, u = y + step * dy + 0.5, x + step * dx + 0.5
+        n_near, value = 0, 0.0
+        for r in range(math.floor(v - TIE), math.floor(v + TIE) + 1):
+            for c in range(math.floor(u - TIE), math.floor(u + TIE) + 1):
+                if 0 <= r < height and 0 <= c < width and labels[r, c] == label:
+                    n_near += 1
+                    value += density[levels[r, c]]
+        if n_near == 0:
             continue
-        value = density[levels[r, c]]
+        value /= n_near
         if n == 0:
             origin = value
         else:

@@ -129,10 +129,16 @@ def projections(runs, rows, area, width, row):
         row[AT.villi_index] = perimeter / perimeter_crofton(kept_runs, kept_rows) - 1.0
     removed, removed_rows = unpack_runs(bits & ~kept)
     parent, _ = join(removed, removed_rows, 1)
-    areas = part_areas(removed, parent)
-    row[AT.n_projections] = (2 * areas >= radius * radius).sum()
-    row[AT.projection_fraction] = areas.sum() / area
-    row[AT.largest_projection_fraction] = areas.max() / area if areas.size > 0 else 0.0
+    n_projections = projecting = largest = 0
+    for size in part_areas(removed, parent):
+        # Smaller parts are corners of the pixel grid.
+        if 2 * size >= radius * radius and size > 0:
+            n_projections += 1
+            projecting += size
+            largest = max(largest, size)
+    row[AT.n_projections] = n_projections
+    row[AT.projection_fraction] = projecting / area
+    row[AT.largest_projection_fraction] = largest / area
 
 
 @kernel

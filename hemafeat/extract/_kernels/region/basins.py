@@ -264,9 +264,9 @@ def lobe_values(depth, area, row):
     n_lobes = n_segments = 0
     cores = np.zeros(2, np.int64)
     for peak in range(n_peaks):
-        if math.pi * peaks[peak, 2] < MIN_DISC * area and peak != chief:
-            continue
         high, low = math.sqrt(peaks[peak, 2]) - 0.5, math.sqrt(saddle[peak]) - 0.5
+        if math.pi * high * high < MIN_DISC * area and peak != chief:
+            continue
         for share in range(2):
             cores[share] += low <= (0.2 + 0.2 * share) * radius < high
         ratio = max(low, 0.0) / high
