@@ -210,7 +210,9 @@ def around_nucleus(density, inside, cytoplasm):
     )
     # A pixel between octants belongs to each of them in equal shares.
     weights, values = within / within.sum(axis=0), density[ring]
-    palest = min(w @ values / w.sum() for w in weights if w.sum() > 0 and 32 * w.sum() >= len(values))
+    palest = min(
+        w @ values / w.sum() for w in weights if w.sum() > 0 and 32 * w.sum() >= len(values)
+    )
     return [edge, halo, values.mean() - palest]
 
 

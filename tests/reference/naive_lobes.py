@@ -190,7 +190,9 @@ def lobes(image, labels, n_cells):
         filled = np.argwhere(hull_of(inside)[2])
         hull_centre = filled.mean(axis=0)
         gaps = np.maximum(abs(np.argwhere(inside) - centre) - 0.5, 0)
-        central = ndimage.map_coordinates(depth, np.transpose([centre, hull_centre]), order=1)
+        central = ndimage.map_coordinates(
+            np.maximum(depth - 0.5, 0), np.transpose([centre, hull_centre]), order=1
+        )
         return [
             *values,
             under.max(),
@@ -205,7 +207,7 @@ def lobes(image, labels, n_cells):
                 for k in (1, 0)
             ],
             widest_gap(edge_midpoints(inside), hull_centre),
-            *(central / depth.max()),
+            *(central / under.max()),
             np.linalg.norm(gaps, axis=1).min() / radius,
         ]
 

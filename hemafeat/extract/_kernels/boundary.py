@@ -21,7 +21,7 @@ COLUMNS = (
     "concave_fraction",
     "curvature_min",
     "curvature_max",
-    *(f"hu_{k}" for k in range(1, 8)),
+    *(f"hu_{k}_signed_log" for k in range(1, 8)),
     "box_dimension",
 )
 """Columns of the family ``boundary``."""
@@ -371,4 +371,4 @@ def hu_moments(runs, row):
     for k in range(7):
         value = values[k]
         if abs(value) > bounds[k]:
-            row[AT.hu_1 + k] = math.log10(abs(value)) * (1.0 if value > 0.0 else -1.0)
+            row[AT.hu_1_signed_log + k] = math.log10(abs(value)) * (1.0 if value > 0.0 else -1.0)

@@ -20,10 +20,10 @@ COLUMNS = (
     *SKELETON_COLUMNS,
     "symmetry_major",
     "symmetry_minor",
-    "horseshoe_angle",
-    "centroid_depth_ratio",
-    "hull_centroid_depth_ratio",
-    "centroid_gap_ratio",
+    "open_angle_from_hull_centroid",
+    "depth_at_centroid_ratio",
+    "depth_at_hull_centroid_ratio",
+    "centroid_outside_ratio",
 )
 """Columns of the family ``lobes``."""
 
@@ -116,13 +116,11 @@ def is_before(depth, way, other):
     for row in range(rows):
         for column in range(columns):
             r, c = (column, row) if way >= 4 else (row, column)
-            inside = depth[
-                height - 1 - r if way & 1 else r, width - 1 - c if way & 2 else c
-            ] > 0
+            inside = depth[height - 1 - r if way & 1 else r, width - 1 - c if way & 2 else c] > 0
             r, c = (column, row) if other >= 4 else (row, column)
-            inside_other = depth[
-                height - 1 - r if other & 1 else r, width - 1 - c if other & 2 else c
-            ] > 0
+            inside_other = (
+                depth[height - 1 - r if other & 1 else r, width - 1 - c if other & 2 else c] > 0
+            )
             if inside != inside_other:
                 return inside_other
     return False
@@ -133,7 +131,7 @@ def measure(depth, runs, rows, row):
     """Fill the row of one nucleus. `runs` start at its box; `depth` has a border of zeros."""
     area, y, x, rr, cc, rc = covariance(runs)
     radius = math.sqrt(area / math.pi)
-    deepest = depth_values(depth, runs, area, row)
+    depth_values(depth, runs, area, row)
     lobe_values(depth, area, row)
     height, width = depth.shape[0] - 2, depth.shape[1] - 2
     points = unpack_pixels(thin(pack(runs, rows, width)))
@@ -141,10 +139,14 @@ def measure(depth, runs, rows, row):
     row[AT.symmetry_major], row[AT.symmetry_minor] = mirror_overlap(depth, runs, y, x, rr, cc, rc)
     left, right = hull_chains(row_extents(runs, rows))
     _, hull_y, hull_x, _, _, _ = covariance(hull_runs(left, right, height))
-    row[AT.horseshoe_angle] = math.degrees(widest_gap(boundary_points(runs, rows), hull_y, hull_x))
-    row[AT.centroid_depth_ratio] = interpolated(depth, y, x) / deepest
-    row[AT.hull_centroid_depth_ratio] = interpolated(depth, hull_y, hull_x) / deepest
-    row[AT.centroid_gap_ratio] = nearest_pixel(runs, y, x) / radius
+    row[AT.open_angle_from_hull_centroid] = math.degrees(
+        widest_gap(boundary_points(runs, rows), hull_y, hull_x)
+    )
+    row[AT.depth_at_centroid_ratio] = interpolated(depth, y, x) / row[AT.inscribed_radius]
+    row[AT.depth_at_hull_centroid_ratio] = (
+        interpolated(depth, hull_y, hull_x) / row[AT.inscribed_radius]
+    )
+    row[AT.centroid_outside_ratio] = nearest_pixel(runs, y, x) / radius
 
 
 @kernel
@@ -208,7 +210,10 @@ def nearest_pixel(runs, y, x):
 
 @kernel
 def interpolated(depth, y, x):
-    """Interpolate depth at a point between pixels; `depth` is squared, with a border of zeros."""
+    """Interpolate the depth at a point between pixels; it is 0 at pixels outside.
+
+    `depth` is the squared distance, with a border of zeros.
+    """
     row, column = math.floor(y), math.floor(x)
     v, u = y - row, x - column
     value = 0.0
@@ -217,5 +222,5 @@ def interpolated(depth, y, x):
             depth_row, depth_column = row + r + 1, column + c + 1
             if 0 <= depth_row < depth.shape[0] and 0 <= depth_column < depth.shape[1]:
                 share = (v if r else 1.0 - v) * (u if c else 1.0 - u)
-                value += share * math.sqrt(depth[depth_row, depth_column])
+                value += share * max(math.sqrt(depth[depth_row, depth_column]) - 0.5, 0.0)
     return value

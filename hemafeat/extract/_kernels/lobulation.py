@@ -24,7 +24,8 @@ LEFT_OUT = ("lobe_area_cv", "largest_lobe_fraction", "second_lobe_fraction", "in
 """Columns of `LOBE_COLUMNS` that are not measured: areas of lobes, and a radius in pixels."""
 
 COLUMNS = (
-    *(name for name in LOBE_COLUMNS if name not in LEFT_OUT),
+    # The region is any part of the cell of some density, of which the lobes are dense parts.
+    *(name.replace("n_lobes", "n_dense_parts") for name in LOBE_COLUMNS if name not in LEFT_OUT),
     "area_ratio",
     "solidity",
     "circularity",

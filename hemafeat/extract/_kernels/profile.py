@@ -14,13 +14,13 @@ N_SHELLS = 8
 """Number of shells of a nucleus."""
 
 COLUMNS = (
-    *(f"nucleus_radial_od_{k}" for k in range(1, N_SHELLS + 1)),
-    "nucleus_radial_cv",
-    "nucleus_radial_slope",
-    "nucleus_edge_gradient",
-    "cell_edge_gradient",
-    "perinuclear_halo",
-    "pale_zone",
+    *(f"nucleus__radial_od_{k}" for k in range(1, N_SHELLS + 1)),
+    "nucleus__radial_cv",
+    "nucleus__radial_slope",
+    "nucleus__edge_gradient",
+    "edge_gradient",
+    "cytoplasm__perinuclear_od_difference",
+    "cytoplasm__pale_zone",
     "major_axis_sd",
     "major_axis_minimum",
     "major_axis_maximum",
@@ -29,14 +29,14 @@ COLUMNS = (
     "minor_axis_minimum",
     "minor_axis_maximum",
     "minor_axis_variation",
-    "nucleus_mass_displacement_r",
-    "nucleus_mass_displacement_g",
-    "nucleus_mass_displacement_b",
-    "nucleus_mass_displacement_mean",
-    "cell_mass_displacement_r",
-    "cell_mass_displacement_g",
-    "cell_mass_displacement_b",
-    "cell_mass_displacement_mean",
+    "nucleus__mass_displacement_r",
+    "nucleus__mass_displacement_g",
+    "nucleus__mass_displacement_b",
+    "nucleus__mass_displacement_mean",
+    "mass_displacement_r",
+    "mass_displacement_g",
+    "mass_displacement_b",
+    "mass_displacement_mean",
 )
 """Columns of the family ``profile``."""
 
@@ -84,15 +84,15 @@ def shells(levels, depth, runs, density, row):
             n += counts[k, level]
             total += counts[k, level] * density[level]
         if n > 0:
-            row[AT.nucleus_radial_od_1 + k] = total / n
+            row[AT.nucleus__radial_od_1 + k] = total / n
             n_shells += 1
-            mean += row[AT.nucleus_radial_od_1 + k]
+            mean += row[AT.nucleus__radial_od_1 + k]
             middle += (k + 0.5) / N_SHELLS
     mean /= n_shells
     middle /= n_shells
     squares = product = square = 0.0
     for k in range(N_SHELLS):
-        value = row[AT.nucleus_radial_od_1 + k]
+        value = row[AT.nucleus__radial_od_1 + k]
         if not np.isnan(value):
             offset = (k + 0.5) / N_SHELLS - middle
             squares += (value - mean) ** 2
@@ -100,8 +100,8 @@ def shells(levels, depth, runs, density, row):
             square += offset * offset
     if n_shells > 1:
         if mean > 0.0:
-            row[AT.nucleus_radial_cv] = math.sqrt(squares / n_shells) / mean
-        row[AT.nucleus_radial_slope] = product / square
+            row[AT.nucleus__radial_cv] = math.sqrt(squares / n_shells) / mean
+        row[AT.nucleus__radial_slope] = product / square
 
 
 @kernel
@@ -221,13 +221,13 @@ def surroundings(levels, cytoplasm, label, runs, box, density, edge, row):
         n += pixels[0, k]
         total += sums[0, k]
     if near > 0.0 and far > 0.0:
-        row[AT.perinuclear_halo] = near_sum / near - far_sum / far
+        row[AT.cytoplasm__perinuclear_od_difference] = near_sum / near - far_sum / far
     if n > 0.0:
         palest = np.inf
         for k in range(8):
             if pixels[0, k] > 0.0 and pixels[0, k] * 32.0 >= n:
                 palest = min(palest, sums[0, k] / pixels[0, k])
-        row[AT.pale_zone] = total / n - palest
+        row[AT.cytoplasm__pale_zone] = total / n - palest
 
 
 @kernel
@@ -346,9 +346,9 @@ def profile_of_cells(planes, density, labels, run_starts, runs, boxes, nuclear_d
             edge = np.zeros((2, 3))
             add_inner_band(green, nuclear_depth, nucleus, density, edge[0])
             surroundings(green, labels[0], k + 1, nucleus, boxes[0][k], density, edge[1], row)
-            row[AT.nucleus_edge_gradient] = gradient(edge)
-            displacement(planes, nucleus, boxes[0][k], row[AT.nucleus_mass_displacement_r :])
-        row[AT.cell_edge_gradient] = rim_gradient(green, depth, cell, density)
+            row[AT.nucleus__edge_gradient] = gradient(edge)
+            displacement(planes, nucleus, boxes[0][k], row[AT.nucleus__mass_displacement_r :])
+        row[AT.edge_gradient] = rim_gradient(green, depth, cell, density)
         rr, cc = shape[k, SHAPE.variance_row], shape[k, SHAPE.variance_column]
         rc = shape[k, SHAPE.covariance]
         if math.hypot(cc - rr, 2.0 * rc) > 1e-10 * (rr + cc):
@@ -362,5 +362,5 @@ def profile_of_cells(planes, density, labels, run_starts, runs, boxes, nuclear_d
             major, minor = row[AT.major_axis_sd :], row[AT.minor_axis_sd :]
             line_profile(levels, cell_labels, k + 1, y, x, dy, dx, density, major)
             line_profile(levels, cell_labels, k + 1, y, x, dx, -dy, density, minor)
-        displacement(planes, cell, boxes[1][k], row[AT.cell_mass_displacement_r :])
+        displacement(planes, cell, boxes[1][k], row[AT.mass_displacement_r :])
     return out
