@@ -135,8 +135,9 @@ def blocks(rgb, table, runs, box, step):
         row, a, b = runs[run, 0], runs[run, 1], runs[run, 2]
         line = rgb[row]
         upper, lower = rows[row - top]
-        total[:] = 0
-        number[:] = 0
+        begin, end = first[a - left], columns[b - 1 - left, 1] + 1
+        total[begin:end] = 0
+        number[begin:end] = 0
         if split:
             for column in range(a, b):
                 level = np.int32(table[line[column, 0]])
@@ -149,11 +150,12 @@ def blocks(rgb, table, runs, box, step):
                 k = first[column - left]
                 total[k] += 2 * np.int32(table[line[column, 0]])
                 number[k] += 2
-        for k in range(first[a - left], columns[b - 1 - left, 1] + 1):
-            sums[upper, k] += total[k]
-            sums[lower, k] += total[k]
-            counts[upper, k] += number[k]
-            counts[lower, k] += number[k]
+        for half in range(1 if upper == lower else 2):
+            weight = np.int32(2 if upper == lower else 1)
+            into, into_number = sums[rows[row - top, half]], counts[rows[row - top, half]]
+            for k in range(begin, end):
+                into[k] += weight * total[k]
+                into_number[k] += weight * number[k]
     return sums, counts
 
 

@@ -238,7 +238,7 @@ def line_profile(levels, labels, label, y, x, dy, dx, density, out):
     each point counts if it belongs to the cell; of several equally near the mean of those that do.
     """
     height, width = labels.shape
-    longest = height + width
+    longest = math.ceil(math.hypot(height, width))
     n = 0
     first = second = variation = 0.0
     origin = last = 0.0
