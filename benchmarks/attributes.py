@@ -35,14 +35,14 @@ DESIGNATED = {
     "cell_size": "cell__shape__area",
     "cell_shape": "cell__shape__ellipse_variance",
     "nucleus_shape": "nucleus__lobes__depth_mean_ratio",
-    "nuclear_cytoplasmic_ratio": "cell__relation__nc_ratio_area",
+    "nuclear_cytoplasmic_ratio": "cell__relation__nucleus_to_cell_area_ratio",
     "chromatin_density": "nucleus__density__mean__g",
-    "cytoplasm_vacuole": "cytoplasm__granules__vacuole_area_max",
-    "cytoplasm_texture": "cytoplasm__granules__over_cell_dark_share",
+    "cytoplasm_vacuole": "cell__granules__vacuole_area_max",
+    "cytoplasm_texture": "cell__granules__dark_spot_bluish_share",
     "cytoplasm_colour": "cytoplasm__stain__eosin_share",
-    "granule_type": "cytoplasm__granules__blue_to_green",
-    "granule_colour": "cytoplasm__granules__blue_to_green",
-    "granularity": "cytoplasm__granules__red_to_green",
+    "granule_type": "cytoplasm__granules__dark_spot_blue_to_green",
+    "granule_colour": "cytoplasm__granules__dark_spot_blue_to_green",
+    "granularity": "cytoplasm__granules__dark_spot_red_to_green",
 }
 """Column that measures each attribute most directly, selected without the test rows."""
 

@@ -31,7 +31,7 @@ _STAINS = {
 RENAMED = {
     "nucleus__tavakoli__circularity": "nucleus__tavakoli__circularity_inverse",
     **{
-        f"nucleus__lobulation__roundness_at_{share}": f"nucleus__lobulation__circularity_at_{share}"
+        f"nucleus__lobulation__roundness_at_{share}": f"nucleus__lobulation__circularity_d{share}"
         for share in (20, 35, 50, 65, 80)
     },
     **{
@@ -64,6 +64,136 @@ RENAMED = {
 }
 """Current name of each column that was renamed, by its former name."""
 
+_LOBES = {
+    "n_segments": "n_lobes_filament_rule",
+    "isthmus_ratio": "narrowest_isthmus_ratio",
+    "isthmus_ratio_2": "second_narrowest_isthmus_ratio",
+    "isthmus_ratio_3": "third_narrowest_isthmus_ratio",
+    **{f"core_fraction_{r}": f"core_fraction_r{r}" for r in (20, 30, 40, 50, 60)},
+    **{f"n_cores_{r}": f"n_cores_r{r}" for r in (20, 40)},
+}
+_LOBULATION = {
+    **_LOBES,
+    "n_lobes": "n_dense_parts",
+    "n_segments": "n_dense_parts_filament_rule",
+    **{
+        name: name
+        for name in (
+            *("inscribed_ratio", "depth_mean_ratio", "depth_cv"),
+            *("area_ratio", "solidity", "circularity", "n_holes"),
+        )
+    },
+}
+_SPOTS = {
+    "count": "count",
+    "density": "count_per_area",
+    "cover": "cover",
+    "diameter_mean": "diameter_mean",
+    "diameter_sd": "diameter_sd",
+    "contrast": "od_rise_mean",
+    "red_share": "reddish_share",
+    "dark_share": "bluish_share",
+    "red_to_green": "red_to_green",
+    "blue_to_green": "blue_to_green",
+}
+RENAMED |= {
+    **{
+        f"{mask}__boundary__hu_{k}": f"{mask}__boundary__hu_{k}_signed_log"
+        for mask in ("nucleus", "cell")
+        for k in range(1, 8)
+    },
+    **{f"nucleus__lobes__{former}": f"nucleus__lobes__{name}" for former, name in _LOBES.items()},
+    **{
+        f"nucleus__lobes__path_{name}": f"nucleus__lobes__skeleton_path_{name}"
+        for name in ("length", "tortuosity", "slenderness", "width_cv", "width_ratio")
+    },
+    "nucleus__lobes__path_turn": "nucleus__lobes__skeleton_path_turn_net",
+    "nucleus__lobes__path_bending": "nucleus__lobes__skeleton_path_turn_total",
+    "nucleus__lobes__horseshoe_angle": "nucleus__lobes__open_angle_from_hull_centroid",
+    "nucleus__lobes__centroid_depth_ratio": "nucleus__lobes__depth_at_centroid_ratio",
+    "nucleus__lobes__hull_centroid_depth_ratio": "nucleus__lobes__depth_at_hull_centroid_ratio",
+    "nucleus__lobes__centroid_gap_ratio": "nucleus__lobes__centroid_outside_ratio",
+    **{
+        f"nucleus__lobulation__{former}_at_{share}": f"nucleus__lobulation__{name}_d{share}"
+        for share in (20, 35, 50, 65, 80)
+        for former, name in _LOBULATION.items()
+    },
+    **{
+        f"cell__relation__nc_ratio_{former}": f"cell__relation__nucleus_to_{name}_ratio"
+        for former, name in (
+            ("area", "cell_area"),
+            ("cytoplasm", "cytoplasm_area"),
+            ("diameter", "cell_diameter"),
+        )
+    },
+    "cell__relation__border_contact": "nucleus__relation__border_contact",
+    "cell__relation__roc_fraction": "nucleus__relation__convex_deficiency",
+    "cell__relation__cytoplasm_area": "cytoplasm__relation__area",
+    "cell__relation__cytoplasm_thickness_area": "cytoplasm__relation__thickness_from_area",
+    **{
+        f"cell__relation__cytoplasm_thickness_{name}": f"cytoplasm__relation__thickness_{name}"
+        for name in ("mean", "min", "max", "cv")
+    },
+    "cell__relation__delta_e_cytoplasm_background": "cytoplasm__relation__delta_e_background",
+    "cell__rim__thickness_p10": "cytoplasm__rim__thickness_percentile_10",
+    "cell__rim__thickness_median": "cytoplasm__rim__thickness_median",
+    "cell__rim__thickness_p90": "cytoplasm__rim__thickness_percentile_90",
+    "cell__rim__bare_fraction": "cytoplasm__rim__bare_fraction",
+    "cell__rim__cap_angle": "cytoplasm__rim__bare_angle",
+    **{
+        f"cell__rim__thickness_lean_{k}": f"cytoplasm__rim__thickness_harmonic_{k}"
+        for k in (1, 2, 3)
+    },
+    "cell__rim__nucleus_gap_angle": "nucleus__rim__open_angle_from_cell_centroid",
+    "cell__rim__villi_index": "cell__rim__perimeter_excess",
+    **{
+        f"cell__profile__nucleus_{name}": f"nucleus__profile__{name}"
+        for name in (
+            *(f"radial_od_{k}" for k in range(1, 9)),
+            *("radial_cv", "radial_slope", "edge_gradient"),
+            *(f"mass_displacement_{c}" for c in ("r", "g", "b", "mean")),
+        )
+    },
+    **{
+        f"cell__profile__cell_{name}": f"cell__profile__{name}"
+        for name in (
+            "edge_gradient",
+            *(f"mass_displacement_{c}" for c in ("r", "g", "b", "mean")),
+        )
+    },
+    "cell__profile__perinuclear_halo": "cytoplasm__profile__perinuclear_od_difference",
+    "cell__profile__pale_zone": "cytoplasm__profile__pale_zone",
+    **{
+        f"nucleus__tavakoli__{code}_{statistic}_{former}_hull": (
+            f"nucleus__tavakoli__{code}_{statistic}_{name}_to_hull"
+        )
+        for code in ("r", "g", "b", "h", "s", "v", "lab_l", "lab_a", "lab_b", "y", "cr", "cb")
+        for statistic in ("mean", "sd")
+        for former, name in (("nucleus", "nucleus"), ("roc", "rest"))
+    },
+    **{
+        f"cytoplasm__granules__{prefix}{former}": f"{mask}__granules__dark_spot_{name}"
+        for prefix, mask in (("", "cytoplasm"), ("over_cell_", "cell"))
+        for former, name in _SPOTS.items()
+    },
+    **{
+        f"cytoplasm__granules__vacuole_{name}": f"cell__granules__vacuole_{name}"
+        for name in ("count", "area_fraction", "area_max")
+    },
+    **{
+        f"nucleus__chromatin__{former}": f"nucleus__chromatin__{name}"
+        for former, name in (
+            ("clump_fraction", "fraction_above_mean_plus_sd"),
+            ("dense_fraction", "fraction_above_mean_plus_1_5_sd"),
+            ("clump_count", "dark_part_count"),
+            ("clump_density", "dark_part_count_per_area"),
+            ("clump_area_mean", "dark_part_area_mean"),
+            ("nucleolus_count", "pale_spot_count"),
+            ("nucleolus_area_fraction", "pale_spot_area_fraction"),
+            ("nucleolus_area_max", "pale_spot_area_max"),
+        )
+    },
+}
 _FORMER_UNITS = (
     (re.compile(r"__colour__(mean|sd)__[rgb]$"), "intensity", "level"),
     (re.compile(r"__(glcm|glrlm|glszm|gldm|lbp|granulometry)__\w*entropy\w*$"), "1", "bit"),

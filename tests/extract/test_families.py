@@ -8,7 +8,7 @@ import re
 import numpy as np
 import pytest
 
-from hemafeat import extract, testing
+from hemafeat import datasets, extract, testing
 from hemafeat.extract._columns import in_um, length_power
 from hemafeat.extract._family import BUILT_IN, column_facts
 from hemafeat.extract._measure import measure_cells
@@ -113,6 +113,83 @@ def test_translation_is_exact(name: str) -> None:
         extract.Prepared(moved, moved_masks, white), moved_masks, {name: FAMILIES[name]}
     )
     np.testing.assert_allclose(first, second, rtol=1e-10, atol=1e-10)
+
+
+TURNS = {
+    "quarter turn": np.rot90,
+    "half turn": lambda a: np.rot90(a, 2),
+    "left to right": np.fliplr,
+    "top to bottom": np.flipud,
+    "transpose": lambda a: np.swapaxes(a, 0, 1),
+}
+
+TURNING = {
+    r"boundary__hu_7_signed_log": "the seventh moment tells a shape from its mirror image",
+    r"lbp__u2_(?!00|57|58)": "a code says on which side of a pixel it is brighter",
+    r"gabor__\w+_(000|030|060|090|120|150)": "a filter has a direction",
+    r"dct_zigzag__": "a coefficient has rows and columns",
+}
+"""Columns that depend on how the cell lies, and why; no others do."""
+
+
+def single_cell(seed: int) -> tuple[np.ndarray, Masks]:
+    """Draw a cell whose box is an odd or even number of pixels high and wide."""
+    kind = ("neutrophil", "monocyte", "eosinophil", "lymphocyte")[seed]
+    drawn = datasets.draw_cell(kind, size=200 + seed, random_state=seed)
+    cell, nucleus = drawn.cell.copy(), drawn.nucleus.copy()
+    rows, columns = (np.flatnonzero((cell > 0).any(axis=axis))[0] for axis in (1, 0))
+    for mask in (cell, nucleus):
+        mask[: rows + seed % 2 + 2] = mask[:, : columns + seed // 2 + 2] = 0
+    return np.asarray(drawn.image), Masks(cell, nucleus)
+
+
+@pytest.mark.slow_without_jit
+@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("name", FAMILIES)
+def test_turned_and_mirrored_cells_have_the_same_values(name: str, seed: int) -> None:
+    family, white = {name: FAMILIES[name]}, (240.0, 235.0, 230.0)
+    image, masks = single_cell(seed)
+    expected, _ = measure_cells(extract.Prepared(image, masks, white), masks, family)
+    for turn, change in TURNS.items():
+        turned = np.ascontiguousarray(change(image))
+        again = Masks(change(masks.cell), change(masks.nucleus))
+        values, _ = measure_cells(extract.Prepared(turned, again, white), again, family)
+        for column, value, other in zip(
+            column_facts(name, FAMILIES[name]), expected[0], values[0], strict=True
+        ):
+            if not any(re.search(pattern, column) for pattern in TURNING):
+                # The same numbers, added up in another order.
+                assert other == pytest.approx(value, rel=1e-9, abs=1e-10, nan_ok=True), (
+                    f"{column}, {turn}"
+                )
+
+
+@pytest.mark.parametrize("pattern", TURNING)
+def test_no_column_is_excepted_for_nothing(pattern: str) -> None:
+    name = pattern.split("__", maxsplit=1)[0]
+    family, white = {name: FAMILIES[name]}, (240.0, 235.0, 230.0)
+    columns = list(column_facts(name, FAMILIES[name]))
+    changed = set()
+    for seed in range(4):
+        image, masks = single_cell(seed)
+        expected, _ = measure_cells(extract.Prepared(image, masks, white), masks, family)
+        turned = np.ascontiguousarray(np.swapaxes(image, 0, 1))
+        again = Masks(masks.cell.T, masks.nucleus.T)
+        values, _ = measure_cells(extract.Prepared(turned, again, white), again, family)
+        moved = ~np.isclose(values[0], expected[0], rtol=1e-9, atol=1e-10, equal_nan=True)
+        changed |= {column for column, differs in zip(columns, moved, strict=True) if differs}
+    assert any(re.search(pattern, column) for column in changed)
+
+
+@pytest.mark.parametrize("name", FAMILIES)
+def test_another_cell_far_away_changes_nothing(name: str) -> None:
+    family, white = {name: FAMILIES[name]}, (240.0, 235.0, 230.0)
+    image, masks = single_cell(0)
+    alone, _ = measure_cells(extract.Prepared(image, masks, white), masks, family)
+    both = Masks(*(np.hstack([a, 2 * a[::-1]]) for a in (masks.cell, masks.nucleus)))
+    image = np.hstack([image, image[::-1]])
+    values, _ = measure_cells(extract.Prepared(image, both, white), both, family)
+    np.testing.assert_array_equal(values[:1], alone)
 
 
 @pytest.mark.parametrize("name", FAMILIES)

@@ -58,19 +58,19 @@ def test_strings_hold_up_to_their_own_density(n: int, strength: float) -> None:
     # Blocks are single pixels, so the drawn figure is measured exactly.
     assert (discs | strings).sum() < 4 * ENOUGH
     for share in SHARES.tolist():
-        assert values[f"n_lobes_at_{share}"] == n
+        assert values[f"n_dense_parts_d{share}"] == n
         linked = share < 100 * strength
-        links = [values[f"isthmus_ratio{k}_at_{share}"] for k in ("", "_2", "_3")]
+        links = [values[f"{k}narrowest_isthmus_ratio_d{share}"] for k in ("", "second_", "third_")]
         expected = 7 / 26 if linked else 0.0
         assert links[: n - 1] == pytest.approx([expected] * (n - 1), abs=0.03)
         assert links[n - 1 :] == [1.0] * (4 - n)
-        assert values[f"n_holes_at_{share}"] == 0
+        assert values[f"n_holes_d{share}"] == 0
         area = discs.sum() + linked * (strings & ~discs).sum()
-        assert values[f"area_ratio_at_{share}"] == pytest.approx(area / (discs | strings).sum())
+        assert values[f"area_ratio_d{share}"] == pytest.approx(area / (discs | strings).sum())
         if n == 1:
-            assert values[f"solidity_at_{share}"] == pytest.approx(1, abs=0.05)
-            assert values[f"circularity_at_{share}"] == pytest.approx(1, abs=0.05)
-            assert values[f"inscribed_ratio_at_{share}"] == pytest.approx(1, abs=0.05)
+            assert values[f"solidity_d{share}"] == pytest.approx(1, abs=0.05)
+            assert values[f"circularity_d{share}"] == pytest.approx(1, abs=0.05)
+            assert values[f"inscribed_ratio_d{share}"] == pytest.approx(1, abs=0.05)
 
 
 @pytest.mark.parametrize("width", [9, 33])
@@ -80,8 +80,8 @@ def test_band_and_segments(width: int) -> None:
     nucleus = ends | bar((75, 50), (75, 140), width)
     values = measure(np.where(nucleus, 0.7, np.where(CELL, 0.1, 0.0)), nucleus)
     for share in SHARES.tolist():
-        assert values[f"n_segments_at_{share}"] == (2 if width == 9 else 1)
-        assert values[f"n_lobes_at_{share}"] == (2 if width == 9 else 1)
+        assert values[f"n_dense_parts_filament_rule_d{share}"] == (2 if width == 9 else 1)
+        assert values[f"n_dense_parts_d{share}"] == (2 if width == 9 else 1)
 
 
 def test_pale_line_separates_overlapping_lobes() -> None:
@@ -91,8 +91,8 @@ def test_pale_line_separates_overlapping_lobes() -> None:
     density = np.where(nucleus, 0.7, np.where(CELL, 0.1, 0.0))
     density[line] = 0.4
     values = measure(density, nucleus)
-    assert [values[f"n_lobes_at_{share}"] for share in SHARES] == [1, 1, 2, 2, 2]
-    assert [values[f"n_segments_at_{share}"] for share in SHARES] == [1, 1, 2, 2, 2]
+    assert [values[f"n_dense_parts_d{share}"] for share in SHARES] == [1, 1, 2, 2, 2]
+    assert [values[f"n_dense_parts_filament_rule_d{share}"] for share in SHARES] == [1, 1, 2, 2, 2]
 
 
 @pytest.mark.parametrize("radius", [2, 7])
@@ -102,9 +102,9 @@ def test_holes(radius: int) -> None:
     density = np.where(nucleus & ~disc(75, 95, radius), 0.7, np.where(CELL, 0.1, 0.0))
     values = measure(density, nucleus)
     for share in SHARES.tolist():
-        assert values[f"n_holes_at_{share}"] == (radius == 7)
+        assert values[f"n_holes_d{share}"] == (radius == 7)
         left = 1 - disc(75, 95, 7).sum() / nucleus.sum() if radius == 7 else 1
-        assert values[f"area_ratio_at_{share}"] == pytest.approx(left)
+        assert values[f"area_ratio_d{share}"] == pytest.approx(left)
 
 
 def test_specks_do_not_count() -> None:
@@ -115,9 +115,13 @@ def test_specks_do_not_count() -> None:
         density[part] = 0.7
     values = measure(density, nucleus)
     for share in SHARES.tolist():
-        assert values[f"n_lobes_at_{share}"] == values[f"n_segments_at_{share}"] == 2
+        assert (
+            values[f"n_dense_parts_d{share}"]
+            == values[f"n_dense_parts_filament_rule_d{share}"]
+            == 2
+        )
         extra = disc(110, 130, 6).sum() / nucleus.sum()
-        assert values[f"area_ratio_at_{share}"] == pytest.approx(1 + extra)
+        assert values[f"area_ratio_d{share}"] == pytest.approx(1 + extra)
 
 
 def test_without_contrast_all_is_nan() -> None:
@@ -132,7 +136,7 @@ def test_without_cytoplasm_density_counts_from_zero() -> None:
     density = np.where(nucleus, np.where(X > 90, 0.75, 0.3), 0.0)
     values = measure(density, nucleus, nucleus)
     share_dense = (nucleus & (X > 90)).sum() / nucleus.sum()
-    areas = [values[f"area_ratio_at_{share}"] for share in SHARES]
+    areas = [values[f"area_ratio_d{share}"] for share in SHARES]
     assert areas == pytest.approx([1, 1, *[share_dense] * 3], abs=0.03)
 
 
@@ -149,18 +153,45 @@ def test_magnification_changes_only_the_size_of_blocks(zoom: int) -> None:
     assert measure(*large) == pytest.approx(values, rel=1e-12)
 
 
-@pytest.mark.parametrize("seed", range(3))
-def test_blocks_agree_with_the_naive_twin(seed: int) -> None:
-    """Cells have a ragged edge, so that many blocks lie partly outside, and a coarse grain."""
+def coarse(seed: int, trim: tuple[int, int] = (0, 0)) -> tuple[np.ndarray, Masks]:
+    """Draw a cell with a ragged edge, so that many blocks lie partly outside, and a coarse grain.
+
+    `trim` cuts rows and columns off it.
+    """
     rng = np.random.default_rng(seed)
     grain = np.kron(rng.normal(0, 0.12, (30, 38)), np.ones((5, 5)))
     edge = np.kron(rng.normal(0, 4, (50, 95)), np.ones((3, 2)))
     cell = np.hypot(Y - 75, X - 95) + edge <= 55
     nucleus = (np.hypot(Y - 75, X - 90) + edge <= 20 + 10 * seed) & cell
     density = np.where(nucleus, 0.6, 0.2) + grain
-    image = smear(np.clip(density, 0, 2))
-    masks = Masks(cell.astype(np.int32), nucleus.astype(np.int32))
+    rows, columns = (int(np.flatnonzero(cell.any(axis=axis))[0]) for axis in (1, 0))
+    for mask in (cell, nucleus):
+        mask[: rows + trim[0]] = mask[:, : columns + trim[1]] = False
+    return smear(np.clip(density, 0, 2)), Masks(cell.astype(np.int32), nucleus.astype(np.int32))
+
+
+TRIMS = [(0, 0), (1, 0), (0, 1), (1, 1), (2, 1)]
+
+
+@pytest.mark.parametrize("trim", TRIMS)
+@pytest.mark.parametrize("seed", range(3))
+def test_blocks_agree_with_the_naive_twin(seed: int, trim: tuple[int, int]) -> None:
+    image, masks = coarse(seed, trim)
     values = extract.lobulation(extract.Prepared(image, masks, WHITE), masks)
     expected = naive.lobulation(image, masks.cell, masks.nucleus, 1, WHITE)
-    assert math.isqrt(nucleus.sum() // ENOUGH) == 1 + seed
+    assert math.isqrt((masks.nucleus > 0).sum() // ENOUGH) == 1 + seed
     np.testing.assert_allclose(values, expected, rtol=1e-9, atol=1e-9)
+
+
+@pytest.mark.parametrize("trim", TRIMS)
+@pytest.mark.parametrize("seed", range(3))
+def test_turning_and_mirroring_change_no_block(seed: int, trim: tuple[int, int]) -> None:
+    image, masks = coarse(seed, trim)
+    expected = extract.lobulation(extract.Prepared(image, masks, WHITE), masks)
+    assert np.isfinite(expected).all()
+    for change in (np.rot90, np.flipud, np.fliplr, lambda a: np.swapaxes(a, 0, 1)):
+        turned = np.ascontiguousarray(change(image))
+        again = Masks(change(masks.cell), change(masks.nucleus))
+        values = extract.lobulation(extract.Prepared(turned, again, WHITE), again)
+        # Sums of floats in another order.
+        np.testing.assert_allclose(values, expected, rtol=1e-12, atol=1e-12)

@@ -41,20 +41,22 @@ def test_concentric_discs() -> None:
     values = measure(cell, nucleus)
     share = nucleus.sum() / cell.sum()
     # Pixel counts: exact.
-    assert values["nc_ratio_area"] == pytest.approx(share, rel=1e-12)
-    assert values["nc_ratio_diameter"] == pytest.approx(math.sqrt(share), rel=1e-12)
-    assert values["nc_ratio_cytoplasm"] == pytest.approx(share / (1 - share), rel=1e-12)
-    assert values["cytoplasm_area"] == cell.sum() - nucleus.sum()
+    assert values["nucleus_to_cell_area_ratio"] == pytest.approx(share, rel=1e-12)
+    assert values["nucleus_to_cell_diameter_ratio"] == pytest.approx(math.sqrt(share), rel=1e-12)
+    assert values["nucleus_to_cytoplasm_area_ratio"] == pytest.approx(
+        share / (1 - share), rel=1e-12
+    )
+    assert values["cytoplasm__area"] == cell.sum() - nucleus.sum()
     assert values["eccentric_position"] == pytest.approx(0, abs=1e-12)
-    assert values["border_contact"] == 0
+    assert values["nucleus__border_contact"] == 0
     # The error of Crofton is the same for both discs, apart from their staircases.
     assert values["perimeter_ratio"] == pytest.approx(25 / 45, abs=0.01)
     # Along a ray both edges are off by up to a pixel; on average by far less.
-    assert values["cytoplasm_thickness_mean"] == pytest.approx(20, abs=0.3)
-    assert values["cytoplasm_thickness_area"] == pytest.approx(20, abs=0.3)
-    assert 18.5 <= values["cytoplasm_thickness_min"] <= values["cytoplasm_thickness_mean"]
-    assert values["cytoplasm_thickness_mean"] <= values["cytoplasm_thickness_max"] <= 21.5
-    assert values["cytoplasm_thickness_cv"] < 0.04
+    assert values["cytoplasm__thickness_mean"] == pytest.approx(20, abs=0.3)
+    assert values["cytoplasm__thickness_from_area"] == pytest.approx(20, abs=0.3)
+    assert 18.5 <= values["cytoplasm__thickness_min"] <= values["cytoplasm__thickness_mean"]
+    assert values["cytoplasm__thickness_mean"] <= values["cytoplasm__thickness_max"] <= 21.5
+    assert values["cytoplasm__thickness_cv"] < 0.04
     # A disc has no major axis.
     assert math.isnan(values["axis_angle"])
 
@@ -65,9 +67,9 @@ def test_shifted_nucleus() -> None:
     values = measure(cell, nucleus)
     radius = math.sqrt(cell.sum() / math.pi)
     assert values["eccentric_position"] == pytest.approx(10 / radius, rel=1e-9)
-    assert values["cytoplasm_thickness_min"] == pytest.approx(10, abs=1)
-    assert values["cytoplasm_thickness_max"] == pytest.approx(30, abs=1)
-    assert values["border_contact"] == 0
+    assert values["cytoplasm__thickness_min"] == pytest.approx(10, abs=1)
+    assert values["cytoplasm__thickness_max"] == pytest.approx(30, abs=1)
+    assert values["nucleus__border_contact"] == 0
 
 
 def test_squares_have_exact_values() -> None:
@@ -76,18 +78,20 @@ def test_squares_have_exact_values() -> None:
     nucleus[10:30, 10:30] = 1
     values = measure(cell, nucleus)
     assert values["hull_occupancy"] == pytest.approx(400 / 900, rel=1e-12)
-    assert values["roc_fraction"] == 0
+    assert values["nucleus__convex_deficiency"] == 0
     # Sides are 5 apart; the ray nearest to the normal of a side is 2.5 degrees off, the one nearest
     # to a corner 42.5.
-    assert values["cytoplasm_thickness_min"] == pytest.approx(
+    assert values["cytoplasm__thickness_min"] == pytest.approx(
         5 / math.cos(math.radians(2.5)), rel=1e-12
     )
-    assert values["cytoplasm_thickness_max"] == pytest.approx(
+    assert values["cytoplasm__thickness_max"] == pytest.approx(
         5 / math.cos(math.radians(42.5)), rel=1e-12
     )
     rays = [5 / max(abs(math.cos(a)), abs(math.sin(a))) for a in np.radians(np.arange(2.5, 360, 5))]
-    assert values["cytoplasm_thickness_mean"] == pytest.approx(np.mean(rays), rel=1e-12)
-    assert values["cytoplasm_thickness_cv"] == pytest.approx(np.std(rays) / np.mean(rays), rel=1e-9)
+    assert values["cytoplasm__thickness_mean"] == pytest.approx(np.mean(rays), rel=1e-12)
+    assert values["cytoplasm__thickness_cv"] == pytest.approx(
+        np.std(rays) / np.mean(rays), rel=1e-9
+    )
 
 
 @pytest.mark.parametrize("gap", [0, 1, 2])
@@ -99,7 +103,9 @@ def test_contact_of_one_side(gap: int) -> None:
     values = measure(cell, nucleus)
     # 36 boundary pixels. The top row of 10 touches while at most 1 px of cytoplasm is above it;
     # with no gap the second row's two end pixels are 2 px from the outside too.
-    assert values["border_contact"] == pytest.approx({0: 12, 1: 10, 2: 0}[gap] / 36, rel=1e-12)
+    assert values["nucleus__border_contact"] == pytest.approx(
+        {0: 12, 1: 10, 2: 0}[gap] / 36, rel=1e-12
+    )
 
 
 @pytest.mark.parametrize("degrees", [0, 10, 45, 80, 90, 130])
@@ -132,8 +138,8 @@ def test_centroid_outside_a_bent_nucleus() -> None:
     band = disc(shape, 50, 50, 34) & ~disc(shape, 50, 58, 30)
     values = measure(cell, band)
     # Rays that miss the band do not count; the others see between 0 and the radius of the cell.
-    assert 0 < values["cytoplasm_thickness_min"] <= values["cytoplasm_thickness_max"] < 45
-    assert values["roc_fraction"] > 0.4
+    assert 0 < values["cytoplasm__thickness_min"] <= values["cytoplasm__thickness_max"] < 45
+    assert values["nucleus__convex_deficiency"] > 0.4
 
 
 def test_centroid_on_the_edge_of_the_nucleus() -> None:
@@ -153,14 +159,14 @@ def test_nucleus_fills_the_cell() -> None:
     shape = (41, 41)
     cell = disc(shape, 20, 20, 15)
     values = measure(cell, cell)
-    assert (values["nc_ratio_area"], values["cytoplasm_area"]) == (1, 0)
-    assert (values["border_contact"], values["perimeter_ratio"]) == (1, 1)
-    assert values["cytoplasm_thickness_mean"] == 0
+    assert (values["nucleus_to_cell_area_ratio"], values["cytoplasm__area"]) == (1, 0)
+    assert (values["nucleus__border_contact"], values["perimeter_ratio"]) == (1, 1)
+    assert values["cytoplasm__thickness_mean"] == 0
     for name in (
-        "nc_ratio_cytoplasm",
-        "cytoplasm_thickness_cv",
+        "nucleus_to_cytoplasm_area_ratio",
+        "cytoplasm__thickness_cv",
         "delta_e_nucleus_cytoplasm",
-        "delta_e_cytoplasm_background",
+        "cytoplasm__delta_e_background",
     ):
         assert math.isnan(values[name]), name
 
@@ -178,6 +184,6 @@ def test_nucleus_at_the_edge_of_the_image() -> None:
     cell[:20, :20] = 1
     nucleus[:8, :8] = 1
     values = measure(cell, nucleus)
-    assert values["cytoplasm_thickness_min"] == pytest.approx(0, abs=1e-12)
+    assert values["cytoplasm__thickness_min"] == pytest.approx(0, abs=1e-12)
     # Two sides of 8 lie at the edge, 15 pixels; the next pixel inwards on the other two as well.
-    assert values["border_contact"] == pytest.approx(17 / 28, rel=1e-12)
+    assert values["nucleus__border_contact"] == pytest.approx(17 / 28, rel=1e-12)

@@ -47,10 +47,10 @@ def test_names_and_number() -> None:
     assert len(NAMES) == 51
     assert NAMES[:3] == ["solidity", "convexity", "circularity_inverse"]
     assert set(NAMES[3:]) == {
-        f"{code}_{statistic}_{part}_hull"
+        f"{code}_{statistic}_{part}_to_hull"
         for code in CODES
         for statistic in ("mean", "sd")
-        for part in ("nucleus", "roc")
+        for part in ("nucleus", "rest")
     }
 
 
@@ -70,12 +70,12 @@ def test_ratios_are_those_of_opencv(seed: int) -> None:
         # OpenCV computes its CIELAB tables in single precision, so that a or b of a few pixels in
         # 100,000 differs by 1. All else is equal.
         rel = 1e-4 if code.startswith("lab") else 1e-12
-        for part, mask in (("nucleus", nucleus), ("roc", hull & ~nucleus)):
+        for part, mask in (("nucleus", nucleus), ("rest", hull & ~nucleus)):
             for name, statistic in (("mean", np.mean), ("sd", np.std)):
                 expected = statistic(x[mask]) / statistic(x[hull])
-                assert values[f"{code}_{name}_{part}_hull"] == pytest.approx(expected, rel=rel), (
-                    code
-                )
+                assert values[f"{code}_{name}_{part}_to_hull"] == pytest.approx(
+                    expected, rel=rel
+                ), code
 
 
 def test_shape_of_a_square() -> None:
@@ -86,9 +86,9 @@ def test_shape_of_a_square() -> None:
     row = dict(zip(extract.shape.facts.columns, extract.shape(image, nucleus * 1)[0], strict=True))
     assert values["solidity"] == values["convexity"] == 1
     assert values["circularity_inverse"] == pytest.approx(1 / row["circularity"], rel=1e-12)
-    # The hull is the nucleus: there is no ROC, and still there are 51 columns.
+    # The hull is the nucleus: nothing is left of it, and still there are 51 columns.
     for name in NAMES[3:]:
-        if "_roc_" in name:
+        if "_rest_" in name:
             assert math.isnan(values[name]), name
         else:
             assert values[name] == 1, name
@@ -108,9 +108,14 @@ def test_hull_ends_at_the_cell() -> None:
 
 def test_grey_image_has_no_hue() -> None:
     values = measure(*horseshoe(2, grey=True))
-    for name in ("h_mean_nucleus_hull", "s_sd_roc_hull", "lab_a_sd_nucleus_hull", "cb_sd_roc_hull"):
+    for name in (
+        "h_mean_nucleus_to_hull",
+        "s_sd_rest_to_hull",
+        "lab_a_sd_nucleus_to_hull",
+        "cb_sd_rest_to_hull",
+    ):
         assert math.isnan(values[name]), name
-    assert values["cb_mean_nucleus_hull"] == 1
+    assert values["cb_mean_nucleus_to_hull"] == 1
 
 
 def test_background_becomes_grey() -> None:

@@ -118,7 +118,7 @@ def test_baselines_that_suit_a_table_of_patients():
 
 
 FORMER = {
-    f"nucleus__lobulation__roundness_at_{share}": f"nucleus__lobulation__circularity_at_{share}"
+    f"nucleus__lobulation__roundness_at_{share}": f"nucleus__lobulation__circularity_d{share}"
     for share in (20, 50)
 }
 

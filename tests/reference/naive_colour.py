@@ -194,12 +194,20 @@ def around_nucleus(density, inside, cytoplasm):
     ring = cytoplasm & (outer <= 0.3 * radius)
     if not ring.any():
         return [edge, halo, math.nan]
-    points = np.argwhere(ring) - np.argwhere(inside).mean(axis=0)
-    dy, dx = points.T
-    octant = 4 * (dy < 0) + 2 * (dx < 0) + (abs(dx) < abs(dy))
-    values = density[ring]
+    nucleus = np.argwhere(inside)
+    dy, dx = (len(nucleus) * np.argwhere(ring) - nucleus.sum(axis=0)).T
+    within = np.array(
+        [
+            (down * dy >= 0) & (right * dx >= 0) & (steep * (abs(dy) - abs(dx)) >= 0)
+            for down in (1, -1)
+            for right in (1, -1)
+            for steep in (1, -1)
+        ]
+    )
+    # A pixel between octants belongs to each of them in equal shares.
+    weights, values = within / within.sum(axis=0), density[ring]
     palest = min(
-        values[octant == k].mean() for k in range(8) if 32 * (octant == k).sum() >= values.size
+        w @ values / w.sum() for w in weights if w.sum() > 0 and 32 * w.sum() >= len(values)
     )
     return [edge, halo, values.mean() - palest]
 
@@ -215,10 +223,19 @@ def axis_lines(density, whole):
     for direction in (angle, angle - math.pi / 2):
         steps = np.arange(-sum(whole.shape), sum(whole.shape) + 1)
         points_on_line = centre + steps[:, None] * (math.sin(direction), math.cos(direction))
-        pixels = np.floor(points_on_line + 0.5).astype(int)
-        in_image = ((pixels >= 0) & (pixels < whole.shape)).all(axis=1)
-        r, c = pixels[in_image].T
-        x = density[r, c][whole[r, c]]
+        x = []
+        for point in points_on_line:
+            rows, columns = (
+                {math.floor(at + 0.5 - 1e-9), math.floor(at + 0.5 + 1e-9)} for at in point
+            )
+            near = [
+                density[r, c]
+                for r in rows
+                for c in columns
+                if 0 <= r < len(whole) and 0 <= c < len(whole[0]) and whole[r, c]
+            ]
+            x += [np.mean(near)] if near else []
+        x = np.array(x)
         if x.size == 0:
             row += [math.nan] * 4
             continue

@@ -225,6 +225,34 @@ def mean_boxes(inside, size):
     )
 
 
+def hu_logs(inside):
+    """Return sign times log10 of the size of the invariants of Hu, exactly; NaN where one is 0."""
+    points = np.argwhere(inside)
+    area = len(points)
+    rows, columns = ((area * axis - axis.sum()).astype(object) for axis in points.T)
+
+    def moment(p, q):
+        # A moment of the order p + q has been multiplied by area^(p + q).
+        return (rows**p * columns**q).sum()
+
+    n20, n02, n11 = moment(2, 0), moment(0, 2), moment(1, 1)
+    n30, n03, n21, n12 = moment(3, 0), moment(0, 3), moment(2, 1), moment(1, 2)
+    t0, t1, u0, u1 = n30 + n12, n21 + n03, n30 - 3 * n12, 3 * n21 - n03
+    invariants = [
+        (n20 + n02, 4),
+        ((n20 - n02) ** 2 + 4 * n11**2, 8),
+        (u0**2 + u1**2, 11),
+        (t0**2 + t1**2, 11),
+        (u0 * t0 * (t0**2 - 3 * t1**2) + u1 * t1 * (3 * t0**2 - t1**2), 22),
+        ((n20 - n02) * (t0**2 - t1**2) + 4 * n11 * t0 * t1, 15),
+        (u1 * t0 * (t0**2 - 3 * t1**2) - u0 * t1 * (3 * t0**2 - t1**2), 22),
+    ]
+    return [
+        math.copysign(1, h) * (math.log10(abs(h)) - power * math.log10(area)) if h else math.nan
+        for h, power in invariants
+    ]
+
+
 def boundary(image, labels, n_cells):
     def measure_outline(inside):
         z = outline_of(inside)
@@ -235,10 +263,6 @@ def boundary(image, labels, n_cells):
         turned = np.roll(relative, -start)
         negative, n_negative = ndimage.label(turned < -1e-6)
         deep = sum(turned[negative == i + 1].min() < -0.5 for i in range(n_negative))
-        moments = measure.moments_hu(
-            measure.moments_normalized(measure.moments_central(inside.astype(float)))
-        )
-        bounds = moments[0] ** np.array([1, 2, 3, 3, 6, 4, 6])
         rows, columns = np.nonzero(inside)
         sizes = np.array([2, 4, 8, 16])
         wide = max(np.ptp(rows), np.ptp(columns)) + 1 >= 16
@@ -250,10 +274,7 @@ def boundary(image, labels, n_cells):
             (relative < -0.5).mean(),
             relative.min(),
             relative.max(),
-            *[
-                math.log10(abs(h)) * np.sign(h) if abs(h) > 1e-13 * bound else math.nan
-                for h, bound in zip(moments, bounds, strict=True)
-            ],
+            *hu_logs(inside),
             -np.polyfit(np.log(sizes), np.log([mean_boxes(inside, s) for s in sizes]), 1)[0]
             if wide
             else math.nan,
@@ -351,11 +372,12 @@ def rim(image, cell, nucleus, n_cells):
         kept = open_by_octagon(outer, radius)
         parts, _ = ndimage.label(outer & ~kept, EIGHT)
         sizes = np.bincount(parts.ravel())[1:]
+        sizes = sizes[2 * sizes >= radius**2]
         rows[k] = [
             *by_direction,
             widest_gap(edge_midpoints(inner), covariance_of(outer)[0]),
             crofton(outer) / crofton(kept) - 1 if kept.any() else math.nan,
-            (2 * sizes >= radius**2).sum(),
+            sizes.size,
             sizes.sum() / area,
             sizes.max(initial=0) / area,
         ]

@@ -88,8 +88,19 @@ def roundish(part, inside, smallest):
     )
 
 
-def describe_granules(hat, inside, density):
-    granules = [part for part in spots((hat >= 6) & inside) if part.sum() >= 4]
+def noise_rise(levels, inside):
+    """Return the median size of the twice second differences, over squares of 3 x 3 inside."""
+    mask = np.outer([1, -2, 1], [1, -2, 1])
+    sizes = [
+        abs((levels[row - 1 : row + 2, column - 1 : column + 2] * mask).sum())
+        for row, column in np.argwhere(inside)
+        if inside[max(row - 1, 0) : row + 2, max(column - 1, 0) : column + 2].sum() == 9
+    ]
+    return np.percentile(sizes, 50, method="lower") if sizes else 0
+
+
+def describe_granules(hat, rise, inside, density):
+    granules = [part for part in spots((hat >= rise) & inside) if part.sum() >= 4]
     area = inside.sum()
     row = [len(granules), len(granules) / area, sum(part.sum() for part in granules) / area]
     if not granules:
@@ -118,14 +129,14 @@ def granules(image, cell, nucleus, n_cells, white):
         cytoplasm = inside & (nucleus != k + 1)
         if not cytoplasm.any():
             continue
-        hat = top_hat(levels, inside, 3)
+        hat, rise = top_hat(levels, inside, 3), max(6, noise_rise(levels, inside))
         pale = (top_hat(255 - levels, inside, 14) >= 22) & (
             20 * levels <= 7 * np.percentile(levels[cytoplasm], 50, method="lower")
         )
         holes = [part.sum() for part in spots(pale) if roundish(part, inside, 20)]
         rows[k] = [
-            *describe_granules(hat, cytoplasm, density),
-            *describe_granules(hat, inside, density),
+            *describe_granules(hat, rise, cytoplasm, density),
+            *describe_granules(hat, rise, inside, density),
             len(holes),
             sum(holes) / inside.sum(),
             max(holes, default=0),

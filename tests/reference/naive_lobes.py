@@ -67,7 +67,9 @@ def lobe_values(inside, area):
     peaks, rises_to = merge_tree(inside)
     radius = math.sqrt(area / math.pi)
     chief = min(peaks, key=lambda p: (-p[1], p[0]))[0]
-    counted = [p for p in peaks if p[0] == chief or math.pi * p[1] >= 0.02 * area]
+    counted = [
+        p for p in peaks if p[0] == chief or math.pi * (math.sqrt(p[1]) - 0.5) ** 2 >= 0.02 * area
+    ]
     deep = {p[0]: math.sqrt(p[1]) - 0.5 for p in counted}
     link = {p[0]: max(math.sqrt(p[2]) - 0.5, 0) for p in counted}
     ratios = sorted(link[p] / deep[p] for p in deep if p != chief)
@@ -166,8 +168,17 @@ def mirror_overlap(inside, centre, axis):
     return overlap / (2 * len(pixels) - overlap)
 
 
+def upright(inside):
+    """Return the box of a mask in the orientation that comes first as a word of 0 and 1."""
+    rows, columns = np.nonzero(inside)
+    box = inside[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
+    ways = [np.rot90(mirrored, k) for mirrored in (box, box[::-1]) for k in range(4)]
+    return min(ways, key=lambda way: (len(way), way.ravel().tolist()))
+
+
 def lobes(image, labels, n_cells):
-    def measure_lobes(inside):
+    def measure_lobes(mask):
+        inside = upright(mask)
         area = inside.sum()
         radius = math.sqrt(area / math.pi)
         depth = depth_of(inside)
@@ -179,7 +190,9 @@ def lobes(image, labels, n_cells):
         filled = np.argwhere(hull_of(inside)[2])
         hull_centre = filled.mean(axis=0)
         gaps = np.maximum(abs(np.argwhere(inside) - centre) - 0.5, 0)
-        central = ndimage.map_coordinates(depth, np.transpose([centre, hull_centre]), order=1)
+        central = ndimage.map_coordinates(
+            np.maximum(depth - 0.5, 0), np.transpose([centre, hull_centre]), order=1
+        )
         return [
             *values,
             under.max(),
@@ -194,7 +207,7 @@ def lobes(image, labels, n_cells):
                 for k in (1, 0)
             ],
             widest_gap(edge_midpoints(inside), hull_centre),
-            *(central / depth.max()),
+            *(central / under.max()),
             np.linalg.norm(gaps, axis=1).min() / radius,
         ]
 
@@ -217,14 +230,15 @@ def dense_regions(levels, cell, nucleus):
     rows, columns = np.nonzero(cell)
     box = np.s_[rows.min() : rows.max() + 1, columns.min() : columns.max() + 1]
     step = max(1, math.isqrt(nucleus.sum() // 512))
-    pad = [(0, -length % step) for length in cell[box].shape]
-    inside, level = np.pad(cell[box], pad), np.pad(levels[box] * cell[box], pad)
 
     def sum_blocks(plane):
-        height, width = plane.shape
-        return plane.reshape(height // step, step, width // step, step).sum(axis=(1, 3))
+        # Each pixel as 2 x 2 quarters, so that blocks centred on the box cut none of them.
+        quarters = np.repeat(np.repeat(plane, 2, axis=0), 2, axis=1)
+        quarters = np.pad(quarters, [(-length % step,) * 2 for length in plane.shape])
+        height, width = (length // (2 * step) for length in quarters.shape)
+        return quarters.reshape(height, 2 * step, width, 2 * step).sum(axis=(1, 3)) / 4
 
-    number, total = sum_blocks(inside.astype(int)), sum_blocks(level.astype(int))
+    number, total = sum_blocks(cell[box].astype(int)), sum_blocks(levels[box] * cell[box])
     regions = []
     for share in SHARES:
         bound = 100 * low + share * (high - low)

@@ -252,10 +252,17 @@ def spectra(image, labels, n_cells):
 
         rows, columns = np.nonzero(inside)
         blocks = []
-        # As many whole blocks as fit, centred; an odd pixel remains at the end.
-        margins = [(axis.max() - axis.min() + 1) % 8 // 2 for axis in (rows, columns)]
-        for top in range(rows.min() + margins[0], rows.max() - 6, 8):
-            for left in range(columns.min() + margins[1], columns.max() - 6, 8):
+        # As many whole blocks as fit, centred; an odd line remains on the side of smaller sums.
+        weight = np.where(inside, grey.astype(int) + 1, 0)[
+            rows.min() : rows.max() + 1, columns.min() : columns.max() + 1
+        ]
+        corner = []
+        for sums, start in ((weight.sum(axis=1), rows.min()), (weight.sum(axis=0), columns.min())):
+            rest = len(sums) % 8
+            far = rest % 2 == 1 and sums.tolist() < sums[::-1].tolist()
+            corner.append(start + rest // 2 + far)
+        for top in range(corner[0], rows.max() - 6, 8):
+            for left in range(corner[1], columns.max() - 6, 8):
                 block = slice(top, top + 8), slice(left, left + 8)
                 if inside[block].all():
                     blocks.append(scipy.fft.dctn(grey[block].astype(float), norm="ortho"))

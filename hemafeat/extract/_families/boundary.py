@@ -13,31 +13,91 @@ _BENDING = "bending energy: Young, Walker and Bowie, Inf. Control 25:357 (1974)"
 _CURVATURE = "circle through three points of a curve (Menger)"
 _HU = "skimage.measure.moments_hu; Hu, IRE Trans. Inf. Theory 8:179 (1962)"
 
+_FORWARD = {
+    2: "Strength of one inward notch or bulge, as of a kidney.",
+    3: "Strength of two bays or bulges on opposite sides, as of a waist.",
+    4: "Strength of three bays or bulges around the outline.",
+    5: "Strength of four bays or bulges around the outline.",
+    6: "Strength of five bays or bulges around the outline.",
+    7: "Strength of six bays or bulges around the outline: fine waviness.",
+}
+_BACKWARD = {
+    1: "How oval or two-lobed the outline is: 0 for a circle.",
+    2: "How triangular or three-lobed the outline is.",
+    3: "How square or four-lobed the outline is.",
+    4: "How five-lobed the outline is.",
+    5: "How six-lobed the outline is.",
+}
+_MOMENTS = {
+    1: "How spread out the mask is for its size: least for a disc.",
+    2: "How elongated the mask is, as a power of ten: the more negative, the rounder.",
+    3: "How three-cornered the mask is, as a power of ten: the more negative, the less.",
+    4: "How lopsided the mask is, as a power of ten: the more negative, the more even.",
+    5: "Lopsidedness and corners combined, with a sign for how they lie to each other.",
+    6: "Lopsidedness and elongation combined: positive if the mask tapers along its long axis, "
+    "negative if across.",
+    7: "Handedness of the mask: its sign tells a shape from its mirror image.",
+}
+
 _COLUMNS = (
     {
-        f"fourier_{k}": Column("1", f"|F_{k}| / |F_1| of the outline as a complex curve", _FOURIER)
+        f"fourier_{k}": Column(
+            "1", f"|F_{k}| / |F_1| of the outline as a complex curve", _FOURIER, _FORWARD[k]
+        )
         for k in range(2, 8)
     }
     | {
         f"fourier_minus_{k}": Column(
-            "1", f"|F_-{k}| / |F_1| of the outline as a complex curve", _FOURIER
+            "1",
+            f"|F_-{k}| / |F_1| of the outline as a complex curve; -{k} turns against the outline",
+            _FOURIER,
+            _BACKWARD[k],
         )
         for k in range(1, 6)
     }
     | {
-        "bending_energy": Column("px^-2", "mean square of the curvature K", _BENDING),
-        "bending_ratio": Column("1", "bending_energy (L / 2 pi)^2, 1 for a circle", _BENDING),
+        "bending_energy": Column(
+            "px^-2",
+            "mean square of the curvature K",
+            _BENDING,
+            "How sharply the outline bends on average; small cells bend more than large ones.",
+        ),
+        "bending_ratio": Column(
+            "1",
+            "bending_energy (L / 2 pi)^2, 1 for a circle",
+            _BENDING,
+            "How much more the outline bends than a circle of its length, whatever the size; a "
+            "disc of pixels has about 1.1.",
+        ),
         "n_concave_segments": Column(
             "1",
             "number of stretches of negative curvature K that reach K L / 2 pi below -1/2",
             _CURVATURE,
+            "Number of notches of the outline, however shallow.",
         ),
-        "concave_fraction": Column("1", "share of points with K L / 2 pi below -1/2", _CURVATURE),
-        "curvature_min": Column("1", "smallest K L / 2 pi, negative in a bay", _CURVATURE),
-        "curvature_max": Column("1", "largest K L / 2 pi", _CURVATURE),
+        "concave_fraction": Column(
+            "1",
+            "share of points with K L / 2 pi below -1/2",
+            _CURVATURE,
+            "Share of the outline that bends inwards.",
+        ),
+        "curvature_min": Column(
+            "1",
+            "smallest K L / 2 pi, negative in a bay",
+            _CURVATURE,
+            "Sharpness of the sharpest notch: the more negative, the sharper.",
+        ),
+        "curvature_max": Column(
+            "1",
+            "largest K L / 2 pi",
+            _CURVATURE,
+            "Sharpness of the sharpest tip; a disc of pixels has about 1.2.",
+        ),
     }
     | {
-        f"hu_{k}": Column("1", f"sign(h) log10 |h| of moment invariant {k} of Hu", _HU)
+        f"hu_{k}_signed_log": Column(
+            "1", f"sign(h) log10 |h| of moment invariant {k} of Hu", _HU, _MOMENTS[k]
+        )
         for k in range(1, 8)
     }
     | {
@@ -45,6 +105,7 @@ _COLUMNS = (
             "1",
             "slope of the log number of boxes against log 1 / size, for sizes 2, 4, 8 and 16 px",
             "Mandelbrot, The Fractal Geometry of Nature (1982)",
+            "How ragged the outline is at all scales: 1 for smooth, towards 2 for a frayed one.",
         )
     }
 )
@@ -62,17 +123,20 @@ def boundary(
     """Describe the outline of a mask by Fourier ratios, curvature, moments and box counts.
 
     The outline is the closed polygon through the midpoints of the pixel edges around the largest
-    8-connected part, without its holes. It is traversed at constant speed as z = column + i row.
-    Its Fourier coefficients are integrals over the polygon itself, so that they depend neither on
-    the starting point nor on sampling. An n-fold outline shows in F_1+n and F_1-n.
+    8-connected part (of equals the first from the top), without its holes. It is traversed at
+    constant speed as z = column + i row. Its Fourier coefficients are integrals over the polygon
+    itself, so that they depend neither on the starting point nor on sampling. An n-fold outline
+    shows in F_1+n and F_1-n.
 
     The curvature at a midpoint is that of the circle through it and the two points L / 16 before
     and after it, where L is the length of the outline. It is positive where the outline is convex.
+    A stretch of negative curvature ends where K L / 2 pi is above -1e-6.
 
-    The moment invariants of Hu are those of the pixel centres of the whole mask; the seventh
-    changes sign in a mirror image. For the box dimension, boxes that hold a pixel with an edge on
-    the outside are counted on grids that start at each of the four corners of the bounding box, and
-    the four counts are averaged.
+    The moment invariants of Hu are those of the pixel centres of the whole mask, as the sign times
+    the logarithm of the size: of two negative values the one nearer to 0 is the larger moment. The
+    seventh changes sign in a mirror image. For the box dimension, boxes that hold a pixel with an
+    edge on the outside are counted on grids that start at each of the four corners of the bounding
+    box, and the four counts are averaged.
 
     Parameters
     ----------
@@ -86,8 +150,8 @@ def boundary(
     Returns
     -------
     (n_cells, 25) ndarray of float64
-        NaN where a value is undefined: a moment that symmetry makes 0, the box dimension of a mask
-        less than 16 px wide and high.
+        NaN where a value is undefined: the logarithm of a moment that is 0, which symmetry makes
+        it, and the box dimension of a mask less than 16 px wide and high.
 
     References
     ----------

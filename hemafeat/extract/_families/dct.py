@@ -178,10 +178,10 @@ def dct(image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = 
     Notes
     -----
     Resampling averages over the area that each new pixel covers, and stretches the box to a square.
-    The grid of blocks is centred in the bounding box, so that shifting the cell does not change any
-    value. Mirroring the image or rotating it by 90 degrees does not change the columns of the whole
-    spectrum. Where the remainder of a side divided by 8 is odd, both shift the grid by one pixel,
-    so that the columns of the blocks change slightly.
+    The grid of blocks is centred in the bounding box. Where the remainder of a side divided by 8 is
+    odd, it lies one pixel nearer to one side: of the sums of grey level plus 1 over the pixels of
+    the mask in the outermost lines of both sides, or in the next lines that differ, to the larger.
+    Shifting, mirroring or turning the image by 90 degrees therefore changes no value.
 
     References
     ----------

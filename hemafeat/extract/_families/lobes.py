@@ -17,59 +17,198 @@ _CENTROID = "position of a centroid relative to the region"
 
 _COLUMNS = {
     "n_lobes": Column(
-        "1", "number of maxima of depth with a link narrower than 3/4 of their width", _PEAKS
+        "1",
+        "number of maxima of depth with a link narrower than 3/4 of their width",
+        _PEAKS,
+        "Number of lobes that a waist or a gap sets apart, however wide the bridge between them.",
     ),
-    "n_segments": Column(
-        "1", "number of maxima of depth with a link narrower than 1/3 of their width", _FILAMENT
+    "n_lobes_filament_rule": Column(
+        "1",
+        "number of maxima of depth with a link narrower than 1/3 of their width",
+        _FILAMENT,
+        "Number of segments as the filament rule counts them: a bridge of a third of the lobe or "
+        "more does not separate; 1 for a band.",
     ),
-    "lobe_area_cv": Column("1", "population sd / mean of the areas of the lobes", _PEAKS),
-    "largest_lobe_fraction": Column("1", "area of the largest lobe / area", _PEAKS),
+    "lobe_area_cv": Column(
+        "1",
+        "population sd / mean of the areas of the lobes",
+        _PEAKS,
+        "How unequal the lobes are in size: 0 for one lobe or equal lobes.",
+    ),
+    "largest_lobe_fraction": Column(
+        "1", "area of the largest lobe / area", _PEAKS, "Share of the nucleus in its largest lobe."
+    ),
     "second_lobe_fraction": Column(
-        "1", "area of the second largest lobe (0 without one) / area", _PEAKS
+        "1",
+        "area of the second largest lobe (0 without one) / area",
+        _PEAKS,
+        "Share of the nucleus in its second largest lobe.",
     ),
-    "isthmus_ratio": Column("1", "smallest width of a link / width of its lobe, at most 1", _PEAKS),
-    "isthmus_ratio_2": Column("1", "second smallest of these ratios, 1 without one", _PEAKS),
-    "isthmus_ratio_3": Column("1", "third smallest of these ratios, 1 without one", _PEAKS),
-    "inscribed_radius": Column("px", "largest depth R", _DEPTH),
-    "inscribed_ratio": Column("1", "R / sqrt(A / pi)", _DEPTH),
-    "depth_mean_ratio": Column("1", "mean depth / sqrt(A / pi), 1/3 for a disc", _DEPTH),
-    "depth_cv": Column("1", "population sd / mean of depth", _DEPTH),
-    "core_fraction_20": Column("1", "share of pixels deeper than 0.2 sqrt(A / pi)", _DEPTH),
-    "core_fraction_30": Column("1", "share of pixels deeper than 0.3 sqrt(A / pi)", _DEPTH),
-    "core_fraction_40": Column("1", "share of pixels deeper than 0.4 sqrt(A / pi)", _DEPTH),
-    "core_fraction_50": Column("1", "share of pixels deeper than 0.5 sqrt(A / pi)", _DEPTH),
-    "core_fraction_60": Column("1", "share of pixels deeper than 0.6 sqrt(A / pi)", _DEPTH),
-    "n_cores_20": Column(
-        "1", "number of maxima apart where depth is above 0.2 sqrt(A / pi)", _PEAKS
+    "narrowest_isthmus_ratio": Column(
+        "1",
+        "smallest width of a link / width of its lobe, at most 1",
+        _PEAKS,
+        "Width of the narrowest bridge in relation to its lobe: near 0 for a filament or separate "
+        "lobes, towards 1 for a band or a round nucleus.",
     ),
-    "n_cores_40": Column(
-        "1", "number of maxima apart where depth is above 0.4 sqrt(A / pi)", _PEAKS
+    "second_narrowest_isthmus_ratio": Column(
+        "1",
+        "second smallest of these ratios, 1 without one",
+        _PEAKS,
+        "Relative width of the second narrowest bridge, low only with three lobes or more.",
     ),
+    "third_narrowest_isthmus_ratio": Column(
+        "1",
+        "third smallest of these ratios, 1 without one",
+        _PEAKS,
+        "Relative width of the third narrowest bridge, low only with four lobes or more.",
+    ),
+    "inscribed_radius": Column(
+        "px", "largest depth R", _DEPTH, "Radius of the largest disc that fits into the nucleus."
+    ),
+    "inscribed_ratio": Column(
+        "1",
+        "R / sqrt(A / pi)",
+        _DEPTH,
+        "How compact the nucleus is: 1 for a disc, low for a band or many lobes.",
+    ),
+    "depth_mean_ratio": Column(
+        "1",
+        "mean depth / sqrt(A / pi), 1/3 for a disc",
+        _DEPTH,
+        "How thick the nucleus is on average for its area: the lower, the more band-like or lobed.",
+    ),
+    "depth_cv": Column(
+        "1",
+        "population sd / mean of depth",
+        _DEPTH,
+        "How unevenly thick the nucleus is: about .7 for a disc and .6 for a band of even width.",
+    ),
+}
+for _percent in (20, 30, 40, 50, 60):
+    _COLUMNS[f"core_fraction_r{_percent}"] = Column(
+        "1",
+        f"share of pixels deeper than 0.{_percent // 10} r, r = sqrt(A / pi)",
+        _DEPTH,
+        f"Share of the nucleus farther than {_percent} % of its equivalent radius from its edge: "
+        "large for a compact nucleus, 0 for a thin band.",
+    )
+for _percent in (20, 40):
+    _COLUMNS[f"n_cores_r{_percent}"] = Column(
+        "1",
+        f"number of parts deeper than 0.{_percent // 10} r that hold a counted maximum, "
+        "r = sqrt(A / pi)",
+        _PEAKS,
+        f"Number of pieces left after {_percent} % of the equivalent radius is peeled off the "
+        "edge: bridges thinner than that no longer connect.",
+    )
+_COLUMNS |= {
     "skeleton_length": Column(
-        "px", "sum of the links of 1 and sqrt 2 between pixels of the skeleton", _THIN
+        "px",
+        "sum of the links of 1 and sqrt 2 between pixels of the skeleton",
+        _THIN,
+        "Total length of the middle line of the nucleus with its branches.",
     ),
     "skeleton_branches": Column(
-        "1", "number of chains between pixels with more than two links", _THIN
+        "1",
+        "number of chains between pixels with more than two links",
+        _THIN,
+        "Number of branches of the middle line: 1 for a band, more for lobes off its course.",
     ),
-    "skeleton_endpoints": Column("1", "number of pixels of the skeleton with one link", _THIN),
-    "path_length": Column("px", "longest path L in the skeleton", _THIN),
-    "path_tortuosity": Column("1", "L / distance between the ends of the path", _THIN),
-    "path_slenderness": Column("1", "L / mean width w along the path, w = 2 depth", _THIN),
-    "path_turn": Column("rad", "size of the sum of the turns between 8 chords of the path", _THIN),
-    "path_bending": Column("rad", "sum of the sizes of these turns", _THIN),
-    "skeleton_width_mean": Column("px", "mean w over the skeleton", _THIN),
-    "skeleton_width_cv": Column("1", "population sd / mean of w over the skeleton", _THIN),
-    "path_width_cv": Column("1", "population sd / mean of w along the path", _THIN),
-    "path_width_ratio": Column("1", "smallest w in the middle 3/5 of the path / largest w", _THIN),
-    "symmetry_major": Column("1", "overlap with the mirror image in the major axis", _MIRROR),
-    "symmetry_minor": Column("1", "overlap with the mirror image in the minor axis", _MIRROR),
-    "horseshoe_angle": Column(
-        "deg", "widest angle without boundary, seen from the centroid of the hull", _CENTROID
+    "skeleton_endpoints": Column(
+        "1",
+        "number of pixels of the skeleton with one link",
+        _THIN,
+        "Number of free ends of the middle line: 2 for a band, 0 for a ring.",
     ),
-    "centroid_depth_ratio": Column("1", "depth at the centroid (0 outside the region) / R", _DEPTH),
-    "hull_centroid_depth_ratio": Column("1", "depth at the centroid of the hull / R", _DEPTH),
-    "centroid_gap_ratio": Column(
-        "1", "distance of the centroid from the nearest pixel / sqrt(A / pi)", _CENTROID
+    "skeleton_path_length": Column(
+        "px",
+        "length L of the longest path in the skeleton",
+        _THIN,
+        "Length of the nucleus along its course, as if it were uncoiled.",
+    ),
+    "skeleton_path_tortuosity": Column(
+        "1",
+        "L / distance between the ends of the path",
+        _THIN,
+        "How far the nucleus is bent back on itself: 1 for straight, high for a U or a coil.",
+    ),
+    "skeleton_path_slenderness": Column(
+        "1",
+        "L / mean width w along the path, w = 2 depth",
+        _THIN,
+        "How many times longer than wide the uncoiled nucleus is: high for bands.",
+    ),
+    "skeleton_path_turn_net": Column(
+        "rad",
+        "size of the sum of the signed turns between 8 chords of the path",
+        _THIN,
+        "How far the nucleus turns to one side in all: about pi for a U, near 0 for an S.",
+    ),
+    "skeleton_path_turn_total": Column(
+        "rad",
+        "sum of the sizes of these turns",
+        _THIN,
+        "How much the nucleus turns in all, to either side: high for a U and for an S.",
+    ),
+    "skeleton_width_mean": Column(
+        "px", "mean w over the skeleton", _THIN, "Mean width of the nucleus along its middle line."
+    ),
+    "skeleton_width_cv": Column(
+        "1",
+        "population sd / mean of w over the skeleton",
+        _THIN,
+        "How unevenly wide the nucleus is: low for a band, high for lobes on filaments.",
+    ),
+    "skeleton_path_width_cv": Column(
+        "1",
+        "population sd / mean of w along the path",
+        _THIN,
+        "How unevenly wide the nucleus is along its course, without side branches.",
+    ),
+    "skeleton_path_width_ratio": Column(
+        "1",
+        "smallest w in the middle 3/5 of the path / largest w",
+        _THIN,
+        "Width of the tightest waist in relation to the widest place: low for a filament.",
+    ),
+    "symmetry_major": Column(
+        "1",
+        "overlap with the mirror image in the major axis",
+        _MIRROR,
+        "How alike the two sides of the long axis are: 1 for mirror images.",
+    ),
+    "symmetry_minor": Column(
+        "1",
+        "overlap with the mirror image in the minor axis",
+        _MIRROR,
+        "How alike the two ends of the nucleus are: 1 for mirror images.",
+    ),
+    "open_angle_from_hull_centroid": Column(
+        "deg",
+        "widest angle between neighbouring directions of boundary points, seen from the centroid "
+        "of the hull",
+        _CENTROID,
+        "Width of the opening of a horseshoe: small for a nucleus that surrounds its middle.",
+    ),
+    "depth_at_centroid_ratio": Column(
+        "1",
+        "depth at the centroid (0 outside the region) / R",
+        _DEPTH,
+        "Whether the centre of mass lies in thick nucleus (1) or outside it (0), as in a U.",
+    ),
+    "depth_at_hull_centroid_ratio": Column(
+        "1",
+        "depth at the centroid of the hull (0 outside the region) / R",
+        _DEPTH,
+        "Whether the middle of the space that the nucleus encloses is thick nucleus (1) or free "
+        "(0).",
+    ),
+    "centroid_outside_ratio": Column(
+        "1",
+        "distance of the centroid from the nearest pixel, 0 inside its square, / sqrt(A / pi)",
+        _CENTROID,
+        "How far outside the nucleus its centre of mass lies: 0 unless it is a U or a ring.",
     ),
 }
 
@@ -85,10 +224,12 @@ def lobes(
 ) -> np.ndarray:
     """Measure the lobes of a nucleus, the links between them, its skeleton and its symmetry.
 
-    The depth of a pixel is its distance to the nearest pixel outside minus half a pixel, which is
-    the radius of the largest disc around it. As a threshold on depth sinks, maxima appear and join
-    at saddles, the lower one (the later in the image, of equals) into the higher. A maximum counts
-    if its squared depth times pi is at least 2 % of the area. It is a lobe if the depth of its
+    The depth of a pixel is the distance of its centre to that of the nearest pixel outside minus
+    half a pixel, which is the radius of the largest disc around it. At a centroid it is
+    interpolated between the four pixels around, of which those outside have the depth 0. As a
+    threshold on depth sinks, maxima appear and join at saddles, the lower one (the later in the
+    image, of equals) into the higher. The deepest maximum counts, and every other one whose squared
+    depth times pi is at least 2 % of the area. It is a lobe if the depth of its
     saddle is below 3/4 of its own, and a segment in the sense of the filament rule if it is below
     1/3. Separate parts have a saddle of depth 0. A pixel belongs to the lobe that the steepest way
     up from neighbour to neighbour leads to.
@@ -96,9 +237,12 @@ def lobes(
     The skeleton is that of `skimage.morphology.thin`. Two of its pixels are linked if they share an
     edge, or if they share a corner and no third one shares an edge with both. In each part the
     longest path runs from the pixel farthest from the first one to the pixel farthest from that.
+    Its chords join every eighth part of its pixels.
 
-    Depths, and with them the number of lobes, do not change when the image is turned or mirrored.
-    The areas of lobes and the skeleton may change by a few pixels.
+    A nucleus is measured in one orientation, so that a turned or mirrored image has the same
+    values: of the quarter turns and mirror images of its bounding box that are not taller than wide
+    the one whose pixels in raster order, 0 outside and 1 inside, are the smallest number. In
+    another orientation the areas of lobes and the skeleton may differ by a few pixels.
 
     Parameters
     ----------
@@ -137,7 +281,7 @@ def lobes(
     >>> values.shape
     (1, 37)
     >>> row = dict(zip(extract.lobes.facts.columns, values[0].tolist(), strict=True))
-    >>> row["n_lobes"], round(row["isthmus_ratio"], 2)
+    >>> row["n_lobes"], round(row["narrowest_isthmus_ratio"], 2)
     (2.0, 0.17)
     """
     prepared = prepare(image)

@@ -19,17 +19,57 @@ _TREE = "component tree: Jones, Comput. Vis. Image Underst. 75:215 (1999)"
 
 _VALUES = {
     **lobes.facts.columns,  # type: ignore[attr-defined]
-    "area_ratio": Column("1", "area A / area of the nucleus", _TREE),
-    "solidity": Column("1", "A / area of the convex hull", "skimage.measure.regionprops solidity"),
-    "circularity": Column("1", "4 pi A / P^2, P the Crofton perimeter", "ISO 9276-6:2008"),
-    "n_holes": Column("1", "number of holes of at least 1 % of the nucleus", _TREE),
+    "n_dense_parts": replace(
+        lobes.facts.columns["n_lobes"],  # type: ignore[attr-defined]
+        meaning="Number of dense parts set apart by a waist or a gap: lobes at low densities, "
+        "clumps of chromatin at high ones",
+    ),
+    "n_dense_parts_filament_rule": replace(
+        lobes.facts.columns["n_lobes_filament_rule"],  # type: ignore[attr-defined]
+        meaning="Number of dense parts joined by less than a third of their width, if at all: "
+        "segments at low densities, clumps at high ones",
+    ),
+    "area_ratio": Column(
+        "1",
+        "area A / area of the nucleus",
+        _TREE,
+        "Area of this density in relation to the nucleus: it falls slowly with the threshold if "
+        "the nucleus is even",
+    ),
+    "solidity": Column(
+        "1",
+        "A / area of the convex hull of its blocks",
+        "skimage.measure.regionprops solidity",
+        "How little the dense region is indented: 1 without bays, low for a horseshoe or separate "
+        "parts",
+    ),
+    "circularity": Column(
+        "1",
+        "4 pi A / P^2, P the Crofton perimeter",
+        "Cox, J. Paleontol. 1:179 (1927)",
+        "How round and smooth the dense region is: about 1 for a disc, less if lobed or ragged",
+    ),
+    "n_holes": Column(
+        "1",
+        "number of holes of at least 1 % of the nucleus",
+        _TREE,
+        "Number of paler places that the dense region surrounds",
+    ),
 }
 
-_COLUMNS = {
-    f"{name}_at_{share}": replace(
-        _VALUES[name], formula=f"{_VALUES[name].formula}; where density is above {share} %"
+
+def _at_density(name: str, percent: int) -> Column:
+    column = _VALUES[name]
+    return replace(
+        column,
+        formula=f"{column.formula}; where density is above {percent} %",
+        meaning=f"{column.meaning.rstrip('.')}, above {percent} % of the density of the nucleus.",
     )
-    for share in SHARES.tolist()
+
+
+_COLUMNS = {
+    f"{name}_d{percent}": _at_density(name, percent)
+    for percent in SHARES.tolist()
     for name in COLUMNS
 }
 
@@ -53,16 +93,21 @@ def lobulation(
     between them change as the threshold rises.
 
     Density is that of red light, which nuclei absorb but granules of eosinophils hardly do, in 256
-    levels over [0, 1.5]. Zero per cent is its median over the cytoplasm (a density of 0 if there is
-    none), and 100 % its median over the nucleus. The regions measured are the parts of the cell
-    above 20, 35, 50, 65 and 80 %, without parts below 2 % of the area of the nucleus and with holes
-    below 1 % filled. For each of them the lobes, depths and links of the family `lobes` are
-    measured, without the areas of lobes, and its area, solidity, circularity and holes.
+    levels over [0, 1.5]. Zero per cent is its lower median over the cytoplasm (a density of 0 if
+    there is none), and 100 % its lower median over the nucleus. The regions measured are the parts
+    of the cell, not only of the nucleus, above 20, 35, 50, 65 and 80 %, without parts below 2 % of
+    the area of the nucleus and with holes below 1 % filled. Parts are joined along the sides of
+    blocks, and holes also at corners. For each region the lobes, depths and links of the family
+    `lobes` are measured, without the areas of lobes, and its area, solidity, circularity and holes.
+    A name ends in the threshold: ``core_fraction_r20_d35`` is the share deeper than 0.2 of the
+    equivalent radius of the region denser than 35 %.
 
     Pixels are merged into blocks of s x s, each with the mean of its pixels in the cell if these
-    are at least half of the block. s is the largest size that leaves a nucleus 512 blocks; the
-    first block begins at the corner of the bounding box of the cell. Blocks average out the grain
-    of the chromatin, and bound the cost of a cell at any magnification.
+    are at least half of the block. s is the largest size that leaves a nucleus 512 blocks. As few
+    blocks as cover the bounding box of the cell are centred on it; a pixel that the edge of a block
+    cuts counts half, or a quarter, on each side, so that turning or mirroring the image changes
+    nothing. Blocks average out the grain of the chromatin, and bound the cost of a cell at any
+    magnification. Depths are in blocks, and half a block is taken off.
 
     Parameters
     ----------
@@ -96,8 +141,8 @@ def lobulation(
        Image Underst. 75:215-228, 1999.
     .. [2] S. Beucher and C. Lantuejoul, "Use of watersheds in contour detection", Int. Workshop on
        Image Processing, 1979.
-    .. [3] ISO 9276-6:2008, "Descriptive and quantitative representation of particle shape and
-       morphology".
+    .. [3] E. P. Cox, "A method of assigning numerical and percentage values to the degree of
+       roundness of sand grains", J. Paleontol. 1:179-183, 1927.
 
     Examples
     --------
@@ -116,7 +161,7 @@ def lobulation(
     >>> values.shape
     (1, 95)
     >>> row = dict(zip(extract.lobulation.facts.columns, values[0].tolist(), strict=True))
-    >>> row["n_lobes_at_20"], row["n_lobes_at_80"]
+    >>> row["n_dense_parts_d20"], row["n_dense_parts_d80"]
     (1.0, 2.0)
     """
     prepared = prepare(image)

@@ -19,58 +19,96 @@ _EDGE = "density gradient normal to the contour"
 _RING = "perinuclear halo and Golgi zone of haematology"
 _HAEMORASIS = "de Almeida et al., Nat. Commun. 14:4378 (2023)"
 
+_CHANNELS = {"r": "R", "g": "G", "b": "B", "mean": "R + G + B"}
+_LIGHTS = {"r": "red", "g": "green", "b": "blue", "mean": "all"}
+
 _COLUMNS = (
     {
-        f"nucleus_radial_od_{k + 1}": Column(
-            "OD", f"mean OD_G of the nucleus at radius {k}/8 to {k + 1}/8", _SHELLS
+        f"nucleus__radial_od_{k + 1}": Column(
+            "OD",
+            f"mean OD_G of the nucleus at radius {k}/8 to {k + 1}/8",
+            _SHELLS,
+            f"Density of the nucleus in shell {k + 1} of 8, from the middle (1) to the edge (8).",
         )
         for k in range(N_SHELLS)
     }
     | {
-        "nucleus_radial_cv": Column("1", "sd / mean of the 8 means", _SHELLS),
-        "nucleus_radial_slope": Column(
-            "OD", "slope of the line through the 8 means, from radius 0 to 1", _SHELLS
+        "nucleus__radial_cv": Column(
+            "1",
+            "sd / mean of the 8 means",
+            _SHELLS,
+            "How unevenly dense the nucleus is from its middle to its edge.",
         ),
-        "nucleus_edge_gradient": Column(
+        "nucleus__radial_slope": Column(
+            "OD",
+            "slope of the line through the 8 means, from radius 0 to 1",
+            _SHELLS,
+            "Positive if the nucleus is denser at its edge, negative if in its middle.",
+        ),
+        "nucleus__edge_gradient": Column(
             "OD px^-1",
             "(OD_G up to 2 px inside the edge - up to 2 px outside) / distance between the two",
             _EDGE,
+            "How sharply the nucleus is set off from the cytoplasm; blur lowers it.",
         ),
-        "cell_edge_gradient": Column(
-            "OD px^-1", "(OD_G 2 to 4 px deep - up to 2 px deep) / distance between the two", _EDGE
+        "edge_gradient": Column(
+            "OD px^-1",
+            "(OD_G 2 to 4 px deep - up to 2 px deep) / distance between the two",
+            _EDGE,
+            "How fast the density of the cell rises inwards from its edge.",
         ),
-        "perinuclear_halo": Column(
-            "OD", "OD_G of cytoplasm up to 0.1 R from the nucleus - that at 0.2 to 0.3 R", _RING
+        "cytoplasm__perinuclear_od_difference": Column(
+            "OD",
+            "OD_G of cytoplasm up to 0.1 R from the nucleus - that at 0.2 to 0.3 R",
+            _RING,
+            "Negative if the cytoplasm is paler next to the nucleus than farther out, as in a "
+            "perinuclear halo.",
         ),
-        "pale_zone": Column(
+        "cytoplasm__pale_zone": Column(
             "OD",
             "OD_G of cytoplasm up to 0.3 R from the nucleus - that of its palest octant",
             _RING,
+            "How much paler the palest eighth around the nucleus is than all of it, as the Golgi "
+            "zone of a plasma cell; never negative.",
         ),
     }
     | {
-        f"{axis}_axis_{name}": Column(unit, f"{text} of OD_G along the {axis} axis", _HAEMORASIS)
-        for axis in ("major", "minor")
-        for name, unit, text in (
-            ("sd", "OD", "population standard deviation"),
-            ("minimum", "OD", "smallest"),
-            ("maximum", "OD", "largest"),
-            ("variation", "1", "sum of |steps| / (maximum - minimum)"),
+        f"{axis}_axis_{name}": Column(
+            unit, f"{text} of OD_G along the {axis} axis", _HAEMORASIS, f"{meaning} {line}."
+        )
+        for axis, line in (
+            ("major", "on a line along the cell"),
+            ("minor", "on a line across the cell"),
+        )
+        for name, unit, text, meaning in (
+            ("sd", "OD", "population standard deviation", "How much the density varies"),
+            ("minimum", "OD", "smallest", "Density of the palest place"),
+            ("maximum", "OD", "largest", "Density of the densest place"),
+            (
+                "variation",
+                "1",
+                "sum of |steps| / (maximum - minimum)",
+                "How often the density goes up and down",
+            ),
         )
     }
     | {
-        f"{part}_mass_displacement_{c}": Column(
-            "1", f"distance of the centroid weighted by {text} / equivalent diameter", _HAEMORASIS
+        f"{mask}mass_displacement_{c}": Column(
+            "1",
+            f"distance of the centroid weighted by {_CHANNELS[c]} / equivalent diameter",
+            _HAEMORASIS,
+            f"How much one side of the {part} is brighter than the other in {_LIGHTS[c]} light: 0 "
+            "if the stain is even.",
         )
-        for part in ("nucleus", "cell")
-        for c, text in (("r", "R"), ("g", "G"), ("b", "B"), ("mean", "R + G + B"))
+        for mask, part in (("nucleus__", "nucleus"), ("", "cell"))
+        for c in ("r", "g", "b", "mean")
     }
 )
 
 
 @family(
     {name: _COLUMNS[name] for name in COLUMNS},
-    masks=("cell",),
+    masks=("cell", "nucleus", "cytoplasm"),
     per_mask=False,
     prepared=True,
     white=True,
@@ -79,11 +117,14 @@ _COLUMNS = (
 def profile(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None) -> np.ndarray:
     """Measure green density by depth, across the edges, around the nucleus and along the axes.
 
-    The radius of a pixel of the nucleus is ``1 - d / d_max``, where d is its exact distance to the
-    nearest pixel outside: 0 in the deepest pixel, and near 1 along the edge whatever the shape.
-    Only pixels of the cell are used: the edge of the nucleus is measured from both sides, that of
-    the cell from inside. R is the equivalent radius of the nucleus. Octants lie around its
-    centroid; one with less than 1/32 of the pixels does not count.
+    The radius of a pixel of the nucleus is ``1 - d / d_max``, where d is the exact distance of its
+    centre to that of the nearest pixel outside: 0 in the deepest pixel, and near 1 along the edge
+    whatever the shape. Only pixels of the cell are used: the edge of the nucleus is measured from
+    both sides, that of the cell from inside. Distances from the edge of the nucleus are half a
+    pixel less than those to the nearest pixel on the other side. R is the equivalent radius of the
+    nucleus. Octants lie around its centroid, between the lines along rows, columns and diagonals; a
+    pixel on such a line counts in equal shares on both sides, and an octant with less than 1/32 of
+    the pixels does not count.
 
     Parameters
     ----------
@@ -104,7 +145,8 @@ def profile(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = No
 
     Notes
     -----
-    Profiles along the axes use the pixel nearest to each whole step from the centroid of the cell.
+    Profiles along the axes use the pixel nearest to each whole step from the centroid of the cell,
+    and the mean of pixels that are equally near.
     Their variation, which is 1 if density only rises or only falls, replaces the complexity of the
     Fourier transform in the paper [1]_. Displacement is weighted by intensity as in the paper, but
     divided by the diameter.
@@ -125,7 +167,7 @@ def profile(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = No
     >>> values.shape
     (1, 30)
     >>> row = dict(zip(extract.profile.facts.columns, values[0].tolist(), strict=True))
-    >>> round(row["nucleus_radial_od_1"], 1), round(row["nucleus_radial_od_8"], 1)
+    >>> round(row["nucleus__radial_od_1"], 1), round(row["nucleus__radial_od_8"], 1)
     (1.1, 0.9)
     """
     prepared = prepare(image)

@@ -24,58 +24,126 @@ if TYPE_CHECKING:
 
 _NC = "nuclear-to-cytoplasmic ratio"
 _CIE76 = "CIE 15:2004, CIE 1976 colour difference"
-_RAYS = "72 rays from the centroid of the nucleus"
+_RAYS = "72 rays from the centroid of the nucleus, at 2.5, 7.5 ... 357.5 degrees"
+_POSITION = "position of the nucleus"
 
 _COLUMNS = {
-    "nc_ratio_area": Column("1", "area of nucleus / area of cell", _NC),
-    "nc_ratio_cytoplasm": Column("1", "area of nucleus / area of cytoplasm", _NC),
-    "nc_ratio_diameter": Column("1", "sqrt(area of nucleus / area of cell)", _NC),
-    "cytoplasm_area": Column("px^2", "number of pixels of the cell without its nucleus", _NC),
+    "nucleus_to_cell_area_ratio": Column(
+        "1",
+        "area of nucleus / area of cell",
+        _NC,
+        "Share of the cell that the nucleus fills, from 0 to 1: high in blasts and small "
+        "lymphocytes.",
+    ),
+    "nucleus_to_cytoplasm_area_ratio": Column(
+        "1",
+        "area of nucleus / area of cytoplasm",
+        _NC,
+        "Nuclear-to-cytoplasmic ratio in the strict sense; it has no upper bound and is "
+        "unreliable where hardly any cytoplasm is seen.",
+    ),
+    "nucleus_to_cell_diameter_ratio": Column(
+        "1",
+        "sqrt(area of nucleus / area of cell)",
+        _NC,
+        "Diameter of the nucleus in relation to that of the cell, as an observer estimates it.",
+    ),
+    "cytoplasm__area": Column(
+        "px^2",
+        "number of pixels of the cell without its nucleus",
+        _NC,
+        "Amount of cytoplasm that is seen beside the nucleus.",
+    ),
     "eccentric_position": Column(
         "1",
         "distance between the centroids / equivalent radius of the cell",
-        "position of the nucleus",
+        _POSITION,
+        "How far the nucleus lies off the middle of the cell: 0 for a central one, high in plasma "
+        "cells.",
     ),
-    "border_contact": Column(
+    "nucleus__border_contact": Column(
         "1",
-        "share of the boundary of the nucleus with at most 1 px of cytoplasm outside",
-        "position of the nucleus",
+        "share of the pixels of the nucleus with a side neighbour outside it that have a pixel "
+        "outside the cell at most 2 px away, centre to centre",
+        _POSITION,
+        "Share of the outline of the nucleus that touches the edge of the cell, with at most 1 px "
+        "of cytoplasm between.",
     ),
     "perimeter_ratio": Column(
-        "1", "Crofton perimeter of nucleus / of cell", "ratio of the perimeters"
+        "1",
+        "Crofton perimeter of nucleus / of cell",
+        "ratio of the perimeters",
+        "Length of the outline of the nucleus in relation to that of the cell: above 1 only for "
+        "lobed nuclei.",
     ),
-    "axis_angle": Column("deg", "angle between the major axes, 0 to 90", "second moments"),
+    "axis_angle": Column(
+        "deg",
+        "angle between the major axes, 0 to 90",
+        "second moments",
+        "Whether nucleus and cell are elongated in the same direction (0) or across (90).",
+    ),
     "hull_occupancy": Column(
-        "1", "area of nucleus / area_convex of cell", "skimage.measure.regionprops area_convex"
+        "1",
+        "area of nucleus / area_convex of cell",
+        "skimage.measure.regionprops area_convex",
+        "Share of the convex outline of the cell that the nucleus fills, which notches of the cell "
+        "do not change.",
     ),
-    "roc_fraction": Column(
+    "nucleus__convex_deficiency": Column(
         "1",
         "(area_convex - area) / area_convex of the nucleus",
         "Tavakoli et al., Sci. Rep. 11:19428 (2021)",
+        "Share of the convex outline of the nucleus that lies in its bays and gaps; it is 1 minus "
+        "the solidity of the nucleus.",
     ),
-    "cytoplasm_thickness_area": Column(
+    "cytoplasm__thickness_from_area": Column(
         "px",
         "area of cytoplasm / mean perimeter of nucleus and cell",
         "area / length of the middle line",
+        "Mean thickness of the cytoplasm if it were spread evenly around the nucleus.",
     ),
-    "cytoplasm_thickness_mean": Column("px", "mean thickness over the directions", _RAYS),
-    "cytoplasm_thickness_min": Column("px", "smallest thickness over the directions", _RAYS),
-    "cytoplasm_thickness_max": Column("px", "largest thickness over the directions", _RAYS),
-    "cytoplasm_thickness_cv": Column("1", "sd / mean of thickness over the directions", _RAYS),
+    "cytoplasm__thickness_mean": Column(
+        "px",
+        "mean thickness over the directions",
+        _RAYS,
+        "Mean thickness of the cytoplasm around the nucleus.",
+    ),
+    "cytoplasm__thickness_min": Column(
+        "px",
+        "smallest thickness over the directions",
+        _RAYS,
+        "Thickness of the cytoplasm on its thinnest side: 0 if the nucleus touches the edge.",
+    ),
+    "cytoplasm__thickness_max": Column(
+        "px",
+        "largest thickness over the directions",
+        _RAYS,
+        "Thickness of the cytoplasm on its widest side.",
+    ),
+    "cytoplasm__thickness_cv": Column(
+        "1",
+        "sd / mean of thickness over the directions",
+        _RAYS,
+        "How unevenly the cytoplasm surrounds the nucleus: 0 for an even rim.",
+    ),
     "delta_e_nucleus_cytoplasm": Column(
-        "CIELAB", "distance between the mean L*a*b* of nucleus and cytoplasm", _CIE76
+        "CIELAB",
+        "distance between the mean L*a*b* of nucleus and cytoplasm",
+        _CIE76,
+        "How different nucleus and cytoplasm look in colour and lightness; 2 is just visible.",
     ),
-    "delta_e_cytoplasm_background": Column(
+    "cytoplasm__delta_e_background": Column(
         "CIELAB",
         "distance of the mean L*a*b* of the cytoplasm from that of the white level",
         _CIE76,
+        "How strongly the cytoplasm is stained: near 0 for a clear one.",
     ),
 }
 
 
 @family(
     {name: _COLUMNS[name] for name in COLUMNS},
-    masks=("cell",),
+    masks=("cell", "nucleus", "cytoplasm"),
     per_mask=False,
     prepared=True,
     white=True,
@@ -84,8 +152,9 @@ _COLUMNS = {
 def relation(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None) -> np.ndarray:
     """Relate the nucleus to its cell in size, position and colour.
 
-    The thickness of the cytoplasm is measured along 72 rays from the centroid of the nucleus, from
-    the last exit of the ray from the nucleus to its exit from the cell. Rays that do not meet the
+    The thickness of the cytoplasm is measured along 72 rays from the centroid of the nucleus, at
+    2.5, 7.5 ... 357.5 degrees, from the last exit of the ray from the pixels of the nucleus to its
+    last exit from those of the cell. Rays that do not meet the
     nucleus do not count; its centroid may lie outside of it. The thickness is 0 where the nucleus
     touches the edge of the cell.
 
@@ -120,7 +189,7 @@ def relation(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = N
     >>> values.shape
     (1, 17)
     >>> row = dict(zip(extract.relation.facts.columns, values[0].tolist(), strict=True))
-    >>> round(row["nc_ratio_area"], 2), round(row["cytoplasm_thickness_mean"], 1)
+    >>> round(row["nucleus_to_cell_area_ratio"], 2), round(row["cytoplasm__thickness_mean"], 1)
     (0.83, 4.3)
     """
     prepared = prepare(image)

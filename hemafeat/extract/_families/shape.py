@@ -13,69 +13,203 @@ _HAEMORASIS = "de Almeida et al., Nat. Commun. 14:4378 (2023)"
 _BAYS = "convexity defects: Sklansky, IEEE Trans. Comput. C-21:1355 (1972)"
 
 _COLUMNS = {
-    "area": Column("px^2", "number of pixels A", f"{_SKIMAGE} area"),
+    "area": Column(
+        "px^2",
+        "number of pixels A",
+        f"{_SKIMAGE} area",
+        "Size of the nucleus or cell as it lies on the slide.",
+    ),
     "perimeter_crofton": Column(
         "px",
         "P = pi/8 (crossings of rows + columns + diagonals / sqrt 2)",
         "skimage.measure.perimeter_crofton, 4 directions",
+        "Length of the outline, with that of holes; it grows with size and with every notch.",
     ),
     "equivalent_diameter_area": Column(
-        "px", "2 sqrt(A / pi)", f"{_SKIMAGE} equivalent_diameter_area"
+        "px",
+        "2 sqrt(A / pi)",
+        f"{_SKIMAGE} equivalent_diameter_area",
+        "Diameter of a round cell or nucleus of the same area.",
     ),
     "axis_major_length": Column(
-        "px", "4 sqrt(larger eigenvalue of the covariance)", f"{_SKIMAGE} axis_major_length"
+        "px",
+        "4 sqrt(larger eigenvalue of the covariance)",
+        f"{_SKIMAGE} axis_major_length",
+        "Length of the cell or nucleus, taken as an ellipse.",
     ),
     "axis_minor_length": Column(
-        "px", "4 sqrt(smaller eigenvalue of the covariance)", f"{_SKIMAGE} axis_minor_length"
+        "px",
+        "4 sqrt(smaller eigenvalue of the covariance)",
+        f"{_SKIMAGE} axis_minor_length",
+        "Width of the cell or nucleus, taken as an ellipse.",
     ),
-    "aspect_ratio": Column("1", "axis_major_length / axis_minor_length", "ratio of the axes"),
-    "eccentricity": Column("1", "sqrt(1 - (minor / major)^2)", f"{_SKIMAGE} eccentricity"),
-    "elongation": Column("1", "1 - minor / major", "ratio of the axes"),
-    "circularity": Column("1", "4 pi A / P^2", "Cox, J. Paleontol. 1:179 (1927)"),
-    "extent": Column("1", "A / area of the bounding box", f"{_SKIMAGE} extent"),
+    "aspect_ratio": Column(
+        "1",
+        "axis_major_length / axis_minor_length",
+        "ratio of the axes",
+        "How many times longer than wide: 1 is round, larger is oval or rod-shaped.",
+    ),
+    "eccentricity": Column(
+        "1",
+        "sqrt(1 - (minor / major)^2)",
+        f"{_SKIMAGE} eccentricity",
+        "How oval the shape is, from 0 for round to nearly 1 for a rod.",
+    ),
+    "elongation": Column(
+        "1",
+        "1 - minor / major",
+        "ratio of the axes",
+        "How oval the shape is, from 0 for round to nearly 1 for a rod; it rises more evenly than "
+        "the eccentricity.",
+    ),
+    "circularity": Column(
+        "1",
+        "4 pi A / P^2",
+        "Cox, J. Paleontol. 1:179 (1927)",
+        "How round and smooth the outline is: about 1 for a smooth disc, less if it is oval, lobed "
+        "or ragged; with this perimeter a square has about .88.",
+    ),
+    "extent": Column(
+        "1",
+        "A / area of the bounding box",
+        f"{_SKIMAGE} extent",
+        "Share of its upright bounding box that the shape fills: .79 for a disc; it also depends "
+        "on how the cell is turned.",
+    ),
     "area_convex": Column(
         "px^2",
-        "number of pixels in the convex hull of the midpoints of pixel edges",
+        "number of pixels whose centre lies in the convex hull of the midpoints of pixel edges",
         f"{_SKIMAGE} area_convex",
+        "Area after all notches, bays and gaps between lobes are filled by a taut band.",
     ),
-    "solidity": Column("1", "A / area_convex", f"{_SKIMAGE} solidity"),
+    "solidity": Column(
+        "1",
+        "A / area_convex",
+        f"{_SKIMAGE} solidity",
+        "How little the outline is indented: 1 without bays, low for a horseshoe or separate "
+        "lobes.",
+    ),
     "perimeter_convex": Column(
-        "px", "Crofton perimeter of the pixels of the hull", "skimage.measure.perimeter_crofton"
+        "px",
+        "Crofton perimeter of the pixels of the hull",
+        "skimage.measure.perimeter_crofton",
+        "Length of a taut band around the shape.",
     ),
-    "convexity": Column("1", "perimeter_convex / P", "ratio of the perimeters"),
+    "convexity": Column(
+        "1",
+        "perimeter_convex / P",
+        "ratio of the perimeters",
+        "How smooth the outline is: 1 without bays, lower the longer its detours.",
+    ),
     "feret_diameter_max": Column(
-        "px", "largest distance between two points of the hull", f"{_SKIMAGE} feret_diameter_max"
+        "px",
+        "largest distance between two edge midpoints of the pixels of the hull",
+        f"{_SKIMAGE} feret_diameter_max",
+        "Longest diameter that a ruler would measure.",
     ),
-    "feret_diameter_min": Column("px", "smallest width of the hull", "minimum caliper (Feret)"),
-    "feret_ratio": Column("1", "feret_diameter_min / feret_diameter_max", "ratio of the calipers"),
+    "feret_diameter_min": Column(
+        "px",
+        "smallest width of the convex hull of the edge midpoints of the pixels of the hull",
+        "minimum caliper (Feret)",
+        "Narrowest gap between two rulers that the shape would pass.",
+    ),
+    "feret_ratio": Column(
+        "1",
+        "feret_diameter_min / feret_diameter_max",
+        "ratio of the calipers",
+        "How compact the shape is: 1 for round, low for long and narrow.",
+    ),
     "rectangularity": Column(
-        "1", "A / area of the smallest enclosing rectangle", "Rosin, Mach. Vis. Appl. 11:191 (1999)"
+        "1",
+        "A / area of the smallest rectangle around the edge midpoints of the pixels of the hull",
+        "Rosin, Mach. Vis. Appl. 11:191 (1999)",
+        "How nearly the shape is a rectangle at any angle: an ellipse has about .77.",
     ),
     "radial_mean": Column(
-        "px", "mean distance r of boundary points from the centroid", _HAEMORASIS
+        "px",
+        "mean distance r of boundary points from the centroid",
+        _HAEMORASIS,
+        "Mean radius of the outline around its centre.",
     ),
-    "radial_sd": Column("px", "population standard deviation of r", _HAEMORASIS),
-    "radial_min": Column("px", "smallest r", _HAEMORASIS),
-    "radial_max": Column("px", "largest r", _HAEMORASIS),
-    "circle_variance": Column("1", "radial_sd / radial_mean", "Peura and Iivarinen (1997)"),
-    "radial_skewness": Column("1", "m3 / m2^1.5 of r", _HAEMORASIS),
-    "radial_kurtosis": Column("1", "m4 / m2^2 - 3 of r", _HAEMORASIS),
+    "radial_sd": Column(
+        "px",
+        "population standard deviation of r",
+        _HAEMORASIS,
+        "How much the radius of the outline varies around the centre.",
+    ),
+    "radial_min": Column(
+        "px",
+        "smallest r",
+        _HAEMORASIS,
+        "Distance from the centre to the nearest point of the outline, small at a deep bay.",
+    ),
+    "radial_max": Column(
+        "px",
+        "largest r",
+        _HAEMORASIS,
+        "Distance from the centre to the farthest point of the outline, such as the tip of a lobe.",
+    ),
+    "circle_variance": Column(
+        "1",
+        "radial_sd / radial_mean",
+        "Peura and Iivarinen (1997)",
+        "How far the outline is from a circle, whatever its size: 0 for a circle.",
+    ),
+    "radial_skewness": Column(
+        "1",
+        "m3 / m2^1.5 of r",
+        _HAEMORASIS,
+        "Positive if a few points of the outline lie far out (a tail), negative if a few lie close "
+        "to the centre (a notch).",
+    ),
+    "radial_kurtosis": Column(
+        "1",
+        "m4 / m2^2 - 3 of r",
+        _HAEMORASIS,
+        "High if a few points of the outline stand out from an otherwise even radius.",
+    ),
     "ellipse_variance": Column(
         "1",
         "sd / mean of the Mahalanobis distance of boundary points",
         "Peura and Iivarinen (1997)",
+        "How far the outline is from an ellipse: near 0 for smooth round or oval shapes, high for "
+        "lobed or irregular ones.",
     ),
     "n_components": Column(
-        "1", "number of 8-connected parts above 5 % of A", "skimage.measure.label"
+        "1",
+        "number of 8-connected parts above 5 % of A",
+        "skimage.measure.label",
+        "Number of separate pieces, such as nuclear segments whose filament is not visible.",
     ),
     "euler_number": Column(
-        "1", "number of 8-connected parts minus holes", f"{_SKIMAGE} euler_number"
+        "1",
+        "number of 8-connected parts minus holes",
+        f"{_SKIMAGE} euler_number",
+        "Separate pieces minus holes: 1 for a plain shape, 0 for a ring.",
     ),
-    "n_holes": Column("1", "number of holes", f"{_SKIMAGE} euler_number"),
-    "indentation_depth": Column("px", "depth of the deepest bay below the hull", _BAYS),
-    "indentation_ratio": Column("1", "indentation_depth / equivalent_diameter_area", _BAYS),
+    "n_holes": Column(
+        "1",
+        "number of 4-connected parts of the outside that the mask encloses",
+        f"{_SKIMAGE} euler_number",
+        "Number of holes, as in a ring-shaped nucleus; a single missing pixel counts too.",
+    ),
+    "indentation_depth": Column(
+        "px",
+        "depth of the deepest bay below the hull",
+        _BAYS,
+        "Depth of the deepest notch, such as that of a kidney-shaped nucleus.",
+    ),
+    "indentation_ratio": Column(
+        "1",
+        "indentation_depth / equivalent_diameter_area",
+        _BAYS,
+        "Depth of the deepest notch in relation to the size.",
+    ),
     "n_indentations": Column(
-        "1", "number of bays deeper than 10 % of equivalent_diameter_area", _BAYS
+        "1",
+        "number of bays deeper than 10 % of equivalent_diameter_area",
+        _BAYS,
+        "Number of distinct notches of the outline.",
     ),
 }
 
@@ -115,10 +249,16 @@ def shape(
     of them, holes included.
 
     Boundary points are the midpoints of the pixel edges between mask and background, which are the
-    vertices of the marching-squares contour at 0.5. A bay is a 4-connected part of the hull outside
-    the mask that opens to the edge of the hull. Its depth is the largest distance of its pixels
-    from the edge of the hull above it, measured to the far side of the pixel. A gap that is open at
-    both ends is as deep as its middle.
+    vertices of the marching-squares contour at 0.5. The hull consists of the pixels whose centre
+    lies in the convex hull of these points. Calipers and the smallest rectangle are those of the
+    edge midpoints of these pixels in turn, as in scikit-image; they are about 0.4 px wider than
+    those of the points themselves.
+
+    A bay is a 4-connected part of the hull outside the mask that opens to the edge of the hull: one
+    of the sides of the convex hull of the boundary points lies within 1 px of the centre of one of
+    its pixels. Its depth is the largest distance of the centre of a pixel to the nearest of these
+    sides, plus half a pixel. A gap that is open at both ends is as deep as its middle. Parts of the
+    mask are 8-connected, and holes 4-connected.
 
     Parameters
     ----------

@@ -25,18 +25,60 @@ _PAPER = "Tavakoli et al., Sci. Rep. 11:19428 (2021)"
 
 _TERMS = {
     "mean_nucleus": "mean of {code} in the nucleus",
-    "mean_roc": "mean of {code} in the hull without the nucleus",
+    "mean_rest": "mean of {code} in the hull without the nucleus",
     "sd_nucleus": "population standard deviation of {code} in the nucleus",
-    "sd_roc": "population standard deviation of {code} in the hull without the nucleus",
+    "sd_rest": "population standard deviation of {code} in the hull without the nucleus",
+}
+_CHANNELS = {
+    "r": "red light",
+    "g": "green light",
+    "b": "blue light",
+    "h": "hue",
+    "s": "saturation of colour",
+    "v": "brightness of the strongest colour",
+    "lab_l": "lightness",
+    "lab_a": "red against green",
+    "lab_b": "yellow against blue",
+    "y": "luma",
+    "cr": "redness beside the luma",
+    "cb": "blueness beside the luma",
+}
+_MEANINGS = {
+    "mean_nucleus": "Mean {channel} of the nucleus in relation to its convex outline: the farther "
+    "from 1, the more the cytoplasm in its bays differs.",
+    "mean_rest": "Mean {channel} of the cytoplasm in the bays of the nucleus in relation to its "
+    "convex outline: the farther from 1, the more the two differ.",
+    "sd_nucleus": "How much the {channel} varies within the nucleus, in relation to its convex "
+    "outline: low if the nucleus is even beside its surroundings.",
+    "sd_rest": "How much the {channel} varies within the cytoplasm in the bays of the nucleus, in "
+    "relation to the convex outline of the nucleus.",
 }
 
 _COLUMNS = {
-    "solidity": Column("1", "area of the nucleus A / area of its hull", _PAPER),
-    "convexity": Column("1", "perimeter of the hull / perimeter P of the nucleus", _PAPER),
-    "circularity_inverse": Column("1", "P^2 / (4 pi A), at least 1", _PAPER),
+    "solidity": Column(
+        "1",
+        "area of the nucleus A / area of its hull",
+        _PAPER,
+        "How little the nucleus is indented: 1 without bays, low for a horseshoe or several lobes.",
+    ),
+    "convexity": Column(
+        "1",
+        "perimeter of the hull / perimeter P of the nucleus",
+        _PAPER,
+        "How smooth the outline of the nucleus is: 1 without bays, lower the longer its detours.",
+    ),
+    "circularity_inverse": Column(
+        "1",
+        "P^2 / (4 pi A)",
+        _PAPER,
+        "How far the nucleus is from a smooth disc: about 1 for a disc, higher if lobed or ragged.",
+    ),
 } | {
-    f"{code}_{ratio}_hull": Column(
-        "1", f"{_TERMS[ratio].format(code=code)} / in the hull, 8-bit code of OpenCV", _PAPER
+    f"{code}_{ratio}_to_hull": Column(
+        "1",
+        f"{_TERMS[ratio].format(code=code)} / in the hull, 8-bit code of OpenCV",
+        _PAPER,
+        _MEANINGS[ratio].format(channel=_CHANNELS[code]),
     )
     for code in CODES
     for ratio in RATIOS
@@ -71,9 +113,9 @@ _TABLES = np.stack([_BY_VALUE, _BY_CHROMA, _GAMMA])
 def tavakoli(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None) -> np.ndarray:
     """Compute the 51 features of Tavakoli et al.: shape of the nucleus, colour over its hull.
 
-    The convex hull without the nucleus stands for the cytoplasm (the "representative of the
-    cytoplasm", ROC, of the paper), so that no outline of the cell is needed. Every colour is a
-    ratio: nucleus over hull, or ROC over hull.
+    The rest of the convex hull, without the nucleus, stands for the cytoplasm (the "representative
+    of the cytoplasm", ROC, of the paper), so that no outline of the cell is needed. Every colour is
+    a ratio: nucleus over hull, or rest over hull.
 
     Parameters
     ----------
@@ -89,8 +131,8 @@ def tavakoli(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = N
     -------
     (n_cells, 51) ndarray of float64
         Solidity, convexity, the inverse of circularity, then mean and standard deviation of 12
-        channels in nucleus and ROC over those in the hull. A row of NaN where nucleus or cell is
-        missing. Values of the ROC are NaN if the nucleus fills its hull, and ratios are NaN if the
+        channels in nucleus and rest over those in the hull. A row of NaN where nucleus or cell is
+        missing. Values of the rest are NaN if the nucleus fills its hull, and ratios are NaN if the
         hull is flat.
 
     Notes
@@ -101,9 +143,9 @@ def tavakoli(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = N
     Colours of the hull are those of its pixels inside the cell; in the published features,
     background counts where a hull extends beyond the cell. Areas are numbers of pixels and
     perimeters are those of Crofton (the code sums a mask of 255, and its hull goes through pixel
-    centres). A nucleus without ROC keeps its 51 columns (the code returns 75). As published, hue is
-    averaged as a number, which is wrong for reds on either side of 0; `colour` averages it as an
-    angle.
+    centres). A nucleus that fills its hull keeps its 51 columns (the code returns 75). As
+    published, hue is averaged as a number, which is wrong for reds on either side of 0; `colour`
+    averages it as an angle.
 
     References
     ----------
@@ -119,7 +161,7 @@ def tavakoli(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = N
     >>> values.shape
     (1, 51)
     >>> row = dict(zip(extract.tavakoli.facts.columns, values[0].tolist(), strict=True))
-    >>> round(row["solidity"], 2), round(row["s_mean_roc_hull"], 1)
+    >>> round(row["solidity"], 2), round(row["s_mean_rest_to_hull"], 1)
     (0.94, 0.6)
     """
     prepared = prepare(image)

@@ -21,7 +21,7 @@ COLUMNS = (
     "concave_fraction",
     "curvature_min",
     "curvature_max",
-    *(f"hu_{k}" for k in range(1, 8)),
+    *(f"hu_{k}_signed_log" for k in range(1, 8)),
     "box_dimension",
 )
 """Columns of the family ``boundary``."""
@@ -30,6 +30,9 @@ AT = indices(COLUMNS)
 
 CONCAVE = -0.5
 """Curvature below which a point is concave, in units of that of a circle of the same length."""
+
+ROUNDING = 1e-14
+"""Relative error of a sum of some tens of terms in float64, with a margin."""
 
 FIRST_OF = np.array(
     [0x5555555555555555, 0x1111111111111111, 0x0101010101010101, 0x0001000100010001], np.uint64
@@ -308,7 +311,7 @@ def box_dimension(bits, height, width):
 def hu_moments(runs, row):
     """Compute the moment invariants of Hu of the pixel centres, as sign times log10 of their size.
 
-    An invariant that symmetry makes 0, but for rounding, is NaN.
+    An invariant that is 0, but for rounding, is NaN: the mask is symmetric.
     """
     area, y, x, _, _, _ = covariance(runs)
     # Sums about a whole number near the centroid stay small and exact.
@@ -339,20 +342,33 @@ def hu_moments(runs, row):
     n20, n02, n11 = m20 / second, m02 / second, m11 / second
     n30, n03, n21, n12 = m30 / third, m03 / third, m21 / third, m12 / third
     t0, t1 = n30 + n12, n21 + n03
+    u0, u1 = n30 - 3.0 * n12, 3.0 * n21 - n03
     q0, q1 = t0 * t0, t1 * t1
-    first = n20 + n02
+    stretch = n20 - n02
     values = (
-        first,
-        (n20 - n02) ** 2 + 4.0 * n11 * n11,
-        (n30 - 3.0 * n12) ** 2 + (3.0 * n21 - n03) ** 2,
+        n20 + n02,
+        stretch**2 + 4.0 * n11 * n11,
+        u0**2 + u1**2,
         q0 + q1,
-        (n30 - 3.0 * n12) * t0 * (q0 - 3.0 * q1) + (3.0 * n21 - n03) * t1 * (3.0 * q0 - q1),
-        (n20 - n02) * (q0 - q1) + 4.0 * n11 * t0 * t1,
-        (3.0 * n21 - n03) * t0 * (q0 - 3.0 * q1) - (n30 - 3.0 * n12) * t1 * (3.0 * q0 - q1),
+        u0 * t0 * (q0 - 3.0 * q1) + u1 * t1 * (3.0 * q0 - q1),
+        stretch * (q0 - q1) + 4.0 * n11 * t0 * t1,
+        u1 * t0 * (q0 - 3.0 * q1) - u0 * t1 * (3.0 * q0 - q1),
     )
-    # Powers of the first invariant that bound the size of each.
-    powers = (1.0, 2.0, 3.0, 3.0, 6.0, 4.0, 6.0)
+    # Bounds of the rounding errors of the moments, then of their products.
+    e2 = ROUNDING * (s20 + s02 + abs(s11)) / second
+    e3 = ROUNDING * (abs(s30) + abs(s03) + 2.0 * (abs(s21) + abs(s12)) + 3.0 * (s20 + s02)) / third
+    d = max(abs(stretch), 2.0 * abs(n11)) + e2
+    s, t = max(abs(u0), abs(u1)) + e3, max(abs(t0), abs(t1)) + e3
+    bounds = (
+        e2,
+        4.0 * d * e2 + ROUNDING * d * d,
+        4.0 * s * e3 + ROUNDING * s * s,
+        4.0 * t * e3 + ROUNDING * t * t,
+        (8.0 * t + 24.0 * s) * t * t * e3 + ROUNDING * s * t**3,
+        4.0 * t * t * e2 + 8.0 * d * t * e3 + ROUNDING * d * t * t,
+        (8.0 * t + 24.0 * s) * t * t * e3 + ROUNDING * s * t**3,
+    )
     for k in range(7):
         value = values[k]
-        if abs(value) > 1e-13 * first ** powers[k]:
-            row[AT.hu_1 + k] = math.log10(abs(value)) * (1.0 if value > 0.0 else -1.0)
+        if abs(value) > bounds[k]:
+            row[AT.hu_1_signed_log + k] = math.log10(abs(value)) * (1.0 if value > 0.0 else -1.0)

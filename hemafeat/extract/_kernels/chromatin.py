@@ -1,4 +1,4 @@
-"""Clumps, roughness and pale spots of the chromatin of a nucleus."""
+"""Dark parts, roughness and pale spots of the chromatin of a nucleus."""
 
 from __future__ import annotations
 
@@ -16,33 +16,33 @@ from hemafeat.extract._kernels.spots import (
 )
 
 COLUMNS = (
-    "clump_fraction",
-    "dense_fraction",
-    "clump_count",
-    "clump_density",
-    "clump_area_mean",
+    "fraction_above_mean_plus_sd",
+    "fraction_above_mean_plus_1_5_sd",
+    "dark_part_count",
+    "dark_part_count_per_area",
+    "dark_part_area_mean",
     "heterogeneity",
     "heterogeneity_relative",
-    "nucleolus_count",
-    "nucleolus_area_fraction",
-    "nucleolus_area_max",
+    "pale_spot_count",
+    "pale_spot_area_fraction",
+    "pale_spot_area_max",
 )
 """Columns of the family ``chromatin``."""
 
 AT = indices(COLUMNS)
 
-CLUMPS, NUCLEOLI = range(2)
+DARK, PALE = range(2)
 
 # Of NumPy's type, as each literal passed as an argument would be compiled separately.
-SMALLEST_CLUMP = np.int64(4)
-SMALLEST_NUCLEOLUS = np.int64(40)
+SMALLEST_DARK = np.int64(4)
+SMALLEST_PALE = np.int64(40)
 """Smallest areas in pixels; smaller parts are noise."""
 
-NUCLEOLUS_RADIUS = np.int64(8)
+PALE_RADIUS = np.int64(8)
 """Radius in pixels of the square of the top-hat that finds pale spots."""
 
-NUCLEOLUS_RISE = 17
-"""Smallest height of a pale spot in levels, of 256 over [0, 1.5] of optical density: 0.100."""
+PALE_RISE = 17
+"""Smallest height of a pale spot in levels, of 256 over [0, 1.5] of optical density: 0.0996."""
 
 
 @kernel
@@ -140,7 +140,7 @@ def measure(plane, run_starts, runs, boxes, bin_width):
     """
     n_cells = boxes.shape[0]
     out = np.full((n_cells, len(COLUMNS)), np.nan)
-    margin = NUCLEOLUS_RADIUS
+    margin = PALE_RADIUS
     for cell in range(n_cells):
         cell_runs = runs[run_starts[cell] : run_starts[cell + 1]]
         if cell_runs.shape[0] == 0:
@@ -152,8 +152,8 @@ def measure(plane, run_starts, runs, boxes, bin_width):
         level, spot = np.empty(size, np.uint8), np.empty(size, np.uint8)
         lowest, above, n, total = dense_levels(plane, cell_runs)
         row = out[cell]
-        row[AT.clump_fraction] = above[0] / n
-        row[AT.dense_fraction] = above[1] / n
+        row[AT.fraction_above_mean_plus_sd] = above[0] / n
+        row[AT.fraction_above_mean_plus_1_5_sd] = above[1] / n
         for k in range(size):
             level[k] = inside[k] & ~paleness[k]
         rough, n_squares = roughness(level, inside, stride)
@@ -166,11 +166,11 @@ def measure(plane, run_starts, runs, boxes, bin_width):
         for kind in range(2):
             for k in range(size):
                 # Outside, the level is 0, which is not above the mean.
-                spot[k] = level[k] >= least if kind == CLUMPS else hat[k] >= NUCLEOLUS_RISE
+                spot[k] = level[k] >= least if kind == DARK else hat[k] >= PALE_RISE
             areas, spans = parts(spot, stride)
-            is_kept = areas[:, 0] >= SMALLEST_CLUMP
-            if kind == NUCLEOLI:
-                is_kept = round_and_within(areas, spans, inside, stride, SMALLEST_NUCLEOLUS)
+            is_kept = areas[:, 0] >= SMALLEST_DARK
+            if kind == PALE:
+                is_kept = round_and_within(areas, spans, inside, stride, SMALLEST_PALE)
             count = 0
             area = 0
             largest = 0
@@ -179,13 +179,13 @@ def measure(plane, run_starts, runs, boxes, bin_width):
                     count += 1
                     area += areas[part, 0]
                     largest = max(largest, areas[part, 0])
-            if kind == CLUMPS:
-                row[AT.clump_count] = count
-                row[AT.clump_density] = count / n
+            if kind == DARK:
+                row[AT.dark_part_count] = count
+                row[AT.dark_part_count_per_area] = count / n
                 if count > 0:
-                    row[AT.clump_area_mean] = area / count
+                    row[AT.dark_part_area_mean] = area / count
             else:
-                row[AT.nucleolus_count] = count
-                row[AT.nucleolus_area_fraction] = area / n
-                row[AT.nucleolus_area_max] = largest
+                row[AT.pale_spot_count] = count
+                row[AT.pale_spot_area_fraction] = area / n
+                row[AT.pale_spot_area_max] = largest
     return out

@@ -239,23 +239,58 @@ def gather(plane, corners, count, out):
 
 
 @kernel
-def find_blocks(runs, box, corners):
+def line_sum(plane, runs, line, along):
+    """Return the sum of the levels of one row (`along` 0) or column (1) of a cell, plus 1 each."""
+    total = 0
+    for run in range(runs.shape[0]):
+        row, a, b = runs[run, 0], runs[run, 1], runs[run, 2]
+        if along == 1:
+            if a <= line < b:
+                total += np.int64(plane[row, line]) + 1
+        elif row == line:
+            for column in range(a, b):
+                total += np.int64(plane[row, column]) + 1
+    return total
+
+
+@kernel
+def first_line(plane, runs, first, stop, along):
+    """Return the first row (`along` 0) or column (1) of the grid of blocks of a cell.
+
+    The grid is centred in ``first .. stop - 1``. Where that leaves an odd number of lines, it lies
+    nearer to the side whose outermost line has the larger sum of levels, plus 1 for each pixel, or
+    the next line that differs, so that it moves with the cell when that is mirrored.
+    """
+    rest = (stop - first) % BLOCK
+    offset = rest // 2
+    if rest % 2 == 1:
+        for k in range((stop - first) // 2):
+            near = line_sum(plane, runs, first + k, along)
+            far = line_sum(plane, runs, stop - 1 - k, along)
+            if near != far:
+                return first + offset + (1 if near < far else 0)
+    return first + offset
+
+
+@kernel
+def find_blocks(plane, runs, box, corners):
     """Find the 8x8 blocks that lie entirely inside one cell, and return their number.
 
     Parameters
     ----------
+    plane : (H, W) uint8 array
+        Grey levels, which decide where the grid of blocks begins, see `first_line`.
     runs : (M, 3) int64 array
         Pixel runs of the cell: row, first column, column after the last one.
     box : (4,) int64 array
-        Row start, row stop, column start, column stop of the cell. The grid of blocks is centred in
-        it, so that it hardly moves when the cell is mirrored.
+        Row start, row stop, column start, column stop of the cell.
     corners : (K, 2) int64 array
         Filled with the first row and first column of each block.
     """
     n_wide = (box[3] - box[2]) // BLOCK
     n_high = (box[1] - box[0]) // BLOCK
-    top = box[0] + (box[1] - box[0]) % BLOCK // 2
-    left = box[2] + (box[3] - box[2]) % BLOCK // 2
+    top = first_line(plane, runs, box[0], box[1], 0)
+    left = first_line(plane, runs, box[2], box[3], 1)
     # Number of rows of each block that lie entirely in the cell.
     covered = np.zeros((n_high, n_wide), np.int64)
     for run in range(runs.shape[0]):
@@ -298,7 +333,7 @@ def block_shares(plane, run_starts, runs, boxes, group):
     for cell in range(boxes.shape[0]):
         cell_runs = runs[run_starts[cell] : run_starts[cell + 1]]
         corners = np.empty((cell_runs.shape[0] * plane.shape[1] // BLOCK**2 + 1, 2), np.int64)
-        count = find_blocks(cell_runs, boxes[cell], corners)
+        count = find_blocks(plane, cell_runs, boxes[cell], corners)
         lanes = np.zeros((3, LANES))
         for first in range(0, count, LANES):
             gather(plane, corners[first:], min(LANES, count - first), x)
@@ -339,7 +374,7 @@ def block_mean_logs(plane, run_starts, runs, boxes, zigzag):
     for cell in range(boxes.shape[0]):
         cell_runs = runs[run_starts[cell] : run_starts[cell + 1]]
         corners = np.empty((cell_runs.shape[0] * plane.shape[1] // BLOCK**2 + 1, 2), np.int64)
-        count = find_blocks(cell_runs, boxes[cell], corners)
+        count = find_blocks(plane, cell_runs, boxes[cell], corners)
         logs = np.zeros(n_coefficients)
         for first in range(0, count, LANES):
             gather(plane, corners[first:], min(LANES, count - first), x)

@@ -11,7 +11,7 @@ from hemafeat.extract._kernels.region.basins import LOBE_COLUMNS, depth_values, 
 from hemafeat.extract._kernels.region.bits import pack, unpack_pixels
 from hemafeat.extract._kernels.region.contour import boundary_points, widest_gap
 from hemafeat.extract._kernels.region.hull import hull_chains, hull_runs, row_extents
-from hemafeat.extract._kernels.region.runs import covariance, local_runs
+from hemafeat.extract._kernels.region.runs import covariance, runs_where
 from hemafeat.extract._kernels.region.skeleton import SKELETON_COLUMNS, skeleton_values
 from hemafeat.extract._kernels.region.thinning import thin
 
@@ -20,10 +20,10 @@ COLUMNS = (
     *SKELETON_COLUMNS,
     "symmetry_major",
     "symmetry_minor",
-    "horseshoe_angle",
-    "centroid_depth_ratio",
-    "hull_centroid_depth_ratio",
-    "centroid_gap_ratio",
+    "open_angle_from_hull_centroid",
+    "depth_at_centroid_ratio",
+    "depth_at_hull_centroid_ratio",
+    "centroid_outside_ratio",
 )
 """Columns of the family ``lobes``."""
 
@@ -52,15 +52,78 @@ def lobes_of_cells(run_starts, runs, boxes, squared):
         first, stop = run_starts[cell], run_starts[cell + 1]
         if stop > first:
             top, bottom, left, right = boxes[cell]
-            local, rows = local_runs(runs[first:stop], top, left, bottom - top)
             depth = np.zeros((bottom - top + 2, right - left + 2), np.int32)
-            for run in range(local.shape[0]):
-                row, a, b = local[run, 0], local[run, 1], local[run, 2]
-                line, source = depth[row + 1], squared[row + top]
-                for column in range(a, b):
-                    line[column + 1] = source[column + left]
-            measure(depth, local, rows, out[cell])
+            for run in range(first, stop):
+                line, source = depth[runs[run, 0] - top + 1], squared[runs[run, 0]]
+                for column in range(runs[run, 1], runs[run, 2]):
+                    line[column - left + 1] = source[column]
+            turned = upright(depth)
+            local, rows = runs_where(turned[1:-1, 1:-1] > 0, np.bool_(True))
+            measure(turned, local, rows, out[cell])
     return out
+
+
+@kernel
+def upright(depth):
+    """Turn or mirror a region into the orientation that comes first in a fixed order.
+
+    What depends on the orientation by a few pixels, such as a skeleton, is then the same however
+    the image was turned or mirrored. Of the orientations that are not taller than wide, it is the
+    one whose pixels in raster order, 0 outside and 1 inside, are the smallest number.
+
+    Parameters
+    ----------
+    depth : (H, W) int32 array
+        0 outside the region.
+
+    Returns
+    -------
+    (H, W) or (W, H) int32 array
+        `depth`, turned.
+    """
+    height, width = depth.shape
+    first = 4 if height > width else 0
+    best = first
+    for way in range(first + 1, 8 if height == width else first + 4):
+        if is_before(depth, way, best):
+            best = way
+    if best == 0:
+        return depth
+    turned = np.empty((width, height) if best >= 4 else (height, width), depth.dtype)
+    for row in range(height):
+        line = depth[height - 1 - row if best & 1 else row]
+        if best >= 4:
+            for column in range(width):
+                turned[width - 1 - column if best & 2 else column, row] = line[column]
+        elif best & 2:
+            into = turned[row]
+            for column in range(width):
+                into[column] = line[width - 1 - column]
+        else:
+            turned[row] = line
+    return turned
+
+
+@kernel
+def is_before(depth, way, other):
+    """Return True if one way to turn a region comes before another, see `upright`.
+
+    A way is 1 for a mirror image of the rows, plus 2 for one of the columns, plus 4 if rows and
+    columns are exchanged afterwards.
+    """
+    height, width = depth.shape
+    rows, columns = (width, height) if way >= 4 else (height, width)
+    for row in range(rows):
+        for column in range(columns):
+            r, c = (column, row) if way >= 4 else (row, column)
+            inside = depth[height - 1 - r if way & 1 else r, width - 1 - c if way & 2 else c] > 0
+            r, c = (column, row) if other >= 4 else (row, column)
+            inside_other = (
+                depth[height - 1 - r if other & 1 else r, width - 1 - c if other & 2 else c] > 0
+            )
+            if inside != inside_other:
+                return inside_other
+    return False
 
 
 @kernel
@@ -68,7 +131,7 @@ def measure(depth, runs, rows, row):
     """Fill the row of one nucleus. `runs` start at its box; `depth` has a border of zeros."""
     area, y, x, rr, cc, rc = covariance(runs)
     radius = math.sqrt(area / math.pi)
-    deepest = depth_values(depth, runs, area, row)
+    depth_values(depth, runs, area, row)
     lobe_values(depth, area, row)
     height, width = depth.shape[0] - 2, depth.shape[1] - 2
     points = unpack_pixels(thin(pack(runs, rows, width)))
@@ -76,10 +139,14 @@ def measure(depth, runs, rows, row):
     row[AT.symmetry_major], row[AT.symmetry_minor] = mirror_overlap(depth, runs, y, x, rr, cc, rc)
     left, right = hull_chains(row_extents(runs, rows))
     _, hull_y, hull_x, _, _, _ = covariance(hull_runs(left, right, height))
-    row[AT.horseshoe_angle] = math.degrees(widest_gap(boundary_points(runs, rows), hull_y, hull_x))
-    row[AT.centroid_depth_ratio] = interpolated(depth, y, x) / deepest
-    row[AT.hull_centroid_depth_ratio] = interpolated(depth, hull_y, hull_x) / deepest
-    row[AT.centroid_gap_ratio] = nearest_pixel(runs, y, x) / radius
+    row[AT.open_angle_from_hull_centroid] = math.degrees(
+        widest_gap(boundary_points(runs, rows), hull_y, hull_x)
+    )
+    row[AT.depth_at_centroid_ratio] = interpolated(depth, y, x) / row[AT.inscribed_radius]
+    row[AT.depth_at_hull_centroid_ratio] = (
+        interpolated(depth, hull_y, hull_x) / row[AT.inscribed_radius]
+    )
+    row[AT.centroid_outside_ratio] = nearest_pixel(runs, y, x) / radius
 
 
 @kernel
@@ -143,7 +210,10 @@ def nearest_pixel(runs, y, x):
 
 @kernel
 def interpolated(depth, y, x):
-    """Interpolate depth at a point between pixels; `depth` is squared, with a border of zeros."""
+    """Interpolate the depth at a point between pixels; it is 0 at pixels outside.
+
+    `depth` is the squared distance, with a border of zeros.
+    """
     row, column = math.floor(y), math.floor(x)
     v, u = y - row, x - column
     value = 0.0
@@ -152,5 +222,5 @@ def interpolated(depth, y, x):
             depth_row, depth_column = row + r + 1, column + c + 1
             if 0 <= depth_row < depth.shape[0] and 0 <= depth_column < depth.shape[1]:
                 share = (v if r else 1.0 - v) * (u if c else 1.0 - u)
-                value += share * math.sqrt(depth[depth_row, depth_column])
+                value += share * max(math.sqrt(depth[depth_row, depth_column]) - 0.5, 0.0)
     return value

@@ -15,7 +15,7 @@ from hemafeat.extract._kernels.region.basins import LOBE_COLUMNS, depth_values, 
 from hemafeat.extract._kernels.region.contour import perimeter_crofton
 from hemafeat.extract._kernels.region.distance import depths
 from hemafeat.extract._kernels.region.hull import hull_chains, hull_runs, row_extents
-from hemafeat.extract._kernels.region.runs import join, local_runs, part_areas
+from hemafeat.extract._kernels.region.runs import join, local_runs, part_areas, runs_where
 
 SHARES = np.array([20, 35, 50, 65, 80])
 """Thresholds, in per cent of the way from the density of the cytoplasm to that of the nucleus."""
@@ -24,7 +24,8 @@ LEFT_OUT = ("lobe_area_cv", "largest_lobe_fraction", "second_lobe_fraction", "in
 """Columns of `LOBE_COLUMNS` that are not measured: areas of lobes, and a radius in pixels."""
 
 COLUMNS = (
-    *(name for name in LOBE_COLUMNS if name not in LEFT_OUT),
+    # The region is any part of the cell of some density, of which the lobes are dense parts.
+    *(name.replace("n_lobes", "n_dense_parts") for name in LOBE_COLUMNS if name not in LEFT_OUT),
     "area_ratio",
     "solidity",
     "circularity",
@@ -101,24 +102,60 @@ def median_level(histogram, table):
 
 
 @kernel
-def blocks(rgb, table, runs, box, step):
-    """Return the sum of levels and the number of pixels of a cell in every block of its box.
+def halves(n, step):
+    """Return the block of the first and of the second half of each of n pixels, (n, 2) int64.
 
-    Both arrays have a border of zeros.
+    As few blocks as cover the pixels are centred on them, so that the middle of a pixel may lie on
+    the edge of a block. The first block is 1.
+    """
+    excess = -n % step
+    out = np.empty((n, 2), np.int64)
+    for k in range(n):
+        # Counted in half pixels, of which `excess` stick out on either side.
+        out[k, 0] = (2 * k + excess) // (2 * step) + 1
+        out[k, 1] = (2 * k + 1 + excess) // (2 * step) + 1
+    return out
+
+
+@kernel
+def blocks(rgb, table, runs, box, step):
+    """Return four times the sum of levels and the number of pixels of a cell in every block.
+
+    A pixel that the edge of a block cuts counts half, or a quarter, on each side. Both arrays have
+    a border of zeros.
     """
     top, left = box[0], box[2]
-    shape = (box[1] - top + step - 1) // step + 2, (box[3] - left + step - 1) // step + 2
+    rows, columns = halves(box[1] - top, step), halves(box[3] - left, step)
+    shape = rows[-1, 1] + 2, columns[-1, 1] + 2
     sums, counts = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
-    block_of = np.arange(box[3] - left) // step + 1
+    split = -(box[3] - left) % step % 2 == 1
+    total, number = np.zeros(shape[1], np.int32), np.zeros(shape[1], np.int32)
+    first = columns[:, 0].copy()
     for run in range(runs.shape[0]):
         row, a, b = runs[run, 0], runs[run, 1], runs[run, 2]
         line = rgb[row]
-        block_row = (row - top) // step + 1
-        into, number = sums[block_row], counts[block_row]
-        for column in range(a, b):
-            k = block_of[column - left]
-            into[k] += table[line[column, 0]]
-            number[k] += 1
+        upper, lower = rows[row - top]
+        begin, end = first[a - left], columns[b - 1 - left, 1] + 1
+        total[begin:end] = 0
+        number[begin:end] = 0
+        if split:
+            for column in range(a, b):
+                level = np.int32(table[line[column, 0]])
+                for half in range(2):
+                    k = columns[column - left, half]
+                    total[k] += level
+                    number[k] += 1
+        else:
+            for column in range(a, b):
+                k = first[column - left]
+                total[k] += 2 * np.int32(table[line[column, 0]])
+                number[k] += 2
+        for half in range(1 if upper == lower else 2):
+            weight = np.int32(2 if upper == lower else 1)
+            into, into_number = sums[rows[row - top, half]], counts[rows[row - top, half]]
+            for k in range(begin, end):
+                into[k] += weight * total[k]
+                into_number[k] += weight * number[k]
     return sums, counts
 
 
@@ -127,39 +164,14 @@ def denser(sums, counts, bound, step):
     """Mark blocks at least half in the cell whose mean level is above a hundredth of `bound`."""
     height, width = sums.shape
     inside = np.zeros((height, width), np.bool_)
-    least, bound = np.int32((step * step + 1) // 2), np.int32(bound)
+    # Counts are in quarters of a pixel.
+    least, bound = np.int32(2 * step * step), np.int32(bound)
     for row in range(height):
         total, number, line = sums[row], counts[row], inside[row]
         for k in range(width):
             enough = number[k] >= least
             line[k] = enough & (np.int32(100) * total[k] > number[k] * bound)
     return inside
-
-
-@kernel
-def runs_where(mask, value):
-    """Return the runs of `value` in a mask, indexed by row as in ``runs.local_runs``."""
-    height, width = mask.shape
-    runs = np.empty((height * (width // 2 + 1), 3), np.int64)
-    rows = np.zeros(height + 1, np.int64)
-    n = 0
-    for row in range(height):
-        line = mask[row]
-        previous = not value
-        for column in range(width):
-            if line[column] != previous:
-                previous = line[column]
-                if previous == value:
-                    runs[n, 0] = row
-                    runs[n, 1] = column
-                else:
-                    runs[n, 2] = column
-                    n += 1
-        if previous == value:
-            runs[n, 2] = width
-            n += 1
-        rows[row + 1] = n
-    return runs[:n], rows
 
 
 @kernel

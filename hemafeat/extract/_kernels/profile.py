@@ -14,13 +14,13 @@ N_SHELLS = 8
 """Number of shells of a nucleus."""
 
 COLUMNS = (
-    *(f"nucleus_radial_od_{k}" for k in range(1, N_SHELLS + 1)),
-    "nucleus_radial_cv",
-    "nucleus_radial_slope",
-    "nucleus_edge_gradient",
-    "cell_edge_gradient",
-    "perinuclear_halo",
-    "pale_zone",
+    *(f"nucleus__radial_od_{k}" for k in range(1, N_SHELLS + 1)),
+    "nucleus__radial_cv",
+    "nucleus__radial_slope",
+    "nucleus__edge_gradient",
+    "edge_gradient",
+    "cytoplasm__perinuclear_od_difference",
+    "cytoplasm__pale_zone",
     "major_axis_sd",
     "major_axis_minimum",
     "major_axis_maximum",
@@ -29,14 +29,14 @@ COLUMNS = (
     "minor_axis_minimum",
     "minor_axis_maximum",
     "minor_axis_variation",
-    "nucleus_mass_displacement_r",
-    "nucleus_mass_displacement_g",
-    "nucleus_mass_displacement_b",
-    "nucleus_mass_displacement_mean",
-    "cell_mass_displacement_r",
-    "cell_mass_displacement_g",
-    "cell_mass_displacement_b",
-    "cell_mass_displacement_mean",
+    "nucleus__mass_displacement_r",
+    "nucleus__mass_displacement_g",
+    "nucleus__mass_displacement_b",
+    "nucleus__mass_displacement_mean",
+    "mass_displacement_r",
+    "mass_displacement_g",
+    "mass_displacement_b",
+    "mass_displacement_mean",
 )
 """Columns of the family ``profile``."""
 
@@ -44,6 +44,9 @@ AT = indices(COLUMNS)
 
 BAND = 2
 """Width in px of the bands on either side of an edge."""
+
+TIE = 1e-9
+"""Distance in px up to which two pixels are equally near."""
 
 HALO, FAR, FIELD = 0.1, 0.2, 0.3
 """Outer radii of the rings around a nucleus, in its equivalent radius."""
@@ -81,15 +84,15 @@ def shells(levels, depth, runs, density, row):
             n += counts[k, level]
             total += counts[k, level] * density[level]
         if n > 0:
-            row[AT.nucleus_radial_od_1 + k] = total / n
+            row[AT.nucleus__radial_od_1 + k] = total / n
             n_shells += 1
-            mean += row[AT.nucleus_radial_od_1 + k]
+            mean += row[AT.nucleus__radial_od_1 + k]
             middle += (k + 0.5) / N_SHELLS
     mean /= n_shells
     middle /= n_shells
     squares = product = square = 0.0
     for k in range(N_SHELLS):
-        value = row[AT.nucleus_radial_od_1 + k]
+        value = row[AT.nucleus__radial_od_1 + k]
         if not np.isnan(value):
             offset = (k + 0.5) / N_SHELLS - middle
             squares += (value - mean) ** 2
@@ -97,8 +100,8 @@ def shells(levels, depth, runs, density, row):
             square += offset * offset
     if n_shells > 1:
         if mean > 0.0:
-            row[AT.nucleus_radial_cv] = math.sqrt(squares / n_shells) / mean
-        row[AT.nucleus_radial_slope] = product / square
+            row[AT.nucleus__radial_cv] = math.sqrt(squares / n_shells) / mean
+        row[AT.nucleus__radial_slope] = product / square
 
 
 @kernel
@@ -141,17 +144,37 @@ def add_inner_band(levels, depth, runs, density, sums):
 
 
 @kernel
+def share_octants(dy, dx, value, pixels, sums):
+    """Add a pixel on the line between octants to both in equal shares, or to all 8 at the centre.
+
+    `dy` and `dx` are its coordinates from the centre.
+    """
+    share = 1
+    for step in range(2):
+        n = 0
+        for octant in range(8):
+            down, right = (-dy if octant & 4 else dy), (-dx if octant & 2 else dx)
+            steep = abs(dx) <= abs(dy) if octant & 1 else abs(dx) >= abs(dy)
+            if down >= 0 and right >= 0 and steep:
+                n += 1
+                if step == 1:
+                    pixels[octant] += 1.0 / share
+                    sums[octant] += value / share
+        share = n
+
+
+@kernel
 def surroundings(levels, cytoplasm, label, runs, box, density, edge, row):
     """Add the band around a nucleus to `edge`, and measure its halo and pale zone."""
     height, width = cytoplasm.shape
-    area = 0
-    y = x = 0.0
+    # Twice the sums of the coordinates: whole numbers, so that no pixel between two octants is
+    # sorted by rounding.
+    area = y = x = np.int64(0)
     for run in range(runs.shape[0]):
         n = runs[run, 2] - runs[run, 1]
         area += n
-        y += n * (runs[run, 0] - box[0])
-        x += n * (runs[run, 1] + runs[run, 2] - 1 - 2 * box[2]) / 2.0
-    y, x = y / area, x / area
+        y += 2 * n * runs[run, 0]
+        x += n * (runs[run, 1] + runs[run, 2] - 1)
     square = area / math.pi
     reach = max(math.ceil(FIELD * math.sqrt(square)), BAND)
     top, left = max(box[0] - reach, 0), max(box[2] - reach, 0)
@@ -168,8 +191,8 @@ def surroundings(levels, cytoplasm, label, runs, box, density, edge, row):
     for down in range(bottom - top):
         line, line_labels = squared[down], cytoplasm[top + down, left:right]
         line_levels = levels[top + down, left:right]
-        dy = down + top - box[0] - y
-        half = 4 if dy < 0.0 else 0
+        dy = 2 * area * (down + top) - y
+        half = 4 if dy < 0 else 0
         for k in range(right - left):
             if line_labels[k] != label or line[k] > most:
                 continue
@@ -178,10 +201,14 @@ def surroundings(levels, cytoplasm, label, runs, box, density, edge, row):
                 edge[0] += 1.0
                 edge[1] += value
                 edge[2] -= math.sqrt(distance) - 0.5
-            dx = k + left - box[2] - x
-            octant = half + 2 * int(dx < 0.0) + int(abs(dx) < abs(dy))
-            pixels[ring_of[distance], octant] += 1.0
-            sums[ring_of[distance], octant] += value
+            dx = 2 * area * (k + left) - x
+            ring = ring_of[distance]
+            if dx != 0 and dy != 0 and abs(dx) != abs(dy):
+                octant = half + 2 * int(dx < 0) + int(abs(dx) < abs(dy))
+                pixels[ring, octant] += 1.0
+                sums[ring, octant] += value
+            else:
+                share_octants(dy, dx, value, pixels[ring], sums[ring])
     near = near_sum = far = far_sum = n = total = 0.0
     for k in range(8):
         near += pixels[0, k]
@@ -194,13 +221,13 @@ def surroundings(levels, cytoplasm, label, runs, box, density, edge, row):
         n += pixels[0, k]
         total += sums[0, k]
     if near > 0.0 and far > 0.0:
-        row[AT.perinuclear_halo] = near_sum / near - far_sum / far
+        row[AT.cytoplasm__perinuclear_od_difference] = near_sum / near - far_sum / far
     if n > 0.0:
         palest = np.inf
         for k in range(8):
             if pixels[0, k] > 0.0 and pixels[0, k] * 32.0 >= n:
                 palest = min(palest, sums[0, k] / pixels[0, k])
-        row[AT.pale_zone] = total / n - palest
+        row[AT.cytoplasm__pale_zone] = total / n - palest
 
 
 @kernel
@@ -208,19 +235,25 @@ def line_profile(levels, labels, label, y, x, dy, dx, density, out):
     """Fill `out` with sd, minimum, maximum and variation of the density on a line through (y, x).
 
     The line is followed both ways in steps of 1 px to the edge of the arrays. The pixel nearest to
-    each point counts if it belongs to the cell.
+    each point counts if it belongs to the cell; of several equally near the mean of those that do.
     """
     height, width = labels.shape
-    longest = height + width
+    longest = math.ceil(math.hypot(height, width))
     n = 0
     first = second = variation = 0.0
     origin = last = 0.0
     low, high = np.inf, -np.inf
     for step in range(-longest, longest + 1):
-        r, c = math.floor(y + step * dy + 0.5), math.floor(x + step * dx + 0.5)
-        if r < 0 or r >= height or c < 0 or c >= width or labels[r, c] != label:
+        v, u = y + step * dy + 0.5, x + step * dx + 0.5
+        n_near, value = 0, 0.0
+        for r in range(math.floor(v - TIE), math.floor(v + TIE) + 1):
+            for c in range(math.floor(u - TIE), math.floor(u + TIE) + 1):
+                if 0 <= r < height and 0 <= c < width and labels[r, c] == label:
+                    n_near += 1
+                    value += density[levels[r, c]]
+        if n_near == 0:
             continue
-        value = density[levels[r, c]]
+        value /= n_near
         if n == 0:
             origin = value
         else:
@@ -313,9 +346,9 @@ def profile_of_cells(planes, density, labels, run_starts, runs, boxes, nuclear_d
             edge = np.zeros((2, 3))
             add_inner_band(green, nuclear_depth, nucleus, density, edge[0])
             surroundings(green, labels[0], k + 1, nucleus, boxes[0][k], density, edge[1], row)
-            row[AT.nucleus_edge_gradient] = gradient(edge)
-            displacement(planes, nucleus, boxes[0][k], row[AT.nucleus_mass_displacement_r :])
-        row[AT.cell_edge_gradient] = rim_gradient(green, depth, cell, density)
+            row[AT.nucleus__edge_gradient] = gradient(edge)
+            displacement(planes, nucleus, boxes[0][k], row[AT.nucleus__mass_displacement_r :])
+        row[AT.edge_gradient] = rim_gradient(green, depth, cell, density)
         rr, cc = shape[k, SHAPE.variance_row], shape[k, SHAPE.variance_column]
         rc = shape[k, SHAPE.covariance]
         if math.hypot(cc - rr, 2.0 * rc) > 1e-10 * (rr + cc):
@@ -329,5 +362,5 @@ def profile_of_cells(planes, density, labels, run_starts, runs, boxes, nuclear_d
             major, minor = row[AT.major_axis_sd :], row[AT.minor_axis_sd :]
             line_profile(levels, cell_labels, k + 1, y, x, dy, dx, density, major)
             line_profile(levels, cell_labels, k + 1, y, x, dx, -dy, density, minor)
-        displacement(planes, cell, boxes[1][k], row[AT.cell_mass_displacement_r :])
+        displacement(planes, cell, boxes[1][k], row[AT.mass_displacement_r :])
     return out

@@ -10,23 +10,23 @@ from hemafeat._jit import indices, kernel
 from hemafeat.extract._kernels.shape import AT as SHAPE
 
 COLUMNS = (
-    "nc_ratio_area",
-    "nc_ratio_cytoplasm",
-    "nc_ratio_diameter",
-    "cytoplasm_area",
+    "nucleus_to_cell_area_ratio",
+    "nucleus_to_cytoplasm_area_ratio",
+    "nucleus_to_cell_diameter_ratio",
+    "cytoplasm__area",
     "eccentric_position",
-    "border_contact",
+    "nucleus__border_contact",
     "perimeter_ratio",
     "axis_angle",
     "hull_occupancy",
-    "roc_fraction",
-    "cytoplasm_thickness_area",
-    "cytoplasm_thickness_mean",
-    "cytoplasm_thickness_min",
-    "cytoplasm_thickness_max",
-    "cytoplasm_thickness_cv",
+    "nucleus__convex_deficiency",
+    "cytoplasm__thickness_from_area",
+    "cytoplasm__thickness_mean",
+    "cytoplasm__thickness_min",
+    "cytoplasm__thickness_max",
+    "cytoplasm__thickness_cv",
     "delta_e_nucleus_cytoplasm",
-    "delta_e_cytoplasm_background",
+    "cytoplasm__delta_e_background",
 )
 """Columns of the family ``relation``."""
 
@@ -63,17 +63,17 @@ def relations(nucleus, cell, contact, thickness, lab_nucleus, lab_cytoplasm, lab
             continue
         row = out[k]
         cytoplasm = area_c - area_n
-        row[AT.nc_ratio_area] = area_n / area_c
+        row[AT.nucleus_to_cell_area_ratio] = area_n / area_c
         if cytoplasm > 0.0:
-            row[AT.nc_ratio_cytoplasm] = area_n / cytoplasm
-        row[AT.nc_ratio_diameter] = math.sqrt(row[AT.nc_ratio_area])
-        row[AT.cytoplasm_area] = cytoplasm
+            row[AT.nucleus_to_cytoplasm_area_ratio] = area_n / cytoplasm
+        row[AT.nucleus_to_cell_diameter_ratio] = math.sqrt(row[AT.nucleus_to_cell_area_ratio])
+        row[AT.cytoplasm__area] = cytoplasm
         down = nucleus[k, SHAPE.centroid_row] - cell[k, SHAPE.centroid_row]
         right = nucleus[k, SHAPE.centroid_column] - cell[k, SHAPE.centroid_column]
         row[AT.eccentric_position] = math.hypot(down, right) / (
             cell[k, SHAPE.equivalent_diameter_area] / 2.0
         )
-        row[AT.border_contact] = contact[k]
+        row[AT.nucleus__border_contact] = contact[k]
         perimeter_n = nucleus[k, SHAPE.perimeter_crofton]
         perimeter_c = cell[k, SHAPE.perimeter_crofton]
         row[AT.perimeter_ratio] = perimeter_n / perimeter_c
@@ -83,15 +83,15 @@ def relations(nucleus, cell, contact, thickness, lab_nucleus, lab_cytoplasm, lab
         )
         hull_n = nucleus[k, SHAPE.area_convex]
         row[AT.hull_occupancy] = area_n / cell[k, SHAPE.area_convex]
-        row[AT.roc_fraction] = (hull_n - area_n) / hull_n
-        row[AT.cytoplasm_thickness_area] = cytoplasm / ((perimeter_n + perimeter_c) / 2.0)
-        row[AT.cytoplasm_thickness_mean : AT.cytoplasm_thickness_cv + 1] = thickness[k]
+        row[AT.nucleus__convex_deficiency] = (hull_n - area_n) / hull_n
+        row[AT.cytoplasm__thickness_from_area] = cytoplasm / ((perimeter_n + perimeter_c) / 2.0)
+        row[AT.cytoplasm__thickness_mean : AT.cytoplasm__thickness_cv + 1] = thickness[k]
         to_nucleus = to_white = 0.0
         for c in range(3):
             to_nucleus += (lab_nucleus[k, c] - lab_cytoplasm[k, c]) ** 2
             to_white += (lab_cytoplasm[k, c] - lab_white[c]) ** 2
         row[AT.delta_e_nucleus_cytoplasm] = math.sqrt(to_nucleus)
-        row[AT.delta_e_cytoplasm_background] = math.sqrt(to_white)
+        row[AT.cytoplasm__delta_e_background] = math.sqrt(to_white)
     return out
 
 

@@ -12,16 +12,16 @@ from hemafeat.extract._kernels.region.contour import boundary_points, perimeter_
 from hemafeat.extract._kernels.region.runs import covariance, join, local_runs, part_areas
 
 COLUMNS = (
-    "thickness_p10",
-    "thickness_median",
-    "thickness_p90",
-    "bare_fraction",
-    "cap_angle",
-    "thickness_lean_1",
-    "thickness_lean_2",
-    "thickness_lean_3",
-    "nucleus_gap_angle",
-    "villi_index",
+    "cytoplasm__thickness_percentile_10",
+    "cytoplasm__thickness_median",
+    "cytoplasm__thickness_percentile_90",
+    "cytoplasm__bare_fraction",
+    "cytoplasm__bare_angle",
+    "cytoplasm__thickness_harmonic_1",
+    "cytoplasm__thickness_harmonic_2",
+    "cytoplasm__thickness_harmonic_3",
+    "nucleus__open_angle_from_cell_centroid",
+    "perimeter_excess",
     "n_projections",
     "projection_fraction",
     "largest_projection_fraction",
@@ -71,7 +71,9 @@ def rim_of_cells(profile, nucleus_starts, nucleus_runs, cell_starts, cell_runs, 
         # Columns count from the box of the cell; those of a nucleus beyond it are negative.
         moved, moved_rows = local_runs(inner, first, left, last + 1 - first)
         points = boundary_points(moved, moved_rows)
-        row[AT.nucleus_gap_angle] = math.degrees(widest_gap(points, y - first, x - left))
+        row[AT.nucleus__open_angle_from_cell_centroid] = math.degrees(
+            widest_gap(points, y - first, x - left)
+        )
         projections(runs, rows, area, right - left, row)
     return out
 
@@ -97,14 +99,16 @@ def thickness_by_direction(profile, row):
         rank = (0.1 + 0.4 * k) * (n - 1)
         low = int(rank)
         high = min(low + 1, n - 1)
-        row[AT.thickness_p10 + k] = used[low] + (rank - low) * (used[high] - used[low])
-    row[AT.bare_fraction] = (used <= BARE).mean()
+        row[AT.cytoplasm__thickness_percentile_10 + k] = used[low] + (rank - low) * (
+            used[high] - used[low]
+        )
+    row[AT.cytoplasm__bare_fraction] = (used <= BARE).mean()
     n_rays = profile.size
     longest = n_bare = 0
     for ray in range(2 * n_rays):
         n_bare = n_bare + 1 if profile[ray % n_rays] <= BARE else 0
         longest = max(longest, n_bare)
-    row[AT.cap_angle] = min(longest, n_rays) * 360.0 / n_rays
+    row[AT.cytoplasm__bare_angle] = min(longest, n_rays) * 360.0 / n_rays
     total = used.sum()
     if total > 0.0:
         for fold in range(1, 4):
@@ -114,7 +118,7 @@ def thickness_by_direction(profile, row):
                     angle = fold * (ray + 0.5) * (2.0 * math.pi / n_rays)
                     u += profile[ray] * math.cos(angle)
                     v += profile[ray] * math.sin(angle)
-            row[AT.thickness_lean_1 + fold - 1] = math.hypot(u, v) / total
+            row[AT.cytoplasm__thickness_harmonic_1 + fold - 1] = math.hypot(u, v) / total
 
 
 @kernel
@@ -126,13 +130,19 @@ def projections(runs, rows, area, width, row):
     kept_runs, kept_rows = unpack_runs(kept)
     if kept_runs.shape[0] > 0:
         perimeter = perimeter_crofton(runs, rows)
-        row[AT.villi_index] = perimeter / perimeter_crofton(kept_runs, kept_rows) - 1.0
+        row[AT.perimeter_excess] = perimeter / perimeter_crofton(kept_runs, kept_rows) - 1.0
     removed, removed_rows = unpack_runs(bits & ~kept)
     parent, _ = join(removed, removed_rows, 1)
-    areas = part_areas(removed, parent)
-    row[AT.n_projections] = (2 * areas >= radius * radius).sum()
-    row[AT.projection_fraction] = areas.sum() / area
-    row[AT.largest_projection_fraction] = areas.max() / area if areas.size > 0 else 0.0
+    n_projections = projecting = largest = 0
+    for size in part_areas(removed, parent):
+        # Smaller parts are corners of the pixel grid.
+        if 2 * size >= radius * radius and size > 0:
+            n_projections += 1
+            projecting += size
+            largest = max(largest, size)
+    row[AT.n_projections] = n_projections
+    row[AT.projection_fraction] = projecting / area
+    row[AT.largest_projection_fraction] = largest / area
 
 
 @kernel

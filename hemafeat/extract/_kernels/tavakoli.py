@@ -19,7 +19,7 @@ CODES = ("r", "g", "b", "h", "s", "v", "lab_l", "lab_a", "lab_b", "y", "cr", "cb
 
 N_CHANNELS = len(CODES)
 
-RATIOS = ("mean_nucleus", "mean_roc", "sd_nucleus", "sd_roc")
+RATIOS = ("mean_nucleus", "mean_rest", "sd_nucleus", "sd_rest")
 """Values per channel: mean and standard deviation of nucleus and of the rest, over the hull's."""
 
 AT = indices(RATIOS)

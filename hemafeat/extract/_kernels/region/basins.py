@@ -16,24 +16,24 @@ from hemafeat._jit import find_root, indices, kernel
 
 LOBE_COLUMNS = (
     "n_lobes",
-    "n_segments",
+    "n_lobes_filament_rule",
     "lobe_area_cv",
     "largest_lobe_fraction",
     "second_lobe_fraction",
-    "isthmus_ratio",
-    "isthmus_ratio_2",
-    "isthmus_ratio_3",
+    "narrowest_isthmus_ratio",
+    "second_narrowest_isthmus_ratio",
+    "third_narrowest_isthmus_ratio",
     "inscribed_radius",
     "inscribed_ratio",
     "depth_mean_ratio",
     "depth_cv",
-    "core_fraction_20",
-    "core_fraction_30",
-    "core_fraction_40",
-    "core_fraction_50",
-    "core_fraction_60",
-    "n_cores_20",
-    "n_cores_40",
+    "core_fraction_r20",
+    "core_fraction_r30",
+    "core_fraction_r40",
+    "core_fraction_r50",
+    "core_fraction_r60",
+    "n_cores_r20",
+    "n_cores_r40",
 )
 """Columns that `lobe_values` and `depth_values` fill."""
 
@@ -264,9 +264,9 @@ def lobe_values(depth, area, row):
     n_lobes = n_segments = 0
     cores = np.zeros(2, np.int64)
     for peak in range(n_peaks):
-        if math.pi * peaks[peak, 2] < MIN_DISC * area and peak != chief:
-            continue
         high, low = math.sqrt(peaks[peak, 2]) - 0.5, math.sqrt(saddle[peak]) - 0.5
+        if math.pi * high * high < MIN_DISC * area and peak != chief:
+            continue
         for share in range(2):
             cores[share] += low <= (0.2 + 0.2 * share) * radius < high
         ratio = max(low, 0.0) / high
@@ -282,7 +282,7 @@ def lobe_values(depth, area, row):
             home[peak] = n_lobes
             n_lobes += 1
     row[AT.n_lobes] = n_lobes
-    row[AT.n_segments] = n_segments
+    row[AT.n_lobes_filament_rule] = n_segments
     row[AT.lobe_area_cv] = 0.0
     row[AT.largest_lobe_fraction] = 1.0
     row[AT.second_lobe_fraction] = 0.0
@@ -304,16 +304,16 @@ def lobe_values(depth, area, row):
         row[AT.lobe_area_cv] = math.sqrt(max(n_lobes * squares - total * total, 0)) / total
         row[AT.largest_lobe_fraction] = largest / area
         row[AT.second_lobe_fraction] = next_largest / area
-    row[AT.isthmus_ratio] = smallest
-    row[AT.isthmus_ratio_2] = second
-    row[AT.isthmus_ratio_3] = third
-    row[AT.n_cores_20] = cores[0]
-    row[AT.n_cores_40] = cores[1]
+    row[AT.narrowest_isthmus_ratio] = smallest
+    row[AT.second_narrowest_isthmus_ratio] = second
+    row[AT.third_narrowest_isthmus_ratio] = third
+    row[AT.n_cores_r20] = cores[0]
+    row[AT.n_cores_r40] = cores[1]
 
 
 @kernel
 def depth_values(depth, runs, area, row):
-    """Measure the depths of the pixels of a region and return the largest one.
+    """Measure the depths of the pixels of a region.
 
     Parameters
     ----------
@@ -324,7 +324,7 @@ def depth_values(depth, runs, area, row):
     area : int
         Number of its pixels.
     row : (K,) float64 array
-        Filled: the columns of `LOBE_COLUMNS` from ``inscribed_radius`` to ``core_fraction_60``.
+        Filled: the columns of `LOBE_COLUMNS` from ``inscribed_radius`` to ``core_fraction_r60``.
     """
     radius = math.sqrt(area / math.pi)
     half = (min(depth.shape) - 1) // 2 + 1
@@ -356,5 +356,4 @@ def depth_values(depth, runs, area, row):
     row[AT.depth_mean_ratio] = mean / radius
     row[AT.depth_cv] = math.sqrt(spread / area) / mean
     for share in range(5):
-        row[AT.core_fraction_20 + share] = deeper[share] / area
-    return deepest
+        row[AT.core_fraction_r20 + share] = deeper[share] / area

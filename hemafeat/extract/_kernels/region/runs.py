@@ -195,6 +195,32 @@ def local_runs(runs, top, left, height):
 
 
 @kernel
+def runs_where(mask, value):
+    """Return the runs of `value` in a mask, indexed by row as in `local_runs`."""
+    height, width = mask.shape
+    runs = np.empty((height * (width // 2 + 1), 3), np.int64)
+    rows = np.zeros(height + 1, np.int64)
+    n = 0
+    for row in range(height):
+        line = mask[row]
+        previous = not value
+        for column in range(width):
+            if line[column] != previous:
+                previous = line[column]
+                if previous == value:
+                    runs[n, 0] = row
+                    runs[n, 1] = column
+                else:
+                    runs[n, 2] = column
+                    n += 1
+        if previous == value:
+            runs[n, 2] = width
+            n += 1
+        rows[row + 1] = n
+    return runs[:n], rows
+
+
+@kernel
 def join(runs, rows, reach):
     """Join touching runs into sets.
 

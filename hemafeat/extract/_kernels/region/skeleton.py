@@ -14,15 +14,15 @@ SKELETON_COLUMNS = (
     "skeleton_length",
     "skeleton_branches",
     "skeleton_endpoints",
-    "path_length",
-    "path_tortuosity",
-    "path_slenderness",
-    "path_turn",
-    "path_bending",
+    "skeleton_path_length",
+    "skeleton_path_tortuosity",
+    "skeleton_path_slenderness",
+    "skeleton_path_turn_net",
+    "skeleton_path_turn_total",
     "skeleton_width_mean",
     "skeleton_width_cv",
-    "path_width_cv",
-    "path_width_ratio",
+    "skeleton_path_width_cv",
+    "skeleton_path_width_ratio",
 )
 AT = indices(SKELETON_COLUMNS)
 
@@ -232,14 +232,14 @@ def skeleton_values(points, depth, out):
     out[AT.skeleton_length] = total / 2.0
     out[AT.skeleton_branches] = count_branches(linked, degree)
     out[AT.skeleton_endpoints] = n_ends
-    out[AT.path_length] = length
+    out[AT.skeleton_path_length] = length
     if chord > 0.0:
-        out[AT.path_tortuosity] = length / chord
+        out[AT.skeleton_path_tortuosity] = length / chord
     mean = on_path.mean()
-    out[AT.path_slenderness] = length / mean
-    out[AT.path_turn] = signed
-    out[AT.path_bending] = bending
+    out[AT.skeleton_path_slenderness] = length / mean
+    out[AT.skeleton_path_turn_net] = signed
+    out[AT.skeleton_path_turn_total] = bending
     out[AT.skeleton_width_mean] = width.mean()
     out[AT.skeleton_width_cv] = width.std() / out[AT.skeleton_width_mean]
-    out[AT.path_width_cv] = on_path.std() / mean
-    out[AT.path_width_ratio] = on_path[m // 5 : m - m // 5].min() / on_path.max()
+    out[AT.skeleton_path_width_cv] = on_path.std() / mean
+    out[AT.skeleton_path_width_ratio] = on_path[m // 5 : m - m // 5].min() / on_path.max()
