@@ -111,7 +111,8 @@ def trace_outline(inside, row, column):
     while True:
         if n == points.shape[0]:
             larger = np.empty((2 * n, 2), np.int64)
-            larger[:n] = points
+            for k in range(n):
+                larger[k, 0], larger[k, 1] = points[k, 0], points[k, 1]
             points = larger
         points[n, 0] = 2 * (y - 1) - 1 + dy
         points[n, 1] = 2 * (x - 1) - 1 + dx

@@ -230,7 +230,9 @@ def combine(first, second):
         a, b, row = first[cell], second[cell], out[cell]
         n_a, n_b = a[MOMENT_AT.n_pixels], b[MOMENT_AT.n_pixels]
         if n_a == 0.0 or n_b == 0.0:
-            row[:] = a if n_b == 0.0 else b
+            only = a if n_b == 0.0 else b
+            for k in range(row.size):
+                row[k] = only[k]
             continue
         n = n_a + n_b
         row[MOMENT_AT.n_pixels] = n
@@ -298,7 +300,8 @@ def assemble_columns(counts, values):
     out = np.full((n_cells, len(COLUMNS)), np.nan)
     for cell in range(n_cells):
         row = out[cell]
-        row[AT.sd__b + 1 : AT.ratio_r_b] = values[cell]
+        for k in range(values.shape[1]):
+            row[AT.sd__b + 1 + k] = values[cell, k]
         for channel in range(3):
             n = first = second = 0
             for level in range(256):

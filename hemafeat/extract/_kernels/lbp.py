@@ -348,7 +348,8 @@ def bin_plane(plane, run_starts, runs, boxes, radius, heights, points, weights, 
             row, start, end = runs[run, 0], runs[run, 1] + radius, runs[run, 2] - radius
             if top + radius <= row < top + height - radius and start < end:
                 offset = (row - top) * stride - left
-                out[row, start:end] = bins_out[offset + start : offset + end]
+                for x in range(start, end):
+                    out[row, x] = bins_out[offset + x]
 
 
 @kernel

@@ -59,6 +59,7 @@ def patches(levels, run_starts, runs, boxes, n_levels, margin):
         for run in range(run_starts[cell], run_starts[cell + 1]):
             row, first, stop = runs[run, 0], runs[run, 1], runs[run, 2]
             start = begin + corner + (row - box[0]) * stride - box[2]
-            out[start + first : start + stop] = levels[row, first:stop]
+            for column in range(first, stop):
+                out[start + column] = levels[row, column]
         begin += patch_size(box, margin)
     return out

@@ -85,7 +85,8 @@ def relations(nucleus, cell, contact, thickness, lab_nucleus, lab_cytoplasm, lab
         row[AT.hull_occupancy] = area_n / cell[k, SHAPE.area_convex]
         row[AT.nucleus__convex_deficiency] = (hull_n - area_n) / hull_n
         row[AT.cytoplasm__thickness_from_area] = cytoplasm / ((perimeter_n + perimeter_c) / 2.0)
-        row[AT.cytoplasm__thickness_mean : AT.cytoplasm__thickness_cv + 1] = thickness[k]
+        for i in range(thickness.shape[1]):
+            row[AT.cytoplasm__thickness_mean + i] = thickness[k, i]
         to_nucleus = to_white = 0.0
         for c in range(3):
             to_nucleus += (lab_nucleus[k, c] - lab_cytoplasm[k, c]) ** 2

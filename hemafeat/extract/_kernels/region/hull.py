@@ -85,7 +85,8 @@ def push_vertex(chain, n, y, x, side):
 def hull_polygon(left, right):
     """Return the vertices of the hull as one closed polygon: down its left side, up its right."""
     points = np.empty((left.shape[0] + right.shape[0], 2), np.int64)
-    points[: left.shape[0]] = left
+    for k in range(left.shape[0]):
+        points[k, 0], points[k, 1] = left[k, 0], left[k, 1]
     n = left.shape[0]
     for k in range(right.shape[0] - 1, -1, -1):
         # Both chains share the top or bottom point if a single pixel lies there.

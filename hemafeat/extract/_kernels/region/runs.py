@@ -35,7 +35,9 @@ def find_runs(labels, n_cells):
         if table.shape[0] - n_runs < width:
             # Grow before the row is scanned: a check inside the loop below triples its time.
             larger = np.empty((2 * table.shape[0] + width, 4), np.int64)
-            larger[:n_runs] = table[:n_runs]
+            for k in range(n_runs):
+                for i in range(4):
+                    larger[k, i] = table[k, i]
             table = larger
         line = labels[row]
         any_label = 0
