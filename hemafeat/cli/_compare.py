@@ -238,10 +238,12 @@ def save_best(
         model = models[name]
     else:
         model = pipelines.make(name, unit=comparison.unit, random_state=args.seed)
+    how_measured: dict[str, Any]
     if comparison.unit == "patient":
         n_rows, how_measured = _fit_to_patients(model, comparison, table, args)
     else:
         n_rows, how_measured = _fit_to_cells(model, table, args), {}
+    how_measured["measured"] = _how_measured(table[table[args.label].notna()])
     pipelines.save(
         model,
         args.save_model,
@@ -283,12 +285,19 @@ def _fit_to_patients(
     cells = cells.sort_values(["image", "cell"], key=lambda column: column.map(str), kind="stable")
     rows = pipelines.bags(cells, patient=args.patient, label=args.label, attributes=attributes)
     model.fit(rows, rows["label"].astype(str).to_numpy(dtype=object))
-    one_per_image = not cells["image"].map(str).duplicated().any()
-    measured = {"cells": "central" if one_per_image else args.cells}
-    for option in ("normalise", "to_um_per_px"):
-        if getattr(args, option) is not None:
-            measured[option] = str(getattr(args, option))
-    return len(rows), {"patient": args.patient, "measured": measured}
+    return len(rows), {"patient": args.patient}
+
+
+def _how_measured(labelled: pd.DataFrame) -> dict[str, str]:
+    """Return the options with which the cells of a model were measured, to measure others alike."""
+    from hemafeat import extract
+
+    measured = extract.measured(labelled)
+    if measured.get("cells", "auto") == "auto" and "image" in labelled:
+        # Not known, as for a table of another program: the rows decide.
+        one_per_image = not labelled["image"].map(str).duplicated().any()
+        measured["cells"] = "central" if one_per_image else "all"
+    return measured
 
 
 def _model_names(args: argparse.Namespace) -> Any:

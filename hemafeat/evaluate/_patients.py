@@ -16,6 +16,7 @@ from hemafeat.evaluate._rows import (
     ROW,
     CompareError,
     Note,
+    cells_measured,
     drop_unlabelled,
     feature_values,
     fingerprint,
@@ -66,6 +67,7 @@ def set_up_patients(
         raise CompareError(
             f"patients are divided by {', '.join(_PROTOCOLS)}, not by {chosen_protocol.name!r}"
         )
+    measured, notes = cells_measured(table)
     cells, bags, errors = _bags(table, label, patient, columns, metadata)
     truth = bags["label"].astype(str).to_numpy(dtype=object).astype(str)
     if chosen_protocol.folded:
@@ -94,7 +96,7 @@ def set_up_patients(
             noun="patients",
         )
     )
-    errors += [("", "split", "note", note) for note in plan.notes]
+    errors += [*notes, *(("", "split", "note", note) for note in plan.notes)]
     scored = bags.iloc[np.unique(np.concatenate([test for _, test in plan.pairs]))]
     sizes = [len(bag) for bag in scored["cells"]]
     inputs = bags.drop(columns=["label", "split"], errors="ignore")
@@ -121,6 +123,7 @@ def set_up_patients(
         remark=f"attributes: {', '.join(attributes)}"
         if attributes
         else "no attributes, so no model of metadata alone",
+        measured=measured,
         cells=cells,
         attributes=attributes,
         patients=_summaries(scored, attributes),

@@ -49,6 +49,27 @@ def drop_unlabelled(table: pd.DataFrame, label: str) -> tuple[pd.DataFrame, list
     return table[has_label], errors
 
 
+CELLS = {
+    "central": "the central cell of each image",
+    "all": "every cell of an image",
+    "auto": "the central cell of labelled images, every cell of the others",
+}
+"""Which cells of the images a table holds, in words, see `hemafeat.extract.measured`."""
+
+
+def cells_measured(table: pd.DataFrame) -> tuple[str, list[Note]]:
+    """Return which cells of the images a table holds, and a note if that is not one rule."""
+    rule = extract.measured(table).get("cells", "")
+    notes: list[Note] = []
+    if rule == "auto":
+        message = (
+            "labelled images are measured by another rule than unlabelled ones: one cell of each, "
+            "and all cells. Measure them again before a model is applied to the unlabelled ones"
+        )
+        notes.append(("", "compare", "note", message))
+    return CELLS.get(rule, ""), notes
+
+
 def image_names(table: pd.DataFrame) -> np.ndarray:
     """Return the name of the image of each row, or ``"row N"`` if it has none."""
     images = table["image"] if "image" in table.columns else [None] * len(table)

@@ -16,6 +16,7 @@ from hemafeat.evaluate._protocols.splits import Folds, Groups, Sample, group_ids
 from hemafeat.evaluate._rows import (
     CompareError,
     Note,
+    cells_measured,
     drop_unlabelled,
     feature_values,
     fingerprint,
@@ -64,8 +65,9 @@ class Setup:
         Seed.
     fingerprint : str
         Hash of the feature values, labels and groups.
-    preface, sizes, remark : str
-        Parts of `sentence`: at its beginning, after the number of rows, and on the metadata.
+    preface, sizes, remark, measured : str
+        Parts of `sentence`: at its beginning, after the number of rows, on the metadata, and on
+        which cells of the images are in the table.
     """
 
     unit: str
@@ -83,6 +85,7 @@ class Setup:
     preface: str = ""
     sizes: str = ""
     remark: str = ""
+    measured: str = ""
 
     def tasks(self, sets: Mapping[str, Sequence[str]] | None = None) -> list[Task]:
         """Return a task for every model and fold; `sets` are the columns to permute."""
@@ -146,6 +149,7 @@ class Setup:
             f"seed {self.random_state}",
             f"{len(scored)} {self.unit}s{self.sizes}, {len(self.classes)} classes",
             self.remark,
+            self.measured,
             f"only {n_groups} {noun}, so the intervals are rough" if n_groups < _FEW_GROUPS else "",
             self.groups.note,
         ]
@@ -185,7 +189,9 @@ def set_up(
     Setup
     """
     chosen_protocol = as_protocol(protocol)
+    measured, notes = cells_measured(table)
     used, errors = drop_unlabelled(table, label)
+    errors += notes
     used, values = sort_rows(used, feature_values(used, columns), label)
     cell_groups = _groups(used, chosen_protocol, groups)
     truth = used[label].astype(str).to_numpy(dtype=object).astype(str)
@@ -223,6 +229,7 @@ def set_up(
         errors=errors,
         random_state=random_state,
         fingerprint=fingerprint(values, truth, np.array(names_of_groups)),
+        measured=measured,
     )
 
 

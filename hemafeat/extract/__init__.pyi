@@ -73,6 +73,7 @@ from ._table.errors import (
     errors as errors,
     image_name as image_name,
 )
+from ._table.measured import measured as measured
 from ._table.result import is_result as is_result, load as load, save as save
 from ._table.stream import Extraction as Extraction, stream as stream
 from ._table.table import table as table

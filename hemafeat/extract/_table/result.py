@@ -16,6 +16,7 @@ from hemafeat import __version__
 from hemafeat._files import check_table_file, is_table_file, write_table, write_whole
 from hemafeat.extract._columns import RENAMED, current_names, feature_columns, units
 from hemafeat.extract._table.errors import errors
+from hemafeat.extract._table.measured import MEASURED, as_options
 
 CELLS, ERRORS, MANIFEST = "cells.parquet", "errors.parquet", "manifest.json"
 
@@ -135,8 +136,10 @@ def save(
     check_target(path)
     failures = errors(table)
     bare = table.copy(deep=False)
-    # pandas copies the attributes for every column it writes; both are written elsewhere.
-    bare.attrs = {}
+    # pandas copies the attributes for every column it writes; units and errors are written
+    # elsewhere. It stores the attributes in a Parquet file.
+    how = as_options(table.attrs.get(MEASURED))
+    bare.attrs = {MEASURED: how} if how else {}
     if is_table_file(path):
         write_table(failures, error_file(path))
         write_table(bare, path)
@@ -147,6 +150,7 @@ def save(
         "n_cells": len(table),
         "n_errors": len(failures),
         "units": units(table),
+        MEASURED: how,
     }
     write_table(failures, path / ERRORS)
     write_table(bare, path / CELLS)
@@ -221,6 +225,8 @@ def load(source: str | os.PathLike[str], *, columns: Sequence[str] | None = None
         pairs = ", ".join(f"{name} is now {RENAMED[name]}" for name in former)
         warnings.warn(f"columns of {path} were renamed: {pairs}", stacklevel=2)
     table = _read(cells, names).rename(columns=renamed)
+    how = as_options(manifest.get(MEASURED, table.attrs.get(MEASURED)))
+    table.attrs = {MEASURED: how} if how else {}
     stored_units = manifest.get("units", {})
     table.attrs["units"] = {
         renamed.get(name, name): unit
