@@ -271,7 +271,9 @@ def test_a_model_measures_as_its_table_was_measured(fields, tmp_path, capsys):
     assert main([str(word) for word in words]) == 0, capsys.readouterr().err
     loaded = pipelines.load(model)
     assert loaded.measured == {
-        **{"cells": "all", "segmenter": "contours", "normalise": "grey-world"},
+        "cells": "all",
+        "segmenter": "contours",
+        "normalise": "grey-world",
         "to_um_per_px": "none",
     }
     found = []
