@@ -210,7 +210,7 @@ def set_up(
     )
     errors += [("", "split", "note", note) for note in plan.notes]
     names = list(values.columns) if columns is not None else None
-    estimators = _models(models, bool(metadata), names, random_state)
+    estimators = _models(models, metadata, names, random_state)
     if not baseline:
         estimators.pop(BASELINE)
     rows = np.concatenate([part for pair in plan.pairs for part in pair])
@@ -290,7 +290,7 @@ def make_models(
 
 
 def _models(
-    models: Models, metadata: bool, columns: list[str] | None, random_state: int
+    models: Models, metadata: Sequence[str], columns: list[str] | None, random_state: int
 ) -> dict[str, Any]:
     """Return the models of cells to compare, the baselines last."""
     chosen = make_models(
@@ -298,6 +298,8 @@ def _models(
     )
     if BASELINE not in chosen:
         chosen[BASELINE] = pipelines.baseline()
+    if GROUP in metadata:
+        raise CompareError(f"metadata: {GROUP!r} names the groups, and is no attribute")
     if metadata:
         if METADATA in chosen:
             raise CompareError(f"{METADATA!r} is the name of the model of metadata alone")
@@ -331,7 +333,10 @@ def _inputs(
     for name, model in models.items():
         looked_at = pipelines.looks_at(model)
         if name == METADATA and metadata:
-            inputs[name] = metadata_values(table, metadata)
+            parts = [metadata_values(table, metadata)]
+            if "groups" in looked_at:
+                parts.append(pd.DataFrame({GROUP: groups.ids}, index=table.index))
+            inputs[name] = pd.concat(parts, axis=1)
             continue
         if looked_at == {"features"}:
             inputs[name] = values
