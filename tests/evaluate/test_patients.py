@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
-from hemafeat import datasets, evaluate, pipelines
+from hemafeat import datasets, evaluate, pipelines, report
 from hemafeat.evaluate._scores import from_confusion
 from reference import naive_patients
 
@@ -298,3 +299,83 @@ def test_abnormal_cells_make_the_verdict(name):
     # Within a patient: a patient's own size decides how large a part can be.
     gap = part["contribution"] * part.groupby("patient")["row"].transform("size")
     assert roc_auc_score(abnormal[ill], gap[ill]) > 0.8
+
+
+def attribute_cohort(kind, n=80, seed=0):
+    """Cells that say nothing, and a count that decides by a threshold or a window of its log."""
+    cells = datasets.drawn_bags(n, cells=(3, 6), abnormal=(0.2, 0.2), random_state=seed)
+    rng = np.random.default_rng(seed)
+    names = cells["patient"].unique()
+    log_count = rng.normal(2, 2, len(names))
+    ill = log_count > 2.2 if kind == "threshold" else np.abs(log_count - 2) < 1.3
+    ill ^= rng.random(len(names)) < 0.05
+    truth = pd.DataFrame(
+        {"lymphocyte_count": np.exp(log_count), "label": np.where(ill, "malignant", "reactive")},
+        index=names,
+    )
+    for name in truth:
+        cells[name] = cells["patient"].map(truth[name])
+    return cells.drop(columns=["sex", "dob"])
+
+
+@pytest.mark.parametrize("kind", ["threshold", "window"])
+def test_a_blind_baseline_finds_what_decides_and_it_is_said(kind, tmp_path):
+    models = {
+        "table_means": pipelines.make_patient("table_means"),
+        "vote_mean": pipelines.make_patient("vote_mean"),
+        "plain": pipelines.attributes_only(),
+    }
+    told = evaluate.compare_patients(
+        models, attribute_cohort(kind), n_boot=100, importance=False, verdicts=False
+    )
+    pooled = told.results.query("fold == 'all' and metric == 'balanced_accuracy'")
+    value = pooled.set_index("model")["value"]
+    assert value["metadata"] > 0.85
+    assert value["metadata"] > value["plain"] + 0.05, "a plain logistic regression does not find it"
+    assert told.ranked(baselines=True)[0] == "metadata"
+    assert told.rivals()[0] == "metadata"
+    best = told.ranked()[0]
+    blind, chosen = told.remarks()
+    assert blind.startswith(f"Models that never see a cell are as good as {best}, the best of")
+    assert f"metadata (attributes alone) with {value['metadata']:.3f} (difference +0." in blind
+    assert "the best of 2 models" in chosen
+    assert "it was chosen, and its score is optimistic" in chosen
+    page = report.page(told, tmp_path / "page.html").read_text("utf-8")
+    assert blind in html.unescape(page)
+    assert chosen in html.unescape(page)
+    rows = report.figure_differences(told).axes[0].get_yticklabels()
+    shown = [label.get_text() for label in rows]
+    assert shown == [name for name in told.ranked(baselines=True) if name != best]
+
+
+def test_a_model_that_needs_the_cells_has_no_rivals():
+    cells = datasets.drawn_bags(60, cells=(8, 12), abnormal=(0.0, 0.9), random_state=1)
+    told = evaluate.compare_patients(
+        "table_means", cells, n_boot=100, verdicts=False, importance=False
+    )
+    assert told.rivals() == []
+    assert told.remarks() == [], "one model was not chosen, and nothing blind comes near"
+
+
+def test_the_best_of_many_models_without_a_signal_is_known_to_be_chosen():
+    """Guesses of 12 models: the best seems better than chance, and elsewhere it is not."""
+    rng = np.random.default_rng(0)
+    cells = datasets.drawn_bags(60, cells=(2, 3), random_state=1)
+    told = evaluate.compare_patients("table_means", cells, n_boot=200, verdicts=False, n_splits=2)
+    guesses = []
+    first = told.predictions[told.predictions["model"] == "table_means"]
+    for number in range(12):
+        said = rng.choice(told.classes, len(first))
+        guesses.append(first.assign(model=f"guess{number:02}", predicted=said))
+    told.predictions = pd.concat(guesses, ignore_index=True)
+    names = [f"guess{number:02}" for number in range(12)]
+    scores = [balanced_accuracy_score(part["truth"], part["predicted"]) for part in guesses]
+    assert max(scores) > 0.58
+    told.results = pd.DataFrame(
+        {"model": names, "fold": "all", "metric": "balanced_accuracy", "value": scores}
+    )
+    told.baselines = ()
+    (text,) = told.remarks()
+    elsewhere = float(text.split("reaches ")[1].split(" ")[0])
+    assert elsewhere < 0.54
+    assert f"instead of {max(scores):.3f}" in text

@@ -242,9 +242,7 @@ def few_columns(random_state: int = 0) -> list[tuple[str, Any]]:
     return [
         (
             "threshold",
-            DecisionTreeClassifier(
-                max_depth=1, class_weight="balanced", random_state=random_state
-            ),
+            DecisionTreeClassifier(max_depth=1, class_weight="balanced", random_state=random_state),
         ),
         ("logistic", make_pipeline(StandardScaler(), PenalisedLogistic())),
         ("log_logistic", make_pipeline(LogScale(), StandardScaler(), PenalisedLogistic())),
