@@ -15,6 +15,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 from sklearn.utils.validation import check_is_fitted, validate_data
+from threadpoolctl import threadpool_limits
 
 from hemafeat._public import public
 from hemafeat.pipelines._steps.boosted import BoostedTrees
@@ -103,11 +104,13 @@ class BestOf(ClassifierMixin, BaseEstimator):
         self.classes_ = np.unique(y)
         codes = groups_of(X, column=self.groups or "")
         X = self._without_groups(X)
-        self.scores_ = self._scores(X, y, codes)
-        names = [name for name, _ in self.estimators]
-        # max returns the first of equal ones.
-        self.chosen_ = max(names, key=lambda name: self.scores_.get(name, 0.0))
-        self.best_estimator_ = clone(dict(self.estimators)[self.chosen_]).fit(X, y)
+        # Small fits many times: threads would take ten times as long as the work.
+        with threadpool_limits(1):
+            self.scores_ = self._scores(X, y, codes)
+            names = [name for name, _ in self.estimators]
+            # max returns the first of equal ones.
+            self.chosen_ = max(names, key=lambda name: self.scores_.get(name, 0.0))
+            self.best_estimator_ = clone(dict(self.estimators)[self.chosen_]).fit(X, y)
         return self
 
     def _scores(self, X: Any, y: np.ndarray, codes: np.ndarray) -> dict[str, float]:
