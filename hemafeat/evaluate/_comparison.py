@@ -505,7 +505,9 @@ class PatientComparison(Comparison):
         Contributions of cells to the verdicts of the best model that looks at cells, trained
         without the patient. One row per cell of the patients scored: ``model, patient, image, cell,
         contribution, method`` (see `hemafeat.pipelines.cell_contributions`), ``positive``, the
-        class to which cells contribute, and ``rank``, 1 for the greatest contribution.
+        class to which cells contribute, and ``rank``, 1 for the greatest contribution; equal
+        contributions have the same rank. ``suspected_failure`` says why the outline of the cell is
+        suspected to be wrong (empty if it is not), if the table has these columns of quality.
     """
 
     unit: str = "patient"

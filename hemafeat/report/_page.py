@@ -161,7 +161,7 @@ def _content(
     if comparison.unit == "patient":
         content |= _patients.content(comparison, models, pictures)
     else:
-        wrong, n_wrong = _galleries.mistakes(comparison, best, pictures)
+        wrong, n_wrong = _galleries.mistakes(comparison, best, pictures, cells)
         content |= {
             "facts": _facts(comparison, models),
             "mistakes": wrong,

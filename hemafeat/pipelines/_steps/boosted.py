@@ -159,6 +159,26 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
             raw = np.column_stack([1.0 - raw, raw])
         return raw / raw.sum(axis=1, keepdims=True)
 
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the log-odds of the second of two classes, or the score of each class.
+
+        Unlike probabilities, they are not limited by rounding.
+
+        Parameters
+        ----------
+        X : (n_cells, n_features) array
+            Values, NaN where missing.
+
+        Returns
+        -------
+        (n_cells,) or (n_cells, n_classes) ndarray of float64
+        """
+        check_is_fitted(self, "booster_")
+        X = validate_data(self, X, dtype=np.float32, ensure_all_finite="allow-nan", reset=False)
+        self.booster_.set_param({"nthread": self.n_jobs})
+        margin = self.booster_.inplace_predict(X, predict_type="margin")
+        return np.asarray(margin, dtype=np.float64)
+
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable label of each row.
 
