@@ -331,12 +331,19 @@ def _check_columns(table: pd.DataFrame, args: argparse.Namespace) -> None:
     options = [("label", args.label), of_group, *(("metadata", name) for name in args.metadata)]
     for option, column in options:
         if column not in table:
-            raise Usage(f"--{option}: the table has no column {column!r}")
+            names = [str(name) for name in table.columns if "__" not in str(name)]
+            raise Usage(
+                f"--{option}: the table has no column {column!r}; beside features it has "
+                f"{', '.join(names)}"
+            )
     if table[args.label].isna().all():
         raise Usage(
             f"no cell has a label in column {args.label!r}: labels come from one sub-folder per "
             'class, or from the column "label" of a CSV file'
         )
+    classes = sorted(set(table[args.label].dropna().astype(str)))
+    if args.positive is not None and args.positive not in classes:
+        raise Usage(f"--positive: there is no class {args.positive!r}: {', '.join(classes)}")
     if args.level == "patient" and table[args.patient].isna().all():
         raise Usage(
             f"no cell has a patient in column {args.patient!r}: read the folder as its data set "

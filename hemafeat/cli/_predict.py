@@ -205,6 +205,8 @@ def _families(model: Model, args: argparse.Namespace) -> list[str]:
 
 def _measure_as_fitted(model: Model, args: argparse.Namespace) -> None:
     """Set the options of measuring to those the model was fitted with, unless they are given."""
+    if args.dataset == "lymphocytosis" and "dob" in getattr(model, "attributes", ()):
+        args.keep_dates = True
     if _inputs.is_table(args):
         args.segmenter = args.segmenter or "contours"
         return

@@ -207,7 +207,7 @@ class Comparison:
                 kind = BASELINES.get(name)
                 phrases.append(
                     f"{name}{f' ({kind})' if kind else ''} with {self._score(name):.3f} "
-                    f"(difference {value:+.3f} [{low:+.3f}, {high:+.3f}])"
+                    f"(difference {_signed(value)} [{_signed(low)}, {_signed(high)}])"
                 )
             subject = (
                 "Models that never see a cell are"
@@ -225,10 +225,11 @@ class Comparison:
                 f"{ranked[0]} is the best of {len(ranked)} models by the scores of the same "
                 f"{self.unit}s that are shown for it: it was chosen, and its score is optimistic."
             )
+            noun = "patients" if self.unit == "patient" else "groups"
             elsewhere = self._best_elsewhere(ranked)
             if not np.isnan(elsewhere):
                 text += (
-                    " Chosen on some of the groups and scored on others, the best model reaches "
+                    f" Chosen on some of the {noun} and scored on others, the best model reaches "
                     f"{elsewhere:.3f} on average, instead of {self._score(ranked[0]):.3f}."
                 )
             remarks.append(text)
@@ -399,6 +400,12 @@ class Comparison:
         text = json.dumps(head, indent=2, ensure_ascii=False) + "\n"
         write_whole(folder / _HEAD, lambda aside: aside.write_text(text, encoding="utf-8"))
         return folder
+
+
+def _signed(value: float) -> str:
+    """Return a number with its sign and three decimals, without a sign if that is zero."""
+    text = f"{value:+.3f}"
+    return text[1:] if float(text) == 0 else text
 
 
 def _class_scores(counts: np.ndarray) -> dict[str, np.ndarray]:

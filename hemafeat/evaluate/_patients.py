@@ -21,6 +21,7 @@ from hemafeat.evaluate._rows import (
     feature_values,
     fingerprint,
     frequent_classes,
+    listed_columns,
     sort_rows,
 )
 from hemafeat.evaluate._setup import Models, Setup, check_classes, make_models
@@ -70,6 +71,7 @@ def set_up_patients(
     measured, notes = cells_measured(table)
     cells, bags, errors = _bags(table, label, patient, columns, metadata)
     truth = bags["label"].astype(str).to_numpy(dtype=object).astype(str)
+    check_classes(truth, label)
     if chosen_protocol.folded:
         ids = bags.index.to_numpy(dtype=str)
         keep, left_out = frequent_classes(truth, ids, n_splits, rare, ("patients", "patients"))
@@ -140,7 +142,8 @@ def _bags(
     """Return the cells of labelled patients in order, their bags, and notes on those left out."""
     if patient not in table.columns:
         raise CompareError(
-            f"the table has no column {patient!r}, which would name the patient of each cell"
+            f"the table has no column {patient!r}, which would name the patient of each cell; it "
+            f"has {listed_columns(table)}"
         )
     used, unlabelled = drop_unlabelled(table, label)
     without = table.loc[table[label].isna(), patient].dropna().astype(str)

@@ -195,6 +195,7 @@ def set_up(
     used, values = sort_rows(used, feature_values(used, columns), label)
     cell_groups = _groups(used, chosen_protocol, groups)
     truth = used[label].astype(str).to_numpy(dtype=object).astype(str)
+    check_classes(truth, label)
     if chosen_protocol.folded:
         ids, noun = cell_groups.ids, cell_groups.noun
         if chosen_protocol.leaky:
@@ -234,10 +235,17 @@ def set_up(
 
 
 def check_classes(truth: np.ndarray, label: str) -> None:
-    """Raise a `CompareError` if there are fewer than two classes."""
+    """Raise a `CompareError` if there are fewer than two classes, or as many as rows."""
     classes = sorted(map(str, set(truth)))
     if len(classes) < 2:
-        raise CompareError(f"fewer than two classes in column {label!r}: {classes}")
+        raise CompareError(
+            f"fewer than two classes in column {label!r}: {', '.join(classes) or 'none is left'}"
+        )
+    if len(classes) > 20 and 2 * len(classes) > len(truth):
+        raise CompareError(
+            f"column {label!r} holds {len(classes)} different values in {len(truth)} rows, such as "
+            f"{', '.join(classes[:3])}: these are not classes; name the column of the labels"
+        )
 
 
 def _groups(table: pd.DataFrame, protocol: Protocol, groups: str | None) -> Groups:

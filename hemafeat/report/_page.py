@@ -141,6 +141,7 @@ def _content(
         "best": best,
         "main_metric": in_text(comparison.main_metric),
         "remarks": comparison.remarks(),
+        "rivals": comparison.rivals(),
         "chosen_of": len(comparison.ranked()),
         "results": _tables.results(comparison, by_score),
         "scores": _scores(comparison, by_score),

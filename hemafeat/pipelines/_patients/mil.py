@@ -67,7 +67,7 @@ class BagClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"{n} patients and {len(y)} labels")
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"the labels are of one class only: {self.classes_[0]!r}")
+            raise ValueError(f"the labels are of one class only: {str(self.classes_[0])!r}")
         self.place_ = positive_place(self.classes_, self.positive)
         if len(self.classes_) == 2:
             codes = (codes == self.place_).astype(int)

@@ -153,7 +153,7 @@ class PatientTable(TransformerMixin, BaseEstimator):
         unknown = [name for name in statistics if name not in STATISTICS]
         if unknown or not statistics:
             raise ValueError(
-                f"there are no statistics {unknown}; choose from {', '.join(STATISTICS)}"
+                f"there are no statistics {', '.join(unknown)}; choose from {', '.join(STATISTICS)}"
             )
         if not 0 <= self.trim < 0.5:
             raise ValueError(f"trim={self.trim}: expected a share from 0 to below 0.5")

@@ -120,7 +120,9 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"there is only one class in the training rows: {self.classes_[0]!r}")
+            raise ValueError(
+                f"there is only one class in the training rows: {str(self.classes_[0])!r}"
+            )
         weight = None
         if self.class_weight is not None:
             weight = compute_sample_weight(self.class_weight, y)
