@@ -93,7 +93,7 @@ def save(
     measured : mapping of str to str, optional
         Options with which the cells were measured, `hemafeat.extract.measured` of the table.
         ``hemafeat predict`` measures new images with them, and a table that was measured otherwise
-        causes a warning. By default they are not compared.
+        causes a warning. By default those that the table held on which the model was fitted.
 
     Returns
     -------
@@ -125,6 +125,7 @@ def save(
         units, note, model = units or model.units, note or model.note, model.pipeline
     model = getattr(model, "best_estimator_", model)
     needed = needs(model)
+    measured = measured or needed.measured
     try:
         data = skops.io.dumps(model)
     except Exception as error:  # skops raises many kinds of errors for unknown types

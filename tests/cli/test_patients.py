@@ -243,22 +243,34 @@ def test_a_cohort_is_measured_by_one_rule_and_predicted_alike(level, fields, tmp
     assert "the central one of each image, in the table all of each image" in warned
 
 
-def test_python_warns_of_cells_measured_otherwise(table, tmp_path):
-    rows = pipelines.bags(table)
-    model = pipelines.make_patient("table_means").fit(rows, rows["label"])
-    path = tmp_path / "m.hemafeat"
-    model = pipelines.load(pipelines.save(model, path, measured={"cells": "central"}))
+@pytest.mark.parametrize("name", ["table_means", "vote_mean", "stack", "logistic"])
+def test_python_warns_of_cells_measured_otherwise(name, table, tmp_path):
+    """The table that a model was fitted on holds the rule, and so does the model."""
+    central = table.copy()
+    central.attrs["measured"] = {"cells": "central", "segmenter": "contours"}
+    if name == "logistic":
+        model = pipelines.logistic().fit(central, central["label"])
+    else:
+        rows = pipelines.bags(central, attributes=["sex"])
+        model = pipelines.make_patient(name).fit(rows, rows["label"])
+    path = pipelines.save(model, tmp_path / "m.hemafeat")
+    model = pipelines.load(path)
+    assert model.measured == central.attrs["measured"]
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        model.verdicts(table)
+        model.predict(table)
+        model.predict(central)
     other = table.copy()
     other.attrs["measured"] = {"cells": "all", "segmenter": "contours"}
     with pytest.warns(UserWarning, match="all of each image") as caught:
-        model.verdicts(other)
+        model.predict(other)
     assert caught[0].filename == __file__
     derived = table.assign(image=["a", "a", *table["image"][2:]])
     with pytest.warns(UserWarning, match="all of each image"):
         model.predict(derived)
+    # What is given counts more.
+    given = pipelines.load(pipelines.save(model, path, measured={"cells": "all"}))
+    assert given.measured == {"cells": "all"}
 
 
 @pytest.mark.slow_without_jit

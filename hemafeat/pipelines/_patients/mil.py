@@ -24,6 +24,7 @@ from hemafeat.pipelines._patients.bags import (
     stack_bags,
     two_columns,
 )
+from hemafeat.pipelines._steps.columns import measured_of
 from hemafeat.pipelines._steps.missing import FillMissing
 from hemafeat.pipelines._steps.scale import ClippedScaler
 
@@ -285,6 +286,7 @@ class MILClassifier(BagClassifier):
         bags = as_bags(X, self.groups)
         codes = self._class_codes(y, len(bags))
         self.columns_ = list(bags[0].columns)
+        self.measured_ = measured_of(X)
         held_back = self._hold_back(codes)
         trained = [bag for bag, held in zip(bags, held_back, strict=True) if not held]
         self.scale_ = Pipeline([("fill", FillMissing()), ("scale", ClippedScaler())])
