@@ -246,7 +246,8 @@ class Comparison:
             return np.nan
         codes = {name: k for k, name in enumerate(self.classes)}
         n = len(self.classes)
-        inside, outside = [], []
+        inside: list[np.ndarray] = []
+        outside: list[np.ndarray] = []
         for name in models:
             part = self._predictions_of(name)
             truth, predicted = part["truth"].map(codes), part["predicted"].map(codes)

@@ -62,6 +62,7 @@ from ._family import (
     family as family,
 )
 from ._measure import central_cell as central_cell, measure as measure
+from ._measured import measured as measured
 from ._prepared import (
     Prepared as Prepared,
     background_white as background_white,
@@ -73,7 +74,6 @@ from ._table.errors import (
     errors as errors,
     image_name as image_name,
 )
-from ._table.measured import measured as measured
 from ._table.result import is_result as is_result, load as load, save as save
 from ._table.stream import Extraction as Extraction, stream as stream
 from ._table.table import table as table

@@ -23,9 +23,9 @@ from typing import Any
 from hemafeat import __version__
 from hemafeat._files import locked, write_whole
 from hemafeat._machine import n_workers
+from hemafeat.extract._measured import MEASURED
 from hemafeat.extract._table.fingerprint import differences, digest
 from hemafeat.extract._table.image import file_state
-from hemafeat.extract._table.measured import MEASURED
 from hemafeat.extract._table.part import Part
 from hemafeat.extract._table.result import (
     CELLS,

@@ -15,8 +15,8 @@ import pyarrow.parquet
 from hemafeat import __version__
 from hemafeat._files import check_table_file, is_table_file, write_table, write_whole
 from hemafeat.extract._columns import RENAMED, current_names, feature_columns, units
+from hemafeat.extract._measured import MEASURED, as_options
 from hemafeat.extract._table.errors import errors
-from hemafeat.extract._table.measured import MEASURED, as_options
 
 CELLS, ERRORS, MANIFEST = "cells.parquet", "errors.parquet", "manifest.json"
 

@@ -15,10 +15,10 @@ import pyarrow.parquet as pq
 
 from hemafeat.extract._columns import family_units, feature_columns
 from hemafeat.extract._family import Family
+from hemafeat.extract._measured import n_left_out
 from hemafeat.extract._table.errors import ERROR_COLUMNS, ErrorRow
 from hemafeat.extract._table.fingerprint import versions
 from hemafeat.extract._table.image import ImageResult, Normaliser, Segmenter, measure_image
-from hemafeat.extract._table.measured import n_left_out
 from hemafeat.extract._table.part import IDENTITY, Part, assemble
 from hemafeat.extract._table.run import Run
 

@@ -14,10 +14,10 @@ from hemafeat._files import check_table_file, is_table_file
 from hemafeat._machine import progress_bar
 from hemafeat._public import renamed_argument
 from hemafeat.extract._columns import FamilyChoice
+from hemafeat.extract._measured import MEASURED, n_left_out
 from hemafeat.extract._table.compile import compile_ahead
 from hemafeat.extract._table.fingerprint import options
 from hemafeat.extract._table.image import Normaliser
-from hemafeat.extract._table.measured import MEASURED, n_left_out
 from hemafeat.extract._table.part import assemble
 from hemafeat.extract._table.result import save
 from hemafeat.extract._table.run import Cells, Run

@@ -329,8 +329,8 @@ def positive_place(classes: np.ndarray, positive: Any = None) -> int:
     names = list(classes)
     if positive is not None:
         if positive not in names:
-            classes = ", ".join(map(str, names))
-            raise ValueError(f"positive={str(positive)!r} is not one of the classes: {classes}")
+            known = ", ".join(map(str, names))
+            raise ValueError(f"positive={str(positive)!r} is not one of the classes: {known}")
         return names.index(positive)
     healthy = [str(name).lower() in HEALTHY for name in names]
     return healthy.index(False) if len(names) == 2 and sum(healthy) == 1 else len(names) - 1

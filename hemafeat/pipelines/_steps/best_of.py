@@ -177,13 +177,9 @@ class BestOf(ClassifierMixin, BaseEstimator):
 class LogScale(TransformerMixin, BaseEstimator):
     """Take the logarithm of columns of positive values, and a symmetric one of other columns.
 
-    Attributes
-    ----------
-    floor_ : ndarray of float
-        Half the smallest training value of a column of positive values, NaN for other columns.
-        Smaller values count as this one.
-    unit_ : ndarray of float
-        For other columns the median absolute value, without zeros: x becomes arsinh(x / unit).
+    In a column that is positive in the training rows, values below half the smallest of them,
+    `floor_`, count as this one. In another column x becomes arsinh(x / u), where u, `unit_`, is the
+    median of the absolute values without zeros.
 
     Examples
     --------
