@@ -299,6 +299,25 @@ def test_a_model_measures_as_its_table_was_measured(fields, tmp_path, capsys):
     assert "warning" not in capsys.readouterr().err
 
 
+@pytest.mark.slow_without_jit
+def test_colours_fitted_to_images_need_these_images_again(fields, tmp_path, capsys):
+    table, out, model = tmp_path / "features", tmp_path / "out", tmp_path / "m.hemafeat"
+    measuring = ["--normalise", "reinhard", "--normalise-reference", fields]
+    words = ["extract", fields, "--out", table, "--jobs", 1, "--families", "colour", *measuring]
+    assert main([str(word) for word in words]) == 0
+    words = ["compare", table, "--models", "logistic", "--n-boot", 5, "--folds", 2, "--jobs", 1]
+    words += ["--no-importance", "--out", out, "--save-model", model]
+    assert main([str(word) for word in words]) == 0, capsys.readouterr().err
+    predict = ["predict", model, fields, "--out", tmp_path / "p.csv", "--jobs", 1]
+    capsys.readouterr()
+    assert main([str(word) for word in predict]) == 2
+    assert "name the same images with --normalise-reference" in capsys.readouterr().err
+    assert main([str(word) for word in [*predict, "--normalise-reference", fields]]) == 0
+    assert "warning" not in capsys.readouterr().err
+    assert main([str(word) for word in [*predict, "--normalise", "grey-world"]]) == 0
+    assert "colours normalised: reinhard fitted to images" in capsys.readouterr().err
+
+
 def test_dates_of_birth_are_kept_when_asked(cohort, tmp_path, capsys):
     measured = tmp_path / "t.csv"
     words = ["extract", cohort, "--out", measured, "--jobs", 1, "--families", "shape"]
