@@ -69,9 +69,20 @@ def add_dataset(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_keep_dates(parser: argparse.ArgumentParser) -> None:
+    """Add ``--keep-dates``."""
+    parser.add_argument(
+        "--keep-dates",
+        action="store_true",
+        help="with --dataset lymphocytosis: keep the dates of birth as they are written, to see "
+        "how much their format reveals",
+    )
+
+
 def add_images(parser: argparse.ArgumentParser) -> None:
     """Add the arguments that select images and say how their cells are found and measured."""
     add_dataset(parser)
+    add_keep_dates(parser)
     add_segmenter(parser)
     parser.add_argument(
         "--masks",
@@ -91,8 +102,8 @@ def add_images(parser: argparse.ArgumentParser) -> None:
         "--cells",
         choices=("auto", "all", "central"),
         default="auto",
-        help="cells to measure in each image; auto: the central cell of a labelled image, every "
-        "cell of an unlabelled one",
+        help="cells to measure in each image; auto: the central cell if any image has a label, "
+        "every cell if none has; predict measures as the model was trained",
     )
     parser.add_argument(
         "--um-per-px",

@@ -37,6 +37,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("input", nargs="+", metavar="IMAGES", help="a folder, a CSV or images")
     _arguments.add_dataset(parser)
+    _arguments.add_keep_dates(parser)
     parser.add_argument(
         "--group",
         default="group",
@@ -80,7 +81,7 @@ def run(args: argparse.Namespace) -> None:
     from hemafeat import datasets, report
 
     out = _output.result_folder(args.out, "audit", MARKS)
-    table = _inputs.images(args.input, args.dataset)
+    table = _inputs.images(args.input, args.dataset, keep_dates=args.keep_dates)
     if args.group not in table:
         raise Usage(f"--group: the table has no column {args.group!r}")
     _arguments.say(args, f"auditing {_arguments.plural(len(table), 'image')} ...")

@@ -238,10 +238,12 @@ def save_best(
         model = models[name]
     else:
         model = pipelines.make(name, unit=comparison.unit, random_state=args.seed)
+    how_measured: dict[str, Any]
     if comparison.unit == "patient":
         n_rows, how_measured = _fit_to_patients(model, comparison, table, args)
     else:
         n_rows, how_measured = _fit_to_cells(model, table, args), {}
+    how_measured["measured"] = _how_measured(table[table[args.label].notna()])
     pipelines.save(
         model,
         args.save_model,
@@ -283,12 +285,19 @@ def _fit_to_patients(
     cells = cells.sort_values(["image", "cell"], key=lambda column: column.map(str), kind="stable")
     rows = pipelines.bags(cells, patient=args.patient, label=args.label, attributes=attributes)
     model.fit(rows, rows["label"].astype(str).to_numpy(dtype=object))
-    one_per_image = not cells["image"].map(str).duplicated().any()
-    measured = {"cells": "central" if one_per_image else args.cells}
-    for option in ("normalise", "to_um_per_px"):
-        if getattr(args, option) is not None:
-            measured[option] = str(getattr(args, option))
-    return len(rows), {"patient": args.patient, "measured": measured}
+    return len(rows), {"patient": args.patient}
+
+
+def _how_measured(labelled: pd.DataFrame) -> dict[str, str]:
+    """Return the options with which the cells of a model were measured, to measure others alike."""
+    from hemafeat import extract
+
+    measured = extract.measured(labelled)
+    if measured.get("cells", "auto") == "auto" and "image" in labelled:
+        # Not known, as for a table of another program: the rows decide.
+        one_per_image = not labelled["image"].map(str).duplicated().any()
+        measured["cells"] = "central" if one_per_image else "all"
+    return measured
 
 
 def _model_names(args: argparse.Namespace) -> Any:
@@ -322,12 +331,19 @@ def _check_columns(table: pd.DataFrame, args: argparse.Namespace) -> None:
     options = [("label", args.label), of_group, *(("metadata", name) for name in args.metadata)]
     for option, column in options:
         if column not in table:
-            raise Usage(f"--{option}: the table has no column {column!r}")
+            names = [str(name) for name in table.columns if "__" not in str(name)]
+            raise Usage(
+                f"--{option}: the table has no column {column!r}; beside features it has "
+                f"{', '.join(names)}"
+            )
     if table[args.label].isna().all():
         raise Usage(
             f"no cell has a label in column {args.label!r}: labels come from one sub-folder per "
             'class, or from the column "label" of a CSV file'
         )
+    classes = sorted(set(table[args.label].dropna().astype(str)))
+    if args.positive is not None and args.positive not in classes:
+        raise Usage(f"--positive: there is no class {args.positive!r}: {', '.join(classes)}")
     if args.level == "patient" and table[args.patient].isna().all():
         raise Usage(
             f"no cell has a patient in column {args.patient!r}: read the folder as its data set "

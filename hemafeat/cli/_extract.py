@@ -92,10 +92,11 @@ def run(args: argparse.Namespace) -> None:
         "processes": args.processes,
         "scheduler": args.scheduler,
     }
-    listed = _inputs.images(args.input, args.dataset)
+    listed = _inputs.images(args.input, args.dataset, keep_dates=args.keep_dates)
     try:
         if is_table_file(out):
-            counts = _count(extract.table(listed, out=out, **options))
+            with _inputs.left_out_said_here():
+                counts = _count(extract.table(listed, out=out, **options))
         else:
             result = extract.stream(
                 listed, out, **options, notify=lambda text: _arguments.say(args, text)
@@ -106,6 +107,7 @@ def run(args: argparse.Namespace) -> None:
                 result.n_failed,
                 result.n_suspect,
                 result.first_error(),
+                result.n_left_out,
             )
     except (FileExistsError, FileNotFoundError) as error:
         raise Usage(f"--out: {error}") from None
@@ -115,6 +117,8 @@ def run(args: argparse.Namespace) -> None:
         f"{len(extract.columns(options['families']))} features, "
         f"{plural(counts.n_errors, 'error')}, {seconds:.1f} s"
     )
+    if rule := _inputs.left_out(counts.n_cells, counts.n_left_out):
+        print(rule)
     if counts.first_error is not None:
         print(
             f"{plural(counts.n_failed, 'image')} with errors, see the table of errors; the first "
@@ -134,6 +138,7 @@ class _Counts(NamedTuple):
     n_failed: int
     n_suspect: int
     first_error: dict[str, str] | None
+    n_left_out: int
 
 
 def _count(table: pd.DataFrame) -> _Counts:
@@ -147,4 +152,7 @@ def _count(table: pd.DataFrame) -> _Counts:
         errors["image"].nunique(),
         0 if suspect is None else int(suspect.astype("boolean").fillna(False).sum()),
         None if errors.empty else {str(k): str(v) for k, v in errors.iloc[0].items()},
+        int(table["quality__n_cells"].sum()) - len(table)
+        if extract.measured(table).get("cells") == "central"
+        else 0,
     )

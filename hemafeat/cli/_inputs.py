@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
-from collections.abc import Callable
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -93,7 +95,9 @@ def measuring_options(args: argparse.Namespace) -> dict[str, Any]:
     }
 
 
-def images(paths: list[str], dataset: str | None = None) -> pd.DataFrame:
+def images(
+    paths: list[str], dataset: str | None = None, *, keep_dates: bool = False
+) -> pd.DataFrame:
     """Return the image table of the folder, table or images named on the command line."""
     from hemafeat import datasets
     from hemafeat.images import is_uri
@@ -101,6 +105,11 @@ def images(paths: list[str], dataset: str | None = None) -> pd.DataFrame:
     for path in paths:
         if not is_uri(path) and not Path(path).exists():
             raise Usage(f"{path}: no such file or folder")
+    if keep_dates and dataset != "lymphocytosis":
+        raise Usage(
+            "--keep-dates needs --dataset lymphocytosis; the dates of other tables are kept as "
+            "they are"
+        )
     several = len(paths) > 1
     if several and dataset is not None:
         raise Usage("--dataset takes one folder")
@@ -109,7 +118,7 @@ def images(paths: list[str], dataset: str | None = None) -> pd.DataFrame:
             raise Usage(f"{path}: give one folder, one table, or several images")
     try:
         if dataset is not None:
-            return datasets.load(dataset, paths[0])
+            return datasets.load(dataset, paths[0], **({"dates": True} if keep_dates else {}))
         return datasets.as_table(list(paths) if several else paths[0])
     except datasets.DatasetError as error:
         raise Usage(str(error)) from None
@@ -138,27 +147,67 @@ def table(
     from hemafeat import extract
 
     first = Path(args.input[0])
-    if (
-        len(args.input) == 1
-        and first.exists()
-        and args.dataset is None
-        and extract.is_result(first)
-    ):
-        for name in ("normalise", "normalise_reference", "to_um_per_px"):
-            if getattr(args, name) is not None:
+    if is_table(args):
+        for name in ("normalise", "normalise_reference", "to_um_per_px", "keep_dates"):
+            if getattr(args, name) not in (None, False):
                 option = "--" + name.replace("_", "-")
                 raise Usage(f"{option} has no effect: {first} is already a table of measured cells")
         cells = extract.load(first)
         return cells if select is None else select(cells), None
     options = measuring_options(args)
-    listed = images(args.input, args.dataset)
+    listed = images(args.input, args.dataset, keep_dates=args.keep_dates)
     if select is not None:
         listed = select(listed)
     _arguments.say(args, f"measuring the cells of {len(listed)} images ...")
-    cells = extract.table(listed, **options)
+    with left_out_said_here():
+        cells = extract.table(listed, **options)
     if cells.empty:
         raise Failure(f"no cell was measured in {len(listed)} images: {first_error(cells)}")
+    if rule := cells_kept(cells):
+        _arguments.say(args, rule)
     return cells, listed
+
+
+def is_table(args: argparse.Namespace) -> bool:
+    """Return whether the input is a table of cells that were measured before."""
+    from hemafeat import extract
+
+    first = Path(args.input[0])
+    return (
+        len(args.input) == 1
+        and first.exists()
+        and args.dataset is None
+        and extract.is_result(first)
+    )
+
+
+def cells_kept(table: pd.DataFrame) -> str:
+    """Return which cells of the images a table holds, in words; empty if that is all there are."""
+    from hemafeat import extract
+
+    if extract.measured(table).get("cells") != "central" or "quality__n_cells" not in table:
+        return ""
+    return left_out(len(table), int(table["quality__n_cells"].sum()) - len(table))
+
+
+def left_out(n_cells: int, n_left_out: int) -> str:
+    """Say how many cells were left out beside the central ones; empty if there are none."""
+    if not n_left_out:
+        return ""
+    were = "was" if n_left_out == 1 else "were"
+    return (
+        f"{_arguments.plural(n_cells, 'cell')}: only the central one of each image was measured; "
+        f"{_arguments.plural(n_left_out, 'other cell')} {were} left out (--cells all measures "
+        "every cell)"
+    )
+
+
+@contextmanager
+def left_out_said_here() -> Iterator[None]:
+    """Suppress the warning of `extract.table` on cells that are left out."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="only the central cell of each image")
+        yield
 
 
 def first_error(table: pd.DataFrame) -> str:

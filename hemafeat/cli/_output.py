@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shlex
+import textwrap
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -95,4 +96,5 @@ def scores(comparison: Comparison) -> str:
         if comparison.leaky
         else ""
     )
-    return f"{warning}{comparison.protocol}\n\n{lines}\n"
+    remarks = "".join(f"\n{textwrap.fill(remark, 100)}\n" for remark in comparison.remarks())
+    return f"{warning}{comparison.protocol}\n\n{lines}\n{remarks}"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,6 +11,7 @@ from hemafeat._files import write_table
 from hemafeat.cli import _arguments, _deep, _inputs, _output
 from hemafeat.cli._arguments import plural
 from hemafeat.cli._errors import Failure, Usage
+from hemafeat.images import NORMALISERS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -53,7 +55,8 @@ def add(commands: Any) -> None:
     )
     _arguments.add_images(parser)
     _deep.add_embeddings(parser, columns=False)
-    parser.set_defaults(families=[])
+    # None: as the model was fitted.
+    parser.set_defaults(families=[], segmenter=None)
     _arguments.add_jobs(parser)
 
 
@@ -67,18 +70,21 @@ def run(args: argparse.Namespace) -> None:
     model = pipelines.load(args.model)
     select = _without_label if args.unlabelled else None
     of_patients = isinstance(model, pipelines.PatientModel)
-    if isinstance(model, pipelines.PatientModel):
-        _measure_as_fitted(model, args)
+    _measure_as_fitted(model, args)
     listed = None
     if model.columns == ["image"] or (of_patients and not model.columns):
         _deep.use_weights(model.pipeline, args)
-        table = listed = _inputs.images(args.input, args.dataset)
+        table = listed = _inputs.images(args.input, args.dataset, keep_dates=args.keep_dates)
         if select is not None:
             table = listed = select(listed)
     else:
         # Only the families that the model needs are measured.
         args.families = args.families or _families(model, args)
         table, listed = _inputs.table(args, select)
+        if differences := model.measured_otherwise(table):
+            print(f"hemafeat: warning: {differences}", file=sys.stderr)
+            # Said once: as a warning of Python it would follow each prediction.
+            model.measured = {}
     if isinstance(model, pipelines.PatientModel):
         predicted = predict_patients(model, table, listed)
         counted = plural(len(predicted), "patient")
@@ -197,14 +203,33 @@ def _families(model: Model, args: argparse.Namespace) -> list[str]:
     return names
 
 
-def _measure_as_fitted(model: PatientModel, args: argparse.Namespace) -> None:
+def _measure_as_fitted(model: Model, args: argparse.Namespace) -> None:
     """Set the options of measuring to those the model was fitted with, unless they are given."""
+    if args.dataset == "lymphocytosis" and "dob" in getattr(model, "attributes", ()):
+        args.keep_dates = True
+    if _inputs.is_table(args):
+        args.segmenter = args.segmenter or "contours"
+        return
     measured = model.measured
     if args.cells == "auto" and "cells" in measured:
         # Otherwise all cells of an unlabelled image would count, but one of a labelled image.
         args.cells = measured["cells"]
-    if args.normalise is None:
-        # Version 0.1 wrote "stain".
-        args.normalise = measured.get("normalise", measured.get("stain"))
-    if args.to_um_per_px is None and "to_um_per_px" in measured:
-        args.to_um_per_px = float(measured["to_um_per_px"])
+    if args.segmenter is None:
+        named = measured.get("segmenter", "given masks")
+        args.segmenter = "contours" if named == "given masks" else named
+    # Version 0.1 wrote "stain".
+    normalise = measured.get("normalise", measured.get("stain", "none"))
+    if args.normalise is None and normalise != "none":
+        args.normalise, _, fitted = normalise.partition(" fitted to images ")
+        if args.normalise not in NORMALISERS or (fitted and args.normalise_reference is None):
+            raise Usage(
+                f"{model.name} was fitted on images whose colours were normalised by {normalise}: "
+                + (
+                    "name the same images with --normalise-reference"
+                    if fitted
+                    else "measure the images in Python, and give the table"
+                )
+            )
+    zoom = measured.get("to_um_per_px", "none")
+    if args.to_um_per_px is None and zoom != "none":
+        args.to_um_per_px = float(zoom)

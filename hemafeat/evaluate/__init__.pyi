@@ -1,5 +1,6 @@
 from ._compare import compare as compare, compare_patients as compare_patients
 from ._comparison import (
+    BASELINES as BASELINES,
     Comparison as Comparison,
     PatientComparison as PatientComparison,
     load as load,

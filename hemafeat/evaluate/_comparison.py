@@ -16,8 +16,15 @@ from hemafeat._public import public
 from hemafeat.evaluate._rows import CompareError
 from hemafeat.evaluate._scores import LOWER_IS_BETTER, METRICS, draw, interval
 
-BASELINES = ("baseline", "metadata", "bag_size", "stain", "date_format", "attributes")
-"""Names of the models of this package that never look at a cell."""
+BASELINES = {
+    "baseline": "majority class",
+    "metadata": "attributes alone",
+    "attributes": "attributes alone",
+    "bag_size": "number of cells alone",
+    "stain": "white of the background alone",
+    "date_format": "format of the dates alone",
+}
+"""What the models of this package that never look at a cell predict by, by their names."""
 
 _TABLES = ("results", "predictions", "differences", "importances", "seconds", "errors")
 _PATIENT_TABLES = ("patients", "verdicts")
@@ -130,6 +137,141 @@ class Comparison:
             return (np.inf if np.isnan(value) else sign * value), name
 
         return sorted((n for n in self.models if baselines or n not in self.baselines), key=key)
+
+    def rivals(self) -> list[str]:
+        """List the models that ignore the cells and are as good as the best one that does not.
+
+        Returns
+        -------
+        list of str
+            Baselines of which the paired difference from the best model, in the main metric, has an
+            interval that includes zero, or that score higher; the best first.
+        """
+        ranked = self.ranked()
+        if not ranked:
+            return []
+        rivals = []
+        for name in self.ranked(baselines=True):
+            if name in self.baselines:
+                value, low, high = self._difference(name, ranked[0])
+                if not np.isnan(value) and (value >= 0 or low <= 0 <= high):
+                    rivals.append(name)
+        return rivals
+
+    def _difference(self, first: str, second: str) -> tuple[float, float, float]:
+        """Return how much better a model is than another, with the interval; NaN if not known."""
+        rows = self.differences
+        rows = rows[rows["metric"] == self.main_metric]
+        sign = -1.0 if self.main_metric in LOWER_IS_BETTER else 1.0
+        for a, b, factor in ((first, second, sign), (second, first, -sign)):
+            row = rows[(rows["model_a"] == a) & (rows["model_b"] == b)]
+            if len(row):
+                numbers = row[["difference", "low", "high"]].to_numpy(np.float64)[0]
+                value, *bounds = (float(factor * number) for number in numbers)
+                return value, min(bounds), max(bounds)
+        return np.nan, np.nan, np.nan
+
+    def remarks(self) -> list[str]:
+        """Say what the ranking of the models does not show.
+
+        Returns
+        -------
+        list of str
+            Sentences: which models that never see a cell are as good as the best one that does, and
+            how optimistic the score of the best of several models is. The latter is estimated by
+            choosing the best model on resamples of the groups and scoring it on the groups that
+            were not drawn [1]_.
+
+        References
+        ----------
+        .. [1] I. Tsamardinos et al., "Bootstrapping the out-of-sample predictions for efficient and
+           accurate cross-validation", Machine Learning 107, 2018.
+
+        Examples
+        --------
+        >>> from hemafeat import datasets, evaluate
+        >>> cells = datasets.drawn_bags(24, cells=(4, 8), abnormal=(0.1, 0.1), random_state=0)
+        >>> comparison = evaluate.compare_patients(
+        ...     ["table_means"], cells, n_splits=2, n_boot=20, verdicts=False, importance=False
+        ... )
+        >>> comparison.remarks()[0]
+        'Models that never see a cell are as good as table_means...'
+        """
+        ranked, rivals = self.ranked(), self.rivals()
+        remarks = []
+        if rivals:
+            best, metric = ranked[0], self.main_metric.replace("_", " ")
+            phrases = []
+            for name in rivals:
+                value, low, high = self._difference(name, best)
+                kind = BASELINES.get(name)
+                phrases.append(
+                    f"{name}{f' ({kind})' if kind else ''} with {self._score(name):.3f} "
+                    f"(difference {_signed(value)} [{_signed(low)}, {_signed(high)}])"
+                )
+            subject = (
+                "Models that never see a cell are"
+                if len(rivals) > 1
+                else ("A model that never sees a cell is")
+            )
+            others = "" if len(ranked) == 1 else ", the best of those that do"
+            remarks.append(
+                f"{subject} as good as {best}{others}, which has a {metric} of "
+                f"{self._score(best):.3f}: {'; '.join(phrases)}. These scores do not show that the "
+                "cells add anything."
+            )
+        if len(ranked) > 1:
+            text = (
+                f"{ranked[0]} is the best of {len(ranked)} models by the scores of the same "
+                f"{self.unit}s that are shown for it: it was chosen, and its score is optimistic."
+            )
+            noun = "patients" if self.unit == "patient" else "groups"
+            elsewhere = self._best_elsewhere(ranked)
+            if not np.isnan(elsewhere):
+                text += (
+                    f" Chosen on some of the {noun} and scored on others, the best model reaches "
+                    f"{elsewhere:.3f} on average, instead of {self._score(ranked[0]):.3f}."
+                )
+            remarks.append(text)
+        return remarks
+
+    def _score(self, model: str) -> float:
+        rows = self.results
+        rows = rows[(rows["fold"] == "all") & (rows["metric"] == self.main_metric)]
+        return float(rows.loc[rows["model"] == model, "value"].iloc[0])
+
+    def _best_elsewhere(self, models: list[str]) -> float:
+        """Return the mean score of the model that is best on a resample, on the other groups."""
+        if self.main_metric != "balanced_accuracy" or self.predictions.empty:
+            return np.nan
+        codes = {name: k for k, name in enumerate(self.classes)}
+        n = len(self.classes)
+        inside: list[np.ndarray] = []
+        outside: list[np.ndarray] = []
+        for name in models:
+            part = self._predictions_of(name)
+            truth, predicted = part["truth"].map(codes), part["predicted"].map(codes)
+            if truth.isna().any() or predicted.isna().any():
+                return np.nan
+            counts, member = draw(part["group"].to_numpy(), min(self.n_boot, 200), 0)
+            by_group = np.zeros((counts.shape[1], n * n))
+            np.add.at(by_group, (member, (truth * n + predicted).to_numpy(dtype=int)), 1.0)
+            for weights, scores in ((counts, inside), (counts == 0, outside)):
+                matrices = (weights.astype(np.float64) @ by_group).reshape(-1, n, n)
+                recall = _class_scores(matrices)["recall"]
+                valid = ~np.isnan(recall)
+                total = np.where(valid, recall, 0.0).sum(axis=1)
+                scores.append(
+                    np.divide(
+                        total,
+                        valid.sum(axis=1),
+                        where=valid.any(axis=1),
+                        out=np.full(len(total), np.nan),
+                    )
+                )
+        best = np.argmax(np.nan_to_num(inside, nan=-1.0), axis=0)
+        chosen = np.asarray(outside)[best, np.arange(len(best))]
+        return float(np.nanmean(chosen)) if np.isfinite(chosen).any() else np.nan
 
     def summary(self) -> pd.DataFrame:
         """Tabulate the pooled scores, the best model first.
@@ -261,6 +403,12 @@ class Comparison:
         return folder
 
 
+def _signed(value: float) -> str:
+    """Return a number with its sign and three decimals, without a sign if that is zero."""
+    text = f"{value:+.3f}"
+    return text[1:] if float(text) == 0 else text
+
+
 def _class_scores(counts: np.ndarray) -> dict[str, np.ndarray]:
     """Compute scores of each class from confusion matrices (n_sets, n_classes, n_classes)."""
     hits = np.diagonal(counts, axis1=1, axis2=2)
@@ -365,7 +513,9 @@ class PatientComparison(Comparison):
         Contributions of cells to the verdicts of the best model that looks at cells, trained
         without the patient. One row per cell of the patients scored: ``model, patient, image, cell,
         contribution, method`` (see `hemafeat.pipelines.cell_contributions`), ``positive``, the
-        class to which cells contribute, and ``rank``, 1 for the greatest contribution.
+        class to which cells contribute, and ``rank``, 1 for the greatest contribution; equal
+        contributions have the same rank. ``suspected_failure`` says why the outline of the cell is
+        suspected to be wrong (empty if it is not), if the table has these columns of quality.
     """
 
     unit: str = "patient"

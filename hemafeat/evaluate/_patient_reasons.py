@@ -88,10 +88,20 @@ def _contributions(
     table["positive"] = label
     table["rank"] = (
         table.groupby("patient")["contribution"]
-        .rank(ascending=False, method="first", na_option="bottom")
+        .rank(ascending=False, method="min", na_option="bottom")
         .astype(int)
     )
+    if "quality__suspected_failure" in cells.columns:
+        table["suspected_failure"] = _suspicions(cells)[rows]
     return table.drop(columns="row").sort_values(["patient", "rank"], ignore_index=True)
+
+
+def _suspicions(cells: pd.DataFrame) -> np.ndarray:
+    """Return why the outline of each cell is suspected to be wrong, empty if it is not."""
+    flagged = cells["quality__suspected_failure"].astype("boolean").fillna(False).to_numpy(bool)
+    reasons = cells.get("quality__failure_reason", pd.Series("", index=cells.index))
+    texts = reasons.astype("string").fillna("").replace("", "suspected failure")
+    return np.where(flagged, texts.to_numpy(dtype=object), "")
 
 
 def _importances(setup: PatientSetup, name: str, fitted: Sequence[Any]) -> pd.DataFrame:

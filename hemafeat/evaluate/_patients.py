@@ -16,10 +16,12 @@ from hemafeat.evaluate._rows import (
     ROW,
     CompareError,
     Note,
+    cells_measured,
     drop_unlabelled,
     feature_values,
     fingerprint,
     frequent_classes,
+    listed_columns,
     sort_rows,
 )
 from hemafeat.evaluate._setup import Models, Setup, check_classes, make_models
@@ -66,8 +68,10 @@ def set_up_patients(
         raise CompareError(
             f"patients are divided by {', '.join(_PROTOCOLS)}, not by {chosen_protocol.name!r}"
         )
+    measured, notes = cells_measured(table)
     cells, bags, errors = _bags(table, label, patient, columns, metadata)
     truth = bags["label"].astype(str).to_numpy(dtype=object).astype(str)
+    check_classes(truth, label)
     if chosen_protocol.folded:
         ids = bags.index.to_numpy(dtype=str)
         keep, left_out = frequent_classes(truth, ids, n_splits, rare, ("patients", "patients"))
@@ -94,7 +98,7 @@ def set_up_patients(
             noun="patients",
         )
     )
-    errors += [("", "split", "note", note) for note in plan.notes]
+    errors += [*notes, *(("", "split", "note", note) for note in plan.notes)]
     scored = bags.iloc[np.unique(np.concatenate([test for _, test in plan.pairs]))]
     sizes = [len(bag) for bag in scored["cells"]]
     inputs = bags.drop(columns=["label", "split"], errors="ignore")
@@ -121,6 +125,7 @@ def set_up_patients(
         remark=f"attributes: {', '.join(attributes)}"
         if attributes
         else "no attributes, so no model of metadata alone",
+        measured=measured,
         cells=cells,
         attributes=attributes,
         patients=_summaries(scored, attributes),
@@ -137,7 +142,8 @@ def _bags(
     """Return the cells of labelled patients in order, their bags, and notes on those left out."""
     if patient not in table.columns:
         raise CompareError(
-            f"the table has no column {patient!r}, which would name the patient of each cell"
+            f"the table has no column {patient!r}, which would name the patient of each cell; it "
+            f"has {listed_columns(table)}"
         )
     used, unlabelled = drop_unlabelled(table, label)
     without = table.loc[table[label].isna(), patient].dropna().astype(str)

@@ -33,7 +33,9 @@ def drop_unlabelled(table: pd.DataFrame, label: str) -> tuple[pd.DataFrame, list
         If the table has no rows, no column `label`, or no value in it.
     """
     if label not in table.columns:
-        raise CompareError(f"the table has no column {label!r}")
+        raise CompareError(
+            f"the table has no column {label!r}; beside features it has {listed_columns(table)}"
+        )
     if not len(table):
         raise CompareError("the table has no rows")
     table = table.copy(deep=False)
@@ -47,6 +49,39 @@ def drop_unlabelled(table: pd.DataFrame, label: str) -> tuple[pd.DataFrame, list
     if not has_label.any():
         raise CompareError(f"no row has a value in column {label!r}")
     return table[has_label], errors
+
+
+def listed_columns(table: pd.DataFrame) -> str:
+    """Return the names of the columns that are no features, for a message."""
+    features = set(extract.feature_columns(table))
+    names = [
+        str(name)
+        for name in table.columns
+        if name not in features and not str(name).startswith(("quality__", "__"))
+    ]
+    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
+    return f"{', '.join(names[:20]) or 'none'}{more}"
+
+
+CELLS = {
+    "central": "the central cell of each image",
+    "all": "every cell of an image",
+    "auto": "the central cell of labelled images, every cell of the others",
+}
+"""Which cells of the images a table holds, in words, see `hemafeat.extract.measured`."""
+
+
+def cells_measured(table: pd.DataFrame) -> tuple[str, list[Note]]:
+    """Return which cells of the images a table holds, and a note if that is not one rule."""
+    rule = extract.measured(table).get("cells", "")
+    notes: list[Note] = []
+    if rule == "auto":
+        message = (
+            "labelled images are measured by another rule than unlabelled ones: one cell of each, "
+            "and all cells. Measure them again before a model is applied to the unlabelled ones"
+        )
+        notes.append(("", "compare", "note", message))
+    return CELLS.get(rule, ""), notes
 
 
 def image_names(table: pd.DataFrame) -> np.ndarray:
@@ -80,11 +115,13 @@ def feature_values(table: pd.DataFrame, columns: Sequence[str] | None) -> pd.Dat
     except (TypeError, ValueError):
         dtypes = table[names].dtypes
         words = [name for name in names if not pd.api.types.is_numeric_dtype(dtypes[name])]
-        raise CompareError(f"feature columns that are not numbers: {words[:5]}") from None
+        raise CompareError(
+            f"feature columns that are not numbers: {', '.join(map(str, words[:5]))}"
+        ) from None
     infinite = np.isinf(values).any(axis=0)
     if infinite.any():
         bad = [name for name, is_bad in zip(names, infinite, strict=True) if is_bad]
-        raise CompareError(f"infinite values in feature columns: {bad[:5]}")
+        raise CompareError(f"infinite values in feature columns: {', '.join(map(str, bad[:5]))}")
     return pd.DataFrame(values, columns=names)
 
 

@@ -16,6 +16,7 @@ from hemafeat.evaluate._protocols.splits import Folds, Groups, Sample, group_ids
 from hemafeat.evaluate._rows import (
     CompareError,
     Note,
+    cells_measured,
     drop_unlabelled,
     feature_values,
     fingerprint,
@@ -64,8 +65,9 @@ class Setup:
         Seed.
     fingerprint : str
         Hash of the feature values, labels and groups.
-    preface, sizes, remark : str
-        Parts of `sentence`: at its beginning, after the number of rows, and on the metadata.
+    preface, sizes, remark, measured : str
+        Parts of `sentence`: at its beginning, after the number of rows, on the metadata, and on
+        which cells of the images are in the table.
     """
 
     unit: str
@@ -83,6 +85,7 @@ class Setup:
     preface: str = ""
     sizes: str = ""
     remark: str = ""
+    measured: str = ""
 
     def tasks(self, sets: Mapping[str, Sequence[str]] | None = None) -> list[Task]:
         """Return a task for every model and fold; `sets` are the columns to permute."""
@@ -146,6 +149,7 @@ class Setup:
             f"seed {self.random_state}",
             f"{len(scored)} {self.unit}s{self.sizes}, {len(self.classes)} classes",
             self.remark,
+            self.measured,
             f"only {n_groups} {noun}, so the intervals are rough" if n_groups < _FEW_GROUPS else "",
             self.groups.note,
         ]
@@ -185,10 +189,13 @@ def set_up(
     Setup
     """
     chosen_protocol = as_protocol(protocol)
+    measured, notes = cells_measured(table)
     used, errors = drop_unlabelled(table, label)
+    errors += notes
     used, values = sort_rows(used, feature_values(used, columns), label)
     cell_groups = _groups(used, chosen_protocol, groups)
     truth = used[label].astype(str).to_numpy(dtype=object).astype(str)
+    check_classes(truth, label)
     if chosen_protocol.folded:
         ids, noun = cell_groups.ids, cell_groups.noun
         if chosen_protocol.leaky:
@@ -204,7 +211,7 @@ def set_up(
     )
     errors += [("", "split", "note", note) for note in plan.notes]
     names = list(values.columns) if columns is not None else None
-    estimators = _models(models, bool(metadata), names, random_state)
+    estimators = _models(models, metadata, names, random_state)
     if not baseline:
         estimators.pop(BASELINE)
     rows = np.concatenate([part for pair in plan.pairs for part in pair])
@@ -223,14 +230,22 @@ def set_up(
         errors=errors,
         random_state=random_state,
         fingerprint=fingerprint(values, truth, np.array(names_of_groups)),
+        measured=measured,
     )
 
 
 def check_classes(truth: np.ndarray, label: str) -> None:
-    """Raise a `CompareError` if there are fewer than two classes."""
+    """Raise a `CompareError` if there are fewer than two classes, or as many as rows."""
     classes = sorted(map(str, set(truth)))
     if len(classes) < 2:
-        raise CompareError(f"fewer than two classes in column {label!r}: {classes}")
+        raise CompareError(
+            f"fewer than two classes in column {label!r}: {', '.join(classes) or 'none is left'}"
+        )
+    if len(classes) > 20 and 2 * len(classes) > len(truth):
+        raise CompareError(
+            f"column {label!r} holds {len(classes)} different values in {len(truth)} rows, such as "
+            f"{', '.join(classes[:3])}: these are not classes; name the column of the labels"
+        )
 
 
 def _groups(table: pd.DataFrame, protocol: Protocol, groups: str | None) -> Groups:
@@ -283,7 +298,7 @@ def make_models(
 
 
 def _models(
-    models: Models, metadata: bool, columns: list[str] | None, random_state: int
+    models: Models, metadata: Sequence[str], columns: list[str] | None, random_state: int
 ) -> dict[str, Any]:
     """Return the models of cells to compare, the baselines last."""
     chosen = make_models(
@@ -291,6 +306,8 @@ def _models(
     )
     if BASELINE not in chosen:
         chosen[BASELINE] = pipelines.baseline()
+    if GROUP in metadata:
+        raise CompareError(f"metadata: {GROUP!r} names the groups, and is no attribute")
     if metadata:
         if METADATA in chosen:
             raise CompareError(f"{METADATA!r} is the name of the model of metadata alone")
@@ -324,7 +341,10 @@ def _inputs(
     for name, model in models.items():
         looked_at = pipelines.looks_at(model)
         if name == METADATA and metadata:
-            inputs[name] = metadata_values(table, metadata)
+            parts = [metadata_values(table, metadata)]
+            if "groups" in looked_at:
+                parts.append(pd.DataFrame({GROUP: groups.ids}, index=table.index))
+            inputs[name] = pd.concat(parts, axis=1)
             continue
         if looked_at == {"features"}:
             inputs[name] = values

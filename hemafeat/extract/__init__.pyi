@@ -63,6 +63,7 @@ from ._family import (
     family as family,
 )
 from ._measure import central_cell as central_cell, measure as measure
+from ._measured import measured as measured
 from ._prepared import (
     Prepared as Prepared,
     background_white as background_white,

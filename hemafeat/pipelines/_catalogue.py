@@ -145,7 +145,7 @@ _PATIENTS = (
     Entry("vote_majority", "patient", partial(cell_vote, "logistic", "majority")),
     Entry("vote_min", "patient", partial(cell_vote, "logistic", "min")),
     Entry("vote_max", "patient", partial(cell_vote, "logistic", "max")),
-    Entry("metadata", "patient", attributes_only, "attributes"),
+    Entry("metadata", "patient", partial(attributes_only, "best"), "attributes"),
     Entry("attributes", "patient", partial(attributes_only, grid="short"), "attributes"),
     Entry("weighted", "patient", partial(combine, "weighted"), "attributes"),
     Entry("min", "patient", partial(combine, "min"), "attributes"),

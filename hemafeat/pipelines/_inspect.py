@@ -104,12 +104,15 @@ class Needs:
     beside : list of str
         Further columns of the cells that a model of patients takes: ``image`` and the background
         white.
+    measured : dict of str to str
+        How the cells were measured, as far as the table said so on which the model was fitted.
     """
 
     unit: str
     columns: list[str] = field(default_factory=list)
     attributes: list[str] = field(default_factory=list)
     beside: list[str] = field(default_factory=list)
+    measured: dict[str, str] = field(default_factory=dict)
 
 
 def needs(model: Any) -> Needs:
@@ -140,6 +143,7 @@ def needs(model: Any) -> Needs:
             raise ModelError(
                 "the model was fitted on an array without column names; fit it on a table"
             )
+        needed.measured = needed.measured or dict(getattr(taker, "measured_", {}))
         parts = _declared(taker) or frozenset()
         if ATTRIBUTES in parts:
             needed.attributes += columns

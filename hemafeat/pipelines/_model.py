@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -37,6 +39,9 @@ class Model:
         Free text.
     name : str
         Name of its file, for messages.
+    measured : dict of str to str
+        Options with which the cells were measured, as far as noted: ``cells``, ``normalise``, ...,
+        see `hemafeat.extract.measured`.
 
     Examples
     --------
@@ -56,6 +61,7 @@ class Model:
     versions: dict[str, str] = field(default_factory=dict)
     note: str = ""
     name: str = "the model"
+    measured: dict[str, str] = field(default_factory=dict)
 
     def check(self, table: pd.DataFrame, units: Mapping[str, str] | None = None) -> None:
         """Raise an error if a table does not fit the model.
@@ -74,6 +80,12 @@ class Model:
         ------
         ModelError
             If columns are missing or their units differ.
+
+        Warns
+        -----
+        UserWarning
+            If the cells of the table were measured otherwise than those that the model was fitted
+            on, for example all cells of an image instead of the central one.
         """
         if not isinstance(table, pd.DataFrame):
             raise ModelError(f"{self.name} needs a table with named columns, not {type(table)!r}")
@@ -93,6 +105,36 @@ class Model:
                     f"{self.name} was fitted on {name} in {expected!r}, the table has it in "
                     f"{unit!r}"
                 )
+        if differences := self.measured_otherwise(table):
+            warnings.warn(differences, stacklevel=_caller())
+
+    def measured_otherwise(self, table: pd.DataFrame) -> str:
+        """Describe how the cells of a table were measured otherwise than the model expects.
+
+        Parameters
+        ----------
+        table : DataFrame
+            Table of cells.
+
+        Returns
+        -------
+        str
+            Empty if nothing is known to differ. An option is compared only if it is known on both
+            sides, see `hemafeat.extract.measured`.
+        """
+        options = extract.measured(table) if self.measured else {}
+        pairs = [
+            f"{_OPTIONS.get(key, key)} {_words(key, self.measured[key])}, in the table "
+            f"{_words(key, value)}"
+            for key, value in options.items()
+            if key in self.measured and self.measured[key] != value
+        ]
+        if not pairs:
+            return ""
+        return (
+            f"{self.name} was fitted on cells that were measured otherwise: {'; '.join(pairs)}. "
+            "Its predictions may be wrong; measure the images with the options of the model"
+        )
 
     def predict(self, table: pd.DataFrame) -> np.ndarray:
         """Predict a label for each cell, or each patient for a model of patients.
@@ -145,7 +187,7 @@ class PatientModel(Model):
 
     Attributes
     ----------
-    pipeline, columns, classes, units, versions, note, name : object
+    pipeline, columns, classes, units, versions, note, name, measured : object
         As in `Model`; the columns are those of the cells.
     patient : str
         Column of the table that names the patient of each cell.
@@ -154,8 +196,6 @@ class PatientModel(Model):
     beside : list of str
         Further columns of the cells that it takes: ``image`` if it reads the images, and the
         background white.
-    measured : dict of str to str
-        Options with which the cells were measured, as far as noted: ``cells``, ``normalise``, ...
 
     Examples
     --------
@@ -171,7 +211,6 @@ class PatientModel(Model):
     patient: str = "patient"
     attributes: list[str] = field(default_factory=list)
     beside: list[str] = field(default_factory=list)
-    measured: dict[str, str] = field(default_factory=dict)
 
     def check(self, table: pd.DataFrame, units: Mapping[str, str] | None = None) -> None:
         """Raise an error if a table of cells does not fit the model.
@@ -250,6 +289,33 @@ class PatientModel(Model):
             )
         except ValueError as error:
             raise ModelError(f"{self.name}: {error}") from None
+
+
+_OPTIONS = {
+    "cells": "cells measured:",
+    "segmenter": "outlines:",
+    "normalise": "colours normalised:",
+    "to_um_per_px": "rescaled to um per px:",
+}
+
+_CELLS = {
+    "central": "the central one of each image",
+    "all": "all of each image",
+    "auto": "the central one of labelled images and all of the others",
+}
+
+
+def _words(option: str, value: str) -> str:
+    """Return the value of an option of measuring in words."""
+    return _CELLS.get(value, value) if option == "cells" else value
+
+
+def _caller() -> int:
+    """Return the level of the first frame outside this file, for a warning."""
+    frame, level = sys._getframe(1), 1
+    while frame.f_back is not None and frame.f_code.co_filename == __file__:
+        frame, level = frame.f_back, level + 1
+    return level
 
 
 def _sort_key(column: pd.Series) -> pd.Series:

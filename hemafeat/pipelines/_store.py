@@ -37,7 +37,9 @@ _TRUSTED = (
     "hemafeat.pipelines.PenalisedLogistic",
     "hemafeat.pipelines.MILImageClassifier",
     "hemafeat.pipelines.MILClassifier",
+    "hemafeat.pipelines.BestOf",
     "hemafeat.pipelines.BoostedTrees",
+    "hemafeat.pipelines.LogScale",
     "hemafeat.pipelines.FeatureColumns",
     "hemafeat.pipelines.GreyPixels",
     "hemafeat.pipelines.WeightedVote",
@@ -90,8 +92,9 @@ def save(
     patient : str
         Column of the table that names the patient of each cell. Only for models of patients.
     measured : mapping of str to str, optional
-        Options with which the cells were measured, see `PatientModel`. Only for models of
-        patients.
+        Options with which the cells were measured, `hemafeat.extract.measured` of the table.
+        ``hemafeat predict`` measures new images with them, and a table that was measured otherwise
+        causes a warning. By default those that the table held on which the model was fitted.
 
     Returns
     -------
@@ -117,11 +120,13 @@ def save(
     import skops.io
 
     if isinstance(model, PatientModel):
-        patient, measured = model.patient, measured or model.measured
+        patient = model.patient
     if isinstance(model, Model):
+        measured = measured or model.measured
         units, note, model = units or model.units, note or model.note, model.pipeline
     model = getattr(model, "best_estimator_", model)
     needed = needs(model)
+    measured = measured or needed.measured
     try:
         data = skops.io.dumps(model)
     except Exception as error:  # skops raises many kinds of errors for unknown types
@@ -139,7 +144,9 @@ def save(
         "versions": versions(_PACKAGES),
         "note": note,
     }
-    if needed.unit == "patient":
+    if needed.unit == "cell":
+        manifest["measured"] = dict(measured or {})
+    else:
         manifest["patients"] = {
             "patient": patient,
             "attributes": needed.attributes,
@@ -213,6 +220,7 @@ def load(path: str | os.PathLike[str]) -> Model:
             "versions": _string_dict(manifest["versions"]),
             "note": str(manifest["note"]),
             "name": path.name,
+            "measured": _string_dict(manifest.get("measured", {})),
         }
         fits = kwargs["columns"] == needed.columns
         kind: type[Model] = Model
@@ -222,8 +230,8 @@ def load(path: str | os.PathLike[str]) -> Model:
                 "patient": str(patients["patient"]),
                 "attributes": _strings(patients["attributes"]),
                 "beside": _strings(patients["beside"]),
-                "measured": _string_dict(patients["measured"]),
             }
+            kwargs["measured"] = _string_dict(patients["measured"])
             fits &= kwargs["attributes"] == needed.attributes
             fits &= kwargs["beside"] == needed.beside
     except UntrustedTypesFoundException:

@@ -58,7 +58,8 @@ def figure_scores(
     metrics : list of str, optional
         Metrics to show, at most four. By default the first three of the comparison.
     models : list of str, optional
-        Models to show, in this order. By default all, the best first and the baselines last.
+        Models to show, in this order. By default all, the best first; those that ignore the cells
+        are grey.
 
     Returns
     -------
@@ -77,13 +78,14 @@ def figure_scores(
     ['Balanced accuracy', 'Macro F1', 'ROC AUC']
     """
     shown = list(metrics or metrics_of(comparison)[:3])[:4]
-    names = list(models or ranking(comparison))
+    names = list(models or comparison.ranked(baselines=True))
+    near = _near(comparison)
     figure = Figure(figsize=(11, 0.9 + 0.34 * len(names)), layout="constrained")
     axes = figure.subplots(1, len(shown), sharey=True, squeeze=False)[0]
     single = comparison.results[comparison.results["fold"].astype(str) != "all"]
     for panel, metric in zip(axes, shown, strict=True):
         scores = scores_of(comparison, metric).reindex(names)
-        real = [name for name in names if name not in comparison.baselines] or names
+        real = [name for name in names if name in near] or names
         of_metric = single[single["metric"] == metric]
         spread = np.append(
             scores.loc[real].to_numpy().ravel(),
@@ -118,9 +120,25 @@ def figure_scores(
         if not more_is_better(metric):
             panel.set_title("lower is better", loc="right", color=MUTED, fontweight="normal")
         style_rows(panel)
-    axes[0].set_yticks(range(len(names)), [shortened(name, 34) for name in names])
+    _name_rows(axes[0], comparison, names)
     axes[0].set_ylim(len(names) - 0.5, -0.5)
     return figure
+
+
+def _near(comparison: Comparison) -> set[str]:
+    """Return the models that axes must show in full: all but the baselines far from the best."""
+    rivals = comparison.rivals()
+    return {
+        name for name in comparison.models if name not in comparison.baselines or name in rivals
+    }
+
+
+def _name_rows(panel: Axes, comparison: Comparison, names: Sequence[str]) -> None:
+    """Write the names of the models beside the rows, grey for those that ignore the cells."""
+    panel.set_yticks(range(len(names)), [shortened(name, 34) for name in names])
+    for name, label in zip(names, panel.get_yticklabels(), strict=True):
+        if name in comparison.baselines:
+            label.set_color(MUTED)
 
 
 @styled
@@ -140,14 +158,15 @@ def figure_differences(
     metric : str, optional
         One of the metrics in ``comparison.differences``. By default balanced accuracy.
     reference : str, optional
-        The model with which the others are compared. By default the best.
+        The model with which the others are compared. By default the best that looks at the cells.
     models : list of str, optional
         Models to show, in this order. By default all, the best first.
 
     Returns
     -------
     matplotlib.figure.Figure
-        Model minus reference, without the baselines; dots are filled if the interval excludes zero.
+        Model minus reference; dots are filled if the interval excludes zero. Names of models that
+        ignore the cells are grey; one far from the others is off the scale.
 
     Examples
     --------
@@ -160,12 +179,18 @@ def figure_differences(
     >>> figure.axes[0].get_xlabel()
     'Balanced accuracy: model minus svc'
     """
-    names = list(models or ranking(comparison))
+    names = list(models or comparison.ranked(baselines=True))
     metric = metric or difference_metric(comparison)
-    reference = reference or names[0]
+    reference = reference or next((n for n in ranking(comparison) if n in names), names[0])
     rows = differences_to(comparison, metric, reference, names)
-    # A baseline far below would squeeze the intervals of the others together.
-    rows = [row for row in rows if row[0] not in comparison.baselines] or rows
+    # To scale, a baseline far below would squeeze the intervals of the others together.
+    near = _near(comparison)
+    spread = [value for row in rows if row[0] in near for value in row[1:]] or [
+        value for row in rows for value in row[1:]
+    ]
+    ends = np.array([0.0, *(value for value in spread if np.isfinite(value))])
+    room = 0.06 * max(float(np.ptp(ends)), 0.01)
+    left, right = ends.min() - room, ends.max() + room
     figure = Figure(figsize=(8.6, 1.05 + 0.34 * max(len(rows), 1)), layout="constrained")
     panel = figure.subplots()
     panel.axvline(0, color=INK, lw=1)
@@ -173,11 +198,22 @@ def figure_differences(
         apart = not low <= 0 <= high
         worse = (value < 0) == more_is_better(metric)
         colour = (VERMILION if worse else BLUE) if apart else MUTED
-        draw_interval(panel, row, low, value, high, colour, filled=apart)
         write_beside(panel, row, signed(value, low, high))
-    panel.set_yticks(range(len(rows)), [shortened(name, 34) for name, *_ in rows])
+        if left <= value <= right:
+            draw_interval(panel, row, low, value, high, colour, filled=apart)
+        else:
+            below = value < left
+            panel.annotate(
+                "◂" if below else "▸",
+                (0.01 if below else 0.99, row),
+                xycoords=("axes fraction", "data"),
+                ha="left" if below else "right",
+                va="center",
+                color=colour,
+            )
+    _name_rows(panel, comparison, [name for name, *_ in rows])
     panel.set_ylim(max(len(rows), 1) - 0.5, -0.5)
-    panel.margins(x=0.06)
+    panel.set_xlim(left, right)
     panel.locator_params(axis="x", nbins=6)
     panel.set_xlabel(f"{metric_name(metric)}: model minus {shortened(reference, 34)}")
     style_rows(panel)

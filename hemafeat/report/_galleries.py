@@ -251,6 +251,7 @@ def mistakes(
     comparison: Comparison,
     model: str,
     pictures: Pictures,
+    cells: pd.DataFrame | None = None,
     *,
     n_pairs: int = 12,
     n_each: int = 4,
@@ -265,6 +266,8 @@ def mistakes(
         Name of the model.
     pictures : Pictures
         Source of the pictures.
+    cells : DataFrame, optional
+        Table of cells, whose columns ``quality__*`` say which outlines are suspected to be wrong.
     n_pairs, n_each : int
         Greatest number of pairs of (truth, predicted), and of cells of each.
 
@@ -286,6 +289,7 @@ def mistakes(
     wrong = rows[rows["truth"] != rows["predicted"]].sort_values(
         ["confidence", "image", "cell"], ascending=[False, True, True], kind="stable"
     )
+    suspects = {} if cells is None else _suspects(cells)
     groups: list[Group] = []
     for (truth, prediction), confused in wrong.groupby(["truth", "predicted"], sort=False):
         if len(groups) == n_pairs:
@@ -297,7 +301,7 @@ def mistakes(
                 _cell(cell),
                 alt=f"cell of class {truth} predicted as {prediction}",
                 title="" if np.isnan(probability) else f"probability {probability:.2f}",
-                lines=[],
+                lines=suspects.get((str(image), _cell(cell)), []),
                 whole=False,
             )
             for image, cell, probability in zip(
@@ -306,6 +310,19 @@ def mistakes(
         ]
         groups.append(Group(f"{truth} → {prediction}", tiles, len(confused)))
     return groups, len(wrong)
+
+
+def _suspects(cells: pd.DataFrame) -> dict[tuple[str, int | None], list[str]]:
+    """Return a line of text for each cell whose outline is suspected to be wrong."""
+    flag = cells.get("quality__suspected_failure")
+    if flag is None:
+        return {}
+    return {
+        (str(row["image"]), _cell(row["cell"])): [
+            f"outline suspect: {row.get('quality__failure_reason') or 'suspected failure'}"
+        ]
+        for row in _records(cells[flag.astype("boolean").fillna(False).to_numpy(bool)])
+    }
 
 
 def segmentations(

@@ -122,6 +122,7 @@ def _content(
     from hemafeat import extract
 
     models = ranking(comparison)
+    by_score = comparison.ranked(baselines=True)
     best = models[0]
     cells = _cells(comparison, best) if table is None else table
     pictures = _galleries.Pictures(
@@ -139,9 +140,12 @@ def _content(
         "protocol": comparison.protocol,
         "best": best,
         "main_metric": in_text(comparison.main_metric),
-        "results": _tables.results(comparison, models),
-        "scores": _scores(comparison, models),
-        "differences": _differences(comparison, models),
+        "remarks": comparison.remarks(),
+        "rivals": comparison.rivals(),
+        "chosen_of": len(comparison.ranked()),
+        "results": _tables.results(comparison, by_score),
+        "scores": _scores(comparison, by_score),
+        "differences": _differences(comparison, best, by_score),
         "confusion": [_confusion(comparison, name, k) for k, name in enumerate(models)],
         "per_class": [(name, _tables.per_class(comparison, name)) for name in models],
         "curves": _curve_pictures(comparison, models),
@@ -158,7 +162,7 @@ def _content(
     if comparison.unit == "patient":
         content |= _patients.content(comparison, models, pictures)
     else:
-        wrong, n_wrong = _galleries.mistakes(comparison, best, pictures)
+        wrong, n_wrong = _galleries.mistakes(comparison, best, pictures, cells)
         content |= {
             "facts": _facts(comparison, models),
             "mistakes": wrong,
@@ -198,10 +202,10 @@ def _scores(comparison: Comparison, models: Sequence[str]) -> Picture:
     return Picture(svg(figure, "scores", f"Scores with intervals. {metric_name(metric)}: {text}"))
 
 
-def _differences(comparison: Comparison, models: Sequence[str]) -> dict[str, Any] | None:
+def _differences(comparison: Comparison, best: str, models: Sequence[str]) -> dict[str, Any] | None:
     if comparison.differences is None or comparison.differences.empty:
         return None
-    metric, best = _figures.difference_metric(comparison), models[0]
+    metric = _figures.difference_metric(comparison)
     rows = _figures.differences_to(comparison, metric, best, models)
     if not rows:
         return None

@@ -16,10 +16,14 @@ from hemafeat.report._tables import Entry, Table
 _METHODS = {
     "network": "weight times logit of the cell, by the network's attention; they sum to the "
     "patient's logit",
-    "vote": "the cell's vote over the number of cells; they sum to the patient's probability",
+    "vote": "log-odds of the vote of all cells minus those of the vote without this one",
     "linear": "the cell's part in the log-odds; with a constant they sum to the patient's log-odds",
     "left out": "log-odds of the patient with all cells minus log-odds without this one",
+    "cells only": "the same of the model of the cells alone, where attributes decide the verdict",
 }
+
+_ALIKE = "all cells count alike"
+"""Note on a patient whose cells have the same contribution."""
 
 
 def content(comparison: Any, models: Sequence[str], pictures: Pictures) -> dict[str, Any]:
@@ -43,6 +47,11 @@ def content(comparison: Any, models: Sequence[str], pictures: Pictures) -> dict[
             "model": str(table["model"].iloc[0]),
             "positive": str(table["positive"].iloc[0]),
             "methods": [_METHODS[name] for name in dict.fromkeys(table["method"])],
+            "n_alike": len(_alike(comparison)),
+            "n_suspect": int(
+                (table.get("suspected_failure", pd.Series("")).fillna("") != "").sum()
+            ),
+            "n_patients": len(patients),
             "groups": _verdict_groups(comparison, patients, pictures),
             "table": _top_cells(comparison, patients),
         }
@@ -96,11 +105,27 @@ def _tiles(cells: pd.DataFrame, pictures: Pictures, alt: str) -> list[Tile]:
             int(row["cell"]),
             alt=f"{alt}, cell of rank {row['rank']}",
             title=_signed(row["contribution"]),
-            lines=[],
+            lines=_doubts(row),
             whole=False,
         )
         for row in cells.to_dict("records")
     ]
+
+
+def _doubts(row: dict[Any, Any]) -> list[str]:
+    """Return a line on a cell whose outline may be wrong; no line for the others."""
+    reason = row.get("suspected_failure")
+    return [f"outline suspect: {reason}"] if isinstance(reason, str) and reason else []
+
+
+def _alike(comparison: Any) -> set[str]:
+    """Return the patients with several cells whose contributions are all printed alike."""
+    verdicts = comparison.verdicts.dropna(subset=["contribution"])
+    # Adding 0 turns -0 into 0.
+    printed = verdicts["contribution"].round(3) + 0.0
+    groups = printed.groupby(verdicts["patient"].astype(str))
+    counts = groups.agg(["size", "nunique"])
+    return set(counts.index[(counts["size"] > 1) & (counts["nunique"] == 1)])
 
 
 def _signed(value: Any) -> str:
@@ -121,26 +146,36 @@ def _verdict_groups(
     groups = []
     positive = str(comparison.verdicts["positive"].iloc[0])
     column = f"p__{positive}"
+    alike = _alike(comparison)
     for name in comparison.classes:
         part = patients[patients["truth"] == name]
         if column in part:
             part = part.sort_values(column, ascending=name != positive, kind="stable")
         for _, row in part.head(n_each).iterrows():
-            cells = _cells_of(comparison, str(row["patient"]), n_cells)
-            alt = f"patient {row['patient']}, {row['truth']}"
-            groups.append(Group(_heading(row), _tiles(cells, pictures, alt), int(row["n_cells"])))
+            patient = str(row["patient"])
+            cells = _cells_of(comparison, patient, n_cells)
+            alt = f"patient {patient}, {row['truth']}"
+            heading = _heading(row)
+            if patient in alike:
+                heading += f"; {_ALIKE}"
+            groups.append(Group(heading, _tiles(cells, pictures, alt), int(row["n_cells"])))
     return groups
 
 
 def _wrong_groups(comparison: Any, wrong: pd.DataFrame, pictures: Pictures) -> list[Group]:
     """Collect the cells behind wrong verdicts."""
     groups = []
+    alike = _alike(comparison) if len(comparison.verdicts) else set()
     for _, row in wrong.head(12).iterrows():
         tiles: list[Tile] = []
+        heading = _heading(row)
         if len(comparison.verdicts):
-            cells = _cells_of(comparison, str(row["patient"]), 4)
-            tiles = _tiles(cells, pictures, f"wrongly classified patient {row['patient']}")
-        groups.append(Group(_heading(row), tiles, int(row["n_cells"])))
+            patient = str(row["patient"])
+            cells = _cells_of(comparison, patient, 4)
+            tiles = _tiles(cells, pictures, f"wrongly classified patient {patient}")
+            if patient in alike:
+                heading += f"; {_ALIKE}"
+        groups.append(Group(heading, tiles, int(row["n_cells"])))
     return groups
 
 
@@ -154,12 +189,13 @@ def _top_cells(comparison: Any, patients: pd.DataFrame, n: int = 40) -> Table:
             Entry(str(patients["truth"].get(str(row["patient"]), ""))),
             Entry(str(row["image"]).replace("\\", "/").rsplit("/", 1)[-1]),
             Entry(str(row["cell"])),
+            Entry("; ".join(_doubts(row)) or "–"),
             Entry(_signed(row["contribution"])),
         ]
         for row in top.to_dict("records")
     ]
-    heads = ("Patient", "Truth", "Image", "Cell", "Contribution")
-    return Table([Entry(name) for name in heads], rows, 3)
+    heads = ("Patient", "Truth", "Image", "Cell", "Outline", "Contribution")
+    return Table([Entry(name) for name in heads], rows, 5)
 
 
 def _patient_table(comparison: Any, patients: pd.DataFrame) -> Table:

@@ -58,12 +58,14 @@ class Table:
 
 def results(comparison: Comparison, models: Sequence[str]) -> Table:
     """Tabulate all models and metrics with intervals, the best model of each metric marked."""
+    from hemafeat.evaluate import BASELINES
+
     metrics = metrics_of(comparison)
     scores = {metric: scores_of(comparison, metric) for metric in metrics}
     top = {metric: _leaders(comparison, scores[metric]["value"], metric) for metric in metrics}
     rows = []
     for name in models:
-        below = _BASELINES.get(name, "baseline") if name in comparison.baselines else ""
+        below = BASELINES.get(name, "baseline") if name in comparison.baselines else ""
         if name in comparison.transductive:
             below = "transductive: saw the tested cells together"
         row = [Entry(name, below=below)]
@@ -83,17 +85,6 @@ def results(comparison: Comparison, models: Sequence[str]) -> Table:
     muted = {row for row, name in enumerate(models) if name in comparison.baselines}
     seconds = [Entry("Fit", "seconds"), Entry("Predict", "seconds")]
     return Table([Entry("Model"), *head, *seconds], rows, 1, muted)
-
-
-_BASELINES = {
-    "baseline": "majority class",
-    "metadata": "attributes alone",
-    "attributes": "attributes alone",
-    "bag_size": "number of cells alone",
-    "stain": "white of the background alone",
-    "date_format": "format of the dates alone",
-}
-"""What each baseline looks at, for the table of results."""
 
 
 def _leaders(comparison: Comparison, values: pd.Series, metric: str) -> set[str]:

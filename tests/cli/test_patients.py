@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import warnings
 
+import cv2
 import pandas as pd
 import pytest
 
-from hemafeat import datasets, evaluate, extract, report
+from hemafeat import datasets, evaluate, extract, pipelines, report
 from hemafeat.cli import main
 
 
@@ -152,7 +154,9 @@ def test_a_table_of_cells_will_do(table, tmp_path, capsys):
     ("words", "message"),
     [
         (["--models", "svc"], "there is no model of patients 'svc'"),
-        (["--patient", "who"], "--patient: the table has no column 'who'"),
+        (["--patient", "who"], "--patient: the table has no column 'who'; beside features it has"),
+        (["--label", "sort"], "dob, lymphocyte_count"),
+        (["--positive", "ill"], "--positive: there is no class 'ill': malignant, reactive"),
         (["--metadata", "weight"], "--metadata: the table has no column 'weight'"),
         (["--pixels"], "--pixels cannot be combined with --level patient"),
         (["--group", "image"], "--group: with --level patient the groups are the patients"),
@@ -170,3 +174,160 @@ def test_page_without_verdicts_or_table(table, tmp_path):
     assert "Cells behind the verdicts" not in page
     assert "All patients" in page
     assert "Wrongly classified patients" in page
+
+
+@pytest.fixture(scope="module")
+def fields(tmp_path_factory):
+    """A cohort of fields of several cells, of whose patients some have no label."""
+    folder = tmp_path_factory.mktemp("fields")
+    rows = []
+    for patient in range(10):
+        kind = "lymphocyte" if patient % 2 else "monocyte"
+        for number in range(2):
+            field = datasets.draw_field(
+                [kind] * 4,
+                shape=(280, 400),
+                um_per_px=0.2,
+                neighbours=0.0,
+                touching=0.0,
+                random_state=patient,
+            )
+            name = f"P{patient}_{number}.png"
+            cv2.imwrite(str(folder / name), field.image[::-1, :: -1 + 2 * number, ::-1])
+            label = pd.NA if patient >= 8 else kind
+            rows.append({"image": name, "patient": f"P{patient}", "label": label})
+    pd.DataFrame(rows).to_csv(folder / "cohort.csv", index=False)
+    return folder / "cohort.csv"
+
+
+@pytest.mark.slow_without_jit
+@pytest.mark.parametrize("level", ["cell", "patient"])
+def test_a_cohort_is_measured_by_one_rule_and_predicted_alike(level, fields, tmp_path, capsys):
+    model, out = tmp_path / "m.hemafeat", tmp_path / "out"
+    words = ["--level", level, "--families", "shape", "--n-boot", 20, "--folds", 2, "--jobs", 1]
+    words += ["--models", "table_means" if level == "patient" else "logistic"]
+    words += ["--out", out, "--save-model", model, "--no-importance"]
+    assert main([str(word) for word in ["compare", fields, *words]]) == 0
+    told = capsys.readouterr()
+    measured = extract.load(out / "features")
+    assert measured.groupby("image").size().tolist() == [1] * 20, "labelled and unlabelled alike"
+    n_left_out = int(measured["quality__n_cells"].sum()) - 20
+    assert n_left_out > 20
+    assert f"{n_left_out} other cells were left out" in told.err
+    assert "the central cell of each image" in told.out
+    assert pipelines.load(model).measured["cells"] == "central"
+
+    def predict(source, *more):
+        target = tmp_path / "p.csv"
+        status = main(
+            ["predict", str(model), str(source), "--out", str(target), "--jobs", "1", *more]
+        )
+        assert status == 0, capsys.readouterr().err
+        return pd.read_csv(target), capsys.readouterr().err
+
+    of_table, warned = predict(out / "features")
+    assert "warning" not in warned
+    of_images, warned = predict(fields)
+    assert "warning" not in warned
+    columns = [c for c in of_table if c.startswith(("p__", "predicted", "n_cells", "patient"))]
+    pd.testing.assert_frame_equal(of_table[columns], of_images[columns])
+    unlabelled, warned = predict(fields, "--unlabelled")
+    rows = of_table["label"].isna()
+    expected = of_table.loc[rows, columns].reset_index(drop=True)
+    pd.testing.assert_frame_equal(unlabelled[columns], expected)
+    # Every cell, because somebody asks for it, or because a table holds them: it is said.
+    _, warned = predict(fields, "--cells", "all")
+    assert "cells measured: the central one of each image, in the table all of each image" in warned
+    extract.table(fields, cells="all", families=["shape"], out=tmp_path / "all.csv", n_jobs=1)
+    _, warned = predict(tmp_path / "all.csv")
+    assert "the central one of each image, in the table all of each image" in warned
+
+
+@pytest.mark.parametrize("name", ["table_means", "vote_mean", "stack", "logistic"])
+def test_python_warns_of_cells_measured_otherwise(name, table, tmp_path):
+    """The table that a model was fitted on holds the rule, and so does the model."""
+    central = table.copy()
+    central.attrs["measured"] = {"cells": "central", "segmenter": "contours"}
+    if name == "logistic":
+        model = pipelines.logistic().fit(central, central["label"])
+    else:
+        rows = pipelines.bags(central, attributes=["sex"])
+        model = pipelines.make_patient(name).fit(rows, rows["label"])
+    path = pipelines.save(model, tmp_path / "m.hemafeat")
+    model = pipelines.load(path)
+    assert model.measured == central.attrs["measured"]
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        model.predict(table)
+        model.predict(central)
+    other = table.copy()
+    other.attrs["measured"] = {"cells": "all", "segmenter": "contours"}
+    with pytest.warns(UserWarning, match="all of each image") as caught:
+        model.predict(other)
+    assert caught[0].filename == __file__
+    derived = table.assign(image=["a", "a", *table["image"][2:]])
+    with pytest.warns(UserWarning, match="all of each image"):
+        model.predict(derived)
+    # What is given counts more.
+    given = pipelines.load(pipelines.save(model, path, measured={"cells": "all"}))
+    assert given.measured == {"cells": "all"}
+
+
+@pytest.mark.slow_without_jit
+def test_a_model_measures_as_its_table_was_measured(fields, tmp_path, capsys):
+    """Also by another segmenter and with other colours, when they were chosen by extract."""
+    table, out, model = tmp_path / "features", tmp_path / "out", tmp_path / "m.hemafeat"
+    measuring = ["--families", "colour", "--normalise", "grey-world", "--cells", "all"]
+    words = ["extract", fields, "--out", table, "--jobs", 1, *measuring]
+    assert main([str(word) for word in words]) == 0
+    words = ["compare", table, "--models", "logistic", "--n-boot", 5, "--folds", 2, "--jobs", 1]
+    words += ["--no-importance", "--out", out, "--save-model", model]
+    assert main([str(word) for word in words]) == 0, capsys.readouterr().err
+    loaded = pipelines.load(model)
+    assert loaded.measured == {
+        "cells": "all",
+        "segmenter": "contours",
+        "normalise": "grey-world",
+        "to_um_per_px": "none",
+    }
+    found = []
+    for source in (table, fields):
+        words = ["predict", model, source, "--out", tmp_path / "p.csv", "--jobs", 1]
+        assert main([str(word) for word in words]) == 0
+        found.append(pd.read_csv(tmp_path / "p.csv"))
+    pd.testing.assert_frame_equal(*found)
+    assert "warning" not in capsys.readouterr().err
+
+
+@pytest.mark.slow_without_jit
+def test_colours_fitted_to_images_need_these_images_again(fields, tmp_path, capsys):
+    table, out, model = tmp_path / "features", tmp_path / "out", tmp_path / "m.hemafeat"
+    measuring = ["--normalise", "reinhard", "--normalise-reference", fields]
+    words = ["extract", fields, "--out", table, "--jobs", 1, "--families", "colour", *measuring]
+    assert main([str(word) for word in words]) == 0
+    words = ["compare", table, "--models", "logistic", "--n-boot", 5, "--folds", 2, "--jobs", 1]
+    words += ["--no-importance", "--out", out, "--save-model", model]
+    assert main([str(word) for word in words]) == 0, capsys.readouterr().err
+    predict = ["predict", model, fields, "--out", tmp_path / "p.csv", "--jobs", 1]
+    capsys.readouterr()
+    assert main([str(word) for word in predict]) == 2
+    assert "name the same images with --normalise-reference" in capsys.readouterr().err
+    assert main([str(word) for word in [*predict, "--normalise-reference", fields]]) == 0
+    assert "warning" not in capsys.readouterr().err
+    assert main([str(word) for word in [*predict, "--normalise", "grey-world"]]) == 0
+    assert "colours normalised: reinhard fitted to images" in capsys.readouterr().err
+
+
+def test_dates_of_birth_are_kept_when_asked(cohort, tmp_path, capsys):
+    measured = tmp_path / "t.csv"
+    words = ["extract", cohort, "--out", measured, "--jobs", 1, "--families", "shape"]
+    (cohort / "manifest.csv").rename(cohort / "hidden.csv")
+    try:
+        for keep in ([], ["--keep-dates"]):
+            more = [*words, "--dataset", "lymphocytosis", *keep]
+            assert main([str(word) for word in more]) == 0
+            assert ("dob" in pd.read_csv(measured)) == bool(keep)
+    finally:
+        (cohort / "hidden.csv").rename(cohort / "manifest.csv")
+    assert main([str(word) for word in [*words, "--keep-dates"]]) == 2
+    assert "--keep-dates needs --dataset lymphocytosis" in capsys.readouterr().err

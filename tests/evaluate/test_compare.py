@@ -302,3 +302,52 @@ def test_the_former_name_of_protocol_works_with_a_warning():
     with pytest.warns(FutureWarning, match="'split' is now called 'protocol'"):
         found = evaluate.compare("logistic", cells(), split="image-random", **QUICK)
     assert found.leaky
+
+
+def test_the_rule_of_the_cells_is_in_the_protocol():
+    table = cells()
+    table.attrs["measured"] = {"cells": "all"}
+    result = evaluate.compare("logistic", table, n_boot=5, n_splits=2, importance=False)
+    assert "every cell of an image" in result.protocol
+    former = table.assign(quality__n_cells=2)
+    former.attrs = {}
+    former.loc[:1, ["image", "label"]] = ["field.png", None]
+    result = evaluate.compare("logistic", former, n_boot=5, n_splits=2, importance=False)
+    assert "the central cell of labelled images, every cell of the others" in result.protocol
+    assert result.errors["message"].str.contains("another rule than unlabelled").any()
+
+
+def test_a_blind_baseline_of_cells_finds_a_threshold():
+    """An attribute of the patient that decides; trees that know each patient do not."""
+    rng = np.random.default_rng(0)
+    names = [f"P{n}" for n in range(60)]
+    count = pd.Series(np.exp(rng.normal(2, 2, 60)), names)
+    table = pd.DataFrame({"patient": np.repeat(names, 4)})
+    table["group"] = table["patient"]
+    table["count"] = table["patient"].map(count)
+    table["label"] = np.where(table["count"] > 9, "ill", "well")
+    table["cell__shape__area"] = rng.normal(size=240)
+    result = evaluate.compare(
+        "logistic", table, metadata=["count"], n_boot=50, n_splits=3, importance=False
+    )
+    pooled = result.results.query("fold == 'all' and metric == 'balanced_accuracy'")
+    assert pooled.set_index("model")["value"]["metadata"] > 0.9
+    assert result.rivals()[0] == "metadata"
+    assert "metadata (attributes alone)" in result.remarks()[0]
+    with pytest.raises(CompareError, match="names the groups"):
+        evaluate.compare("logistic", table, metadata=["group"])
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        ("cell__shape__area", "holds 240 different values in 240 rows"),
+        ("same", "fewer than two classes in column 'same': x$"),
+        ("klass", "no column 'klass'; beside features it has patient, same"),
+    ],
+)
+def test_a_wrong_column_of_labels_is_said(column, message):
+    table = pd.DataFrame({"patient": [f"P{n}" for n in range(240)], "same": "x"})
+    table["cell__shape__area"] = np.arange(240.0)
+    with pytest.raises(CompareError, match=message):
+        evaluate.compare("logistic", table, label=column, groups="patient")

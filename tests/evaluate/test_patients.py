@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 
 import numpy as np
@@ -9,7 +10,7 @@ import pandas as pd
 import pytest
 from sklearn.metrics import balanced_accuracy_score
 
-from hemafeat import datasets, evaluate, pipelines
+from hemafeat import datasets, evaluate, pipelines, report
 from hemafeat.evaluate._scores import from_confusion
 from reference import naive_patients
 
@@ -251,13 +252,94 @@ def told(name, **params):
     return table, rows, model, pipelines.cell_contributions(model, rows)
 
 
-def test_votes_sum_to_the_probability():
-    for name in ("vote_mean", "vote_majority"):
-        _, rows, model, part = told(name)
-        place = list(model.classes_).index("malignant")
-        total = part.groupby("patient")["contribution"].sum()[rows.index]
-        np.testing.assert_allclose(total, model.predict_proba(rows)[:, place], atol=1e-12)
-        assert set(part["method"]) == {"vote"}
+def odds_without(model, bag, place):
+    """Log-odds of the vote of all cells but one, from the probabilities of the cells."""
+    (cells,) = model.cell_proba([pd.DataFrame(bag.features, columns=bag.columns)])
+    n = len(cells)
+    out = []
+    for kept in [np.ones(n, bool), *~np.eye(n, dtype=bool)]:
+        part = cells[kept]
+        if model.aggregate == "majority":
+            votes = np.sum(part.argmax(axis=1) == place)
+            out.append(np.log((votes + 0.5) / (len(part) - votes + 0.5)))
+            continue
+        rule = {"mean": np.mean, "max": np.max, "min": np.min}[model.aggregate]
+        chance = rule(part[:, 0])  # malignant, the positive class
+        out.append(np.log(chance / (1 - chance)) * (1 if place == 0 else -1))
+    return np.array(out)
+
+
+@pytest.mark.parametrize("aggregate", ["mean", "majority", "min", "max"])
+@pytest.mark.parametrize("positive", ["malignant", "reactive"])
+def test_a_vote_without_a_cell_is_that_of_the_others(aggregate, positive):
+    _, rows, model, _ = told(f"vote_{aggregate}")
+    part = pipelines.cell_contributions(model, rows, positive=positive)
+    assert set(part["method"]) == {"vote"}
+    place = list(model.classes_).index(positive)
+    for name, found in part.groupby("patient"):
+        bag = rows["cells"][name]
+        if len(bag) == 1:
+            assert found["contribution"].isna().all()
+            continue
+        odds = odds_without(model, bag, place)
+        np.testing.assert_allclose(found["contribution"], odds[0] - odds[1:], atol=1e-7)
+
+
+@pytest.mark.parametrize("name", ["vote_mean", "table_svc", "table_xgboost", "table_logistic"])
+def test_a_saturated_verdict_still_ranks_its_cells(name):
+    """Probabilities that are 1 to the last digit, of cells that are not alike."""
+    table = datasets.drawn_bags(30, cells=(4, 8), abnormal=(0.0, 0.6), effect=30.0, random_state=0)
+    rows = pipelines.bags(table)
+    model = pipelines.make_patient(name)
+    if name != "table_xgboost":
+        member = "model__model" if name == "vote_mean" else "model"
+        model.set_params(**{f"{member}__C": 1e6})
+    model.fit(rows, rows["label"])
+    part = pipelines.cell_contributions(model, rows, positive="malignant")
+    ill = rows.index[rows["label"] == "malignant"]
+    assert np.isfinite(part["contribution"]).all()
+    surest = [n for n in ill if model.predict_proba(rows.loc[[n]])[0, 0] > 1 - 1e-6]
+    assert surest or name in ("table_svc", "table_xgboost")
+    spread = part[part["patient"].isin(ill)].groupby("patient")["contribution"].agg(np.ptp)
+    assert (spread > 0.001).mean() > 0.9
+
+
+@pytest.mark.parametrize("name", ["stack", "weighted", "min", "max"])
+def test_a_combination_that_attributes_decide_ranks_its_cells(name):
+    table = datasets.drawn_bags(
+        40, cells=(4, 8), abnormal=(0.0, 0.9), effect=8.0, attribute_signal=3.0, random_state=0
+    )
+    rows = pipelines.bags(table, attributes=["lymphocyte_count"])
+    model = pipelines.make_patient(name).fit(rows, rows["label"])
+    part = pipelines.cell_contributions(model, rows, positive="malignant")
+    assert set(part["method"]) <= {"left out", "cells only"}
+    spread = part.groupby("patient")["contribution"].agg(np.ptp)
+    assert (spread > 0.001).mean() > 0.9
+    abnormal = table["abnormal"].to_numpy()[part["row"]]
+    ill = (table["label"] == "malignant").to_numpy()[part["row"]] & ~abnormal
+    gap = part["contribution"][abnormal].mean() - part["contribution"][ill].mean()
+    assert gap > 0
+
+
+def test_cells_that_count_alike_and_suspect_outlines_are_named(tmp_path):
+    table = datasets.drawn_bags(24, cells=(3, 4), abnormal=(0.0, 1.0), effect=40.0, random_state=0)
+    table["quality__suspected_failure"] = table.index % 2 == 0
+    table["quality__failure_reason"] = np.where(table.index % 2 == 0, "two nuclei", "")
+    told = evaluate.compare_patients(
+        "vote_majority", table, n_splits=2, n_boot=10, importance=False
+    )
+    verdicts = told.verdicts
+    spread = verdicts.groupby("patient")["contribution"].agg(np.ptp)
+    assert (spread == 0).all(), "no cell votes otherwise than the others"
+    assert (verdicts["rank"] == 1).all()
+    assert (verdicts["contribution"] != 0).all()
+    flagged = verdicts["suspected_failure"] == "two nuclei"
+    assert flagged.sum() == table["quality__suspected_failure"].sum()
+    folder = told.save(tmp_path / "saved")
+    page = report.page(evaluate.load(folder), tmp_path / "page.html").read_text("utf-8")
+    assert "In 24 of 24 patients all cells count alike" in page
+    assert "all cells count alike" in page.split("P1: ")[1][:80]
+    assert page.count("outline suspect: two nuclei") > 8
 
 
 def test_linear_parts_sum_to_the_log_odds():
@@ -298,3 +380,83 @@ def test_abnormal_cells_make_the_verdict(name):
     # Within a patient: a patient's own size decides how large a part can be.
     gap = part["contribution"] * part.groupby("patient")["row"].transform("size")
     assert roc_auc_score(abnormal[ill], gap[ill]) > 0.8
+
+
+def attribute_cohort(kind, n=80, seed=0):
+    """Cells that say nothing, and a count that decides by a threshold or a window of its log."""
+    cells = datasets.drawn_bags(n, cells=(3, 6), abnormal=(0.2, 0.2), random_state=seed)
+    rng = np.random.default_rng(seed)
+    names = cells["patient"].unique()
+    log_count = rng.normal(2, 2, len(names))
+    ill = log_count > 2.2 if kind == "threshold" else np.abs(log_count - 2) < 1.3
+    ill ^= rng.random(len(names)) < 0.05
+    truth = pd.DataFrame(
+        {"lymphocyte_count": np.exp(log_count), "label": np.where(ill, "malignant", "reactive")},
+        index=names,
+    )
+    for name in truth:
+        cells[name] = cells["patient"].map(truth[name])
+    return cells.drop(columns=["sex", "dob"])
+
+
+@pytest.mark.parametrize("kind", ["threshold", "window"])
+def test_a_blind_baseline_finds_what_decides_and_it_is_said(kind, tmp_path):
+    models = {
+        "table_means": pipelines.make_patient("table_means"),
+        "vote_mean": pipelines.make_patient("vote_mean"),
+        "plain": pipelines.attributes_only(),
+    }
+    told = evaluate.compare_patients(
+        models, attribute_cohort(kind), n_boot=100, importance=False, verdicts=False
+    )
+    pooled = told.results.query("fold == 'all' and metric == 'balanced_accuracy'")
+    value = pooled.set_index("model")["value"]
+    assert value["metadata"] > 0.85
+    assert value["metadata"] > value["plain"] + 0.05, "a plain logistic regression does not find it"
+    assert told.ranked(baselines=True)[0] == "metadata"
+    assert told.rivals()[0] == "metadata"
+    best = told.ranked()[0]
+    blind, chosen = told.remarks()
+    assert blind.startswith(f"Models that never see a cell are as good as {best}, the best of")
+    assert f"metadata (attributes alone) with {value['metadata']:.3f} (difference +0." in blind
+    assert "the best of 2 models" in chosen
+    assert "it was chosen, and its score is optimistic" in chosen
+    page = report.page(told, tmp_path / "page.html").read_text("utf-8")
+    assert blind in html.unescape(page)
+    assert chosen in html.unescape(page)
+    rows = report.figure_differences(told).axes[0].get_yticklabels()
+    shown = [label.get_text() for label in rows]
+    assert shown == [name for name in told.ranked(baselines=True) if name != best]
+
+
+def test_a_model_that_needs_the_cells_has_no_rivals():
+    cells = datasets.drawn_bags(60, cells=(8, 12), abnormal=(0.0, 0.9), random_state=1)
+    told = evaluate.compare_patients(
+        "table_means", cells, n_boot=100, verdicts=False, importance=False
+    )
+    assert told.rivals() == []
+    assert told.remarks() == [], "one model was not chosen, and nothing blind comes near"
+
+
+def test_the_best_of_many_models_without_a_signal_is_known_to_be_chosen():
+    """Guesses of 12 models: the best seems better than chance, and elsewhere it is not."""
+    rng = np.random.default_rng(0)
+    cells = datasets.drawn_bags(60, cells=(2, 3), random_state=1)
+    told = evaluate.compare_patients("table_means", cells, n_boot=200, verdicts=False, n_splits=2)
+    guesses = []
+    first = told.predictions[told.predictions["model"] == "table_means"]
+    for number in range(12):
+        said = rng.choice(told.classes, len(first))
+        guesses.append(first.assign(model=f"guess{number:02}", predicted=said))
+    told.predictions = pd.concat(guesses, ignore_index=True)
+    names = [f"guess{number:02}" for number in range(12)]
+    scores = [balanced_accuracy_score(part["truth"], part["predicted"]) for part in guesses]
+    assert max(scores) > 0.58
+    told.results = pd.DataFrame(
+        {"model": names, "fold": "all", "metric": "balanced_accuracy", "value": scores}
+    )
+    told.baselines = ()
+    (text,) = told.remarks()
+    elsewhere = float(text.split("reaches ")[1].split(" ")[0])
+    assert elsewhere < 0.54
+    assert f"instead of {max(scores):.3f}" in text

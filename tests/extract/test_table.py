@@ -322,3 +322,68 @@ def test_transformer(drawn: pd.DataFrame) -> None:
         rows = step.transform([paths[0], "missing.png"])
     assert np.isnan(rows[1]).all()
     assert not np.isnan(rows[0]).all()
+
+
+@pytest.fixture(scope="module")
+def fields(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two folders of classes, each with one smear field of four cells."""
+    root = tmp_path_factory.mktemp("fields")
+    for seed, kind in enumerate(("monocyte", "lymphocyte")):
+        (root / kind).mkdir()
+        field = datasets.draw_field(
+            [kind] * 4, shape=(280, 400), um_per_px=0.2, neighbours=0.0, random_state=seed
+        )
+        cv2.imwrite(str(root / kind / "1.png"), field.image[:, :, ::-1])
+    return root
+
+
+def test_fields_in_folders_of_classes_are_not_reduced_silently(
+    fields: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from hemafeat.cli import main
+
+    shape = {"families": ["shape"], "n_jobs": 1}
+    with pytest.warns(UserWarning, match="only the central cell of each image was kept") as caught:
+        table = extract.table(fields, **shape)
+    assert caught[0].filename == __file__
+    n_left_out = int(table["quality__n_cells"].sum()) - 2
+    assert f"2 cells, and {n_left_out} others were left out" in str(caught[0].message)
+    with pytest.warns(UserWarning, match=f"{n_left_out} others") as caught:
+        assert extract.stream(fields, tmp_path / "s", **shape).n_left_out == n_left_out
+    assert caught[0].filename == __file__
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for out in ("r", "t.parquet"):
+            words = ["extract", fields, "--out", tmp_path / out, "--families", "shape", "-j", 1]
+            assert main([str(word) for word in words]) == 0
+            assert f"{n_left_out} other cells were left out" in capsys.readouterr().out
+        # Nothing to say where somebody chose, or where nothing is left out.
+        extract.table(fields, cells="central", **shape)
+        assert len(extract.table(fields, cells="all", **shape)) == n_left_out + 2
+
+
+def test_one_rule_for_all_images_of_a_table_which_holds_it(fields: Path, tmp_path: Path) -> None:
+    files = sorted(map(str, fields.rglob("*.png")))
+    some = pd.DataFrame({"image": files, "label": ["lymphocyte", None]})
+    shape = {"families": ["shape"], "n_jobs": 1}
+    expected = {"central": (some, [1, 1]), "all": (some.drop(columns="label"), None)}
+    for rule, (images, counts) in expected.items():
+        for out in (None, tmp_path / f"{rule}.parquet", tmp_path / rule):
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                table = extract.table(images, out=out, **shape)
+            found = table.groupby("image").size().tolist()
+            assert found == counts if counts else min(found) > 1
+            again = table if out is None else extract.load(out)
+            how = {"segmenter": "contours", "normalise": "none", "to_um_per_px": "none"}
+            assert extract.measured(again) == {"cells": rule, **how}
+            extract.save(again, tmp_path / "saved")
+            assert extract.measured(extract.load(tmp_path / "saved")) == {"cells": rule, **how}
+        # Without the options, the rows tell.
+        table.to_csv(tmp_path / "bare.csv", index=False)
+        assert extract.measured(extract.load(tmp_path / "bare.csv")) == {"cells": rule}
+    former = pd.concat([extract.load(tmp_path / "all"), extract.load(tmp_path / "central")])
+    former = former[former["image"].ne(files[0]) | former["label"].notna()]
+    former = former[former["image"].ne(files[1]) | former["label"].isna()]
+    former = former.drop_duplicates(["image", "cell"]).assign(patient=None)
+    assert extract.measured(former) == {"cells": "auto"}

@@ -104,7 +104,9 @@ def cross_dataset(sample: Sample) -> Folds:
         (a, b) for a, b in permutations(values, 2) if train in (None, a) and test in (None, b)
     ]
     if not directions:
-        raise CompareError(f"cross-dataset needs two data sets in column {name!r}: {values}")
+        raise CompareError(
+            f"cross-dataset needs two data sets in column {name!r}: {', '.join(map(str, values))}"
+        )
     pairs, names, notes = [], [], _empty_notes(dataset, name)
     for a, b in directions:
         direction = f"{a} to {b}"

@@ -70,7 +70,9 @@ def histograms(levels, starts):
                 d[values[k + 3]] += 1
             for k in range(n - n % 4, n):
                 a[values[k]] += 1
-            counts[cell, channel] = a + b + c + d
+            row = counts[cell, channel]
+            for level in range(256):
+                row[level] = a[level] + b[level] + c[level] + d[level]
     return counts
 
 

@@ -21,6 +21,7 @@ import pandas as pd
 from hemafeat import _machine
 from hemafeat.extract._family import column_facts
 from hemafeat.extract._table.run import Run
+from hemafeat.images import NORMALISERS, normaliser
 from hemafeat.segment import MaskError, Masks, contours
 
 PACKAGES = ("numpy", "numba")
@@ -66,6 +67,28 @@ def _changes_of_pixels(run: Run) -> dict[str, Any]:
     if run.settings["to_um_per_px"] is not None:
         settings["resample"] = run.settings["to_um_per_px"]
     return settings
+
+
+def options(run: Run) -> dict[str, str]:
+    """Return how a run measures, as `hemafeat.extract.measured` returns it."""
+    segmenter = _segmenter(run)
+    zoom = run.settings["to_um_per_px"]
+    return {
+        "cells": run.rule,
+        "segmenter": "given masks" if segmenter is None else segmenter.split(" ")[0],
+        "normalise": "none" if run.normalise is None else _normaliser_name(run.normalise),
+        "to_um_per_px": "none" if zoom is None else str(float(zoom)),
+    }
+
+
+def _normaliser_name(function: Any) -> str:
+    """Return the name of a normaliser that `normaliser` returns, or a description of another."""
+    for name in NORMALISERS:
+        plain = normaliser(name)
+        if type(function) is type(plain):
+            same = repr(function) == repr(plain)
+            return name if same else f"{name} fitted to images {_digest([repr(function)])}"
+    return _name(function)
 
 
 @cache

@@ -23,6 +23,7 @@ from typing import Any
 from hemafeat import __version__
 from hemafeat._files import locked, write_whole
 from hemafeat._machine import n_workers
+from hemafeat.extract._measured import MEASURED
 from hemafeat.extract._table.fingerprint import differences, digest
 from hemafeat.extract._table.image import file_state
 from hemafeat.extract._table.part import Part
@@ -38,7 +39,7 @@ from hemafeat.extract._table.result import (
 from hemafeat.extract._table.run import Run
 from hemafeat.extract._table.shard import Quality, Shard, ShardInfo, common_quality, with_quality
 
-TOTALS = ("n_cells", "n_errors", "n_failed", "n_suspect")
+TOTALS = ("n_cells", "n_errors", "n_failed", "n_suspect", "n_left_out")
 """Counts of a shard that are added up over a result."""
 
 _PART_FILE = re.compile(r"part-\d+\.parquet|\.part-\d+\.parquet\.\d+\.part")
@@ -58,6 +59,8 @@ class Folder:
         Unit of each feature.
     n_shards : int
         Number of shards of the complete result.
+    options : dict of str to str
+        How the cells are measured, see `hemafeat.extract.measured`.
     totals : Counter
         Sums of `TOTALS` over the shards that are complete.
     changed, vanished : list of str
@@ -68,6 +71,7 @@ class Folder:
     fingerprint: dict[str, Any]
     units: dict[str, str]
     n_shards: int
+    options: dict[str, str] = field(default_factory=dict)
     totals: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(TOTALS, 0)))
     changed: list[str] = field(default_factory=list)
     vanished: list[str] = field(default_factory=list)
@@ -156,7 +160,7 @@ class Folder:
         if state != "discarded":
             n_images = self.fingerprint["images"]["number"]
             manifest |= {"shards": self.n_shards, "n_images": n_images}
-            manifest |= {"asked": self.fingerprint, "units": self.units}
+            manifest |= {"asked": self.fingerprint, "units": self.units, MEASURED: self.options}
         if state == "complete":
             manifest |= {name: self.totals[name] for name in ("n_cells", "n_errors")}
         text = json.dumps(manifest, indent=1)
@@ -179,7 +183,12 @@ class Folder:
 
 @contextmanager
 def open_folder(
-    out: Path, fingerprint: dict[str, Any], units: dict[str, str], n_shards: int, restart: bool
+    out: Path,
+    fingerprint: dict[str, Any],
+    units: dict[str, str],
+    n_shards: int,
+    restart: bool,
+    options: dict[str, str],
 ) -> Iterator[Folder]:
     """Open the folder of a result for writing, and keep other processes from writing to it.
 
@@ -193,7 +202,7 @@ def open_folder(
     check_target(out)
     out.mkdir(parents=True, exist_ok=True)
     with locked(out / ".lock", f"another process is writing to {out}"):
-        folder = Folder(out, fingerprint, units, n_shards)
+        folder = Folder(out, fingerprint, units, n_shards, options)
         for path in out.glob(f".{MANIFEST}.*.part"):
             path.unlink()
         manifest = read_manifest(out)

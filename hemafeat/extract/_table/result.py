@@ -15,6 +15,7 @@ import pyarrow.parquet
 from hemafeat import __version__
 from hemafeat._files import check_table_file, is_table_file, write_table, write_whole
 from hemafeat.extract._columns import RENAMED, current_names, feature_columns, units
+from hemafeat.extract._measured import MEASURED, as_options
 from hemafeat.extract._table.errors import errors
 
 CELLS, ERRORS, MANIFEST = "cells.parquet", "errors.parquet", "manifest.json"
@@ -138,8 +139,10 @@ def save(
     check_target(path)
     failures = errors(table)
     bare = table.copy(deep=False)
-    # pandas copies the attributes for every column it writes; both are written elsewhere.
-    bare.attrs = {}
+    # pandas copies the attributes for every column it writes; units and errors are written
+    # elsewhere. It stores the attributes in a Parquet file.
+    how = as_options(table.attrs.get(MEASURED))
+    bare.attrs = {MEASURED: how} if how else {}
     if is_table_file(path):
         write_table(failures, error_file(path))
         write_table(bare, path)
@@ -150,6 +153,7 @@ def save(
         "n_cells": len(table),
         "n_errors": len(failures),
         "units": units(table),
+        MEASURED: how,
     }
     write_table(failures, path / ERRORS)
     write_table(bare, path / CELLS)
@@ -226,6 +230,8 @@ def load(source: str | os.PathLike[str], *, columns: Sequence[str] | None = None
         more = f" and {rest} more, see extract.current_names" if rest > 0 else ""
         warnings.warn(f"columns of {path} were renamed: {pairs}{more}", stacklevel=2)
     table = _read(cells, names).rename(columns=renamed)
+    how = as_options(manifest.get(MEASURED, table.attrs.get(MEASURED)))
+    table.attrs = {MEASURED: how} if how else {}
     # Without stored units, those of former sums over pixels would be taken to be in um.
     stored_units = manifest.get("units") or {
         name: "OD^2" for name in renamed if "__intensity__energy__" in name

@@ -41,7 +41,9 @@ class Run:
     normalise : callable or None
         ``image -> image``.
     central : (n_images,) ndarray of bool
-        Whether only the cell at the centre of an image is kept.
+        Whether only the cell at the centre of an image is kept: the same for all images.
+    rule : {"all", "central"}
+        Which cells are kept, also where ``"auto"`` was given.
     scale : (n_images,) ndarray of float64 or None
         um per pixel of the images that are measured.
     zoom : (n_images,) ndarray of float64 or None
@@ -88,10 +90,12 @@ class Run:
         self.masks = mask_source(masks, self.image_table)
         self.segment = find_segmenter(segmenter) if self.masks is None else None
         self.normalise = normaliser(normalise) if isinstance(normalise, str) else normalise
+        self.rule: str = cells
         if cells == "auto":
-            self.central = self.image_table["label"].notna().to_numpy(bool)
-        else:
-            self.central = np.full(len(self), cells == "central")
+            # One rule for all images: a cohort in which some patients have no label would
+            # otherwise be measured in two ways.
+            self.rule = "central" if self.image_table["label"].notna().any() else "all"
+        self.central = np.full(len(self), self.rule == "central")
         self.settings = {
             "segmenter": segmenter,
             "masks": masks,

@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from hemafeat.extract._columns import family_units, feature_columns
 from hemafeat.extract._family import Family
+from hemafeat.extract._measured import n_left_out
 from hemafeat.extract._table.errors import ERROR_COLUMNS, ErrorRow
 from hemafeat.extract._table.fingerprint import versions
 from hemafeat.extract._table.image import ImageResult, Normaliser, Segmenter, measure_image
@@ -57,6 +58,8 @@ class ShardInfo:
         Whether the next run measures the shard again.
     versions : dict of str to str
         Versions of the packages that measured it.
+    n_left_out : int
+        Number of cells that were found beside the central ones.
     """
 
     digest: str
@@ -70,6 +73,7 @@ class ShardInfo:
     quality: Quality
     retry: bool
     versions: dict[str, str]
+    n_left_out: int = 0
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
@@ -175,6 +179,7 @@ class ShardMaker:
             ],
             retry=any(row["stage"] == LOST for row in errors),
             versions=versions(),
+            n_left_out=n_left_out(table) if part.central.all() else 0,
         )
         error_table = pa.Table.from_pylist(errors, ERROR_SCHEMA)
         return Shard(info, _parquet(arrow, info.to_metadata()), _parquet(error_table))

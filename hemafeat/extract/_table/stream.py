@@ -18,7 +18,7 @@ from hemafeat.extract._columns import FamilyChoice
 from hemafeat.extract._table.cluster import connect, measure_on_cluster
 from hemafeat.extract._table.compile import compile_ahead
 from hemafeat.extract._table.errors import ErrorRow
-from hemafeat.extract._table.fingerprint import fingerprint
+from hemafeat.extract._table.fingerprint import fingerprint, options
 from hemafeat.extract._table.folder import Folder, open_folder
 from hemafeat.extract._table.image import Normaliser
 from hemafeat.extract._table.result import ERRORS_FOLDER, load, read_manifest
@@ -50,6 +50,9 @@ class Extraction:
         Number of cells with a suspected segmentation failure.
     n_shards, n_kept : int
         Number of shards of the result, and of those that an earlier run had measured.
+    n_left_out : int
+        Number of cells that were found and not measured, because only the central one of each
+        image was.
     """
 
     folder: Path
@@ -60,6 +63,7 @@ class Extraction:
     n_suspect: int
     n_shards: int
     n_kept: int
+    n_left_out: int = 0
 
     def load(self, columns: list[str] | None = None) -> pd.DataFrame:
         """Read the table into memory; see `hemafeat.extract.load`."""
@@ -209,7 +213,9 @@ def measure_into_folder(
     stored_size = (manifest or {}).get("asked", {}).get("shard_size")
     size = run.shard_size or stored_size or SHARD_SIZE
     n_shards = run.n_parts(size)
-    with open_folder(out, fingerprint(run, size), run.units, n_shards, restart) as folder:
+    with open_folder(
+        out, fingerprint(run, size), run.units, n_shards, restart, options(run)
+    ) as folder:
         missing = folder.missing(run)
         _report(folder, missing, notify)
         complete = (read_manifest(out) or {}).get("state") == "complete"
@@ -220,9 +226,22 @@ def measure_into_folder(
                 folder.write(shard)
         if missing or not complete:
             folder.complete()
+    if notify is None:
+        warn_of_left_out(run, folder.totals["n_cells"], folder.totals["n_left_out"])
     return Extraction(
         out, len(run), n_shards=n_shards, n_kept=n_shards - len(missing), **folder.totals
     )
+
+
+def warn_of_left_out(run: Run, n_cells: int, n_left_out: int, stacklevel: int = 5) -> None:
+    """Warn if most cells are left out, and the caller did not choose to keep the central ones."""
+    if run.rule == "central" and run.settings["cells"] == "auto" and n_left_out > n_cells:
+        warnings.warn(
+            f"only the central cell of each image was kept, since images have labels: {n_cells} "
+            f"cells, and {n_left_out} others were left out. Set cells='all' to measure every cell, "
+            "or cells='central' if this is meant",
+            stacklevel=stacklevel,
+        )
 
 
 def measure_shards(

@@ -14,13 +14,20 @@ from hemafeat._files import check_table_file, is_table_file
 from hemafeat._machine import progress_bar
 from hemafeat._public import renamed_argument
 from hemafeat.extract._columns import FamilyChoice
+from hemafeat.extract._measured import MEASURED, n_left_out
 from hemafeat.extract._table.compile import compile_ahead
+from hemafeat.extract._table.fingerprint import options
 from hemafeat.extract._table.image import Normaliser
 from hemafeat.extract._table.part import assemble
 from hemafeat.extract._table.result import save
 from hemafeat.extract._table.run import Cells, Run
 from hemafeat.extract._table.shard import ShardMaker, gather
-from hemafeat.extract._table.stream import SHARD_SIZE, measure_into_folder, measure_shards
+from hemafeat.extract._table.stream import (
+    SHARD_SIZE,
+    measure_into_folder,
+    measure_shards,
+    warn_of_left_out,
+)
 from hemafeat.extract._table.threads import measure_parts
 
 if TYPE_CHECKING:
@@ -66,8 +73,9 @@ def table(
         list does not change the table.
     cells : {"auto", "all", "central"}
         ``"central"`` keeps the cell at the centre of each image, ``"all"`` keeps every cell.
-        ``"auto"`` keeps the central one of a labelled image, since the label describes that cell,
-        and all cells of an unlabelled one.
+        ``"auto"`` is ``"central"`` if any image has a label, since a label describes one cell, and
+        ``"all"`` if none has. The rule is the same for all images of a table, which holds it
+        (`measured`). A warning says if most of the cells found are left out.
     um_per_px : float, optional
         Side of a pixel in um, for all images. The default is the column of that name in the image
         table. Lengths are in um if the scale is known, else in px.
@@ -102,8 +110,8 @@ def table(
         One row per cell, in the order of the images: ``image, cell`` (1..n), ``label, label_raw,
         patient, group, split, dataset, um_per_px`` and the attributes of the image, then
         ``quality__*`` (not used by models by default), then the features in the order of
-        ``columns(families)``. ``attrs["units"]`` holds the units, and ``errors(table)`` returns
-        what could not be measured.
+        ``columns(families)``. ``attrs["units"]`` holds the units, ``errors(table)`` returns what
+        could not be measured, and ``measured(table)`` how the cells were measured.
 
     Raises
     ------
@@ -153,6 +161,8 @@ def table(
     if target is not None and not to_file:
         return measure_into_folder(run, target, restart).load()
     result = _measure_in_memory(run)
+    result.attrs[MEASURED] = options(run)
+    warn_of_left_out(run, len(result), n_left_out(result), stacklevel=4)
     if target is not None:
         save(result, target)
     return result

@@ -14,6 +14,7 @@ from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
 
 from hemafeat.pipelines._patients.attributes import PatientAttributes
+from hemafeat.pipelines._steps.best_of import BestOf, few_columns
 from hemafeat.pipelines._steps.boosted import BoostedTrees
 from hemafeat.pipelines._steps.missing import FillMissing
 from hemafeat.pipelines._steps.penalised import PenalisedLogistic
@@ -96,8 +97,10 @@ def attributes_only(
 
     Parameters
     ----------
-    model : {"logistic", "svc", "tree", "random_forest", "knn", "xgboost", "neural"}
-        Classifier of the attributes.
+    model : {"logistic", "svc", "tree", "random_forest", "knn", "xgboost", "neural", "best"}
+        Classifier of the attributes. ``"best"``, the baseline ``"metadata"`` of comparisons, is the
+        `BestOf` a threshold of one attribute, a logistic regression, one of the logarithms, and
+        boosted trees, chosen on the training patients.
     grid : {"report", "short"}, optional
         Search grid for the parameters of the classifier, by cross-validated balanced accuracy on
         the training patients: ``"report"`` holds the values of the report on lymphocytosis [1]_,
@@ -109,15 +112,16 @@ def attributes_only(
     year : int
         Year in which ages are counted.
     n_splits : int
-        Number of folds of the search.
+        Number of folds of the search or choice.
     random_state : int
         Seed of the classifier and of the folds.
 
     Returns
     -------
     sklearn.pipeline.Pipeline or sklearn.model_selection.GridSearchCV
-        Unfitted, with the steps ``attributes``, ``fill``, ``scale`` and ``model``. It takes rows of
-        `bags`, or any table with one row per patient.
+        Unfitted, with the steps ``attributes``, ``fill``, ``scale`` (not with ``"best"``, which
+        scales where it is needed) and ``model``. It takes rows of `bags`, or any table with one row
+        per patient.
 
     Raises
     ------
@@ -146,18 +150,20 @@ def attributes_only(
     ['ill']
     """
     classifiers = _classifiers(random_state)
+    steps: list[tuple[str, Any]] = [
+        ("attributes", PatientAttributes(columns, year)),
+        ("fill", FillMissing()),
+    ]
+    if model == "best":
+        if grid is not None:
+            raise ValueError("model='best' has no grid")
+        choice = BestOf(few_columns(random_state), n_splits=n_splits, random_state=random_state)
+        return Pipeline([*steps, ("model", choice)])
     if model not in classifiers:
         raise ValueError(
-            f"there is no model of attributes {model!r}; choose from {', '.join(classifiers)}"
+            f"there is no model of attributes {model!r}; choose from {', '.join(classifiers)}, best"
         )
-    pipeline = Pipeline(
-        [
-            ("attributes", PatientAttributes(columns, year)),
-            ("fill", FillMissing()),
-            ("scale", StandardScaler()),
-            ("model", classifiers[model]()),
-        ]
-    )
+    pipeline = Pipeline([*steps, ("scale", StandardScaler()), ("model", classifiers[model]())])
     if grid is None:
         return pipeline
     if grid not in _GRIDS:

@@ -11,7 +11,7 @@ import pandas as pd
 
 from hemafeat import extract
 from hemafeat._public import public
-from hemafeat.pipelines._steps.columns import shortlist
+from hemafeat.pipelines._steps.columns import measured_of, shortlist
 
 CELLS = "cells"
 """Column of a table of patients that holds the bags."""
@@ -136,6 +136,7 @@ def bags(
     values = _feature_values(cells, names, only_images=columns is not None)
     codes, patients = pd.factorize(cells[patient].astype(str), sort=True)
     rows = pd.DataFrame(index=pd.Index(patients.astype(str), name=patient, dtype=object))
+    rows.attrs = {"measured": how} if (how := measured_of(cells)) else {}
     beside = {name: cells[name].to_numpy() for name in _BESIDE if name in cells.columns}
     whole = Bag(values, tuple(names), np.arange(len(values)), beside)
     order = np.argsort(codes, kind="stable")
@@ -328,7 +329,8 @@ def positive_place(classes: np.ndarray, positive: Any = None) -> int:
     names = list(classes)
     if positive is not None:
         if positive not in names:
-            raise ValueError(f"positive={positive!r} is not one of the classes {names}")
+            known = ", ".join(map(str, names))
+            raise ValueError(f"positive={str(positive)!r} is not one of the classes: {known}")
         return names.index(positive)
     healthy = [str(name).lower() in HEALTHY for name in names]
     return healthy.index(False) if len(names) == 2 and sum(healthy) == 1 else len(names) - 1

@@ -15,9 +15,9 @@ from hemafeat._public import public
 from hemafeat.pipelines._patients.attributes import DateFormat, date_columns
 from hemafeat.pipelines._patients.bags import CELLS, WHITE, as_bags
 from hemafeat.pipelines._patients.table import PatientTable
+from hemafeat.pipelines._steps.best_of import BestOf, few_columns
 from hemafeat.pipelines._steps.missing import FillMissing
 from hemafeat.pipelines._steps.penalised import PenalisedLogistic
-from hemafeat.pipelines._steps.scale import ClippedScaler
 
 
 def patient_baseline() -> Pipeline:
@@ -41,13 +41,19 @@ def patient_baseline() -> Pipeline:
     return Pipeline(steps)
 
 
-def bag_size_only() -> Pipeline:
-    """Classify patients by the number of their cells alone, with a logistic regression.
+def bag_size_only(*, random_state: int = 0) -> Pipeline:
+    """Classify patients by the number of their cells alone.
+
+    Parameters
+    ----------
+    random_state : int
+        Seed of the classifiers and of the inner folds.
 
     Returns
     -------
     sklearn.pipeline.Pipeline
-        Unfitted, with the steps ``count``, ``scale`` and ``model``. It takes rows of `bags`.
+        Unfitted, with the steps ``count`` and ``model``, the `BestOf` a threshold, a logistic
+        regression, one of the logarithm, and boosted trees. It takes rows of `bags`.
 
     Notes
     -----
@@ -66,8 +72,7 @@ def bag_size_only() -> Pipeline:
     return Pipeline(
         [
             ("count", PatientTable("count")),
-            ("scale", ClippedScaler()),
-            ("model", PenalisedLogistic()),
+            ("model", BestOf(few_columns(random_state), random_state=random_state)),
         ]
     )
 
@@ -158,15 +163,21 @@ class BackgroundMeans(TransformerMixin, BaseEstimator):
         return np.asarray([f"{name}__mean" for name in WHITE], dtype=object)
 
 
-def stain_only() -> Pipeline:
+def stain_only(*, random_state: int = 0) -> Pipeline:
     """Classify patients by the mean background white of their images alone.
+
+    Parameters
+    ----------
+    random_state : int
+        Seed of the classifiers and of the inner folds.
 
     Returns
     -------
     sklearn.pipeline.Pipeline
-        Unfitted, with the steps ``white``, ``fill``, ``scale`` and ``model``, a logistic
-        regression. It takes rows of `bags` of a table with the columns ``quality__white_r``,
-        ``_g`` and ``_b``, which `extract.table` writes.
+        Unfitted, with the steps ``white``, ``fill`` and ``model``, the `BestOf` a threshold of one
+        channel, a logistic regression, one of the logarithms, and boosted trees. It takes rows of
+        `bags` of a table with the columns ``quality__white_r``, ``_g`` and ``_b``, which
+        `extract.table` writes.
 
     Notes
     -----
@@ -177,14 +188,13 @@ def stain_only() -> Pipeline:
     --------
     >>> from hemafeat import pipelines
     >>> list(pipelines.stain_only().named_steps)
-    ['white', 'fill', 'scale', 'model']
+    ['white', 'fill', 'model']
     """
     return Pipeline(
         [
             ("white", BackgroundMeans()),
             ("fill", FillMissing()),
-            ("scale", ClippedScaler()),
-            ("model", PenalisedLogistic()),
+            ("model", BestOf(few_columns(random_state), random_state=random_state)),
         ]
     )
 

@@ -24,6 +24,7 @@ from hemafeat.pipelines._patients.bags import (
     stack_bags,
     two_columns,
 )
+from hemafeat.pipelines._steps.columns import measured_of
 from hemafeat.pipelines._steps.missing import FillMissing
 from hemafeat.pipelines._steps.scale import ClippedScaler
 
@@ -67,7 +68,7 @@ class BagClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"{n} patients and {len(y)} labels")
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"the labels are of one class only: {self.classes_[0]!r}")
+            raise ValueError(f"the labels are of one class only: {str(self.classes_[0])!r}")
         self.place_ = positive_place(self.classes_, self.positive)
         if len(self.classes_) == 2:
             codes = (codes == self.place_).astype(int)
@@ -285,6 +286,7 @@ class MILClassifier(BagClassifier):
         bags = as_bags(X, self.groups)
         codes = self._class_codes(y, len(bags))
         self.columns_ = list(bags[0].columns)
+        self.measured_ = measured_of(X)
         held_back = self._hold_back(codes)
         trained = [bag for bag, held in zip(bags, held_back, strict=True) if not held]
         self.scale_ = Pipeline([("fill", FillMissing()), ("scale", ClippedScaler())])

@@ -12,6 +12,7 @@ from sklearn.utils.validation import check_is_fitted
 from hemafeat._public import public
 from hemafeat.pipelines._patients.bags import Bag, as_bags, select_columns
 from hemafeat.pipelines._patients.encodings import Fisher, Prototypes
+from hemafeat.pipelines._steps.columns import measured_of
 
 STATISTICS = (
     "mean",
@@ -153,7 +154,7 @@ class PatientTable(TransformerMixin, BaseEstimator):
         unknown = [name for name in statistics if name not in STATISTICS]
         if unknown or not statistics:
             raise ValueError(
-                f"there are no statistics {unknown}; choose from {', '.join(STATISTICS)}"
+                f"there are no statistics {', '.join(unknown)}; choose from {', '.join(STATISTICS)}"
             )
         if not 0 <= self.trim < 0.5:
             raise ValueError(f"trim={self.trim}: expected a share from 0 to below 0.5")
@@ -161,6 +162,7 @@ class PatientTable(TransformerMixin, BaseEstimator):
             raise ValueError(f"k={self.k}: expected at least 1")
         bags = as_bags(X, self.groups, self.columns)
         self.columns_ = list(bags[0].columns if self.columns is None else self.columns)
+        self.measured_ = measured_of(X)
         bags = _check_sizes(select_columns(bags, self.columns_))
         common = (self.n_components, self.n_each, self.random_state)
         encodings: dict[str, Any] = {}

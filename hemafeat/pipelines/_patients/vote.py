@@ -18,6 +18,7 @@ from hemafeat.pipelines._patients.bags import (
     stack_bags,
     two_columns,
 )
+from hemafeat.pipelines._steps.columns import measured_of
 
 AGGREGATES = ("mean", "majority", "min", "max")
 
@@ -103,6 +104,7 @@ class CellVote(ClassifierMixin, BaseEstimator):
         if len(bags) != len(y):
             raise ValueError(f"{len(bags)} patients and {len(y)} labels")
         self.columns_ = list(bags[0].columns)
+        self.measured_ = measured_of(X)
         self.classes_ = np.unique(y)
         if self.aggregate in ("min", "max"):
             if len(self.classes_) != 2:

@@ -120,7 +120,9 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"there is only one class in the training rows: {self.classes_[0]!r}")
+            raise ValueError(
+                f"there is only one class in the training rows: {str(self.classes_[0])!r}"
+            )
         weight = None
         if self.class_weight is not None:
             weight = compute_sample_weight(self.class_weight, y)
@@ -158,6 +160,26 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         if raw.ndim == 1:
             raw = np.column_stack([1.0 - raw, raw])
         return raw / raw.sum(axis=1, keepdims=True)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the log-odds of the second of two classes, or the score of each class.
+
+        Unlike probabilities, they are not limited by rounding.
+
+        Parameters
+        ----------
+        X : (n_cells, n_features) array
+            Values, NaN where missing.
+
+        Returns
+        -------
+        (n_cells,) or (n_cells, n_classes) ndarray of float64
+        """
+        check_is_fitted(self, "booster_")
+        X = validate_data(self, X, dtype=np.float32, ensure_all_finite="allow-nan", reset=False)
+        self.booster_.set_param({"nthread": self.n_jobs})
+        margin = self.booster_.inplace_predict(X, predict_type="margin")
+        return np.asarray(margin, dtype=np.float64)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable label of each row.

@@ -21,6 +21,12 @@ def shortlist(names: Iterable[object], show: int = 5) -> str:
     return ", ".join(words[:show]) + rest
 
 
+def measured_of(X: Any) -> dict[str, str]:
+    """Return how the cells of a table were measured, if it says so; for a model to keep."""
+    stored = X.attrs.get("measured") if isinstance(X, pd.DataFrame) else None
+    return {str(k): str(v) for k, v in stored.items()} if isinstance(stored, dict) else {}
+
+
 @public
 class FeatureColumns(TransformerMixin, BaseEstimator):
     """Select the feature columns of a table by name.
@@ -79,6 +85,7 @@ class FeatureColumns(TransformerMixin, BaseEstimator):
         ValueError
             If no column of the table is a feature, or one of `columns` is missing.
         """
+        self.measured_ = measured_of(X)
         if not isinstance(X, pd.DataFrame):
             self.n_features_in_ = _array(X).shape[1]
             self.__dict__.pop("feature_names_in_", None)

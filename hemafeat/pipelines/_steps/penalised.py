@@ -119,6 +119,23 @@ class PenalisedLogistic(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "model_")
         return np.asarray(self.model_.predict_proba(X))
 
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the log-odds of the second of two classes, or the score of each class.
+
+        Unlike probabilities, they are not limited by rounding.
+
+        Parameters
+        ----------
+        X : (n_samples, n_features) array
+            Values without NaN.
+
+        Returns
+        -------
+        (n_samples,) or (n_samples, n_classes) ndarray of float64
+        """
+        check_is_fitted(self, "model_")
+        return np.asarray(self.model_.decision_function(X))
+
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable label of each row.
 

@@ -128,6 +128,26 @@ class SupportVectors(ClassifierMixin, BaseEstimator):
         (n_cells, n_classes) ndarray of float64
             In the order of `classes_`; each row sums to 1.
         """
+        return softmax(self._scores(X), axis=1)
+
+    def decision_function(self, X: Any) -> np.ndarray:
+        """Return the log-odds of the second of two classes, or the score of each class.
+
+        Unlike probabilities, they are not limited by rounding.
+
+        Parameters
+        ----------
+        X : (n_cells, n_features) array
+            Values without NaN, on one scale.
+
+        Returns
+        -------
+        (n_cells,) or (n_cells, n_classes) ndarray of float64
+        """
+        scores = self._scores(X)
+        return scores[:, 1] - scores[:, 0] if scores.shape[1] == 2 else scores
+
+    def _scores(self, X: Any) -> np.ndarray:
         check_is_fitted(self, "svc_")
         X = validate_data(self, X, dtype=np.float64, reset=False)
         pairwise = self.svc_.decision_function(X)
@@ -139,7 +159,7 @@ class SupportVectors(ClassifierMixin, BaseEstimator):
         for column, (a, b) in enumerate(zip(*np.triu_indices(n_classes, 1), strict=True)):
             score[:, a] += log_expit(self.slope * pairwise[:, column])
             score[:, b] += log_expit(-self.slope * pairwise[:, column])
-        return softmax(score, axis=1)
+        return score
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable label of each row.
