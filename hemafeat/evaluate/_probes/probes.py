@@ -360,7 +360,8 @@ def _score(
     by_group = np.zeros((counts.shape[1], k * k))
     np.add.at(by_group, (member, truth * k + predicted), 1.0)
     tables = (counts.astype(np.float64) @ by_group).reshape(-1, k, k)
-    low, high = interval(from_confusion(tables)["balanced_accuracy"])
+    whole = by_group.sum(axis=0).reshape(k, k)
+    low, high = interval(from_confusion(tables, whole)["balanced_accuracy"], value)
     chance = _chance_scores(truth, predicted, fold, member, k, n_permutations, random_state)
     return {
         "probe": probe.name,
