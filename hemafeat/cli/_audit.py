@@ -93,6 +93,8 @@ def run(args: argparse.Namespace) -> None:
         progress=_arguments.progress(args),
     )
     probes = None if args.no_probes else _leak_probes(audit, args)
+    if probes is not None:
+        audit = audit.with_probes(probes)
     audit.save(out, suffix=f".{args.format}")
     print(audit)
     if probes is not None:
@@ -106,7 +108,7 @@ def run(args: argparse.Namespace) -> None:
         command=_output.typed_command(args),
     )
     print(page)
-    n_severe = len(audit.severe) + (0 if probes is None else len(probes.severe))
+    n_severe = len(audit.severe)
     if args.strict and n_severe:
         raise Failure(f"{_arguments.plural(n_severe, 'severe finding')}: see {page}")
 

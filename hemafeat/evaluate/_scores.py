@@ -85,7 +85,9 @@ def _row_weights(counts: np.ndarray, member: np.ndarray) -> Iterator[np.ndarray]
         yield counts[start : start + step][:, member].astype(np.float64)
 
 
-def interval(values: np.ndarray, value: float = np.nan, level: float = LEVEL) -> tuple[float, float]:
+def interval(
+    values: np.ndarray, value: float = np.nan, level: float = LEVEL
+) -> tuple[float, float]:
     """Compute the percentile interval of resampled values without NaN; NaN if none is left.
 
     `value` is the score of all rows. The interval always holds it: percentiles of few resamples,

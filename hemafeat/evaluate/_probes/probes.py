@@ -72,10 +72,18 @@ class Probes:
     left_out: list[str]
 
     @property
+    def findings(self) -> pd.DataFrame:
+        """Probes that predict the label; all together only if they say more than any alone."""
+        rows = self.results[self.results["severity"] != ""]
+        order = ["severe", "warning", "note"]
+        alone = rows.loc[rows["kind"] != "all", "severity"].map(order.index)
+        more = rows["severity"].map(order.index) < (alone.min() if len(alone) else len(order))
+        return rows[(rows["kind"] != "all") | more]
+
+    @property
     def severe(self) -> pd.DataFrame:
-        """Probes that alone predict the label half as well as a perfect one, or better."""
-        rows = self.results
-        return rows[(rows["severity"] == "severe") & (rows["kind"] != "all")]
+        """Findings that predict the label half as well as a perfect probe, or better."""
+        return self.findings[self.findings["severity"] == "severe"]
 
     def frame(self) -> pd.DataFrame:
         """Return a copy of the results."""
@@ -180,8 +188,9 @@ def leak_probes(
     by :math:`\sqrt{2}` for cells that are trained on in one fold and tested in another. A probe is
     marked if its p value, corrected over the probes by Holm's method, is at most .05 and its
     interval lies above chance: ``severe`` if :math:`(value - chance) / (1 - chance)` is at least
-    .5, ``warning`` from .1, ``note`` below. A predictive probe is not always a leak: the message
-    says if it can depend on the cell itself.
+    .5, ``warning`` from .1, ``note`` below. File names are a ``note`` at most, because no model
+    reads them, and they are left out of the probe of everything together. A predictive probe is not
+    always a leak: the message says if it can depend on the cell itself.
 
     Examples
     --------
@@ -222,8 +231,9 @@ def leak_probes(
         is_constant = by_patient is not None and by_patient.constant(probe.inputs)
         level = by_patient if by_patient is not None and is_constant else by_image
         rows.append(_score(probe, level, n_boot, n_permutations, random_state))
-    if candidates:
-        inputs = pd.concat([p.inputs.add_prefix(f"{p.name}: ") for p in candidates], axis=1)
+    readable = [probe for probe in candidates if not probe.of_name]
+    if readable:
+        inputs = pd.concat([p.inputs.add_prefix(f"{p.name}: ") for p in readable], axis=1)
         everything = Probe(EVERYTHING, "all", inputs)
         rows.append(_score(everything, by_image, n_boot, n_permutations, random_state))
     if left_out:
@@ -376,6 +386,7 @@ def _score(
         "chance_high": float(np.quantile(chance, 0.975)),
         "p": float((1 + (chance >= value - 1e-12).sum()) / (1 + len(chance))),
         "caveat": probe.caveat,
+        "of_name": probe.of_name,
     }
 
 
@@ -432,6 +443,9 @@ def _results(rows: list[dict[str, Any]], images: _Level) -> pd.DataFrame:
         gain = (row["value"] - row["chance"]) / (1 - row["chance"])
         significant = row["p_holm"] <= _ALPHA and row["low"] > row["chance"]
         severity = "severe" if gain >= _STRONG else "warning" if gain >= _SLIGHT else "note"
+        row["slightly"] = severity == "note"
+        # A label in a file name is not an alarm: no model reads it.
+        severity = "note" if row["of_name"] else severity
         row["severity"] = severity if significant else ""
         row["message"] = _message(row)
     k = len(np.unique(images.truth))
@@ -452,6 +466,6 @@ def _message(row: dict[str, Any]) -> str:
         verb = "do not predict" if row["probe"] == EVERYTHING else "does not predict"
         return f"{name} {verb} the label: {score}, {chance}"
     verb = "predict" if row["probe"] == EVERYTHING else "predicts"
-    slightly = "slightly " if row["severity"] == "note" else ""
+    slightly = "slightly " if row["slightly"] else ""
     text = f"{name} {slightly}{verb} the label: {score}, {chance}, p = {row['p_holm']:.3f}"
     return text + (f"; but {row['caveat']}" if row["caveat"] else "")
