@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from hemafeat._words import suggestion
 from hemafeat.cli import _arguments
 from hemafeat.cli._errors import Failure, Usage
 
@@ -42,7 +43,8 @@ def run(args: argparse.Namespace) -> None:
 
     catalogue = datasets.catalogue().set_index("name")
     if args.name not in catalogue.index:
-        raise Usage(f"no data set {args.name!r}; choose from: {', '.join(catalogue.index)}")
+        hint = suggestion(args.name, catalogue.index, "choose from:")
+        raise Usage(f"no data set {args.name!r}; {hint}")
     entry = catalogue.loc[args.name]
     if entry["download"]:
         _arguments.say(args, f"{entry['title']}, {entry['licence']}, from {entry['where']}")

@@ -11,6 +11,7 @@ import pandas as pd
 
 from hemafeat import extract
 from hemafeat._public import public
+from hemafeat._words import no_column
 
 Note = tuple[str, str, str, str]
 """Row of the errors table: image, stage, error, message."""
@@ -33,7 +34,7 @@ def drop_unlabelled(table: pd.DataFrame, label: str) -> tuple[pd.DataFrame, list
         If the table has no rows, no column `label`, or no value in it.
     """
     if label not in table.columns:
-        raise CompareError(f"the table has no column {label!r}")
+        raise CompareError(no_column(label, table.columns))
     if not len(table):
         raise CompareError("the table has no rows")
     table = table.copy(deep=False)

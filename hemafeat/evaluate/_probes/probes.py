@@ -13,6 +13,7 @@ import pandas as pd
 from hemafeat import datasets
 from hemafeat._files import write_table
 from hemafeat._public import public
+from hemafeat._words import no_column
 from hemafeat.evaluate._fit import Progress
 from hemafeat.evaluate._probes.features import Probe, probes
 from hemafeat.evaluate._protocols.splits import Groups, Sample, group_ids, grouped
@@ -211,7 +212,7 @@ def leak_probes(
         table = datasets.as_table(images)
         surveyed = datasets.survey(table, n_jobs=n_jobs, progress=progress)
     if label not in table.columns:
-        raise CompareError(f"the table has no column {label!r}")
+        raise CompareError(no_column(label, table.columns))
     order = np.argsort(surveyed["image"].to_numpy(dtype=str), kind="stable")
     table, surveyed = (frame.iloc[order].reset_index(drop=True) for frame in (table, surveyed))
     has_label = table[label].notna().to_numpy()

@@ -1,0 +1,95 @@
+"""Words of messages: near misses, short lists, and values without their NumPy wrappers."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+from typing import Any
+
+
+def suggestion(name: object, known: Iterable[str], lead: str = "there are:") -> str:
+    """Return what somebody who wrote `name` may have meant.
+
+    Parameters
+    ----------
+    name : object
+        Unknown name.
+    known : iterable of str
+        Names there are.
+    lead : str
+        Words in front of these, if none of them is similar.
+
+    Returns
+    -------
+    str
+        ``did you mean a or b?``, or else all names after `lead`.
+
+    Examples
+    --------
+    >>> suggestion("logistik", ["svc", "logistic"])
+    'did you mean logistic?'
+    >>> suggestion("forest", ["svc", "logistic"])
+    'there are: svc, logistic'
+    """
+    names = list(known)
+    by_folded = {str(candidate).casefold(): candidate for candidate in reversed(names)}
+    near = difflib.get_close_matches(str(name).casefold(), list(by_folded), 3, 0.7)
+    if near:
+        return f"did you mean {' or '.join(by_folded[folded] for folded in near)}?"
+    return f"{lead} {', '.join(names)}" if names else "there are none"
+
+
+def no_column(name: object, columns: Iterable[object]) -> str:
+    """Say that a table lacks a column, and which it has beside its features.
+
+    Examples
+    --------
+    >>> no_column("klass", ["image", "label", "nucleus__shape__area"])
+    "the table has no column 'klass'; it has image and label"
+    >>> no_column("lable", ["image", "label"])
+    "the table has no column 'lable'; did you mean label?"
+    """
+    names = [str(column) for column in columns if "__" not in str(column)]
+    hint = suggestion(name, names, "")
+    if not hint.startswith("did"):
+        listed = shortened(names, 20)
+        hint = f"it has {' and '.join(listed.rsplit(', ', 1))}"
+    return f"the table has no column {plain(name)}; {hint}"
+
+
+def shortened(names: Iterable[object], most: int = 8) -> str:
+    """Return names separated by commas, the last of many as their number.
+
+    Examples
+    --------
+    >>> shortened("abcde", 3)
+    'a, b, c and 2 more'
+    """
+    words = [str(name) for name in names]
+    rest = len(words) - most
+    return ", ".join(words) if rest < 2 else f"{', '.join(words[:most])} and {rest} more"
+
+
+def plain(value: Any) -> str:
+    """Return the `repr` of a value as Python has it, not NumPy.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> plain(np.float64(-1.0)), plain([np.str_("a")])
+    ('-1.0', "['a']")
+    """
+    if hasattr(value, "tolist"):  # NumPy scalars and arrays, pandas columns
+        value = value.tolist()
+    if isinstance(value, (list, tuple, set, frozenset)):
+        words = ", ".join(map(plain, value))
+        if isinstance(value, list):
+            return f"[{words}]"
+        return (
+            f"({words}{',' if len(value) == 1 else ''})"
+            if isinstance(value, tuple)
+            else (f"{{{words}}}")
+        )
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{plain(k)}: {plain(v)}" for k, v in value.items()) + "}"
+    return repr(value)
