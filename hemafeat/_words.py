@@ -33,7 +33,7 @@ def suggestion(name: object, known: Iterable[str], lead: str = "there are:") -> 
     """
     names = list(known)
     by_folded = {str(candidate).casefold(): candidate for candidate in reversed(names)}
-    near = difflib.get_close_matches(str(name).casefold(), list(by_folded), 3, 0.7)
+    near = difflib.get_close_matches(str(name).casefold(), list(by_folded), 3, 0.65)
     if near:
         return f"did you mean {' or '.join(by_folded[folded] for folded in near)}?"
     return f"{lead} {', '.join(names)}" if names else "there are none"
@@ -47,14 +47,15 @@ def no_column(name: object, columns: Iterable[object]) -> str:
     >>> no_column("klass", ["image", "label", "nucleus__shape__area"])
     "the table has no column 'klass'; it has image and label"
     >>> no_column("lable", ["image", "label"])
-    "the table has no column 'lable'; did you mean label?"
+    "the table has no column 'lable'; did you mean label? It has image and label"
     """
     names = [str(column) for column in columns if "__" not in str(column)]
+    listed = shortened(names, 16)
+    if " and " not in listed:
+        listed = " and ".join(listed.rsplit(", ", 1))
     hint = suggestion(name, names, "")
-    if not hint.startswith("did"):
-        listed = shortened(names, 20)
-        hint = f"it has {' and '.join(listed.rsplit(', ', 1))}"
-    return f"the table has no column {plain(name)}; {hint}"
+    hint = f"{hint} It" if hint.startswith("did") else "it"
+    return f"the table has no column {plain(name)}; {hint} has {listed or 'no columns'}"
 
 
 def shortened(names: Iterable[object], most: int = 8) -> str:

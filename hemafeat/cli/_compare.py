@@ -381,7 +381,9 @@ def _check_classes(table: pd.DataFrame, args: argparse.Namespace) -> None:
     folder = Path(args.input[0])
     from_folders = args.label == "label" and args.dataset is None and folder.is_dir()
     if from_folders and not (folder / "manifest.json").exists() and len(classes) < 2:
-        holds = f"one class sub-folder, {plain(classes[0])}" if classes else "no class sub-folders"
+        parts = [Path(image).relative_to(folder).parts for image in table["image"].map(str)]
+        names = sorted({inside[0] for inside in parts if len(inside) > 1})
+        holds = f"one class sub-folder, {plain(names[0])}" if names else "no class sub-folders"
         raise Usage(f"{folder} has {holds}; two or more are needed, one for each class")
     if not classes:
         raise Usage(

@@ -184,8 +184,10 @@ def _option(name: str) -> str:
 
 
 def _value(value: Any) -> str:
-    if value in (None, [], False):
+    if value is None or value is False or value == []:
         return "not given"
+    if value is True:
+        return "given"
     return " ".join(map(str, value)) if isinstance(value, list) else str(value)
 
 

@@ -198,9 +198,7 @@ def _check_scale(model: Model, rows: pd.DataFrame, args: argparse.Namespace) -> 
             source = (
                 f"--{given[0].replace('_', '-')}" if given else "the column um_per_px of the images"
             )
-            raise Usage(
-                f"{model.name} was fitted on {column} in {unit}: leave out {source}"
-            )
+            raise Usage(f"{model.name} was fitted on {column} in {unit}: leave out {source}")
         if in_um and not has_scale:
             raise Usage(
                 f"{model.name} was fitted on {column} in {unit}, and the scale of these images is "
