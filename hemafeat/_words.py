@@ -3,8 +3,25 @@
 from __future__ import annotations
 
 import difflib
+import re
 from collections.abc import Iterable
 from typing import Any
+
+_NUMPY = re.compile(
+    r"np\.(?:str_|bytes_|bool_?|float\d*|int\d*|uint\d*|longlong|datetime64)"
+    r"\(((?:'[^']*'|\"[^\"]*\"|[^()'\"])*)\)"
+)
+
+
+def without_numpy(text: str) -> str:
+    """Return a message, perhaps of another package, without NumPy around its values.
+
+    Examples
+    --------
+    >>> without_numpy("one class only: np.str_('a')")
+    "one class only: 'a'"
+    """
+    return _NUMPY.sub(r"\1", text)
 
 
 def suggestion(name: object, known: Iterable[str], lead: str = "there are:") -> str:

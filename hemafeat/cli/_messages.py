@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hemafeat._words import suggestion
+from hemafeat._words import suggestion, without_numpy
 
 LONGEST = 560
 """Greatest number of characters of a message."""
@@ -28,10 +28,6 @@ _BARE = ("n_splits", "n_boot", "random_state", "n_jobs", "to_um_per_px", "shard_
 """Arguments that are no words of other meaning, so that their mere name becomes the option."""
 
 _VALUE = r"'[^']*'|\"[^\"]*\"|[-\w.]+"
-_NUMPY = re.compile(
-    r"np\.(?:str_|bytes_|bool_?|float\d*|int\d*|uint\d*|longlong|datetime64)"
-    r"\(((?:'[^']*'|\"[^\"]*\"|[^()'\"])*)\)"
-)
 
 
 def one_line(text: str) -> str:
@@ -48,8 +44,7 @@ def one_line(text: str) -> str:
         Message in one line of at most `LONGEST` characters. Names of arguments are replaced by
         those of options, values have no NumPy around them, and long lists end with a count.
     """
-    text = " ".join(text.split())
-    text = _NUMPY.sub(r"\1", text)
+    text = without_numpy(" ".join(text.split()))
     names = "|".join(_OPTIONS)
     text = re.sub(rf"(?<![-\w'\"?&])({names})=({_VALUE})", _as_option, text)
     text = re.sub(
