@@ -24,36 +24,44 @@ def without_numpy(text: str) -> str:
     return _NUMPY.sub(r"\1", text)
 
 
+def nearest(name: object, known: Iterable[str]) -> str:
+    """Return ``did you mean a or b?`` with the names most like `name`, or an empty text.
+
+    Examples
+    --------
+    >>> nearest("logistik", ["svc", "logistic"])
+    'did you mean logistic?'
+    """
+    by_folded = {str(candidate).casefold(): candidate for candidate in reversed(list(known))}
+    near = difflib.get_close_matches(str(name).casefold(), list(by_folded), 3, 0.65)
+    names = " or ".join(by_folded[folded] for folded in near)
+    return f"did you mean {names}?" if names else ""
+
+
 def suggestion(name: object, known: Iterable[str], lead: str = "there are:") -> str:
-    """Return what somebody who wrote `name` may have meant.
+    """Return which names there are, and which of them may have been meant.
 
     Parameters
     ----------
     name : object
         Unknown name.
     known : iterable of str
-        Names there are.
+        Names there are. Many of them are left out if one is like `name`.
     lead : str
-        Words in front of these, if none of them is similar.
-
-    Returns
-    -------
-    str
-        ``did you mean a or b?``, or else all names after `lead`.
+        Words in front of the names.
 
     Examples
     --------
     >>> suggestion("logistik", ["svc", "logistic"])
-    'did you mean logistic?'
-    >>> suggestion("forest", ["svc", "logistic"])
-    'there are: svc, logistic'
+    'there are: svc, logistic; did you mean logistic?'
     """
     names = list(known)
-    by_folded = {str(candidate).casefold(): candidate for candidate in reversed(names)}
-    near = difflib.get_close_matches(str(name).casefold(), list(by_folded), 3, 0.65)
-    if near:
-        return f"did you mean {' or '.join(by_folded[folded] for folded in near)}?"
-    return f"{lead} {', '.join(names)}" if names else "there are none"
+    if not names:
+        return "there are none"
+    hint, listed = nearest(name, names), f"{lead} {', '.join(names)}"
+    if not hint:
+        return listed
+    return hint if len(listed) > 240 else f"{listed}; {hint}"
 
 
 def no_column(name: object, columns: Iterable[object]) -> str:
@@ -70,8 +78,8 @@ def no_column(name: object, columns: Iterable[object]) -> str:
     listed = shortened(names, 16)
     if " and " not in listed:
         listed = " and ".join(listed.rsplit(", ", 1))
-    hint = suggestion(name, names, "")
-    hint = f"{hint} It" if hint.startswith("did") else "it"
+    hint = nearest(name, names)
+    hint = f"{hint} It" if hint else "it"
     return f"the table has no column {plain(name)}; {hint} has {listed or 'no columns'}"
 
 

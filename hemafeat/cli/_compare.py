@@ -170,7 +170,7 @@ def run(args: argparse.Namespace) -> None:
         _output.keep_earlier(out, "comparison", args, same=False)
     _studies.check(args)
     names = _model_names(args)
-    _check_model_file(args)
+    _check_model_file(names, args)
     for path in args.input:
         if not Path(path).exists():
             raise Usage(f"{path}: no such file or folder")
@@ -349,10 +349,12 @@ def _model_names(args: argparse.Namespace) -> Any:
     return list(dict.fromkeys(names))
 
 
-def _check_model_file(args: argparse.Namespace) -> None:
+def _check_model_file(names: Any, args: argparse.Namespace) -> None:
     """Refuse a file for the best model that cannot be written, or holds an earlier model."""
     if args.save_model is None:
         return
+    if names == ["baseline"]:
+        raise Usage("--save-model: none of the models compared looks at the cells")
     path = _output.writable_file(Path(args.save_model), "--save-model", args.input)
     if path.exists() and not args.restart:
         raise Usage(
@@ -367,11 +369,40 @@ def _check_columns(table: pd.DataFrame, args: argparse.Namespace) -> None:
         if column not in table:
             raise Usage(f"--{option}: {no_column(column, table.columns)}")
     _check_classes(table, args)
+    _check_protocol(table, args)
     if args.level == "patient" and table[args.patient].isna().all():
         raise Usage(
             f"no cell has a patient in column {args.patient!r}: read the folder as its data set "
             "(--dataset), or name the patients in a CSV file"
         )
+
+
+def _check_protocol(table: pd.DataFrame, args: argparse.Namespace) -> None:
+    """Refuse a protocol whose column is missing or empty."""
+    column = {
+        "official": "split",
+        "patient": "patient",
+        "cross-dataset": args.batch or "dataset",
+        "leave-one-batch-out": args.batch or ("batch" if "batch" in table else "dataset"),
+    }.get(args.protocol)
+    if column is None:
+        return
+    if column not in table:
+        option = "--batch" if args.batch else f"--protocol {args.protocol}"
+        raise Usage(f"{option}: {no_column(column, table.columns)}")
+    values = sorted(set(table[column].dropna().astype(str)))
+    if len(values) < 2:
+        holds = f"the single value {plain(values[0])}" if values else "no values"
+        raise Usage(
+            f"--protocol {args.protocol} divides the cells by column {column!r}, which holds "
+            f"{holds}"
+        )
+    for option in ("train", "test"):
+        name = getattr(args, option)
+        if name is not None and name not in values:
+            raise Usage(
+                f"--{option}: there is no {name!r} in column {column!r}; {suggestion(name, values)}"
+            )
 
 
 def _check_classes(table: pd.DataFrame, args: argparse.Namespace) -> None:
@@ -395,6 +426,8 @@ def _check_classes(table: pd.DataFrame, args: argparse.Namespace) -> None:
             f"--label: {plain(classes[0])} is the only class in column {args.label!r}; two or more "
             "are needed"
         )
+    if args.positive is not None and args.positive not in classes:
+        raise Usage(f"--positive: no class {args.positive!r}; {suggestion(args.positive, classes)}")
     if args.protocol != "grouped" or args.rare != "error":
         return
     groups = args.patient if args.level == "patient" else args.group

@@ -8,7 +8,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from hemafeat._words import suggestion, without_numpy
+from hemafeat._words import nearest, suggestion, without_numpy
 
 LONGEST = 560
 """Greatest number of characters of a message."""
@@ -92,8 +92,8 @@ def usage(message: str, options: list[str]) -> str:
         return f"{choice[1]}'{choice[2]}'; {suggestion(choice[2], known, 'choose from')}"
     unknown = re.match(r"unrecognized arguments: (--[\w-]+)", message)
     if unknown:
-        hint = suggestion(unknown[1], options, "")
-        return f"{message}; {hint}" if hint.startswith("did") else message
+        hint = nearest(unknown[1], options)
+        return f"{message}; {hint}" if hint else message
     return message
 
 

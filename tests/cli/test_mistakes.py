@@ -120,6 +120,13 @@ MISTAKES = [
     ("predict px.hemafeat two --out x.csv --um-per-px 0.1", "leave out --um-per-px"),
     ("predict px.hemafeat scaled.csv --out x.csv", "leave out the column um_per_px"),
     ("predict um.hemafeat two --out x.csv", "pass --um-per-px"),
+    ("compare two --protocol official", "column 'split', which holds no values"),
+    ("compare two --protocol patient", "column 'patient', which holds no values"),
+    ("compare two --protocol cross-dataset", "column 'dataset', which holds"),
+    ("compare two --protocol leave-one-batch-out --batch slide", "no column 'slide'; it has"),
+    ("compare two --protocol cross-dataset --batch label --train c", "there is no 'c' in column"),
+    ("compare two --level patient --patient image --positive c", "--positive: no class 'c'"),
+    ("compare two --models baseline --save-model m", "none of the models compared looks"),
     # numbers
     ("extract two --out x --um-per-px -1", "-1.0 is not a positive number"),
     ("extract two --out x --um-per-px abc", "invalid float value: 'abc'"),
@@ -129,6 +136,7 @@ MISTAKES = [
     ("compare two --n-boot 0", "above 0"),
     ("audit two --folds 1", "at least 2 folds"),
     ("demo --images 3", "too few"),
+    ("download bloodmnist --size 3 --to two -q", "expected one of"),
     # outputs
     *((f"{command} two --out file.txt", "file.txt is a file") for command in ("audit", "segment")),
     ("compare two --out file.txt", "file.txt is a file"),

@@ -305,7 +305,7 @@ def test_the_former_name_of_protocol_works_with_a_warning():
 
 
 def _raised(call):
-    with pytest.raises(ValueError) as caught:
+    with pytest.raises(ValueError, match=r"\w") as caught:
         call()
     return str(caught.value)
 

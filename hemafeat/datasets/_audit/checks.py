@@ -406,20 +406,23 @@ def check_marks(table: pd.DataFrame, survey: pd.DataFrame) -> Iterator[Finding]:
     classes, severity = label[usable], NOTE
     if len(set(classes)) > 1 and 0 < is_marked[usable].sum() < usable.sum():
         shares = pd.Series(is_marked[usable], index=classes.index).groupby(classes)
-        inside, n = shares.mean(), shares.size()
-        others = (is_marked[usable].sum() - inside * n) / (usable.sum() - n)
+        inside, sizes = shares.mean(), shares.count()
+        others = (is_marked[usable].sum() - inside * sizes) / (usable.sum() - sizes)
         difference = (inside - others).abs()
-        name = difference[n >= FEW].idxmax() if (n >= FEW).any() else difference.idxmax()
-        words = f"{100 * inside[name]:.0f} % of {name} and {100 * others[name]:.0f} % of the others"
+        frequent = difference[sizes >= FEW]
+        name = (frequent if len(frequent) else difference).idxmax()
+        phrase = (
+            f"{100 * inside[name]:.0f} % of {name} and {100 * others[name]:.0f} % of the others"
+        )
         group = table["group"].to_numpy()[usable]
         _, _, p = permutation_test(is_marked[usable], (classes == name).to_numpy(), group)
         # The most uneven class was chosen among all.
         p = min(1.0, p * classes.nunique())
         if difference[name] >= _UNEVEN and p <= _ALPHA:
             severity = SEVERE
-            message += f". They give a class away: {words} have them (p = {p:.3f})"
+            message += f". They give a class away: {phrase} have them (p = {p:.3f})"
         elif difference[name] > 0:
-            message += f". {words[:1].upper()}{words[1:]} have them"
+            message += f". {phrase[:1].upper()}{phrase[1:]} have them"
     yield Finding(severity, "marks", message, rows)
 
 
