@@ -30,7 +30,11 @@ def add(commands: Any) -> None:
     parser.add_argument("name", metavar="NAME", help="name as listed by hemafeat datasets")
     parser.add_argument("--to", metavar="DIR", help="folder to fetch into; NAME by default")
     parser.add_argument(
-        "--size", type=int, metavar="PX", help="side of the images of bloodmnist; default: 28"
+        "--size",
+        type=int,
+        choices=(28, 64, 128, 224),
+        metavar="PX",
+        help="side of the images of bloodmnist; default: 28",
     )
     parser.add_argument(
         "--keep-archives", action="store_true", help="keep the archives after unpacking them"

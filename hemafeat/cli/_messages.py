@@ -86,10 +86,11 @@ def usage(message: str, options: list[str]) -> str:
     options : list of str
         Options there are.
     """
-    choice = re.match(r"(.*invalid choice: )'(.*?)' \(choose from (.*)\)$", message, re.DOTALL)
+    choice = re.match(r"(.*invalid choice: )('?)(.*?)\2 \(choose from (.*)\)$", message, re.DOTALL)
     if choice:
-        known = [word.strip().strip("'\"") for word in choice[3].split(",")]
-        return f"{choice[1]}'{choice[2]}'; {suggestion(choice[2], known, 'choose from')}"
+        lead, _, value, listed = choice.groups()
+        known = [word.strip().strip("'\"") for word in listed.split(",")]
+        return f"{lead}'{value}'; {suggestion(value, known, 'choose from')}"
     unknown = re.match(r"unrecognized arguments: (--[\w-]+)", message)
     if unknown:
         hint = nearest(unknown[1], options)

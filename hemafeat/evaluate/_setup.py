@@ -230,7 +230,7 @@ def check_classes(truth: np.ndarray, label: str) -> None:
     """Raise a `CompareError` if there are fewer than two classes."""
     classes = sorted(map(str, set(truth)))
     if len(classes) < 2:
-        raise CompareError(f"fewer than two classes in column {label!r}: {', '.join(classes)}")
+        raise CompareError(f"fewer than two classes in column {label!r}: {classes}")
 
 
 def _groups(table: pd.DataFrame, protocol: Protocol, groups: str | None) -> Groups:

@@ -16,7 +16,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from hemafeat import networks
 from hemafeat._public import public
-from hemafeat._words import plain
 from hemafeat.pipelines._steps.inner_folds import GROUP, groups_of, hold_back
 
 
@@ -205,7 +204,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             )
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"the labels are of one class only: {plain(self.classes_[0])}")
+            raise ValueError(f"the labels are of one class only: {self.classes_[0]!r}")
         group_codes = groups_of(X, groups, self.groups)
         self.held_back_ = hold_back(codes, group_codes, self.validation, self.random_state)
         self.network_ = networks.image_network(

@@ -302,31 +302,3 @@ def test_the_former_name_of_protocol_works_with_a_warning():
     with pytest.warns(FutureWarning, match="'split' is now called 'protocol'"):
         found = evaluate.compare("logistic", cells(), split="image-random", **QUICK)
     assert found.leaky
-
-
-def _raised(call):
-    with pytest.raises(ValueError, match=r"\w") as caught:
-        call()
-    return str(caught.value)
-
-
-def test_messages_have_no_numpy_around_values():
-    """Labels and names come from arrays, whose values say ``np.str_`` of themselves."""
-    rng = np.random.default_rng(0)
-    table = pd.DataFrame(rng.normal(size=(12, 2)), columns=["cell__f__a", "cell__f__b"])
-    table["image"] = [f"{k}.png" for k in range(12)]
-    table["label"] = np.repeat(np.array(["a", "b"]), 6)
-    parts = table.assign(split=["train"] * 6 + ["test"] * 6)
-    sets = table.assign(dataset=np.array([3] * 12))
-    cross = evaluate.protocol("cross-dataset", train=np.int64(3), test=np.int64(4))
-    x, one_class = table.filter(like="__"), np.array(["a"] * 12)
-    messages = [
-        _raised(lambda: evaluate.compare(["logistic"], table.assign(label=one_class))),
-        _raised(lambda: evaluate.compare(["logistic"], parts, protocol="official")),
-        _raised(lambda: evaluate.compare(["logistic"], sets, protocol=cross)),
-        _raised(lambda: evaluate.compare(["logistic"], table, n_splits=np.int64(1))),
-        _raised(lambda: evaluate.compare(["logistic"], table, label=np.str_("klass"))),
-        _raised(lambda: pipelines.xgboost().fit(x, one_class)),
-    ]
-    assert not [message for message in messages if "np." in message]
-    assert "did you mean" in _raised(lambda: evaluate.compare(["logistic"], table, label="lable"))

@@ -15,7 +15,6 @@ from sklearn.utils.validation import check_is_fitted
 
 from hemafeat import networks
 from hemafeat._public import public
-from hemafeat._words import plain
 from hemafeat.pipelines._patients.bags import (
     Bag,
     as_bags,
@@ -68,7 +67,7 @@ class BagClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"{n} patients and {len(y)} labels")
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"the labels are of one class only: {plain(self.classes_[0])}")
+            raise ValueError(f"the labels are of one class only: {self.classes_[0]!r}")
         self.place_ = positive_place(self.classes_, self.positive)
         if len(self.classes_) == 2:
             codes = (codes == self.place_).astype(int)

@@ -11,7 +11,6 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hemafeat._public import public
-from hemafeat._words import plain
 
 
 @public
@@ -121,9 +120,7 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(
-                f"there is only one class in the training rows: {plain(self.classes_[0])}"
-            )
+            raise ValueError(f"there is only one class in the training rows: {self.classes_[0]!r}")
         weight = None
         if self.class_weight is not None:
             weight = compute_sample_weight(self.class_weight, y)
