@@ -50,7 +50,7 @@ def add_command(
         epilog="examples:\n" + examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=run)
+    parser.set_defaults(run=run, parser=parser)
     parser.add_argument(
         "--quiet", "-q", action="store_true", help="print the results only, no progress"
     )
@@ -148,6 +148,13 @@ def add_segmenter(parser: argparse.ArgumentParser) -> None:
         help="method that finds the cells: contours (default), unet (a network), best (the more "
         "trusted of both for each cell), a network with your own weights (unet:FILE.onnx), or "
         "the name of a plugged-in segmenter",
+    )
+
+
+def add_restart(parser: argparse.ArgumentParser, what: str) -> None:
+    """Add ``--restart``, which lets a command replace an earlier result."""
+    parser.add_argument(
+        "--restart", action="store_true", help=f"replace the {what} that the folder holds"
     )
 
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hemafeat._words import no_column
 from hemafeat.cli import _arguments, _inputs, _output
 from hemafeat.cli._errors import Failure, Usage
 
@@ -73,6 +74,7 @@ def add(commands: Any) -> None:
         "--seed", type=int, default=0, metavar="N", help="seed of batches and folds"
     )
     parser.add_argument("--title", metavar="TEXT", help="heading of the page")
+    _arguments.add_restart(parser, "audit of other settings")
     _arguments.add_jobs(parser)
 
 
@@ -80,10 +82,15 @@ def run(args: argparse.Namespace) -> None:
     """Audit the images, probe for leaks, print and write the findings."""
     from hemafeat import datasets, report
 
-    out = _output.result_folder(args.out, "audit", MARKS)
+    if args.folds < 2 and not args.no_probes:
+        raise Usage("--folds: at least 2 folds are needed")
+    out = _output.result_folder(args.out, "audit", MARKS, args.input)
+    settings = _output.settings(args)
+    if any((out / name).exists() for name in MARKS):
+        _output.keep_earlier(out, "audit", args, same=True)
     table = _inputs.images(args.input, args.dataset, keep_dates=args.keep_dates)
     if args.group not in table:
-        raise Usage(f"--group: the table has no column {args.group!r}")
+        raise Usage(f"--group: {no_column(args.group, table.columns)}")
     _arguments.say(args, f"auditing {_arguments.plural(len(table), 'image')} ...")
     audit = datasets.audit(
         table,
@@ -94,6 +101,8 @@ def run(args: argparse.Namespace) -> None:
         progress=_arguments.progress(args),
     )
     probes = None if args.no_probes else _leak_probes(audit, args)
+    if probes is not None:
+        audit = audit.with_probes(probes)
     audit.save(out, suffix=f".{args.format}")
     print(audit)
     if probes is not None:
@@ -106,8 +115,9 @@ def run(args: argparse.Namespace) -> None:
         title=args.title or f"Audit of {Path(args.input[0]).name or args.input[0]}",
         command=_output.typed_command(args),
     )
+    _output.save_settings(out, settings)
     print(page)
-    n_severe = len(audit.severe) + (0 if probes is None else len(probes.severe))
+    n_severe = len(audit.severe)
     if args.strict and n_severe:
         raise Failure(f"{_arguments.plural(n_severe, 'severe finding')}: see {page}")
 
@@ -130,8 +140,6 @@ def _leak_probes(audit: Audit, args: argparse.Namespace) -> Probes | None:
     """Return the leak probes, or None after printing why there are none."""
     from hemafeat import evaluate
 
-    if args.folds < 2:
-        raise Usage("--folds: at least 2 folds are needed")
     try:
         return evaluate.leak_probes(
             audit, groups=args.group, n_splits=args.folds, random_state=args.seed

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemafeat._files import write_table
+from hemafeat._words import no_column, plain, shortened, suggestion
 from hemafeat.cli import _arguments, _deep, _inputs, _output, _studies
 from hemafeat.cli._audit import audit_and_probes
 from hemafeat.cli._errors import Usage
@@ -44,6 +45,15 @@ EXAMPLES = f"""\
       the best model, fitted to all labelled patients, for hemafeat predict"""
 
 MARKS = ("comparison.json", "results.csv", "features")
+
+STUDY_FILES = (
+    "verdicts.csv",
+    "leakage.csv",
+    "learning_curve.csv",
+    "class_drop.csv",
+    "resampling.csv",
+)
+"""Files that only some comparisons have; those of an earlier one are removed."""
 
 
 def add(commands: Any) -> None:
@@ -136,6 +146,7 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--save-model", metavar="FILE", help="fit the best model to all labelled rows and save it"
     )
+    _arguments.add_restart(parser, "comparison (and the file of --save-model)")
     _arguments.add_images(parser)
     _deep.add_embeddings(parser)
     _deep.add_networks(parser)
@@ -153,22 +164,33 @@ def run(args: argparse.Namespace) -> None:
     """Measure the cells if necessary, compare the models, print and write the results."""
     from hemafeat import evaluate, extract, report
 
-    out = _output.result_folder(args.out, "comparison", MARKS)
+    out = _output.result_folder(args.out, "comparison", MARKS, args.input)
+    settings = _output.settings(args)
+    if (out / MARKS[0]).exists():
+        _output.keep_earlier(out, "comparison", args, same=False)
     _studies.check(args)
     names = _model_names(args)
-    if args.save_model is not None:
-        _output.in_existing_folder(Path(args.save_model), "--save-model")
+    _check_model_file(names, args)
     for path in args.input:
         if not Path(path).exists():
             raise Usage(f"{path}: no such file or folder")
-    table, listed = _inputs.table(args)
-    _check_columns(table, args)
+
+    def checked(rows: pd.DataFrame) -> pd.DataFrame:
+        # Before the cells are measured, which takes long.
+        _check_columns(rows, args)
+        return rows
+
+    table, listed = _inputs.table(args, checked)
     if listed is not None:
+        _check_columns(table, args)
         out.mkdir(parents=True, exist_ok=True)
         extract.save(table, out / "features", {"made_by": "hemafeat compare"})
     models = _deep.models(names, args)
     comparison = compare(models, table, args)
+    for name in STUDY_FILES:
+        (out / name).unlink(missing_ok=True)
     comparison.save(out)
+    _output.save_settings(out, settings)
     write_table(comparison.results, out / "results.csv")
     if isinstance(comparison, evaluate.PatientComparison) and len(comparison.verdicts):
         write_table(comparison.verdicts, out / "verdicts.csv")
@@ -244,6 +266,7 @@ def save_best(
     else:
         n_rows, how_measured = _fit_to_cells(model, table, args), {}
     how_measured["measured"] = _how_measured(table[table[args.label].notna()])
+    Path(args.save_model).parent.mkdir(parents=True, exist_ok=True)
     pipelines.save(
         model,
         args.save_model,
@@ -320,10 +343,32 @@ def _model_names(args: argparse.Namespace) -> Any:
             _deep.check(name)
         elif name not in known:
             noun = "model of patients" if args.level == "patient" else "model"
-            raise Usage(f"--models: there is no {noun} {name!r}; choose from: {', '.join(known)}")
+            hint = suggestion(name, known, "choose from:")
+            raise Usage(f"--models: there is no {noun} {name!r}; {hint}")
     if args.pixels:
         names.append("grey_pixels")
+    if args.level == "cell" and args.cells == "all":
+        of_images = [name for name in names if name in set(known) - set(pipelines.names())]
+        if of_images:
+            source = "--pixels" if of_images == ["grey_pixels"] else of_images[0]
+            raise Usage(
+                f"--cells all: {of_images[0]} looks at whole images, and an image would stand for "
+                f"several cells; leave out --cells all or {source}"
+            )
     return list(dict.fromkeys(names))
+
+
+def _check_model_file(names: Any, args: argparse.Namespace) -> None:
+    """Refuse a file for the best model that cannot be written, or holds an earlier model."""
+    if args.save_model is None:
+        return
+    if names == ["baseline"]:
+        raise Usage("--save-model: none of the models compared looks at the cells")
+    path = _output.writable_file(Path(args.save_model), "--save-model", args.input)
+    if path.exists() and not args.restart:
+        raise Usage(
+            f"--save-model: {path} exists; choose another file, or pass --restart to replace it"
+        )
 
 
 def _check_columns(table: pd.DataFrame, args: argparse.Namespace) -> None:
@@ -331,21 +376,84 @@ def _check_columns(table: pd.DataFrame, args: argparse.Namespace) -> None:
     options = [("label", args.label), of_group, *(("metadata", name) for name in args.metadata)]
     for option, column in options:
         if column not in table:
-            names = [str(name) for name in table.columns if "__" not in str(name)]
-            raise Usage(
-                f"--{option}: the table has no column {column!r}; beside features it has "
-                f"{', '.join(names)}"
-            )
-    if table[args.label].isna().all():
-        raise Usage(
-            f"no cell has a label in column {args.label!r}: labels come from one sub-folder per "
-            'class, or from the column "label" of a CSV file'
-        )
-    classes = sorted(set(table[args.label].dropna().astype(str)))
-    if args.positive is not None and args.positive not in classes:
-        raise Usage(f"--positive: there is no class {args.positive!r}: {', '.join(classes)}")
+            raise Usage(f"--{option}: {no_column(column, table.columns)}")
+    _check_classes(table, args)
+    _check_protocol(table, args)
     if args.level == "patient" and table[args.patient].isna().all():
         raise Usage(
             f"no cell has a patient in column {args.patient!r}: read the folder as its data set "
             "(--dataset), or name the patients in a CSV file"
+        )
+
+
+def _check_protocol(table: pd.DataFrame, args: argparse.Namespace) -> None:
+    """Refuse a protocol whose column is missing or empty."""
+    column = {
+        "official": "split",
+        "patient": "patient",
+        "cross-dataset": args.batch or "dataset",
+        "leave-one-batch-out": args.batch or ("batch" if "batch" in table else "dataset"),
+    }.get(args.protocol)
+    if column is None:
+        return
+    if column not in table:
+        option = "--batch" if args.batch else f"--protocol {args.protocol}"
+        raise Usage(f"{option}: {no_column(column, table.columns)}")
+    values = sorted(set(table[column].dropna().astype(str)))
+    if len(values) < 2:
+        holds = f"the single value {plain(values[0])}" if values else "no values"
+        raise Usage(
+            f"--protocol {args.protocol} divides the cells by column {column!r}, which holds "
+            f"{holds}"
+        )
+    for option in ("train", "test"):
+        name = getattr(args, option)
+        if name is not None and name not in values:
+            raise Usage(
+                f"--{option}: there is no {name!r} in column {column!r}; {suggestion(name, values)}"
+            )
+
+
+def _check_classes(table: pd.DataFrame, args: argparse.Namespace) -> None:
+    """Refuse labels that cannot be compared: none, one class, or fewer groups than folds."""
+    labelled = table[table[args.label].notna()]
+    classes = sorted(set(labelled[args.label].astype(str)))
+    folder = Path(args.input[0])
+    from_folders = args.label == "label" and args.dataset is None and folder.is_dir()
+    if from_folders and not (folder / "manifest.json").exists() and len(classes) < 2:
+        parts = [Path(image).relative_to(folder).parts for image in table["image"].map(str)]
+        names = sorted({inside[0] for inside in parts if len(inside) > 1})
+        holds = f"one class sub-folder, {plain(names[0])}" if names else "no class sub-folders"
+        raise Usage(f"{folder} has {holds}; two or more are needed, one for each class")
+    if not classes:
+        raise Usage(
+            f"no cell has a label in column {args.label!r}: labels come from one sub-folder per "
+            'class, or from the column "label" of a CSV file'
+        )
+    if len(classes) < 2:
+        raise Usage(
+            f"--label: {plain(classes[0])} is the only class in column {args.label!r}; two or more "
+            "are needed"
+        )
+    if len(classes) > 20 and 2 * len(classes) > len(labelled):
+        raise Usage(
+            f"--label: column {args.label!r} holds {len(classes)} different values in "
+            f"{len(labelled)} rows, such as {', '.join(classes[:3])}: these are not classes"
+        )
+    if args.positive is not None and args.positive not in classes:
+        raise Usage(f"--positive: no class {args.positive!r}; {suggestion(args.positive, classes)}")
+    if args.protocol != "grouped" or args.rare != "error":
+        return
+    groups = args.patient if args.level == "patient" else args.group
+    images = labelled["image"].map(str) if "image" in labelled else labelled.index.to_series()
+    ids = labelled[groups].astype("string").fillna("image " + images.astype(str))
+    counts = ids.groupby(labelled[args.label].astype(str)).nunique()
+    rare = counts[counts < args.folds]
+    if len(rare):
+        least = int(rare.min())
+        listed = shortened([f"{plain(name)} ({n})" for name, n in rare.items()])
+        lower = f"lower --folds to {least}, " if least >= 2 else ""
+        raise Usage(
+            f"--folds: {args.folds} folds need {args.folds} groups (column {groups!r}) of every "
+            f"class; too few of {listed}: {lower}drop or merge these classes, or pass --rare drop"
         )

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from hemafeat._words import suggestion
 from hemafeat.cli import _arguments
 from hemafeat.cli._errors import Failure, Usage
 
@@ -29,7 +30,11 @@ def add(commands: Any) -> None:
     parser.add_argument("name", metavar="NAME", help="name as listed by hemafeat datasets")
     parser.add_argument("--to", metavar="DIR", help="folder to fetch into; NAME by default")
     parser.add_argument(
-        "--size", type=int, metavar="PX", help="side of the images of bloodmnist; default: 28"
+        "--size",
+        type=int,
+        choices=(28, 64, 128, 224),
+        metavar="PX",
+        help="side of the images of bloodmnist; default: 28",
     )
     parser.add_argument(
         "--keep-archives", action="store_true", help="keep the archives after unpacking them"
@@ -42,7 +47,8 @@ def run(args: argparse.Namespace) -> None:
 
     catalogue = datasets.catalogue().set_index("name")
     if args.name not in catalogue.index:
-        raise Usage(f"no data set {args.name!r}; choose from: {', '.join(catalogue.index)}")
+        hint = suggestion(args.name, catalogue.index, "choose from:")
+        raise Usage(f"no data set {args.name!r}; {hint}")
     entry = catalogue.loc[args.name]
     if entry["download"]:
         _arguments.say(args, f"{entry['title']}, {entry['licence']}, from {entry['where']}")

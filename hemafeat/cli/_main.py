@@ -24,6 +24,7 @@ from hemafeat.cli import (
     _segment,
 )
 from hemafeat.cli._errors import Failure, Usage
+from hemafeat.cli._messages import one_line, plain_warnings, usage
 
 COMMANDS = (
     _demo,
@@ -51,8 +52,9 @@ examples:
   hemafeat compare features/ --out result/    models on held-out groups, and a page
   hemafeat compare --help                     all arguments of a command
 
-Exit codes: 0 success, 1 the run failed, 2 the command line is not valid. Set
-HEMAFEAT_TRACEBACK=1 (or pass --debug) to see where an error came from."""
+Exit codes: 0 success, 1 the run failed, 2 the command line is not valid, 128 + n stopped by
+signal n (130 for Ctrl-C). Set HEMAFEAT_TRACEBACK=1 (or pass --debug) to see where an error
+came from."""
 
 
 class Parser(argparse.ArgumentParser):
@@ -60,7 +62,8 @@ class Parser(argparse.ArgumentParser):
 
     def error(self, message: str) -> NoReturn:
         """Print the message in one line and exit with code 2."""
-        _print_error(f"{message} (see {self.prog} --help)")
+        options = [name for action in self._actions for name in action.option_strings]
+        _print_error(f"{usage(message, options)} (see {self.prog} --help)")
         raise SystemExit(2)
 
 
@@ -96,7 +99,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     words = list(sys.argv[1:] if argv is None else argv)
     top = parser()
     try:
-        args = top.parse_args(words)
+        args, rest = top.parse_known_args(words)
+        if rest:
+            # The parser of the command knows which options were meant.
+            getattr(args, "parser", top).error(f"unrecognized arguments: {' '.join(rest)}")
         if not hasattr(args, "run"):
             top.print_help(sys.stderr)
             return 2
@@ -104,8 +110,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     args.argv = words
     try:
-        args.run(args)
-        sys.stdout.flush()
+        with plain_warnings():
+            args.run(args)
+            sys.stdout.flush()
     except Exception as error:
         return _exit_code(error, debug=args.debug)
     except KeyboardInterrupt:
@@ -121,7 +128,7 @@ def _exit_code(error: Exception, *, debug: bool) -> int:
         return 0
     if debug or os.environ.get("HEMAFEAT_TRACEBACK", "") not in ("", "0"):
         traceback.print_exception(error)
-    expected = isinstance(error, (Usage, Failure, ValueError, OSError))
+    expected = isinstance(error, (Usage, Failure, ValueError, OSError, ImportError))
     text = str(error) or type(error).__name__
     if isinstance(error, ImportError) and "cannot open shared object" in text:
         text += (
@@ -133,4 +140,4 @@ def _exit_code(error: Exception, *, debug: bool) -> int:
 
 
 def _print_error(message: str) -> None:
-    print(f"hemafeat: error: {' '.join(message.split())}", file=sys.stderr)
+    print(f"hemafeat: error: {one_line(message)}", file=sys.stderr)

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-import sys
+import re
+import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -64,26 +65,30 @@ def run(args: argparse.Namespace) -> None:
     """Measure the cells if necessary, predict, and write the predictions."""
     from hemafeat import extract, pipelines
 
-    out = _output.table_file(args.out)
+    out = _output.table_file(args.out, inputs=[args.model, *args.input])
     if not Path(args.model).is_file():
         raise Usage(f"{args.model}: no such file")
     model = pipelines.load(args.model)
-    select = _without_label if args.unlabelled else None
+
+    def select(rows: pd.DataFrame) -> pd.DataFrame:
+        rows = _without_label(rows) if args.unlabelled else rows
+        _check_scale(model, rows, args)
+        return rows
+
     of_patients = isinstance(model, pipelines.PatientModel)
     _measure_as_fitted(model, args)
     listed = None
     if model.columns == ["image"] or (of_patients and not model.columns):
         _deep.use_weights(model.pipeline, args)
-        table = listed = _inputs.images(args.input, args.dataset, keep_dates=args.keep_dates)
-        if select is not None:
-            table = listed = select(listed)
+        listed = _inputs.images(args.input, args.dataset, keep_dates=args.keep_dates)
+        table = listed = select(listed)
     else:
         # Only the families that the model needs are measured.
         args.families = args.families or _families(model, args)
         table, listed = _inputs.table(args, select)
         if differences := model.measured_otherwise(table):
-            print(f"hemafeat: warning: {differences}", file=sys.stderr)
-            # Said once: as a warning of Python it would follow each prediction.
+            warnings.warn(differences, stacklevel=1)
+            # Said once, not by each prediction.
             model.measured = {}
     if isinstance(model, pipelines.PatientModel):
         predicted = predict_patients(model, table, listed)
@@ -185,6 +190,26 @@ def _without_label(table: pd.DataFrame) -> pd.DataFrame:
     if rows.empty:
         raise Usage("--unlabelled: all images or cells have a label")
     return rows.reset_index(drop=True)
+
+
+def _check_scale(model: Model, rows: pd.DataFrame, args: argparse.Namespace) -> None:
+    """Refuse images whose scale does not fit the units of the model, before they are measured."""
+    if "cell" in rows:
+        return  # a table, which has its units
+    given = [name for name in ("um_per_px", "to_um_per_px") if getattr(args, name) is not None]
+    has_scale = given or ("um_per_px" in rows and rows["um_per_px"].notna().any())
+    for column, unit in model.units.items():
+        in_um, in_px = (re.search(rf"\b{length}\b", str(unit)) for length in ("um", "px"))
+        if in_px and has_scale:
+            source = (
+                f"--{given[0].replace('_', '-')}" if given else "the column um_per_px of the images"
+            )
+            raise Usage(f"{model.name} was fitted on {column} in {unit}: leave out {source}")
+        if in_um and not has_scale:
+            raise Usage(
+                f"{model.name} was fitted on {column} in {unit}, and the scale of these images is "
+                "not known: pass --um-per-px"
+            )
 
 
 def _families(model: Model, args: argparse.Namespace) -> list[str]:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from hemafeat.cli import _arguments, _inputs
+from hemafeat.cli import _arguments, _inputs, _output
 from hemafeat.cli._errors import Usage
 
 DESCRIPTION = """\
@@ -43,13 +43,19 @@ def run(args: argparse.Namespace) -> None:
         raise Usage(f"{folder}: no such folder")
     if args.table is not None and not Path(args.table).exists():
         raise Usage(f"--table: {args.table}: no such file or folder")
+    out = Path(args.out) if args.out is not None else folder / "page.html"
+    if out.suffix.lower() not in (".html", ".htm", "") and not out.is_dir():
+        raise Usage(f"--out: {out} should end in .html")
+    if out.suffix.lower() not in (".html", ".htm"):
+        out = out / "page.html"
+    _output.writable_file(out, "--out")
     segmenter, masks = _inputs.segmenter(args), _inputs.masks(args)
     comparison = evaluate.load(folder)
     table = None if args.table is None else extract.load(args.table)
     print(
         report.page(
             comparison,
-            args.out or folder / "page.html",
+            out,
             table=table,
             segmenter=segmenter,
             masks=masks,

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hemafeat._files import write_table, write_whole
 from hemafeat._machine import progress_bar
-from hemafeat.cli import _arguments, _inputs
+from hemafeat.cli import _arguments, _inputs, _output
 from hemafeat.cli._arguments import plural
 from hemafeat.cli._errors import Failure, Usage
 
@@ -36,6 +36,9 @@ EXAMPLES = """\
   hemafeat extract cells/ --masks masks/trimap --out features/"""
 
 
+MARKS = ("quality.csv", "errors.csv", "cell", "nucleus", "trimap", "overlay")
+
+
 def add(commands: Any) -> None:
     """Add the command."""
     parser = _arguments.add_command(
@@ -53,6 +56,9 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--trimap", action="store_true", help="write one trimap instead of two label images"
     )
+    parser.add_argument(
+        "--restart", action="store_true", help="write over the masks that the folder holds"
+    )
     _arguments.add_jobs(parser)
 
 
@@ -63,11 +69,14 @@ def run(args: argparse.Namespace) -> None:
     from hemafeat import extract, segment
     from hemafeat.images import read
 
+    out = _output.result_folder(args.out, "segmentation", MARKS, args.input)
+    if any((out / name).exists() for name in MARKS) and not args.restart:
+        raise Usage(
+            f"--out: {out} holds masks already, perhaps corrected by hand; choose another folder, "
+            "or pass --restart to write over them"
+        )
     segmenter = segment.segmenter(_inputs.segmenter(args))
     listed = _inputs.images(args.input, args.dataset)
-    out = Path(args.out)
-    if out.exists() and not out.is_dir():
-        raise Usage(f"--out: {out} is a file")
     names = _mask_names([str(image) for image in listed["image"]])
     folders = ["trimap"] if args.trimap else ["cell", "nucleus"]
     for folder in [*folders, *(["overlay"] if args.overlay else [])]:

@@ -355,7 +355,8 @@ def load(name: str, root: str | os.PathLike[str], **options: Any) -> pd.DataFram
     0  neutrophil      BNE
     """
     if name not in LOADERS:
+        from hemafeat._words import suggestion
         from hemafeat.datasets._schema import DatasetError
 
-        raise DatasetError(f"unknown data set {name!r}; available: {', '.join(LOADERS)}")
+        raise DatasetError(f"unknown data set {name!r}; {suggestion(name, LOADERS, 'available:')}")
     return LOADERS[name](root, **options)

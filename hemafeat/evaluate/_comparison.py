@@ -347,7 +347,7 @@ class Comparison:
         out = pd.DataFrame(index=pd.Index(self.classes, name="class"))
         for name, values in scores.items():
             out[name] = values[0]
-            bounds = [interval(values[1:, k]) for k in range(n)]
+            bounds = [interval(values[1:, k], values[0, k]) for k in range(n)]
             out[f"{name}_low"] = [low for low, _ in bounds]
             out[f"{name}_high"] = [high for _, high in bounds]
         out["support"] = self.confusion(model).sum(axis=1).to_numpy()

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hemafeat._machine import progress_bar
+from hemafeat._words import without_numpy
 from hemafeat.evaluate._importance import permutation_losses
 from hemafeat.evaluate._rows import CompareError
 
@@ -113,7 +114,8 @@ def run(task: Task) -> Outcome:
                 )
         except Exception as error:
             raise CompareError(
-                f"model {task.model!r} failed on fold {task.fold}: {type(error).__name__}: {error}"
+                f"model {task.model!r} failed on fold {task.fold}: {type(error).__name__}: "
+                f"{without_numpy(str(error))}"
             ) from error
     unknown = sorted(set(predicted) - set(task.classes))
     if unknown:

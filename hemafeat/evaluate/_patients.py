@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import pipelines
+from hemafeat._words import no_column
 from hemafeat.evaluate._protocols.protocols import Protocol, as_protocol
 from hemafeat.evaluate._protocols.splits import Groups, Sample
 from hemafeat.evaluate._rows import (
@@ -21,7 +22,6 @@ from hemafeat.evaluate._rows import (
     feature_values,
     fingerprint,
     frequent_classes,
-    listed_columns,
     sort_rows,
 )
 from hemafeat.evaluate._setup import Models, Setup, check_classes, make_models
@@ -141,10 +141,7 @@ def _bags(
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Note]]:
     """Return the cells of labelled patients in order, their bags, and notes on those left out."""
     if patient not in table.columns:
-        raise CompareError(
-            f"the table has no column {patient!r}, which would name the patient of each cell; it "
-            f"has {listed_columns(table)}"
-        )
+        raise CompareError(f"patient: {no_column(patient, table.columns)}")
     used, unlabelled = drop_unlabelled(table, label)
     without = table.loc[table[label].isna(), patient].dropna().astype(str)
     lost = sorted(set(without) - set(used[patient].dropna().astype(str)))

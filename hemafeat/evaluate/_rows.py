@@ -11,6 +11,7 @@ import pandas as pd
 
 from hemafeat import extract
 from hemafeat._public import public
+from hemafeat._words import no_column
 
 Note = tuple[str, str, str, str]
 """Row of the errors table: image, stage, error, message."""
@@ -33,9 +34,7 @@ def drop_unlabelled(table: pd.DataFrame, label: str) -> tuple[pd.DataFrame, list
         If the table has no rows, no column `label`, or no value in it.
     """
     if label not in table.columns:
-        raise CompareError(
-            f"the table has no column {label!r}; beside features it has {listed_columns(table)}"
-        )
+        raise CompareError(no_column(label, table.columns))
     if not len(table):
         raise CompareError("the table has no rows")
     table = table.copy(deep=False)
@@ -49,18 +48,6 @@ def drop_unlabelled(table: pd.DataFrame, label: str) -> tuple[pd.DataFrame, list
     if not has_label.any():
         raise CompareError(f"no row has a value in column {label!r}")
     return table[has_label], errors
-
-
-def listed_columns(table: pd.DataFrame) -> str:
-    """Return the names of the columns that are no features, for a message."""
-    features = set(extract.feature_columns(table))
-    names = [
-        str(name)
-        for name in table.columns
-        if name not in features and not str(name).startswith(("quality__", "__"))
-    ]
-    more = f" and {len(names) - 20} more" if len(names) > 20 else ""
-    return f"{', '.join(names[:20]) or 'none'}{more}"
 
 
 CELLS = {

@@ -58,12 +58,25 @@ def resampled(
     Returns
     -------
     dict of str to (n_boot,) ndarray
+
+    Notes
+    -----
+    A resample may lack a class, above all one of a few groups. A mean over the other classes would
+    be that of another problem: without the hardest class it would lie above the score of all rows.
+    Such a class therefore keeps the value it has on all rows. The calibration error of a resample
+    exceeds that of all rows, because repeated rows agree with each other; the mean excess is
+    subtracted.
     """
     parts = [
-        scores(truth, predicted, probability, weights, fold)
+        scores(truth, predicted, probability, weights, fold, keep_classes=True)
         for weights in _row_weights(counts, member)
     ]
-    return {name: np.concatenate([part[name] for part in parts]) for name in METRICS}
+    values = {name: np.concatenate([part[name] for part in parts]) for name in METRICS}
+    if probability is not None:
+        errors = values["calibration_error"]
+        plain = calibration_error(truth, probability, np.ones((1, len(truth))))
+        values["calibration_error"] = np.maximum(0.0, errors - np.nanmean(errors) + plain)
+    return values
 
 
 def _row_weights(counts: np.ndarray, member: np.ndarray) -> Iterator[np.ndarray]:
@@ -72,14 +85,20 @@ def _row_weights(counts: np.ndarray, member: np.ndarray) -> Iterator[np.ndarray]
         yield counts[start : start + step][:, member].astype(np.float64)
 
 
-def interval(values: np.ndarray, level: float = LEVEL) -> tuple[float, float]:
-    """Compute the percentile interval of resampled values without NaN; NaN if none is left."""
+def interval(
+    values: np.ndarray, value: float = np.nan, level: float = LEVEL
+) -> tuple[float, float]:
+    """Compute the percentile interval of resampled values without NaN; NaN if none is left.
+
+    `value` is the score of all rows. The interval always holds it: percentiles of few resamples,
+    or of a skewed score, may lie on one side of it.
+    """
     finite = values[~np.isnan(values)]
     if not finite.size:
         return float("nan"), float("nan")
     tail = (1 - level) / 2
     low, high = np.quantile(finite, [tail, 1 - tail])
-    return float(low), float(high)
+    return float(np.fmin(low, value)), float(np.fmax(high, value))
 
 
 METRICS = (
@@ -104,6 +123,8 @@ def scores(
     probability: np.ndarray | None,
     weights: np.ndarray,
     fold: np.ndarray | None = None,
+    *,
+    keep_classes: bool = False,
 ) -> dict[str, np.ndarray]:
     """Compute every metric for each set of row weights.
 
@@ -117,6 +138,9 @@ def scores(
         How often each row counts in each set; all ones is the plain score.
     fold : (n_rows,) ndarray of int, optional
         The fold in which each row was predicted, for `auroc`.
+    keep_classes : bool
+        If True, a class without a true row in a set has the value of all rows in the means over
+        classes. If False, it is left out of them.
 
     Returns
     -------
@@ -125,7 +149,7 @@ def scores(
 
     Notes
     -----
-    A class without a true row in a set is left out of the means over classes, as in
+    By default a class without a true row in a set is left out of the means over classes, as in
     `sklearn.metrics.balanced_accuracy_score`; a fold may lack a class.
 
     * ``balanced_accuracy``: mean recall of the classes.
@@ -149,12 +173,14 @@ def scores(
         n_classes = max(n_classes, probability.shape[1])
     pairs = truth * n_classes + predicted
     counts = sums(weights, pairs, n_classes**2).reshape(-1, n_classes, n_classes)
-    values = from_confusion(counts)
+    everything = np.ones((1, len(truth)))
+    whole = sums(everything, pairs, n_classes**2).reshape(n_classes, n_classes)
+    values = from_confusion(counts, whole if keep_classes else None)
     if probability is None:
         nan = np.full(len(weights), np.nan)
         return {**values, "auroc": nan, "log_loss": nan, "calibration_error": nan}
     total = weights.sum(axis=1)
-    values["auroc"] = auroc(truth, probability, weights, fold)
+    values["auroc"] = auroc(truth, probability, weights, fold, keep_classes=keep_classes)
     rows = np.arange(len(truth))
     eps = np.finfo(np.float64).eps
     values["log_loss"] = weights @ -np.log(np.clip(probability[rows, truth], eps, 1 - eps)) / total
@@ -180,13 +206,16 @@ def sums(weights: np.ndarray, codes: np.ndarray, n_codes: int) -> np.ndarray:
     return weights @ one_hot
 
 
-def from_confusion(counts: np.ndarray) -> dict[str, np.ndarray]:
+def from_confusion(counts: np.ndarray, whole: np.ndarray | None = None) -> dict[str, np.ndarray]:
     """Compute the metrics that follow from confusion matrices.
 
     Parameters
     ----------
     counts : (n_sets, n_classes, n_classes) ndarray
         True class first.
+    whole : (n_classes, n_classes) ndarray, optional
+        Confusion matrix of all rows, from which a class without a true row in a set takes its
+        recall and F1. Without it the class is left out of the means over classes.
 
     Returns
     -------
@@ -199,11 +228,17 @@ def from_confusion(counts: np.ndarray) -> dict[str, np.ndarray]:
     with np.errstate(invalid="ignore", divide="ignore"):
         recall = hits / n_true
         f1 = np.where(n_true > 0, 2 * hits / (n_true + n_predicted), np.nan)
+        weighted_f1 = np.nansum(f1 * n_true, axis=1) / total
+        if whole is not None:
+            n_rows, n_right = whole.sum(axis=1), np.diagonal(whole)
+            f1_of_all = np.where(n_rows > 0, 2 * n_right / (n_rows + whole.sum(axis=0)), np.nan)
+            recall = np.where(n_true > 0, recall, n_right / n_rows)
+            f1 = np.where(n_true > 0, f1, f1_of_all)
         return {
             "accuracy": hits.sum(axis=1) / total,
             "balanced_accuracy": _mean(recall),
             "macro_f1": _mean(f1),
-            "weighted_f1": np.nansum(f1 * n_true, axis=1) / total,
+            "weighted_f1": weighted_f1,
         }
 
 
@@ -227,9 +262,16 @@ def auroc(
     probability: np.ndarray,
     weights: np.ndarray,
     fold: np.ndarray | None = None,
+    *,
+    keep_classes: bool = False,
 ) -> np.ndarray:
-    """Compute the macro area under the ROC curve, one class against the rest, within folds."""
+    """Compute the macro area under the ROC curve, one class against the rest, within folds.
+
+    With `keep_classes` a class without a pair to compare in a set has the area of all rows.
+    """
     fold = np.zeros(len(truth), dtype=int) if fold is None else fold
+    if keep_classes:
+        weights = np.vstack([weights, np.ones(len(truth))])
     by_row = np.ascontiguousarray(weights.T)
     areas = np.full((len(weights), probability.shape[1]), np.nan)
     parts = [np.flatnonzero(fold == name) for name in np.unique(fold)]
@@ -243,6 +285,8 @@ def auroc(
             ordered += ordered_in_fold
             total += total_in_fold
         np.divide(ordered, total, out=areas[:, k], where=total > 0)
+    if keep_classes:
+        areas = np.where(np.isnan(areas), areas[-1], areas)[:-1]
     with np.errstate(invalid="ignore", divide="ignore"):
         return _mean(areas)
 

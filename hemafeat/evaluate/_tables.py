@@ -92,15 +92,16 @@ def score_tables(
         for metric in METRICS:
             for k, name in enumerate(folds_in_order):
                 rows.append((model, name, metric, per_fold[metric][k], np.nan, np.nan))
-            low, high = interval(resamples[model][metric])
+            low, high = interval(resamples[model][metric], pooled[metric][0])
             rows.append((model, "all", metric, pooled[metric][0], low, high))
     results = pd.DataFrame(rows, columns=["model", "fold", "metric", "value", "low", "high"])
     values = results[results["fold"] == "all"].set_index(["model", "metric"])["value"]
     differences = []
     for a, b in combinations(resamples, 2):
         for metric in METRICS:
-            low, high = interval(resamples[a][metric] - resamples[b][metric])
-            differences.append((a, b, metric, values[a, metric] - values[b, metric], low, high))
+            difference = values[a, metric] - values[b, metric]
+            low, high = interval(resamples[a][metric] - resamples[b][metric], difference)
+            differences.append((a, b, metric, difference, low, high))
     names = ["model_a", "model_b", "metric", "difference", "low", "high"]
     return results, pd.DataFrame(differences, columns=names)
 

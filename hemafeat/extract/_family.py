@@ -11,6 +11,7 @@ from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
 from hemafeat._public import public
+from hemafeat._words import suggestion
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -307,8 +308,8 @@ def choose(selection: str | Iterable[str | Callable[..., Any]]) -> dict[str, Fam
             chosen[item] = by_name[item]
         else:
             raise FamilyError(
-                f"there is no family {item!r}; the families are {', '.join(by_name)}, and the sets "
-                f"{', '.join(SETS)}"
+                f"there is no family {item!r}; "
+                + suggestion(item, [*by_name, *SETS], "the families and sets are")
             )
     # The order of a caller's list must not change the table.
     order = {name: position for position, name in enumerate(by_name)}

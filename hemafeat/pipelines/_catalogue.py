@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from hemafeat import networks
+from hemafeat._words import suggestion
 from hemafeat.pipelines import _embedding, _models
 from hemafeat.pipelines._network_classifier import NetworkClassifier
 from hemafeat.pipelines._patients.attribute_models import attributes_only
@@ -187,7 +188,7 @@ def _entry(name: str, unit: str) -> Entry:
     entries = _entries(unit)
     if name not in entries:
         noun = "pipeline" if unit == "cell" else "model of patients"
-        raise ValueError(f"there is no {noun} {name!r}; choose from {', '.join(entries)}")
+        raise ValueError(f"there is no {noun} {name!r}; {suggestion(name, entries, 'choose from')}")
     return entries[name]
 
 

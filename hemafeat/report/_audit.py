@@ -68,7 +68,6 @@ def audit_page(
     content = _section(audit, probes)
     content |= {
         "verdict": _verdict(content),
-        "alarms": _alarms(audit, probes),
         "facts": _facts(audit),
         "pairs": pairs,
         "n_pairs": n_pairs,
@@ -99,20 +98,18 @@ def audit_section(audit: Audit | None, probes: Probes | None) -> dict[str, Any] 
 
 def _section(audit: Audit | None, probes: Probes | None) -> dict[str, Any]:
     """Return findings and probes, the severe ones first."""
-    rows = [] if audit is None else list(audit.findings.itertuples(index=False))
+    if audit is not None:
+        frame = (audit if probes is None else audit.with_probes(probes)).findings
+    else:
+        assert probes is not None
+        frame = probes.findings.assign(kind="leak_probe", n_images=0)
     findings = [
-        (str(row.severity), str(row.kind), str(row.message), int(str(row.n_images))) for row in rows
+        (str(row["severity"]), str(row["kind"]), str(row["message"]), int(row["n_images"]))
+        for row in frame.to_dict("records")
     ]
     drawn = None
     if probes is not None:
-        results = probes.results
-        # The probe of everything together adds nothing to those of its parts.
-        informative = results[(results["severity"] != "") & (results["kind"] != "all")]
-        findings += [
-            (str(row.severity), "leak probe", str(row.message), int(str(row.n)))
-            for row in informative.itertuples(index=False)
-        ]
-        top = results.head(5)
+        top = probes.results.head(5)
         text = ", ".join(
             f"{name} {number(value)}"
             for name, value in zip(top["probe"], top["value"], strict=True)
@@ -131,6 +128,11 @@ def _section(audit: Audit | None, probes: Probes | None) -> dict[str, Any]:
     return {
         "findings": Table(head, lines, 3, muted),
         "severe": severities.count("severe"),
+        "alarms": [
+            message[:1].upper() + message[1:] + "."
+            for severity, _, message, _ in findings
+            if severity == "severe"
+        ],
         "warnings": severities.count("warning"),
         "probes": drawn,
         "protocol": "" if probes is None else probes.protocol,
@@ -143,13 +145,6 @@ def _verdict(content: dict[str, Any]) -> str:
     if content["warnings"]:
         return "No severe finding; see the warnings."
     return "Nothing was found that would inflate scores on these data."
-
-
-def _alarms(audit: Audit, probes: Probes | None) -> list[str]:
-    messages = [str(message) for message in audit.severe["message"]]
-    if probes is not None:
-        messages += [str(message) for message in probes.severe["message"]]
-    return [message[:1].upper() + message[1:] + "." for message in messages]
 
 
 def _facts(audit: Audit) -> list[tuple[str, str]]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hemafeat._public import public
+from hemafeat._words import suggestion
 from hemafeat.segment._best import best
 from hemafeat.segment._contours.contours import contours
 from hemafeat.segment._masks import MaskError, Masks
@@ -69,8 +70,10 @@ def segmenter(which: str | Callable[[np.ndarray], Any] = "contours") -> Segmente
             return _weighted(which)
         entries = _entries()
         if which not in entries:
-            names = ", ".join(["contours", *WEIGHTED, *entries])
-            raise SegmenterError(f"unknown segmenter {which!r}; choose one of: {names}")
+            names = ["contours", *WEIGHTED, *entries]
+            raise SegmenterError(
+                f"unknown segmenter {which!r}; {suggestion(which, names, 'choose one of:')}"
+            )
         try:
             function = entries[which].load()
         except Exception as error:

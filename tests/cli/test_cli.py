@@ -178,7 +178,7 @@ def test_extract_goes_on_with_a_folder_and_refuses_another(cells, tmp_path, caps
     assert extract.load(out).equals(first)
 
     assert main([*words, "--um-per-px", "0.5"]) == 2
-    assert "um_per_px was None, is 0.5" in (error := one_line(capsys))
+    assert "--um-per-px was not given, is 0.5" in (error := one_line(capsys))
     assert "--restart" in error
     assert main([*words, "--um-per-px", "0.5", "--restart", "--quiet"]) == 0
     assert extract.units(extract.load(out))["nucleus__shape__area"] == "um^2"

@@ -230,6 +230,86 @@ def test_batches_that_know_no_label_are_a_note(tmp_path):
     assert "do not predict the label" in message(audit, "image_size")
 
 
+MARKS = {
+    "black text": lambda image: put_text(image, (0, 0, 0)),
+    "yellow text": lambda image: put_text(image, (255, 255, 0)),
+    "scale bar": lambda image: cv2.line(image, (20, 340), (110, 340), (20, 20, 20), 1),
+    "upright bar": lambda image: cv2.line(image, (14, 90), (14, 200), (90, 30, 30), 2),
+    "thick bar": lambda image: cv2.rectangle(image, (250, 330), (340, 340), (0, 0, 0), -1),
+    "arrow": lambda image: cv2.arrowedLine(image, (20, 20), (90, 90), (0, 255, 0), 3),
+}
+
+
+def put_text(image, colour):
+    return cv2.putText(image, "20 um", (10, 345), cv2.FONT_HERSHEY_SIMPLEX, 0.8, colour, 2)
+
+
+@pytest.fixture(scope="module")
+def plain_cells():
+    names = ["lymphocyte", "monocyte", "neutrophil", "basophil"]
+    cells = [datasets.draw_cell(names[k % 4], random_state=k) for k in range(20)]
+    return [cv2.resize(drawn.image, (360, 360)) for drawn in cells]
+
+
+@pytest.mark.parametrize("mark", MARKS)
+def test_marks_on_images_are_found_and_cells_are_not(plain_cells, mark):
+    draw = MARKS[mark]
+    audit = datasets.audit([draw(image.copy()) for image in plain_cells[:4]], near=False)
+    assert (audit.images["marks"] != "").all()
+    assert message(audit, "marks").startswith("4 images with ")
+    assert "marks" not in kinds(datasets.audit(plain_cells[:4], near=False))
+
+
+def test_the_needle_of_an_eyepiece_is_found():
+    field = np.full((360, 480, 3), (205, 210, 200), np.uint8)
+    for x in (80, 200, 320):
+        cv2.circle(field, (x, 120), 40, (190, 130, 140), -1)
+    shade = np.zeros(field.shape[:2], np.float32)
+    cv2.line(shade, (450, 359), (400, 180), 1, 10)
+    shade = cv2.GaussianBlur(shade, (0, 0), 2)[..., None]
+    with_needle = (field * (1 - 0.6 * shade)).astype(np.uint8)
+    found = datasets.survey(datasets.as_table([field, with_needle]))
+    assert found["marks"].tolist() == ["", "pointer"]
+
+
+def test_marks_that_give_a_class_away_are_severe_else_a_note(plain_cells):
+    labels = ["lymphocyte", "monocyte", "neutrophil", "basophil"]
+    table = pd.DataFrame(
+        {
+            "image": [f"{k:02d}.png" for k in range(20)],
+            "label": [labels[k % 4] for k in range(20)],
+        }
+    )
+    table = datasets.as_table(table)
+
+    def audited(marked):
+        images = list(plain_cells)
+        for k in marked:
+            images[k] = put_text(images[k].copy(), (0, 0, 0))
+        return datasets.audit(table.assign(image=images), near=False)
+
+    of_one_class = audited([k for k in range(20) if labels[k % 4] == "neutrophil"])
+    assert "marks" in kinds(of_one_class, "severe")
+    assert "100 % of neutrophil and 0 % of the others" in message(of_one_class, "marks")
+    assert len(of_one_class.of("marks")) == 5
+    assert "marks" in kinds(audited([0, 1, 2, 3, 4, 5, 6, 7]), "note")
+    assert "marks" in kinds(audited([3]), "note")
+
+
+@pytest.mark.parametrize(("name", "most"), [("pbc_dev", 1), ("bccd", 1), ("segwbc_d1", 2)])
+def test_few_real_cells_are_taken_for_marks(real_data, name, most):
+    folder = real_data / name / "images"
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    found = datasets.survey(datasets.as_table([str(path) for path in files[:: len(files) // 50]]))
+    assert (found["marks"] != "").sum() <= most
+
+
+def test_scale_bars_of_real_fields_are_found(real_data):
+    files = sorted((real_data / "chula_rbc" / "images").glob("*.jpg"))[::6]
+    found = datasets.survey(datasets.as_table([str(path) for path in files]))
+    assert (found["marks"] != "").mean() > 0.7
+
+
 def test_what_a_batch_tells_is_the_balanced_accuracy_of_the_best_guess():
     from sklearn.metrics import balanced_accuracy_score
 

@@ -127,3 +127,46 @@ def test_interval_covers_the_truth():
 
 def test_interval_of_nothing():
     assert np.isnan(interval(np.array([np.nan, np.nan]))).all()
+
+
+def test_interval_holds_its_value():
+    assert interval(np.array([0.2, 0.3]), 0.5) == (pytest.approx(0.2025), 0.5)
+    assert interval(np.array([0.2, 0.3]), 0.1) == (0.1, pytest.approx(0.2975))
+
+
+@pytest.mark.parametrize("recall_of_rare", [0, 1])
+def test_a_class_of_one_cell_does_not_move_the_interval(recall_of_rare):
+    """Left out of a third of the resamples, it would shift the means over classes."""
+    rng = np.random.default_rng(4)
+    truth = np.repeat([0, 1, 2], [60, 60, 1])
+    chances = rng.dirichlet(np.ones(3), 121)
+    chances[np.arange(120), truth[:120]] += 0.6
+    chances[120] = [0.1, 0.1, 0.8] if recall_of_rare else [0.8, 0.15, 0.05]
+    chances /= chances.sum(axis=1, keepdims=True)
+    predicted = chances.argmax(axis=1)
+    fold = np.zeros(121, dtype=int)
+    counts, member = draw(np.arange(121), 2000, 0)
+    plain = scores(truth, predicted, chances, np.ones((1, 121)), fold)
+    values = resampled(truth, predicted, chances, fold, counts, member)
+    for name in METRICS:
+        low, high = interval(values[name], plain[name][0])
+        value, spread = plain[name][0], values[name].std()
+        assert low < value < high, name
+        assert abs(values[name].mean() - value) < 0.5 * spread, name
+    lacks = counts[:, 120] == 0
+    assert lacks.any()
+    alone = scores(truth[:120], predicted[:120], None, counts[lacks][:, :120])
+    expected = (2 * alone["balanced_accuracy"] + recall_of_rare) / 3
+    np.testing.assert_allclose(values["balanced_accuracy"][lacks], expected)
+
+
+def test_repeated_rows_do_not_raise_the_calibration_error():
+    rng = np.random.default_rng(0)
+    chances = rng.dirichlet(np.ones(2) * 2, 80)
+    truth = (rng.random(80) < chances[:, 1]).astype(int)
+    counts, member = draw(np.arange(80), 500, 0)
+    plain = scores(truth, chances.argmax(axis=1), chances, np.ones((1, 80)))["calibration_error"][0]
+    values = resampled(truth, chances.argmax(axis=1), chances, None, counts, member)
+    low, high = interval(values["calibration_error"])
+    assert low < plain < high
+    assert values["calibration_error"].mean() == pytest.approx(plain, abs=0.005)

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +20,12 @@ from hemafeat.datasets._copies.survey import survey_with_thumbnails
 from hemafeat.datasets._table import as_table
 
 SEVERITIES = (checks.SEVERE, checks.WARNING, checks.NOTE)
+
+_PROBED = {
+    "image_size": ("image size",),
+    "background": ("background colour", "background brightness"),
+}
+"""Kinds of findings that leak probes test as well, and the names of these probes."""
 
 _TABLES = ("findings", "rows", "images", "duplicates", "near_duplicates", "batches", "classes")
 
@@ -67,11 +73,56 @@ class Audit:
     batches: pd.DataFrame
     classes: pd.DataFrame
     table: pd.DataFrame
+    _own: Sequence[checks.Finding] = ()
 
     @property
     def severe(self) -> pd.DataFrame:
         """Findings that invalidate scores until they are resolved."""
         return self.findings[self.findings["severity"] == checks.SEVERE]
+
+    def with_probes(self, probes: Any) -> Audit:
+        """Return the audit with the findings of leak probes among its own.
+
+        Parameters
+        ----------
+        probes : Probes
+            Result of `hemafeat.evaluate.leak_probes` on this audit.
+
+        Returns
+        -------
+        Audit
+            Its findings include those of the probes, of the kind ``leak_probe``. A property that
+            both test (image size, background) is one finding, with the score of the probe, which is
+            that on held-out groups.
+
+        Examples
+        --------
+        >>> from hemafeat import datasets, evaluate
+        >>> table = datasets.drawn("cells", 20, kinds=["lymphocyte", "monocyte"], progress=False)
+        >>> table["hospital"] = table["label"].map({"lymphocyte": "A", "monocyte": "B"})
+        >>> audit = datasets.audit(table, near=False)
+        >>> probes = evaluate.leak_probes(audit, groups="image", n_splits=2)
+        >>> len(audit.severe), len(audit.with_probes(probes).severe)
+        (0, 1)
+        """
+        results = {str(row["probe"]): row for row in probes.results.to_dict("records")}
+        findings, tested = [], set()
+        for finding in self._own:
+            names = [name for name in _PROBED.get(finding.kind, ()) if name in results]
+            if names:
+                tested.update(names)
+                best = max((results[name] for name in names), key=lambda row: row["value"])
+                message = str(best["message"])
+                message = f"{finding.description}. {message[:1].upper()}{message[1:]}"
+                severity = str(best["severity"]) or checks.NOTE
+                finding = replace(finding, severity=severity, message=message)
+            findings.append(finding)
+        for row in probes.findings.to_dict("records"):
+            if row["probe"] not in tested:
+                findings.append(checks.Finding(row["severity"], "leak_probe", row["message"]))
+        findings.sort(key=_severity)
+        rows = _row_table(findings, self.table, self.images)
+        return replace(self, findings=_finding_table(findings), rows=rows)
 
     def frame(self) -> pd.DataFrame:
         """Return a copy of the findings."""
@@ -155,9 +206,10 @@ def audit(
     -----
     The audit reports: files that cannot be read, have a wrong suffix, or are blank; equal and
     nearly equal images, in particular with two labels, of two patients, or on both sides of the
-    official split; file names under two labels; image sizes and background colours, and how well
-    they predict the label; numbers of images and groups of each class; patients of a single class
-    and patients on both sides of the split.
+    official split; file names under two labels; text, scale bars and pointers on images, and
+    whether they give a class away; image sizes and background colours, and how well they predict
+    the label; numbers of images and groups of each class; patients of a single class and patients
+    on both sides of the split.
 
     The score of a batch is ``1 / k`` times the sum over batches of the largest
     ``P(batch | label)`` among k labels: the balanced accuracy of the best prediction from the batch
@@ -199,8 +251,9 @@ def audit(
         *by_size,
         *by_background,
         *checks.check_joint_batch(properties),
+        *checks.check_marks(table, properties),
     ]
-    findings.sort(key=lambda finding: SEVERITIES.index(finding.severity))
+    findings.sort(key=_severity)
     shares = [part for part in (size_shares, colour_shares) if len(part)]
     return Audit(
         findings=_finding_table(findings),
@@ -213,7 +266,12 @@ def audit(
         else pd.DataFrame(columns=["kind", "batch", "label", "n", "share"]),
         classes=_class_table(table),
         table=table,
+        _own=tuple(findings),
     )
+
+
+def _severity(finding: checks.Finding) -> int:
+    return SEVERITIES.index(finding.severity)
 
 
 def near_duplicates(

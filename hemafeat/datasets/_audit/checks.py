@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 
 from hemafeat.datasets._audit.batches import cluster, label_shares, permutation_test
+from hemafeat.datasets._copies.marks import MARKS
 from hemafeat.datasets._copies.survey import BACKGROUND
 from hemafeat.images import stem_of
 
@@ -19,8 +20,11 @@ FEW = 5
 
 _BLANK = 2.0
 _MAX_SIZES = 12
-_SIGNIFICANT = 0.01
+_SIGNIFICANT, _ALPHA = 0.01, 0.05
 _STRONG, _WEAK = 0.5, 0.05
+_UNEVEN = 0.25
+"""Difference of the shares of marked images, inside and outside a class, from which a mark gives
+the class away."""
 
 
 @dataclass(frozen=True)
@@ -37,12 +41,16 @@ class Finding:
         Description in words.
     rows : sequence of int
         Rows of the table that it concerns.
+    description : str
+        The part of the message that does not say how well the label is predicted; empty if no part
+        does.
     """
 
     severity: str
     kind: str
     message: str
     rows: Sequence[int] | np.ndarray = field(default_factory=list)
+    description: str = ""
 
 
 def count(n: int, noun: str) -> str:
@@ -345,23 +353,23 @@ def _check_batches(
     counts = label.value_counts()
     frequent = label.isin(set(counts[counts >= FEW].index))
     if label[frequent].nunique() < 2:
-        return [Finding(NOTE, kind, start, rows)], pd.DataFrame()
+        return [Finding(NOTE, kind, start, rows, start)], pd.DataFrame()
     used = frequent[frequent].index
     shares = label_shares(batch[used], label[used], kind)
     if batch[used].nunique() < 2:
-        return [Finding(NOTE, kind, start, rows)], shares
+        return [Finding(NOTE, kind, start, rows, start)], shares
     group = table["group"].iloc[used].to_numpy()
     score, chance, p = permutation_test(batch[used].to_numpy(), label[used].to_numpy(), group)
     gain = (score - chance) / (1 - chance) if chance < 1 else 0.0
     result = f"balanced accuracy {score:.3f} from this alone, {chance:.3f} by chance, p = {p:.3f}"
     if p > _SIGNIFICANT:
         message = f"{start}. They do not predict the label ({result})"
-        return [Finding(NOTE, kind, message, rows)], shares
+        return [Finding(NOTE, kind, message, rows, start)], shares
     strength = "strongly" if gain >= _STRONG else "weakly" if gain < _WEAK else "partly"
-    message = f"{start}. They {strength} predict the label: {result}"
-    message += _unusual_shares(shares, label[used].value_counts(normalize=True))
+    unusual = _unusual_shares(shares, label[used].value_counts(normalize=True))
+    message = f"{start}. They {strength} predict the label: {result}{unusual}"
     severity = SEVERE if gain >= _STRONG else NOTE if gain < _WEAK else WARNING
-    return [Finding(severity, kind, message, rows)], shares
+    return [Finding(severity, kind, message, rows, start + unusual)], shares
 
 
 def _unusual_shares(shares: pd.DataFrame, overall: pd.Series) -> str:
@@ -375,6 +383,47 @@ def _unusual_shares(shares: pd.DataFrame, overall: pd.Series) -> str:
         f"; {100 * share:.0f} % of {batch} are {label}, {100 * usual:.0f} % of all"
         for batch, label, share, usual in zip(*columns, strict=True)
     )
+
+
+def check_marks(table: pd.DataFrame, survey: pd.DataFrame) -> Iterator[Finding]:
+    """Find images with text, scale bars or pointers, and test whether these predict a class."""
+    marks = survey["marks"].fillna("").astype(str)
+    is_marked = (marks != "").to_numpy()
+    rows = np.flatnonzero(is_marked)
+    if not rows.size:
+        return
+    words = [
+        f"{phrase} ({n})"
+        for name, phrase in MARKS.items()
+        if (n := int(marks.str.split().map(lambda names, name=name: name in names).sum()))
+    ]
+    message = (
+        f"{count(len(rows), 'image')} with {' or '.join(words)} on the picture, for example "
+        f"{short_name(survey['image'].iloc[rows[0]])}"
+    )
+    label = table["label"].reset_index(drop=True)
+    usable = survey["width"].notna().to_numpy() & label.notna().to_numpy()
+    classes, severity = label[usable], NOTE
+    if len(set(classes)) > 1 and 0 < is_marked[usable].sum() < usable.sum():
+        shares = pd.Series(is_marked[usable], index=classes.index).groupby(classes)
+        inside, sizes = shares.mean(), shares.count()
+        others = (is_marked[usable].sum() - inside * sizes) / (usable.sum() - sizes)
+        difference = (inside - others).abs()
+        frequent = difference[sizes >= FEW]
+        name = (frequent if len(frequent) else difference).idxmax()
+        phrase = (
+            f"{100 * inside[name]:.0f} % of {name} and {100 * others[name]:.0f} % of the others"
+        )
+        group = table["group"].to_numpy()[usable]
+        _, _, p = permutation_test(is_marked[usable], (classes == name).to_numpy(), group)
+        # The most uneven class was chosen among all.
+        p = min(1.0, p * classes.nunique())
+        if difference[name] >= _UNEVEN and p <= _ALPHA:
+            severity = SEVERE
+            message += f". They give a class away: {phrase} have them (p = {p:.3f})"
+        elif difference[name] > 0:
+            message += f". {phrase[:1].upper()}{phrase[1:]} have them"
+    yield Finding(severity, "marks", message, rows)
 
 
 def check_joint_batch(survey: pd.DataFrame) -> Iterator[Finding]:

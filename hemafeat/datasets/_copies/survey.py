@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hemafeat._machine import n_workers, progress_bar
+from hemafeat.datasets._copies.marks import marks_of
 from hemafeat.datasets._copies.near_duplicates import SIDE, make_thumbnails
 from hemafeat.images import ImageError, name_of, path_of, read
 
@@ -29,6 +30,7 @@ SURVEY = (
     "background_b",
     "background",
     "contrast",
+    "marks",
     "digest",
     "pixels",
 )
@@ -77,6 +79,8 @@ def survey(
         ``width``, ``height`` in px; ``background_r``, ``background_g``, ``background_b``, the
         median colour of the brighter half of the pixels at the border (of all of them if they are
         dark), ``background``, its mean; ``contrast``, the standard deviation of grey values;
+        ``marks``, what has been put on the image: ``drawing`` (text, an arrow), ``bar`` (a scale
+        bar) and ``pointer``, separated by spaces, empty if there are none;
         ``digest`` of the file and ``pixels``, that of the decoded image.
 
     Examples
@@ -167,6 +171,7 @@ def _survey_image(image: Any) -> tuple[dict[str, Any], np.ndarray | None]:
     row["background"] = float(colour.mean())
     small = make_thumbnails(pixels)
     row["contrast"] = float(small[0].std())
+    row["marks"] = marks_of(pixels)
     return row, small
 
 

@@ -8,6 +8,7 @@ from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
 from hemafeat._files import locked, write_whole
+from hemafeat._words import suggestion
 from hemafeat.datasets._download.fetch import TIMEOUT, fetch
 from hemafeat.datasets._download.unpack import is_archive, unpack
 from hemafeat.datasets._loaders.bloodmnist import BLOODMNIST_SIZES
@@ -76,7 +77,7 @@ def download(
     ALL-IDB2 cannot be downloaded automatically. By hand: ask its authors by e-mail ...
     """
     if name not in DATASETS:
-        raise DatasetError(f"unknown data set {name!r}; available: {', '.join(DATASETS)}")
+        raise DatasetError(f"unknown data set {name!r}; {suggestion(name, DATASETS, 'available:')}")
     entry = DATASETS[name]
     if not entry.downloadable:
         raise DatasetError(

@@ -19,6 +19,8 @@ _CATEGORIES = 30
 _NUMERIC = 0.95
 """Share of numbers from which a column is taken for numeric."""
 
+_NAMES_UNREAD = "no model reads file names"
+
 _DATE = re.compile(r"\s*\d{1,4}[./ -]\d{1,2}[./ -]\d{1,4}(?:[ T].*)?$")
 
 
@@ -34,12 +36,15 @@ class Probe:
         NaN if unknown.
     caveat : str
         How it can depend on the cell after all; empty if it cannot.
+    of_name : bool
+        True if the inputs are taken from the name of the file, which no model reads.
     """
 
     name: str
     kind: str
     inputs: pd.DataFrame
     caveat: str = ""
+    of_name: bool = False
 
 
 def probes(table: pd.DataFrame, survey: pd.DataFrame, label: str) -> list[Probe]:
@@ -73,9 +78,14 @@ def _varies(inputs: pd.DataFrame) -> bool:
 
 
 def _name_probes(survey: pd.DataFrame) -> Iterator[Probe]:
+    for name, inputs in _name_inputs(survey):
+        yield Probe(f"file name: {name}", "file", inputs, _NAMES_UNREAD, of_name=True)
+
+
+def _name_inputs(survey: pd.DataFrame) -> Iterator[tuple[str, pd.DataFrame]]:
     stems = pd.Series([stem_of(name) for name in survey["image"]], dtype=object)
     words = stems.str.replace(r"\d+", "#", regex=True)
-    yield Probe("file name: words", "file", _categories(words))
+    yield "words", _categories(words)
     digits = stems.str.findall(r"\d+")
     # Later numbers are those of images and cells, earlier ones of patients and slides.
     numbers = {
@@ -83,12 +93,12 @@ def _name_probes(survey: pd.DataFrame) -> Iterator[Probe]:
         for k in range(min(4, max(map(len, digits), default=0)))
     }
     if numbers:
-        yield Probe("file name: number", "file", pd.DataFrame(numbers))
+        yield "number", pd.DataFrame(numbers)
     length = pd.DataFrame({"length": stems.str.len(), "digits": stems.str.count(r"\d")})
-    yield Probe("file name: length", "file", length.astype(float))
+    yield "length", length.astype(float)
     if len(set(stems)) > 1:
         rank = pd.DataFrame({"rank": stems.rank(method="average")})
-        yield Probe("file name: order", "file", rank)
+        yield "order", rank
 
 
 def _file_probes(survey: pd.DataFrame) -> Iterator[Probe]:

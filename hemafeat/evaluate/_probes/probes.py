@@ -13,6 +13,7 @@ import pandas as pd
 from hemafeat import datasets
 from hemafeat._files import write_table
 from hemafeat._public import public
+from hemafeat._words import no_column
 from hemafeat.evaluate._fit import Progress
 from hemafeat.evaluate._probes.features import Probe, probes
 from hemafeat.evaluate._protocols.splits import Groups, Sample, group_ids, grouped
@@ -72,10 +73,18 @@ class Probes:
     left_out: list[str]
 
     @property
+    def findings(self) -> pd.DataFrame:
+        """Probes that predict the label; all together only if they say more than any alone."""
+        rows = self.results[self.results["severity"] != ""]
+        order = ["severe", "warning", "note"]
+        alone = rows.loc[rows["kind"] != "all", "severity"].map(order.index)
+        more = rows["severity"].map(order.index) < (alone.min() if len(alone) else len(order))
+        return rows[(rows["kind"] != "all") | more]
+
+    @property
     def severe(self) -> pd.DataFrame:
-        """Probes that alone predict the label half as well as a perfect one, or better."""
-        rows = self.results
-        return rows[(rows["severity"] == "severe") & (rows["kind"] != "all")]
+        """Findings that predict the label half as well as a perfect probe, or better."""
+        return self.findings[self.findings["severity"] == "severe"]
 
     def frame(self) -> pd.DataFrame:
         """Return a copy of the results."""
@@ -180,8 +189,9 @@ def leak_probes(
     by :math:`\sqrt{2}` for cells that are trained on in one fold and tested in another. A probe is
     marked if its p value, corrected over the probes by Holm's method, is at most .05 and its
     interval lies above chance: ``severe`` if :math:`(value - chance) / (1 - chance)` is at least
-    .5, ``warning`` from .1, ``note`` below. A predictive probe is not always a leak: the message
-    says if it can depend on the cell itself.
+    .5, ``warning`` from .1, ``note`` below. File names are a ``note`` at most, because no model
+    reads them, and they are left out of the probe of everything together. A predictive probe is not
+    always a leak: the message says if it can depend on the cell itself.
 
     Examples
     --------
@@ -202,7 +212,7 @@ def leak_probes(
         table = datasets.as_table(images)
         surveyed = datasets.survey(table, n_jobs=n_jobs, progress=progress)
     if label not in table.columns:
-        raise CompareError(f"the table has no column {label!r}")
+        raise CompareError(no_column(label, table.columns))
     order = np.argsort(surveyed["image"].to_numpy(dtype=str), kind="stable")
     table, surveyed = (frame.iloc[order].reset_index(drop=True) for frame in (table, surveyed))
     has_label = table[label].notna().to_numpy()
@@ -222,8 +232,9 @@ def leak_probes(
         is_constant = by_patient is not None and by_patient.constant(probe.inputs)
         level = by_patient if by_patient is not None and is_constant else by_image
         rows.append(_score(probe, level, n_boot, n_permutations, random_state))
-    if candidates:
-        inputs = pd.concat([p.inputs.add_prefix(f"{p.name}: ") for p in candidates], axis=1)
+    readable = [probe for probe in candidates if not probe.of_name]
+    if readable:
+        inputs = pd.concat([p.inputs.add_prefix(f"{p.name}: ") for p in readable], axis=1)
         everything = Probe(EVERYTHING, "all", inputs)
         rows.append(_score(everything, by_image, n_boot, n_permutations, random_state))
     if left_out:
@@ -360,7 +371,8 @@ def _score(
     by_group = np.zeros((counts.shape[1], k * k))
     np.add.at(by_group, (member, truth * k + predicted), 1.0)
     tables = (counts.astype(np.float64) @ by_group).reshape(-1, k, k)
-    low, high = interval(from_confusion(tables)["balanced_accuracy"])
+    whole = by_group.sum(axis=0).reshape(k, k)
+    low, high = interval(from_confusion(tables, whole)["balanced_accuracy"], value)
     chance = _chance_scores(truth, predicted, fold, member, k, n_permutations, random_state)
     return {
         "probe": probe.name,
@@ -375,6 +387,7 @@ def _score(
         "chance_high": float(np.quantile(chance, 0.975)),
         "p": float((1 + (chance >= value - 1e-12).sum()) / (1 + len(chance))),
         "caveat": probe.caveat,
+        "of_name": probe.of_name,
     }
 
 
@@ -431,6 +444,9 @@ def _results(rows: list[dict[str, Any]], images: _Level) -> pd.DataFrame:
         gain = (row["value"] - row["chance"]) / (1 - row["chance"])
         significant = row["p_holm"] <= _ALPHA and row["low"] > row["chance"]
         severity = "severe" if gain >= _STRONG else "warning" if gain >= _SLIGHT else "note"
+        row["slightly"] = severity == "note"
+        # A label in a file name is not an alarm: no model reads it.
+        severity = "note" if row["of_name"] else severity
         row["severity"] = severity if significant else ""
         row["message"] = _message(row)
     k = len(np.unique(images.truth))
@@ -451,6 +467,6 @@ def _message(row: dict[str, Any]) -> str:
         verb = "do not predict" if row["probe"] == EVERYTHING else "does not predict"
         return f"{name} {verb} the label: {score}, {chance}"
     verb = "predict" if row["probe"] == EVERYTHING else "predicts"
-    slightly = "slightly " if row["severity"] == "note" else ""
+    slightly = "slightly " if row["slightly"] else ""
     text = f"{name} {slightly}{verb} the label: {score}, {chance}, p = {row['p_holm']:.3f}"
     return text + (f"; but {row['caveat']}" if row["caveat"] else "")

@@ -9,6 +9,7 @@ from itertools import permutations
 import numpy as np
 import pandas as pd
 
+from hemafeat._words import plain
 from hemafeat.evaluate._protocols.splits import Folds, Sample, mark_leak, undivided
 from hemafeat.evaluate._rows import CompareError
 
@@ -97,9 +98,11 @@ def cross_dataset(sample: Sample) -> Folds:
     train, test = sample.options.get("train"), sample.options.get("test")
     for value in (train, test):
         if value is not None and str(value) not in values:
-            raise CompareError(f"no data set {value!r} in column {name!r}: {', '.join(values)}")
+            raise CompareError(
+                f"no data set {plain(value)} in column {name!r}: {', '.join(values)}"
+            )
     if train is not None and train == test:
-        raise CompareError(f"cross-dataset: {train!r} cannot be both sides")
+        raise CompareError(f"cross-dataset: {plain(train)} cannot be both sides")
     directions = [
         (a, b) for a, b in permutations(values, 2) if train in (None, a) and test in (None, b)
     ]

@@ -8,6 +8,7 @@ from typing import Any
 
 import pandas as pd
 
+from hemafeat._words import suggestion
 from hemafeat.evaluate._protocols.by_column import cross_dataset, leave_one_batch_out, official
 from hemafeat.evaluate._protocols.published import Holdout
 from hemafeat.evaluate._protocols.splits import (
@@ -225,7 +226,7 @@ def protocol(name: str, **options: Any) -> Protocol:
     {'train': 'pbc', 'test': 'bccd'}
     """
     if name not in PROTOCOLS:
-        raise CompareError(f"no protocol {name!r}; there are: {', '.join(PROTOCOLS)}")
+        raise CompareError(f"no protocol {name!r}; {suggestion(name, PROTOCOLS)}")
     chosen = PROTOCOLS[name]
     values = {key: value for key, value in options.items() if value is not None}
     for key in values:

@@ -229,7 +229,7 @@ def _shares(
                         *(np.nan, np.nan, confidence),
                     )
                 )
-            low, high = interval(weights @ is_name / weights.sum(axis=1))
+            low, high = interval(weights @ is_name / weights.sum(axis=1), is_name.mean())
             confidence = part.loc[is_name, "confidence"].mean()
             rows.append(
                 (

@@ -48,9 +48,10 @@ def paired_differences(
     for model in models:
         means = [_mean_resamples(side, model, names, counts) for side in sides]
         for metric in METRICS:
-            low, high = interval(means[0][metric] - means[1][metric])
             values = [_mean_score(side, model, metric) for side in sides]
-            rows.append((model, metric, values[0] - values[1], low, high))
+            difference = values[0] - values[1]
+            low, high = interval(means[0][metric] - means[1][metric], difference)
+            rows.append((model, metric, difference, low, high))
     return pd.DataFrame(rows, columns=["model", "metric", "difference", "low", "high"])
 
 

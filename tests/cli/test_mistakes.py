@@ -1,0 +1,321 @@
+"""Typical mistakes with every command: one short plain line, before anything is measured."""
+
+from __future__ import annotations
+
+import argparse
+import re
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from hemafeat import datasets, evaluate, extract, pipelines
+from hemafeat.cli import main
+from hemafeat.cli._main import parser
+from hemafeat.cli._messages import LONGEST, one_line
+
+PYTHON = re.compile(
+    r"\bnp\.|Traceback|\b(?:n_splits|n_boot|random_state|n_jobs|shard_size|mask_kind)\b"
+    r"|(?<![\w'-])(?:um_per_px|rare|protocol|groups|metadata|label|level|restart)="
+)
+"""What a line of the command line must not hold."""
+
+
+@pytest.fixture(scope="module")
+def here(tmp_path_factory):
+    """A folder with what the mistakes are made of."""
+    place = tmp_path_factory.mktemp("mistakes")
+    names = ["a0", "a1", "a2", "b0", "b1", "b2"]
+    cells = [datasets.draw_cell("monocyte", random_state=k).image for k in range(6)]
+    for name, image in zip(names, cells, strict=True):
+        for folder in ("two", "one") if name[0] == "a" else ("two",):
+            path = place / folder / name[0] / f"{name}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            _write(path, image)
+        path = place / "flat" / f"{name}.png"
+        path.parent.mkdir(exist_ok=True)
+        _write(path, image)
+    (place / "empty").mkdir()
+    (place / "mine").mkdir()
+    (place / "mine" / "thesis.txt").write_text("precious")
+    (place / "file.txt").write_text("text")
+    (place / "no_model").write_bytes(b"\x80\x04")
+    table = extract.table(str(place / "two"), families=["shape"])
+    table.to_csv(place / "cells.csv", index=False)
+    further = pd.DataFrame({f"attribute_number_{k}": [k] * len(table) for k in range(900)})
+    wide = pd.concat([table, further], axis=1)
+    wide.to_csv(place / "wide.csv", index=False)
+    pd.DataFrame({"picture": ["a.png"]}).to_csv(place / "no_image.csv", index=False)
+    listed = datasets.as_table(str(place / "two"))
+    listed.assign(um_per_px=0.1).to_csv(place / "scaled.csv", index=False)
+    model = pipelines.logistic()
+    features = extract.feature_columns(table)
+    model.fit(table[features], table["label"])
+    pipelines.save(model, place / "px.hemafeat", units=extract.units(table))
+    in_um = {name: unit.replace("px", "um") for name, unit in extract.units(table).items()}
+    pipelines.save(model, place / "um.hemafeat", units=in_um)
+    for name in ("earlier", "earlier_audit", "earlier_masks"):
+        (place / name).mkdir()
+    (place / "earlier" / "comparison.json").write_text("{}")
+    (place / "earlier_audit" / "audit_findings.csv").write_text("finding")
+    (place / "earlier_masks" / "quality.csv").write_text("image")
+    return place
+
+
+def _write(path: Path, image: np.ndarray) -> None:
+    import cv2
+
+    cv2.imwrite(str(path), image[..., ::-1])
+
+
+MISTAKES = [
+    # a word of each command, then what the line says
+    ("extrct two --out x", "did you mean extract?"),
+    ("extract two --out x --familes shape", "did you mean --families?"),
+    ("compare two --fold_s 3", "did you mean --folds?"),
+    ("compare two --level pateint", "did you mean patient?"),
+    ("extract two --out x --dataset pcb", "did you mean pbc?"),
+    ("extract two --out x --families shpae", "did you mean shape?"),
+    ("extract two --out x --segmenter contour", "did you mean contours?"),
+    ("segment two --out x --segmenter contour", "did you mean contours?"),
+    ("compare two --models logistik", "did you mean logistic?"),
+    ("compare two --level patient --models atention", "--models: there is no model of patients"),
+    ("compare two --models magic", "choose from: "),
+    ("compare two --protocol groupped", "did you mean grouped?"),
+    ("compare two --leakage image-randon", "did you mean image-random?"),
+    ("download bloodmist", "did you mean bloodmnist?"),
+    ("describe nucleus__shape__are_", "did you mean nucleus__shape__area"),
+    # inputs
+    *((f"{command} nosuch", "nosuch: no such file or folder") for command in ("audit", "compare")),
+    ("extract nosuch --out x", "nosuch: no such file or folder"),
+    ("segment nosuch --out x", "nosuch: no such file or folder"),
+    ("predict px.hemafeat nosuch --out x.csv", "nosuch: no such file or folder"),
+    ("report nosuch", "nosuch: no such folder"),
+    *((f"{command} empty", "empty holds no images") for command in ("audit", "compare")),
+    ("extract empty --out x", "empty holds no images"),
+    ("segment empty --out x", "empty holds no images"),
+    ("report empty", "no comparison here"),
+    ("extract no_image.csv --out x", "no column 'image'"),
+    ("extract two one --out x", "give one folder"),
+    ("extract two --out x --masks nosuch", "nosuch is not a folder"),
+    ("predict nosuch two --out x.csv", "nosuch: no such file"),
+    ("predict no_model two --out x.csv", "not a hemafeat model"),
+    # labels and columns
+    ("compare one", "one has one class sub-folder, 'a'; two or more are needed"),
+    ("compare flat", "flat has no class sub-folders"),
+    ("compare two", "lower --folds to 3, drop or merge these classes, or pass --rare drop"),
+    ("compare cells.csv", "lower --folds to 3"),
+    ("compare two --label klass", "--label: the table has no column 'klass'; it has image"),
+    ("compare two --label lable", "did you mean label"),
+    ("compare cells.csv --label lable", "did you mean label"),
+    ("compare wide.csv --label klass", "and 8"),
+    ("compare cells.csv --label dataset", "no cell has a label in column 'dataset'"),
+    ("compare two --group hospital", "--group: the table has no column 'hospital'; it has"),
+    ("compare two --metadata age", "--metadata: the table has no column 'age'"),
+    ("compare two --level patient --patient person", "--patient: the table has no column 'person'"),
+    ("audit two --group hospital", "--group: the table has no column 'hospital'; it has"),
+    ("compare two --pixels --cells all --folds 3", "leave out --cells all or --pixels"),
+    ("predict px.hemafeat two --out x.csv --um-per-px 0.1", "leave out --um-per-px"),
+    ("predict px.hemafeat scaled.csv --out x.csv", "leave out the column um_per_px"),
+    ("predict um.hemafeat two --out x.csv", "pass --um-per-px"),
+    ("compare two --protocol official", "column 'split', which holds no values"),
+    ("compare two --protocol patient", "column 'patient', which holds no values"),
+    ("compare two --protocol cross-dataset", "column 'dataset', which holds"),
+    ("compare two --protocol leave-one-batch-out --batch slide", "no column 'slide'; it has"),
+    ("compare two --protocol cross-dataset --batch label --train c", "there is no 'c' in column"),
+    ("compare two --level patient --patient image --positive c", "--positive: no class 'c'"),
+    ("compare two --models baseline --save-model m", "none of the models compared looks"),
+    # numbers
+    ("extract two --out x --um-per-px -1", "-1.0 is not a positive number"),
+    ("extract two --out x --um-per-px abc", "invalid float value: 'abc'"),
+    ("extract two --out x --jobs 0", "above 0"),
+    ("compare two --folds 1", "at least 2 folds"),
+    ("compare two --folds x", "not a whole number"),
+    ("compare two --n-boot 0", "above 0"),
+    ("audit two --folds 1", "at least 2 folds"),
+    ("demo --images 3", "too few"),
+    ("download bloodmnist --size 3 --to two -q", "choose from 28, 64"),
+    # outputs
+    *((f"{command} two --out file.txt", "file.txt is a file") for command in ("audit", "segment")),
+    ("compare two --out file.txt", "file.txt is a file"),
+    ("demo --out file.txt", "file.txt is a file"),
+    ("audit two --out file.txt/x", "file.txt is not a folder"),
+    ("segment two --out file.txt/x", "file.txt is not a folder"),
+    ("compare two --out file.txt/x/y", "file.txt is not a folder"),
+    ("demo --out file.txt/x", "file.txt is not a folder"),
+    ("compare two --out result.xlsx", "result.xlsx names a file"),
+    ("segment two --out masks.png", "masks.png names a file"),
+    ("audit two --out audit.html", "audit.html names a file"),
+    ("segment two --out mine", "mine is not empty"),
+    ("audit two --out mine", "mine is not empty"),
+    ("segment two --out two --restart", "two is read by this command"),
+    ("compare two --out earlier", "earlier holds an earlier comparison"),
+    ("audit two --out earlier_audit", "--restart to replace it"),
+    ("segment two --out earlier_masks", "earlier_masks holds masks already"),
+    ("compare two --folds 3 --save-model px.hemafeat", "px.hemafeat exists"),
+    ("compare two --folds 3 --save-model mine", "mine is a folder"),
+    ("compare two --folds 3 --save-model file.txt/x", "file.txt is not a folder"),
+    ("predict px.hemafeat two --out x.txt", "should end in .csv or .parquet"),
+    ("predict px.hemafeat two --out mine", "should end in .csv or .parquet"),
+    ("predict px.hemafeat two --out nosuch/x.csv", "the folder nosuch does not exist"),
+    ("predict px.hemafeat cells.csv --out cells.csv", "cells.csv is read by this command"),
+    ("extract two --out nosuch/x.csv", "the folder nosuch does not exist"),
+    ("report earlier --out page.csv", "page.csv should end in .html"),
+    ("report earlier --out file.txt/page.html", "file.txt is not a folder"),
+]
+
+
+@pytest.mark.parametrize(("typed", "said"), MISTAKES, ids=[typed for typed, _ in MISTAKES])
+def test_a_mistake_is_one_plain_line_before_the_work(here, typed, said, capsys, monkeypatch):
+    def work(*args, **kwargs):
+        pytest.fail("the work has begun")
+
+    monkeypatch.chdir(here)
+    for room, name in (
+        (extract, "table"),
+        (extract, "stream"),
+        (datasets, "audit"),
+        (datasets, "drawn"),
+        (evaluate, "compare"),
+        (evaluate, "compare_patients"),
+    ):
+        monkeypatch.setattr(room, name, work)
+    before = sorted(here.rglob("*"))
+    assert main(typed.split()) in (1, 2)
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    line = captured.err.removesuffix("\n")
+    assert "\n" not in line
+    assert line.startswith("hemafeat: error: ")
+    assert said in line
+    assert len(line) < 600
+    assert not PYTHON.search(line), line
+    assert sorted(here.rglob("*")) == before
+
+
+def test_every_command_that_takes_arguments_is_tried():
+    tried = {typed.split()[0] for typed, _ in MISTAKES}
+    commands = next(
+        action.choices
+        for action in parser()._actions
+        if isinstance(action, argparse._SubParsersAction)
+    )
+    assert set(commands) - {"families", "datasets"} <= tried
+
+
+@pytest.mark.parametrize(
+    ("python", "line"),
+    [
+        ("lower n_splits to 3, or pass rare='drop'", "lower --folds to 3, or pass --rare drop"),
+        ("um_per_px is np.float64(-1.0)", "um_per_px is -1.0"),
+        ("in column 'label': [np.str_('a'), np.str_('b')]", "in column 'label': ['a', 'b']"),
+        ("um_per_px was None, is 0.5; jobs", "--um-per-px was not given, is 0.5; jobs"),
+        ("pass restart=True (--restart)", "pass --restart"),
+        ("protocol='patient': unknown", "--protocol patient: unknown"),
+        ("the file n_splits_1.png, and 'n_splits'", "the file n_splits_1.png, and 'n_splits'"),
+        ("http://x/y?label=1", "http://x/y?label=1"),
+    ],
+)
+def test_python_is_put_into_the_words_of_the_command_line(python, line):
+    assert one_line(python) == line
+
+
+def test_long_messages_end_with_a_count():
+    names = [f"nucleus__glcm__contrast_{k}" for k in range(400)]
+    line = one_line(f"needs 400 columns that the table lacks: {', '.join(names)}; measure them")
+    assert len(line) < LONGEST
+    assert "nucleus__glcm__contrast_5 and 394 more; measure them" in line
+    assert len(one_line("x" * 8000)) <= LONGEST
+
+
+def test_a_warning_is_one_line_once(capsys, monkeypatch):
+    def warn():
+        for _ in range(3):
+            warnings.warn("scales\nn_jobs differ", UserWarning, stacklevel=2)
+            warnings.warn("scales\nn_jobs differ", FutureWarning, stacklevel=2)
+        return "families"
+
+    monkeypatch.setattr(extract, "families", warn)
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        assert main(["families"]) == 0
+    assert capsys.readouterr().err == "hemafeat: warning: scales --jobs differ\n"
+
+
+def test_earlier_results_are_kept(here, tmp_path, capsys, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    table = pd.read_csv(here / "cells.csv")
+    pd.concat([table, table.assign(image=table["image"] + "x")]).to_csv("cells.csv", index=False)
+    words = [
+        "compare",
+        "cells.csv",
+        "--models",
+        "logistic",
+        "--n-boot",
+        "5",
+        "--no-importance",
+        "--jobs",
+        "1",
+    ]
+    words += ["--save-model", "new/best.hemafeat", "--out", "result"]
+    assert main([*words, "--folds", "3"]) == 0
+    page = (tmp_path / "result" / "page.html").read_bytes()
+    model = (tmp_path / "new" / "best.hemafeat").read_bytes()
+    capsys.readouterr()
+    assert main([*words, "--folds", "2"]) == 2
+    assert "(--folds was 3, is 2); choose another folder, or pass --restart" in (
+        capsys.readouterr().err
+    )
+    assert main([*words, "--folds", "3"]) == 2
+    assert "an earlier comparison of the same settings" in capsys.readouterr().err
+    assert (tmp_path / "result" / "page.html").read_bytes() == page
+    assert main([*words, "--folds", "2", "--out", "other"]) == 2
+    assert "best.hemafeat exists" in capsys.readouterr().err
+    assert (tmp_path / "new" / "best.hemafeat").read_bytes() == model
+    (tmp_path / "result" / "leakage.csv").write_text("of an earlier comparison")
+    assert main([*words, "--folds", "2", "--restart"]) == 0
+    assert not (tmp_path / "result" / "leakage.csv").exists()
+    assert evaluate.load(tmp_path / "result").results["fold"].nunique() == 3
+
+
+def test_an_audit_of_other_settings_is_kept(here, tmp_path, capsys):
+    words = ["audit", str(here / "two"), "--out", str(tmp_path / "out"), "--no-near", "-q"]
+    assert main([*words, "--no-probes"]) == 0
+    assert main([*words, "--no-probes"]) == 0
+    before = (tmp_path / "out" / "audit.html").read_bytes()
+    capsys.readouterr()
+    assert main([*words, "--seed", "3"]) == 2
+    error = capsys.readouterr().err
+    assert "--seed was 0, is 3" in error
+    assert "--no-probes was given, is not given" in error
+    assert (tmp_path / "out" / "audit.html").read_bytes() == before
+    assert main([*words, "--seed", "3", "--restart"]) == 0
+
+
+def _raised(call):
+    with pytest.raises(ValueError, match=r"\w") as caught:
+        call()
+    return str(caught.value)
+
+
+def test_messages_have_no_numpy_around_values():
+    """Labels and names come from arrays, whose values say ``np.str_`` of themselves."""
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(12, 2)), columns=["cell__f__a", "cell__f__b"])
+    table["image"] = [f"{k}.png" for k in range(12)]
+    table["label"] = np.repeat(np.array(["a", "b"]), 6)
+    parts = table.assign(split=["train"] * 6 + ["test"] * 6)
+    sets = table.assign(dataset=np.array([3] * 12))
+    cross = evaluate.protocol("cross-dataset", train=np.int64(3), test=np.int64(4))
+    one_class = np.array(["a"] * 12)
+    messages = [
+        _raised(lambda: evaluate.compare(["logistic"], table.assign(label=one_class))),
+        _raised(lambda: evaluate.compare(["logistic"], parts, protocol="official")),
+        _raised(lambda: evaluate.compare(["logistic"], sets, protocol=cross)),
+        _raised(lambda: evaluate.compare(["logistic"], table, n_splits=np.int64(1))),
+        _raised(lambda: evaluate.compare(["logistic"], table, label=np.str_("klass"))),
+    ]
+    assert not [message for message in messages if "np." in message]
+    assert "did you mean" in _raised(lambda: evaluate.compare(["logistic"], table, label="lable"))
