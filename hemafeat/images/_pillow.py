@@ -61,10 +61,15 @@ def pillow_array(data: bytes, raw: bool = False) -> np.ndarray:
 
 def rotate_by_exif(image: np.ndarray, data: bytes) -> np.ndarray:
     """Rotate an image as the EXIF data of its file state."""
+    return orient(image, orientation_tag(data))
+
+
+def orientation_tag(data: bytes) -> int:
+    """Return the orientation (1 to 8) that the EXIF data or TIFF tags of a file state."""
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as opened:
-        return orient(image, int(opened.getexif().get(0x0112, 1)))
+        return int(opened.getexif().get(0x0112, 1))
 
 
 def orient(image: np.ndarray, tag: int) -> np.ndarray:

@@ -47,12 +47,18 @@ def fingerprint(run: Run, shard_size: int) -> dict[str, Any]:
         },
         "segmenter": _segmenter(run),
         "masks": _masks(run.settings["masks"]),
+        **_kind_of_masks(run),
         "cells": run.settings["cells"],
         "um_per_px": run.settings["um_per_px"],
         **_changes_of_pixels(run),
         "shard_size": shard_size,
         "versions": versions(),
     }
+
+
+def _kind_of_masks(run: Run) -> dict[str, Any]:
+    """Return the kind of the masks, if it is stated: former results have no such key."""
+    return {} if run.mask_kind == "auto" else {"mask_kind": run.mask_kind}
 
 
 def _changes_of_pixels(run: Run) -> dict[str, Any]:
