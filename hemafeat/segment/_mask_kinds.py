@@ -104,7 +104,7 @@ def infer_kind(values: np.ndarray) -> Meaning:
         meaning = _of_two(values, *present)
     else:
         meaning = _of_several(values, present)
-    if top and not meaning.note and values.min() > 0:
+    if top and values.min() > 0:
         border = np.concatenate([values[0], values[-1], values[:, 0], values[:, -1]])
         kept, counts = np.unique(border, return_counts=True)
         if counts.max() > 0.5 * border.size:
@@ -260,8 +260,12 @@ def _of_noisy(values: np.ndarray) -> Meaning:
     levels = values[middle]
     # Cytoplasm has an inside or a level; the edge of a smooth binary mask has neither.
     typical = np.count_nonzero(np.abs(levels - np.median(levels)) <= 12) if n_middle else 0
-    no_cytoplasm = np.count_nonzero(deep) < 0.02 * n_middle and typical < 0.4 * n_middle
-    if n_upper and (not n_middle or (no_cytoplasm and n_middle < 0.5 * n_upper)):
+    few = n_middle <= 0.05 * n_upper or typical < 0.4 * n_middle
+    no_cytoplasm = few and np.count_nonzero(deep) <= 0.02 * n_middle
+    if no_cytoplasm and n_middle < 0.5 * n_upper:
+        return Meaning("cells")
+    inside = values[cv2.erode((middle | upper).astype(np.uint8), square, borderValue=0) > 0]
+    if inside.size and np.subtract(*np.percentile(inside.astype(np.float64), [99.5, 0.5])) < 60:
         return Meaning("cells")
     interior = values[deep]
     if interior.size >= 50:
