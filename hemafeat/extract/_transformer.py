@@ -115,9 +115,11 @@ class CellFeatures(TransformerMixin, BaseEstimator):
             A DataFrame after ``set_output(transform="pandas")``.
         """
         check_is_fitted(self)
-        folders = self.masks if isinstance(self.masks, (tuple, list)) else [self.masks]
+        several = isinstance(self.masks, (tuple, list))
+        paths = self.masks if several else [self.masks]
         if self.masks is not None and not (
-            len(folders) <= 2 and all(isinstance(item, (str, os.PathLike)) for item in folders)
+            all(isinstance(path, (str, os.PathLike)) for path in paths)
+            and (not several or (len(paths) == 2 and all(map(os.path.isdir, paths))))
         ):
             raise ValueError('masks is None, "given", a folder or two folders in a transformer')
         images, image_table = _images_and_table(X)

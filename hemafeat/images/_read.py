@@ -115,8 +115,9 @@ def read_labels(source: Any, *, max_pixels: int | None = MAX_PIXELS) -> np.ndarr
     ----------
     source : str, path, bytes or array
         A grey image of any depth; a colour image with equal channels; a 1-bit image (0 and 1); a
-        palette image (its grey values, or the indices if the palette is coloured). An alpha channel
-        is ignored. Sources are given as for `read`.
+        palette image (its indices, or its grey values if the palette is grey, gives each index
+        another grey, and does not show index 0 along the border as another grey than black). An
+        alpha channel is ignored. Sources are given as for `read`.
     max_pixels : int, optional
         Largest number of pixels; None sets no limit.
 

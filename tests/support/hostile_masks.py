@@ -1,7 +1,7 @@
 """Hostile masks and images: whatever they are, an answer or one sentence, never a dead process.
 
-``python -m tests.support.hostile_masks 60`` runs them for a minute; with ``NUMBA_BOUNDSCHECK=1`` every
-index of every kernel is checked.
+``python tests/support/hostile_masks.py 60`` runs them for a minute; with ``NUMBA_BOUNDSCHECK=1``
+every index of every kernel is checked.
 """
 
 from __future__ import annotations
