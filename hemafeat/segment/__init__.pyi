@@ -6,8 +6,8 @@ from ._mask_files import (
     mask_source as mask_source,
     read_masks as read_masks,
 )
-from ._mask_kinds import MASK_KINDS as MASK_KINDS
 from ._masks import (
+    MASK_KINDS as MASK_KINDS,
     MaskError as MaskError,
     Masks as Masks,
     check_labels as check_labels,

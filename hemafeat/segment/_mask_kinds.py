@@ -9,9 +9,6 @@ import numpy as np
 
 from hemafeat.datasets import TRIMAP_CYTOPLASM, TRIMAP_NUCLEUS
 
-MASK_KINDS = ("auto", "trimap", "labels", "cells", "nuclei")
-"""Kinds of masks that `read_masks` can be told to read."""
-
 SPECK = 0.01
 """Area of a component, relative to the largest one, below which it is a speck, not a cell."""
 
@@ -243,10 +240,10 @@ def _edge_shares(values: np.ndarray, low: int, high: int) -> tuple[float, float]
     is_low, is_high = np.pad(values == low, 1), np.pad(values == high, 1)
     shared = edge_low = edge_high = 0
     for first, second in ((np.s_[:-1, :], np.s_[1:, :]), (np.s_[:, :-1], np.s_[:, 1:])):
-        edge_low += np.count_nonzero(is_low[first] != is_low[second])
-        edge_high += np.count_nonzero(is_high[first] != is_high[second])
-        shared += np.count_nonzero(is_low[first] & is_high[second])
-        shared += np.count_nonzero(is_high[first] & is_low[second])
+        edge_low += int(np.count_nonzero(is_low[first] != is_low[second]))
+        edge_high += int(np.count_nonzero(is_high[first] != is_high[second]))
+        shared += int(np.count_nonzero(is_low[first] & is_high[second]))
+        shared += int(np.count_nonzero(is_high[first] & is_low[second]))
     return shared / max(edge_high, 1), shared / max(edge_low, 1)
 
 
