@@ -222,7 +222,7 @@ def _checked(function: F, facts: Facts) -> F:
     @functools.wraps(function)
     def call(image: Any, labels: Any, n_cells: int | None = None, **options: Any) -> Any:
         # `Prepared` remembers what was checked, and is not imported here, since it imports PLANES.
-        check = getattr(image, "fit" if facts.per_mask else "fit_masks", None)
+        check = getattr(image, "checked_labels" if facts.per_mask else "checked_masks", None)
         if check is not None:
             labels, n_cells = check(labels, n_cells)
         else:

@@ -140,7 +140,7 @@ class Prepared:
         """The whole image, of which this one may be a window."""
         return self if self._whole is None else self._whole[0]
 
-    def fit(self, labels: Any, n_cells: int | None = None) -> tuple[np.ndarray, int]:
+    def checked_labels(self, labels: Any, n_cells: int | None = None) -> tuple[np.ndarray, int]:
         """Check that labels fit the image, once for each array.
 
         Families that are declared with `family` are given only what this method returns.
@@ -174,8 +174,8 @@ class Prepared:
         _, array, largest = known
         return array, number_of_cells(n_cells, largest, array.size)
 
-    def fit_masks(self, masks: Any, n_cells: int | None = None) -> tuple[Masks, int]:
-        """Check that masks fit the image, as `fit` does for one label image."""
+    def checked_masks(self, masks: Any, n_cells: int | None = None) -> tuple[Masks, int]:
+        """Check that masks fit the image, as `checked_labels` does for one label image."""
         fitting = fitting_masks(masks, self.rgb.shape, self.masks)
         n_pixels = self.rgb.shape[0] * self.rgb.shape[1]
         return fitting, number_of_cells(n_cells, fitting.n_cells, n_pixels)
@@ -238,7 +238,7 @@ class Prepared:
         """
         key = (id(labels), n_cells)
         if key not in self._regions:
-            fitting, n_cells = self.fit(labels, n_cells)
+            fitting, n_cells = self.checked_labels(labels, n_cells)
             runs = find_runs(fitting, n_cells)
             regions = Regions(*pixels(*runs, fitting.shape[1]), *runs)
             self._regions[key] = (labels, regions)

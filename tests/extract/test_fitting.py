@@ -262,7 +262,7 @@ def test_the_kind_of_masks_can_be_stated(tmp_path):
     np.testing.assert_array_equal(row, stated[features])
     assert stated["cell__shape__area"].tolist() == [float((CELL > 0).sum())]
     assert len(labels) == 2
-    with pytest.raises(FileExistsError, match="mask_kind was trimap, is None"):
+    with pytest.raises(FileExistsError, match="mask_kind was trimap, is auto"):
         extract.stream(listed, tmp_path / "stated", **options)
     with pytest.raises(ValueError, match="mask_kind is 'trimaps', not one of auto, trimap"):
         extract.table(listed, mask_kind="trimaps", **options)

@@ -32,6 +32,9 @@ PART_SIZE = 4096
 ARGUMENTS = {"resample": "to_um_per_px"}
 """Argument that a key stands for, where they differ."""
 
+DEFAULTS = {"mask_kind": "auto"}
+"""Value of a key that is left out, if it is not None."""
+
 
 def fingerprint(run: Run, shard_size: int) -> dict[str, Any]:
     """Return all that decides what the table of `run` holds, as JSON can store it."""
@@ -92,7 +95,7 @@ def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Describe how two fingerprints differ, one phrase for each difference."""
     phrases = []
     for key in dict.fromkeys([*then, *now]):
-        old, new = then.get(key), now.get(key)
+        old, new = (stored.get(key, DEFAULTS.get(key)) for stored in (then, now))
         if old == new:
             continue
         if key == "images":
