@@ -229,10 +229,14 @@ def misfit(this: str, shape: tuple[int, ...], that: str, other: tuple[int, ...])
 
     Parameters
     ----------
-    this, that : str
-        What they are, such as ``"mask"`` and ``"image"``.
-    shape, other : tuple of int
-        Their shapes, of which the first two axes are named.
+    this : str
+        What the first one is, such as ``"mask"``.
+    shape : tuple of int
+        Its shape, of which the first two axes are named.
+    that : str
+        What the other one is, such as ``"image"``.
+    other : tuple of int
+        Its shape.
 
     Returns
     -------
