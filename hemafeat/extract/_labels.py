@@ -52,7 +52,10 @@ def fitting_labels(labels: Any, shape: tuple[int, ...]) -> tuple[np.ndarray, int
             f"a label is {largest}, but labels number the cells 1 to n; hemafeat.segment.Masks "
             "renumbers any ids"
         )
-    return np.require(array, np.int32, ["C", "W"]), largest
+    if array.dtype == np.int32 and array.flags.c_contiguous and array.flags.writeable:
+        # The same object: `np.require` may return a view, and what is shared is kept by object.
+        return array, largest
+    return np.array(array, np.int32, order="C"), largest
 
 
 def number_of_cells(n_cells: Any, largest: int, limit: int) -> int:

@@ -156,15 +156,16 @@ def _load(source: Any, name: str) -> np.ndarray:
 
 
 def _load_npy(path: str) -> np.ndarray:
+    headers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
     with open(path, "rb") as file:
-        version = np.lib.format.read_magic(file)
-        read = {
-            (1, 0): np.lib.format.read_array_header_1_0,
-            (2, 0): np.lib.format.read_array_header_2_0,
-        }.get(version)
-        if read is None:
-            raise MaskError(f"is a .npy file of version {version}, which is not supported")
-        shape, _, dtype = read(file)
+        try:
+            shape, _, dtype = headers[np.lib.format.read_magic(file)](file)
+        # A damaged header may raise any exception of the parser.
+        except Exception:
+            raise MaskError("is not an array in a .npy file, or is damaged") from None
     if dtype.hasobject:
         if path.lower().endswith("_seg.npy"):
             raise MaskError(
@@ -176,7 +177,10 @@ def _load_npy(path: str) -> np.ndarray:
         raise MaskError(f"has shape {shape}, expected (height, width)")
     if shape[0] * shape[1] > MAX_PIXELS:
         raise MaskError(f"holds {shape[0]} x {shape[1]} pixels, more than {MAX_PIXELS}")
-    return np.asarray(np.load(path, allow_pickle=False))
+    try:
+        return np.asarray(np.load(path, allow_pickle=False))
+    except ValueError:
+        raise MaskError("is a truncated or damaged .npy file") from None
 
 
 def _join(values: np.ndarray, nuclei: np.ndarray, kind: str) -> Masks:

@@ -137,6 +137,13 @@ def test_masks_that_were_changed_are_refused():
         Prepared(IMAGE).window(Masks(CELL, NUCLEUS), 1)
 
 
+def test_labels_of_a_window_stay_the_objects_by_which_families_share():
+    window, masks = Prepared(IMAGE, Masks(CELL, NUCLEUS)).window(Masks(CELL, NUCLEUS))
+    for labels in (masks.cell, masks.nucleus, masks.cytoplasm):
+        assert window.checked_labels(labels, 1)[0] is labels
+    assert window.parts(window.checked_labels(masks.cell, 1)[0], 1) is not None
+
+
 def test_no_cell_is_a_table_without_rows():
     empty = both(0 * CELL)
     table = extract.measure(IMAGE, empty, families="all")

@@ -133,6 +133,19 @@ def test_errors_name_the_file(tmp_path):
     np.save(objects, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(MaskError, match=r"objects\.npy: "):
         read_masks(objects)
+    np.save(tmp_path / "a_seg.npy", np.array({"masks": trimap()}, dtype=object), allow_pickle=True)
+    with pytest.raises(MaskError, match=r"a_seg\.npy: is a file of Cellpose, .* never opened; exp"):
+        read_masks(tmp_path / "a_seg.npy")
+    whole = tmp_path / "whole.npy"
+    np.save(whole, trimap())
+    data = whole.read_bytes()
+    for damaged in (b"", data[:4], data[:60], data[:-1], b"\x93NUMPY\x09\x09" + data[8:], data[1:]):
+        whole.write_bytes(damaged)
+        with pytest.raises(MaskError, match=r"whole\.npy: is .*damaged"):
+            read_masks(whole)
+    whole.write_bytes(data.replace(b"(60, 80), }       ", b"(600000, 80000), }"))
+    with pytest.raises(MaskError, match=r"whole\.npy: holds 600000 x 80000 pixels, more than"):
+        read_masks(whole)
     deep = tmp_path / "deep.npy"
     np.save(deep, np.zeros((2, 3, 4)))
     with pytest.raises(MaskError, match=r"deep\.npy: has shape \(2, 3, 4\)"):

@@ -362,4 +362,6 @@ def run(
 if __name__ == "__main__":
     import sys
 
-    print(run(float(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0))
+    outcome = run(float(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else 0)
+    print(outcome)
+    sys.exit(bool(outcome["failures"]))
