@@ -195,14 +195,17 @@ def _among_masks(file: Path, root: Path) -> bool:
 
 
 def _folder_of_masks(image: Path, root: Path) -> Path | None:
-    """Return the folder of masks beside the innermost folder of images that holds an image."""
+    """Return the folder of masks of an image, from its own folder outwards.
+
+    It lies beside a folder of images, or is called ``masks`` and lies in a folder that holds the
+    image; folders of other names there may be classes.
+    """
     for folder in [image.parent, *image.parent.parents]:
-        if folder.name.lower() in IMAGE_FOLDERS:
+        masks = _beside(folder, MASK_FOLDERS[:1])
+        if masks is None and folder.name.lower() in IMAGE_FOLDERS:
             masks = _beside(folder.parent, MASK_FOLDERS)
-            if masks is not None:
-                return masks
-        if folder == root:
-            return None
+        if masks is not None or folder == root:
+            return masks
     return None
 
 

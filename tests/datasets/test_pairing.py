@@ -120,6 +120,15 @@ def test_classes_of_images_and_masks(tmp_path):
     assert table["mask"].tolist() == [str(tmp_path / "masks" / k / "1.png") for k in ("eo", "ly")]
 
 
+@pytest.mark.parametrize("folder", ["", "eo/"])
+def test_a_folder_of_masks_among_the_images(tmp_path, folder):
+    tree(tmp_path, "eo/1.png", "ly/2.png", f"{folder}Masks/1_mask.png", f"{folder}Masks/1.json")
+    table = from_folder(tmp_path)
+    assert table["label"].tolist() == ["eo", "ly"]
+    masks = [str(tmp_path / f"{folder}Masks" / "1_mask.png"), ""]
+    assert table["mask"].fillna("").tolist() == masks
+
+
 def test_masks_beside_their_images(tmp_path):
     tree(tmp_path, "a.png", "a_cp_masks.png", "b.tif", "b-mask.png", "c_mask.png", "a.txt")
     table = from_folder(tmp_path)
