@@ -38,7 +38,9 @@ def shape_of(rng: np.random.Generator) -> tuple[int, int]:
 
 def picture(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
     """Return an RGB image of noise, of one colour, of extremes, smooth, or with dark blobs."""
-    kind = rng.integers(6)
+    kind = rng.integers(8)
+    if kind >= 6:
+        return clump(rng, shape)
     if kind == 0:
         return np.full((*shape, 3), rng.integers(0, 256, 3), np.uint8)
     if kind == 1:
@@ -63,6 +65,28 @@ def picture(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
         far = np.hypot(rows - shape[0] / 2, columns - shape[1] / 2) > 0.5 * min(shape)
         base[far] = 0
     return base
+
+
+def clump(rng: np.random.Generator, shape: tuple[int, int]) -> np.ndarray:
+    """Return cells with nuclei of one to five lobes that overlap, at times blurred or noisy."""
+    image = np.full((*shape, 3), (238, 234, 230), np.uint8)
+    middle = rng.uniform(0, 1, 2) * shape
+    size = rng.uniform(0.08, 0.35) * min(shape)
+    pale = tuple(map(int, rng.integers((170, 140, 170), (230, 215, 235))))
+    dark = tuple(map(int, rng.integers((70, 30, 90), (140, 90, 170))))
+    centres = rng.normal(middle, size * rng.uniform(0.3, 2.5), (int(rng.integers(2, 12)), 2))
+    for row, column in centres:
+        cv2.circle(image, (int(column), int(row)), max(1, int(size)), pale, -1)
+    for row, column in centres:
+        for _ in range(int(rng.integers(1, 6))):
+            down, right = rng.normal(0, size / 3, 2)
+            radius = max(1, int(size * rng.uniform(0.1, 0.6)))
+            cv2.circle(image, (int(column + right), int(row + down)), radius, dark, -1)
+    if rng.random() < 0.5:
+        image = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.5, 4)))
+    if rng.random() < 0.5:
+        image = np.clip(image + rng.normal(0, 8, image.shape), 0, 255).astype(np.uint8)
+    return image.reshape(*shape, 3)
 
 
 def _blank(shape: tuple[int, int]) -> Labels:
