@@ -143,9 +143,10 @@ class PictureMaker:
             if user and value is None:
                 raise ValueError(f"this picture needs the {name} of the cell")
         if self.colour == "masked":
-            if np.shape(cell) != image.shape[:2]:
-                raise MaskError(misfit("mask", np.shape(cell), "image", image.shape))
-            image = np.where(np.asarray(cell)[..., None], image, np.uint8(255))
+            inside = np.asarray(cell)
+            if inside.shape != image.shape[:2]:
+                raise MaskError(misfit("mask", inside.shape, "image", image.shape))
+            image = np.where(inside[..., None], image, np.uint8(255))
         elif self.colour == "grey" and self.colour_first:
             image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         picture = self._resized(self._cropped(image, box))

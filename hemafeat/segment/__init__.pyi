@@ -1,5 +1,6 @@
 from ._best import best as best
 from ._contours.contours import contours as contours
+from ._kinds import MASK_KINDS as MASK_KINDS
 from ._mask_files import (
     MaskWarning as MaskWarning,
     as_masks as as_masks,
@@ -7,7 +8,6 @@ from ._mask_files import (
     read_masks as read_masks,
 )
 from ._masks import (
-    MASK_KINDS as MASK_KINDS,
     MaskError as MaskError,
     Masks as Masks,
     check_labels as check_labels,

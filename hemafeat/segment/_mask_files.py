@@ -13,8 +13,9 @@ import pandas as pd
 from hemafeat._public import public
 from hemafeat.datasets import DatasetError, mask_finder
 from hemafeat.images import MAX_PIXELS, ImageError, name_of, read_labels
+from hemafeat.segment._kinds import MASK_KINDS
 from hemafeat.segment._mask_kinds import components, foreground, split_classes
-from hemafeat.segment._masks import MASK_KINDS, MaskError, Masks, check_labels, misfit
+from hemafeat.segment._masks import MaskError, Masks, check_labels, misfit
 
 
 @public

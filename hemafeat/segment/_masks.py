@@ -11,9 +11,6 @@ import numpy as np
 
 from hemafeat._public import public
 
-MASK_KINDS = ("auto", "trimap", "labels", "cells", "nuclei")
-"""Kinds of masks that `read_masks` can be told to read."""
-
 QUALITY: dict[str, Any] = {
     "touches_border": False,
     "confidence": np.nan,
