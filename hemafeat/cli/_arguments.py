@@ -10,6 +10,7 @@ from typing import Any
 from hemafeat._machine import n_workers
 from hemafeat.datasets import LOADERS
 from hemafeat.images import NORMALISERS
+from hemafeat.segment import MASK_KINDS
 
 DATASETS = tuple(name for name in LOADERS if name != "folder")
 """Names that ``--dataset`` accepts."""
@@ -87,9 +88,11 @@ def add_images(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--masks",
         metavar="DIR",
-        help="use existing masks instead of a segmenter: a folder of files named like the images, "
-        "or 'given' for the masks named by the image table or the data set",
+        help="use existing masks instead of a segmenter: a folder of files named like the images "
+        "(or of 'hemafeat segment'), or 'given' for the masks named by the image table or the data "
+        "set",
     )
+    add_mask_kind(parser)
     parser.add_argument(
         "--families",
         nargs="+",
@@ -135,6 +138,17 @@ def add_images(parser: argparse.ArgumentParser) -> None:
         dest="normalise_reference",
         action=FormerName,
         current="--normalise-reference",
+    )
+
+
+def add_mask_kind(parser: argparse.ArgumentParser) -> None:
+    """Add ``--mask-kind``."""
+    parser.add_argument(
+        "--mask-kind",
+        choices=MASK_KINDS,
+        default="auto",
+        help="what the values of the masks mean: trimap (0, 128 cytoplasm, 255 nucleus), labels (a "
+        "number for each cell), cells or nuclei (0 and another value); auto: inferred",
     )
 
 

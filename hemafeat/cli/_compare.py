@@ -204,6 +204,7 @@ def run(args: argparse.Namespace) -> None:
         images=listed,
         segmenter=_inputs.segmenter(args),
         masks=_inputs.masks(args) if args.masks != "given" or listed is not None else None,
+        mask_kind=args.mask_kind,
         title=args.title,
         command=_output.typed_command(args),
         audit=audit,

@@ -47,6 +47,8 @@ def segmenter(args: argparse.Namespace) -> str:
 
 def masks(args: argparse.Namespace) -> str | None:
     """Check and return the folder of masks, or ``"given"``."""
+    if args.masks is None and args.mask_kind != "auto":
+        raise Usage("--mask-kind needs --masks")
     if args.masks in (None, "given"):
         return args.masks
     if not Path(args.masks).is_dir():
@@ -85,6 +87,7 @@ def measuring_options(args: argparse.Namespace) -> dict[str, Any]:
     return {
         "segmenter": segmenter(args),
         "masks": masks(args),
+        "mask_kind": args.mask_kind,
         "families": families(args),
         "cells": args.cells,
         "um_per_px": um_per_px(args),

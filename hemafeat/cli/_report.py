@@ -32,6 +32,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--title", metavar="TEXT", help="heading of the page")
     _arguments.add_segmenter(parser)
     parser.add_argument("--masks", metavar="DIR", help="masks that the cells were measured with")
+    _arguments.add_mask_kind(parser)
 
 
 def run(args: argparse.Namespace) -> None:
@@ -59,6 +60,7 @@ def run(args: argparse.Namespace) -> None:
             table=table,
             segmenter=segmenter,
             masks=masks,
+            mask_kind=args.mask_kind,
             title=args.title,
         )
     )

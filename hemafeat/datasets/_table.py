@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hemafeat.datasets._finish import finish, image_column, image_type
+from hemafeat.datasets._pairing import pair_masks
 from hemafeat.datasets._schema import (
     ALIASES,
     COLUMNS,
@@ -108,8 +109,10 @@ def from_folder(root: str | os.PathLike[str]) -> pd.DataFrame:
     ----------
     root : path
         Folder of images. If images lie in more than one folder, the name of its folder is the label
-        of an image. Files in a folder ``masks`` are not images: such a file is the mask of the
-        image at the same place in the folder ``images`` beside it, with any suffix.
+        of an image. Files in a folder ``masks`` (or ``mask``, ``labels``, ``label``) beside a
+        folder ``images`` (or ``image``) are not images but their masks, and so are those in any
+        folder ``masks``, and files named like an image in the same folder with the ending
+        ``_mask``, ``_cp_masks`` or the like; see `mask_finder`.
 
     Returns
     -------
@@ -136,7 +139,7 @@ def from_folder(root: str | os.PathLike[str]) -> pd.DataFrame:
     1  cells/monocyte/1.png  monocyte
     """
     root = folder(root)
-    files = walk(root)
+    files, masks = pair_masks(walk(root), root)
     if not files:
         raise DatasetError(f"{root} holds no images; found {contents(root)}")
     several = len({file.parent for file in files}) > 1
@@ -145,7 +148,7 @@ def from_folder(root: str | os.PathLike[str]) -> pd.DataFrame:
         {
             "image": text(str(file) for file in files),
             "label": text(labels),
-            "mask": text(_mask_beside(file, root) for file in files),
+            "mask": text(masks),
         }
     )
     return finish(table, root)
@@ -263,19 +266,6 @@ def _lists_images(path: Path) -> bool:
         warnings.warn(f"{problem}; searching the folder instead", DatasetWarning, stacklevel=3)
         return False
     return True
-
-
-def _mask_beside(image: Path, root: Path) -> str | None:
-    parts = list(image.relative_to(root).parts)
-    for depth in range(len(parts) - 2, -1, -1):
-        if parts[depth].lower() == "images":
-            masks = Path(root, *parts[:depth], "masks", *parts[depth + 1 : -1])
-            for suffix in (".png", ".bmp", ".tif", ".tiff"):
-                if (masks / (image.stem + suffix)).is_file():
-                    return str(masks / (image.stem + suffix))
-    if root.name.lower() == "images":
-        return _mask_beside(image, root.parent)
-    return None
 
 
 def from_uri(uri: str) -> pd.DataFrame:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import inspect
 import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
@@ -10,8 +12,11 @@ from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any, Protocol, TypeVar, cast
 
+import numpy as np
+
 from hemafeat._public import public
 from hemafeat._words import suggestion
+from hemafeat.extract._labels import fitting_labels, fitting_masks, number_of_cells
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -177,8 +182,10 @@ def family(
     Returns
     -------
     callable
-        A decorator. It returns the function itself, with the declaration as its attribute
-        ``facts``.
+        A decorator. It returns the function, with the declaration as its attribute ``facts``, and
+        lets it see only labels that fit the image: (H, W) int32, contiguous, 0 to `n_cells`, which
+        is given and above 0. Others are converted or refused with a `hemafeat.segment.MaskError`;
+        without a cell the result has no rows.
 
     Examples
     --------
@@ -205,9 +212,32 @@ def family(
 
     def declare(function: F) -> F:
         function.facts = facts  # type: ignore[attr-defined]
-        return function
+        return _checked(function, facts) if inspect.isfunction(function) else function
 
     return declare
+
+
+def _checked(function: F, facts: Facts) -> F:
+    """Return `function` behind the check that its labels fit its image."""
+
+    @functools.wraps(function)
+    def call(image: Any, labels: Any, n_cells: int | None = None, **options: Any) -> Any:
+        # `Prepared` remembers what was checked, and is not imported here, since it imports PLANES.
+        check = getattr(image, "checked_labels" if facts.per_mask else "checked_masks", None)
+        if check is not None:
+            labels, n_cells = check(labels, n_cells)
+        else:
+            shape = np.shape(image)
+            if facts.per_mask:
+                labels, largest = fitting_labels(labels, shape)
+            else:
+                largest = fitting_masks(labels, shape).n_cells
+            n_cells = number_of_cells(n_cells, largest, shape[0] * shape[1])
+        if n_cells == 0:
+            return np.empty((0, len(facts.columns)))
+        return function(image, labels, n_cells, **options)
+
+    return cast(F, call)
 
 
 class Families(dict[str, Family]):

@@ -40,13 +40,15 @@ def measure(
     Returns
     -------
     DataFrame
-        One row per cell, with the columns of ``columns(families)``; ``attrs["units"]`` has their
-        units.
+        One row per cell, none if there is no cell, with the columns of ``columns(families)``;
+        ``attrs["units"]`` has their units.
 
     Raises
     ------
+    hemafeat.segment.MaskError
+        Image and masks differ in size.
     ValueError
-        Image and masks differ in size, or `um_per_px` is not positive.
+        `um_per_px` is not positive.
     Exception
         The error of a family that failed.
 
@@ -79,11 +81,6 @@ def measure_cells(
     prepared: Prepared, masks: Masks, families: Mapping[str, Family]
 ) -> tuple[np.ndarray, dict[str, Exception]]:
     """Measure the cells of a whole image; see `measure_window`."""
-    if masks.shape != prepared.rgb.shape[:2]:
-        raise ValueError(
-            f"the masks are {masks.shape[0]} x {masks.shape[1]} and the image is "
-            f"{prepared.rgb.shape[0]} x {prepared.rgb.shape[1]}"
-        )
     return measure_window(*prepared.window(masks), families)
 
 
@@ -102,6 +99,8 @@ def measure_window(
     failures: dict[str, Exception] = {}
     widths = [function.facts.width for function in families.values()]
     values = np.empty((masks.n_cells, sum(widths)))
+    if not masks.n_cells:
+        return values, failures
     start = 0
     for (name, function), width in zip(families.items(), widths, strict=True):
         block = values[:, start : start + width]

@@ -17,6 +17,8 @@ from hemafeat.extract._kernels.intensity import histograms
 from hemafeat.extract._kernels.region.distance import depths
 from hemafeat.extract._kernels.region.runs import find_runs, levels_of, pixels
 from hemafeat.extract._kernels.window import cut, outside_histogram
+from hemafeat.extract._labels import fitting_labels, fitting_masks, number_of_cells
+from hemafeat.segment import MaskError, check_labels, misfit
 
 if TYPE_CHECKING:
     from hemafeat.segment import Masks
@@ -91,6 +93,13 @@ class Prepared:
     origin : tuple of int
         Row and column of the whole image at which this one begins; (0, 0) unless it is a window.
 
+    Raises
+    ------
+    ValueError
+        The image is not (H, W, 3) uint8.
+    hemafeat.segment.MaskError
+        Masks, or labels given to a method, do not fit the image.
+
     Examples
     --------
     Families that are given the same `Prepared` compute what they share only once:
@@ -119,13 +128,14 @@ class Prepared:
                 "hemafeat.images.read returns one for any file or array"
             )
         self.rgb = rgb
-        self.masks = masks
+        self.masks = None if masks is None else fitting_masks(masks, rgb.shape)
         self._white = None if white is None else np.asarray(white, np.float64).reshape(3)
         self._whole: tuple[Prepared, np.ndarray] | None = None
         self.origin = (0, 0)
         self._density_lut: np.ndarray | None = None
         self._planes: dict[str, np.ndarray] = {}
         self._levels: dict[tuple[str, int], np.ndarray] = {}
+        self._fitting: dict[int, tuple[Any, np.ndarray, int]] = {}
         # The labels are kept with the result, because the id of an array may be reused later.
         self._regions: dict[tuple[int, int], tuple[np.ndarray, Regions]] = {}
         self._parts: dict[int, tuple[np.ndarray, np.ndarray] | None] = {}
@@ -135,6 +145,46 @@ class Prepared:
     def whole(self) -> Prepared:
         """The whole image, of which this one may be a window."""
         return self if self._whole is None else self._whole[0]
+
+    def checked_labels(self, labels: Any, n_cells: int | None = None) -> tuple[np.ndarray, int]:
+        """Check that labels fit the image, once for each array.
+
+        Families that are declared with `family` are given only what this method returns.
+
+        Parameters
+        ----------
+        labels : (H, W) ndarray of int or bool
+            One mask of the cells, such as ``masks.nucleus``.
+        n_cells : int, optional
+            Number of cells. By default the largest label.
+
+        Returns
+        -------
+        labels : (H, W) ndarray of int32
+            The same array if it is contiguous and has this type, else a copy.
+        n_cells : int
+            Number of cells.
+
+        Raises
+        ------
+        MaskError
+            The labels have another size than the image, are not whole numbers of at least 0, or
+            exceed `n_cells`.
+        """
+        known = self._fitting.get(id(labels))
+        if known is None:
+            array, largest = fitting_labels(labels, self.rgb.shape)
+            # The converted array is passed on, and comes back.
+            known = self._fitting[id(labels)] = (labels, array, largest)
+            self._fitting[id(array)] = (array, array, largest)
+        _, array, largest = known
+        return array, number_of_cells(n_cells, largest, array.size)
+
+    def checked_masks(self, masks: Any, n_cells: int | None = None) -> tuple[Masks, int]:
+        """Check that masks fit the image, as `checked_labels` does for one label image."""
+        fitting = fitting_masks(masks, self.rgb.shape, self.masks)
+        n_pixels = self.rgb.shape[0] * self.rgb.shape[1]
+        return fitting, number_of_cells(n_cells, fitting.n_cells, n_pixels)
 
     def window(self, masks: Masks, keep: int | None = None) -> tuple[Prepared, Masks]:
         """Cut out the part of the image in which the cells lie.
@@ -155,7 +205,17 @@ class Prepared:
             A view of the image.
         masks : Masks
             Copies of the labels in the window, without quality columns.
+
+        Raises
+        ------
+        MaskError
+            Masks and image differ in size.
+        IndexError
+            There is no row `keep`.
         """
+        fitting_masks(masks, self.rgb.shape, self.masks)
+        if keep is not None and not 0 <= keep < masks.n_cells:
+            raise IndexError(f"there is no cell of row {keep}: the masks have {masks.n_cells}")
         box, cell, nucleus, cytoplasm = cut(
             masks.cell, masks.nucleus, 0 if keep is None else keep + 1, MARGIN
         )
@@ -184,9 +244,9 @@ class Prepared:
         """
         key = (id(labels), n_cells)
         if key not in self._regions:
-            contiguous = np.ascontiguousarray(labels, dtype=np.int32)
-            runs = find_runs(contiguous, n_cells)
-            regions = Regions(*pixels(*runs, contiguous.shape[1]), *runs)
+            fitting, n_cells = self.checked_labels(labels, n_cells)
+            runs = find_runs(fitting, n_cells)
+            regions = Regions(*pixels(*runs, fitting.shape[1]), *runs)
             self._regions[key] = (labels, regions)
         return self._regions[key][1]
 
@@ -399,6 +459,11 @@ def background_white(image: np.ndarray, labels: np.ndarray | None = None) -> np.
     is a whole number. Brighter borders, and cells with another background beside them, are part of
     the background and move the percentile.
 
+    Raises
+    ------
+    hemafeat.segment.MaskError
+        The labels have another size than the image, or are not whole numbers of at least 0.
+
     Examples
     --------
     >>> import numpy as np
@@ -413,6 +478,11 @@ def background_white(image: np.ndarray, labels: np.ndarray | None = None) -> np.
     height, width = image.shape[:2]
     if labels is None:
         labels = np.zeros((height, width), np.int32)
+    elif getattr(labels, "dtype", None) != np.int32:
+        # Only 0 counts, and a large id could become 0 as an int32.
+        labels = check_labels(labels, "label") != 0
+    if labels.shape != (height, width):
+        raise MaskError(misfit("mask", labels.shape, "image", image.shape))
     histogram = outside_histogram(
         np.ascontiguousarray(image), np.ascontiguousarray(labels, dtype=np.int32)
     )

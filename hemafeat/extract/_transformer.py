@@ -33,7 +33,7 @@ class CellFeatures(TransformerMixin, BaseEstimator):
         Feature families, as in `table`.
     segmenter : str or callable
         As in `table`.
-    masks : None, "given", folder
+    masks : None, "given", folder, pair of folders
         As in `table`. A list cannot follow the folds of a cross-validation and is refused.
     um_per_px : float, optional
         Side of a pixel in um. By default that of the image table, if images are given as one.
@@ -42,6 +42,8 @@ class CellFeatures(TransformerMixin, BaseEstimator):
     normalise : {"grey-world", "reinhard", "macenko"} or callable, optional
         As in `table`. Reinhard and Macenko by name take their target from the images given to
         `fit`, which are those of the training part.
+    mask_kind : {"auto", "trimap", "labels", "cells", "nuclei"}
+        As in `table`.
 
     Attributes
     ----------
@@ -67,6 +69,7 @@ class CellFeatures(TransformerMixin, BaseEstimator):
         um_per_px: float | None = None,
         n_jobs: int | None = None,
         normalise: str | Callable[[np.ndarray], np.ndarray] | None = None,
+        mask_kind: str = "auto",
     ) -> None:
         self.families = families
         self.segmenter = segmenter
@@ -74,6 +77,7 @@ class CellFeatures(TransformerMixin, BaseEstimator):
         self.um_per_px = um_per_px
         self.n_jobs = n_jobs
         self.normalise = normalise
+        self.mask_kind = mask_kind
 
     def fit(self, X: Any, y: Any = None) -> CellFeatures:
         """Check the settings and fit the normaliser; nothing else is learned from the images.
@@ -111,8 +115,13 @@ class CellFeatures(TransformerMixin, BaseEstimator):
             A DataFrame after ``set_output(transform="pandas")``.
         """
         check_is_fitted(self)
-        if self.masks is not None and not isinstance(self.masks, (str, os.PathLike)):
-            raise ValueError('masks is None, "given" or a folder in a transformer')
+        several = isinstance(self.masks, (tuple, list))
+        paths = self.masks if several else [self.masks]
+        if self.masks is not None and not (
+            all(isinstance(path, (str, os.PathLike)) for path in paths)
+            and (not several or (len(paths) == 2 and all(map(os.path.isdir, paths))))
+        ):
+            raise ValueError('masks is None, "given", a folder or two folders in a transformer')
         images, image_table = _images_and_table(X)
         # Bootstrap samples repeat images: each is measured once and its row copied.
         number_of: dict[str, int] = {}
@@ -125,6 +134,7 @@ class CellFeatures(TransformerMixin, BaseEstimator):
             [images[n] for n in first] if image_table is None else image_table.iloc[first],
             segmenter=self.segmenter,
             masks=self.masks,
+            mask_kind=self.mask_kind,
             families=self.families,
             cells="central",
             um_per_px=self.um_per_px,

@@ -11,6 +11,7 @@ from ._read import (
     MAX_PIXELS as MAX_PIXELS,
     is_uri as is_uri,
     name_of as name_of,
+    orientation as orientation,
     path_of as path_of,
     read as read,
     read_labels as read_labels,

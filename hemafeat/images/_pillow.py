@@ -21,8 +21,8 @@ def pillow_array(data: bytes, raw: bool = False) -> np.ndarray:
     data : bytes
         Content of the file.
     raw : bool
-        If True, return the values as stored: the grey values of a palette, or the indices of a
-        coloured palette. By default the image is converted to RGB or RGBA.
+        If True, return the values as stored: the indices of a palette, or its grey values, see
+        `_palette_values`. By default the image is converted to RGB or RGBA.
 
     Returns
     -------
@@ -44,8 +44,7 @@ def pillow_array(data: bytes, raw: bool = False) -> np.ndarray:
             image.load()
             image = ImageOps.exif_transpose(image)
             if raw and image.mode == "P":
-                indices, palette = np.asarray(image), image.convert("RGB")
-                return indices if is_coloured(np.asarray(palette)) else np.asarray(palette)[..., 0]
+                return _palette_values(np.asarray(image), np.asarray(image.convert("RGB")))
             if raw:
                 return np.array(image)
             clear = image.mode in ("RGBA", "LA", "PA", "RGBa", "La") or "transparency" in image.info
@@ -59,12 +58,37 @@ def pillow_array(data: bytes, raw: bool = False) -> np.ndarray:
         raise Unreadable(f"is a damaged {kind}: {reason}") from None
 
 
+def _palette_values(indices: np.ndarray, colours: np.ndarray) -> np.ndarray:
+    """Return what a mask with a palette means: its indices, or the greys that they stand for.
+
+    They are the greys where programs store greys in less space: the palette is grey, gives each
+    index another grey, and black, the background, is at least as frequent as index 0 along the
+    border. Otherwise a palette only shows labels.
+    """
+    greys = colours[:, :, 0]
+    if is_coloured(colours):
+        return indices
+    pairs = np.unique(indices.astype(np.uint16) << 8 | greys)
+    if np.unique(pairs & 255).size < pairs.size:
+        return indices
+    border = np.s_[0, :], np.s_[-1, :], np.s_[:, 0], np.s_[:, -1]
+    black, zero = (
+        sum(np.count_nonzero(values[line] == 0) for line in border) for values in (greys, indices)
+    )
+    return greys if black >= zero else indices
+
+
 def rotate_by_exif(image: np.ndarray, data: bytes) -> np.ndarray:
     """Rotate an image as the EXIF data of its file state."""
+    return orient(image, orientation_tag(data))
+
+
+def orientation_tag(data: bytes) -> int:
+    """Return the orientation (1 to 8) that the EXIF data or TIFF tags of a file state."""
     from PIL import Image
 
     with Image.open(io.BytesIO(data)) as opened:
-        return orient(image, int(opened.getexif().get(0x0112, 1)))
+        return int(opened.getexif().get(0x0112, 1))
 
 
 def orient(image: np.ndarray, tag: int) -> np.ndarray:

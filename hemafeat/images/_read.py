@@ -32,7 +32,7 @@ import cv2
 import numpy as np
 
 from hemafeat.images._formats import Header, ImageError, Unreadable, header
-from hemafeat.images._pillow import is_coloured, pillow_array, rotate_by_exif
+from hemafeat.images._pillow import is_coloured, orientation_tag, pillow_array, rotate_by_exif
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
 """Suffixes, in lower case, of the files that are listed as images."""
@@ -115,8 +115,9 @@ def read_labels(source: Any, *, max_pixels: int | None = MAX_PIXELS) -> np.ndarr
     ----------
     source : str, path, bytes or array
         A grey image of any depth; a colour image with equal channels; a 1-bit image (0 and 1); a
-        palette image (its grey values, or the indices if the palette is coloured). An alpha channel
-        is ignored. Sources are given as for `read`.
+        palette image (its indices, or its grey values if the palette is grey, gives each index
+        another grey, and does not show index 0 along the border as another grey than black). An
+        alpha channel is ignored. Sources are given as for `read`.
     max_pixels : int, optional
         Largest number of pixels; None sets no limit.
 
@@ -183,6 +184,37 @@ def name_of(source: Any) -> str:
         shape = " x ".join(map(str, np.shape(source)))
         return f"<array {shape} {getattr(source, 'dtype', '')}>"
     return f"<{type(source).__name__}>"
+
+
+def orientation(source: Any) -> int:
+    """Return the orientation that the metadata of an image state; `read` turns the image by it.
+
+    Parameters
+    ----------
+    source : str, path, bytes or array
+        Image in any form that `read` accepts.
+
+    Returns
+    -------
+    int
+        1 to 8 as in EXIF: from 5 on, `read` swaps height and width. 1, which is upright, for arrays
+        and for files that state nothing or cannot be read.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import images
+    >>> images.orientation(np.zeros((4, 6, 3), np.uint8))
+    1
+    """
+    if _is_array(source) or _location_in_archive(source) is not None:
+        return 1
+    try:
+        tag = orientation_tag(_load(source, MAX_PIXELS)[0])
+    # Whatever a damaged file raises, it states no orientation.
+    except Exception:
+        return 1
+    return tag if tag in range(1, 9) else 1
 
 
 def path_of(source: str | os.PathLike[str]) -> str:

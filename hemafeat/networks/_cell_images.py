@@ -14,6 +14,7 @@ from hemafeat import images
 from hemafeat._public import public
 from hemafeat.extract import Prepared
 from hemafeat.images import crop_centre, crop_square, square_around
+from hemafeat.segment import MaskError, misfit
 
 CROPS = ("whole", "centre", "cell")
 COLOURS = ("rgb", "hsv", "od", "masked", "grey")
@@ -131,7 +132,8 @@ class PictureMaker:
         Raises
         ------
         ValueError
-            Something that `crop` or `colour` requires is missing.
+            Something that `crop` or `colour` requires is missing, or `cell` has another size than
+            the image.
         """
         for user, name, value in (
             (self.crop == "cell", "box", box),
@@ -141,7 +143,10 @@ class PictureMaker:
             if user and value is None:
                 raise ValueError(f"this picture needs the {name} of the cell")
         if self.colour == "masked":
-            image = np.where(np.asarray(cell)[..., None], image, np.uint8(255))
+            inside = np.asarray(cell)
+            if inside.shape != image.shape[:2]:
+                raise MaskError(misfit("mask", inside.shape, "image", image.shape))
+            image = np.where(inside[..., None], image, np.uint8(255))
         elif self.colour == "grey" and self.colour_first:
             image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         picture = self._resized(self._cropped(image, box))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import cv2
@@ -73,11 +74,13 @@ class Pictures:
     images : optional
         Source of the images, if it is not their names: arrays, crops of larger fields, masks in an
         image table.
-    segmenter, masks
+    segmenter, masks, mask_kind
         As in `hemafeat.extract.table`.
     """
 
-    def __init__(self, names: list[str], images: Any, segmenter: Any, masks: Any) -> None:
+    def __init__(
+        self, names: list[str], images: Any, segmenter: Any, masks: Any, mask_kind: str = "auto"
+    ) -> None:
         import pandas as pd
 
         from hemafeat import datasets, segment
@@ -90,7 +93,7 @@ class Pictures:
             self._table = datasets.as_table(images)
         self._rows = {image_name(image, k): k for k, image in enumerate(self._table["image"])}
         self._mask_source = segment.mask_source(masks, self._table)
-        self._as_masks = segment.as_masks
+        self._as_masks = partial(segment.as_masks, kind=mask_kind)
         self._segment = segment.segmenter(segmenter) if self._mask_source is None else None
         self._requests: dict[str, list[tuple[Tile, int | None, bool]]] = {}
 

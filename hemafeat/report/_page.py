@@ -31,6 +31,7 @@ def page(
     images: Any = None,
     segmenter: Any = "contours",
     masks: Any = None,
+    mask_kind: str = "auto",
     title: str | None = None,
     command: str | None = None,
     date: str | None = None,
@@ -52,7 +53,7 @@ def page(
     images : optional
         Images from which the table was extracted, if its ``image`` column does not lead to them:
         arrays, crops, masks in an image table.
-    segmenter, masks : optional
+    segmenter, masks, mask_kind : optional
         As they were passed to `hemafeat.extract.table`, for the outlines on the pictures. See
         Notes.
     title : str, optional
@@ -104,7 +105,7 @@ def page(
     """
     if comparison.results.empty:
         raise ValueError("the comparison holds no results")
-    content = _content(comparison, table, images, segmenter, masks)
+    content = _content(comparison, table, images, segmenter, masks, mask_kind)
     content |= {
         "title": title or "Comparison of classifiers on blood-cell features",
         "command": command,
@@ -116,7 +117,12 @@ def page(
 
 
 def _content(
-    comparison: Comparison, table: pd.DataFrame | None, images: Any, segmenter: Any, masks: Any
+    comparison: Comparison,
+    table: pd.DataFrame | None,
+    images: Any,
+    segmenter: Any,
+    masks: Any,
+    mask_kind: str,
 ) -> dict[str, Any]:
     """Return the values of the template that follow from the comparison and its table."""
     from hemafeat import extract
@@ -130,6 +136,7 @@ def _content(
         images,
         segmenter,
         masks,
+        mask_kind,
     )
     sample, flagged = _galleries.segmentations(cells, pictures)
     content: dict[str, Any] = {

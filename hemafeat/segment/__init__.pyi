@@ -1,11 +1,18 @@
 from ._best import best as best
 from ._contours.contours import contours as contours
+from ._kinds import MASK_KINDS as MASK_KINDS
 from ._mask_files import (
+    MaskWarning as MaskWarning,
     as_masks as as_masks,
     mask_source as mask_source,
     read_masks as read_masks,
 )
-from ._masks import MaskError as MaskError, Masks as Masks
+from ._masks import (
+    MaskError as MaskError,
+    Masks as Masks,
+    check_labels as check_labels,
+    misfit as misfit,
+)
 from ._overlay import outline as outline
 from ._registry import SegmenterError as SegmenterError, segmenter as segmenter
 from ._scores import (

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-import cv2
 import numpy as np
 import pandas as pd
 
-from hemafeat.datasets import TRIMAP_CYTOPLASM, TRIMAP_NUCLEUS
-from hemafeat.images import ImageError, name_of, read_labels
-from hemafeat.segment._masks import MaskError, Masks
+from hemafeat._public import public
+from hemafeat.datasets import DatasetError, mask_finder
+from hemafeat.images import MAX_PIXELS, ImageError, name_of, read_labels
+from hemafeat.segment._kinds import MASK_KINDS
+from hemafeat.segment._mask_kinds import components, foreground, split_classes
+from hemafeat.segment._masks import MaskError, Masks, check_labels, misfit
 
-SPECK = 0.01
-"""Area of a component, relative to the largest one, below which it is a speck, not a cell."""
 
-KINDS = ("auto", "trimap", "labels", "cells", "nuclei")
+@public
+class MaskWarning(UserWarning):
+    """Issued if the values of a mask may mean something else than they were taken for."""
 
 
 def read_masks(source: Any, nucleus: Any = None, *, kind: str = "auto") -> Masks:
@@ -27,27 +29,30 @@ def read_masks(source: Any, nucleus: Any = None, *, kind: str = "auto") -> Masks
     Parameters
     ----------
     source : path, array, `Masks`, or pair of these
-        An image file of any depth, a ``.npy`` file, or an (H, W) array. A pair is (cell, nucleus).
-        `Masks` are returned unchanged.
+        An image file of any depth, a ``.npy`` file, or an (H, W) array, laid on the image as
+        `hemafeat.images.read` returns it, which is turned as its metadata (EXIF) state. A pair is
+        (cell, nucleus). `Masks` are returned unchanged.
     nucleus : path or array, optional
-        Nuclei of the cells of `source`, as labels or a binary mask. Each nucleus takes the id of
-        the cell it lies in, and its part outside that cell is cut off. A nucleus outside every cell
-        is a cell of which only the nucleus is known. By default `source` contains the nuclei, or
-        there are none.
+        Nuclei of the cells of `source`. Labels that agree with the cells are kept. Of any others,
+        and of a binary mask, each nucleus takes the id of the cell it lies in, and its part outside
+        that cell is cut off; a nucleus outside every cell is a cell of which only the nucleus is
+        known. By default `source` contains the nuclei, or there are none.
     kind : {"auto", "trimap", "labels", "cells", "nuclei"}
         Meaning of the values of `source`. By default it is inferred from them:
 
         ``"trimap"``
             0 background, 128 cytoplasm, 255 nucleus, with any noise that leaves cytoplasm above 60
-            and nucleus above 200. Connected components are cells.
+            and nucleus above 200; or any two values, such as 1 and 2, the larger of which is the
+            nucleus unless it encloses the other one. Connected components are cells.
         ``"labels"``
             0 background; each other value is one cell.
         ``"cells"``, ``"nuclei"``
             A binary mask, not 0 inside; connected components are cells.
         ``"auto"``
-            ``"cells"`` for boolean arrays and for one value above 60 besides 0; ``"trimap"`` for
-            values above 60 (none above 255) if most of the foreground has at most three of them, or
-            most neighbours differ; else ``"labels"``.
+            ``"cells"`` for boolean arrays and for a single value besides 0: 1, 255, or any one
+            above 60 in 8 bit. ``"trimap"`` for noisy values up to 255, for values near 128 (or 155)
+            and 255 where the latter lie inside the former, and for two values in 8 bit of which one
+            lies inside the other. Else ``"labels"``.
 
     Returns
     -------
@@ -63,6 +68,11 @@ def read_masks(source: Any, nucleus: Any = None, *, kind: str = "auto") -> Masks
     ValueError
         `kind` is unknown.
 
+    Warns
+    -----
+    MaskWarning
+        The kind was inferred, and the values could mean something else; `Masks.note` says what.
+
     Examples
     --------
     >>> import numpy as np
@@ -74,20 +84,58 @@ def read_masks(source: Any, nucleus: Any = None, *, kind: str = "auto") -> Masks
     >>> masks.n_cells, int((masks.nucleus == 1).sum())
     (1, 100)
     """
-    if kind not in KINDS:
-        raise ValueError(f"unknown kind {kind!r}; choose one of {', '.join(KINDS)}")
+    masks = as_masks(source if nucleus is None else (source, nucleus), kind)
+    if masks.note and not isinstance(source, Masks):
+        warnings.warn(f"{name_of(source)}: {masks.note}", MaskWarning, stacklevel=2)
+    return masks
+
+
+def as_masks(source: Any, kind: str = "auto") -> Masks:
+    """Convert an item of a list of masks to `Masks`, as `read_masks` does but without warnings.
+
+    Parameters
+    ----------
+    source : `Masks`, path, array, pair of these, or MaskError
+        A pair is (cell, nucleus).
+    kind : {"auto", "trimap", "labels", "cells", "nuclei"}
+        Meaning of the values, see `read_masks`.
+
+    Returns
+    -------
+    Masks
+        Their ``note`` says what is ambiguous.
+
+    Raises
+    ------
+    MaskError
+        `source` cannot be read as masks, or is itself a `MaskError`.
+    ValueError
+        `kind` is unknown.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, segment
+    >>> drawn = datasets.draw_field(["neutrophil", "monocyte"], random_state=0)
+    >>> segment.as_masks((drawn.cell, drawn.nucleus)).n_cells
+    2
+    """
+    if kind not in MASK_KINDS:
+        raise ValueError(f"unknown kind {kind!r}; choose one of {', '.join(MASK_KINDS)}")
+    if isinstance(source, MaskError):
+        raise source
     if isinstance(source, Masks):
         return source
-    if nucleus is None and isinstance(source, tuple | list) and len(source) == 2:
+    nucleus = None
+    if isinstance(source, (tuple, list)) and len(source) == 2:
         source, nucleus = source
     name = name_of(source)
     values = _load(source, name)
     try:
-        cell, inner = _split_classes(values, kind)
         if nucleus is None:
-            return Masks(cell, inner)
+            cell, inner, note = split_classes(values, kind)
+            return Masks(cell, inner, note=note)
         name = f"{name} with {name_of(nucleus)}"
-        return _join_nuclei(cell, _load(nucleus, name_of(nucleus)))
+        return _join(values, _load(nucleus, name_of(nucleus)), kind)
     except MaskError as error:
         raise MaskError(f"{name}: {error}") from None
 
@@ -95,90 +143,77 @@ def read_masks(source: Any, nucleus: Any = None, *, kind: str = "auto") -> Masks
 def _load(source: Any, name: str) -> np.ndarray:
     try:
         if isinstance(source, str | os.PathLike) and os.fsdecode(source).lower().endswith(".npy"):
-            return _check_values(np.load(source, allow_pickle=False))
-        if isinstance(source, np.ndarray) and source.dtype == bool:
-            return _check_values(source)
-        return _check_values(read_labels(source))
+            return check_labels(_load_npy(os.fsdecode(source)), "stored", keep_bool=True)
+        if isinstance(source, np.ndarray):
+            return check_labels(source, "given", keep_bool=True)
+        return check_labels(read_labels(source), "stored", keep_bool=True)
     except ImageError as error:
         raise MaskError(f"{name}: {error.reason}") from None
     except FileNotFoundError:
         raise MaskError(f"{name}: does not exist") from None
-    except (OSError, ValueError) as error:
-        raise MaskError(f"{name}: {error}") from None
+    # NumPy raises many kinds of exceptions for damaged files.
+    except Exception as error:
+        raise MaskError(f"{name}: {error or type(error).__name__}") from None
 
 
-def _check_values(values: np.ndarray) -> np.ndarray:
-    if values.ndim != 2 or values.size == 0:
-        raise ValueError(f"has shape {values.shape}, expected (height, width)")
-    if values.dtype == bool:
-        return values
-    if values.dtype.kind == "f" and np.array_equal(values, np.floor(values)):
-        values = values.astype(np.int64)
-    if values.dtype.kind not in "iu":
-        raise ValueError("contains values that are not whole numbers")
-    if values.dtype.kind == "i" and values.min() < 0:
-        raise ValueError("contains negative labels")
-    return values
+def _load_npy(path: str) -> np.ndarray:
+    headers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    with open(path, "rb") as file:
+        try:
+            shape, _, dtype = headers[np.lib.format.read_magic(file)](file)
+        # A damaged header may raise any exception of the parser.
+        except Exception:
+            raise MaskError("is not an array in a .npy file, or is damaged") from None
+    if dtype.hasobject:
+        if path.lower().endswith("_seg.npy"):
+            raise MaskError(
+                "is a file of Cellpose, which holds Python objects and is never opened; export the "
+                "masks as an image (in Cellpose: File > Save masks as PNG/tif, or --save_png)"
+            )
+        raise MaskError("holds Python objects, which are never opened; save a numeric array")
+    if len(shape) != 2:
+        raise MaskError(f"has shape {shape}, expected (height, width)")
+    if shape[0] * shape[1] > MAX_PIXELS:
+        raise MaskError(f"holds {shape[0]} x {shape[1]} pixels, more than {MAX_PIXELS}")
+    try:
+        return np.asarray(np.load(path, allow_pickle=False))
+    except ValueError:
+        raise MaskError("is a truncated or damaged .npy file") from None
 
 
-def _split_classes(values: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray]:
-    kind = _infer_kind(values) if kind == "auto" else kind
-    empty = np.zeros(values.shape, np.int32)
-    if kind == "labels":
-        return values, empty
-    if kind == "cells":
-        return _components(values > 0), empty
-    if kind == "nuclei":
-        return empty, _components(values > 0)
-    cell = _components(values > TRIMAP_CYTOPLASM)
-    return cell, np.where(values > TRIMAP_NUCLEUS, cell, 0)
-
-
-def _infer_kind(values: np.ndarray) -> str:
-    if values.dtype == bool:
-        return "cells"
-    top = int(values.max())
-    if top <= TRIMAP_CYTOPLASM or top > 255:
-        return "labels"
-    counts = np.bincount(values.ravel(), minlength=2)
-    counts[0] = 0
-    if np.count_nonzero(counts) == 1:
-        return "cells"
-    # A noisy trimap has every grey level at its edges, but two of them cover its area; labels have
-    # no such preference unless there are few cells, and then they are small numbers.
-    if np.sort(counts)[-3:].sum() >= 0.5 * counts.sum():
-        return "trimap"
-    # With noise all over, neighbours differ; within a label they never do.
-    pairs = (values[:, 1:] > 0) & (values[:, :-1] > 0)
-    equal = np.count_nonzero(pairs & (values[:, 1:] == values[:, :-1]))
-    return "trimap" if equal < 0.5 * np.count_nonzero(pairs) else "labels"
-
-
-def _components(mask: np.ndarray) -> np.ndarray:
-    n, labels, stats, _ = cv2.connectedComponentsWithStats(
-        np.ascontiguousarray(mask, dtype=np.uint8), connectivity=8
-    )
-    if n <= 1:
-        return labels
-    area = stats[1:, cv2.CC_STAT_AREA]
-    keep = area >= SPECK * area.max()
-    renumber = np.concatenate([[0], np.where(keep, np.cumsum(keep), 0)]).astype(np.int32)
-    return renumber[labels]
-
-
-def _join_nuclei(cell: np.ndarray, nucleus: np.ndarray) -> Masks:
-    if cell.shape != nucleus.shape:
-        raise MaskError(f"the cells are {cell.shape} and the nuclei {nucleus.shape}")
-    cell = cell.astype(np.int64)
-    mask = nucleus > 0
+def _join(values: np.ndarray, nuclei: np.ndarray, kind: str) -> Masks:
+    """Return the masks of cells and of nuclei in a file, or array, of its own."""
+    if values.shape != nuclei.shape:
+        raise MaskError(misfit("cell mask", values.shape, "nucleus mask", nuclei.shape))
+    # Labels that agree are taken as they are, unless they may be binary masks of several cells.
+    if not ((nuclei != 0) & (nuclei != values)).any() and (
+        kind == "labels" or (kind == "auto" and _numbers_cells(values))
+    ):
+        return Masks(values, nuclei)
+    cell, _, note = split_classes(values, kind)
+    cell = cell.astype(np.uint64 if cell.dtype == np.uint64 else np.int64)
+    mask = foreground(nuclei)
     inside = np.where(mask, cell, 0)
     # Pieces outside every cell are nuclei whose cell was not outlined.
-    pieces = _components(mask)
+    pieces = components(mask)
     touching = np.zeros(int(pieces.max()) + 1, bool)
     touching[np.unique(pieces[inside > 0])] = True
     lone = (pieces > 0) & ~touching[pieces]
-    inside[lone] = _components(lone)[lone] + (int(cell.max()) if cell.size else 0)
-    return Masks(cell, inside)
+    if lone.any():
+        if cell.max() > 2**62:
+            cell = Masks(cell, np.zeros_like(cell)).cell
+            inside = np.where(mask, cell, 0)
+        inside[lone] = components(lone)[lone] + cell.max()
+    return Masks(cell, inside, note=note)
+
+
+def _numbers_cells(values: np.ndarray) -> bool:
+    if values.dtype == bool or values.max() in (255, 65535):
+        return False
+    return bool(values.max() > 1 or components(values > 0).max() <= 1)
 
 
 MaskSource = Callable[[pd.DataFrame, int], list[Any]]
@@ -190,10 +225,11 @@ def mask_source(masks: Any, table: pd.DataFrame) -> MaskSource | None:
 
     Parameters
     ----------
-    masks : None, "given", path, `Masks` or sequence
+    masks : None, "given", path, pair of paths, `Masks` or sequence
         ``"given"`` uses the files named in the column ``mask``; a folder, the files in it with the
-        same names as the images; a sequence, its items, one per image. None means that masks are
-        to be computed.
+        same names as the images, see `hemafeat.datasets.mask_finder`; a pair of folders, those of
+        cells and of nuclei; a sequence, its items, one per image. None means that masks are to be
+        computed.
     table : DataFrame
         Image table with the columns ``image`` and ``mask``.
 
@@ -223,45 +259,13 @@ def mask_source(masks: Any, table: pd.DataFrame) -> MaskSource | None:
     if isinstance(masks, str) and masks == "given":
         return _from_column(table)
     if isinstance(masks, (str, os.PathLike)):
-        return _from_folder(Path(masks))
+        return _from_folders([masks], table)
+    if isinstance(masks, (tuple, list)) and len(masks) == 2 and all(map(_is_folder, masks)):
+        return _from_folders(list(masks), table)
     items = [masks] if isinstance(masks, Masks) else list(masks)
     if len(items) != len(table):
         raise ValueError(f"{len(items)} masks were given for {len(table)} images")
     return lambda rows, start: items[start : start + len(rows)]
-
-
-def as_masks(source: Any) -> Masks:
-    """Convert an item of a list of masks to `Masks`.
-
-    Parameters
-    ----------
-    source : `Masks`, pair of arrays, array, path or MaskError
-        A pair is taken as the label images of `Masks`; a single array or file is read by
-        `read_masks`.
-
-    Returns
-    -------
-    Masks
-
-    Raises
-    ------
-    MaskError
-        `source` cannot be read as masks, or is itself a `MaskError`.
-
-    Examples
-    --------
-    >>> from hemafeat import datasets, segment
-    >>> drawn = datasets.draw_field(["neutrophil", "monocyte"], random_state=0)
-    >>> segment.as_masks((drawn.cell, drawn.nucleus)).n_cells
-    2
-    """
-    if isinstance(source, MaskError):
-        raise source
-    if isinstance(source, Masks):
-        return source
-    if isinstance(source, (tuple, list)) and len(source) == 2:
-        return Masks(np.asarray(source[0]), np.asarray(source[1]))
-    return read_masks(source)
 
 
 def _from_column(table: pd.DataFrame) -> MaskSource:
@@ -270,26 +274,30 @@ def _from_column(table: pd.DataFrame) -> MaskSource:
 
     def find(rows: pd.DataFrame, start: int) -> list[Any]:
         message = "the image table names no mask for this image"
-        return [MaskError(message) if pd.isna(mask) else mask for mask in rows["mask"]]
+        return [
+            MaskError(message) if pd.api.types.is_scalar(mask) and pd.isna(mask) else mask
+            for mask in rows["mask"]
+        ]
 
     return find
 
 
-def _from_folder(folder: Path) -> MaskSource:
-    if not folder.is_dir():
-        raise ValueError(f"{folder} is not a folder of masks")
-    by_stem: dict[str, list[str]] = {}
-    for path in sorted(folder.rglob("*"), key=Path.as_posix):
-        if path.is_file() and not path.name.startswith("."):
-            by_stem.setdefault(path.stem, []).append(str(path))
+def _is_folder(source: Any) -> bool:
+    return isinstance(source, (str, os.PathLike)) and os.path.isdir(source)
 
-    def mask_of(image: Path) -> str | MaskError:
-        paths = by_stem.get(image.stem, [])
-        if len(paths) > 1:
-            # Class folders may repeat a name: the mask then lies in a folder of the same name.
-            paths = [path for path in paths if Path(path).parent.name == image.parent.name]
-        if len(paths) != 1:
-            return MaskError(f"{len(paths)} files in {folder} are named {image.stem}")
-        return paths[0]
 
-    return lambda rows, start: [mask_of(Path(str(image))) for image in rows["image"]]
+def _from_folders(folders: list[Any], table: pd.DataFrame) -> MaskSource:
+    """Find masks in one folder, or cells and nuclei in two."""
+    try:
+        finders = [mask_finder(folder, table["image"]) for folder in folders]
+    except DatasetError as error:
+        raise ValueError(str(error)) from None
+
+    def mask_of(image: Any) -> Any:
+        try:
+            paths = tuple(find(image) for find in finders)
+        except DatasetError as error:
+            return MaskError(str(error))
+        return paths if len(paths) == 2 else paths[0]
+
+    return lambda rows, start: [mask_of(image) for image in rows["image"]]

@@ -20,6 +20,10 @@ QUALITY: dict[str, Any] = {
 """Entries of the quality record of a cell, with the values used if a segmenter gives none."""
 
 
+_LARGEST_FLOAT = 2.0**53
+_LARGEST_INT = 2**63 - 1
+
+
 @public
 class MaskError(ValueError):
     """Masks that contradict each other or the image."""
@@ -31,7 +35,8 @@ class Masks:
     """Two label images with shared ids: the whole cell and its nucleus.
 
     Labels are checked and renumbered 1..n once, so that all other code may rely on them. The
-    arrays passed in are never modified.
+    arrays passed in are never modified. Masks are laid on the image as `hemafeat.images.read`
+    returns it, which is turned as its metadata (EXIF) state.
 
     Parameters
     ----------
@@ -39,12 +44,16 @@ class Masks:
         Labels of whole cells; 0 is background. A boolean mask is one cell.
     nucleus : (H, W) ndarray of int or bool
         Labels of the nuclei, under the ids of `cell`. A cell may have none (a platelet, an
-        erythrocyte), and an id that occurs only here is a cell of which only the nucleus is known.
+        erythrocyte), and an id that occurs only here, outside all cells, is a cell of which only
+        the nucleus is known. `read_masks` takes nuclei with any numbers.
     quality : mapping of str to sequence, optional
         One value per cell, in the order of the ids: ``touches_border``, ``confidence`` (0 to 1),
         ``suspected_failure``, ``failure_reason``, and any other entry of a segmenter. It is
         reported beside the features, never among them. By default ``touches_border`` is computed,
         and the other entries say that nothing is known.
+    note : str, optional
+        What is ambiguous in the source of the masks, and how to settle it. `read_masks` writes it,
+        and `hemafeat.extract.table` reports it. By default it is empty.
 
     Attributes
     ----------
@@ -53,13 +62,13 @@ class Masks:
     n_cells : int
         Number of cells.
     ids : (n_cells,) ndarray of int64
-        The original ids, in ascending order.
+        The original ids, in ascending order; uint64 if one of them exceeds the range of int64.
 
     Raises
     ------
     MaskError
         Labels are not whole numbers, are negative, differ in shape or are not two-dimensional, or
-        a nucleus lies outside its own cell.
+        a nucleus lies outside its own cell or in another one.
 
     Examples
     --------
@@ -77,21 +86,25 @@ class Masks:
     cell: np.ndarray
     nucleus: np.ndarray
     quality: Mapping[str, Any] = field(default_factory=dict)
+    note: str = ""
     n_cells: int = field(init=False)
     ids: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        cell, nucleus = _check_labels(self.cell, "cell"), _check_labels(self.nucleus, "nucleus")
+        cell, nucleus = check_labels(self.cell, "cell"), check_labels(self.nucleus, "nucleus")
         if cell.shape != nucleus.shape:
-            raise MaskError(f"the cell mask is {cell.shape} and the nucleus mask {nucleus.shape}")
+            raise MaskError(misfit("cell mask", cell.shape, "nucleus mask", nucleus.shape))
+        if np.uint64 in (cell.dtype, nucleus.dtype) and cell.dtype != nucleus.dtype:
+            # NumPy would compare int64 and uint64 as floats, to which large ids are equal.
+            cell, nucleus = cell.astype(np.uint64), nucleus.astype(np.uint64)
         cell_ids, nucleus_ids = _ids(cell), _ids(nucleus)
+        if cell_ids.dtype != nucleus_ids.dtype:
+            cell_ids, nucleus_ids = cell_ids.astype(np.uint64), nucleus_ids.astype(np.uint64)
         ids = np.union1d(cell_ids, nucleus_ids)
-        if np.isin(nucleus_ids, cell_ids).any():
-            stray = (nucleus != 0) & (cell != nucleus)
-            if stray.any():
-                outside = np.intersect1d(np.unique(nucleus[stray]), cell_ids)
-                if outside.size:
-                    raise MaskError(f"nucleus {int(outside[0])} lies outside its own cell")
+        stray = (nucleus != 0) & (cell != nucleus)
+        # A nucleus outside every cell is allowed, unless its cell is elsewhere.
+        if stray.any() and (cell_ids.size and nucleus_ids.size):
+            _check_strays(cell[stray], nucleus[stray], cell_ids)
         object.__setattr__(self, "cell", _renumber(cell, ids))
         object.__setattr__(self, "nucleus", _renumber(nucleus, ids))
         object.__setattr__(self, "ids", ids)
@@ -170,6 +183,31 @@ class Masks:
         """Height and width."""
         return self.cell.shape[0], self.cell.shape[1]
 
+    def check_fit(self, shape: tuple[int, ...]) -> None:
+        """Raise a `MaskError` unless the masks can be laid on an image of this shape.
+
+        All that measures, scores or draws calls it before labels and pixels meet.
+
+        Parameters
+        ----------
+        shape : tuple of int
+            Height and width of the image; further axes do not matter.
+
+        Raises
+        ------
+        MaskError
+            The masks have another size, or their labels were changed since they were checked.
+        """
+        if self.shape != tuple(shape[:2]) or self.nucleus.shape != self.cell.shape:
+            raise MaskError(misfit("mask", self.shape, "image", shape))
+        for labels in (self.cell, self.nucleus):
+            # A negative label is a large one without its sign.
+            if labels.dtype != np.int32 or int(labels.view(np.uint32).max()) > self.n_cells:
+                raise MaskError(
+                    f"labels of the masks lie outside 0 to {self.n_cells}, the number of cells: "
+                    "they were changed after the masks were made"
+                )
+
     def __repr__(self) -> str:
         height, width = self.shape
         return f"Masks({self.n_cells} cells, {height} x {width})"
@@ -180,24 +218,88 @@ class Masks:
         lut = np.zeros(self.n_cells + 1, np.int32)
         lut[chosen + 1] = np.arange(1, chosen.size + 1)
         quality = {name: values[chosen] for name, values in self.quality.items()}
-        return Masks(lut[self.cell], lut[self.nucleus], quality)
+        return Masks(lut[self.cell], lut[self.nucleus], quality, self.note)
 
 
-def _check_labels(mask: Any, name: str) -> np.ndarray:
+def misfit(this: str, shape: tuple[int, ...], that: str, other: tuple[int, ...]) -> str:
+    """Say that two arrays differ in size, each as height x width.
+
+    Parameters
+    ----------
+    this : str
+        What the first one is, such as ``"mask"``.
+    shape : tuple of int
+        Its shape, of which the first two axes are named.
+    that : str
+        What the other one is, such as ``"image"``.
+    other : tuple of int
+        Its shape.
+
+    Returns
+    -------
+    str
+        Message of an error.
+
+    Examples
+    --------
+    >>> from hemafeat import segment
+    >>> segment.misfit("mask", (240, 200), "image", (120, 100, 3))
+    'the mask is 240 x 200 and the image 120 x 100 (height x width)'
+    """
+    sizes = [" x ".join(map(str, size[:2])) for size in (shape, other)]
+    text = f"the {this} is {sizes[0]} and the {that} {sizes[1]} (height x width)"
+    if shape[0] != shape[1] and tuple(shape[:2]) == tuple(other[1::-1]):
+        text += "; height and width are swapped, so one of them is turned by 90 degrees"
+    return text
+
+
+def check_labels(mask: Any, name: str, *, keep_bool: bool = False) -> np.ndarray:
+    """Return labels as a two-dimensional array of int or uint, or raise a `MaskError`.
+
+    Parameters
+    ----------
+    mask : (H, W) array of int, bool, or floats that are whole numbers
+        Labels; a boolean mask becomes label 1.
+    name : str
+        What the mask shows, for the message.
+    keep_bool : bool
+        Return a boolean mask as it is. Default False.
+
+    Returns
+    -------
+    (H, W) ndarray of int or uint
+        Labels of at least 0, in the byte order of the machine.
+
+    Raises
+    ------
+    MaskError
+        The array is not two-dimensional, is empty, or holds anything else.
+
+    Examples
+    --------
+    >>> from hemafeat import segment
+    >>> segment.check_labels([[0.0, 2.0]], "cell")
+    array([[0, 2]])
+    """
     array = np.asarray(mask)
     if array.ndim != 2 or array.size == 0:
         raise MaskError(f"the {name} mask has shape {array.shape}, expected (height, width)")
     if array.dtype == bool:
-        return array.astype(np.int32)
+        return array if keep_bool else array.astype(np.int32)
     if array.dtype.kind == "f":
         if not np.isfinite(array).all() or (array != np.floor(array)).any():
             raise MaskError(f"the {name} mask contains values that are not whole numbers")
+        if array.size and np.abs(array).max() > _LARGEST_FLOAT:
+            raise MaskError(
+                f"the {name} mask holds floats above 2 ** 53, between which whole numbers are "
+                "missing: save labels as integers"
+            )
         array = array.astype(np.int64)
     if array.dtype.kind not in "iu":
         raise MaskError(f"the {name} mask has dtype {array.dtype}, expected integers")
     if array.dtype.kind == "i" and array.min() < 0:
         raise MaskError(f"the {name} mask contains negative labels")
-    return array
+    return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
 
 
 def _ids(labels: np.ndarray) -> np.ndarray:
@@ -207,13 +309,29 @@ def _ids(labels: np.ndarray) -> np.ndarray:
         # For a few cells, one comparison each is cheaper still.
         ids = np.array([i for i in range(1, top + 1) if (labels == i).any()], np.int64)
     elif top <= max(65535, labels.size):
-        ids = np.flatnonzero(np.bincount(labels.ravel(), minlength=1))
+        ids = np.flatnonzero(np.bincount(labels.ravel().astype(np.int64, copy=False), minlength=1))
     else:
         ids = np.unique(labels)
-    return ids[ids > 0].astype(np.int64)
+    return ids[ids > 0].astype(np.int64 if top <= _LARGEST_INT else np.uint64)
+
+
+def _check_strays(cells: np.ndarray, nuclei: np.ndarray, cell_ids: np.ndarray) -> None:
+    """Raise an error if pixels of nuclei that lie in no cell of their own number contradict it."""
+    elsewhere = cells != 0
+    if elsewhere.any():
+        nucleus, cell = int(nuclei[elsewhere][0]), int(cells[elsewhere][0])
+        raise MaskError(
+            f"nucleus {nucleus} lies outside its own cell, in cell {cell}; a nucleus has the "
+            "number of its cell, which hemafeat.segment.read_masks(cell, nucleus) gives it"
+        )
+    outside = np.intersect1d(np.unique(nuclei), cell_ids)
+    if outside.size:
+        raise MaskError(f"nucleus {int(outside[0])} lies outside its own cell")
 
 
 def _renumber(labels: np.ndarray, ids: np.ndarray) -> np.ndarray:
     if ids.size == 0 or (ids[-1] == ids.size):
-        return labels.astype(np.int32, copy=True)
-    return np.where(labels > 0, np.searchsorted(ids, labels) + 1, 0).astype(np.int32)
+        return np.array(labels, np.int32, order="C")
+    # In the type of the ids: of two types NumPy would make floats, to which large ids are equal.
+    positions = np.searchsorted(ids, labels.astype(ids.dtype, copy=False)) + 1
+    return np.ascontiguousarray(np.where(labels > 0, positions, 0), dtype=np.int32)

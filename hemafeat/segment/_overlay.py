@@ -5,7 +5,7 @@ from __future__ import annotations
 import cv2
 import numpy as np
 
-from hemafeat.segment._masks import MaskError, Masks
+from hemafeat.segment._masks import Masks
 
 CELL = (0, 230, 0)
 NUCLEUS = (255, 230, 0)
@@ -34,7 +34,7 @@ def outline(image: np.ndarray, masks: Masks) -> np.ndarray:
     Raises
     ------
     MaskError
-        Image and masks differ in size.
+        Masks and image differ in size.
 
     Examples
     --------
@@ -45,8 +45,7 @@ def outline(image: np.ndarray, masks: Masks) -> np.ndarray:
     >>> picture.shape == drawn.image.shape, bool((picture == (0, 230, 0)).all(axis=2).any())
     (True, True)
     """
-    if masks.shape != image.shape[:2]:
-        raise MaskError(f"the masks are {masks.shape} and the image {tuple(image.shape[:2])}")
+    masks.check_fit(image.shape)
     out = np.array(image, dtype=np.uint8, order="C")
     suspected = np.asarray(masks.quality["suspected_failure"], dtype=bool)
     colours = np.array([CELL] + [SUSPECTED if flag else CELL for flag in suspected], np.uint8)

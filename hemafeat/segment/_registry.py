@@ -125,11 +125,10 @@ class _CheckedSegmenter:
         result = self.function(image)
         if not isinstance(result, Masks):
             result = self._to_masks(result)
-        if result.shape != image.shape[:2]:
-            raise SegmenterError(
-                f"segmenter {self.__name__!r} returned masks of {result.shape} for an image of "
-                f"{tuple(image.shape[:2])}"
-            )
+        try:
+            result.check_fit(image.shape)
+        except MaskError as error:
+            raise SegmenterError(f"segmenter {self.__name__!r}: {error}") from None
         return result
 
     def _to_masks(self, result: Any) -> Masks:

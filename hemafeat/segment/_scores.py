@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from hemafeat.segment._masks import MaskError, Masks
+from hemafeat.segment._masks import MaskError, Masks, misfit
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -162,7 +162,9 @@ def score(predicted: Masks, true: Masks) -> pd.DataFrame:
     import pandas as pd
 
     if predicted.shape != true.shape:
-        raise MaskError(f"the predicted masks are {predicted.shape} and the true ones {true.shape}")
+        raise MaskError(misfit("predicted mask", predicted.shape, "true mask", true.shape))
+    for masks in (predicted, true):
+        masks.check_fit(true.shape)
     match = _match(predicted, true)
     rows = [
         _row(number, match.get(number, 0), predicted, true) for number in range(1, true.n_cells + 1)
@@ -231,8 +233,11 @@ def failure_detection(scores: pd.DataFrame) -> dict[str, float]:
 
 def _pair(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     a, b = np.asarray(predicted) != 0, np.asarray(true) != 0
+    for name, mask in (("predicted", a), ("true", b)):
+        if mask.ndim != 2:
+            raise MaskError(f"the {name} mask has shape {mask.shape}, expected (height, width)")
     if a.shape != b.shape:
-        raise MaskError(f"the predicted mask is {a.shape} and the true one {b.shape}")
+        raise MaskError(misfit("predicted mask", a.shape, "true mask", b.shape))
     return a, b
 
 

@@ -228,6 +228,39 @@ def test_segment_writes_labels_that_can_be_read_back(cells, tmp_path, capsys):
     trimap = images.read_labels(tmp_path / "t" / "trimap" / relative)
     assert np.array_equal(trimap == 255, nucleus > 0)
     assert np.array_equal(trimap > 0, label > 0)
+    capsys.readouterr()
+    tables = {}
+    for masks in (out, tmp_path / "t", tmp_path / "t" / "trimap", None):
+        words = ["extract", str(cells / "images"), "--out", str(tmp_path / "x.csv")]
+        words += [] if masks is None else ["--masks", str(masks)]
+        assert main([*words, "--families", "shape"]) == 0
+        tables[masks] = extract.load(tmp_path / "x.csv")
+    shown = extract.columns(["shape"])
+    for masks, table in tables.items():
+        assert tables[None][shown].equals(table[shown]), masks
+
+
+def test_the_kind_of_masks_on_the_command_line(tmp_path, capsys):
+    from hemafeat import datasets
+
+    cell = datasets.draw_cell("neutrophil", size=120, random_state=0)
+    for folder, picture in (
+        ("in", cell.image[:, :, ::-1]),
+        ("masks", cell.cell + (cell.nucleus > 0)),
+    ):
+        (tmp_path / folder).mkdir()
+        cv2.imwrite(str(tmp_path / folder / "a.png"), picture.astype(np.uint8))
+    words = ["extract", str(tmp_path / "in"), "--families", "shape", "--out"]
+    masks = ["--masks", str(tmp_path / "masks")]
+    for n, (kind, counts) in enumerate(
+        {"auto": "1 cell, 64 features, 1 error", "trimap": "1 cell, 64 features, 0 error"}.items()
+    ):
+        assert main([*words, str(tmp_path / f"{n}"), *masks, "--mask-kind", kind]) == 0
+        captured = capsys.readouterr()
+        assert counts in captured.out
+        assert ("1 and 2 were taken for cytoplasm and nucleus" in captured.err) == (kind == "auto")
+    assert main([*words, str(tmp_path / "x"), "--mask-kind", "labels"]) == 2
+    assert one_line(capsys) == "--mask-kind needs --masks"
 
 
 def test_compare_then_predict_then_report(features, tmp_path, capsys):

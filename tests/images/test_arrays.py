@@ -131,6 +131,32 @@ def test_palettes_of_labels(tmp_path):
     np.testing.assert_array_equal(read_labels(tmp_path / "greys.png"), greys[indices])
 
 
+@pytest.mark.parametrize(
+    ("greys", "means_greys"),
+    [
+        ([0, 128, 255, 60], True),
+        ([128, 0, 255, 60], True),
+        ([255, 0, 128, 60], True),
+        ([255, 192, 128, 64], False),
+        ([255, 0, 0, 0], False),
+        ([0, 128, 128, 128], False),
+        ([255, 255, 255, 255], False),
+        ([0, 1, 2, 3], True),
+    ],
+)
+@pytest.mark.parametrize("suffix", [".png", ".bmp"])
+def test_a_grey_palette_shows_labels_or_stores_greys(tmp_path, greys, means_greys, suffix):
+    """The background is along the border: index 0 if the palette shows labels, else black."""
+    background = greys.index(0) if means_greys else 0
+    indices = np.full((12, 12), background, np.uint8)
+    indices[3:9, 3:9] = np.random.default_rng(0).integers(0, 4, (6, 6))
+    image = Image.fromarray(indices).convert("P")
+    image.putpalette([grey for grey in greys for _ in range(3)])
+    image.save(tmp_path / f"mask{suffix}")
+    expected = np.array(greys, np.uint8)[indices] if means_greys else indices
+    np.testing.assert_array_equal(read_labels(tmp_path / f"mask{suffix}"), expected)
+
+
 def test_label_arrays():
     labels = np.arange(12).reshape(3, 4)
     for source in (labels, labels.astype(float), labels[:, :, None], np.dstack([labels] * 3)):

@@ -201,7 +201,7 @@ def test_shares_and_tables_that_cannot_be_are_refused(table, tmp_path):
     small = tmp_path / "small.png"
     cv2.imwrite(str(small), np.zeros((20, 20), np.uint8))
     wrong = pd.DataFrame({"image": [table["image"][0]], "mask": [str(small)]})
-    with pytest.raises(ValueError, match=r"small\.png: the mask is \(20, 20\), but the image"):
+    with pytest.raises(ValueError, match=r"small\.png: the mask is 20 x 20 and the image"):
         networks.SegmentationSamples(wrong, drawn=0.0)[0]
 
 

@@ -133,6 +133,19 @@ def test_errors_name_the_file(tmp_path):
     np.save(objects, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(MaskError, match=r"objects\.npy: "):
         read_masks(objects)
+    np.save(tmp_path / "a_seg.npy", np.array({"masks": trimap()}, dtype=object), allow_pickle=True)
+    with pytest.raises(MaskError, match=r"a_seg\.npy: is a file of Cellpose, .* never opened; exp"):
+        read_masks(tmp_path / "a_seg.npy")
+    whole = tmp_path / "whole.npy"
+    np.save(whole, trimap())
+    data = whole.read_bytes()
+    for damaged in (b"", data[:4], data[:60], data[:-1], b"\x93NUMPY\x09\x09" + data[8:], data[1:]):
+        whole.write_bytes(damaged)
+        with pytest.raises(MaskError, match=r"whole\.npy: is .*damaged"):
+            read_masks(whole)
+    whole.write_bytes(data.replace(b"(60, 80), }       ", b"(600000, 80000), }"))
+    with pytest.raises(MaskError, match=r"whole\.npy: holds 600000 x 80000 pixels, more than"):
+        read_masks(whole)
     deep = tmp_path / "deep.npy"
     np.save(deep, np.zeros((2, 3, 4)))
     with pytest.raises(MaskError, match=r"deep\.npy: has shape \(2, 3, 4\)"):
@@ -144,7 +157,7 @@ def test_errors_name_the_file(tmp_path):
     cv2.imwrite(str(coloured), np.arange(48, dtype=np.uint8).reshape(4, 4, 3))
     with pytest.raises(MaskError, match=r"coloured\.png"):
         read_masks(coloured)
-    with pytest.raises(MaskError, match=r"\(60, 80\) and the nuclei \(60, 79\)"):
+    with pytest.raises(MaskError, match=r"the cell mask is 60 x 80 and the nucleus mask 60 x 79"):
         read_masks(trimap(), trimap()[:, 1:])
     with pytest.raises(ValueError, match="kind"):
         read_masks(trimap(), kind="trimaps")
@@ -178,9 +191,9 @@ def test_missing_masks_of_a_table(tmp_path):
         mask_source("given", table.assign(mask=None))
 
 
-def test_a_pair_of_label_images_is_checked_as_masks_are():
+def test_a_pair_is_read_as_read_masks_does():
     cell, nucleus = trimap() > 0, trimap() == 255
-    assert as_masks((cell, nucleus)).n_cells == 1
+    assert as_masks((cell, nucleus)).n_cells == read_masks(cell, nucleus).n_cells == 2
     assert as_masks(trimap()).n_cells == 2
     with pytest.raises(MaskError, match="the nucleus mask"):
         as_masks((cell, nucleus[1:]))
@@ -228,7 +241,7 @@ def test_an_unknown_name_is_answered_by_the_known_ones():
 @pytest.mark.parametrize(
     ("function", "reason"),
     [
-        (wrong_shape, r"'wrong_shape' returned masks of \(3, 3\) for an image of \(20, 30\)"),
+        (wrong_shape, "'wrong_shape': the mask is 3 x 3 and the image 20 x 30"),
         (not_masks, "'not_masks' returned ndarray"),
         (contradicting, "'contradicting': the cell mask is"),
     ],

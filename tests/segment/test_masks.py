@@ -136,3 +136,71 @@ def test_select_keeps_order_and_quality():
     only = masks.select(np.array([False, True]))
     assert only.n_cells == 1
     assert np.array_equal(only.cell == 1, masks.cell == 2)
+
+
+# --- Ids of any size and type ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("ids", [(2**63, 2**63 + 1), (2**53, 2**53 + 1), (1, 2**64 - 1)])
+@pytest.mark.parametrize("nucleus_dtype", [np.uint64, np.int32])
+def test_ids_of_64_bits_stay_apart(ids, nucleus_dtype):
+    cell = np.zeros((12, 16), np.uint64)
+    cell[1:6, 1:6], cell[4:11, 8:15] = ids
+    nucleus = np.zeros((12, 16), nucleus_dtype)
+    if nucleus_dtype == np.uint64:
+        nucleus[2:4, 2:4], nucleus[6:9, 10:13] = ids
+    masks = Masks(cell, nucleus)
+    assert [int(number) for number in masks.ids] == list(ids)
+    assert np.bincount(masks.cell.ravel())[1:].tolist() == [25, 49]
+    assert masks.cell.max() == masks.n_cells == 2
+
+
+def test_floats_that_cannot_number_cells_are_refused():
+    cell, nucleus = two_cells()
+    with pytest.raises(MaskError, match="floats above 2"):
+        Masks(np.where(cell > 0, 2.0**53 + 2, 0.0), nucleus)
+    with pytest.raises(MaskError, match="not whole numbers"):
+        Masks(np.where(cell > 0, np.inf, 0.0), nucleus)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a: np.asfortranarray(a),
+        lambda a: a.astype(">i4"),
+        lambda a: np.repeat(np.repeat(a, 2, 0), 2, 1)[::2, ::2],
+        lambda a: a[::-1, ::-1][::-1, ::-1],
+        lambda a: a.astype(">u8"),
+    ],
+)
+def test_any_layout_of_memory(change):
+    expected = Masks(*two_cells())
+    cell, nucleus = map(change, two_cells())
+    cell.flags.writeable = nucleus.flags.writeable = False
+    masks = Masks(cell, nucleus)
+    for name in ("cell", "nucleus", "cytoplasm"):
+        labels = getattr(masks, name)
+        np.testing.assert_array_equal(labels, getattr(expected, name))
+        assert labels.dtype == np.int32
+        assert labels.flags.c_contiguous
+        assert labels.flags.writeable
+
+
+def test_a_nucleus_under_another_number_than_its_cell_is_refused():
+    cell, nucleus = two_cells()
+    with pytest.raises(MaskError, match="nucleus 9 lies outside its own cell, in cell 7"):
+        Masks(cell, np.where(nucleus == 7, 9, nucleus))
+    with pytest.raises(MaskError, match="in cell 7"):
+        Masks(cell, np.where(nucleus == 7, 1, 0))
+
+
+def test_the_fit_of_an_image_is_checked():
+    masks = Masks(*two_cells())
+    masks.check_fit((12, 16, 3))
+    with pytest.raises(MaskError, match=r"the mask is 12 x 16 and the image 24 x 32 \(height x w"):
+        masks.check_fit((24, 32, 3))
+    with pytest.raises(MaskError, match="height and width are swapped"):
+        masks.check_fit((16, 12, 3))
+    masks.cell[0, 0] = -1
+    with pytest.raises(MaskError, match="changed after the masks were made"):
+        masks.check_fit((12, 16, 3))

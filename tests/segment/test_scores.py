@@ -30,7 +30,7 @@ def test_dice_and_iou_by_hand():
     empty = np.zeros_like(a)
     assert dice(empty, empty) == iou(empty, empty) == 1.0
     assert dice(a, empty) == iou(a, empty) == 0.0
-    with pytest.raises(MaskError, match="the true one"):
+    with pytest.raises(MaskError, match="the true mask"):
         dice(a, b[1:])
 
 
@@ -109,7 +109,7 @@ def test_no_cells_at_all():
     empty = Masks(np.zeros((5, 5), int), np.zeros((5, 5), int))
     assert len(score(empty, empty)) == 0
     assert score(empty, empty).attrs["n_spurious"] == 0
-    with pytest.raises(MaskError, match="the true ones"):
+    with pytest.raises(MaskError, match="the true mask"):
         score(empty, Masks(np.zeros((5, 6), int), np.zeros((5, 6), int)))
 
 

@@ -13,6 +13,7 @@ from hemafeat.extract._family import Column, family
 from hemafeat.extract._kernels import matrices as _kernel
 from hemafeat.extract._kernels.patches import MARGIN, patches as cut_patches
 from hemafeat.extract._kernels.region.runs import find_runs, pixels
+from hemafeat.extract._labels import fitting_labels, number_of_cells
 from hemafeat.extract._prepared import Prepared, prepare
 
 F = TypeVar("F", bound=Callable[..., Any])
@@ -226,7 +227,7 @@ def plane_patches(
     Raises
     ------
     ValueError
-        If levels lie outside 0..n_levels - 1, or `levels` and `labels` differ in shape.
+        If levels lie outside 0..n_levels - 1, or `labels` do not fit them.
     """
     plane = np.asarray(levels)
     if plane.ndim != 2 or plane.size == 0:
@@ -235,11 +236,9 @@ def plane_patches(
         raise ValueError(f"n_levels is {n_levels}, expected 1 to 255")
     if plane.dtype.kind not in "iub" or plane.min() < 0 or plane.max() >= n_levels:
         raise ValueError(f"levels must be whole numbers in 0..{n_levels - 1}")
-    regions = np.ones(plane.shape, np.int32) if labels is None else np.asarray(labels)
-    if regions.shape != plane.shape:
-        raise ValueError(f"levels are {plane.shape} and labels are {regions.shape}")
-    regions = np.ascontiguousarray(regions, dtype=np.int32)
-    n_cells = int(regions.max()) if n_cells is None else n_cells
+    whole = np.ones(plane.shape, np.int32)
+    regions, largest = fitting_labels(whole if labels is None else labels, plane.shape)
+    n_cells = number_of_cells(n_cells, largest, regions.size)
     plane = np.ascontiguousarray(plane, dtype=np.uint8)
     run_starts, runs = find_runs(regions, n_cells)
     boxes = pixels(run_starts, runs, plane.shape[1])[2]

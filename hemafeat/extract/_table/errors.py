@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,6 +73,19 @@ def error_row(image: str, stage: str, error: Exception | str, message: str = "")
         message = message or (error.reason if isinstance(error, ImageError) else str(error))
         error = type(error).__name__
     return dict(zip(ERROR_COLUMNS, (image, stage, error, message), strict=True))
+
+
+def mask_warning(rows: Sequence[ErrorRow]) -> str:
+    """Return a line on the masks whose kind is uncertain, by the rows of errors; "" if none is."""
+    uncertain = [row for row in rows if row["error"] == "MaskWarning"]
+    if not uncertain:
+        return ""
+    masks = "1 mask" if len(uncertain) == 1 else f"{len(uncertain)} masks"
+    first = uncertain[0]
+    return (
+        f"{masks} may mean something else; the first is that of {first['image']}: "
+        + (first["message"])
+    )
 
 
 def errors(table: pd.DataFrame) -> pd.DataFrame:

@@ -33,6 +33,9 @@ PART_SIZE = 4096
 ARGUMENTS = {"resample": "to_um_per_px"}
 """Argument that a key stands for, where they differ."""
 
+DEFAULTS = {"mask_kind": "auto"}
+"""Value of a key that is left out, if it is not None."""
+
 
 def fingerprint(run: Run, shard_size: int) -> dict[str, Any]:
     """Return all that decides what the table of `run` holds, as JSON can store it."""
@@ -48,12 +51,18 @@ def fingerprint(run: Run, shard_size: int) -> dict[str, Any]:
         },
         "segmenter": _segmenter(run),
         "masks": _masks(run.settings["masks"]),
+        **_kind_of_masks(run),
         "cells": run.settings["cells"],
         "um_per_px": run.settings["um_per_px"],
         **_changes_of_pixels(run),
         "shard_size": shard_size,
         "versions": versions(),
     }
+
+
+def _kind_of_masks(run: Run) -> dict[str, Any]:
+    """Return the kind of the masks, if it is stated: former results have no such key."""
+    return {} if run.mask_kind == "auto" else {"mask_kind": run.mask_kind}
 
 
 def _changes_of_pixels(run: Run) -> dict[str, Any]:
@@ -109,7 +118,7 @@ def differences(then: dict[str, Any], now: dict[str, Any]) -> list[str]:
     """Describe how two fingerprints differ, one phrase for each difference."""
     phrases = []
     for key in dict.fromkeys([*then, *now]):
-        old, new = then.get(key), now.get(key)
+        old, new = (stored.get(key, DEFAULTS.get(key)) for stored in (then, now))
         if old == new:
             continue
         if key == "images":

@@ -14,7 +14,7 @@ from hemafeat.extract._family import Family
 from hemafeat.extract._measure import central_cell, image_quality, measure_window
 from hemafeat.extract._prepared import Prepared
 from hemafeat.extract._table.errors import ErrorRow, error_row
-from hemafeat.images import path_of, read
+from hemafeat.images import orientation, path_of, read
 from hemafeat.segment import MaskError, Masks, as_masks
 
 Segmenter = Callable[[np.ndarray], Masks]
@@ -58,6 +58,7 @@ def measure_image(
     *,
     central: bool,
     zoom: float = 1.0,
+    mask_kind: str = "auto",
 ) -> ImageResult:
     """Measure the cells of one image; an error of any kind becomes a row of errors.
 
@@ -79,6 +80,8 @@ def measure_image(
         Keep only the cell at the centre of the image.
     zoom : float
         Factor by which the image is resized before it is measured.
+    mask_kind : str
+        Meaning of the values of `mask`, see `hemafeat.segment.read_masks`.
 
     Returns
     -------
@@ -88,38 +91,58 @@ def measure_image(
     # Taken before the image is read: a file that changes meanwhile counts as changed.
     state = file_state(image, mask)
     stage = "read"
+    errors: list[ErrorRow] = []
     try:
         pixels = read(image)
         stage = "mask" if segment is None else "segment"
-        masks = as_masks(mask) if segment is None else segment(pixels)
+        if segment is None:
+            masks = as_masks(mask, mask_kind)
+            _check_fit(masks, pixels, image)
+            if masks.note:
+                errors.append(error_row(name, stage, "MaskWarning", masks.note))
+        else:
+            masks = segment(pixels)
         if zoom != 1:
             pixels, masks = resize(pixels, masks, zoom)
         if masks.n_cells == 0:
-            message = "no cell was found in the image"
-            return ImageResult(errors=[error_row(name, stage, "NoCellFound", message)], state=state)
+            errors.append(error_row(name, stage, "NoCellFound", "no cell was found in the image"))
+            return ImageResult(errors=errors, state=state)
         kept = central_cell(masks) if central and masks.n_cells > 1 else None
         if normalise is not None:
             stage = "normalise"
             pixels = normalise(pixels)
+        prepared = Prepared(pixels, masks)
         stage = "extract"
-        window, window_masks = Prepared(pixels, masks).window(masks, kept)
+        window, window_masks = prepared.window(masks, kept)
         quality = dict(masks.quality)
         if kept is not None:
             quality = {key: values[[kept]] for key, values in quality.items()}
         quality |= image_quality(window, window_masks, masks.n_cells)
         values, failures = measure_window(window, window_masks, families)
     except Exception as error:
-        return ImageResult(errors=[error_row(name, stage, error)], state=state)
+        return ImageResult(errors=[*errors, error_row(name, stage, error)], state=state)
     cells = np.arange(1, window_masks.n_cells + 1) if kept is None else np.array([kept + 1])
-    errors = [error_row(name, f"extract:{family}", error) for family, error in failures.items()]
+    errors += [error_row(name, f"extract:{family}", error) for family, error in failures.items()]
     return ImageResult(values, quality, cells, errors, state)
 
 
+def _check_fit(masks: Masks, pixels: np.ndarray, image: Any) -> None:
+    """Raise a `MaskError` unless the masks fit; it says whether metadata turned the image."""
+    try:
+        masks.check_fit(pixels.shape)
+    except MaskError as error:
+        turned = masks.shape == pixels.shape[1::-1] and orientation(image)
+        if turned not in (5, 6, 7, 8):
+            raise
+        raise MaskError(
+            f"{error}: the metadata of the image (EXIF orientation {turned}) turn it, and a mask "
+            "is laid on the turned image; turn the mask too"
+        ) from None
+
+
 def resize(image: np.ndarray, masks: Masks, zoom: float) -> tuple[np.ndarray, Masks]:
-    """Resize an image and its masks by the factor `zoom`."""
+    """Resize an image and its masks, which fit it, by the factor `zoom`."""
     height, width = image.shape[:2]
-    if masks.shape != (height, width):
-        raise MaskError(f"the mask is {masks.shape} and the image {(height, width)}")
     size = max(1, round(width * zoom)), max(1, round(height * zoom))
     interpolation = cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC
     cell, nucleus = (
@@ -136,12 +159,13 @@ def file_state(image: Any, mask: Any = None) -> tuple[int, ...] | None:
     Returns
     -------
     tuple of int or None
-        Size in bytes and time in ns of each file. None if a file does not exist, or is not a local
-        file (an array, a URI), so that changes to it cannot be noticed.
+        Size in bytes and time in ns of each file, of two for a pair of masks. None if a file does
+        not exist, or is not a local file (an array, a URI), so that changes to it cannot be
+        noticed.
     """
     state: list[int] = []
     try:
-        for source in (image, mask):
+        for source in (image, *(mask if isinstance(mask, (tuple, list)) else [mask])):
             if isinstance(source, (str, os.PathLike)):
                 status = os.stat(path_of(source))
                 state += (status.st_size, status.st_mtime_ns)

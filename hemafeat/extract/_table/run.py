@@ -15,7 +15,7 @@ from hemafeat.extract._family import FamilyError, choose
 from hemafeat.extract._table.image import Normaliser
 from hemafeat.extract._table.part import IDENTITY, Part
 from hemafeat.images import normaliser
-from hemafeat.segment import mask_source, segmenter as find_segmenter
+from hemafeat.segment import MASK_KINDS, mask_source, segmenter as find_segmenter
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -38,6 +38,8 @@ class Run:
         ``image -> Masks``; None if masks are given.
     masks : callable or None
         Rows of the image table to their masks, if masks are given.
+    mask_kind : str
+        Meaning of the values of the masks.
     normalise : callable or None
         ``image -> image``.
     central : (n_images,) ndarray of bool
@@ -64,6 +66,7 @@ class Run:
         *,
         segmenter: str | Callable[[np.ndarray], Any] = "contours",
         masks: Any = None,
+        mask_kind: str = "auto",
         families: FamilyChoice = "default",
         cells: Cells = "auto",
         um_per_px: float | None = None,
@@ -87,7 +90,10 @@ class Run:
         self.zoom = None
         if to_um_per_px is not None:
             self.scale, self.zoom = _scale_and_zoom(self.scale, to_um_per_px)
+        if mask_kind not in MASK_KINDS:
+            raise ValueError(f"mask_kind is {mask_kind!r}, not one of {', '.join(MASK_KINDS)}")
         self.masks = mask_source(masks, self.image_table)
+        self.mask_kind = mask_kind
         self.segment = find_segmenter(segmenter) if self.masks is None else None
         self.normalise = normaliser(normalise) if isinstance(normalise, str) else normalise
         self.rule: str = cells
@@ -99,6 +105,7 @@ class Run:
         self.settings = {
             "segmenter": segmenter,
             "masks": masks,
+            "mask_kind": mask_kind,
             "cells": cells,
             "um_per_px": um_per_px,
             "to_um_per_px": to_um_per_px,

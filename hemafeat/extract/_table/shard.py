@@ -114,7 +114,7 @@ class ShardMaker:
 
     Attributes
     ----------
-    families, segment, normalise
+    families, segment, normalise, mask_kind
         As in `Run`.
     types : dict of str to DataType
         Type of each attribute of the images in every shard, also in one where it is missing
@@ -128,12 +128,13 @@ class ShardMaker:
     normalise: Normaliser | None
     types: Types
     digest: str
+    mask_kind: str = "auto"
 
     @classmethod
     def of(cls, run: Run, digest: str = "") -> Self:
         """Return the maker of the shards of a run."""
         types = {name: _type(run.image_table[name]) for name in run.attributes}
-        return cls(run.families, run.segment, run.normalise, types, digest)
+        return cls(run.families, run.segment, run.normalise, types, digest, run.mask_kind)
 
     def __call__(self, part: Part) -> Shard:
         """Measure a part, one image after the other, and return its shard."""
@@ -152,6 +153,7 @@ class ShardMaker:
                 self.normalise,
                 central=bool(part.central[n]),
                 zoom=1.0 if part.zoom is None else float(part.zoom[n]),
+                mask_kind=self.mask_kind,
             )
             for n in range(start, stop)
         ]
@@ -183,6 +185,11 @@ class ShardMaker:
         )
         error_table = pa.Table.from_pylist(errors, ERROR_SCHEMA)
         return Shard(info, _parquet(arrow, info.to_metadata()), _parquet(error_table))
+
+
+def error_rows(shard: Shard) -> list[ErrorRow]:
+    """Return the rows of errors of a shard."""
+    return list(pq.read_table(pa.BufferReader(shard.errors)).to_pylist())
 
 
 def _type(values: pd.Series) -> pa.DataType:

@@ -17,14 +17,15 @@ from hemafeat._public import public, renamed_argument
 from hemafeat.extract._columns import FamilyChoice
 from hemafeat.extract._table.cluster import connect, measure_on_cluster
 from hemafeat.extract._table.compile import compile_ahead
-from hemafeat.extract._table.errors import ErrorRow
+from hemafeat.extract._table.errors import ErrorRow, mask_warning
 from hemafeat.extract._table.fingerprint import fingerprint, options
 from hemafeat.extract._table.folder import Folder, open_folder
 from hemafeat.extract._table.image import Normaliser
 from hemafeat.extract._table.result import ERRORS_FOLDER, load, read_manifest
 from hemafeat.extract._table.run import Cells, Run
-from hemafeat.extract._table.shard import Shard, ShardMaker
+from hemafeat.extract._table.shard import Shard, ShardMaker, error_rows
 from hemafeat.extract._table.threads import measure_parts
+from hemafeat.segment import MaskWarning
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -86,6 +87,7 @@ def stream(
     *,
     segmenter: str | Callable[[np.ndarray], Any] = "contours",
     masks: Any = None,
+    mask_kind: str = "auto",
     families: FamilyChoice = "default",
     cells: Cells = "auto",
     um_per_px: float | None = None,
@@ -113,7 +115,9 @@ def stream(
         Folder of the result. It is created if it does not exist.
     segmenter : str or callable
         As in `table`.
-    masks : None, "given", folder, or list, optional
+    masks : None, "given", folder, pair of folders, or list, optional
+        As in `table`.
+    mask_kind : {"auto", "trimap", "labels", "cells", "nuclei"}
         As in `table`.
     families : {"fast", "default", "all"} or list of names or functions
         As in `table`.
@@ -170,6 +174,8 @@ def stream(
     UserWarning
         Images of complete shards have changed since (their shards are measured again) or no longer
         exist (their rows are kept).
+    hemafeat.segment.MaskWarning
+        The kind of some masks was inferred and is uncertain; they are rows of errors.
 
     Examples
     --------
@@ -188,6 +194,7 @@ def stream(
         images,
         segmenter=segmenter,
         masks=masks,
+        mask_kind=mask_kind,
         families=families,
         cells=cells,
         um_per_px=um_per_px,
@@ -213,6 +220,7 @@ def measure_into_folder(
     stored_size = (manifest or {}).get("asked", {}).get("shard_size")
     size = run.shard_size or stored_size or SHARD_SIZE
     n_shards = run.n_parts(size)
+    uncertain: list[ErrorRow] = []
     with open_folder(
         out, fingerprint(run, size), run.units, n_shards, restart, options(run)
     ) as folder:
@@ -224,10 +232,16 @@ def measure_into_folder(
                 folder.write_manifest("running")
             for shard in measure_shards(run, missing, size, folder.digest):
                 folder.write(shard)
+                uncertain += error_rows(shard) if shard.info.n_errors else []
         if missing or not complete:
             folder.complete()
     if notify is None:
         warn_of_left_out(run, folder.totals["n_cells"], folder.totals["n_left_out"])
+    if text := mask_warning(uncertain):
+        if notify is not None:
+            notify(text)
+        else:
+            warnings.warn(text, MaskWarning, stacklevel=4)
     return Extraction(
         out, len(run), n_shards=n_shards, n_kept=n_shards - len(missing), **folder.totals
     )

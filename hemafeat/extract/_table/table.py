@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,7 +17,11 @@ from hemafeat._public import renamed_argument
 from hemafeat.extract._columns import FamilyChoice
 from hemafeat.extract._measured import MEASURED, n_left_out
 from hemafeat.extract._table.compile import compile_ahead
+<<<<<<< HEAD
 from hemafeat.extract._table.fingerprint import options
+=======
+from hemafeat.extract._table.errors import mask_warning
+>>>>>>> 812b7e3da8f16b1486d7a86532ea7ecdd860e02d
 from hemafeat.extract._table.image import Normaliser
 from hemafeat.extract._table.part import assemble
 from hemafeat.extract._table.result import save
@@ -29,6 +34,7 @@ from hemafeat.extract._table.stream import (
     warn_of_left_out,
 )
 from hemafeat.extract._table.threads import measure_parts
+from hemafeat.segment import MaskWarning
 
 if TYPE_CHECKING:
     from distributed import Client
@@ -40,6 +46,7 @@ def table(
     *,
     segmenter: str | Callable[[np.ndarray], Any] = "contours",
     masks: Any = None,
+    mask_kind: str = "auto",
     families: FamilyChoice = "default",
     cells: Cells = "auto",
     um_per_px: float | None = None,
@@ -64,10 +71,16 @@ def table(
     segmenter : str or callable
         ``"contours"``, the name of another segmenter, or a callable that takes an (H, W, 3) uint8
         image and returns `Masks`.
-    masks : None, "given", folder, or list, optional
-        Masks to use instead of a segmenter: ``"given"`` takes the files named in the column
-        ``mask`` of the image table, a folder is searched for a file with the name of the image and
-        any suffix, and a list holds one path, array or `Masks` per image.
+    masks : None, "given", folder, pair of folders, or list, optional
+        Masks to use instead of a segmenter, laid on the image as `hemafeat.images.read` returns it:
+        ``"given"`` takes the files named in the column ``mask`` of the image table; a folder is
+        searched for files named like the images, see `hemafeat.datasets.mask_finder`; of a pair of
+        folders the first holds the cells and the second their nuclei; and a list holds one path,
+        array, `Masks`, or pair of (cell, nucleus) per image.
+    mask_kind : {"auto", "trimap", "labels", "cells", "nuclei"}
+        Meaning of the values of masks in files and arrays, see `hemafeat.segment.read_masks`. By
+        default it is inferred; where that is uncertain, the cells are measured and the image is a
+        row of errors, ``MaskWarning``.
     families : {"fast", "default", "all"} or list of names or functions
         Feature families to measure: a set of families, or their names or functions. The order of a
         list does not change the table.
@@ -129,6 +142,11 @@ def table(
     OSError
         `out` is not writable, or the disk is full.
 
+    Warns
+    -----
+    hemafeat.segment.MaskWarning
+        The kind of some masks was inferred and is uncertain; they are rows of errors.
+
     Examples
     --------
     >>> from hemafeat import datasets, extract
@@ -147,6 +165,7 @@ def table(
         images,
         segmenter=segmenter,
         masks=masks,
+        mask_kind=mask_kind,
         families=families,
         cells=cells,
         um_per_px=um_per_px,
@@ -161,8 +180,13 @@ def table(
     if target is not None and not to_file:
         return measure_into_folder(run, target, restart).load()
     result = _measure_in_memory(run)
+<<<<<<< HEAD
     result.attrs[MEASURED] = options(run)
     warn_of_left_out(run, len(result), n_left_out(result), stacklevel=4)
+=======
+    if text := mask_warning(result.attrs["errors"]):
+        warnings.warn(text, MaskWarning, stacklevel=3)
+>>>>>>> 812b7e3da8f16b1486d7a86532ea7ecdd860e02d
     if target is not None:
         save(result, target)
     return result

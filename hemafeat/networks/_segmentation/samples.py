@@ -14,7 +14,7 @@ from scipy import ndimage
 from hemafeat import datasets, images
 from hemafeat._public import public
 from hemafeat.networks._segmentation.augment import Scene, augment as augment_scene
-from hemafeat.segment import UNET_SIDE, read_masks, unet_input
+from hemafeat.segment import UNET_SIDE, MaskError, read_masks, unet_input
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -157,8 +157,10 @@ def read_scene(image: Any, mask: Any) -> Scene:
     """Read an image and its masks as a scene."""
     masks = read_masks(mask)
     rgb = images.read(image)
-    if masks.shape != rgb.shape[:2]:
-        raise ValueError(f"{mask}: the mask is {masks.shape}, but the image is {rgb.shape[:2]}")
+    try:
+        masks.check_fit(rgb.shape)
+    except MaskError as error:
+        raise MaskError(f"{images.name_of(mask)}: {error}") from None
     return make_scene(rgb, masks.cell, masks.nucleus)
 
 

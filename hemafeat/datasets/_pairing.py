@@ -1,0 +1,235 @@
+"""Find the mask of an image by its name: in a folder of masks, and beside the images."""
+
+from __future__ import annotations
+
+import os
+import re
+import unicodedata
+from collections.abc import Callable, Iterable
+from functools import cache
+from pathlib import Path
+
+from hemafeat.datasets._schema import DatasetError, walk
+from hemafeat.images import EXTENSIONS, path_of, stem_of
+
+ENDINGS = (
+    *("_cp_masks", "_masks", "_mask", "-masks", "-mask", "_labels", "_label", "-labels", "-label"),
+    *("_segmentation", "_seg", "-seg", "_trimap", "_expert"),
+)
+"""What programs append to the name of an image to name its mask, in the order of preference."""
+
+IMAGE_FOLDERS = ("images", "image", "imgs", "img")
+MASK_FOLDERS = ("masks", "mask", "labels", "label")
+
+_CELLS, _NUCLEI, _TRIMAPS = ("cell", "cells"), ("nucleus", "nuclei"), ("trimap", "trimaps")
+
+# A note or an annotation beside a mask is not a second mask.
+_NOT_MASKS = re.compile(
+    r".*\.(txt|md|json|geojson|xml|ya?ml|csv|tsv|parquet|xlsx?|html?|pdf|log|ini|db|py|zip|roi)$",
+    re.IGNORECASE,
+)
+
+Mask = str | tuple[str, str]
+"""Path of a mask, or the paths of cells and nuclei."""
+
+
+def mask_finder(
+    folder: str | os.PathLike[str], images: Iterable[object] = ()
+) -> Callable[[object], Mask]:
+    """Return a function that finds the mask of an image in a folder by its name.
+
+    A mask is named like its image, with any suffix, upper or lower case, and may end in what
+    programs append: ``_cp_masks``, ``_mask``, ``-mask``, ``_seg`` and the like. Notes and
+    annotations (``.txt``, ``.json``, ``.xml`` ...) are not masks. Where several folders hold masks
+    of one name, that in a folder with the name of the folder of the image is taken.
+
+    Parameters
+    ----------
+    folder : path
+        Folder of masks, with any folders inside. If these include ``cell`` and ``nucleus``, as
+        ``hemafeat segment`` writes them, masks are pairs; else if they include ``trimap``, masks
+        are those in it.
+    images : iterable of paths, optional
+        All images. One mask is not given to images of the same name in different folders.
+
+    Returns
+    -------
+    callable
+        ``find(image)`` returns the path of the mask, or those of cells and nuclei as a tuple. It
+        raises a `DatasetError` if there is no mask, or more than one.
+
+    Raises
+    ------
+    DatasetError
+        `folder` is not a folder.
+
+    Examples
+    --------
+    >>> from pathlib import Path
+    >>> from hemafeat import datasets
+    >>> Path("masks").mkdir()
+    >>> for name in ("7_mask.png", "7.txt"):
+    ...     Path("masks", name).touch()
+    >>> datasets.mask_finder("masks")("cells/7.jpg")
+    'masks/7_mask.png'
+    """
+    folder = Path(folder)
+    if not folder.is_dir():
+        raise DatasetError(f"{folder} is not a folder of masks")
+    images = list(images)
+    inside = {entry.name.casefold(): entry for entry in folder.iterdir() if entry.is_dir()}
+    cells, nuclei, trimaps = (
+        next((inside[name] for name in names if name in inside), None)
+        for names in (_CELLS, _NUCLEI, _TRIMAPS)
+    )
+    if cells is not None and nuclei is not None:
+        find_cell, find_nucleus = _finder(cells, images), _finder(nuclei, images)
+        return lambda image: (find_cell(image), find_nucleus(image))
+    return _finder(folder if trimaps is None else trimaps, images)
+
+
+def _finder(folder: Path, images: list[object]) -> Callable[[object], str]:
+    by_name: dict[str, list[Path]] = {}
+    for path in walk(folder, ("",), masks=True):
+        if not _NOT_MASKS.match(path.name):
+            by_name.setdefault(_plain(path.stem).casefold(), []).append(path)
+    folders: dict[str, set[str]] = {}
+    for image in images:
+        if isinstance(image, str | os.PathLike):
+            folders.setdefault(_plain(stem_of(image)), set()).add(os.path.dirname(path_of(image)))
+
+    def candidates(name: str) -> list[Path]:
+        paths = by_name.get(name.casefold(), [])
+        # On a disk that tells cases apart, A.png and a.png may be two images.
+        paths = [path for path in paths if _plain(path.stem) == name] or paths
+        return [path for path in paths if path.suffix.lower() in (*EXTENSIONS, ".npy")] or paths
+
+    def find(image: object) -> str:
+        if not isinstance(image, str | os.PathLike):
+            raise DatasetError("an array has no name by which a mask could be found")
+        name, stem = _plain(re.split(r"[\\/]", path_of(image))[-1]), _plain(stem_of(image))
+        named = next(filter(candidates, (name, stem, *(stem + ending for ending in ENDINGS))), None)
+        if named is None:
+            raise DatasetError(
+                f"no mask in {folder} is named {stem} (or {stem}_mask, {stem}_cp_masks ...)"
+            )
+        paths = candidates(named)
+        n_folders = len(folders.get(stem, ()))
+        if len(paths) == 1 and n_folders <= 1:
+            return str(paths[0])
+        shared = [_shared_folders(path, image) for path in paths]
+        nearest = [path for path, n in zip(paths, shared, strict=True) if n == max(shared)]
+        if len(nearest) > 1:
+            listed = ", ".join(str(path.relative_to(folder)) for path in paths[:4])
+            raise DatasetError(f"{len(paths)} masks in {folder} are named {stem}: {listed}")
+        if n_folders > 1 and max(shared) == 0 and named != name:
+            raise DatasetError(
+                f"images in {n_folders} folders are named {stem}, and {nearest[0]} is not in a "
+                "folder of the same name as one of these"
+            )
+        return str(nearest[0])
+
+    return find
+
+
+def pair_masks(files: list[Path], root: Path) -> tuple[list[Path], list[str | None]]:
+    """Tell the images of a folder from masks that lie among them or beside them.
+
+    Parameters
+    ----------
+    files : list of Path
+        Files below `root` with the suffix of an image.
+    root : Path
+        Folder that was searched.
+
+    Returns
+    -------
+    images : list of Path
+        The files without masks: those in a folder of masks beside a folder of images, and those
+        that are named like an image in the same folder and a usual ending of masks.
+    masks : list of str or None
+        The mask of each image, if there is one.
+    """
+    stems = {(file.parent, _plain(file.stem)) for file in files}
+    beside: dict[tuple[Path, str], str] = {}
+    images = []
+    for file in files:
+        owner = _owner(file, stems)
+        if owner is not None:
+            beside.setdefault(owner, str(file))
+        elif not _among_masks(file, root):
+            images.append(file)
+    finders: dict[Path, Callable[[object], Mask]] = {}
+    masks: list[str | None] = []
+    for image in images:
+        mask: Mask | None = beside.get((image.parent, _plain(image.stem)))
+        folder = None if mask is not None else _folder_of_masks(image, root)
+        if folder is not None:
+            if folder not in finders:
+                finders[folder] = mask_finder(folder, images)
+            try:
+                mask = finders[folder](image)
+            except DatasetError:
+                mask = None
+        # A column of text cannot hold a pair.
+        masks.append(mask if isinstance(mask, str) else None)
+    return images, masks
+
+
+def _owner(file: Path, stems: set[tuple[Path, str]]) -> tuple[Path, str] | None:
+    """Return folder and stem of the image whose mask a file is, by its name."""
+    stem = _plain(file.stem)
+    for ending in ENDINGS:
+        if stem.lower().endswith(ending) and (file.parent, stem[: -len(ending)]) in stems:
+            return file.parent, stem[: -len(ending)]
+    return None
+
+
+def _among_masks(file: Path, root: Path) -> bool:
+    folders = [file.parent, *file.parent.parents]
+    inside = folders[: len(folders) if root not in folders else folders.index(root)]
+    return any(
+        folder.name.lower() in MASK_FOLDERS and _beside(folder.parent, IMAGE_FOLDERS) is not None
+        for folder in inside
+    )
+
+
+def _folder_of_masks(image: Path, root: Path) -> Path | None:
+    """Return the folder of masks of an image, from its own folder outwards.
+
+    It lies beside a folder of images, or is called ``masks`` and lies in a folder that holds the
+    image; folders of other names there may be classes.
+    """
+    for folder in [image.parent, *image.parent.parents]:
+        masks = _beside(folder, MASK_FOLDERS[:1])
+        if masks is None and folder.name.lower() in IMAGE_FOLDERS:
+            masks = _beside(folder.parent, MASK_FOLDERS)
+        if masks is not None or folder == root:
+            return masks
+    return None
+
+
+@cache
+def _folders(parent: Path, _changed: int) -> dict[str, Path]:
+    return {entry.name.lower(): entry for entry in sorted(parent.iterdir()) if entry.is_dir()}
+
+
+def _beside(parent: Path, names: Iterable[str]) -> Path | None:
+    folders = _folders(parent, os.stat(parent).st_mtime_ns)
+    return next((folders[name] for name in names if name in folders), None)
+
+
+def _shared_folders(mask: Path, image: str | os.PathLike[str]) -> int:
+    """Return how many of the innermost folders of a mask and an image have the same names."""
+    n = 0
+    parents = reversed(Path(path_of(image)).parent.parts)
+    for first, second in zip(reversed(mask.parent.parts), parents, strict=False):
+        if _plain(first).casefold() != _plain(second).casefold():
+            break
+        n += 1
+    return n
+
+
+def _plain(name: str) -> str:
+    """Return a name in one of the two ways in which Unicode writes accents."""
+    return unicodedata.normalize("NFC", name)
