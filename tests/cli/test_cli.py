@@ -356,7 +356,7 @@ def test_describe_in_every_format(capsys):
 def test_describe_finds_a_column_by_the_words_of_a_haematologist(words, capsys):
     assert main(["describe", words]) == 0
     first = capsys.readouterr().out.splitlines()[0]
-    assert "nc_ratio" in first.split()[0]
+    assert "__relation__nucleus_to_c" in first.split()[0]
 
 
 def test_describe_searches_formulas_and_meanings(capsys):

@@ -17,11 +17,8 @@ from hemafeat._public import renamed_argument
 from hemafeat.extract._columns import FamilyChoice
 from hemafeat.extract._measured import MEASURED, n_left_out
 from hemafeat.extract._table.compile import compile_ahead
-<<<<<<< HEAD
-from hemafeat.extract._table.fingerprint import options
-=======
 from hemafeat.extract._table.errors import mask_warning
->>>>>>> 812b7e3da8f16b1486d7a86532ea7ecdd860e02d
+from hemafeat.extract._table.fingerprint import options
 from hemafeat.extract._table.image import Normaliser
 from hemafeat.extract._table.part import assemble
 from hemafeat.extract._table.result import save
@@ -180,13 +177,10 @@ def table(
     if target is not None and not to_file:
         return measure_into_folder(run, target, restart).load()
     result = _measure_in_memory(run)
-<<<<<<< HEAD
     result.attrs[MEASURED] = options(run)
     warn_of_left_out(run, len(result), n_left_out(result), stacklevel=4)
-=======
     if text := mask_warning(result.attrs["errors"]):
         warnings.warn(text, MaskWarning, stacklevel=3)
->>>>>>> 812b7e3da8f16b1486d7a86532ea7ecdd860e02d
     if target is not None:
         save(result, target)
     return result
