@@ -171,7 +171,7 @@ def test_refuses_to_mix(drawn: pd.DataFrame, tmp_path: Path) -> None:
 
 
 def test_bad_arguments(drawn: pd.DataFrame) -> None:
-    with pytest.raises(extract.FamilyError, match="no family 'shap'; the families are shape"):
+    with pytest.raises(extract.FamilyError, match="no family 'shap'; did you mean shape"):
         extract.table(drawn, families=["shap"])
     with pytest.raises(extract.FamilyError, match="no family was chosen"):
         extract.table(drawn, families=[])
