@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import extract
+from hemafeat._frames import need_frame
 from hemafeat._public import public
 
 Note = tuple[str, str, str, str]
@@ -30,8 +31,14 @@ def drop_unlabelled(table: pd.DataFrame, label: str) -> tuple[pd.DataFrame, list
     Raises
     ------
     CompareError
-        If the table has no rows, no column `label`, or no value in it.
+        If the table has no rows, no column `label`, or no value in it; two columns have one name;
+        or the scale is known for some rows only.
     """
+    table = need_frame(table, "a comparison", CompareError)
+    try:
+        extract.units(table, assume_px=False)
+    except ValueError as error:
+        raise CompareError(str(error)) from None
     if label not in table.columns:
         raise CompareError(f"the table has no column {label!r}")
     if not len(table):
@@ -68,6 +75,9 @@ def feature_values(table: pd.DataFrame, columns: Sequence[str] | None) -> pd.Dat
         If there are no such columns, or they hold infinite values or text.
     """
     names = extract.feature_columns(table) if columns is None else list(columns)
+    if len(set(names)) < len(names):
+        twice = sorted({str(name) for name in names if names.count(name) > 1})
+        raise CompareError(f"columns that are named twice: {', '.join(twice[:5])}")
     missing = [name for name in names if name not in table.columns]
     if missing:
         raise CompareError(f"the table lacks {len(missing)} columns: {', '.join(missing[:5])}")

@@ -104,12 +104,15 @@ class Needs:
     beside : list of str
         Further columns of the cells that a model of patients takes: ``image`` and the background
         white.
+    units : dict of str to str
+        Units of the columns of the training rows, as far as known.
     """
 
     unit: str
     columns: list[str] = field(default_factory=list)
     attributes: list[str] = field(default_factory=list)
     beside: list[str] = field(default_factory=list)
+    units: dict[str, str] = field(default_factory=dict)
 
 
 def needs(model: Any) -> Needs:
@@ -147,6 +150,7 @@ def needs(model: Any) -> Needs:
             needed.beside += columns
         else:
             needed.columns += columns
+            needed.units |= getattr(taker, "units_", {})
     for name in ("columns", "attributes", "beside"):
         setattr(needed, name, list(dict.fromkeys(getattr(needed, name))))
     return needed

@@ -9,11 +9,18 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from sklearn.metrics import accuracy_score
+
 from hemafeat import extract
+from hemafeat._frames import need_frame, with_image_column
 from hemafeat._public import public
 from hemafeat.pipelines._inspect import ModelError
 from hemafeat.pipelines._patients.bags import bags
-from hemafeat.pipelines._steps.columns import shortlist
+from hemafeat.pipelines._steps.columns import check_units, shortlist
+
+IMAGE = "image"
+OF_IMAGES = ("um_per_px", "mask")
+"""Columns beside the image that a model of images may read: its scale and its mask."""
 
 
 @public
@@ -27,7 +34,7 @@ class Model:
         The fitted classifier.
     columns : list of str
         Columns that it takes, in order; ``["image"]`` for a classifier of images.
-    classes : list of str
+    classes : list
         Labels that it predicts, in the order of the probabilities.
     units : dict of str to str
         Unit of each column, as far as known.
@@ -51,7 +58,7 @@ class Model:
 
     pipeline: Any
     columns: list[str]
-    classes: list[str]
+    classes: list[Any]
     units: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     note: str = ""
@@ -75,8 +82,7 @@ class Model:
         ModelError
             If columns are missing or their units differ.
         """
-        if not isinstance(table, pd.DataFrame):
-            raise ModelError(f"{self.name} needs a table with named columns, not {type(table)!r}")
+        table = self._frame(table)
         columns = self._columns_in(table)
         missing = [name for name, column in columns.items() if column not in table.columns]
         if missing:
@@ -84,15 +90,14 @@ class Model:
                 f"{self.name} needs {len(missing)} columns that the table lacks: "
                 f"{shortlist(missing)}"
             )
-        if units is None:
-            units = extract.units(table) if self.units else {}
-        for name, column in columns.items():
-            unit, expected = units.get(column), self.units.get(name)
-            if unit is not None and expected is not None and unit != expected:
-                raise ModelError(
-                    f"{self.name} was fitted on {name} in {expected!r}, the table has it in "
-                    f"{unit!r}"
-                )
+        try:
+            if units is None:
+                reads_features = self.columns != [IMAGE]
+                units = extract.units(table, assume_px=False) if reads_features else {}
+            current = {name: units[column] for name, column in columns.items() if column in units}
+            check_units(self.units, current)
+        except ValueError as error:
+            raise ModelError(f"{self.name}: {error}") from None
 
     def predict(self, table: pd.DataFrame) -> np.ndarray:
         """Predict a label for each cell, or each patient for a model of patients.
@@ -104,10 +109,11 @@ class Model:
 
         Returns
         -------
-        (n,) ndarray of str
-            Labels of the cells in the order of the rows, or of the patients in sorted order.
+        (n,) ndarray
+            Labels of the cells in the order of the rows, or of the patients in sorted order. They
+            are of the type of the labels that the model was fitted on.
         """
-        return np.asarray(self.pipeline.predict(self._rows(table))).astype(str)
+        return np.asarray(self.pipeline.predict(self._rows(table)))
 
     def predict_proba(self, table: pd.DataFrame) -> np.ndarray:
         """Predict the probability of each class for each cell, or each patient.
@@ -124,6 +130,27 @@ class Model:
         """
         return np.asarray(self.pipeline.predict_proba(self._rows(table)), dtype=np.float64)
 
+    def score(self, table: pd.DataFrame, y: Any) -> float:
+        """Return the share of cells, or of patients, whose label is predicted correctly.
+
+        Parameters
+        ----------
+        table : DataFrame
+            Table of cells that fits the model, see `check`.
+        y : (n,) array
+            Labels, in the order of the rows of `predict`.
+
+        Returns
+        -------
+        float
+        """
+        return float(accuracy_score(y, self.predict(table)))
+
+    def _frame(self, table: Any) -> pd.DataFrame:
+        """Return a table of any library as a DataFrame, its column of images called ``image``."""
+        frame = need_frame(table, self.name, ModelError)
+        return with_image_column(frame) if IMAGE in self.columns else frame
+
     def _columns_in(self, table: pd.DataFrame) -> dict[str, str]:
         """Map each column of the model to its name in the table."""
         current = dict(zip(self.columns, extract.current_names(self.columns), strict=True))
@@ -131,11 +158,15 @@ class Model:
 
     def _rows(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return the rows that the pipeline takes."""
+        table = self._frame(table)
         self.check(table)
         columns = self._columns_in(table)
         rows = table[list(columns.values())].set_axis(list(columns), axis=1)
+        # The units have been compared, and may be called by the current names of the columns.
         rows.attrs = {}
-        return rows
+        # A model that measures the images itself needs their scale and masks.
+        beside = OF_IMAGES if IMAGE in self.columns else ()
+        return rows.assign(**{name: table[name] for name in beside if name in table})
 
 
 @public
@@ -188,6 +219,7 @@ class PatientModel(Model):
         ModelError
             If columns, attributes or the patients are missing, or units differ.
         """
+        table = self._frame(table)
         super().check(table, units)
         needed = (self.patient, *self.attributes, *self.beside)
         missing = [name for name in needed if name not in table]
@@ -221,7 +253,7 @@ class PatientModel(Model):
             {
                 "patient": rows.index.to_numpy(dtype=object),
                 "n_cells": [len(bag) for bag in rows["cells"]],
-                "predicted": np.asarray(self.pipeline.predict(rows)).astype(str).astype(object),
+                "predicted": _as_objects(np.asarray(self.pipeline.predict(rows))),
             }
         )
         if hasattr(self.pipeline, "predict_proba"):
@@ -232,6 +264,7 @@ class PatientModel(Model):
 
     def _rows(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return rows of `bags`, in an order that does not depend on that of the table."""
+        table = self._frame(table)
         self.check(table)
         cells = table[table[self.patient].notna()]
         if cells.empty:
@@ -250,6 +283,11 @@ class PatientModel(Model):
             )
         except ValueError as error:
             raise ModelError(f"{self.name}: {error}") from None
+
+
+def _as_objects(labels: np.ndarray) -> np.ndarray:
+    """Return text as objects, as pandas holds it, and other labels as they are."""
+    return labels.astype(object) if labels.dtype.kind in "US" else labels
 
 
 def _sort_key(column: pd.Series) -> pd.Series:

@@ -14,6 +14,7 @@ import pyarrow.parquet
 
 from hemafeat import __version__
 from hemafeat._files import check_table_file, is_table_file, write_table, write_whole
+from hemafeat._frames import need_frame
 from hemafeat.extract._columns import RENAMED, current_names, feature_columns, units
 from hemafeat.extract._table.errors import errors
 
@@ -121,6 +122,8 @@ def save(
         `out` holds something other than a result.
     FileNotFoundError
         The parent folder of the file `out` does not exist.
+    ValueError
+        Two columns have one name, or the scale (``um_per_px``) is known for some rows only.
 
     Examples
     --------
@@ -131,6 +134,8 @@ def save(
     >>> sorted(path.name for path in Path("features").iterdir())
     ['cells.parquet', 'errors.parquet', 'manifest.json']
     """
+    table = need_frame(table, "a result")
+    table_units = units(table)
     path = Path(out)
     check_target(path)
     failures = errors(table)
@@ -146,7 +151,7 @@ def save(
         "hemafeat": __version__,
         "n_cells": len(table),
         "n_errors": len(failures),
-        "units": units(table),
+        "units": table_units,
     }
     write_table(failures, path / ERRORS)
     write_table(bare, path / CELLS)

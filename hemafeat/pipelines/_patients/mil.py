@@ -20,6 +20,7 @@ from hemafeat.pipelines._patients.bags import (
     as_bags,
     positive_place,
     select_columns,
+    units_of,
     split_bags,
     stack_bags,
     two_columns,
@@ -285,6 +286,7 @@ class MILClassifier(BagClassifier):
         bags = as_bags(X, self.groups)
         codes = self._class_codes(y, len(bags))
         self.columns_ = list(bags[0].columns)
+        self.units_ = dict(bags[0].units)
         held_back = self._hold_back(codes)
         trained = [bag for bag, held in zip(bags, held_back, strict=True) if not held]
         self.scale_ = Pipeline([("fill", FillMissing()), ("scale", ClippedScaler())])
@@ -325,5 +327,5 @@ class MILClassifier(BagClassifier):
             For each patient ``logit``, and ``weights`` and ``cell_logits`` of the cells.
         """
         check_is_fitted(self, "network_")
-        bags = select_columns(as_bags(X, self.groups, self.columns_), self.columns_)
+        bags = select_columns(as_bags(X, self.groups, self.columns_), self.columns_, units_of(self))
         return self.network_(self._scale(bags))

@@ -14,6 +14,7 @@ from hemafeat.pipelines._patients.bags import (
     as_bags,
     positive_place,
     select_columns,
+    units_of,
     split_bags,
     stack_bags,
     two_columns,
@@ -103,6 +104,7 @@ class CellVote(ClassifierMixin, BaseEstimator):
         if len(bags) != len(y):
             raise ValueError(f"{len(bags)} patients and {len(y)} labels")
         self.columns_ = list(bags[0].columns)
+        self.units_ = dict(bags[0].units)
         self.classes_ = np.unique(y)
         if self.aggregate in ("min", "max"):
             if len(self.classes_) != 2:
@@ -126,7 +128,7 @@ class CellVote(ClassifierMixin, BaseEstimator):
             One array per patient.
         """
         check_is_fitted(self, "model_")
-        bags = select_columns(as_bags(X, self.groups, self.columns_), self.columns_)
+        bags = select_columns(as_bags(X, self.groups, self.columns_), self.columns_, units_of(self))
         values, bag_numbers = stack_bags(bags)
         probabilities = np.asarray(self.model_.predict_proba(self._frame(values)), dtype=np.float64)
         return split_bags(probabilities, bag_numbers, len(bags))
