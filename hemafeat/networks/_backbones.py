@@ -17,6 +17,7 @@ import numpy as np
 
 from hemafeat._public import public
 from hemafeat.networks._keras import need_keras
+from hemafeat.networks._saved import check_weights
 
 TIMEOUT = 20.0
 """Seconds without an answer after which a download of weights is abandoned."""
@@ -267,6 +268,7 @@ def _shapes(path: Path) -> list[tuple[int, ...]]:
         raise WeightsError(f"{path}: the file of weights does not exist")
     try:
         with h5py.File(path, "r") as file:
+            check_weights(file, path.stat().st_size)
             root = file.get("model_weights", file)
             if "layer_names" in root.attrs:
                 return [
@@ -290,7 +292,9 @@ def _shapes(path: Path) -> list[tuple[int, ...]]:
             # Names are visited in alphabetical order. The bias of the last layer, a dense layer or,
             # in MobileNet, a convolution, is the only vector of its length.
             return sorted(shapes, key=lambda shape: _is_last_bias(shape, shapes))
-    except (OSError, KeyError) as error:
+    except WeightsError:
+        raise
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
         raise WeightsError(f"{path}: not a file of weights ({error})") from None
 
 
