@@ -148,8 +148,8 @@ def frequent_classes(
         in_class = truth == name
         keep &= ~in_class
         text = (
-            f"class {name!r} left out: {in_class.sum()} {rows_noun}, fewer {groups_noun} ({count}) "
-            f"than folds ({n_splits})"
+            f"class {str(name)!r} left out: {in_class.sum()} {rows_noun}, fewer {groups_noun} "
+            f"({count}) than folds ({n_splits})"
         )
         errors.append(("", "compare", "rare class", text))
     return keep, errors

@@ -230,8 +230,10 @@ def _download_timeout() -> Iterator[None]:
         socket.setdefaulttimeout(timeout)
 
 
-def with_file(kind: Backbone, image: Any, path: Path, top: bool) -> Any:
+def with_file(kind: Backbone, image: Any, path: Path, top: bool, scale_name: str = "scale") -> Any:
     """Build a backbone with weights from an ``.h5`` file that has its last layers or not.
+
+    The network has the last layers if the file has them.
 
     Raises
     ------
@@ -239,7 +241,7 @@ def with_file(kind: Backbone, image: Any, path: Path, top: bool) -> Any:
         The file does not exist, holds no weights or those of another network, or lacks the last
         layers although they are needed.
     """
-    shapes = _shapes(path)
+    shapes = shapes_of(path)
     has_top = len(shapes) > layers_and_arrays(kind, int(image.shape[1]))[1]
     if top and not has_top:
         raise WeightsError(
@@ -248,7 +250,7 @@ def with_file(kind: Backbone, image: Any, path: Path, top: bool) -> Any:
         )
     # The number of classes is the length of the last bias.
     classes = shapes[-1][-1] if has_top and shapes[-1] else 1000
-    model = build_backbone(kind, image, top=has_top, classes=classes)
+    model = build_backbone(kind, image, top=has_top, classes=classes, scale_name=scale_name)
     try:
         model.load_weights(path)
     except Exception as error:  # Keras raises many kinds of errors for weights that do not fit
@@ -261,7 +263,25 @@ def with_file(kind: Backbone, image: Any, path: Path, top: bool) -> Any:
     return model
 
 
-def _shapes(path: Path) -> list[tuple[int, ...]]:
+def maps_of(kind: Backbone, image: Any, path: Path, scale_name: str = "scale") -> Any:
+    """Build a backbone without its last layers, with weights from an ``.h5`` file.
+
+    Raises
+    ------
+    WeightsError
+        As `with_file`.
+    """
+    whole = with_file(kind, image, path, False, scale_name)
+    bare = build_backbone(kind, image, top=False, scale_name=scale_name)
+    if len(bare.layers) == len(whole.layers):
+        return whole
+    for layer, source in zip(bare.layers, whole.layers, strict=False):
+        if layer.weights:
+            layer.set_weights(source.get_weights())
+    return bare
+
+
+def shapes_of(path: Path) -> list[tuple[int, ...]]:
     """Return the shapes of the weights in a file, in the order of the layers if it is stored."""
     h5py: Any = import_module("h5py")
     if not path.is_file():

@@ -11,6 +11,7 @@ from ._embedding import (
     embeddings_of as embeddings_of,
 )
 from ._ensembles import (
+    GroupedStack as GroupedStack,
     WeightedVote as WeightedVote,
     average as average,
     stack as stack,

@@ -148,6 +148,9 @@ def needs(model: Any) -> Needs:
             needed.attributes += columns
         elif patients and parts & {IMAGES, WHITE}:
             needed.beside += columns
+            if FEATURES in parts:
+                needed.columns += list(taker.columns_)
+                needed.units |= getattr(taker, "units_", {})
         else:
             needed.columns += columns
             needed.units |= getattr(taker, "units_", {})

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
-
 from sklearn.metrics import accuracy_score
 
 from hemafeat import extract

@@ -47,6 +47,7 @@ _TRUSTED = (
     "hemafeat.pipelines.WeightedVote",
     "hemafeat.pipelines.GroupedBagging",
     "hemafeat.pipelines.GroupedFolds",
+    "hemafeat.pipelines.GroupedStack",
     "hemafeat.pipelines.FillMissing",
     "hemafeat.pipelines.NeighbourhoodCorrection",
     "hemafeat.pipelines.NetworkClassifier",

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import extract
-from hemafeat._frames import as_frame, need_frame
+from hemafeat._frames import as_frame, need_frame, with_image_column
 from hemafeat._public import public
 from hemafeat.pipelines._steps.columns import check_names, check_units, shortlist
 
@@ -20,7 +20,7 @@ CELLS = "cells"
 WHITE = ("quality__white_r", "quality__white_g", "quality__white_b")
 """Columns of the background white of each image, a property of the smear and not of the cells."""
 
-_BESIDE = ("image", *WHITE)
+_BESIDE = ("image", "um_per_px", "mask", *WHITE)
 
 
 @public
@@ -37,8 +37,8 @@ class Bag:
     rows : (n_cells,) ndarray of int64
         Position of each cell in the table from which the bag was made.
     beside : dict of str to (n_cells,) ndarray
-        Other columns of the cells, as far as the table has them: ``image`` and
-        ``quality__white_r``, ``_g``, ``_b``.
+        Other columns of the cells, as far as the table has them: ``image``, ``um_per_px``,
+        ``mask`` and ``quality__white_r``, ``_g``, ``_b``.
     units : dict of str to str
         Unit of each feature, as far as known.
 
@@ -72,9 +72,7 @@ class Bag:
         Bag
         """
         beside = {name: values[chosen] for name, values in self.beside.items()}
-        return replace(
-            self, features=self.features[chosen], rows=self.rows[chosen], beside=beside
-        )
+        return replace(self, features=self.features[chosen], rows=self.rows[chosen], beside=beside)
 
     def __repr__(self) -> str:
         return f"Bag({self.features.shape[0]} cells, {self.features.shape[1]} features)"
@@ -132,7 +130,7 @@ def bags(
     >>> pipelines.bags(table, attributes=["sex"]).columns.tolist()
     ['cells', 'label', 'sex']
     """
-    cells = need_frame(cells, "a table of patients")
+    cells = with_image_column(need_frame(cells, "a table of patients"))
     attributes = as_frame(attributes)
     if patient not in cells.columns:
         raise ValueError(f"the table has no column {patient!r} that names the patient of each cell")
@@ -318,6 +316,27 @@ def units_of(model: Any) -> Mapping[str, str]:
     return units
 
 
+def sources_of(bag: Bag) -> Sequence[Any]:
+    """Return the images of a bag, one per cell.
+
+    Raises
+    ------
+    ValueError
+        If the bag holds no images, or several cells of one image.
+    """
+    sources = bag.beside.get("image")
+    if sources is None:
+        raise ValueError("the bags hold no images: their table had no column 'image'")
+    names = [str(source) for source in sources if not isinstance(source, np.ndarray)]
+    n_repeated = len(names) - len(set(names))
+    if n_repeated:
+        raise ValueError(
+            f"this model looks at whole images, but {n_repeated} cells are in an image with "
+            "another cell: measure only the central cell of each image (cells='central')"
+        )
+    return list(sources)
+
+
 HEALTHY = frozenset(
     ("reactive", "normal", "healthy", "control", "benign", "negative", "hem", "no", "false", "0")
 )
@@ -353,7 +372,7 @@ def positive_place(classes: np.ndarray, positive: Any = None) -> int:
     >>> pipelines.positive_place(["a", "b", "c"], "b")
     1
     """
-    names = list(classes)
+    names = np.asarray(classes).tolist()
     if positive is not None:
         if positive not in names:
             raise ValueError(f"positive={positive!r} is not one of the classes {names}")

@@ -20,10 +20,10 @@ from hemafeat.pipelines._patients.bags import (
     as_bags,
     positive_place,
     select_columns,
-    units_of,
     split_bags,
     stack_bags,
     two_columns,
+    units_of,
 )
 from hemafeat.pipelines._steps.missing import FillMissing
 from hemafeat.pipelines._steps.scale import ClippedScaler
@@ -68,7 +68,7 @@ class BagClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"{n} patients and {len(y)} labels")
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"the labels are of one class only: {self.classes_[0]!r}")
+            raise ValueError(f"the labels are of one class only: {self.classes_[0]}")
         self.place_ = positive_place(self.classes_, self.positive)
         if len(self.classes_) == 2:
             codes = (codes == self.place_).astype(int)
