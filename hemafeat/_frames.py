@@ -14,6 +14,9 @@ _CONVERTERS = ("to_pandas", "toPandas", "compute", "collect", "df", "to_datafram
 """Methods by which polars and pyarrow, pyspark, dask, lazy frames of polars, DuckDB and xarray
 hand over their tables."""
 
+_COLUMNS = ("collect_schema", "columns", "column_names", "data_vars")
+"""Attributes that tell a table from a series, which has the same methods of conversion."""
+
 _MAX_STEPS = 3
 """Longest chain of such methods: a lazy frame is collected, then converted."""
 
@@ -98,8 +101,7 @@ def _is_table(X: Any) -> bool:
     names = getattr(getattr(X, "dtype", None), "names", None)
     if names:
         return True
-    # Columns tell a table from a series, which has the same methods of conversion.
-    has_columns = any(_has(X, name) for name in ("columns", "column_names", "data_vars"))
+    has_columns = any(_has(X, name) for name in _COLUMNS)
     converts = (*_CONVERTERS, "__arrow_c_stream__", "__dataframe__")
     return has_columns and any(_has(X, name) for name in converts)
 
@@ -144,7 +146,7 @@ def _step(X: Any) -> Any:
 
 def _kind(X: Any) -> str:
     module = type(X).__module__.split(".")[0].lstrip("_")
-    name = type(X).__qualname__
+    name = type(X).__name__
     return name if module == "builtins" else f"{module} {name}"
 
 

@@ -188,6 +188,9 @@ def _fitted_members(model: Any) -> list[Any]:
     members = getattr(model, "estimators_", None)
     if isinstance(members, list):
         return members
+    calibrated = getattr(model, "calibrated_classifiers_", None)
+    if isinstance(calibrated, list):
+        return [member.estimator for member in calibrated]
     if hasattr(model, "transformer_list"):
         return [member for _, member in model.transformer_list]
     names = ("estimator_", "best_estimator_")
