@@ -27,6 +27,9 @@ FORMAT_VERSION = 1
 _MANIFEST = "manifest.json"
 _MODEL = "model.skops"
 _SCHEMA = "schema.json"
+_OWNERS = ("hemafeat.extract", "hemafeat.pipelines", "imblearn", "sklearn")
+"""Packages whose objects may hold steps of a pipeline."""
+
 _PACKAGES = ("scikit-learn", "numpy", "xgboost", "skops", "imbalanced-learn")
 
 # Types that may be built from a file besides those that skops trusts, by exact name.
@@ -412,8 +415,10 @@ def _parts(item: Any, visited: set[int]) -> Iterator[Any]:
         held = item
     elif isinstance(item, np.ndarray):
         held = item.ravel() if item.dtype == object else ()
+    elif type(item).__module__.startswith(_OWNERS):
+        held = list(vars(item).values()) if hasattr(item, "__dict__") else ()
     else:
-        held = list(getattr(item, "__dict__", {}).values())
+        held = ()  # networks are built by this package from numbers
     for part in held:
         yield from _parts(part, visited)
 

@@ -270,7 +270,7 @@ def test_transformer(drawn: pd.DataFrame) -> None:
         assert step.transform(one).shape[0] == count == len(extract.table(one, families=FAST))
     by_path = pd.DataFrame({"path": paths[:2], "note": "x"})
     np.testing.assert_array_equal(step.transform(by_path), values.to_numpy()[:2])
-    with pytest.raises(ValueError, match="no column 'image' or 'path'.*first columns: picture"):
+    with pytest.raises(ValueError, match=r"no column 'image' or 'path'.*first columns: picture"):
         step.transform(pd.DataFrame({"picture": paths}))
     with pytest.warns(UserWarning, match="1 of 2 images could not be measured"):
         rows = step.transform([paths[0], "missing.png"])

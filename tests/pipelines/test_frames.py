@@ -181,5 +181,5 @@ def test_names_asked_for_twice_are_named(table):
         lambda: evaluate.compare(["baseline"], table, columns=names),
         lambda: pipelines.bags(table, columns=names),
     ):
-        with pytest.raises(ValueError, match="named twice: cell__shape__area$"):
+        with pytest.raises(ValueError, match=r"named twice: cell__shape__area$"):
             use()

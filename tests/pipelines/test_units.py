@@ -151,14 +151,14 @@ def test_images_of_known_and_unknown_scale(images, tmp_path):
     np.testing.assert_array_equal(loaded.predict_proba(renamed), expected)
     for use in (model.predict, loaded.pipeline.predict):
         for unknown in (images, paths):
-            with pytest.raises(ValueError, match="known scale, in um.*give an image table"):
+            with pytest.raises(ValueError, match=r"known scale, in um.*give an image table"):
                 use(unknown)
     with pytest.raises(ValueError, match="known scale, in um"):
         loaded.predict(images)
     for use in (model.predict, loaded.predict, lambda table: of_images().fit(table, LABELS)):
         with pytest.raises(ValueError, match="known for 11 of 12 rows"):
             use(mixed)
-    with pytest.raises(ValueError, match="without a scale, in px.*leave um_per_px out"):
+    with pytest.raises(ValueError, match=r"without a scale, in px.*leave um_per_px out"):
         of_images().fit(paths, LABELS).predict(known)
     by_hand = of_images(um_per_px=0.1).fit(paths, LABELS)
     np.testing.assert_array_equal(by_hand.predict_proba(known), expected)

@@ -116,7 +116,7 @@ class CellVote(ClassifierMixin, BaseEstimator):
             if len(self.classes_) != 2:
                 raise ValueError(f"aggregate={self.aggregate!r} is for two classes")
             positive_place(self.classes_, self.positive)
-        values, bag_numbers = stack_bags(bags)
+        values, bag_numbers = stack_bags(select_columns(bags, self.columns_))
         self.model_ = clone(self.model).fit(self._frame(values, bags), y[bag_numbers])
         return self
 
