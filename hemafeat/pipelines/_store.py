@@ -45,6 +45,7 @@ _TRUSTED = (
     "hemafeat.pipelines.MILImageClassifier",
     "hemafeat.pipelines.MILClassifier",
     "hemafeat.pipelines.BoostedTrees",
+    "hemafeat.pipelines.CellPipeline",
     "hemafeat.pipelines.FeatureColumns",
     "hemafeat.pipelines.GreyPixels",
     "hemafeat.pipelines.WeightedVote",

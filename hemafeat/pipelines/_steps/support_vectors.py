@@ -125,10 +125,11 @@ class SupportVectors(ClassifierMixin, BaseEstimator):
         if sample_weight is not None:
             sample_weight = checked_weights(sample_weight, len(y))
             learned = np.unique(y[sample_weight > 0])
+        if not len(learned):
+            raise ValueError("every row has sample weight zero")
         if len(learned) < 2:
-            which = f": {learned[0]}" if len(learned) else ""
             rows = "training rows" if sample_weight is None else "rows of positive weight"
-            raise ValueError(f"there is only one class, or none, in the {rows}{which}")
+            raise ValueError(f"there is only one class in the {rows}: {learned[0]}")
         if len(learned) < len(self.classes_):
             # libsvm leaves out such rows, and then fails over the weight of their class.
             rows = np.isin(y, learned)
