@@ -132,8 +132,8 @@ class SupportVectors(ClassifierMixin, BaseEstimator):
             raise ValueError(f"there is only one class in the {rows}: {learned[0]}")
         if len(learned) < len(self.classes_):
             # libsvm leaves out such rows, and then fails over the weight of their class.
-            rows = np.isin(y, learned)
-            X, y, sample_weight = X[rows], y[rows], sample_weight[rows]
+            kept = np.isin(y, learned)
+            X, y, sample_weight = X[kept], y[kept], sample_weight[kept]
         gamma = self.gamma
         if isinstance(gamma, str) and gamma == "scale" and self.widen != 1.0:
             variance = float(X.var())
