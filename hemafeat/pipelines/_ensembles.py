@@ -127,8 +127,20 @@ class GroupedStack(StackingClassifier):
 
     Parameters
     ----------
-    estimators, final_estimator, **kwargs
-        As in `sklearn.ensemble.StackingClassifier`.
+    estimators : list of (str, classifier)
+        The members.
+    final_estimator : classifier, optional
+        Classifier of their predictions.
+    cv : GroupedFolds or object
+        Inner folds.
+    stack_method : str
+        Method of the members that the final classifier learns from.
+    n_jobs : int, optional
+        Number of processes.
+    passthrough : bool
+        Whether the final classifier gets the columns as well.
+    verbose : int
+        Whether progress is printed.
 
     Examples
     --------

@@ -29,8 +29,12 @@ class CellPipeline(Pipeline):
 
     Parameters
     ----------
-    steps, **kwargs
-        As in `sklearn.pipeline.Pipeline`.
+    steps : list of (str, estimator)
+        Names and steps, the last of which is the classifier.
+    memory : str or object, optional
+        Cache of the fitted steps, as in `sklearn.pipeline.Pipeline`.
+    verbose : bool
+        Whether the time of each step is printed.
 
     Examples
     --------
@@ -38,6 +42,13 @@ class CellPipeline(Pipeline):
     >>> type(pipelines.logistic()).__name__
     'CellPipeline'
     """
+
+    transform_input = None  # a parameter of later versions of Pipeline, fixed here
+
+    def __init__(self, steps: list[Any], *, memory: Any = None, verbose: bool = False) -> None:
+        self.steps = steps
+        self.memory = memory
+        self.verbose = verbose
 
     def fit(self, X: Any, y: Any = None, **params: Any) -> Self:
         """Fit the steps.
