@@ -149,6 +149,7 @@ _CLASSES: dict[str, frozenset[str]] = {
     "keras.regularizers": frozenset(("L1", "L1L2", "L2", "OrthogonalRegularizer")),
     "keras.constraints": frozenset(("MaxNorm", "MinMaxNorm", "NonNeg", "UnitNorm")),
     "keras.dtype_policies": frozenset(("DTypePolicy", "DTypePolicyMap")),
+    "keras.src.applications.inception_resnet_v2": frozenset(("CustomScaleLayer",)),
     "keras.src.ops.core": frozenset(("Cast", "Slice", "StopGradient", "Unstack")),
 }
 """Classes of Keras that may be built, by the module that a file names."""

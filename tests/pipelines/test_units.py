@@ -104,6 +104,12 @@ def test_px_and_um_never_meet_in_one_table(px, um, use, tmp_path, monkeypatch):
     assert not list(tmp_path.iterdir())
 
 
+def test_a_file_with_both_is_named(px, um, tmp_path):
+    pd.concat([px, um]).to_csv(tmp_path / "both.csv", index=False)
+    with pytest.raises(ValueError, match=rf"both\.csv: {BOTH}"):
+        extract.load(tmp_path / "both.csv")
+
+
 def test_a_fitted_model_refuses_both(px, um, tmp_path):
     both = pd.concat([um, px], ignore_index=True)
     model = pipelines.logistic().fit(px, px["label"])

@@ -185,7 +185,8 @@ def load(source: str | os.PathLike[str], *, columns: Sequence[str] | None = None
     FileNotFoundError
         The result does not exist.
     ValueError
-        The file is not a table of cells, a column does not exist, or the result is not complete.
+        The file is not a table of cells, a column does not exist, the result is not complete, or
+        the scale (``um_per_px``) is known for some rows only.
 
     Warns
     -----
@@ -232,7 +233,10 @@ def load(source: str | os.PathLike[str], *, columns: Sequence[str] | None = None
         for name, unit in stored_units.items()
         if renamed.get(name, name) in table.columns
     }
-    table.attrs["units"] = units(table)
+    try:
+        table.attrs["units"] = units(table)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     if failures.exists():
         table.attrs["errors"] = _read(failures).astype(str).to_dict("records")
     return table
