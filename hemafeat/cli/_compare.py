@@ -340,8 +340,8 @@ def _model_names(args: argparse.Namespace) -> Any:
         names = _arguments.split_names(args.models or pipelines.names())
         names = [_deep.with_weights(name, args) for name in names]
     for name in names:
-        if args.level == "cell" and _deep.is_embedding(name):
-            _deep.check(name)
+        if args.level == "cell" and (_deep.is_embedding(name) or _deep.is_network(name)):
+            _deep.check(name, args)
         elif name not in known:
             noun = "model of patients" if args.level == "patient" else "model"
             hint = suggestion(name, known, "choose from:")

@@ -37,8 +37,8 @@ def add_embeddings(parser: argparse.ArgumentParser, *, columns: bool = True) -> 
     group.add_argument(
         "--weights",
         metavar="FILE",
-        help="weights of the network: a .h5, .weights.h5 or .keras file, imagenet (default), or "
-        "random",
+        help="weights of the network: a .h5, .weights.h5 or .keras file, imagenet (default of "
+        "embeddings), or random (default of networks that are trained)",
     )
 
 
@@ -67,13 +67,14 @@ def models(names: list[str] | None, args: argparse.Namespace) -> Any:
     """
     from hemafeat import pipelines
 
-    options = {"epochs": args.epochs, "size": args.image_size}
+    options: dict[str, Any] = {"epochs": args.epochs, "size": args.image_size}
+    if args.weights is not None:
+        options["weights"] = weights(args)
     options = {name: value for name, value in options.items() if value is not None}
-    deep = set(pipelines.names(deep=True)) - set(pipelines.names())
-    if not options or args.level == "patient" or not deep & set(names or []):
+    if not options or args.level == "patient" or not any(map(is_network, names or [])):
         return names
     return {
-        name: pipelines.make(name, random_state=args.seed, **(options if name in deep else {}))
+        name: pipelines.make(name, random_state=args.seed, **(options if is_network(name) else {}))
         for name in names or []
     }
 
@@ -99,6 +100,13 @@ def is_embedding(name: str) -> bool:
     return name.startswith("embedding:")
 
 
+def is_network(name: str) -> bool:
+    """Return whether a model is a network that is trained on the images."""
+    from hemafeat import pipelines
+
+    return name in set(pipelines.names(deep=True)) - set(pipelines.names())
+
+
 def with_weights(name: str, args: argparse.Namespace) -> str:
     """Return the name of a model, with ``--weights`` added to an embedding that names none."""
     if not is_embedding(name) or "@" in name or args.weights is None:
@@ -106,12 +114,16 @@ def with_weights(name: str, args: argparse.Namespace) -> str:
     return f"{name}@{args.weights}"
 
 
-def check(name: str) -> None:
-    """Refuse a model on embeddings that cannot be made, before any cell is measured."""
+def check(name: str, args: argparse.Namespace) -> None:
+    """Refuse a network whose weights cannot be had, before any cell is measured."""
     from hemafeat import pipelines
 
+    model = pipelines.make(name)
     try:
-        pipelines.make(name)[0].ready()
+        if is_embedding(name):
+            model[0].ready()
+        elif args.weights is not None:
+            model.set_params(weights=weights(args)).build(2)
     except (ImportError, ValueError) as error:
         raise Usage(f"--models: {error}") from None
 

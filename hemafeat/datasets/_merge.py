@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hemafeat._frames import as_frame
 from hemafeat._public import public
 from hemafeat.datasets._harmonise import harmonise
 from hemafeat.datasets._schema import DatasetError, DatasetWarning, text
@@ -251,6 +252,7 @@ def _merge_attrs(merged: dict[Any, Any], attrs: Mapping[Any, Any]) -> None:
 
 
 def _to_table(table: Any) -> pd.DataFrame:
+    table = as_frame(table, DatasetError)
     if isinstance(table, pd.DataFrame) and "cell" in table.columns:
         missing = [name for name in ("image", "label") if name not in table.columns]
         if missing:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hemafeat._frames import IMAGE_COLUMNS
 from hemafeat._public import public
 from hemafeat.images import EXTENSIONS
 
@@ -26,7 +27,7 @@ COLUMNS = (
 )
 """Columns of every image table, in this order; further columns are attributes."""
 
-ALIASES = ("image", "path", "file", "filename")
+ALIASES = IMAGE_COLUMNS
 """Names of the column of images in a file, in order of precedence."""
 
 TRIMAP_CYTOPLASM = 60

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from hemafeat._frames import as_frame
 from hemafeat.datasets._finish import finish, image_column, image_type
 from hemafeat.datasets._pairing import pair_masks
 from hemafeat.datasets._schema import (
@@ -42,7 +43,8 @@ def as_table(images: Any) -> pd.DataFrame:
         - the URI of a folder or an image (``s3://bucket/cells``), listed through fsspec;
         - an image, as a path, URI or array, or a sequence of images;
         - a DataFrame with a column ``image`` (or ``path``, ``file``, ``filename``), whose paths are
-          used as they are.
+          used as they are; also one of polars, a Table of pyarrow, a mapping of names to columns,
+          or a list of records.
 
     Returns
     -------
@@ -68,6 +70,7 @@ def as_table(images: Any) -> pd.DataFrame:
     >>> datasets.as_table([f"{i}.png" for i in range(3)])["group"].tolist()
     ['0.png', '1.png', '2.png']
     """
+    images = as_frame(images, DatasetError)
     if isinstance(images, pd.DataFrame):
         return finish(images.copy(), "the table")
     if is_uri(images):
@@ -88,7 +91,7 @@ def as_table(images: Any) -> pd.DataFrame:
         images = list(images) if images.ndim == 4 else [images]
     if isinstance(images, bytes | bytearray):
         images = [images]
-    if isinstance(images, Mapping) or not isinstance(images, Iterable):
+    if not isinstance(images, Iterable):
         raise DatasetError(
             f"cannot make an image table from a {type(images).__name__}; expected a folder, a CSV "
             "or Parquet file, paths, arrays or a DataFrame"

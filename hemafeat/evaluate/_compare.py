@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import pandas as pd
 
+from hemafeat._frames import need_frame
 from hemafeat._machine import versions
 from hemafeat._public import renamed_argument
 from hemafeat.evaluate._comparison import Comparison, PatientComparison
@@ -124,6 +125,7 @@ def compare(
     >>> print(comparison.protocol)
     2 folds, stratified by label, 4 patients never on both sides; intervals: ...
     """
+    table = need_frame(table, "a comparison", CompareError)
     if level == "patient":
         patient, note = _patient_column(table, groups)
         comparison: Comparison = compare_patients(
@@ -254,7 +256,7 @@ def compare_patients(
     """
     setup = set_up_patients(
         models,
-        table,
+        need_frame(table, "a comparison", CompareError),
         label=label,
         patient=patient,
         protocol=protocol,

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import extract
+from hemafeat._frames import need_frame
 from hemafeat._public import public
 from hemafeat._words import no_column
 
@@ -31,8 +32,14 @@ def drop_unlabelled(table: pd.DataFrame, label: str) -> tuple[pd.DataFrame, list
     Raises
     ------
     CompareError
-        If the table has no rows, no column `label`, or no value in it.
+        If the table has no rows, no column `label`, or no value in it; two columns have one name;
+        or the scale is known for some rows only.
     """
+    table = need_frame(table, "a comparison", CompareError)
+    try:
+        extract.units(table, assume_px=False)
+    except ValueError as error:
+        raise CompareError(str(error)) from None
     if label not in table.columns:
         raise CompareError(no_column(label, table.columns))
     if not len(table):
@@ -90,6 +97,9 @@ def feature_values(table: pd.DataFrame, columns: Sequence[str] | None) -> pd.Dat
         If there are no such columns, or they hold infinite values or text.
     """
     names = extract.feature_columns(table) if columns is None else list(columns)
+    if len(set(names)) < len(names):
+        twice = sorted({str(name) for name in names if names.count(name) > 1})
+        raise CompareError(f"columns that are named twice: {', '.join(twice[:5])}")
     missing = [name for name in names if name not in table.columns]
     if missing:
         raise CompareError(f"the table lacks {len(missing)} columns: {', '.join(missing[:5])}")
@@ -162,8 +172,8 @@ def frequent_classes(
         in_class = truth == name
         keep &= ~in_class
         text = (
-            f"class {name!r} left out: {in_class.sum()} {rows_noun}, fewer {groups_noun} ({count}) "
-            f"than folds ({n_splits})"
+            f"class {str(name)!r} left out: {in_class.sum()} {rows_noun}, fewer {groups_noun} "
+            f"({count}) than folds ({n_splits})"
         )
         errors.append(("", "compare", "rare class", text))
     return keep, errors

@@ -357,7 +357,9 @@ def _inputs(
                 raise CompareError(
                     f"model {name!r} looks at whole images, but the table has several cells of one"
                 )
-            parts.append(table[["image"]])
+            # A model that measures the images itself needs their scale and masks.
+            beside = [name for name in ("um_per_px", "mask") if name in table.columns]
+            parts.append(table[["image", *beside]])
         if "groups" in looked_at:
             # For divisions inside the training rows; models never see it as a feature.
             parts.append(pd.DataFrame({GROUP: groups.ids}, index=table.index))

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from hemafeat._frames import need_frame
 from hemafeat.extract._family import MASKS, Family, choose, column_facts, families as all_families
 
 if TYPE_CHECKING:
@@ -332,7 +333,7 @@ def feature_columns(table: pd.DataFrame) -> list[str]:
     Parameters
     ----------
     table : DataFrame
-        Table of cells.
+        Table of cells, of pandas or of any library that converts to it, such as polars.
 
     Returns
     -------
@@ -350,24 +351,32 @@ def feature_columns(table: pd.DataFrame) -> list[str]:
     """
     return [
         name
-        for name in map(str, table.columns)
+        for name in map(str, need_frame(table, "a list of features").columns)
         if name.count("__") >= 2 and name.split("__", 1)[0] in MASKS
     ]
 
 
-def units(table: pd.DataFrame) -> dict[str, str]:
+def units(table: pd.DataFrame, *, assume_px: bool = True) -> dict[str, str]:
     """Return the unit of each feature column of a table.
 
     Parameters
     ----------
     table : DataFrame
-        Table of cells.
+        Table of cells, of pandas or of any library that converts to it, such as polars.
+    assume_px : bool
+        Whether a table that says nothing of its scale, for lack of units and of a column
+        ``um_per_px``, counts as one in px. Otherwise no units are returned for it.
 
     Returns
     -------
     dict of str to str
         Units stored with the table, in ``attrs["units"]``, by their current names, or else
-        declared by the families.
+        declared by the families: in um if the column ``um_per_px`` holds the scale, else in px.
+
+    Raises
+    ------
+    ValueError
+        If ``um_per_px`` is known for some rows only, so that the columns hold px and um.
 
     Examples
     --------
@@ -377,14 +386,36 @@ def units(table: pd.DataFrame) -> dict[str, str]:
     >>> extract.units(table)
     {'nucleus__shape__area': 'um^2'}
     """
+    table = need_frame(table, "a question for units")
     names = feature_columns(table)
+    scaled = is_scaled(table)
     by_name = current_units(table.attrs.get("units", {}))
     missing = [name for name in names if name not in by_name]
-    if missing:
-        scaled = "um_per_px" in table and bool(table["um_per_px"].notna().any())
-        declared = family_units(all_families(), scaled)
+    if missing and (assume_px or scaled is not None):
+        declared = family_units(all_families(), bool(scaled))
         by_name.update({name: declared[name] for name in missing if name in declared})
     return {name: by_name[name] for name in names if name in by_name}
+
+
+def is_scaled(table: pd.DataFrame) -> bool | None:
+    """Return whether the scale of every row of a table is known, None without that column.
+
+    Raises
+    ------
+    ValueError
+        If it is known for some rows only.
+    """
+    import pandas as pd
+
+    if "um_per_px" not in table or not len(table):
+        return None
+    known = pd.to_numeric(table["um_per_px"], errors="coerce").notna().to_numpy()
+    if known.all() or not known.any():
+        return bool(known.all())
+    raise ValueError(
+        f"um_per_px is known for {int(known.sum())} of {len(table)} rows: one column cannot hold "
+        "both px and um. Measure all images with their scale, or all without it"
+    )
 
 
 def family_units(families: Mapping[str, Family], scaled: bool) -> dict[str, str]:

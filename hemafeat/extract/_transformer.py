@@ -13,8 +13,10 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from hemafeat._frames import IMAGE_COLUMNS, as_frame, with_image_column
 from hemafeat._public import public
-from hemafeat.extract._columns import FamilyChoice, columns
+from hemafeat.extract._columns import FamilyChoice, columns, is_scaled, length_powers
+from hemafeat.extract._family import choose
 from hemafeat.extract._table.errors import errors, image_name
 from hemafeat.extract._table.table import table
 from hemafeat.images import ImageError, normaliser, read
@@ -49,6 +51,9 @@ class CellFeatures(TransformerMixin, BaseEstimator):
     ----------
     n_features_out_ : int
         Number of columns.
+    scaled_ : bool
+        Whether the columns are in um, because the scale of the images given to `fit` is known.
+        Images of another kind are refused.
     normalise_ : callable or None
         The fitted normaliser.
 
@@ -60,6 +65,8 @@ class CellFeatures(TransformerMixin, BaseEstimator):
     >>> step.fit_transform(cells).shape
     (3, 64)
     """
+
+    looks_at = frozenset({"images"})
 
     def __init__(
         self,
@@ -85,7 +92,7 @@ class CellFeatures(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : list of paths or arrays, (n,) object array, (n, H, W, 3) array, or image table
-            Images.
+            Images, as in `table`. An (H, W, 3) array is one image.
         y : ignored
             Present for the conventions of scikit-learn.
 
@@ -93,11 +100,17 @@ class CellFeatures(TransformerMixin, BaseEstimator):
         -------
         CellFeatures
             The transformer itself.
+
+        Raises
+        ------
+        ValueError
+            If a table has no column of images, or the scale of some images only is known.
         """
+        images, image_table = _images_and_table(X)
         self.n_features_out_ = len(columns(self.families))
+        self.scaled_ = self._is_scaled(image_table)
         self.normalise_ = self.normalise
         if isinstance(self.normalise, str):
-            images, _ = _images_and_table(X)
             self.normalise_ = normaliser(self.normalise, _readable(images))
         return self
 
@@ -107,12 +120,18 @@ class CellFeatures(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : list of paths or arrays, (n,) object array, (n, H, W, 3) array, or image table
-            Images.
+            Images, as in `table`. An (H, W, 3) array is one image.
 
         Returns
         -------
         (n_images, n_features) ndarray of float64
             A DataFrame after ``set_output(transform="pandas")``.
+
+        Raises
+        ------
+        ValueError
+            If a table has no column of images, or the columns would be in px and those of `fit` in
+            um, or the reverse.
         """
         check_is_fitted(self)
         several = isinstance(self.masks, (tuple, list))
@@ -123,6 +142,7 @@ class CellFeatures(TransformerMixin, BaseEstimator):
         ):
             raise ValueError('masks is None, "given", a folder or two folders in a transformer')
         images, image_table = _images_and_table(X)
+        self._check_scale(self._is_scaled(image_table))
         # Bootstrap samples repeat images: each is measured once and its row copied.
         number_of: dict[str, int] = {}
         numbers = [
@@ -143,6 +163,11 @@ class CellFeatures(TransformerMixin, BaseEstimator):
             progress=False,
         )
         names = columns(self.families)
+        if len(names) != self.n_features_out_:
+            raise ValueError(
+                f"families={self.families!r} were {self.n_features_out_} columns when the step was "
+                f"fitted, and are {len(names)} now: fit it again"
+            )
         values = np.full((len(first), len(names)), np.nan)
         # `table` names arrays by their position among the images it was given.
         row_of = {image_name(images[n], row): row for row, n in enumerate(first)}
@@ -156,6 +181,28 @@ class CellFeatures(TransformerMixin, BaseEstimator):
                 stacklevel=2,
             )
         return values[numbers]
+
+    def _is_scaled(self, image_table: pd.DataFrame | None) -> bool:
+        """Return whether the columns are in um."""
+        if self.um_per_px is not None:
+            return True
+        return image_table is not None and bool(is_scaled(image_table))
+
+    def _check_scale(self, scaled: bool) -> None:
+        """Refuse images whose columns would be in other units than those of `fit`."""
+        fitted = getattr(self, "scaled_", scaled)
+        if fitted == scaled or not length_powers(choose(self.families)).any():
+            return
+        if fitted:
+            raise ValueError(
+                "the step was fitted on images of known scale, in um, and the scale of these "
+                "images is not known: give an image table with their um_per_px, or set um_per_px "
+                "of CellFeatures"
+            )
+        raise ValueError(
+            "the step was fitted on images without a scale, in px, and the scale of these images "
+            "is known: leave um_per_px out, or fit it on images with their scale"
+        )
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the names of the columns: (n_features,) object array."""
@@ -178,10 +225,19 @@ def _readable(images: list[Any]) -> Iterator[np.ndarray]:
 
 def _images_and_table(X: Any) -> tuple[list[Any], pd.DataFrame | None]:
     """Return the images that scikit-learn passes on, and their table if `X` is one."""
+    X = as_frame(X)
     if isinstance(X, pd.DataFrame):
+        X = with_image_column(X)
+        if "image" not in X.columns:
+            names = ", ".join(map(str, X.columns[:5])) or "none"
+            raise ValueError(
+                f"the table has no column {' or '.join(map(repr, IMAGE_COLUMNS))} of images; its "
+                f"first columns: {names}"
+            )
         return list(X["image"]), X
     if isinstance(X, np.ndarray) and X.dtype.kind in "OUT":
         X = X.ravel()
-    if isinstance(X, (str, os.PathLike)):
+    one_array = isinstance(X, np.ndarray) and X.dtype.kind in "buif" and X.ndim != 4
+    if one_array or isinstance(X, (str, bytes, bytearray, os.PathLike)):
         X = [X]
     return list(X), None

@@ -17,6 +17,7 @@ import numpy as np
 
 from hemafeat._public import public
 from hemafeat.networks._keras import need_keras
+from hemafeat.networks._saved import check_weights
 
 TIMEOUT = 20.0
 """Seconds without an answer after which a download of weights is abandoned."""
@@ -229,8 +230,10 @@ def _download_timeout() -> Iterator[None]:
         socket.setdefaulttimeout(timeout)
 
 
-def with_file(kind: Backbone, image: Any, path: Path, top: bool) -> Any:
+def with_file(kind: Backbone, image: Any, path: Path, top: bool, scale_name: str = "scale") -> Any:
     """Build a backbone with weights from an ``.h5`` file that has its last layers or not.
+
+    The network has the last layers if the file has them.
 
     Raises
     ------
@@ -238,7 +241,7 @@ def with_file(kind: Backbone, image: Any, path: Path, top: bool) -> Any:
         The file does not exist, holds no weights or those of another network, or lacks the last
         layers although they are needed.
     """
-    shapes = _shapes(path)
+    shapes = shapes_of(path)
     has_top = len(shapes) > layers_and_arrays(kind, int(image.shape[1]))[1]
     if top and not has_top:
         raise WeightsError(
@@ -247,7 +250,7 @@ def with_file(kind: Backbone, image: Any, path: Path, top: bool) -> Any:
         )
     # The number of classes is the length of the last bias.
     classes = shapes[-1][-1] if has_top and shapes[-1] else 1000
-    model = build_backbone(kind, image, top=has_top, classes=classes)
+    model = build_backbone(kind, image, top=has_top, classes=classes, scale_name=scale_name)
     try:
         model.load_weights(path)
     except Exception as error:  # Keras raises many kinds of errors for weights that do not fit
@@ -260,13 +263,32 @@ def with_file(kind: Backbone, image: Any, path: Path, top: bool) -> Any:
     return model
 
 
-def _shapes(path: Path) -> list[tuple[int, ...]]:
+def maps_of(kind: Backbone, image: Any, path: Path, scale_name: str = "scale") -> Any:
+    """Build a backbone without its last layers, with weights from an ``.h5`` file.
+
+    Raises
+    ------
+    WeightsError
+        As `with_file`.
+    """
+    whole = with_file(kind, image, path, False, scale_name)
+    bare = build_backbone(kind, image, top=False, scale_name=scale_name)
+    if len(bare.layers) == len(whole.layers):
+        return whole
+    for layer, source in zip(bare.layers, whole.layers, strict=False):
+        if layer.weights:
+            layer.set_weights(source.get_weights())
+    return bare
+
+
+def shapes_of(path: Path) -> list[tuple[int, ...]]:
     """Return the shapes of the weights in a file, in the order of the layers if it is stored."""
     h5py: Any = import_module("h5py")
     if not path.is_file():
         raise WeightsError(f"{path}: the file of weights does not exist")
     try:
         with h5py.File(path, "r") as file:
+            check_weights(file, path.stat().st_size)
             root = file.get("model_weights", file)
             if "layer_names" in root.attrs:
                 return [
@@ -290,7 +312,9 @@ def _shapes(path: Path) -> list[tuple[int, ...]]:
             # Names are visited in alphabetical order. The bias of the last layer, a dense layer or,
             # in MobileNet, a convolution, is the only vector of its length.
             return sorted(shapes, key=lambda shape: _is_last_bias(shape, shapes))
-    except (OSError, KeyError) as error:
+    except WeightsError:
+        raise
+    except (OSError, KeyError, RuntimeError, ValueError) as error:
         raise WeightsError(f"{path}: not a file of weights ({error})") from None
 
 

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import images
+from hemafeat._frames import as_frame, with_image_column
 from hemafeat._public import public
 from hemafeat.extract import Prepared
 from hemafeat.images import crop_centre, crop_square, square_around
@@ -311,7 +312,9 @@ def image_sources(X: Any, purpose: str = "pictures are made") -> list[Any]:
     >>> networks.image_sources(pd.DataFrame({"image": ["a.png", "b.png"], "cell": [1, 1]}))
     ['a.png', 'b.png']
     """
+    X = as_frame(X)
     if isinstance(X, pd.DataFrame):
+        X = with_image_column(X)
         if "image" not in X.columns:
             raise ValueError(f"{purpose} from the images: the table needs an 'image' column")
         return list(X["image"])

@@ -11,6 +11,7 @@ from ._embedding import (
     embeddings_of as embeddings_of,
 )
 from ._ensembles import (
+    GroupedStack as GroupedStack,
     WeightedVote as WeightedVote,
     average as average,
     stack as stack,
@@ -70,6 +71,7 @@ from ._steps.neighbourhood import (
     neighbourhood_correction as neighbourhood_correction,
 )
 from ._steps.penalised import PenalisedLogistic as PenalisedLogistic
+from ._steps.pipeline import CellPipeline as CellPipeline
 from ._steps.scale import ClippedScaler as ClippedScaler
 from ._steps.support_vectors import SupportVectors as SupportVectors
 from ._steps.whiten import PartialWhitening as PartialWhitening

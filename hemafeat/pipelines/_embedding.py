@@ -30,7 +30,18 @@ def _knn(n_neighbors: int = 20, weights: str = "distance", **params: Any) -> Pip
 
 HEADS: dict[str, tuple[Callable[..., Pipeline], dict[str, Any]]] = {
     # The defaults of XGBoost: the publication names no other values.
-    "xgboost": (_models.xgboost, {"n_estimators": 100, "max_depth": 6, "learning_rate": 0.3}),
+    "xgboost": (
+        _models.xgboost,
+        {
+            "n_estimators": 100,
+            "max_depth": 6,
+            "learning_rate": 0.3,
+            "subsample": 1.0,
+            "colsample_bytree": 1.0,
+            "max_bin": 256,
+            "class_weight": None,
+        },
+    ),
     "svc": (_models.svc, {"C": 100.0}),
     "logistic": (_models.logistic, {}),
     "random_forest": (_models.random_forest, {}),
@@ -61,8 +72,8 @@ def embedding(
         ``"MobileNet"``, ``"DenseNet121"``, ``"ResNet50"`` or ``"Xception"``.
     head : {"xgboost", "svc", "logistic", "random_forest", "knn", "ldsvm"}
         Classifier: the pipeline of that name without its step ``columns``. ``"svc"`` has a penalty
-        of 100 [2]_, ``"xgboost"`` has 100 rounds of depth 6, and ``"knn"`` weights 20 neighbours
-        by their distance.
+        of 100 [2]_, ``"xgboost"`` has the defaults of XGBoost (100 rounds of depth 6, all rows and
+        columns, classes not weighted), and ``"knn"`` weights 20 neighbours by their distance.
     weights : str, path or None
         Weights of the network, see `networks.Embedding`. None stands for random weights.
     layer : str, optional

@@ -78,7 +78,7 @@ def stack(
     column: str = GROUP,
     alone: bool = False,
     random_state: int = 0,
-) -> StackingClassifier:
+) -> GroupedStack:
     """Stack several classifiers, with inner folds that never split a group.
 
     Parameters
@@ -100,8 +100,8 @@ def stack(
 
     Returns
     -------
-    sklearn.ensemble.StackingClassifier
-        Unfitted.
+    GroupedStack
+        Unfitted, a `sklearn.ensemble.StackingClassifier`.
 
     Raises
     ------
@@ -118,9 +118,85 @@ def stack(
     if final is None:
         final = LogisticRegression(class_weight="balanced", max_iter=500)
     folds = GroupedFolds(n_splits, column=column, alone=alone, random_state=random_state)
-    return StackingClassifier(
-        _named_members(members), final, cv=folds, stack_method="predict_proba"
-    )
+    return GroupedStack(_named_members(members), final, cv=folds, stack_method="predict_proba")
+
+
+@public
+class GroupedStack(StackingClassifier):
+    """Stack of classifiers that says which inner fold cannot be learned from, see `stack`.
+
+    Parameters
+    ----------
+    estimators : list of (str, classifier)
+        The members.
+    final_estimator : classifier, optional
+        Classifier of their predictions.
+    cv : GroupedFolds or object
+        Inner folds.
+    stack_method : str
+        Method of the members that the final classifier learns from.
+    n_jobs : int, optional
+        Number of processes.
+    passthrough : bool
+        Whether the final classifier gets the columns as well.
+    verbose : int
+        Whether progress is printed.
+
+    Examples
+    --------
+    >>> from hemafeat import pipelines
+    >>> type(pipelines.stack(["svc", "xgboost"])).__name__
+    'GroupedStack'
+    """
+
+    def fit(self, X: Any, y: Any, **fit_params: Any) -> Self:
+        """Fit the members on all cells and on the inner folds, and the final classifier.
+
+        Parameters
+        ----------
+        X : DataFrame
+            Table that the members take, with the column of the groups.
+        y : (n_cells,) array
+            Labels.
+        **fit_params
+            Passed to the members.
+
+        Returns
+        -------
+        GroupedStack
+            The same object.
+
+        Raises
+        ------
+        ValueError
+            If the cells cannot be divided into inner folds, or a fold leaves one class only to
+            learn from.
+        """
+        try:
+            super().fit(X, y, **fit_params)
+        except ValueError as error:
+            raise _with_fold(error, self.cv, X, y) from error
+        return self
+
+
+def _with_fold(error: ValueError, folds: Any, X: Any, y: Any) -> ValueError:
+    """Return an error that names the inner fold with one class only, or else the same error."""
+    if not isinstance(folds, GroupedFolds):
+        return error
+    labels = np.asarray(y)
+    try:
+        parts = list(folds.split(X, labels))
+    except ValueError:
+        return error
+    for number, (train, _) in enumerate(parts, 1):
+        learned = np.unique(labels[train])
+        if len(learned) == 1:
+            return ValueError(
+                f"inner fold {number} of {len(parts)} leaves only rows of {learned[0]!s} to learn "
+                "from, since groups are not divided: use fewer inner folds (n_splits), or more "
+                f"groups of the other labels. ({error})"
+            )
+    return error
 
 
 @public
@@ -230,7 +306,10 @@ class WeightedVote(VotingClassifier):
         chance = 1 / len(np.unique(y)) if self.metric == "balanced_accuracy" else 0.0
         scores = {}
         for name, member in self.estimators:
-            predicted = cross_val_predict(clone(member), X, y, cv=folds)
+            try:
+                predicted = cross_val_predict(clone(member), X, y, cv=folds)
+            except ValueError as error:
+                raise _with_fold(error, folds, X, y) from error
             scores[name] = float(METRICS[self.metric](y, predicted))
         self.scores_ = scores
         above = np.maximum(np.array(list(scores.values())) - chance, 0.0)

@@ -106,6 +106,8 @@ class Needs:
         white.
     measured : dict of str to str
         How the cells were measured, as far as the table said so on which the model was fitted.
+    units : dict of str to str
+        Units of the columns of the training rows, as far as known.
     """
 
     unit: str
@@ -113,6 +115,7 @@ class Needs:
     attributes: list[str] = field(default_factory=list)
     beside: list[str] = field(default_factory=list)
     measured: dict[str, str] = field(default_factory=dict)
+    units: dict[str, str] = field(default_factory=dict)
 
 
 def needs(model: Any) -> Needs:
@@ -149,8 +152,12 @@ def needs(model: Any) -> Needs:
             needed.attributes += columns
         elif patients and parts & {IMAGES, WHITE}:
             needed.beside += columns
+            if FEATURES in parts:
+                needed.columns += list(taker.columns_)
+                needed.units |= getattr(taker, "units_", {})
         else:
             needed.columns += columns
+            needed.units |= getattr(taker, "units_", {})
     for name in ("columns", "attributes", "beside"):
         setattr(needed, name, list(dict.fromkeys(getattr(needed, name))))
     return needed
@@ -185,6 +192,9 @@ def _fitted_members(model: Any) -> list[Any]:
     members = getattr(model, "estimators_", None)
     if isinstance(members, list):
         return members
+    calibrated = getattr(model, "calibrated_classifiers_", None)
+    if isinstance(calibrated, list):
+        return [member.estimator for member in calibrated]
     if hasattr(model, "transformer_list"):
         return [member for _, member in model.transformer_list]
     names = ("estimator_", "best_estimator_")

@@ -10,12 +10,18 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from sklearn.metrics import accuracy_score
 
 from hemafeat import extract
+from hemafeat._frames import need_frame, with_image_column
 from hemafeat._public import public
 from hemafeat.pipelines._inspect import ModelError
 from hemafeat.pipelines._patients.bags import bags
-from hemafeat.pipelines._steps.columns import shortlist
+from hemafeat.pipelines._steps.columns import check_units, shortlist
+
+IMAGE = "image"
+OF_IMAGES = ("um_per_px", "mask")
+"""Columns beside the image that a model of images may read: its scale and its mask."""
 
 
 @public
@@ -29,7 +35,7 @@ class Model:
         The fitted classifier.
     columns : list of str
         Columns that it takes, in order; ``["image"]`` for a classifier of images.
-    classes : list of str
+    classes : list
         Labels that it predicts, in the order of the probabilities.
     units : dict of str to str
         Unit of each column, as far as known.
@@ -56,7 +62,7 @@ class Model:
 
     pipeline: Any
     columns: list[str]
-    classes: list[str]
+    classes: list[Any]
     units: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     note: str = ""
@@ -87,8 +93,7 @@ class Model:
             If the cells of the table were measured otherwise than those that the model was fitted
             on, for example all cells of an image instead of the central one.
         """
-        if not isinstance(table, pd.DataFrame):
-            raise ModelError(f"{self.name} needs a table with named columns, not {type(table)!r}")
+        table = self._frame(table)
         columns = self._columns_in(table)
         missing = [name for name, column in columns.items() if column not in table.columns]
         if missing:
@@ -96,15 +101,14 @@ class Model:
                 f"{self.name} needs {len(missing)} columns that the table lacks: "
                 f"{shortlist(missing)}"
             )
-        if units is None:
-            units = extract.units(table) if self.units else {}
-        for name, column in columns.items():
-            unit, expected = units.get(column), self.units.get(name)
-            if unit is not None and expected is not None and unit != expected:
-                raise ModelError(
-                    f"{self.name} was fitted on {name} in {expected!r}, the table has it in "
-                    f"{unit!r}"
-                )
+        try:
+            if units is None:
+                reads_features = self.columns != [IMAGE]
+                units = extract.units(table, assume_px=False) if reads_features else {}
+            current = {name: units[column] for name, column in columns.items() if column in units}
+            check_units(self.units, current)
+        except ValueError as error:
+            raise ModelError(f"{self.name}: {error}") from None
         if differences := self.measured_otherwise(table):
             warnings.warn(differences, stacklevel=_caller())
 
@@ -146,10 +150,11 @@ class Model:
 
         Returns
         -------
-        (n,) ndarray of str
-            Labels of the cells in the order of the rows, or of the patients in sorted order.
+        (n,) ndarray
+            Labels of the cells in the order of the rows, or of the patients in sorted order. They
+            are of the type of the labels that the model was fitted on.
         """
-        return np.asarray(self.pipeline.predict(self._rows(table))).astype(str)
+        return np.asarray(self.pipeline.predict(self._rows(table)))
 
     def predict_proba(self, table: pd.DataFrame) -> np.ndarray:
         """Predict the probability of each class for each cell, or each patient.
@@ -166,6 +171,27 @@ class Model:
         """
         return np.asarray(self.pipeline.predict_proba(self._rows(table)), dtype=np.float64)
 
+    def score(self, table: pd.DataFrame, y: Any) -> float:
+        """Return the share of cells, or of patients, whose label is predicted correctly.
+
+        Parameters
+        ----------
+        table : DataFrame
+            Table of cells that fits the model, see `check`.
+        y : (n,) array
+            Labels, in the order of the rows of `predict`.
+
+        Returns
+        -------
+        float
+        """
+        return float(accuracy_score(y, self.predict(table)))
+
+    def _frame(self, table: Any) -> pd.DataFrame:
+        """Return a table of any library as a DataFrame, its column of images called ``image``."""
+        frame = need_frame(table, self.name, ModelError)
+        return with_image_column(frame) if IMAGE in self.columns else frame
+
     def _columns_in(self, table: pd.DataFrame) -> dict[str, str]:
         """Map each column of the model to its name in the table."""
         current = dict(zip(self.columns, extract.current_names(self.columns), strict=True))
@@ -173,11 +199,15 @@ class Model:
 
     def _rows(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return the rows that the pipeline takes."""
+        table = self._frame(table)
         self.check(table)
         columns = self._columns_in(table)
         rows = table[list(columns.values())].set_axis(list(columns), axis=1)
+        # The units have been compared, and may be called by the current names of the columns.
         rows.attrs = {}
-        return rows
+        # A model that measures the images itself needs their scale and masks.
+        beside = OF_IMAGES if IMAGE in self.columns else ()
+        return rows.assign(**{name: table[name] for name in beside if name in table})
 
 
 @public
@@ -227,6 +257,7 @@ class PatientModel(Model):
         ModelError
             If columns, attributes or the patients are missing, or units differ.
         """
+        table = self._frame(table)
         super().check(table, units)
         needed = (self.patient, *self.attributes, *self.beside)
         missing = [name for name in needed if name not in table]
@@ -260,7 +291,7 @@ class PatientModel(Model):
             {
                 "patient": rows.index.to_numpy(dtype=object),
                 "n_cells": [len(bag) for bag in rows["cells"]],
-                "predicted": np.asarray(self.pipeline.predict(rows)).astype(str).astype(object),
+                "predicted": _as_objects(np.asarray(self.pipeline.predict(rows))),
             }
         )
         if hasattr(self.pipeline, "predict_proba"):
@@ -271,6 +302,7 @@ class PatientModel(Model):
 
     def _rows(self, table: pd.DataFrame) -> pd.DataFrame:
         """Return rows of `bags`, in an order that does not depend on that of the table."""
+        table = self._frame(table)
         self.check(table)
         cells = table[table[self.patient].notna()]
         if cells.empty:
@@ -316,6 +348,11 @@ def _caller() -> int:
     while frame.f_back is not None and frame.f_code.co_filename == __file__:
         frame, level = frame.f_back, level + 1
     return level
+
+
+def _as_objects(labels: np.ndarray) -> np.ndarray:
+    """Return text as objects, as pandas holds it, and other labels as they are."""
+    return labels.astype(object) if labels.dtype.kind in "US" else labels
 
 
 def _sort_key(column: pd.Series) -> pd.Series:

@@ -21,6 +21,7 @@ from hemafeat.pipelines._steps.columns import FeatureColumns
 from hemafeat.pipelines._steps.grey import GreyPixels
 from hemafeat.pipelines._steps.inner_folds import GROUP
 from hemafeat.pipelines._steps.missing import FillMissing
+from hemafeat.pipelines._steps.pipeline import CellPipeline
 from hemafeat.pipelines._steps.scale import ClippedScaler
 from hemafeat.pipelines._steps.support_vectors import SupportVectors
 from hemafeat.pipelines._steps.whiten import PartialWhitening
@@ -38,14 +39,14 @@ def _dense_steps() -> list[tuple[str, Any]]:
     return [("fill", FillMissing()), ("scale", ClippedScaler())]
 
 
-def baseline() -> Pipeline:
+def baseline() -> CellPipeline:
     """Predict the most frequent class, with the shares of the classes as probabilities.
 
     Every other model is measured against this one.
 
     Returns
     -------
-    sklearn.pipeline.Pipeline
+    CellPipeline
         Unfitted, with the steps ``columns`` and ``model``.
 
     Examples
@@ -56,10 +57,14 @@ def baseline() -> Pipeline:
     >>> pipelines.baseline().fit(table, ["a", "a", "b"]).predict(table).tolist()
     ['a', 'a', 'a']
     """
-    return Pipeline([("columns", FeatureColumns()), ("model", DummyClassifier(strategy="prior"))])
+    return CellPipeline(
+        [("columns", FeatureColumns()), ("model", DummyClassifier(strategy="prior"))]
+    )
 
 
-def logistic(*, C: float = 0.1, class_weight: Any = "balanced", max_iter: int = 500) -> Pipeline:
+def logistic(
+    *, C: float = 0.1, class_weight: Any = "balanced", max_iter: int = 500
+) -> CellPipeline:
     """Classify cells by multinomial logistic regression with an L2 penalty.
 
     Parameters
@@ -73,7 +78,7 @@ def logistic(*, C: float = 0.1, class_weight: Any = "balanced", max_iter: int = 
 
     Returns
     -------
-    sklearn.pipeline.Pipeline
+    CellPipeline
         Unfitted, with the steps ``columns``, ``fill``, ``scale`` and ``model``.
 
     Examples
@@ -85,7 +90,7 @@ def logistic(*, C: float = 0.1, class_weight: Any = "balanced", max_iter: int = 
     ['a', 'a', 'b', 'b']
     """
     model = LogisticRegression(C=C, class_weight=class_weight, max_iter=max_iter)
-    return Pipeline([("columns", FeatureColumns()), *_dense_steps(), ("model", model)])
+    return CellPipeline([("columns", FeatureColumns()), *_dense_steps(), ("model", model)])
 
 
 def random_forest(
@@ -96,7 +101,7 @@ def random_forest(
     class_weight: Any = "balanced",
     n_jobs: int = 1,
     random_state: int = 0,
-) -> Pipeline:
+) -> CellPipeline:
     """Classify cells by a random forest [1]_.
 
     Parameters
@@ -116,7 +121,7 @@ def random_forest(
 
     Returns
     -------
-    sklearn.pipeline.Pipeline
+    CellPipeline
         Unfitted, with the steps ``columns`` and ``model``.
 
     Notes
@@ -145,7 +150,7 @@ def random_forest(
         n_jobs=n_jobs,
         random_state=random_state,
     )
-    return Pipeline([("columns", FeatureColumns()), ("model", model)])
+    return CellPipeline([("columns", FeatureColumns()), ("model", model)])
 
 
 def svc(
@@ -156,7 +161,7 @@ def svc(
     slope: float = 5.0,
     power: float = 0.25,
     widen: float = 2.0,
-) -> Pipeline:
+) -> CellPipeline:
     """Classify cells by a support-vector machine [1]_ on partially whitened axes.
 
     Parameters
@@ -176,7 +181,7 @@ def svc(
 
     Returns
     -------
-    sklearn.pipeline.Pipeline
+    CellPipeline
         Unfitted, with the steps ``columns``, ``fill``, ``scale``, ``whiten`` and ``model``.
 
     Notes
@@ -203,7 +208,7 @@ def svc(
     """
     model = SupportVectors(C=C, gamma=gamma, class_weight=class_weight, slope=slope, widen=widen)
     whiten = ("whiten", PartialWhitening(power=power))
-    return Pipeline([("columns", FeatureColumns()), *_dense_steps(), whiten, ("model", model)])
+    return CellPipeline([("columns", FeatureColumns()), *_dense_steps(), whiten, ("model", model)])
 
 
 def xgboost(
@@ -215,7 +220,7 @@ def xgboost(
     n_jobs: int = 1,
     random_state: int = 0,
     **params: Any,
-) -> Pipeline:
+) -> CellPipeline:
     """Classify cells by gradient-boosted trees, with XGBoost's histogram method [1]_.
 
     Parameters
@@ -237,7 +242,7 @@ def xgboost(
 
     Returns
     -------
-    sklearn.pipeline.Pipeline
+    CellPipeline
         Unfitted, with the steps ``columns`` and ``model``.
 
     Notes
@@ -269,7 +274,7 @@ def xgboost(
         random_state=random_state,
         **params,
     )
-    return Pipeline([("columns", FeatureColumns()), ("model", model)])
+    return CellPipeline([("columns", FeatureColumns()), ("model", model)])
 
 
 def ldsvm(
@@ -305,7 +310,7 @@ def ldsvm(
 
     Returns
     -------
-    sklearn.pipeline.Pipeline
+    CellPipeline
         Unfitted, with the steps ``columns``, ``fill``, ``scale``, then ``pca`` and ``smote`` if
         switched on, and ``model``. With ``smote=True`` it is a Pipeline of imbalanced-learn.
 
@@ -354,7 +359,7 @@ def ldsvm(
         steps.append(("pca", PCA(n_components=0.99, svd_solver="full")))
     vote = ("model", VotingClassifier(members, voting=voting))
     if not smote:
-        return Pipeline([*steps, vote])
+        return CellPipeline([*steps, vote])
     try:
         from imblearn.over_sampling import SMOTE
         from imblearn.pipeline import Pipeline as ResamplingPipeline
@@ -372,7 +377,7 @@ def soft_vote(
     n_trees: int = 200,
     n_jobs: int = 1,
     random_state: int = 0,
-) -> Pipeline:
+) -> CellPipeline:
     """Average the probabilities of `svc`, `xgboost` and `random_forest`.
 
     Parameters
@@ -390,7 +395,7 @@ def soft_vote(
 
     Returns
     -------
-    sklearn.pipeline.Pipeline
+    CellPipeline
         Unfitted, with the steps ``columns`` and ``model``, whose members are ``svc``, ``xgboost``
         and ``random_forest``.
 
@@ -410,7 +415,7 @@ def soft_vote(
     ]
     # Each member would otherwise select its columns again, from an array without names.
     members = [(name, Pipeline(member.steps[1:])) for name, member in members]
-    return Pipeline(
+    return CellPipeline(
         [("columns", FeatureColumns()), ("model", VotingClassifier(members, voting="soft"))]
     )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
@@ -46,8 +47,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         Initial weights: ``"imagenet"`` or a file, see `hemafeat.networks.build`. Random by
         default.
     last_layers : int, optional
-        Number of layers, counted from the end, that are trained, in order to fine-tune a network
-        with weights. By default all layers are trained.
+        Number of layers with weights, counted from the end, that are trained, in order to fine-tune
+        a network with weights. Layers without weights, such as the softmax, pooling and dropout,
+        do not count. By default all layers are trained. `trained_layers_` lists them.
     head_epochs : int
         Number of epochs before, with `last_layers`, in which only the head is trained.
     epochs : int
@@ -66,9 +68,11 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         Number of epochs without improvement after which the learning rate is reduced.
     class_weight : {"balanced"}, dict or None
         Weights of the classes in the loss, as in scikit-learn.
-    augment : bool or dict
+    augment : bool, dict or callable
         Whether training images are mirrored, rotated, shifted and partly covered. A dict holds
-        parameters of `hemafeat.networks.Augmentation`.
+        parameters of `hemafeat.networks.Augmentation`. A callable, such as an `Augmentation`,
+        changes them itself: it is called with ``(images, rng)``, an (n, H, W, channels) array of
+        uint8 and a `numpy.random.Generator`, and returns images of that shape.
     validation : float
         Share of the training images, in whole groups, that are held back in order to reduce the
         learning rate and to stop. With 0 the training runs for all `epochs`.
@@ -94,6 +98,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     history_ : DataFrame
         One row per epoch, see `hemafeat.networks.fit_images`, for
         `hemafeat.networks.learning_curves`.
+    trained_layers_ : list of str
+        Names of the layers with weights that were trained.
     held_back_ : (n_images,) ndarray of bool
         Training images that were held back for validation.
 
@@ -133,7 +139,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         slower_by: float = 0.2,
         slower_after: int = 3,
         class_weight: Any = "balanced",
-        augment: bool | dict[str, Any] = True,
+        augment: bool | dict[str, Any] | Callable[..., Any] = True,
         validation: float = 0.15,
         groups: str = GROUP,
         segmenter: Any = "contours",
@@ -204,18 +210,12 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             )
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"the labels are of one class only: {self.classes_[0]!r}")
+            raise ValueError(f"the labels are of one class only: {self.classes_[0]}")
         group_codes = groups_of(X, groups, self.groups)
         self.held_back_ = hold_back(codes, group_codes, self.validation, self.random_state)
-        self.network_ = networks.image_network(
-            self.architecture,
-            len(self.classes_),
-            input_shape=self._shape(),
-            colour=self.colour,
-            weights=self.weights,
-            mixed_precision=self.mixed_precision,
-            random_state=self.random_state,
-        )
+        augment = self._augmentation()
+        self.network_ = self.build(len(self.classes_))
+        self.trained_layers_ = networks.trained_layers(self.network_, self.last_layers)
         weights = None
         if self.class_weight is not None:
             weights = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
@@ -234,12 +234,41 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             slower_after=self.slower_after,
             last_layers=self.last_layers,
             head_epochs=self.head_epochs,
-            augment=self._augmentation(),
+            augment=augment,
             random_state=self.random_state,
             progress=self.progress,
         )
         self.history_ = pd.DataFrame(history).rename_axis("epoch")
         return self
+
+    def build(self, n_classes: int) -> Any:
+        """Build the network before its training, with its initial weights.
+
+        Parameters
+        ----------
+        n_classes : int
+            Number of classes.
+
+        Returns
+        -------
+        keras.Model
+
+        Raises
+        ------
+        ImportError
+            If Keras is not installed.
+        ValueError
+            If the weights cannot be had, or do not fit the network.
+        """
+        return networks.image_network(
+            self.architecture,
+            n_classes,
+            input_shape=self._shape(),
+            colour=self.colour,
+            weights=self.weights,
+            mixed_precision=self.mixed_precision,
+            random_state=self.random_state,
+        )
 
     def _shape(self) -> tuple[int, int, int] | None:
         if self.size is None:
@@ -251,9 +280,22 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         return int(height), int(width), n_channels
 
     def _augmentation(self) -> Any:
-        if not self.augment:
+        plain = self.augment is None or isinstance(self.augment, bool | np.bool_ | dict)
+        if plain and not self.augment:
             return None
-        return networks.Augmentation(**(self.augment if isinstance(self.augment, dict) else {}))
+        if callable(self.augment) and not isinstance(self.augment, type):
+            return self.augment
+        try:
+            if isinstance(self.augment, dict):
+                return networks.Augmentation(**self.augment)
+        except TypeError as error:
+            raise ValueError(f"augment={self.augment!r}: {error}") from None
+        if isinstance(self.augment, bool | np.bool_):
+            return networks.Augmentation()
+        raise ValueError(
+            f"augment={self.augment!r}: expected True, False, a dict of parameters of "
+            "networks.Augmentation, or a callable (images, rng)"
+        )
 
     def _images(self, sources: list[Any]) -> networks.Pictures:
         height, width, channels = (int(side) for side in self.network_.input_shape[1:])

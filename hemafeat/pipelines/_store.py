@@ -8,14 +8,14 @@ import os
 import re
 import warnings
 import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from hemafeat import extract
+from hemafeat import extract, images
+from hemafeat._archives import check_sizes
 from hemafeat._files import write_whole
 from hemafeat._machine import versions
 from hemafeat.pipelines._inspect import ModelError, needs
@@ -27,10 +27,17 @@ FORMAT_VERSION = 1
 _MANIFEST = "manifest.json"
 _MODEL = "model.skops"
 _SCHEMA = "schema.json"
+_OWNERS = ("hemafeat.extract", "hemafeat.pipelines", "imblearn", "sklearn")
+"""Packages whose objects may hold steps of a pipeline."""
+
 _PACKAGES = ("scikit-learn", "numpy", "xgboost", "skops", "imbalanced-learn")
 
 # Types that may be built from a file besides those that skops trusts, by exact name.
 _TRUSTED = (
+    "hemafeat.extract.CellFeatures",
+    "hemafeat.images.GreyWorld",
+    "hemafeat.images.Macenko",
+    "hemafeat.images.Reinhard",
     "hemafeat.networks.Embedding",
     "hemafeat.pipelines.DateFormat",
     "hemafeat.pipelines.PatientAttributes",
@@ -39,12 +46,14 @@ _TRUSTED = (
     "hemafeat.pipelines.MILClassifier",
     "hemafeat.pipelines.BestOf",
     "hemafeat.pipelines.BoostedTrees",
+    "hemafeat.pipelines.CellPipeline",
     "hemafeat.pipelines.LogScale",
     "hemafeat.pipelines.FeatureColumns",
     "hemafeat.pipelines.GreyPixels",
     "hemafeat.pipelines.WeightedVote",
     "hemafeat.pipelines.GroupedBagging",
     "hemafeat.pipelines.GroupedFolds",
+    "hemafeat.pipelines.GroupedStack",
     "hemafeat.pipelines.FillMissing",
     "hemafeat.pipelines.NeighbourhoodCorrection",
     "hemafeat.pipelines.NetworkClassifier",
@@ -60,6 +69,9 @@ _TRUSTED = (
     "hemafeat.pipelines.PartialWhitening",
     "imblearn.over_sampling._smote.base.SMOTE",
     "imblearn.pipeline.Pipeline",
+    "sklearn.calibration._CalibratedClassifier",
+    "sklearn.calibration._SigmoidCalibration",
+    "sklearn.calibration._TemperatureScaling",
     "sklearn.tree._tree.Tree",
     "sklearn.utils._bunch.Bunch",
 )
@@ -85,8 +97,8 @@ def save(
         The file, usually with the suffix ``.hemafeat``. An existing file is replaced only once the
         new one is complete.
     units : mapping of str to str, optional
-        Unit of each column, `extract.units` of the table. A table in other units will then be
-        refused. By default units are not compared.
+        Unit of each column, as `extract.units` returns it. By default those of the table that the
+        model was fitted on, as far as that table told them. A table in other units is refused.
     note : str
         Free text kept with the model, such as data, protocol and scores.
     patient : str
@@ -127,17 +139,27 @@ def save(
     model = getattr(model, "best_estimator_", model)
     needed = needs(model)
     measured = measured or needed.measured
+    units = units or needed.units
     try:
         data = skops.io.dumps(model)
     except Exception as error:  # skops raises many kinds of errors for unknown types
         raise ModelError(f"the model cannot be stored: {error}") from error
     if unknown := _unknown_types(data):
-        raise ModelError(f"the model holds types that `load` would refuse: {unknown}")
+        raise ModelError(
+            f"the model holds types that `load` would refuse: {', '.join(unknown)}. Functions and "
+            "classes of your own cannot be stored: name families, segmenters and normalisers, and "
+            "use steps of hemafeat and scikit-learn"
+        )
+    try:
+        check_parts(model)
+    except ValueError as error:
+        raise ModelError(f"the model cannot be stored: {error}") from None
     manifest = {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "columns": needed.columns,
-        "units": {name: units[name] for name in needed.columns if name in units} if units else {},
+        "units": {name: units[name] for name in needed.columns if name in units},
+        # For readers of the file; the labels themselves are in the model.
         "classes": [str(name) for name in model.classes_],
         "families": sorted({name.split("__")[1] for name in needed.columns if "__" in name}),
         "dtype": "float64",
@@ -211,11 +233,12 @@ def load(path: str | os.PathLike[str]) -> Model:
             data = _with_public_names(data)
             pipeline = skops.io.loads(data, trusted=list(_TRUSTED))
         check_trees(pipeline)
+        check_parts(pipeline)
         needed = needs(pipeline)
         kwargs: dict[str, Any] = {
             "pipeline": pipeline,
             "columns": _strings(manifest["columns"]),
-            "classes": _strings(manifest["classes"]),
+            "classes": np.asarray(pipeline.classes_).tolist(),
             "units": extract.current_units(_string_dict(manifest["units"])),
             "versions": _string_dict(manifest["versions"]),
             "note": str(manifest["note"]),
@@ -223,6 +246,7 @@ def load(path: str | os.PathLike[str]) -> Model:
             "measured": _string_dict(manifest.get("measured", {})),
         }
         fits = kwargs["columns"] == needed.columns
+        same_classes = _strings(manifest["classes"]) == _strings(pipeline.classes_)
         kind: type[Model] = Model
         if needed.unit == "patient":
             kind, patients = PatientModel, manifest["patients"]
@@ -242,6 +266,8 @@ def load(path: str | os.PathLike[str]) -> Model:
         raise ModelError(f"{path}: the model cannot be built: {error}") from error
     if not fits:
         raise ModelError(f"{path}: the columns of the manifest are not those of the model")
+    if not same_classes:
+        raise ModelError(f"{path}: the classes of the manifest are not those of the model")
     _warn_of_versions(kwargs["versions"], path)
     return kind(**kwargs)
 
@@ -293,13 +319,12 @@ def _read(path: Path) -> tuple[dict[str, Any], bytes]:
         raise ModelError(f"{path}: {error.strerror or error}") from None
     try:
         with zipfile.ZipFile(io.BytesIO(whole)) as archive:
+            check_sizes(archive, len(whole))
             manifest = json.loads(archive.read(_MANIFEST).decode("utf-8"))
             data = archive.read(_MODEL)
     except KeyError:
         raise ModelError(f"{path}: not a hemafeat model: a part is missing") from None
-    except (
-        zipfile.BadZipFile, zlib.error, ValueError, EOFError, OSError, NotImplementedError
-    ) as error:  # fmt: skip
+    except Exception as error:  # zipfile, zlib and json raise many kinds for damaged files
         raise ModelError(
             f"{path}: not a hemafeat model, or truncated ({error}); pickle files are never read"
         ) from None
@@ -328,6 +353,83 @@ def _warn_of_versions(saved: Mapping[str, str], path: Path) -> None:
             "check its predictions, or fit it again",
             stacklevel=3,
         )
+
+
+def check_parts(model: Any) -> None:
+    """Raise an error if a step would call a function of the file, or lead libsvm astray.
+
+    Parameters
+    ----------
+    model : object
+        Estimator, whose attributes are searched for such steps.
+
+    Raises
+    ------
+    ValueError
+        If families, a segmenter or a normaliser are not given by name, or the arrays of a
+        support-vector machine do not fit each other.
+    """
+    from sklearn.svm._base import BaseLibSVM
+
+    normalisers = (*map(type, map(images.normaliser, images.NORMALISERS)), str, type(None))
+    for step in _parts(model, set()):
+        if isinstance(step, BaseLibSVM) and hasattr(step, "support_vectors_"):
+            _check_vectors(step)
+        if not isinstance(step, extract.CellFeatures):
+            continue
+        families = [step.families] if isinstance(step.families, str) else step.families
+        named = {
+            "families": isinstance(families, list) and all(isinstance(f, str) for f in families),
+            "segmenter": isinstance(step.segmenter, str),
+            "masks": step.masks is None or isinstance(step.masks, str),
+            "normalise": isinstance(step.normalise, normalisers)
+            and isinstance(getattr(step, "normalise_", None), normalisers),
+        }
+        for name, is_name in named.items():
+            if not is_name:
+                raise ValueError(f"{name} of CellFeatures must be given by name")
+
+
+def _check_vectors(svm: Any) -> None:
+    """Raise an error if the arrays of a support-vector machine, which libsvm trusts, are broken."""
+    counts = np.asarray(svm._n_support)
+    n, n_classes = len(svm.support_vectors_), len(svm.classes_)
+    n_pairs = n_classes * (n_classes - 1) // 2
+    sound = (
+        not svm._sparse
+        and counts.shape == (n_classes,)
+        and (counts >= 0).all()
+        and counts.sum() == n
+        and np.shape(svm.support_) == (n,)
+        and np.shape(svm.support_vectors_) == (n, svm.n_features_in_)
+        and svm.shape_fit_[1] == svm.n_features_in_
+        and np.shape(svm._dual_coef_) == (n_classes - 1, n)
+        and np.shape(svm._intercept_) == (n_pairs,)
+        and len(svm._probA) in (0, n_pairs)
+        and len(svm._probB) == len(svm._probA)
+    )
+    if not sound:
+        raise ValueError("a support-vector machine in it is broken")
+
+
+def _parts(item: Any, visited: set[int]) -> Iterator[Any]:
+    """Yield an object and everything that it holds."""
+    if id(item) in visited or isinstance(item, (str, bytes, int, float, type(None))):
+        return
+    visited.add(id(item))
+    yield item
+    if isinstance(item, dict):
+        held: Any = item.values()
+    elif isinstance(item, (list, tuple, set)):
+        held = item
+    elif isinstance(item, np.ndarray):
+        held = item.ravel() if item.dtype == object else ()
+    elif type(item).__module__.startswith(_OWNERS):
+        held = list(vars(item).values()) if hasattr(item, "__dict__") else ()
+    else:
+        held = ()  # networks are built by this package from numbers
+    for part in held:
+        yield from _parts(part, visited)
 
 
 def check_trees(model: Any) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hemafeat._frames import need_frame
 from hemafeat._machine import versions
 from hemafeat.report import _curves, _figures, _galleries, _patients, _studies, _tables
 from hemafeat.report._audit import audit_section
@@ -130,6 +131,7 @@ def _content(
     models = ranking(comparison)
     by_score = comparison.ranked(baselines=True)
     best = models[0]
+    table = None if table is None else need_frame(table, "a page")
     cells = _cells(comparison, best) if table is None else table
     pictures = _galleries.Pictures(
         [*map(str, cells["image"]), *map(str, comparison.predictions["image"])],

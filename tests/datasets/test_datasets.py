@@ -259,12 +259,15 @@ def test_data_frames():
         ([], "lists no images"),
         (pd.DataFrame({"image": []}), "lists no images"),
         (pd.DataFrame({"label": ["a"]}), "no column 'image'"),
-        (pd.DataFrame([["a", "b"]], columns=["image", "image"]), "two columns called 'image'"),
+        (
+            pd.DataFrame([["a", "b"]], columns=["image", "image"]),
+            "several columns of one name: image",
+        ),
         (["a.png", None], "names no image in row 2"),
         (["a.png", "a.png"], "more than once"),
         (7, "cannot make an image table from a int"),
         (None, "cannot make an image table from a NoneType"),
-        ({"a.png": 1}, "cannot make an image table from a dict"),
+        ({"a.png": 1}, "a dict cannot be converted to a DataFrame"),
         ("nowhere/at/all.png", "does not exist"),
     ],
 )

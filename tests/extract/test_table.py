@@ -318,6 +318,12 @@ def test_transformer(drawn: pd.DataFrame) -> None:
 
     images = np.stack([cv2.imread(p)[:, :, ::-1] for p in paths[:3]])
     np.testing.assert_array_equal(step.fit(images).transform(images), values.to_numpy()[:3])
+    for one, count in ((images[0], 1), (images[0, :, :, 0], 1), (images[:1], 1), (images, 3)):
+        assert step.transform(one).shape[0] == count == len(extract.table(one, families=FAST))
+    by_path = pd.DataFrame({"path": paths[:2], "note": "x"})
+    np.testing.assert_array_equal(step.transform(by_path), values.to_numpy()[:2])
+    with pytest.raises(ValueError, match=r"no column 'image' or 'path'.*first columns: picture"):
+        step.transform(pd.DataFrame({"picture": paths}))
     with pytest.warns(UserWarning, match="1 of 2 images could not be measured"):
         rows = step.transform([paths[0], "missing.png"])
     assert np.isnan(rows[1]).all()

@@ -146,6 +146,59 @@ def test_weights_from_a_file(keras, tmp_path):
     )
 
 
+def test_weights_of_another_number_of_classes_say_how_to_leave_the_last_layer_out(keras, tmp_path):
+    path = tmp_path / "lenet.weights.h5"
+    first = networks.build("lenet5", 10)
+    first.save_weights(path)
+    with pytest.raises(ValueError, match=r"for 10 classes, not 2\..*skip_mismatch=True"):
+        networks.build("lenet5", 2, weights=str(path))
+    model = networks.build("lenet5", 2)
+    with pytest.warns(UserWarning, match="logit"):
+        model.load_weights(path, skip_mismatch=True)
+    for name, same in (("conv_1", True), ("dense_2", True)):
+        one, two = (net.get_layer(name).get_weights()[0] for net in (first, model))
+        assert (one == two).all() == same
+    networks.build("mids_baseline", 2).save_weights(path)
+    with pytest.raises(ValueError, match=r"lenet\.weights\.h5: "):
+        networks.build("lenet5", 10, weights=str(path))
+    (tmp_path / "text.weights.h5").write_text("no weights")
+    with pytest.raises(ValueError, match=r"text\.weights\.h5: not a file of weights"):
+        networks.build("lenet5", 2, weights=str(tmp_path / "text.weights.h5"))
+
+
+def test_weights_with_the_last_layers_serve_a_backbone(keras, tmp_path):
+    """Files of MobileNet-like networks hold the last layers or not; both give the same maps."""
+    from hemafeat.networks import _backbones
+    from hemafeat.networks._architectures.parts import feature_maps
+
+    kind = _backbones.backbone("MobileNet")
+    image = keras.Input((32, 32, 3))
+    whole = _backbones.build_backbone(kind, image, top=True, classes=5)
+    whole.save_weights(tmp_path / "top.weights.h5")
+    bare = feature_maps("MobileNet", image, str(tmp_path / "top.weights.h5"))
+    assert len(bare.output.shape) == 4
+    np.testing.assert_array_equal(bare.get_weights()[0], whole.get_weights()[0])
+
+
+def test_efficientnet_is_scaled_alike_in_both_places(keras, tmp_path):
+    """Files of Keras hold the deviation where the variance belongs."""
+    from hemafeat.networks import _backbones
+    from hemafeat.networks._layers import IMAGENET_MEAN, IMAGENET_STD
+
+    kind = _backbones.backbone("EfficientNetB1")
+    plain = _backbones.build_backbone(kind, keras.Input((32, 32, 3)), top=False)
+    scale = next(one for one in plain.layers if type(one).__name__ == "Normalization")
+    scale.set_weights([np.array(IMAGENET_MEAN), np.array(IMAGENET_STD), np.array(0)])
+    plain.save_weights(tmp_path / "b1.weights.h5")
+    path = str(tmp_path / "b1.weights.h5")
+    trained = networks.build("efficientnet_b1_head", 2, input_shape=(32, 32, 3), weights=path)
+    frozen = _backbones.with_file(kind, keras.Input((32, 32, 3)), tmp_path / "b1.weights.h5", False)
+    for model in (trained, frozen):
+        layer = next(one for one in model.layers if type(one).__name__ == "Normalization")
+        variance = keras.ops.convert_to_numpy(layer.variance).ravel()
+        np.testing.assert_allclose(variance, np.square(IMAGENET_STD), rtol=1e-5)
+
+
 @pytest.mark.parametrize(
     ("name", "n_classes", "given", "reason"),
     [

@@ -6,6 +6,7 @@ import pickle
 import random
 import subprocess
 import sys
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -137,7 +138,7 @@ def test_it_slows_down_stops_and_keeps_the_best_epoch(keras, cells):
 
 def test_fine_tuning_begins_with_the_head(keras, cells):
     first = networks.build("lenet5", 2, random_state=0)
-    model = small(epochs=2, head_epochs=1, last_layers=4, learning_rate=1e-2, validation=0)
+    model = small(epochs=2, head_epochs=1, last_layers=2, learning_rate=1e-2, validation=0)
     model.fit(cells, cells["label"])
     assert list(model.history_["phase"]) == [0, 1, 1]
     for layer in ("conv_1", "conv_2"):
@@ -147,13 +148,81 @@ def test_fine_tuning_begins_with_the_head(keras, cells):
             strict=True,
         ):
             np.testing.assert_array_equal(one, two)
-    # The last four are dense_2, dropout, logit and the softmax; dense_1 is of the head.
+    # The last two with weights are dense_2 and logit; dense_1 is of the head.
+    assert model.trained_layers_ == ["dense_2", "logit"]
     for layer, moved in (("dense_1", True), ("dense_2", True), ("logit", True)):
         one, two = first.get_layer(layer).kernel, model.network_.get_layer(layer).kernel
         assert bool(np.any(np.asarray(one) != np.asarray(two))) == moved
     assert len(model.network_.trainable_variables) == len(first.trainable_variables)
-    with pytest.raises(ValueError, match="have no weights"):
-        small(last_layers=1, head_epochs=0).fit(cells, cells["label"])
+    with pytest.raises(ValueError, match=r"last_layers=9: the network has \d layers with weights"):
+        small(last_layers=9).fit(cells, cells["label"])
+
+
+def test_layers_are_counted_as_people_count_them(keras):
+    """VGG16 has thirteen convolutions; its head here four dense layers."""
+    model = networks.build("vgg16_head", 3, input_shape=(32, 32, 3))
+    assert len(networks.trained_layers(model)) == 17
+    assert networks.trained_layers(model, 5) == [
+        "block5_conv3", "dense_1", "dense_2", "dense_3", "logit"
+    ]  # fmt: skip
+    inner = keras.Sequential([keras.layers.Dense(4, name="inner"), keras.layers.Dropout(0.1)])
+    image = keras.Input((4,))
+    outer = keras.layers.Dense(2, name="outer")(inner(keras.layers.Normalization()(image)))
+    assert networks.trained_layers(keras.Model(image, outer)) == ["inner", "outer"]
+
+
+def test_an_augmentation_of_ones_own_is_used(keras, cells):
+    """Nothing but what was asked for changes the images."""
+    shown = []
+
+    def whiten(images, rng):
+        shown.append((images.shape, images.dtype, float(rng.random())))
+        return np.full_like(images, 255)
+
+    model = small(epochs=1, augment=whiten, validation=0)
+    assert model.fit(cells, cells["label"]).augment is whiten
+    assert len(shown) >= 4  # Keras reads ahead
+    assert shown[0][:2] == ((16, 32, 32, 3), np.uint8)
+    gentle = networks.Augmentation(flip=False, turn=0, move=0, cut=(0, 0))
+    same = small(epochs=1, augment=gentle).fit(cells, cells["label"])
+    plain = small(epochs=1, augment=False).fit(cells, cells["label"])
+    np.testing.assert_array_equal(same.predict_proba(cells), plain.predict_proba(cells))
+    for value, expected in ((True, networks.Augmentation()), (gentle, gentle), (None, None)):
+        assert small(augment=value)._augmentation() == expected
+    assert small(augment={"turn": 0.5})._augmentation() == networks.Augmentation(turn=0.5)
+    for value in ("ufsc", 3, {"spin": 1}, networks.Augmentation):
+        with pytest.raises(ValueError, match="augment="):
+            small(augment=value).fit(cells, cells["label"])
+    with pytest.raises(ValueError, match=r"images of \(16, 8, 8, 3\) for images of \(16, 3"):
+        small(augment=lambda images, rng: images[:, :8, :8]).fit(cells, cells["label"])
+
+
+def test_votes_of_a_network(keras, cells, tmp_path):
+    """Patients are classified by the images of their cells, and whole patients are held back."""
+    table = cells.assign(patient=[f"P{n // 6}" for n in range(N)])
+    table["label"] = np.array(["small", "large"])[np.arange(N) // 6 % 2]
+    table["image"] = table["image"].to_numpy()[np.argsort(np.arange(N) % 2, kind="stable")]
+    table = table.assign(label=lambda t: ["small"] * 30 + ["large"] * 30)
+    rows = pipelines.bags(table, columns=[])
+    model = pipelines.CellVote(small(epochs=8), "min").fit(rows, rows["label"])
+    assert sorted(pipelines.looks_at(model)) == ["images"]
+    held = model.model_.held_back_.reshape(10, 6)
+    assert (held.all(axis=1) == held.any(axis=1)).all()
+    assert 0 < held.sum() < 60
+    assert model.predict(rows).tolist() == rows["label"].tolist()
+    loaded = pipelines.load(pipelines.save(model, tmp_path / "m.hemafeat"))
+    assert loaded.predict(table).tolist() == model.predict(rows).tolist()
+    assert (loaded.columns, loaded.beside) == ([], ["image"])
+    with pytest.raises(ValueError, match="hold no images"):
+        pipelines.CellVote(small()).fit([np.zeros((2, 1))] * 4, list("abab"))
+
+
+def test_a_stack_names_the_inner_fold_it_cannot_learn_from(keras, cells):
+    table = cells.iloc[:12].assign(group=["A"] * 6 + ["B"] * 6)
+    label = ["ill"] * 6 + ["well"] * 6
+    model = pipelines.stack({"one": small(epochs=1), "two": small(epochs=1)}, n_splits=2)
+    with pytest.raises(ValueError, match=r"inner fold 1 of 2 leaves only rows of (ill|well) to"):
+        model.fit(table, label)
 
 
 @pytest.mark.parametrize("colour", ["hsv", "od_fixed"])
@@ -301,13 +370,33 @@ def test_options_of_the_command_line(keras):
 
     from hemafeat.cli import _deep
 
-    args = Namespace(epochs=2, image_size=40, seed=5, level="cell")
+    args = Namespace(epochs=2, image_size=40, seed=5, level="cell", weights=None)
     models = _deep.models(["svc", "lenet5"], args)
     network = models["lenet5"]
     assert (network.epochs, network.size, network.random_state) == (2, 40, 5)
     assert _deep.models(["svc"], args) == ["svc"]
-    plain = Namespace(epochs=None, image_size=None, seed=5, level="cell")
+    given = Namespace(epochs=None, image_size=None, seed=5, level="cell", weights="imagenet")
+    assert _deep.models(["svc", "inception_v3"], given)["inception_v3"].weights == "imagenet"
+    given.weights = "random"
+    assert _deep.models(["inception_v3"], given) == ["inception_v3"]
+    plain = Namespace(epochs=None, image_size=None, seed=5, level="cell", weights=None)
     assert _deep.models(["svc", "lenet5"], plain) == ["svc", "lenet5"]
+
+
+@pytest.mark.parametrize(
+    ("weights", "reason"),
+    [("imagenet", "lenet5 has no ImageNet weights"), ("none.weights.h5", "does not exist")],
+)
+def test_weights_that_cannot_be_had_are_an_error_before_anything_is_measured(
+    keras, cells, tmp_path, capsys, weights, reason
+):
+    from hemafeat.cli import main
+
+    folder = str(Path(cells["image"][0]).parent)
+    command = ["compare", folder, "--models", "lenet5", "--weights", weights]
+    assert main([*command, "--out", str(tmp_path / "out")]) == 2
+    assert reason in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
 
 
 def test_learning_curves_are_drawn(fitted, tmp_path):

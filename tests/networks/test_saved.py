@@ -118,6 +118,21 @@ FUNCTION = {"class_name": "function", "config": "act", "registered_name": "act"}
         ({"module": "kerasx.layers"}, "kerasx.layers.Dense"),
         ({"class_name": "Lambda"}, "keras.layers.Lambda"),
         ({"class_name": "TFSMLayer"}, "keras.layers.TFSMLayer"),
+        ({"class_name": "JaxLayer"}, "keras.layers.JaxLayer"),
+        ({"class_name": "StringLookup"}, "keras.layers.StringLookup"),
+        ({"class_name": "TextVectorization"}, "keras.layers.TextVectorization"),
+        ({"class_name": "Pipeline"}, "keras.layers.Pipeline"),
+        ({"module": "keras.utils", "class_name": "get_file"}, "keras.utils.get_file"),
+        ({"module": "keras.saving", "class_name": "load_model"}, "keras.saving.load_model"),
+        ({"module": "keras.config", "class_name": "enable_unsafe_deserialization"},
+         "keras.config.enable_unsafe_deserialization"),
+        ({"module": "keras.src.utils.file_utils", "class_name": "get_file"},
+         "keras.src.utils.file_utils.get_file"),
+        ({"module": "keras.src.ops.numpy", "class_name": "np"}, "keras.src.ops.numpy.np"),
+        ({"module": "keras.src.ops.core", "class_name": "Map"}, "keras.src.ops.core.Map"),
+        ({"module": "keras.callbacks", "class_name": "LambdaCallback"},
+         "keras.callbacks.LambdaCallback"),
+        ({"module": ["keras.layers"]}, r".*Dense"),
     ],
 )  # fmt: skip
 def test_a_class_of_somebody_is_refused(keras, sound, trap, tmp_path, entry, named):
@@ -138,6 +153,12 @@ def test_a_class_of_somebody_is_refused(keras, sound, trap, tmp_path, entry, nam
         ({**FUNCTION, "module": "builtins", "registered_name": "other>act"},
          r"builtins.act \(other>act\)"),
         ({"class_name": "__lambda__", "config": {"value": "4wEA"}}, "__lambda__"),
+        ({**FUNCTION, "module": "builtins", "config": "eval", "registered_name": "eval"},
+         "builtins.eval"),
+        ({**FUNCTION, "module": "keras.activations", "config": "deserialize",
+          "registered_name": "deserialize"}, "keras.activations.deserialize"),
+        ({**FUNCTION, "module": "keras.config", "config": "enable_unsafe_deserialization",
+          "registered_name": None}, "keras.config.enable_unsafe_deserialization"),
     ],
 )  # fmt: skip
 def test_a_function_of_somebody_is_refused(keras, sound, trap, tmp_path, entry, named):
@@ -170,6 +191,86 @@ def test_what_is_no_network_is_named(keras, sound, tmp_path, how):
     path.write_bytes({"text": b"no network", "empty": b"", "cut": whole[: len(whole) // 2]}[how])
     with pytest.raises(ValueError, match=r"broken\.keras: not a \.keras file"):
         networks.load_network(path)
+
+
+def rewritten(source, to, change):
+    """Copy a file whose weights are changed by a function of the open HDF5 file."""
+    import h5py
+
+    with zipfile.ZipFile(source) as given, zipfile.ZipFile(to, "w") as box:
+        for name in given.namelist():
+            data = given.read(name)
+            if name.endswith(".h5"):
+                weights = to.with_suffix(".h5")
+                weights.write_bytes(data)
+                with h5py.File(weights, "r+") as file:
+                    change(h5py, file)
+                data = weights.read_bytes()
+            box.writestr(name, data)
+    return to
+
+
+def first_data(h5py, file):
+    names = []
+    file.visititems(lambda name, item: names.append(name) if hasattr(item, "shape") else None)
+    return names[0]
+
+
+def link_elsewhere(h5py, file):
+    name = first_data(h5py, file)
+    del file[name]
+    file[name] = h5py.ExternalLink("/etc/passwd", "/kernel")
+
+
+def link_softly(h5py, file):
+    name = first_data(h5py, file)
+    file.move(name, "moved")
+    file[name] = h5py.SoftLink("/moved")
+
+
+def store_elsewhere(h5py, file):
+    name = first_data(h5py, file)
+    shape = file[name].shape
+    del file[name]
+    size = 4 * int(np.prod(shape))
+    file.create_dataset(name, shape, "f4", external=[("/etc/passwd", 0, size)])
+
+
+def map_elsewhere(h5py, file):
+    name = first_data(h5py, file)
+    layout = h5py.VirtualLayout(file[name].shape, "f4")
+    layout[:] = h5py.VirtualSource("other.h5", "kernel", file[name].shape)
+    del file[name]
+    file.create_virtual_dataset(name, layout)
+
+
+def inflate(h5py, file):
+    file.create_dataset("zeros", (2**28,), "f4", chunks=(2**20,), compression="gzip")
+
+
+@pytest.mark.parametrize(
+    ("change", "reason"),
+    [
+        (link_elsewhere, "is a link"),
+        (link_softly, "is a link"),
+        (store_elsewhere, "lies in another file"),
+        (map_elsewhere, "lies in another file"),
+        (inflate, "would inflate to 1024 MiB"),
+    ],
+)
+def test_weights_lie_in_their_file(keras, sound, tmp_path, change, reason):
+    made = rewritten(sound[0], tmp_path / "made.keras", change)
+    with pytest.raises(ValueError, match=rf"made\.keras: refused, its weights .*{reason}"):
+        networks.load_network(made)
+
+
+def test_a_bomb_is_not_inflated(keras, sound, tmp_path):
+    with zipfile.ZipFile(sound[0]) as given, zipfile.ZipFile(tmp_path / "b.keras", "w") as box:
+        for name in given.namelist():
+            data = bytes(2**28) if name == "config.json" else given.read(name)
+            box.writestr(name, data, zipfile.ZIP_DEFLATED)
+    with pytest.raises(ValueError, match=r"b\.keras: not a \.keras file.*inflate to 256 MiB"):
+        networks.load_network(tmp_path / "b.keras")
 
 
 def test_a_model_file_with_such_a_network_is_refused(keras, sound, trap, tmp_path):

@@ -172,3 +172,17 @@ def test_a_union_of_cells_and_attributes_is_saved(tmp_path):
     loaded = pipelines.load(pipelines.save(model, tmp_path / "model.hemafeat"))
     assert (len(loaded.columns), loaded.attributes) == (3, ["dob"])
     np.testing.assert_array_equal(loaded.predict(cells), model.predict(rows))
+
+
+def test_the_head_xgboost_has_the_defaults_of_xgboost():
+    """Compare with XGBoost itself on a table that its own parameters classify otherwise."""
+    from xgboost import XGBClassifier
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(300, 12)).astype(np.float32)
+    y = (X[:, 0] + 0.5 * rng.normal(size=300) > 0.8).astype(int)
+    head = pipelines.embedding(head="xgboost", weights=None)[-1]
+    expected = XGBClassifier(tree_method="hist").fit(X, y).predict_proba(X)
+    np.testing.assert_allclose(head.fit(X, y).predict_proba(X), expected, atol=1e-6)
+    ours = pipelines.BoostedTrees().fit(X, y).predict_proba(X)
+    assert np.abs(ours - expected).max() > 0.05

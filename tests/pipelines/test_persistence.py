@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import pickle
@@ -12,12 +13,13 @@ import numpy as np
 import pandas as pd
 import pytest
 import skops.io
+from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import make_classification
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 from sklearn.preprocessing import FunctionTransformer
 
-from hemafeat import pipelines
+from hemafeat import extract, pipelines
 from hemafeat.pipelines import ModelError
 from support.model_files import rewrite
 
@@ -238,3 +240,163 @@ def test_plain_sklearn_model(table, tmp_path):
     np.testing.assert_array_equal(
         loaded.predict(table[columns[::-1]]), model.predict(table[columns])
     )
+
+
+@pytest.mark.parametrize("name", ["logistic", "random_forest", "svc", "xgboost", "ldsvm"])
+@pytest.mark.parametrize(
+    "labels",
+    [[0, 1, 2], [3, 7, 40], [True, False, True], [1.0, 2.0, 5.0], [np.str_("x"), "y", "z"]],
+    ids=["counted", "gaps", "bool", "float", "text"],
+)
+def test_labels_keep_their_type(name, labels, table, tmp_path):
+    y = np.array([labels["abc".index(label)] for label in table["label"]])
+    model = pipelines.make(name, **SMALL.get(name, {})).fit(table, y)
+    loaded = pipelines.load(pipelines.save(model, tmp_path / "m.hemafeat"))
+    expected = model.predict(table)
+    assert loaded.predict(table).dtype == expected.dtype
+    assert (loaded.predict(table) == expected).all()
+    assert loaded.classes == model.classes_.tolist() == sorted(set(labels))
+    assert loaded.score(table, y) == model.score(table, y)
+
+
+def test_classes_of_the_manifest_must_be_those_of_the_model(saved, tmp_path):
+    with zipfile.ZipFile(saved) as box:
+        manifest = json.loads(box.read("manifest.json"))
+    for classes in (["b", "a", "c"], ["a", "b"], ["a", "b", "d"], []):
+        text = json.dumps({**manifest, "classes": classes})
+        changed = rewrite(saved, tmp_path / "x", **{"manifest.json": text})
+        with pytest.raises(ModelError, match="x: the classes of the manifest are not those of the"):
+            pipelines.load(changed)
+
+
+def zipped(data, name="schema.json", method=zipfile.ZIP_DEFLATED):
+    """Return an archive with one member."""
+    out = io.BytesIO()
+    with zipfile.ZipFile(out, "w", method) as box:
+        box.writestr(name, data)
+    return out.getvalue()
+
+
+@pytest.mark.parametrize("place", ["manifest.json", "model.skops", "inner", "innermost"])
+def test_a_bomb_is_not_inflated(saved, place, tmp_path):
+    """Only declared sizes are read: the memory needed stays below the size of the bomb."""
+    import tracemalloc
+
+    size = 200 * 2**20
+    bomb = zipped(bytes(size), "0.npy")
+    parts = {
+        "manifest.json": {},
+        "model.skops": {},
+        "inner": {"model.skops": bomb},
+        "innermost": {"model.skops": zipped(bomb)},
+    }[place]
+    crafted = rewrite(saved, tmp_path / "bomb", **parts)
+    if place.startswith("m"):
+        with zipfile.ZipFile(saved) as given, zipfile.ZipFile(crafted, "w") as box:
+            for name in given.namelist():
+                data = bytes(size) if name == place else given.read(name)
+                box.writestr(name, data, zipfile.ZIP_DEFLATED)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ModelError, match=r"bomb: .*would inflate to 20\d MiB"):
+            pipelines.load(crafted)
+        assert tracemalloc.get_traced_memory()[1] < size / 4
+    finally:
+        tracemalloc.stop()
+
+
+@pytest.mark.parametrize("method", [zipfile.ZIP_BZIP2, zipfile.ZIP_LZMA])
+def test_other_compression_is_refused(saved, method, tmp_path):
+    """zipfile does not bound what these inflate to."""
+    with zipfile.ZipFile(saved) as given, zipfile.ZipFile(tmp_path / "x", "w", method) as box:
+        for name in given.namelist():
+            box.writestr(name, given.read(name))
+    with pytest.raises(ModelError, match=r"manifest\.json is compressed by an unknown method"):
+        pipelines.load(tmp_path / "x")
+
+
+def test_deep_json_is_an_error(saved, tmp_path):
+    crafted = rewrite(saved, tmp_path / "deep", **{"manifest.json": "[" * 10**6})
+    with pytest.raises(ModelError, match="deep: not a hemafeat model"):
+        pipelines.load(crafted)
+
+
+def test_trees_of_xgboost_that_point_outside_are_refused(table, tmp_path):
+    """XGBoost follows the indices of nodes without checking them, and the process would end."""
+    from hemafeat.pipelines._steps.booster_file import check_booster
+
+    model = pipelines.make("xgboost", n_estimators=3).fit(table, table["label"])["model"]
+    state = model.__getstate__()
+    sound, shape = state["booster_"], (model.n_features_in_, 3)
+    check_booster(sound, *shape)
+
+    def broken(data):
+        with pytest.raises(ValueError, match="trees of XGBoost in it are broken"):
+            check_booster(data, *shape)
+        with pytest.raises(ValueError, match="trees of XGBoost in it are broken"):
+            pipelines.BoostedTrees.__new__(pipelines.BoostedTrees).__setstate__(
+                {**state, "booster_": data}
+            )
+
+    for name in ("left_children", "right_children", "parents", "split_indices"):
+        head = name.encode() + b"[$l#L"
+        start = sound.index(head) + len(head) + 8
+        for wild in (b"\x7f\x00\x00\x00", b"\xff\xff\xff\x00"):
+            broken(sound[:start] + wild + sound[start + 4 :])
+    for name, value in (("num_feature", b"9"), ("num_class", b"9"), ("num_nodes", b"9999")):
+        at = sound.index(name.encode()) + len(name) + 1 + 1 + 8 - 1
+        length = int.from_bytes(sound[at - 7 : at + 1], "big")
+        new = len(value).to_bytes(8, "big") + value
+        broken(sound[: at - 7] + new + sound[at + 1 + length :])
+    for cut in (0, 1, len(sound) // 2, len(sound) - 1):
+        broken(sound[:cut])
+    broken(sound + b"}")
+    broken(sound.replace(b"gbtree", b"dart__"))
+    rng = np.random.default_rng(0)
+    for place in rng.integers(len(sound), size=300):
+        flipped = bytearray(sound)
+        flipped[place] ^= 1 << int(rng.integers(8))
+        with contextlib.suppress(ValueError):
+            check_booster(bytes(flipped), *shape)  # never another exception
+
+
+@pytest.mark.parametrize("name", ["_n_support", "_dual_coef_", "support_vectors_", "_intercept_"])
+def test_support_vectors_that_do_not_fit_are_refused(table, tmp_path, name):
+    """libsvm trusts the lengths of its arrays."""
+    model = pipelines.svc().fit(table, table["label"])
+    svm = model["model"].svc_
+    value = getattr(svm, name)
+    wild = np.full_like(value, 10**6) if name == "_n_support" else value[..., :1]
+    setattr(svm, name, wild)
+    with pytest.raises(ModelError, match="support-vector machine in it is broken"):
+        pipelines.save(model, tmp_path / "m")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("method", ["sigmoid", "isotonic"])
+def test_calibrated_classifiers_are_kept(table, method, tmp_path):
+    model = CalibratedClassifierCV(pipelines.logistic(), cv=2, method=method)
+    model.fit(table, table["label"])
+    loaded = pipelines.load(pipelines.save(model, tmp_path / "m"))
+    np.testing.assert_array_equal(loaded.predict_proba(table), model.predict_proba(table))
+    assert loaded.columns == [c for c in table if c != "label"]
+
+
+@pytest.mark.parametrize(
+    ("attribute", "value"),
+    [
+        ("segmenter", np.negative),
+        ("families", [np.negative]),
+        ("normalise_", np.negative),
+        ("masks", ["a.png"]),
+    ],
+)
+def test_a_step_that_would_call_a_function_is_refused(table, attribute, value, tmp_path):
+    """Functions of NumPy are types that skops reads."""
+    step = extract.CellFeatures(["shape"])
+    step.n_features_out_, step.normalise_, step.scaled_ = 64, None, False
+    model = pipelines.logistic().fit(table, table["label"])
+    model.steps[0] = ("cells", step)
+    setattr(step, attribute, value)
+    with pytest.raises(ModelError, match="of CellFeatures must be given by name"):
+        pipelines.save(model, tmp_path / "m")

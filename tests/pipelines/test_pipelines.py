@@ -325,3 +325,77 @@ def _known_failures(estimator):
 )
 def test_sklearn_checks(estimator, check):
     check(estimator)
+
+
+def weighted_cells():
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame(rng.normal(size=(60, 4)), columns=[f"cell__shape__f{j}" for j in range(4)])
+    table.iloc[:, 0] += np.repeat([0.0, 3.0, 6.0], 20)
+    return table, np.repeat(list("abc"), 20)
+
+
+@pytest.mark.parametrize("name", pipelines.names())
+def test_a_class_of_weight_zero_is_left_out_or_named(name):
+    """Neither an error from the depths nor predictions of the class that weighs nothing."""
+    table, label = weighted_cells()
+    weights = np.where(label == "c", 0.0, 1.0)
+    model = pipelines.make(name)
+    if name in ("baseline", "svc", "xgboost"):
+        model.fit(table, label, model__sample_weight=weights)
+        assert model.classes_.tolist() == ["a", "b", "c"]
+        chance = model.predict_proba(table)
+        assert (chance[:, 2] < chance[:, :2].max(axis=1)).all()
+        assert set(model.predict(table)) <= {"a", "b"}
+    else:
+        with pytest.raises(ValueError, match="no row of class c has a positive weight"):
+            model.fit(table, label, model__sample_weight=weights)
+
+
+def test_support_vectors_of_the_classes_that_weigh_something():
+    table, label = weighted_cells()
+    rest = label != "b"
+    weights = rest.astype(float)
+    model = pipelines.SupportVectors().fit(table.to_numpy(), label, sample_weight=weights)
+    alone = pipelines.SupportVectors().fit(table[rest].to_numpy(), label[rest])
+    chance = model.predict_proba(table.to_numpy())
+    np.testing.assert_allclose(chance[:, [0, 2]], alone.predict_proba(table.to_numpy()))
+    assert (chance[:, 1] == 0).all()
+
+
+@pytest.mark.parametrize("name", pipelines.names())
+@pytest.mark.parametrize(
+    ("weight", "reason"),
+    [(np.nan, "missing or infinite"), (-1.0, "negative"), (np.inf, "missing or infinite")],
+)
+def test_weights_that_are_none_are_refused(name, weight, reason):
+    table, label = weighted_cells()
+    weights = np.where(np.arange(60) == 7, weight, 1.0)
+    with pytest.raises(ValueError, match=f"sample_weight holds {reason}"):
+        pipelines.make(name).fit(table, label, model__sample_weight=weights)
+
+
+@pytest.mark.parametrize("name", pipelines.names())
+@pytest.mark.parametrize("case", ["constant", "missing", "one of each", "one class", "one row"])
+def test_poor_tables(name, case):
+    """Either the model is fitted, without a warning, or one sentence says why not."""
+    table, label = weighted_cells()
+    table, label = {
+        "constant": (table * 0 + 1, label),
+        "missing": (table * np.nan, label),
+        "one of each": (table[::20], label[::20]),
+        "one class": (table[:20], label[:20]),
+        "one row": (table[:1], label[:1]),
+    }[case]
+    model = pipelines.make(name)
+    if (
+        case.startswith("one ")
+        and case != "one of each"
+        and name not in ("baseline", "random_forest")
+    ):
+        with pytest.raises(ValueError, match=r"there is only one class in the training rows: a$"):
+            model.fit(table, label)
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        chance = model.fit(table, label).predict_proba(table)
+    np.testing.assert_allclose(chance.sum(axis=1), 1.0)

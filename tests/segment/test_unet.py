@@ -342,6 +342,10 @@ def test_a_file_that_is_not_a_network_is_named(tmp_path):
         segment.unet(np.full((40, 40, 3), 240, np.uint8) // 2 + 60, weights=bad)
     with pytest.raises(segment.SegmenterError, match=r"bad\.onnx is not an ONNX network"):
         segment.segmenter(f"unet:{bad}")
+    # The shipped network with the key under which ONNX names another file.
+    bad.write_bytes(_tiles.UNET_WEIGHTS.read_bytes() + b"\n\x08location\x12\x10../../etc/passwd")
+    with pytest.raises(segment.SegmenterError, match="keeps its weights in another"):
+        segment.segmenter(f"unet:{bad}")
 
 
 def test_the_command_line_names_the_missing_file(tmp_path, capsys):

@@ -112,4 +112,6 @@ def errors(table: pd.DataFrame) -> pd.DataFrame:
           image    stage        error
     0  array[0]  segment  NoCellFound
     """
-    return pd.DataFrame(table.attrs.get("errors", []), columns=list(ERROR_COLUMNS))
+    # Tables of other libraries, which have no attributes, keep no errors.
+    attrs = getattr(table, "attrs", {})
+    return pd.DataFrame(attrs.get("errors", []), columns=list(ERROR_COLUMNS))

@@ -14,6 +14,7 @@ import pyarrow.parquet
 
 from hemafeat import __version__
 from hemafeat._files import check_table_file, is_table_file, write_table, write_whole
+from hemafeat._frames import need_frame
 from hemafeat.extract._columns import RENAMED, current_names, feature_columns, units
 from hemafeat.extract._measured import MEASURED, as_options
 from hemafeat.extract._table.errors import errors
@@ -125,6 +126,8 @@ def save(
         `out` holds something other than a result.
     FileNotFoundError
         The parent folder of the file `out` does not exist.
+    ValueError
+        Two columns have one name, or the scale (``um_per_px``) is known for some rows only.
 
     Examples
     --------
@@ -135,6 +138,8 @@ def save(
     >>> sorted(path.name for path in Path("features").iterdir())
     ['cells.parquet', 'errors.parquet', 'manifest.json']
     """
+    table = need_frame(table, "a result")
+    table_units = units(table)
     path = Path(out)
     check_target(path)
     failures = errors(table)
@@ -152,7 +157,7 @@ def save(
         "hemafeat": __version__,
         "n_cells": len(table),
         "n_errors": len(failures),
-        "units": units(table),
+        "units": table_units,
         MEASURED: how,
     }
     write_table(failures, path / ERRORS)
@@ -187,7 +192,8 @@ def load(source: str | os.PathLike[str], *, columns: Sequence[str] | None = None
     FileNotFoundError
         The result does not exist.
     ValueError
-        The file is not a table of cells, a column does not exist, or the result is not complete.
+        The file is not a table of cells, a column does not exist, the result is not complete, or
+        the scale (``um_per_px``) is known for some rows only.
 
     Warns
     -----
@@ -241,7 +247,10 @@ def load(source: str | os.PathLike[str], *, columns: Sequence[str] | None = None
         for name, unit in stored_units.items()
         if renamed.get(name, name) in table.columns
     }
-    table.attrs["units"] = units(table)
+    try:
+        table.attrs["units"] = units(table)
+    except ValueError as error:
+        raise ValueError(f"{path}: {error}") from None
     if failures.exists():
         table.attrs["errors"] = _read(failures).astype(str).to_dict("records")
     return table

@@ -11,6 +11,7 @@ import pandas as pd
 
 from hemafeat._public import public
 from hemafeat.networks._architectures import branches, lenet, residual, transfer
+from hemafeat.networks._backbones import WeightsError, shapes_of
 from hemafeat.networks._keras import layer_seed, need_keras
 
 _MIDS = "MIDS 207 deck, layer table"
@@ -237,7 +238,7 @@ def build(
         Keras is not installed.
     ValueError
         The name is unknown, there are fewer than two classes, the images are too small for the
-        network, or the weights do not exist.
+        network, or the weights do not exist, or do not fit the network or the number of classes.
 
     Examples
     --------
@@ -253,11 +254,35 @@ def build(
     architecture = ARCHITECTURES[name]
     if weights is not None and not architecture.from_backbone:
         if weights == "imagenet":
-            raise ValueError(f"{name} has no ImageNet weights: give a file, or None")
+            raise ValueError(f"{name} has no ImageNet weights: give a file of weights, or none")
         if not Path(weights).is_file():
             raise ValueError(f"{weights}: the file of weights does not exist")
     with layer_seed(random_state):
         model = architecture.make(input_shape or architecture.input_shape, n_classes, weights)
     if weights is not None and not architecture.from_backbone:
-        model.load_weights(weights)
+        _load(model, name, Path(weights), n_classes)
     return model
+
+
+def _load(model: Any, name: str, path: Path, n_classes: int) -> None:
+    """Load the weights of a whole network.
+
+    Raises
+    ------
+    WeightsError
+        The file holds no weights, or those of another network or number of classes.
+    """
+    last = shapes_of(path)[-1:]
+    try:
+        model.load_weights(path)
+    except Exception as error:  # Keras raises many kinds of errors for weights that do not fit
+        n_outputs = int(model.output_shape[-1])
+        if last and len(last[0]) == 1 and last[0][0] != n_outputs:
+            raise WeightsError(
+                f"{path}: these weights of {name} are for {last[0][0]} classes, not {n_classes}. A "
+                "function as architecture can leave the last layer out: build the network "
+                f"(networks.build({name!r}, {n_classes})), then load them by "
+                "network.load_weights(path, skip_mismatch=True)"
+            ) from None
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+        raise WeightsError(f"{path}: not weights of {name}: {first}") from None

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Any
 
-from hemafeat.networks._backbones import backbone, build_backbone, with_imagenet
+from hemafeat.networks._backbones import backbone, build_backbone, maps_of, with_imagenet
 from hemafeat.networks._keras import need_keras
 
 Shape = tuple[int, int, int]
@@ -42,14 +42,17 @@ def feature_maps(kind: str, image: Any, weights: str | None, name: str | None = 
     Raises
     ------
     ValueError
-        The file does not exist, or the ImageNet weights cannot be downloaded.
+        The file does not exist or holds other weights, or the ImageNet weights cannot be
+        downloaded.
     """
     if weights not in (None, "imagenet") and not Path(str(weights)).is_file():
         raise ValueError(f"{weights}: the file of weights does not exist")
     network, scale_name = backbone(kind), f"scale_{(name or kind).lower()}"
     if weights == "imagenet":
         return with_imagenet(network, image, False, scale_name)
-    return build_backbone(network, image, top=False, weights=weights, scale_name=scale_name)
+    if weights is not None:
+        return maps_of(network, image, Path(weights), scale_name)
+    return build_backbone(network, image, top=False, scale_name=scale_name)
 
 
 def classify(

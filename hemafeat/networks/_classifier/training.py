@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
 from hemafeat._machine import progress_bar
-from hemafeat.networks._classifier.augment import Augmentation
 from hemafeat.networks._classifier.network import (
     body,
     compile_network,
@@ -37,7 +36,7 @@ def fit_images(
     slower_after: int = 3,
     last_layers: int | None = None,
     head_epochs: int = 5,
-    augment: Augmentation | None = None,
+    augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
     random_state: int = 0,
     progress: bool | None = None,
 ) -> list[dict[str, float]]:
@@ -73,13 +72,14 @@ def fit_images(
     slower_by, slower_after : float, int
         The rate is multiplied by `slower_by` if the loss has not fallen for `slower_after` epochs.
     last_layers : int, optional
-        Number of layers that are trained, counted from the end and including those without weights.
+        Number of layers with weights that are trained, counted from the end, see `trained_layers`.
         By default all layers are trained.
     head_epochs : int
         With `last_layers`, number of preceding epochs in which only the layers behind the last
         feature maps are trained.
-    augment : Augmentation, optional
-        Random changes of training images. By default there are none.
+    augment : callable, optional
+        Random changes of training images: an `Augmentation`, or any callable ``(images, rng)`` that
+        returns images of the same shape. By default there are none.
     random_state : int
         Seed of the order and the augmentation. The seeds of weights and dropout are part of the
         model.
@@ -166,25 +166,95 @@ def _restore(flags: Sequence[tuple[Any, bool]]) -> None:
         layer.trainable = trainable
 
 
+def changed(augment: Callable[..., Any], batch: np.ndarray, rng: Any) -> np.ndarray:
+    """Return a batch of images changed by `augment`, or raise an error if it returns others."""
+    images = np.asarray(augment(batch, rng))
+    if images.shape != batch.shape:
+        raise ValueError(
+            f"the augmentation returned images of {images.shape} for images of {batch.shape}"
+        )
+    return images
+
+
+def trained_layers(model: Any, last_layers: int | None = None) -> list[str]:
+    """List the layers of a network with weights, or the last of them, which fine-tuning trains.
+
+    Parameters
+    ----------
+    model : keras.Model
+        Network.
+    last_layers : int, optional
+        Number of layers, counted from the end. Layers without weights, such as pooling, dropout,
+        activations and the softmax, do not count. By default all layers are listed.
+
+    Returns
+    -------
+    list of str
+        Names of the layers, in order.
+
+    Raises
+    ------
+    ValueError
+        `last_layers` is below 1, or larger than the number of layers with weights.
+
+    Examples
+    --------
+    >>> from hemafeat import networks
+    >>> networks.trained_layers(networks.build("lenet5", 8), 2)
+    ['dense_2', 'logit']
+    """
+    return [layer.name for layer in _last_layers(model, last_layers)]
+
+
+def _last_layers(model: Any, n: int | None) -> list[Any]:
+    """Return the last `n` layers with weights that can be trained, all of them for None."""
+    keras = need_keras("a network on images")
+    layers = [
+        layer
+        for layer in all_layers(body(model))
+        if layer.weights and not isinstance(layer, (keras.Model, keras.layers.Normalization))
+    ]
+    if n is None:
+        return layers
+    if n < 1:
+        raise ValueError(f"last_layers={n}: at least one layer must be trained")
+    if n > len(layers):
+        raise ValueError(
+            f"last_layers={n}: the network has {len(layers)} layers with weights "
+            f"({layers[0].name if layers else 'none'} to {layers[-1].name if layers else 'none'}); "
+            "last_layers=None trains all of them"
+        )
+    return layers[-n:]
+
+
 def _phases(
     model: Any, epochs: int, head_epochs: int, last_layers: int | None
-) -> list[tuple[int, int | None]]:
-    """Return the number of epochs of each phase, and of the layers that are trained in it."""
+) -> list[tuple[int, list[Any] | None]]:
+    """Return the number of epochs of each phase, and the layers that are trained in it."""
     if last_layers is None:
         return [(epochs, None)]
-    if last_layers < 1:
-        raise ValueError(f"last_layers={last_layers}: at least one layer must be trained")
-    first = [(head_epochs, head_length(model))] if head_epochs else []
-    return [*first, (epochs, last_layers)]
+    last = _last_layers(model, last_layers)
+    head = body(model).layers[-head_length(model) :]
+    names = {id(layer) for outer in head for layer in _with_inner(outer)}
+    of_head = [layer for layer in _last_layers(model, None) if id(layer) in names]
+    first = [(head_epochs, of_head or last[-1:])] if head_epochs else []
+    return [*first, (epochs, last)]
 
 
-def _freeze(model: Any, n: int | None) -> None:
-    """Freeze all layers before the last `n`; change nothing if it is None."""
-    if n is not None:
-        for layer in body(model).layers[:-n]:
-            layer.trainable = False
+def _with_inner(layer: Any) -> list[Any]:
+    """Return a layer, or a model and all layers in it."""
+    return list(all_layers(layer)) if hasattr(layer, "layers") else [layer]
+
+
+def _freeze(model: Any, trained: list[Any] | None) -> None:
+    """Freeze all layers with weights but those in `trained`; change nothing if it is None."""
+    if trained is not None:
+        kept = {id(layer) for layer in trained}
+        for layer in _last_layers(model, None):
+            if id(layer) not in kept:
+                layer.trainable = False
     if not model.trainable_variables:
-        raise ValueError(f"the last {n} layers have no weights: there is nothing to learn")
+        raise ValueError("all weights of the network are frozen: there is nothing to learn")
 
 
 def _optimizer(keras: Any, optimizer: Any, learning_rate: float) -> Any:
@@ -207,7 +277,7 @@ def _batches(
     weight: np.ndarray,
     trained_rows: np.ndarray,
     batch_size: int,
-    augment: Augmentation | None,
+    augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None,
     rng: np.random.Generator,
 ) -> Any:
     """Create the data set of the training images."""
@@ -241,7 +311,12 @@ def _batches(
                 self.error = error
                 raise
             if augment is not None:
-                batch = augment(batch, np.random.default_rng(self.seeds[step]))
+                rng = np.random.default_rng(self.seeds[step])
+                try:
+                    batch = changed(augment, batch, rng)
+                except Exception as error:
+                    self.error = error
+                    raise
             return batch.astype(np.float32), target[rows], weight[y[rows]].astype(np.float32)
 
         def on_epoch_end(self) -> None:

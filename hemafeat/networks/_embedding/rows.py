@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hemafeat._frames import as_frame
 from hemafeat.extract import central_cell, image_name
 from hemafeat.networks._cell_images import image_sources
 from hemafeat.networks._embedding.cache import Cache
@@ -86,6 +87,7 @@ class ImageRows:
     def __init__(self, X: Any) -> None:
         self.cells: list[int | None]
         self.masks: list[Any] = []
+        X = as_frame(X)
         one_path = isinstance(X, (str, os.PathLike))
         self.sources = image_sources([X] if one_path else X, "embeddings are made")
         self.cells = [None] * len(self.sources)

@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
+from hemafeat._frames import as_frame
 from hemafeat._public import public
 from hemafeat.pipelines._patients.bags import CELLS
 from hemafeat.pipelines._patients.dates import date_formats, date_orders, read_dates
@@ -90,6 +91,7 @@ class PatientAttributes(TransformerMixin, BaseEstimator):
         ValueError
             If there are no attributes, or one of `columns` is missing.
         """
+        X = as_frame(X)
         self.columns_ = attribute_columns(X, self.columns)
         self.orders_: dict[str, dict[str, str]] = {}
         self.values_: dict[str, list[str]] = {}
@@ -120,6 +122,7 @@ class PatientAttributes(TransformerMixin, BaseEstimator):
             If an attribute is missing.
         """
         check_is_fitted(self, "columns_")
+        X = as_frame(X)
         attribute_columns(X, self.columns_)
         return pd.concat(list(self._parts(X)), axis=1).to_numpy(dtype=np.float64)
 
@@ -219,6 +222,7 @@ class DateFormat(TransformerMixin, BaseEstimator):
         ValueError
             If there is no column of dates of birth as text.
         """
+        X = as_frame(X)
         self.columns_ = list(self.columns) if self.columns is not None else date_columns(X)
         if not self.columns_:
             raise ValueError("the table has no column with dates of birth as text")
@@ -242,6 +246,7 @@ class DateFormat(TransformerMixin, BaseEstimator):
         (n_patients, n_formats) ndarray of float64
         """
         check_is_fitted(self, "formats_")
+        X = as_frame(X)
         formats = {name: np.asarray(date_formats(X[name])) for name in self.columns_}
         columns = [formats[name] == written for name, written in self.formats_]
         return np.column_stack(columns).astype(np.float64)

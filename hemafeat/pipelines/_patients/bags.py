@@ -10,8 +10,14 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import extract
+from hemafeat._frames import as_frame, need_frame, with_image_column
 from hemafeat._public import public
-from hemafeat.pipelines._steps.columns import measured_of, shortlist
+from hemafeat.pipelines._steps.columns import (
+    check_names,
+    check_units,
+    measured_of,
+    shortlist,
+)
 
 CELLS = "cells"
 """Column of a table of patients that holds the bags."""
@@ -19,7 +25,7 @@ CELLS = "cells"
 WHITE = ("quality__white_r", "quality__white_g", "quality__white_b")
 """Columns of the background white of each image, a property of the smear and not of the cells."""
 
-_BESIDE = ("image", *WHITE)
+_BESIDE = ("image", "um_per_px", "mask", *WHITE)
 
 
 @public
@@ -36,8 +42,10 @@ class Bag:
     rows : (n_cells,) ndarray of int64
         Position of each cell in the table from which the bag was made.
     beside : dict of str to (n_cells,) ndarray
-        Other columns of the cells, as far as the table has them: ``image`` and
-        ``quality__white_r``, ``_g``, ``_b``.
+        Other columns of the cells, as far as the table has them: ``image``, ``um_per_px``,
+        ``mask`` and ``quality__white_r``, ``_g``, ``_b``.
+    units : dict of str to str
+        Unit of each feature, as far as known.
 
     Examples
     --------
@@ -51,6 +59,7 @@ class Bag:
     columns: tuple[str, ...]
     rows: np.ndarray
     beside: Mapping[str, np.ndarray] = field(default_factory=dict)
+    units: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.features)
@@ -68,7 +77,7 @@ class Bag:
         Bag
         """
         beside = {name: values[chosen] for name, values in self.beside.items()}
-        return Bag(self.features[chosen], self.columns, self.rows[chosen], beside)
+        return replace(self, features=self.features[chosen], rows=self.rows[chosen], beside=beside)
 
     def __repr__(self) -> str:
         return f"Bag({self.features.shape[0]} cells, {self.features.shape[1]} features)"
@@ -90,7 +99,8 @@ def bags(
     Parameters
     ----------
     cells : DataFrame
-        Table with one row per cell, as `extract.table` returns it.
+        Table with one row per cell, as `extract.table` returns it; also of another library, such
+        as polars.
     patient : str
         Column that names the patient of each cell.
     columns : list of str, optional
@@ -115,7 +125,8 @@ def bags(
     ------
     ValueError
         If a cell has no patient; a patient has two labels, or two values of an attribute, or occurs
-        twice in the table of attributes; or features are missing, infinite or not numbers.
+        twice in the table of attributes; features are missing, infinite or not numbers; two
+        columns have one name; or the scale of some cells only is known.
 
     Examples
     --------
@@ -124,6 +135,8 @@ def bags(
     >>> pipelines.bags(table, attributes=["sex"]).columns.tolist()
     ['cells', 'label', 'sex']
     """
+    cells = with_image_column(need_frame(cells, "a table of patients"))
+    attributes = as_frame(attributes)
     if patient not in cells.columns:
         raise ValueError(f"the table has no column {patient!r} that names the patient of each cell")
     unknown = cells[patient].isna()
@@ -132,13 +145,15 @@ def bags(
             f"{int(unknown.sum())} of {len(cells)} cells have no {patient}: leave them out, or "
             "name their patients"
         )
-    names = list(extract.feature_columns(cells)) if columns is None else list(columns)
+    names = extract.feature_columns(cells) if columns is None else check_names(columns)
     values = _feature_values(cells, names, only_images=columns is not None)
     codes, patients = pd.factorize(cells[patient].astype(str), sort=True)
     rows = pd.DataFrame(index=pd.Index(patients.astype(str), name=patient, dtype=object))
     rows.attrs = {"measured": how} if (how := measured_of(cells)) else {}
     beside = {name: cells[name].to_numpy() for name in _BESIDE if name in cells.columns}
-    whole = Bag(values, tuple(names), np.arange(len(values)), beside)
+    units = extract.units(cells, assume_px=False) if names else {}
+    units = {name: units[name] for name in names if name in units}
+    whole = Bag(values, tuple(names), np.arange(len(values)), beside, units)
     order = np.argsort(codes, kind="stable")
     ends = np.searchsorted(codes[order], np.arange(1, len(patients)))
     divided = [whole.cells(numbers) for numbers in np.split(order, ends)]
@@ -232,6 +247,8 @@ def as_bags(
     columns : list of str, optional
         Names of the features in a table of cells.
     """
+    if not isinstance(X, Sequence) or isinstance(X, str):
+        X = as_frame(X)
     if isinstance(X, pd.DataFrame):
         if CELLS in X.columns and all(isinstance(entry, Bag) for entry in X[CELLS]):
             return _with_equal_columns(list(X[CELLS]))
@@ -251,9 +268,12 @@ def as_bags(
 def _as_bag(entry: Any, number: int) -> Bag:
     if isinstance(entry, Bag):
         return entry
+    entry = as_frame(entry)
     if isinstance(entry, pd.DataFrame):
-        names = list(extract.feature_columns(entry)) or [str(name) for name in entry.columns]
-        return Bag(_feature_values(entry, names), tuple(names), np.arange(len(entry)))
+        names = extract.feature_columns(entry) or [str(name) for name in entry.columns]
+        units = extract.units(entry, assume_px=False)
+        values = _feature_values(entry, names)
+        return Bag(values, tuple(names), np.arange(len(entry)), units=units)
     values = np.asarray(entry, dtype=np.float64)
     if values.ndim != 2:
         raise ValueError(
@@ -273,11 +293,16 @@ def _with_equal_columns(patients: list[Bag]) -> list[Bag]:
     for number, bag in enumerate(patients):
         if bag.columns is not first and bag.columns != first:
             raise ValueError(f"bag {number} has other columns than the first bag")
+        if bag.units is not patients[0].units:
+            check_units(patients[0].units, bag.units)
     return patients
 
 
-def select_columns(patients: Sequence[Bag], columns: Sequence[str]) -> list[Bag]:
-    """Return the bags with these columns, in this order."""
+def select_columns(
+    patients: Sequence[Bag], columns: Sequence[str], units: Mapping[str, str] | None = None
+) -> list[Bag]:
+    """Return the bags with these columns, in this order, or refuse them for other `units`."""
+    check_units(units or {}, patients[0].units)
     first = patients[0].columns
     if tuple(columns) == first:
         return list(patients)
@@ -289,6 +314,33 @@ def select_columns(patients: Sequence[Bag], columns: Sequence[str]) -> list[Bag]
     return [
         replace(bag, features=bag.features[:, index], columns=tuple(columns)) for bag in patients
     ]
+
+
+def units_of(model: Any) -> Mapping[str, str]:
+    """Return the units that a model was fitted on; models of earlier versions have none."""
+    units: Mapping[str, str] = getattr(model, "units_", {})
+    return units
+
+
+def sources_of(bag: Bag) -> Sequence[Any]:
+    """Return the images of a bag, one per cell.
+
+    Raises
+    ------
+    ValueError
+        If the bag holds no images, or several cells of one image.
+    """
+    sources = bag.beside.get("image")
+    if sources is None:
+        raise ValueError("the bags hold no images: their table had no column 'image'")
+    names = [str(source) for source in sources if not isinstance(source, np.ndarray)]
+    n_repeated = len(names) - len(set(names))
+    if n_repeated:
+        raise ValueError(
+            f"this model looks at whole images, but {n_repeated} cells are in an image with "
+            "another cell: measure only the central cell of each image (cells='central')"
+        )
+    return list(sources)
 
 
 HEALTHY = frozenset(
@@ -326,7 +378,7 @@ def positive_place(classes: np.ndarray, positive: Any = None) -> int:
     >>> pipelines.positive_place(["a", "b", "c"], "b")
     1
     """
-    names = list(classes)
+    names = np.asarray(classes).tolist()
     if positive is not None:
         if positive not in names:
             known = ", ".join(map(str, names))

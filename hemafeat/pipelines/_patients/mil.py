@@ -23,6 +23,7 @@ from hemafeat.pipelines._patients.bags import (
     split_bags,
     stack_bags,
     two_columns,
+    units_of,
 )
 from hemafeat.pipelines._steps.columns import measured_of
 from hemafeat.pipelines._steps.missing import FillMissing
@@ -68,7 +69,7 @@ class BagClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(f"{n} patients and {len(y)} labels")
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(f"the labels are of one class only: {str(self.classes_[0])!r}")
+            raise ValueError(f"the labels are of one class only: {self.classes_[0]}")
         self.place_ = positive_place(self.classes_, self.positive)
         if len(self.classes_) == 2:
             codes = (codes == self.place_).astype(int)
@@ -286,6 +287,7 @@ class MILClassifier(BagClassifier):
         bags = as_bags(X, self.groups)
         codes = self._class_codes(y, len(bags))
         self.columns_ = list(bags[0].columns)
+        self.units_ = dict(bags[0].units)
         self.measured_ = measured_of(X)
         held_back = self._hold_back(codes)
         trained = [bag for bag, held in zip(bags, held_back, strict=True) if not held]
@@ -327,5 +329,5 @@ class MILClassifier(BagClassifier):
             For each patient ``logit``, and ``weights`` and ``cell_logits`` of the cells.
         """
         check_is_fitted(self, "network_")
-        bags = select_columns(as_bags(X, self.groups, self.columns_), self.columns_)
+        bags = select_columns(as_bags(X, self.groups, self.columns_), self.columns_, units_of(self))
         return self.network_(self._scale(bags))

@@ -11,7 +11,7 @@ from sklearn.utils.validation import check_is_fitted
 
 from hemafeat import networks
 from hemafeat._public import public
-from hemafeat.pipelines._patients.bags import CELLS, Bag, as_bags
+from hemafeat.pipelines._patients.bags import CELLS, Bag, as_bags, sources_of
 from hemafeat.pipelines._patients.mil import BagClassifier
 
 
@@ -223,19 +223,5 @@ def _sources(X: Any, groups: str) -> list[Sequence[Any]]:
         has_bags = CELLS in X.columns
         if not has_bags and "image" not in X.columns:
             raise ValueError("bags of images need a table with a column 'image'")
-        return [_sources_of(bag) for bag in as_bags(X, groups, None if has_bags else [])]
-    return [_sources_of(entry) if isinstance(entry, Bag) else entry for entry in X]
-
-
-def _sources_of(bag: Bag) -> Sequence[Any]:
-    sources = bag.beside.get("image")
-    if sources is None:
-        raise ValueError("the bags hold no images: their table had no column 'image'")
-    names = [str(source) for source in sources if not isinstance(source, np.ndarray)]
-    n_repeated = len(names) - len(set(names))
-    if n_repeated:
-        raise ValueError(
-            f"this model looks at whole images, but {n_repeated} cells are in an image with "
-            "another cell: measure only the central cell of each image (cells='central')"
-        )
-    return list(sources)
+        return [sources_of(bag) for bag in as_bags(X, groups, None if has_bags else [])]
+    return [sources_of(entry) if isinstance(entry, Bag) else entry for entry in X]

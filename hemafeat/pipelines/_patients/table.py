@@ -10,7 +10,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted
 
 from hemafeat._public import public
-from hemafeat.pipelines._patients.bags import Bag, as_bags, select_columns
+from hemafeat.pipelines._patients.bags import Bag, as_bags, select_columns, units_of
 from hemafeat.pipelines._patients.encodings import Fisher, Prototypes
 from hemafeat.pipelines._steps.columns import measured_of
 
@@ -162,6 +162,7 @@ class PatientTable(TransformerMixin, BaseEstimator):
             raise ValueError(f"k={self.k}: expected at least 1")
         bags = as_bags(X, self.groups, self.columns)
         self.columns_ = list(bags[0].columns if self.columns is None else self.columns)
+        self.units_ = dict(bags[0].units)
         self.measured_ = measured_of(X)
         bags = _check_sizes(select_columns(bags, self.columns_))
         common = (self.n_components, self.n_each, self.random_state)
@@ -189,7 +190,7 @@ class PatientTable(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "statistics_")
         bags = as_bags(X, self.groups, self.columns_)
-        bags = _check_sizes(select_columns(bags, self.columns_))
+        bags = _check_sizes(select_columns(bags, self.columns_, units_of(self)))
         per_column = [name for name in self.statistics_ if name in _PER_COLUMN]
         n = len(self.columns_)
         values = np.empty((len(bags), n * len(per_column)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import numpy as np
@@ -10,15 +11,20 @@ from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
 from hemafeat._public import public
+from hemafeat.pipelines._inspect import FEATURES, GROUPS, IMAGES, looks_at
 from hemafeat.pipelines._patients.bags import (
+    Bag,
     as_bags,
     positive_place,
     select_columns,
+    sources_of,
     split_bags,
     stack_bags,
     two_columns,
+    units_of,
 )
 from hemafeat.pipelines._steps.columns import measured_of
+from hemafeat.pipelines._steps.inner_folds import GROUP
 
 AGGREGATES = ("mean", "majority", "min", "max")
 
@@ -26,6 +32,8 @@ AGGREGATES = ("mean", "majority", "min", "max")
 @public
 class CellVote(ClassifierMixin, BaseEstimator):
     """Classify every cell, then patients by the predictions for their cells.
+
+    A classifier of images, such as `NetworkClassifier`, gets the images of the cells.
 
     Each training cell is given the label of its patient, whatever it looks like. If ill patients
     have few abnormal cells, most of these labels are wrong, and the maximum of the probability of
@@ -63,7 +71,6 @@ class CellVote(ClassifierMixin, BaseEstimator):
     """
 
     unit = "patient"
-    looks_at = frozenset({"features"})
 
     def __init__(
         self,
@@ -100,18 +107,19 @@ class CellVote(ClassifierMixin, BaseEstimator):
         if self.aggregate not in AGGREGATES:
             raise ValueError(f"aggregate={self.aggregate!r}: choose from {', '.join(AGGREGATES)}")
         y = np.asarray(y)
-        bags = as_bags(X, self.groups)
+        bags = as_bags(X, self.groups, None if FEATURES in self.looks_at else [])
         if len(bags) != len(y):
             raise ValueError(f"{len(bags)} patients and {len(y)} labels")
-        self.columns_ = list(bags[0].columns)
+        self.columns_ = list(bags[0].columns) if FEATURES in self.looks_at else []
+        self.units_ = dict(bags[0].units)
         self.measured_ = measured_of(X)
         self.classes_ = np.unique(y)
         if self.aggregate in ("min", "max"):
             if len(self.classes_) != 2:
                 raise ValueError(f"aggregate={self.aggregate!r} is for two classes")
             positive_place(self.classes_, self.positive)
-        values, bag_numbers = stack_bags(bags)
-        self.model_ = clone(self.model).fit(self._frame(values), y[bag_numbers])
+        values, bag_numbers = stack_bags(select_columns(bags, self.columns_))
+        self.model_ = clone(self.model).fit(self._frame(values, bags), y[bag_numbers])
         return self
 
     def cell_proba(self, X: Any) -> list[np.ndarray]:
@@ -128,9 +136,11 @@ class CellVote(ClassifierMixin, BaseEstimator):
             One array per patient.
         """
         check_is_fitted(self, "model_")
-        bags = select_columns(as_bags(X, self.groups, self.columns_), self.columns_)
+        bags = select_columns(as_bags(X, self.groups, self.columns_), self.columns_, units_of(self))
         values, bag_numbers = stack_bags(bags)
-        probabilities = np.asarray(self.model_.predict_proba(self._frame(values)), dtype=np.float64)
+        probabilities = np.asarray(
+            self.model_.predict_proba(self._frame(values, bags)), dtype=np.float64
+        )
         return split_bags(probabilities, bag_numbers, len(bags))
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -170,8 +180,26 @@ class CellVote(ClassifierMixin, BaseEstimator):
         """
         return self.classes_[self.predict_proba(X).argmax(axis=1)]
 
-    def _frame(self, values: np.ndarray) -> pd.DataFrame:
-        return pd.DataFrame(values, columns=self.columns_)
+    @property
+    def looks_at(self) -> frozenset[str]:
+        """Parts of the table that are looked at: those of the classifier of cells."""
+        return looks_at(self.model) - {GROUPS}
+
+    def _frame(self, values: np.ndarray, bags: Sequence[Bag] = ()) -> pd.DataFrame:
+        """Return the table of the cells, with their images and patients for a model of images."""
+        frame = pd.DataFrame(values, columns=self.columns_)
+        parts = looks_at(self.model)
+        if IMAGES not in parts:
+            return frame
+        images = [source for bag in bags for source in sources_of(bag)]
+        frame["image"] = pd.Series(images, index=frame.index, dtype=object)
+        for name in ("um_per_px", "mask"):
+            if all(name in bag.beside for bag in bags):
+                frame[name] = np.concatenate([bag.beside[name] for bag in bags])
+        if GROUPS in parts:
+            # Images that are held back to stop the training are those of whole patients.
+            frame[GROUP] = np.repeat(np.arange(len(bags)), [len(bag) for bag in bags])
+        return frame
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -11,6 +11,8 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hemafeat._public import public
+from hemafeat.pipelines._steps.booster_file import check_booster
+from hemafeat.pipelines._steps.support_vectors import checked_weights
 
 
 @public
@@ -112,7 +114,7 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If there is only one class, or all weights are zero.
+            If there is only one class, all weights are zero, or one is negative or missing.
         """
         from xgboost import XGBClassifier
 
@@ -120,14 +122,12 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         check_classification_targets(y)
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
-            raise ValueError(
-                f"there is only one class in the training rows: {str(self.classes_[0])!r}"
-            )
+            raise ValueError(f"there is only one class in the training rows: {self.classes_[0]}")
         weight = None
         if self.class_weight is not None:
             weight = compute_sample_weight(self.class_weight, y)
         if sample_weight is not None:
-            sample_weight = np.asarray(sample_weight, dtype=np.float64)
+            sample_weight = checked_weights(sample_weight, len(y))
             if not np.any(sample_weight):
                 raise ValueError("every row has sample weight zero")
             weight = sample_weight * (1.0 if weight is None else weight)
@@ -216,6 +216,9 @@ class BoostedTrees(ClassifierMixin, BaseEstimator):
         if "booster_" in state:
             from xgboost import Booster
 
+            check_booster(
+                bytes(state["booster_"]), int(state["n_features_in_"]), len(state["classes_"])
+            )
             booster = Booster()
             booster.load_model(bytearray(state["booster_"]))
             state = {**state, "booster_": booster}

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import re
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from typing import Any, Self
 
 import numpy as np
@@ -11,6 +13,7 @@ from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_array, check_is_fitted
 
 from hemafeat import extract
+from hemafeat._frames import as_frame
 from hemafeat._public import public
 
 
@@ -25,6 +28,48 @@ def measured_of(X: Any) -> dict[str, str]:
     """Return how the cells of a table were measured, if it says so; for a model to keep."""
     stored = X.attrs.get("measured") if isinstance(X, pd.DataFrame) else None
     return {str(k): str(v) for k, v in stored.items()} if isinstance(stored, dict) else {}
+
+
+def check_names(names: Iterable[str]) -> list[str]:
+    """Return names of columns as a list, or raise a ValueError if one occurs twice."""
+    names = list(names)
+    repeated = [name for name, n in Counter(names).items() if n > 1]
+    if repeated:
+        raise ValueError(f"columns that are named twice: {shortlist(repeated)}")
+    return names
+
+
+def check_units(fitted: Mapping[str, str], given: Mapping[str, str]) -> None:
+    """Refuse features in other units than those of the training rows.
+
+    Parameters
+    ----------
+    fitted, given : mapping of str to str
+        Unit of each column in the training rows and in the others, as far as known. A unit is
+        compared only if it is known on both sides.
+
+    Raises
+    ------
+    ValueError
+        If a unit differs. The message says what to do.
+    """
+    differ = [name for name, unit in given.items() if fitted.get(name, unit) != unit]
+    if not differ:
+        return
+    name = differ[0]
+    others = f", and {len(differ) - 1} more columns" if len(differ) > 1 else ""
+    if re.search(r"\bum\b", fitted[name]):
+        advice = "measure its images with their scale (um_per_px)"
+    elif re.search(r"\bum\b", given[name]):
+        advice = (
+            "measure its images without their scale (um_per_px), or fit the model on a table in um"
+        )
+    else:
+        advice = "measure both in the same way"
+    raise ValueError(
+        f"the model was fitted on {name} in {fitted[name]!r}, the table has it in "
+        f"{given[name]!r}{others}: {advice}"
+    )
 
 
 @public
@@ -46,6 +91,9 @@ class FeatureColumns(TransformerMixin, BaseEstimator):
     feature_names_in_ : ndarray of str
         The selected columns, in the order of the table given to `fit`. It does not exist if the
         step was fitted on an array, all columns of which are selected.
+    units_ : dict of str to str
+        Unit of each of them, as far as the table given to `fit` tells it, see `extract.units`. A
+        table in other units is refused.
 
     Notes
     -----
@@ -71,7 +119,7 @@ class FeatureColumns(TransformerMixin, BaseEstimator):
         Parameters
         ----------
         X : DataFrame or array of shape (n_cells, n_columns)
-            Table of cells.
+            Table of cells, of pandas or of any library that converts to it, such as polars.
         y : object
             Not used.
 
@@ -83,9 +131,12 @@ class FeatureColumns(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If no column of the table is a feature, or one of `columns` is missing.
+            If no column of the table is a feature, one of `columns` is missing, two columns have
+            one name, or the scale is known for some rows only.
         """
+        X = as_frame(X)
         self.measured_ = measured_of(X)
+        self.units_: dict[str, str] = {}
         if not isinstance(X, pd.DataFrame):
             self.n_features_in_ = _array(X).shape[1]
             self.__dict__.pop("feature_names_in_", None)
@@ -104,10 +155,12 @@ class FeatureColumns(TransformerMixin, BaseEstimator):
                 f"columns={self.columns!r}: expected 'features', 'all' or a list of column names"
             )
         else:
-            names = list(self.columns)
+            names = check_names(self.columns)
         self.feature_names_in_ = np.asarray(names, dtype=object)
         self.n_features_in_ = len(names)
         self._select(X)
+        units = extract.units(X, assume_px=False)
+        self.units_ = {name: units[name] for name in names if name in units}
         return self
 
     def transform(self, X: Any) -> np.ndarray:
@@ -126,10 +179,14 @@ class FeatureColumns(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If columns are missing, are not numbers, or hold infinite values.
+            If columns are missing, are not numbers, hold infinite values, or are in other units
+            than those of the table given to `fit`.
         """
         check_is_fitted(self, "n_features_in_")
+        X = as_frame(X)
         if isinstance(X, pd.DataFrame) and hasattr(self, "feature_names_in_"):
+            # Models of earlier versions have no units.
+            check_units(getattr(self, "units_", {}), extract.units(X, assume_px=False))
             return self._select(X)
         values = _array(X)
         if values.shape[1] != self.n_features_in_:

@@ -9,6 +9,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
+from hemafeat._frames import as_frame
 from hemafeat._public import public
 from hemafeat.pipelines._steps.inner_folds import GROUP, groups_of
 
@@ -87,7 +88,7 @@ class GroupedBagging(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         """
         if self.n_estimators < 1:
             raise ValueError(f"n_estimators must be at least 1; got {self.n_estimators}")
-        y = np.asarray(y)
+        X, y = as_frame(X), np.asarray(y)
         codes = groups_of(X, groups, self.column)
         groups_rows = [np.flatnonzero(codes == code) for code in np.unique(codes)]
         self.classes_ = np.unique(y)
@@ -115,6 +116,7 @@ class GroupedBagging(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
             A member that was fitted without a class gives it the probability 0.
         """
         check_is_fitted(self, "estimators_")
+        X = as_frame(X)
         out = np.zeros((len(X), len(self.classes_)))
         for member in self.estimators_:
             out[:, np.searchsorted(self.classes_, member.classes_)] += member.predict_proba(X)

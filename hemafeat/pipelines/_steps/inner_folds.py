@@ -11,6 +11,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator
 from sklearn.model_selection import StratifiedGroupKFold
 
+from hemafeat._frames import as_frame
 from hemafeat._public import public
 
 GROUP = "group"
@@ -34,6 +35,7 @@ def groups_of(X: Any, groups: Any = None, column: str = GROUP) -> np.ndarray:
     -------
     (n_cells,) ndarray of int
     """
+    X = as_frame(X)
     n = len(X)
     if groups is None and isinstance(X, pd.DataFrame) and column in X.columns:
         groups = X[column]
@@ -115,6 +117,7 @@ class GroupedFolds(BaseEstimator):
         return min(self.n_splits, len(np.unique(codes)), int(largest))
 
     def _group_codes(self, X: Any, groups: Any) -> np.ndarray:
+        X = as_frame(X)
         has_column = isinstance(X, pd.DataFrame) and self.column in X.columns
         if groups is None and not has_column and not self.alone:
             raise ValueError(

@@ -8,9 +8,22 @@ import numpy as np
 from scipy.special import log_expit, softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.svm import SVC
+from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hemafeat._public import public
+
+
+def checked_weights(weights: Any, n: int) -> np.ndarray:
+    """Return the weights of `n` rows, or raise a ValueError if one is negative or no number."""
+    weights = np.asarray(weights, dtype=np.float64)
+    if weights.shape != (n,):
+        raise ValueError(f"sample_weight has the shape {weights.shape}, expected ({n},)")
+    if not np.isfinite(weights).all():
+        raise ValueError("sample_weight holds missing or infinite values")
+    if (weights < 0).any():
+        raise ValueError("sample_weight holds negative values")
+    return weights
 
 
 @public
@@ -91,14 +104,36 @@ class SupportVectors(ClassifierMixin, BaseEstimator):
         y : (n_cells,) array
             Labels.
         sample_weight : (n_cells,) array, optional
-            Weights of the rows.
+            Weights of the rows. A class whose rows all have the weight 0 is not learned: its
+            probability is 0.
 
         Returns
         -------
         SupportVectors
             The same object.
+
+        Raises
+        ------
+        ValueError
+            If fewer than two classes have rows of positive weight, or a weight is negative or
+            missing.
         """
         X, y = validate_data(self, X, y, dtype=np.float64)
+        check_classification_targets(y)
+        self.classes_ = np.unique(y)
+        learned = self.classes_
+        if sample_weight is not None:
+            sample_weight = checked_weights(sample_weight, len(y))
+            learned = np.unique(y[sample_weight > 0])
+        if not len(learned):
+            raise ValueError("every row has sample weight zero")
+        if len(learned) < 2:
+            rows = "training rows" if sample_weight is None else "rows of positive weight"
+            raise ValueError(f"there is only one class in the {rows}: {learned[0]}")
+        if len(learned) < len(self.classes_):
+            # libsvm leaves out such rows, and then fails over the weight of their class.
+            kept = np.isin(y, learned)
+            X, y, sample_weight = X[kept], y[kept], sample_weight[kept]
         gamma = self.gamma
         if isinstance(gamma, str) and gamma == "scale" and self.widen != 1.0:
             variance = float(X.var())
@@ -112,7 +147,6 @@ class SupportVectors(ClassifierMixin, BaseEstimator):
             cache_size=self.cache_size,
             decision_function_shape="ovo",
         ).fit(X, y, sample_weight=sample_weight)
-        self.classes_ = self.svc_.classes_
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -151,7 +185,7 @@ class SupportVectors(ClassifierMixin, BaseEstimator):
         check_is_fitted(self, "svc_")
         X = validate_data(self, X, dtype=np.float64, reset=False)
         pairwise = self.svc_.decision_function(X)
-        n_classes = len(self.classes_)
+        n_classes = len(self.svc_.classes_)
         if n_classes == 2:
             # scikit-learn inverts the sign for two classes.
             pairwise = -pairwise[:, None]
@@ -159,7 +193,11 @@ class SupportVectors(ClassifierMixin, BaseEstimator):
         for column, (a, b) in enumerate(zip(*np.triu_indices(n_classes, 1), strict=True)):
             score[:, a] += log_expit(self.slope * pairwise[:, column])
             score[:, b] += log_expit(-self.slope * pairwise[:, column])
-        return score
+        if n_classes == len(self.classes_):
+            return score
+        scores = np.full((len(X), len(self.classes_)), -np.inf)
+        scores[:, np.searchsorted(self.classes_, self.svc_.classes_)] = score
+        return scores
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable label of each row.

@@ -20,6 +20,9 @@ OVERLAP = 48
 BACKGROUND = (6.0, -6.0, -6.0, -6.0)
 """Logits of squares that are skipped."""
 
+_ELSEWHERE = b"\n\x08location"
+"""Bytes by which an ONNX file names another file, which OpenCV would open."""
+
 UNET_WEIGHTS = Path(__file__).parent / "weights" / "unet.onnx"
 """File of the weights of `unet` that come with the package; ``unet.keras`` lies beside it."""
 
@@ -80,7 +83,7 @@ def load_network(path: Path, side: int = UNET_SIDE) -> cv2.dnn.Net:
     Raises
     ------
     ValueError
-        OpenCV cannot read the file as a network.
+        OpenCV cannot read the file as a network, or it keeps its weights in another file.
     """
     stat = path.stat()
     key = (str(path), stat.st_mtime_ns, stat.st_size, side)
@@ -88,8 +91,11 @@ def load_network(path: Path, side: int = UNET_SIDE) -> cv2.dnn.Net:
         "networks", {}
     )
     if key not in networks:
+        data = np.fromfile(path, np.uint8)
+        if _ELSEWHERE in data.tobytes():
+            raise ValueError(f"{path} keeps its weights in another file, which is not read")
         try:
-            networks[key] = cv2.dnn.readNetFromONNX(np.fromfile(path, np.uint8))
+            networks[key] = cv2.dnn.readNetFromONNX(data)
         except cv2.error as error:
             raise ValueError(
                 f"{path} is not an ONNX network that OpenCV can read: {error}"
