@@ -23,7 +23,7 @@ from hemafeat.datasets._schema import (
     text,
     walk,
 )
-from hemafeat.images import EXTENSIONS, is_uri, path_of
+from hemafeat.images import EXTENSIONS, ImageError, file_system, is_uri, path_of
 
 MANIFEST = "manifest.csv"
 """Name of the file that lists the images of a folder, if it has a column of images."""
@@ -288,8 +288,9 @@ def from_uri(uri: str) -> pd.DataFrame:
     Parameters
     ----------
     uri : str
-        ``s3://bucket/folder``, ``gs://``, ``https://`` (if the server lists its folders),
-        ``file://``, ``memory://`` or any other URI that fsspec can open.
+        ``s3://bucket/folder``, ``gs://``, ``az://``, ``abfs://``, ``https://`` (if the server
+        lists its folders), ``file://`` or ``memory://``. Other protocols and chains of URIs are
+        refused: fsspec knows some that run code.
 
     Returns
     -------
@@ -302,13 +303,10 @@ def from_uri(uri: str) -> pd.DataFrame:
         Raised if the URI does not exist, cannot be listed, or has no images.
     """
     try:
-        from fsspec.core import url_to_fs
-    except ImportError:
-        raise DatasetError(
-            f"{uri} is a URI, which needs fsspec: pip install 'hemafeat[cluster]'"
-        ) from None
+        system, root = file_system(path_of(uri))
+    except ImageError as problem:
+        raise DatasetError(str(problem)) from None
     try:
-        system, root = url_to_fs(path_of(uri))
         if not system.isdir(root):
             if not system.exists(root):
                 raise FileNotFoundError("it does not exist")

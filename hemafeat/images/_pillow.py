@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -42,7 +44,7 @@ def pillow_array(data: bytes, raw: bool = False) -> np.ndarray:
         with Image.open(io.BytesIO(data)) as opened:
             image: Image.Image = opened
             image.load()
-            image = ImageOps.exif_transpose(image)
+            image = _rotated(image, ImageOps.exif_transpose)
             if raw and image.mode == "P":
                 indices, palette = np.asarray(image), image.convert("RGB")
                 return indices if is_coloured(np.asarray(palette)) else np.asarray(palette)[..., 0]
@@ -60,11 +62,23 @@ def pillow_array(data: bytes, raw: bool = False) -> np.ndarray:
 
 
 def rotate_by_exif(image: np.ndarray, data: bytes) -> np.ndarray:
-    """Rotate an image as the EXIF data of its file state."""
+    """Rotate an image as the EXIF data of its file state; damaged EXIF data state nothing."""
     from PIL import Image
 
-    with Image.open(io.BytesIO(data)) as opened:
-        return orient(image, int(opened.getexif().get(0x0112, 1)))
+    try:
+        with Image.open(io.BytesIO(data)) as opened:
+            tag = int(opened.getexif().get(0x0112, 1))
+    except Exception:
+        tag = 1
+    return orient(image, tag)
+
+
+def _rotated(image: Any, rotate: Callable[[Any], Any]) -> Any:
+    # Pillow fails over damaged EXIF data, which other decoders ignore.
+    try:
+        return rotate(image)
+    except Exception:
+        return image
 
 
 def orient(image: np.ndarray, tag: int) -> np.ndarray:
