@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 
 from hemafeat.images._formats import Unreadable
+from hemafeat.images._quiet import quiet_codecs
 
 
 class UnsupportedMode(Unreadable):
@@ -41,7 +42,7 @@ def pillow_array(data: bytes, raw: bool = False) -> np.ndarray:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(data)) as opened:
+        with quiet_codecs(), Image.open(io.BytesIO(data)) as opened:
             image: Image.Image = opened
             image.load()
             image = _rotated(image, ImageOps.exif_transpose)

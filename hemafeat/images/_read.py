@@ -50,7 +50,7 @@ from hemafeat.images._names import (
     only_image_errors,
 )
 from hemafeat.images._pillow import is_coloured, pillow_array, rotate_by_exif
-from hemafeat.images._quiet import quiet_libraries, quiet_opencv
+from hemafeat.images._quiet import quiet_codecs, quiet_libraries
 
 EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jpg_large"),
@@ -289,7 +289,7 @@ def _decode(data: bytes, max_pixels: int | None) -> np.ndarray:
 def _opencv(head: Header, flag: int, channels: int) -> np.ndarray:
     """Decode with OpenCV; channels are returned in the order R, G, B(, alpha)."""
     try:
-        with quiet_opencv():
+        with quiet_codecs():
             image = cv2.imdecode(np.frombuffer(head.data, np.uint8), flag)
     except cv2.error:
         image = None

@@ -14,7 +14,7 @@ import numpy as np
 
 from hemafeat.images._formats import Unreadable, check_size, max_bytes
 from hemafeat.images._pillow import UnsupportedMode, orient, pillow_array
-from hemafeat.images._quiet import quiet_opencv
+from hemafeat.images._quiet import quiet_codecs
 
 _SEPARATED, _MIN_IS_WHITE, _PALETTE = 5, 0, 3
 
@@ -22,7 +22,8 @@ _SEPARATED, _MIN_IS_WHITE, _PALETTE = 5, 0, 3
 _NONE, _DEFLATE, _PACK_BITS = 1, (8, 32946), 32773
 _BUILT_IN_DECODERS = (_NONE, *_DEFLATE, _PACK_BITS)
 
-_MAX_PAGES = 2**16
+_MAX_PAGES = 2**12
+_MAX_TAGS = 2**10
 _MAX_VALUES = 2**24
 _NEW_SUBFILE_TYPE, _SUBFILE_TYPE = 254, 255
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
@@ -144,6 +145,8 @@ def _directories(data: bytes, kind: _Format) -> Iterator[tuple[int, int, bool]]:
         if position + count_size > len(data):
             raise truncated
         n_entries = kind.read(kind.count, data, position)
+        if n_entries > _MAX_TAGS:
+            raise Unreadable(f"is a damaged TIFF: a directory has {n_entries:,} tags")
         end = position + count_size + n_entries * kind.entry
         if end + pointer_size > len(data):
             raise truncated
@@ -265,7 +268,7 @@ def _pixels(page: Any, data: bytes, raw: bool) -> tuple[np.ndarray, bool]:
         if photometric == _MIN_IS_WHITE and array.dtype.kind in "ub" and not raw:
             array = ~array
     else:
-        with quiet_opencv():
+        with quiet_codecs():
             decoded = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_UNCHANGED)
         if decoded is None:
             raise Unreadable("is a damaged TIFF: its pixels cannot be decoded")
