@@ -4,9 +4,9 @@
     python benchmarks/attack.py masks --random-state 7
     python benchmarks/attack.py folder --minutes 60
 
-`images` mutates image files, `masks` makes masks that no segmenter would, `folder` kills and damages
-runs that write a result folder. The test suite does the same for a few seconds. Failures are printed
-as they occur, with the seed or the bytes that repeat them, and counts at the end.
+`images` mutates image files, `masks` makes masks that no segmenter would, `folder` kills and
+damages runs that write a result folder. The test suite does the same for a few seconds. Failures
+are printed as they occur, with the seed or the bytes that repeat them, and counts at the end.
 """
 
 from __future__ import annotations

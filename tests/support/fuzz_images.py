@@ -11,6 +11,7 @@ import os
 import struct
 import tempfile
 import time
+import warnings
 import zipfile
 import zlib
 from collections import Counter
@@ -328,7 +329,8 @@ def run(
         {"read": 0, "refused": 0, "other_errors": 0, "slow": 0, "printed": 0, "written": 0}
     )
     before, end = _peak(), time.monotonic() + seconds
-    with tempfile.TemporaryDirectory() as folder, _inside(folder):
+    with tempfile.TemporaryDirectory() as folder, _inside(folder), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
         while time.monotonic() < end:
             name, data = kinds[rng.integers(len(kinds))]
             data = mutate(data, rng)
