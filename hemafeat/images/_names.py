@@ -224,7 +224,7 @@ def _as_text(name: str) -> str:
     except UnicodeEncodeError:
         text = _SURROGATE.sub(_escape, name)
     # Nobody can tell the two apart by name if there is a file that is really called so.
-    for position in range(len(text) - 1, -1, -1):
+    for position in range(text.rfind("/") + 1, len(text)):
         if not os.path.lexists(text):
             break
         if text[position].isalnum() and text[position].isascii():

@@ -63,15 +63,22 @@ def pillow_array(data: bytes, raw: bool = False) -> np.ndarray:
 
 
 def rotate_by_exif(image: np.ndarray, data: bytes) -> np.ndarray:
-    """Rotate an image as the EXIF data of its file state; damaged EXIF data state nothing."""
+    """Rotate an image as the EXIF data of its file state."""
+    return orient(image, orientation_tag(data))
+
+
+def orientation_tag(data: bytes) -> int:
+    """Return the orientation (1 to 8) that the EXIF data or TIFF tags of a file state.
+
+    It is 1, which is upright, if they are damaged: other decoders ignore them as well.
+    """
     from PIL import Image
 
     try:
-        with Image.open(io.BytesIO(data)) as opened:
-            tag = int(opened.getexif().get(0x0112, 1))
+        with quiet_codecs(), Image.open(io.BytesIO(data)) as opened:
+            return int(opened.getexif().get(0x0112, 1))
     except Exception:
-        tag = 1
-    return orient(image, tag)
+        return 1
 
 
 def _rotated(image: Any, rotate: Callable[[Any], Any]) -> Any:
