@@ -45,6 +45,8 @@ def _unmark(value: Any) -> Any:
 
 
 def _changed(table: pd.DataFrame, change: Callable[[Any], Any]) -> pd.DataFrame:
+    import pandas as pd
+
     names = [change(name) for name in table.columns]
     columns = {}
     for position, dtype in enumerate(table.dtypes):
@@ -59,8 +61,7 @@ def _changed(table: pd.DataFrame, change: Callable[[Any], Any]) -> pd.DataFrame:
     table = table.copy(deep=False)
     for position, changed in columns.items():
         dtype = table.dtypes.iloc[position]
-        kind = type(table.iloc[:, position])
         as_before = object if str(dtype) == "category" else dtype
-        table.isetitem(position, kind(changed, index=table.index, dtype=as_before))
+        table.isetitem(position, pd.Series(changed, dtype=as_before).array)
     table.columns = names
     return table

@@ -25,6 +25,18 @@ _BUILT_IN_DECODERS = (_NONE, *_DEFLATE, _PACK_BITS)
 _MAX_PAGES = 2**12
 _MAX_TAGS = 2**10
 _MAX_VALUES = 2**24
+
+_UNSIGNED = {1: "B", 3: "H", 4: "I", 13: "I", 16: "Q", 18: "Q"}
+_WIDTH, _HEIGHT = 256, 257
+# Tags of one unsigned number: size, compression, photometric interpretation, orientation, samples,
+# rows of a strip, planar configuration, predictor, size of a tile, depth of image and tile.
+_NUMBERS = {
+    *(_WIDTH, _HEIGHT, 259, 262, 266, 274, 277, 278, 284, 317, 322, 323, 32997, 32998),
+}  # fmt: skip
+# Offsets and sizes of strips and tiles, bits and kinds of samples.
+_LISTS = {258, 273, 279, 324, 325, 338, 339}
+# Description, range of values, options of fax, palette, and what JPEG in TIFF needs.
+_OTHERS = {254, 255, 270, 281, 292, 293, 320, 332, 334, 347, *range(512, 522), 529, 530, 531, 532}
 _NEW_SUBFILE_TYPE, _SUBFILE_TYPE = 254, 255
 _TYPE_SIZES = {1: 1, 2: 1, 3: 2, 4: 4, 5: 8, 6: 1, 7: 1, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4}
 _TYPE_SIZES |= {16: 8, 17: 8, 18: 8}
@@ -62,9 +74,9 @@ def read_tiff(
     import tifffile
 
     try:
-        data = _with_one_page(data)
+        data = _with_one_page(data, max_pixels)
         with tifffile.TiffFile(io.BytesIO(data)) as file:
-            page = file.pages[0]
+            page: Any = file.pages[0]
             if file.is_imagej:
                 _check_count(int((file.imagej_metadata or {}).get("images", 1)))
             check_size(page.imagewidth, page.imagelength, max_pixels)
@@ -95,44 +107,67 @@ class _Format(NamedTuple):
     order: str
     first: int
     """Position of the offset of the first directory."""
-    count: str
+    counter: str
     offset: str
     entry: int
 
     def read(self, code: str, data: bytes, position: int) -> int:
         return int(struct.unpack_from(self.order + code, data, position)[0])
 
+    def value_at(self, entry: int) -> int:
+        """Return the position of a value that fits into its entry."""
+        return entry + self.entry - struct.calcsize(self.offset)
 
-def _with_one_page(data: bytes) -> bytes:
-    """Return a file whose only directory is that of the picture.
+
+def _with_one_page(data: bytes, max_pixels: int | None) -> bytes:
+    """Return a file whose only directory is that of the picture, with the tags to decode it.
 
     Decoders follow the chain of directories, some of them for ever, and each takes the first one.
+    They believe the tags of microscopes and cameras before anybody has checked them.
     """
     order = "<" if data[:2] == b"II" else ">"
     big = data[2:4] in (b"+\0", b"\0+")
     kind = _Format(order, 8, "Q", "Q", 20) if big else _Format(order, 4, "H", "I", 12)
-    pages, n_directories = [], 0
-    for position, end, is_page in _directories(data, kind):
-        n_directories += 1
-        if is_page:
-            pages.append((position, end))
+    pages = [(position, end) for position, end, is_page in _directories(data, kind) if is_page]
     if not pages:
         raise Unreadable("is a TIFF without a page")
     _check_count(len(pages))
-    if n_directories == 1:
-        return data
     position, end = pages[0]
+    start = position + struct.calcsize(kind.counter)
+    kept = _checked_entries(data, kind, start, end, max_pixels)
     alone = bytearray(data)
     struct.pack_into(order + kind.offset, alone, kind.first, position)
-    struct.pack_into(order + kind.offset, alone, end, 0)
+    struct.pack_into(order + kind.counter, alone, position, len(kept))
+    directory = b"".join(kept) + bytes(struct.calcsize(kind.offset))
+    alone[start : start + len(directory)] = directory
     return bytes(alone)
+
+
+def _checked_entries(
+    data: bytes, kind: _Format, start: int, end: int, max_pixels: int | None
+) -> list[bytes]:
+    """Return the entries of a directory that are needed to decode its page."""
+    entries, size = {}, {}
+    for at in range(start, end, kind.entry):
+        code, dtype = struct.unpack_from(kind.order + "HH", data, at)
+        if code not in _NUMBERS | _LISTS | _OTHERS or code in entries:
+            continue
+        n_values = kind.read(kind.offset, data, at + 4)
+        is_number = dtype in _UNSIGNED and n_values == 1
+        if (code in _NUMBERS and not is_number) or (code in _LISTS and dtype not in _UNSIGNED):
+            raise Unreadable(f"is a damaged TIFF: its tag {code} is not a number")
+        if code in (_WIDTH, _HEIGHT):
+            size[code] = kind.read(_UNSIGNED[dtype], data, kind.value_at(at))
+        entries[code] = data[at : at + kind.entry]
+    check_size(size.get(_WIDTH, 0), size.get(_HEIGHT, 0), max_pixels)
+    return list(entries.values())
 
 
 def _directories(data: bytes, kind: _Format) -> Iterator[tuple[int, int, bool]]:
     """Yield position of each directory, of its pointer to the next, and whether it is a page."""
     visited: set[int] = set()
     truncated = Unreadable("is a truncated TIFF: a directory lies outside the file")
-    count_size, pointer_size = struct.calcsize(kind.count), struct.calcsize(kind.offset)
+    count_size, pointer_size = struct.calcsize(kind.counter), struct.calcsize(kind.offset)
     if kind.first + pointer_size > len(data):
         raise truncated
     position = kind.read(kind.offset, data, kind.first)
@@ -144,7 +179,7 @@ def _directories(data: bytes, kind: _Format) -> Iterator[tuple[int, int, bool]]:
         visited.add(position)
         if position + count_size > len(data):
             raise truncated
-        n_entries = kind.read(kind.count, data, position)
+        n_entries = kind.read(kind.counter, data, position)
         if n_entries > _MAX_TAGS:
             raise Unreadable(f"is a damaged TIFF: a directory has {n_entries:,} tags")
         end = position + count_size + n_entries * kind.entry
@@ -158,16 +193,14 @@ def _is_page(data: bytes, kind: _Format, start: int, end: int) -> bool:
     # Thumbnails (bit 1) and transparency masks (bit 4) belong to the page before them.
     for entry in range(start, end, kind.entry):
         code, dtype = struct.unpack_from(kind.order + "HH", data, entry)
-        n_values = kind.read("Q" if kind.entry == 20 else "I", data, entry + 4)
+        n_values = kind.read(kind.offset, data, entry + 4)
         size = _TYPE_SIZES.get(dtype, 1)
         if n_values * size > len(data):
             raise Unreadable(f"is a damaged TIFF: its tag {code} is larger than the file")
         if size > 1 and n_values > _MAX_VALUES:
             raise Unreadable(f"is a damaged TIFF: its tag {code} has {n_values:,} values")
         if code in (_NEW_SUBFILE_TYPE, _SUBFILE_TYPE) and n_values == 1:
-            # The value lies in the last 4 (or 8) bytes of the entry.
-            value_at = entry + (12 if kind.entry == 20 else 8)
-            value = kind.read({1: "B", 2: "H"}.get(size, "I"), data, value_at)
+            value = kind.read({1: "B", 2: "H"}.get(size, "I"), data, kind.value_at(entry))
             return not (value & 5 if code == _NEW_SUBFILE_TYPE else value == 2)
     return True
 

@@ -105,6 +105,37 @@ def test_what_a_tiff_states(kind, tags, pixels, words):
     refused(tiff_of(tags, pixels, **kind), words)
 
 
+@pytest.mark.parametrize("kind", KINDS, ids=str)
+def test_tags_of_the_wrong_type(kind):
+    """A fraction as the depth made a decoder allocate a tuple for every row."""
+    data = tiff_of({32997: 1, 257: 64}, **kind)
+    order, big = kind["order"], kind["big"]
+    start, entry = (24, 20) if big else (10, 12)
+    n_entries = data[16] + data[23] if big else data[8] + data[9]
+    for at in range(start, start + n_entries * entry, entry):
+        code = struct.unpack_from(f"{order}H", data, at)[0]
+        for dtype in (2, 5, 7, 9, 11, 12, 99):
+            changed = bytearray(data)
+            struct.pack_into(f"{order}H", changed, at + 2, dtype)
+            refused(bytes(changed), f"tag {code} is not a number|truncated|larger than the file")
+    # Tags of microscopes and cameras are not looked at.
+    for code in (
+        34412,
+        33628,
+        33629,
+        34361,
+        50838,
+        50839,
+        65420,
+        65426,
+        33723,
+        34377,
+        50288,
+        43314,
+    ):
+        assert read(tiff_of({code: [2**31] * 9}, **kind)).shape == (64, 64, 3)
+
+
 def test_a_page_behind_its_thumbnail_is_the_one_read():
     """Decoders take the first directory, whatever it says of itself."""
     image = picture(30, 40)
