@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import ctypes
 import io
 import json
 import os
@@ -21,6 +22,7 @@ import pytest
 from PIL import Image
 
 from hemafeat.images import ImageError, array_shapes, read, read_labels
+from hemafeat.images._quiet import quiet_codecs
 from support import fuzz_images
 from support.bad_files import encoded, picture, png, png_chunk, tiff_of
 
@@ -214,6 +216,20 @@ def test_codecs_print_nothing(capfd):
     os.write(2, b"still there\n")
     print("and so is Python", file=sys.stderr)
     assert capfd.readouterr().err == "still there\nand so is Python\n"
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="processes are not forked on this system")
+def test_a_process_forked_while_a_codec_is_silent_is_not(capfd):
+    with quiet_codecs():
+        child = os.fork()
+        if not child:
+            # In the child nobody is decoding: it can, and it speaks.
+            ctypes.CDLL(None).perror(b"child")
+            read(encoded(picture(), "PNG"))
+            os._exit(0)
+        assert os.waitpid(child, 0)[1] == 0
+        ctypes.CDLL(None).perror(b"parent")
+    assert capfd.readouterr().err.startswith("child")
 
 
 @pytest.mark.parametrize(
