@@ -9,6 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from hemafeat._csv import without_formulas
+
 if TYPE_CHECKING:
     import pandas as pd
 
@@ -50,7 +52,8 @@ def check_table_file(path: Path) -> None:
 def write_table(frame: pd.DataFrame, path: Path) -> None:
     """Write `frame` as CSV (UTF-8) or Parquet, by the suffix of `path`."""
     if path.suffix.lower() == ".csv":
-        write_whole(path, lambda aside: frame.to_csv(aside, index=False, encoding="utf-8"))
+        text = without_formulas(frame)
+        write_whole(path, lambda aside: text.to_csv(aside, index=False, encoding="utf-8"))
     else:
         write_whole(path, lambda aside: frame.to_parquet(aside, index=False))
 

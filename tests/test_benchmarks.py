@@ -22,6 +22,7 @@ def test_none_is_left_out() -> None:
     there = {path.stem for path in BENCHMARKS.glob("*.py")}
     there |= {path.parent.name for path in BENCHMARKS.glob("*/__main__.py")}
     named = {
+        "attack",
         "attributes",
         "cross",
         "embedding",
@@ -33,6 +34,12 @@ def test_none_is_left_out() -> None:
         "speed",
     }
     assert there == named | {"networks", "train_segmenter", "unchanged"}
+
+
+def test_attack(capsys: pytest.CaptureFixture[str]) -> None:
+    main = runpy.run_path(str(BENCHMARKS / "attack.py"))["main"]
+    main(["images", "--minutes", "0.01", "--random-state", "3"])
+    assert "refused" in capsys.readouterr().out
 
 
 @pytest.mark.slow_without_jit

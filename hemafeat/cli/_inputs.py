@@ -9,6 +9,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hemafeat._scale import check_scale
 from hemafeat.cli import _arguments, _deep
 from hemafeat.cli._errors import Failure, Usage
 
@@ -59,9 +60,10 @@ def masks(args: argparse.Namespace) -> str | None:
 def um_per_px(args: argparse.Namespace, option: str = "um_per_px") -> float | None:
     """Check and return the value of ``--um-per-px`` or ``--to-um-per-px``."""
     value = getattr(args, option)
-    if value is not None and not 0 < value < float("inf"):
-        raise Usage(f"--{option.replace('_', '-')}: {value} is not a positive number")
-    return None if value is None else float(value)
+    try:
+        return None if value is None else check_scale(value)
+    except ValueError:
+        raise Usage(f"--{option.replace('_', '-')}: {value} is not a positive number") from None
 
 
 def normaliser(args: argparse.Namespace) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
 import traceback
@@ -97,6 +98,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         the run was interrupted. An error is printed as one line on the standard error stream.
     """
     words = list(sys.argv[1:] if argv is None else argv)
+    _print_any_path()
     top = parser()
     try:
         args, rest = top.parse_known_args(words)
@@ -119,6 +121,12 @@ def main(argv: Sequence[str] | None = None) -> int:
         _print_error("interrupted")
         return 130
     return 0
+
+
+def _print_any_path() -> None:
+    """Let paths that are not UTF-8 be printed as they are, rather than stop a finished run."""
+    if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
+        sys.stdout.reconfigure(errors="surrogateescape")
 
 
 def _exit_code(error: Exception, *, debug: bool) -> int:

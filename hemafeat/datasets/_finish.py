@@ -11,6 +11,7 @@ import pandas as pd
 
 from hemafeat.datasets._copies.duplicates import group_duplicates
 from hemafeat.datasets._schema import ALIASES, COLUMNS, TEXT, DatasetError, text
+from hemafeat.images import name_of
 
 
 def finish(table: pd.DataFrame, source: object, text_columns: Sequence[str] = ()) -> pd.DataFrame:
@@ -83,7 +84,7 @@ def image_type(items: Sequence[Any]) -> Any:
 
 
 def _images(column: pd.Series) -> pd.Series:
-    items = [str(item) if isinstance(item, os.PathLike) else item for item in column]
+    items = [name_of(item) if isinstance(item, str | os.PathLike) else item for item in column]
     return pd.Series(items, dtype=image_type(items))
 
 
@@ -114,4 +115,4 @@ def _to_text(value: Any) -> str | None:
     # A column of ids with gaps is read as floats: patient 7 must not become "7.0".
     if isinstance(value, float) and value.is_integer():
         value = int(value)
-    return str(value).strip() or None
+    return name_of(str(value).strip()) or None

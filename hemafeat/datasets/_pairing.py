@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from hemafeat.datasets._schema import DatasetError, walk
-from hemafeat.images import EXTENSIONS, path_of, stem_of
+from hemafeat.images import EXTENSIONS, name_of, path_of, stem_of
 
 ENDINGS = (
     *("_cp_masks", "_masks", "_mask", "-masks", "-mask", "_labels", "_label", "-labels", "-label"),
@@ -92,7 +92,7 @@ def _finder(folder: Path, images: list[object]) -> Callable[[object], str]:
     by_name: dict[str, list[Path]] = {}
     for path in walk(folder, ("",), masks=True):
         if not _NOT_MASKS.match(path.name):
-            by_name.setdefault(_plain(path.stem).casefold(), []).append(path)
+            by_name.setdefault(_plain(stem_of(path)).casefold(), []).append(path)
     folders: dict[str, set[str]] = {}
     for image in images:
         if isinstance(image, str | os.PathLike):
@@ -101,13 +101,13 @@ def _finder(folder: Path, images: list[object]) -> Callable[[object], str]:
     def candidates(name: str) -> list[Path]:
         paths = by_name.get(name.casefold(), [])
         # On a disk that tells cases apart, A.png and a.png may be two images.
-        paths = [path for path in paths if _plain(path.stem) == name] or paths
+        paths = [path for path in paths if _plain(stem_of(path)) == name] or paths
         return [path for path in paths if path.suffix.lower() in (*EXTENSIONS, ".npy")] or paths
 
     def find(image: object) -> str:
         if not isinstance(image, str | os.PathLike):
             raise DatasetError("an array has no name by which a mask could be found")
-        name, stem = _plain(re.split(r"[\\/]", path_of(image))[-1]), _plain(stem_of(image))
+        name, stem = _plain(re.split(r"[\\/]", name_of(path_of(image)))[-1]), _plain(stem_of(image))
         named = next(filter(candidates, (name, stem, *(stem + ending for ending in ENDINGS))), None)
         if named is None:
             raise DatasetError(
@@ -150,7 +150,7 @@ def pair_masks(files: list[Path], root: Path) -> tuple[list[Path], list[str | No
     masks : list of str or None
         The mask of each image, if there is one.
     """
-    stems = {(file.parent, _plain(file.stem)) for file in files}
+    stems = {(file.parent, _plain(stem_of(file))) for file in files}
     beside: dict[tuple[Path, str], str] = {}
     images = []
     for file in files:
@@ -162,7 +162,7 @@ def pair_masks(files: list[Path], root: Path) -> tuple[list[Path], list[str | No
     finders: dict[Path, Callable[[object], Mask]] = {}
     masks: list[str | None] = []
     for image in images:
-        mask: Mask | None = beside.get((image.parent, _plain(image.stem)))
+        mask: Mask | None = beside.get((image.parent, _plain(stem_of(image))))
         folder = None if mask is not None else _folder_of_masks(image, root)
         if folder is not None:
             if folder not in finders:
@@ -178,7 +178,7 @@ def pair_masks(files: list[Path], root: Path) -> tuple[list[Path], list[str | No
 
 def _owner(file: Path, stems: set[tuple[Path, str]]) -> tuple[Path, str] | None:
     """Return folder and stem of the image whose mask a file is, by its name."""
-    stem = _plain(file.stem)
+    stem = _plain(stem_of(file))
     for ending in ENDINGS:
         if stem.lower().endswith(ending) and (file.parent, stem[: -len(ending)]) in stems:
             return file.parent, stem[: -len(ending)]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import warnings
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -12,7 +14,7 @@ import pandas as pd
 
 from hemafeat._frames import IMAGE_COLUMNS
 from hemafeat._public import public
-from hemafeat.images import EXTENSIONS
+from hemafeat.images import EXTENSIONS, name_of
 
 COLUMNS = (
     "image",
@@ -59,9 +61,14 @@ class DatasetWarning(UserWarning):
 
 
 def text(values: Iterable[Any]) -> pd.Series:
-    """Return a column of text in which None and NaN are missing values."""
+    """Return a column of text in which None and NaN are missing values.
+
+    Names of files and folders that are not UTF-8 are written as `hemafeat.images.name_of` does.
+    """
     items = [np.nan if value is None or value is pd.NA else value for value in values]
-    return pd.Series(items, dtype=TEXT)
+    return pd.Series(
+        [name_of(item) if isinstance(item, str) else item for item in items], dtype=TEXT
+    )
 
 
 def folder(root: str | os.PathLike[str]) -> Path:
@@ -74,11 +81,34 @@ def folder(root: str | os.PathLike[str]) -> Path:
     return root
 
 
-def walk(root: Path, suffixes: Sequence[str] = EXTENSIONS, masks: bool = False) -> list[Path]:
+_SYSTEM_FOLDERS = (
+    *(".", "__macosx", "@eadir", "@recycle", "@recently", "@tmp", "#recycle", "#snapshot"),
+    *("$recycle.bin", "system volume information", "lost+found"),
+)  # fmt: skip
+"""Beginnings, in lower case, of the names of folders in which systems keep files of their own."""
+
+_KNOWN_OTHERS = (
+    *(".txt", ".md", ".rst", ".csv", ".tsv", ".xls", ".xlsx", ".ods", ".parquet", ".feather"),
+    *(".json", ".geojson", ".xml", ".yaml", ".yml", ".toml", ".ini", ".cfg", ".xyc", ".dat"),
+    *(".html", ".pdf", ".doc", ".docx", ".rtf", ".bib", ".py", ".ipynb", ".m", ".r", ".sh", ".bat"),
+    *(".log", ".db", ".lnk", ".url", ".md5", ".sha256", ".lock", ".part", ".hemafeat", ".keras"),
+)  # fmt: skip
+"""Suffixes of files beside images that nobody takes for images."""
+
+_KNOWN_NAMES = ("readme", "license", "licence", "copying", "makefile", "authors", "version")
+
+
+def walk(
+    root: Path,
+    suffixes: Sequence[str] = EXTENSIONS,
+    masks: bool = False,
+    others: list[str] | None = None,
+) -> list[Path]:
     """List the files below `root` with one of `suffixes`, sorted by path.
 
-    Hidden entries are skipped and, unless `masks` is True, folders called ``masks`` are skipped
-    too. Linked folders are followed, each once.
+    Hidden entries and folders of systems (``__MACOSX``, ``@eaDir``) are skipped and, unless `masks`
+    is True, folders called ``masks`` are skipped too. Linked folders are followed, each once. The
+    names of the files with other suffixes are added to `others`.
     """
     paths: list[Path] = []
     visited: set[str] = set()
@@ -88,17 +118,44 @@ def walk(root: Path, suffixes: Sequence[str] = EXTENSIONS, masks: bool = False) 
             folders.clear()
             continue
         visited.add(real)
-        folders[:] = sorted(
-            name
-            for name in folders
-            if not name.startswith((".", "__MACOSX")) and (masks or name.lower() != "masks")
-        )
-        paths += [
-            Path(parent, name)
-            for name in files
-            if not name.startswith(".") and name.lower().endswith(tuple(suffixes))
-        ]
+        folders[:] = sorted(name for name in folders if not is_skipped_folder(name, masks))
+        for name in files:
+            if name.startswith("."):
+                continue
+            if name.lower().endswith(tuple(suffixes)):
+                paths.append(Path(parent, name))
+            elif others is not None:
+                others.append(name)
     return sorted(paths, key=lambda file: file.relative_to(root).as_posix())
+
+
+def is_skipped_folder(name: str, masks: bool = False) -> bool:
+    """Return True for a folder in which no images are looked for."""
+    name = name.lower()
+    return name.startswith(_SYSTEM_FOLDERS) or (name == "masks" and not masks)
+
+
+def warn_left_out(root: object, others: Iterable[str]) -> None:
+    """Warn about files that may be images, but do not have the suffix of one that is read."""
+    suffixes: Counter[str] = Counter()
+    for name in others:
+        stem, suffix = os.path.splitext(name.lower())
+        is_known = suffix in _KNOWN_OTHERS or (not suffix and stem in _KNOWN_NAMES)
+        if not (is_known or stem.endswith("_seg")):  # Cellpose keeps its outlines beside images
+            suffixes[suffix] += 1
+    if not suffixes:
+        return
+    counts = ", ".join(
+        f"{count} {name_of(suffix) or '(without a suffix)'}"
+        for suffix, count in sorted(suffixes.items(), key=lambda item: (-item[1], item[0]))
+    )
+    total = sum(suffixes.values())
+    warnings.warn(
+        f"{root}: {counts} {'file was' if total == 1 else 'files were'} left out; listed are "
+        f"{', '.join(EXTENSIONS)}",
+        DatasetWarning,
+        stacklevel=4,
+    )
 
 
 def contents(root: Path, limit: int = 8) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hemafeat._csv import with_formulas
 from hemafeat._frames import as_frame
 from hemafeat.datasets._finish import finish, image_column, image_type
 from hemafeat.datasets._pairing import pair_masks
@@ -22,10 +23,12 @@ from hemafeat.datasets._schema import (
     DatasetWarning,
     contents,
     folder,
+    is_skipped_folder,
     text,
     walk,
+    warn_left_out,
 )
-from hemafeat.images import EXTENSIONS, is_uri, path_of
+from hemafeat.images import EXTENSIONS, ImageError, file_system, is_uri, name_of, path_of
 
 MANIFEST = "manifest.csv"
 """Name of the file that lists the images of a folder, if it has a column of images."""
@@ -85,7 +88,7 @@ def as_table(images: Any) -> pd.DataFrame:
             return from_csv(path)
         if not Path(path_of(path)).exists():
             raise DatasetError(f"{path} does not exist; expected a folder, a table or an image")
-        return finish(pd.DataFrame({"image": [str(path)]}), path)
+        return finish(pd.DataFrame({"image": text([str(path)])}), path)
     if isinstance(images, np.ndarray) and images.dtype.kind in "buif":
         # An array of four axes is a stack of images.
         images = list(images) if images.ndim == 4 else [images]
@@ -96,7 +99,7 @@ def as_table(images: Any) -> pd.DataFrame:
             f"cannot make an image table from a {type(images).__name__}; expected a folder, a CSV "
             "or Parquet file, paths, arrays or a DataFrame"
         )
-    items = [str(item) if isinstance(item, os.PathLike) else item for item in images]
+    items = [name_of(item) if isinstance(item, str | os.PathLike) else item for item in images]
     column = pd.Series(items, dtype=image_type(items))
     return finish(pd.DataFrame({"image": column}), "the list of images")
 
@@ -106,7 +109,7 @@ def from_folder(root: str | os.PathLike[str]) -> pd.DataFrame:
 
     Every file with the suffix of an image (`hemafeat.images.EXTENSIONS`, in any case) is listed,
     including files that cannot be read; these raise an error when they are read. Hidden files and
-    folders are skipped.
+    folders are skipped, and so are folders of systems (``__MACOSX``, ``@eaDir``).
 
     Parameters
     ----------
@@ -127,6 +130,11 @@ def from_folder(root: str | os.PathLike[str]) -> pd.DataFrame:
     DatasetError
         Raised if `root` is not a folder or holds no images.
 
+    Warns
+    -----
+    DatasetWarning
+        Issued with the numbers of files of other suffixes that may be images (``.heic``, ``.czi``).
+
     Examples
     --------
     >>> from pathlib import Path
@@ -142,9 +150,11 @@ def from_folder(root: str | os.PathLike[str]) -> pd.DataFrame:
     1  cells/monocyte/1.png  monocyte
     """
     root = folder(root)
-    files, masks = pair_masks(walk(root), root)
+    others: list[str] = []
+    files, masks = pair_masks(walk(root, others=others), root)
     if not files:
         raise DatasetError(f"{root} holds no images; found {contents(root)}")
+    warn_left_out(root, others)
     several = len({file.parent for file in files}) > 1
     labels = [file.parent.name if several else None for file in files]
     table = pd.DataFrame(
@@ -240,7 +250,7 @@ def _read_separated(path: Path, separator: str) -> pd.DataFrame:
     }
     header = pd.read_csv(path, nrows=0, **options).columns
     as_text = {name: TEXT for name in header if name in {*COLUMNS, *ALIASES} - {"um_per_px"}}
-    return pd.read_csv(path, dtype=as_text, **options)
+    return with_formulas(pd.read_csv(path, dtype=as_text, **options))
 
 
 _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
@@ -281,8 +291,9 @@ def from_uri(uri: str) -> pd.DataFrame:
     Parameters
     ----------
     uri : str
-        ``s3://bucket/folder``, ``gs://``, ``https://`` (if the server lists its folders),
-        ``file://``, ``memory://`` or any other URI that fsspec can open.
+        ``s3://bucket/folder``, ``gs://``, ``az://``, ``abfs://``, ``https://`` (if the server
+        lists its folders), ``file://`` or ``memory://``. Other protocols and chains of URIs are
+        refused: fsspec knows some that run code.
 
     Returns
     -------
@@ -295,31 +306,29 @@ def from_uri(uri: str) -> pd.DataFrame:
         Raised if the URI does not exist, cannot be listed, or has no images.
     """
     try:
-        from fsspec.core import url_to_fs
-    except ImportError:
-        raise DatasetError(
-            f"{uri} is a URI, which needs fsspec: pip install 'hemafeat[cluster]'"
-        ) from None
+        system, root = file_system(path_of(uri))
+    except ImageError as problem:
+        raise DatasetError(str(problem)) from None
     try:
-        system, root = url_to_fs(path_of(uri))
         if not system.isdir(root):
             if not system.exists(root):
                 raise FileNotFoundError("it does not exist")
             return finish(pd.DataFrame({"image": text([uri])}), uri)
-        paths = sorted(path for path in system.find(root) if _is_image(path, root))
+        found = sorted(path for path in system.find(root) if _is_listed(path, root))
+        paths = [path for path in found if path.lower().endswith(EXTENSIONS)]
         names = [str(system.unstrip_protocol(path)) for path in paths]
     # Each service behind fsspec raises exceptions of its own.
     except Exception as problem:
         raise DatasetError(f"{uri} cannot be listed: {problem or type(problem).__name__}") from None
     if not names:
         raise DatasetError(f"{uri} holds no images")
+    warn_left_out(uri, (path for path in found if not path.lower().endswith(EXTENSIONS)))
     folders = [PurePosixPath(path).parent.name for path in paths]
     several = len({PurePosixPath(path).parent for path in paths}) > 1
     labels = folders if several else [None] * len(names)
     return finish(pd.DataFrame({"image": text(names), "label": text(labels)}), uri)
 
 
-def _is_image(path: str, root: str) -> bool:
-    inside = PurePosixPath(path[len(root) :]).parts
-    skipped = any(part.startswith((".", "__MACOSX")) or part.lower() == "masks" for part in inside)
-    return path.lower().endswith(EXTENSIONS) and not skipped
+def _is_listed(path: str, root: str) -> bool:
+    *folders, name = PurePosixPath(path[len(root) :].strip("/")).parts
+    return not name.startswith(".") and not any(is_skipped_folder(part) for part in folders)

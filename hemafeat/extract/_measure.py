@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hemafeat._scale import check_scale, doubt_scale
 from hemafeat.extract._columns import FamilyChoice, family_units, length_powers
 from hemafeat.extract._family import Family, choose
 from hemafeat.extract._kernels.window import clipped_share, nearest_to_centre, sharpness
@@ -48,9 +50,14 @@ def measure(
     hemafeat.segment.MaskError
         Image and masks differ in size.
     ValueError
-        `um_per_px` is not positive.
+        `um_per_px` is not a positive number.
     Exception
         The error of a family that failed.
+
+    Warns
+    -----
+    DatasetWarning
+        `um_per_px` is below 0.02 or above 2, which no image of white cells has.
 
     Examples
     --------
@@ -66,6 +73,12 @@ def measure(
     import pandas as pd
 
     chosen = choose(families)
+    if um_per_px is not None:
+        um_per_px = check_scale(um_per_px)
+        if (doubt := doubt_scale(um_per_px)) is not None:
+            from hemafeat.datasets import DatasetWarning
+
+            warnings.warn(doubt, DatasetWarning, stacklevel=2)
     prepared = image if isinstance(image, Prepared) else Prepared(image, masks)
     values, failures = measure_cells(prepared, masks, chosen)
     for error in failures.values():
@@ -140,9 +153,7 @@ def scales(families: Mapping[str, Family], um_per_px: float | None) -> np.ndarra
     powers = length_powers(families)
     if um_per_px is None:
         return np.ones(powers.size)
-    if not (np.isfinite(um_per_px) and um_per_px > 0):
-        raise ValueError(f"um_per_px must be positive, not {um_per_px}")
-    return float(um_per_px) ** powers.astype(np.float64)
+    return check_scale(um_per_px) ** powers.astype(np.float64)
 
 
 def image_quality(

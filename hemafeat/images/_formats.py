@@ -56,6 +56,8 @@ class Header(NamedTuple):
         True if the image has, or may have, transparency.
     data : bytes
         Content of the file, without ancillary PNG chunks about which libpng prints warnings.
+    significant : int, optional
+        Bits per channel that are used, if the file states them.
     """
 
     format: str
@@ -64,6 +66,31 @@ class Header(NamedTuple):
     depth: int
     alpha: bool
     data: bytes
+    significant: int | None = None
+
+
+def max_bytes(max_pixels: int) -> int:
+    """Return how many bytes a file, or its pixels, may take: 16 per pixel, as RGBA of float32."""
+    return 16 * max_pixels + 2**20
+
+
+def too_large(size: int, max_pixels: int) -> Unreadable:
+    """Return the error for a file of `size` bytes."""
+    return Unreadable(
+        f"is a file of {size / 1e6:.0f} MB, too large for an image of at most "
+        f"{max_pixels / 1e6:.3g} megapixels; max_pixels sets the limit"
+    )
+
+
+def check_size(width: int, height: int, max_pixels: int | None) -> None:
+    """Raise `Unreadable` if an image has no pixels, or more than `max_pixels`."""
+    if width < 1 or height < 1:
+        raise Unreadable(f"has no pixels: its header states {width} x {height}")
+    if max_pixels is not None and width * height > max_pixels:
+        raise Unreadable(
+            f"is {width} x {height} pixels ({width * height / 1e6:.0f} megapixels), more than the "
+            f"limit of {max_pixels / 1e6:.3g} megapixels; max_pixels sets the limit"
+        )
 
 
 def header(data: bytes) -> Header:
@@ -99,6 +126,7 @@ def header(data: bytes) -> Header:
 
 _FRAMES = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}
 _NO_LENGTH = frozenset({0x01, *range(0xD0, 0xD9)})
+_MAX_SCANS = 200
 
 
 def _jpeg(data: bytes) -> Header:
@@ -125,6 +153,9 @@ def _jpeg(data: bytes) -> Header:
     depth, height, width = frame
     if depth != 8:
         raise Unreadable(f"is a {depth}-bit JPEG; only 8-bit JPEG files are supported")
+    # Each scan visits every pixel; a progressive JPEG needs ten, and a file can hold millions.
+    if (scans := data.count(b"\xff\xda")) > _MAX_SCANS:
+        raise Unreadable(f"is a JPEG of {scans:,} scans; at most {_MAX_SCANS} are read")
     return Header("JPEG", width, height, depth, False, data)
 
 
@@ -135,7 +166,7 @@ def _png(data: bytes) -> Header:
     truncated = Unreadable("is a truncated PNG: it ends before its last chunk")
     view, position, has_ancillary = memoryview(data), 8, False
     kept: list[bytes | memoryview] = [data[:8]]
-    shape, transparent, has_pixels = None, False, False
+    shape, transparency, has_pixels, significant = None, None, False, None
     while True:
         if position + 12 > len(data):
             raise truncated
@@ -150,7 +181,10 @@ def _png(data: bytes) -> Header:
             shape = struct.unpack_from(">IIBB", data, position + 8)
         elif kind == b"acTL" and (frames := int.from_bytes(view[position + 8 : position + 12])) > 1:
             raise Unreadable(f"is an animation of {frames} frames; expected a single frame")
-        transparent |= kind == b"tRNS"
+        elif kind == b"tRNS":
+            transparency = length
+        elif kind == b"sBIT" and length:
+            significant = max(view[position + 8 : end - 4])
         has_pixels |= kind == b"IDAT"
         if kind in _PNG_KEPT:
             kept.append(view[position:end])
@@ -162,8 +196,16 @@ def _png(data: bytes) -> Header:
     if shape is None or not has_pixels:
         raise Unreadable("is a PNG without picture data")
     width, height, depth, colour = shape
-    alpha = transparent or colour in (4, 6)
-    return Header("PNG", width, height, depth, alpha, b"".join(kept) if has_ancillary else data)
+    if transparency is not None and not _fits(transparency, colour):
+        raise Unreadable(f"is a damaged PNG: its tRNS chunk has {transparency} bytes")
+    alpha = transparency is not None or colour in (4, 6)
+    content = b"".join(kept) if has_ancillary else data
+    return Header("PNG", width, height, depth, alpha, content, significant)
+
+
+def _fits(transparency: int, colour: int) -> bool:
+    """Return True if a tRNS chunk may have this length: it is a colour, or a byte per entry."""
+    return transparency == {0: 2, 2: 6}.get(colour) or (colour == 3 and 1 <= transparency <= 256)
 
 
 def _bmp(data: bytes) -> Header:

@@ -9,7 +9,9 @@ archive once, random access costs one block, and the whole archive is never held
 from __future__ import annotations
 
 import io
+import math
 import os
+import stat
 import struct
 import threading
 import zipfile
@@ -19,7 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from hemafeat.images._formats import ImageError, Unreadable
+from hemafeat.images._formats import Unreadable, check_size
+from hemafeat.images._names import on_disk, only_image_errors
 
 BLOCK = 2**22
 """Distance in bytes between two positions at which decompression can resume."""
@@ -27,6 +30,7 @@ BLOCK = 2**22
 _KEPT_BLOCKS = 8
 _KEPT_ARCHIVES = 4
 _CHUNK = 2**14
+_MAX_HEADER = 2**14
 
 
 def array_shapes(path: str | os.PathLike[str]) -> dict[str, tuple[int, ...]]:
@@ -46,7 +50,8 @@ def array_shapes(path: str | os.PathLike[str]) -> dict[str, tuple[int, ...]]:
     Raises
     ------
     ImageError
-        Raised if the file is missing or damaged, or if an array holds Python objects.
+        Raised if the file is missing or damaged, or if an array holds Python objects or has more
+        elements than the file.
 
     Examples
     --------
@@ -56,12 +61,9 @@ def array_shapes(path: str | os.PathLike[str]) -> dict[str, tuple[int, ...]]:
     >>> images.array_shapes("cells.npz")
     {'train_images': (5, 28, 28, 3)}
     """
-    name = os.fsdecode(path)
-    try:
-        archive = _archive(name)
+    with only_image_errors(path):
+        archive = _archive(on_disk(os.fsdecode(path)))
         return {key: archive.open_member(key).shape for key in archive.keys}
-    except Unreadable as problem:
-        raise ImageError(name, str(problem)) from None
 
 
 def read_part(path: str, key: str, index: int, max_pixels: int | None = None) -> np.ndarray:
@@ -76,13 +78,11 @@ def read_part(path: str, key: str, index: int, max_pixels: int | None = None) ->
     n, height, width = member.shape[:3]
     if not 0 <= index < n:
         raise Unreadable(f"names image {index} of {key!r}, which has images 0 to {n - 1}")
-    if max_pixels is not None and height * width > max_pixels:
-        raise Unreadable(
-            f"is {width} x {height} pixels, more than the limit of {max_pixels / 1e6:.3g} "
-            "megapixels; max_pixels sets the limit"
-        )
+    check_size(width, height, max_pixels)
     shape = member.shape[1:]
-    size = int(np.prod(shape)) * member.dtype.itemsize
+    if shape[2:] and not 1 <= shape[2] <= 4:
+        raise Unreadable(f"has shape {shape}, expected (height, width) or (height, width, 1 to 4)")
+    size = math.prod(shape) * member.dtype.itemsize
     data = member.read(index * size, size)
     return np.frombuffer(data, member.dtype).reshape(shape).copy()
 
@@ -96,6 +96,8 @@ _guard = threading.Lock()
 def _archive(path: str) -> _Archive:
     try:
         state = os.stat(path)
+        if not stat.S_ISREG(state.st_mode):
+            raise Unreadable("cannot be opened: it is not a regular file")
         key = (os.path.abspath(path), state.st_size, state.st_mtime_ns)
         with _guard:
             if key not in _archives:
@@ -104,12 +106,15 @@ def _archive(path: str) -> _Archive:
             while len(_archives) > _KEPT_ARCHIVES:
                 _archives.popitem(last=False)
             return _archives[key]
+    except Unreadable:
+        raise
     except FileNotFoundError:
         raise Unreadable("does not exist") from None
-    except (zipfile.BadZipFile, struct.error, EOFError) as problem:
-        raise Unreadable(f"is not an archive of arrays (.npz): {problem}") from None
     except OSError as problem:
         raise Unreadable(f"cannot be opened: {problem.strerror or problem}") from None
+    # A damaged directory of members raises many kinds of exceptions.
+    except Exception as problem:
+        raise Unreadable(f"is not an archive of arrays (.npz): {problem}") from None
 
 
 class _Archive:
@@ -132,6 +137,8 @@ class _Archive:
         member = self.open_member(key)
         if len(member.shape) not in (3, 4) or 0 in member.shape:
             raise Unreadable(f"holds no images in the array {key!r} of shape {member.shape}")
+        if member.dtype.kind not in "buif":
+            raise Unreadable(f"holds {member.dtype} in the array {key!r}, not images")
         return member
 
     def open_member(self, key: str) -> _Member:
@@ -182,7 +189,7 @@ class _Member:
     def _header(self) -> tuple[tuple[int, ...], np.dtype[Any], int]:
         """Return shape, dtype and the length of the ``.npy`` header."""
         self._head = 0
-        start = io.BytesIO(self.read(0, min(self._size, 4096)))
+        start = io.BytesIO(self.read(0, min(self._size, _MAX_HEADER)))
         try:
             version = np.lib.format.read_magic(start)
             read = {
@@ -190,14 +197,24 @@ class _Member:
                 (2, 0): np.lib.format.read_array_header_2_0,
             }[version]
             shape, by_columns, dtype = read(start)
-        except (ValueError, KeyError) as problem:
+        # The header is Python source, and whatever its parser raises may come of it.
+        except Exception as problem:
+            reason = " ".join(str(problem).split())[:200] or type(problem).__name__
             raise Unreadable(
-                f"is a damaged archive: {self._name} is not an array ({problem})"
+                f"is a damaged archive: {self._name} is not an array ({reason})"
             ) from None
+        name = self._name.removesuffix(".npy")
         if dtype.hasobject or (by_columns and len(shape) > 1):
             kind = "Python objects" if dtype.hasobject else "an array in Fortran order"
-            raise Unreadable(f"holds {kind} as {self._name.removesuffix('.npy')!r}, not images")
-        return tuple(int(n) for n in shape), dtype, start.tell()
+            raise Unreadable(f"holds {kind} as {name!r}, not images")
+        shape = tuple(int(n) for n in shape)
+        size = math.prod(shape) * dtype.itemsize
+        if min(shape, default=0) < 0 or start.tell() + size > self._size:
+            raise Unreadable(
+                f"is a damaged archive: the array {name!r} of shape {shape} has {size:,} bytes, "
+                f"of {self._size - start.tell():,}"
+            )
+        return shape, dtype, start.tell()
 
     def _block(self, number: int) -> bytes:
         if number in self._blocks:

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
 from hemafeat.images._formats import Unreadable
+from hemafeat.images._quiet import quiet_codecs
 
 
 class UnsupportedMode(Unreadable):
@@ -39,10 +42,10 @@ def pillow_array(data: bytes, raw: bool = False) -> np.ndarray:
     from PIL import Image, ImageOps, UnidentifiedImageError
 
     try:
-        with Image.open(io.BytesIO(data)) as opened:
+        with quiet_codecs(), Image.open(io.BytesIO(data)) as opened:
             image: Image.Image = opened
             image.load()
-            image = ImageOps.exif_transpose(image)
+            image = _rotated(image, ImageOps.exif_transpose)
             if raw and image.mode == "P":
                 return _palette_values(np.asarray(image), np.asarray(image.convert("RGB")))
             if raw:
@@ -84,11 +87,25 @@ def rotate_by_exif(image: np.ndarray, data: bytes) -> np.ndarray:
 
 
 def orientation_tag(data: bytes) -> int:
-    """Return the orientation (1 to 8) that the EXIF data or TIFF tags of a file state."""
+    """Return the orientation (1 to 8) that the EXIF data or TIFF tags of a file state.
+
+    It is 1, which is upright, if they are damaged: other decoders ignore them as well.
+    """
     from PIL import Image
 
-    with Image.open(io.BytesIO(data)) as opened:
-        return int(opened.getexif().get(0x0112, 1))
+    try:
+        with quiet_codecs(), Image.open(io.BytesIO(data)) as opened:
+            return int(opened.getexif().get(0x0112, 1))
+    except Exception:
+        return 1
+
+
+def _rotated(image: Any, rotate: Callable[[Any], Any]) -> Any:
+    # Pillow fails over damaged EXIF data, which other decoders ignore.
+    try:
+        return rotate(image)
+    except Exception:
+        return image
 
 
 def orient(image: np.ndarray, tag: int) -> np.ndarray:

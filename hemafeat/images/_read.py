@@ -5,9 +5,11 @@ How each kind of image is converted:
 =========================  =====================================================================
 grey, 1 bit, palette       copied to the three channels, or looked up in the palette
 16 bit                     ``round(v / 257)``: 0..65535 to 0..255, the same for every image. If no
-                           value exceeds 255, the values are kept. A maximum in 256..4095 raises
-                           an error: the image is 12-bit (or dark), and guessing the scale would
-                           make two images of one series incomparable.
+                           value exceeds 255, the values are kept. If the file states 9 to 15
+                           significant bits (TIFF MaxSampleValue or OME SignificantBits, PNG sBIT),
+                           their range becomes 0..255. Otherwise a maximum in 256..32767 raises an
+                           error: the image has 10, 12, 14 or 15 bits (or is dark), and guessing
+                           the scale would make two images of one series incomparable.
 float                      in [0, 1]: multiplied by 255; in [0, 255] with a maximum above 1: kept
 transparency               composited on white, the empty field of a bright-field microscope. An
                            alpha channel that is 0 everywhere is ignored.
@@ -24,28 +26,44 @@ in an ``.npz`` file: image 17, counted from 0, of the array ``train_images``.
 from __future__ import annotations
 
 import os
-import re
 import stat
 from typing import Any
 
 import cv2
 import numpy as np
 
-from hemafeat.images._formats import Header, ImageError, Unreadable, header
+from hemafeat.images._formats import (
+    Header,
+    Unreadable,
+    check_size,
+    header,
+    max_bytes,
+    too_large,
+)
+from hemafeat.images._names import (
+    ARRAY_INDEX,
+    WINDOW,
+    find_file_system,
+    is_array,
+    is_uri,
+    on_disk,
+    only_image_errors,
+)
 from hemafeat.images._pillow import is_coloured, orientation_tag, pillow_array, rotate_by_exif
+from hemafeat.images._quiet import quiet_codecs, quiet_libraries
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".bmp", ".tif", ".tiff")
+EXTENSIONS = (
+    *(".jpg", ".jpeg", ".jpe", ".jfif", ".jpg_large"),
+    *(".png", ".bmp", ".dib", ".tif", ".tiff"),
+)  # fmt: skip
 """Suffixes, in lower case, of the files that are listed as images."""
 
 MAX_PIXELS = 2**26
 """Default limit of the size of an image: 67 megapixels (8192 x 8192)."""
 
+quiet_libraries()
+
 _RGB = getattr(cv2, "IMREAD_COLOR_RGB", None)  # from OpenCV 4.11 on
-_WINDOW = re.compile(r"#xywh=(\d+),(\d+),(\d+),(\d+)$")
-_ARRAY_INDEX = re.compile(r"#image=([^#,]+),(\d+)$")
-# At least two letters, since a single one is a drive; chained URIs such as
-# ``zip://cell.png::s3://bucket/cells.zip`` match too.
-_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::[^/]*)?://")
 
 
 def read(source: Any, *, max_pixels: int | None = MAX_PIXELS) -> np.ndarray:
@@ -55,14 +73,15 @@ def read(source: Any, *, max_pixels: int | None = MAX_PIXELS) -> np.ndarray:
     ----------
     source : str, path, bytes or array
         A JPEG, PNG, BMP or TIFF file, recognised by its content regardless of its suffix; a URI
-        that fsspec can open (``s3://``, ``https://``, ``zip://cell.png::cells.zip``); an image in
-        an ``.npz`` file (``cells.npz#image=train_images,17``); the bytes of a file;
-        or an array of shape (H, W), (H, W, 1), (H, W, 2) grey and alpha, (H, W, 3) RGB or
-        (H, W, 4) RGB and alpha, of bool, integers or floats. A path may end in
+        (``file://``, ``http(s)://``, ``s3://``, ``gs://``, ``az://``, ``abfs://``, ``memory://``;
+        all but the first need fsspec); an image in an ``.npz`` file
+        (``cells.npz#image=train_images,17``); the bytes of a file; or an array of shape (H, W),
+        (H, W, 1), (H, W, 2) grey and alpha, (H, W, 3) RGB or (H, W, 4) RGB and alpha, of bool,
+        integers or floats. A path may end in
         ``#xywh=x,y,width,height`` to read only this rectangle, in pixels.
     max_pixels : int, optional
-        Largest number of pixels. Larger images raise an error before they are decoded; None sets
-        no limit.
+        Largest number of pixels. Larger images raise an error before they are decoded, and so do
+        files and pixels of more than 16 bytes for each; None sets no limit.
 
     Returns
     -------
@@ -79,8 +98,9 @@ def read(source: Any, *, max_pixels: int | None = MAX_PIXELS) -> np.ndarray:
     -----
     Grey values are copied to the three channels, transparency is composited on white, and rotation
     stated in the metadata is applied. Values of 16-bit images are divided by 257; an image whose
-    maximum lies in 256..4095 raises an error, since its scale is unknown. Floats in [0, 1] are
-    multiplied by 255. Files of several pages raise an error.
+    maximum lies in 256..32767 raises an error, since its scale is unknown, unless the file states
+    its significant bits. Floats in [0, 1] are multiplied by 255. Files of several pages raise an
+    error.
 
     Examples
     --------
@@ -96,16 +116,13 @@ def read(source: Any, *, max_pixels: int | None = MAX_PIXELS) -> np.ndarray:
     >>> images.read(np.array([[0.0, 1.0]]))[0, :, 0]
     array([  0, 255], dtype=uint8)
     """
-    name = name_of(source)
-    try:
-        if _is_array(source):
+    with only_image_errors(source):
+        if is_array(source):
             return _from_array(np.asarray(source))
         if (location := _location_in_archive(source)) is not None:
             return _from_array(_from_archive(*location, max_pixels))
         data, window = _load(source, max_pixels)
         return _crop(_decode(data, max_pixels), window)
-    except Unreadable as problem:
-        raise ImageError(name, str(problem)) from None
 
 
 def read_labels(source: Any, *, max_pixels: int | None = MAX_PIXELS) -> np.ndarray:
@@ -142,48 +159,13 @@ def read_labels(source: Any, *, max_pixels: int | None = MAX_PIXELS) -> np.ndarr
     array([[  0,   1],
            [  2, 300]], dtype=uint16)
     """
-    name = name_of(source)
-    try:
-        if _is_array(source):
+    with only_image_errors(source):
+        if is_array(source):
             return _integers(np.asarray(source))
         if (location := _location_in_archive(source)) is not None:
             return _integers(_from_archive(*location, max_pixels))
         data, window = _load(source, max_pixels)
         return _crop(_integers(_decode_raw(data, max_pixels)), window)
-    except Unreadable as problem:
-        raise ImageError(name, str(problem)) from None
-
-
-def name_of(source: Any) -> str:
-    """Return the name of an image for tables and messages.
-
-    Parameters
-    ----------
-    source : str, path, bytes or array
-        Image in any form that `read` accepts.
-
-    Returns
-    -------
-    str
-        Path of a file, or a description of an array or of bytes.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hemafeat import images
-    >>> images.name_of("cells/a.png")
-    'cells/a.png'
-    >>> images.name_of(np.zeros((4, 6, 3), np.uint8))
-    '<array 4 x 6 x 3 uint8>'
-    """
-    if isinstance(source, bytes | bytearray | memoryview):
-        return f"<{len(source)} bytes>"
-    if isinstance(source, str | os.PathLike):
-        return os.fsdecode(source)
-    if _is_array(source):
-        shape = " x ".join(map(str, np.shape(source)))
-        return f"<array {shape} {getattr(source, 'dtype', '')}>"
-    return f"<{type(source).__name__}>"
 
 
 def orientation(source: Any) -> int:
@@ -207,7 +189,7 @@ def orientation(source: Any) -> int:
     >>> images.orientation(np.zeros((4, 6, 3), np.uint8))
     1
     """
-    if _is_array(source) or _location_in_archive(source) is not None:
+    if is_array(source) or _location_in_archive(source) is not None:
         return 1
     try:
         tag = orientation_tag(_load(source, MAX_PIXELS)[0])
@@ -217,80 +199,7 @@ def orientation(source: Any) -> int:
     return tag if tag in range(1, 9) else 1
 
 
-def path_of(source: str | os.PathLike[str]) -> str:
-    """Return the path of the file that an image is read from.
-
-    Parameters
-    ----------
-    source : str or path
-        Name of an image, which may end in ``#xywh=...`` or ``#image=...``.
-
-    Returns
-    -------
-    str
-        Name without these endings.
-
-    Examples
-    --------
-    >>> from hemafeat import images
-    >>> images.path_of("cells/a.png#xywh=0,0,64,64")
-    'cells/a.png'
-    """
-    return _ARRAY_INDEX.sub("", _WINDOW.sub("", os.fsdecode(source)))
-
-
-def stem_of(source: str | os.PathLike[str]) -> str:
-    r"""Return the name of an image without folders and suffix.
-
-    Parameters
-    ----------
-    source : str or path
-        Name of an image; both ``/`` and ``\`` separate folders.
-
-    Returns
-    -------
-    str
-        Stem of the file name.
-
-    Examples
-    --------
-    >>> from hemafeat import images
-    >>> images.stem_of("cells/BNE_1234.jpg")
-    'BNE_1234'
-    """
-    base = re.split(r"[\\/]", path_of(source))[-1]
-    return base.rpartition(".")[0] or base
-
-
-def is_uri(source: Any) -> bool:
-    """Return True if an image is read through fsspec: ``s3://...``, ``https://...``.
-
-    Parameters
-    ----------
-    source : str, path, bytes or array
-        Image in any form that `read` accepts.
-
-    Returns
-    -------
-    bool
-        False for paths of local files, bytes and arrays.
-
-    Examples
-    --------
-    >>> from hemafeat import images
-    >>> images.is_uri("s3://bucket/cell.png"), images.is_uri("cells/a.png")
-    (True, False)
-    """
-    return isinstance(source, str) and _URI.match(source) is not None
-
-
 # --- From a source to bytes -------------------------------------------------------------------
-
-
-def _is_array(source: Any) -> bool:
-    return isinstance(source, np.ndarray) or (
-        hasattr(source, "__array__") and hasattr(source, "dtype")
-    )
 
 
 def _location_in_archive(source: Any) -> tuple[str, str, int] | None:
@@ -298,7 +207,7 @@ def _location_in_archive(source: Any) -> tuple[str, str, int] | None:
     if not isinstance(source, str | os.PathLike):
         return None
     name = os.fsdecode(source)
-    match = _ARRAY_INDEX.search(name)
+    match = ARRAY_INDEX.search(name)
     return (name[: match.start()], match.group(1), int(match.group(2))) if match else None
 
 
@@ -307,7 +216,7 @@ def _from_archive(path: str, key: str, index: int, max_pixels: int | None) -> np
 
     if is_uri(path):
         raise Unreadable("is in an archive on another machine; download the archive first")
-    return read_part(path, key, index, max_pixels)
+    return read_part(on_disk(path), key, index, max_pixels)
 
 
 def _load(source: Any, max_pixels: int | None) -> tuple[bytes, tuple[int, ...] | None]:
@@ -316,21 +225,26 @@ def _load(source: Any, max_pixels: int | None) -> tuple[bytes, tuple[int, ...] |
     if not isinstance(source, str | os.PathLike):
         raise Unreadable("is not an image: expected a path, the bytes of a file, or an array")
     name = os.fsdecode(source)
-    match = _WINDOW.search(name)
+    match = WINDOW.search(name)
     path = name[: match.start()] if match else name
     window = tuple(int(number) for number in match.groups()) if match else None
-    if is_uri(source):
+    if is_uri(name) and not name.startswith("file://"):
         return _fetch(path, max_pixels), window
+    return _read_local(_local_path(path), max_pixels), window
+
+
+def _read_local(path: str, max_pixels: int | None) -> bytes:
     try:
         state = os.stat(path)
         if stat.S_ISDIR(state.st_mode):
             raise Unreadable("is a folder, not an image")
         if not stat.S_ISREG(state.st_mode):
             raise Unreadable("is not a regular file")
-        if max_pixels is not None and state.st_size > _max_bytes(max_pixels):
-            raise _too_large(state.st_size, max_pixels)
+        if max_pixels is not None and state.st_size > max_bytes(max_pixels):
+            raise too_large(state.st_size, max_pixels)
         with open(path, "rb") as file:
-            data = file.read()
+            # A file may grow while it is read, and files of the kernel state no size.
+            return file.read() if max_pixels is None else file.read(max_bytes(max_pixels))
     except FileNotFoundError:
         raise Unreadable("does not exist") from None
     except PermissionError:
@@ -341,18 +255,25 @@ def _load(source: Any, max_pixels: int | None) -> tuple[bytes, tuple[int, ...] |
         if isinstance(problem, Unreadable):
             raise
         raise Unreadable(f"is not a valid path: {problem}") from None
-    return data, window
+
+
+def _local_path(path: str) -> str:
+    """Return the path of a local file, also of a ``file://`` URI."""
+    if not path.startswith("file://"):
+        return on_disk(path)
+    if "::" in path:
+        find_file_system(path)  # refuses chains
+    path = path.removeprefix("file://").removeprefix("localhost")
+    # file:///C:/cells/a.png
+    return on_disk(path[1:] if os.name == "nt" and path[:1] == "/" else path)
 
 
 def _fetch(uri: str, max_pixels: int | None) -> bytes:
     """Read the bytes at a URI; each service behind fsspec raises exceptions of its own."""
-    limit = -1 if max_pixels is None else _max_bytes(max_pixels) + 1
+    limit = -1 if max_pixels is None else max_bytes(max_pixels) + 1
+    system, path = find_file_system(uri)
     try:
-        import fsspec
-    except ImportError:
-        raise Unreadable("is a URI, which needs fsspec: pip install 'hemafeat[cluster]'") from None
-    try:
-        with fsspec.open(uri, "rb") as file:
+        with system.open(path, "rb") as file:
             data = bytes(file.read(limit))
     except FileNotFoundError:
         raise Unreadable("does not exist") from None
@@ -361,20 +282,8 @@ def _fetch(uri: str, max_pixels: int | None) -> bytes:
     except Exception as problem:
         raise Unreadable(f"cannot be opened: {problem or type(problem).__name__}") from None
     if max_pixels is not None and len(data) == limit:
-        raise _too_large(len(data), max_pixels)
+        raise too_large(len(data), max_pixels)
     return data
-
-
-def _max_bytes(max_pixels: int) -> int:
-    # The largest pixels, RGBA of float32, take 16 bytes.
-    return 16 * max_pixels + 2**20
-
-
-def _too_large(size: int, max_pixels: int) -> Unreadable:
-    return Unreadable(
-        f"is a file of {size / 1e6:.0f} MB, too large for an image of at most "
-        f"{max_pixels / 1e6:.0f} megapixels; max_pixels sets the limit"
-    )
 
 
 def _crop(image: np.ndarray, window: tuple[int, ...] | None) -> np.ndarray:
@@ -388,16 +297,6 @@ def _crop(image: np.ndarray, window: tuple[int, ...] | None) -> np.ndarray:
     return np.ascontiguousarray(image[y : y + height, x : x + width])
 
 
-def _check_size(width: int, height: int, max_pixels: int | None) -> None:
-    if width < 1 or height < 1:
-        raise Unreadable(f"has no pixels: its header states {width} x {height}")
-    if max_pixels is not None and width * height > max_pixels:
-        raise Unreadable(
-            f"is {width} x {height} pixels ({width * height / 1e6:.0f} megapixels), more than the "
-            f"limit of {max_pixels / 1e6:.3g} megapixels; max_pixels sets the limit"
-        )
-
-
 # --- From bytes to pixels ---------------------------------------------------------------------
 
 
@@ -406,21 +305,24 @@ def _decode(data: bytes, max_pixels: int | None) -> np.ndarray:
     if head.format == "TIFF":
         from hemafeat.images._tiff import read_tiff
 
-        return _from_array(*read_tiff(data, lambda w, h: _check_size(w, h, max_pixels)))
-    _check_size(head.width, head.height, max_pixels)
+        return _from_array(*read_tiff(data, max_pixels))
+    check_size(head.width, head.height, max_pixels)
     if head.alpha and head.depth == 16:
-        return _from_array(rotate_by_exif(_opencv(head, cv2.IMREAD_UNCHANGED, 4), head.data))
+        pixels = rotate_by_exif(_opencv(head, cv2.IMREAD_UNCHANGED, 4), head.data)
+        return _from_array(pixels, significant=head.significant)
     if head.alpha:
         return _from_array(pillow_array(head.data))
     if head.depth == 16:
-        return _from_array(_opencv(head, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, 3))
+        pixels = _opencv(head, cv2.IMREAD_COLOR | cv2.IMREAD_ANYDEPTH, 3)
+        return _from_array(pixels, significant=head.significant)
     return _opencv(head, cv2.IMREAD_COLOR if _RGB is None else _RGB, 3)
 
 
 def _opencv(head: Header, flag: int, channels: int) -> np.ndarray:
     """Decode with OpenCV; channels are returned in the order R, G, B(, alpha)."""
     try:
-        image = cv2.imdecode(np.frombuffer(head.data, np.uint8), flag)
+        with quiet_codecs():
+            image = cv2.imdecode(np.frombuffer(head.data, np.uint8), flag)
     except cv2.error:
         image = None
     if image is None or sorted(image.shape[:2]) != sorted((head.height, head.width)):
@@ -437,8 +339,13 @@ def _opencv(head: Header, flag: int, channels: int) -> np.ndarray:
 # --- From an array to 8-bit RGB ---------------------------------------------------------------
 
 
-def _from_array(array: np.ndarray, alpha: bool = True) -> np.ndarray:
-    """Convert an array to 8-bit RGB; `alpha` states that channel 2 or 4 is transparency."""
+def _from_array(
+    array: np.ndarray, alpha: bool = True, significant: int | None = None
+) -> np.ndarray:
+    """Convert an array to 8-bit RGB.
+
+    `alpha` states that channel 2 or 4 is transparency, `significant` how many bits of 16 are used.
+    """
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 2, 3, 4)):
         channels_first = array.ndim == 3 and array.shape[0] in (1, 3, 4)
         raise Unreadable(
@@ -450,19 +357,19 @@ def _from_array(array: np.ndarray, alpha: bool = True) -> np.ndarray:
     if array.ndim == 2:
         array = array[:, :, None]
     n_colours = 1 if array.shape[2] <= 2 else 3
-    colours = np.ascontiguousarray(_eight_bit(array[:, :, :n_colours]))
+    colours = np.ascontiguousarray(_eight_bit(array[:, :, :n_colours], significant))
     if n_colours == 1:
         colours = np.repeat(colours, 3, axis=2)
     if not alpha or array.shape[2] == n_colours:
         return colours
-    opacity = _eight_bit(array[:, :, n_colours:]).astype(np.uint16)
+    opacity = _eight_bit(array[:, :, n_colours:], 16).astype(np.uint16)
     if opacity.max() == 0 or opacity.min() == 255:
         return colours
     # 255 a + 255 (255 - a) + 127 stays below 2 ** 16.
     return ((colours * opacity + 255 * (255 - opacity) + 127) // 255).astype(np.uint8)
 
 
-def _eight_bit(array: np.ndarray) -> np.ndarray:
+def _eight_bit(array: np.ndarray, significant: int | None = None) -> np.ndarray:
     if array.dtype == np.uint8:
         return array
     if array.dtype == bool:
@@ -482,14 +389,24 @@ def _eight_bit(array: np.ndarray) -> np.ndarray:
         raise Unreadable(f"holds floats up to {high:g}; expected 0 to 1 or 0 to 255")
     if high <= 255:
         return array.astype(np.uint8)
-    if array.dtype.itemsize == 2 and high >= 4096:
-        return ((array.astype(np.uint32) * 255 + 32767) // 65535).astype(np.uint8)
     if array.dtype.itemsize == 2:
-        raise Unreadable(
-            f"holds 16-bit values up to {high} only, so their scale is unknown (12-bit data?); "
-            "scale the values to 0..65535"
-        )
+        top = _top(int(high), array.dtype, significant)
+        return ((array.astype(np.uint32) * 255 + top // 2) // top).astype(np.uint8)
     raise Unreadable(f"holds integers up to {high}; expected 0..255, or uint16 for 0..65535")
+
+
+def _top(high: int, dtype: np.dtype[Any], significant: int | None) -> int:
+    """Return the value that becomes 255 of 16-bit data whose largest value is `high`."""
+    if dtype.kind == "u" and (high > 32767 or significant == 16):
+        return 65535
+    if significant is not None and 8 < significant < 16:
+        # More significant bits than the file states: they are the upper ones of 16, as in PNG.
+        return 2**significant - 1 if high < 2**significant else 65535
+    raise Unreadable(
+        f"holds 16-bit values up to {high} only, so their scale is unknown (10, 12, 14 or 15-bit "
+        "data?); scale the values to 0..65535 (12 bits: multiply by 65535 / 4095), or state the "
+        "bits in the file (MaxSampleValue of a TIFF, sBIT of a PNG)"
+    )
 
 
 # --- Masks ------------------------------------------------------------------------------------
@@ -500,8 +417,8 @@ def _decode_raw(data: bytes, max_pixels: int | None) -> np.ndarray:
     if head.format == "TIFF":
         from hemafeat.images._tiff import read_tiff
 
-        return read_tiff(data, lambda w, h: _check_size(w, h, max_pixels), raw=True)[0]
-    _check_size(head.width, head.height, max_pixels)
+        return read_tiff(data, max_pixels, raw=True)[0]
+    check_size(head.width, head.height, max_pixels)
     return pillow_array(head.data, raw=True)
 
 
@@ -519,5 +436,12 @@ def _integers(array: np.ndarray) -> np.ndarray:
     if array.dtype.kind in "ui":
         return np.ascontiguousarray(array)
     if array.dtype.kind == "f" and np.isfinite(array).all() and (array == np.floor(array)).all():
+        # Above this, floats no longer hold every integer: two labels may have become one.
+        largest = min(2 ** (np.finfo(array.dtype).nmant + 1), 2**53)
+        if np.abs(array).max() > largest:
+            raise Unreadable(
+                f"holds {array.dtype} values up to {float(np.abs(array).max()):.6g}; above "
+                f"{largest:,} that type does not tell labels apart: save the mask as integers"
+            )
         return array.astype(np.int64)
     raise Unreadable(f"holds {array.dtype} values that are not integers; a mask holds integers")

@@ -11,7 +11,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hemafeat import datasets
+from hemafeat import datasets, images
 from hemafeat.datasets import DatasetError, DatasetWarning
 from support.bad_files import encoded, picture, write_bad_files
 from support.image_trees import check, put
@@ -48,6 +48,117 @@ def test_hidden_entries_are_passed_over(tmp_path):
         "1.png",
         "2.png",
     ]
+
+
+@pytest.mark.parametrize(
+    "folder",
+    [
+        *("@eaDir", "a/@eaDir/1.png", "__MACOSX", "__macosx/a", ".ipynb_checkpoints", "#recycle"),
+        *("$RECYCLE.BIN", "System Volume Information", ".Trashes", "@Recycle", "lost+found"),
+    ],
+)
+def test_folders_of_systems_hold_no_images(tmp_path, folder):
+    put(tmp_path, "a/1.png", "b/2.png", "b/._2.png", f"{folder}/SYNOPHOTO_THUMB_M.jpg")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table = datasets.from_folder(tmp_path)
+    assert list(table["label"]) == ["a", "b"]
+
+
+def test_every_suffix_of_a_jpeg(tmp_path):
+    for suffix in ("jpg", "JPEG", "jpe", "jfif", "JFIF", "jpg_large"):
+        (tmp_path / f"{suffix}.{suffix}").write_bytes(encoded(picture(), "JPEG"))
+    (tmp_path / "c.dib").write_bytes(encoded(picture(), "BMP"))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table = datasets.as_table(tmp_path)
+    assert len(table) == 7
+    survey = datasets.survey(table)
+    assert survey["problem"].isna().all()
+    assert list(survey["suffix"]) == list(survey["format"])
+
+
+def test_what_is_left_out_is_said(tmp_path):
+    put(tmp_path, "a/1.png", "b/2.png")
+    harmless = ["notes.txt", "labels.csv", "a/1.json", "README", "b/LICENSE", "Thumbs.db", "m.md"]
+    harmless += [".DS_Store", "desktop.ini", "a/1_seg.npy", "masks/1.npy", "page.html", "b.XML"]
+    for name in harmless:
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(b"x")
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        datasets.as_table(tmp_path)
+    for name in ("3.heic", "a/4.HEIC", "b/5.heic", "6.czi", "b/7.czi", "8.webp", "b/IM0001"):
+        (tmp_path / name).write_bytes(b"x")
+    words = r"3 \.heic, 2 \.czi, 1 \(without a suffix\), 1 \.webp files were left out; listed are"
+    with pytest.warns(DatasetWarning, match=words):
+        assert len(datasets.as_table(tmp_path)) == 2
+    for name in ("3.heic", "a/4.HEIC", "b/5.heic", "6.czi", "b/7.czi", "b/IM0001"):
+        (tmp_path / name).unlink()
+    with pytest.warns(DatasetWarning, match=r"1 \.webp file was left out"):
+        datasets.as_table(tmp_path)
+
+
+# --- Names that are not UTF-8 -----------------------------------------------------------------
+
+
+@pytest.fixture
+def odd_folder(tmp_path):
+    """Return a folder with names as archives of other systems leave them."""
+    root = os.path.join(os.fsencode(tmp_path), b"Pr\xe4parate")
+    names = [b"Gr\xfcn/1.png", b"Gr\xfcn/Zelle_\xe4.png", b"mono/Zelle_\xe4.png", b"mono/2.png"]
+    # What the name above is written as may itself be the name of a file.
+    names += [b"mono/Zelle_%E4.png", b"mono/50%_\xff.png", b"mono/f%C3%BCr.png"]
+    try:
+        for number, name in enumerate(names):
+            path = os.path.join(root, name)
+            os.makedirs(os.path.dirname(path), exist_ok=True)
+            with open(path, "wb") as file:
+                file.write(encoded(picture(seed=number), "PNG"))
+    except OSError:
+        pytest.skip("this file system has no such names")
+    return os.fsdecode(root), [os.path.join(root, name) for name in names]
+
+
+def test_names_that_are_not_utf_8(odd_folder, tmp_path):
+    root, files = odd_folder
+    table = datasets.as_table(root)
+    check(table)
+    assert set(table["label"]) == {"Gr%FCn", "mono"}
+    assert table["image"].is_unique
+    found = {Path(images.path_of(name)).read_bytes() for name in table["image"]}
+    assert found == {Path(os.fsdecode(file)).read_bytes() for file in files}
+    for name in table["image"]:
+        name.encode()
+        np.testing.assert_array_equal(images.read(name), images.read(images.path_of(name)))
+        assert images.read(f"{name}#xywh=0,0,4,5").shape == (5, 4, 3)
+    # Names come back from every kind of file.
+    for suffix in (".csv", ".parquet"):
+        path = tmp_path / f"t{suffix}"
+        table.to_csv(path, index=False) if suffix == ".csv" else table.to_parquet(path)
+        assert list(datasets.as_table(path)["image"]) == list(table["image"])
+    given = [os.fsdecode(file) for file in files]
+    for items in (
+        given,
+        [Path(name) for name in given],
+        pd.DataFrame({"image": given}, dtype=object),
+    ):
+        listed = datasets.as_table(items)
+        assert set(listed["image"]) == set(table["image"])
+    assert images.name_of(given[1]).endswith("Pr%E4parate/Gr%FCn/Zelle_%E4.png")
+    assert images.stem_of(given[1]) == "Zelle_%E4"
+    with pytest.raises(images.ImageError) as caught:
+        images.read(given[1] + "x")
+    str(caught.value).encode()
+    assert datasets.survey(table)["problem"].isna().all()
+    datasets.audit(table, n_jobs=1)
+
+
+def test_other_surrogates_are_no_trouble(tmp_path):
+    table = datasets.as_table(["a\ud800.png", "b.png"])
+    assert list(table["image"]) == ["a%ED%A0%80.png", "b.png"]
+    with pytest.raises(images.ImageError, match=r"a%ED%A0%80\.png is not a valid path"):
+        images.read("a\ud800.png")
 
 
 def test_what_is_no_folder_of_images(tmp_path):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import time
 from pathlib import Path
 
 import numpy as np
@@ -209,6 +210,113 @@ def test_a_later_download_must_be_the_first_one(server, tmp_path, monkeypatch):
     server.files["/a.csv"] = b"img_name\n"
     datasets.download("wbcatt", folder)
     assert (folder / "a.csv").read_bytes() == b"img_name\n"
+
+
+WRONG = {
+    "page": b"<!DOCTYPE html><html>please log in</html>",
+    "page_late": b"\n  <html><body>504</body></html>",
+    "empty": b"",
+    "text": b"not found",
+    "null": bytes(5000),
+}
+
+
+@pytest.mark.parametrize("keep", [False, True])
+@pytest.mark.parametrize("body", [*WRONG, "cut", "half_state"])
+@pytest.mark.parametrize(
+    ("name", "file"),
+    [("pbc", "pbc.zip"), ("bloodmnist", "bloodmnist.npz"), ("wbcatt", "a.csv")],
+)
+def test_a_wrong_body_does_not_spoil_the_next(
+    server, tmp_path, monkeypatch, name, file, body, keep
+):
+    """Without a published checksum nothing is recorded of a body that cannot be read."""
+    whole = {
+        "pbc": lambda: zip_folder(trees.pbc(tmp_path / "made")),
+        "bloodmnist": lambda: trees.bloodmnist(tmp_path / "m", 28).read_bytes(),
+        "wbcatt": lambda: b"img_name\n",
+    }[name]()
+    if name == "wbcatt" and body in ("text", "null", "cut", "half_state"):
+        pytest.skip("text has no end that could be missing")
+    offer(monkeypatch, server, name, {file: whole})
+    if body == "half_state":
+        server.states = [len(whole) // 2]
+    elif body == "cut":
+        server.files[f"/{file}"] = whole[: len(whole) // 2]
+    else:
+        server.files[f"/{file}"] = WRONG[body]
+    to = tmp_path / "to"
+    for _ in range(1 if body == "half_state" else 2):
+        with pytest.raises(DatasetError, match=r"It was deleted; try again$"):
+            datasets.download(name, to, keep_archives=keep)
+        assert left_in(to) == {"hemafeat-download.json"}
+        assert "sha256" not in (to / "hemafeat-download.json").read_text()
+    server.files[f"/{file}"] = whole
+    datasets.download(name, to, keep_archives=keep)
+    record = json.loads((to / "hemafeat-download.json").read_text())["files"][file]
+    assert record["sha256"] == f"sha256:{hashlib.sha256(whole).hexdigest()}"
+
+
+def test_a_body_of_unknown_length(server, tmp_path, monkeypatch):
+    data = zip_folder(trees.pbc(tmp_path / "made"))
+    offer(monkeypatch, server, "pbc", {"pbc.zip": data})
+    server.states, server.cuts = [-1, -1], [len(data) // 2]
+    with pytest.raises(DatasetError, match=r"damaged archive.*try again"):
+        datasets.download("pbc", tmp_path / "to")
+    datasets.download("pbc", tmp_path / "to")
+    assert len(datasets.pbc(tmp_path / "to")) == 7
+
+
+def test_a_foreign_archive_is_not_deleted(server, tmp_path, monkeypatch):
+    offer(monkeypatch, server, "pbc", {"pbc.zip": b"unused"})
+    write_file(tmp_path / "pbc.zip", b"not an archive")
+    with pytest.raises(DatasetError, match=r"damaged archive.*Delete .*pbc\.zip to download it"):
+        datasets.download("pbc", tmp_path)
+    assert (tmp_path / "pbc.zip").read_bytes() == b"not an archive"
+    assert server.requests == []
+
+
+def test_a_file_that_changed_since_the_first_download(server, tmp_path, monkeypatch):
+    offer(monkeypatch, server, "wbcatt", {"a.csv": b"img_name\n"})
+    datasets.download("wbcatt", tmp_path)
+    (tmp_path / "a.csv").unlink()
+    server.files["/a.csv"] = b"img_name,more\n"
+    for _ in range(2):
+        with pytest.raises(DatasetError, match=r"accept the file that is there now, delete .*json"):
+            datasets.download("wbcatt", tmp_path)
+    (tmp_path / "hemafeat-download.json").unlink()
+    datasets.download("wbcatt", tmp_path)
+    assert (tmp_path / "a.csv").read_bytes() == b"img_name,more\n"
+
+
+def test_a_range_that_nobody_asked_for(server, tmp_path):
+    server.files = {"/a.bin": BODY}
+    server.codes = [416]
+    with pytest.raises(DatasetError, match=r"cannot be downloaded: 416"):
+        _fetch.fetch(f"{server.url}/a.bin", tmp_path / "a.bin", None)
+    assert left_in(tmp_path) == set()
+    assert _fetch.fetch(f"{server.url}/a.bin", tmp_path / "a.bin", None)[1] == SHA
+
+
+@pytest.mark.parametrize("drip", [0.02, 5.0])
+def test_a_server_that_is_stuck_or_drips(server, tmp_path, monkeypatch, drip):
+    monkeypatch.setattr(_fetch, "TIMEOUT", 0.2)
+    monkeypatch.setattr(_fetch, "ATTEMPTS", 2)
+    server.files, server.drip = {"/a.bin": BODY}, drip
+    start = time.monotonic()
+    with pytest.raises(DatasetError, match=r"cannot be downloaded.*next attempt resumes"):
+        _fetch.fetch(f"{server.url}/a.bin", tmp_path / "a.bin", None)
+    assert time.monotonic() - start < 4
+    server.drip = 0
+    assert _fetch.fetch(f"{server.url}/a.bin", tmp_path / "a.bin", None)[1] == SHA
+
+
+def test_lengths_without_a_meaning(server, tmp_path):
+    server.files = {"/a.bin": BODY}
+    server.states = [10**18]
+    with pytest.raises(DatasetError, match=r"needs [\d.]+ GB, but only"):
+        _fetch.fetch(f"{server.url}/a.bin", tmp_path / "a.bin", None)
+    assert _fetch.fetch(f"{server.url}/a.bin", tmp_path / "a.bin", None)[1] == SHA
 
 
 def test_bloodmnist_of_a_size(server, tmp_path, monkeypatch):

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+import os
+import sys
 import warnings
 from pathlib import Path
 
@@ -144,6 +146,104 @@ def test_scale(drawn: pd.DataFrame) -> None:
         extract.table(mixed, families=["shape"])
     with pytest.raises(ValueError, match="positive"):
         extract.table(drawn, um_per_px=-1)
+
+
+SHAPE = {"families": ["shape"], "n_jobs": 1}
+
+
+@pytest.mark.parametrize("value", [100, 2.5, 0.01, np.float64(1e-3)])
+def test_a_scale_that_no_microscope_has(drawn: pd.DataFrame, tmp_path: Path, value: float) -> None:
+    few = drawn.head(2)
+    cell = datasets.draw_cell("monocyte", random_state=0)
+    masks = segment.Masks(cell.cell, cell.nucleus)
+    words = rf"= {value:g} makes a cell of 100 px [\d,.e-]+ um wide, and white cells are 7 to 25 um"
+    for measure in (
+        lambda: extract.table(few, um_per_px=value, **SHAPE),
+        lambda: extract.table(few.assign(um_per_px=value), **SHAPE),
+        lambda: extract.stream(few, tmp_path / "out", um_per_px=value, **SHAPE),
+        lambda: extract.CellFeatures(um_per_px=value, **SHAPE).fit_transform(few),
+        lambda: extract.measure(cell.image, masks, um_per_px=value, families=["shape"]),
+    ):
+        with pytest.warns(datasets.DatasetWarning, match=words):
+            measure()
+    with pytest.warns(datasets.DatasetWarning, match=rf"to_um_per_px = {value:g} makes"):
+        extract.table(few, um_per_px=value, to_um_per_px=value, **SHAPE)
+
+
+@pytest.mark.parametrize("value", [0.03, 0.1, np.float32(0.5), 1, 1.5])
+def test_scales_of_microscopes(drawn: pd.DataFrame, value: float) -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table = extract.table(drawn.head(2), um_per_px=value, **SHAPE)
+    assert table["um_per_px"].tolist() == [float(value)] * 2
+
+
+@pytest.mark.parametrize("value", ["0.1", "abc", -1, np.float64(-1), 0, np.inf, np.nan, True, [1]])
+def test_what_is_no_scale(drawn: pd.DataFrame, value: object) -> None:
+    cell = datasets.draw_cell("monocyte", random_state=0)
+    masks = segment.Masks(cell.cell, cell.nucleus)
+    for name, measure in {
+        "um_per_px": lambda: extract.table(drawn, um_per_px=value),
+        "to_um_per_px": lambda: extract.table(drawn, to_um_per_px=value),
+        "um_per_px ": lambda: extract.measure(cell.image, masks, um_per_px=value),
+    }.items():
+        with pytest.raises(ValueError, match=rf"^{name.strip()} must be (a )?positive") as caught:
+            measure()
+        assert "np." not in str(caught.value)
+
+
+def test_an_image_is_not_resized_to_gigapixels(drawn: pd.DataFrame) -> None:
+    with pytest.warns(datasets.DatasetWarning):
+        table = extract.table(drawn.head(1), um_per_px=100, to_um_per_px=0.1, **SHAPE)
+    assert extract.errors(table)["message"].str.contains("check the um per pixel").all()
+
+
+FORMULAS = ["=1+1", "+a", "-b", "@c", "\tx", "'=1", "''@1", "'x", "-5", "+1.5", "-", "a=b", "1e5-"]
+
+
+def test_text_is_no_formula_in_a_csv(tmp_path: Path) -> None:
+    """A spreadsheet would run a cell that begins with ``=``; what is read back is what it was."""
+    image = datasets.draw_cell("monocyte", random_state=0, size=120).image
+    names = []
+    for number, text in enumerate(FORMULAS):
+        name = f"{text}{number}.png".replace("\t", "@")
+        cv2.imwrite(str(tmp_path / name), image[:, :, ::-1])
+        names.append(name)
+    listed = pd.DataFrame({"image": [*names, "=missing.png"], "patient": [*FORMULAS, "=p"]})
+    listed["=SUM(A1)"] = listed["note"] = listed["patient"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path)
+        table = extract.table(listed, out="out.csv", **SHAPE)
+    assert len(extract.errors(table)) == 1
+    loaded = extract.load(tmp_path / "out.csv")
+    for column in ("image", "patient", "=SUM(A1)", "note"):
+        assert list(loaded[column]) == list(table[column])
+    assert extract.errors(loaded).equals(extract.errors(table))
+    for file in ("out.csv", "out.errors.csv"):
+        cells = pd.read_csv(tmp_path / file, dtype=str, header=None, keep_default_na=False)
+        dangerous = cells.apply(lambda column: column.str.match(r"[=@\t\r]|[+-](?![0-9.e-]+$)"))
+        assert not dangerous.to_numpy().any()
+    assert list(datasets.from_csv(tmp_path / "out.csv")["patient"]) == list(table["patient"])
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are text on other systems")
+def test_names_that_are_not_utf_8(tmp_path: Path) -> None:
+    image = datasets.draw_cell("monocyte", random_state=0, size=120).image
+    root = os.fsencode(tmp_path) + b"/Gr\xfcn"
+    os.mkdir(root)
+    data = cv2.imencode(".png", image[:, :, ::-1])[1].tobytes()
+    for name, content in {b"Zelle_\xe4.png": data, b"b.png": data[:-50], b"\xe4.png": b""}.items():
+        Path(os.fsdecode(root + b"/" + name)).write_bytes(content)
+    folder = os.fsdecode(root)
+    expected = [f"{tmp_path}/Gr%FCn/Zelle_%E4.png"]
+    for out in (None, tmp_path / "out", tmp_path / "o.csv", tmp_path / "o.parquet"):
+        table = extract.table(folder, out=out, **SHAPE)
+        for result in [table] if out is None else [table, extract.load(out)]:
+            assert list(result["image"]) == expected
+            failed = [Path(name).name for name in extract.errors(result)["image"]]
+            assert sorted(failed) == ["%E4.png", "b.png"]
+    again = extract.stream(folder, tmp_path / "out", **SHAPE)
+    assert again.n_kept == 1
 
 
 @pytest.mark.parametrize("target", ["result", "cells.parquet", "cells.csv"])

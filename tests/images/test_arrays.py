@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import io
+
+import cv2
 import numpy as np
 import pytest
 import tifffile
 from PIL import Image
 
 from hemafeat.images import ImageError, read, read_labels
-from support.bad_files import picture
+from support.bad_files import picture, png_chunk
 
 # --- Arrays -----------------------------------------------------------------------------------
 
@@ -62,6 +65,44 @@ def test_sixteen_bits_by_one_rule():
     np.testing.assert_array_equal(read(every)[:, :, 0], np.rint(every / 257.0))
 
 
+@pytest.mark.parametrize("bits", range(9, 16))
+def test_the_bits_of_a_file_give_the_scale(bits):
+    """Without them a maximum below half of 16 bits raises an error."""
+    top = 2**bits - 1
+    values = np.array([[0, top // 3, top // 2, top - 1]], np.uint16)
+    truth = np.rint(values[0] * 255.0 / top)
+    deep = cv2.imencode(".png", values)[1].tobytes()
+    stated = deep[:33] + png_chunk(b"sBIT", bytes([bits])) + deep[33:]
+    files = [stated]
+    for options in (
+        {"extratags": [(281, 3, 1, top, True)]},
+        {"description": f'<OME><Pixels SignificantBits="{bits}"/></OME>'},
+    ):
+        stream = io.BytesIO()
+        tifffile.imwrite(stream, values, **options)
+        files.append(stream.getvalue())
+    for file in files:
+        np.testing.assert_allclose(read(file)[0, :, 0], truth, atol=0.5)
+        # As a mask, the values are those in the file.
+        np.testing.assert_array_equal(read_labels(file), values)
+    stream = io.BytesIO()
+    # The largest value of the image says nothing about its scale.
+    tifffile.imwrite(stream, values, extratags=[(281, 3, 1, int(values.max()), True)])
+    for file in (deep, stream.getvalue()):
+        with pytest.raises(ImageError, match="scale is unknown"):
+            read(file)
+
+
+def test_the_upper_bits_of_a_png_are_the_significant_ones():
+    values = np.array([[0, 16, 4096, 65520]], np.uint16)
+    deep = cv2.imencode(".png", values)[1].tobytes()
+    stated = deep[:33] + png_chunk(b"sBIT", b"\x0c") + deep[33:]
+    np.testing.assert_array_equal(read(stated), read(deep))
+    dark = cv2.imencode(".png", values[:, :3])[1].tobytes()
+    full = dark[:33] + png_chunk(b"sBIT", b"\x10") + dark[33:]
+    np.testing.assert_array_equal(read(full)[0, :, 0], [0, 0, 16])
+
+
 @pytest.mark.parametrize(
     ("array", "words"),
     [
@@ -79,7 +120,9 @@ def test_sixteen_bits_by_one_rule():
         (np.full((5, 5), -1, np.int16), "negative"),
         (np.full((5, 5), 256, np.int64), "integers up to 256"),
         (np.full((5, 5), 70000, np.uint32), "integers up to 70000"),
-        (np.full((5, 5), 4000, np.uint16), "scale is unknown"),
+        *((np.full((5, 5), top, np.uint16), "scale is unknown") for top in (256, 1023, 4000)),
+        *((np.full((5, 5), top, np.uint16), "multiply by 65535") for top in (4096, 16320, 32767)),
+        (np.full((5, 5), 32767, np.int16), "scale is unknown"),
         (np.full((5, 5), 1 + 1j), "complex128"),
         (np.full((5, 5), "a"), "expected numbers"),
         (np.full((5, 5), None), "expected numbers"),
@@ -162,6 +205,21 @@ def test_label_arrays():
     for source in (labels, labels.astype(float), labels[:, :, None], np.dstack([labels] * 3)):
         np.testing.assert_array_equal(read_labels(source), labels)
     assert read_labels(labels > 5).dtype == np.uint8
-    for wrong in (labels + 0.5, np.full((3, 3), np.nan), np.zeros(4), picture(), np.zeros((0, 3))):
+    wrong = [labels + 0.5, np.full((3, 3), np.nan), np.zeros(4), picture(), np.zeros((0, 3))]
+    wrong += [np.full((3, 3), value) for value in (1e300, -1e300, np.inf, -np.inf, 2.0**63)]
+    wrong += [np.full((3, 3), "a"), np.full((3, 3), None), np.full((3, 3), 1j)]
+    for source in wrong:
         with pytest.raises(ImageError):
-            read_labels(wrong)
+            read_labels(source)
+
+
+def test_floats_that_do_not_tell_labels_apart():
+    for dtype, largest in ((np.float16, 2**11), (np.float32, 2**24), (np.float64, 2**53)):
+        labels = np.array([[0, largest]], dtype)
+        np.testing.assert_array_equal(read_labels(labels), [[0, largest]])
+        with pytest.raises(ImageError, match=f"above {largest:,} that type does not tell"):
+            read_labels(labels * 2)
+    stream = io.BytesIO()
+    tifffile.imwrite(stream, np.full((4, 4), 1e30, np.float32))
+    with pytest.raises(ImageError, match="does not tell labels apart"):
+        read_labels(stream.getvalue())

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import sys
 import zipfile
 from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 from hemafeat import datasets, extract, images
@@ -57,16 +59,73 @@ def test_read(bucket: str, tmp_path: Path) -> None:
     np.testing.assert_array_equal(part, expected[5:13, 5:15])
     (tmp_path / "a b.png").write_bytes(encoded(90))
     np.testing.assert_array_equal(images.read(f"file://{tmp_path}/a b.png"), expected)
+    local = f"file://localhost{tmp_path}/a b.png#xywh=5,5,10,8"
+    np.testing.assert_array_equal(images.read(local), part)
+
+
+RUNS_CODE = "{% set x = cycler.__init__.__globals__.os.system('echo > CREATED') %}"
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        *("reference://a.png::file://TMP/refs.json", "reference://a.png::TMP/refs.json"),
+        *("zip://in/1.png::TMP/cells.zip", "simplecache::file://TMP/a.png", "filecache::s3://b/a"),
+        *(
+            "file://TMP/a.png::reference",
+            "file://TMP/a.png::zip",
+            "memory://a.png::file://TMP/a.png",
+        ),
+        *("reference://TMP/refs.json", "zip://TMP/cells.zip", "sftp://host/a.png", "data://a.png"),
+        *(
+            "github://o:r@main/a.png",
+            "hf://datasets/o/r/a.png",
+            "smb://h/a.png",
+            "FILE://TMP/a.png",
+        ),
+        *(
+            "blockcache::memory://cells/b/2.png",
+            "dir::file://TMP/a.png",
+            "jlab://h/a",
+            "git://a/b.png",
+        ),
+    ],
+)
+def test_other_protocols_and_chains_are_refused(uri: str, tmp_path: Path, capsys) -> None:
+    """fsspec would open them; of ``reference://`` it renders templates as code."""
+    references = {
+        "version": 1,
+        "templates": {"f": RUNS_CODE},
+        "gen": [{"key": "a.png", "url": "{{f}}", "dimensions": {"i": {"stop": 1}}}],
+        "refs": {"a.png": "base64:aGVsbG8="},
+    }
+    (tmp_path / "refs.json").write_text(json.dumps(references), encoding="utf-8")
+    (tmp_path / "a.png").write_bytes(encoded(90))
     with zipfile.ZipFile(tmp_path / "cells.zip", "w") as archive:
         archive.writestr("in/1.png", encoded(90))
-    chained = f"zip://in/1.png::{tmp_path}/cells.zip"
-    np.testing.assert_array_equal(images.read(chained), expected)
+    uri = uri.replace("TMP", str(tmp_path))
+    for read in (images.read, images.read_labels, images.file_system):
+        with pytest.raises(images.ImageError, match=r"protocols are file, http|chain of URIs"):
+            read(uri)
+    with pytest.raises(datasets.DatasetError, match=r"protocols are file, http|chain of URIs"):
+        datasets.as_table(uri)
+    # The name may stand in a table, as an image or as a mask.
+    listed = pd.DataFrame({"image": [uri, str(tmp_path / "a.png")]})
+    table = extract.table(listed, segmenter=disc, families=["shape"])
+    assert list(table["image"]) == [str(tmp_path / "a.png")]
+    assert list(extract.errors(table)["image"]) == [uri]
+    listed["mask"] = listed["image"].to_numpy()[::-1]
+    masked = extract.table(listed, masks="given", families=["shape"])
+    assert uri in " ".join(extract.errors(masked)["message"])
+    assert main(["extract", uri, "--out", str(tmp_path / "out")]) in (1, 2)
+    assert "not read" in capsys.readouterr().err
+    assert not list(tmp_path.rglob("CREATED"))
 
 
 def test_what_cannot_be_read_is_said(bucket: str, monkeypatch: pytest.MonkeyPatch) -> None:
     with pytest.raises(images.ImageError, match=r"memory://cells/no\.png does not exist"):
         images.read("memory://cells/no.png")
-    with pytest.raises(images.ImageError, match=r"cannot be opened: .*nosuch"):
+    with pytest.raises(images.ImageError, match=r"protocol 'nosuch', which is not read"):
         images.read("nosuch://cells/no.png")
     fsspec.filesystem("memory").pipe_file("/cells/text.png", b"hello hello")
     with pytest.raises(images.ImageError, match="is not a JPEG, PNG"):
@@ -93,7 +152,7 @@ def test_a_folder_is_listed(bucket: str, monkeypatch: pytest.MonkeyPatch) -> Non
     for uri, message in (
         ("memory://nothing/here/", "cannot be listed: it does not exist"),
         ("memory://cells/empty", "holds no images"),
-        ("nosuch://bucket", "cannot be listed: .*nosuch"),
+        ("nosuch://bucket", "protocol 'nosuch', which is not read"),
     ):
         with pytest.raises(datasets.DatasetError, match=message):
             datasets.as_table(uri)

@@ -270,3 +270,51 @@ def _with_thumbnail(image: np.ndarray) -> bytes:
         file.write(image, photometric="rgb")
         file.write(image[::2, ::2], photometric="rgb", subfiletype=1)
     return stream.getvalue()
+
+
+def tiff_of(
+    tags: dict[int, int | list[int]],
+    pixels: bytes = bytes(64 * 64),
+    *,
+    order: str = "<",
+    big: bool = False,
+    pages: int = 1,
+    after: int | None = None,
+) -> bytes:
+    """Return a TIFF of 64 x 64 grey pixels in which `tags` replace or join its own.
+
+    `after` is the number of the page that follows the last one, counted from 0; by default none
+    does. The value of the tags 273 and 279 (offset and size of the strip) is set if it is missing.
+    """
+    head, entry = (16, 20) if big else (8, 12)
+    own = {256: 64, 257: 64, 258: 8, 259: 1, 262: 1, 277: 1, 278: 64}
+    own |= {273: 0, 279: len(pixels)} if 322 not in tags else {324: 0, 325: len(pixels)}
+    body = bytearray()
+    used = own | tags
+    size = (8 if big else 2) + len(used) * entry + (8 if big else 4)
+    starts = [head + number * size for number in range(pages)]
+    base = head + pages * size
+    used = {code: base if code in (273, 324) and not used[code] else used[code] for code in used}
+    body += pixels
+    directories = bytearray()
+    for number in range(pages):
+        directories += struct.pack(f"{order}{'Q' if big else 'H'}", len(used))
+        for code in sorted(used):
+            value = used[code]
+            values = value if isinstance(value, list) else [value]
+            packed = struct.pack(f"{order}{len(values)}I", *values)
+            field = 8 if big else 4
+            if len(packed) > field:
+                packed = struct.pack(f"{order}{'Q' if big else 'I'}", base + len(body))
+                body += struct.pack(f"{order}{len(values)}I", *values)
+            directories += struct.pack(f"{order}HH{'Q' if big else 'I'}", code, 4, len(values))
+            directories += packed.ljust(field, b"\0")
+        follows = starts[number + 1] if number + 1 < pages else 0
+        if number + 1 == pages and after is not None:
+            follows = starts[after]
+        directories += struct.pack(f"{order}{'Q' if big else 'I'}", follows)
+    mark = {"<": b"II", ">": b"MM"}[order]
+    version = (
+        struct.pack(f"{order}HHHQ", 43, 8, 0, head) if big else struct.pack(f"{order}HI", 42, head)
+    )
+    return mark + version + bytes(directories) + bytes(body)

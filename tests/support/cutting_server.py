@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import hashlib
 import threading
+import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -22,6 +23,11 @@ class Served:
         Number of bytes to send before the connection breaks, for each of the next answers.
     codes : list of int
         Status to send instead of the file, for each of the next answers.
+    states : list of int
+        ``Content-Length`` to send instead of the right one, for each of the next answers; -1 sends
+        none.
+    drip : float
+        Seconds to wait after each byte; 0 sends all at once.
     ranges, tags : bool
         Whether range requests are supported, and whether answers have an ETag.
     shift : int
@@ -35,6 +41,8 @@ class Served:
     files: dict[str, bytes] = field(default_factory=dict)
     cuts: list[int] = field(default_factory=list)
     codes: list[int] = field(default_factory=list)
+    states: list[int] = field(default_factory=list)
+    drip: float = 0.0
     ranges: bool = True
     tags: bool = True
     shift: int = 0
@@ -83,17 +91,34 @@ def serving() -> Iterator[Served]:
                 self.send_header("Content-Range", f"bytes {start}-{size - 1}/{size}")
             else:
                 self.send_response(200)
-            self.send_header("Content-Length", str(size - start))
+            length = served.states.pop(0) if served.states else size - start
+            if length >= 0:
+                self.send_header("Content-Length", str(length))
+            else:
+                self.close_connection = True
             if served.tags:
                 self.send_header("ETag", tag)
             self.end_headers()
             cut = served.cuts.pop(0) if served.cuts else size
-            self.wfile.write(body[start : start + cut])
+            with suppress(OSError):
+                self._send(body[start : start + cut])
+            if length != size - start:
+                self.close_connection = True
             if cut < size - start:
                 self.wfile.flush()
                 self.close_connection = True
 
+        def _send(self, body: bytes) -> None:
+            if not served.drip:
+                self.wfile.write(body)
+                return
+            for position in range(len(body)):
+                self.wfile.write(body[position : position + 1])
+                self.wfile.flush()
+                time.sleep(served.drip)
+
     server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server.daemon_threads = True
     thread = threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True)
     thread.start()
     served.url = f"http://127.0.0.1:{server.server_port}"

@@ -15,6 +15,7 @@ import pandas as pd
 
 from hemafeat._machine import n_workers
 from hemafeat.datasets._copies.clusters import component_labels, near_clusters
+from hemafeat.datasets._copies.survey import part_of
 from hemafeat.datasets._schema import DatasetError, DatasetWarning, text
 from hemafeat.images import ImageError, name_of, path_of, read
 
@@ -197,13 +198,13 @@ def _digest(image: Any) -> Hashable:
     try:
         with open(path, "rb") as file:
             # Two windows of a file are different images.
-            return hashlib.file_digest(file, "sha256").digest() + image[len(path) :].encode()
+            return hashlib.file_digest(file, "sha256").digest() + part_of(image).encode()
     except (OSError, ValueError):
         return None
 
 
 def _in_archive(image: str) -> bool:
-    return image[len(path_of(image)) :].startswith("#image=")
+    return part_of(image).startswith("#image=")
 
 
 def _pixel_digest(image: Any) -> Hashable:

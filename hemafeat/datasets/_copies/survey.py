@@ -14,7 +14,7 @@ import pandas as pd
 from hemafeat._machine import n_workers, progress_bar
 from hemafeat.datasets._copies.marks import marks_of
 from hemafeat.datasets._copies.near_duplicates import SIDE, make_thumbnails
-from hemafeat.images import ImageError, name_of, path_of, read
+from hemafeat.images import MAX_PIXELS, ImageError, name_of, path_of, read
 
 SURVEY = (
     "image",
@@ -46,8 +46,10 @@ _FORMATS = (
     (b"MM\0+", "TIFF"),
 )
 _SUFFIXES = {"jpg": "JPEG", "jpeg": "JPEG", "png": "PNG", "bmp": "BMP", "tif": "TIFF"}
-_SUFFIXES["tiff"] = "TIFF"
+_SUFFIXES |= {"tiff": "TIFF", "dib": "BMP", **dict.fromkeys(("jpe", "jfif", "jpg_large"), "JPEG")}
 _CHUNK = 32
+_MAX_BYTES = 16 * MAX_PIXELS
+"""Larger files are not read at once; `hemafeat.images.read` says that they are too large."""
 
 BACKGROUND = ["background_r", "background_g", "background_b"]
 
@@ -147,10 +149,11 @@ def _survey_image(image: Any) -> tuple[dict[str, Any], np.ndarray | None]:
     row["image"] = name = name_of(image)
     row["suffix"] = _SUFFIXES.get(_suffix(name)) if isinstance(image, str) else None
     source = image
-    if isinstance(image, str) and os.path.isfile(image):
+    path = path_of(image) if isinstance(image, str) and not part_of(image) else ""
+    if os.path.isfile(path) and os.path.getsize(path) <= _MAX_BYTES:
         # The file is read once for its header, its digest and its pixels.
         try:
-            with open(image, "rb") as file:
+            with open(path, "rb") as file:
                 source = data = file.read()
         except OSError:
             data = b""
@@ -193,3 +196,9 @@ def background_colour(image: np.ndarray) -> np.ndarray:
 
 def _suffix(name: str) -> str:
     return path_of(name).rpartition(".")[2].lower()
+
+
+def part_of(image: str) -> str:
+    """Return the end of a name, ``#xywh=...`` or ``#image=...``, that names a part of a file."""
+    stem, mark, part = image.rpartition("#")
+    return mark + part if mark and path_of(image) == path_of(stem) else ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import zipfile
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any
 
@@ -14,6 +15,8 @@ from hemafeat.datasets._download.unpack import is_archive, unpack
 from hemafeat.datasets._loaders.bloodmnist import BLOODMNIST_SIZES
 from hemafeat.datasets._registry import DATASETS, Remote
 from hemafeat.datasets._schema import DatasetError
+
+_LONGEST_LIST = 2**24
 
 RECORD = "hemafeat-download.json"
 """Name of the file in a download folder that records the sources and checksums of its files."""
@@ -31,8 +34,9 @@ def download(
 
     An interrupted download resumes where it stopped, also in a later call. Files are checked
     against the checksums published by the authors. If there are none, the checksum of the first
-    download is recorded in ``hemafeat-download.json`` in the folder, and later downloads into it
-    must match; the first download is trusted. Archives are unpacked into a temporary folder that is
+    download that could be read as a whole is recorded in ``hemafeat-download.json`` in the folder,
+    and later downloads into it must match. What cannot be read (an error page, a cut file) is
+    deleted, so that the call can be repeated. Archives are unpacked into a temporary folder that is
     then renamed, and an archive with entries outside its folder is rejected. Existing valid files
     are kept, and files that were not downloaded by this function are never replaced.
 
@@ -114,25 +118,69 @@ def _download(
         if not recorded:
             _check_target(target, file, remote)
         is_foreign = file.exists() and not recorded
-        checksum = remote.checksum or recorded.get("sha256")
-        path, sha256 = fetch(remote.url, file, checksum, progress=progress)
+        first = recorded.get("sha256") if recorded.get("done") else None
+        checksum = remote.checksum or first
+        # From now on the file is known to be ours, but not yet to be whole.
+        record["files"][remote.name] = recorded or {"url": remote.url}
+        _write_record(folder, record)
+        try:
+            path, sha256 = fetch(remote.url, file, checksum, progress=progress)
+        except DatasetError as problem:
+            if (
+                is_foreign
+                or remote.checksum
+                or first is None
+                or "expected file" not in str(problem)
+            ):
+                raise
+            raise DatasetError(
+                f"{problem}. That checksum is the one of the first download; to accept the file "
+                f"that is there now, delete {folder / RECORD}"
+            ) from None
         entry = {
             "url": remote.url,
             "sha256": sha256,
             "bytes": path.stat().st_size,
             "checked_against": checksum or "nothing: first download",
         }
-        record["files"][remote.name] = entry
-        _write_record(folder, record)
-        if is_archive(remote.name):
-            unpack(path, target)
-            if not keep_archives and not is_foreign:
-                path.unlink()
+        try:
+            check_body(path)
+            if is_archive(remote.name):
+                unpack(path, target)
+        except DatasetError as problem:
+            if is_foreign:
+                raise DatasetError(f"{problem}. Delete {path} to download it") from None
+            if checksum is None:
+                path.unlink(missing_ok=True)
+                raise DatasetError(f"{problem}. It was deleted; try again") from None
+            raise
+        if is_archive(remote.name) and not keep_archives and not is_foreign:
+            path.unlink()
         record["files"][remote.name] = {**entry, "done": True}
         _write_record(folder, record)
     if not dataset.files:
         record["complete"] = True
         _write_record(folder, record)
+
+
+def check_body(path: Path) -> None:
+    """Raise a `DatasetError` if a file is not what its suffix says, as far as that can be seen."""
+    name = path.name.lower()
+    with open(path, "rb") as file:
+        start = file.read(512).lstrip(b"\xef\xbb\xbf \t\r\n").lower()
+    if not start:
+        raise DatasetError(f"{path} is empty")
+    if start.startswith((b"<!doctype html", b"<html")) and not name.endswith((".html", ".htm")):
+        raise DatasetError(f"{path} is a web page in place of the file")
+    if name.endswith(".npz"):
+        try:
+            with zipfile.ZipFile(path) as archive:
+                damaged = archive.testzip()
+        # A damaged archive may raise any exception of its decompressor.
+        except Exception as problem:
+            raise DatasetError(f"{path} is a damaged archive: {problem}") from None
+        if damaged is not None:
+            raise DatasetError(f"{path} is a damaged archive: {damaged} fails its checksum")
 
 
 def _check_target(target: Path, file: Path, remote: Remote) -> None:
@@ -207,16 +255,21 @@ def list_zenodo(url: str) -> list[Remote]:
         Raised if the record is unavailable or has another format.
     """
     import requests
+    import urllib3
 
     try:
-        with requests.get(url, timeout=TIMEOUT) as answer:
+        with requests.get(url, timeout=TIMEOUT, stream=True) as answer:
             answer.raise_for_status()
-            entries = answer.json()["files"]
+            body = answer.raw.read(_LONGEST_LIST, decode_content=True)
+            entries = json.loads(body)["files"]
         remotes = [
             Remote(str(entry["links"]["self"]), str(entry["key"]), str(entry["checksum"]))
             for entry in entries
         ]
-    except (requests.RequestException, ValueError, KeyError, TypeError) as problem:
+    except (
+        requests.RequestException, urllib3.exceptions.HTTPError, ValueError, KeyError, TypeError,
+        RecursionError,
+    ) as problem:  # fmt: skip
         raise DatasetError(f"{url} does not list its files: {problem!r}") from None
     for remote in remotes:
         # These become names of local files and must not lead out of the folder.

@@ -23,6 +23,9 @@ ATTEMPTS = 5
 TIMEOUT = 30.0
 """Seconds without data after which a connection counts as broken."""
 
+SLOWEST = 1000
+"""Bytes per second, over `TIMEOUT` seconds, below which a connection counts as broken."""
+
 PAUSE = 1.0
 """Seconds before the second attempt, doubled before each further one."""
 
@@ -79,6 +82,8 @@ def fetch(url: str, to: Path, checksum: str | None, *, progress: bool = False) -
             f"{url} is not the expected file: its checksum is not {checksum}. It was deleted; try "
             "again, and compare with the page of the data set if it fails again"
         ) from None
+    except OSError as problem:
+        raise DatasetError(f"{to} cannot be written: {problem.strerror or problem}") from None
     return to, f"sha256:{pooch.file_hash(str(to))}"
 
 
@@ -106,8 +111,8 @@ class _ResumingDownloader:
                 problem = broken
             except OSError as full:
                 raise DatasetError(f"{self.part} cannot be written: {full}") from None
-            # Attempts are unlimited as long as each receives data.
-            failures = 1 if self._size() > before else failures + 1
+            # Attempts are unlimited as long as each receives data, and not byte by byte.
+            failures = 1 if self._size() >= before + SLOWEST * TIMEOUT else failures + 1
             if failures >= ATTEMPTS:
                 raise DatasetError(
                     f"{url} cannot be downloaded: {problem}. The {self._size() / 1e6:.1f} MB "
@@ -134,7 +139,7 @@ class _ResumingDownloader:
         if received and validator:
             headers["If-Range"] = validator
         with requests.get(url, headers=headers, stream=True, timeout=TIMEOUT) as answer:
-            if answer.status_code == 416:
+            if answer.status_code == 416 and received:
                 if answer.headers.get("Content-Range", "") == f"bytes */{received}":
                     return  # The file was already complete.
                 self.part.unlink(missing_ok=True)
@@ -153,7 +158,7 @@ class _ResumingDownloader:
                 initial=received,
             )  # fmt: skip
             with open(self.part, "ab" if resumes else "wb") as file, bar:
-                for chunk in answer.iter_content(_CHUNK):
+                for chunk in _chunks(answer):
                     file.write(chunk)
                     bar.update(len(chunk))
         if total is not None and self._size() != total:
@@ -167,7 +172,7 @@ class _ResumingDownloader:
 
     def _total(self, answer: Any, received: int) -> int | None:
         length = answer.headers.get("Content-Length", "")
-        return received + int(length) if length.isdigit() else None
+        return received + int(length) if length.isdigit() and len(length) < 20 else None
 
     def _read_validator(self, url: str) -> str | None:
         """Return the tag or date by which the server can tell if the file has changed.
@@ -194,6 +199,27 @@ class _ResumingDownloader:
                 f"{self.name} needs {(total - received) / 1e9:.1f} GB, but only "
                 f"{free / 1e9:.1f} GB are free"
             )
+
+
+def _chunks(answer: Any) -> Iterator[bytes]:
+    """Yield the body of an answer as it arrives, and give up if it arrives drop by drop."""
+    import requests
+    import urllib3
+
+    # Other ways of reading wait until a chunk is full, however long that takes.
+    read = getattr(answer.raw, "read1", answer.raw.read)
+    since, size = time.monotonic(), 0
+    try:
+        while chunk := read(_CHUNK):
+            yield chunk
+            size += len(chunk)
+            took = time.monotonic() - since
+            if took > TIMEOUT:
+                if size < SLOWEST * took:
+                    raise requests.ConnectionError(f"only {size} bytes came in {took:.0f} s")
+                since, size = time.monotonic(), 0
+    except urllib3.exceptions.HTTPError as problem:
+        raise requests.ConnectionError(str(problem)) from None
 
 
 @contextmanager

@@ -8,7 +8,6 @@ import stat
 import tarfile
 import tempfile
 import zipfile
-import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
@@ -26,9 +25,8 @@ MAX_FILES = 2_000_000
 """Largest accepted number of files."""
 
 _IGNORED = ("__MACOSX", ".DS_Store", "Thumbs.db")
-_DAMAGED = (
-    zipfile.BadZipFile, tarfile.TarError, zlib.error, EOFError, NotImplementedError
-)  # fmt: skip
+_MAX_NAME = 2**20
+"""Largest accepted size, in bytes, of the header that holds a long name in a TAR archive."""
 
 
 class _Entry(NamedTuple):
@@ -84,12 +82,22 @@ def unpack(archive: str | os.PathLike[str], to: str | os.PathLike[str]) -> Path:
         if to.exists():
             shutil.rmtree(to)
         os.replace(part, to)
-    except _DAMAGED as problem:
-        raise DatasetError(f"{archive} is a damaged archive: {problem}") from None
-    except RuntimeError as problem:  # a password is required
+    except DatasetError:
+        raise
+    except RuntimeError as problem:  # a password is required, or a compression is unknown
         raise DatasetError(f"{archive} cannot be unpacked: {problem}") from None
     except FileExistsError as problem:
         raise DatasetError(f"{archive} holds {problem.filename} twice") from None
+    except OSError as problem:
+        # Decompressors raise an OSError without a number as well.
+        if problem.errno is not None:
+            reason = problem.strerror or problem
+            raise DatasetError(f"{archive} cannot be unpacked: {reason}") from None
+        raise DatasetError(f"{archive} is a damaged archive: {problem}") from None
+    # A damaged archive may raise any exception of its decompressor.
+    except Exception as problem:
+        reason = " ".join(str(problem).split())[:300] or type(problem).__name__
+        raise DatasetError(f"{archive} is a damaged archive: {reason}") from None
     finally:
         shutil.rmtree(part, ignore_errors=True)
     return to
@@ -105,9 +113,31 @@ def _open_archive(
             entries = [_zip_entry(info) for info in zip_file.infolist()]
             yield _without_ignored(entries), lambda entry: zip_file.open(entry.source)
     else:
-        with tarfile.open(archive) as tar_file:
-            entries = [_tar_entry(info) for info in tar_file.getmembers()]
+        with tarfile.open(archive, tarinfo=_TarInfo) as tar_file:
+            limit = _largest(archive)
+            entries = []
+            for info in tar_file:
+                entries.append(_tar_entry(info))
+                # A small archive can hold headers, or state sizes, without end.
+                if tar_file.offset > limit + 2**16:
+                    raise _grows(archive, tar_file.offset)
+                _check_number(archive, entries)
             yield _without_ignored(entries), lambda entry: tar_file.extractfile(entry.source)
+
+
+class _TarInfo(tarfile.TarInfo):
+    """Entry of a TAR archive whose name is not read if it takes gigabytes."""
+
+    def _proc_member(self, tar_file: tarfile.TarFile) -> Any:
+        if self.type in _NAMES and self.size > _MAX_NAME:
+            raise tarfile.ReadError(f"a name of {self.size:,} bytes")
+        return super()._proc_member(tar_file)  # type: ignore[misc]
+
+
+_NAMES = (
+    tarfile.GNUTYPE_LONGNAME, tarfile.GNUTYPE_LONGLINK, tarfile.XHDTYPE, tarfile.XGLTYPE,
+    tarfile.SOLARIS_XHDTYPE,
+)  # fmt: skip
 
 
 def _zip_entry(info: zipfile.ZipInfo) -> _Entry:
@@ -149,17 +179,31 @@ def _check(archive: Path, entries: list[_Entry], free: int) -> None:
             )
         if entry.kind in ("link", "device"):
             raise DatasetError(f"{archive} is rejected: it holds {entry.name!r}, a {entry.kind}")
-    size, packed = sum(entry.size for entry in entries), archive.stat().st_size
-    if size > max(FREE_BYTES, MAX_RATIO * packed):
-        raise DatasetError(
-            f"{archive} is rejected: its {packed / 1e6:.0f} MB would become {size / 1e6:.0f} MB"
-        )
-    if len(entries) > MAX_FILES:
-        raise DatasetError(f"{archive} is rejected: it holds {len(entries)} files")
+    size = sum(entry.size for entry in entries)
+    if size > _largest(archive):
+        raise _grows(archive, size)
+    _check_number(archive, entries)
     if size > free:
         raise DatasetError(
             f"{archive} needs {size / 1e9:.1f} GB, but only {free / 1e9:.1f} GB are free"
         )
+
+
+def _largest(archive: Path) -> int:
+    """Return how many bytes an archive may become."""
+    return max(FREE_BYTES, MAX_RATIO * archive.stat().st_size)
+
+
+def _grows(archive: Path, size: int) -> DatasetError:
+    packed = archive.stat().st_size
+    return DatasetError(
+        f"{archive} is rejected: its {packed / 1e6:.0f} MB would become {size / 1e6:.0f} MB"
+    )
+
+
+def _check_number(archive: Path, entries: list[_Entry]) -> None:
+    if len(entries) > MAX_FILES:
+        raise DatasetError(f"{archive} is rejected: it holds {len(entries)} files")
 
 
 def _write(archive: Path, entry: _Entry, source: IO[bytes] | None, to: Path) -> None:

@@ -72,6 +72,8 @@ def error_row(image: str, stage: str, error: Exception | str, message: str = "")
         # The text of an ImageError begins with the image, which has a column of its own.
         message = message or (error.reason if isinstance(error, ImageError) else str(error))
         error = type(error).__name__
+    # A message may hold a file name that is not UTF-8, and no file can hold that.
+    message = message.encode("utf-8", "backslashreplace").decode()
     return dict(zip(ERROR_COLUMNS, (image, stage, error, message), strict=True))
 
 

@@ -14,7 +14,7 @@ from hemafeat.extract._family import Family
 from hemafeat.extract._measure import central_cell, image_quality, measure_window
 from hemafeat.extract._prepared import Prepared
 from hemafeat.extract._table.errors import ErrorRow, error_row
-from hemafeat.images import orientation, path_of, read
+from hemafeat.images import MAX_PIXELS, orientation, path_of, read
 from hemafeat.segment import MaskError, Masks, as_masks
 
 Segmenter = Callable[[np.ndarray], Masks]
@@ -144,6 +144,11 @@ def resize(image: np.ndarray, masks: Masks, zoom: float) -> tuple[np.ndarray, Ma
     """Resize an image and its masks, which fit it, by the factor `zoom`."""
     height, width = image.shape[:2]
     size = max(1, round(width * zoom)), max(1, round(height * zoom))
+    if size[0] * size[1] > MAX_PIXELS:
+        raise ValueError(
+            f"would have {size[0]:,} x {size[1]:,} pixels at the scale to resample to; check the "
+            "um per pixel"
+        )
     interpolation = cv2.INTER_AREA if zoom < 1 else cv2.INTER_CUBIC
     cell, nucleus = (
         cv2.resize(labels, size, interpolation=cv2.INTER_NEAREST_EXACT)

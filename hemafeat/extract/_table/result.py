@@ -13,6 +13,7 @@ import pandas as pd
 import pyarrow.parquet
 
 from hemafeat import __version__
+from hemafeat._csv import with_formulas, without_formulas
 from hemafeat._files import check_table_file, is_table_file, write_table, write_whole
 from hemafeat._frames import need_frame
 from hemafeat.extract._columns import RENAMED, current_names, feature_columns, units
@@ -267,7 +268,9 @@ def _column_names(path: Path) -> list[str]:
         if path.is_dir():
             path = min(path.glob("*.parquet"))
         if path.suffix.lower() == ".csv":
-            return list(map(str, pd.read_csv(path, encoding="utf-8", nrows=0).columns))
+            return list(
+                map(str, with_formulas(pd.read_csv(path, encoding="utf-8", nrows=0)).columns)
+            )
         return list(pyarrow.parquet.read_schema(path).names)
     except Exception as error:
         raise ValueError(f"{path} cannot be read as a table: {error}") from error
@@ -278,7 +281,10 @@ def _read(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
         if path.suffix.lower() == ".csv":
             # Doubles must come back bit by bit, which is the default of pandas from version 3 on.
             exact = {} if int(pd.__version__.split(".")[0]) >= 3 else _EXACT
-            table = pd.read_csv(path, encoding="utf-8", usecols=columns, **exact)
+            names = (
+                None if columns is None else list(without_formulas(pd.DataFrame(columns=columns)))
+            )
+            table = with_formulas(pd.read_csv(path, encoding="utf-8", usecols=names, **exact))
             return table if columns is None else table[columns]
         return pd.read_parquet(path, columns=columns)
     except Exception as error:

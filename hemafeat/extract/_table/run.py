@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -10,6 +11,7 @@ import pandas as pd
 
 from hemafeat import datasets
 from hemafeat._machine import n_workers
+from hemafeat._scale import check_scale, doubt_scale
 from hemafeat.extract._columns import FamilyChoice, family_units
 from hemafeat.extract._family import FamilyError, choose
 from hemafeat.extract._table.image import Normaliser
@@ -157,12 +159,11 @@ class Run:
 def _scale(image_table: pd.DataFrame, um_per_px: float | None) -> np.ndarray | None:
     """Return the um per pixel of each image, or None if the scale is unknown."""
     if um_per_px is not None:
-        if not (np.isfinite(um_per_px) and um_per_px > 0):
-            raise ValueError(f"um_per_px must be positive, not {um_per_px}")
-        return np.full(len(image_table), float(um_per_px))
-    scale = pd.to_numeric(image_table["um_per_px"], errors="coerce").to_numpy(
-        np.float64, na_value=np.nan
-    )
+        scale = np.full(len(image_table), check_scale(um_per_px))
+    else:
+        scale = pd.to_numeric(image_table["um_per_px"], errors="coerce").to_numpy(
+            np.float64, na_value=np.nan
+        )
     if np.isnan(scale).all():
         return None
     if np.isnan(scale).any():
@@ -172,13 +173,19 @@ def _scale(image_table: pd.DataFrame, um_per_px: float | None) -> np.ndarray | N
         )
     if not (scale > 0).all():
         raise ValueError("um_per_px must be positive in every row of the image table")
+    _warn(next(filter(None, map(doubt_scale, np.unique(scale).tolist())), None))
     return scale
+
+
+def _warn(doubt: str | None) -> None:
+    if doubt is not None:
+        warnings.warn(doubt, datasets.DatasetWarning, stacklevel=6)
 
 
 def _scale_and_zoom(scale: np.ndarray | None, to_um_per_px: float) -> tuple[np.ndarray, np.ndarray]:
     """Return the scale that all images are brought to, and the zoom factor of each."""
-    if not (np.isfinite(to_um_per_px) and to_um_per_px > 0):
-        raise ValueError(f"to_um_per_px must be positive, not {to_um_per_px}")
+    to_um_per_px = check_scale(to_um_per_px, "to_um_per_px")
+    _warn(doubt_scale(to_um_per_px, "to_um_per_px"))
     if scale is None:
         raise ValueError("to_um_per_px needs the scale of every image (um_per_px)")
-    return np.full(len(scale), float(to_um_per_px)), scale / to_um_per_px
+    return np.full(len(scale), to_um_per_px), scale / to_um_per_px

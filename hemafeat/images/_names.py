@@ -1,0 +1,247 @@
+"""Tell what a name of an image means: a file, a URI, a part of a file; and write it as text."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+from urllib.parse import unquote_to_bytes
+
+import numpy as np
+
+from hemafeat.images._formats import ImageError, Unreadable
+
+PROTOCOLS = (
+    *("file", "http", "https", "s3", "s3a", "gs", "gcs", "az", "abfs", "abfss", "memory"),
+)  # fmt: skip
+"""Protocols of the URIs that are read; fsspec knows more, of which some run code."""
+
+WINDOW = re.compile(r"#xywh=(\d+),(\d+),(\d+),(\d+)$", re.ASCII)
+ARRAY_INDEX = re.compile(r"#image=([^#,]+),(\d+)$", re.ASCII)
+# At least two letters, since a single one is a drive; chained URIs such as
+# ``zip://cell.png::s3://bucket/cells.zip`` match too.
+_URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::[^/]*)?://")
+_SURROGATE = re.compile("[%\ud800-\udfff]")
+_ESCAPED_BYTE = re.compile("%[89A-Fa-f][0-9A-Fa-f]")
+
+
+def name_of(source: Any) -> str:
+    """Return the name of an image for tables and messages.
+
+    Parameters
+    ----------
+    source : str, path, bytes or array
+        Image in any form that `read` accepts.
+
+    Returns
+    -------
+    str
+        Path of a file, or a description of an array or of bytes. Bytes of a file name that are not
+        UTF-8, which no table can hold, are written as in a URI (``%E4``); `read` and `path_of`
+        find the file by this name.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import images
+    >>> images.name_of("cells/a.png")
+    'cells/a.png'
+    >>> images.name_of(np.zeros((4, 6, 3), np.uint8))
+    '<array 4 x 6 x 3 uint8>'
+    """
+    if isinstance(source, bytes | bytearray | memoryview):
+        return f"<{len(source)} bytes>"
+    if isinstance(source, str | os.PathLike):
+        return _as_text(os.fsdecode(source))
+    if is_array(source):
+        shape = " x ".join(map(str, np.shape(source)))
+        return f"<array {shape} {getattr(source, 'dtype', '')}>"
+    return f"<{type(source).__name__}>"
+
+
+def path_of(source: str | os.PathLike[str]) -> str:
+    """Return the path of the file that an image is read from.
+
+    Parameters
+    ----------
+    source : str or path
+        Name of an image, which may end in ``#xywh=...`` or ``#image=...``.
+
+    Returns
+    -------
+    str
+        Name without these endings, and with the bytes of the file name for which `name_of` wrote
+        ``%E4``.
+
+    Examples
+    --------
+    >>> from hemafeat import images
+    >>> images.path_of("cells/a.png#xywh=0,0,64,64")
+    'cells/a.png'
+    """
+    return on_disk(ARRAY_INDEX.sub("", WINDOW.sub("", os.fsdecode(source))))
+
+
+def stem_of(source: str | os.PathLike[str]) -> str:
+    r"""Return the name of an image without folders and suffix.
+
+    Parameters
+    ----------
+    source : str or path
+        Name of an image; both ``/`` and ``\`` separate folders.
+
+    Returns
+    -------
+    str
+        Stem of the file name, as `name_of` writes it.
+
+    Examples
+    --------
+    >>> from hemafeat import images
+    >>> images.stem_of("cells/BNE_1234.jpg")
+    'BNE_1234'
+    """
+    name = ARRAY_INDEX.sub("", WINDOW.sub("", name_of(source)))
+    base = re.split(r"[\\/]", name)[-1]
+    return base.rpartition(".")[0] or base
+
+
+def is_uri(source: Any) -> bool:
+    """Return True if an image is named by a URI: ``s3://...``, ``https://...``.
+
+    Parameters
+    ----------
+    source : str, path, bytes or array
+        Image in any form that `read` accepts.
+
+    Returns
+    -------
+    bool
+        False for paths of local files, bytes and arrays.
+
+    Examples
+    --------
+    >>> from hemafeat import images
+    >>> images.is_uri("s3://bucket/cell.png"), images.is_uri("cells/a.png")
+    (True, False)
+    """
+    return isinstance(source, str) and _URI.match(source) is not None
+
+
+def file_system(uri: str) -> tuple[Any, str]:
+    """Return the fsspec file system of a URI and the path in it; nothing is requested yet.
+
+    Parameters
+    ----------
+    uri : str
+        URI with one of the protocols `PROTOCOLS`.
+
+    Returns
+    -------
+    system : fsspec.AbstractFileSystem
+        File system.
+    path : str
+        Path in the file system.
+
+    Raises
+    ------
+    ImageError
+        Raised for another protocol, for a chain of URIs (``zip://a.png::s3://...``), and if fsspec
+        or the package of the service is not installed.
+
+    Examples
+    --------
+    >>> from hemafeat import images
+    >>> system, path = images.file_system("memory://cells/a.png")
+    >>> path
+    '/cells/a.png'
+    """
+    with only_image_errors(uri):
+        return find_file_system(uri)
+
+
+def find_file_system(uri: str) -> tuple[Any, str]:
+    """Return what `file_system` does, but raise `Unreadable`."""
+    # fsspec opens chains and protocols such as ``reference://``, which can run code, by name alone.
+    protocol = uri.partition("://")[0]
+    if "::" in uri:
+        raise Unreadable(
+            "is a chain of URIs (::), which is not read; unpack or download the file first"
+        )
+    if protocol not in PROTOCOLS:
+        raise Unreadable(
+            f"is a URI of the protocol {protocol!r}, which is not read; the protocols are "
+            + ", ".join(PROTOCOLS)
+        )
+    try:
+        import fsspec.core
+    except ImportError:
+        raise Unreadable("is a URI, which needs fsspec: pip install 'hemafeat[cluster]'") from None
+    try:
+        system, path = fsspec.core.url_to_fs(uri)
+    except ImportError as problem:
+        raise Unreadable(f"needs a package that is not installed: {problem}") from None
+    # Each service behind fsspec raises exceptions of its own.
+    except Exception as problem:
+        raise Unreadable(f"cannot be opened: {problem or type(problem).__name__}") from None
+    return system, str(path)
+
+
+def is_array(source: Any) -> bool:
+    """Return True for NumPy arrays and what converts itself to one."""
+    return isinstance(source, np.ndarray) or (
+        hasattr(source, "__array__") and hasattr(source, "dtype")
+    )
+
+
+@contextmanager
+def only_image_errors(source: Any) -> Iterator[None]:
+    """Turn whatever a decoder raises into an `ImageError` that names `source`."""
+    try:
+        yield
+    except Unreadable as problem:
+        raise ImageError(name_of(source), str(problem)) from None
+    except MemoryError:
+        raise ImageError(name_of(source), "needs more memory than is free") from None
+    except Exception as problem:
+        reason = " ".join(str(problem).split())[:300]
+        what = f"{type(problem).__name__}: {reason}" if reason else type(problem).__name__
+        raise ImageError(name_of(source), f"cannot be decoded ({what})") from None
+
+
+# --- File names that are not UTF-8 ------------------------------------------------------------
+
+
+def _as_text(name: str) -> str:
+    """Write a file name as text that can be encoded; Python has surrogates for other bytes."""
+    if name.isascii():
+        return name
+    try:
+        name.encode()
+        return name
+    except UnicodeEncodeError:
+        text = _SURROGATE.sub(_escape, name)
+    # Nobody can tell the two apart by name if there is a file that is really called so.
+    for position in range(text.rfind("/") + 1, len(text)):
+        if not os.path.lexists(text):
+            break
+        if text[position].isalnum() and text[position].isascii():
+            text = f"{text[:position]}%{ord(text[position]):02X}{text[position + 1 :]}"
+    return text
+
+
+def _escape(match: re.Match[str]) -> str:
+    code = ord(match[0])
+    if 0xDC80 <= code <= 0xDCFF:
+        return f"%{code - 0xDC00:02X}"
+    return "".join(f"%{byte:02X}" for byte in match[0].encode("utf-8", "surrogatepass"))
+
+
+def on_disk(path: str) -> str:
+    """Return the path for which `name_of` wrote `path`; a file of exactly this name goes first."""
+    if "%" not in path or is_uri(path) or not _ESCAPED_BYTE.search(path) or os.path.exists(path):
+        return path
+    escaped = os.fsdecode(unquote_to_bytes(path))
+    return escaped if os.path.exists(escaped) else path
