@@ -323,7 +323,7 @@ def test_deep_json_is_an_error(saved, tmp_path):
 
 def test_trees_of_xgboost_that_point_outside_are_refused(table, tmp_path):
     """XGBoost follows the indices of nodes without checking them, and the process would end."""
-    from hemafeat.pipelines._steps.booster_file import check_booster
+    from hemafeat.pipelines._booster_file import check_booster
 
     model = pipelines.make("xgboost", n_estimators=3).fit(table, table["label"])["model"]
     state = model.__getstate__()

@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hemafeat._public import public
-from hemafeat.pipelines._steps.booster_file import check_booster
+from hemafeat.pipelines._booster_file import check_booster
 from hemafeat.pipelines._steps.support_vectors import checked_weights
 
 
