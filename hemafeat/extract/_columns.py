@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable, Mapping
+from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -23,6 +24,15 @@ RENAMED = {
     },
 }
 """Current name of each column that was renamed, by its former name."""
+
+FORMULAS = 2
+"""Version of the values of all columns, stored with each table; 1 where it is not stored."""
+
+CHANGED: dict[str, int] = {}
+"""Value of `FORMULAS` from which on columns have other values, by a pattern of their current names.
+
+A pattern is that of `fnmatch`: ``"*__shape__solidity"``, ``"nucleus__glcm__*"``.
+"""
 
 _LENGTH = re.compile(r"(?<!\S)px(?:\^(-?\d+))?(?!\S)")
 
@@ -71,6 +81,12 @@ def current_names(columns: Iterable[str]) -> list[str]:
     ['nucleus__tavakoli__circularity_inverse', 'cell__shape__area', 'age']
     """
     return [RENAMED.get(name, name) for name in columns]
+
+
+def changed_columns(names: Iterable[str], formulas: int) -> list[str]:
+    """Return the columns whose values were computed differently when `FORMULAS` was `formulas`."""
+    patterns = [pattern for pattern, since in CHANGED.items() if since > formulas]
+    return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]
 
 
 def describe(families: FamilyChoice = "default", *, um_per_px: bool = False) -> pd.DataFrame:

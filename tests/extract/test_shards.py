@@ -38,6 +38,12 @@ def stream(images: object, out: Path, **kwargs) -> extract.Extraction:
     return extract.stream(images, out, **{**settings, **kwargs})
 
 
+def write_manifest(folder: Path, manifest: dict) -> None:
+    """Write a manifest of the first format, which is not signed."""
+    entries = {key: value for key, value in manifest.items() if key not in ("format", "sha256")}
+    (folder / "manifest.json").write_text(json.dumps(entries), "utf-8")
+
+
 def contents(folder: Path) -> dict[str, bytes]:
     """Return the contents of every file of a result but the lock."""
     paths = {str(p.relative_to(folder)): p for p in folder.rglob("*") if p.is_file()}
@@ -212,7 +218,7 @@ def test_other_versions_are_refused(listed: pd.DataFrame, tmp_path: Path) -> Non
     stream(listed, tmp_path / "out")
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))
     manifest["asked"]["versions"]["opencv"] = "3.1"
-    (tmp_path / "out" / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    write_manifest(tmp_path / "out", manifest)
     with pytest.raises(FileExistsError, match=r"opencv was 3\.1, is "):
         stream(listed, tmp_path / "out")
 

@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from hemafeat._files import check_table_file, is_table_file
+from hemafeat._files import is_table_file
 from hemafeat._machine import progress_bar
 from hemafeat._public import renamed_argument
 from hemafeat.extract._columns import FamilyChoice
 from hemafeat.extract._table.compile import compile_ahead
 from hemafeat.extract._table.image import Normaliser
 from hemafeat.extract._table.part import assemble
-from hemafeat.extract._table.result import save
+from hemafeat.extract._table.result import check_target, save
 from hemafeat.extract._table.run import Cells, Run
-from hemafeat.extract._table.shard import ShardMaker, gather
+from hemafeat.extract._table.shard import ShardMaker, check_attributes, gather
 from hemafeat.extract._table.stream import SHARD_SIZE, measure_into_folder, measure_shards
 from hemafeat.extract._table.threads import measure_parts
 
@@ -131,10 +131,10 @@ def table(
     >>> extract.units(table)["nucleus__shape__area"]
     'um^2'
     """
+    if out is not None:
+        check_target(out)
     target = None if out is None else Path(out)
-    to_file = target is not None and is_table_file(target)
-    if target is not None and to_file:
-        check_table_file(target)
+    to_file = target is not None and is_table_file(target) and not target.is_dir()
     run = Run(
         images,
         segmenter=segmenter,
@@ -152,6 +152,8 @@ def table(
     )
     if target is not None and not to_file:
         return measure_into_folder(run, target, restart).load()
+    if target is not None:
+        check_attributes(run)
     result = _measure_in_memory(run)
     if target is not None:
         save(result, target)
