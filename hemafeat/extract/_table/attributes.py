@@ -24,6 +24,9 @@ OWN = {*IDENTITY, "um_per_px", "mask"}
 LISTED = 3
 """Columns that a message names."""
 
+EXACT = 2**53
+"""Integers up to this are exact as doubles."""
+
 _ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+>")
 
 
@@ -77,14 +80,23 @@ def arrow_type(values: pd.Series) -> pa.DataType:
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = pd.Series(values.cat.categories)
     array = _as_array(values)
-    kind = pa.string() if array is None else array.type
+    if array is None:
+        return pa.string()
+    kind = array.type
     if pa.types.is_float16(kind):
         return pa.float32()
     if pa.types.is_timestamp(kind) or pa.types.is_date(kind):
-        # Arrow cuts the time of a moment among days, and converts zones to that of the first.
-        mixed = values.dtype == object and len({type(v) for v in values if not _missing(v)}) > 1
-        zone = pa.types.is_timestamp(kind) and kind.tz is not None
+        # Arrow cuts the time of a moment among days, and drops or converts zones.
+        objects = [v for v in values if not _missing(v)] if values.dtype == object else []
+        mixed = len({type(value) for value in objects}) > 1
+        zone = any(getattr(value, "tzinfo", None) is not None for value in objects)
+        zone |= pa.types.is_timestamp(kind) and kind.tz is not None
         return pa.string() if mixed or zone else kind
+    if pa.types.is_integer(kind) and array.null_count:
+        # pandas reads integers with gaps as doubles.
+        known = array.drop_null().to_numpy(zero_copy_only=False)
+        if len(known) and (known.max() > EXACT or known.min() < -EXACT):
+            return pa.string()
     numbers = pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)
     return kind if numbers else pa.string()
 

@@ -32,7 +32,6 @@ from hemafeat.extract._table.result import (
     MANIFEST,
     ManifestError,
     check_shard,
-    check_target,
     part_file,
     part_files,
     read_manifest,
@@ -208,14 +207,15 @@ def open_folder(
 ) -> Iterator[Folder]:
     """Open the folder of a result for writing, and keep other processes from writing to it.
 
+    It has passed `check_target`.
+
     Raises
     ------
     FileExistsError
-        The folder holds something else, or a result of other settings.
+        The folder holds a result of other settings.
     OSError
         Another process is writing to the folder, or it is not writable.
     """
-    check_target(out)
     out.mkdir(parents=True, exist_ok=True)
     with locked(out / LOCK, f"another process is writing to {out}"):
         folder = Folder(out, fingerprint, units, n_shards)

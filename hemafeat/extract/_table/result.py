@@ -265,8 +265,8 @@ def read_manifest(folder: Path) -> dict[str, Any] | None:
     signed = manifest.pop("sha256", None)
     if isinstance(version, int) and version > FORMAT and signed == _signature(manifest):
         raise ManifestError(
-            f"{path} was written by hemafeat {manifest.get('hemafeat')}, a later version, in a format "
-            "that this one does not read. Update hemafeat, or measure everything anew with "
+            f"{path} was written by a later version of hemafeat ({manifest.get('hemafeat')}), in a "
+            "format that this one does not read. Update hemafeat, or measure everything anew with "
             "restart=True (--restart)",
             later=True,
         )

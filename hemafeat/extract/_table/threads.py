@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import os
+import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
+from threading import Event, Thread
 
 import cv2
 
@@ -42,7 +45,16 @@ def measure_parts(
     """
     n_jobs = max(1, min(run.n_jobs, len(run)))
     batch = max(1, min(BATCH, len(run) // (AHEAD * n_jobs)))
-    with _serial_opencv(), _pool(n_jobs, run.processes and n_jobs > 1) as pool:
+    processes = run.processes and n_jobs > 1
+    stopped = Event()
+
+    def measure(part: Part, start: int, stop: int) -> list[ImageResult]:
+        """Measure images, and stop between two of them if the run was interrupted."""
+        numbers = range(start, stop)
+        return [r for n in numbers if not stopped.is_set() for r in maker.measure(part, n, n + 1)]
+
+    with _serial_opencv(), _pool(n_jobs, processes, stopped) as pool:
+        task = maker.measure if processes else measure
         queue: deque[tuple[Part, Future[list[ImageResult]]]] = deque()
 
         def in_order() -> Iterator[tuple[Part, list[ImageResult]]]:
@@ -52,7 +64,7 @@ def measure_parts(
                         oldest, future = queue.popleft()
                         yield oldest, future.result()
                     stop = min(start + batch, len(part))
-                    queue.append((part, pool.submit(maker.measure, part, start, stop)))
+                    queue.append((part, pool.submit(task, part, start, stop)))
             while queue:
                 oldest, future = queue.popleft()
                 yield oldest, future.result()
@@ -75,14 +87,40 @@ def measure_parts(
                 future.cancel()
 
 
-def _pool(n_jobs: int, processes: bool) -> Executor:
-    if not processes:
-        return ThreadPoolExecutor(n_jobs)
-    # Spawned, not forked: a copy of a process with threads may hang. Workers that outlive a killed
-    # parent find their pipe closed and end.
-    return ProcessPoolExecutor(
-        n_jobs, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
-    )
+@contextmanager
+def _pool(n_jobs: int, processes: bool, stopped: Event) -> Iterator[Executor]:
+    """Start threads or processes; if the run is interrupted, `stopped` is set and none is left."""
+    pool: Executor = ThreadPoolExecutor(n_jobs)
+    if processes:
+        # Spawned, not forked: a copy of a process with threads may hang.
+        pool = ProcessPoolExecutor(
+            n_jobs, mp_context=get_context("spawn"), initializer=_start_worker
+        )
+    with pool:
+        try:
+            yield pool
+        except BaseException as error:
+            stopped.set()
+            # Nobody waits for the results any more, after an interruption or a failed write.
+            if not isinstance(error, BrokenProcessPool):
+                for worker in list((getattr(pool, "_processes", None) or {}).values()):
+                    worker.terminate()
+            raise
+
+
+def _start_worker() -> None:
+    """Prepare a process that measures: it ends with its parent, however that ends."""
+    cv2.setNumThreads(1)
+    # An interruption from the terminal reaches all processes; the parent ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 @contextmanager
