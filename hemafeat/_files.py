@@ -326,7 +326,7 @@ def read_parquet(
                 raise ValueError(f"{path} is damaged: it has lost its seal")
     source: Any = paths[0] if len(paths) == 1 else paths
     # Folders above the files, such as "fold=1", are not columns of the table.
-    options: dict[str, Any] = {"partitioning": None, "page_checksum_verification": True}
+    options: dict[str, Any] = {"partitioning": None}
     names = None if columns is None else list(columns)
     return pd.read_parquet(source, columns=names, **options)
 

@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hemafeat._files import is_table_file
+from hemafeat._files import check_writable, is_table_file
 from hemafeat.cli._errors import Usage
 
 if TYPE_CHECKING:
@@ -23,15 +23,20 @@ def table_file(text: str, option: str = "--out") -> Path:
     Raises
     ------
     Usage
-        If the suffix is not ``.csv`` or ``.parquet``, if the path is a folder, or if its folder
-        does not exist.
+        If the suffix is not ``.csv`` or ``.parquet``, if the path is a folder, if its folder does
+        not exist, or if nothing can be written there.
     """
     path = Path(text)
     if not is_table_file(path):
         raise Usage(f"{option}: {path} should end in .csv or .parquet")
     if path.is_dir():
         raise Usage(f"{option}: {path} is a folder")
-    return in_existing_folder(path, option)
+    in_existing_folder(path, option)
+    try:
+        check_writable(path)
+    except OSError as error:
+        raise Usage(f"{option}: {reason(error)}") from None
+    return path
 
 
 def reason(error: Exception) -> str:

@@ -313,17 +313,17 @@ def load(folder: str | os.PathLike[str]) -> Comparison:
         raise CompareError(f"{folder / _HEAD}: cannot be read: {error}") from None
     if not isinstance(head, dict) or head.get("format") != "hemafeat comparison":
         raise CompareError(f"{folder / _HEAD}: not a comparison")
-    # Earlier versions did not sign it.
-    signed = head.pop("sha256", None)
-    if signed is not None and signed != _signature(head):
-        raise CompareError(f"{folder / _HEAD}: damaged: it is not what was written; compare again")
-    head.pop("format")
-    version = head.pop("format_version", None)
+    version = head.get("format_version")
     if version not in (1, _FORMAT_VERSION):
         raise CompareError(
             f"{folder / _HEAD}: format version {version}; this package reads 1 and "
             f"{_FORMAT_VERSION}"
         )
+    # Earlier versions did not sign it.
+    signed = head.pop("sha256", None)
+    if version == _FORMAT_VERSION and signed not in (None, _signature(head)):
+        raise CompareError(f"{folder / _HEAD}: damaged: it is not what was written; compare again")
+    del head["format"], head["format_version"]
     if version == 1:
         head["unit"] = "patient" if _holds_patients(folder, head.get("fingerprint")) else "cell"
     of_patients = head.get("unit") == "patient"

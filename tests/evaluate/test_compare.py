@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -265,6 +266,21 @@ def test_save_and_load(compared, tmp_path):
     (folder / "comparison.json").write_text('{"format": "x"}', encoding="utf-8")
     with pytest.raises(CompareError, match="not a comparison"):
         evaluate.load(folder)
+
+
+def test_a_flipped_bit_of_a_comparison_is_noticed(compared, tmp_path):
+    rng = np.random.default_rng(0)
+    folder = compared.save(tmp_path)
+    for path in sorted(folder.iterdir()):
+        data = path.read_bytes()
+        for position in rng.integers(8 * len(data), size=20):
+            hurt = bytearray(data)
+            hurt[position // 8] ^= 1 << position % 8
+            path.write_bytes(hurt)
+            with pytest.raises(CompareError, match=re.escape(path.name)):
+                evaluate.load(folder)
+        path.write_bytes(data)
+    assert evaluate.load(folder).protocol == compared.protocol
 
 
 def test_models_are_ranked_with_and_without_baselines(compared):

@@ -20,10 +20,12 @@ from typing import Any
 
 from hemafeat._files import NO_SPACE, check_seal, locked, write_whole
 from hemafeat._machine import n_workers
+from hemafeat.extract._table.errors import ERROR_COLUMNS
 from hemafeat.extract._table.fingerprint import differences, digest
 from hemafeat.extract._table.image import file_state
 from hemafeat.extract._table.part import Part
 from hemafeat.extract._table.result import (
+    CELL_COLUMNS,
     CELLS,
     CELLS_FOLDER,
     ERRORS,
@@ -32,6 +34,7 @@ from hemafeat.extract._table.result import (
     MANIFEST,
     ManifestError,
     check_shard,
+    is_own,
     part_file,
     part_files,
     read_manifest,
@@ -314,8 +317,8 @@ def _remove(out: Path) -> None:
         for path in part_files(out / name):
             if path.is_file() or path.is_symlink():
                 path.unlink()
-    for name in (CELLS, ERRORS):
-        if (out / name).is_file():
+    for name, columns in ((CELLS, CELL_COLUMNS), (ERRORS, set(ERROR_COLUMNS))):
+        if (out / name).is_file() and is_own(out / name, columns):
             (out / name).unlink()
 
 

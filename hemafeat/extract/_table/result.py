@@ -46,6 +46,9 @@ CELLS, ERRORS, MANIFEST = "cells.parquet", "errors.parquet", "manifest.json"
 CELLS_FOLDER, ERRORS_FOLDER = "cells", "errors"
 """Folders of the parts of a result in shards."""
 
+CELL_COLUMNS = {"image", "cell"}
+"""Columns of every table of cells."""
+
 LOCK = ".lock"
 
 FORMAT = 2
@@ -92,7 +95,7 @@ def check_target(out: str | os.PathLike[str]) -> None:
     path = Path(out)
     if is_table_file(path) and not os.fspath(out).endswith(("/", os.sep)):
         check_table_file(path)
-        _check_replaceable(path, {"image", "cell"}, "a table of cells")
+        _check_replaceable(path, CELL_COLUMNS, "a table of cells")
         _check_replaceable(error_file(path), set(ERROR_COLUMNS), "a table of errors")
         return
     if not path.is_dir() and (path.exists() or path.is_symlink()):
@@ -107,16 +110,18 @@ def check_target(out: str | os.PathLike[str]) -> None:
 
 def _check_replaceable(path: Path, names: set[str], what: str) -> None:
     """Refuse to replace a file that is not a table with these columns, such as a list of images."""
-    if not path.exists() or not path.is_file() or not path.stat().st_size:
-        return
-    try:
-        same = names <= set(_column_names(path))
-    except ValueError:
-        same = _lost_result(path)
-    if not same:
+    if path.is_file() and path.stat().st_size and not is_own(path, names):
         raise FileExistsError(
             f"{path} exists and is not {what}, so it is not replaced. Choose another name"
         )
+
+
+def is_own(path: Path, names: set[str]) -> bool:
+    """Return whether a file is a table with these columns, or a damaged one of this package."""
+    try:
+        return names <= set(_column_names(path))
+    except ValueError:
+        return _lost_result(path)
 
 
 def _lost_result(path: Path) -> bool:
@@ -239,7 +244,7 @@ def is_result(path: str | os.PathLike[str]) -> bool:
         names = _column_names(path)
     except (OSError, ValueError):
         return path.is_file() and _lost_result(path)
-    return {"image", "cell"} <= set(names) and bool(feature_columns(pd.DataFrame(columns=names)))
+    return set(names) >= CELL_COLUMNS and bool(feature_columns(pd.DataFrame(columns=names)))
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
@@ -429,7 +434,7 @@ def load(source: str | os.PathLike[str], *, columns: Sequence[str] | None = None
     if not cells or not cells[0].exists():
         raise FileNotFoundError(f"{path} does not hold the result of an extraction")
     stored = _column_names(cells[0])
-    if columns is None and not {"image", "cell"} <= set(stored):
+    if columns is None and not set(stored) >= CELL_COLUMNS:
         raise ValueError(
             f"{cells[0]} is not a table of cells: it has no columns 'image' and 'cell'"
         )

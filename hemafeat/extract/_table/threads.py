@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-import os
-import signal
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
-from multiprocessing import get_context, parent_process
-from threading import Event, Thread
+from contextlib import contextmanager, suppress
+from multiprocessing import get_context
+from threading import Event
 
 import cv2
 
+from hemafeat._machine import start_worker
 from hemafeat.extract._table.image import ImageResult
 from hemafeat.extract._table.part import Part
 from hemafeat.extract._table.run import Run
@@ -94,7 +93,7 @@ def _pool(n_jobs: int, processes: bool, stopped: Event) -> Iterator[Executor]:
     if processes:
         # Spawned, not forked: a copy of a process with threads may hang.
         pool = ProcessPoolExecutor(
-            n_jobs, mp_context=get_context("spawn"), initializer=_start_worker
+            n_jobs, mp_context=get_context("spawn"), initializer=start_worker
         )
     with pool:
         try:
@@ -103,24 +102,17 @@ def _pool(n_jobs: int, processes: bool, stopped: Event) -> Iterator[Executor]:
             stopped.set()
             # Nobody waits for the results any more, after an interruption or a failed write.
             if not isinstance(error, BrokenProcessPool):
-                for worker in list((getattr(pool, "_processes", None) or {}).values()):
-                    worker.terminate()
+                _end_workers(pool)
             raise
 
 
-def _start_worker() -> None:
-    """Prepare a process that measures: it ends with its parent, however that ends."""
-    cv2.setNumThreads(1)
-    # An interruption from the terminal reaches all processes; the parent ends the others.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)
+def _end_workers(pool: Executor) -> None:
+    """End the processes of a pool at once; threads are not in its reach."""
+    for worker in list((getattr(pool, "_processes", None) or {}).values()):
+        worker.terminate()
+    # A thread of the pool that writes to a full pipe without a reader would never end.
+    with suppress(AttributeError, OSError):
+        pool._call_queue._reader.close()  # type: ignore[attr-defined]
 
 
 @contextmanager
