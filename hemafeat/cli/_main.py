@@ -55,8 +55,9 @@ examples:
   hemafeat compare features/ --out result/    models on held-out groups, and a page
   hemafeat compare --help                     all arguments of a command
 
-Exit codes: 0 success, 1 the run failed, 2 the command line is not valid. Set
-HEMAFEAT_TRACEBACK=1 (or pass --debug) to see where an error came from."""
+Exit codes: 0 success, 1 the run failed, 2 the command line is not valid, 128 and the
+number of a signal that stopped the run. Set HEMAFEAT_TRACEBACK=1 (or pass --debug) to
+see where an error came from."""
 
 
 class Parser(argparse.ArgumentParser):

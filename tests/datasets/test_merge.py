@@ -127,7 +127,7 @@ def test_shared_names():
 @pytest.mark.parametrize("second", ["y", None])
 def test_a_key_does_not_replace_the_names_of_several_data_sets(second):
     merged = listed(["a", "a"], "x", dataset=["x", second], patient=["7", "7"])
-    with pytest.raises(DatasetError, match="'all' would replace the names of 2 data sets .* x"):
+    with pytest.raises(DatasetError, match=r"'all' would replace the names of 2 data sets .* x"):
         datasets.merge({"all": merged})
     renamed = datasets.merge({"all": merged.assign(dataset="x")})
     assert set(renamed["dataset"]) == {"all"}

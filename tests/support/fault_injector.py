@@ -231,9 +231,12 @@ class Injector:
         command = [sys.executable, "-m", "hemafeat", "extract", str(self.images), "--quiet"]
         command += ["--out", str(self.hurt), "--families", *FAMILIES, "--jobs", "2"]
         command += ["--shard-size", str(SHARD_SIZE)]
+        signals = [signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP]
+        # A job in the background inherits that some are ignored.
+        signals = [number for number in signals if signal.getsignal(number) != signal.SIG_IGN]
         for _ in range(self.rng.randint(1, 3)):
             processes = self.rng.random() < 0.5
-            stop = self.rng.choice([signal.SIGKILL, signal.SIGTERM, signal.SIGINT, signal.SIGHUP])
+            stop = self.rng.choice(signals)
             child = subprocess.Popen(
                 [*command, *(["--processes"] if processes else [])],
                 stdout=subprocess.PIPE,

@@ -126,7 +126,7 @@ def storable(table: pd.DataFrame) -> pd.DataFrame:
             text = [text_or_none(value, name) for value in values]
             texts[name] = pd.Series(text, table.index, dtype=object)
         elif isinstance(values.dtype, pd.SparseDtype):
-            texts[name] = values.sparse.to_dense()
+            texts[name] = values.astype(values.dtype.subtype)
     return table.assign(**texts) if texts else table
 
 
@@ -135,7 +135,7 @@ def _as_array(values: pd.Series) -> pa.Array | None:
     if isinstance(values.dtype, pd.CategoricalDtype):
         values = values.astype(object)
     if isinstance(values.dtype, pd.SparseDtype):
-        values = values.sparse.to_dense()
+        values = values.astype(values.dtype.subtype)
     try:
         array = pa.array(values, from_pandas=True)
     except Exception:  # pandas and Arrow raise many kinds for objects

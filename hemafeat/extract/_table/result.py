@@ -403,12 +403,15 @@ def load(source: str | os.PathLike[str], *, columns: Sequence[str] | None = None
     FileNotFoundError
         The result does not exist.
     ValueError
-        The file is not a table of cells, a column does not exist, or the result is not complete.
+        The file is not a table of cells, a column does not exist, the result is not complete, or a
+        file of it is not the one that was written; the message names the file, and the same call
+        of `table` or `stream` makes it again.
 
     Warns
     -----
     UserWarning
-        The table, or `columns`, has former names of columns; the warning lists them.
+        The table, or `columns`, has former names of columns, or columns that later versions compute
+        differently; the warning lists them.
 
     Examples
     --------

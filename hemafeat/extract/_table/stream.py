@@ -77,7 +77,7 @@ class Extraction:
         if self.n_errors:
             for number in range(self.n_shards):
                 path = part_file(self.folder, ERRORS_FOLDER, number, self.n_shards)
-                rows = read_parquet(path) if path.is_file() else ()
+                rows = read_parquet(path) if path.is_file() else pd.DataFrame()
                 if len(rows):
                     return {str(key): str(value) for key, value in rows.iloc[0].items()}
         return None
@@ -135,7 +135,8 @@ def stream(
         Number of images in a shard. The default is that of the result in the folder, else 512. It
         does not change the table.
     restart : bool
-        Remove an earlier result in the folder and measure everything anew. Default False.
+        Remove an earlier result in the folder, sound or not, and measure everything anew. Files
+        that the run did not write stay. Default False.
     processes : bool
         Use `n_jobs` processes instead of threads. Threads wait for each other where Python runs
         only one of them at a time; processes do not, but take a few seconds to start, need a
@@ -148,8 +149,9 @@ def stream(
     progress : bool, optional
         Show a progress bar. By default it is shown only on a terminal.
     notify : callable, optional
-        Called with a line of text for each message to the user: how many shards are kept, and
-        which images have changed since they were measured. By default the latter are warnings.
+        Called with a line of text for each message to the user: how many shards are kept, which
+        files are damaged, and which images have changed since they were measured. By default the
+        latter two are warnings.
 
     Returns
     -------
@@ -172,7 +174,7 @@ def stream(
     Warns
     -----
     UserWarning
-        Images of complete shards have changed since (their shards are measured again) or no longer
+        A file of the result is damaged (what it held is measured again). Images of complete shards have changed since (their shards are measured again) or no longer
         exist (their rows are kept).
 
     Examples

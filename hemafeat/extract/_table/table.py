@@ -86,7 +86,9 @@ def table(
     out : path, optional
         Also write the result. A folder is filled as by `stream`: an interrupted run resumes when
         the call is repeated, and the table is read back at the end. A ``.parquet`` or ``.csv`` file
-        is written when all images are measured. `load` reads either.
+        is written when all images are measured, in place of an earlier table of cells. `load` reads
+        either. Attributes other than numbers, booleans, text and dates without a time zone are
+        written as text.
     shard_size, restart : int and bool, optional
         For a folder, see `stream`.
     processes : bool
@@ -108,14 +110,17 @@ def table(
     Raises
     ------
     hemafeat.datasets.DatasetError
-        There are no images, or `images` has none of the forms above.
+        There are no images, `images` has none of the forms above, or one of its columns has a name
+        of the table of cells (such as ``cell`` or ``nucleus__shape__area``) or cannot be written.
     FamilyError
         A family does not exist.
     ValueError
         A scale is not positive or known for some of the images only, the number of masks is not
-        that of the images, or the segmenter does not exist.
+        that of the images, the segmenter does not exist, or `out` has the suffix of another kind of
+        file.
     FileExistsError
-        `out` holds something other than a result of these settings.
+        `out` holds something other than a result of these settings, or a file that is not a table
+        of cells.
     FileNotFoundError
         The folder of the file `out` does not exist.
     OSError
