@@ -19,9 +19,9 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import _machine
+from hemafeat.extract._attributes import as_text
 from hemafeat.extract._columns import FORMULAS
 from hemafeat.extract._family import column_facts
-from hemafeat.extract._table.attributes import as_text
 from hemafeat.extract._table.run import Run
 from hemafeat.segment import MaskError, Masks, contours
 

@@ -28,6 +28,7 @@ from hemafeat._files import (
     write_whole,
 )
 from hemafeat._machine import n_workers
+from hemafeat.extract._attributes import storable
 from hemafeat.extract._columns import (
     FORMULAS,
     RENAMED,
@@ -36,7 +37,6 @@ from hemafeat.extract._columns import (
     feature_columns,
     units,
 )
-from hemafeat.extract._table.attributes import storable
 from hemafeat.extract._table.errors import ERROR_COLUMNS, errors
 from hemafeat.extract._table.fingerprint import digest
 from hemafeat.extract._table.shard import ShardInfo

@@ -10,9 +10,9 @@ import pandas as pd
 
 from hemafeat import datasets
 from hemafeat._machine import n_workers
+from hemafeat.extract._attributes import OWN, check_names
 from hemafeat.extract._columns import FamilyChoice, family_units
 from hemafeat.extract._family import FamilyError, choose
-from hemafeat.extract._table.attributes import OWN, check_names
 from hemafeat.extract._table.image import Normaliser
 from hemafeat.extract._table.part import Part
 from hemafeat.images import normaliser

@@ -15,9 +15,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from hemafeat._files import SEAL_KEY, UNSEALED, seal, seal_of
+from hemafeat.extract._attributes import arrow_column, arrow_type
 from hemafeat.extract._columns import family_units, feature_columns
 from hemafeat.extract._family import Family
-from hemafeat.extract._table.attributes import arrow_column, arrow_type
 from hemafeat.extract._table.errors import ERROR_COLUMNS, ErrorRow
 from hemafeat.extract._table.fingerprint import versions
 from hemafeat.extract._table.image import ImageResult, Normaliser, Segmenter, measure_image

@@ -174,8 +174,9 @@ def stream(
     Warns
     -----
     UserWarning
-        A file of the result is damaged (what it held is measured again). Images of complete shards have changed since (their shards are measured again) or no longer
-        exist (their rows are kept).
+        A file of the result is damaged (what it held is measured again). Images of complete shards
+        have changed since (their shards are measured again) or no longer exist (their rows are
+        kept).
 
     Examples
     --------
