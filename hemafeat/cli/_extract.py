@@ -86,6 +86,8 @@ def run(args: argparse.Namespace) -> None:
     start = time.perf_counter()
     out = Path(args.out)
     to_file = is_table_file(out) and not out.is_dir()
+    if to_file:
+        _output.in_existing_folder(out, "--out")
     try:
         if to_file:
             check_table_file(out)
