@@ -140,7 +140,7 @@ class Stopped(KeyboardInterrupt):
 
 @contextmanager
 def _stopped_by_signals() -> Iterator[None]:
-    """Raise `Stopped` at SIGTERM and SIGHUP; a second signal ends the process at once."""
+    """Raise `Stopped` at Ctrl-C, SIGTERM and SIGHUP; a second signal ends the process at once."""
     if threading.current_thread() is not threading.main_thread():
         yield
         return
@@ -152,19 +152,24 @@ def _stopped_by_signals() -> Iterator[None]:
         received.append(number)
         raise Stopped(number)
 
-    names = ("SIGTERM", "SIGHUP")
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
     numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
     # A signal that is ignored, as under nohup, stays so.
     before = {n: signal.getsignal(n) for n in numbers}
-    for number, handler in before.items():
-        if handler == signal.SIG_DFL:
-            signal.signal(number, stop)
+    usual = (signal.SIG_DFL, signal.default_int_handler)
+    before = {number: handler for number, handler in before.items() if handler in usual}
+    for number in before:
+        signal.signal(number, stop)
     try:
         yield
+    except Exception:
+        # The import of a package that is interrupted may raise an error of another kind.
+        if received:
+            raise Stopped(received[0]) from None
+        raise
     finally:
         for number, handler in before.items():
-            if handler == signal.SIG_DFL:
-                signal.signal(number, signal.SIG_DFL)
+            signal.signal(number, handler)
 
 
 def _exit_code(error: Exception, *, debug: bool) -> int:

@@ -71,3 +71,18 @@ def test_a_signal_that_is_ignored_stays_so() -> None:
     )
     ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert ended.stdout == "still here\n", ended.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="signals")
+def test_a_signal_that_turns_into_another_error_is_a_stop() -> None:
+    # As where it arrives while a compiled package is imported.
+    code = (
+        "import os, signal; from hemafeat.cli import _main\n"
+        "try:\n"
+        "    with _main._stopped_by_signals():\n"
+        "        try: os.kill(os.getpid(), signal.SIGTERM)\n"
+        "        except BaseException: raise ImportError('partially initialized module')\n"
+        "except _main.Stopped as stop: print(stop.number)"
+    )
+    ended = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert ended.stdout == f"{int(signal.SIGTERM)}\n", ended.stderr
