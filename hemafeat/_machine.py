@@ -1,12 +1,15 @@
-"""Processors, progress bars and versions of packages."""
+"""Processors, processes that measure, progress bars and versions of packages."""
 
 from __future__ import annotations
 
 import os
 import platform
+import signal
 import sys
 from collections.abc import Iterable
 from importlib.metadata import PackageNotFoundError, version
+from multiprocessing import parent_process
+from threading import Thread
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -32,6 +35,27 @@ def n_workers(n_jobs: int | None = None) -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def start_worker() -> None:
+    """Prepare a process that measures: it ends with its parent, however that ends.
+
+    It is here, where little is imported, so that it runs early.
+    """
+    Thread(target=_end_with_parent, daemon=True).start()
+    # An interruption from the terminal reaches all processes; the parent ends the others.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    import cv2
+
+    # Each thread over images would else start a pool.
+    cv2.setNumThreads(1)
+
+
+def _end_with_parent() -> None:
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def progress_bar(

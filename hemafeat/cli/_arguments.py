@@ -51,7 +51,7 @@ def add_command(
         epilog="examples:\n" + examples,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.set_defaults(run=run, parser=parser)
+    parser.set_defaults(run=run, parser=parser, resumes=lambda args: False)
     parser.add_argument(
         "--quiet", "-q", action="store_true", help="print the results only, no progress"
     )

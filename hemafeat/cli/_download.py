@@ -27,6 +27,7 @@ def add(commands: Any) -> None:
     parser = _arguments.add_command(
         commands, "download", run, "fetch a public data set", DESCRIPTION, EXAMPLES
     )
+    parser.set_defaults(resumes=lambda args: True)
     parser.add_argument("name", metavar="NAME", help="name as listed by hemafeat datasets")
     parser.add_argument("--to", metavar="DIR", help="folder to fetch into; NAME by default")
     parser.add_argument(

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hemafeat._files import is_table_file
+from hemafeat._files import check_folder_name, check_table_file, is_table_file
 from hemafeat.cli import _arguments, _deep, _inputs, _output
 from hemafeat.cli._arguments import plural
 from hemafeat.cli._errors import Failure, Usage
@@ -42,6 +42,7 @@ def add(commands: Any) -> None:
     parser = _arguments.add_command(
         commands, "extract", run, "measure every cell of every image", DESCRIPTION, EXAMPLES
     )
+    parser.set_defaults(resumes=lambda args: not is_table_file(args.out))
     parser.add_argument(
         "input", nargs="+", metavar="IMAGES", help="a folder, a CSV or Parquet file, or images"
     )
@@ -84,8 +85,16 @@ def run(args: argparse.Namespace) -> None:
 
     start = time.perf_counter()
     out = Path(args.out)
-    if is_table_file(out):
+    to_file = is_table_file(out) and not out.is_dir()
+    if to_file:
         _output.in_existing_folder(out, "--out")
+    try:
+        if to_file:
+            check_table_file(out)
+        else:
+            check_folder_name(args.out)
+    except (OSError, ValueError) as error:
+        raise Usage(f"--out: {_output.reason(error)}") from None
     options = _inputs.measuring_options(args) | {
         "shard_size": args.shard_size,
         "restart": args.restart,
@@ -94,12 +103,12 @@ def run(args: argparse.Namespace) -> None:
     }
     listed = _inputs.images(args.input, args.dataset, keep_dates=args.keep_dates)
     try:
-        if is_table_file(out):
+        if to_file:
             with _inputs.left_out_said_here():
-                counts = _count(extract.table(listed, out=out, **options))
+                counts = _count(extract.table(listed, out=args.out, **options))
         else:
             result = extract.stream(
-                listed, out, **options, notify=lambda text: _arguments.say(args, text)
+                listed, args.out, **options, notify=lambda text: _arguments.say(args, text)
             )
             counts = _Counts(
                 result.n_cells,
@@ -110,7 +119,7 @@ def run(args: argparse.Namespace) -> None:
                 result.n_left_out,
             )
     except (FileExistsError, FileNotFoundError) as error:
-        raise Usage(f"--out: {error}") from None
+        raise Usage(f"--out: {_output.reason(error)}") from None
     seconds = time.perf_counter() - start
     print(
         f"{plural(len(listed), 'image')}, {plural(counts.n_cells, 'cell')}, "

@@ -5,10 +5,13 @@ from __future__ import annotations
 import argparse
 import io
 import os
+import signal
 import sys
+import threading
 import traceback
-from collections.abc import Sequence
-from typing import NoReturn
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any, NoReturn
 
 from hemafeat import __version__
 from hemafeat.cli import (
@@ -20,6 +23,7 @@ from hemafeat.cli import (
     _download,
     _extract,
     _families,
+    _output,
     _predict,
     _report,
     _segment,
@@ -94,8 +98,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     Returns
     -------
     int
-        Exit code: 0 for success, 1 if the run failed, 2 if the command line is not valid, 130 if
-        the run was interrupted. An error is printed as one line on the standard error stream.
+        Exit code: 0 for success, 1 if the run failed, 2 if the command line is not valid, and 128
+        and the number of the signal that stopped the run: 130 for Ctrl-C, 143 for SIGTERM. An error
+        is printed as one line on the standard error stream.
     """
     words = list(sys.argv[1:] if argv is None else argv)
     _print_any_path()
@@ -112,14 +117,17 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     args.argv = words
     try:
-        with plain_warnings():
+        with plain_warnings(), _stopped_by_signals():
             args.run(args)
             sys.stdout.flush()
     except Exception as error:
         return _exit_code(error, debug=args.debug)
-    except KeyboardInterrupt:
-        _print_error("interrupted")
-        return 130
+    except KeyboardInterrupt as stop:
+        number = stop.number if isinstance(stop, Stopped) else int(signal.SIGINT)
+        with suppress(OSError):  # the terminal may be gone
+            again = "run the same command again"
+            _print_error(f"stopped; {again}{' to resume' if args.resumes(args) else ''}")
+        return 128 + number
     return 0
 
 
@@ -127,6 +135,54 @@ def _print_any_path() -> None:
     """Let paths that are not UTF-8 be printed as they are, rather than stop a finished run."""
     if isinstance(sys.stdout, io.TextIOWrapper) and sys.stdout.errors == "strict":
         sys.stdout.reconfigure(errors="surrogateescape")
+
+
+class Stopped(KeyboardInterrupt):
+    """A signal that ends a process; raised like Ctrl-C, so that all is left in order.
+
+    Attributes
+    ----------
+    number : int
+        Number of the signal.
+    """
+
+    def __init__(self, number: int) -> None:
+        super().__init__()
+        self.number = number
+
+
+@contextmanager
+def _stopped_by_signals() -> Iterator[None]:
+    """Raise `Stopped` at Ctrl-C, SIGTERM and SIGHUP; a second signal ends the process at once."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    received: list[int] = []
+
+    def stop(number: int, frame: Any) -> None:
+        if received:
+            os._exit(128 + number)
+        received.append(number)
+        raise Stopped(number)
+
+    names = ("SIGINT", "SIGTERM", "SIGHUP")
+    numbers = [getattr(signal, name) for name in names if hasattr(signal, name)]
+    # A signal that is ignored, as under nohup, stays so.
+    before = {n: signal.getsignal(n) for n in numbers}
+    usual = (signal.SIG_DFL, signal.default_int_handler)
+    before = {number: handler for number, handler in before.items() if handler in usual}
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    except Exception:
+        # The import of a package that is interrupted may raise an error of another kind.
+        if received:
+            raise Stopped(received[0]) from None
+        raise
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _exit_code(error: Exception, *, debug: bool) -> int:
@@ -137,7 +193,7 @@ def _exit_code(error: Exception, *, debug: bool) -> int:
     if debug or os.environ.get("HEMAFEAT_TRACEBACK", "") not in ("", "0"):
         traceback.print_exception(error)
     expected = isinstance(error, (Usage, Failure, ValueError, OSError, ImportError))
-    text = str(error) or type(error).__name__
+    text = _output.reason(error)
     if isinstance(error, ImportError) and "cannot open shared object" in text:
         text += (
             "; OpenCV does not find graphics libraries of the system: pip uninstall "

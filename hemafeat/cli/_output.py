@@ -53,6 +53,14 @@ def table_file(text: str, option: str = "--out", inputs: Iterable[str] = ()) -> 
     return writable_file(path, option, inputs)
 
 
+def reason(error: Exception) -> str:
+    """Return the text of an error; that of the system without its number."""
+    if isinstance(error, OSError) and error.strerror:
+        where = f"{error.filename}: " if error.filename is not None else ""
+        return where + error.strerror
+    return str(error) or type(error).__name__
+
+
 def in_existing_folder(path: Path, option: str) -> Path:
     """Return `path`, or raise `Usage` if its folder does not exist."""
     if not path.parent.is_dir():

@@ -162,7 +162,8 @@ def merge(
     ----------
     tables : mapping of str to table, or sequence of tables
         Image tables (or anything that `as_table` accepts) or tables of cells. The keys of a mapping
-        are the names of the data sets; in a sequence, each table has a column ``dataset``.
+        are the names of the data sets, each of one table; in a sequence, each table has a column
+        ``dataset``, which may name several.
     labels : str or mapping, optional
         New names of labels: ``{"ig": "immature granulocyte"}`` for all data sets, or
         ``{"pbc": {...}, "bccd": {...}}`` for each. Cells whose label maps to None are omitted;
@@ -179,7 +180,8 @@ def merge(
     Raises
     ------
     DatasetError
-        Raised if two data sets have the same name, if one has no name or no label that is not
+        Raised if two data sets have the same name, if a table of several data sets has a key, which
+        would replace their names, if one has no name or no label that is not
         mapped to None, or if tables of cells mix um and px.
 
     Warns
@@ -212,6 +214,7 @@ def merge(
     for name, table in items:
         part = _to_table(table)
         if name is not None:
+            _check_one_dataset(name, part)
             part["dataset"] = name
         part = _prefix_patients(part)
         part_names = sorted(part["dataset"].unique())
@@ -236,6 +239,20 @@ def merge(
     return merged
 
 
+def _check_one_dataset(name: str, part: pd.DataFrame) -> None:
+    """Refuse to give one name to the data sets of a table, whose patients it would mix."""
+    if "dataset" not in part.columns:
+        return
+    names = sorted({str(value) for value in part["dataset"].dropna()})
+    n = len(names) + int(bool(names) and bool(part["dataset"].isna().any()))
+    if n > 1:
+        raise DatasetError(
+            f"{name!r} would replace the names of {n} data sets in one table: {', '.join(names)}"
+            f"{'' if n == len(names) else ' and rows without a name'}. Merge a list of tables, "
+            "merge([table, ...]), which keeps their names, or remove the column 'dataset'"
+        )
+
+
 def _merge_attrs(merged: dict[Any, Any], attrs: Mapping[Any, Any]) -> None:
     """Add the units and errors of a table; units must agree."""
     units = attrs.get("units")
@@ -247,6 +264,8 @@ def _merge_attrs(merged: dict[Any, Any], attrs: Mapping[Any, Any]) -> None:
                     f"{name} is in {merged_units[name]} in one table and {unit} in another; give "
                     "um_per_px for all tables or for none"
                 )
+    if "formulas" in attrs:
+        merged["formulas"] = min(attrs["formulas"], merged.get("formulas", attrs["formulas"]))
     if "errors" in attrs:
         merged["errors"] = [*merged.get("errors", []), *attrs["errors"]]
 

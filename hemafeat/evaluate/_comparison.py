@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hemafeat._files import write_table, write_whole
+from hemafeat._files import read_parquet, write_table, write_whole
 from hemafeat._public import public
 from hemafeat.evaluate._rows import CompareError
 from hemafeat.evaluate._scores import LOWER_IS_BETTER, METRICS, draw, interval
@@ -398,6 +399,7 @@ class Comparison:
                 )
             },
         }
+        head["sha256"] = _signature(head)
         text = json.dumps(head, indent=2, ensure_ascii=False) + "\n"
         write_whole(folder / _HEAD, lambda aside: aside.write_text(text, encoding="utf-8"))
         return folder
@@ -457,14 +459,19 @@ def load(folder: str | os.PathLike[str]) -> Comparison:
         raise CompareError(f"{folder}: no comparison here ({_HEAD} is missing)") from None
     except (OSError, ValueError) as error:
         raise CompareError(f"{folder / _HEAD}: cannot be read: {error}") from None
-    if not isinstance(head, dict) or head.pop("format", None) != "hemafeat comparison":
+    if not isinstance(head, dict) or head.get("format") != "hemafeat comparison":
         raise CompareError(f"{folder / _HEAD}: not a comparison")
-    version = head.pop("format_version", None)
+    version = head.get("format_version")
     if version not in (1, _FORMAT_VERSION):
         raise CompareError(
             f"{folder / _HEAD}: format version {version}; this package reads 1 and "
             f"{_FORMAT_VERSION}"
         )
+    # Earlier versions did not sign it.
+    signed = head.pop("sha256", None)
+    if version == _FORMAT_VERSION and signed not in (None, _signature(head)):
+        raise CompareError(f"{folder / _HEAD}: damaged: it is not what was written; compare again")
+    del head["format"], head["format_version"]
     if version == 1:
         head["unit"] = "patient" if _holds_patients(folder, head.get("fingerprint")) else "cell"
     of_patients = head.get("unit") == "patient"
@@ -472,15 +479,20 @@ def load(folder: str | os.PathLike[str]) -> Comparison:
     for name in (*_TABLES, *(_PATIENT_TABLES if of_patients else ())):
         file = folder / f"{name}.parquet"
         try:
-            tables[name] = pd.read_parquet(file)
+            tables[name] = read_parquet(file)
         except Exception as error:  # pyarrow raises many kinds
-            raise CompareError(f"{file}: cannot be read: {error}") from None
+            raise CompareError(f"{file}: cannot be read: {error}; compare again") from None
     for name in _PATIENT_TABLES if of_patients else ():
         tables[name] = tables[name].drop(columns="fingerprint")
     try:
         return (PatientComparison if of_patients else Comparison)(**tables, **head)
     except TypeError as error:
         raise CompareError(f"{folder / _HEAD}: incomplete: {error}") from None
+
+
+def _signature(head: dict[str, Any]) -> str:
+    """Return a digest of the entries of the JSON file."""
+    return hashlib.sha256(json.dumps(head, sort_keys=True).encode()).hexdigest()
 
 
 def _holds_patients(folder: Path, fingerprint: Any) -> bool:

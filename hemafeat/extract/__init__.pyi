@@ -1,7 +1,5 @@
 from ._columns import (
     columns as columns,
-    current_names as current_names,
-    current_units as current_units,
     describe as describe,
     feature_columns as feature_columns,
     units as units,
@@ -62,6 +60,7 @@ from ._family import (
     families as families,
     family as family,
 )
+from ._former import current_names as current_names, current_units as current_units
 from ._measure import central_cell as central_cell, measure as measure
 from ._measured import measured as measured
 from ._prepared import (

@@ -185,6 +185,14 @@ def test_extract_goes_on_with_a_folder_and_refuses_another(cells, tmp_path, caps
     assert capsys.readouterr().err == ""
 
 
+@pytest.mark.parametrize("name", ["t.xlsx", "t.csv.gz", "t.feather", "t.json"])
+def test_a_kind_of_file_that_is_not_written_is_a_wrong_argument(name, cells, tmp_path, capsys):
+    words = ["extract", str(cells / "images"), "--out", str(tmp_path / name)]
+    assert main(words) == 2
+    assert "written as .csv or .parquet, or into a folder" in one_line(capsys)
+    assert not list(tmp_path.iterdir())
+
+
 def test_what_is_not_complete_is_not_compared(cells, tmp_path, capsys):
     out = tmp_path / "features"
     words = ["extract", str(cells / "images"), "--out", str(out), "--families", "shape"]

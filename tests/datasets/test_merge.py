@@ -124,6 +124,15 @@ def test_shared_names():
     assert list(merged["label"]) == ["immature granulocyte", "neutrophil", "immature granulocyte"]
 
 
+@pytest.mark.parametrize("second", ["y", None])
+def test_a_key_does_not_replace_the_names_of_several_data_sets(second):
+    merged = listed(["a", "a"], "x", dataset=["x", second], patient=["7", "7"])
+    with pytest.raises(DatasetError, match=r"'all' would replace the names of 2 data sets .* x"):
+        datasets.merge({"all": merged})
+    renamed = datasets.merge({"all": merged.assign(dataset="x")})
+    assert set(renamed["dataset"]) == {"all"}
+
+
 def test_refusals():
     table = listed(["a", "b"], "x")
     with pytest.raises(DatasetError, match="has no name in its column 'dataset'"):

@@ -267,6 +267,28 @@ def test_save_and_load(compared, tmp_path):
         evaluate.load(folder)
 
 
+def test_a_flipped_bit_of_a_comparison_is_noticed(compared, tmp_path):
+    rng = np.random.default_rng(0)
+    refused = []
+    folder = compared.save(tmp_path)
+    for path in sorted(folder.iterdir()):
+        data = path.read_bytes()
+        for position in rng.integers(8 * len(data), size=20):
+            hurt = bytearray(data)
+            hurt[position // 8] ^= 1 << position % 8
+            path.write_bytes(hurt)
+            try:
+                back = evaluate.load(folder)
+            except CompareError as error:
+                refused.append(path.name in str(error))
+            else:  # a flipped bit of the seal itself
+                pd.testing.assert_frame_equal(back.predictions, compared.predictions)
+                assert (back.protocol, back.classes) == (compared.protocol, compared.classes)
+        path.write_bytes(data)
+    assert len(refused) > 120
+    assert all(refused)
+
+
 def test_models_are_ranked_with_and_without_baselines(compared):
     assert compared.unit == "cell"
     assert compared.baselines == ("baseline",)

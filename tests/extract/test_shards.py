@@ -6,11 +6,13 @@ import errno
 import json
 import os
 import random
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +25,8 @@ import pytest
 
 from hemafeat import extract, segment
 from hemafeat._files import locked
+from hemafeat.extract._table import result
+from support.fault_injector import contents, flip_bit
 from support.shard_work import disc, noise, slow_disc
 
 FAMILIES = ["shape"]
@@ -38,11 +42,10 @@ def stream(images: object, out: Path, **kwargs) -> extract.Extraction:
     return extract.stream(images, out, **{**settings, **kwargs})
 
 
-def contents(folder: Path) -> dict[str, bytes]:
-    """Return the contents of every file of a result but the lock."""
-    paths = {str(p.relative_to(folder)): p for p in folder.rglob("*") if p.is_file()}
-    paths.pop(".lock")
-    return {name: path.read_bytes() for name, path in sorted(paths.items())}
+def write_manifest(folder: Path, manifest: dict) -> None:
+    """Write a manifest of the first format, which is not signed."""
+    entries = {key: value for key, value in manifest.items() if key not in ("format", "sha256")}
+    (folder / "manifest.json").write_text(json.dumps(entries), "utf-8")
 
 
 def assert_same(table: pd.DataFrame, expected: pd.DataFrame) -> None:
@@ -212,7 +215,7 @@ def test_other_versions_are_refused(listed: pd.DataFrame, tmp_path: Path) -> Non
     stream(listed, tmp_path / "out")
     manifest = json.loads((tmp_path / "out" / "manifest.json").read_text("utf-8"))
     manifest["asked"]["versions"]["opencv"] = "3.1"
-    (tmp_path / "out" / "manifest.json").write_text(json.dumps(manifest), "utf-8")
+    write_manifest(tmp_path / "out", manifest)
     with pytest.raises(FileExistsError, match=r"opencv was 3\.1, is "):
         stream(listed, tmp_path / "out")
 
@@ -267,13 +270,15 @@ def test_an_image_that_changed_is_measured_again(listed: pd.DataFrame, tmp_path:
         assert stream(listed, tmp_path / "out").n_kept == 4
 
 
-@pytest.mark.parametrize("damage", ["cut", "empty", "gone", "errors", "foreign"])
-def test_a_damaged_shard_is_measured_again(
+@pytest.mark.parametrize("damage", ["cut", "empty", "gone", "errors", "foreign", "swapped", "old"])
+def test_a_damaged_shard_is_named_and_measured_again(
     damage: str, listed: pd.DataFrame, tmp_path: Path
 ) -> None:
-    stream(listed, tmp_path / "out")
-    before = contents(tmp_path / "out")
-    shard = tmp_path / "out" / "cells" / "part-00001.parquet"
+    out = tmp_path / "out"
+    stream(listed, out)
+    before = contents(out)
+    shard = out / "cells" / "part-00001.parquet"
+    named = shard
     if damage == "cut":
         shard.write_bytes(shard.read_bytes()[:-100])
     elif damage == "empty":
@@ -281,12 +286,177 @@ def test_a_damaged_shard_is_measured_again(
     elif damage == "gone":
         shard.unlink()
     elif damage == "errors":
-        (tmp_path / "out" / "errors" / shard.name).unlink()
+        named = out / "errors" / shard.name
+        named.unlink()
+    elif damage == "swapped":
+        shutil.copy(out / "cells" / "part-00002.parquet", shard)
+    elif damage == "old":
+        pd.read_parquet(shard).to_parquet(shard)
     else:
         stream(listed, tmp_path / "other", families=["relation"])
         shutil.copy(tmp_path / "other" / "cells" / shard.name, shard)
-    assert stream(listed, tmp_path / "out").n_kept == 3
-    assert contents(tmp_path / "out") == before
+    with pytest.raises(ValueError, match=re.escape(str(named)) + ".*Repeat the same call"):
+        extract.load(out)
+    messages: list[str] = []
+    assert stream(listed, out, notify=messages.append).n_kept == 3
+    assert str(named) in messages[-1] or damage == "gone"
+    assert contents(out) == before
+
+
+def test_no_flipped_bit_is_read_as_a_value(listed: pd.DataFrame, tmp_path: Path) -> None:
+    out, rng = tmp_path / "out", random.Random(0)
+    expected = stream(listed, out).load()
+    before = contents(out)
+    extract.save(expected, tmp_path / "table.parquet")
+    extract.save(expected, tmp_path / "saved")
+    for name in (*before, "../table.parquet", "../saved/cells.parquet", "../saved/manifest.json"):
+        path = out / name
+        data = path.read_bytes()
+        target = out if not name.startswith("../") else path
+        target = path.parent if path.parent.name == "saved" else target
+        for _ in range(30):
+            flip_bit(path, rng)
+            try:
+                assert_same(extract.load(target), expected)
+            except ValueError as error:
+                if path.name not in str(error):
+                    raise
+            path.write_bytes(data)
+    flip_bit(out / "errors" / "part-00001.parquet", rng)
+    flip_bit(out / "manifest.json", rng)
+    with pytest.warns(UserWarning, match="and 1 more files are not sound; what is damaged"):
+        assert stream(listed, out).n_kept == 3
+    assert contents(out) == before
+
+
+def test_a_result_of_an_earlier_version_is_loaded(listed: pd.DataFrame, tmp_path: Path) -> None:
+    # Neither seals nor a signature, and the version of no formula.
+    out = tmp_path / "out"
+    expected = stream(listed, out).load()
+    for path in out.glob("*/*.parquet"):
+        table = pyarrow.parquet.read_table(path)
+        pyarrow.parquet.write_table(table.replace_schema_metadata(None), path)
+    manifest = json.loads((out / "manifest.json").read_text("utf-8"))
+    write_manifest(out, {key: value for key, value in manifest.items() if key != "formulas"})
+    assert_same(extract.load(out), expected)
+
+
+STRAY = ["cells/part-00000 (1).parquet", "cells/._part-00000.parquet", "cells/part-00004.parquet"]
+STRAY += ["cells/all.parquet", "cells/old/part-00000.parquet", "errors/all.parquet", "notes.txt"]
+
+
+@pytest.mark.parametrize("name", STRAY)
+def test_only_the_files_of_the_run_are_read(
+    name: str, listed: pd.DataFrame, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    expected = stream(listed, out)
+    table = expected.load()
+    (out / name).parent.mkdir(exist_ok=True)
+    table.to_parquet(out / name)
+    assert_same(extract.load(out), table)
+    again = stream(listed, out)
+    assert (again.n_kept, again.n_cells, again.first_error()) == (4, 28, expected.first_error())
+    assert_same(again.load(), table)
+    assert (out / name).exists()
+    if name != "cells/part-00004.parquet":  # the name of a part of a larger result
+        stream(listed, out, restart=True)
+        assert (out / name).exists()
+
+
+BROKEN = {
+    "zero": b"",
+    "null": b"null",
+    "list": b"[1, 2]",
+    "number": b"7",
+    "binary": b"\x00\xff\xfe\x80",
+    "deep": b"[" * 100_000,
+    "types": b'{"hemafeat": "0.1.0", "state": "complete", "shards": "four", "asked": 3}',
+    "state": b'{"hemafeat": "0.1.0", "state": "done"}',
+    "foreign": b'{"name": "an application", "icons": []}',
+    "folder": None,
+    "gone": None,
+}
+
+
+@pytest.mark.parametrize("restart", [False, True])
+@pytest.mark.parametrize("kind", BROKEN)
+def test_a_broken_manifest(kind: str, restart: bool, listed: pd.DataFrame, tmp_path: Path) -> None:
+    out, data = tmp_path / "out", BROKEN[kind]
+    stream(listed, out)
+    before = contents(out)
+    (out / "manifest.json").unlink()
+    if kind == "folder":
+        (out / "manifest.json").mkdir()
+    elif data is not None:
+        (out / "manifest.json").write_bytes(data)
+    with pytest.raises(ValueError, match=r"manifest\.json .*Repeat the same call"):
+        extract.load(out)
+    assert extract.is_result(out) == (kind != "gone")
+    messages: list[str] = []
+    # The size of the shards is known from the shards.
+    result = stream(listed, out, restart=restart, shard_size=None, notify=messages.append)
+    assert result.n_kept == (0 if restart else 4)
+    assert restart or "manifest.json" in messages[-1]
+    if not restart:
+        assert contents(out) == before
+
+
+def test_a_manifest_that_cannot_be_trusted_protects_other_results(
+    listed: pd.DataFrame, tmp_path: Path
+) -> None:
+    out = tmp_path / "out"
+    stream(listed, out)
+    manifest = out / "manifest.json"
+    later = json.loads(manifest.read_text("utf-8")) | {"format": 3}
+    later["sha256"] = result._signature(later)
+    manifest.write_text(json.dumps(later), "utf-8")
+    for read in (lambda: extract.load(out), lambda: stream(listed, out)):
+        with pytest.raises((ValueError, FileExistsError), match="by a later version of hemafeat"):
+            read()
+    manifest.write_bytes(b"")
+    before = contents(out)
+    with pytest.raises(FileExistsError, match="was measured with other settings"):
+        stream(listed, out, families=["relation"])
+    assert contents(out) == before
+    manifest.unlink()
+    manifest.mkdir()
+    (manifest / "thesis.tex").write_text("hello", "utf-8")
+    with pytest.raises(FileExistsError, match="is a folder with files"):
+        stream(listed, out, restart=True)
+    assert (manifest / "thesis.tex").read_text("utf-8") == "hello"
+
+
+@pytest.mark.parametrize("manifest", [None, b"", b"{}", b'{"name": "site"}'])
+def test_a_folder_of_others_is_never_restarted(
+    manifest: bytes | None, listed: pd.DataFrame, tmp_path: Path
+) -> None:
+    for name in ("cells/part-00000.parquet", "errors/part-00000.parquet", "cells/1.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        pd.DataFrame({"a": [1]}).to_parquet(tmp_path / name)
+    if manifest is not None:
+        (tmp_path / "manifest.json").write_bytes(manifest)
+    before = {path: path.read_bytes() for path in tmp_path.glob("*/*.*")}
+    for restart in (False, True):
+        with pytest.raises(FileExistsError, match="does not hold an earlier result"):
+            stream(listed, tmp_path, restart=restart)
+    assert {path: path.read_bytes() for path in before} == before
+    assert not extract.is_result(tmp_path)
+
+
+def test_a_half_deleted_result_is_restarted(listed: pd.DataFrame, tmp_path: Path) -> None:
+    out = tmp_path / "out"
+    stream(listed, out)
+    before = contents(out)
+    for names in (["cells"], ["errors", "manifest.json"], ["cells", "errors", "manifest.json"]):
+        for restart in (False, True):
+            for name in names:
+                shutil.rmtree(out / name, ignore_errors=True)
+                (out / name).unlink(missing_ok=True)
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")
+                stream(listed, out, restart=restart)
+            assert contents(out) == before
 
 
 def test_an_incomplete_result_is_not_loaded(listed: pd.DataFrame, tmp_path: Path) -> None:

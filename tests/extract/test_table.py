@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import datetime
+import decimal
+import errno
 import json
 import os
+import re
 import sys
 import warnings
 from pathlib import Path
@@ -14,7 +18,8 @@ import pandas as pd
 import pytest
 
 from hemafeat import datasets, extract, segment
-from hemafeat.extract import _columns
+from hemafeat.extract import _former
+from hemafeat.extract._table import result
 from support.bad_files import write_bad_files, write_good_files
 
 
@@ -238,9 +243,9 @@ def test_names_that_are_not_utf_8(tmp_path: Path) -> None:
     expected = [f"{tmp_path}/Gr%FCn/Zelle_%E4.png"]
     for out in (None, tmp_path / "out", tmp_path / "o.csv", tmp_path / "o.parquet"):
         table = extract.table(folder, out=out, **SHAPE)
-        for result in [table] if out is None else [table, extract.load(out)]:
-            assert list(result["image"]) == expected
-            failed = [Path(name).name for name in extract.errors(result)["image"]]
+        for loaded in [table] if out is None else [table, extract.load(out)]:
+            assert list(loaded["image"]) == expected
+            failed = [Path(name).name for name in extract.errors(loaded)["image"]]
             assert sorted(failed) == ["%E4.png", "b.png"]
     again = extract.stream(folder, tmp_path / "out", **SHAPE)
     assert again.n_kept == 1
@@ -311,7 +316,7 @@ def test_former_names_of_columns_are_replaced(tmp_path: Path, target: str) -> No
 
 def former_table() -> pd.DataFrame:
     """Return a table with all former names, of which the values tell the columns apart."""
-    names = list(_columns.RENAMED)
+    names = list(_former.RENAMED)
     values = pd.DataFrame([np.arange(len(names), dtype=float)], columns=names)
     return pd.concat([pd.DataFrame({"image": ["a"], "cell": [1]}), values], axis=1)
 
@@ -322,8 +327,8 @@ def test_a_warning_lists_a_few_of_many_renamed_columns(tmp_path: Path) -> None:
         loaded = extract.load(tmp_path / "cells.parquet")
     assert len(warned) == 1
     assert len(str(warned[0].message)) < 1000
-    assert list(loaded)[2:] == list(_columns.RENAMED.values())
-    assert list(loaded.iloc[0, 2:]) == list(range(len(_columns.RENAMED)))
+    assert list(loaded)[2:] == list(_former.RENAMED.values())
+    assert list(loaded.iloc[0, 2:]) == list(range(len(_former.RENAMED)))
 
 
 @pytest.mark.parametrize(
@@ -340,7 +345,7 @@ def test_a_warning_lists_a_few_of_many_renamed_columns(tmp_path: Path) -> None:
 )
 def test_former_units_are_replaced(column: str, former: str, current: str) -> None:
     assert extract.current_units({column: former, "x": "1"}) == {column: current, "x": "1"}
-    now = _columns.RENAMED.get(column, column)
+    now = _former.RENAMED.get(column, column)
     assert extract.units(pd.DataFrame({now: [1.0]})) == {now: current}
     stored = pd.DataFrame({now: [1.0]})
     stored.attrs["units"] = {now: former}
@@ -375,7 +380,7 @@ def test_a_former_name_reads_a_current_table(tmp_path: Path) -> None:
 
 
 def test_former_names_have_current_columns() -> None:
-    names = list(_columns.RENAMED)
+    names = list(_former.RENAMED)
     assert set(extract.current_names(names)) <= set(extract.columns("all"))
     assert not set(names) & set(extract.columns("all"))
     assert extract.current_names(["image", "no__such__column"]) == ["image", "no__such__column"]
@@ -493,3 +498,330 @@ def test_one_rule_for_all_images_of_a_table_which_holds_it(fields: Path, tmp_pat
     former = former[former["image"].ne(files[1]) | former["label"].isna()]
     former = former.drop_duplicates(["image", "cell"]).assign(patient=None)
     assert extract.measured(former) == {"cells": "auto"}
+
+
+# --- What a table of images may hold, and where its cells go ----------------------------------
+
+TARGETS = ("folder", "cells.parquet", "cells.csv")
+
+
+def small(**attributes: object) -> pd.DataFrame:
+    """Return an image table of four images with attributes."""
+    rng = np.random.default_rng(0)
+    images = [rng.integers(60, 250, (24, 24, 3), np.uint8) for _ in range(4)]
+    table = pd.DataFrame({"image": pd.Series(images, dtype=object)})
+    for name, values in attributes.items():
+        table[name] = pd.Series(values, dtype=object) if isinstance(values, list) else values
+    return table
+
+
+def measure(images: object, **options: object) -> pd.DataFrame:
+    return extract.table(images, segmenter=_disc, families=["relation"], n_jobs=1, **options)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("cell", "Cell", " cell", "quality__n_cells", "Quality__X", "nucleus__shape__area"),
+        *("cell__mine__a__b", "Label", "MASK ", "um_per_px ", "Image"),
+    ],
+)
+def test_columns_with_names_of_the_result_are_refused(name: str, tmp_path: Path) -> None:
+    def never(image: np.ndarray) -> segment.Masks:
+        raise AssertionError("measured")
+
+    for options in ({}, {"out": tmp_path / "folder"}, {"out": tmp_path / "cells.csv"}):
+        with pytest.raises(datasets.DatasetError, match=f"table of cells: {name!r}"):
+            extract.table(small(**{name: [1, 2, 3, 4]}), segmenter=never, **options)
+    assert not list(tmp_path.iterdir())
+
+
+def test_a_table_of_cells_is_not_a_table_of_images(tmp_path: Path) -> None:
+    paths = [tmp_path / f"{n}.png" for n in range(2)]
+    for path, image in zip(paths, small()["image"], strict=False):
+        cv2.imwrite(str(path), image)
+    cells = measure(paths, out=tmp_path / "cells.parquet")
+    for images in (cells, tmp_path / "cells.parquet"):
+        with pytest.raises(datasets.DatasetError, match="give the images, not their table"):
+            measure(images)
+
+
+def test_names_of_columns_become_text(tmp_path: Path) -> None:
+    images = small()
+    images[0], images[("a", "b")] = 1.5, 2
+    for target in TARGETS:
+        measure(images, out=tmp_path / target)
+        assert {"0", "('a', 'b')"} <= set(extract.load(tmp_path / target))
+    images["0"] = 3
+    with pytest.raises(datasets.DatasetError, match="two columns called '0'"):
+        measure(images)
+
+
+class Worded:
+    def __str__(self) -> str:
+        return "worded"
+
+
+MOMENT = datetime.datetime(2024, 1, 2, 3, 4)
+PLUS_TWO = datetime.timezone(datetime.timedelta(hours=2))
+
+AS_TEXT = {
+    "numbers and words": ([1, "a", None, 2.5], ["1", "a", None, "2.5"]),
+    "booleans and numbers": ([True, 1, None, 0.5], ["True", "1", None, "0.5"]),
+    "paths": ([Path("a/b")] * 4, ["a/b"] * 4),
+    "complex": ([1 + 2j, None, 3j, 1], ["(1+2j)", None, "3j", "1"]),
+    "lists": ([[1, 2], [], None, [np.nan]], ["[1, 2]", "[]", None, "[nan]"]),
+    "arrays": (
+        [np.arange(2), np.eye(2), None, np.array(5)],
+        ["[0, 1]", "[[1.0, 0.0], [0.0, 1.0]]", None, "5"],
+    ),
+    "long arrays": ([np.arange(2000)] * 4, [str(list(range(2000)))] * 4),
+    "dicts": ([{"a": np.float64(1)}, {}, None, {}], ["{'a': 1.0}", "{}", None, "{}"]),
+    "tuples": ([(1, 2), (1,), (), None], ["(1, 2)", "(1,)", "()", None]),
+    "sets": ([{"b", "a", "c"}, set(), None, {1}], ["{'a', 'b', 'c'}", "set()", None, "{1}"]),
+    "huge": ([2**70, 1, None, -(2**66)], [str(2**70), "1", None, str(-(2**66))]),
+    "large with gaps": ([2**60 + 1, None, 1, 2], [str(2**60 + 1), None, "1", "2"]),
+    "durations": (
+        pd.to_timedelta([1, None, 2, 3], unit="s"),
+        ["0 days 00:00:01", None, "0 days 00:00:02", "0 days 00:00:03"],
+    ),
+    "periods": (
+        pd.period_range("2024-01", periods=4, freq="M"),
+        ["2024-01", "2024-02", "2024-03", "2024-04"],
+    ),
+    "intervals": (
+        pd.Categorical(pd.arrays.IntervalArray.from_breaks([0, 1, 2, 3, 4])),
+        ["(0, 1]", "(1, 2]", "(2, 3]", "(3, 4]"],
+    ),
+    "zones": (
+        pd.date_range("2024-01-01", periods=4, freq="h", tz="Etc/GMT-1"),
+        [f"2024-01-01 0{hour}:00:00+01:00" for hour in range(4)],
+    ),
+    "some zones": (
+        [MOMENT, MOMENT.replace(tzinfo=PLUS_TWO), None, MOMENT],
+        ["2024-01-02 03:04:00", "2024-01-02 03:04:00+02:00", None, "2024-01-02 03:04:00"],
+    ),
+    "days and moments": (
+        [MOMENT.date(), MOMENT, None, MOMENT],
+        ["2024-01-02", "2024-01-02 03:04:00", None, "2024-01-02 03:04:00"],
+    ),
+    "decimals": (
+        [decimal.Decimal("1.10"), None, None, decimal.Decimal("2.0")],
+        ["1.10", None, None, "2.0"],
+    ),
+    "bytes": ([b"a\xff", None, b"b", b""], ["b'a\\xff'", None, "b'b'", "b''"]),
+    "objects": ([Worded(), None, Worded(), 1], ["worded", None, "worded", "1"]),
+    "not UTF-8": (["a\udcff", "b", None, "c"], ["a\\udcff", "b", None, "c"]),
+}
+"""Values of an attribute, and the text as which any target holds them."""
+
+
+@pytest.mark.parametrize("kind", AS_TEXT)
+def test_attributes_that_are_stored_as_text(kind: str, tmp_path: Path) -> None:
+    values, expected = AS_TEXT[kind]
+    images = small()
+    images["x"] = pd.Series(values, dtype=object) if isinstance(values, list) else values
+    in_memory = measure(images)["x"]
+    assert [type(value) for value in in_memory] == [type(value) for value in images["x"]]
+    for target in TARGETS:
+        measure(images, out=tmp_path / target)
+        if target == "cells.csv":
+            loaded = pd.read_csv(tmp_path / target, dtype=str, keep_default_na=False)["x"]
+            assert list(loaded) == ["" if text is None else text for text in expected]
+        else:
+            loaded = extract.load(tmp_path / target)["x"]
+            assert [None if pd.isna(text) else text for text in loaded] == expected
+    # The same call finds the same table of images.
+    options = {"segmenter": _disc, "families": ["relation"]}
+    assert extract.stream(images, tmp_path / "folder", **options).n_kept == 1
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        pd.array([1, None, 2, 3], "Int64"),
+        pd.array([True, None, False, True], "boolean"),
+        [True, None, False, True],
+        [1, 2.5, None, pd.NA],
+        pd.Categorical(["a", None, "b", "a"]),
+        pd.arrays.SparseArray([1, 0, 0, 2]),
+        np.array([1, 2, 3, 4], np.float16),
+        np.array([2**63 + 5] * 4, np.uint64),
+        pd.date_range("2024-01-01", periods=4),
+        [MOMENT.date()] * 4,
+        [None] * 4,
+    ],
+    ids=repr,
+)
+def test_attributes_that_are_stored_as_they_are(values: object, tmp_path: Path) -> None:
+    images = small(x=values)
+    for target in TARGETS[:2]:
+        measure(images, out=tmp_path / target)
+        loaded = extract.load(tmp_path / target)["x"]
+        assert list(loaded.isna()) == list(images["x"].isna())
+        assert list(loaded.dropna()) == list(images["x"].dropna())
+
+
+class Wordless:
+    pass
+
+
+class Mute:
+    def __str__(self) -> str:
+        raise RuntimeError("no words")
+
+
+@pytest.mark.parametrize("value", [Wordless(), Mute(), len.__call__, [Wordless()]], ids=repr)
+@pytest.mark.parametrize("target", TARGETS)
+def test_attributes_without_a_text_are_refused_before_the_run(
+    target: str, value: object, tmp_path: Path
+) -> None:
+    def never(image: np.ndarray) -> segment.Masks:
+        raise AssertionError("measured")
+
+    images = small(x=[1, value, 2, 3])
+    with pytest.raises(datasets.DatasetError, match=r"column 'x' holds a .*cannot be stored"):
+        extract.table(images, segmenter=never, out=tmp_path / target)
+    assert not list(tmp_path.iterdir())
+    assert measure(images)["x"].iloc[1] is value
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("t.xlsx", "t.csv.gz", "t.feather", "t.JSON", "t.tsv", "t.h5", "t.7z", "t.pq", ".csv"),
+        *("s3://bucket/features", "memory://t.parquet/x"),
+    ],
+)
+def test_other_kinds_of_targets_are_refused(
+    name: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+
+    def never(image: np.ndarray) -> segment.Masks:
+        raise AssertionError("measured")
+
+    cells = measure(small())
+    for write in (
+        lambda: extract.table(small(), segmenter=never, out=name),
+        lambda: extract.stream(small(), name, segmenter=never),
+        lambda: extract.save(cells, name),
+    ):
+        with pytest.raises(ValueError, match=r"written as \.csv or \.parquet|local files"):
+            write()
+    assert not list(tmp_path.iterdir())
+
+
+def test_folders_may_have_dots(tmp_path: Path) -> None:
+    for name in ("v1.2", "features.v2", "run_0.5", ".hidden", f"{'long' * 60}", "data.d/"):
+        measure(small(), out=f"{tmp_path}/{name}")
+        assert (tmp_path / name / "cells").is_dir()
+    with pytest.raises(ValueError, match=r"written by extract\.table\(out=\)"):
+        extract.stream(small(), tmp_path / "cells.csv")
+
+
+def test_a_file_of_others_is_not_replaced(tmp_path: Path) -> None:
+    listed = tmp_path / "images.csv"
+    listed.write_text("image,label\n0.png,a\n", encoding="utf-8")
+    (tmp_path / "t.errors.csv").write_text("n,error\n1,0.5\n", encoding="utf-8")
+    (tmp_path / "notes.parquet").write_bytes(b"no table")
+    before = {path: path.read_bytes() for path in tmp_path.iterdir()}
+    for name in ("images.csv", "t.csv", "notes.parquet"):
+        with pytest.raises(FileExistsError, match="so it is not replaced"):
+            measure(small(), out=tmp_path / name)
+    assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
+    # A table of cells is, also a damaged one.
+    out = tmp_path / "cells.parquet"
+    expected = measure(small(), out=out)
+    out.write_bytes(out.read_bytes()[:-50])
+    with pytest.raises(ValueError, match=r"cells\.parquet"):
+        extract.load(out)
+    measure(small(), out=out)
+    pd.testing.assert_frame_equal(extract.load(out)[["cell"]], expected[["cell"]])
+
+
+@pytest.mark.parametrize("name", ["cells.csv", "cells.parquet", "folder"])
+@pytest.mark.parametrize("fails", [1, 2, 3])
+def test_a_table_and_its_errors_are_replaced_together_or_not_at_all(
+    name: str, fails: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / name
+    old, new = measure([*small()["image"], "no.png"]), measure(small())
+    extract.save(old, out)
+    before = {path: path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    fsync, calls = os.fsync, []
+
+    def full(handle: int) -> None:
+        calls.append(handle)
+        if len(calls) == fails:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        fsync(handle)
+
+    monkeypatch.setattr(os, "fsync", full)
+    if fails > len(before):
+        extract.save(new, out)
+        return
+    with pytest.raises(OSError, match=re.escape(str(out.parent))) as caught:
+        extract.save(new, out)
+    assert ".part" not in str(caught.value)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+    assert len(extract.errors(extract.load(out))) == 1
+    # Neither does a table that cannot be renamed lose its errors.
+    monkeypatch.undo()
+    replace = os.replace
+
+    def locked(source: Path, target: Path) -> None:
+        if Path(target).stem == "cells":
+            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(target))
+        replace(source, target)
+
+    monkeypatch.setattr(os, "replace", locked)
+    with pytest.raises(PermissionError, match="cells"):
+        extract.save(new, out)
+    assert {p: p.read_bytes() for p in tmp_path.rglob("*") if p.is_file()} == before
+
+
+def test_targets_where_nothing_can_be_written(tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("", encoding="utf-8")
+
+    def never(image: np.ndarray) -> segment.Masks:
+        raise AssertionError("measured")
+
+    for out in ("file", "file/cells.csv", "file/folder", "a" * 300, f"{'b' * 252}.csv"):
+        with pytest.raises(OSError, match=re.escape(str(tmp_path / out.split("/")[0]))):
+            extract.table(small(), segmenter=never, out=tmp_path / out)
+    assert [path.name for path in tmp_path.iterdir()] == ["file"]
+
+
+@pytest.mark.parametrize("target", ["saved", "cells.parquet", "folder"])
+def test_columns_with_other_values_since_are_named(
+    target: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / target
+    with monkeypatch.context() as former:
+        former.setattr(_former, "FORMULAS", 1)
+        former.setattr(result, "FORMULAS", 1)
+        if target == "folder":
+            measure(small(), out=path)
+        else:
+            extract.save(measure(small()), path)
+    monkeypatch.setattr(_former, "CHANGED", {})
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table = extract.load(path)
+    column = "cell__relation__nucleus_to_cell_area_ratio"
+    assert column in table
+    monkeypatch.setitem(_former.CHANGED, "*__relation__nucleus_to_*", 2)
+    with pytest.warns(UserWarning, match=f"other values in tables measured since .*{column}"):
+        table = extract.load(path)
+    # A table that is written again is not newer for that.
+    again = tmp_path / "again.parquet"
+    for merged in (table, datasets.merge([table.assign(dataset="a", label="x", group="g")])):
+        extract.save(merged, again)
+        with pytest.warns(UserWarning, match="other values"):
+            extract.load(again)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        extract.load(path, columns=["image", "cell"])
+        extract.save(measure(small()), again)
+        extract.load(again)

@@ -218,7 +218,17 @@ def _compilers() -> dict[str, Callable[[], object]]:
 
 def main() -> None:
     """Compile each unit named on a line of the standard input, and print its name when done."""
+    names: SimpleQueue[str] = SimpleQueue()
+    Thread(target=_read_names, args=(names,), daemon=True).start()
     compilers = _compilers()
+    while True:
+        name = names.get()
+        compilers[name]()
+        print(name, flush=True)
+
+
+def _read_names(names: SimpleQueue[str]) -> None:
+    """Pass on the lines of the standard input; its end, also by a killed parent, ends all."""
     for line in sys.stdin:
-        compilers[line.strip()]()
-        print(line.strip(), flush=True)
+        names.put(line.strip())
+    os._exit(0)

@@ -19,7 +19,9 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import _machine
+from hemafeat.extract._attributes import as_text
 from hemafeat.extract._family import column_facts
+from hemafeat.extract._former import FORMULAS
 from hemafeat.extract._table.run import Run
 from hemafeat.images import NORMALISERS, normaliser
 from hemafeat.segment import MaskError, Masks, contours
@@ -106,7 +108,8 @@ def versions() -> dict[str, str]:
     installed = _machine.versions(PACKAGES)
     # Not that of Python: a result may be resumed under another one.
     packages = {name: installed[name] for name in PACKAGES}
-    return {"hemafeat": installed["hemafeat"], "opencv": str(cv2.__version__), **packages}
+    ours = {"hemafeat": installed["hemafeat"], "formulas": str(FORMULAS)}
+    return {**ours, "opencv": str(cv2.__version__), **packages}
 
 
 def digest(stored: dict[str, Any]) -> str:
@@ -190,8 +193,13 @@ def _bytes(value: Any) -> bytes:
         return os.fsencode(value)
     if isinstance(value, MaskError):
         return str(value).encode()
-    missing = pd.api.types.is_scalar(value) and pd.isna(value)
-    return b"\0" if missing else repr(value).encode()
+    if pd.api.types.is_scalar(value):
+        return b"\0" if pd.isna(value) else repr(value).encode("utf-8", "surrogateescape")
+    try:
+        # The order in which a set shows its members is not that of the next process.
+        return as_text(value).encode("utf-8", "surrogateescape")
+    except TypeError:
+        return repr(value).encode()
 
 
 def _segmenter(run: Run) -> str | None:

@@ -3,38 +3,43 @@
 ``manifest.json`` is written first and holds the fingerprint of the run;
 ``cells/part-00000.parquet`` and so on are the table, ``errors/part-00000.parquet`` and so on its
 errors (the first part always has such a file, the others if they have errors). Each file is whole
-or absent. That of the cells is written last and counts the errors, so a part is complete if that
-file exists.
+or absent. That of the cells is written last and names the seal of the errors, so a part is complete
+if both files are there with the bytes that were written. Files that the run did not write are never
+read, and never removed.
 """
 
 from __future__ import annotations
 
-import errno
-import json
-import re
 from collections import Counter
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from hemafeat import __version__
-from hemafeat._files import locked, write_whole
+from hemafeat._files import NO_SPACE, check_seal, locked, write_whole
 from hemafeat._machine import n_workers
 from hemafeat.extract._measured import MEASURED
+from hemafeat.extract._table.errors import ERROR_COLUMNS
 from hemafeat.extract._table.fingerprint import differences, digest
 from hemafeat.extract._table.image import file_state
 from hemafeat.extract._table.part import Part
 from hemafeat.extract._table.result import (
+    CELL_COLUMNS,
     CELLS,
     CELLS_FOLDER,
     ERRORS,
     ERRORS_FOLDER,
+    LOCK,
     MANIFEST,
-    check_target,
+    ManifestError,
+    check_shard,
+    is_own,
+    part_file,
+    part_files,
     read_manifest,
+    write_manifest,
 )
 from hemafeat.extract._table.run import Run
 from hemafeat.extract._table.shard import Quality, Shard, ShardInfo, common_quality, with_quality
@@ -42,7 +47,7 @@ from hemafeat.extract._table.shard import Quality, Shard, ShardInfo, common_qual
 TOTALS = ("n_cells", "n_errors", "n_failed", "n_suspect", "n_left_out")
 """Counts of a shard that are added up over a result."""
 
-_PART_FILE = re.compile(r"part-\d+\.parquet|\.part-\d+\.parquet\.\d+\.part")
+_RESTART = "Use another folder, or restart=True (--restart) to measure everything anew"
 
 
 @dataclass
@@ -65,6 +70,8 @@ class Folder:
         Sums of `TOTALS` over the shards that are complete.
     changed, vanished : list of str
         Images of complete shards that have changed since, and that no longer exist.
+    damaged : list of str
+        What is wrong with files of shards, or with the manifest.
     """
 
     path: Path
@@ -75,6 +82,7 @@ class Folder:
     totals: Counter[str] = field(default_factory=lambda: Counter(dict.fromkeys(TOTALS, 0)))
     changed: list[str] = field(default_factory=list)
     vanished: list[str] = field(default_factory=list)
+    damaged: list[str] = field(default_factory=list)
     _quality: dict[int, Quality] = field(default_factory=dict)
     _distinct_quality: dict[str, Quality] = field(default_factory=dict)
 
@@ -85,23 +93,29 @@ class Folder:
 
     def file(self, folder: str, number: int) -> Path:
         """Return the path of a part; names sort by number."""
-        width = max(5, len(str(self.n_shards - 1)))
-        return self.path / folder / f"part-{number:0{width}}.parquet"
+        return part_file(self.path, folder, number, self.n_shards)
 
     def missing(self, run: Run) -> list[int]:
         """Return the numbers of the shards to be measured, and count the others."""
 
-        def inspect(number: int) -> tuple[ShardInfo | None, list[str], list[str]]:
-            info = self._complete(number)
-            if info is None or info.retry:
-                return None, [], []
-            return info, *_changes(run.part(number, self.fingerprint["shard_size"]), info)
+        def inspect(number: int) -> tuple[ShardInfo | None, list[str], list[str], str]:
+            try:
+                info = check_shard(self.path, number, self.n_shards, self.digest)
+            except FileNotFoundError:
+                return None, [], [], ""
+            except (OSError, ValueError) as error:
+                return None, [], [], str(error)
+            if info.retry:
+                return None, [], [], ""
+            return info, *_changes(run.part(number, self.fingerprint["shard_size"]), info), ""
 
         missing = []
         with ThreadPoolExecutor(min(32, 2 * n_workers())) as pool:
-            for number, (info, changed, vanished) in enumerate(
+            for number, (info, changed, vanished, fault) in enumerate(
                 pool.map(inspect, range(self.n_shards))
             ):
+                if fault:
+                    self.damaged.append(fault)
                 if info is None or changed:
                     missing.append(number)
                     self.changed += changed
@@ -110,24 +124,15 @@ class Folder:
                     self._count(info)
         return missing
 
-    def _complete(self, number: int) -> ShardInfo | None:
-        """Return the description of a shard; None if it is incomplete or of another run."""
-        info = ShardInfo.read(self.file(CELLS_FOLDER, number))
-        if info is None or info.digest != self.digest or info.number != number:
-            return None
-        if (info.n_errors or number == 0) and not self.file(ERRORS_FOLDER, number).is_file():
-            return None
-        return info
-
     def write(self, shard: Shard) -> None:
         """Write a shard."""
         info = shard.info
         errors = self.file(ERRORS_FOLDER, info.number)
-        with self._full_disk_explained():
+        with self._resumable():
             if info.n_errors or info.number == 0:
                 _write(errors, shard.errors)
             else:
-                errors.unlink(missing_ok=True)
+                _remove_sealed(errors)
             _write(self.file(CELLS_FOLDER, info.number), shard.cells)
         self._count(info)
 
@@ -142,43 +147,65 @@ class Folder:
         """Give all shards the same columns, and mark the result as complete."""
         distinct = {id(quality): quality for _, quality in sorted(self._quality.items())}
         common = common_quality(list(distinct.values()))
-        with self._full_disk_explained():
+        with self._resumable():
             for number, quality in self._quality.items():
                 if quality != common:
                     path = self.file(CELLS_FOLDER, number)
                     _write(path, with_quality(path, common))
             for folder in (CELLS_FOLDER, ERRORS_FOLDER):
                 expected = {self.file(folder, number) for number in range(self.n_shards)}
-                for path in _part_files(self.path / folder):
+                for path in part_files(self.path / folder):
                     if path not in expected:
-                        path.unlink()
+                        _remove_sealed(path)
         self.write_manifest("complete")
 
     def write_manifest(self, state: str) -> None:
         """Write the manifest; `state` is ``"running"``, ``"complete"`` or ``"discarded"``."""
-        manifest: dict[str, Any] = {"hemafeat": __version__, "state": state}
+        entries: dict[str, Any] = {"state": state}
         if state != "discarded":
             n_images = self.fingerprint["images"]["number"]
-            manifest |= {"shards": self.n_shards, "n_images": n_images}
-            manifest |= {"asked": self.fingerprint, "units": self.units, MEASURED: self.options}
+            entries |= {"shards": self.n_shards, "n_images": n_images}
+            entries |= {"asked": self.fingerprint, "units": self.units, MEASURED: self.options}
         if state == "complete":
-            manifest |= {name: self.totals[name] for name in ("n_cells", "n_errors")}
-        text = json.dumps(manifest, indent=1)
-        with self._full_disk_explained():
-            write_whole(self.path / MANIFEST, lambda aside: aside.write_text(text, "utf-8"))
+            entries |= {name: self.totals[name] for name in ("n_cells", "n_errors")}
+        with self._resumable():
+            write_manifest(self.path, entries)
 
     @contextmanager
-    def _full_disk_explained(self) -> Iterator[None]:
+    def _resumable(self) -> Iterator[None]:
+        """Let errors of the system say what is complete."""
         try:
             yield
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, getattr(errno, "EDQUOT", None)):
-                raise
+            where = f"to write to {self.path}"
+            reason = f"no space left {where}"
+            if error.errno not in NO_SPACE:
+                reason = f"{error.filename or self.path} cannot be written: {error.strerror}"
             raise OSError(
                 error.errno,
-                f"no space left to write to {self.path}; {len(self._quality)} of {self.n_shards} "
-                "shards are complete. Free some space and repeat the run to resume it",
+                f"{reason}; {len(self._quality)} of {self.n_shards} shards are complete. "
+                "Mend that and repeat the run to resume it",
             ) from None
+
+
+def earlier_manifest(out: Path) -> tuple[dict[str, Any], str]:
+    """Return the manifest of an earlier run, and what is wrong with it.
+
+    One that is damaged or missing is empty, but for the size of the shards if the folder has any.
+    """
+    try:
+        manifest, fault = read_manifest(out), ""
+    except ManifestError as error:
+        if error.later:
+            raise FileExistsError(str(error)) from None
+        manifest, fault = None, str(error).split(". ")[0]
+    if manifest is not None:
+        return manifest, ""
+    sizes = [info.n_images for info in map(ShardInfo.read, part_files(out / CELLS_FOLDER)) if info]
+    if sizes and not fault:
+        fault = f"{out / MANIFEST} is missing"
+    # The last shard may be shorter; a single one is shorter than the usual size, or has it.
+    return ({"asked": {"shard_size": max(sizes)}} if len(sizes) > 1 else {}), fault
 
 
 @contextmanager
@@ -192,48 +219,87 @@ def open_folder(
 ) -> Iterator[Folder]:
     """Open the folder of a result for writing, and keep other processes from writing to it.
 
+    It has passed `check_target`.
+
     Raises
     ------
     FileExistsError
-        The folder holds something else, or a result of other settings.
+        The folder holds a result of other settings.
     OSError
         Another process is writing to the folder, or it is not writable.
     """
-    check_target(out)
     out.mkdir(parents=True, exist_ok=True)
-    with locked(out / ".lock", f"another process is writing to {out}"):
+    with locked(out / LOCK, f"another process is writing to {out}"):
         folder = Folder(out, fingerprint, units, n_shards, options)
-        for path in out.glob(f".{MANIFEST}.*.part"):
-            path.unlink()
-        manifest = read_manifest(out)
-        discarded = manifest is not None and manifest.get("state") == "discarded"
-        if manifest is not None and not restart and not discarded:
-            _check_same(out, manifest, fingerprint)
-        if manifest is not None and (restart or discarded):
+        for pattern in (f".{MANIFEST}.*.part", f".{MANIFEST}.*.old"):
+            for path in out.glob(pattern):
+                path.unlink()
+        manifest, fault = ({}, "") if restart else earlier_manifest(out)
+        if restart or manifest.get("state") == "discarded":
             # Marked first, so that the next run completes a removal that is interrupted.
+            _make_way(out / MANIFEST)
             folder.write_manifest("discarded")
             _remove(out)
-            manifest = None
+            manifest = {}
+        elif fault:
+            _check_shards(out, fault, folder.digest)
+            folder.damaged.append(fault)
+            _make_way(out / MANIFEST)
+            manifest = {}
+        elif manifest:
+            _check_same(out, manifest, fingerprint)
         for name in (CELLS_FOLDER, ERRORS_FOLDER):
             (out / name).mkdir(exist_ok=True)
-            for path in _part_files(out / name):
-                if path.suffix == ".part":
+            for path in part_files(out / name):
+                if path.suffix != ".parquet":
                     path.unlink()
-        if manifest is None:
+        if not manifest:
             folder.write_manifest("running")
         yield folder
 
 
+def _make_way(path: Path) -> None:
+    """Remove an empty folder where the manifest belongs.
+
+    Raises
+    ------
+    FileExistsError
+        The folder is not empty.
+    """
+    if path.is_dir() and not path.is_symlink():
+        try:
+            path.rmdir()
+        except OSError:
+            raise FileExistsError(
+                f"{path} is a folder with files, where a file belongs: move it away"
+            ) from None
+
+
+def _check_shards(out: Path, fault: str, asked: str) -> None:
+    """Refuse a folder without a sound manifest if it may hold the result of other settings."""
+    if (out / CELLS).exists():
+        raise FileExistsError(
+            f"{fault}; {out} holds a table that was saved as a whole and cannot be mended. "
+            f"{_RESTART}"
+        )
+    for path in part_files(out / CELLS_FOLDER):
+        info = ShardInfo.read(path)
+        if info is not None and info.digest != asked:
+            raise FileExistsError(
+                f"{fault}, and {path} was measured with other settings (shard_size is one). "
+                f"{_RESTART}"
+            )
+
+
 def _check_same(out: Path, manifest: dict[str, Any], fingerprint: dict[str, Any]) -> None:
-    advice = "Use another folder, or restart=True (--restart) to measure everything anew"
     if "asked" not in manifest:
         raise FileExistsError(
-            f"{out} holds a table that was saved as a whole and cannot be resumed. {advice}"
+            f"{out} holds a table that was saved as a whole and cannot be resumed. {_RESTART}"
         )
     phrases = differences(manifest["asked"], fingerprint)
     if phrases:
         raise FileExistsError(
-            f"{out} holds the result of other settings: {'; '.join(phrases)}. {advice}"
+            f"{out} holds the result of other settings: {'; '.join(phrases)}. {_RESTART}"
         )
 
 
@@ -255,15 +321,18 @@ def _write(path: Path, data: bytes) -> None:
 
 
 def _remove(out: Path) -> None:
+    """Remove the files of a result; files of other names stay."""
     for name in (CELLS_FOLDER, ERRORS_FOLDER):
-        for path in _part_files(out / name):
+        for path in part_files(out / name):
+            if path.is_file() or path.is_symlink():
+                path.unlink()
+    for name, columns in ((CELLS, CELL_COLUMNS), (ERRORS, set(ERROR_COLUMNS))):
+        if (out / name).is_file() and is_own(out / name, columns):
+            (out / name).unlink()
+
+
+def _remove_sealed(path: Path) -> None:
+    """Remove a file of an earlier run; one without our seal is not ours."""
+    with suppress(OSError, ValueError):
+        if check_seal(path) is not None:
             path.unlink()
-    for name in (CELLS, ERRORS):
-        (out / name).unlink(missing_ok=True)
-
-
-def _part_files(folder: Path) -> list[Path]:
-    """Return the files of parts in a folder, whole or half-written."""
-    if not folder.is_dir():
-        return []
-    return [path for path in folder.iterdir() if _PART_FILE.fullmatch(path.name)]

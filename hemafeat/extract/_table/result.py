@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
+import re
 import warnings
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -14,11 +17,26 @@ import pyarrow.parquet
 
 from hemafeat import __version__
 from hemafeat._csv import with_formulas, without_formulas
-from hemafeat._files import check_table_file, is_table_file, write_table, write_whole
+from hemafeat._files import (
+    check_folder_name,
+    check_seal,
+    check_table_file,
+    check_writable,
+    is_table_file,
+    read_parquet,
+    table_writer,
+    write_together,
+    write_whole,
+)
 from hemafeat._frames import need_frame
-from hemafeat.extract._columns import RENAMED, current_names, feature_columns, units
+from hemafeat._machine import n_workers
+from hemafeat.extract._attributes import storable
+from hemafeat.extract._columns import feature_columns, units
+from hemafeat.extract._former import FORMULAS, RENAMED, changed_columns, current_names
 from hemafeat.extract._measured import MEASURED, as_options
-from hemafeat.extract._table.errors import errors
+from hemafeat.extract._table.errors import ERROR_COLUMNS, errors
+from hemafeat.extract._table.fingerprint import digest
+from hemafeat.extract._table.shard import ShardInfo
 
 CELLS, ERRORS, MANIFEST = "cells.parquet", "errors.parquet", "manifest.json"
 
@@ -28,30 +46,166 @@ CELLS_FOLDER, ERRORS_FOLDER = "cells", "errors"
 N_LISTED = 5
 """Number of renamed columns that a warning lists."""
 
+CELL_COLUMNS = {"image", "cell"}
+"""Columns of every table of cells."""
+
+LOCK = ".lock"
+
+FORMAT = 2
+"""Version of the folder: from 2 on the manifest is signed, and every file of a table is sealed."""
+
+REPEAT = "Repeat the same call or command, which measures what is damaged and keeps the rest"
+
+_FORMULAS_KEY = b"hemafeat.formulas"
 _EXACT: dict[str, Any] = {"float_precision": "round_trip"}
+_ADVICE = f"{REPEAT}, or measure everything anew with restart=True (--restart)"
+_PART_FILE = re.compile(r"part-\d{5,}\.parquet|\.part-\d{5,}\.parquet\.\d+\.(part|old)")
+_STATES = ("running", "complete", "discarded")
 
 
-def check_target(out: Path) -> None:
+class ManifestError(ValueError):
+    """Signal a manifest that cannot be used; the message names it.
+
+    Attributes
+    ----------
+    later : bool
+        Whether a later version of this package wrote it.
+    """
+
+    def __init__(self, message: str, *, later: bool = False) -> None:
+        super().__init__(message)
+        self.later = later
+
+
+def check_target(out: str | os.PathLike[str]) -> None:
     """Refuse a target that would mix with, or overwrite, something that is not a result.
 
     Raises
     ------
     FileExistsError
-        A folder with other content, or a folder instead of a file.
+        A folder with other content, a file that is not a table of cells, or a folder instead of a
+        file.
     FileNotFoundError
         The parent folder of a file does not exist.
+    ValueError
+        The path has the suffix of a kind of file that is not written, or is a URI.
+    OSError
+        Nothing can be written there.
     """
-    if is_table_file(out):
-        check_table_file(out)
-    elif out.exists() and not out.is_dir():
-        raise FileExistsError(f"{out} is a file; a result needs a folder, .parquet or .csv")
-    elif out.is_dir() and not (out / MANIFEST).is_file() and not _is_empty(out):
-        raise FileExistsError(f"{out} is not empty and does not hold an earlier result")
+    path = Path(out)
+    if is_table_file(path) and not os.fspath(out).endswith(("/", os.sep)):
+        check_table_file(path)
+        _check_replaceable(path, CELL_COLUMNS, "a table of cells")
+        _check_replaceable(error_file(path), set(ERROR_COLUMNS), "a table of errors")
+        return
+    if not path.is_dir() and (path.exists() or path.is_symlink()):
+        raise FileExistsError(f"{path} is a file; a result needs a folder, .parquet or .csv")
+    check_folder_name(out)
+    if not path.is_dir():
+        return
+    if not holds_result(path):
+        raise FileExistsError(f"{path} is not empty and does not hold an earlier result")
+    check_writable(path / MANIFEST)
+
+
+def _check_replaceable(path: Path, names: set[str], what: str) -> None:
+    """Refuse to replace a file that is not a table with these columns, such as a list of images."""
+    if path.is_file() and path.stat().st_size and not is_own(path, names):
+        raise FileExistsError(
+            f"{path} exists and is not {what}, so it is not replaced. Choose another name"
+        )
+
+
+def is_own(path: Path, names: set[str]) -> bool:
+    """Return whether a file is a table with these columns, or a damaged one of this package."""
+    try:
+        return names <= set(_column_names(path))
+    except ValueError:
+        return _lost_result(path)
+
+
+def _lost_result(path: Path) -> bool:
+    """Return whether a file that cannot be read is a damaged table of this package."""
+    return path.suffix.lower() == ".parquet" and b"hemafeat.seal" in path.read_bytes()
+
+
+def holds_result(folder: Path) -> bool:
+    """Return whether a folder is empty or was written by this package, damaged or not."""
+    try:
+        if read_manifest(folder) is not None:
+            return True
+    except ManifestError as error:
+        if error.later:
+            return True
+    if _is_empty(folder) or any(map(ShardInfo.read, part_files(folder / CELLS_FOLDER))):
+        return True
+    if (folder / CELLS).is_file() and _lost_result(folder / CELLS):
+        return True
+    # The lock is left by every run; with files of others beside it the folder may be theirs.
+    own = {CELLS, ERRORS, MANIFEST, CELLS_FOLDER, ERRORS_FOLDER}
+    visible = {path.name for path in folder.iterdir() if not path.name.startswith(".")}
+    return (folder / LOCK).is_file() and visible <= own
 
 
 def _is_empty(folder: Path) -> bool:
     """Return whether a folder has no files but hidden ones, which an interrupted run may leave."""
     return all(path.name.startswith(".") for path in folder.iterdir())
+
+
+def part_file(folder: Path, kind: str, number: int, n_shards: int) -> Path:
+    """Return the path of a part of `kind` (`CELLS_FOLDER`, `ERRORS_FOLDER`); sorted by number."""
+    width = max(5, len(str(n_shards - 1)))
+    return folder / kind / f"part-{number:0{width}}.parquet"
+
+
+def part_files(folder: Path) -> list[Path]:
+    """Return the files with names of parts in a folder, whole or half-written, in order."""
+    if not folder.is_dir():
+        return []
+    return sorted(path for path in folder.iterdir() if _PART_FILE.fullmatch(path.name))
+
+
+def check_shard(folder: Path, number: int, n_shards: int, asked: str) -> ShardInfo:
+    """Check that the files of a shard are there and are those that its run has written.
+
+    Parameters
+    ----------
+    folder : Path
+        Folder of the result.
+    number, n_shards : int
+        Number of the shard, and of all shards.
+    asked : str
+        Digest of the fingerprint of the run.
+
+    Returns
+    -------
+    ShardInfo
+        Description of the shard.
+
+    Raises
+    ------
+    FileNotFoundError
+        There is no file of cells.
+    ValueError
+        A file is damaged or of another run; the message names it.
+    """
+    cells = part_file(folder, CELLS_FOLDER, number, n_shards)
+    failures = part_file(folder, ERRORS_FOLDER, number, n_shards)
+    if not cells.exists():
+        raise FileNotFoundError(f"{cells} is missing")
+    info = ShardInfo.read(cells)
+    try:
+        if check_seal(cells) is None or info is None:
+            raise ValueError(f"{cells} is damaged")
+        if (info.digest, info.number) != (asked, number):
+            raise ValueError(f"{cells} is of another run")
+        if (info.n_errors or number == 0) and check_seal(failures) != info.errors:
+            raise ValueError(f"{failures} is damaged")
+    except FileNotFoundError:
+        raise ValueError(f"{failures} is missing") from None
+    except OSError as error:
+        raise ValueError(f"{error.filename or cells} cannot be read: {error.strerror}") from None
+    return info
 
 
 def is_result(path: str | os.PathLike[str]) -> bool:
@@ -79,31 +233,79 @@ def is_result(path: str | os.PathLike[str]) -> bool:
     """
     path = Path(path)
     if path.is_dir():
-        return (path / CELLS).is_file() or "shards" in (read_manifest(path) or {})
+        try:
+            return (path / CELLS).is_file() or "shards" in (read_manifest(path) or {})
+        except ManifestError:
+            # One that `load` names as damaged, unless the file is of somebody else.
+            return holds_result(path)
     if not is_table_file(path):
         return False
     try:
         names = _column_names(path)
     except (OSError, ValueError):
-        return False
-    return {"image", "cell"} <= set(names) and bool(feature_columns(pd.DataFrame(columns=names)))
+        return path.is_file() and _lost_result(path)
+    return set(names) >= CELL_COLUMNS and bool(feature_columns(pd.DataFrame(columns=names)))
 
 
 def read_manifest(folder: Path) -> dict[str, Any] | None:
-    """Read the manifest of a result; None if there is no manifest.
+    """Read and check the manifest of a result; None if there is no manifest.
 
     Raises
     ------
-    ValueError
-        The file is not a manifest.
+    ManifestError
+        The file is damaged, is no manifest, or was written by a later version.
     """
     path = folder / MANIFEST
-    if not path.is_file():
-        return None
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise ValueError(f"{path} cannot be read: {error}") from error
+        text = path.read_text(encoding="utf-8")
+        manifest = json.loads(text)
+    except FileNotFoundError:
+        return None
+    except (OSError, ValueError, RecursionError) as error:
+        reason = error.strerror if isinstance(error, OSError) else str(error)
+        raise ManifestError(f"{path} cannot be read ({reason}). {_ADVICE}") from None
+    if not isinstance(manifest, dict) or not {"hemafeat", "state"} & manifest.keys():
+        raise ManifestError(f"{path} is not the manifest of a result. {_ADVICE}")
+    version = manifest.get("format", 1)
+    signed = manifest.pop("sha256", None)
+    if isinstance(version, int) and version > FORMAT and signed == _signature(manifest):
+        raise ManifestError(
+            f"{path} was written by a later version of hemafeat ({manifest.get('hemafeat')}), in a "
+            "format that this one does not read. Update hemafeat, or measure everything anew with "
+            "restart=True (--restart)",
+            later=True,
+        )
+    sound = version in (1, FORMAT) and _is_manifest(manifest)
+    if not sound or signed != (_signature(manifest) if version == FORMAT else None):
+        raise ManifestError(f"{path} is damaged. {_ADVICE}")
+    return manifest
+
+
+def _is_manifest(manifest: dict[str, Any]) -> bool:
+    """Return whether the entries that are used have the types of a manifest."""
+    types = {"units": dict, "asked": dict, "shards": int, "formulas": int}
+    fits = all(isinstance(manifest.get(key, kind()), kind) for key, kind in types.items())
+    return fits and manifest.get("state", "complete") in _STATES
+
+
+def _signature(manifest: dict[str, Any]) -> str:
+    """Return the digest of all entries but the state, whose damage shows by itself."""
+    entries = {key: value for key, value in manifest.items() if key not in ("state", "sha256")}
+    return hashlib.sha256(json.dumps(entries, sort_keys=True).encode()).hexdigest()
+
+
+def manifest_text(entries: dict[str, Any]) -> str:
+    """Return the manifest with these entries, signed, as text."""
+    manifest = {"hemafeat": __version__, "format": FORMAT, "formulas": FORMULAS, **entries}
+    # As it will be read: keys are text, tuples are lists.
+    manifest = json.loads(json.dumps(manifest))
+    return json.dumps(manifest | {"sha256": _signature(manifest)}, indent=1)
+
+
+def write_manifest(folder: Path, entries: dict[str, Any]) -> None:
+    """Write the manifest of a result."""
+    text = manifest_text(entries)
+    write_whole(folder / MANIFEST, lambda aside: aside.write_text(text, encoding="utf-8"))
 
 
 def save(
@@ -128,7 +330,12 @@ def save(
     FileNotFoundError
         The parent folder of the file `out` does not exist.
     ValueError
-        Two columns have one name, or the scale (``um_per_px``) is known for some rows only.
+        `out` has the suffix of another kind of file, two columns have one name, or the scale
+        (``um_per_px``) is known for some rows only.
+    hemafeat.datasets.DatasetError
+        A column holds objects that cannot be stored as text.
+    OSError
+        `out` cannot be written; an earlier table there is left as it was.
 
     Examples
     --------
@@ -141,33 +348,38 @@ def save(
     """
     table = need_frame(table, "a result")
     table_units = units(table)
+    check_target(out)
     path = Path(out)
-    check_target(path)
-    failures = errors(table)
-    bare = table.copy(deep=False)
+    failures = storable(errors(table))
+    formulas = int(table.attrs.get("formulas", FORMULAS))
+    about = {_FORMULAS_KEY: str(formulas).encode()}
+    bare = storable(table).copy(deep=False)
     # pandas copies the attributes for every column it writes; units and errors are written
     # elsewhere. It stores the attributes in a Parquet file.
     how = as_options(table.attrs.get(MEASURED))
     bare.attrs = {MEASURED: how} if how else {}
     if is_table_file(path):
-        write_table(failures, error_file(path))
-        write_table(bare, path)
+        other = error_file(path)
+        files = {other: table_writer(failures, other), path: table_writer(bare, path, about)}
+        write_together(path, files)
         return
     path.mkdir(parents=True, exist_ok=True)
-    manifest = (settings or {}) | {
-        "hemafeat": __version__,
-        "n_cells": len(table),
-        "n_errors": len(failures),
-        "units": table_units,
-        MEASURED: how,
-    }
-    write_table(failures, path / ERRORS)
-    write_table(bare, path / CELLS)
-    text = json.dumps(manifest, indent=1, sort_keys=True)
-    write_whole(path / MANIFEST, lambda aside: aside.write_text(text, encoding="utf-8"))
+    text = manifest_text(
+        (settings or {})
+        | {"n_cells": len(table), "n_errors": len(failures), "units": table_units}
+        | {"formulas": formulas, MEASURED: how}
+    )
+    write_together(
+        path / CELLS,
+        {
+            path / ERRORS: table_writer(failures, path / ERRORS),
+            path / CELLS: table_writer(bare, path / CELLS, about),
+            path / MANIFEST: lambda aside: aside.write_text(text, encoding="utf-8"),
+        },
+    )
     # The manifest now describes this table; shards of an earlier result are of no use any more.
     for folder in (CELLS_FOLDER, ERRORS_FOLDER):
-        for part in (path / folder).glob("part-*.parquet"):
+        for part in part_files(path / folder):
             part.unlink()
 
 
@@ -193,13 +405,16 @@ def load(source: str | os.PathLike[str], *, columns: Sequence[str] | None = None
     FileNotFoundError
         The result does not exist.
     ValueError
-        The file is not a table of cells, a column does not exist, the result is not complete, or
-        the scale (``um_per_px``) is known for some rows only.
+        The file is not a table of cells, a column does not exist, the result is not complete, the
+        scale (``um_per_px``) is known for some rows only, or a file of the result is not the one
+        that was written; the message names the file, and the same call of `table` or `stream` makes
+        it again.
 
     Warns
     -----
     UserWarning
-        The table, or `columns`, has former names of columns; the warning lists the first few.
+        The table, or `columns`, has former names of columns, or columns that later versions compute
+        differently; the warning lists the first few.
 
     Examples
     --------
@@ -211,18 +426,24 @@ def load(source: str | os.PathLike[str], *, columns: Sequence[str] | None = None
     """
     path = Path(source)
     manifest = (read_manifest(path) or {}) if path.is_dir() else {}
-    if "state" in manifest:
+    checked = "state" in manifest
+    if checked:
         if manifest["state"] != "complete":
             raise ValueError(f"{path} is not complete: repeat the extraction to resume it")
-        cells, failures = path / CELLS_FOLDER, path / ERRORS_FOLDER
+        cells, failures = _sound_parts(path, manifest)
+    elif path.is_dir():
+        cells, failures = [path / CELLS], [path / ERRORS]
+        if not cells[0].exists() and part_files(path / CELLS_FOLDER):
+            raise ValueError(f"{path / MANIFEST} is missing. {REPEAT}")
     else:
-        cells = path / CELLS if path.is_dir() else path
-        failures = path / ERRORS if path.is_dir() else error_file(path)
-    if not cells.exists():
+        cells, failures = [path], [error_file(path)]
+    if not cells or not cells[0].exists():
         raise FileNotFoundError(f"{path} does not hold the result of an extraction")
-    stored = _column_names(cells)
-    if columns is None and not {"image", "cell"} <= set(stored):
-        raise ValueError(f"{cells} is not a table of cells: it has no columns 'image' and 'cell'")
+    stored = _column_names(cells[0])
+    if columns is None and not set(stored) >= CELL_COLUMNS:
+        raise ValueError(
+            f"{cells[0]} is not a table of cells: it has no columns 'image' and 'cell'"
+        )
     # A table that was joined from two may have both names of a column, and is left as it is.
     renamed = {name: RENAMED[name] for name in stored if RENAMED.get(name, name) not in stored}
     former = list(renamed)
@@ -231,12 +452,24 @@ def load(source: str | os.PathLike[str], *, columns: Sequence[str] | None = None
         stored_names = {current: name for name, current in renamed.items()}
         names = [stored_names.get(name, name) for name in current_names(columns)]
         former = [name for name in RENAMED if name in names or name in columns]
+    formulas = _formulas(path, manifest, cells[0], former=bool(renamed))
+    remarks = []
     if former:
         pairs = ", ".join(f"{name} is now {RENAMED[name]}" for name in former[:N_LISTED])
         rest = len(former) - N_LISTED
         more = f" and {rest} more, see extract.current_names" if rest > 0 else ""
-        warnings.warn(f"columns of {path} were renamed: {pairs}{more}", stacklevel=2)
-    table = _read(cells, names).rename(columns=renamed)
+        remarks.append(f"columns of {path} were renamed: {pairs}{more}")
+    if changed := changed_columns(current_names(stored if names is None else names), formulas):
+        remarks.append(
+            f"columns of {path} have other values in tables measured since ({len(changed)}: "
+            f"{', '.join(changed[:3])}{' ...' if len(changed) > 3 else ''}); measure again to "
+            "compare them"
+        )
+    if remarks:
+        warnings.warn("; ".join(remarks), stacklevel=2)
+    # Without the seals only parts of the first format are read unchecked.
+    sealed = manifest.get("format", 1) >= FORMAT
+    table = _read(cells, names, sealed=sealed, checked=checked).rename(columns=renamed)
     how = as_options(manifest.get(MEASURED, table.attrs.get(MEASURED)))
     table.attrs = {MEASURED: how} if how else {}
     # Without stored units, those of former sums over pixels would be taken to be in um.
@@ -252,9 +485,50 @@ def load(source: str | os.PathLike[str], *, columns: Sequence[str] | None = None
         table.attrs["units"] = units(table)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    if failures.exists():
-        table.attrs["errors"] = _read(failures).astype(str).to_dict("records")
+    if formulas != FORMULAS:
+        table.attrs["formulas"] = formulas
+    if sealed or (failures and failures[0].exists()):
+        found = _read(failures, sealed=sealed, checked=checked)
+        table.attrs["errors"] = found.astype(str).to_dict("records")
     return table
+
+
+def _sound_parts(folder: Path, manifest: dict[str, Any]) -> tuple[list[Path], list[Path]]:
+    """Return the files of a complete result in shards: only those that its manifest names."""
+    n_stored = len(part_files(folder / CELLS_FOLDER))
+    n_shards, asked = manifest.get("shards", n_stored), digest(manifest.get("asked", {}))
+    cells = [part_file(folder, CELLS_FOLDER, n, n_shards) for n in range(n_shards)]
+    failures = [part_file(folder, ERRORS_FOLDER, n, n_shards) for n in range(n_shards)]
+    if manifest.get("format", 1) < FORMAT:
+        return cells, [path for path in failures if path.is_file()]
+
+    def check(number: int) -> tuple[ShardInfo | None, str]:
+        try:
+            return check_shard(folder, number, n_shards, asked), ""
+        except (OSError, ValueError) as error:
+            return None, str(error)
+
+    with ThreadPoolExecutor(min(32, 2 * n_workers())) as pool:
+        outcomes = list(pool.map(check, range(n_shards)))
+    faults = [fault for info, fault in outcomes if info is None]
+    if faults:
+        more = f", and {len(faults) - 1} more shards are not sound" if len(faults) > 1 else ""
+        raise ValueError(f"{faults[0]}{more}. {REPEAT}")
+    with_errors = [n for n, (info, _) in enumerate(outcomes) if info and (info.n_errors or n == 0)]
+    return cells, [failures[n] for n in with_errors]
+
+
+def _formulas(path: Path, manifest: dict[str, Any], cells: Path, *, former: bool) -> int:
+    """Return the version of the values of a stored table; a CSV tells by its former names."""
+    if path.is_dir():
+        return int(manifest.get("formulas", 1))
+    if path.suffix.lower() == ".csv":
+        return 1 if former else FORMULAS
+    metadata = pyarrow.parquet.read_metadata(cells).metadata or {}
+    try:
+        return int(metadata.get(_FORMULAS_KEY, b"1"))
+    except ValueError:
+        return 1
 
 
 def error_file(path: Path) -> Path:
@@ -263,10 +537,8 @@ def error_file(path: Path) -> Path:
 
 
 def _column_names(path: Path) -> list[str]:
-    """Return the names of the columns of a file, or of a folder of parts."""
+    """Return the names of the columns of a file."""
     try:
-        if path.is_dir():
-            path = min(path.glob("*.parquet"))
         if path.suffix.lower() == ".csv":
             return list(
                 map(str, with_formulas(pd.read_csv(path, encoding="utf-8", nrows=0)).columns)
@@ -276,7 +548,10 @@ def _column_names(path: Path) -> list[str]:
         raise ValueError(f"{path} cannot be read as a table: {error}") from error
 
 
-def _read(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
+def _read(
+    paths: list[Path], columns: list[str] | None = None, *, sealed: bool, checked: bool
+) -> pd.DataFrame:
+    path = paths[0]
     try:
         if path.suffix.lower() == ".csv":
             # Doubles must come back bit by bit, which is the default of pandas from version 3 on.
@@ -286,6 +561,8 @@ def _read(path: Path, columns: list[str] | None = None) -> pd.DataFrame:
             )
             table = with_formulas(pd.read_csv(path, encoding="utf-8", usecols=names, **exact))
             return table if columns is None else table[columns]
-        return pd.read_parquet(path, columns=columns)
+        return read_parquet(paths, columns, sealed=sealed, checked=checked)
     except Exception as error:
-        raise ValueError(f"{path} cannot be read as a table: {error}") from error
+        text = str(error)
+        reason = text if "is damaged" in text else f"{path} cannot be read as a table: {text}"
+        raise ValueError(reason) from error

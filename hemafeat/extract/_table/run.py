@@ -12,10 +12,11 @@ import pandas as pd
 from hemafeat import datasets
 from hemafeat._machine import n_workers
 from hemafeat._scale import check_scale, doubt_scale
+from hemafeat.extract._attributes import OWN, check_names
 from hemafeat.extract._columns import FamilyChoice, family_units
 from hemafeat.extract._family import FamilyError, choose
 from hemafeat.extract._table.image import Normaliser
-from hemafeat.extract._table.part import IDENTITY, Part
+from hemafeat.extract._table.part import Part
 from hemafeat.images import normaliser
 from hemafeat.segment import MASK_KINDS, mask_source, segmenter as find_segmenter
 
@@ -87,7 +88,7 @@ class Run:
             raise FamilyError("no family was chosen")
         if cells not in ("auto", "all", "central"):
             raise ValueError(f"cells is 'auto', 'all' or 'central', not {cells!r}")
-        self.image_table = datasets.as_table(images)
+        self.image_table = check_names(datasets.as_table(images))
         self.scale = _scale(self.image_table, um_per_px)
         self.zoom = None
         if to_um_per_px is not None:
@@ -129,8 +130,7 @@ class Run:
     @property
     def attributes(self) -> list[str]:
         """Columns of the image table that are passed on as they are."""
-        own = {*IDENTITY, "um_per_px", "mask"}
-        return [name for name in self.image_table.columns if name not in own]
+        return [name for name in self.image_table.columns if name not in OWN]
 
     def part(self, number: int, size: int) -> Part:
         """Return part `number` of the parts of `size` images."""

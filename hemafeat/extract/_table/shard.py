@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -13,6 +14,8 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from hemafeat._files import SEAL_KEY, UNSEALED, seal, seal_of
+from hemafeat.extract._attributes import arrow_column, arrow_type
 from hemafeat.extract._columns import family_units, feature_columns
 from hemafeat.extract._family import Family
 from hemafeat.extract._measured import n_left_out
@@ -60,6 +63,8 @@ class ShardInfo:
         Versions of the packages that measured it.
     n_left_out : int
         Number of cells that were found beside the central ones.
+    errors : str
+        Seal of the file of errors; empty if earlier versions wrote it.
     """
 
     digest: str
@@ -74,6 +79,7 @@ class ShardInfo:
     retry: bool
     versions: dict[str, str]
     n_left_out: int = 0
+    errors: str = ""
 
     @classmethod
     def read(cls, path: Path) -> Self | None:
@@ -133,7 +139,7 @@ class ShardMaker:
     @classmethod
     def of(cls, run: Run, digest: str = "") -> Self:
         """Return the maker of the shards of a run."""
-        types = {name: _type(run.image_table[name]) for name in run.attributes}
+        types = {name: arrow_type(run.image_table[name]) for name in run.attributes}
         return cls(run.families, run.segment, run.normalise, types, digest, run.mask_kind)
 
     def __call__(self, part: Part) -> Shard:
@@ -165,6 +171,11 @@ class ShardMaker:
         suspect = table.get("quality__suspected_failure", pd.Series(dtype=bool))
         features = list(family_units(self.families, part.scale is not None))
         arrow = _arrow(table, features, self.types)
+        columns = {
+            name: arrow_column(pd.Series([row[name] for row in errors], dtype=object), pa.string())
+            for name in ERROR_COLUMNS
+        }
+        error_file = _parquet(pa.table(columns, ERROR_SCHEMA))
         info = ShardInfo(
             self.digest,
             part.number,
@@ -182,9 +193,9 @@ class ShardMaker:
             retry=any(row["stage"] == LOST for row in errors),
             versions=versions(),
             n_left_out=n_left_out(table) if part.central.all() else 0,
+            errors=seal_of(error_file),
         )
-        error_table = pa.Table.from_pylist(errors, ERROR_SCHEMA)
-        return Shard(info, _parquet(arrow, info.to_metadata()), _parquet(error_table))
+        return Shard(info, _parquet(arrow, info.to_metadata()), error_file)
 
 
 def error_rows(shard: Shard) -> list[ErrorRow]:
@@ -192,16 +203,15 @@ def error_rows(shard: Shard) -> list[ErrorRow]:
     return list(pq.read_table(pa.BufferReader(shard.errors)).to_pylist())
 
 
-def _type(values: pd.Series) -> pa.DataType:
-    """Return the Arrow type of a column; text if not every reader of Parquet has that type."""
-    try:
-        kind = pa.array(values, from_pandas=True).type
-    except (pa.ArrowInvalid, pa.ArrowTypeError, pa.ArrowNotImplementedError):
-        return pa.string()
-    if pa.types.is_dictionary(kind):
-        kind = kind.value_type
-    simple = pa.types.is_boolean(kind) or pa.types.is_integer(kind) or pa.types.is_floating(kind)
-    return kind if simple or pa.types.is_temporal(kind) else pa.string()
+def check_attributes(run: Run) -> None:
+    """Check that the attributes of the images can be stored, before anything is measured.
+
+    Raises
+    ------
+    hemafeat.datasets.DatasetError
+        A column holds objects that cannot be stored as text.
+    """
+    _parquet(pa.table({name: arrow_column(run.image_table[name]) for name in run.attributes}))
 
 
 def _arrow(table: pd.DataFrame, features: list[str], attribute_types: Types) -> pa.Table:
@@ -209,7 +219,7 @@ def _arrow(table: pd.DataFrame, features: list[str], attribute_types: Types) -> 
     types: Types = {name: pa.string() for name in IDENTITY}
     types |= {"cell": pa.int64(), "um_per_px": pa.float64()} | attribute_types
     head = table.iloc[:, : table.shape[1] - len(features)]
-    columns = {str(name): _arrow_column(head[name], types.get(name)) for name in head.columns}
+    columns = {str(name): arrow_column(head[name], types.get(name)) for name in head.columns}
     # Contiguous columns, which Arrow converts many times faster.
     values = np.ascontiguousarray(table.iloc[:, head.shape[1] :].to_numpy().T)
     for name, column in zip(features, values, strict=True):
@@ -217,16 +227,8 @@ def _arrow(table: pd.DataFrame, features: list[str], attribute_types: Types) -> 
     return pa.table(columns)
 
 
-def _arrow_column(values: pd.Series, kind: pa.DataType | None) -> pa.Array:
-    if kind is None:
-        kind = _type(values)
-    if pa.types.is_string(kind):
-        return pa.array([None if pd.isna(value) else str(value) for value in values], kind)
-    return pa.array(values, from_pandas=True).cast(kind)
-
-
 def _parquet(table: pa.Table, metadata: dict[bytes, bytes] | None = None) -> bytes:
-    """Return a table as the bytes of a Parquet file."""
+    """Return a table as the bytes of a sealed Parquet file."""
     numbers = [f.name for f in table.schema if pa.types.is_floating(f.type)]
     texts = [f.name for f in table.schema if pa.types.is_string(f.type)]
     sink = pa.BufferOutputStream()
@@ -239,11 +241,14 @@ def _parquet(table: pa.Table, metadata: dict[bytes, bytes] | None = None) -> byt
         use_dictionary=texts,
         use_byte_stream_split=numbers,
         write_statistics=texts,
+        write_page_checksum=True,
         store_schema=False,
     ) as writer:
         writer.write_table(table)
-        writer.add_key_value_metadata(metadata or {})
-    return bytes(sink.getvalue())
+        writer.add_key_value_metadata({**(metadata or {}), SEAL_KEY: UNSEALED})
+    file = io.BytesIO(sink.getvalue())
+    seal(file)
+    return file.getvalue()
 
 
 def with_quality(path: Path, quality: Quality) -> bytes:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from hemafeat._files import is_table_file, read_parquet
 from hemafeat._machine import progress_bar
 from hemafeat._public import public, renamed_argument
 from hemafeat.extract._columns import FamilyChoice
@@ -19,11 +20,17 @@ from hemafeat.extract._table.cluster import connect, measure_on_cluster
 from hemafeat.extract._table.compile import compile_ahead
 from hemafeat.extract._table.errors import ErrorRow, mask_warning
 from hemafeat.extract._table.fingerprint import fingerprint, options
-from hemafeat.extract._table.folder import Folder, open_folder
+from hemafeat.extract._table.folder import Folder, earlier_manifest, open_folder
 from hemafeat.extract._table.image import Normaliser
-from hemafeat.extract._table.result import ERRORS_FOLDER, load, read_manifest
+from hemafeat.extract._table.result import (
+    ERRORS_FOLDER,
+    check_target,
+    load,
+    part_file,
+    read_manifest,
+)
 from hemafeat.extract._table.run import Cells, Run
-from hemafeat.extract._table.shard import Shard, ShardMaker, error_rows
+from hemafeat.extract._table.shard import Shard, ShardMaker, check_attributes, error_rows
 from hemafeat.extract._table.threads import measure_parts
 from hemafeat.segment import MaskWarning
 
@@ -73,8 +80,9 @@ class Extraction:
     def first_error(self) -> ErrorRow | None:
         """Return the first row of the table of errors, or None if there are no errors."""
         if self.n_errors:
-            for path in sorted((self.folder / ERRORS_FOLDER).glob("part-*.parquet")):
-                rows = pd.read_parquet(path)
+            for number in range(self.n_shards):
+                path = part_file(self.folder, ERRORS_FOLDER, number, self.n_shards)
+                rows = read_parquet(path) if path.is_file() else pd.DataFrame()
                 if len(rows):
                     return {str(key): str(value) for key, value in rows.iloc[0].items()}
         return None
@@ -135,7 +143,8 @@ def stream(
         Number of images in a shard. The default is that of the result in the folder, else 512. It
         does not change the table.
     restart : bool
-        Remove an earlier result in the folder and measure everything anew. Default False.
+        Remove an earlier result in the folder, sound or not, and measure everything anew. Files
+        that the run did not write stay. Default False.
     processes : bool
         Use `n_jobs` processes instead of threads. Threads wait for each other where Python runs
         only one of them at a time; processes do not, but take a few seconds to start, need a
@@ -148,8 +157,9 @@ def stream(
     progress : bool, optional
         Show a progress bar. By default it is shown only on a terminal.
     notify : callable, optional
-        Called with a line of text for each message to the user: how many shards are kept, and
-        which images have changed since they were measured. By default the latter are warnings.
+        Called with a line of text for each message to the user: how many shards are kept, which
+        files are damaged, and which images have changed since they were measured. By default the
+        latter two are warnings.
 
     Returns
     -------
@@ -172,8 +182,9 @@ def stream(
     Warns
     -----
     UserWarning
-        Images of complete shards have changed since (their shards are measured again) or no longer
-        exist (their rows are kept).
+        A file of the result is damaged (what it held is measured again). Images of complete shards
+        have changed since (their shards are measured again) or no longer exist (their rows are
+        kept).
     hemafeat.segment.MaskWarning
         The kind of some masks was inferred and is uncertain; they are rows of errors.
 
@@ -190,6 +201,9 @@ def stream(
     >>> extract.stream(cells, "features", families=["shape"]).n_kept
     2
     """
+    if is_table_file(out) and not Path(out).is_dir():
+        raise ValueError(f"{out} is not a folder; a single file is written by extract.table(out=)")
+    check_target(out)
     run = Run(
         images,
         segmenter=segmenter,
@@ -216,10 +230,11 @@ def measure_into_folder(
 
     `out`, `restart`, `notify` and errors are those of `stream`, which calls it, as `table` does.
     """
-    manifest = None if restart else read_manifest(out)
-    stored_size = (manifest or {}).get("asked", {}).get("shard_size")
+    manifest = {} if restart else earlier_manifest(out)[0]
+    stored_size = manifest.get("asked", {}).get("shard_size")
     size = run.shard_size or stored_size or SHARD_SIZE
     n_shards = run.n_parts(size)
+    check_attributes(run)
     uncertain: list[ErrorRow] = []
     with open_folder(
         out, fingerprint(run, size), run.units, n_shards, restart, options(run)
@@ -282,6 +297,11 @@ def _report(folder: Folder, missing: list[int], notify: Callable[[str], object] 
     n_kept = folder.n_shards - len(missing)
     if n_kept and missing and notify is not None:
         notify(f"Resuming: {n_kept} of {folder.n_shards} shards are complete")
+    if folder.damaged:
+        notify_or_warn = notify or (lambda text: warnings.warn(text, stacklevel=6))
+        n = len(folder.damaged)
+        more = f", and {n - 1} more files are not sound" if n > 1 else ""
+        notify_or_warn(f"{folder.damaged[0]}{more}; what is damaged or missing is made again")
     for names, what in (
         (folder.changed, "have changed since, and their shards are measured again"),
         (folder.vanished, "no longer exist, and their rows are kept"),

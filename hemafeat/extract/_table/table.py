@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from hemafeat._files import check_table_file, is_table_file
+from hemafeat._files import is_table_file
 from hemafeat._machine import progress_bar
 from hemafeat._public import renamed_argument
 from hemafeat.extract._columns import FamilyChoice
@@ -21,9 +21,9 @@ from hemafeat.extract._table.errors import mask_warning
 from hemafeat.extract._table.fingerprint import options
 from hemafeat.extract._table.image import Normaliser
 from hemafeat.extract._table.part import assemble
-from hemafeat.extract._table.result import save
+from hemafeat.extract._table.result import check_target, save
 from hemafeat.extract._table.run import Cells, Run
-from hemafeat.extract._table.shard import ShardMaker, gather
+from hemafeat.extract._table.shard import ShardMaker, check_attributes, gather
 from hemafeat.extract._table.stream import (
     SHARD_SIZE,
     measure_into_folder,
@@ -104,7 +104,9 @@ def table(
     out : path, optional
         Also write the result. A folder is filled as by `stream`: an interrupted run resumes when
         the call is repeated, and the table is read back at the end. A ``.parquet`` or ``.csv`` file
-        is written when all images are measured. `load` reads either.
+        is written when all images are measured, in place of an earlier table of cells. `load` reads
+        either. Attributes other than numbers, booleans, text and dates without a time zone are
+        written as text.
     shard_size, restart : int and bool, optional
         For a folder, see `stream`.
     processes : bool
@@ -126,14 +128,17 @@ def table(
     Raises
     ------
     hemafeat.datasets.DatasetError
-        There are no images, or `images` has none of the forms above.
+        There are no images, `images` has none of the forms above, or one of its columns has a name
+        of the table of cells (such as ``cell`` or ``nucleus__shape__area``) or cannot be written.
     FamilyError
         A family does not exist.
     ValueError
         A scale is not positive or known for some of the images only, the number of masks is not
-        that of the images, or the segmenter does not exist.
+        that of the images, the segmenter does not exist, or `out` has the suffix of another kind of
+        file.
     FileExistsError
-        `out` holds something other than a result of these settings.
+        `out` holds something other than a result of these settings, or a file that is not a table
+        of cells.
     FileNotFoundError
         The folder of the file `out` does not exist.
     OSError
@@ -154,10 +159,10 @@ def table(
     >>> extract.units(table)["nucleus__shape__area"]
     'um^2'
     """
+    if out is not None:
+        check_target(out)
     target = None if out is None else Path(out)
-    to_file = target is not None and is_table_file(target)
-    if target is not None and to_file:
-        check_table_file(target)
+    to_file = target is not None and is_table_file(target) and not target.is_dir()
     run = Run(
         images,
         segmenter=segmenter,
@@ -176,6 +181,8 @@ def table(
     )
     if target is not None and not to_file:
         return measure_into_folder(run, target, restart).load()
+    if target is not None:
+        check_attributes(run)
     result = _measure_in_memory(run)
     result.attrs[MEASURED] = options(run)
     warn_of_left_out(run, len(result), n_left_out(result), stacklevel=4)

@@ -6,11 +6,13 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor, ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from multiprocessing import get_context
+from threading import Event
 
 import cv2
 
+from hemafeat._machine import start_worker
 from hemafeat.extract._table.image import ImageResult
 from hemafeat.extract._table.part import Part
 from hemafeat.extract._table.run import Run
@@ -42,7 +44,16 @@ def measure_parts(
     """
     n_jobs = max(1, min(run.n_jobs, len(run)))
     batch = max(1, min(BATCH, len(run) // (AHEAD * n_jobs)))
-    with _serial_opencv(), _pool(n_jobs, run.processes and n_jobs > 1) as pool:
+    processes = run.processes and n_jobs > 1
+    stopped = Event()
+
+    def measure(part: Part, start: int, stop: int) -> list[ImageResult]:
+        """Measure images, and stop between two of them if the run was interrupted."""
+        numbers = range(start, stop)
+        return [r for n in numbers if not stopped.is_set() for r in maker.measure(part, n, n + 1)]
+
+    with _serial_opencv(), _pool(n_jobs, processes, stopped) as pool:
+        task = maker.measure if processes else measure
         queue: deque[tuple[Part, Future[list[ImageResult]]]] = deque()
 
         def in_order() -> Iterator[tuple[Part, list[ImageResult]]]:
@@ -52,7 +63,7 @@ def measure_parts(
                         oldest, future = queue.popleft()
                         yield oldest, future.result()
                     stop = min(start + batch, len(part))
-                    queue.append((part, pool.submit(maker.measure, part, start, stop)))
+                    queue.append((part, pool.submit(task, part, start, stop)))
             while queue:
                 oldest, future = queue.popleft()
                 yield oldest, future.result()
@@ -75,14 +86,33 @@ def measure_parts(
                 future.cancel()
 
 
-def _pool(n_jobs: int, processes: bool) -> Executor:
-    if not processes:
-        return ThreadPoolExecutor(n_jobs)
-    # Spawned, not forked: a copy of a process with threads may hang. Workers that outlive a killed
-    # parent find their pipe closed and end.
-    return ProcessPoolExecutor(
-        n_jobs, mp_context=get_context("spawn"), initializer=cv2.setNumThreads, initargs=(1,)
-    )
+@contextmanager
+def _pool(n_jobs: int, processes: bool, stopped: Event) -> Iterator[Executor]:
+    """Start threads or processes; if the run is interrupted, `stopped` is set and none is left."""
+    pool: Executor = ThreadPoolExecutor(n_jobs)
+    if processes:
+        # Spawned, not forked: a copy of a process with threads may hang.
+        pool = ProcessPoolExecutor(
+            n_jobs, mp_context=get_context("spawn"), initializer=start_worker
+        )
+    with pool:
+        try:
+            yield pool
+        except BaseException as error:
+            stopped.set()
+            # Nobody waits for the results any more, after an interruption or a failed write.
+            if not isinstance(error, BrokenProcessPool):
+                _end_workers(pool)
+            raise
+
+
+def _end_workers(pool: Executor) -> None:
+    """End the processes of a pool at once; threads are not in its reach."""
+    for worker in list((getattr(pool, "_processes", None) or {}).values()):
+        worker.terminate()
+    # A thread of the pool that writes to a full pipe without a reader would never end.
+    with suppress(AttributeError, OSError):
+        pool._call_queue._reader.close()  # type: ignore[attr-defined]
 
 
 @contextmanager
