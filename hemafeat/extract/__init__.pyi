@@ -60,7 +60,12 @@ from ._family import (
     families as families,
     family as family,
 )
-from ._former import current_names as current_names, current_units as current_units
+from ._former import (
+    FORMULAS as FORMULAS,
+    changed_columns as changed_columns,
+    current_names as current_names,
+    current_units as current_units,
+)
 from ._measure import central_cell as central_cell, measure as measure
 from ._measured import measured as measured
 from ._prepared import (

@@ -274,6 +274,25 @@ def current_units(units: Mapping[str, str]) -> dict[str, str]:
 
 
 def changed_columns(names: Iterable[str], formulas: int) -> list[str]:
-    """Return the columns whose values were computed differently when `FORMULAS` was `formulas`."""
+    """Return the columns whose values were computed differently in an earlier version.
+
+    Parameters
+    ----------
+    names : iterable of str
+        Current names of feature columns.
+    formulas : int
+        `FORMULAS` of the version that measured them. Tables and models store it.
+
+    Returns
+    -------
+    list of str
+        Those of the columns that have other values since, in the same order.
+
+    Examples
+    --------
+    >>> from hemafeat import extract
+    >>> extract.changed_columns(["nucleus__shape__area", "nucleus__lobes__n_lobes"], 1)
+    ['nucleus__lobes__n_lobes']
+    """
     patterns = [pattern for pattern, since in CHANGED.items() if since > formulas]
     return [name for name in names if any(fnmatchcase(name, pattern) for pattern in patterns)]

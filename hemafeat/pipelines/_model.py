@@ -133,6 +133,13 @@ class Model:
             for key, value in options.items()
             if key in self.measured and self.measured[key] != value
         ]
+        if self.versions:
+            # Models of version 0.1 do not say so.
+            then = int(self.versions.get("formulas", "1"))
+            now = int(table.attrs.get("formulas", extract.FORMULAS))
+            names = extract.current_names(self.columns) if then != now else []
+            if changed := extract.changed_columns(names, min(then, now)):
+                pairs.append(f"{len(changed)} columns by other formulas, such as {changed[0]}")
         if not pairs:
             return ""
         return (

@@ -163,7 +163,7 @@ def save(
         "classes": [str(name) for name in model.classes_],
         "families": sorted({name.split("__")[1] for name in needed.columns if "__" in name}),
         "dtype": "float64",
-        "versions": versions(_PACKAGES),
+        "versions": versions(_PACKAGES) | {"formulas": str(extract.FORMULAS)},
         "note": note,
     }
     if needed.unit == "cell":

@@ -671,7 +671,11 @@ class Mute:
         raise RuntimeError("no words")
 
 
-@pytest.mark.parametrize("value", [Wordless(), Mute(), len.__call__, [Wordless()]], ids=repr)
+@pytest.mark.parametrize(
+    "value",
+    [Wordless(), Mute(), len.__call__, [Wordless()]],
+    ids=["plain", "mute", "method", "list"],
+)
 @pytest.mark.parametrize("target", TARGETS)
 def test_attributes_without_a_text_are_refused_before_the_run(
     target: str, value: object, tmp_path: Path
