@@ -136,6 +136,12 @@ def noisy_density(nucleus, rng):
     return np.clip(density + rng.normal(0, 6, density.shape), 0, 255).astype(np.uint8)
 
 
+def test_labels_of_another_size_are_refused():
+    drawn = datasets.draw_cell("monocyte", random_state=0)
+    with pytest.raises(segment.MaskError, match="the mask is 20 x 30 and the image"):
+        segment.unet_input(drawn.image, drawn.cell[:20, :30], drawn.nucleus[:20, :30])
+
+
 def test_colours_of_the_cell_correct_the_border_of_its_nucleus():
     y, x = np.mgrid[:90, :90]
     cell = (np.hypot(y - 45, x - 45) < 40).astype(np.uint8)

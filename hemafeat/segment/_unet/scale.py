@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from hemafeat.segment._contours.frame import Frame, measure_frame
+from hemafeat.segment._masks import MaskError, check_labels, misfit
 
 UNET_SIDE = 192
 """Side, in pixels, of the largest square that the network of `unet` is run on."""
@@ -59,6 +60,8 @@ def unet_input(
     ------
     ValueError
         `image` is not an (H, W, 3) uint8 array.
+    MaskError
+        The labels have another size than the image, or are not whole numbers of at least 0.
 
     Examples
     --------
@@ -70,6 +73,10 @@ def unet_input(
     True
     """
     frame = measure_frame(image)
+    cell, nucleus = check_labels(cell, "cells"), check_labels(nucleus, "nuclei")
+    for labels in (cell, nucleus):
+        if labels.shape != image.shape[:2]:
+            raise MaskError(misfit("mask", labels.shape, "image", image.shape))
     zoom = zoom_for_radii(nuclear_radii(nucleus))
     if zoom is None:
         zoom = min(UNET_SIDE / max(image.shape[:2]), MAX_ZOOM)
