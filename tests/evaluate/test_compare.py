@@ -365,7 +365,7 @@ def test_a_blind_baseline_of_cells_finds_a_threshold():
     [
         ("cell__shape__area", "holds 240 different values in 240 rows"),
         ("same", "fewer than two classes in column 'same': x$"),
-        ("klass", "no column 'klass'; beside features it has patient, same"),
+        ("klass", "no column 'klass'; it has patient and same"),
     ],
 )
 def test_a_wrong_column_of_labels_is_said(column, message):

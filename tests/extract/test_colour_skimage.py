@@ -106,7 +106,7 @@ def test_difference_of_colour_is_cie76() -> None:
     mean = [lab[mask == 1].mean(axis=0) for mask in (nucleus, masks.cytoplasm)]
     assert row["delta_e_nucleus_cytoplasm"] == pytest.approx(deltaE_cie76(*mean), rel=1e-9)
     white = rgb2lab(np.full((1, 1, 3), 235, np.uint8))[0, 0]
-    assert row["delta_e_cytoplasm_background"] == pytest.approx(
+    assert row["cytoplasm__delta_e_background"] == pytest.approx(
         deltaE_cie76(mean[1], white), rel=1e-9
     )
 

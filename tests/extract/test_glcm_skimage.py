@@ -89,7 +89,7 @@ def test_mask_counts_inner_pairs_only() -> None:
         (np.array([[0, -1]]), {}, "0..3"),
         (np.array([[0.5, 1.0]]), {}, "whole numbers"),
         (np.array([[0, 1]]), {"distance": 0}, "at least 1"),
-        (np.array([[0, 1]]), {"labels": np.ones((2, 2), int)}, "labels are"),
+        (np.array([[0, 1]]), {"labels": np.ones((2, 2), int)}, "the mask is"),
     ],
 )
 def test_bad_input_is_named(levels: np.ndarray, kwargs: dict, reason: str) -> None:

@@ -301,7 +301,7 @@ def test_former_names_of_columns_are_replaced(tmp_path: Path, target: str) -> No
         (tmp_path / "result" / "cells.parquet").rename(path / "cells" / "part-00000.parquet")
         manifest = {"state": "complete", "units": {FORMER: "1"}}
         (path / "manifest.json").write_text(json.dumps(manifest), encoding="utf-8")
-    with pytest.warns(UserWarning, match=f"{FORMER} is now {CURRENT}$") as warned:
+    with pytest.warns(UserWarning, match=f"{FORMER} is now {CURRENT}(;|$)") as warned:
         loaded = extract.load(path)
     assert len(warned) == 1
     assert list(loaded.columns) == ["image", "cell", CURRENT, "age"]
@@ -316,7 +316,8 @@ def test_former_names_of_columns_are_replaced(tmp_path: Path, target: str) -> No
 
 def former_table() -> pd.DataFrame:
     """Return a table with all former names, of which the values tell the columns apart."""
-    names = list(_former.RENAMED)
+    # Of a column that was renamed twice, a table has one name only.
+    names = list({current: former for former, current in _former.RENAMED.items()}.values())
     values = pd.DataFrame([np.arange(len(names), dtype=float)], columns=names)
     return pd.concat([pd.DataFrame({"image": ["a"], "cell": [1]}), values], axis=1)
 
@@ -327,8 +328,9 @@ def test_a_warning_lists_a_few_of_many_renamed_columns(tmp_path: Path) -> None:
         loaded = extract.load(tmp_path / "cells.parquet")
     assert len(warned) == 1
     assert len(str(warned[0].message)) < 1000
-    assert list(loaded)[2:] == list(_former.RENAMED.values())
-    assert list(loaded.iloc[0, 2:]) == list(range(len(_former.RENAMED)))
+    names = list(former_table())[2:]
+    assert list(loaded)[2:] == [_former.RENAMED[name] for name in names]
+    assert list(loaded.iloc[0, 2:]) == list(range(len(names)))
 
 
 @pytest.mark.parametrize(

@@ -164,7 +164,7 @@ def test_empty_and_missing() -> None:
 def test_bad_levels_are_named(function) -> None:
     with pytest.raises(ValueError, match=r"0\.\.3"):
         function(np.array([[0, 4]]), n_levels=4)
-    with pytest.raises(ValueError, match="labels are"):
+    with pytest.raises(ValueError, match="the mask is"):
         function(np.array([[0, 3]]), np.ones((2, 2), int), n_levels=4)
     with pytest.raises(ValueError, match="1 to 255"):
         function(np.array([[0, 3]]), n_levels=256)
