@@ -41,13 +41,15 @@ _DECLARED = (
         for c, light in _NAMES.items()
     }
     | {
-        f"mean__lab_{c}": Column("CIELAB", f"mean of CIELAB {c}*", _CIE, f"{text}.")
+        f"mean__lab_{c}": Column(
+            "CIELAB", f"mean of CIELAB {c.upper() if c == 'l' else c}*", _CIE, f"{text}."
+        )
         for c, (text, _) in _AXES.items()
     }
     | {
         f"sd__lab_{c}": Column(
             "CIELAB",
-            f"population standard deviation of CIELAB {c}*",
+            f"population standard deviation of CIELAB {c.upper() if c == 'l' else c}*",
             _CIE,
             f"How far {spots} stand out in the part to the eye.",
         )
