@@ -30,7 +30,7 @@ EXAMPLES = """\
   hemafeat describe --format md shape             a table for a document"""
 
 _NC = re.compile(r"\bn\W*c\b|\bnucle(o|ar|us)\W*(to|over)?\W*cytoplasm(ic)?\b|\bkaryoplasmic\b")
-"""Ways to write of the ratio of nucleus to cytoplasm, which columns call ``nc_ratio``."""
+"""Ways to write of the ratio of nucleus to cytoplasm."""
 
 _FILLERS = re.compile(r"\b(an?|and|by|for|how|in|is|it|its|not|of|on|or|per|that|the|to|with)\b")
 
@@ -96,12 +96,12 @@ def _matching(columns: pd.DataFrame, name: str) -> pd.DataFrame:
     exact = (names == name) | (columns["family"] == name) | (columns["mask"] == name)
     if exact.any():
         return columns[exact]
-    # "nc" is the beginning of a word in nc_ratio, and not meant in "variance".
     begins = re.compile(rf"(^|_){re.escape(name)}")
-    for matches in (
-        names.map(lambda column: fnmatchcase(column, name) or bool(begins.search(column))),
-        names.str.contains(name, regex=False),
-    ):
+    searches = [names.map(lambda column: fnmatchcase(column, name) or bool(begins.search(column)))]
+    # Who writes "nc" does not mean "variance".
+    if not _NC.fullmatch(name.lower()):
+        searches.append(names.str.contains(name, regex=False))
+    for matches in searches:
         if matches.any():
             return columns[matches.astype(bool)]
     matching = columns.iloc[:0] if "__" in name or "*" in name else _with_words(columns, name)

@@ -97,8 +97,8 @@ def test_gaps_narrower_than_a_sector(seed: int) -> None:
     padded = np.pad(nucleus, 1)
     points = np.concatenate(
         [
-            np.argwhere(padded[1:] != padded[:-1]) + (0.5, 0),
-            np.argwhere(padded[:, 1:] != padded[:, :-1]) + (0, 0.5),
+            np.argwhere(padded[1:] != padded[:-1]) + np.array([0.5, 0]),
+            np.argwhere(padded[:, 1:] != padded[:, :-1]) + np.array([0, 0.5]),
         ]
     )
     lobes = extract.lobes(np.zeros((*Y.shape, 3), np.uint8), nucleus.astype(np.int32))[0]

@@ -20,8 +20,8 @@ _COLUMNS = {
         "1",
         "number of maxima of depth with a link narrower than 3/4 of their width",
         _PEAKS,
-        "Number of lobes that a gap or a waist sets apart, even if a bridge of up to three quarters of "
-        "their width joins them.",
+        "Number of lobes that a gap or a waist sets apart, even if a bridge of up to three "
+        "quarters of their width joins them.",
     ),
     "n_lobes_filament_rule": Column(
         "1",
@@ -47,8 +47,8 @@ _COLUMNS = {
     ),
     "narrowest_isthmus_ratio": Column(
         "1",
-        "smallest depth of a saddle / depth of its maximum, over all counted maxima but the deepest; "
-        "1 without one",
+        "smallest depth of a saddle / depth of its maximum, over all counted maxima but the "
+        "deepest; 1 without one",
         _PEAKS,
         "Width of the narrowest bridge in relation to its lobe: near 0 for a filament or separate "
         "lobes, towards 1 for a band or a round nucleus.",
@@ -170,8 +170,8 @@ _COLUMNS |= {
     ),
     "skeleton_path_width_ratio": Column(
         "1",
-        "smallest w over the path without the first and last fifth of its n pixels (floor(n / 5)) / "
-        "largest w",
+        "smallest w over the path without the first and last fifth (floor(n / 5)) of its n "
+        "pixels / largest w",
         _THIN,
         "Width of the tightest waist in relation to the widest place: low for a filament.",
     ),

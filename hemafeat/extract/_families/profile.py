@@ -95,8 +95,8 @@ _COLUMNS = (
     | {
         f"{mask}mass_displacement_{c}": Column(
             "1",
-            f"distance from the centroid to the centroid weighted by ({_CHANNELS[c]}), divided by the "
-            "equivalent diameter",
+            f"distance from the centroid to the centroid weighted by ({_CHANNELS[c]}), divided "
+            "by the equivalent diameter",
             _HAEMORASIS,
             f"How much one side of the {part} is brighter than the other in {_LIGHTS[c]} light: 0 "
             "if the stain is even.",
@@ -125,9 +125,9 @@ def profile(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = No
     much of R from an edge is decided by the distance of its centre to that of the nearest pixel on
     the other side; the distance between two sides by which a gradient is divided is that of their
     mean distances, each less half a pixel, as the edge lies half way. R is the equivalent radius
-    of the nucleus. Octants lie around its centroid, between the lines along rows, columns and diagonals; a
-    pixel on such a line counts in equal shares on both sides, and an octant with less than 1/32 of
-    the pixels does not count.
+    of the nucleus. Octants lie around its centroid, between the lines along rows, columns and
+    diagonals; a pixel on such a line counts in equal shares on both sides, and an octant with less
+    than 1/32 of the pixels does not count.
 
     Parameters
     ----------

@@ -175,10 +175,11 @@ def stain(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None
     Notes
     -----
     Amounts are not clipped at 0, so that means follow from the mean density. The unit vectors of
-    the Giemsa stain are azure (0.834750, 0.513556, 0.196330) and eosin (0.092789, 0.954111,
-    0.283111) in R, G and B, scaled to length 1; formulas print four digits. The main directions of Macenko's method are the eigenvectors of the sums of products of
-    the densities as they are, not less their mean: the line through black and white is not shifted
-    (a singular value decomposition of the densities, as in the paper). Implementations that use a
+    the Giemsa stain are azure (0.834750233, 0.513556283, 0.196330403) and eosin (0.092789,
+    0.954111, 0.283111) in R, G and B, divided by their lengths; formulas print four digits. The
+    main directions of Macenko's method are the eigenvectors of the sums of products of the
+    densities as they are, not less their mean: the line through black and white is not shifted (a
+    singular value decomposition of the densities, as in the paper). Implementations that use a
     covariance find other directions. All pixels of the cell with a density vector longer than 0.15
     count. Turning or mirroring the image changes values by rounding only.
 
