@@ -144,7 +144,8 @@ def profile(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = No
     (n_cells, 30) ndarray of float64
         A row of NaN where there is no cell. Values that need a nucleus or cytoplasm are NaN without
         it, and so are values of regions without a pixel: a small nucleus has empty shells, and no
-        cytoplasm within a tenth of a radius of less than 10 px.
+        cytoplasm within a tenth of a radius of less than 10 px. The lines along the axes are NaN if
+        the cell has no axes (a circle).
 
     Notes
     -----
