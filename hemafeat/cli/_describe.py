@@ -96,14 +96,12 @@ def _matching(columns: pd.DataFrame, name: str) -> pd.DataFrame:
     exact = (names == name) | (columns["family"] == name) | (columns["mask"] == name)
     if exact.any():
         return columns[exact]
-    # "area" is the beginning of a word, and "nc" is not meant in "variance".
     begins = re.compile(rf"(^|_){re.escape(name)}")
-    if _NC.fullmatch(name.lower()):
-        return _with_words(columns, name)
-    for matches in (
-        names.map(lambda column: fnmatchcase(column, name) or bool(begins.search(column))),
-        names.str.contains(name, regex=False),
-    ):
+    searches = [names.map(lambda column: fnmatchcase(column, name) or bool(begins.search(column)))]
+    # Who writes "nc" does not mean "variance".
+    if not _NC.fullmatch(name.lower()):
+        searches.append(names.str.contains(name, regex=False))
+    for matches in searches:
         if matches.any():
             return columns[matches.astype(bool)]
     matching = columns.iloc[:0] if "__" in name or "*" in name else _with_words(columns, name)

@@ -202,16 +202,30 @@ Energies were sums over pixels whether or not the table was in um.
 FORMULAS = 2
 """Version of the values of all columns, stored with each table; 1 where it is not stored."""
 
+_LEVELS_OF_DENSITY = (
+    *("mean", "median", "minimum", "maximum", "percentile_*", "coefficient_of_variation"),
+    *("quartile_coefficient_of_dispersion", "energy", "root_mean_square", "entropy", "uniformity"),
+)
+
 CHANGED = dict.fromkeys(
     [
-        # They depend on the background white, which is measured on all pixels from then on.
-        *("*__profile__*", "*__stain__*", "*__tavakoli__*", "*__density*", "*__intensity__*"),
-        *("*__glcm__*", "*__glrlm__*", "*__glszm__*", "*__gldm__*", "*__ngtdm__*", "*__gabor__*"),
-        *("*__zernike__*", "*__granulometry__*", "*__granules__*", "*__chromatin__*"),
+        # The background white is measured on all pixels, and what depends on it has changed with
+        # it. Differences of densities (standard deviations, slopes, gradients) do not.
+        *("quality__white_?", "*__stain__*", "*__tavakoli__*_to_hull"),
+        *(f"*__density*__{name}__?" for name in ("mean", "percentile_?0", "integrated")),
+        *(f"*__intensity__{name}__od_?" for name in _LEVELS_OF_DENSITY),
+        *("*__profile__radial_od_?", "*__profile__radial_cv"),
+        *("*__glcm__*", "*__glrlm__*", "*__glszm__*", "*__gldm__*", "*__ngtdm__*"),
+        *("*__zernike__od_*", "*__granulometry__*", "*__granules__*", "*__chromatin__*"),
         "*__relation__delta_e_background",
         # They do not change any more when an image is turned or mirrored.
-        *("*__lobulation__*", "*__lobes__*", "*__dct__*", "*__dct_zigzag__*"),
-        *("*__boundary__hu_*", "*__rim__*projection*"),
+        *("*__lobulation__*", "*__lobes__*lobe*", "*__lobes__skeleton_*", "*__dct__block_*"),
+        *("*__dct_zigzag__block_*", "*__profile__pale_zone", "*__profile__m??or_axis_*"),
+        # Half a pixel is taken off every depth.
+        *("*__lobes__*isthmus_ratio", "*__lobes__n_cores_r*", "*__lobes__depth_at_*"),
+        *("*__boundary__hu_[2-7]_signed_log", "*__rim__*projection_fraction"),
+        # Gaps of less than 5 degrees are seen.
+        "*__open_angle_from_*",
     ],
     2,
 )

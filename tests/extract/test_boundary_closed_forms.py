@@ -210,3 +210,22 @@ def test_one_pixel() -> None:
     undefined = {name for name, value in values.items() if math.isnan(value)}
     assert undefined == {*(f"hu_{k}_signed_log" for k in range(1, 8)), "box_dimension"}
     assert values["bending_ratio"] > 0
+
+
+def test_the_sign_of_the_sixth_moment_tells_how_a_mask_tapers() -> None:
+    row, column = np.mgrid[:120, :160]
+    along = (abs(row - 60) <= (column - 10) / 4) & (column >= 10) & (column <= 150)
+    across = (abs(row - 60) <= 20) & (abs(column - 80) <= 30 + 0.9 * (row - 40))
+    image = np.zeros((*row.shape, 3), np.uint8)
+    at = list(extract.boundary.facts.columns).index("hu_6_signed_log")
+    meaning = extract.boundary.facts.columns["hu_6_signed_log"].meaning
+    for mask, words in (
+        (along, "negative if the mask tapers along"),
+        (across, "positive if across"),
+    ):
+        for turned in (mask, mask[:, ::-1], mask.T):
+            turned = np.ascontiguousarray(turned, np.int32)
+            black = image if turned.shape == row.shape else image.transpose(1, 0, 2)
+            value = extract.boundary(np.ascontiguousarray(black), turned)[0, at]
+            assert ("negative" if value < 0 else "positive") in words
+        assert words in meaning

@@ -286,3 +286,28 @@ def test_at_least_two_hundred_columns() -> None:
     assert list(described["column"]) == extract.columns()
     assert set(described["mask"]) == {"nucleus", "cytoplasm", "cell"}
     assert (described[["unit", "formula", "source", "reference"]] != "").all(axis=None)
+
+
+def test_columns_with_other_values_are_named_and_no_more() -> None:
+    """The white of the background is measured otherwise; what it moves has other values."""
+    names = extract.columns("all")
+    changed = set(extract.changed_columns(names, 1))
+    moved = set()
+    for kind in ("neutrophil", "eosinophil", "monocyte"):
+        cell = datasets.draw_cell(kind, random_state=0)
+        masks = Masks(cell.cell, cell.nucleus)
+        white = np.asarray(extract.background_white(cell.image, masks.cell), float)
+        tables = [
+            extract.measure(extract.Prepared(cell.image, white=white - step), masks, families="all")
+            for step in (np.zeros(3), np.array([3, 1, 8]))
+        ]
+        for table in tables[1:]:
+            same = np.isclose(table, tables[0], rtol=1e-9, atol=1e-12, equal_nan=True).all(axis=0)
+            moved |= {name for name, is_same in zip(names, same, strict=True) if not is_same}
+    assert moved - changed == set()
+    # All values of these families are computed as before.
+    by_white = ("density", "density_natural", "intensity", "zernike", "relation")
+    kept = ("shape", "colour", "lbp", "gabor")
+    for name in changed - moved:
+        assert name.split("__")[1] not in (*by_white, *kept), name
+    assert not any(name.split("__")[1] in kept for name in changed)

@@ -7,6 +7,7 @@ import math
 import numpy as np
 import pytest
 from scipy import ndimage
+from skimage import morphology
 
 from hemafeat import extract
 from hemafeat.segment import Masks
@@ -83,6 +84,34 @@ def test_gap_of_a_nucleus_aside() -> None:
     # A disc of radius 15 at distance 40 covers twice the arcsine of their ratio.
     covered = 2 * math.degrees(math.asin(15 / 40))
     assert values["nucleus__open_angle_from_cell_centroid"] == pytest.approx(360 - covered, abs=2)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_gaps_narrower_than_a_sector(seed: int) -> None:
+    """A nucleus around its middle has gaps of 1 or 2 degrees, wherever they begin and end."""
+    rng = np.random.default_rng(seed)
+    angle = np.arctan2(Y - 70, X - 80)
+    edge = 26 + sum(rng.normal(0, 3) * np.cos(k * angle + rng.uniform(0, 7)) for k in range(2, 7))
+    nucleus = np.hypot(Y - 70, X - 80) <= edge
+    cell = nucleus | disc(68, 83, 45)
+    padded = np.pad(nucleus, 1)
+    points = np.concatenate(
+        [
+            np.argwhere(padded[1:] != padded[:-1]) + np.array([0.5, 0]),
+            np.argwhere(padded[:, 1:] != padded[:, :-1]) + np.array([0, 0.5]),
+        ]
+    )
+    lobes = extract.lobes(np.zeros((*Y.shape, 3), np.uint8), nucleus.astype(np.int32))[0]
+    hull = np.argwhere(morphology.convex_hull_image(padded))
+    for seen_from, value in [
+        (np.argwhere(cell) + 1, measure(cell, nucleus)["nucleus__open_angle_from_cell_centroid"]),
+        (hull, lobes[list(extract.lobes.facts.columns).index("open_angle_from_hull_centroid")]),
+    ]:
+        centre = seen_from.mean(axis=0)
+        angles = np.sort(np.degrees(np.arctan2(*(points - centre).T)))
+        gap = np.diff(angles, append=angles[0] + 360).max()
+        assert gap < 5
+        assert value == pytest.approx(gap, rel=1e-9)
 
 
 @pytest.mark.parametrize(("n", "width"), [(5, 4), (12, 4), (12, 6)])

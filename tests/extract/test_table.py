@@ -315,9 +315,14 @@ def test_former_names_of_columns_are_replaced(tmp_path: Path, target: str) -> No
 
 
 def former_table() -> pd.DataFrame:
-    """Return a table with all former names, of which the values tell the columns apart."""
-    # Of a column that was renamed twice, a table has one name only.
-    names = list({current: former for former, current in _former.RENAMED.items()}.values())
+    """Return a table with former names of all columns, of which the values tell them apart.
+
+    Of a column that was renamed twice it is the first name.
+    """
+    names = list(
+        {current: former for former, current in reversed(_former.RENAMED.items())}.values()
+    )
+    names.reverse()
     values = pd.DataFrame([np.arange(len(names), dtype=float)], columns=names)
     return pd.concat([pd.DataFrame({"image": ["a"], "cell": [1]}), values], axis=1)
 
@@ -328,9 +333,9 @@ def test_a_warning_lists_a_few_of_many_renamed_columns(tmp_path: Path) -> None:
         loaded = extract.load(tmp_path / "cells.parquet")
     assert len(warned) == 1
     assert len(str(warned[0].message)) < 1000
-    names = list(former_table())[2:]
-    assert list(loaded)[2:] == [_former.RENAMED[name] for name in names]
-    assert list(loaded.iloc[0, 2:]) == list(range(len(names)))
+    assert list(loaded)[2:] == extract.current_names(list(former_table())[2:])
+    assert set(loaded.columns[2:]) == set(_former.RENAMED.values())
+    assert list(loaded.iloc[0, 2:]) == list(range(len(loaded.columns) - 2))
 
 
 @pytest.mark.parametrize(
@@ -385,6 +390,10 @@ def test_former_names_have_current_columns() -> None:
     names = list(_former.RENAMED)
     assert set(extract.current_names(names)) <= set(extract.columns("all"))
     assert not set(names) & set(extract.columns("all"))
+    for share in (20, 80):
+        for name in ("roundness_at_", "circularity_at_"):
+            (current,) = extract.current_names([f"nucleus__lobulation__{name}{share}"])
+            assert current == f"nucleus__lobulation__circularity_d{share}"
     assert extract.current_names(["image", "no__such__column"]) == ["image", "no__such__column"]
 
 

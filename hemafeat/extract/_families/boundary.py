@@ -29,13 +29,13 @@ _BACKWARD = {
     5: "How six-lobed the outline is.",
 }
 _MOMENTS = {
-    1: "How spread out the mask is for its size: least for a disc.",
+    1: "How spread out the mask is for its size: least (-.80) for a disc.",
     2: "How elongated the mask is, as a power of ten: the more negative, the rounder.",
     3: "How three-cornered the mask is, as a power of ten: the more negative, the less.",
     4: "How lopsided the mask is, as a power of ten: the more negative, the more even.",
     5: "Lopsidedness and corners combined, with a sign for how they lie to each other.",
-    6: "Lopsidedness and elongation combined: positive if the mask tapers along its long axis, "
-    "negative if across.",
+    6: "Lopsidedness and elongation combined: negative if the mask tapers along its long axis, "
+    "positive if across.",
     7: "Handedness of the mask: its sign tells a shape from its mirror image.",
 }
 
@@ -73,7 +73,7 @@ _COLUMNS = (
             "1",
             "number of stretches of negative curvature K that reach K L / 2 pi below -1/2",
             _CURVATURE,
-            "Number of notches of the outline, however shallow.",
+            "Number of places where the outline clearly bends inwards, however shallow the notch.",
         ),
         "concave_fraction": Column(
             "1",
@@ -132,9 +132,11 @@ def boundary(
     and after it, where L is the length of the outline. It is positive where the outline is convex.
     A stretch of negative curvature ends where K L / 2 pi is above -1e-6.
 
-    The moment invariants of Hu are those of the pixel centres of the whole mask, as the sign times
-    the logarithm of the size: of two negative values the one nearer to 0 is the larger moment. The
-    seventh changes sign in a mirror image. For the box dimension, boxes that hold a pixel with an
+    The moment invariants of Hu are those of the pixel centres of the whole mask, with rows as the
+    first coordinate as in scikit-image, given as the sign times the logarithm of the size. All
+    moments are far below 1, so that a positive moment is a negative number (the nearer to 0, the
+    larger the moment), and a negative moment a positive number. The seventh changes sign in a
+    mirror image. For the box dimension, boxes that hold a pixel with an
     edge on the outside are counted on grids that start at each of the four corners of the bounding
     box, and the four counts are averaged.
 

@@ -13,6 +13,7 @@ _HSV = "Smith 1978; skimage.color.rgb2hsv"
 _MARDIA = "Mardia and Jupp, Directional Statistics (2000), 2.2"
 
 _NAMES = {"r": "red", "g": "green", "b": "blue"}
+_STARRED = {"l": "L*", "a": "a*", "b": "b*"}
 _AXES = {
     "l": ("How light the part looks to the eye", "light and dark spots"),
     "a": ("How red (positive) or green (negative) the part looks to the eye", "redder spots"),
@@ -41,13 +42,13 @@ _DECLARED = (
         for c, light in _NAMES.items()
     }
     | {
-        f"mean__lab_{c}": Column("CIELAB", f"mean of CIELAB {c}*", _CIE, f"{text}.")
+        f"mean__lab_{c}": Column("CIELAB", f"mean of CIELAB {_STARRED[c]}", _CIE, f"{text}.")
         for c, (text, _) in _AXES.items()
     }
     | {
         f"sd__lab_{c}": Column(
             "CIELAB",
-            f"population standard deviation of CIELAB {c}*",
+            f"population standard deviation of CIELAB {_STARRED[c]}",
             _CIE,
             f"How far {spots} stand out in the part to the eye.",
         )

@@ -16,7 +16,7 @@ N_LEVELS = 32
 LIGHT = {
     "r": "red light, which the blue dye (azure: nucleus, ribosomes) takes up",
     "g": "green light, which both dyes (azure and eosin) take up",
-    "b": "blue light, which eosin and haemoglobin take up",
+    "b": "blue light, which haemoglobin takes up, and both dyes a little",
 }
 """What the optical density of each channel shows in a blood smear."""
 

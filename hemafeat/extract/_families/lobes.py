@@ -20,7 +20,8 @@ _COLUMNS = {
         "1",
         "number of maxima of depth with a link narrower than 3/4 of their width",
         _PEAKS,
-        "Number of lobes that a waist or a gap sets apart, however wide the bridge between them.",
+        "Number of lobes that a gap or a waist sets apart, even if a bridge of up to three "
+        "quarters of their width joins them.",
     ),
     "n_lobes_filament_rule": Column(
         "1",
@@ -46,7 +47,8 @@ _COLUMNS = {
     ),
     "narrowest_isthmus_ratio": Column(
         "1",
-        "smallest width of a link / width of its lobe, at most 1",
+        "smallest depth of a saddle / depth of its maximum, over all counted maxima but the "
+        "deepest; 1 without one",
         _PEAKS,
         "Width of the narrowest bridge in relation to its lobe: near 0 for a filament or separate "
         "lobes, towards 1 for a band or a round nucleus.",
@@ -168,19 +170,20 @@ _COLUMNS |= {
     ),
     "skeleton_path_width_ratio": Column(
         "1",
-        "smallest w in the middle 3/5 of the path / largest w",
+        "smallest w over the path without the first and last fifth (floor(n / 5)) of its n "
+        "pixels / largest w",
         _THIN,
         "Width of the tightest waist in relation to the widest place: low for a filament.",
     ),
     "symmetry_major": Column(
         "1",
-        "overlap with the mirror image in the major axis",
+        "overlap with the mirror image in the major axis, mirrored centres rounded to pixels",
         _MIRROR,
         "How alike the two sides of the long axis are: 1 for mirror images.",
     ),
     "symmetry_minor": Column(
         "1",
-        "overlap with the mirror image in the minor axis",
+        "overlap with the mirror image in the minor axis, mirrored centres rounded to pixels",
         _MIRROR,
         "How alike the two ends of the nucleus are: 1 for mirror images.",
     ),
@@ -206,7 +209,7 @@ _COLUMNS |= {
     ),
     "centroid_outside_ratio": Column(
         "1",
-        "distance of the centroid from the nearest pixel, 0 inside its square, / sqrt(A / pi)",
+        "distance of the centroid from the nearest square of a pixel (0 inside one) / sqrt(A / pi)",
         _CENTROID,
         "How far outside the nucleus its centre of mass lies: 0 unless it is a U or a ring.",
     ),
@@ -231,8 +234,10 @@ def lobes(
     image, of equals) into the higher. The deepest maximum counts, and every other one whose squared
     depth times pi is at least 2 % of the area. It is a lobe if the depth of its
     saddle is below 3/4 of its own, and a segment in the sense of the filament rule if it is below
-    1/3. Separate parts have a saddle of depth 0. A pixel belongs to the lobe that the steepest way
-    up from neighbour to neighbour leads to.
+    1/3. Separate parts have a saddle of depth 0. The way up from a pixel goes to the deepest of its
+    8 neighbours (of equals the first in the image), and so on to a maximum, and from a maximum that
+    is no lobe to that beyond its saddle; the pixel belongs to the lobe where it ends. Separate
+    parts without a lobe belong to none.
 
     The skeleton is that of `skimage.morphology.thin`. Two of its pixels are linked if they share an
     edge, or if they share a corner and no third one shares an edge with both. In each part the

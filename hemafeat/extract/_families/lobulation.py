@@ -62,8 +62,10 @@ def _at_density(name: str, percent: int) -> Column:
     column = _VALUES[name]
     return replace(
         column,
-        formula=f"{column.formula}; where density is above {percent} %",
-        meaning=f"{column.meaning.rstrip('.')}, above {percent} % of the density of the nucleus.",
+        formula=f"{column.formula}; where OD_R is above {percent} % of the way from the median of "
+        "the cytoplasm to that of the nucleus",
+        meaning=f"{column.meaning.rstrip('.')} (the part denser than {percent} % of the way from "
+        "cytoplasm to nucleus).",
     )
 
 

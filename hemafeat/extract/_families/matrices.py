@@ -48,28 +48,27 @@ FORMULAS = {
 MEANINGS = {
     "small_extent_emphasis": "How much of the texture is {small}: high if finely grained",
     "large_extent_emphasis": "How much of the texture is {large}: high if smooth or coarse",
-    "low_level_emphasis": "How far {things} of pale stain prevail",
-    "high_level_emphasis": "How far {things} of dark stain prevail",
-    "small_extent_low_level_emphasis": "How much of the texture is {small} of pale stain",
-    "small_extent_high_level_emphasis": "How much of the texture is {small} of dark stain, as in "
-    "fine granules or clumps",
-    "large_extent_low_level_emphasis": "How much of the texture is {large} of pale stain, as in an "
-    "even, pale cytoplasm",
-    "large_extent_high_level_emphasis": "How much of the texture is {large} of dark stain, as in "
-    "dense, smudged chromatin",
+    "low_level_emphasis": "How far pale {things} prevail",
+    "high_level_emphasis": "How far dark {things} prevail",
+    "small_extent_low_level_emphasis": "How much of the texture is pale {small}",
+    "small_extent_high_level_emphasis": "How much of the texture is dark {small}, as in fine "
+    "granules or clumps",
+    "large_extent_low_level_emphasis": "How much of the texture is pale {large}, as in an even, "
+    "pale cytoplasm",
+    "large_extent_high_level_emphasis": "How much of the texture is dark {large}, as in dense, "
+    "smudged chromatin",
     "level_non_uniformity": "How far {things} of one shade prevail; it also grows with the size of "
     "the part",
     "normalised_level_non_uniformity": "How far {things} of one shade prevail: near 1 if evenly "
     "stained",
     "extent_non_uniformity": "How alike {things} are in {extent}; it also grows with the size "
-    "of the "
-    "part",
+    "of the part",
     "normalised_extent_non_uniformity": "How alike {things} are in {extent}: near 1 if all are the "
     "same",
     "percentage": "How broken up the stain is: near 1 if finely grained, near 0 if smooth",
-    "level_variance": "How different in shade {things} are",
-    "extent_variance": "How different in {extent} {things} are",
-    "entropy": "How varied the {things} are in shade and {extent}: high in a complex texture",
+    "level_variance": "How much {things} differ in shade",
+    "extent_variance": "How much {things} differ in {extent}",
+    "entropy": "How varied {things} are in shade and {extent}: high in a complex texture",
     "energy": "How far one combination of shade and {extent} prevails: high in a plain texture",
 }
 """What a statistic means for a cell, for a texture of `things` that differ in `extent`."""

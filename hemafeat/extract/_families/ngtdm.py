@@ -33,7 +33,7 @@ _DECLARED = {
         "sum_ij p_i p_j (i - j)^2 / (G (G - 1)) * sum s_i / N, G levels occur; NaN for one; "
         f"{_SUMS}",
         "IBSI 65HE",
-        "Whether dark and pale shades far apart lie close together, as in clumped chromatin.",
+        "Whether very dark and very pale points lie close together, as in clumped chromatin.",
     ),
     "busyness": Column(
         "1",

@@ -20,7 +20,7 @@ _RING = "perinuclear halo and Golgi zone of haematology"
 _HAEMORASIS = "de Almeida et al., Nat. Commun. 14:4378 (2023)"
 
 _CHANNELS = {"r": "R", "g": "G", "b": "B", "mean": "R + G + B"}
-_LIGHTS = {"r": "red", "g": "green", "b": "blue", "mean": "all"}
+_LIGHTS = {"r": "red", "g": "green", "b": "blue", "mean": "red, green and blue"}
 
 _COLUMNS = (
     {
@@ -59,17 +59,17 @@ _COLUMNS = (
         ),
         "cytoplasm__perinuclear_od_difference": Column(
             "OD",
-            "OD_G of cytoplasm up to 0.1 R from the nucleus - that at 0.2 to 0.3 R",
+            "mean OD_G of cytoplasm up to 0.1 R from the nucleus - that above 0.2 to 0.3 R",
             _RING,
             "Negative if the cytoplasm is paler next to the nucleus than farther out, as in a "
             "perinuclear halo.",
         ),
         "cytoplasm__pale_zone": Column(
             "OD",
-            "OD_G of cytoplasm up to 0.3 R from the nucleus - that of its palest octant",
+            "mean OD_G of cytoplasm up to 0.3 R from the nucleus - that of its palest octant",
             _RING,
             "How much paler the palest eighth around the nucleus is than all of it, as the Golgi "
-            "zone of a plasma cell; never negative.",
+            "zone of a plasma cell; near 0 if all sides are alike.",
         ),
     }
     | {
@@ -95,7 +95,8 @@ _COLUMNS = (
     | {
         f"{mask}mass_displacement_{c}": Column(
             "1",
-            f"distance of the centroid weighted by {_CHANNELS[c]} / equivalent diameter",
+            f"distance from the centroid to the centroid weighted by ({_CHANNELS[c]}), divided "
+            "by the equivalent diameter",
             _HAEMORASIS,
             f"How much one side of the {part} is brighter than the other in {_LIGHTS[c]} light: 0 "
             "if the stain is even.",
@@ -120,11 +121,13 @@ def profile(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = No
     The radius of a pixel of the nucleus is ``1 - d / d_max``, where d is the exact distance of its
     centre to that of the nearest pixel outside: 0 in the deepest pixel, and near 1 along the edge
     whatever the shape. Only pixels of the cell are used: the edge of the nucleus is measured from
-    both sides, that of the cell from inside. Distances from the edge of the nucleus are half a
-    pixel less than those to the nearest pixel on the other side. R is the equivalent radius of the
-    nucleus. Octants lie around its centroid, between the lines along rows, columns and diagonals; a
-    pixel on such a line counts in equal shares on both sides, and an octant with less than 1/32 of
-    the pixels does not count.
+    both sides, that of the cell from inside. Whether a pixel lies "up to" so many pixels or so
+    much of R from an edge is decided by the distance of its centre to that of the nearest pixel on
+    the other side; the distance between two sides by which a gradient is divided is that of their
+    mean distances, each less half a pixel, as the edge lies half way. R is the equivalent radius
+    of the nucleus. Octants lie around its centroid, between the lines along rows, columns and
+    diagonals; a pixel on such a line counts in equal shares on both sides, and an octant with less
+    than 1/32 of the pixels does not count.
 
     Parameters
     ----------
@@ -141,7 +144,8 @@ def profile(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = No
     (n_cells, 30) ndarray of float64
         A row of NaN where there is no cell. Values that need a nucleus or cytoplasm are NaN without
         it, and so are values of regions without a pixel: a small nucleus has empty shells, and no
-        cytoplasm within a tenth of a radius of less than 10 px.
+        cytoplasm within a tenth of a radius of less than 10 px. The lines along the axes are NaN if
+        the cell has no axes (a circle).
 
     Notes
     -----

@@ -73,8 +73,8 @@ _COLUMNS = {
         "1",
         "Crofton perimeter of nucleus / of cell",
         "ratio of the perimeters",
-        "Length of the outline of the nucleus in relation to that of the cell: above 1 only for "
-        "lobed nuclei.",
+        "Length of the outline of the nucleus in relation to that of the cell: high for lobed "
+        "nuclei, which alone can exceed 1.",
     ),
     "axis_angle": Column(
         "deg",

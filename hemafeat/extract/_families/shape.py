@@ -195,7 +195,7 @@ _COLUMNS = {
     ),
     "indentation_depth": Column(
         "px",
-        "depth of the deepest bay below the hull",
+        "depth of the deepest bay below the sides of the hull that it opens to",
         _BAYS,
         "Depth of the deepest notch, such as that of a kidney-shaped nucleus.",
     ),
@@ -256,9 +256,9 @@ def shape(
 
     A bay is a 4-connected part of the hull outside the mask that opens to the edge of the hull: one
     of the sides of the convex hull of the boundary points lies within 1 px of the centre of one of
-    its pixels. Its depth is the largest distance of the centre of a pixel to the nearest of these
-    sides, plus half a pixel. A gap that is open at both ends is as deep as its middle. Parts of the
-    mask are 8-connected, and holes 4-connected.
+    its pixels. Its depth is the largest distance of the centre of a pixel to the nearest of the
+    sides that it opens to, not of all sides, plus half a pixel. A gap that is open at both ends is
+    as deep as its middle. Parts of the mask are 8-connected, and holes 4-connected.
 
     Parameters
     ----------

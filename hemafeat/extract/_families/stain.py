@@ -29,10 +29,9 @@ _VECTORS = VECTORS / np.linalg.norm(VECTORS, axis=1, keepdims=True)
 
 _GIEMSA = "azure (.8348 .5136 .1963), eosin (.0928 .9541 .2831) in R, G, B"
 _FOUND = (
-    f"uncentred second moments of the OD vectors longer than {_kernel.DARK} of the cell; the "
-    f"{_kernel.SHARE:.0%} and {1 - _kernel.SHARE:.0%} percentile of their angles in the plane "
-    f"of the "
-    "two main directions; bluer is the one with more OD of R"
+    f"uncentred second moments of the OD vectors of the cell that are longer than {_kernel.DARK}; "
+    f"{100 * _kernel.SHARE:.0f}st and {100 - 100 * _kernel.SHARE:.0f}th percentile of their angles "
+    "in the plane of the two main directions; bluer is the one with more OD of R"
 )
 
 _TEXTS = {
@@ -176,10 +175,11 @@ def stain(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None
     Notes
     -----
     Amounts are not clipped at 0, so that means follow from the mean density. The unit vectors of
-    the Giemsa stain are azure (0.8348, 0.5136, 0.1963) and eosin (0.0928, 0.9541, 0.2831) in R, G
-    and B. The main directions of Macenko's method are the eigenvectors of the sums of products of
-    the densities as they are, not less their mean: the line through black and white is not shifted
-    (a singular value decomposition of the densities, as in the paper). Implementations that use a
+    the Giemsa stain are azure (0.834750233, 0.513556283, 0.196330403) and eosin (0.092789,
+    0.954111, 0.283111) in R, G and B, divided by their lengths; formulas print four digits. The
+    main directions of Macenko's method are the eigenvectors of the sums of products of the
+    densities as they are, not less their mean: the line through black and white is not shifted (a
+    singular value decomposition of the densities, as in the paper). Implementations that use a
     covariance find other directions. All pixels of the cell with a density vector longer than 0.15
     count. Turning or mirroring the image changes values by rounding only.
 

@@ -35,13 +35,13 @@ _CHANNELS = {
     "b": "blue light",
     "h": "hue",
     "s": "saturation of colour",
-    "v": "brightness of the strongest colour",
-    "lab_l": "lightness",
-    "lab_a": "red against green",
-    "lab_b": "yellow against blue",
+    "v": "brightness (value)",
+    "lab_l": "lightness L*",
+    "lab_a": "redness a*",
+    "lab_b": "yellowness b*",
     "y": "luma",
-    "cr": "redness beside the luma",
-    "cb": "blueness beside the luma",
+    "cr": "redness Cr",
+    "cb": "blueness Cb",
 }
 _MEANINGS = {
     "mean_nucleus": "Mean {channel} of the nucleus in relation to its convex outline: the farther "

@@ -20,7 +20,7 @@ _SOURCE = "Teague 1980; mahotas.features.zernike_moments"
 _COLUMNS = {
     f"{prefix}_{n}_{m}": Column(
         "1",
-        f"|{n + 1} / pi sum p V*_{n}{m}| over the mask, {weights}, on the unit disk about its "
+        f"|{n + 1} / pi sum p V*_{n}{m}| over the mask, {weights}, on the unit disc about its "
         "centroid",
         _SOURCE,
         f"One of the numbers that together code {coded}, in whatever position, with more detail "
@@ -97,7 +97,7 @@ def zernike(
 
     Notes
     -----
-    The unit disk lies about the centroid of the mask; its radius is the largest distance of a pixel
+    The unit disc lies about the centroid of the mask; its radius is the largest distance of a pixel
     from the centroid plus half a pixel. Values are normalised to a sum of 1. The moment of order 0
     is then constant, and that of order 1 of the mask is 0; both are left out. Green optical density
     below 0 counts as 0. Values equal those of ``mahotas.features.zernike_moments`` with this radius

@@ -139,13 +139,16 @@ def widest_gap(points, y, x):
     """Return the largest angle, seen from (y, x), that contains no boundary point, in radians.
 
     `points` are those of `boundary_points`. Angles are sorted into sectors of 5 degrees, of which
-    only the smallest and the largest angle can border a gap.
+    only the smallest and the largest angle can border a gap that is wider than a sector. Where
+    there is none, all angles are sorted.
     """
     low = np.full(N_SECTORS, np.inf)
     high = np.full(N_SECTORS, -np.inf)
     n_points = points.shape[0]
+    angles = np.empty(n_points)
     for k in range(n_points):
         angle = math.atan2(points[k, 0] / 2.0 - y, points[k, 1] / 2.0 - x)
+        angles[k] = angle
         sector = min(int((angle + math.pi) * (N_SECTORS / (2.0 * math.pi))), N_SECTORS - 1)
         low[sector] = min(low[sector], angle)
         high[sector] = max(high[sector], angle)
@@ -159,4 +162,9 @@ def widest_gap(points, y, x):
         else:
             widest = max(widest, low[sector] - last)
         last = high[sector]
-    return max(widest, first + 2.0 * math.pi - last)
+    widest = max(widest, first + 2.0 * math.pi - last)
+    if widest < 2.0 * math.pi / N_SECTORS:
+        angles.sort()
+        for k in range(1, n_points):
+            widest = max(widest, angles[k] - angles[k - 1])
+    return widest
