@@ -436,7 +436,8 @@ def background_white(image: np.ndarray, labels: np.ndarray | None = None) -> np.
     """Measure the white level of the background, per channel.
 
     It is the 99th percentile of all pixels outside every cell, interpolated linearly between two
-    levels as by default in NumPy. Where the background is black (this percentile is below 48 in
+    levels as by default in NumPy. Pixels that are 0, or 255, in all channels are left out if they
+    are fewer than half, as in a border that was added to the image, a scale bar or glare. Where the background is black (this percentile is below 48 in
     every channel, as around a cell that is cut out and laid on zeros), or less than 1 % of the
     pixels, there is no white to measure and it is 255.
 
@@ -455,9 +456,9 @@ def background_white(image: np.ndarray, labels: np.ndarray | None = None) -> np.
     Notes
     -----
     The white does not depend on where a pixel lies: turning or mirroring the image does not change
-    it in the last bit, and neither does a border of pixels that are as bright as the white, if it
-    is a whole number. Brighter borders, and cells with another background beside them, are part of
-    the background and move the percentile.
+    it in the last bit. Neither does a border of black or of pure white, or one of pixels that are as
+    bright as the white if it is a whole number. Other bright borders, and cells with another
+    background beside them, are part of the background and move the percentile.
 
     Raises
     ------
@@ -483,13 +484,17 @@ def background_white(image: np.ndarray, labels: np.ndarray | None = None) -> np.
         labels = check_labels(labels, "label") != 0
     if labels.shape != (height, width):
         raise MaskError(misfit("mask", labels.shape, "image", image.shape))
-    histogram = outside_histogram(
+    histogram, n_black, n_saturated = outside_histogram(
         np.ascontiguousarray(image), np.ascontiguousarray(labels, dtype=np.int32)
     )
     n_outside = int(histogram[0].sum())
     no_white = np.full(3, 255.0)
     if n_outside < 0.01 * height * width or n_outside == 0:
         return no_white
+    if n_black + n_saturated < 0.5 * n_outside:
+        histogram[:, 0] -= n_black
+        histogram[:, 255] -= n_saturated
+        n_outside -= n_black + n_saturated
     rank = WHITE_SHARE * (n_outside - 1)
     below = math.floor(rank)
     cumulative = np.cumsum(histogram, axis=1)

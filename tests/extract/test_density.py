@@ -196,6 +196,20 @@ def test_white_with_more_of_the_same_background(seed: int) -> None:
     assert (both == white)[white == np.rint(white)].mean() >= 0.9
 
 
+@pytest.mark.parametrize("level", [0, 255])
+@pytest.mark.parametrize("width", [2, 20])
+def test_a_border_of_black_or_pure_white_is_not_background(level: int, width: int) -> None:
+    image, labels = scene(1)
+    expected = extract.background_white(image, labels)
+    assert expected.max() < 255
+    border = np.pad(image, ((width, width), (width, width), (0, 0)), constant_values=level)
+    moved = extract.background_white(border, np.pad(labels, width))
+    np.testing.assert_array_equal(moved, expected)
+    # An overexposed background is white.
+    overexposed = np.maximum(image, np.where(labels == 0, 255, 0)[..., None]).astype(np.uint8)
+    np.testing.assert_array_equal(extract.background_white(overexposed, labels), [255, 255, 255])
+
+
 def test_black_background_has_no_white() -> None:
     image, labels = flat_cell((120, 60, 150), white=0)
     np.testing.assert_array_equal(extract.background_white(image, labels), [255, 255, 255])

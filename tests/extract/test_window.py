@@ -90,8 +90,11 @@ def test_central_cell_is_the_nearest(seed: int) -> None:
 
 def test_outside_histogram() -> None:
     image, masks = field(3)
-    histogram = window.outside_histogram(image, masks.cell)
+    image[::7, ::5], image[::5, ::7] = 0, 255
+    histogram, n_black, n_saturated = window.outside_histogram(image, masks.cell)
     pixels = image[masks.cell == 0]
     for channel in range(3):
         expected = np.bincount(pixels[:, channel], minlength=256)
         np.testing.assert_array_equal(histogram[channel], expected)
+    assert n_black == np.count_nonzero((pixels == 0).all(axis=1)) > 0
+    assert n_saturated == np.count_nonzero((pixels == 255).all(axis=1)) > 0

@@ -138,22 +138,34 @@ def outside_histogram(rgb, labels):
 
     Returns
     -------
-    (3, 256) int64 array
+    counts : (3, 256) int64 array
         Histograms of R, G and B.
+    n_black, n_saturated : int
+        Number of these pixels that are 0, and that are 255, in all channels.
     """
     # Four tables in turn: the background has nearly one colour, and the same bin would be awaited.
-    counts = np.zeros((4, 3, 256), np.int32)
+    parts = np.zeros((4, 3, 256), np.int32)
+    n_black = n_saturated = 0
     for row in range(labels.shape[0]):
         line = labels[row]
         colours = rgb[row]
         turn = 0
         for column in range(labels.shape[1]):
             if line[column] == 0:
-                counts[turn, 0, colours[column, 0]] += 1
-                counts[turn, 1, colours[column, 1]] += 1
-                counts[turn, 2, colours[column, 2]] += 1
+                red, green, blue = colours[column, 0], colours[column, 1], colours[column, 2]
+                parts[turn, 0, red] += 1
+                parts[turn, 1, green] += 1
+                parts[turn, 2, blue] += 1
+                n_black += (red | green | blue) == 0
+                n_saturated += (red & green & blue) == 255
                 turn = (turn + 1) & 3
-    return (counts[0] + counts[1] + counts[2] + counts[3]).astype(np.int64)
+    counts = np.empty((3, 256), np.int64)
+    for channel in range(3):
+        for level in range(256):
+            counts[channel, level] = 0
+            for turn in range(4):
+                counts[channel, level] += parts[turn, channel, level]
+    return counts, n_black, n_saturated
 
 
 @kernel
