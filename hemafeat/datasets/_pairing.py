@@ -96,7 +96,8 @@ def _finder(folder: Path, images: list[object]) -> Callable[[object], str]:
     folders: dict[str, set[str]] = {}
     for image in images:
         if isinstance(image, str | os.PathLike):
-            folders.setdefault(_plain(stem_of(image)), set()).add(os.path.dirname(path_of(image)))
+            path = path_of(image)
+            folders.setdefault(_plain(stem_of(path)), set()).add(os.path.dirname(path))
 
     def candidates(name: str) -> list[Path]:
         paths = by_name.get(name.casefold(), [])
@@ -107,7 +108,9 @@ def _finder(folder: Path, images: list[object]) -> Callable[[object], str]:
     def find(image: object) -> str:
         if not isinstance(image, str | os.PathLike):
             raise DatasetError("an array has no name by which a mask could be found")
-        name, stem = _plain(re.split(r"[\\/]", name_of(path_of(image)))[-1]), _plain(stem_of(image))
+        path = path_of(image)
+        stem = _plain(stem_of(path))
+        name = _plain(stem_of(f"{path}.x"))
         named = next(filter(candidates, (name, stem, *(stem + ending for ending in ENDINGS))), None)
         if named is None:
             raise DatasetError(

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hemafeat._csv import with_formulas
+from hemafeat._files import read_parquet
 from hemafeat._frames import as_frame
 from hemafeat.datasets._finish import finish, image_column, image_type
 from hemafeat.datasets._pairing import pair_masks
@@ -256,7 +257,7 @@ def _read_separated(path: Path, separator: str) -> pd.DataFrame:
 _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     ".csv": lambda path: _read_separated(path, ","),
     ".tsv": lambda path: _read_separated(path, "\t"),
-    ".parquet": pd.read_parquet,
+    ".parquet": read_parquet,
 }
 
 

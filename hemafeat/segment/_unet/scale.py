@@ -8,6 +8,7 @@ import cv2
 import numpy as np
 
 from hemafeat.segment._contours.frame import Frame, measure_frame
+from hemafeat.segment._masks import MaskError, check_labels, misfit
 
 UNET_SIDE = 192
 """Side, in pixels, of the largest square that the network of `unet` is run on."""
@@ -59,6 +60,8 @@ def unet_input(
     ------
     ValueError
         `image` is not an (H, W, 3) uint8 array.
+    MaskError
+        The labels have another height and width than the image, are negative, or exceed 65535.
 
     Examples
     --------
@@ -69,6 +72,12 @@ def unet_input(
     >>> bool(abs(radius - segment.UNET_RADIUS) < 0.5)
     True
     """
+    cell, nucleus = check_labels(cell, "cell"), check_labels(nucleus, "nucleus")
+    for labels, name in ((cell, "cell mask"), (nucleus, "nucleus mask")):
+        if labels.shape != image.shape[:2]:
+            raise MaskError(misfit(name, labels.shape, "image", image.shape))
+        if labels.max() > np.iinfo(np.uint16).max:
+            raise MaskError(f"the {name} holds labels above 65535; number its cells from 1 on")
     frame = measure_frame(image)
     zoom = zoom_for_radii(nuclear_radii(nucleus))
     if zoom is None:
