@@ -20,6 +20,7 @@ from hemafeat._files import write_whole
 from hemafeat._machine import versions
 from hemafeat.pipelines._inspect import ModelError, needs
 from hemafeat.pipelines._model import Model, PatientModel
+from hemafeat.pipelines._steps.columns import check_units
 
 FORMAT = "hemafeat model"
 FORMAT_VERSION = 1
@@ -116,8 +117,8 @@ def save(
     Raises
     ------
     ModelError
-        If the model is not fitted, was fitted without column names, or holds a type that `load`
-        would refuse.
+        If the model is not fitted, was fitted without column names or in other units, or holds a
+        type that `load` would refuse.
 
     Examples
     --------
@@ -139,6 +140,10 @@ def save(
     model = getattr(model, "best_estimator_", model)
     needed = needs(model)
     measured = measured or needed.measured
+    try:
+        check_units(needed.units, units or {})
+    except ValueError as error:
+        raise ModelError(f"the units do not fit the model: {error}") from None
     units = units or needed.units
     try:
         data = skops.io.dumps(model)

@@ -166,8 +166,19 @@ def test_images_of_known_and_unknown_scale(images, tmp_path):
             use(mixed)
     with pytest.raises(ValueError, match=r"without a scale, in px.*leave um_per_px out"):
         of_images().fit(paths, LABELS).predict(known)
+    plain = of_images().fit(paths, LABELS)
+    loaded = pipelines.load(pipelines.save(plain, tmp_path / "px.hemafeat"))
+    np.testing.assert_array_equal(loaded.predict_proba(paths), plain.predict_proba(paths))
     by_hand = of_images(um_per_px=0.1).fit(paths, LABELS)
     np.testing.assert_array_equal(by_hand.predict_proba(known), expected)
+
+
+def test_units_that_contradict_the_model_are_not_saved(px, um, tmp_path):
+    model = pipelines.logistic().fit(px, px["label"])
+    with pytest.raises(ModelError, match=r"units do not fit the model.*'px\^2'.*'um\^2'"):
+        pipelines.save(model, tmp_path / "m.hemafeat", units=extract.units(um))
+    assert not list(tmp_path.iterdir())
+    pipelines.save(model, tmp_path / "m.hemafeat", units=extract.units(px))
 
 
 def test_colours_have_no_scale(images):
