@@ -273,6 +273,10 @@ def load(path: str | os.PathLike[str]) -> Model:
         raise ModelError(f"{path}: the columns of the manifest are not those of the model")
     if not same_classes:
         raise ModelError(f"{path}: the classes of the manifest are not those of the model")
+    try:
+        check_units(needed.units, kwargs["units"])
+    except ValueError:
+        raise ModelError(f"{path}: the units of the manifest are not those of the model") from None
     _warn_of_versions(kwargs["versions"], path)
     return kind(**kwargs)
 

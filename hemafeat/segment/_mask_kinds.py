@@ -235,7 +235,7 @@ def _of_several(values: np.ndarray, present: list[int]) -> Meaning:
 def _has_level(values: np.ndarray, present: list[int]) -> bool:
     """Return whether one of these values is that of nearly all of their pixels."""
     counts = [np.count_nonzero(values == value) for value in present]
-    return max(counts) >= _DOMINANT * sum(counts)
+    return bool(max(counts) >= _DOMINANT * sum(counts))
 
 
 def _inner(along_high: float, along_low: float) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -178,7 +179,15 @@ def test_units_that_contradict_the_model_are_not_saved(px, um, tmp_path):
     with pytest.raises(ModelError, match=r"units do not fit the model.*'px\^2'.*'um\^2'"):
         pipelines.save(model, tmp_path / "m.hemafeat", units=extract.units(um))
     assert not list(tmp_path.iterdir())
-    pipelines.save(model, tmp_path / "m.hemafeat", units=extract.units(px))
+    path = pipelines.save(model, tmp_path / "m.hemafeat", units=extract.units(px))
+    with zipfile.ZipFile(path) as box:
+        parts = {name: box.read(name) for name in box.namelist()}
+    parts["manifest.json"] = parts["manifest.json"].replace(b'"px^2"', b'"um^2"')
+    with zipfile.ZipFile(path, "w") as box:
+        for name, data in parts.items():
+            box.writestr(name, data)
+    with pytest.raises(ModelError, match="units of the manifest are not those of the model"):
+        pipelines.load(path)
 
 
 def test_colours_have_no_scale(images):
