@@ -118,8 +118,9 @@ def from_folder(root: str | os.PathLike[str]) -> pd.DataFrame:
         Folder of images. If images lie in more than one folder, the name of its folder is the label
         of an image. Files in a folder ``masks`` (or ``mask``, ``labels``, ``ground_truth``,
         ``gt``, ``segmentation``, ``annotations`` or the like) beside a folder ``images`` (or
-        ``image``) are not images but their masks, and so are those in any folder ``masks``, and files named like an image in the same folder with the ending
-        ``_mask``, ``_cp_masks`` or the like; see `mask_finder`.
+        ``image``) are not images but their masks, and so are those in any folder ``masks``, and
+        files named like an image in the same folder with the ending ``_mask``, ``_cp_masks`` or the
+        like; see `mask_finder`.
 
     Returns
     -------
