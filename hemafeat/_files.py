@@ -212,8 +212,9 @@ def _write_parquet(frame: pd.DataFrame, path: Path, metadata: Mapping[bytes, byt
 
     table = pa.Table.from_pandas(frame, preserve_index=False)
     entries = {**(table.schema.metadata or {}), **metadata, SEAL_KEY: UNSEALED}
-    pq.write_table(table.replace_schema_metadata(entries), path, write_page_checksum=True)
-    with open(path, "rb+") as file:
+    # pyarrow opens no path that is not UTF-8.
+    with open(path, "wb+") as file:
+        pq.write_table(table.replace_schema_metadata(entries), file, write_page_checksum=True)
         seal(file)
 
 
@@ -327,11 +328,26 @@ def read_parquet(
         for path, stored in zip(paths, seals, strict=False):
             if sealed and stored is None:
                 raise ValueError(f"{path} is damaged: it has lost its seal")
-    source: Any = paths[0] if len(paths) == 1 else paths
     # Folders above the files, such as "fold=1", are not columns of the table.
     options: dict[str, Any] = {"partitioning": None}
     names = None if columns is None else list(columns)
+    try:
+        "".join(map(str, paths)).encode()
+    except UnicodeEncodeError:
+        return _from_open_files(paths, names)
+    source: Any = paths[0] if len(paths) == 1 else paths
     return pd.read_parquet(source, columns=names, **options)
+
+
+def _from_open_files(paths: list[Path], columns: list[str] | None) -> pd.DataFrame:
+    """Read files whose names are not UTF-8, which pyarrow cannot open by name."""
+    import pandas as pd
+
+    tables = []
+    for path in paths:
+        with open(path, "rb") as file:
+            tables.append(pd.read_parquet(file, columns=columns))
+    return tables[0] if len(tables) == 1 else pd.concat(tables, ignore_index=True)
 
 
 @contextmanager

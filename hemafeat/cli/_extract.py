@@ -154,14 +154,15 @@ def _count(table: pd.DataFrame) -> _Counts:
     from hemafeat import extract
 
     errors = extract.errors(table)
-    suspect = table.get("quality__suspected_failure")
+    # A table of images none of which was measured may lack these columns.
+    suspect, n_found = (table.get(f"quality__{name}") for name in ("suspected_failure", "n_cells"))
     return _Counts(
         len(table),
         len(errors),
         errors["image"].nunique(),
         0 if suspect is None else int(suspect.astype("boolean").fillna(False).sum()),
         None if errors.empty else {str(k): str(v) for k, v in errors.iloc[0].items()},
-        int(table["quality__n_cells"].sum()) - len(table)
-        if extract.measured(table).get("cells") == "central"
+        int(n_found.sum()) - len(table)
+        if n_found is not None and extract.measured(table).get("cells") == "central"
         else 0,
     )

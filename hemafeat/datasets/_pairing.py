@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from hemafeat.datasets._schema import DatasetError, walk
-from hemafeat.images import EXTENSIONS, name_of, path_of, stem_of
+from hemafeat.images import EXTENSIONS, path_of, stem_of
 
 ENDINGS = (
     *("_cp_masks", "_masks", "_mask", "-masks", "-mask", "_labels", "_label", "-labels", "-label"),
@@ -19,7 +19,10 @@ ENDINGS = (
 """What programs append to the name of an image to name its mask, in the order of preference."""
 
 IMAGE_FOLDERS = ("images", "image", "imgs", "img")
-MASK_FOLDERS = ("masks", "mask", "labels", "label")
+MASK_FOLDERS = (
+    *("masks", "mask", "labels", "label", "gt", "groundtruth", "ground_truth", "ground truth"),
+    *("segmentation", "segmentations", "annotation", "annotations", "trimap", "trimaps"),
+)
 
 _CELLS, _NUCLEI, _TRIMAPS = ("cell", "cells"), ("nucleus", "nuclei"), ("trimap", "trimaps")
 
@@ -96,7 +99,8 @@ def _finder(folder: Path, images: list[object]) -> Callable[[object], str]:
     folders: dict[str, set[str]] = {}
     for image in images:
         if isinstance(image, str | os.PathLike):
-            folders.setdefault(_plain(stem_of(image)), set()).add(os.path.dirname(path_of(image)))
+            file = path_of(image)
+            folders.setdefault(_plain(stem_of(file)), set()).add(os.path.dirname(file))
 
     def candidates(name: str) -> list[Path]:
         paths = by_name.get(name.casefold(), [])
@@ -107,7 +111,9 @@ def _finder(folder: Path, images: list[object]) -> Callable[[object], str]:
     def find(image: object) -> str:
         if not isinstance(image, str | os.PathLike):
             raise DatasetError("an array has no name by which a mask could be found")
-        name, stem = _plain(re.split(r"[\\/]", name_of(path_of(image)))[-1]), _plain(stem_of(image))
+        path = path_of(image)
+        stem = _plain(stem_of(path))
+        name = _plain(stem_of(f"{path}.x"))
         named = next(filter(candidates, (name, stem, *(stem + ending for ending in ENDINGS))), None)
         if named is None:
             raise DatasetError(
@@ -159,14 +165,17 @@ def pair_masks(files: list[Path], root: Path) -> tuple[list[Path], list[str | No
             beside.setdefault(owner, str(file))
         elif not _among_masks(file, root):
             images.append(file)
-    finders: dict[Path, Callable[[object], Mask]] = {}
-    masks: list[str | None] = []
-    for image in images:
-        mask: Mask | None = beside.get((image.parent, _plain(stem_of(image))))
-        folder = None if mask is not None else _folder_of_masks(image, root)
+    folders = [_folder_of_masks(image, root) for image in images]
+    # Images of one name in folders that have masks of their own, such as train and test, differ.
+    served: dict[Path, list[Path]] = {}
+    for image, folder in zip(images, folders, strict=True):
         if folder is not None:
-            if folder not in finders:
-                finders[folder] = mask_finder(folder, images)
+            served.setdefault(folder, []).append(image)
+    finders = {folder: mask_finder(folder, among) for folder, among in served.items()}
+    masks: list[str | None] = []
+    for image, folder in zip(images, folders, strict=True):
+        mask: Mask | None = beside.get((image.parent, _plain(stem_of(image))))
+        if mask is None and folder is not None:
             try:
                 mask = finders[folder](image)
             except DatasetError:

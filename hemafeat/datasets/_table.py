@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hemafeat._csv import with_formulas
+from hemafeat._files import read_parquet
 from hemafeat._frames import as_frame
 from hemafeat.datasets._finish import finish, image_column, image_type
 from hemafeat.datasets._pairing import pair_masks
@@ -115,10 +116,11 @@ def from_folder(root: str | os.PathLike[str]) -> pd.DataFrame:
     ----------
     root : path
         Folder of images. If images lie in more than one folder, the name of its folder is the label
-        of an image. Files in a folder ``masks`` (or ``mask``, ``labels``, ``label``) beside a
-        folder ``images`` (or ``image``) are not images but their masks, and so are those in any
-        folder ``masks``, and files named like an image in the same folder with the ending
-        ``_mask``, ``_cp_masks`` or the like; see `mask_finder`.
+        of an image. Files in a folder ``masks`` (or ``mask``, ``labels``, ``ground_truth``,
+        ``gt``, ``segmentation``, ``annotations`` or the like) beside a folder ``images`` (or
+        ``image``) are not images but their masks, and so are those in any folder ``masks``, and
+        files named like an image in the same folder with the ending ``_mask``, ``_cp_masks`` or the
+        like; see `mask_finder`.
 
     Returns
     -------
@@ -256,7 +258,7 @@ def _read_separated(path: Path, separator: str) -> pd.DataFrame:
 _READERS: dict[str, Callable[[Path], pd.DataFrame]] = {
     ".csv": lambda path: _read_separated(path, ","),
     ".tsv": lambda path: _read_separated(path, "\t"),
-    ".parquet": pd.read_parquet,
+    ".parquet": read_parquet,
 }
 
 

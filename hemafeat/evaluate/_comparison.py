@@ -501,7 +501,7 @@ def _holds_patients(folder: Path, fingerprint: Any) -> bool:
     if not all(file.is_file() for file in files):
         return False
     # Tables of another comparison that was saved here before have its fingerprint.
-    return set(pd.read_parquet(files[0])["fingerprint"]) == {fingerprint}
+    return set(read_parquet(files[0])["fingerprint"]) == {fingerprint}
 
 
 @public

@@ -103,9 +103,16 @@ def stem_of(source: str | os.PathLike[str]) -> str:
     >>> images.stem_of("cells/BNE_1234.jpg")
     'BNE_1234'
     """
-    name = ARRAY_INDEX.sub("", WINDOW.sub("", name_of(source)))
-    base = re.split(r"[\\/]", name)[-1]
+    base = _base(os.fsdecode(source))
+    if _is_text(base):
+        # As in any other folder, whatever the names of the folders above it are.
+        return base.rpartition(".")[0] or base
+    base = _base(name_of(source))
     return base.rpartition(".")[0] or base
+
+
+def _base(name: str) -> str:
+    return re.split(r"[\\/]", ARRAY_INDEX.sub("", WINDOW.sub("", name)))[-1]
 
 
 def is_uri(source: Any) -> bool:
@@ -216,13 +223,9 @@ def only_image_errors(source: Any) -> Iterator[None]:
 
 def _as_text(name: str) -> str:
     """Write a file name as text that can be encoded; Python has surrogates for other bytes."""
-    if name.isascii():
+    if _is_text(name):
         return name
-    try:
-        name.encode()
-        return name
-    except UnicodeEncodeError:
-        text = _SURROGATE.sub(_escape, name)
+    text = _SURROGATE.sub(_escape, name)
     # Nobody can tell the two apart by name if there is a file that is really called so.
     for position in range(text.rfind("/") + 1, len(text)):
         if not os.path.lexists(text):
@@ -230,6 +233,16 @@ def _as_text(name: str) -> str:
         if text[position].isalnum() and text[position].isascii():
             text = f"{text[:position]}%{ord(text[position]):02X}{text[position + 1 :]}"
     return text
+
+
+def _is_text(name: str) -> bool:
+    if name.isascii():
+        return True
+    try:
+        name.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def _escape(match: re.Match[str]) -> str:

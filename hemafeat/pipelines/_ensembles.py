@@ -15,6 +15,7 @@ from sklearn.model_selection import cross_val_predict
 from hemafeat._public import public
 from hemafeat.pipelines._catalogue import make
 from hemafeat.pipelines._steps.inner_folds import GROUP, GroupedFolds
+from hemafeat.pipelines._steps.pipeline import check_known
 
 Members = Mapping[str, Any] | Iterable[Any]
 
@@ -169,9 +170,10 @@ class GroupedStack(StackingClassifier):
         Raises
         ------
         ValueError
-            If the cells cannot be divided into inner folds, or a fold leaves one class only to
-            learn from.
+            If a label is missing, the cells cannot be divided into inner folds, or a fold leaves
+            one class only to learn from.
         """
+        check_known(y)
         try:
             super().fit(X, y, **fit_params)
         except ValueError as error:

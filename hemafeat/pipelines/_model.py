@@ -12,8 +12,8 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import accuracy_score
 
-from hemafeat import extract
-from hemafeat._frames import need_frame, with_image_column
+from hemafeat import datasets, extract
+from hemafeat._frames import as_frame, need_frame, with_image_column
 from hemafeat._public import public
 from hemafeat.pipelines._inspect import ModelError
 from hemafeat.pipelines._patients.bags import bags
@@ -196,8 +196,12 @@ class Model:
 
     def _frame(self, table: Any) -> pd.DataFrame:
         """Return a table of any library as a DataFrame, its column of images called ``image``."""
-        frame = need_frame(table, self.name, ModelError)
-        return with_image_column(frame) if IMAGE in self.columns else frame
+        if IMAGE not in self.columns:
+            return need_frame(table, self.name, ModelError)
+        frame = as_frame(table, ModelError)
+        if not isinstance(frame, pd.DataFrame):
+            frame = datasets.as_table(frame)
+        return with_image_column(frame)
 
     def _columns_in(self, table: pd.DataFrame) -> dict[str, str]:
         """Map each column of the model to its name in the table."""

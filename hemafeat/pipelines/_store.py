@@ -20,6 +20,7 @@ from hemafeat._files import write_whole
 from hemafeat._machine import versions
 from hemafeat.pipelines._inspect import ModelError, needs
 from hemafeat.pipelines._model import Model, PatientModel
+from hemafeat.pipelines._steps.columns import check_units
 
 FORMAT = "hemafeat model"
 FORMAT_VERSION = 1
@@ -116,8 +117,8 @@ def save(
     Raises
     ------
     ModelError
-        If the model is not fitted, was fitted without column names, or holds a type that `load`
-        would refuse.
+        If the model is not fitted, was fitted without column names or in other units, or holds a
+        type that `load` would refuse.
 
     Examples
     --------
@@ -139,6 +140,10 @@ def save(
     model = getattr(model, "best_estimator_", model)
     needed = needs(model)
     measured = measured or needed.measured
+    try:
+        check_units(needed.units, units or {})
+    except ValueError as error:
+        raise ModelError(f"the units do not fit the model: {error}") from None
     units = units or needed.units
     try:
         data = skops.io.dumps(model)
@@ -268,6 +273,10 @@ def load(path: str | os.PathLike[str]) -> Model:
         raise ModelError(f"{path}: the columns of the manifest are not those of the model")
     if not same_classes:
         raise ModelError(f"{path}: the classes of the manifest are not those of the model")
+    try:
+        check_units(needed.units, kwargs["units"])
+    except ValueError:
+        raise ModelError(f"{path}: the units of the manifest are not those of the model") from None
     _warn_of_versions(kwargs["versions"], path)
     return kind(**kwargs)
 

@@ -24,6 +24,12 @@ _INSIDE = 0.5
 _BESIDE = 0.25
 """Share of the edge that two cells side by side hardly exceed."""
 
+_INVERTED = 0.55
+"""Share of the edge of cytoplasm along the nucleus that suggests that the two are exchanged."""
+
+_DOMINANT = 0.95
+"""Share of the pixels of cytoplasm, or of nuclei, from which a level is that of a trimap."""
+
 _ROUGH = 0.005
 """Share of pixels that equal none of their neighbours from which values are noisy."""
 
@@ -178,11 +184,15 @@ def _of_two(values: np.ndarray, low: int, high: int) -> Meaning:
     inner = _inner(along_high, along_low)
     if exact and inner == "low":
         return Meaning("trimap", _swapped(low, high))
-    if (exact or near) and inner == "high":
-        return Meaning("trimap")
+    # The outer edge of cytoplasm is longer than that along a nucleus that it does not enclose.
+    doubt = ""
+    if along_low > max(along_high, _INVERTED):
+        doubt = f"{high} was taken for the nucleus, though {low} may lie in it; exchange them if so"
+    if (exact or (near and not wide)) and inner == "high":
+        return Meaning("trimap", doubt)
     if exact and (not wide or max(along_high, along_low) >= _BESIDE):
         if min(along_high, along_low) >= _BESIDE:
-            return Meaning("trimap")
+            return Meaning("trimap", doubt)
         note = f"{low} and {high} were taken for cytoplasm and nucleus, though no nucleus lies "
         return Meaning("trimap", f"{note}in cytoplasm; {_restate('labels')}")
     classes = not wide or (low, high) == (1, 2)
@@ -210,7 +220,8 @@ def _of_several(values: np.ndarray, present: list[int]) -> Meaning:
     nucleus = [value for value in present if _NUCLEUS <= value <= 255]
     if cytoplasm and nucleus and len(cytoplasm) + len(nucleus) == len(present):
         classes = np.where(values >= _NUCLEUS, 2, np.where(values >= _CYTOPLASM[0], 1, 0))
-        if _inner(*_edge_shares(classes, 1, 2)) == "high":
+        levels = all(_has_level(values, part) for part in (cytoplasm, nucleus))
+        if levels and _inner(*_edge_shares(classes, 1, 2)) == "high":
             return Meaning("trimap")
     if 2 < len(present) <= 8:
         for value in present:
@@ -219,6 +230,12 @@ def _of_several(values: np.ndarray, present: list[int]) -> Meaning:
                     note = f"each value was taken for a cell, though {value} lies in {other}"
                     return Meaning("labels", f"{note}; {_restate('trimap')}")
     return Meaning("labels")
+
+
+def _has_level(values: np.ndarray, present: list[int]) -> bool:
+    """Return whether one of these values is that of nearly all of their pixels."""
+    counts = [np.count_nonzero(values == value) for value in present]
+    return bool(max(counts) >= _DOMINANT * sum(counts))
 
 
 def _inner(along_high: float, along_low: float) -> str:

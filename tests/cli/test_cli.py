@@ -128,6 +128,11 @@ def test_a_run_that_failed_is_one_line_and_code_1(capsys, tmp_path):
     assert captured.err.startswith("hemafeat: error: no cell was measured: ")
     assert "broken.png" in captured.err
     assert captured.err.count("\n") == 1
+    (tmp_path / "no_masks").mkdir()
+    words = ["extract", str(tmp_path), "--masks", str(tmp_path / "no_masks"), "--out"]
+    for name in ("masked.csv", "masked.parquet", "masked"):
+        assert main([*words, str(tmp_path / name)]) == 1
+        assert capsys.readouterr().err.startswith("hemafeat: error: no cell was measured: ")
     (tmp_path / "model").write_bytes(b"\x80\x04")
     assert main(["predict", str(tmp_path / "model"), str(tmp_path), "--out", str(out)]) == 1
     assert "not a hemafeat model" in one_line(capsys)

@@ -52,7 +52,8 @@ def here(tmp_path_factory):
     listed.assign(um_per_px=0.1).to_csv(place / "scaled.csv", index=False)
     model = pipelines.logistic()
     features = extract.feature_columns(table)
-    model.fit(table[features], table["label"])
+    # A frame of its own says nothing of units, so that the file may say what it likes.
+    model.fit(pd.DataFrame(table[features].to_dict("list")), table["label"])
     pipelines.save(model, place / "px.hemafeat", units=extract.units(table))
     in_um = {name: unit.replace("px", "um") for name, unit in extract.units(table).items()}
     pipelines.save(model, place / "um.hemafeat", units=in_um)

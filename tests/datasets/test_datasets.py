@@ -154,6 +154,40 @@ def test_names_that_are_not_utf_8(odd_folder, tmp_path):
     datasets.audit(table, n_jobs=1)
 
 
+@pytest.mark.parametrize("masks", ["masks", "Labels", "GT", "ground_truth", "segmentations"])
+def test_masks_beside_images_of_the_same_names_in_several_parts(tmp_path, masks):
+    for number, part in enumerate(("train", "test", "a/b")):
+        for folder, seed in (("images", number), (masks, 10 + number)):
+            (tmp_path / part / folder).mkdir(parents=True)
+            data = encoded(picture(seed=seed), "PNG")
+            (tmp_path / part / folder / "0001.png").write_bytes(data)
+    table = datasets.from_folder(tmp_path)
+    assert [Path(name).parent.name for name in table["image"]] == ["images"] * 3
+    for image, mask in zip(table["image"], table["mask"], strict=True):
+        assert Path(mask) == Path(image).parent.parent / masks / "0001.png"
+
+
+def test_masks_are_found_whatever_the_folders_above_are_called(odd_folder, tmp_path):
+    root, _ = odd_folder
+    for number, folder in enumerate((root, tmp_path / "plain")):
+        images_folder = Path(folder) / "images"
+        images_folder.mkdir(parents=True)
+        for name in ("50% HCl%20a.png", os.fsdecode(b"Zelle_\xe4.png")):
+            (images_folder / name).write_bytes(encoded(picture(seed=number), "PNG"))
+    # A program that knows the names of a table only writes the masks by these names.
+    for masks in (tmp_path / "masks", tmp_path / os.fsdecode(b"Masken_\xe4")):
+        masks.mkdir()
+        for name in ("50% HCl%20a.png", "Zelle_%E4.png"):
+            (masks / name).touch()
+        for folder in (root, tmp_path / "plain"):
+            listed = datasets.as_table(Path(folder) / "images")["image"]
+            find = datasets.mask_finder(masks, listed)
+            assert {Path(find(name)).name for name in listed} == {
+                "50% HCl%20a.png",
+                "Zelle_%E4.png",
+            }
+
+
 def test_other_surrogates_are_no_trouble(tmp_path):
     table = datasets.as_table(["a\ud800.png", "b.png"])
     assert list(table["image"]) == ["a%ED%A0%80.png", "b.png"]

@@ -444,6 +444,19 @@ def test_a_folder_of_others_is_never_restarted(
     assert not extract.is_result(tmp_path)
 
 
+@pytest.mark.parametrize("name", ["cells", "errors"])
+def test_a_file_in_place_of_a_folder_is_named(
+    name: str, listed: pd.DataFrame, tmp_path: Path
+) -> None:
+    stream(listed, tmp_path / "out")
+    shutil.rmtree(tmp_path / "out" / name)
+    (tmp_path / "out" / name).write_text("mine")
+    for restart in (False, True):
+        with pytest.raises(FileExistsError, match=f"{name} is a file.*move it away"):
+            stream(listed, tmp_path / "out", restart=restart)
+    assert (tmp_path / "out" / name).read_text() == "mine"
+
+
 def test_a_half_deleted_result_is_restarted(listed: pd.DataFrame, tmp_path: Path) -> None:
     out = tmp_path / "out"
     stream(listed, out)

@@ -251,6 +251,26 @@ def test_names_that_are_not_utf_8(tmp_path: Path) -> None:
     assert again.n_kept == 1
 
 
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are text on other systems")
+def test_targets_whose_names_are_not_utf_8(drawn: pd.DataFrame, tmp_path: Path) -> None:
+    folder = tmp_path / os.fsdecode(b"Gr\xfcn")
+    folder.mkdir()
+    listed = drawn.head(3)
+    expected = extract.table(listed, **SHAPE)
+    for name in ("out", "o.csv", "o.parquet"):
+        extract.table(listed, out=folder / name, **SHAPE)
+        assert list(extract.load(folder / name)["image"]) == list(expected["image"])
+    assert extract.stream(listed, folder / "out", shard_size=2, restart=True, **SHAPE).n_cells == 3
+    assert extract.stream(listed, folder / "out", shard_size=2, **SHAPE).n_kept == 2
+    features = extract.columns(["shape"])
+    pd.testing.assert_frame_equal(extract.load(folder / "out")[features], expected[features])
+    # An earlier file of ours is replaced; the list of images is read from such a folder, too.
+    extract.table(listed, out=folder / "o.parquet", **SHAPE)
+    listed.to_parquet(tmp_path / "list.parquet")
+    (tmp_path / "list.parquet").rename(folder / "list.parquet")
+    assert len(datasets.as_table(folder / "list.parquet")) == 3
+
+
 @pytest.mark.parametrize("target", ["result", "cells.parquet", "cells.csv"])
 def test_round_trip(drawn: pd.DataFrame, tmp_path: Path, target: str) -> None:
     listed = pd.concat([drawn.head(3), drawn.head(1).assign(image="missing.png")])

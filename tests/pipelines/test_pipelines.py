@@ -351,6 +351,25 @@ def test_a_class_of_weight_zero_is_left_out_or_named(name):
             model.fit(table, label, model__sample_weight=weights)
 
 
+@pytest.mark.parametrize("name", [*pipelines.names(), "stack"])
+@pytest.mark.parametrize(
+    "of",
+    [
+        list,
+        lambda y: pd.Series(y, dtype=object),
+        lambda y: pd.Series(y, dtype="string"),
+        lambda y: [None if label is np.nan else label for label in y],
+        lambda y: pd.Series([{"a": 1, "b": 2}.get(label) for label in y], dtype="Int64"),
+    ],
+)
+def test_labels_that_are_missing_are_refused(name, of):
+    table, label = weighted_cells()
+    label = [np.nan if name == "c" else str(name) for name in label]
+    model = pipelines.stack(["logistic", "svc"]) if name == "stack" else pipelines.make(name)
+    with pytest.raises(ValueError, match="20 of 60 labels are missing: leave their rows out"):
+        model.fit(table, of(label))
+
+
 def test_support_vectors_of_the_classes_that_weigh_something():
     table, label = weighted_cells()
     rest = label != "b"

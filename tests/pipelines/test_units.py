@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -166,8 +167,27 @@ def test_images_of_known_and_unknown_scale(images, tmp_path):
             use(mixed)
     with pytest.raises(ValueError, match=r"without a scale, in px.*leave um_per_px out"):
         of_images().fit(paths, LABELS).predict(known)
+    plain = of_images().fit(paths, LABELS)
+    loaded = pipelines.load(pipelines.save(plain, tmp_path / "px.hemafeat"))
+    np.testing.assert_array_equal(loaded.predict_proba(paths), plain.predict_proba(paths))
     by_hand = of_images(um_per_px=0.1).fit(paths, LABELS)
     np.testing.assert_array_equal(by_hand.predict_proba(known), expected)
+
+
+def test_units_that_contradict_the_model_are_not_saved(px, um, tmp_path):
+    model = pipelines.logistic().fit(px, px["label"])
+    with pytest.raises(ModelError, match=r"units do not fit the model.*'px\^2'.*'um\^2'"):
+        pipelines.save(model, tmp_path / "m.hemafeat", units=extract.units(um))
+    assert not list(tmp_path.iterdir())
+    path = pipelines.save(model, tmp_path / "m.hemafeat", units=extract.units(px))
+    with zipfile.ZipFile(path) as box:
+        parts = {name: box.read(name) for name in box.namelist()}
+    parts["manifest.json"] = parts["manifest.json"].replace(b'"px^2"', b'"um^2"')
+    with zipfile.ZipFile(path, "w") as box:
+        for name, data in parts.items():
+            box.writestr(name, data)
+    with pytest.raises(ModelError, match="units of the manifest are not those of the model"):
+        pipelines.load(path)
 
 
 def test_colours_have_no_scale(images):

@@ -174,6 +174,26 @@ def test_cells_in_each_other_and_no_background_are_noted():
     assert not as_masks(np.where(CELLS == 4, 0, CELLS)).note
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.uint16, np.float32])
+@pytest.mark.parametrize("ids", [(127, 130, 250), (140, 128, 255), (255, 254, 155)])
+def test_cells_in_each_other_are_labels_though_their_ids_are_near_a_trimap(ids, dtype):
+    """Two small cells that indent a large one, or the reverse."""
+    labels = np.where(CELLS == 4, 3, 0)
+    labels[70:82, 96:108], labels[70:82, 120:132] = 1, 2
+    values = np.array([0, *ids])[labels].astype(dtype)
+    masks = read_masks(values)
+    assert areas(masks.cell) == sorted(np.bincount(labels.ravel())[1:].tolist())
+    assert not masks.nucleus.any()
+
+
+def test_a_trimap_of_a_nucleus_that_encloses_its_cytoplasm_is_noted():
+    """A cell that is cut by the border of the image, with exchanged levels."""
+    cut = np.s_[80:, 90:140]
+    upright, exchanged = classes(128, 255)[cut], classes(255, 128)[cut]
+    assert not read_masks(upright.astype(np.uint8)).note
+    assert "may lie in it" in read_masks(exchanged.astype(np.uint8)).note
+
+
 def test_pairs_keep_ids_that_agree_and_mend_those_that_do_not():
     masks = as_masks((CELLS * 60, NUCLEI * 60))
     assert masks.ids.tolist() == [60, 120, 180, 240]

@@ -130,6 +130,18 @@ def test_the_input_of_the_network_has_its_scale_and_stain(oversampling):
         segment.unet_input(drawn.image[:, :, 0], drawn.cell, drawn.nucleus)
 
 
+def test_the_input_of_the_network_has_labels_that_fit():
+    drawn = datasets.draw_cell("monocyte", random_state=2, size=100)
+    cell, nucleus = drawn.cell, drawn.nucleus
+    for labels in (cell[:-1], cell.repeat(2, 0), cell[:, 1:], cell[::2, ::2], cell[..., None]):
+        with pytest.raises(segment.MaskError, match="height"):
+            segment.unet_input(drawn.image, labels, nucleus)
+        with pytest.raises(segment.MaskError, match="height"):
+            segment.unet_input(drawn.image, cell, labels)
+    with pytest.raises(segment.MaskError, match="above 65535"):
+        segment.unet_input(drawn.image, cell.astype(np.int64) * 65537, nucleus)
+
+
 def noisy_density(nucleus, rng):
     """Return the densities of a cell whose nucleus differs in two channels, with noise."""
     density = np.where(nucleus[..., None] > 0, [60, 90, 50], [35, 40, 50])
@@ -138,7 +150,7 @@ def noisy_density(nucleus, rng):
 
 def test_labels_of_another_size_are_refused():
     drawn = datasets.draw_cell("monocyte", random_state=0)
-    with pytest.raises(segment.MaskError, match="the mask is 20 x 30 and the image"):
+    with pytest.raises(segment.MaskError, match="mask is 20 x 30 and the image"):
         segment.unet_input(drawn.image, drawn.cell[:20, :30], drawn.nucleus[:20, :30])
 
 

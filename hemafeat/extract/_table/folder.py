@@ -249,6 +249,10 @@ def open_folder(
         elif manifest:
             _check_same(out, manifest, fingerprint)
         for name in (CELLS_FOLDER, ERRORS_FOLDER):
+            if (out / name).is_file():
+                raise FileExistsError(
+                    f"{out / name} is a file, where a folder belongs: move it away"
+                )
             (out / name).mkdir(exist_ok=True)
             for path in part_files(out / name):
                 if path.suffix != ".parquet":

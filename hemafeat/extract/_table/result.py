@@ -524,7 +524,8 @@ def _formulas(path: Path, manifest: dict[str, Any], cells: Path, *, former: bool
         return int(manifest.get("formulas", 1))
     if path.suffix.lower() == ".csv":
         return 1 if former else FORMULAS
-    metadata = pyarrow.parquet.read_metadata(cells).metadata or {}
+    with open(cells, "rb") as file:
+        metadata = pyarrow.parquet.read_metadata(file).metadata or {}
     try:
         return int(metadata.get(_FORMULAS_KEY, b"1"))
     except ValueError:
@@ -543,7 +544,8 @@ def _column_names(path: Path) -> list[str]:
             return list(
                 map(str, with_formulas(pd.read_csv(path, encoding="utf-8", nrows=0)).columns)
             )
-        return list(pyarrow.parquet.read_schema(path).names)
+        with open(path, "rb") as file:
+            return list(pyarrow.parquet.read_schema(file).names)
     except Exception as error:
         raise ValueError(f"{path} cannot be read as a table: {error}") from error
 

@@ -85,7 +85,8 @@ class ShardInfo:
     def read(cls, path: Path) -> Self | None:
         """Read the description of a file; None if the file is missing or damaged."""
         try:
-            return cls.from_metadata(pq.read_metadata(path))
+            with open(path, "rb") as file:
+                return cls.from_metadata(pq.read_metadata(file))
         except (OSError, pa.ArrowInvalid, KeyError, TypeError, ValueError):
             return None
 
@@ -253,7 +254,7 @@ def _parquet(table: pa.Table, metadata: dict[bytes, bytes] | None = None) -> byt
 
 def with_quality(path: Path, quality: Quality) -> bytes:
     """Return the shard in a file with the quality columns of all shards; others are missing."""
-    with pq.ParquetFile(path) as file:
+    with open(path, "rb") as data, pq.ParquetFile(data) as file:
         info, table = ShardInfo.from_metadata(file.metadata), file.read()
     info.quality = quality
     return _parquet(_with_quality(table, quality), info.to_metadata())

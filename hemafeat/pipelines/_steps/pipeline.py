@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any, Self
 
 import numpy as np
+import pandas as pd
 from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import Pipeline
@@ -18,6 +19,27 @@ _WITHOUT_A_CLASS = (BoostedTrees, DummyClassifier, SupportVectors)
 
 _ONE_CLASS = (DummyClassifier, RandomForestClassifier)
 """Classifiers that learn from one class alone."""
+
+
+def check_known(y: Any) -> None:
+    """Raise an error if a label is missing; NumPy would make it the class "nan" of a list of text.
+
+    Parameters
+    ----------
+    y : (n_cells,) array
+        Labels.
+
+    Raises
+    ------
+    ValueError
+        If a label is None, NaN or NA.
+    """
+    labels = np.asarray(y, dtype=object)
+    missing = pd.isna(labels)
+    if labels.ndim == 1 and np.any(missing):
+        raise ValueError(
+            f"{np.count_nonzero(missing)} of {labels.size} labels are missing: leave their rows out"
+        )
 
 
 @public
@@ -70,10 +92,11 @@ class CellPipeline(Pipeline):
         Raises
         ------
         ValueError
-            If a weight is negative or missing, or a class that the classifier needs has no row of
-            positive weight.
+            If a label is missing, a weight is negative or missing, or a class that the classifier
+            needs has no row of positive weight.
         """
         model = self.steps[-1][1]
+        check_known(y)
         labels = np.asarray(y)
         if labels.ndim == 1 and labels.size and not isinstance(model, _ONE_CLASS):
             first = labels[0]

@@ -61,7 +61,7 @@ def unet_input(
     ValueError
         `image` is not an (H, W, 3) uint8 array.
     MaskError
-        The labels have another size than the image, or are not whole numbers of at least 0.
+        The labels have another height and width than the image, are negative, or exceed 65535.
 
     Examples
     --------
@@ -72,11 +72,13 @@ def unet_input(
     >>> bool(abs(radius - segment.UNET_RADIUS) < 0.5)
     True
     """
-    frame = measure_frame(image)
-    cell, nucleus = check_labels(cell, "cells"), check_labels(nucleus, "nuclei")
-    for labels in (cell, nucleus):
+    cell, nucleus = check_labels(cell, "cell"), check_labels(nucleus, "nucleus")
+    for labels, name in ((cell, "cell mask"), (nucleus, "nucleus mask")):
         if labels.shape != image.shape[:2]:
-            raise MaskError(misfit("mask", labels.shape, "image", image.shape))
+            raise MaskError(misfit(name, labels.shape, "image", image.shape))
+        if labels.max() > np.iinfo(np.uint16).max:
+            raise MaskError(f"the {name} holds labels above 65535; number its cells from 1 on")
+    frame = measure_frame(image)
     zoom = zoom_for_radii(nuclear_radii(nucleus))
     if zoom is None:
         zoom = min(UNET_SIDE / max(image.shape[:2]), MAX_ZOOM)
