@@ -32,6 +32,14 @@ EXAMPLES = """\
 _NC = re.compile(r"\bn\W*c\b|\bnucle(o|ar|us)\W*(to|over)?\W*cytoplasm(ic)?\b|\bkaryoplasmic\b")
 """Ways to write of the ratio of nucleus to cytoplasm, which columns call ``nc_ratio``."""
 
+_SYNONYMS = {
+    re.compile(r"\bhow many\b"): "number of",
+    re.compile(r"\b(hyper|hypo)?segmented\b"): "lobes",
+    re.compile(r"\b(cleaved|cleft)\b"): "indentation",
+    re.compile(r"\bnucleol(us|i|ar)\b"): "pale spot",
+}
+"""Words of haematologists for which the descriptions have others."""
+
 _FILLERS = re.compile(r"\b(an?|and|by|for|how|in|is|it|its|not|of|on|or|per|that|the|to|with)\b")
 
 _WEIGHTS = {"column": 4, "meaning": 2, "formula": 1, "source": 1}
@@ -96,13 +104,13 @@ def _matching(columns: pd.DataFrame, name: str) -> pd.DataFrame:
     exact = (names == name) | (columns["family"] == name) | (columns["mask"] == name)
     if exact.any():
         return columns[exact]
-    # "nc" is the beginning of a word in nc_ratio, and not meant in "variance".
     begins = re.compile(rf"(^|_){re.escape(name)}")
     for matches in (
         names.map(lambda column: fnmatchcase(column, name) or bool(begins.search(column))),
         names.str.contains(name, regex=False),
     ):
-        if matches.any():
+        # "nc" is a word of its own, and not meant in "variance".
+        if matches.any() and not _NC.fullmatch(name.lower()):
             return columns[matches.astype(bool)]
     matching = columns.iloc[:0] if "__" in name or "*" in name else _with_words(columns, name)
     if matching.empty:
@@ -114,6 +122,8 @@ def _matching(columns: pd.DataFrame, name: str) -> pd.DataFrame:
 
 def _words(text: str) -> list[str]:
     text = _NC.sub(" nc ", text.lower().replace("_", " "))
+    for words, others in _SYNONYMS.items():
+        text = words.sub(others, text)
     return re.findall(r"[a-z0-9]+", _FILLERS.sub(" ", text))
 
 

@@ -154,9 +154,9 @@ def test_a_table_of_cells_will_do(table, tmp_path, capsys):
     ("words", "message"),
     [
         (["--models", "svc"], "there is no model of patients 'svc'"),
-        (["--patient", "who"], "--patient: the table has no column 'who'; beside features it has"),
+        (["--patient", "who"], "--patient: the table has no column 'who'; it has image"),
         (["--label", "sort"], "dob, lymphocyte_count"),
-        (["--positive", "ill"], "--positive: there is no class 'ill': malignant, reactive"),
+        (["--positive", "ill"], "--positive: no class 'ill'; there are: malignant, reactive"),
         (["--metadata", "weight"], "--metadata: the table has no column 'weight'"),
         (["--pixels"], "--pixels cannot be combined with --level patient"),
         (["--group", "image"], "--group: with --level patient the groups are the patients"),
