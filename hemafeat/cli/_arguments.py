@@ -110,13 +110,13 @@ def add_images(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--um-per-px",
-        type=float,
+        type=number,
         metavar="X",
         help="side of a pixel in micrometres; lengths are then in um instead of px",
     )
     parser.add_argument(
         "--to-um-per-px",
-        type=float,
+        type=number,
         metavar="X",
         help="rescale all images to this side of a pixel, in micrometres, before measuring",
     )
@@ -192,6 +192,34 @@ def positive_int(text: str) -> int:
     if value < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is not a whole number above 0")
     return value
+
+
+def seed(text: str) -> int:
+    """Convert `text` to a seed of random numbers."""
+    try:
+        value = int(text)
+    except ValueError:
+        value = -1
+    if not 0 <= value < 2**32:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a whole number from 0 to {2**32 - 1}")
+    return value
+
+
+def number(text: str) -> float:
+    """Convert `text` to a number."""
+    try:
+        return float(text)
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def given(args: argparse.Namespace, *names: str) -> list[str]:
+    """Return those options, of the arguments `names`, that differ from their default."""
+    return [
+        "--" + name.replace("_", "-")
+        for name in names
+        if getattr(args, name, None) != args.parser.get_default(name)
+    ]
 
 
 def jobs(args: argparse.Namespace) -> int:

@@ -71,7 +71,7 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--no-probes", action="store_true", help="skip the leak probes")
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of batches and folds"
+        "--seed", type=_arguments.seed, default=0, metavar="N", help="seed of batches and folds"
     )
     parser.add_argument("--title", metavar="TEXT", help="heading of the page")
     _arguments.add_restart(parser, "audit of other settings")

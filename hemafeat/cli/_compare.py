@@ -127,7 +127,11 @@ def add(commands: Any) -> None:
         current="--n-boot",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of folds, models and intervals"
+        "--seed",
+        type=_arguments.seed,
+        default=0,
+        metavar="N",
+        help="seed of folds, models and intervals",
     )
     parser.add_argument("--pixels", action="store_true", help="add a forest on grey pixels")
     parser.add_argument(
@@ -166,10 +170,12 @@ def run(args: argparse.Namespace) -> None:
 
     out = _output.result_folder(args.out, "comparison", MARKS, args.input)
     settings = _output.settings(args)
-    if (out / MARKS[0]).exists():
-        _output.keep_earlier(out, "comparison", args, same=False)
     _studies.check(args)
     names = _model_names(args)
+    _deep.check_options(names, args)
+    _inputs.check_measuring(args)
+    if (out / MARKS[0]).exists():
+        _output.keep_earlier(out, "comparison", args, same=False)
     _check_model_file(names, args)
     for path in args.input:
         if not Path(path).exists():
@@ -365,7 +371,7 @@ def _check_model_file(names: Any, args: argparse.Namespace) -> None:
         return
     if names == ["baseline"]:
         raise Usage("--save-model: none of the models compared looks at the cells")
-    path = _output.writable_file(Path(args.save_model), "--save-model", args.input)
+    path = _output.model_file(args.save_model, "--save-model", args.input)
     if path.exists() and not args.restart:
         raise Usage(
             f"--save-model: {path} exists; choose another file, or pass --restart to replace it"
@@ -378,13 +384,13 @@ def _check_columns(table: pd.DataFrame, args: argparse.Namespace) -> None:
     for option, column in options:
         if column not in table:
             raise Usage(f"--{option}: {no_column(column, table.columns)}")
-    _check_classes(table, args)
-    _check_protocol(table, args)
     if args.level == "patient" and table[args.patient].isna().all():
         raise Usage(
             f"no cell has a patient in column {args.patient!r}: read the folder as its data set "
             "(--dataset), or name the patients in a CSV file"
         )
+    _check_classes(table, args)
+    _check_protocol(table, args)
 
 
 def _check_protocol(table: pd.DataFrame, args: argparse.Namespace) -> None:

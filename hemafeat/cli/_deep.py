@@ -128,6 +128,27 @@ def check(name: str, args: argparse.Namespace) -> None:
         raise Usage(f"--models: {error}") from None
 
 
+def check_options(names: Iterable[str] | None, args: argparse.Namespace) -> None:
+    """Refuse options of networks where no network would get them.
+
+    Parameters
+    ----------
+    names : iterable of str, or None
+        Models to compare; None for all models of patients, none of which is a network.
+    args : Namespace
+        With the arguments of `add_embeddings` and `add_networks`.
+    """
+    trained = args.level == "cell" and any(map(is_network, names or ()))
+    for option in [] if trained else _arguments.given(args, "epochs", "image_size"):
+        raise Usage(f"{option} needs a network of cells among --models, such as lenet5")
+    if args.embedding is None:
+        for option in _arguments.given(args, "streams"):
+            raise Usage(f"{option} needs --embedding")
+        embedded = args.level == "cell" and any(map(is_embedding, names or ()))
+        for option in [] if trained or embedded else _arguments.given(args, "weights"):
+            raise Usage(f"{option} needs --embedding, or a network among --models")
+
+
 def families_of(columns: Iterable[str], args: argparse.Namespace) -> list[str]:
     """Return the names of the families that `columns` belong to, without embeddings.
 

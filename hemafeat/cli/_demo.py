@@ -47,7 +47,11 @@ def add(commands: Any) -> None:
         help="number of images to draw; default: 360",
     )
     parser.add_argument(
-        "--seed", type=int, default=0, metavar="N", help="seed of images, folds and models"
+        "--seed",
+        type=_arguments.seed,
+        default=0,
+        metavar="N",
+        help="seed of images, folds and models",
     )
     _arguments.add_jobs(parser)
 

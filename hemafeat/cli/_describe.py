@@ -32,6 +32,14 @@ EXAMPLES = """\
 _NC = re.compile(r"\bn\W*c\b|\bnucle(o|ar|us)\W*(to|over)?\W*cytoplasm(ic)?\b|\bkaryoplasmic\b")
 """Ways to write of the ratio of nucleus to cytoplasm."""
 
+_SYNONYMS = {
+    re.compile(r"\bhow many\b"): "number of",
+    re.compile(r"\b(hyper|hypo)?segmented\b"): "lobes",
+    re.compile(r"\b(cleaved|cleft)\b"): "indentation",
+    re.compile(r"\bnucleol(us|i|ar)\b"): "pale spot",
+}
+"""Words of haematologists for which the descriptions have others."""
+
 _FILLERS = re.compile(r"\b(an?|and|by|for|how|in|is|it|its|not|of|on|or|per|that|the|to|with)\b")
 
 _WEIGHTS = {"column": 4, "meaning": 2, "formula": 1, "source": 1}
@@ -114,6 +122,8 @@ def _matching(columns: pd.DataFrame, name: str) -> pd.DataFrame:
 
 def _words(text: str) -> list[str]:
     text = _NC.sub(" nc ", text.lower().replace("_", " "))
+    for words, others in _SYNONYMS.items():
+        text = words.sub(others, text)
     return re.findall(r"[a-z0-9]+", _FILLERS.sub(" ", text))
 
 

@@ -102,6 +102,7 @@ def run(args: argparse.Namespace) -> None:
         "scheduler": args.scheduler,
     }
     listed = _inputs.images(args.input, args.dataset, keep_dates=args.keep_dates)
+    _inputs.check_listed(listed, args)
     try:
         if to_file:
             with _inputs.left_out_said_here():

@@ -153,16 +153,13 @@ def table(
 
     first = Path(args.input[0])
     if is_table(args):
-        for name in ("normalise", "normalise_reference", "to_um_per_px", "keep_dates"):
-            if getattr(args, name) not in (None, False):
-                option = "--" + name.replace("_", "-")
-                raise Usage(f"{option} has no effect: {first} is already a table of measured cells")
         cells = extract.load(first)
         return cells if select is None else select(cells), None
     options = measuring_options(args)
     listed = images(args.input, args.dataset, keep_dates=args.keep_dates)
     if select is not None:
         listed = select(listed)
+    check_listed(listed, args)
     _arguments.say(args, f"measuring the cells of {len(listed)} images ...")
     with left_out_said_here():
         cells = extract.table(listed, **options)
@@ -171,6 +168,48 @@ def table(
     if rule := cells_kept(cells):
         _arguments.say(args, rule)
     return cells, listed
+
+
+_OF_IMAGES = (
+    *("families", "cells", "um_per_px", "to_um_per_px", "normalise", "normalise_reference"),
+    *("keep_dates", "embedding", "streams"),
+)
+"""Arguments that say how images are measured."""
+
+
+def check_measuring(args: argparse.Namespace, *further: str) -> None:
+    """Refuse options of measuring with a table of cells that were measured before.
+
+    Parameters
+    ----------
+    args : Namespace
+        As they were given.
+    *further : str
+        Arguments that have no effect on a table either, for this command.
+    """
+    options = _arguments.given(args, *_OF_IMAGES, *further)
+    if options and is_table(args):
+        have = "has" if len(options) == 1 else "have"
+        raise Usage(
+            f"{', '.join(options)} {have} no effect: {Path(args.input[0])} is already a table of "
+            "measured cells"
+        )
+
+
+def check_listed(listed: pd.DataFrame, args: argparse.Namespace) -> None:
+    """Refuse images without the masks or the scale that the options need."""
+    if args.masks == "given" and ("mask" not in listed or listed["mask"].isna().all()):
+        raise Usage(
+            "--masks given: these images come without masks; name them in a column 'mask', or give "
+            "their folder"
+        )
+    if args.to_um_per_px is None or args.um_per_px is not None:
+        return
+    if "um_per_px" not in listed or listed["um_per_px"].isna().any():
+        raise Usage(
+            "--to-um-per-px needs the scale of every image: pass --um-per-px, or give the images a "
+            "column um_per_px"
+        )
 
 
 def is_table(args: argparse.Namespace) -> bool:

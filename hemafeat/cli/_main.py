@@ -117,6 +117,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(stop.code or 0)
     args.argv = words
     try:
+        _check_no_empty_word(args)
         with plain_warnings(), _stopped_by_signals():
             args.run(args)
             sys.stdout.flush()
@@ -129,6 +130,16 @@ def main(argv: Sequence[str] | None = None) -> int:
             _print_error(f"stopped; {again}{' to resume' if args.resumes(args) else ''}")
         return 128 + number
     return 0
+
+
+def _check_no_empty_word(args: argparse.Namespace) -> None:
+    """Refuse an empty word, which is an unset variable of the shell and not the folder ``.``."""
+    for action in args.parser._actions:
+        value = getattr(args, action.dest, None)
+        for word in value if isinstance(value, list) else [value]:
+            if isinstance(word, str) and not word.strip() and action.dest != "title":
+                name = (action.option_strings or [action.metavar])[0]
+                raise Usage(f"{name}: the argument is empty")
 
 
 def _print_any_path() -> None:
@@ -193,6 +204,8 @@ def _exit_code(error: Exception, *, debug: bool) -> int:
     if debug or os.environ.get("HEMAFEAT_TRACEBACK", "") not in ("", "0"):
         traceback.print_exception(error)
     expected = isinstance(error, (Usage, Failure, ValueError, OSError, ImportError))
+    # Not a RecursionError and the like: hemafeat raises it of killed processes and clusters.
+    expected = expected or type(error) is RuntimeError
     text = _output.reason(error)
     if isinstance(error, ImportError) and "cannot open shared object" in text:
         text += (

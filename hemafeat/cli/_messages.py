@@ -63,6 +63,8 @@ def one_line(text: str) -> str:
 
 def _as_option(match: re.Match[str]) -> str:
     option, value = "--" + _OPTIONS[match[1]], match[2].strip("'\"")
+    if option == "--weights" and value == "None":
+        value = "random"
     return option if value == "True" else f"{option} {value}"
 
 

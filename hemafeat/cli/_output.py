@@ -35,6 +35,12 @@ _FILE_SUFFIXES = {
 }
 
 
+_OTHER_FILES = _FILE_SUFFIXES - {".hemafeat"} | {
+    *(".pkl", ".pickle", ".joblib", ".keras", ".onnx", ".pt", ".py"),
+}
+"""Suffixes of files that are no models of hemafeat."""
+
+
 def table_file(text: str, option: str = "--out", inputs: Iterable[str] = ()) -> Path:
     """Return the path of a table to be written.
 
@@ -50,6 +56,14 @@ def table_file(text: str, option: str = "--out", inputs: Iterable[str] = ()) -> 
     if path.is_dir():
         raise Usage(f"{option}: {path} is a folder")
     in_existing_folder(path, option)
+    return writable_file(path, option, inputs)
+
+
+def model_file(text: str, option: str, inputs: Iterable[str] = ()) -> Path:
+    """Return the path of a model to be written, or raise `Usage` if that is no place for one."""
+    path = Path(text)
+    if path.suffix.lower() in _OTHER_FILES and not path.is_dir():
+        raise Usage(f"{option}: {path} names a file of another kind; models end in .hemafeat")
     return writable_file(path, option, inputs)
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemafeat._files import write_table
+from hemafeat._words import plain
 from hemafeat.cli import _arguments, _deep, _inputs, _output
 from hemafeat.cli._arguments import plural
 from hemafeat.cli._errors import Failure, Usage
@@ -66,6 +67,7 @@ def run(args: argparse.Namespace) -> None:
     from hemafeat import extract, pipelines
 
     out = _output.table_file(args.out, inputs=[args.model, *args.input])
+    _inputs.check_measuring(args, "segmenter", "masks", "mask_kind")
     if not Path(args.model).is_file():
         raise Usage(f"{args.model}: no such file")
     model = pipelines.load(args.model)
@@ -73,6 +75,8 @@ def run(args: argparse.Namespace) -> None:
     def select(rows: pd.DataFrame) -> pd.DataFrame:
         rows = _without_label(rows) if args.unlabelled else rows
         _check_scale(model, rows, args)
+        if isinstance(model, pipelines.PatientModel):
+            _check_patients(model, rows)
         return rows
 
     of_patients = isinstance(model, pipelines.PatientModel)
@@ -84,7 +88,9 @@ def run(args: argparse.Namespace) -> None:
         table = listed = select(listed)
     else:
         # Only the families that the model needs are measured.
-        args.families = args.families or _families(model, args)
+        needed = [] if _inputs.is_table(args) else _families(model, args)
+        _check_families(model, needed, args)
+        args.families = args.families or needed
         table, listed = _inputs.table(args, select)
         if differences := model.measured_otherwise(table):
             warnings.warn(differences, stacklevel=1)
@@ -209,6 +215,28 @@ def _check_scale(model: Model, rows: pd.DataFrame, args: argparse.Namespace) -> 
             raise Usage(
                 f"{model.name} was fitted on {column} in {unit}, and the scale of these images is "
                 "not known: pass --um-per-px"
+            )
+
+
+def _check_patients(model: PatientModel, rows: pd.DataFrame) -> None:
+    """Refuse rows of no patient, before they are measured."""
+    if model.patient not in rows or rows[model.patient].isna().all():
+        raise Usage(
+            f"{model.name} is a model of patients, and column {plain(model.patient)} names none: "
+            "read the folder as its data set (--dataset), or name the patients in a CSV file"
+        )
+
+
+def _check_families(model: Model, needed: list[str], args: argparse.Namespace) -> None:
+    """Refuse families without a column that the model needs."""
+    from hemafeat import extract
+
+    if needed and args.families:
+        lacking = set(model.columns) - set(extract.columns(_inputs.families(args)))
+        if lacking:
+            raise Usage(
+                f"--families: {model.name} needs the families {', '.join(needed)}; leave out "
+                "--families"
             )
 
 

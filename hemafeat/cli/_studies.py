@@ -110,6 +110,13 @@ def check(args: argparse.Namespace) -> None:
                 "--group: with --level patient the groups are the patients; set their column with "
                 "--patient"
             )
+    else:
+        for option in _arguments.given(args, "patient", "positive"):
+            raise Usage(f"{option} needs --level patient")
+    for option in _arguments.given(args, "train", "test", "batch"):
+        needed = ["cross-dataset", *(["leave-one-batch-out"] if option == "--batch" else [])]
+        if args.protocol not in needed:
+            raise Usage(f"{option} needs --protocol {' or '.join(needed)}")
     protocol(args)
     if args.leakage is None:
         return

@@ -217,10 +217,10 @@ def from_csv(path: str | os.PathLike[str]) -> pd.DataFrame:
             )
     table = finish(table, path)
     if not any(is_uri(name) or os.path.exists(path_of(name)) for name in table["image"]):
-        raise DatasetError(
-            f"none of the {len(table)} images listed in {path} exists; the first is expected at "
-            f"{table['image'].iloc[0]}"
-        )
+        n, first = len(table), table["image"].iloc[0]
+        listed = f"none of the {n} images listed in {path} exists; the first is expected at {first}"
+        alone = f"the only image listed in {path} does not exist: {first}"
+        raise DatasetError(alone if n == 1 else listed)
     return table
 
 

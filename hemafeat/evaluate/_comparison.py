@@ -222,17 +222,30 @@ class Comparison:
                 "cells add anything."
             )
         if len(ranked) > 1:
+            noun = "patients" if self.unit == "patient" else "groups"
+            elsewhere, shown = (
+                f"{self._best_elsewhere(ranked):.3f}",
+                f"{self._score(ranked[0]):.3f}",
+            )
+            estimate = (
+                f"chosen on some of the {noun} and scored on others, the best model reaches "
+                f"{elsewhere} on average"
+            )
+            if elsewhere == "nan":
+                consequence = "and its score is optimistic."
+            elif elsewhere < shown:
+                consequence = (
+                    f"and its score is optimistic. {estimate.capitalize()}, instead of {shown}."
+                )
+            else:
+                consequence = (
+                    "which makes a score optimistic. Here the difference is too small to be seen: "
+                    f"{estimate}, and {shown} on all."
+                )
             text = (
                 f"{ranked[0]} is the best of {len(ranked)} models by the scores of the same "
-                f"{self.unit}s that are shown for it: it was chosen, and its score is optimistic."
+                f"{self.unit}s that are shown for it: it was chosen, {consequence}"
             )
-            noun = "patients" if self.unit == "patient" else "groups"
-            elsewhere = self._best_elsewhere(ranked)
-            if not np.isnan(elsewhere):
-                text += (
-                    f" Chosen on some of the {noun} and scored on others, the best model reaches "
-                    f"{elsewhere:.3f} on average, instead of {self._score(ranked[0]):.3f}."
-                )
             remarks.append(text)
         return remarks
 

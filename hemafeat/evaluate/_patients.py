@@ -101,6 +101,7 @@ def set_up_patients(
     errors += [*notes, *(("", "split", "note", note) for note in plan.notes)]
     scored = bags.iloc[np.unique(np.concatenate([test for _, test in plan.pairs]))]
     sizes = [len(bag) for bag in scored["cells"]]
+    span = " to ".join(dict.fromkeys([str(min(sizes)), str(max(sizes))]))
     inputs = bags.drop(columns=["label", "split"], errors="ignore")
     used = cells[cells[patient].astype(str).isin(set(names))]
     return PatientSetup(
@@ -121,7 +122,7 @@ def set_up_patients(
             used[patient].to_numpy(str),
         ),
         preface="one verdict per patient",
-        sizes=f" with {min(sizes)} to {max(sizes)} cells",
+        sizes=f" with {span} cells" if span != "1" else " with 1 cell each",
         remark=f"attributes: {', '.join(attributes)}"
         if attributes
         else "no attributes, so no model of metadata alone",

@@ -437,9 +437,10 @@ def background_white(image: np.ndarray, labels: np.ndarray | None = None) -> np.
 
     It is the 99th percentile of all pixels outside every cell, interpolated linearly between two
     levels as by default in NumPy. Pixels that are 0, or 255, in all channels are left out if they
-    are fewer than half, as in a border that was added to the image, a scale bar or glare. Where the background is black (this percentile is below 48 in
-    every channel, as around a cell that is cut out and laid on zeros), or less than 1 % of the
-    pixels, there is no white to measure and it is 255.
+    are fewer than half, as in a border that was added to the image, a scale bar or glare. Where the
+    background is black (this percentile is below 48 in every channel, as around a cell that is cut
+    out and laid on zeros), or less than 1 % of the pixels, there is no white to measure and it is
+    255.
 
     Parameters
     ----------
@@ -456,8 +457,8 @@ def background_white(image: np.ndarray, labels: np.ndarray | None = None) -> np.
     Notes
     -----
     The white does not depend on where a pixel lies: turning or mirroring the image does not change
-    it in the last bit. Neither does a border of black or of pure white, or one of pixels that are as
-    bright as the white if it is a whole number. Other bright borders, and cells with another
+    it in the last bit. Neither does a border of black or of pure white, or one of pixels that are
+    as bright as the white if it is a whole number. Other bright borders, and cells with another
     background beside them, are part of the background and move the percentile.
 
     Raises

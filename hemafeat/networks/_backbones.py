@@ -215,7 +215,7 @@ def with_imagenet(kind: Backbone, image: Any, top: bool, scale_name: str = "scal
         raise WeightsError(
             f"{kind.name}: the file of ImageNet weights {file} (about {kind.megabytes(top)} MB) "
             f"{reason} cannot be downloaded. Save it as {path}, or give a file of your own with "
-            "weights=PATH (--weights PATH), or weights=None for random weights"
+            "weights=PATH, or weights=None for random weights"
         ) from None
 
 

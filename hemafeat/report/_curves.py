@@ -257,9 +257,11 @@ def _on_grid(x: np.ndarray, y: np.ndarray, kind: str) -> np.ndarray:
     """Interpolate a curve on a common grid of x, so that classes can be averaged."""
     grid = np.linspace(0, 1, GRID_POINTS)
     if kind == "roc":
-        # Several y share x = 0: the last of them is where the curve leaves the axis.
-        keep = np.append(np.diff(x) > 0, True)
-        return np.interp(grid, x[keep], y[keep])
+        # Several y share an x where the curve rises: it reaches the first and leaves the last.
+        last = np.searchsorted(x, grid, side="right") - 1
+        after = np.minimum(last + 1, x.size - 1)
+        share = (grid - x[last]) / np.maximum(x[after] - x[last], np.finfo(float).tiny)
+        return y[last] + share * (y[after] - y[last])
     # Precision is a step function of recall: the value of the next recall reached.
     index = np.clip(np.searchsorted(x, grid, side="left"), 0, x.size - 1)
     return y[index]

@@ -69,7 +69,7 @@ def _facts(comparison: Any, models: Sequence[str]) -> list[tuple[str, str]]:
     return [
         (str(len(rows)), "patients tested"),
         (count(sizes.sum()), "cells"),
-        (f"{sizes.min()}–{sizes.max()}", "cells per patient"),
+        ("–".join(dict.fromkeys([str(sizes.min()), str(sizes.max())])), "cells per patient"),
         (str(len(comparison.classes)), "classes"),
         (str(rows["fold"].nunique()), "folds"),
         (str(len(models)), "models"),

@@ -128,7 +128,9 @@ def write_beside(panel: Axes, y: float, text: str, colour: str = INK) -> None:
 
 def signed(value: float, low: float, high: float) -> str:
     """Format a difference with its interval."""
-    return f"{value:+.3f}  [{low:+.3f}, {high:+.3f}]".replace("-", "\N{MINUS SIGN}")
+    # Zero has no sign, whatever it was rounded from.
+    texts = [f"{round(x, 3):+.3f}" if round(x, 3) else "0.000" for x in (value, low, high)]
+    return "{}  [{}, {}]".format(*texts).replace("-", "\N{MINUS SIGN}")
 
 
 METRICS: dict[str, tuple[str, bool]] = {

@@ -372,6 +372,20 @@ def test_describe_finds_a_column_by_the_words_of_a_haematologist(words, capsys):
     assert "__relation__nucleus_to_c" in first.split()[0]
 
 
+@pytest.mark.parametrize(
+    ("words", "first"),
+    [
+        ("nucleoli", "__chromatin__pale_spot_"),
+        ("how many lobes", "__n_lobes"),
+        ("hypersegmented", "__lobe"),
+        ("cleaved nucleus", "__shape__indentation_"),
+    ],
+)
+def test_describe_knows_further_words(words, first, capsys):
+    assert main(["describe", words]) == 0
+    assert first in capsys.readouterr().out.splitlines()[0]
+
+
 def test_describe_searches_formulas_and_meanings(capsys):
     def described(*words: str) -> pd.DataFrame:
         assert main(["describe", *words, "--format", "csv"]) == 0

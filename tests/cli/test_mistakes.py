@@ -57,6 +57,12 @@ def here(tmp_path_factory):
     pipelines.save(model, place / "px.hemafeat", units=extract.units(table))
     in_um = {name: unit.replace("px", "um") for name, unit in extract.units(table).items()}
     pipelines.save(model, place / "um.hemafeat", units=in_um)
+    drawn = datasets.drawn_bags(8, cells=(2, 3), n_features=3, random_state=0)
+    bags = pipelines.bags(
+        drawn.rename(columns=dict(zip(drawn.columns[-3:], features, strict=False)))
+    )
+    patients = pipelines.make_patient("table_means").fit(bags, bags["label"])
+    pipelines.save(patients, place / "patients.hemafeat")
     for name in ("earlier", "earlier_audit", "earlier_masks"):
         (place / name).mkdir()
     (place / "earlier" / "comparison.json").write_text("{}")
@@ -128,9 +134,36 @@ MISTAKES = [
     ("compare two --protocol cross-dataset --batch label --train c", "there is no 'c' in column"),
     ("compare two --level patient --patient image --positive c", "--positive: no class 'c'"),
     ("compare two --models baseline --save-model m", "none of the models compared looks"),
+    ("compare two --folds 3 --positive a", "--positive needs --level patient"),
+    ("compare two --folds 3 --patient image", "--patient needs --level patient"),
+    ("compare two --folds 3 --train a", "--train needs --protocol cross-dataset"),
+    ("compare two --folds 3 --batch label", "cross-dataset or leave-one-batch-out"),
+    ("compare two --folds 3 --epochs 3", "--epochs needs a network"),
+    ("compare two --folds 3 --weights nosuch.h5", "--weights needs --embedding"),
+    ("compare two --folds 3 --streams hsv_cell", "--streams needs --embedding"),
+    ("compare two --level patient", "no cell has a patient in column 'patient'"),
+    # measured already, or not measurable like this
+    ("compare cells.csv --cells all", "--cells has no effect: cells.csv is already a table"),
+    ("compare cells.csv --um-per-px 0.1 --families lbp", "--families, --um-per-px have no effect"),
+    ("predict px.hemafeat cells.csv --out x.csv --segmenter unet", "--segmenter has no effect"),
+    ("predict px.hemafeat two --out x.csv --families lbp", "px.hemafeat needs the families shape"),
+    ("predict patients.hemafeat two --out x.csv", "column 'patient' names none"),
+    *(
+        (f"{command} two --masks given", "come without masks")
+        for command in ("compare --folds 3", "extract --out x")
+    ),
+    (
+        "compare two --folds 3 --to-um-per-px 0.1",
+        "needs the scale of every image: pass --um-per-px",
+    ),
+    ("extract two --out x --to-um-per-px 0.1", "needs the scale of every image: pass --um-per-px"),
     # numbers
+    *(
+        (f"{command} --seed -1", "not a whole number from 0 to")
+        for command in ("compare two", "audit two", "demo")
+    ),
     ("extract two --out x --um-per-px -1", "-1.0 is not a positive number"),
-    ("extract two --out x --um-per-px abc", "invalid float value: 'abc'"),
+    ("extract two --out x --um-per-px abc", "'abc' is not a number"),
     ("extract two --out x --jobs 0", "above 0"),
     ("compare two --folds 1", "at least 2 folds"),
     ("compare two --folds x", "not a whole number"),
@@ -158,6 +191,7 @@ MISTAKES = [
     ("compare two --folds 3 --save-model px.hemafeat", "px.hemafeat exists"),
     ("compare two --folds 3 --save-model mine", "mine is a folder"),
     ("compare two --folds 3 --save-model file.txt/x", "file.txt is not a folder"),
+    ("compare two --folds 3 --save-model a.pkl", "a.pkl names a file of another kind"),
     ("predict px.hemafeat two --out x.txt", "should end in .csv or .parquet"),
     ("predict px.hemafeat two --out mine", "should end in .csv or .parquet"),
     ("predict px.hemafeat two --out nosuch/x.csv", "the folder nosuch does not exist"),
@@ -193,6 +227,26 @@ def test_a_mistake_is_one_plain_line_before_the_work(here, typed, said, capsys, 
     assert said in line
     assert len(line) < 600
     assert not PYTHON.search(line), line
+    assert sorted(here.rglob("*")) == before
+
+
+@pytest.mark.parametrize(
+    ("words", "name"),
+    [
+        (["compare", ""], "INPUT"),
+        (["audit", "two", ""], "IMAGES"),
+        (["extract", "two", "--out", ""], "--out"),
+        (["segment", "two", "--out= "], "--out"),
+        (["describe", ""], "NAME"),
+    ],
+)
+def test_an_unset_variable_of_the_shell_is_not_the_current_folder(
+    here, words, name, capsys, monkeypatch
+):
+    monkeypatch.chdir(here)
+    before = sorted(here.rglob("*"))
+    assert main(words) == 2
+    assert f"error: {name}: the argument is empty" in capsys.readouterr().err
     assert sorted(here.rglob("*")) == before
 
 

@@ -72,7 +72,7 @@ def test_protocols(table, tmp_path, capsys, words, protocol):
     ("words", "message"),
     [
         (["--protocol", "kfold"], "--protocol: no protocol 'kfold'"),
-        (["--train", "one"], "'grouped' has no option 'train'"),
+        (["--train", "one"], "--train needs --protocol cross-dataset"),
         (["--leakage", "grouped"], "is already the protocol of the comparison"),
         (["--leakage", "kfold"], "--leakage: no protocol 'kfold'"),
         (["--level", "patient", "--leakage"], "--leakage cannot be combined with --level patient"),

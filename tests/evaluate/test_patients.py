@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import re
 
 import numpy as np
 import pandas as pd
@@ -397,6 +398,31 @@ def attribute_cohort(kind, n=80, seed=0):
     for name in truth:
         cells[name] = cells["patient"].map(truth[name])
     return cells.drop(columns=["sex", "dob"])
+
+
+def test_a_choice_that_costs_nothing_is_not_said_to_cost(monkeypatch):
+    cells = datasets.drawn_bags(12, cells=(2, 2), random_state=0)
+    told = evaluate.compare_patients(
+        ["table_means", "table_logistic"],
+        cells,
+        n_splits=2,
+        n_boot=20,
+        importance=False,
+        verdicts=False,
+    )
+    assert "12 patients with 2 cells, 2 classes" in told.protocol
+    score = told._score(told.ranked()[0])
+    for elsewhere, words in (
+        (
+            score - 0.1,
+            f"and its score is optimistic. Chosen on some of the patients .* {score:.3f}",
+        ),
+        (score, "difference is too small to be seen: chosen on some"),
+        (score + 0.1, f"reaches {score + 0.1:.3f} on average, and {score:.3f} on all"),
+        (np.nan, "it was chosen, and its score is optimistic.$"),
+    ):
+        monkeypatch.setattr(type(told), "_best_elsewhere", lambda *_, value=elsewhere: value)
+        assert re.search(words, told.remarks()[-1]), told.remarks()
 
 
 @pytest.mark.parametrize("kind", ["threshold", "window"])

@@ -275,6 +275,7 @@ def test_the_kind_of_masks_can_be_stated(tmp_path):
         extract.table(listed, mask_kind="trimaps", **options)
 
 
+@pytest.mark.slow_without_jit
 def test_hostile_masks():
     """Some of each kind; ``benchmarks/attack.py`` runs many more."""
     counts = run(6, random_state=0, segmenters=False)

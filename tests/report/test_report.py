@@ -444,6 +444,23 @@ def test_curves_agree_with_scikit_learn(large):
     assert _curves.curve(np.ones(5, bool), np.arange(5.0), "roc") is None
 
 
+@pytest.mark.parametrize("scores", [[3, 2, 1, 0], [0, 1, 2, 3], [1, 3, 0, 2], [0, 2, 2, 1]])
+def test_the_mean_curve_has_the_steps_of_few_rows(scores):
+    from hemafeat.report import _curves
+
+    x, y, area = _curves.curve(np.array([True, True, False, False]), np.array(scores), "roc")
+    drawn = _curves._on_grid(x, y, "roc")
+    grid = np.linspace(0, 1, _curves.GRID_POINTS)
+    assert np.trapezoid(drawn, grid) == pytest.approx(area, abs=2 / _curves.GRID_POINTS)
+
+
+def test_a_difference_of_zero_has_no_sign():
+    from hemafeat.report._style import signed
+
+    assert signed(-1e-17, -0.0, 0.0004) == "0.000  [0.000, 0.000]"
+    assert signed(-0.0004, -0.25, 0.5) == "0.000  [\N{MINUS SIGN}0.250, +0.500]"
+
+
 def test_the_calibration_error_is_that_of_evaluate(large):
     from hemafeat.evaluate._scores import calibration_error
     from hemafeat.report import _curves
