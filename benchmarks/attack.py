@@ -35,7 +35,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     attack = importlib.import_module(f"support.{KINDS[args.kind]}")
     counts = attack.run(args.minutes * 60, args.random_state, report=print)
     for what, count in counts.items():
-        print(f"{count:>12,} {what.replace('_', ' ')}")
+        number = count if isinstance(count, int) else len(count)
+        print(f"{number:>12,} {what.replace('_', ' ')}")
 
 
 if __name__ == "__main__":

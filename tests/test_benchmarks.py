@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import runpy
 import subprocess
 import sys
@@ -36,10 +37,12 @@ def test_none_is_left_out() -> None:
     assert there == named | {"networks", "train_segmenter", "unchanged"}
 
 
-def test_attack(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.slow_without_jit
+@pytest.mark.parametrize(("kind", "counted"), [("images", "refused"), ("masks", "refusals")])
+def test_attack(kind: str, counted: str, capsys: pytest.CaptureFixture[str]) -> None:
     main = runpy.run_path(str(BENCHMARKS / "attack.py"))["main"]
-    main(["images", "--minutes", "0.01", "--random-state", "3"])
-    assert "refused" in capsys.readouterr().out
+    main([kind, "--minutes", "0.01", "--random-state", "3"])
+    assert re.search(rf"[1-9][\d,]* {counted}", capsys.readouterr().out)
 
 
 @pytest.mark.slow_without_jit
