@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import cv2
 import numpy as np
@@ -44,10 +44,13 @@ class Meaning:
         One of `MASK_KINDS` without ``"auto"``.
     note : str
         What else the values could mean, if that is not clear.
+    noisy : bool or None
+        Whether neighbouring values differ by noise; None if this was not looked at.
     """
 
     kind: str
     note: str = ""
+    noisy: bool | None = None
 
 
 def split_classes(values: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray, str]:
@@ -65,7 +68,7 @@ def split_classes(values: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray
     if meaning.kind == "labels":
         return values, empty, meaning.note
     if meaning.kind == "cells":
-        return components(foreground(values)), empty, meaning.note
+        return components(foreground(values, meaning.noisy)), empty, meaning.note
     if meaning.kind == "nuclei":
         return empty, components(foreground(values)), meaning.note
     whole, inner = _trimap(values)
@@ -73,9 +76,12 @@ def split_classes(values: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray
     return cell, np.where(inner, cell, 0), meaning.note
 
 
-def foreground(values: np.ndarray) -> np.ndarray:
+def foreground(values: np.ndarray, noisy: bool | None = None) -> np.ndarray:
     """Return the inside of a binary mask, which may be noisy: (H, W) bool."""
-    if values.dtype != bool and values.max() > TRIMAP_CYTOPLASM and roughness(values) > _ROUGH:
+    if noisy is None:
+        may_be = values.dtype != bool and values.max() > TRIMAP_CYTOPLASM
+        noisy = bool(may_be and roughness(values) > _ROUGH)
+    if noisy:
         return np.asarray(values > values.max() // 2)
     return values > 0
 
@@ -98,8 +104,9 @@ def infer_kind(values: np.ndarray) -> Meaning:
     if values.dtype == bool:
         return Meaning("cells")
     top = int(values.max())
-    if TRIMAP_CYTOPLASM < top <= 255 and roughness(values) > _ROUGH:
-        return _of_noisy(values)
+    noisy = roughness(values) > _ROUGH if TRIMAP_CYTOPLASM < top <= 255 else None
+    if noisy:
+        return replace(_of_noisy(values), noisy=True)
     present = _present(values, top)
     if len(present) == 1:
         meaning = _of_one(values, present[0])
@@ -115,8 +122,8 @@ def infer_kind(values: np.ndarray) -> Meaning:
                 f"no pixel is 0, the value of the background, which may be the cell of value "
                 f"{kept[counts.argmax()]}"
             )
-            return Meaning(meaning.kind, note)
-    return meaning
+            return Meaning(meaning.kind, note, noisy)
+    return replace(meaning, noisy=noisy)
 
 
 def roughness(values: np.ndarray) -> float:
@@ -155,19 +162,20 @@ def _restate(*kinds: str) -> str:
 
 
 def _of_one(values: np.ndarray, value: int) -> Meaning:
+    if value in (255, 65535):
+        # However many pieces there are.
+        return Meaning("cells")
     pieces = components(values > 0)
     n_pieces = int(pieces.max())
     wide = values.dtype.itemsize > 1
-    binary = value in (1, 255, 65535, *_TRIMAP_LEVELS[0])
+    binary = value in (1, *_TRIMAP_LEVELS[0])
     if n_pieces <= 1:
-        return Meaning("labels" if wide and value not in (1, 255, 65535) else "cells")
+        return Meaning("labels" if wide and value != 1 else "cells")
     if binary or (value > TRIMAP_CYTOPLASM and not wide):
-        note = ""
-        if value not in (255, 65535):
-            note = (
-                f"the only value is {value}, taken for a binary mask of {n_pieces} cells; "
-                f"{_restate('labels: one cell in pieces')}"
-            )
+        note = (
+            f"the only value is {value}, taken for a binary mask of {n_pieces} cells; "
+            f"{_restate('labels: one cell in pieces')}"
+        )
         return Meaning("cells", note)
     areas = np.bincount(pieces.ravel())[1:]
     if np.count_nonzero(areas >= 0.1 * areas.max()) < 2:
