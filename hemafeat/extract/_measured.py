@@ -62,6 +62,12 @@ def n_left_out(table: pd.DataFrame) -> int:
     return 0 if found is None else int(found.sum()) - len(table)
 
 
+def n_without_nucleus(table: pd.DataFrame) -> int:
+    """Return the number of cells of which no column of the nucleus has a value."""
+    names = [name for name in table.columns if str(name).startswith("nucleus__")]
+    return int(table[names].isna().all(axis=1).sum()) if names else 0
+
+
 def _cells_of_rows(table: pd.DataFrame) -> str | None:
     """Return which cells of the images the rows are, or None if either could be true."""
     if "image" not in table.columns or not len(table):

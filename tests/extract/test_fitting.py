@@ -275,6 +275,24 @@ def test_the_kind_of_masks_can_be_stated(tmp_path):
         extract.table(listed, mask_kind="trimaps", **options)
 
 
+@pytest.mark.parametrize("target", [None, "cells.csv", "folder"])
+def test_masks_without_a_nucleus_are_reported(tmp_path, target):
+    cells = [datasets.draw_cell(kind, random_state=0) for kind in ("monocyte", "lymphocyte")]
+    images = [cell.image for cell in cells]
+    options = {"families": ["shape"], "n_jobs": 1, "out": target and tmp_path / target}
+    with pytest.warns(segment.MaskWarning, match="the masks hold no nuclei") as warned:
+        table = extract.table(images, masks=[cell.cell for cell in cells], **options)
+    assert len(warned) == 1
+    assert warned[0].filename == __file__
+    assert table.filter(like="nucleus__").isna().all(axis=None)
+    # One nucleus shows that the masks are not of cells alone; found cells are nobody's masks.
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pairs = [(cells[0].cell, cells[0].nucleus), cells[1].cell]
+        extract.table(images, masks=pairs, families=["shape"], n_jobs=1)
+        extract.table([images[0][:20, :20], *images], families=["shape"], n_jobs=1)
+
+
 @pytest.mark.slow_without_jit
 def test_hostile_masks():
     """Some of each kind; ``benchmarks/attack.py`` runs many more."""

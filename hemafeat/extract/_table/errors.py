@@ -90,6 +90,17 @@ def mask_warning(rows: Sequence[ErrorRow]) -> str:
     )
 
 
+def no_nuclei_warning(n_cells: int, n_without_nucleus: int) -> str:
+    """Return a line on masks that hold cells, but no nucleus at all; "" if there are nuclei."""
+    if not n_cells or n_without_nucleus < n_cells:
+        return ""
+    return (
+        "the masks hold no nuclei: columns of the nucleus are empty, and the cytoplasm is the "
+        "whole cell. Nuclei come with trimaps, or with a folder of masks that holds the folders "
+        "cell and nucleus"
+    )
+
+
 def errors(table: pd.DataFrame) -> pd.DataFrame:
     """Return the images and families that could not be measured.
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import warnings
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,7 +18,7 @@ from hemafeat._public import public, renamed_argument
 from hemafeat.extract._columns import FamilyChoice
 from hemafeat.extract._table.cluster import connect, measure_on_cluster
 from hemafeat.extract._table.compile import compile_ahead
-from hemafeat.extract._table.errors import ErrorRow, mask_warning
+from hemafeat.extract._table.errors import ErrorRow, mask_warning, no_nuclei_warning
 from hemafeat.extract._table.fingerprint import fingerprint, options
 from hemafeat.extract._table.folder import Folder, earlier_manifest, open_folder
 from hemafeat.extract._table.image import Normaliser
@@ -250,16 +250,27 @@ def measure_into_folder(
                 uncertain += error_rows(shard) if shard.info.n_errors else []
         if missing or not complete:
             folder.complete()
+    totals = dict(folder.totals)
     if notify is None:
-        warn_of_left_out(run, folder.totals["n_cells"], folder.totals["n_left_out"])
-    if text := mask_warning(uncertain):
+        warn_of_left_out(run, totals["n_cells"], totals["n_left_out"])
+    n_without = totals.pop("n_without_nucleus")
+    for text in mask_warnings(run, uncertain, totals["n_cells"], n_without):
         if notify is not None:
             notify(text)
         else:
             warnings.warn(text, MaskWarning, stacklevel=4)
-    return Extraction(
-        out, len(run), n_shards=n_shards, n_kept=n_shards - len(missing), **folder.totals
-    )
+    return Extraction(out, len(run), n_shards=n_shards, n_kept=n_shards - len(missing), **totals)
+
+
+def mask_warnings(
+    run: Run, uncertain: Sequence[ErrorRow], n_cells: int, n_without_nucleus: int
+) -> list[str]:
+    """Return what is to be said of the masks of a run that has ended, a line each."""
+    texts = [mask_warning(uncertain)]
+    if run.segment is None and run.mask_kind == "auto":
+        # Who states the kind knows whether there are nuclei.
+        texts.append(no_nuclei_warning(n_cells, n_without_nucleus))
+    return [text for text in texts if text]
 
 
 def warn_of_left_out(run: Run, n_cells: int, n_left_out: int, stacklevel: int = 5) -> None:

@@ -15,9 +15,8 @@ from hemafeat._files import is_table_file
 from hemafeat._machine import progress_bar
 from hemafeat._public import renamed_argument
 from hemafeat.extract._columns import FamilyChoice
-from hemafeat.extract._measured import MEASURED, n_left_out
+from hemafeat.extract._measured import MEASURED, n_left_out, n_without_nucleus
 from hemafeat.extract._table.compile import compile_ahead
-from hemafeat.extract._table.errors import mask_warning
 from hemafeat.extract._table.fingerprint import options
 from hemafeat.extract._table.image import Normaliser
 from hemafeat.extract._table.part import assemble
@@ -26,6 +25,7 @@ from hemafeat.extract._table.run import Cells, Run
 from hemafeat.extract._table.shard import ShardMaker, check_attributes, gather
 from hemafeat.extract._table.stream import (
     SHARD_SIZE,
+    mask_warnings,
     measure_into_folder,
     measure_shards,
     warn_of_left_out,
@@ -186,7 +186,8 @@ def table(
     result = _measure_in_memory(run)
     result.attrs[MEASURED] = options(run)
     warn_of_left_out(run, len(result), n_left_out(result), stacklevel=4)
-    if text := mask_warning(result.attrs["errors"]):
+    n_without = n_without_nucleus(result) if run.segment is None else 0
+    for text in mask_warnings(run, result.attrs["errors"], len(result), n_without):
         warnings.warn(text, MaskWarning, stacklevel=3)
     if target is not None:
         save(result, target)
