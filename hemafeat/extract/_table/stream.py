@@ -255,10 +255,7 @@ def measure_into_folder(
         warn_of_left_out(run, totals["n_cells"], totals["n_left_out"])
     n_without = totals.pop("n_without_nucleus")
     for text in mask_warnings(run, uncertain, totals["n_cells"], n_without):
-        if notify is not None:
-            notify(text)
-        else:
-            warnings.warn(text, MaskWarning, stacklevel=4)
+        warnings.warn(text, MaskWarning, stacklevel=4)
     return Extraction(out, len(run), n_shards=n_shards, n_kept=n_shards - len(missing), **totals)
 
 
