@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cache
 
 import cv2
 import numpy as np
 
 from hemafeat.segment._contours.frame import Frame
 from hemafeat.segment._contours.nuclei import Seed
+from hemafeat.segment._kernels.curve import unit_circle
 from hemafeat.segment._kernels.outline import find_outline
 
 COARSE = 32, 40
@@ -53,13 +53,6 @@ class Curve:
         # fillPoly includes every pixel that the outline crosses: half a pixel too much.
         radius = np.maximum(self.radius - 0.5 * scale, 0.0)
         return ((radius * unit_circle(self.radius.size)).T + self.centre + 0.5) / scale - 0.5
-
-
-@cache
-def unit_circle(n: int) -> np.ndarray:
-    """Return the (2, n) cosines and sines of n equal steps around the circle."""
-    angle = np.arange(n) * (2 * np.pi / n)
-    return np.stack([np.cos(angle), np.sin(angle)])
 
 
 @dataclass(slots=True)

@@ -9,11 +9,26 @@ import cv2
 import numpy as np
 
 from hemafeat.segment._kernels import regions
-from hemafeat.segment._kernels.light import background_surface, is_uneven
-from hemafeat.segment._kernels.survey import LIGHT_SIDE, survey
+from hemafeat.segment._kernels.light import TILE, background_surface, is_uneven
+from hemafeat.segment._kernels.levels import black_level, block_means, colour_planes, white_level
+from hemafeat.segment._kernels.nuclei import nuclear_mask
+
+WORKING_SIDE = 216
+"""Longest side, in pixels, of the reduced image on which cells are found."""
+
+LIGHT_SIDE = 54
+"""Longest side, in pixels, of the image on which the light of the background is measured."""
+
+DARK = 12
+"""Highest grey level of a black surround, with the ringing of JPEG."""
+
+MIN_DENSITY = 12
+"""Least violet density of a nucleus, in steps of 1/100: below it nothing is stained."""
 
 MIN_WHITE = 24
 """Brightness of the background below which there is too little light to see cells."""
+
+CROSS = cv2.getStructuringElement(cv2.MORPH_CROSS, (3, 3))
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,9 +119,24 @@ def measure_frame(image: np.ndarray) -> Frame:
             f"expected an (H, W, 3) uint8 RGB image, got {image.shape} {image.dtype}; "
             "hemafeat.images.read makes one of any file or array"
         )
-    rgb, table, coded, dark, bins, nuclei, white, scale, black, faint, any_nuclei, uneven = survey(
-        image
-    )
+    height, width = image.shape[:2]
+    scale = min(-(-max(height, width) // WORKING_SIDE), min(height, width))
+    rgb = block_means(image, scale)
+    tiny = min(rgb.shape[:2]) < 3
+    black = black_level(rgb, DARK)
+    white = np.full(3, 255.0)
+    if black < 0:
+        # The background is brighter than any cell, in every stain, but may cover less of the image
+        # than red cells do: the brightest peak that holds a fair share of the pixels.
+        white = white_level(rgb if tiny else cv2.blur(rgb, (3, 3)))
+    table, coded, dark, bins, violet, spread = colour_planes(rgb, white)
+    # Background pixels lie on both sides of the white, so half of them have density 0; the spread
+    # of the other half shows how dark background can be.
+    faint = min(max(1.0 + spread, 2.5), 4.0)
+    soft = violet if tiny else cv2.GaussianBlur(violet, (3, 3), 0)
+    nuclei, any_nuclei = nuclear_mask(soft, rgb, table, dark, faint, MIN_DENSITY)
+    if not tiny:
+        nuclei = cv2.morphologyEx(nuclei, cv2.MORPH_OPEN, CROSS)
     return Frame(
         rgb=rgb,
         table=table,
@@ -116,11 +146,18 @@ def measure_frame(image: np.ndarray) -> Frame:
         nuclei=nuclei,
         white=white,
         scale=float(scale),
-        black=int(black) if black >= 0 else None,
-        faint=float(faint),
-        any_nuclei=bool(any_nuclei),
-        uneven=bool(uneven),
+        black=black if black >= 0 else None,
+        faint=faint,
+        any_nuclei=any_nuclei,
+        uneven=black < 0 and _is_uneven(rgb, white),
     )
+
+
+def _is_uneven(rgb: np.ndarray, white: np.ndarray) -> bool:
+    factor = max(1, round(max(rgb.shape[:2]) / LIGHT_SIDE))
+    large = min(rgb.shape[:2]) // factor >= 4 * TILE
+    # Whole factors are much faster, and the last rows and columns do not matter.
+    return large and bool(is_uneven(block_means(rgb, factor), white))
 
 
 def light_gain(rgb: np.ndarray, white: np.ndarray) -> np.ndarray | None:

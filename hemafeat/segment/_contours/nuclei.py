@@ -10,7 +10,9 @@ import numpy as np
 
 from hemafeat.segment._contours.frame import Frame
 from hemafeat.segment._kernels.nuclei import closest_points, minimum_between, width_across
-from hemafeat.segment._kernels.pieces import describe_hull, describe_piece
+
+HAEMOGLOBIN = 0.5
+"""Density in blue over that in green: 0.1 to 0.4 in nuclei, 0.55 to 0.8 in red cells."""
 
 OVERSIZED = 5.0
 """Ratio of the areas of a spot and of the largest nucleus from which the spot is not a nucleus."""
@@ -59,8 +61,8 @@ def find_seeds(frame: Frame) -> list[Seed]:
     for contour in contours:
         # Shorter contours enclose too little.
         if len(contour) >= 8:
-            area, is_red = describe_piece(contour[:, 0], frame.rgb, frame.table)
-            if area >= 9.0 and not is_red:
+            area = _area(contour)
+            if area >= 9.0 and not is_red(contour, frame.rgb, frame.table):
                 pieces.append(_seed([contour], area))
     if not pieces:
         return []
@@ -84,14 +86,60 @@ def make_seed(contours: list[np.ndarray]) -> Seed:
 
 def _seed(contours: list[np.ndarray], area: float) -> Seed:
     points = contours[0] if len(contours) == 1 else np.concatenate(contours)
-    hull, x, y, hull_area = describe_hull(points[:, 0])
+    hull, centre, hull_area = describe_hull(points)
     radius = math.sqrt(max(hull_area + 0.5 * len(hull), area) / math.pi)
-    return Seed(contours, area, hull, (x, y), radius)
+    return Seed(contours, area, hull, centre, radius)
 
 
 def _area(contour: np.ndarray) -> float:
     # OpenCV measures between the centres of border pixels: half the length is missing.
     return float(cv2.contourArea(contour)) + 0.5 * len(contour)
+
+
+def describe_hull(points: np.ndarray) -> tuple[np.ndarray, tuple[float, float], float]:
+    """Compute the convex hull of (n, 1, 2) border pixels, its centroid and its area.
+
+    The hull is an (m, 2) array; its area is that of the polygon through the centres of its pixels.
+    """
+    hull = cv2.convexHull(points)[:, 0]
+    corners = hull.tolist()
+    twice = x = y = 0
+    for (x0, y0), (x1, y1) in zip(corners, corners[1:] + corners[:1], strict=True):
+        cross = x0 * y1 - x1 * y0
+        twice += cross
+        x += (x0 + x1) * cross
+        y += (y0 + y1) * cross
+    if twice == 0:
+        x, y = np.mean(hull, axis=0).tolist()
+        return hull, (x, y), 0.0
+    return hull, (x / (3 * twice), y / (3 * twice)), 0.5 * abs(twice)
+
+
+def is_red(contour: np.ndarray, rgb: np.ndarray, table: np.ndarray) -> bool:
+    """Return True if the piece inside a contour has the colour of red cells.
+
+    Overlapping red cells are as dark as a pale nucleus, but keep their colour.
+
+    Parameters
+    ----------
+    contour : (n, 1, 2) ndarray of int32
+        Border pixels, (x, y), in order.
+    rgb : (h, w, 3) ndarray of uint8
+        Image.
+    table : (3, 256) ndarray of uint8
+        Density of each level.
+
+    Returns
+    -------
+    bool
+    """
+    left, top, width, height = cv2.boundingRect(contour)
+    mask = np.zeros((height, width), np.uint8)
+    cv2.drawContours(mask, [contour], 0, 1, cv2.FILLED, offset=(-left, -top))
+    inside = rgb[top : top + height, left : left + width][mask > 0]
+    red, green, blue = (float(table[c][inside[:, c]].mean()) for c in range(3))
+    grey = abs(red - green) + abs(green - blue) < 0.1 * (red + green + blue)
+    return blue > HAEMOGLOBIN * green and not grey
 
 
 def _separate_oversized(pieces: list[Seed], frame: Frame) -> tuple[list[Seed], list[Seed]]:

@@ -12,37 +12,6 @@ MIDDLE, SIDEWAYS = np.float32(0.786), np.float32(0.107)
 """Weights of a bin and of its two neighbours along each axis."""
 
 
-@kernel
-def smooth_histogram(counts):
-    """Smooth a histogram of colours along each of its three axes.
-
-    Parameters
-    ----------
-    counts : (4096,) ndarray of float32
-        Used as working memory.
-
-    Returns
-    -------
-    (4096,) ndarray of float32
-    """
-    source, target = counts, np.empty(BINS, np.float32)
-    for step in (SIDE * SIDE, SIDE, 1):
-        n = BINS - 2 * step
-        before, here, after, out = source[:n], source[step:], source[2 * step :], target[step:]
-        for i in range(n):
-            out[i] = MIDDLE * here[i] + SIDEWAYS * (before[i] + after[i])
-        # Mirrored at the ends of the axis, without repeating the end itself.
-        for start in range(0, BINS, step * SIDE):
-            for first, other in ((start, step), (start + (SIDE - 1) * step, -step)):
-                for i in range(first, first + step):
-                    target[i] = MIDDLE * source[i] + SIDEWAYS * (
-                        source[i + other] + source[i + other]
-                    )
-        source, target = target, source
-    return source
-
-
-@kernel
 def colour_shares(bins, dark, faint, near, far):
     """Compute the share of each colour among the stained pixels of two masks.
 
@@ -59,12 +28,22 @@ def colour_shares(bins, dark, faint, near, far):
 
     Returns
     -------
-    inside, outside : (4096,) ndarray of float32
-        Smoothed shares. The shares outside are not inflated when few pixels are counted.
+    (2, 4096) ndarray of float32
+        Shares inside and outside, smoothed along the three axes of the colours. Those outside are
+        not inflated when few pixels are counted.
     """
+    shares = np.empty((2, BINS), np.float32)
+    counts = np.zeros((2, 2, BINS), np.int32)
+    count_colours(bins, dark, faint, near, far, counts, np.empty(BINS, np.float32), shares)
+    return shares
+
+
+@kernel
+def count_colours(bins, dark, faint, near, far, counts, work, shares):
+    """Fill the shares of `colour_shares`; `counts` is all zero, and overwritten as is `work`."""
     height, width = dark.shape
     # Adjacent pixels often fall into the same bin: two histograms avoid waiting for each other.
-    inner, outer = np.zeros((2, BINS), np.int32), np.zeros((2, BINS), np.int32)
+    inner, outer = counts[0], counts[1]
     n_near, n_far = 0, 0
     for y in range(height):
         bins_row, dark_row, near_row, far_row = bins[y], dark[y], near[y], far[y]
@@ -79,12 +58,24 @@ def colour_shares(bins, dark, faint, near, far):
             if far_row[x] and dark_row[x] >= faint:
                 outer[x & 1, bins_row[x]] += 2
                 n_far += 2
-    inside, outside = np.empty(BINS, np.float32), np.empty(BINS, np.float32)
-    for i in range(BINS):
-        inside[i], outside[i] = inner[0, i] + inner[1, i], outer[0, i] + outer[1, i]
-    inside, outside = smooth_histogram(inside), smooth_histogram(outside)
-    few, many = np.float32(1.0 / max(n_near, 1)), np.float32(1.0 / max(n_far, 0.5 * n_near, 1.0))
-    for i in range(BINS):
-        inside[i] *= few
-        outside[i] *= many
-    return inside, outside
+    for side in range(2):
+        source, target = shares[side], work
+        for i in range(BINS):
+            source[i] = counts[side, 0, i] + counts[side, 1, i]
+        for step in (SIDE * SIDE, SIDE, 1):
+            n = BINS - 2 * step
+            before, here, after, out = source[:n], source[step:], source[2 * step :], target[step:]
+            for i in range(n):
+                out[i] = MIDDLE * here[i] + SIDEWAYS * (before[i] + after[i])
+            # Mirrored at the ends of the axis, without repeating the end itself.
+            for start in range(0, BINS, step * SIDE):
+                for first, other in ((start, step), (start + (SIDE - 1) * step, -step)):
+                    for i in range(first, first + step):
+                        target[i] = MIDDLE * source[i] + SIDEWAYS * (
+                            source[i + other] + source[i + other]
+                        )
+            source, target = target, source
+        total = max(n_near, 1.0) if side == 0 else max(n_far, 0.5 * n_near, 1.0)
+        factor, share = np.float32(1.0 / total), shares[side]
+        for i in range(BINS):
+            share[i] = source[i] * factor

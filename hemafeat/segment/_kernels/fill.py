@@ -7,28 +7,35 @@ import numpy as np
 from hemafeat._jit import kernel
 
 
-@kernel
-def fill_polygon(x, y, mask):
-    """Set `mask` to 1 where the centre of the pixel is inside a polygon, else to 0.
+def fill_polygon(x, y, shape):
+    """Return a mask of the pixels whose centre is inside a polygon, and their box.
 
     Parameters
     ----------
     x, y : (n,) ndarray of float64
         Corners, in order.
-    mask : (h, w) ndarray of uint8
-        Overwritten.
+    shape : (int, int)
+        Height and width of the mask.
 
     Returns
     -------
-    int
+    mask : (h, w) ndarray of uint8
+        1 inside, else 0.
+    area : int
         Number of pixels inside.
+    left, right, top, bottom : int
+        Box of these pixels; `right` and `bottom` are -1 if there are none.
     """
+    mask = np.zeros(shape, np.uint8)
+    edges, counts = np.empty((shape[0], x.size), np.int64), np.zeros(shape[0], np.int64)
+    return mask, *fill_runs(x, y, mask, edges, counts)
+
+
+@kernel
+def fill_runs(x, y, mask, edges, counts):
+    """Fill `mask` for `fill_polygon`, with working memory for the edges that cross each row."""
     height, width = mask.shape
     n = x.size
-    for row in range(height):
-        line = mask[row]
-        for column in range(width):
-            line[column] = 0
     first, last, end = height, -1, 0
     for i in range(n):
         j = i + 1 if i + 1 < n else 0
@@ -37,72 +44,55 @@ def fill_polygon(x, y, mask):
             continue
         x0, y0, x1, y1 = (x[i], y[i], x[j], y[j]) if y[i] < y[j] else (x[j], y[j], x[i], y[i])
         slope = (x1 - x0) / (y1 - y0)
-        # Each edge toggles all pixels to its right; pixels toggled an odd number of times are
-        # inside.
         top = min(max(int(np.ceil(y0)), 0), height)
         bottom = min(max(int(np.ceil(y1)), 0), height)
         for row in range(top, bottom):
             column = min(max(int(np.ceil(x0 + slope * (row - y0))), 0), width)
-            if column < width:
-                mask[row, column] ^= 1
+            # Sorted from left to right: few edges cross a row.
+            k, line = counts[row], edges[row]
+            while k > 0 and line[k - 1] > column:
+                line[k] = line[k - 1]
+                k -= 1
+            line[k] = column
+            counts[row] += 1
         if bottom > top:
             first, last = min(first, top), max(last, bottom - 1)
-    area = 0
+    area, leftmost, rightmost, uppermost, lowest = 0, width, -1, height, -1
     for row in range(first, last + 1):
-        line = mask[row]
-        inside = np.uint8(0)
-        for column in range(end):
-            inside ^= line[column]
-            line[column] = inside
-            area += int(inside)
-        # Rounding may place an edge beyond the last corner; it encloses nothing there.
-        for column in range(end, width):
-            line[column] = 0
-    return area
+        # What lies between the first and the second edge is inside, and so on. Rounding may place
+        # an edge beyond the last corner; it encloses nothing there.
+        line = edges[row]
+        for k in range(0, counts[row], 2):
+            start, stop = line[k], min(line[k + 1], end)
+            if start < stop:
+                for column in range(start, stop):
+                    mask[row, column] = 1
+                area += stop - start
+                leftmost, rightmost = min(leftmost, start), max(rightmost, stop - 1)
+                uppermost, lowest = min(uppermost, row), row
+    return area, leftmost, rightmost, uppermost, lowest
 
 
 @kernel
-def clear_disc(mask, x, y, radius):
-    """Set `mask` to 0 within `radius` plus half a pixel of the pixel (x, y)."""
-    height, width = mask.shape
-    for row in range(max(0, y - radius), min(height, y + radius + 1)):
-        half = int(np.sqrt(radius * (radius + 1) - (row - y) ** 2))
-        line = mask[row]
-        for column in range(max(0, x - half), min(width, x + half + 1)):
-            line[column] = 0
-
-
-@kernel
-def mean_density(mask, rgb, table, left, top):
-    """Compute the mean density over a mask whose corner lies at (left, top) of the image.
+def clear_discs(mask, centres, radii):
+    """Set `mask` to 0 within each radius plus half a pixel of each pixel.
 
     Parameters
     ----------
     mask : (h, w) ndarray of uint8
-        Pixels to average.
-    rgb : (H, W, 3) ndarray of uint8
-        Image.
-    table : (3, 256) ndarray of uint8
-        Density of each level.
-    left, top : int
-        Position of the mask in the image.
-
-    Returns
-    -------
-    (3,) ndarray of float64
-        Mean density of R, G and B; 0 for an empty mask.
+        Modified.
+    centres : (k, 2) ndarray of int64
+        (x, y).
+    radii : (k,) ndarray of int64
+        Negative for a disc that is left out.
     """
-    total = np.zeros(3)
-    n = 0
-    for y in range(mask.shape[0]):
-        for x in range(mask.shape[1]):
-            if mask[y, x]:
-                n += 1
-                for channel in range(3):
-                    total[channel] += table[channel, rgb[top + y, left + x, channel]]
-    for channel in range(3):
-        total[channel] /= max(n, 1)
-    return total
+    height, width = mask.shape
+    for k in range(radii.size):
+        x, y, radius = centres[k, 0], centres[k, 1], radii[k]
+        for row in range(max(0, y - radius), min(height, y + radius + 1)):
+            half = int(np.sqrt(radius * (radius + 1) - (row - y) ** 2))
+            for column in range(max(0, x - half), min(width, x + half + 1)):
+                mask[row, column] = 0
 
 
 @kernel

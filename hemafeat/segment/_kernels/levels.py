@@ -30,7 +30,58 @@ def quantile_index(counts, share):
     return counts.size
 
 
+def block_means(image, factor):
+    """Reduce an image by averaging blocks of `factor` x `factor` pixels.
+
+    Parameters
+    ----------
+    image : (H, W, 3) ndarray of uint8
+        RGB image. An incomplete block at the right or at the bottom is ignored.
+    factor : int
+        Side of the blocks.
+
+    Returns
+    -------
+    (H // factor, W // factor, 3) ndarray of uint8
+    """
+    height, width, channels = image.shape
+    out = np.empty((height // factor, width // factor, channels), np.uint8)
+    # 16 bits hold the sum of 257 levels, which is enough for every image.
+    sums = np.empty(out.shape[1] * factor * channels, np.uint16)
+    average_blocks(image.reshape(height, -1), factor, sums, out.reshape(len(out), -1))
+    return out
+
+
 @kernel
+def average_blocks(image, factor, sums, out):
+    """Fill `out` for `block_means`; R, G and B of each pixel are one after another."""
+    area = np.uint32(factor * factor)
+    half = area >> 1
+    for y in range(out.shape[0]):
+        row, line = image[y * factor], out[y]
+        for i in range(sums.size):
+            sums[i] = row[i]
+        for k in range(1, factor):
+            row = image[y * factor + k]
+            for i in range(sums.size):
+                sums[i] += row[i]
+        if factor == 2:
+            for x in range(line.size // 3):
+                i, o = 6 * x, 3 * x
+                line[o] = (np.uint32(sums[i]) + np.uint32(sums[i + 3]) + half) >> 2
+                line[o + 1] = (np.uint32(sums[i + 1]) + np.uint32(sums[i + 4]) + half) >> 2
+                line[o + 2] = (np.uint32(sums[i + 2]) + np.uint32(sums[i + 5]) + half) >> 2
+            continue
+        for x in range(line.size // 3):
+            red, green, blue = half, half, half
+            for i in range(3 * x * factor, 3 * (x + 1) * factor, 3):
+                red += sums[i]
+                green += sums[i + 1]
+                blue += sums[i + 2]
+            o = 3 * x
+            line[o], line[o + 1], line[o + 2] = red // area, green // area, blue // area
+
+
 def black_level(image, dark):
     """Return the highest level of a black surround, or -1 if the image has none.
 
@@ -46,28 +97,15 @@ def black_level(image, dark):
     int
         Level, or -1.
     """
-    height, width = image.shape[:2]
-    black, highest = 0, 0
-    for side in range(4):
-        n = width if side < 2 else height
-        for i in range(n):
-            y = (0 if side == 0 else height - 1) if side < 2 else i
-            x = i if side < 2 else (0 if side == 2 else width - 1)
-            top = max(image[y, x, 0], image[y, x, 1], image[y, x, 2])
-            if top <= dark:
-                black += 1
-                highest = max(highest, top)
-    if black < 0.75 * 2 * (height + width):
+    rim = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
+    top = np.maximum(np.maximum(rim[:, 0], rim[:, 1]), rim[:, 2])
+    black = top[top <= dark]
+    if black.size < 0.75 * top.size:
         return -1
-    inside = 0
-    for y in range(height):
-        for x in range(width):
-            if max(image[y, x, 0], image[y, x, 1], image[y, x, 2]) > dark:
-                inside += 1
-    return highest if 0 < inside < 0.9 * height * width else -1
+    inside = np.count_nonzero(image.max(axis=2) > dark)
+    return int(black.max()) if 0 < inside < 0.9 * image[:, :, 0].size else -1
 
 
-@kernel
 def white_level(smooth):
     """Compute the level of the background from the brightest large peak in green.
 
@@ -81,18 +119,23 @@ def white_level(smooth):
     (3,) ndarray of float64
         Level of R, G and B, at least 1.
     """
+    white = np.empty(3)
+    find_white(smooth, np.zeros((4, 256), np.int64), np.zeros((5, 256), np.int64), white)
+    return white
+
+
+@kernel
+def find_white(smooth, parts, counts, white):
+    """Compute `white_level`; `parts` and `counts` are all zero, and overwritten."""
     height, width = smooth.shape[:2]
     # Adjacent pixels often have the same level: four histograms avoid waiting for each other.
-    parts = np.zeros((4, 256), np.int32)
     for y in range(height):
         row = smooth[y]
         for x in range(width):
             parts[x & 3, row[x, 1]] += 1
-    green = np.zeros(256, np.int64)
-    for i in range(4):
-        for j in range(256):
-            green[j] += parts[i, j]
-    share = np.zeros(256, np.int64)
+    green, share = counts[3], counts[4]
+    for i in range(256):
+        green[i] = parts[0, i] + parts[1, i] + parts[2, i] + parts[3, i]
     for i in range(256):
         for j in range(max(0, i - 4), min(256, i + 5)):
             share[i] += green[j]
@@ -106,7 +149,6 @@ def white_level(smooth):
             break
     if level < 0:
         level = quantile_index(green, 0.5)
-    counts = np.zeros((3, 256), np.int64)
     # Every other row is enough for a median.
     for y in range(0, height, 2):
         row = smooth[y]
@@ -114,13 +156,10 @@ def white_level(smooth):
             if level - 6 <= row[x, 1] <= level + 6:
                 for channel in range(3):
                     counts[channel, row[x, channel]] += 1
-    white = np.empty(3)
     for channel in range(3):
         white[channel] = max(1, quantile_index(counts[channel], 0.5))
-    return white
 
 
-@kernel
 def colour_planes(rgb, white):
     """Compute the density and the colour bin of every pixel.
 
@@ -146,9 +185,18 @@ def colour_planes(rgb, white):
     spread : int
         Third quartile of the densities of the pixels up to density 12.
     """
-    height, width = rgb.shape[:2]
-    table = np.empty((3, 256), np.uint8)
-    coded = np.empty((3, 256), np.uint16)
+    shape = rgb.shape[:2]
+    table, coded = np.empty((3, 256), np.uint8), np.empty((3, 256), np.uint16)
+    dark, bins, violet = (np.empty(shape, t) for t in (np.uint8, np.uint16, np.uint8))
+    counts = np.zeros((4, 256), np.int64)
+    fill_planes(rgb, white, table, coded, dark, bins, violet, counts)
+    return table, coded, dark, bins, violet, quantile_index(counts[:, :13].sum(axis=0), 0.75)
+
+
+@kernel
+def fill_planes(rgb, white, table, coded, dark, bins, violet, counts):
+    """Fill the tables and planes of `colour_planes`, and count the densities in four parts."""
+    height, width = dark.shape
     for channel in range(3):
         top = np.log10(white[channel] + 1.0)
         for level in range(256):
@@ -156,10 +204,6 @@ def colour_planes(rgb, white):
             density = int(min(max(density, 0.0), 255.0))
             table[channel, level] = density
             coded[channel, level] = density | (int(ROOT[density]) << 8)
-    dark = np.empty((height, width), np.uint8)
-    bins = np.empty((height, width), np.uint16)
-    violet = np.empty((height, width), np.uint8)
-    counts = np.zeros((4, 256), np.int32)
     for y in range(height):
         row, dark_row, bins_row, violet_row = rgb[y], dark[y], bins[y], violet[y]
         for x in range(width):
@@ -175,8 +219,3 @@ def colour_planes(rgb, white):
             both = red + green if red + green < 255 else 255
             violet_row[x] = both - blue if both > blue else 0
             counts[x & 3, value] += 1
-    pale = np.zeros(13, np.int64)
-    for i in range(4):
-        for j in range(13):
-            pale[j] += counts[i, j]
-    return table, coded, dark, bins, violet, quantile_index(pale, 0.75)

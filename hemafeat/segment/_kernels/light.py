@@ -26,24 +26,6 @@ SPREADS = np.array([0.16, 0.12, 0.08, 0.08, 0.06, 0.06, 0.04, 0.04, 0.04, 0.04])
 """Distance below the surface at which a tile has half the weight, in each iteration of the fit."""
 
 
-@kernel
-def solve(matrix, value):
-    """Solve ``matrix @ x == value`` for a positive definite matrix; both are overwritten."""
-    n = value.size
-    for i in range(n):
-        for j in range(i + 1, n):
-            ratio = matrix[j, i] / matrix[i, i]
-            for k in range(i, n):
-                matrix[j, k] -= ratio * matrix[i, k]
-            value[j] -= ratio * value[i]
-    for i in range(n - 1, -1, -1):
-        for k in range(i + 1, n):
-            value[i] -= matrix[i, k] * value[k]
-        value[i] /= matrix[i, i]
-    return value
-
-
-@kernel
 def background_surface(small, white):
     """Fit a surface of second order to the brightness of the background, from above.
 
@@ -68,9 +50,18 @@ def background_surface(small, white):
         Range of the surface over the background.
     """
     rows, columns = small.shape[:2]
-    surface = np.zeros((rows, columns))
-    green = np.empty((rows, columns))
+    surface, green = np.zeros((2, rows, columns))
     grey = np.empty((rows, columns), np.bool_)
+    # The basis of the surface, the brightness and the weight of each tile; the system to solve.
+    tiles = np.empty(((rows // TILE) * (columns // TILE), 8))
+    measures = fit_surface(small, white, surface, green, grey, tiles, np.empty((7, 6)))
+    return surface, *measures
+
+
+@kernel
+def fit_surface(small, white, surface, green, grey, tiles, system):
+    """Fit the surface of `background_surface`, with working memory for its steps."""
+    rows, columns = grey.shape
     red_share, green_share, blue_share = 1.0 / white[0], 1.0 / white[1], 1.0 / white[2]
     for y in range(rows):
         for x in range(columns):
@@ -81,8 +72,6 @@ def background_surface(small, white):
             green[y, x] = level
             grey[y, x] = difference < TINT * level
     down, along = rows // TILE, columns // TILE
-    value = np.empty(down * along)
-    basis = np.empty((down * along, 6))
     n = 0
     for i in range(down):
         for j in range(along):
@@ -92,39 +81,53 @@ def background_surface(small, white):
                     if grey[y, x]:
                         top = max(top, green[y, x])
             if top > 0.35:
-                value[n] = top
+                tile = tiles[n]
                 v = 2.0 * (i * TILE + TILE // 2) / (rows - 1) - 1.0
                 u = 2.0 * (j * TILE + TILE // 2) / (columns - 1) - 1.0
-                basis[n, 0], basis[n, 1], basis[n, 2] = 1.0, u, v
-                basis[n, 3], basis[n, 4], basis[n, 5] = u * u, u * v, v * v
+                tile[0], tile[1], tile[2] = 1.0, u, v
+                tile[3], tile[4], tile[5] = u * u, u * v, v * v
+                tile[6], tile[7] = top, 1.0
                 n += 1
     if n < 0.3 * down * along:
-        return surface, 0.0, 0.0, 0.0, 0.0, 0.0
-    weight = np.ones(n)
-    fit = np.empty(6)
+        return 0.0, 0.0, 0.0, 0.0, 0.0
+    # Normal equations; their right side, and then the solution, is the last row.
+    fit = system[6]
     for spread in SPREADS:
-        matrix, fit = np.zeros((6, 6)), np.zeros(6)
+        for i in range(7):
+            for j in range(6):
+                system[i, j] = 0.0
         total = 0.0
         for i in range(n):
-            total += weight[i]
+            total += tiles[i, 7]
         for i in range(n):
-            share = weight[i] / total
+            tile = tiles[i]
+            share = tile[7] / total
             for j in range(6):
-                part = share * basis[i, j]
-                fit[j] += part * value[i]
+                part = share * tile[j]
+                fit[j] += part * tile[6]
                 for k in range(j, 6):
-                    matrix[j, k] += part * basis[i, k]
+                    system[j, k] += part * tile[k]
         for j in range(6):
             for k in range(j):
-                matrix[j, k] = matrix[k, j]
-            matrix[j, j] += 1e-6 if j < 3 else BEND
-        solve(matrix, fit)
+                system[j, k] = system[k, j]
+            system[j, j] += 1e-6 if j < 3 else BEND
+        for i in range(6):
+            for j in range(i + 1, 6):
+                ratio = system[j, i] / system[i, i]
+                for k in range(i, 6):
+                    system[j, k] -= ratio * system[i, k]
+                fit[j] -= ratio * fit[i]
+        for i in range(5, -1, -1):
+            for k in range(i + 1, 6):
+                fit[i] -= system[i, k] * fit[k]
+            fit[i] /= system[i, i]
         for i in range(n):
+            tile = tiles[i]
             fitted = 0.0
             for j in range(6):
-                fitted += basis[i, j] * fit[j]
-            below = max(fitted - value[i], 0.0) / spread
-            weight[i] = 1.0 / (1.0 + below * below * below * below)
+                fitted += tile[j] * fit[j]
+            below = max(fitted - tile[6], 0.0) / spread
+            tile[7] = 1.0 / (1.0 + below * below * below * below)
     n_background, n_even, n_brighter = 0, 0, 0
     lowest, highest = np.inf, -np.inf
     for y in range(rows):
@@ -144,10 +147,9 @@ def background_surface(small, white):
             if level > (1.0 + NEAR) * height:
                 n_brighter += 1
     area = rows * columns
-    return surface, n_background / area, n_even / area, n_brighter / area, lowest, highest
+    return n_background / area, n_even / area, n_brighter / area, lowest, highest
 
 
-@kernel
 def is_uneven(small, white):
     """Return True if enough background is visible and its brightness varies.
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import math
+
+import cv2
 import numpy as np
 
 from hemafeat._jit import kernel
@@ -12,6 +15,11 @@ MIX = 127.5 * (1.0 - 10.0 ** (-MIX / 100.0) + MIX / 150.0)
 MIX = np.clip(MIX * np.array([[0.2], [0.8], [0.5]]), 0, 255).astype(np.uint8)
 """Half absorbance, half density: absorbance alone loses pale nuclei, density alone puts the
 threshold inside dark ones. Blue is subtracted: red granules absorb it, nuclei hardly do."""
+
+CHANNELS = np.arange(3)[:, None]
+
+RED = np.rint(0.45 * np.arange(256)).astype(np.uint8)
+"""Density in blue above which a pixel of this density is red."""
 
 
 @kernel
@@ -60,17 +68,37 @@ def otsu(counts):
 
 
 @kernel
-def otsu_inside(plane, mask):
-    """Apply `otsu` to the part of a plane under a mask, which may be smaller than the plane."""
-    counts = np.zeros(256, np.int64)
+def count_levels(plane, mask, counts):
+    """Add the levels of a plane under a mask, which may be smaller than the plane, to `counts`.
+
+    Parameters
+    ----------
+    plane : (h, w) ndarray of uint8
+        Levels.
+    mask : (h, w) ndarray of uint8
+        Not 0 on the pixels to count.
+    counts : (4, 256) ndarray of int64
+        Histogram in four parts: adjacent pixels often have the same level, and need not wait for
+        each other.
+    """
     for y in range(mask.shape[0]):
         row, inside = plane[y], mask[y]
         for x in range(mask.shape[1]):
-            counts[row[x]] += inside[x]
-    return otsu(counts)
+            counts[x & 3, row[x]] += inside[x] > 0
 
 
-@kernel
+def histogram(plane, mask):
+    """Return the (256,) int64 histogram of the part of a plane under a mask; see `count_levels`."""
+    counts = np.zeros((4, 256), np.int64)
+    count_levels(plane, mask, counts)
+    return counts.sum(axis=0)
+
+
+def otsu_inside(plane, mask):
+    """Apply `otsu` to the part of a plane under a mask, which may be smaller than the plane."""
+    return otsu(histogram(plane, mask))
+
+
 def nuclear_mask(plane, rgb, table, dark, faint, min_density):
     """Segment nuclei on a smoothed plane of violet density.
 
@@ -96,48 +124,37 @@ def nuclear_mask(plane, rgb, table, dark, faint, min_density):
     any_nuclei : bool
         False if nothing is violet enough.
     """
-    height, width = plane.shape
-    mask = np.zeros((height, width), np.uint8)
-    # Adjacent pixels often have the same level: four histograms avoid waiting for each other.
-    parts = np.zeros((4, 256), np.int32)
-    for y in range(height):
-        row = plane[y]
-        for x in range(width):
-            parts[x & 3, row[x]] += 1
-    counts = np.zeros(256, np.int64)
-    for level in range(256):
-        for i in range(4):
-            counts[level] += parts[i, level]
+    counts = histogram(plane, np.ones_like(plane))
     # The level of the darkest part of the image: a nucleus is at least that large.
     top = quantile_index(counts, 0.996)
     if top < min_density:
-        return mask, False
+        return np.zeros_like(plane), False
     threshold = min(max(float(otsu(counts)[0]), 0.25 * top), 0.5 * top)
     # Red cells absorb blue light nearly as much as green; nuclei are well above them.
     counts = np.zeros(256, np.int64)
+    n = count_red(plane, rgb, table, dark, 2 * faint, 0.6 * top, RED, counts)
+    if n > 0.01 * plane.size:
+        threshold = max(threshold, min(1.5 * quantile_index(counts, 0.75), 0.6 * top))
+    return cv2.threshold(plane, math.floor(threshold), 1, cv2.THRESH_BINARY)[1], True
+
+
+@kernel
+def count_red(plane, rgb, table, dark, stained, most, red, counts):
+    """Count the levels, up to `most`, of pixels that are stained in the colour of red cells."""
+    height, width = plane.shape
     n = 0
-    ratio = np.empty(256, np.int64)
-    for level in range(256):
-        ratio[level] = int(np.rint(0.45 * level))
     for y in range(height):
         row, dark_row, rgb_row = plane[y], dark[y], rgb[y]
         for x in range(width):
             level = dark_row[x]
-            if level <= 2 * faint or row[x] > 0.6 * top:
+            if level <= stained or row[x] > most:
                 continue
-            if table[2, rgb_row[x, 2]] > ratio[level]:
+            if table[2, rgb_row[x, 2]] > red[level]:
                 counts[row[x]] += 1
                 n += 1
-    if n > 0.01 * height * width:
-        threshold = max(threshold, min(1.5 * quantile_index(counts, 0.75), 0.6 * top))
-    for y in range(height):
-        row, mask_row = plane[y], mask[y]
-        for x in range(width):
-            mask_row[x] = row[x] > threshold
-    return mask, True
+    return n
 
 
-@kernel
 def contrast_plane(image, table, left, top, height, width):
     """Compute a plane in which a nucleus stands out from its cytoplasm; see `MIX`.
 
@@ -155,25 +172,26 @@ def contrast_plane(image, table, left, top, height, width):
     (h, w) ndarray of uint8
         Height and width are even: an odd last row or column is repeated.
     """
-    lut = np.empty((3, 256), np.uint8)
-    for channel in range(3):
-        for level in range(256):
-            lut[channel, level] = MIX[channel, table[channel, level]]
-    rows, columns = height + height % 2, width + width % 2
-    plane = np.empty((rows, columns), np.uint8)
-    for y in range(rows):
-        row, out = image[top + min(y, height - 1)], plane[y]
-        for x in range(width):
-            column = left + x
-            both = np.int64(lut[0, row[column, 0]]) + np.int64(lut[1, row[column, 1]])
-            both = both if both < 255 else np.int64(255)
-            blue = np.int64(lut[2, row[column, 2]])
-            out[x] = both - blue if both > blue else 0
-        out[columns - 1] = out[width - 1]
+    plane = np.empty((height + height % 2, width + width % 2), np.uint8)
+    fill_contrast(image, MIX[CHANNELS, table], left, top, height, width, plane)
     return plane
 
 
 @kernel
+def fill_contrast(image, levels, left, top, height, width, plane):
+    """Fill the plane of `contrast_plane`, given the contribution of each level."""
+    rows, columns = plane.shape
+    for y in range(rows):
+        row, out = image[top + min(y, height - 1)], plane[y]
+        for x in range(width):
+            column = left + x
+            both = np.int64(levels[0, row[column, 0]]) + np.int64(levels[1, row[column, 1]])
+            both = both if both < 255 else np.int64(255)
+            blue = np.int64(levels[2, row[column, 2]])
+            out[x] = both - blue if both > blue else 0
+        out[columns - 1] = out[width - 1]
+
+
 def threshold_median(plane, threshold, cell, reach):
     """Threshold a plane inside a cell and smooth the result by a median filter.
 
@@ -195,41 +213,16 @@ def threshold_median(plane, threshold, cell, reach):
         0 and 1.
     """
     height, width = cell.shape
-    level = np.zeros((height, width), np.uint8)
-    for y in range(height):
-        row, inside, out = plane[y], cell[y], level[y]
-        for x in range(width):
-            out[x] = (row[x] > threshold) & inside[x]
-    # Counts of each column within the window, updated from row to row.
-    column = np.zeros(width, np.int32)
-    for y in range(-reach, reach + 1):
-        row = level[min(max(y, 0), height - 1)]
-        for x in range(width):
-            column[x] += row[x]
-    padded = np.zeros(width + 2 * reach, np.int32)
-    median = np.empty((height, width), np.uint8)
-    half = ((2 * reach + 1) ** 2) // 2
-    for y in range(height):
-        for x in range(reach):
-            padded[x] = column[0]
-            padded[reach + width + x] = column[width - 1]
-        for x in range(width):
-            padded[reach + x] = column[x]
-        total = 0
-        for x in range(2 * reach):
-            total += padded[x]
-        out = median[y]
-        for x in range(width):
-            total += padded[x + 2 * reach]
-            out[x] = total > half
-            total -= padded[x]
-        leaving, entering = level[max(y - reach, 0)], level[min(y + reach + 1, height - 1)]
-        for x in range(width):
-            column[x] += np.int32(entering[x]) - np.int32(leaving[x])
-    return median
+    part = plane[:height, :width]
+    level = cv2.threshold(part, math.floor(threshold), 1, cv2.THRESH_BINARY)[1] & cell
+    side = 2 * reach + 1
+    # The median of 0 and 1 is the larger half; OpenCV's own median costs much more.
+    sums = cv2.boxFilter(
+        level, cv2.CV_32S, (side, side), normalize=False, borderType=cv2.BORDER_REPLICATE
+    )
+    return (sums > side * side // 2).astype(np.uint8)
 
 
-@kernel
 def closest_points(first, second):
     """Find the closest pair of points of two lines.
 
@@ -245,42 +238,28 @@ def closest_points(first, second):
     i, j : int
         Indices of the two points.
     """
-    least, a, b = np.inf, 0, 0
-    for i in range(first.shape[0]):
-        for j in range(second.shape[0]):
-            x, y = float(first[i, 0] - second[j, 0]), float(first[i, 1] - second[j, 1])
-            squared = x * x + y * y
-            if squared < least:
-                least, a, b = squared, i, j
-    return np.sqrt(least), a, b
+    x, y = (first[:, None, axis] - second[None, :, axis] for axis in (0, 1))
+    squared = x * x + y * y
+    i, j = divmod(int(squared.argmin()), len(second))
+    return math.sqrt(squared[i, j]), i, j
 
 
-@kernel
 def width_across(dark, x, y, across_x, across_y, level):
     """Count the pixels on a line through (x, y), in both directions, until `dark` is below `level`.
 
     The pixel of the point itself counts twice.
     """
     height, width = dark.shape
-    total = 0
-    for sign in (-1.0, 1.0):
-        for step in range(max(height, width)):
-            column = int(np.rint(x + step * sign * across_x))
-            row = int(np.rint(y + step * sign * across_y))
-            if column < 0 or row < 0 or column >= width or row >= height:
-                break
-            if dark[row, column] < level:
-                break
-            total += 1
-    return float(total)
+    step = np.array([[-1.0], [1.0]]) * np.arange(max(height, width))
+    column = np.rint(x + step * across_x).astype(np.intp)
+    row = np.rint(y + step * across_y).astype(np.intp)
+    inside = (column >= 0) & (row >= 0) & (column < width) & (row < height)
+    inside &= dark[row % height, column % width] >= level
+    return float(np.logical_and.accumulate(inside, axis=1).sum())
 
 
-@kernel
 def minimum_between(dark, x0, y0, x1, y1, n):
     """Return the minimum of `dark` over `n` points on the line from (x0, y0) to (x1, y1)."""
-    least = 255
-    for i in range(n):
-        t = i / (n - 1)
-        value = dark[int(np.rint(y0 + (y1 - y0) * t)), int(np.rint(x0 + (x1 - x0) * t))]
-        least = min(least, value)
-    return least
+    t = np.arange(n) / (n - 1)
+    row, column = (np.rint(a + (b - a) * t).astype(np.intp) for a, b in ((y0, y1), (x0, x1)))
+    return int(dark[row, column].min())

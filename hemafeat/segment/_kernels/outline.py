@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
 from hemafeat._jit import kernel
 from hemafeat.segment._kernels.colours import BINS, colour_shares
-from hemafeat.segment._kernels.curve import fill_curve
-from hemafeat.segment._kernels.fill import clear_disc, fill_polygon
+from hemafeat.segment._kernels.curve import fill_curve, unit_circle
+from hemafeat.segment._kernels.fill import clear_discs, fill_polygon
 from hemafeat.segment._kernels.levels import quantile_index
+from hemafeat.segment._kernels.nuclei import histogram
 from hemafeat.segment._kernels.path import closed_path
 
 FLOOR = 2e-4
@@ -25,13 +27,7 @@ RIM = 6.0
 
 
 @kernel
-def pack_rgb(row, x):
-    """Return R, G and B of a pixel in one integer, so that they are weighted and summed at once."""
-    return np.int64(row[x, 0]) | np.int64(row[x, 1]) << LANE | np.int64(row[x, 2]) << (2 * LANE)
-
-
-@kernel
-def sample_rays(image, x0, y0, cos, sin, step, n_radii, polar, off):
+def sample_rays(image, x0, y0, cos, sin, step, polar, off):
     """Sample colours along rays, bilinearly, and replicated beyond the border.
 
     Parameters
@@ -44,16 +40,14 @@ def sample_rays(image, x0, y0, cos, sin, step, n_radii, polar, off):
         Directions of the rays.
     step : float
         Distance between samples.
-    n_radii : int
-        Number of samples on each ray.
-    polar : (n, n_radii) ndarray of int64
+    polar : (n, m) ndarray of int64
         Filled with R, G and B, `LANE` bits apart.
-    off : (n, n_radii) ndarray of bool
+    off : (n, m) ndarray of bool
         Filled with True where a sample lies beyond the border.
     """
     height, width = image.shape[:2]
-    for i in range(cos.size):
-        for j in range(n_radii):
+    for i in range(polar.shape[0]):
+        for j in range(polar.shape[1]):
             x, y = x0 + cos[i] * (j * step), y0 + sin[i] * (j * step)
             off[i, j] = x < 0 or y < 0 or x > width - 1 or y > height - 1
             x, y = min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0)
@@ -62,14 +56,19 @@ def sample_rays(image, x0, y0, cos, sin, step, n_radii, polar, off):
             left, top = u >> 5, v >> 5
             right, below = min(left + 1, width - 1), min(top + 1, height - 1)
             u, v = u & 31, v & 31
-            value = (32 - u) * (32 - v) * pack_rgb(image[top], left)
-            value += u * (32 - v) * pack_rgb(image[top], right)
-            value += (32 - u) * v * pack_rgb(image[below], left)
-            value += u * v * pack_rgb(image[below], right)
-            polar[i, j] = ((value + 512 * ONES) >> 10) & (255 * ONES)
+            # R, G and B in one integer are weighted and summed at once.
+            value = 512 * ONES
+            for row, share in ((top, 32 - v), (below, v)):
+                for column, weight in ((left, (32 - u) * share), (right, u * share)):
+                    pixel = image[row, column]
+                    value += weight * (
+                        np.int64(pixel[0])
+                        | np.int64(pixel[1]) << LANE
+                        | np.int64(pixel[2]) << (2 * LANE)
+                    )
+            polar[i, j] = (value >> 10) & (255 * ONES)
 
 
-@kernel
 def search_curve(
     image, scale, coded, inside, outside, faint, owner, number, x0, y0, reach, size, prior
 ):  # fmt: skip
@@ -109,21 +108,27 @@ def search_curve(
     off : (n, m) ndarray of bool
         True beyond the border of the image.
     """
-    n, m = size
-    cos, sin = np.empty(n), np.empty(n)
-    for i in range(n):
-        cos[i], sin[i] = np.cos(i * (2 * np.pi / n)), np.sin(i * (2 * np.pi / n))
-    step = reach / m
-    polar = np.empty((n, m), np.int64)
-    off = np.empty((n, m), np.bool_)
-    sample_rays(image, x0, y0, cos, sin, step, m, polar, off)
-    dark, odds = np.empty((n, m), np.float32), np.empty((n, m), np.float32)
-    gain = np.empty((n, m), np.float32)
+    cos, sin = unit_circle(size[0])
+    step = reach / size[1]
+    polar, off = np.empty(size, np.int64), np.empty(size, np.bool_)
+    sample_rays(image, x0, y0, cos, sin, step, polar, off)
+    dark, odds, gain = np.empty((3, *size), np.float32)
     # Log-odds of each colour bin, computed when the bin is first needed.
-    odds_of_bin = np.empty(BINS, np.float32)
-    for i in range(BINS):
-        odds_of_bin[i] = np.nan
-    sums = np.empty(m, np.int64)
+    odds_of_bin, sums = np.full(BINS, np.nan, np.float32), np.empty(size[1], np.int64)
+    weigh_samples(
+        polar, off, cos, sin, step, scale, coded, inside, outside, faint, owner, number, x0, y0,
+        prior, odds_of_bin, sums, dark, odds, gain,
+    )  # fmt: skip
+    return closed_path(gain), dark, odds, off
+
+
+@kernel
+def weigh_samples(
+    polar, off, cos, sin, step, scale, coded, inside, outside, faint, owner, number, x0, y0,
+    prior, odds_of_bin, sums, dark, odds, gain,
+):  # fmt: skip
+    """Fill the density, the log-odds and the gain of each sample; see `search_curve`."""
+    n, m = polar.shape
     several = owner.size > 1
     for i in range(n):
         before, after = polar[i - 1 if i > 0 else 1], polar[i + 1 if i + 1 < n else n - 2]
@@ -172,26 +177,17 @@ def search_curve(
                 edge = (dark[i, j - 1] - dark[i, j + 1]) * (0.25 / faint)
                 weight = RIM if dark[i, j + 1] < 2 * faint else 0.35 * RIM
                 gain[i, j] += min(max(edge, -0.5), 0.5) * weight
-    return closed_path(gain), dark, odds, off
 
 
-@kernel
 def remote_mask(shape, centres, radii, number):
     """Mark the pixels far from all nuclei, with smaller distances if too few pixels are left."""
-    far = np.empty(shape, np.uint8)
-    for turn in range(3):
-        reach = REACH if turn == 0 else (2.3 if turn == 1 else 2.0)
-        for y in range(shape[0]):
-            for x in range(shape[1]):
-                far[y, x] = 1
-        for k in range(radii.size):
-            radius = int(np.rint(radii[k] * (reach if k == number else 2.0)))
-            clear_disc(far, int(np.rint(centres[k, 0])), int(np.rint(centres[k, 1])), radius)
-        left = 0
-        for y in range(shape[0]):
-            for x in range(shape[1]):
-                left += int(far[y, x])
-        if left >= 0.25 * far.size:
+    pixels = np.rint(centres).astype(np.int64)
+    for reach in (REACH, 2.3, 2.0):
+        reaches = 2.0 * radii
+        reaches[number] = reach * radii[number]
+        far = np.ones(shape, np.uint8)
+        clear_discs(far, pixels, np.rint(reaches).astype(np.int64))
+        if np.count_nonzero(far) >= 0.25 * far.size:
             break
     return far
 
@@ -232,7 +228,6 @@ def rate_curve(path, dark, odds, off, faint):
     return drops / visible, limit / visible, total / max(ring, 1), clear / visible
 
 
-@kernel
 def find_outline(
     image, scale, coded, dark, bins, faint, owner, number, centres, radii, hull, prior, coarse, fine
 ):  # fmt: skip
@@ -264,77 +259,47 @@ def find_outline(
     rim, limit, odds, agreement, clear : float
         See `hemafeat.segment._contours.cell.Outline`.
     """
-    shape = dark.shape
-    x0, y0 = centres[number, 0], centres[number, 1]
-    near = np.empty(shape, np.uint8)
+    shape, several = dark.shape, owner.size > 1
+    x0, y0 = centres[number].tolist()
     wider = 1.35 + 1.5 / radii[number]
-    x_hull, y_hull = np.empty(hull.shape[0]), np.empty(hull.shape[0])
-    for i in range(hull.shape[0]):
-        x_hull[i] = (hull[i, 0] - x0) * wider + x0
-        y_hull[i] = (hull[i, 1] - y0) * wider + y0
-    fill_polygon(x_hull, y_hull, near)
-    if owner.size > 1:
-        for y in range(shape[0]):
-            for x in range(shape[1]):
-                if owner[y, x] != number:
-                    near[y, x] = 0
+    near, *_ = fill_polygon((hull[:, 0] - x0) * wider + x0, (hull[:, 1] - y0) * wider + y0, shape)
+    if several:
+        near[owner != number] = 0
     far = remote_mask(shape, centres, radii, number)
     inside, outside = colour_shares(bins, dark, faint, near, far)
     x0, y0 = (x0 + 0.5) * scale - 0.5, (y0 + 0.5) * scale - 0.5
     reach = REACH * radii[number] * scale
-    path, _, _, _ = search_curve(
+    path, *_ = search_curve(
         image, scale, coded, inside, outside, faint, owner, number, x0, y0, reach, coarse, prior
     )  # fmt: skip
-    first, around = np.empty(path.size), np.empty(path.size)
-    farthest = 0.0
-    for i in range(path.size):
-        first[i] = (path[i] + 0.5) * (reach / coarse[1])
-        around[i] = first[i] + 2.0 * scale
-        farthest = max(farthest, first[i])
+    first = (path + 0.5) * (reach / coarse[1])
 
     # The second search starts from the centre of the first outline, with the colours inside it.
-    first_mask = near
-    area = fill_curve(x0, y0, first, scale, first_mask)
-    beyond = np.empty(shape, np.uint8)
-    fill_curve(x0, y0, around, scale, beyond)
-    for k in range(radii.size):
-        if k != number:
-            radius = int(np.rint(1.6 * radii[k]))
-            # Other white cells say nothing about the colours outside of this one.
-            x, y = int(np.rint(centres[k, 0])), int(np.rint(centres[k, 1]))
-            for row in range(max(0, y - radius), min(shape[0], y + radius + 1)):
-                half = int(np.sqrt(radius * (radius + 1) - (row - y) ** 2))
-                for column in range(max(0, x - half), min(shape[1], x + half + 1)):
-                    beyond[row, column] = 1
-                    far[row, column] = 0
-    sum_x, sum_y = 0, 0
-    counts = np.zeros(256, np.int64)
-    for y in range(shape[0]):
-        dark_row, mask_row, beyond_row, far_row = dark[y], first_mask[y], beyond[y], far[y]
-        for x in range(shape[1]):
-            beyond_row[x] = beyond_row[x] == 0 or (far_row[x] and dark_row[x] >= faint)
-            if mask_row[x]:
-                sum_x += x
-                sum_y += y
-                counts[dark_row[x]] += 1
+    mask, area = fill_curve(x0, y0, first, scale, shape)
+    around, _ = fill_curve(x0, y0, first + 2.0 * scale, scale, shape)
+    beyond = 1 - around
+    if several:
+        # Other white cells say nothing about the colours outside of this one.
+        pixels, others = np.rint(centres).astype(np.int64), np.rint(1.6 * radii).astype(np.int64)
+        others[number] = -1
+        clear_discs(beyond, pixels, others)
+        clear_discs(far, pixels, others)
+    beyond |= far & (dark >= faint)
     if area > 0:
-        x0 = (sum_x / area + 0.5) * scale - 0.5
-        y0 = (sum_y / area + 0.5) * scale - 0.5
+        moments = cv2.moments(mask)
+        x0 = (moments["m10"] / area + 0.5) * scale - 0.5
+        y0 = (moments["m01"] / area + 0.5) * scale - 0.5
         # The cell ends nearly half way from the background to the density of its palest part.
-        faint = min(max(0.4 * quantile_index(counts, 0.15), 0.7 * faint), 4 * faint)
-    inside, outside = colour_shares(bins, dark, faint, first_mask, beyond)
-    reach = 1.35 * farthest
+        palest = quantile_index(histogram(dark, mask), 0.15)
+        faint = min(max(0.4 * palest, 0.7 * faint), 4 * faint)
+    inside, outside = colour_shares(bins, dark, faint, mask, beyond)
+    reach = 1.35 * first.max()
     path, samples, sample_odds, off = search_curve(
         image, scale, coded, inside, outside, faint, owner, number, x0, y0, reach, fine, prior
     )  # fmt: skip
-    radius_at = np.empty(path.size)
-    for i in range(path.size):
-        radius_at[i] = (path[i] + 0.5) * (reach / fine[1])
+    radius = (path + 0.5) * (reach / fine[1])
     rim, limit, odds, clear = rate_curve(path, samples, sample_odds, off, faint)
-    second = fill_curve(x0, y0, radius_at, scale, beyond)
-    both = 0
-    for y in range(shape[0]):
-        for x in range(shape[1]):
-            both += int(beyond[y, x] & first_mask[y, x])
-    agreement = 2.0 * both / (area + second) if area + second > 0 else 0.0
-    return radius_at, x0, y0, rim, limit, odds, agreement, clear
+    second, second_area = fill_curve(x0, y0, radius, scale, shape)
+    both = np.count_nonzero(second & mask)
+    agreement = 2.0 * both / (area + second_area) if area + second_area > 0 else 0.0
+    return radius, x0, y0, rim, limit, odds, agreement, clear

@@ -12,8 +12,10 @@ BEND = 0.6
 TURN = 2
 """Largest step from one angle to the next."""
 
+COST = (BEND * np.arange(-TURN, TURN + 1) ** 2).astype(np.float32)
+"""Cost of each step."""
 
-@kernel
+
 def best_path(gain, rows, cost):
     """Find the path with the largest gain less the cost of its steps.
 
@@ -32,14 +34,18 @@ def best_path(gain, rows, cost):
     (k,) ndarray of int64
         Position in each row.
     """
+    # A margin of -inf on either side keeps the path inside the table.
+    score = np.full((rows.size, gain.shape[1] + cost.size - 1), -np.inf, np.float32)
+    path = np.empty(rows.size, np.int64)
+    follow_gain(gain, rows, cost, score, path)
+    return path
+
+
+@kernel
+def follow_gain(gain, rows, cost, score, path):
+    """Fill `path` for `best_path`; `score` has a column for each position and for the margins."""
     m = gain.shape[1]
     k, turn = rows.size, cost.size // 2
-    # A margin of -inf on either side keeps the path inside the table.
-    score = np.empty((k, m + 2 * turn), np.float32)
-    for i in range(k):
-        line = score[i]
-        for j in range(m + 2 * turn):
-            line[j] = -np.inf
     for j in range(m):
         score[0, turn + j] = gain[rows[0], j]
     for i in range(1, k):
@@ -50,7 +56,6 @@ def best_path(gain, rows, cost):
                 here[j] = max(here[j], before[step + j] - price)
         for j in range(m):
             here[j] += own[j]
-    path = np.empty(k, np.int64)
     position = 0
     for j in range(1, m):
         if score[k - 1, turn + j] > score[k - 1, turn + position]:
@@ -65,10 +70,8 @@ def best_path(gain, rows, cost):
                 best_step, largest = step, value
         position += best_step - turn
         path[i - 1] = position
-    return path
 
 
-@kernel
 def closed_path(gain):
     """Find the path of largest gain that closes on itself, one position per row.
 
@@ -82,16 +85,10 @@ def closed_path(gain):
     (n,) ndarray of int64
         Position in each row.
     """
-    n = gain.shape[0]
+    n = len(gain)
     # The path runs a quarter more than once round; its middle does not depend on where it began.
-    rows = np.empty(n + n // 4, np.int64)
-    for i in range(rows.size):
-        rows[i] = i % n
-    cost = np.empty(2 * TURN + 1, np.float32)
-    for i in range(cost.size):
-        cost[i] = BEND * (i - TURN) ** 2
-    path = best_path(gain, rows, cost)
+    rows = np.arange(n + n // 4) % n
+    middle = slice(n // 8, n // 8 + n)
     out = np.empty(n, np.int64)
-    for i in range(n // 8, n // 8 + n):
-        out[rows[i]] = path[i]
+    out[rows[middle]] = best_path(gain, rows, COST)[middle]
     return out

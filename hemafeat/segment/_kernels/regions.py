@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
+import math
+from typing import NamedTuple
+
+import cv2
 import numpy as np
 
-from hemafeat._jit import find_root, kernel
+from hemafeat._jit import kernel
 
 STRAIGHT, DIAGONAL = np.int32(62587), np.int32(89738)
 """0.955 and 1.3693 in steps of 1/65536 (Borgefors 1986, as in OpenCV's 3 x 3 mask)."""
@@ -20,24 +24,62 @@ LEFT, RIGHT, TOP, BOTTOM = range(4)
 """Columns of a table of boxes: first and last column, first and last row."""
 
 
-@kernel
-def find_runs(mask, runs):
-    """Split a mask into runs of equal pixels, row by row.
+class Regions(NamedTuple):
+    """Regions of a mask (8-connected) and of its background (4-connected).
 
-    Parameters
+    Attributes
     ----------
-    mask : (h, w) ndarray of uint8
-        Not 0 inside.
-    runs : (h * w + 1, 3) ndarray of int32
-        Filled with the runs; see `START`.
-
-    Returns
-    -------
-    (h + 1,) ndarray of int64
+    runs : (n, 3) ndarray of int32
+        Runs of equal pixels, row by row; see `START`.
+    begin : (h + 1,) ndarray of int64
         Index of the first run of each row, and the number of runs.
+    label : (n,) ndarray of int64
+        Region of each run, 0 upwards, in the order of their first pixels.
+    box : (k, 4) ndarray of int64
+        See `LEFT`.
+    area : (k,) ndarray of int64
+        Number of pixels, those of holes included.
+    around : (k,) ndarray of int64
+        Region around a hole; -1 for a region of the mask, or one at the border of the image.
+    inside : (k,) ndarray of bool
+        True for a region of the mask.
     """
+
+    runs: np.ndarray
+    begin: np.ndarray
+    label: np.ndarray
+    box: np.ndarray
+    area: np.ndarray
+    around: np.ndarray
+    inside: np.ndarray
+
+    @property
+    def half_perimeter(self) -> np.ndarray:
+        """By how much, about, polygons through the border pixels of round regions are too small."""
+        box = self.box
+        return 0.7 * (box[:, RIGHT] - box[:, LEFT] + box[:, BOTTOM] - box[:, TOP] + 2)
+
+    def paint(self, mask: np.ndarray, level: np.ndarray) -> None:
+        """Set each region of `mask` to its level, where that is not negative."""
+        paint_runs(mask, self.runs, self.begin, self.label, level)
+
+
+def find_regions(mask: np.ndarray) -> Regions:
+    """Find the regions of an (h, w) uint8 mask that is not 0 inside, and of its background."""
     height, width = mask.shape
-    begin = np.empty(height + 1, np.int64)
+    runs = np.empty((height * width, 3), np.int32)
+    begin, label = np.empty(height + 1, np.int64), np.empty(height * width, np.int64)
+    k = label_runs(mask, runs, begin, label)
+    box, area = np.empty((k, 4), np.int64), np.zeros(k, np.int64)
+    around, inside = np.full(k, -1, np.int64), np.empty(k, np.bool_)
+    measure_regions(runs, begin, label, width, box, area, around, inside)
+    return Regions(runs, begin, label, box, area, around, inside)
+
+
+@kernel
+def label_runs(mask, runs, begin, label):
+    """Fill `runs`, `begin` and `label` of `Regions`, and return the number of regions."""
+    height, width = mask.shape
     n = 0
     for y in range(height):
         begin[y] = n
@@ -51,101 +93,64 @@ def find_runs(mask, runs):
         runs[n, START], runs[n, STOP], runs[n, INSIDE] = start, width, inside
         n += 1
     begin[height] = n
-    return begin
-
-
-@kernel
-def label_runs(runs, begin):
-    """Label the regions of a mask (8-connected) and those of its background (4-connected).
-
-    Parameters
-    ----------
-    runs, begin : ndarray
-        See `find_runs`.
-
-    Returns
-    -------
-    label : (n,) ndarray of int32
-        Region of each run, 0 upwards, in the order of their first pixels.
-    k : int
-        Number of regions.
-    """
-    height, n = begin.size - 1, begin[begin.size - 1]
-    parents = np.empty(n, np.int32)
     for i in range(n):
-        parents[i] = i
+        label[i] = i
     for y in range(1, height):
         i, j = begin[y - 1], begin[y]
         while i < begin[y] and j < begin[y + 1]:
-            if runs[i, INSIDE] == runs[j, INSIDE]:
-                # A corner connects runs inside the mask, a side those outside of it.
-                reach = 1 if runs[i, INSIDE] else 0
-                if (
-                    runs[i, START] < runs[j, STOP] + reach
-                    and runs[j, START] < runs[i, STOP] + reach
-                ):
-                    a, b = find_root(parents, i), find_root(parents, j)
-                    parents[max(a, b)] = min(a, b)
-            # The next pair may touch at a corner only: advance the run that ends first.
-            if runs[i, STOP] < runs[j, STOP]:
+            # A corner connects runs inside the mask, a side those outside of it.
+            reach = runs[i, INSIDE]
+            if (
+                runs[i, INSIDE] == runs[j, INSIDE]
+                and runs[i, START] < runs[j, STOP] + reach
+                and runs[j, START] < runs[i, STOP] + reach
+            ):
+                a, b = i, j
+                while label[a] != a:
+                    label[a] = label[label[a]]
+                    a = label[a]
+                while label[b] != b:
+                    label[b] = label[label[b]]
+                    b = label[b]
+                label[max(a, b)] = min(a, b)
+            # Of two runs that end together, the one inside may touch the next run above or below
+            # it at a corner: the one outside is left first.
+            if runs[i, STOP] < runs[j, STOP] or (
+                runs[i, STOP] == runs[j, STOP] and not runs[i, INSIDE]
+            ):
                 i += 1
-            elif runs[i, STOP] > runs[j, STOP]:
-                j += 1
             else:
-                for p, q in ((i + 1, j), (i, j + 1)):
-                    if p < begin[y] and q < begin[y + 1] and runs[p, INSIDE] and runs[q, INSIDE]:
-                        a, b = find_root(parents, p), find_root(parents, q)
-                        parents[max(a, b)] = min(a, b)
-                i += 1
                 j += 1
-    label = np.empty(n, np.int32)
     k = 0
     for i in range(n):
-        if parents[i] == i:
+        # The root of a region is its first run.
+        if label[i] == i:
             label[i] = k
             k += 1
         else:
-            label[i] = label[find_root(parents, i)]
-    return label, k
+            label[i] = label[label[i]]
+    return k
 
 
 @kernel
-def measure_regions(runs, begin, label, k, width):
-    """Compute the box, the area and the surrounding region of each region.
-
-    Parameters
-    ----------
-    runs, begin, label, k
-        See `find_runs` and `label_runs`.
-    width : int
-        Width of the mask.
-
-    Returns
-    -------
-    box : (k, 4) ndarray of int32
-        See `LEFT`.
-    area : (k,) ndarray of int64
-        Number of pixels, those of holes included.
-    around : (k,) ndarray of int32
-        Region around a hole; -1 for a region of the mask, or one at the border of the image.
-    """
-    height = begin.size - 1
-    box = np.empty((k, 4), np.int32)
-    area, around = np.zeros(k, np.int64), np.full(k, -1, np.int32)
+def measure_regions(runs, begin, label, width, box, area, around, inside):
+    """Fill `box`, `inside`, `area`, which is all zero, and `around`, all -1, of `Regions`."""
+    height, k = begin.size - 1, area.size
     for i in range(k):
         box[i, LEFT], box[i, RIGHT], box[i, TOP], box[i, BOTTOM] = width, -1, -1, -1
     for y in range(height):
         for r in range(begin[y], begin[y + 1]):
             i = label[r]
+            start, last = np.int64(runs[r, START]), np.int64(runs[r, STOP]) - 1
             if box[i, TOP] < 0:
                 box[i, TOP] = y
-                if not runs[r, INSIDE] and runs[r, START] > 0:
+                inside[i] = runs[r, INSIDE] > 0
+                if not inside[i] and start > 0:
                     # The region around a hole lies to the left of its first pixel.
                     around[i] = label[r - 1]
-            box[i, LEFT] = min(box[i, LEFT], runs[r, START])
-            box[i, RIGHT] = max(box[i, RIGHT], runs[r, STOP] - 1)
+            box[i, LEFT], box[i, RIGHT] = min(box[i, LEFT], start), max(box[i, RIGHT], last)
             box[i, BOTTOM] = y
-            area[i] += runs[r, STOP] - runs[r, START]
+            area[i] += last + 1 - start
     for i in range(k):
         if (
             box[i, LEFT] == 0
@@ -156,17 +161,20 @@ def measure_regions(runs, begin, label, k, width):
             around[i] = -1
         if around[i] >= 0:
             area[around[i]] += area[i]
-    return box, area, around
 
 
 @kernel
-def half_perimeter(box, i):
-    """Estimate by how much a polygon through the border pixels of a round region is too small."""
-    return 0.7 * (box[i, RIGHT] - box[i, LEFT] + box[i, BOTTOM] - box[i, TOP] + 2)
+def paint_runs(mask, runs, begin, label, level):
+    """Set the runs of each region of `mask` to its level, where that is not negative."""
+    for y in range(mask.shape[0]):
+        for r in range(begin[y], begin[y + 1]):
+            value = level[label[r]]
+            if value >= 0:
+                for x in range(runs[r, START], runs[r, STOP]):
+                    mask[y, x] = value
 
 
-@kernel
-def remove_specks(mask):
+def remove_specks(mask: np.ndarray) -> None:
     """Fill the small holes of a mask and remove its small regions, in place.
 
     Holes below 0.08 and regions below 0.06 of the area of the largest region are small; areas are
@@ -177,34 +185,19 @@ def remove_specks(mask):
     mask : (h, w) ndarray of uint8
         0 and 1; modified.
     """
-    height, width = mask.shape
-    runs = np.empty((height * width + 1, 3), np.int32)
-    begin = find_runs(mask, runs)
-    label, k = label_runs(runs, begin)
-    if k < 3:
+    regions = find_regions(mask)
+    inside, area, half = regions.inside, regions.area, regions.half_perimeter
+    if len(area) < 3:
         return
-    box, area, around = measure_regions(runs, begin, label, k, width)
-    inside = np.zeros(k, np.bool_)
-    for r in range(begin[height]):
-        inside[label[r]] = runs[r, INSIDE]
-    largest = 0.0
-    for i in range(k):
-        if inside[i]:
-            largest = max(largest, area[i] - half_perimeter(box, i))
-    for y in range(height):
-        line = mask[y]
-        for r in range(begin[y], begin[y + 1]):
-            i = label[r]
-            half = half_perimeter(box, i)
-            small = inside[i] and area[i] - half < 0.06 * largest
-            if small or (around[i] >= 0 and area[i] + half < 0.08 * largest):
-                value = 0 if small else 1
-                for x in range(runs[r, START], runs[r, STOP]):
-                    line[x] = value
+    polygon = area - half
+    largest = max(polygon[inside].max(), 0.0)
+    level = np.full(len(area), -1)
+    level[(regions.around >= 0) & (area + half < 0.08 * largest)] = 1
+    level[inside & (polygon < 0.06 * largest)] = 0
+    regions.paint(mask, level)
 
 
-@kernel
-def distance_transform(mask):
+def distance_transform(mask: np.ndarray) -> np.ndarray:
     """Compute the distance of each pixel to the nearest 0; the border of the image is not 0.
 
     Parameters
@@ -217,66 +210,49 @@ def distance_transform(mask):
     (h + 2, w + 2) ndarray of int32
         In steps of 1/65536 of a pixel, with a meaningless margin of one pixel.
     """
-    height, width = mask.shape
-    depth = np.empty((height + 2, width + 2), np.int32)
-    for x in range(width + 2):
-        depth[0, x], depth[height + 1, x] = FAR, FAR
-    for y in range(1, height + 1):
-        row, here = mask[y - 1], depth[y]
-        above = depth[y - 1]
-        left, middle, right, out = (
-            above[:width],
-            above[1 : width + 1],
-            above[2:],
-            here[1 : width + 1],
-        )
-        for x in range(width):
-            least = min(middle[x] + STRAIGHT, min(left[x], right[x]) + DIAGONAL)
-            out[x] = least if row[x] else 0
-        here[0], here[width + 1] = FAR, FAR
-        last = FAR
-        for x in range(width):
-            last = min(out[x], last + STRAIGHT)
-            out[x] = last
-    for y in range(height, 0, -1):
-        below, here = depth[y + 1], depth[y]
-        left, middle, right, out = (
-            below[:width],
-            below[1 : width + 1],
-            below[2:],
-            here[1 : width + 1],
-        )
-        for x in range(width):
-            out[x] = min(out[x], min(middle[x] + STRAIGHT, min(left[x], right[x]) + DIAGONAL))
-        last = FAR
-        for x in range(width - 1, -1, -1):
-            last = min(out[x], last + STRAIGHT)
-            out[x] = last
+    depth = np.full((mask.shape[0] + 2, mask.shape[1] + 2), FAR)
+    fill_depth(mask, depth)
     return depth
 
 
 @kernel
-def stained_mask(dark, level, avoid):
-    """Mark the pixels whose mean of `dark` over 3 x 3 pixels reaches `level`, except `avoid`."""
-    height, width = dark.shape
-    out = np.empty((height, width), np.uint8)
-    sums = np.empty(width + 2, np.int32)
-    least = 9 * level - 4
-    for y in range(height):
-        above = dark[y - 1 if y > 0 else min(1, height - 1)]
-        here, below = dark[y], dark[y + 1 if y + 1 < height else max(0, height - 2)]
-        inner = sums[1 : width + 1]
+def fill_depth(mask, depth):
+    """Fill `depth`, which is `FAR` at its border, for `distance_transform`."""
+    height, width = mask.shape
+    for y in range(1, height + 1):
+        row, above, here = mask[y - 1], depth[y - 1], depth[y]
         for x in range(width):
-            inner[x] = np.int32(above[x]) + np.int32(here[x]) + np.int32(below[x])
-        sums[0], sums[width + 1] = inner[min(1, width - 1)], inner[max(0, width - 2)]
-        before, after, line, free = sums[:width], sums[2:], out[y], avoid[y]
-        for x in range(width):
-            line[x] = (before[x] + inner[x] + after[x] >= least) & (free[x] == 0)
-    return out
+            least = min(above[x + 1] + STRAIGHT, min(above[x], above[x + 2]) + DIAGONAL)
+            here[x + 1] = least if row[x] else 0
+        last = FAR
+        for x in range(1, width + 1):
+            last = min(here[x], last + STRAIGHT)
+            here[x] = last
+    for y in range(height, 0, -1):
+        below, here = depth[y + 1], depth[y]
+        for x in range(1, width + 1):
+            least = min(below[x] + STRAIGHT, min(below[x - 1], below[x + 1]) + DIAGONAL)
+            here[x] = min(here[x], least)
+        last = FAR
+        for x in range(width, 0, -1):
+            last = min(here[x], last + STRAIGHT)
+            here[x] = last
 
 
 @kernel
-def red_cell_radius(dark, level, avoid):
+def deepest_pixels(depth, runs, begin, label, owner, deepest):
+    """Find the largest depth of the runs of each region, which count for its owner."""
+    for y in range(begin.size - 1):
+        line = depth[y + 1]
+        for r in range(begin[y], begin[y + 1]):
+            i = owner[label[r]]
+            most = deepest[i]
+            for x in range(runs[r, START] + 1, runs[r, STOP] + 1):
+                most = max(most, line[x])
+            deepest[i] = most
+
+
+def red_cell_radius(dark: np.ndarray, level: int, avoid: np.ndarray) -> float:
     """Estimate the radius of the red cells in view.
 
     Parameters
@@ -293,52 +269,21 @@ def red_cell_radius(dark, level, avoid):
     float
         Median in pixels; NaN for fewer than two red cells.
     """
-    height, width = dark.shape
-    stained = stained_mask(dark, level, avoid)
-    runs = np.empty((height * width + 1, 3), np.int32)
-    begin = find_runs(stained, runs)
-    label, k = label_runs(runs, begin)
-    box, area, around = measure_regions(runs, begin, label, k, width)
+    stained = ((cv2.blur(dark, (3, 3)) >= level) & (avoid == 0)).view(np.uint8)
+    regions = find_regions(stained)
+    box, around, half = regions.box, regions.around, regions.half_perimeter
     # The pale centre of a red cell is part of it; the gap in a ring of cells is not.
-    for i in range(k):
-        ring = around[i]
-        if ring >= 0:
-            size = (box[i, RIGHT] - box[i, LEFT] + 3) * (box[i, BOTTOM] - box[i, TOP] + 3)
-            if size >= 0.3 * (area[ring] - half_perimeter(box, ring)):
-                around[i] = -1
-    for y in range(height):
-        line = stained[y]
-        for r in range(begin[y], begin[y + 1]):
-            if around[label[r]] >= 0:
-                for x in range(runs[r, START], runs[r, STOP]):
-                    line[x] = 1
+    size = (box[:, RIGHT] - box[:, LEFT] + 3) * (box[:, BOTTOM] - box[:, TOP] + 3)
+    ring = np.where(around >= 0, around, 0)
+    filled = (around >= 0) & (size < 0.3 * (regions.area[ring] - half[ring]))
+    regions.paint(stained, np.where(filled, 1, -1))
+    owner = np.where(filled, around, np.arange(len(around)))
+    deepest = np.zeros(len(around), np.int32)
     depth = distance_transform(stained)
-    deepest = np.zeros(k, np.int32)
-    for y in range(height):
-        line = depth[y + 1]
-        for r in range(begin[y], begin[y + 1]):
-            i = label[r]
-            i = around[i] if around[i] >= 0 else i
-            for x in range(runs[r, START], runs[r, STOP]):
-                deepest[i] = max(deepest[i], line[x + 1])
-    radii = np.empty(k)
-    n, largest = 0, 0.0
-    for i in range(k):
-        span = box[i, RIGHT] - box[i, LEFT] + box[i, BOTTOM] - box[i, TOP]
-        if deepest[i] > 0 and span > 8:
-            radii[n] = deepest[i] / UNIT
-            largest = max(largest, radii[n])
-            n += 1
-    # The median of those at least half as large as the largest, by an insertion sort.
-    kept = 0
-    for i in range(n):
-        if radii[i] >= 0.5 * largest:
-            value, j = radii[i], kept
-            while j > 0 and radii[j - 1] > value:
-                radii[j] = radii[j - 1]
-                j -= 1
-            radii[j] = value
-            kept += 1
-    if kept < 2:
-        return np.nan
-    return 0.5 * (radii[(kept - 1) // 2] + radii[kept // 2])
+    deepest_pixels(depth, regions.runs, regions.begin, regions.label, owner, deepest)
+    span = box[:, RIGHT] - box[:, LEFT] + box[:, BOTTOM] - box[:, TOP]
+    radii = np.sort(deepest[(deepest > 0) & (span > 8)] / UNIT)
+    # The median of those at least half as large as the largest.
+    radii = radii[radii >= 0.5 * radii[-1]] if radii.size else radii
+    n = radii.size
+    return float(0.5 * (radii[(n - 1) // 2] + radii[n // 2])) if n >= 2 else math.nan
