@@ -9,7 +9,13 @@ import cv2
 import numpy as np
 
 from hemafeat.segment._contours.frame import Frame
-from hemafeat.segment._kernels.nuclei import closest_points, minimum_between, width_across
+from hemafeat.segment._kernels.nuclei import (
+    closest_points,
+    mean_density,
+    minimum_between,
+    polygon_sums,
+    width_across,
+)
 
 HAEMOGLOBIN = 0.5
 """Density in blue over that in green: 0.1 to 0.4 in nuclei, 0.55 to 0.8 in red cells."""
@@ -102,13 +108,7 @@ def describe_hull(points: np.ndarray) -> tuple[np.ndarray, tuple[float, float], 
     The hull is an (m, 2) array; its area is that of the polygon through the centres of its pixels.
     """
     hull = cv2.convexHull(points)[:, 0]
-    corners = hull.tolist()
-    twice = x = y = 0
-    for (x0, y0), (x1, y1) in zip(corners, corners[1:] + corners[:1], strict=True):
-        cross = x0 * y1 - x1 * y0
-        twice += cross
-        x += (x0 + x1) * cross
-        y += (y0 + y1) * cross
+    twice, x, y = polygon_sums(hull)
     if twice == 0:
         x, y = np.mean(hull, axis=0).tolist()
         return hull, (x, y), 0.0
@@ -136,8 +136,7 @@ def is_red(contour: np.ndarray, rgb: np.ndarray, table: np.ndarray) -> bool:
     left, top, width, height = cv2.boundingRect(contour)
     mask = np.zeros((height, width), np.uint8)
     cv2.drawContours(mask, [contour], 0, 1, cv2.FILLED, offset=(-left, -top))
-    inside = rgb[top : top + height, left : left + width][mask > 0]
-    red, green, blue = (float(table[c][inside[:, c]].mean()) for c in range(3))
+    red, green, blue = mean_density(mask, rgb, table, left, top)
     grey = abs(red - green) + abs(green - blue) < 0.1 * (red + green + blue)
     return blue > HAEMOGLOBIN * green and not grey
 

@@ -32,15 +32,14 @@ def colour_shares(bins, dark, faint, near, far):
         Shares inside and outside, smoothed along the three axes of the colours. Those outside are
         not inflated when few pixels are counted.
     """
-    shares = np.empty((2, BINS), np.float32)
-    counts = np.zeros((2, 2, BINS), np.int32)
-    count_colours(bins, dark, faint, near, far, counts, np.empty(BINS, np.float32), shares)
-    return shares
+    shares = np.empty((3, BINS), np.float32)
+    count_colours(bins, dark, faint, near, far, np.zeros((2, 2, BINS), np.int32), shares)
+    return shares[:2]
 
 
 @kernel
-def count_colours(bins, dark, faint, near, far, counts, work, shares):
-    """Fill the shares of `colour_shares`; `counts` is all zero, and overwritten as is `work`."""
+def count_colours(bins, dark, faint, near, far, counts, shares):
+    """Fill the shares of `colour_shares`; `counts` is all zero, the third share working memory."""
     height, width = dark.shape
     # Adjacent pixels often fall into the same bin: two histograms avoid waiting for each other.
     inner, outer = counts[0], counts[1]
@@ -59,7 +58,7 @@ def count_colours(bins, dark, faint, near, far, counts, work, shares):
                 outer[x & 1, bins_row[x]] += 2
                 n_far += 2
     for side in range(2):
-        source, target = shares[side], work
+        source, target = shares[side], shares[2]
         for i in range(BINS):
             source[i] = counts[side, 0, i] + counts[side, 1, i]
         for step in (SIDE * SIDE, SIDE, 1):

@@ -39,15 +39,15 @@ def fill_curve(x0, y0, radius, scale, shape):
     -------
     mask : (h, w) ndarray of uint8
         1 inside.
-    area : int
-        Number of pixels inside.
+    area, sum_x, sum_y : int
+        Number of pixels inside, and the sums of their columns and rows.
     """
-    cos, sin = unit_circle(radius.size)
-    reach = radius - EXCESS * scale
-    x = (x0 + reach * cos + 0.5) / scale - 0.5
-    y = (y0 + reach * sin + 0.5) / scale - 0.5
-    mask, area, *_ = fill_polygon(x, y, shape)
-    return mask, area
+    points = (radius - EXCESS * scale) * unit_circle(radius.size)
+    points += [[x0], [y0]]
+    points += 0.5
+    points /= scale
+    points -= 0.5
+    return fill_polygon(points[0], points[1], shape)[:4]
 
 
 def solidity(x, y):
@@ -121,6 +121,6 @@ def curve_mask(x0, y0, radius, height, width):
     clipped_y = np.minimum(np.maximum(y, 0.0), height - 1.0)
     column, row = math.floor(clipped_x.min()), math.floor(clipped_y.min())
     shape = math.ceil(clipped_y.max()) - row + 1, math.ceil(clipped_x.max()) - column + 1
-    mask, _, left, right, top, bottom = fill_polygon(x - column, y - row, shape)
+    mask, _, _, _, left, right, top, bottom = fill_polygon(x - column, y - row, shape)
     part = np.ascontiguousarray(mask[top : bottom + 1, left : right + 1])
     return part, column + left, row + top, solidity(clipped_x, clipped_y)

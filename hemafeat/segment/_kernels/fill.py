@@ -23,18 +23,23 @@ def fill_polygon(x, y, shape):
         1 inside, else 0.
     area : int
         Number of pixels inside.
+    sum_x, sum_y : int
+        Sums of their columns and rows.
     left, right, top, bottom : int
-        Box of these pixels; `right` and `bottom` are -1 if there are none.
+        Their box; `right` and `bottom` are -1 if there are none.
     """
     mask = np.zeros(shape, np.uint8)
-    edges, counts = np.empty((shape[0], x.size), np.int64), np.zeros(shape[0], np.int64)
-    return mask, *fill_runs(x, y, mask, edges, counts)
+    edges = np.empty((x.size + 1, shape[0]), np.int64)
+    return mask, *fill_runs(x, y, mask, edges)
 
 
 @kernel
-def fill_runs(x, y, mask, edges, counts):
+def fill_runs(x, y, mask, edges):
     """Fill `mask` for `fill_polygon`, with working memory for the edges that cross each row."""
     height, width = mask.shape
+    counts = edges[x.size]
+    for row in range(height):
+        counts[row] = 0
     n = x.size
     first, last, end = height, -1, 0
     for i in range(n):
@@ -49,28 +54,31 @@ def fill_runs(x, y, mask, edges, counts):
         for row in range(top, bottom):
             column = min(max(int(np.ceil(x0 + slope * (row - y0))), 0), width)
             # Sorted from left to right: few edges cross a row.
-            k, line = counts[row], edges[row]
-            while k > 0 and line[k - 1] > column:
-                line[k] = line[k - 1]
+            k = counts[row]
+            while k > 0 and edges[k - 1, row] > column:
+                edges[k, row] = edges[k - 1, row]
                 k -= 1
-            line[k] = column
+            edges[k, row] = column
             counts[row] += 1
         if bottom > top:
             first, last = min(first, top), max(last, bottom - 1)
-    area, leftmost, rightmost, uppermost, lowest = 0, width, -1, height, -1
+    area, twice_x, sum_y = 0, 0, 0
+    leftmost, rightmost, uppermost, lowest = width, -1, height, -1
     for row in range(first, last + 1):
         # What lies between the first and the second edge is inside, and so on. Rounding may place
         # an edge beyond the last corner; it encloses nothing there.
-        line = edges[row]
         for k in range(0, counts[row], 2):
-            start, stop = line[k], min(line[k + 1], end)
+            start, stop = edges[k, row], min(edges[k + 1, row], end)
             if start < stop:
-                for column in range(start, stop):
-                    mask[row, column] = 1
+                out = mask[row][start:stop]
+                for i in range(out.size):
+                    out[i] = 1
                 area += stop - start
+                twice_x += (stop - start) * (start + stop - 1)
+                sum_y += (stop - start) * row
                 leftmost, rightmost = min(leftmost, start), max(rightmost, stop - 1)
                 uppermost, lowest = min(uppermost, row), row
-    return area, leftmost, rightmost, uppermost, lowest
+    return area, twice_x // 2, sum_y, leftmost, rightmost, uppermost, lowest
 
 
 @kernel
@@ -91,8 +99,9 @@ def clear_discs(mask, centres, radii):
         x, y, radius = centres[k, 0], centres[k, 1], radii[k]
         for row in range(max(0, y - radius), min(height, y + radius + 1)):
             half = int(np.sqrt(radius * (radius + 1) - (row - y) ** 2))
-            for column in range(max(0, x - half), min(width, x + half + 1)):
-                mask[row, column] = 0
+            line = mask[row][max(0, x - half) : max(0, min(width, x + half + 1))]
+            for i in range(line.size):
+                line[i] = 0
 
 
 @kernel

@@ -223,6 +223,55 @@ def threshold_median(plane, threshold, cell, reach):
     return (sums > side * side // 2).astype(np.uint8)
 
 
+@kernel
+def mean_density(mask, rgb, table, left, top):
+    """Compute the mean density over a mask whose corner lies at (left, top) of the image.
+
+    Parameters
+    ----------
+    mask : (h, w) ndarray of uint8
+        Pixels to average.
+    rgb : (H, W, 3) ndarray of uint8
+        Image.
+    table : (3, 256) ndarray of uint8
+        Density of each level.
+    left, top : int
+        Position of the mask in the image.
+
+    Returns
+    -------
+    red, green, blue : float
+        0 for an empty mask.
+    """
+    red, green, blue, n = 0, 0, 0, 0
+    for y in range(mask.shape[0]):
+        row, inside = rgb[top + y], mask[y]
+        for x in range(mask.shape[1]):
+            if inside[x]:
+                n += 1
+                red += table[0, row[left + x, 0]]
+                green += table[1, row[left + x, 1]]
+                blue += table[2, row[left + x, 2]]
+    n = max(n, 1)
+    return red / n, green / n, blue / n
+
+
+@kernel
+def polygon_sums(points):
+    """Compute twice the signed area of a polygon, and the sums that give its centroid."""
+    n = points.shape[0]
+    twice, x, y = 0.0, 0.0, 0.0
+    for i in range(n):
+        j = i + 1 if i + 1 < n else 0
+        x0, y0 = float(points[i, 0]), float(points[i, 1])
+        x1, y1 = float(points[j, 0]), float(points[j, 1])
+        cross = x0 * y1 - x1 * y0
+        twice += cross
+        x += (x0 + x1) * cross
+        y += (y0 + y1) * cross
+    return twice, x, y
+
+
 def closest_points(first, second):
     """Find the closest pair of points of two lines.
 

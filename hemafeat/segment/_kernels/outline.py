@@ -6,12 +6,12 @@ import cv2
 import numpy as np
 
 from hemafeat._jit import kernel
-from hemafeat.segment._kernels.colours import BINS, colour_shares
+from hemafeat.segment._kernels.colours import BINS, count_colours
 from hemafeat.segment._kernels.curve import fill_curve, unit_circle
 from hemafeat.segment._kernels.fill import clear_discs, fill_polygon
 from hemafeat.segment._kernels.levels import quantile_index
 from hemafeat.segment._kernels.nuclei import histogram
-from hemafeat.segment._kernels.path import closed_path
+from hemafeat.segment._kernels.path import COST, close_path, closed_rows, follow_gain
 
 FLOOR = 2e-4
 
@@ -27,7 +27,7 @@ RIM = 6.0
 
 
 @kernel
-def sample_rays(image, x0, y0, cos, sin, step, polar, off):
+def sample_rays(image, x0, y0, circle, step, polar, off):
     """Sample colours along rays, bilinearly, and replicated beyond the border.
 
     Parameters
@@ -36,18 +36,19 @@ def sample_rays(image, x0, y0, cos, sin, step, polar, off):
         RGB image.
     x0, y0 : float
         Origin of the rays.
-    cos, sin : (n,) ndarray of float64
-        Directions of the rays.
+    circle : (2, n) ndarray of float64
+        Directions of the rays; see `unit_circle`.
     step : float
         Distance between samples.
-    polar : (n, m) ndarray of int64
+    polar : (>= n, m) ndarray of int64
         Filled with R, G and B, `LANE` bits apart.
     off : (n, m) ndarray of bool
         Filled with True where a sample lies beyond the border.
     """
+    cos, sin = circle[0], circle[1]
     height, width = image.shape[:2]
-    for i in range(polar.shape[0]):
-        for j in range(polar.shape[1]):
+    for i in range(off.shape[0]):
+        for j in range(off.shape[1]):
             x, y = x0 + cos[i] * (j * step), y0 + sin[i] * (j * step)
             off[i, j] = x < 0 or y < 0 or x > width - 1 or y > height - 1
             x, y = min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0)
@@ -70,7 +71,7 @@ def sample_rays(image, x0, y0, cos, sin, step, polar, off):
 
 
 def search_curve(
-    image, scale, coded, inside, outside, faint, owner, number, x0, y0, reach, size, prior
+    image, scale, coded, bins, density, faint, near, far, owner, number, x0, y0, reach, size, prior
 ):  # fmt: skip
     """Find the best closed curve around a point.
 
@@ -79,13 +80,11 @@ def search_curve(
     image : (H, W, 3) ndarray of uint8
         RGB image at full size.
     scale : float
-        Full-size pixels per pixel of `owner`.
+        Full-size pixels per pixel of `bins`, `density` and `owner`.
     coded : (3, 256) ndarray of uint16
         Density and colour bin of each level; see `levels.colour_planes`.
-    inside, outside : (4096,) ndarray of float32
-        Shares of the colours; see `colours.colour_shares`.
-    faint : float
-        Density up to which a pixel may be background.
+    bins, density, faint, near, far
+        What the colours of the cell and of the rest are taken from; see `colours.colour_shares`.
     owner : (h, w) ndarray of uint8
         Number of the nearest nucleus; of size 1 if there is only one nucleus.
     number : int
@@ -108,27 +107,45 @@ def search_curve(
     off : (n, m) ndarray of bool
         True beyond the border of the image.
     """
-    cos, sin = unit_circle(size[0])
-    step = reach / size[1]
-    polar, off = np.empty(size, np.int64), np.empty(size, np.bool_)
-    sample_rays(image, x0, y0, cos, sin, step, polar, off)
-    dark, odds, gain = np.empty((3, *size), np.float32)
-    # Log-odds of each colour bin, computed when the bin is first needed.
-    odds_of_bin, sums = np.full(BINS, np.nan, np.float32), np.empty(size[1], np.int64)
-    weigh_samples(
-        polar, off, cos, sin, step, scale, coded, inside, outside, faint, owner, number, x0, y0,
-        prior, odds_of_bin, sums, dark, odds, gain,
+    n, m = size
+    off, samples = np.empty(size, np.bool_), np.empty((3, n, m), np.float32)
+    rows = closed_rows(n)
+    path = np.empty(rows.size, np.int64)
+    search_rays(
+        image, scale, coded, bins, density, faint, near, far, owner, number, x0, y0, reach / m,
+        unit_circle(n), prior, np.zeros((2, 2, BINS), np.int32), np.empty((4, BINS), np.float32),
+        np.empty((n + 1, m), np.int64), off, samples, rows, COST,
+        np.empty((rows.size, m + COST.size - 1), np.float32), path,
     )  # fmt: skip
-    return closed_path(gain), dark, odds, off
+    return close_path(path, n), samples[0], samples[1], off
+
+
+@kernel
+def search_rays(
+    image, scale, coded, bins, density, faint, near, far, owner, number, x0, y0, step, circle,
+    prior, counts, shares, polar, off, samples, rows, cost, score, path,
+):  # fmt: skip
+    """Take the steps of `search_curve`, given memory for the results of each."""
+    count_colours(bins, density, faint, near, far, counts, shares)
+    sample_rays(image, x0, y0, circle, step, polar, off)
+    weigh_samples(
+        polar, off, circle, step, scale, coded, shares, faint, owner, number, x0, y0, prior, samples
+    )
+    follow_gain(samples[2], rows, cost, score, path)
 
 
 @kernel
 def weigh_samples(
-    polar, off, cos, sin, step, scale, coded, inside, outside, faint, owner, number, x0, y0,
-    prior, odds_of_bin, sums, dark, odds, gain,
-):  # fmt: skip
+    polar, off, circle, step, scale, coded, shares, faint, owner, number, x0, y0, prior, samples
+):
     """Fill the density, the log-odds and the gain of each sample; see `search_curve`."""
-    n, m = polar.shape
+    n, m = off.shape
+    inside, outside, odds_of_bin = shares[0], shares[1], shares[3]
+    cos, sin, sums = circle[0], circle[1], polar[n]
+    dark, odds, gain = samples[0], samples[1], samples[2]
+    # Log-odds of each colour bin, computed when the bin is first needed.
+    for i in range(BINS):
+        odds_of_bin[i] = np.nan
     several = owner.size > 1
     for i in range(n):
         before, after = polar[i - 1 if i > 0 else 1], polar[i + 1 if i + 1 < n else n - 2]
@@ -187,7 +204,7 @@ def remote_mask(shape, centres, radii, number):
         reaches[number] = reach * radii[number]
         far = np.ones(shape, np.uint8)
         clear_discs(far, pixels, np.rint(reaches).astype(np.int64))
-        if np.count_nonzero(far) >= 0.25 * far.size:
+        if cv2.countNonZero(far) >= 0.25 * far.size:
             break
     return far
 
@@ -266,17 +283,17 @@ def find_outline(
     if several:
         near[owner != number] = 0
     far = remote_mask(shape, centres, radii, number)
-    inside, outside = colour_shares(bins, dark, faint, near, far)
     x0, y0 = (x0 + 0.5) * scale - 0.5, (y0 + 0.5) * scale - 0.5
     reach = REACH * radii[number] * scale
     path, *_ = search_curve(
-        image, scale, coded, inside, outside, faint, owner, number, x0, y0, reach, coarse, prior
+        image, scale, coded, bins, dark, faint, near, far, owner, number, x0, y0, reach, coarse,
+        prior,
     )  # fmt: skip
     first = (path + 0.5) * (reach / coarse[1])
 
     # The second search starts from the centre of the first outline, with the colours inside it.
-    mask, area = fill_curve(x0, y0, first, scale, shape)
-    around, _ = fill_curve(x0, y0, first + 2.0 * scale, scale, shape)
+    mask, area, sum_x, sum_y = fill_curve(x0, y0, first, scale, shape)
+    around, *_ = fill_curve(x0, y0, first + 2.0 * scale, scale, shape)
     beyond = 1 - around
     if several:
         # Other white cells say nothing about the colours outside of this one.
@@ -286,20 +303,19 @@ def find_outline(
         clear_discs(far, pixels, others)
     beyond |= far & (dark >= faint)
     if area > 0:
-        moments = cv2.moments(mask)
-        x0 = (moments["m10"] / area + 0.5) * scale - 0.5
-        y0 = (moments["m01"] / area + 0.5) * scale - 0.5
+        x0 = (sum_x / area + 0.5) * scale - 0.5
+        y0 = (sum_y / area + 0.5) * scale - 0.5
         # The cell ends nearly half way from the background to the density of its palest part.
         palest = quantile_index(histogram(dark, mask), 0.15)
         faint = min(max(0.4 * palest, 0.7 * faint), 4 * faint)
-    inside, outside = colour_shares(bins, dark, faint, mask, beyond)
     reach = 1.35 * first.max()
     path, samples, sample_odds, off = search_curve(
-        image, scale, coded, inside, outside, faint, owner, number, x0, y0, reach, fine, prior
+        image, scale, coded, bins, dark, faint, mask, beyond, owner, number, x0, y0, reach, fine,
+        prior,
     )  # fmt: skip
     radius = (path + 0.5) * (reach / fine[1])
     rim, limit, odds, clear = rate_curve(path, samples, sample_odds, off, faint)
-    second, second_area = fill_curve(x0, y0, radius, scale, shape)
-    both = np.count_nonzero(second & mask)
+    second, second_area, *_ = fill_curve(x0, y0, radius, scale, shape)
+    both = cv2.countNonZero(second & mask)
     agreement = 2.0 * both / (area + second_area) if area + second_area > 0 else 0.0
     return radius, x0, y0, rim, limit, odds, agreement, clear

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 import numpy as np
 
 from hemafeat._jit import kernel
@@ -34,8 +36,7 @@ def best_path(gain, rows, cost):
     (k,) ndarray of int64
         Position in each row.
     """
-    # A margin of -inf on either side keeps the path inside the table.
-    score = np.full((rows.size, gain.shape[1] + cost.size - 1), -np.inf, np.float32)
+    score = np.empty((rows.size, gain.shape[1] + cost.size - 1), np.float32)
     path = np.empty(rows.size, np.int64)
     follow_gain(gain, rows, cost, score, path)
     return path
@@ -46,10 +47,15 @@ def follow_gain(gain, rows, cost, score, path):
     """Fill `path` for `best_path`; `score` has a column for each position and for the margins."""
     m = gain.shape[1]
     k, turn = rows.size, cost.size // 2
+    # A margin of -inf on either side keeps the path inside the table.
+    for i in range(k):
+        line = score[i]
+        for j in range(line.size):
+            line[j] = -np.inf
     for j in range(m):
         score[0, turn + j] = gain[rows[0], j]
     for i in range(1, k):
-        before, here, own = score[i - 1], score[i, turn : turn + m], gain[rows[i]]
+        before, here, own = score[i - 1], score[i][turn : turn + m], gain[rows[i]]
         for step in range(cost.size):
             price = cost[step]
             for j in range(m):
@@ -72,6 +78,21 @@ def follow_gain(gain, rows, cost, score, path):
         path[i - 1] = position
 
 
+@cache
+def closed_rows(n):
+    """Return the n rows of a closed path in the order in which it is searched.
+
+    The path runs a quarter more than once round; its middle does not depend on where it began.
+    """
+    return np.arange(n + n // 4) % n
+
+
+def close_path(path, n):
+    """Return the middle of a path through `closed_rows`, from row 0 to row n - 1."""
+    eighth = n // 8
+    return np.concatenate([path[n : n + eighth], path[eighth:n]])
+
+
 def closed_path(gain):
     """Find the path of largest gain that closes on itself, one position per row.
 
@@ -86,9 +107,4 @@ def closed_path(gain):
         Position in each row.
     """
     n = len(gain)
-    # The path runs a quarter more than once round; its middle does not depend on where it began.
-    rows = np.arange(n + n // 4) % n
-    middle = slice(n // 8, n // 8 + n)
-    out = np.empty(n, np.int64)
-    out[rows[middle]] = best_path(gain, rows, COST)[middle]
-    return out
+    return close_path(best_path(gain, closed_rows(n), COST), n)

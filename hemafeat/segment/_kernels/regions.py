@@ -197,7 +197,8 @@ def remove_specks(mask: np.ndarray) -> None:
     regions.paint(mask, level)
 
 
-def distance_transform(mask: np.ndarray) -> np.ndarray:
+@kernel
+def distance_transform(mask):
     """Compute the distance of each pixel to the nearest 0; the border of the image is not 0.
 
     Parameters
@@ -210,33 +211,32 @@ def distance_transform(mask: np.ndarray) -> np.ndarray:
     (h + 2, w + 2) ndarray of int32
         In steps of 1/65536 of a pixel, with a meaningless margin of one pixel.
     """
-    depth = np.full((mask.shape[0] + 2, mask.shape[1] + 2), FAR)
-    fill_depth(mask, depth)
-    return depth
-
-
-@kernel
-def fill_depth(mask, depth):
-    """Fill `depth`, which is `FAR` at its border, for `distance_transform`."""
     height, width = mask.shape
+    # Allocated here, where the compiler knows that it is not the mask: twice as fast.
+    depth = np.empty((height + 2, width + 2), np.int32)
+    for x in range(width + 2):
+        depth[0, x], depth[height + 1, x] = FAR, FAR
     for y in range(1, height + 1):
-        row, above, here = mask[y - 1], depth[y - 1], depth[y]
+        row, above, out = mask[y - 1], depth[y - 1], depth[y][1 : width + 1]
+        depth[y, 0], depth[y, width + 1] = FAR, FAR
+        left, middle, right = above[:width], above[1 : width + 1], above[2:]
         for x in range(width):
-            least = min(above[x + 1] + STRAIGHT, min(above[x], above[x + 2]) + DIAGONAL)
-            here[x + 1] = least if row[x] else 0
+            least = min(middle[x] + STRAIGHT, min(left[x], right[x]) + DIAGONAL)
+            out[x] = least if row[x] else 0
         last = FAR
-        for x in range(1, width + 1):
-            last = min(here[x], last + STRAIGHT)
-            here[x] = last
+        for x in range(width):
+            last = min(out[x], last + STRAIGHT)
+            out[x] = last
     for y in range(height, 0, -1):
-        below, here = depth[y + 1], depth[y]
-        for x in range(1, width + 1):
-            least = min(below[x] + STRAIGHT, min(below[x - 1], below[x + 1]) + DIAGONAL)
-            here[x] = min(here[x], least)
+        below, out = depth[y + 1], depth[y][1 : width + 1]
+        left, middle, right = below[:width], below[1 : width + 1], below[2:]
+        for x in range(width):
+            out[x] = min(out[x], min(middle[x] + STRAIGHT, min(left[x], right[x]) + DIAGONAL))
         last = FAR
-        for x in range(width, 0, -1):
-            last = min(here[x], last + STRAIGHT)
-            here[x] = last
+        for x in range(width - 1, -1, -1):
+            last = min(out[x], last + STRAIGHT)
+            out[x] = last
+    return depth
 
 
 @kernel
