@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 
 from hemafeat._jit import kernel
@@ -33,7 +35,7 @@ def colour_shares(bins, dark, faint, near, far):
         not inflated when few pixels are counted.
     """
     shares = np.empty((3, BINS), np.float32)
-    count_colours(bins, dark, faint, near, far, np.zeros((2, 2, BINS), np.int32), shares)
+    count_colours(bins, dark, math.ceil(faint), near, far, np.zeros((2, 2, BINS), np.int32), shares)
     return shares[:2]
 
 

@@ -55,8 +55,10 @@ def block_means(image, factor):
 @kernel
 def average_blocks(image, factor, sums, out):
     """Fill `out` for `block_means`; R, G and B of each pixel are one after another."""
-    area = np.uint32(factor * factor)
+    area = factor * factor
     half = area >> 1
+    # A product and a shift divide these sums exactly, in a fraction of the time.
+    inverse = (1 << 41) // area + 1
     for y in range(out.shape[0]):
         row, line = image[y * factor], out[y]
         for i in range(sums.size):
@@ -68,18 +70,19 @@ def average_blocks(image, factor, sums, out):
         if factor == 2:
             for x in range(line.size // 3):
                 i, o = 6 * x, 3 * x
-                line[o] = (np.uint32(sums[i]) + np.uint32(sums[i + 3]) + half) >> 2
-                line[o + 1] = (np.uint32(sums[i + 1]) + np.uint32(sums[i + 4]) + half) >> 2
-                line[o + 2] = (np.uint32(sums[i + 2]) + np.uint32(sums[i + 5]) + half) >> 2
+                line[o] = (np.uint32(sums[i]) + np.uint32(sums[i + 3]) + np.uint32(2)) >> 2
+                line[o + 1] = (np.uint32(sums[i + 1]) + np.uint32(sums[i + 4]) + np.uint32(2)) >> 2
+                line[o + 2] = (np.uint32(sums[i + 2]) + np.uint32(sums[i + 5]) + np.uint32(2)) >> 2
             continue
         for x in range(line.size // 3):
             red, green, blue = half, half, half
             for i in range(3 * x * factor, 3 * (x + 1) * factor, 3):
-                red += sums[i]
-                green += sums[i + 1]
-                blue += sums[i + 2]
+                red += np.int64(sums[i])
+                green += np.int64(sums[i + 1])
+                blue += np.int64(sums[i + 2])
             o = 3 * x
-            line[o], line[o + 1], line[o + 2] = red // area, green // area, blue // area
+            line[o], line[o + 1] = (red * inverse) >> 41, (green * inverse) >> 41
+            line[o + 2] = (blue * inverse) >> 41
 
 
 def black_level(image, dark):
@@ -188,34 +191,44 @@ def colour_planes(rgb, white):
     shape = rgb.shape[:2]
     table, coded = np.empty((3, 256), np.uint8), np.empty((3, 256), np.uint16)
     dark, bins, violet = (np.empty(shape, t) for t in (np.uint8, np.uint16, np.uint8))
-    counts = np.zeros((4, 256), np.int64)
-    fill_planes(rgb, white, table, coded, dark, bins, violet, counts)
-    return table, coded, dark, bins, violet, quantile_index(counts[:, :13].sum(axis=0), 0.75)
+    counts = np.zeros((5, 256), np.int64)
+    codes = np.empty((3, 256), np.uint64), np.empty(shape[1], np.uint64)
+    fill_planes(rgb, white, table, coded, *codes, dark, bins, violet, counts)
+    return table, coded, dark, bins, violet, quantile_index(counts[4, :13], 0.75)
 
 
 @kernel
-def fill_planes(rgb, white, table, coded, dark, bins, violet, counts):
-    """Fill the tables and planes of `colour_planes`, and count the densities in four parts."""
+def fill_planes(rgb, white, table, coded, packed, codes, dark, bins, violet, counts):
+    """Fill the tables and planes of `colour_planes`, and count the densities in the last row."""
     height, width = dark.shape
     for channel in range(3):
         top = np.log10(white[channel] + 1.0)
         for level in range(256):
             density = np.rint((top - LOGARITHM[level]) * STEPS)
             density = int(min(max(density, 0.0), 255.0))
+            colour = int(ROOT[density])
             table[channel, level] = density
-            coded[channel, level] = density | (int(ROOT[density]) << 8)
+            coded[channel, level] = density | (colour << 8)
+            # The densities of a pixel side by side in one code, and its bin above them.
+            packed[channel, level] = density << (8 * channel) | colour << (32 + BITS * (2 - channel))
+    red_code, green_code, blue_code = packed[0], packed[1], packed[2]
     for y in range(height):
         row, dark_row, bins_row, violet_row = rgb[y], dark[y], bins[y], violet[y]
         for x in range(width):
-            red = np.int64(coded[0, row[x, 0]])
-            green = np.int64(coded[1, row[x, 1]])
-            blue = np.int64(coded[2, row[x, 2]])
-            bins_row[x] = (((red >> 8) << BITS | (green >> 8)) << BITS) | (blue >> 8)
-            red, green, blue = red & 255, green & 255, blue & 255
-            twice = max(red, green, blue) + green
+            codes[x] = red_code[row[x, 0]] | green_code[row[x, 1]] | blue_code[row[x, 2]]
+        # Apart from the tables, and in 32 bits, many pixels are computed at once.
+        for x in range(width):
+            code = np.uint32(codes[x])
+            bins_row[x] = np.uint16(codes[x] >> np.uint64(32))
+            red = np.int32(code & np.uint32(255))
+            green = np.int32((code >> np.uint32(8)) & np.uint32(255))
+            blue = np.int32((code >> np.uint32(16)) & np.uint32(255))
+            twice = np.int32(max(max(red, green), blue) + green)
             # Halves are rounded to even.
-            value = (twice >> 1) + (twice & (twice >> 1) & 1)
-            dark_row[x] = value
-            both = red + green if red + green < 255 else 255
-            violet_row[x] = both - blue if both > blue else 0
-            counts[x & 3, value] += 1
+            dark_row[x] = np.int32(twice >> 1) + (twice & np.int32(twice >> 1) & 1)
+            violet_row[x] = max(min(red + green, 255) - blue, 0)
+        for x in range(width):
+            counts[x & 3, dark_row[x]] += 1
+    for level in range(256):
+        for part in range(4):
+            counts[4, level] += counts[part, level]

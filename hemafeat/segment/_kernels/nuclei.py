@@ -77,21 +77,23 @@ def count_levels(plane, mask, counts):
         Levels.
     mask : (h, w) ndarray of uint8
         Not 0 on the pixels to count.
-    counts : (4, 256) ndarray of int64
-        Histogram in four parts: adjacent pixels often have the same level, and need not wait for
-        each other.
+    counts : (5, 256) ndarray of int64
+        Histogram in four parts and their sum: adjacent pixels often have the same level, and need
+        not wait for each other.
     """
     for y in range(mask.shape[0]):
         row, inside = plane[y], mask[y]
         for x in range(mask.shape[1]):
             counts[x & 3, row[x]] += inside[x] > 0
+    for level in range(256):
+        counts[4, level] = counts[0, level] + counts[1, level] + counts[2, level] + counts[3, level]
 
 
 def histogram(plane, mask):
     """Return the (256,) int64 histogram of the part of a plane under a mask; see `count_levels`."""
-    counts = np.zeros((4, 256), np.int64)
+    counts = np.zeros((5, 256), np.int64)
     count_levels(plane, mask, counts)
-    return counts.sum(axis=0)
+    return counts[4]
 
 
 def otsu_inside(plane, mask):
@@ -132,7 +134,8 @@ def nuclear_mask(plane, rgb, table, dark, faint, min_density):
     threshold = min(max(float(otsu(counts)[0]), 0.25 * top), 0.5 * top)
     # Red cells absorb blue light nearly as much as green; nuclei are well above them.
     counts = np.zeros(256, np.int64)
-    n = count_red(plane, rgb, table, dark, 2 * faint, 0.6 * top, RED, counts)
+    stained, most = math.floor(2 * faint), math.floor(0.6 * top)
+    n = count_red(plane, rgb, table, dark, stained, most, RED, counts)
     if n > 0.01 * plane.size:
         threshold = max(threshold, min(1.5 * quantile_index(counts, 0.75), 0.6 * top))
     return cv2.threshold(plane, math.floor(threshold), 1, cv2.THRESH_BINARY)[1], True

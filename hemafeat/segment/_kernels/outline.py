@@ -126,7 +126,7 @@ def search_rays(
     prior, counts, shares, polar, off, samples, rows, cost, score, path,
 ):  # fmt: skip
     """Take the steps of `search_curve`, given memory for the results of each."""
-    count_colours(bins, density, faint, near, far, counts, shares)
+    count_colours(bins, density, int(np.ceil(faint)), near, far, counts, shares)
     sample_rays(image, x0, y0, circle, step, polar, off)
     weigh_samples(
         polar, off, circle, step, scale, coded, shares, faint, owner, number, x0, y0, prior, samples

@@ -198,58 +198,58 @@ def remove_specks(mask: np.ndarray) -> None:
 
 
 @kernel
-def distance_transform(mask):
-    """Compute the distance of each pixel to the nearest 0; the border of the image is not 0.
+def measure_depths(runs, begin, label, stained, owner, depth, deepest):
+    """Compute the distance of each pixel to the nearest one outside; the border does not count.
 
     Parameters
     ----------
-    mask : (h, w) ndarray of uint8
-        Not 0 inside.
-
-    Returns
-    -------
-    (h + 2, w + 2) ndarray of int32
-        In steps of 1/65536 of a pixel, with a meaningless margin of one pixel.
+    runs, begin, label
+        See `Regions`.
+    stained : (k,) ndarray of bool
+        True for a region that is inside.
+    owner : (k,) ndarray of int64
+        Region for which the pixels of each region count.
+    depth : (h + 2, w + 2) ndarray of int32
+        Filled with distances, in steps of 1/65536 of a pixel, and a meaningless margin.
+    deepest : (k,) ndarray of int32
+        All zero; filled with the largest distance of the pixels of each owner.
     """
-    height, width = mask.shape
-    # Allocated here, where the compiler knows that it is not the mask: twice as fast.
-    depth = np.empty((height + 2, width + 2), np.int32)
+    height, width = depth.shape[0] - 2, depth.shape[1] - 2
     for x in range(width + 2):
         depth[0, x], depth[height + 1, x] = FAR, FAR
     for y in range(1, height + 1):
-        row, above, out = mask[y - 1], depth[y - 1], depth[y][1 : width + 1]
-        depth[y, 0], depth[y, width + 1] = FAR, FAR
-        left, middle, right = above[:width], above[1 : width + 1], above[2:]
-        for x in range(width):
-            least = min(middle[x] + STRAIGHT, min(left[x], right[x]) + DIAGONAL)
-            out[x] = least if row[x] else 0
-        last = FAR
-        for x in range(width):
-            last = min(out[x], last + STRAIGHT)
-            out[x] = last
+        above, here = depth[y - 1], depth[y]
+        here[0], here[width + 1] = FAR, FAR
+        for r in range(begin[y - 1], begin[y]):
+            start, n = runs[r, START] + 1, runs[r, STOP] - runs[r, START]
+            out = here[start:]
+            if not stained[label[r]]:
+                for i in range(n):
+                    out[i] = 0
+                continue
+            left, middle, right = above[start - 1 :], above[start:], above[start + 1 :]
+            for i in range(n):
+                out[i] = min(middle[i] + STRAIGHT, min(left[i], right[i]) + DIAGONAL)
+            last = np.int64(here[start - 1])
+            for i in range(n):
+                last = min(np.int64(out[i]), last + STRAIGHT)
+                out[i] = last
     for y in range(height, 0, -1):
-        below, out = depth[y + 1], depth[y][1 : width + 1]
-        left, middle, right = below[:width], below[1 : width + 1], below[2:]
-        for x in range(width):
-            out[x] = min(out[x], min(middle[x] + STRAIGHT, min(left[x], right[x]) + DIAGONAL))
-        last = FAR
-        for x in range(width - 1, -1, -1):
-            last = min(out[x], last + STRAIGHT)
-            out[x] = last
-    return depth
-
-
-@kernel
-def deepest_pixels(depth, runs, begin, label, owner, deepest):
-    """Find the largest depth of the runs of each region, which count for its owner."""
-    for y in range(begin.size - 1):
-        line = depth[y + 1]
-        for r in range(begin[y], begin[y + 1]):
-            i = owner[label[r]]
-            most = deepest[i]
-            for x in range(runs[r, START] + 1, runs[r, STOP] + 1):
-                most = max(most, line[x])
-            deepest[i] = most
+        below, here = depth[y + 1], depth[y]
+        for r in range(begin[y] - 1, begin[y - 1] - 1, -1):
+            if not stained[label[r]]:
+                continue
+            start, n = runs[r, START] + 1, runs[r, STOP] - runs[r, START]
+            out = here[start:]
+            left, middle, right = below[start - 1 :], below[start:], below[start + 1 :]
+            for i in range(n):
+                out[i] = min(out[i], min(middle[i] + STRAIGHT, min(left[i], right[i]) + DIAGONAL))
+            last, most = np.int64(here[start + n]), np.int64(deepest[owner[label[r]]])
+            for i in range(n - 1, -1, -1):
+                last = min(np.int64(out[i]), last + STRAIGHT)
+                out[i] = last
+                most = max(most, last)
+            deepest[owner[label[r]]] = most
 
 
 def red_cell_radius(dark: np.ndarray, level: int, avoid: np.ndarray) -> float:
@@ -276,11 +276,11 @@ def red_cell_radius(dark: np.ndarray, level: int, avoid: np.ndarray) -> float:
     size = (box[:, RIGHT] - box[:, LEFT] + 3) * (box[:, BOTTOM] - box[:, TOP] + 3)
     ring = np.where(around >= 0, around, 0)
     filled = (around >= 0) & (size < 0.3 * (regions.area[ring] - half[ring]))
-    regions.paint(stained, np.where(filled, 1, -1))
     owner = np.where(filled, around, np.arange(len(around)))
     deepest = np.zeros(len(around), np.int32)
-    depth = distance_transform(stained)
-    deepest_pixels(depth, regions.runs, regions.begin, regions.label, owner, deepest)
+    depth = np.empty((dark.shape[0] + 2, dark.shape[1] + 2), np.int32)
+    inside = regions.inside | filled
+    measure_depths(regions.runs, regions.begin, regions.label, inside, owner, depth, deepest)
     span = box[:, RIGHT] - box[:, LEFT] + box[:, BOTTOM] - box[:, TOP]
     radii = np.sort(deepest[(deepest > 0) & (span > 8)] / UNIT)
     # The median of those at least half as large as the largest.
