@@ -35,14 +35,17 @@ def colour_shares(bins, dark, faint, near, far):
         not inflated when few pixels are counted.
     """
     shares = np.empty((3, BINS), np.float32)
-    count_colours(bins, dark, math.ceil(faint), near, far, np.zeros((2, 2, BINS), np.int32), shares)
+    count_colours(bins, dark, math.ceil(faint), near, far, np.empty((2, 2, BINS), np.int32), shares)
     return shares[:2]
 
 
 @kernel
 def count_colours(bins, dark, faint, near, far, counts, shares):
-    """Fill the shares of `colour_shares`; `counts` is all zero, the third share working memory."""
+    """Fill the shares of `colour_shares`; `counts` and the third share are working memory."""
     height, width = dark.shape
+    for i in range(BINS):
+        for part in range(2):
+            counts[0, part, i] = counts[1, part, i] = 0
     # Adjacent pixels often fall into the same bin: two histograms avoid waiting for each other.
     inner, outer = counts[0], counts[1]
     n_near, n_far = 0, 0

@@ -21,35 +21,6 @@ def unit_circle(n):
     return np.array([[math.cos(angle) for angle in angles], [math.sin(angle) for angle in angles]])
 
 
-def fill_curve(x0, y0, radius, scale, shape):
-    """Fill a curve, given at full size, on a mask that is `scale` times smaller.
-
-    Parameters
-    ----------
-    x0, y0 : float
-        Centre, in pixels of the full image.
-    radius : (n,) ndarray of float64
-        Radius at equal steps of the angle, in pixels of the full image.
-    scale : float
-        Full-size pixels per pixel of the mask.
-    shape : (int, int)
-        Height and width of the mask.
-
-    Returns
-    -------
-    mask : (h, w) ndarray of uint8
-        1 inside.
-    area, sum_x, sum_y : int
-        Number of pixels inside, and the sums of their columns and rows.
-    """
-    points = (radius - EXCESS * scale) * unit_circle(radius.size)
-    points += [[x0], [y0]]
-    points += 0.5
-    points /= scale
-    points -= 0.5
-    return fill_polygon(points[0], points[1], shape)[:4]
-
-
 def solidity(x, y):
     """Compute the area of a polygon over that of its convex hull.
 

@@ -28,7 +28,7 @@ def fill_polygon(x, y, shape):
     left, right, top, bottom : int
         Their box; `right` and `bottom` are -1 if there are none.
     """
-    mask = np.zeros(shape, np.uint8)
+    mask = np.empty(shape, np.uint8)
     edges = np.empty((x.size + 1, shape[0]), np.int64)
     return mask, *fill_runs(x, y, mask, edges)
 
@@ -40,6 +40,9 @@ def fill_runs(x, y, mask, edges):
     counts = edges[x.size]
     for row in range(height):
         counts[row] = 0
+        line = mask[row]
+        for column in range(width):
+            line[column] = 0
     n = x.size
     first, last, end = height, -1, 0
     for i in range(n):
@@ -82,26 +85,14 @@ def fill_runs(x, y, mask, edges):
 
 
 @kernel
-def clear_discs(mask, centres, radii):
-    """Set `mask` to 0 within each radius plus half a pixel of each pixel.
-
-    Parameters
-    ----------
-    mask : (h, w) ndarray of uint8
-        Modified.
-    centres : (k, 2) ndarray of int64
-        (x, y).
-    radii : (k,) ndarray of int64
-        Negative for a disc that is left out.
-    """
+def clear_disc(mask, x, y, radius):
+    """Set `mask` to 0 within `radius` plus half a pixel of the pixel (x, y)."""
     height, width = mask.shape
-    for k in range(radii.size):
-        x, y, radius = centres[k, 0], centres[k, 1], radii[k]
-        for row in range(max(0, y - radius), min(height, y + radius + 1)):
-            half = int(np.sqrt(radius * (radius + 1) - (row - y) ** 2))
-            line = mask[row][max(0, x - half) : max(0, min(width, x + half + 1))]
-            for i in range(line.size):
-                line[i] = 0
+    for row in range(max(0, y - radius), min(height, y + radius + 1)):
+        half = int(np.sqrt(radius * (radius + 1) - (row - y) ** 2))
+        line = mask[row][max(0, x - half) : max(0, min(width, x + half + 1))]
+        for i in range(line.size):
+            line[i] = 0
 
 
 @kernel

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import cv2
 import numpy as np
 
 from hemafeat._jit import kernel
 from hemafeat.segment._kernels.colours import BINS, count_colours
-from hemafeat.segment._kernels.curve import fill_curve, unit_circle
-from hemafeat.segment._kernels.fill import clear_discs, fill_polygon
+from hemafeat.segment._kernels.curve import EXCESS, unit_circle
+from hemafeat.segment._kernels.fill import clear_disc, fill_runs
 from hemafeat.segment._kernels.levels import quantile_index
-from hemafeat.segment._kernels.nuclei import histogram
-from hemafeat.segment._kernels.path import COST, close_path, closed_rows, follow_gain
+from hemafeat.segment._kernels.path import COST, closed_rows, follow_gain
 
 FLOOR = 2e-4
 
@@ -70,75 +68,34 @@ def sample_rays(image, x0, y0, circle, step, polar, off):
             polar[i, j] = (value >> 10) & (255 * ONES)
 
 
-def search_curve(
-    image, scale, coded, bins, density, faint, near, far, owner, number, x0, y0, reach, size, prior
-):  # fmt: skip
-    """Find the best closed curve around a point.
-
-    Parameters
-    ----------
-    image : (H, W, 3) ndarray of uint8
-        RGB image at full size.
-    scale : float
-        Full-size pixels per pixel of `bins`, `density` and `owner`.
-    coded : (3, 256) ndarray of uint16
-        Density and colour bin of each level; see `levels.colour_planes`.
-    bins, density, faint, near, far
-        What the colours of the cell and of the rest are taken from; see `colours.colour_shares`.
-    owner : (h, w) ndarray of uint8
-        Number of the nearest nucleus; of size 1 if there is only one nucleus.
-    number : int
-        Number of the nucleus of this cell.
-    x0, y0 : float
-        Centre of the search.
-    reach : float
-        Farthest radius.
-    size : (int, int)
-        Numbers of angles and of radii.
-    prior : float
-        Added to the log-odds of each colour.
-
-    Returns
-    -------
-    path : (n,) ndarray of int64
-        Index of the radius at each angle.
-    dark, odds : (n, m) ndarray of float32
-        Density and log-odds of each sample.
-    off : (n, m) ndarray of bool
-        True beyond the border of the image.
-    """
-    n, m = size
-    off, samples = np.empty(size, np.bool_), np.empty((3, n, m), np.float32)
-    rows = closed_rows(n)
-    path = np.empty(rows.size, np.int64)
-    search_rays(
-        image, scale, coded, bins, density, faint, near, far, owner, number, x0, y0, reach / m,
-        unit_circle(n), prior, np.zeros((2, 2, BINS), np.int32), np.empty((4, BINS), np.float32),
-        np.empty((n + 1, m), np.int64), off, samples, rows, COST,
-        np.empty((rows.size, m + COST.size - 1), np.float32), path,
-    )  # fmt: skip
-    return close_path(path, n), samples[0], samples[1], off
-
-
-@kernel
-def search_rays(
-    image, scale, coded, bins, density, faint, near, far, owner, number, x0, y0, step, circle,
-    prior, counts, shares, polar, off, samples, rows, cost, score, path,
-):  # fmt: skip
-    """Take the steps of `search_curve`, given memory for the results of each."""
-    count_colours(bins, density, int(np.ceil(faint)), near, far, counts, shares)
-    sample_rays(image, x0, y0, circle, step, polar, off)
-    weigh_samples(
-        polar, off, circle, step, scale, coded, shares, faint, owner, number, x0, y0, prior, samples
-    )
-    follow_gain(samples[2], rows, cost, score, path)
-
-
 @kernel
 def weigh_samples(
     polar, off, circle, step, scale, coded, shares, faint, owner, number, x0, y0, prior, samples
 ):
-    """Fill the density, the log-odds and the gain of each sample; see `search_curve`."""
+    """Compute the evidence that each sample is part of the cell.
+
+    Parameters
+    ----------
+    polar, off, circle, step, x0, y0
+        See `sample_rays`; the last row of `polar` is working memory.
+    scale : float
+        Full-size pixels per pixel of `owner`.
+    coded : (3, 256) ndarray of uint16
+        Density and colour bin of each level; see `levels.colour_planes`.
+    shares : (4, 4096) ndarray of float32
+        Shares of the colours inside and outside; see `colours.colour_shares`. The last row is
+        working memory.
+    faint : float
+        Density up to which a pixel may be background.
+    owner : (h, w) ndarray of uint8
+        Number of the nearest nucleus; of size 1 if there is only one nucleus.
+    number : int
+        Number of the nucleus of this cell.
+    prior : float
+        Added to the log-odds of each colour.
+    samples : (3, n, m) ndarray of float32
+        Filled with density and log-odds of each sample, and the evidence for a curve through it.
+    """
     n, m = off.shape
     inside, outside, odds_of_bin = shares[0], shares[1], shares[3]
     cos, sin, sums = circle[0], circle[1], polar[n]
@@ -196,17 +153,27 @@ def weigh_samples(
                 gain[i, j] += min(max(edge, -0.5), 0.5) * weight
 
 
-def remote_mask(shape, centres, radii, number):
+@kernel
+def mark_remote(far, centres, radii, number):
     """Mark the pixels far from all nuclei, with smaller distances if too few pixels are left."""
-    pixels = np.rint(centres).astype(np.int64)
-    for reach in (REACH, 2.3, 2.0):
-        reaches = 2.0 * radii
-        reaches[number] = reach * radii[number]
-        far = np.ones(shape, np.uint8)
-        clear_discs(far, pixels, np.rint(reaches).astype(np.int64))
-        if cv2.countNonZero(far) >= 0.25 * far.size:
+    height, width = far.shape
+    for turn in range(3):
+        reach = REACH if turn == 0 else (2.3 if turn == 1 else 2.0)
+        for y in range(height):
+            line = far[y]
+            for x in range(width):
+                line[x] = 1
+        for k in range(radii.size):
+            radius = int(np.rint(radii[k] * (reach if k == number else 2.0)))
+            clear_disc(far, int(np.rint(centres[k, 0])), int(np.rint(centres[k, 1])), radius)
+        left = 0
+        for y in range(height):
+            line, part = far[y], np.uint32(0)
+            for x in range(width):
+                part += line[x]
+            left += part
+        if left >= 0.25 * far.size:
             break
-    return far
 
 
 @kernel
@@ -216,7 +183,7 @@ def rate_curve(path, dark, odds, off, faint):
     Parameters
     ----------
     path, dark, odds, off
-        See `search_curve`.
+        Index of the radius at each angle; see `weigh_samples` and `sample_rays`.
     faint : float
         Density up to which a pixel may be background.
 
@@ -259,7 +226,7 @@ def find_outline(
     coded, dark, bins : ndarray
         See `levels.colour_planes`.
     faint, owner, number, prior
-        See `search_curve`.
+        See `weigh_samples`.
     centres, radii : (k, 2) and (k,) ndarray of float64
         Centres and radii of all nuclei, on the reduced image.
     hull : (n, 2) ndarray of int32
@@ -276,46 +243,120 @@ def find_outline(
     rim, limit, odds, agreement, clear : float
         See `hemafeat.segment._contours.cell.Outline`.
     """
-    shape, several = dark.shape, owner.size > 1
-    x0, y0 = centres[number].tolist()
+    (height, width), n_corners = dark.shape, max(len(hull), coarse[0], fine[0])
+    radius = np.empty(fine[0])
+    measures = trace_outline(
+        image, scale, coded, dark, bins, faint, owner, number, centres, radii, hull, prior,
+        _search_memory(*coarse), _search_memory(*fine), COST, radius,
+        np.empty((4, height, width), np.uint8), np.empty((n_corners + 1, height), np.int64),
+        np.empty((2, n_corners)), np.empty((2, 2, BINS), np.int32), np.empty((4, BINS), np.float32),
+        np.empty(256, np.int64),
+    )  # fmt: skip
+    return radius, *measures
+
+
+def _search_memory(n, m):
+    """Return directions, rows and working memory of a search with n angles and m radii."""
+    rows = closed_rows(n)
+    return (
+        unit_circle(n),
+        rows,
+        np.empty((n + 1, m), np.int64),
+        np.empty((n, m), np.bool_),
+        np.empty((3, n, m), np.float32),
+        np.empty((rows.size, m + COST.size - 1), np.float32),
+        np.empty((2, rows.size), np.int64),
+    )
+
+
+@kernel
+def trace_outline(
+    image, scale, coded, dark, bins, faint, owner, number, centres, radii, hull, prior,
+    coarse, fine, cost, radius, masks, edges, corners, counts, shares, levels,
+):  # fmt: skip
+    """Take the steps of `find_outline`, given memory for the results of each."""
+    near, far, first, beyond = masks[0], masks[1], masks[2], masks[3]
+    height, width = dark.shape
+    x0, y0 = centres[number, 0], centres[number, 1]
     wider = 1.35 + 1.5 / radii[number]
-    near, *_ = fill_polygon((hull[:, 0] - x0) * wider + x0, (hull[:, 1] - y0) * wider + y0, shape)
-    if several:
-        near[owner != number] = 0
-    far = remote_mask(shape, centres, radii, number)
+    n = hull.shape[0]
+    for i in range(n):
+        corners[0, i] = (hull[i, 0] - x0) * wider + x0
+        corners[1, i] = (hull[i, 1] - y0) * wider + y0
+    fill_runs(corners[0][:n], corners[1][:n], near, edges)
+    if owner.size > 1:
+        for y in range(height):
+            for x in range(width):
+                if owner[y, x] != number:
+                    near[y, x] = 0
+    mark_remote(far, centres, radii, number)
     x0, y0 = (x0 + 0.5) * scale - 0.5, (y0 + 0.5) * scale - 0.5
     reach = REACH * radii[number] * scale
-    path, *_ = search_curve(
-        image, scale, coded, bins, dark, faint, near, far, owner, number, x0, y0, reach, coarse,
-        prior,
-    )  # fmt: skip
-    first = (path + 0.5) * (reach / coarse[1])
+    area, second, both, sum_x, sum_y = 0, 0, 0, 0, 0
+    rim, limit, odds, clear = 0.0, 0.0, 0.0, 0.0
+    for turn in range(2):
+        circle, rows, polar, off, samples, score, paths = coarse if turn == 0 else fine
+        n, m = off.shape
+        inside, outside = (near, far) if turn == 0 else (first, beyond)
+        count_colours(bins, dark, int(np.ceil(faint)), inside, outside, counts, shares)
+        sample_rays(image, x0, y0, circle, reach / m, polar, off)
+        weigh_samples(
+            polar, off, circle, reach / m, scale, coded, shares, faint, owner, number, x0, y0,
+            prior, samples,
+        )  # fmt: skip
+        follow_gain(samples[2], rows, cost, score, paths[1])
+        path = paths[0][:n]
+        for i in range(n // 8, n // 8 + n):
+            path[rows[i]] = paths[1, i]
+        farthest = 0.0
+        for i in range(n):
+            radius[i] = (path[i] + 0.5) * (reach / m)
+            farthest = max(farthest, radius[i])
+        # The outline itself and, after the first search, another one a little outside of it.
+        for margin in range(2 - turn):
+            for i in range(n):
+                distance = radius[i] + margin * (2.0 * scale) - EXCESS * scale
+                corners[0, i] = (x0 + distance * circle[0, i] + 0.5) / scale - 0.5
+                corners[1, i] = (y0 + distance * circle[1, i] + 0.5) / scale - 0.5
+            # After the second search the mask of the nucleus is no longer needed.
+            mask = near if turn == 1 else (first if margin == 0 else beyond)
+            size, x_sum, y_sum, _, _, _, _ = fill_runs(corners[0][:n], corners[1][:n], mask, edges)
+            if margin == 0:
+                second, sum_x, sum_y = size, x_sum, y_sum
+        if turn == 1:
+            rim, limit, odds, clear = rate_curve(path, samples[0], samples[1], off, faint)
+            break
 
-    # The second search starts from the centre of the first outline, with the colours inside it.
-    mask, area, sum_x, sum_y = fill_curve(x0, y0, first, scale, shape)
-    around, *_ = fill_curve(x0, y0, first + 2.0 * scale, scale, shape)
-    beyond = 1 - around
-    if several:
-        # Other white cells say nothing about the colours outside of this one.
-        pixels, others = np.rint(centres).astype(np.int64), np.rint(1.6 * radii).astype(np.int64)
-        others[number] = -1
-        clear_discs(beyond, pixels, others)
-        clear_discs(far, pixels, others)
-    beyond |= far & (dark >= faint)
-    if area > 0:
-        x0 = (sum_x / area + 0.5) * scale - 0.5
-        y0 = (sum_y / area + 0.5) * scale - 0.5
-        # The cell ends nearly half way from the background to the density of its palest part.
-        palest = quantile_index(histogram(dark, mask), 0.15)
-        faint = min(max(0.4 * palest, 0.7 * faint), 4 * faint)
-    reach = 1.35 * first.max()
-    path, samples, sample_odds, off = search_curve(
-        image, scale, coded, bins, dark, faint, mask, beyond, owner, number, x0, y0, reach, fine,
-        prior,
-    )  # fmt: skip
-    radius = (path + 0.5) * (reach / fine[1])
-    rim, limit, odds, clear = rate_curve(path, samples, sample_odds, off, faint)
-    second, second_area, *_ = fill_curve(x0, y0, radius, scale, shape)
-    both = cv2.countNonZero(second & mask)
-    agreement = 2.0 * both / (area + second_area) if area + second_area > 0 else 0.0
-    return radius, x0, y0, rim, limit, odds, agreement, clear
+        # The second search starts from the centre of the first outline, with the colours inside it.
+        area, reach = second, 1.35 * farthest
+        for y in range(height):
+            line = beyond[y]
+            for x in range(width):
+                line[x] ^= 1
+        for k in range(radii.size):
+            if k != number:
+                disc = int(np.rint(centres[k, 0])), int(np.rint(centres[k, 1]))
+                # Other white cells say nothing about the colours outside of this one.
+                for mask in (beyond, far):
+                    clear_disc(mask, disc[0], disc[1], int(np.rint(1.6 * radii[k])))
+        stained = int(np.ceil(faint))
+        for i in range(256):
+            levels[i] = 0
+        for y in range(height):
+            dark_row, inner, outer, far_row = dark[y], first[y], beyond[y], far[y]
+            for x in range(width):
+                outer[x] |= far_row[x] & (dark_row[x] >= stained)
+            for x in range(width):
+                if inner[x]:
+                    levels[dark_row[x]] += 1
+        if area > 0:
+            x0 = (sum_x / area + 0.5) * scale - 0.5
+            y0 = (sum_y / area + 0.5) * scale - 0.5
+            # The cell ends nearly half way from the background to the density of its palest part.
+            faint = min(max(0.4 * quantile_index(levels, 0.15), 0.7 * faint), 4 * faint)
+    for y in range(height):
+        one, other = near[y], first[y]
+        for x in range(width):
+            both += one[x] & other[x]
+    agreement = 2.0 * both / (area + second) if area + second > 0 else 0.0
+    return x0, y0, rim, limit, odds, agreement, clear

@@ -85,26 +85,3 @@ def closed_rows(n):
     The path runs a quarter more than once round; its middle does not depend on where it began.
     """
     return np.arange(n + n // 4) % n
-
-
-def close_path(path, n):
-    """Return the middle of a path through `closed_rows`, from row 0 to row n - 1."""
-    eighth = n // 8
-    return np.concatenate([path[n : n + eighth], path[eighth:n]])
-
-
-def closed_path(gain):
-    """Find the path of largest gain that closes on itself, one position per row.
-
-    Parameters
-    ----------
-    gain : (n, m) ndarray of float32
-        Gain of each position in each row; the last row is followed by the first.
-
-    Returns
-    -------
-    (n,) ndarray of int64
-        Position in each row.
-    """
-    n = len(gain)
-    return close_path(best_path(gain, closed_rows(n), COST), n)
