@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import kernel
+from hemafeat._jit import part
 
 BINS = 4096
 SIDE = 16
@@ -39,7 +39,7 @@ def colour_shares(bins, dark, faint, near, far):
     return shares[:2]
 
 
-@kernel
+@part
 def count_colours(bins, dark, faint, near, far, counts, shares):
     """Fill the shares of `colour_shares`; `counts` and the third share are working memory."""
     height, width = dark.shape

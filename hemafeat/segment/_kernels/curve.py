@@ -21,6 +21,30 @@ def unit_circle(n):
     return np.array([[math.cos(angle) for angle in angles], [math.sin(angle) for angle in angles]])
 
 
+def fill_curve(x0, y0, radius, scale, mask):
+    """Fill a curve, given at full size, on a mask that is `scale` times smaller.
+
+    Parameters
+    ----------
+    x0, y0 : float
+        Centre, in pixels of the full image.
+    radius : (n,) ndarray of float64
+        Radius at equal steps of the angle, in pixels of the full image.
+    scale : float
+        Full-size pixels per pixel of the mask.
+    mask : (h, w) ndarray of uint8
+        Overwritten.
+
+    Returns
+    -------
+    area, sum_x, sum_y : int
+        Number of pixels inside, and the sums of their columns and rows.
+    """
+    x, y = (radius - EXCESS * scale) * unit_circle(radius.size)
+    x, y = (x0 + x + 0.5) / scale - 0.5, (y0 + y + 0.5) / scale - 0.5
+    return fill_polygon(x, y, mask)[:3]
+
+
 def solidity(x, y):
     """Compute the area of a polygon over that of its convex hull.
 
@@ -92,6 +116,7 @@ def curve_mask(x0, y0, radius, height, width):
     clipped_y = np.minimum(np.maximum(y, 0.0), height - 1.0)
     column, row = math.floor(clipped_x.min()), math.floor(clipped_y.min())
     shape = math.ceil(clipped_y.max()) - row + 1, math.ceil(clipped_x.max()) - column + 1
-    mask, _, _, _, left, right, top, bottom = fill_polygon(x - column, y - row, shape)
+    mask = np.empty(shape, np.uint8)
+    _, _, _, left, right, top, bottom = fill_polygon(x - column, y - row, mask)
     part = np.ascontiguousarray(mask[top : bottom + 1, left : right + 1])
     return part, column + left, row + top, solidity(clipped_x, clipped_y)

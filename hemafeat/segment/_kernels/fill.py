@@ -7,20 +7,18 @@ import numpy as np
 from hemafeat._jit import kernel
 
 
-def fill_polygon(x, y, shape):
-    """Return a mask of the pixels whose centre is inside a polygon, and their box.
+def fill_polygon(x, y, mask):
+    """Set `mask` to 1 where the centre of the pixel is inside a polygon, else to 0.
 
     Parameters
     ----------
     x, y : (n,) ndarray of float64
         Corners, in order.
-    shape : (int, int)
-        Height and width of the mask.
+    mask : (h, w) ndarray of uint8
+        Overwritten.
 
     Returns
     -------
-    mask : (h, w) ndarray of uint8
-        1 inside, else 0.
     area : int
         Number of pixels inside.
     sum_x, sum_y : int
@@ -28,9 +26,7 @@ def fill_polygon(x, y, shape):
     left, right, top, bottom : int
         Their box; `right` and `bottom` are -1 if there are none.
     """
-    mask = np.empty(shape, np.uint8)
-    edges = np.empty((x.size + 1, shape[0]), np.int64)
-    return mask, *fill_runs(x, y, mask, edges)
+    return fill_runs(x, y, mask, np.empty((x.size + 1, len(mask)), np.int64))
 
 
 @kernel

@@ -296,18 +296,24 @@ def closest_points(first, second):
     return math.sqrt(squared[i, j]), i, j
 
 
+@kernel
 def width_across(dark, x, y, across_x, across_y, level):
     """Count the pixels on a line through (x, y), in both directions, until `dark` is below `level`.
 
     The pixel of the point itself counts twice.
     """
     height, width = dark.shape
-    step = np.array([[-1.0], [1.0]]) * np.arange(max(height, width))
-    column = np.rint(x + step * across_x).astype(np.intp)
-    row = np.rint(y + step * across_y).astype(np.intp)
-    inside = (column >= 0) & (row >= 0) & (column < width) & (row < height)
-    inside &= dark[row % height, column % width] >= level
-    return float(np.logical_and.accumulate(inside, axis=1).sum())
+    total = 0
+    for sign in (-1.0, 1.0):
+        for step in range(max(height, width)):
+            column = int(np.rint(x + step * sign * across_x))
+            row = int(np.rint(y + step * sign * across_y))
+            if column < 0 or row < 0 or column >= width or row >= height:
+                break
+            if dark[row, column] < level:
+                break
+            total += 1
+    return float(total)
 
 
 def minimum_between(dark, x0, y0, x1, y1, n):

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import cv2
 import numpy as np
 
-from hemafeat._jit import kernel
+from hemafeat._jit import kernel, part
 from hemafeat.segment._kernels.colours import BINS, count_colours
-from hemafeat.segment._kernels.curve import EXCESS, unit_circle
-from hemafeat.segment._kernels.fill import clear_disc, fill_runs
+from hemafeat.segment._kernels.curve import fill_curve, unit_circle
+from hemafeat.segment._kernels.fill import clear_disc, fill_polygon
 from hemafeat.segment._kernels.levels import quantile_index
+from hemafeat.segment._kernels.nuclei import histogram
 from hemafeat.segment._kernels.path import COST, closed_rows, follow_gain
 
 FLOOR = 2e-4
@@ -24,7 +26,7 @@ RIM = 6.0
 """Weight of the rim of the cell against the colours it encloses."""
 
 
-@kernel
+@part
 def sample_rays(image, x0, y0, circle, step, polar, off):
     """Sample colours along rays, bilinearly, and replicated beyond the border.
 
@@ -48,8 +50,10 @@ def sample_rays(image, x0, y0, circle, step, polar, off):
     for i in range(off.shape[0]):
         for j in range(off.shape[1]):
             x, y = x0 + cos[i] * (j * step), y0 + sin[i] * (j * step)
-            off[i, j] = x < 0 or y < 0 or x > width - 1 or y > height - 1
-            x, y = min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0)
+            beyond = x < 0 or y < 0 or x > width - 1 or y > height - 1
+            off[i, j] = beyond
+            if beyond:
+                x, y = min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0)
             # In steps of 1/32 of a pixel.
             u, v = int(x * 32 + 0.5), int(y * 32 + 0.5)
             left, top = u >> 5, v >> 5
@@ -68,7 +72,7 @@ def sample_rays(image, x0, y0, circle, step, polar, off):
             polar[i, j] = (value >> 10) & (255 * ONES)
 
 
-@kernel
+@part
 def weigh_samples(
     polar, off, circle, step, scale, coded, shares, faint, owner, number, x0, y0, prior, samples
 ):
@@ -243,120 +247,116 @@ def find_outline(
     rim, limit, odds, agreement, clear : float
         See `hemafeat.segment._contours.cell.Outline`.
     """
-    (height, width), n_corners = dark.shape, max(len(hull), coarse[0], fine[0])
-    radius = np.empty(fine[0])
-    measures = trace_outline(
-        image, scale, coded, dark, bins, faint, owner, number, centres, radii, hull, prior,
-        _search_memory(*coarse), _search_memory(*fine), COST, radius,
-        np.empty((4, height, width), np.uint8), np.empty((n_corners + 1, height), np.int64),
-        np.empty((2, n_corners)), np.empty((2, 2, BINS), np.int32), np.empty((4, BINS), np.float32),
-        np.empty(256, np.int64),
+    x, y = centres[number].tolist()
+    near, beyond, second = (np.empty(dark.shape, np.uint8) for _ in range(3))
+    # Pixels near the nucleus: its hull, enlarged about its centre.
+    wider = 1.35 + 1.5 / radii[number]
+    fill_polygon((hull[:, 0] - x) * wider + x, (hull[:, 1] - y) * wider + y, near)
+    if owner.size > 1:
+        near[owner != number] = 0
+    far = np.empty(dark.shape, np.uint8)
+    mark_remote(far, centres, radii, number)
+    x, y = (x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5
+    reach = REACH * radii[number] * scale
+    curve, *_ = search_curve(
+        image, scale, coded, dark, bins, faint, near, far, owner, number, x, y, reach, coarse, prior
     )  # fmt: skip
-    return radius, *measures
+
+    # The second search starts from the centre of the first outline, with the colours inside it.
+    first = near
+    area, sum_x, sum_y = fill_curve(x, y, curve, scale, first)
+    fill_curve(x, y, curve + 2.0 * scale, scale, beyond)
+    beyond ^= 1
+    if owner.size > 1:
+        # Other white cells say nothing about the colours outside of this one.
+        clear_others(beyond, far, centres, radii, number)
+    beyond |= far & (dark >= faint)
+    if area > 0:
+        x, y = (sum_x / area + 0.5) * scale - 0.5, (sum_y / area + 0.5) * scale - 0.5
+        # The cell ends nearly half way from the background to the density of its palest part.
+        palest = quantile_index(histogram(dark, first), 0.15)
+        faint = min(max(0.4 * palest, 0.7 * faint), 4 * faint)
+    reach = 1.35 * float(curve.max())
+    curve, path, samples, off = search_curve(
+        image, scale, coded, dark, bins, faint, first, beyond, owner, number, x, y, reach, fine,
+        prior,
+    )  # fmt: skip
+    rim, limit, odds, clear = rate_curve(path, samples[0], samples[1], off, faint)
+    second_area, *_ = fill_curve(x, y, curve, scale, second)
+    both = cv2.countNonZero(second & first)
+    agreement = 2.0 * both / (area + second_area) if area + second_area > 0 else 0.0
+    return curve, x, y, rim, limit, odds, agreement, clear
 
 
-def _search_memory(n, m):
-    """Return directions, rows and working memory of a search with n angles and m radii."""
-    rows = closed_rows(n)
-    return (
-        unit_circle(n),
-        rows,
-        np.empty((n + 1, m), np.int64),
-        np.empty((n, m), np.bool_),
-        np.empty((3, n, m), np.float32),
-        np.empty((rows.size, m + COST.size - 1), np.float32),
-        np.empty((2, rows.size), np.int64),
-    )
+def search_curve(
+    image, scale, coded, dark, bins, faint, near, far, owner, number, x0, y0, reach, size, prior
+):  # fmt: skip
+    """Find the best closed curve around a point.
+
+    Parameters
+    ----------
+    image, scale, coded, dark, bins, faint, owner, number, prior
+        See `find_outline`.
+    near, far : (h, w) ndarray of uint8
+        Masks whose colours are those of the cell and of the rest; see `colours.colour_shares`.
+    x0, y0 : float
+        Centre of the search.
+    reach : float
+        Farthest radius.
+    size : (int, int)
+        Numbers of angles and of radii.
+
+    Returns
+    -------
+    radius : (n,) ndarray of float64
+        Radius at each angle.
+    path : (n,) ndarray of int64
+        Index of that radius.
+    samples : (3, n, m) ndarray of float32
+        See `weigh_samples`.
+    off : (n, m) ndarray of bool
+        True beyond the border of the image.
+    """
+    n, m = size
+    rows, radius = closed_rows(n), np.empty(n)
+    off, samples = np.empty(size, np.bool_), np.empty((3, n, m), np.float32)
+    path = np.empty((2, rows.size), np.int64)
+    search_rays(
+        image, scale, coded, dark, bins, faint, near, far, owner, number, x0, y0, reach,
+        unit_circle(n), prior, rows, COST, np.empty((2, 2, BINS), np.int32),
+        np.empty((4, BINS), np.float32), np.empty((n + 1, m), np.int64), off, samples,
+        np.empty((rows.size, m + COST.size - 1), np.float32), path, radius,
+    )  # fmt: skip
+    return radius, path[1, :n], samples, off
 
 
 @kernel
-def trace_outline(
-    image, scale, coded, dark, bins, faint, owner, number, centres, radii, hull, prior,
-    coarse, fine, cost, radius, masks, edges, corners, counts, shares, levels,
+def search_rays(
+    image, scale, coded, dark, bins, faint, near, far, owner, number, x0, y0, reach, circle, prior,
+    rows, cost, counts, shares, polar, off, samples, score, path, radius,
 ):  # fmt: skip
-    """Take the steps of `find_outline`, given memory for the results of each."""
-    near, far, first, beyond = masks[0], masks[1], masks[2], masks[3]
-    height, width = dark.shape
-    x0, y0 = centres[number, 0], centres[number, 1]
-    wider = 1.35 + 1.5 / radii[number]
-    n = hull.shape[0]
-    for i in range(n):
-        corners[0, i] = (hull[i, 0] - x0) * wider + x0
-        corners[1, i] = (hull[i, 1] - y0) * wider + y0
-    fill_runs(corners[0][:n], corners[1][:n], near, edges)
-    if owner.size > 1:
-        for y in range(height):
-            for x in range(width):
-                if owner[y, x] != number:
-                    near[y, x] = 0
-    mark_remote(far, centres, radii, number)
-    x0, y0 = (x0 + 0.5) * scale - 0.5, (y0 + 0.5) * scale - 0.5
-    reach = REACH * radii[number] * scale
-    area, second, both, sum_x, sum_y = 0, 0, 0, 0, 0
-    rim, limit, odds, clear = 0.0, 0.0, 0.0, 0.0
-    for turn in range(2):
-        circle, rows, polar, off, samples, score, paths = coarse if turn == 0 else fine
-        n, m = off.shape
-        inside, outside = (near, far) if turn == 0 else (first, beyond)
-        count_colours(bins, dark, int(np.ceil(faint)), inside, outside, counts, shares)
-        sample_rays(image, x0, y0, circle, reach / m, polar, off)
-        weigh_samples(
-            polar, off, circle, reach / m, scale, coded, shares, faint, owner, number, x0, y0,
-            prior, samples,
-        )  # fmt: skip
-        follow_gain(samples[2], rows, cost, score, paths[1])
-        path = paths[0][:n]
-        for i in range(n // 8, n // 8 + n):
-            path[rows[i]] = paths[1, i]
-        farthest = 0.0
-        for i in range(n):
-            radius[i] = (path[i] + 0.5) * (reach / m)
-            farthest = max(farthest, radius[i])
-        # The outline itself and, after the first search, another one a little outside of it.
-        for margin in range(2 - turn):
-            for i in range(n):
-                distance = radius[i] + margin * (2.0 * scale) - EXCESS * scale
-                corners[0, i] = (x0 + distance * circle[0, i] + 0.5) / scale - 0.5
-                corners[1, i] = (y0 + distance * circle[1, i] + 0.5) / scale - 0.5
-            # After the second search the mask of the nucleus is no longer needed.
-            mask = near if turn == 1 else (first if margin == 0 else beyond)
-            size, x_sum, y_sum, _, _, _, _ = fill_runs(corners[0][:n], corners[1][:n], mask, edges)
-            if margin == 0:
-                second, sum_x, sum_y = size, x_sum, y_sum
-        if turn == 1:
-            rim, limit, odds, clear = rate_curve(path, samples[0], samples[1], off, faint)
-            break
+    """Take the steps of `search_curve`, given memory for the results of each."""
+    n, m = off.shape
+    step = reach / m
+    count_colours(bins, dark, int(np.ceil(faint)), near, far, counts, shares)
+    sample_rays(image, x0, y0, circle, step, polar, off)
+    weigh_samples(
+        polar, off, circle, step, scale, coded, shares, faint, owner, number, x0, y0, prior, samples
+    )
+    open_path, closed = path[0], path[1]
+    follow_gain(samples[2], rows, cost, score, open_path)
+    # The middle of the path does not depend on where it began.
+    for i in range(n // 8, n // 8 + n):
+        closed[rows[i]] = open_path[i]
+        radius[rows[i]] = (open_path[i] + 0.5) * step
 
-        # The second search starts from the centre of the first outline, with the colours inside it.
-        area, reach = second, 1.35 * farthest
-        for y in range(height):
-            line = beyond[y]
-            for x in range(width):
-                line[x] ^= 1
-        for k in range(radii.size):
-            if k != number:
-                disc = int(np.rint(centres[k, 0])), int(np.rint(centres[k, 1]))
-                # Other white cells say nothing about the colours outside of this one.
-                for mask in (beyond, far):
-                    clear_disc(mask, disc[0], disc[1], int(np.rint(1.6 * radii[k])))
-        stained = int(np.ceil(faint))
-        for i in range(256):
-            levels[i] = 0
-        for y in range(height):
-            dark_row, inner, outer, far_row = dark[y], first[y], beyond[y], far[y]
-            for x in range(width):
-                outer[x] |= far_row[x] & (dark_row[x] >= stained)
-            for x in range(width):
-                if inner[x]:
-                    levels[dark_row[x]] += 1
-        if area > 0:
-            x0 = (sum_x / area + 0.5) * scale - 0.5
-            y0 = (sum_y / area + 0.5) * scale - 0.5
-            # The cell ends nearly half way from the background to the density of its palest part.
-            faint = min(max(0.4 * quantile_index(levels, 0.15), 0.7 * faint), 4 * faint)
-    for y in range(height):
-        one, other = near[y], first[y]
-        for x in range(width):
-            both += one[x] & other[x]
-    agreement = 2.0 * both / (area + second) if area + second > 0 else 0.0
-    return x0, y0, rim, limit, odds, agreement, clear
+
+@kernel
+def clear_others(beyond, far, centres, radii, number):
+    """Set two masks to 0 on and around all nuclei but one."""
+    for k in range(radii.size):
+        if k != number:
+            x, y = int(np.rint(centres[k, 0])), int(np.rint(centres[k, 1]))
+            radius = int(np.rint(1.6 * radii[k]))
+            clear_disc(beyond, x, y, radius)
+            clear_disc(far, x, y, radius)

@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from hemafeat._jit import kernel
+from hemafeat._jit import part
 
 BEND = 0.6
 """Cost of a step of one position from one angle to the next; it grows with the square."""
@@ -42,7 +42,7 @@ def best_path(gain, rows, cost):
     return path
 
 
-@kernel
+@part
 def follow_gain(gain, rows, cost, score, path):
     """Fill `path` for `best_path`; `score` has a column for each position and for the margins."""
     m = gain.shape[1]

@@ -64,12 +64,17 @@ class Regions(NamedTuple):
         paint_runs(mask, self.runs, self.begin, self.label, level)
 
 
-def find_regions(mask: np.ndarray) -> Regions:
-    """Find the regions of an (h, w) uint8 mask that is not 0 inside, and of its background."""
+def find_regions(mask: np.ndarray, least: int = 0) -> Regions | None:
+    """Find the regions of an (h, w) uint8 mask that is not 0 inside, and of its background.
+
+    Return None if there are fewer than `least`.
+    """
     height, width = mask.shape
     runs = np.empty((height * width, 3), np.int32)
     begin, label = np.empty(height + 1, np.int64), np.empty(height * width, np.int64)
     k = label_runs(mask, runs, begin, label)
+    if k < least:
+        return None
     box, area = np.empty((k, 4), np.int64), np.zeros(k, np.int64)
     around, inside = np.full(k, -1, np.int64), np.empty(k, np.bool_)
     measure_regions(runs, begin, label, width, box, area, around, inside)
@@ -185,10 +190,10 @@ def remove_specks(mask: np.ndarray) -> None:
     mask : (h, w) ndarray of uint8
         0 and 1; modified.
     """
-    regions = find_regions(mask)
-    inside, area, half = regions.inside, regions.area, regions.half_perimeter
-    if len(area) < 3:
+    regions = find_regions(mask, 3)
+    if regions is None:
         return
+    inside, area, half = regions.inside, regions.area, regions.half_perimeter
     polygon = area - half
     largest = max(polygon[inside].max(), 0.0)
     level = np.full(len(area), -1)
@@ -271,6 +276,7 @@ def red_cell_radius(dark: np.ndarray, level: int, avoid: np.ndarray) -> float:
     """
     stained = ((cv2.blur(dark, (3, 3)) >= level) & (avoid == 0)).view(np.uint8)
     regions = find_regions(stained)
+    assert regions is not None
     box, around, half = regions.box, regions.around, regions.half_perimeter
     # The pale centre of a red cell is part of it; the gap in a ring of cells is not.
     size = (box[:, RIGHT] - box[:, LEFT] + 3) * (box[:, BOTTOM] - box[:, TOP] + 3)
