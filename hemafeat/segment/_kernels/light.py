@@ -105,8 +105,7 @@ def fit_surface(small, white, surface, green, grey, tiles, system):
             for j in range(6):
                 part = share * tile[j]
                 fit[j] += part * tile[6]
-                # Also what lies below the diagonal: six at once cost less.
-                for k in range(6):
+                for k in range(j, 6):
                     system[j, k] += part * tile[k]
         for j in range(6):
             for k in range(j):

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 
@@ -270,7 +272,7 @@ def find_outline(
     if owner.size > 1:
         # Other white cells say nothing about the colours outside of this one.
         clear_others(beyond, far, centres, radii, number)
-    beyond |= far & (dark >= faint)
+    beyond |= far & (dark >= math.ceil(faint))
     if area > 0:
         x, y = (sum_x / area + 0.5) * scale - 0.5, (sum_y / area + 0.5) * scale - 0.5
         # The cell ends nearly half way from the background to the density of its palest part.

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import math
 from typing import NamedTuple
 
 import cv2
 import numpy as np
 
-from hemafeat._jit import kernel
+from hemafeat._jit import kernel, part
 
 STRAIGHT, DIAGONAL = np.int32(62587), np.int32(89738)
 """0.955 and 1.3693 in steps of 1/65536 (Borgefors 1986, as in OpenCV's 3 x 3 mask)."""
@@ -52,16 +51,6 @@ class Regions(NamedTuple):
     area: np.ndarray
     around: np.ndarray
     inside: np.ndarray
-
-    @property
-    def half_perimeter(self) -> np.ndarray:
-        """By how much, about, polygons through the border pixels of round regions are too small."""
-        box = self.box
-        return 0.7 * (box[:, RIGHT] - box[:, LEFT] + box[:, BOTTOM] - box[:, TOP] + 2)
-
-    def paint(self, mask: np.ndarray, level: np.ndarray) -> None:
-        """Set each region of `mask` to its level, where that is not negative."""
-        paint_runs(mask, self.runs, self.begin, self.label, level)
 
 
 def find_regions(mask: np.ndarray, least: int = 0) -> Regions | None:
@@ -168,15 +157,10 @@ def measure_regions(runs, begin, label, width, box, area, around, inside):
             area[around[i]] += area[i]
 
 
-@kernel
-def paint_runs(mask, runs, begin, label, level):
-    """Set the runs of each region of `mask` to its level, where that is not negative."""
-    for y in range(mask.shape[0]):
-        for r in range(begin[y], begin[y + 1]):
-            value = level[label[r]]
-            if value >= 0:
-                for x in range(runs[r, START], runs[r, STOP]):
-                    mask[y, x] = value
+@part
+def half_perimeter(box, i):
+    """Estimate by how much a polygon through the border pixels of a round region is too small."""
+    return 0.7 * (box[i, RIGHT] - box[i, LEFT] + box[i, BOTTOM] - box[i, TOP] + 2)
 
 
 def remove_specks(mask: np.ndarray) -> None:
@@ -191,33 +175,41 @@ def remove_specks(mask: np.ndarray) -> None:
         0 and 1; modified.
     """
     regions = find_regions(mask, 3)
-    if regions is None:
-        return
-    inside, area, half = regions.inside, regions.area, regions.half_perimeter
-    polygon = area - half
-    largest = max(polygon[inside].max(), 0.0)
-    level = np.full(len(area), -1)
-    level[(regions.around >= 0) & (area + half < 0.08 * largest)] = 1
-    level[inside & (polygon < 0.06 * largest)] = 0
-    regions.paint(mask, level)
+    if regions is not None:
+        paint_specks(mask, *regions)
 
 
 @kernel
-def measure_depths(runs, begin, label, stained, owner, depth, deepest):
+def paint_specks(mask, runs, begin, label, box, area, around, inside):
+    """Take the step of `remove_specks` that modifies `mask`, given its `Regions`."""
+    largest = 0.0
+    for i in range(area.size):
+        if inside[i]:
+            largest = max(largest, area[i] - half_perimeter(box, i))
+    for y in range(mask.shape[0]):
+        for r in range(begin[y], begin[y + 1]):
+            i = label[r]
+            half = half_perimeter(box, i)
+            small = inside[i] and area[i] - half < 0.06 * largest
+            if small or (around[i] >= 0 and area[i] + half < 0.08 * largest):
+                value = 0 if small else 1
+                line = mask[y][runs[r, START] : runs[r, STOP]]
+                for x in range(line.size):
+                    line[x] = value
+
+
+@part
+def measure_depths(runs, begin, label, around, inside, depth, deepest):
     """Compute the distance of each pixel to the nearest one outside; the border does not count.
 
     Parameters
     ----------
-    runs, begin, label
-        See `Regions`.
-    stained : (k,) ndarray of bool
-        True for a region that is inside.
-    owner : (k,) ndarray of int64
-        Region for which the pixels of each region count.
+    runs, begin, label, around, inside
+        See `Regions`. Holes, which have a region around them, count as parts of it.
     depth : (h + 2, w + 2) ndarray of int32
         Filled with distances, in steps of 1/65536 of a pixel, and a meaningless margin.
     deepest : (k,) ndarray of int32
-        All zero; filled with the largest distance of the pixels of each owner.
+        All zero; filled with the largest distance of the pixels of each region.
     """
     height, width = depth.shape[0] - 2, depth.shape[1] - 2
     for x in range(width + 2):
@@ -228,7 +220,7 @@ def measure_depths(runs, begin, label, stained, owner, depth, deepest):
         for r in range(begin[y - 1], begin[y]):
             start, n = runs[r, START] + 1, runs[r, STOP] - runs[r, START]
             out = here[start:]
-            if not stained[label[r]]:
+            if not inside[label[r]] and around[label[r]] < 0:
                 for i in range(n):
                     out[i] = 0
                 continue
@@ -242,19 +234,22 @@ def measure_depths(runs, begin, label, stained, owner, depth, deepest):
     for y in range(height, 0, -1):
         below, here = depth[y + 1], depth[y]
         for r in range(begin[y] - 1, begin[y - 1] - 1, -1):
-            if not stained[label[r]]:
+            owner = label[r]
+            if around[owner] >= 0:
+                owner = around[owner]
+            elif not inside[owner]:
                 continue
             start, n = runs[r, START] + 1, runs[r, STOP] - runs[r, START]
             out = here[start:]
             left, middle, right = below[start - 1 :], below[start:], below[start + 1 :]
             for i in range(n):
                 out[i] = min(out[i], min(middle[i] + STRAIGHT, min(left[i], right[i]) + DIAGONAL))
-            last, most = np.int64(here[start + n]), np.int64(deepest[owner[label[r]]])
+            last, most = np.int64(here[start + n]), np.int64(deepest[owner])
             for i in range(n - 1, -1, -1):
                 last = min(np.int64(out[i]), last + STRAIGHT)
                 out[i] = last
                 most = max(most, last)
-            deepest[owner[label[r]]] = most
+            deepest[owner] = most
 
 
 def red_cell_radius(dark: np.ndarray, level: int, avoid: np.ndarray) -> float:
@@ -277,19 +272,40 @@ def red_cell_radius(dark: np.ndarray, level: int, avoid: np.ndarray) -> float:
     stained = ((cv2.blur(dark, (3, 3)) >= level) & (avoid == 0)).view(np.uint8)
     regions = find_regions(stained)
     assert regions is not None
-    box, around, half = regions.box, regions.around, regions.half_perimeter
-    # The pale centre of a red cell is part of it; the gap in a ring of cells is not.
-    size = (box[:, RIGHT] - box[:, LEFT] + 3) * (box[:, BOTTOM] - box[:, TOP] + 3)
-    ring = np.where(around >= 0, around, 0)
-    filled = (around >= 0) & (size < 0.3 * (regions.area[ring] - half[ring]))
-    owner = np.where(filled, around, np.arange(len(around)))
-    deepest = np.zeros(len(around), np.int32)
+    k = len(regions.area)
     depth = np.empty((dark.shape[0] + 2, dark.shape[1] + 2), np.int32)
-    inside = regions.inside | filled
-    measure_depths(regions.runs, regions.begin, regions.label, inside, owner, depth, deepest)
-    span = box[:, RIGHT] - box[:, LEFT] + box[:, BOTTOM] - box[:, TOP]
-    radii = np.sort(deepest[(deepest > 0) & (span > 8)] / UNIT)
-    # The median of those at least half as large as the largest.
-    radii = radii[radii >= 0.5 * radii[-1]] if radii.size else radii
-    n = radii.size
-    return float(0.5 * (radii[(n - 1) // 2] + radii[n // 2])) if n >= 2 else math.nan
+    return median_radius(*regions, depth, np.zeros(k, np.int32), np.empty(k))
+
+
+@kernel
+def median_radius(runs, begin, label, box, area, around, inside, depth, deepest, radii):
+    """Compute `red_cell_radius` from `Regions`, of which `around` is overwritten."""
+    k = area.size
+    # The pale centre of a red cell is part of it; the gap in a ring of cells is not.
+    for i in range(k):
+        ring = around[i]
+        if ring >= 0:
+            size = (box[i, RIGHT] - box[i, LEFT] + 3) * (box[i, BOTTOM] - box[i, TOP] + 3)
+            if size >= 0.3 * (area[ring] - half_perimeter(box, ring)):
+                around[i] = -1
+    measure_depths(runs, begin, label, around, inside, depth, deepest)
+    n, largest = 0, 0.0
+    for i in range(k):
+        span = box[i, RIGHT] - box[i, LEFT] + box[i, BOTTOM] - box[i, TOP]
+        if deepest[i] > 0 and span > 8:
+            radii[n] = deepest[i] / UNIT
+            largest = max(largest, radii[n])
+            n += 1
+    # The median of those at least half as large as the largest, by an insertion sort.
+    kept = 0
+    for i in range(n):
+        if radii[i] >= 0.5 * largest:
+            value, j = radii[i], kept
+            while j > 0 and radii[j - 1] > value:
+                radii[j] = radii[j - 1]
+                j -= 1
+            radii[j] = value
+            kept += 1
+    if kept < 2:
+        return np.nan
+    return 0.5 * (radii[(kept - 1) // 2] + radii[kept // 2])
