@@ -24,7 +24,7 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
         return njit(**options)(function)
 
 
-def part(function: Callable[..., Any]) -> Callable[..., Any]:
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
     """Compile `function` into the one kernel that calls it, not by itself.
 
     It is compiled once then, and can still be called, and tested, alone.

@@ -17,7 +17,7 @@ from hemafeat.segment._kernels import (
     outline,
     path as _path,
 )
-from reference import naive_segment as naive
+from reference import naive as naive_paths, naive_segment as naive
 from support.made_images import cell_image, cell_planes
 
 SHAPES = [(40, 51), (17, 9), (3, 4)]
@@ -55,15 +55,6 @@ def test_white_of_noise():
     assert np.array_equal(levels.white_level(image), naive.white_level(image))
 
 
-def test_solve():
-    rng = np.random.default_rng(5)
-    for n in (1, 2, 6):
-        part = rng.normal(size=(n + 3, n))
-        matrix, value = part.T @ part, rng.normal(size=n)
-        solution = light.solve(matrix.copy(), value.copy())
-        assert np.allclose(solution, np.linalg.solve(matrix, value), rtol=1e-8)
-
-
 @pytest.mark.parametrize("seed", range(4))
 def test_background_surface(seed):
     small = cell_image((33, 42), seed).astype(float)
@@ -97,7 +88,7 @@ def test_pixels_whose_centre_is_inside_are_filled(seed):
     radius = rng.uniform(3, 16, 9)
     x, y = 12 + radius * np.cos(angle), 10 + radius * np.sin(angle)
     mask = np.full((21, 26), 7, np.uint8)
-    area = fill.fill_polygon(x, y, mask)
+    area, sum_x, sum_y, *box = fill.fill_polygon(x, y, mask)
     corners = np.stack([x, y], axis=1).astype(np.float32)[:, None]
     inside = [
         [cv2.pointPolygonTest(corners, (float(c), float(r)), False) > 0 for c in range(26)]
@@ -105,6 +96,16 @@ def test_pixels_whose_centre_is_inside_are_filled(seed):
     ]
     assert np.array_equal(mask > 0, inside)
     assert area == mask.sum()
+    rows, columns = np.nonzero(mask)
+    assert (sum_x, sum_y) == (columns.sum(), rows.sum())
+    assert box == [columns.min(), columns.max(), rows.min(), rows.max()]
+
+
+def test_nothing_is_filled_beyond_the_mask():
+    mask = np.ones((5, 6), np.uint8)
+    x, y = np.array([8.0, 12.0, 10.0]), np.array([1.0, 1.0, 4.0])
+    assert fill.fill_polygon(x, y, mask)[:3] == (0, 0, 0)
+    assert not mask.any()
 
 
 def test_a_disc_is_cleared():
@@ -122,31 +123,41 @@ def test_mean_density_over_a_mask():
     mask = (np.random.default_rng(1).random((6, 9)) < 0.5).astype(np.uint8)
     part = image[4:10, 7:16][mask > 0]
     means = [table[c][part[:, c]].mean() for c in range(3)]
-    assert np.allclose(fill.mean_density(mask, image, table, 7, 4), means)
-    assert not fill.mean_density(0 * mask, image, table, 7, 4).any()
+    assert np.allclose(nuclei.mean_density(mask, image, table, 7, 4), means)
+    assert not any(nuclei.mean_density(0 * mask, image, table, 7, 4))
+
+
+def colour_shares(bins, dark, stained, near, far):
+    shares = np.empty((3, colours.BINS), np.float32)
+    counts = np.empty((2, 2, colours.BINS), np.int32)
+    colours.count_colours(bins, dark, stained, near, far, counts, shares)
+    return shares[:2]
 
 
 def test_colours_are_smoothed_and_counted():
     rng = np.random.default_rng(4)
-    counts = rng.poisson(0.1, 4096).astype(np.float32)
-    assert np.allclose(
-        colours.smooth_histogram(counts.copy()), naive.smooth_histogram(counts), atol=1e-5
-    )
+    # Colours anywhere in the cube, also at its faces.
+    bins = rng.integers(0, 4096, (30, 41)).astype(np.uint16)
+    dark = rng.integers(0, 6, bins.shape).astype(np.uint8)
+    everywhere = np.ones_like(dark)
+    shares = colour_shares(bins, dark, 3, everywhere, everywhere)
+    expected = naive.colour_shares(bins, dark, 2.5, everywhere, everywhere)
+    assert np.allclose(shares, expected, atol=1e-6)
     _, _, _, _, dark, bins, _, _ = cell_planes((30, 41), 4)
     near, far = np.zeros(dark.shape, np.uint8), np.ones(dark.shape, np.uint8)
     near[10:20, 12:30] = 1
     far[5:25, 5:35] = 0
-    shares = colours.colour_shares(bins, dark, 3.0, near, far)
+    shares = colour_shares(bins, dark, 3, near, far)
     assert np.allclose(shares, naive.colour_shares(bins, dark, 3.0, near, far), atol=1e-6)
 
 
 def test_samples_along_rays():
     image = np.random.default_rng(6).integers(0, 256, (20, 27, 3)).astype(np.uint8)
     angle = np.linspace(0, 2 * np.pi, 9)
-    cos, sin = np.cos(angle), np.sin(angle)
+    circle = np.stack([np.cos(angle), np.sin(angle)])
     polar, off = np.empty((9, 14), np.int64), np.empty((9, 14), bool)
-    outline.sample_rays(image, 11.3, 8.6, cos, sin, 1.7, 14, polar, off)
-    expected, expected_off = naive.sample_rays(image, 11.3, 8.6, cos, sin, 1.7, 14)
+    outline.sample_rays(image, 11.3, 8.6, circle, 1.7, polar, off)
+    expected, expected_off = naive.sample_rays(image, 11.3, 8.6, *circle, 1.7, 14)
     lanes = np.stack([polar >> (outline.LANE * c) & outline.LOW for c in range(3)], axis=2)
     assert np.array_equal(lanes, expected)
     assert np.array_equal(off, expected_off)
@@ -159,27 +170,33 @@ def test_the_search_and_the_rating_of_its_path(size):
     near, far = np.zeros(dark.shape, np.uint8), np.ones(dark.shape, np.uint8)
     near[14:34, 18:38] = 1
     far[4:44, 8:48] = 0
-    inside, outside = colours.colour_shares(bins, dark, 3.0, near, far)
+    inside, outside = naive.colour_shares(bins, dark, 3.0, near, far)
     faint, rest = 3.0, (28.0, 24.0, 30.0, size, 0.5)
     owner = np.zeros((1, 1), np.uint8)
-    path, *samples = outline.search_curve(
-        image, 1.0, coded, inside, outside, faint, owner, 0, *rest
+    radius, path, samples, off = outline.search_curve(
+        image, 1.0, coded, dark, bins, faint, near, far, owner, 0, *rest
     )
     gain, *expected = naive.search_curve(image, coded, inside, outside, faint, *rest)
-    assert np.allclose(samples, expected, atol=1e-5)
-    assert np.array_equal(path, _path.closed_path(gain.astype(np.float32)))
-    rating = outline.rate_curve(path, *samples, faint)
-    assert np.allclose(rating, naive.rate_curve(path, *samples, faint))
+    assert np.allclose([*samples[:2], off], expected, atol=1e-4)
+    assert np.allclose(samples[2], gain, atol=1e-3)
+    n = size[0]
+    rows = _path.closed_rows(n)
+    expected_path = naive_paths.best_path(samples[2], rows, _path.COST)
+    expected_path = np.roll(expected_path[n // 8 : n // 8 + n], n // 8)
+    assert np.array_equal(path, expected_path)
+    assert np.allclose(radius, (path + 0.5) * 30.0 / size[1])
+    rating = outline.rate_curve(path, samples[0], samples[1], off, faint)
+    assert np.allclose(rating, naive.rate_curve(path, *samples[:2], off, faint))
 
 
 def test_a_search_stops_at_the_ground_of_another_nucleus():
     image, _, _, coded, dark, bins, _, _ = cell_planes((48, 57), 7)
     near, far = (dark > 3).astype(np.uint8), (dark <= 3).astype(np.uint8)
-    inside, outside = colours.colour_shares(bins, dark, 3.0, near, far)
     owner = np.zeros(dark.shape, np.uint8)
     owner[:, 33:] = 1
-    path, *_ = outline.search_curve(
-        image, 1.0, coded, inside, outside, 3.0, owner, 0, 28.0, 24.0, 30.0, (32, 30), 0.5
+    rest = 28.0, 24.0, 30.0, (32, 30), 0.5
+    _, path, *_ = outline.search_curve(
+        image, 1.0, coded, dark, bins, 3.0, near, far, owner, 0, *rest
     )
     # To the right the path ends at the border between the two, to the left at the rim.
     assert path[0] < 9 < 15 < path[16]
@@ -218,7 +235,7 @@ def test_a_curve_is_filled_as_by_opencv():
     angle = np.arange(64) * (2 * np.pi / 64)
     drawn_curve = Curve((70.0, 55.0), 40 + 6 * np.sin(3 * angle))
     mask = np.empty((60, 70), np.uint8)
-    area = curve.fill_curve(*drawn_curve.centre, drawn_curve.radius, 2.0, mask)
+    area, *_ = curve.fill_curve(*drawn_curve.centre, drawn_curve.radius, 2.0, mask)
     drawn = drawn_curve.fill((60, 70), 2.0)
     assert area == pytest.approx(int(drawn.sum()), rel=0.01)
     assert np.count_nonzero(mask != drawn) < 0.03 * area
@@ -226,15 +243,25 @@ def test_a_curve_is_filled_as_by_opencv():
 
 def test_the_remote_mask_is_far_from_all_nuclei():
     centres, radii = np.array([[20.0, 30.0], [70.0, 40.0]]), np.array([6.0, 8.0])
-    far = outline.remote_mask((80, 90), centres, radii, 0)
+    far = np.empty((80, 90), np.uint8)
+    outline.mark_remote(far, centres, radii, 0)
     y, x = np.mgrid[:80, :90]
     from_one, from_two = np.hypot(x - 20, y - 30), np.hypot(x - 70, y - 40)
     assert far[(from_one > 17) & (from_two > 17)].all()
     assert not far[(from_one < 16) | (from_two < 16)].any()
     # Some pixels are left even if a nucleus fills the image.
-    assert (
-        0 < outline.remote_mask((40, 40), np.array([[20.0, 20.0]]), np.array([9.0]), 0).sum() < 1600
-    )
+    far = np.empty((40, 40), np.uint8)
+    outline.mark_remote(far, np.array([[20.0, 20.0]]), np.array([9.0]), 0)
+    assert 0 < far.sum() < 1600
+
+
+def test_the_ground_of_other_nuclei_is_cleared():
+    centres, radii = np.array([[20.0, 30.0], [70.0, 40.0]]), np.array([6.0, 8.0])
+    masks = np.ones((2, 80, 90), np.uint8)
+    outline.clear_others(masks[0], masks[1], centres, radii, 0)
+    expected = np.ones((80, 90), np.uint8)
+    fill.clear_disc(expected, 70, 40, 13)
+    assert (masks == expected).all()
 
 
 @pytest.mark.parametrize("seed", range(6))

@@ -7,7 +7,7 @@ import itertools
 import numpy as np
 import pytest
 
-from hemafeat.segment._kernels.path import best_path, closed_path
+from hemafeat.segment._kernels.path import COST, closed_rows, follow_gain, follow_round
 from reference import naive
 
 
@@ -15,6 +15,22 @@ def gains(kind, shape, seed):
     gain = np.random.default_rng(seed).normal(0, 2, shape)
     gain = {"noise": gain, "ties": np.rint(gain), "summed": np.cumsum(gain, axis=1)}[kind]
     return gain.astype(np.float32)
+
+
+def best_path(gain, rows, cost):
+    score = np.empty((rows.size, gain.shape[1] + cost.size - 1), np.float32)
+    path = np.empty(rows.size, np.int64)
+    follow_gain(gain, rows, cost, score, path)
+    return path
+
+
+def closed_path(gain):
+    n, m = gain.shape
+    rows = closed_rows(n)
+    score = np.empty((rows.size, m + COST.size - 1), np.float32)
+    paths = np.empty((2, rows.size), np.int64)
+    follow_round(gain, rows, COST, score, paths)
+    return paths[1, :n]
 
 
 @pytest.mark.parametrize("shape", [(64, 64), (32, 40), (9, 5), (4, 1)])

@@ -8,23 +8,23 @@ import pytest
 from scipy import ndimage
 
 from hemafeat.segment._contours.cell import Curve
+from hemafeat.segment._contours.nuclei import describe_hull, is_red, make_seed
 from hemafeat.segment._contours.nucleus import outline_nucleus
-from hemafeat.segment._kernels import curve, pieces, regions
+from hemafeat.segment._kernels import curve, regions
 from support.made_images import cell_image, cell_planes
 
 SHAPES = [(1, 1), (1, 9), (7, 1), (13, 17), (40, 31)]
 
 
 def label_image(mask):
-    runs = np.empty((mask.size + 1, 3), np.int32)
-    begin = regions.find_runs(mask, runs)
-    label, k = regions.label_runs(runs, begin)
+    found = regions.find_regions(mask)
+    runs, begin, label = found[:3]
     image = np.full(mask.shape, -1)
     for y in range(mask.shape[0]):
         for r in range(begin[y], begin[y + 1]):
             assert (mask[y, runs[r, 0] : runs[r, 1]] == runs[r, 2]).all()
             image[y, runs[r, 0] : runs[r, 1]] = label[r]
-    return image, k, runs, begin, label
+    return image, found
 
 
 @pytest.mark.parametrize("shape", SHAPES)
@@ -32,7 +32,8 @@ def label_image(mask):
 def test_regions_are_those_of_scipy(shape, share):
     for seed in range(8):
         mask = (np.random.default_rng(seed).random(shape) < share).astype(np.uint8)
-        labels, k, *_ = label_image(mask)
+        labels, found = label_image(mask)
+        k = len(found.area)
         inside, n = ndimage.label(mask, np.ones((3, 3)))
         outside, m = ndimage.label(mask == 0)
         assert k == n + m
@@ -40,6 +41,8 @@ def test_regions_are_those_of_scipy(shape, share):
         # Each label has one counterpart.
         pairs = {(a, b) for a, b in zip(labels.ravel(), expected.ravel(), strict=True)}
         assert len(pairs) == k
+        assert found.inside.sum() == n
+        assert regions.find_regions(mask, k + 1) is None
 
 
 def test_the_region_around_a_hole():
@@ -49,8 +52,8 @@ def test_the_region_around_a_hole():
     mask[5, 6] = 1
     mask[15:, 18:] = 1
     mask[17, 20:] = 0
-    labels, k, runs, begin, label = label_image(mask)
-    box, area, around = regions.measure_regions(runs, begin, label, k, 24)
+    labels, found = label_image(mask)
+    box, area, around = found.box, found.area, found.around
     ring, hole, island, notch = labels[2, 3], labels[4, 5], labels[5, 6], labels[17, 23]
     assert around[hole] == ring
     assert around[island] == -1
@@ -63,12 +66,25 @@ def test_the_region_around_a_hole():
 @pytest.mark.parametrize("share", [0.5, 0.97, 1.0])
 def test_distances_are_those_of_opencv(share):
     mask = (np.random.default_rng(3).random((33, 41)) < share).astype(np.uint8)
-    distance = regions.distance_transform(mask)[1:-1, 1:-1] / regions.UNIT
+    labels, found = label_image(mask)
+    depth, deepest = np.empty((35, 43), np.int32), np.zeros(len(found.area), np.int32)
+    runs, begin, label, _, _, around, inside = found
+    regions.measure_depths(runs, begin, label, around, inside, depth, deepest)
+    distance = depth[1:-1, 1:-1] / regions.UNIT
+    assert deepest[0] > 0 or not mask[0, 0]
     if share == 1.0:
         # There is no background.
         assert distance.min() > 1000
         return
-    assert np.allclose(distance, cv2.distanceTransform(mask, cv2.DIST_L2, 3), atol=1e-3)
+    # Holes, unless they touch the border, count as parts of the region around them.
+    filled = mask | (around[labels] >= 0)
+    expected = cv2.distanceTransform(filled.astype(np.uint8), cv2.DIST_L2, 3)
+    assert np.allclose(distance, expected, atol=1e-3)
+    owner = np.where(around[labels] >= 0, around[labels], labels)
+    largest = ndimage.maximum(distance, owner, np.arange(len(deepest)))
+    assert np.allclose(
+        deepest / regions.UNIT, np.where(np.isin(range(len(deepest)), owner), largest, 0)
+    )
 
 
 def discs(radii, shape=(120, 160), hole=None):
@@ -170,7 +186,7 @@ def test_pieces_are_described_as_by_opencv(seed):
         cv2.ellipse(mask, centre, axes, float(rng.uniform(0, 180)), 0, 360, 1, cv2.FILLED)
     lines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
     points = np.concatenate(lines)
-    hull, x, y, hull_area = pieces.describe_hull(points[:, 0])
+    hull, (x, y), hull_area = describe_hull(points)
     expected = cv2.convexHull(points)
     assert sorted(map(tuple, hull.tolist())) == sorted(map(tuple, expected[:, 0].tolist()))
     moments = cv2.moments(expected)
@@ -179,21 +195,18 @@ def test_pieces_are_described_as_by_opencv(seed):
         assert x == pytest.approx(moments["m10"] / hull_area)
         assert y == pytest.approx(moments["m01"] / hull_area)
     for line in lines:
-        area, is_red = pieces.describe_piece(line[:, 0], image, table)
-        assert area == pytest.approx(cv2.contourArea(line) + 0.5 * len(line))
         filled = cv2.drawContours(np.zeros_like(mask), [line], -1, 1, cv2.FILLED)
         red, green, blue = (table[c][image[:, :, c][filled > 0]].mean() for c in range(3))
         grey = abs(red - green) + abs(green - blue) < 0.1 * (red + green + blue)
-        assert is_red == (blue > 0.5 * green and not grey)
+        assert make_seed([line]).area == pytest.approx(cv2.contourArea(line) + 0.5 * len(line))
+        assert is_red(line, image, table) == (blue > 0.5 * green and not grey)
 
 
 def test_a_piece_the_colour_of_red_cells():
     table = np.zeros((3, 256), np.uint8)
     table[:, 1], table[:, 2] = (4, 40, 30), (60, 60, 15)
-    square = np.array([[3, 3], [3, 9], [9, 9], [9, 3]], np.int32)
+    square = np.array([[[3, 3]], [[3, 9]], [[9, 9]], [[9, 3]]], np.int32)
     for level, expected in ((1, True), (2, False)):
         image = np.full((12, 12, 3), level, np.uint8)
-        area, is_red = pieces.describe_piece(square, image, table)
-        assert is_red == expected
-        assert area == 36 + 2
-    assert pieces.describe_hull(square)[1:] == (6, 6, 36)
+        assert is_red(square, image, table) == expected
+    assert describe_hull(square)[1:] == ((6, 6), 36)

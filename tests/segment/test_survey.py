@@ -6,42 +6,24 @@ import cv2
 import numpy as np
 import pytest
 
-from hemafeat.segment._contours.frame import light_gain, measure_frame
-from hemafeat.segment._kernels import levels, nuclei, survey
+from hemafeat.segment._contours.frame import MIN_DENSITY, light_gain, measure_frame
+from hemafeat.segment._kernels import levels, nuclei
 from support.made_images import cell_image
-
-SHAPES = [(40, 51), (17, 9), (2, 3)]
 
 
 def noise(shape, seed=0):
     return np.random.default_rng(seed).integers(0, 256, shape).astype(np.uint8)
 
 
-@pytest.mark.parametrize("factor", [1, 2, 3, 5])
-def test_images_are_reduced_as_by_opencv(factor):
+@pytest.mark.parametrize("factor", [1, 2, 3, 4, 5, 16])
+def test_images_are_reduced_by_the_means_of_blocks(factor):
     image = noise((43, 52, 3))
     rows, columns = 43 // factor, 52 // factor
-    means = survey.block_means(image.reshape(43, -1), rows, columns, factor)
-    part = image[: rows * factor, : columns * factor]
-    expected = cv2.resize(part, (columns, rows), interpolation=cv2.INTER_AREA)
-    assert np.array_equal(means.reshape(rows, columns, 3), expected)
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-def test_small_blurs_are_those_of_opencv(shape):
-    image = noise((*shape, 3), 1)
-    blurred = survey.box_blur(image.reshape(shape[0], -1)).reshape(image.shape)
-    assert np.array_equal(blurred, cv2.blur(image, (3, 3)))
-    plane = image[:, :, 0].copy()
-    assert np.array_equal(survey.binomial_blur(plane), cv2.GaussianBlur(plane, (3, 3), 0))
-
-
-@pytest.mark.parametrize("shape", SHAPES)
-@pytest.mark.parametrize("share", [0.3, 0.9, 1.0])
-def test_a_mask_is_opened_by_a_cross(shape, share):
-    mask = (np.random.default_rng(2).random(shape) < share).astype(np.uint8)
-    cross = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
-    assert np.array_equal(survey.open_mask(mask), cv2.morphologyEx(mask, cv2.MORPH_OPEN, cross))
+    part = image[: rows * factor, : columns * factor].astype(int)
+    sums = part.reshape(rows, factor, columns, factor, 3).sum(axis=(1, 3))
+    # Halves are rounded up.
+    expected = (2 * sums + factor**2) // (2 * factor**2)
+    assert np.array_equal(levels.block_means(image, factor), expected)
 
 
 def test_a_survey_combines_its_steps():
@@ -56,9 +38,7 @@ def test_a_survey_combines_its_steps():
     assert np.array_equal(frame.coded, coded)
     assert frame.faint == min(max(1.0 + spread, 2.5), 4.0)
     soft = cv2.GaussianBlur(violet, (3, 3), 0)
-    mask, any_nuclei = nuclei.nuclear_mask(
-        soft, image, table, dark, frame.faint, survey.MIN_DENSITY
-    )
+    mask, any_nuclei = nuclei.nuclear_mask(soft, image, table, dark, frame.faint, MIN_DENSITY)
     cross = cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (3, 3))
     assert np.array_equal(frame.nuclei, cv2.morphologyEx(mask, cv2.MORPH_OPEN, cross))
     assert frame.any_nuclei == any_nuclei

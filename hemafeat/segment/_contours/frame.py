@@ -9,8 +9,8 @@ import cv2
 import numpy as np
 
 from hemafeat.segment._kernels import regions
-from hemafeat.segment._kernels.light import TILE, background_surface, is_uneven
 from hemafeat.segment._kernels.levels import black_level, block_means, colour_planes, white_level
+from hemafeat.segment._kernels.light import TILE, background_surface, is_uneven
 from hemafeat.segment._kernels.nuclei import nuclear_mask
 
 WORKING_SIDE = 216

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import math
-
 import numpy as np
 
-from hemafeat._jit import part
+from hemafeat._jit import inlined
 
 BINS = 4096
 SIDE = 16
@@ -14,7 +12,8 @@ MIDDLE, SIDEWAYS = np.float32(0.786), np.float32(0.107)
 """Weights of a bin and of its two neighbours along each axis."""
 
 
-def colour_shares(bins, dark, faint, near, far):
+@inlined
+def count_colours(bins, dark, stained, near, far, counts, shares):
     """Compute the share of each colour among the stained pixels of two masks.
 
     Parameters
@@ -23,43 +22,34 @@ def colour_shares(bins, dark, faint, near, far):
         Colour bin of each pixel.
     dark : (h, w) ndarray of uint8
         Density of each pixel.
-    faint : float
+    stained : int
         Density from which a pixel is stained.
     near, far : (h, w) ndarray of uint8
         Masks of the inside and the outside of the cell.
-
-    Returns
-    -------
-    (2, 4096) ndarray of float32
-        Shares inside and outside, smoothed along the three axes of the colours. Those outside are
-        not inflated when few pixels are counted.
+    counts : (2, 2, 4096) ndarray of int32
+        Working memory.
+    shares : (>= 3, 4096) ndarray of float32
+        Filled with the shares inside and outside, smoothed along the three axes of the colours.
+        Those outside are not inflated when few pixels are counted. The third row is working memory.
     """
-    shares = np.empty((3, BINS), np.float32)
-    count_colours(bins, dark, math.ceil(faint), near, far, np.empty((2, 2, BINS), np.int32), shares)
-    return shares[:2]
-
-
-@part
-def count_colours(bins, dark, faint, near, far, counts, shares):
-    """Fill the shares of `colour_shares`; `counts` and the third share are working memory."""
     height, width = dark.shape
     for i in range(BINS):
-        for part in range(2):
-            counts[0, part, i] = counts[1, part, i] = 0
+        for odd in range(2):
+            counts[0, odd, i] = counts[1, odd, i] = 0
     # Adjacent pixels often fall into the same bin: two histograms avoid waiting for each other.
     inner, outer = counts[0], counts[1]
     n_near, n_far = 0, 0
     for y in range(height):
         bins_row, dark_row, near_row, far_row = bins[y], dark[y], near[y], far[y]
         for x in range(width):
-            if near_row[x] and dark_row[x] >= faint:
+            if near_row[x] and dark_row[x] >= stained:
                 inner[x & 1, bins_row[x]] += 1
                 n_near += 1
         # The outside is much larger: every other row is enough.
         if y & 1:
             continue
         for x in range(width):
-            if far_row[x] and dark_row[x] >= faint:
+            if far_row[x] and dark_row[x] >= stained:
                 outer[x & 1, bins_row[x]] += 2
                 n_far += 2
     for side in range(2):

@@ -210,7 +210,9 @@ def fill_planes(rgb, white, table, coded, packed, codes, dark, bins, violet, cou
             table[channel, level] = density
             coded[channel, level] = density | (colour << 8)
             # The densities of a pixel side by side in one code, and its bin above them.
-            packed[channel, level] = density << (8 * channel) | colour << (32 + BITS * (2 - channel))
+            packed[channel, level] = density << (8 * channel) | colour << (
+                32 + BITS * (2 - channel)
+            )
     red_code, green_code, blue_code = packed[0], packed[1], packed[2]
     for y in range(height):
         row, dark_row, bins_row, violet_row = rgb[y], dark[y], bins[y], violet[y]

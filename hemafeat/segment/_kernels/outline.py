@@ -7,13 +7,13 @@ import math
 import cv2
 import numpy as np
 
-from hemafeat._jit import kernel, part
+from hemafeat._jit import inlined, kernel
 from hemafeat.segment._kernels.colours import BINS, count_colours
 from hemafeat.segment._kernels.curve import fill_curve, unit_circle
 from hemafeat.segment._kernels.fill import clear_disc, fill_polygon
 from hemafeat.segment._kernels.levels import quantile_index
 from hemafeat.segment._kernels.nuclei import histogram
-from hemafeat.segment._kernels.path import COST, closed_rows, follow_gain
+from hemafeat.segment._kernels.path import COST, closed_rows, follow_round
 
 FLOOR = 2e-4
 
@@ -28,7 +28,7 @@ RIM = 6.0
 """Weight of the rim of the cell against the colours it encloses."""
 
 
-@part
+@inlined
 def sample_rays(image, x0, y0, circle, step, polar, off):
     """Sample colours along rays, bilinearly, and replicated beyond the border.
 
@@ -74,7 +74,7 @@ def sample_rays(image, x0, y0, circle, step, polar, off):
             polar[i, j] = (value >> 10) & (255 * ONES)
 
 
-@part
+@inlined
 def weigh_samples(
     polar, off, circle, step, scale, coded, shares, faint, owner, number, x0, y0, prior, samples
 ):
@@ -89,7 +89,7 @@ def weigh_samples(
     coded : (3, 256) ndarray of uint16
         Density and colour bin of each level; see `levels.colour_planes`.
     shares : (4, 4096) ndarray of float32
-        Shares of the colours inside and outside; see `colours.colour_shares`. The last row is
+        Shares of the colours inside and outside; see `colours.count_colours`. The last row is
         working memory.
     faint : float
         Density up to which a pixel may be background.
@@ -300,7 +300,7 @@ def search_curve(
     image, scale, coded, dark, bins, faint, owner, number, prior
         See `find_outline`.
     near, far : (h, w) ndarray of uint8
-        Masks whose colours are those of the cell and of the rest; see `colours.colour_shares`.
+        Masks whose colours are those of the cell and of the rest; see `colours.count_colours`.
     x0, y0 : float
         Centre of the search.
     reach : float
@@ -322,20 +322,20 @@ def search_curve(
     n, m = size
     rows, radius = closed_rows(n), np.empty(n)
     off, samples = np.empty(size, np.bool_), np.empty((3, n, m), np.float32)
-    path = np.empty((2, rows.size), np.int64)
+    paths = np.empty((2, rows.size), np.int64)
     search_rays(
         image, scale, coded, dark, bins, faint, near, far, owner, number, x0, y0, reach,
         unit_circle(n), prior, rows, COST, np.empty((2, 2, BINS), np.int32),
         np.empty((4, BINS), np.float32), np.empty((n + 1, m), np.int64), off, samples,
-        np.empty((rows.size, m + COST.size - 1), np.float32), path, radius,
+        np.empty((rows.size, m + COST.size - 1), np.float32), paths, radius,
     )  # fmt: skip
-    return radius, path[1, :n], samples, off
+    return radius, paths[1, :n], samples, off
 
 
 @kernel
 def search_rays(
     image, scale, coded, dark, bins, faint, near, far, owner, number, x0, y0, reach, circle, prior,
-    rows, cost, counts, shares, polar, off, samples, score, path, radius,
+    rows, cost, counts, shares, polar, off, samples, score, paths, radius,
 ):  # fmt: skip
     """Take the steps of `search_curve`, given memory for the results of each."""
     n, m = off.shape
@@ -345,12 +345,9 @@ def search_rays(
     weigh_samples(
         polar, off, circle, step, scale, coded, shares, faint, owner, number, x0, y0, prior, samples
     )
-    open_path, closed = path[0], path[1]
-    follow_gain(samples[2], rows, cost, score, open_path)
-    # The middle of the path does not depend on where it began.
-    for i in range(n // 8, n // 8 + n):
-        closed[rows[i]] = open_path[i]
-        radius[rows[i]] = (open_path[i] + 0.5) * step
+    follow_round(samples[2], rows, cost, score, paths)
+    for i in range(n):
+        radius[i] = (paths[1, i] + 0.5) * step
 
 
 @kernel

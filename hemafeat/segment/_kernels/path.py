@@ -6,7 +6,7 @@ from functools import cache
 
 import numpy as np
 
-from hemafeat._jit import part
+from hemafeat._jit import inlined
 
 BEND = 0.6
 """Cost of a step of one position from one angle to the next; it grows with the square."""
@@ -18,7 +18,8 @@ COST = (BEND * np.arange(-TURN, TURN + 1) ** 2).astype(np.float32)
 """Cost of each step."""
 
 
-def best_path(gain, rows, cost):
+@inlined
+def follow_gain(gain, rows, cost, score, path):
     """Find the path with the largest gain less the cost of its steps.
 
     Parameters
@@ -30,21 +31,11 @@ def best_path(gain, rows, cost):
     cost : (2 t + 1,) ndarray of float32
         Cost of a step of -t..t positions from one row to the next. Of equally good steps the
         first one is taken.
-
-    Returns
-    -------
-    (k,) ndarray of int64
-        Position in each row.
+    score : (k, m + 2 t) ndarray of float32
+        Working memory.
+    path : (k,) ndarray of int64
+        Filled with the position in each row.
     """
-    score = np.empty((rows.size, gain.shape[1] + cost.size - 1), np.float32)
-    path = np.empty(rows.size, np.int64)
-    follow_gain(gain, rows, cost, score, path)
-    return path
-
-
-@part
-def follow_gain(gain, rows, cost, score, path):
-    """Fill `path` for `best_path`; `score` has a column for each position and for the margins."""
     m = gain.shape[1]
     k, turn = rows.size, cost.size // 2
     # A margin of -inf on either side keeps the path inside the table.
@@ -85,3 +76,24 @@ def closed_rows(n):
     The path runs a quarter more than once round; its middle does not depend on where it began.
     """
     return np.arange(n + n // 4) % n
+
+
+@inlined
+def follow_round(gain, rows, cost, score, paths):
+    """Find the path of largest gain that closes on itself, one position per row.
+
+    Parameters
+    ----------
+    gain : (n, m) ndarray of float32
+        Gain of each position in each row; the last row is followed by the first.
+    rows : (k,) ndarray of int64
+        See `closed_rows`.
+    cost, score
+        See `follow_gain`.
+    paths : (2, k) ndarray of int64
+        Filled with the path as it was searched, and with the position in each of the n rows.
+    """
+    n = gain.shape[0]
+    follow_gain(gain, rows, cost, score, paths[0])
+    for i in range(n // 8, n // 8 + n):
+        paths[1, rows[i]] = paths[0, i]

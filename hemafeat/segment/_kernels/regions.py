@@ -7,7 +7,7 @@ from typing import NamedTuple
 import cv2
 import numpy as np
 
-from hemafeat._jit import kernel, part
+from hemafeat._jit import inlined, kernel
 
 STRAIGHT, DIAGONAL = np.int32(62587), np.int32(89738)
 """0.955 and 1.3693 in steps of 1/65536 (Borgefors 1986, as in OpenCV's 3 x 3 mask)."""
@@ -157,7 +157,7 @@ def measure_regions(runs, begin, label, width, box, area, around, inside):
             area[around[i]] += area[i]
 
 
-@part
+@inlined
 def half_perimeter(box, i):
     """Estimate by how much a polygon through the border pixels of a round region is too small."""
     return 0.7 * (box[i, RIGHT] - box[i, LEFT] + box[i, BOTTOM] - box[i, TOP] + 2)
@@ -198,7 +198,7 @@ def paint_specks(mask, runs, begin, label, box, area, around, inside):
                     line[x] = value
 
 
-@part
+@inlined
 def measure_depths(runs, begin, label, around, inside, depth, deepest):
     """Compute the distance of each pixel to the nearest one outside; the border does not count.
 
