@@ -252,9 +252,9 @@ def mean_density(mask, rgb, table, left, top):
         for x in range(mask.shape[1]):
             if inside[x]:
                 n += 1
-                red += table[0, row[left + x, 0]]
-                green += table[1, row[left + x, 1]]
-                blue += table[2, row[left + x, 2]]
+                red += np.int64(table[0, row[left + x, 0]])
+                green += np.int64(table[1, row[left + x, 1]])
+                blue += np.int64(table[2, row[left + x, 2]])
     n = max(n, 1)
     return red / n, green / n, blue / n
 
