@@ -11,6 +11,7 @@ import math
 import numpy as np
 
 from hemafeat._jit import indices, kernel
+from hemafeat.extract._kernels.arrays import total
 
 BLOCK = 128
 """Pixels per block; all arrays of a block fit into the first-level cache."""
@@ -156,19 +157,19 @@ def moments(levels, starts, linear):
         Values of the `MOMENTS`; 0 where there is no pixel.
     """
     n_cells = starts.size - 1
-    out = np.zeros((n_cells, len(MOMENTS)))
-    xyz = np.zeros(3 * BLOCK)
+    out = np.zeros((n_cells, len(MOMENTS)), np.float64)
+    xyz = np.zeros(3 * BLOCK, np.float64)
     x, y, z = xyz[:BLOCK], xyz[BLOCK : 2 * BLOCK], xyz[2 * BLOCK :]
-    top, saturation = np.empty(BLOCK), np.empty(BLOCK)
-    cosine, sine = np.empty(BLOCK), np.empty(BLOCK)
+    top, saturation = np.empty(BLOCK, np.float64), np.empty(BLOCK, np.float64)
+    cosine, sine = np.empty(BLOCK, np.float64), np.empty(BLOCK, np.float64)
     single = np.empty(3 * BLOCK, np.float32)
     bits = single.view(np.int32)
     # One sum for each position in the block, as independent additions vectorise.
-    sums = np.empty((12, BLOCK))
-    origin = np.zeros(5)
+    sums = np.empty((12, BLOCK), np.float64)
+    origin = np.zeros(5, np.float64)
     for cell in range(n_cells):
-        total = starts[cell + 1] - starts[cell]
-        if total == 0:
+        n_pixels = starts[cell + 1] - starts[cell]
+        if n_pixels == 0:
             continue
         sums[:] = 0.0
         n_hues = 0
@@ -203,13 +204,13 @@ def moments(levels, starts, linear):
                 total_c[k] += cosine[k]
                 total_s[k] += sine[k]
         row = out[cell]
-        row[MOMENT_AT.n_pixels] = total
+        row[MOMENT_AT.n_pixels] = n_pixels
         for k in range(5):
-            mean = sums[k].sum() / total
+            mean = total(sums[k]) / n_pixels
             row[FIRST_MEAN + k] = origin[k] + mean
-            row[FIRST_SQUARES + k] = max(sums[5 + k].sum() - total * mean * mean, 0.0)
+            row[FIRST_SQUARES + k] = max(total(sums[5 + k]) - n_pixels * mean * mean, 0.0)
         row[MOMENT_AT.n_hues] = n_hues
-        row[MOMENT_AT.sum_cos], row[MOMENT_AT.sum_sin] = sums[10].sum(), sums[11].sum()
+        row[MOMENT_AT.sum_cos], row[MOMENT_AT.sum_sin] = total(sums[10]), total(sums[11])
     return out
 
 
@@ -225,7 +226,7 @@ def add(values, origin, first, second, n):
 @kernel
 def combine(first, second):
     """Return the moments of cells that consist of two parts (Chan, Golub and LeVeque 1983)."""
-    out = np.zeros_like(first)
+    out = np.zeros(first.shape, np.float64)
     for cell in range(first.shape[0]):
         a, b, row = first[cell], second[cell], out[cell]
         n_a, n_b = a[MOMENT_AT.n_pixels], b[MOMENT_AT.n_pixels]
@@ -260,7 +261,8 @@ def values_beyond_rgb(moments):
     (n_cells, 13) float64 array
         The columns `BEYOND_RGB`. NaN where there is no pixel, and for hue where no pixel has one.
     """
-    out = np.full((moments.shape[0], len(BEYOND_RGB)), np.nan)
+    out = np.empty((moments.shape[0], len(BEYOND_RGB)), np.float64)
+    out[:] = np.nan
     for cell in range(moments.shape[0]):
         cell_moments, row = moments[cell], out[cell]
         n = cell_moments[MOMENT_AT.n_pixels]
@@ -297,7 +299,8 @@ def assemble_columns(counts, values):
         The `COLUMNS`. NaN where there is no pixel; a ratio is NaN also where the mean of B is 0.
     """
     n_cells = counts.shape[0]
-    out = np.full((n_cells, len(COLUMNS)), np.nan)
+    out = np.empty((n_cells, len(COLUMNS)), np.float64)
+    out[:] = np.nan
     for cell in range(n_cells):
         row = out[cell]
         for k in range(values.shape[1]):

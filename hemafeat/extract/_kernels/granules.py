@@ -237,7 +237,10 @@ def vacuoles_within(hat, level, inside, limit, stride, area, row):
 def median_level(plane, runs):
     """Return the lower median of the levels of one cell."""
     histogram = level_counts(plane, runs)
-    half = (histogram.sum() + 1) // 2
+    half = 0
+    for level in range(256):
+        half += histogram[level]
+    half = (half + 1) // 2
     level = 0
     below = histogram[0]
     while below < half:
@@ -267,7 +270,8 @@ def measure(plane, rgb, density, cell_starts, cells, boxes, cytoplasm_starts, cy
         `COLUMNS`. A row of NaN where there is no cytoplasm.
     """
     n_cells = boxes.shape[0]
-    out = np.full((n_cells, len(AT)), np.nan)
+    out = np.empty((n_cells, len(COLUMNS)), np.float64)
+    out[:] = np.nan
     for cell in range(n_cells):
         cell_runs = cells[cell_starts[cell] : cell_starts[cell + 1]]
         cytoplasm_runs = cytoplasms[cytoplasm_starts[cell] : cytoplasm_starts[cell + 1]]

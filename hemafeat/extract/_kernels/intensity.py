@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from hemafeat._jit import indices, kernel
+from hemafeat.extract._kernels.arrays import total
 
 STATISTICS = (
     "mean",
@@ -96,8 +97,9 @@ def first_order(values, counts, top, n_bins):
         Values of the `STATISTICS`; NaN where there is no pixel.
     """
     n_cells, n_channels, n_values = counts.shape
-    out = np.full((n_cells, n_channels, len(STATISTICS)), np.nan)
-    unique, repeats = np.empty(n_values), np.empty(n_values)
+    out = np.empty((n_cells, n_channels, len(STATISTICS)), np.float64)
+    out[:] = np.nan
+    unique, repeats = np.empty(n_values, np.float64), np.empty(n_values, np.float64)
     filled = np.empty(n_bins, np.int64)
     for cell in range(n_cells):
         for channel in range(n_channels):
@@ -132,7 +134,7 @@ def percentiles(values, counts, n_pixels):
 
     They are interpolated linearly, as by default in NumPy (type 7 of Hyndman and Fan 1996).
     """
-    out = np.empty(5)
+    out = np.empty(5, np.float64)
     k = 0
     cumulative = counts[0]
     for index, share in enumerate((0.1, 0.25, 0.5, 0.75, 0.9)):
@@ -151,7 +153,7 @@ def percentiles(values, counts, n_pixels):
 @kernel
 def statistics(v, c, filled, row):
     """Compute the statistics of ascending values `v` with counts `c`; `filled` are the bins."""
-    n_pixels = c.sum()
+    n_pixels = total(c)
     # Deviations are taken from the first value, so that a flat region has moments of exactly 0.
     origin = v[0]
     first = energy = 0.0

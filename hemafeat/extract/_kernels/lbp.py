@@ -375,7 +375,9 @@ def depth_map(runs, box, max_depth):
     inside = np.zeros((height, width), np.uint8)
     for run in range(runs.shape[0]):
         first, stop = runs[run, 1] - box[2], runs[run, 2] - box[2]
-        inside[runs[run, 0] - box[0], first:stop] = 1
+        line = inside[runs[run, 0] - box[0]]
+        for k in range(first, stop):
+            line[k] = 1
     total = inside.copy()
     across = np.zeros((height, width), np.uint8)
     for step in range(1, max_depth + 1):
@@ -399,7 +401,9 @@ def depth_map(runs, box, max_depth):
 @kernel
 def normalise_counts(counts, out):
     """Divide counts by their sum; NaN where that is 0."""
-    total = counts.sum()
+    total = 0
+    for k in range(counts.size):
+        total += counts[k]
     for k in range(counts.size):
         out[k] = counts[k] / total if total > 0 else np.nan
 
@@ -437,7 +441,8 @@ def histograms(fine, middle, coarse, run_starts, runs, boxes, invariant):
         The `COLUMNS`; NaN where no pixel of a cell is deep enough.
     """
     n_cells = boxes.shape[0]
-    out = np.full((n_cells, len(COLUMNS)), np.nan)
+    out = np.empty((n_cells, len(COLUMNS)), np.float64)
+    out[:] = np.nan
     for cell in range(n_cells):
         cell_runs = runs[run_starts[cell] : run_starts[cell + 1]]
         if cell_runs.shape[0] == 0:

@@ -67,7 +67,8 @@ def lobulations(rgb, table, nuclei, cytoplasms, areas, run_starts, runs, boxes):
         `COLUMNS` at each of `SHARES`. A row of NaN where nucleus or cell is missing.
     """
     n_cells = areas.size
-    out = np.full((n_cells, SHARES.size * len(AT)), np.nan)
+    out = np.empty((n_cells, SHARES.size * len(COLUMNS)), np.float64)
+    out[:] = np.nan
     for cell in range(n_cells):
         first, stop = run_starts[cell], run_starts[cell + 1]
         if areas[cell] == 0 or stop == first:
@@ -81,7 +82,7 @@ def lobulations(rgb, table, nuclei, cytoplasms, areas, run_starts, runs, boxes):
         for k in range(SHARES.size):
             inside = denser(sums, counts, 100 * low + SHARES[k] * (high - low), step)
             n_holes = clean(inside, areas[cell], step * step)
-            row = out[cell, k * len(AT) : (k + 1) * len(AT)]
+            row = out[cell, k * len(COLUMNS) : (k + 1) * len(COLUMNS)]
             measure(inside, n_holes, areas[cell], step * step, row)
     return out
 
@@ -130,11 +131,13 @@ def blocks(rgb, table, runs, box, step):
     sums, counts = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
     split = -(box[3] - left) % step % 2 == 1
     total, number = np.zeros(shape[1], np.int32), np.zeros(shape[1], np.int32)
-    first = columns[:, 0].copy()
+    first = np.empty(columns.shape[0], np.int64)
+    for k in range(first.size):
+        first[k] = columns[k, 0]
     for run in range(runs.shape[0]):
         row, a, b = runs[run, 0], runs[run, 1], runs[run, 2]
         line = rgb[row]
-        upper, lower = rows[row - top]
+        upper, lower = rows[row - top, 0], rows[row - top, 1]
         begin, end = first[a - left], columns[b - 1 - left, 1] + 1
         total[begin:end] = 0
         number[begin:end] = 0
@@ -183,7 +186,7 @@ def clean(inside, area, block):
     """
     for value in (True, False):
         runs, rows = runs_where(inside, value)
-        parent, _ = join(runs, rows, 0 if value else 1)
+        parent, _ = join(runs, rows, np.int64(0 if value else 1))
         sizes = part_areas(runs, parent)
         # The surroundings are the part of the first run.
         outside = -1 if value else find_root(parent, np.int64(0))
@@ -218,13 +221,16 @@ def measure(inside, n_holes, area, block, row):
         size += framed_runs[run, 2] - framed_runs[run, 1]
     runs, rows = local_runs(framed_runs, top, left, bottom - top)
     height, width = bottom - top + 2, right - left + 2
-    moved = runs + 1
+    moved = np.empty((n, 3), np.int64)
+    for run in range(n):
+        for i in range(3):
+            moved[run, i] = runs[run, i] + 1
     box = np.zeros((1, 4), np.int64)
     box[0, 1], box[0, 3] = height, width
     starts = np.zeros(2, np.int64)
     starts[1] = n
     depth = depths(starts, moved, box, height, width, height)
-    values = np.empty(N_LOBE_VALUES)
+    values = np.empty(N_LOBE_VALUES, np.float64)
     depth_values(depth, runs, size, values)
     lobe_values(depth, size, values)
     for k in range(KEPT.size):

@@ -234,7 +234,8 @@ def colour_ratios(
         `RATIOS` for each of `CODES`. NaN where there is no pixel or the divisor is 0.
     """
     n_cells = run_starts.size - 1
-    out = np.full((n_cells, N_CHANNELS * len(AT)), np.nan)
+    out = np.empty((n_cells, N_CHANNELS * len(RATIOS)), np.float64)
+    out[:] = np.nan
     balance = white_balance(white)
     for k in range(n_cells):
         nucleus_runs = runs[run_starts[k] : run_starts[k + 1]]
@@ -246,7 +247,7 @@ def colour_ratios(
         inner = code_sums(nucleus, balance, tables, root, matrix)
         outer = code_sums(rest, balance, tables, root, matrix)
         for channel in range(N_CHANNELS):
-            row = out[k, channel * len(AT) :]
+            row = out[k, channel * len(RATIOS) :]
             hull_mean, hull_sd = mean_and_sd(inner[channel] + outer[channel], total)
             for part in range(2):
                 if part == 0:

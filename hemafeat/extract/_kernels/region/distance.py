@@ -104,7 +104,7 @@ def depths(run_starts, runs, boxes, height, width, reach):
         top, left = boxes[cell, 0], boxes[cell, 2]
         cell_runs = runs[run_starts[cell] : run_starts[cell + 1]]
         inside = paint_runs(cell_runs, top, left, boxes[cell, 1] - top, boxes[cell, 3] - left)
-        vertical = column_distances(inside, False, 0, reach)
+        vertical = column_distances(inside, np.bool_(False), np.int64(0), reach)
         for run in range(run_starts[cell], run_starts[cell + 1]):
             row, first, stop = runs[run, 0], runs[run, 1], runs[run, 2]
             run_depths(
@@ -121,8 +121,9 @@ def distances_to(inside, reach):
     """
     height, width = inside.shape
     cap = reach + 1
-    out = column_distances(inside, True, cap, cap)
-    squares = np.full(width + 2 * reach, FAR)
+    out = column_distances(inside, np.bool_(True), cap, cap)
+    squares = np.empty(width + 2 * reach, np.int32)
+    squares[:] = FAR
     middle = squares[reach : reach + width]
     for row in range(height):
         line, mask_row = out[row], inside[row]
