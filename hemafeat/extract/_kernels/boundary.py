@@ -26,6 +26,7 @@ COLUMNS = (
     "box_dimension",
 )
 """Columns of the family ``boundary``."""
+N_COLUMNS = len(COLUMNS)
 
 AT = indices(COLUMNS)
 
@@ -56,7 +57,7 @@ def boundary_of_cells(run_starts, runs, boxes):
         `COLUMNS`. A row of NaN for a cell without pixels.
     """
     n_cells = run_starts.size - 1
-    out = np.empty((n_cells, len(COLUMNS)), np.float64)
+    out = np.empty((n_cells, N_COLUMNS), np.float64)
     out[:] = np.nan
     for cell in range(n_cells):
         first, stop = run_starts[cell], run_starts[cell + 1]

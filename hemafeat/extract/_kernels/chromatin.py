@@ -29,6 +29,7 @@ COLUMNS = (
     "pale_spot_area_max",
 )
 """Columns of the family ``chromatin``."""
+N_COLUMNS = len(COLUMNS)
 
 AT = indices(COLUMNS)
 
@@ -140,7 +141,7 @@ def measure(plane, run_starts, runs, boxes, bin_width):
         The `COLUMNS`; NaN where there is no nucleus.
     """
     n_cells = boxes.shape[0]
-    out = np.empty((n_cells, len(COLUMNS)), np.float64)
+    out = np.empty((n_cells, N_COLUMNS), np.float64)
     out[:] = np.nan
     margin = PALE_RADIUS
     for cell in range(n_cells):

@@ -51,6 +51,7 @@ BEYOND_RGB = (
     "hue_concentration",
 )
 """Columns that `values_beyond_rgb` computes."""
+N_BEYOND_RGB = len(BEYOND_RGB)
 
 COLUMNS = (
     *(f"{kind}__{channel}" for kind in ("mean", "sd") for channel in "rgb"),
@@ -59,6 +60,7 @@ COLUMNS = (
     "ratio_g_b",
 )
 """Columns of the family ``colour``."""
+N_COLUMNS = len(COLUMNS)
 
 MEAN_PLACES = tuple(BEYOND_RGB.index(f"mean__{name}") for name in SPACES)
 SD_PLACES = tuple(BEYOND_RGB.index(f"sd__{name}") for name in SPACES)
@@ -83,6 +85,7 @@ their sums of squared deviations; number of pixels that have a hue; sums of its 
 """
 
 MOMENT_AT = indices(MOMENTS)
+N_MOMENTS = len(MOMENTS)
 FIRST_MEAN, FIRST_SQUARES = MOMENT_AT.mean__lab_l, MOMENT_AT.squares__lab_l
 
 
@@ -157,7 +160,7 @@ def moments(levels, starts, linear):
         Values of the `MOMENTS`; 0 where there is no pixel.
     """
     n_cells = starts.size - 1
-    out = np.zeros((n_cells, len(MOMENTS)), np.float64)
+    out = np.zeros((n_cells, N_MOMENTS), np.float64)
     xyz = np.zeros(3 * BLOCK, np.float64)
     x, y, z = xyz[:BLOCK], xyz[BLOCK : 2 * BLOCK], xyz[2 * BLOCK :]
     top, saturation = np.empty(BLOCK, np.float64), np.empty(BLOCK, np.float64)
@@ -242,7 +245,7 @@ def combine(first, second):
             difference = b[mean] - a[mean]
             row[mean] = a[mean] + difference * (n_b / n)
             row[squares] = a[squares] + b[squares] + difference * difference * (n_a * n_b / n)
-        for k in range(MOMENT_AT.n_hues, len(MOMENTS)):
+        for k in range(MOMENT_AT.n_hues, N_MOMENTS):
             row[k] = a[k] + b[k]
     return out
 
@@ -261,7 +264,7 @@ def values_beyond_rgb(moments):
     (n_cells, 13) float64 array
         The columns `BEYOND_RGB`. NaN where there is no pixel, and for hue where no pixel has one.
     """
-    out = np.empty((moments.shape[0], len(BEYOND_RGB)), np.float64)
+    out = np.empty((moments.shape[0], N_BEYOND_RGB), np.float64)
     out[:] = np.nan
     for cell in range(moments.shape[0]):
         cell_moments, row = moments[cell], out[cell]
@@ -299,7 +302,7 @@ def assemble_columns(counts, values):
         The `COLUMNS`. NaN where there is no pixel; a ratio is NaN also where the mean of B is 0.
     """
     n_cells = counts.shape[0]
-    out = np.empty((n_cells, len(COLUMNS)), np.float64)
+    out = np.empty((n_cells, N_COLUMNS), np.float64)
     out[:] = np.nan
     for cell in range(n_cells):
         row = out[cell]

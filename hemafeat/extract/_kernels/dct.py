@@ -11,6 +11,7 @@ from hemafeat.extract._kernels.arrays import total
 
 SUMMARY = ("slope", "spectral_centroid")
 """Statistics of a whole spectrum, after the shares of energy in its bands."""
+N_SUMMARY = len(SUMMARY)
 
 AT = indices(SUMMARY)
 
@@ -139,7 +140,7 @@ def summarise(spectra, edges, radius, counts, log_radius):
     """
     n = spectra.shape[1]
     n_bands = edges.shape[1] - 1
-    out = np.empty((spectra.shape[0], n_bands + len(SUMMARY)), np.float64)
+    out = np.empty((spectra.shape[0], n_bands + N_SUMMARY), np.float64)
     out[:] = np.nan
     for cell in range(spectra.shape[0]):
         x = spectra[cell]

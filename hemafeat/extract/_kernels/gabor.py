@@ -20,6 +20,7 @@ COLUMNS = (
     "anisotropy",
 )
 """Results for each wavelength."""
+N_COLUMNS = len(COLUMNS)
 
 AT = indices(COLUMNS)
 
@@ -198,7 +199,7 @@ def measure(levels, density, run_starts, runs, boxes, wavelengths):
     """
     n_cells = boxes.shape[0]
     n_scales = wavelengths.size
-    out = np.empty((n_cells, n_scales, len(COLUMNS)), np.float64)
+    out = np.empty((n_cells, n_scales, N_COLUMNS), np.float64)
     out[:] = np.nan
     margin = math.ceil(3.0 * 0.57 * wavelengths.max())
     for cell in range(n_cells):

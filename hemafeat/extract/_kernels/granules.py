@@ -35,6 +35,7 @@ COLUMNS = (
     *(f"cell__vacuole_{name}" for name in VACUOLE_COLUMNS),
 )
 """Columns of the family ``granules``."""
+N_COLUMNS = len(COLUMNS)
 
 AT, SPOT, VACUOLE = indices(COLUMNS), indices(SPOT_COLUMNS), indices(VACUOLE_COLUMNS)
 
@@ -270,7 +271,7 @@ def measure(plane, rgb, density, cell_starts, cells, boxes, cytoplasm_starts, cy
         `COLUMNS`. A row of NaN where there is no cytoplasm.
     """
     n_cells = boxes.shape[0]
-    out = np.empty((n_cells, len(COLUMNS)), np.float64)
+    out = np.empty((n_cells, N_COLUMNS), np.float64)
     out[:] = np.nan
     for cell in range(n_cells):
         cell_runs = cells[cell_starts[cell] : cell_starts[cell + 1]]

@@ -10,6 +10,7 @@ from hemafeat._jit import indices, kernel
 
 MOMENTS = ("mean", "sd", "skewness", "entropy")
 """Moments of the radius under a pattern spectrum, and its entropy in bits."""
+N_MOMENTS = len(MOMENTS)
 
 AT = indices(MOMENTS)
 
@@ -191,7 +192,7 @@ def spectra(cell_volumes, radii, area):
         no pixel or no volume.
     """
     n_radii = radii.size
-    n_columns = n_radii + len(MOMENTS)
+    n_columns = n_radii + N_MOMENTS
     removed = np.empty(n_radii, np.int64)
     out = np.empty((cell_volumes.shape[0], 2 * n_columns), np.float64)
     out[:] = np.nan

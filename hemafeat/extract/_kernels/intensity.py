@@ -34,6 +34,7 @@ STATISTICS = (
     "sum",
 )
 """Names of the statistics in the order in which they are computed; entropy is in bits."""
+N_STATISTICS = len(STATISTICS)
 
 AT = indices(STATISTICS)
 
@@ -97,7 +98,7 @@ def first_order(values, counts, top, n_bins):
         Values of the `STATISTICS`; NaN where there is no pixel.
     """
     n_cells, n_channels, n_values = counts.shape
-    out = np.empty((n_cells, n_channels, len(STATISTICS)), np.float64)
+    out = np.empty((n_cells, n_channels, N_STATISTICS), np.float64)
     out[:] = np.nan
     unique, repeats = np.empty(n_values, np.float64), np.empty(n_values, np.float64)
     filled = np.empty(n_bins, np.int64)

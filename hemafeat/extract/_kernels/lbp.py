@@ -30,6 +30,7 @@ COLUMNS = (
     *(f"uniform_share_p{n_points}" for n_points in (8, 16, 24)),
 )
 """Columns of the family ``lbp``."""
+N_COLUMNS = len(COLUMNS)
 
 AT = indices(COLUMNS)
 
@@ -441,7 +442,7 @@ def histograms(fine, middle, coarse, run_starts, runs, boxes, invariant):
         The `COLUMNS`; NaN where no pixel of a cell is deep enough.
     """
     n_cells = boxes.shape[0]
-    out = np.empty((n_cells, len(COLUMNS)), np.float64)
+    out = np.empty((n_cells, N_COLUMNS), np.float64)
     out[:] = np.nan
     for cell in range(n_cells):
         cell_runs = runs[run_starts[cell] : run_starts[cell + 1]]

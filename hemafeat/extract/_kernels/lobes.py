@@ -26,6 +26,7 @@ COLUMNS = (
     "centroid_outside_ratio",
 )
 """Columns of the family ``lobes``."""
+N_COLUMNS = len(COLUMNS)
 
 AT = indices(COLUMNS)
 
@@ -47,7 +48,7 @@ def lobes_of_cells(run_starts, runs, boxes, squared):
         `COLUMNS`. A row of NaN for a nucleus without pixels.
     """
     n_cells = run_starts.size - 1
-    out = np.empty((n_cells, len(COLUMNS)), np.float64)
+    out = np.empty((n_cells, N_COLUMNS), np.float64)
     out[:] = np.nan
     for cell in range(n_cells):
         first, stop = run_starts[cell], run_starts[cell + 1]

@@ -32,6 +32,7 @@ COLUMNS = (
     "n_holes",
 )
 """Columns of the family ``lobulation`` at one threshold."""
+N_COLUMNS = len(COLUMNS)
 
 AT = indices(COLUMNS)
 
@@ -67,7 +68,7 @@ def lobulations(rgb, table, nuclei, cytoplasms, areas, run_starts, runs, boxes):
         `COLUMNS` at each of `SHARES`. A row of NaN where nucleus or cell is missing.
     """
     n_cells = areas.size
-    out = np.empty((n_cells, SHARES.size * len(COLUMNS)), np.float64)
+    out = np.empty((n_cells, SHARES.size * N_COLUMNS), np.float64)
     out[:] = np.nan
     for cell in range(n_cells):
         first, stop = run_starts[cell], run_starts[cell + 1]
@@ -79,11 +80,47 @@ def lobulations(rgb, table, nuclei, cytoplasms, areas, run_starts, runs, boxes):
             continue
         step = max(1, int(math.sqrt(areas[cell] // ENOUGH)))
         sums, counts = blocks(rgb, table, runs[first:stop], boxes[cell], step)
-        for k in range(SHARES.size):
-            inside = denser(sums, counts, 100 * low + SHARES[k] * (high - low), step)
+        for share in range(SHARES.size):
+            inside = denser(sums, counts, 100 * low + SHARES[share] * (high - low), step)
             n_holes = clean(inside, areas[cell], step * step)
-            row = out[cell, k * len(COLUMNS) : (k + 1) * len(COLUMNS)]
-            measure(inside, n_holes, areas[cell], step * step, row)
+            row = out[cell, share * N_COLUMNS : (share + 1) * N_COLUMNS]
+            framed_runs, _ = runs_where(inside, np.bool_(True))
+            n = framed_runs.shape[0]
+            if n == 0:
+                continue
+            top, bottom = framed_runs[0, 0], framed_runs[n - 1, 0] + 1
+            left, right = framed_runs[0, 1], framed_runs[0, 2]
+            # With a literal 0 the kernels below would be compiled once more.
+            size = np.int64(0)
+            for run in range(n):
+                left, right = min(left, framed_runs[run, 1]), max(right, framed_runs[run, 2])
+                size += framed_runs[run, 2] - framed_runs[run, 1]
+            local, rows = local_runs(framed_runs, top, left, bottom - top)
+            height, width = bottom - top + 2, right - left + 2
+            moved = np.empty((n, 3), np.int64)
+            for run in range(n):
+                for i in range(3):
+                    moved[run, i] = local[run, i] + 1
+            frame = np.zeros((1, 4), np.int64)
+            frame[0, 1], frame[0, 3] = height, width
+            starts = np.zeros(2, np.int64)
+            starts[1] = n
+            depth = depths(starts, moved, frame, height, width, height)
+            values = np.empty(N_LOBE_VALUES, np.float64)
+            depth_values(depth, local, size, values)
+            lobe_values(depth, size, values)
+            for i in range(KEPT.size):
+                row[i] = values[KEPT[i]]
+            left_side, right_side = hull_chains(row_extents(local, rows))
+            hull = hull_runs(left_side, right_side, height - 2)
+            convex = 0
+            for line in range(height - 2):
+                convex += hull[line, 2] - hull[line, 1]
+            perimeter = perimeter_crofton(local, rows)
+            row[AT.area_ratio] = size * step * step / areas[cell]
+            row[AT.solidity] = size / convex
+            row[AT.circularity] = 4.0 * math.pi * size / (perimeter * perimeter)
+            row[AT.n_holes] = n_holes
     return out
 
 
@@ -203,45 +240,3 @@ def clean(inside, area, block):
             else:
                 n_left += part == run
     return n_left
-
-
-@kernel
-def measure(inside, n_holes, area, block, row):
-    """Fill the columns of one threshold; they stay NaN if nothing is left."""
-    framed_runs, _ = runs_where(inside, np.bool_(True))
-    n = framed_runs.shape[0]
-    if n == 0:
-        return
-    top, bottom = framed_runs[0, 0], framed_runs[n - 1, 0] + 1
-    left, right = framed_runs[0, 1], framed_runs[0, 2]
-    # With a literal 0 the kernels below would be compiled once more.
-    size = np.int64(0)
-    for run in range(n):
-        left, right = min(left, framed_runs[run, 1]), max(right, framed_runs[run, 2])
-        size += framed_runs[run, 2] - framed_runs[run, 1]
-    runs, rows = local_runs(framed_runs, top, left, bottom - top)
-    height, width = bottom - top + 2, right - left + 2
-    moved = np.empty((n, 3), np.int64)
-    for run in range(n):
-        for i in range(3):
-            moved[run, i] = runs[run, i] + 1
-    box = np.zeros((1, 4), np.int64)
-    box[0, 1], box[0, 3] = height, width
-    starts = np.zeros(2, np.int64)
-    starts[1] = n
-    depth = depths(starts, moved, box, height, width, height)
-    values = np.empty(N_LOBE_VALUES, np.float64)
-    depth_values(depth, runs, size, values)
-    lobe_values(depth, size, values)
-    for k in range(KEPT.size):
-        row[k] = values[KEPT[k]]
-    left_side, right_side = hull_chains(row_extents(runs, rows))
-    hull = hull_runs(left_side, right_side, height - 2)
-    convex = 0
-    for line in range(height - 2):
-        convex += hull[line, 2] - hull[line, 1]
-    perimeter = perimeter_crofton(runs, rows)
-    row[AT.area_ratio] = size * block / area
-    row[AT.solidity] = size / convex
-    row[AT.circularity] = 4.0 * math.pi * size / (perimeter * perimeter)
-    row[AT.n_holes] = n_holes

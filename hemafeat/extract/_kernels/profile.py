@@ -39,6 +39,7 @@ COLUMNS = (
     "mass_displacement_mean",
 )
 """Columns of the family ``profile``."""
+N_COLUMNS = len(COLUMNS)
 
 AT = indices(COLUMNS)
 
@@ -332,7 +333,7 @@ def profile_of_cells(planes, density, labels, run_starts, runs, boxes, nuclear_d
         `COLUMNS`. NaN where a value is undefined, and a row of NaN where there is no cell.
     """
     n_cells = run_starts[0].size - 1
-    out = np.empty((n_cells, len(COLUMNS)), np.float64)
+    out = np.empty((n_cells, N_COLUMNS), np.float64)
     out[:] = np.nan
     green = planes[1]
     height, width = green.shape

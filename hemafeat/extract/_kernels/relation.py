@@ -30,6 +30,7 @@ COLUMNS = (
     "cytoplasm__delta_e_background",
 )
 """Columns of the family ``relation``."""
+N_COLUMNS = len(COLUMNS)
 
 AT = indices(COLUMNS)
 
@@ -57,7 +58,7 @@ def relations(nucleus, cell, contact, thickness, lab_nucleus, lab_cytoplasm, lab
         `COLUMNS`. A row of NaN where nucleus or cell is missing.
     """
     n_cells = nucleus.shape[0]
-    out = np.empty((n_cells, len(COLUMNS)), np.float64)
+    out = np.empty((n_cells, N_COLUMNS), np.float64)
     out[:] = np.nan
     for k in range(n_cells):
         area_n, area_c = nucleus[k, SHAPE.area], cell[k, SHAPE.area]

@@ -33,6 +33,7 @@ COLUMNS = (
     "largest_projection_fraction",
 )
 """Columns of the family ``rim``."""
+N_COLUMNS = len(COLUMNS)
 
 AT = indices(COLUMNS)
 
@@ -62,7 +63,7 @@ def rim_of_cells(profile, nucleus_starts, nucleus_runs, cell_starts, cell_runs, 
         `COLUMNS`. A row of NaN where nucleus or cell is missing.
     """
     n_cells = profile.shape[0]
-    out = np.empty((n_cells, len(COLUMNS)), np.float64)
+    out = np.empty((n_cells, N_COLUMNS), np.float64)
     out[:] = np.nan
     for k in range(n_cells):
         inner = nucleus_runs[nucleus_starts[k] : nucleus_starts[k + 1]]

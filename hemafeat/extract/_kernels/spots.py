@@ -98,7 +98,7 @@ def parts(spot, stride):
         n_starts += (spot[k] != 0) & (spot[k - 1] == 0)
     runs = np.empty((n_starts + 1, 3), np.int64)
     words = spot.view(np.uint64)
-    n_runs = 0
+    n_runs = np.int64(0)
     k = 0
     while k < size:
         if k % 8 == 0 and words[k // 8] == 0:

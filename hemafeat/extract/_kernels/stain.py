@@ -42,6 +42,7 @@ COLUMNS = (
     "cytoplasm__u_skewness",
 )
 """Columns of the family ``stain``."""
+N_COLUMNS = len(COLUMNS)
 
 AT = indices(COLUMNS)
 AMOUNT_AT = indices(AMOUNTS)
@@ -363,7 +364,7 @@ def stain_of_cells(rgb, density, starts, index, mean, inverse, linear):
         The `COLUMNS`.
     """
     n_cells = starts[CELL].size - 1
-    out = np.empty((n_cells, len(COLUMNS)), np.float64)
+    out = np.empty((n_cells, N_COLUMNS), np.float64)
     out[:] = np.nan
     for k in range(n_cells):
         whole = index[CELL][starts[CELL][k] : starts[CELL][k + 1]]

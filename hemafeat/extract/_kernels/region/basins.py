@@ -139,7 +139,7 @@ def merge_tree(depth, upper):
     peaks = np.empty((depth.size, 3), np.int64)
     saddles = np.empty((depth.size, 3), np.int64)
     number = np.empty((height, width), np.int32)
-    n_peaks = n_saddles = 0
+    n_peaks = n_saddles = np.int64(0)
     for row in range(1, height - 1):
         line, above = depth[row], upper[row]
         for column in range(1, width - 1):
