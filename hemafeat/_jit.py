@@ -26,6 +26,14 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
         return njit(**options)(function)
 
 
+def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Compile `function` into the one kernel that calls it, not by itself.
+
+    It is compiled once then, and can still be called, and tested, alone.
+    """
+    return njit(nogil=True, error_model="numpy", inline="always")(function)
+
+
 def indices(names: Sequence[str]) -> Any:
     """Return the index of each name as attributes of one object, which kernels read as constants.
 

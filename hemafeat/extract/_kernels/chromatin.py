@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import indices, kernel
+from hemafeat._jit import indices, inlined, kernel
 from hemafeat.extract._kernels.arrays import total
 from hemafeat.extract._kernels.spots import (
     level_counts,
@@ -47,7 +47,7 @@ PALE_RISE = 17
 """Smallest height of a pale spot in levels, of 256 over [0, 1.5] of optical density: 0.0996."""
 
 
-@kernel
+@inlined
 def dense_levels(plane, runs):
     """Find the pixels more than one, and more than one and a half sd above the mean.
 

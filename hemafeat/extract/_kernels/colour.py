@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import indices, kernel
+from hemafeat._jit import indices, inlined, kernel
 from hemafeat.extract._kernels.arrays import total
 
 BLOCK = 128
@@ -114,7 +114,7 @@ def lab_function(t, single, bits, n):
         t[k] = y if x > EPSILON else 7.787 * x + 16.0 / 116.0
 
 
-@kernel
+@inlined
 def hue_block(red, green, blue, top, saturation, cosine, sine, n):
     """Compute the largest channel, saturation, and cosine and sine of the hue of n pixels.
 

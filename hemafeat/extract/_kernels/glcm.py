@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import indices, kernel
+from hemafeat._jit import indices, inlined, kernel
 from hemafeat.extract._kernels.matrices import weighted_log
 from hemafeat.extract._kernels.patches import MARGIN, origin, patch_size
 
@@ -93,7 +93,7 @@ def count_pairs(patch, runs, box, n_levels, distance, margin, counts):
             counts[base + np.uint64(left_below[k]) * np.uint64(N_ANGLES) + np.uint64(3)] += 1
 
 
-@kernel
+@inlined
 def level_range(patch, runs, box):
     """Return the lowest and the highest grey level of a cell."""
     corner, stride = origin(box, MARGIN)
@@ -186,7 +186,7 @@ def matrix_statistics(joint, out):
     )
 
 
-@kernel
+@inlined
 def count_statistics(counts, angle, n_levels, low, high, table, out):
     """Compute the statistics of one angle from the counts of `count_pairs`, made symmetric.
 
@@ -382,7 +382,7 @@ def marginal_statistics(
         out[k] += 0.0
 
 
-@kernel
+@inlined
 def summarise_angles(values, ranged, out):
     """Compute the mean over the angles of all statistics and the range of some of them.
 

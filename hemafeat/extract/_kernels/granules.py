@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import indices, kernel
+from hemafeat._jit import indices, inlined, kernel
 from hemafeat.extract._kernels.spots import (
     level_counts,
     parts,
@@ -60,7 +60,7 @@ BLUE = 0.75
 """Ratio of red to green density below which a pixel is reddish, and above which it is bluish."""
 
 
-@kernel
+@inlined
 def area_of(runs):
     """Return the number of pixels of one cell."""
     area = 0
@@ -69,13 +69,13 @@ def area_of(runs):
     return area
 
 
-@kernel
+@inlined
 def flat_index(row, column, box, stride, margin):
     """Return the index in a flat plane of a pixel of the image."""
     return (row - box[0] + margin) * stride + margin + column - box[2]
 
 
-@kernel
+@inlined
 def spot_rise(level, inside, stride):
     """Return the least top-hat of a dark spot: `SPOT_RISE`, or 4 standard deviations of the noise.
 
@@ -117,7 +117,7 @@ def spot_rise(level, inside, stride):
     return np.int64(SPOT_RISE)
 
 
-@kernel
+@inlined
 def spots_within(hat, rise, rgb, runs, box, stride, margin, density, row):
     """Count and describe dark spots among the pixels of `runs`.
 
@@ -198,7 +198,7 @@ def spots_within(hat, rise, rgb, runs, box, stride, margin, density, row):
     row[SPOT.blue_to_green] = blue / green
 
 
-@kernel
+@inlined
 def vacuoles_within(hat, level, inside, limit, stride, area, row):
     """Count and measure round pale holes.
 
@@ -234,7 +234,7 @@ def vacuoles_within(hat, level, inside, limit, stride, area, row):
     row[VACUOLE.area_max] = largest
 
 
-@kernel
+@inlined
 def median_level(plane, runs):
     """Return the lower median of the levels of one cell."""
     histogram = level_counts(plane, runs)

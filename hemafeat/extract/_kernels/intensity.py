@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import indices, kernel
+from hemafeat._jit import indices, inlined, kernel
 from hemafeat.extract._kernels.arrays import total
 
 STATISTICS = (
@@ -112,7 +112,7 @@ def first_order(values, counts, top, n_bins):
     return out
 
 
-@kernel
+@inlined
 def compress(values, counts, per_unit, values_out, counts_out, filled):
     """Copy the values that occur in ascending order, fill the bins, and return their number."""
     n = 0

@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import indices, kernel
+from hemafeat._jit import indices, inlined, kernel
 
 ONE = 100_000
 """One pixel in the units of sample positions."""
@@ -178,7 +178,7 @@ def rotation_invariant(code, n_points, bins):
         bins[k] = ones if changes <= np.uint32(2) else other
 
 
-@kernel
+@inlined
 def uniform_number(code, n_points, bins):
     """Set bins to the number of a uniform pattern, else to n_points * (n_points - 1) + 2 (u2)."""
     last = np.uint32(n_points - 1)
@@ -353,7 +353,7 @@ def bin_plane(plane, run_starts, runs, boxes, radius, heights, points, weights, 
                     out[row, x] = bins_out[offset + x]
 
 
-@kernel
+@inlined
 def depth_map(runs, box, max_depth):
     """Compute the depth of each pixel inside its cell.
 

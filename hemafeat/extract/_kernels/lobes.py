@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import indices, kernel
+from hemafeat._jit import indices, inlined, kernel
 from hemafeat.extract._kernels.region.basins import LOBE_COLUMNS, depth_values, lobe_values
 from hemafeat.extract._kernels.region.bits import pack, unpack_pixels
 from hemafeat.extract._kernels.region.contour import boundary_points, widest_gap
@@ -91,7 +91,7 @@ def lobes_of_cells(run_starts, runs, boxes, squared):
     return out
 
 
-@kernel
+@inlined
 def upright(depth):
     """Turn or mirror a region into the orientation that comes first in a fixed order.
 
@@ -134,7 +134,7 @@ def upright(depth):
     return turned
 
 
-@kernel
+@inlined
 def is_before(depth, way, other):
     """Return True if one way to turn a region comes before another, see `upright`.
 
@@ -156,7 +156,7 @@ def is_before(depth, way, other):
     return False
 
 
-@kernel
+@inlined
 def mirror_overlap(inside, runs, y, x, rr, cc, rc):
     """Return the overlap of a region with its mirror image in its major and in its minor axis.
 
@@ -204,7 +204,7 @@ def count_hits(inside, row, column, down, right, n):
     return n_hits
 
 
-@kernel
+@inlined
 def nearest_pixel(runs, y, x):
     """Return the distance of a point to the nearest pixel of a region; 0 inside a pixel."""
     nearest = np.inf

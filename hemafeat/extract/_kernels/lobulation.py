@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import find_root, indices, kernel
+from hemafeat._jit import find_root, indices, inlined, kernel
 from hemafeat.extract._kernels.region.basins import LOBE_COLUMNS, depth_values, lobe_values
 from hemafeat.extract._kernels.region.contour import perimeter_crofton
 from hemafeat.extract._kernels.region.distance import depths
@@ -214,7 +214,7 @@ def denser(sums, counts, bound, step):
     return inside
 
 
-@kernel
+@inlined
 def clean(inside, area, block):
     """Drop parts below 2 % of the nucleus, fill holes below 1 %, and count the remaining holes.
 

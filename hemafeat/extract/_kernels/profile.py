@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import indices, kernel
+from hemafeat._jit import indices, inlined, kernel
 from hemafeat.extract._kernels.region.distance import depths, distances_to, paint_runs
 from hemafeat.extract._kernels.shape import AT as SHAPE
 
@@ -114,7 +114,7 @@ def gradient(sums):
     return density / (sums[0, 2] / sums[0, 0] - sums[1, 2] / sums[1, 0])
 
 
-@kernel
+@inlined
 def rim_gradient(levels, depth, runs, density):
     """Return the rise of density inwards over the outermost 4 px of a cell."""
     sums = np.zeros((2, 3), np.float64)
@@ -130,7 +130,7 @@ def rim_gradient(levels, depth, runs, density):
     return gradient(sums)
 
 
-@kernel
+@inlined
 def add_inner_band(levels, depth, runs, density, sums):
     """Add the band just inside the edge of a nucleus to `sums`: (n, density, distance)."""
     for run in range(runs.shape[0]):
@@ -144,7 +144,7 @@ def add_inner_band(levels, depth, runs, density, sums):
                 sums[2] += math.sqrt(line[k]) - 0.5
 
 
-@kernel
+@inlined
 def share_octants(dy, dx, value, pixels, sums):
     """Add a pixel on the line between octants to both in equal shares, or to all 8 at the centre.
 

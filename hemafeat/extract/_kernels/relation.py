@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import indices, kernel
+from hemafeat._jit import indices, inlined, kernel
 from hemafeat.extract._kernels.arrays import mean_and_sd
 from hemafeat.extract._kernels.shape import AT as SHAPE
 
@@ -189,7 +189,7 @@ def border_contact(nucleus, cell, run_starts, runs):
     return out
 
 
-@kernel
+@inlined
 def at_edge(cell, label, row, column):
     """Return True if a pixel that is not `label` lies at most 2 px from this one."""
     height, width = cell.shape

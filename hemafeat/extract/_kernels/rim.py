@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import indices, kernel
+from hemafeat._jit import indices, inlined, kernel
 from hemafeat.extract._kernels.arrays import total
 from hemafeat.extract._kernels.region.bits import pack, unpack_runs
 from hemafeat.extract._kernels.region.contour import (
@@ -86,7 +86,7 @@ def rim_of_cells(profile, nucleus_starts, nucleus_runs, cell_starts, cell_runs, 
     return out
 
 
-@kernel
+@inlined
 def thickness_by_direction(profile, row):
     """Measure percentiles, bare directions and asymmetry of the thickness of the cytoplasm."""
     used = np.empty(profile.size, np.float64)
@@ -161,7 +161,7 @@ def projections(runs, rows, area, width, row):
     row[AT.largest_projection_fraction] = largest / area
 
 
-@kernel
+@inlined
 def open_by_octagon(bits, radius):
     """Open a packed region by an octagon, by steps of a plus of 5 pixels and a square of 9 in turn.
 
@@ -179,7 +179,7 @@ def open_by_octagon(bits, radius):
     return current
 
 
-@kernel
+@inlined
 def dilate_column(before, centre, after, into, flip, square):
     """Do one step on one column of words: dilate if `flip` is 0, erode if it is all ones."""
     n = centre.size - 2

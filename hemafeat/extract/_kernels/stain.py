@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import indices, kernel
+from hemafeat._jit import indices, inlined, kernel
 from hemafeat.extract._kernels.arrays import smallest
 from hemafeat.extract._kernels.colour import WHITE_X, WHITE_Z, lab_function
 
@@ -148,7 +148,7 @@ def eigenvectors(matrix):
     return values, v
 
 
-@kernel
+@inlined
 def end_percentiles(slopes):
     """Return the angles below and above which `SHARE` of the angles lie.
 
@@ -195,7 +195,7 @@ def end_percentiles(slopes):
     )
 
 
-@kernel
+@inlined
 def dye_directions(densities):
     """Estimate the directions of the two dyes of a cell by Macenko's method.
 

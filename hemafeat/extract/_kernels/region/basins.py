@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import find_root, indices, kernel
+from hemafeat._jit import find_root, indices, inlined, kernel
 from hemafeat.extract._kernels.arrays import separate
 
 LOBE_COLUMNS = (
@@ -49,7 +49,7 @@ AROUND = np.array(
 """Offsets of the 8 neighbours in circular order; bit k of ``upper`` stands for neighbour k."""
 
 
-@kernel
+@inlined
 def upper_neighbours(depth):
     """Return the upper neighbours of each pixel as bits, (H, W) uint8; 0 outside the region.
 
@@ -93,7 +93,7 @@ def _arcs() -> np.ndarray:
 ARCS = _arcs()
 
 
-@kernel
+@inlined
 def climb(depth, upper, row, column):
     """Return the peak above a pixel, stepping to the first of its upper neighbours each time."""
     bits = upper[row, column]
@@ -114,7 +114,7 @@ def climb(depth, upper, row, column):
     return row, column
 
 
-@kernel
+@inlined
 def merge_tree(depth, upper):
     """Find the peaks of a region and the depths at which they join as a threshold on depth sinks.
 
@@ -183,7 +183,7 @@ def merge_tree(depth, upper):
     return peaks, saddle, beside
 
 
-@kernel
+@inlined
 def deepest_first(pixels):
     """Return the stable order of (row, column, squared depth) by falling depth."""
     n = pixels.shape[0]
@@ -203,7 +203,7 @@ def deepest_first(pixels):
     return order
 
 
-@kernel
+@inlined
 def basin_sizes(depth, peaks, home):
     """Count the pixels of each lobe.
 

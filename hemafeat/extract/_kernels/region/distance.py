@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hemafeat._jit import kernel
+from hemafeat._jit import inlined, kernel
 
 FAR = np.int32(1 << 30)
 """A value above any squared distance that does not overflow when one is added."""
@@ -46,7 +46,7 @@ def column_distances(mask, target, beyond, most):
     return framed[1 : height + 1]
 
 
-@kernel
+@inlined
 def run_depths(vertical, into, squares):
     """Fill `into` with the squared depths of the pixels of one run.
 
@@ -113,7 +113,7 @@ def depths(run_starts, runs, boxes, height, width, reach):
     return out
 
 
-@kernel
+@inlined
 def distances_to(inside, reach):
     """Return the squared distance of every pixel to the nearest True pixel of `inside`.
 

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import indices, kernel
+from hemafeat._jit import indices, inlined, kernel
 from hemafeat.extract._kernels.arrays import mean_and_sd
 
 DIAGONAL = math.sqrt(2.0)
@@ -28,7 +28,7 @@ SKELETON_COLUMNS = (
 AT = indices(SKELETON_COLUMNS)
 
 
-@kernel
+@inlined
 def link_pixels(points, height, width):
     """Link the pixels of a skeleton that are neighbours.
 
@@ -112,7 +112,7 @@ def walk(start, linked, steps, degree, distance, previous, queue):
     return farthest
 
 
-@kernel
+@inlined
 def longest_path(linked, steps, degree):
     """Return the pixels of the longest path and its length.
 
@@ -150,7 +150,7 @@ def longest_path(linked, steps, degree):
     return best, length
 
 
-@kernel
+@inlined
 def count_branches(linked, degree):
     """Count the chains that are left when pixels with more than two links are removed."""
     n = degree.size
@@ -176,7 +176,7 @@ def count_branches(linked, degree):
     return n_branches
 
 
-@kernel
+@inlined
 def path_turns(points, path):
     """Sum the turns between 8 chords of a path: the size of their sum, and the sum of their sizes.
 
@@ -199,7 +199,7 @@ def path_turns(points, path):
     return abs(signed), total
 
 
-@kernel
+@inlined
 def skeleton_values(points, depth, out):
     """Measure a skeleton and its longest path.
 
