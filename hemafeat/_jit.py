@@ -16,8 +16,7 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     ``error_model="numpy"`` lets loops with a division vectorise; kernels therefore guard every
     division whose divisor can be zero, which also keeps them right when the JIT is switched off.
     """
-    # Kernels are never passed to functions as arguments: without the wrapper for that, they are
-    # compiled in a twentieth less time.
+    # Kernels are not called by C code, and compile faster without the wrapper for that.
     options = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
     try:
         return njit(cache=True, **options)(function)
