@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections import namedtuple
 from collections.abc import Callable, Sequence
+from types import ModuleType
 from typing import Any
 
 from numba import njit
@@ -16,7 +16,8 @@ def kernel(function: Callable[..., Any]) -> Callable[..., Any]:
     ``error_model="numpy"`` lets loops with a division vectorise; kernels therefore guard every
     division whose divisor can be zero, which also keeps them right when the JIT is switched off.
     """
-    options = {"nogil": True, "error_model": "numpy"}
+    # Kernels are not called by C code, and compile faster without the wrapper for that.
+    options = {"nogil": True, "error_model": "numpy", "no_cfunc_wrapper": True}
     try:
         return njit(cache=True, **options)(function)
     except RuntimeError:
@@ -35,9 +36,14 @@ def inlined(function: Callable[..., Any]) -> Callable[..., Any]:
 def indices(names: Sequence[str]) -> Any:
     """Return the index of each name as attributes of one object, which kernels read as constants.
 
-    ``AT = indices(("area", "perimeter"))`` lets a kernel write ``row[AT.perimeter]``.
+    ``AT = indices(("area", "perimeter"))`` lets a kernel write ``row[AT.perimeter]``. The object is
+    a module, whose attributes numba replaces by their values one by one; of a named tuple it would
+    build all fields for each.
     """
-    return namedtuple("indices", names)(*range(len(names)))
+    out = ModuleType("indices")
+    for index, name in enumerate(names):
+        setattr(out, name, index)
+    return out
 
 
 @kernel

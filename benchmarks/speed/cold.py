@@ -12,18 +12,23 @@ from collections.abc import Iterable
 from pathlib import Path
 
 FIRST_TABLE = """
-import json, sys, time
-start = time.perf_counter()
+import json, os, sys, time
+start, spent = time.perf_counter(), sum(os.times()[:4])
+import hemafeat
 from hemafeat import extract
+extract.table
+loaded = time.perf_counter()
 import hemafeat.extract._table.table
 from numba.core import event
 recorder = event.RecordingListener()
 event.register("numba:compile", recorder)
-loaded = time.perf_counter()
+begun = time.perf_counter()
 extract.table([sys.argv[1]], families=sys.argv[2], n_jobs=int(sys.argv[3]), progress=False)
 first = time.perf_counter()
+# That of the processes that compile is counted when they have ended.
+spent = sum(os.times()[:4]) - spent
 extract.table([sys.argv[1]], families=sys.argv[2], n_jobs=1, progress=False)
-again = time.perf_counter()
+again = time.perf_counter() - first
 own, stack, before = {}, [], None
 for now, entry in recorder.buffer:
     if stack:
@@ -33,8 +38,9 @@ for now, entry in recorder.buffer:
     else:
         stack.pop()
     before = now
-print(json.dumps({"import": loaded - start, "first": first - loaded, "second": again - first,
-                  "modules": own}))
+print(json.dumps({"import": loaded - start, "first": first - begun, "second": again,
+                  "processor": spent, "modules": own, "package": hemafeat.__file__,
+                  "version": hemafeat.__version__}))
 """
 
 ONE_FAMILY = """
@@ -56,13 +62,17 @@ print(json.dumps(seconds))
 """
 
 
-def child(code: str, cache: Path, *arguments: str) -> dict:
-    """Run `code` in an interpreter with only `cache`, and return the JSON it prints."""
+def child(code: str, cache: Path, *arguments: str, ahead: bool = True) -> dict:
+    """Run `code` in an interpreter with only `cache`, and return the JSON it prints.
+
+    It imports what this process does, and not a checkout that is the current folder.
+    """
     done = subprocess.run(
-        [sys.executable, "-c", code, *arguments],
+        [sys.executable, "-c", f"import sys\nsys.path[:] = {sys.path[1:]!r}\n{code}", *arguments],
         capture_output=True,
         text=True,
-        env=os.environ | {"NUMBA_CACHE_DIR": str(cache)},
+        env=os.environ
+        | {"NUMBA_CACHE_DIR": str(cache), "HEMAFEAT_COMPILE_AHEAD": "1" if ahead else "0"},
         check=False,
     )
     if done.returncode:
@@ -70,12 +80,14 @@ def child(code: str, cache: Path, *arguments: str) -> dict:
     return json.loads(done.stdout.splitlines()[-1])
 
 
-def first_table(image: Path, cache: Path, families: str = "default", n_jobs: int = 1) -> dict:
+def first_table(
+    image: Path, cache: Path, families: str = "default", n_jobs: int = 1, ahead: bool = True
+) -> dict:
     """Measure the seconds to import, of a first and a second table of one image, and by module.
 
-    With more than one job the first table is compiled ahead, by as many processes.
+    Kernels are compiled ahead by `n_jobs` processes, or else by the process that measures.
     """
-    return child(FIRST_TABLE, cache, str(image), families, str(n_jobs))
+    return child(FIRST_TABLE, cache, str(image), families, str(n_jobs), ahead=ahead)
 
 
 def each_family(image: Path, scratch: Path, names: Iterable[str]) -> dict[str, tuple[float, float]]:
@@ -96,6 +108,30 @@ def each_family(image: Path, scratch: Path, names: Iterable[str]) -> dict[str, t
     return seconds
 
 
+def report_tables(image: Path, scratch: Path) -> None:
+    """Print the times of first tables, and where those of one process go."""
+    warm_up = first_table(image, scratch / "default-2", "default", 2)
+    print(f"hemafeat {warm_up['version']} in {Path(warm_up['package']).parent}")
+    print(f"{os.cpu_count()} processors; processor seconds are those of all processes together")
+    print("\nfirst table of one image              wall   processor")
+    rows = [("default", 2, warm_up)]
+    for families, n in (("default", 1), ("fast", 2), ("fast", 1)):
+        rows.append((families, n, first_table(image, scratch / f"{families}-{n}", families, n)))
+    for families, n, row in rows:
+        words = f"{families}, compiled by {n} process{'es' * (n > 1)}"
+        print(f"{words:<34} {row['first']:7.1f} {row['processor']:11.1f}", flush=True)
+    for families in ("default", "fast"):
+        row = first_table(image, scratch / f"{families}-2", families)
+        print(f"{families + ', loaded from the cache':<34} {row['first']:7.1f} ", end="")
+        print(f"{row['processor']:11.1f}")
+    print(f"\nimport of hemafeat.extract: {row['import']:.2f} s")
+    print(f"second table of one image, fast: {row['second']:.3f} s")
+    cold = first_table(image, scratch / "alone", ahead=False)
+    print("\nseconds of compilation in the process that measures, by module, without what it calls")
+    for module, seconds in sorted(cold["modules"].items(), key=lambda pair: -pair[1]):
+        print(f"{module:<44} {seconds:6.2f}")
+
+
 def report(only: Iterable[str] | None = None) -> None:
     """Print all times; with `only`, those of the families named there."""
     from hemafeat import datasets, extract
@@ -105,21 +141,7 @@ def report(only: Iterable[str] | None = None) -> None:
         scratch = Path(folder)
         image = Path(datasets.drawn(scratch / "drawn", n_images=1, format="jpg")["image"].iloc[0])
         if not only:
-            cold = first_table(image, scratch / "all")
-            warm = first_table(image, scratch / "all")
-            print("seconds                        empty cache   full cache")
-            for step, words in (
-                ("import", "import of hemafeat.extract"),
-                ("first", "first table of one image"),
-                ("second", "second table of one image"),
-            ):
-                print(f"{words:<30} {cold[step]:11.2f} {warm[step]:12.2f}")
-            n = os.cpu_count() or 1
-            ahead = first_table(image, scratch / "ahead", n_jobs=n)
-            print(f"first table, compiled ahead by {min(n, 8)} processes {ahead['first']:.2f}")
-            print("\nseconds of compilation, by module, without what it calls in others")
-            for module, seconds in sorted(cold["modules"].items(), key=lambda pair: -pair[1]):
-                print(f"{module:<44} {seconds:6.2f}")
+            report_tables(image, scratch)
         print("\nseconds of a family's first call    compiled   loaded")
         for name, (compiled, loaded) in each_family(image, scratch / "each", names).items():
             print(f"{name:<34} {compiled:9.2f} {loaded:8.2f}", flush=True)

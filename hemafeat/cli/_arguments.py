@@ -227,9 +227,9 @@ def jobs(args: argparse.Namespace) -> int:
     return n_workers(args.jobs)
 
 
-def progress(args: argparse.Namespace) -> bool:
-    """Return whether to show progress bars: on a terminal, and not with ``--quiet``."""
-    return not args.quiet and sys.stderr.isatty()
+def progress(args: argparse.Namespace) -> bool | None:
+    """Return whether to show progress: not with ``--quiet``; None for bars on a terminal only."""
+    return False if args.quiet else None
 
 
 def say(args: argparse.Namespace, text: str) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -59,7 +60,7 @@ def run(args: argparse.Namespace) -> None:
             Path(args.to or args.name),
             size=args.size,
             keep_archives=args.keep_archives,
-            progress=_arguments.progress(args),
+            progress=not args.quiet and sys.stderr.isatty(),
         )
     except datasets.DatasetError as error:
         raise Failure(str(error)) from None

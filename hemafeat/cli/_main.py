@@ -17,6 +17,7 @@ from hemafeat import __version__
 from hemafeat.cli import (
     _audit,
     _compare,
+    _compile,
     _datasets,
     _demo,
     _describe,
@@ -43,6 +44,7 @@ COMMANDS = (
     _families,
     _datasets,
     _download,
+    _compile,
 )
 
 DESCRIPTION = """\

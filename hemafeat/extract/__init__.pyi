@@ -73,6 +73,7 @@ from ._prepared import (
     background_white as background_white,
     prepare as prepare,
 )
+from ._table.compile import Compiled as Compiled, compile_kernels as compile_kernels
 from ._table.errors import (
     ERROR_COLUMNS as ERROR_COLUMNS,
     error_row as error_row,

@@ -16,6 +16,7 @@ COMMANDS = [
     "demo",
     "audit",
     "compare",
+    "compile",
     "datasets",
     "describe",
     "download",
@@ -466,3 +467,71 @@ def test_missing_graphics_libraries_are_explained(
     error = capsys.readouterr().err
     assert "opencv-python-headless" in error
     assert error.count("\n") == 1
+
+
+@pytest.fixture
+def compile_nothing(monkeypatch, tmp_path):
+    """Compilation that only says which units it would compile, and fails for those in the list."""
+    from hemafeat.extract._table import compile as ahead
+
+    asked, failing = [], []
+
+    def pretend(units, n, progress):
+        asked.append((list(units), n))
+        yield from (unit for unit in units if unit not in failing)
+
+    monkeypatch.delenv("NUMBA_DISABLE_JIT", raising=False)
+    monkeypatch.delenv("NUMBA_CACHE_DIR", raising=False)
+    monkeypatch.setattr(ahead, "_record_path", lambda: tmp_path / "cache" / "part" / "record.json")
+    monkeypatch.setattr(ahead, "_compile_in_processes", pretend)
+    return asked, failing
+
+
+def test_compile_says_what_it_compiled_and_what_was_compiled_before(
+    compile_nothing, capsys, tmp_path
+):
+    asked, _ = compile_nothing
+    assert main(["compile", "--families", "shape", "--jobs", "3", "--segmenter", "unet"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == "compiling 3 units on 3 processes (the first run only)\n"
+    assert captured.out.startswith("3 units compiled in ")
+    assert captured.out.endswith(f", 0 compiled before\n{tmp_path / 'cache'}\n")
+    assert main(["compile", "--families", "shape,lbp", "--segmenter", "unet", "-q", "-j", "3"]) == 0
+    captured = capsys.readouterr()
+    assert captured.err == ""
+    assert captured.out.startswith("1 unit compiled in ")
+    assert ", 3 compiled before\n" in captured.out
+    assert asked == [(["unet", "window", "shape"], 3), (["lbp"], 1)]
+
+
+def test_compile_fails_if_a_unit_is_not_compiled(compile_nothing, capsys):
+    asked, failing = compile_nothing
+    failing.append("lobes")
+    assert main(["compile", "--families", "shape", "lobes", "-q"]) == 1
+    assert "error: not compiled: lobes; a process ended early" in capsys.readouterr().err
+    # What was compiled is not compiled again.
+    failing.clear()
+    assert main(["compile", "--families", "shape", "lobes", "-q"]) == 0
+    assert [units for units, _ in asked][1] == ["lobes"]
+
+
+def test_compile_without_a_cache_that_can_be_written(
+    compile_nothing, capsys, monkeypatch, tmp_path
+):
+    from hemafeat.extract._table import compile as ahead
+
+    monkeypatch.setenv("NUMBA_CACHE_DIR", str(tmp_path / "elsewhere"))
+    assert main(["compile"]) == 1
+    assert "is not a folder that can be written" in one_line(capsys)
+    monkeypatch.setattr(ahead, "_record_path", lambda: None)
+    assert main(["compile"]) == 1
+    assert "set NUMBA_CACHE_DIR to a folder that is" in one_line(capsys)
+    monkeypatch.setenv("NUMBA_DISABLE_JIT", "1")
+    assert main(["compile"]) == 1
+    assert "NUMBA_DISABLE_JIT is set" in one_line(capsys)
+
+
+@pytest.mark.parametrize("words", [["--families", "shap"], ["--segmenter", "unt"]])
+def test_compile_refuses_unknown_names(words, capsys):
+    assert main(["compile", *words]) == 2
+    assert "did you mean" in one_line(capsys) or words[1] == "shap"

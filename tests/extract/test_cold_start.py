@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -153,8 +154,18 @@ def test_kernels_compiled_ahead_are_not_compiled_again(tmp_path):
 
 
 def test_nothing_is_compiled_ahead_if_it_cannot_help(monkeypatch):
-    assert ahead._record_path() is None
+    started = []
+    monkeypatch.setattr(ahead, "_compile_missing", lambda *settings: started.append(settings))
+    monkeypatch.setattr(ahead, "_record_path", lambda: Path("no record"))
+    monkeypatch.setenv(ahead.SWITCH, "0")
+    ahead.compile_ahead(extract.families(), segment.contours, 2, False)
     monkeypatch.setenv(ahead.SWITCH, "1")
+    few = {"shape": extract.shape}
+    ahead.compile_ahead(few, segment.contours, 2, False)
+    assert started == []
+    ahead.compile_ahead(extract.families(), segment.contours, 2, False)
+    assert len(started) == 1
+    monkeypatch.undo()
     monkeypatch.setattr("sys.frozen", True, raising=False)
     assert ahead._record_path() is None
     monkeypatch.delattr("sys.frozen")
@@ -167,8 +178,8 @@ def test_other_families_are_left_to_the_first_image():
         return np.zeros((1, 1))
 
     families = {"own": own, "shape": extract.shape}
-    assert ahead._units(families, lambda image: None) == ["window", "shape"]
-    assert ahead._units({"lbp": extract.lbp}, segment.contours)[0] == "contours"
+    assert ahead._units(families, None) == ["window", "shape"]
+    assert ahead._units({"lbp": extract.lbp}, "contours")[0] == "contours"
 
 
 @compiled
@@ -180,7 +191,7 @@ def test_processes_compile_the_package_of_their_parent(tmp_path: Path) -> None:
     script = tmp_path / "script.py"
     script.write_text(
         "from hemafeat.extract._table import compile as ahead\n"
-        "print(sorted(ahead._compile_in_processes(['window'], 1, False)))\n",
+        "print(list(ahead._compile_in_processes(['window'], 1, False)))\n",
         encoding="utf-8",
     )
     process = subprocess.run(
@@ -193,3 +204,88 @@ def test_processes_compile_the_package_of_their_parent(tmp_path: Path) -> None:
         check=False,
     )
     assert process.stdout.strip() == "['window']", process.stderr
+
+
+HANGING = """
+from hemafeat.extract._table import compile as ahead
+ahead.START = "import time; time.sleep(600)"
+started = []
+class Popen(ahead.subprocess.Popen):
+    def __init__(self, *args, **kwargs):
+        super().__init__(*args, **kwargs)
+        started.append(self)
+        print("started", flush=True)
+ahead.subprocess.Popen = Popen
+try:
+    list(ahead._compile_in_processes(["contours", "window", "shape", "lobes"], 2, False))
+except KeyboardInterrupt:
+    print(sorted(process.wait(60) for process in started), flush=True)
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="the signal of Ctrl-C cannot be sent")
+def test_an_interruption_ends_the_processes_that_compile():
+    process = start(HANGING)
+    assert process.stdout is not None
+    assert [process.stdout.readline() for _ in range(2)] == ["started\n"] * 2
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=120)
+    assert out == f"{[-signal.SIGKILL] * 2}\n", err
+
+
+def test_a_process_that_fails_loses_only_its_unit(monkeypatch):
+    """The others are compiled by the processes that are left, also if the window fails."""
+    program = """
+import sys
+for line in sys.stdin:
+    if line.strip() == {bad!r}:
+        sys.exit(1)
+    print(line.strip(), flush=True)
+"""
+    units = ["contours", "window", "shape", "lobes", "lbp"]
+    for bad in units:
+        monkeypatch.setattr(ahead, "START", program.format(bad=bad))
+        done = list(ahead._compile_in_processes(units, 3, False))
+        assert sorted([*done, bad]) == sorted(units)
+
+
+STRINGS = """
+import json, sys
+from numba.core import event
+from hemafeat import datasets, extract, segment
+found = {}
+class Listener(event.Listener):
+    stack = []
+    def on_start(self, event):
+        function = event.data["dispatcher"].py_func
+        self.stack.append(f"{function.__module__}.{function.__name__}")
+        if self.stack[-1].startswith(("numba.cpython.unicode", "numba.cpython.charseq")):
+            found[next(name for name in self.stack[::-1] if name.startswith("hemafeat"))] = 1
+    def on_end(self, event):
+        self.stack.pop()
+event.register("numba:compile", Listener())
+cell = datasets.draw_cell("neutrophil", random_state=1)
+masks = segment.Masks(cell.cell, cell.nucleus)
+extract.measure(cell.image, masks, families="all")
+strings = []
+for name, module in list(sys.modules.items()):
+    if name.startswith("hemafeat.extract._kernels"):
+        for function in vars(module).values():
+            if getattr(function, "__module__", None) == name and hasattr(function, "signatures"):
+                cache = function._cache._cache_file
+                for file in cache._load_index().values():
+                    with open(cache._data_path(file), "rb") as data:
+                        if b"unicode" in data.read():
+                            strings.append(f"{name}.{function.__name__}")
+json.dump([sorted(found), sorted(set(strings))], sys.stdout)
+"""
+
+
+@compiled
+def test_no_kernel_of_features_holds_strings(tmp_path):
+    """Numba's functions of strings take long to compile, in every process, and no one sees them.
+
+    They come with the assignment of an array to a part of another, whose error they would write,
+    and with the length of a tuple of names.
+    """
+    assert result(start(STRINGS, NUMBA_CACHE_DIR=str(tmp_path))) == [[], []]

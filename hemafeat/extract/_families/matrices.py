@@ -219,7 +219,7 @@ def density_patches(
 
 
 def plane_patches(
-    levels: Any, labels: Any | None, n_levels: int, n_cells: int | None, margin: int = MARGIN
+    levels: Any, labels: Any | None, n_levels: int, n_cells: int | None, margin: int = int(MARGIN)
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray, int]:
     """Return the patches of any plane of grey levels, as `density_patches` does.
 

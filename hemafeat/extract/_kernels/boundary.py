@@ -8,6 +8,7 @@ import numpy as np
 
 from hemafeat._jit import find_root, indices, kernel
 from hemafeat.extract._kernels.region.bits import PAIRS, pack, sum_nibbles
+from hemafeat.extract._kernels.region.contour import CORNERS
 from hemafeat.extract._kernels.region.runs import covariance, join, local_runs, part_areas
 
 HARMONICS = 7
@@ -25,6 +26,7 @@ COLUMNS = (
     "box_dimension",
 )
 """Columns of the family ``boundary``."""
+N_COLUMNS = len(COLUMNS)
 
 AT = indices(COLUMNS)
 
@@ -55,7 +57,8 @@ def boundary_of_cells(run_starts, runs, boxes):
         `COLUMNS`. A row of NaN for a cell without pixels.
     """
     n_cells = run_starts.size - 1
-    out = np.full((n_cells, len(AT)), np.nan)
+    out = np.empty((n_cells, N_COLUMNS), np.float64)
+    out[:] = np.nan
     for cell in range(n_cells):
         first, stop = run_starts[cell], run_starts[cell + 1]
         if stop == first:
@@ -64,7 +67,9 @@ def boundary_of_cells(run_starts, runs, boxes):
         local, rows = local_runs(runs[first:stop], boxes[cell, 0], boxes[cell, 2], height)
         inside = np.zeros((height + 2, width + 2), np.uint8)
         for run in range(local.shape[0]):
-            inside[local[run, 0] + 1, local[run, 1] + 1 : local[run, 2] + 1] = 1
+            line = inside[local[run, 0] + 1]
+            for column in range(local[run, 1] + 1, local[run, 2] + 1):
+                line[column] = 1
         points = trace_outline(inside, *largest_start(local, rows))
         along = arc_lengths(points)
         row = out[cell]
@@ -78,9 +83,11 @@ def boundary_of_cells(run_starts, runs, boxes):
 @kernel
 def largest_start(runs, rows):
     """Return row and column of the first pixel of the largest 8-connected part."""
-    parent, _ = join(runs, rows, 1)
+    parent, _ = join(runs, rows, CORNERS)
     areas = part_areas(runs, parent)
-    most = areas.max()
+    most = 0
+    for run in range(runs.shape[0]):
+        most = max(most, areas[run])
     for run in range(runs.shape[0]):
         if areas[find_root(parent, run)] == most:
             return runs[run, 0], runs[run, 1]
@@ -134,7 +141,7 @@ def trace_outline(inside, row, column):
 def arc_lengths(points):
     """Return the length of the outline up to each point and of all of it, in half pixels."""
     n = points.shape[0]
-    along = np.empty(n + 1)
+    along = np.empty(n + 1, np.float64)
     along[0] = 0.0
     straight = slanted = 0
     for k in range(n):
@@ -155,8 +162,8 @@ def fourier_ratios(points, along, row):
     the sum of the change of direction at a corner times exp(-2 pi i k s / L), divided by k^2.
     """
     n = points.shape[0]
-    real = np.zeros(2 * HARMONICS + 1)
-    imaginary = np.zeros(2 * HARMONICS + 1)
+    real = np.zeros(2 * HARMONICS + 1, np.float64)
+    imaginary = np.zeros(2 * HARMONICS + 1, np.float64)
     scale = 2.0 * math.pi / along[n]
     for k in range(n):
         before = k - 1 if k > 0 else n - 1
@@ -190,7 +197,7 @@ def fourier_ratios(points, along, row):
 def points_ahead(points, along, reach):
     """Return the point that lies `reach` ahead of each point along the outline, (K, 2) float64."""
     n = points.shape[0]
-    ahead = np.empty((n, 2))
+    ahead = np.empty((n, 2), np.float64)
     end, turns = 0, 0.0
     for k in range(n):
         while along[end] + turns <= along[k] + reach:
@@ -217,7 +224,7 @@ def bending(points, along, row):
     reach = length / 16.0
     ahead = points_ahead(points, along, reach)
     back = points_ahead(points, along, length - reach)
-    turns = np.empty(n)
+    turns = np.empty(n, np.float64)
     for k in range(n):
         v, u = points[k, 0] - back[k, 0], points[k, 1] - back[k, 1]
         next_v, next_u = ahead[k, 0] - points[k, 0], ahead[k, 1] - points[k, 1]
@@ -228,7 +235,10 @@ def bending(points, along, row):
     lowest, highest = np.inf, -np.inf
     n_concave = segments = 0
     radius = length / (2.0 * math.pi)
-    start = turns.argmax()
+    start = 0
+    for k in range(1, n):
+        if turns[k] > turns[start]:
+            start = k
     counted = False
     for step in range(n):
         turn = turns[(start + step) % n]

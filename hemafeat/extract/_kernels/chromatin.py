@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import indices, kernel
+from hemafeat._jit import indices, inlined, kernel
+from hemafeat.extract._kernels.arrays import total
 from hemafeat.extract._kernels.spots import (
     level_counts,
     parts,
@@ -28,6 +29,7 @@ COLUMNS = (
     "pale_spot_area_max",
 )
 """Columns of the family ``chromatin``."""
+N_COLUMNS = len(COLUMNS)
 
 AT = indices(COLUMNS)
 
@@ -45,7 +47,7 @@ PALE_RISE = 17
 """Smallest height of a pale spot in levels, of 256 over [0, 1.5] of optical density: 0.0996."""
 
 
-@kernel
+@inlined
 def dense_levels(plane, runs):
     """Find the pixels more than one, and more than one and a half sd above the mean.
 
@@ -61,14 +63,14 @@ def dense_levels(plane, runs):
         Number of pixels and sum of levels of the nucleus.
     """
     histogram = level_counts(plane, runs)
-    n = histogram.sum()
-    total = 0
-    squares = 0
+    n = total = squares = 0
     for value in range(256):
+        n += histogram[value]
         total += value * histogram[value]
         squares += value * value * histogram[value]
     spread = n * squares - total * total
-    lowest = np.full(2, 256)
+    lowest = np.empty(2, np.int64)
+    lowest[:] = 256
     above = np.zeros(2, np.int64)
     for value in range(255, -1, -1):
         deviation = n * value - total
@@ -89,8 +91,8 @@ def roughness(level, inside, stride):
     squares = np.zeros(stride, np.int32)
     whole = np.zeros(stride, np.int32)
     # One sum for each column, as independent additions vectorise.
-    totals = np.zeros(stride)
-    variance = np.zeros(stride)
+    totals = np.zeros(stride, np.float64)
+    variance = np.zeros(stride, np.float64)
     for row in range(level.size // stride - 2):
         start = row * stride
         above, centre = level[start : start + stride], level[start + stride : start + 2 * stride]
@@ -117,7 +119,7 @@ def roughness(level, inside, stride):
             for k in range(stride - 2):
                 totals[k] += math.sqrt(variance[k])
             count += n_row
-    return totals.sum() / 9.0, count
+    return total(totals) / 9.0, count
 
 
 @kernel
@@ -139,7 +141,8 @@ def measure(plane, run_starts, runs, boxes, bin_width):
         The `COLUMNS`; NaN where there is no nucleus.
     """
     n_cells = boxes.shape[0]
-    out = np.full((n_cells, len(COLUMNS)), np.nan)
+    out = np.empty((n_cells, N_COLUMNS), np.float64)
+    out[:] = np.nan
     margin = PALE_RADIUS
     for cell in range(n_cells):
         cell_runs = runs[run_starts[cell] : run_starts[cell + 1]]
@@ -168,7 +171,9 @@ def measure(plane, run_starts, runs, boxes, bin_width):
                 # Outside, the level is 0, which is not above the mean.
                 spot[k] = level[k] >= least if kind == DARK else hat[k] >= PALE_RISE
             areas, spans = parts(spot, stride)
-            is_kept = areas[:, 0] >= SMALLEST_DARK
+            is_kept = np.empty(areas.shape[0], np.bool_)
+            for part in range(areas.shape[0]):
+                is_kept[part] = areas[part, 0] >= SMALLEST_DARK
             if kind == PALE:
                 is_kept = round_and_within(areas, spans, inside, stride, SMALLEST_PALE)
             count = 0

@@ -10,7 +10,8 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import indices, kernel
+from hemafeat._jit import indices, inlined, kernel
+from hemafeat.extract._kernels.arrays import total
 
 BLOCK = 128
 """Pixels per block; all arrays of a block fit into the first-level cache."""
@@ -50,6 +51,7 @@ BEYOND_RGB = (
     "hue_concentration",
 )
 """Columns that `values_beyond_rgb` computes."""
+N_BEYOND_RGB = len(BEYOND_RGB)
 
 COLUMNS = (
     *(f"{kind}__{channel}" for kind in ("mean", "sd") for channel in "rgb"),
@@ -58,6 +60,7 @@ COLUMNS = (
     "ratio_g_b",
 )
 """Columns of the family ``colour``."""
+N_COLUMNS = len(COLUMNS)
 
 MEAN_PLACES = tuple(BEYOND_RGB.index(f"mean__{name}") for name in SPACES)
 SD_PLACES = tuple(BEYOND_RGB.index(f"sd__{name}") for name in SPACES)
@@ -82,6 +85,7 @@ their sums of squared deviations; number of pixels that have a hue; sums of its 
 """
 
 MOMENT_AT = indices(MOMENTS)
+N_MOMENTS = len(MOMENTS)
 FIRST_MEAN, FIRST_SQUARES = MOMENT_AT.mean__lab_l, MOMENT_AT.squares__lab_l
 
 
@@ -110,7 +114,7 @@ def lab_function(t, single, bits, n):
         t[k] = y if x > EPSILON else 7.787 * x + 16.0 / 116.0
 
 
-@kernel
+@inlined
 def hue_block(red, green, blue, top, saturation, cosine, sine, n):
     """Compute the largest channel, saturation, and cosine and sine of the hue of n pixels.
 
@@ -156,19 +160,19 @@ def moments(levels, starts, linear):
         Values of the `MOMENTS`; 0 where there is no pixel.
     """
     n_cells = starts.size - 1
-    out = np.zeros((n_cells, len(MOMENTS)))
-    xyz = np.zeros(3 * BLOCK)
+    out = np.zeros((n_cells, N_MOMENTS), np.float64)
+    xyz = np.zeros(3 * BLOCK, np.float64)
     x, y, z = xyz[:BLOCK], xyz[BLOCK : 2 * BLOCK], xyz[2 * BLOCK :]
-    top, saturation = np.empty(BLOCK), np.empty(BLOCK)
-    cosine, sine = np.empty(BLOCK), np.empty(BLOCK)
+    top, saturation = np.empty(BLOCK, np.float64), np.empty(BLOCK, np.float64)
+    cosine, sine = np.empty(BLOCK, np.float64), np.empty(BLOCK, np.float64)
     single = np.empty(3 * BLOCK, np.float32)
     bits = single.view(np.int32)
     # One sum for each position in the block, as independent additions vectorise.
-    sums = np.empty((12, BLOCK))
-    origin = np.zeros(5)
+    sums = np.empty((12, BLOCK), np.float64)
+    origin = np.zeros(5, np.float64)
     for cell in range(n_cells):
-        total = starts[cell + 1] - starts[cell]
-        if total == 0:
+        n_pixels = starts[cell + 1] - starts[cell]
+        if n_pixels == 0:
             continue
         sums[:] = 0.0
         n_hues = 0
@@ -203,13 +207,13 @@ def moments(levels, starts, linear):
                 total_c[k] += cosine[k]
                 total_s[k] += sine[k]
         row = out[cell]
-        row[MOMENT_AT.n_pixels] = total
+        row[MOMENT_AT.n_pixels] = n_pixels
         for k in range(5):
-            mean = sums[k].sum() / total
+            mean = total(sums[k]) / n_pixels
             row[FIRST_MEAN + k] = origin[k] + mean
-            row[FIRST_SQUARES + k] = max(sums[5 + k].sum() - total * mean * mean, 0.0)
+            row[FIRST_SQUARES + k] = max(total(sums[5 + k]) - n_pixels * mean * mean, 0.0)
         row[MOMENT_AT.n_hues] = n_hues
-        row[MOMENT_AT.sum_cos], row[MOMENT_AT.sum_sin] = sums[10].sum(), sums[11].sum()
+        row[MOMENT_AT.sum_cos], row[MOMENT_AT.sum_sin] = total(sums[10]), total(sums[11])
     return out
 
 
@@ -225,7 +229,7 @@ def add(values, origin, first, second, n):
 @kernel
 def combine(first, second):
     """Return the moments of cells that consist of two parts (Chan, Golub and LeVeque 1983)."""
-    out = np.zeros_like(first)
+    out = np.zeros(first.shape, np.float64)
     for cell in range(first.shape[0]):
         a, b, row = first[cell], second[cell], out[cell]
         n_a, n_b = a[MOMENT_AT.n_pixels], b[MOMENT_AT.n_pixels]
@@ -241,7 +245,7 @@ def combine(first, second):
             difference = b[mean] - a[mean]
             row[mean] = a[mean] + difference * (n_b / n)
             row[squares] = a[squares] + b[squares] + difference * difference * (n_a * n_b / n)
-        for k in range(MOMENT_AT.n_hues, len(MOMENTS)):
+        for k in range(MOMENT_AT.n_hues, N_MOMENTS):
             row[k] = a[k] + b[k]
     return out
 
@@ -260,7 +264,8 @@ def values_beyond_rgb(moments):
     (n_cells, 13) float64 array
         The columns `BEYOND_RGB`. NaN where there is no pixel, and for hue where no pixel has one.
     """
-    out = np.full((moments.shape[0], len(BEYOND_RGB)), np.nan)
+    out = np.empty((moments.shape[0], N_BEYOND_RGB), np.float64)
+    out[:] = np.nan
     for cell in range(moments.shape[0]):
         cell_moments, row = moments[cell], out[cell]
         n = cell_moments[MOMENT_AT.n_pixels]
@@ -297,7 +302,8 @@ def assemble_columns(counts, values):
         The `COLUMNS`. NaN where there is no pixel; a ratio is NaN also where the mean of B is 0.
     """
     n_cells = counts.shape[0]
-    out = np.full((n_cells, len(COLUMNS)), np.nan)
+    out = np.empty((n_cells, N_COLUMNS), np.float64)
+    out[:] = np.nan
     for cell in range(n_cells):
         row = out[cell]
         for k in range(values.shape[1]):

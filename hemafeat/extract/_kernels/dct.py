@@ -7,9 +7,11 @@ import math
 import numpy as np
 
 from hemafeat._jit import indices, kernel
+from hemafeat.extract._kernels.arrays import total
 
 SUMMARY = ("slope", "spectral_centroid")
 """Statistics of a whole spectrum, after the shares of energy in its bands."""
+N_SUMMARY = len(SUMMARY)
 
 AT = indices(SUMMARY)
 
@@ -52,7 +54,7 @@ def squeeze_rows(plane, runs, box, size, out):
     """
     mean = mean_level(plane, runs)
     height, width = box[1] - box[0], box[3] - box[2]
-    line_sums = np.empty(width)
+    line_sums = np.empty(width, np.float64)
     first = 0
     for i in range(size):
         line_sums[:] = 0.0
@@ -93,9 +95,10 @@ def resample(plane, run_starts, runs, boxes, size):
         Transposed squares (columns first) in grey levels; NaN where a cell has no pixel.
     """
     n_cells = boxes.shape[0]
-    out = np.full((n_cells, size, size), np.nan)
+    out = np.empty((n_cells, size, size), np.float64)
+    out[:] = np.nan
     # Rows are padded, so that a column does not map to a single line of the cache.
-    tall = np.empty((plane.shape[1], size + 3))
+    tall = np.empty((plane.shape[1], size + 3), np.float64)
     for cell in range(n_cells):
         cell_runs = runs[run_starts[cell] : run_starts[cell + 1]]
         if cell_runs.shape[0] == 0:
@@ -137,14 +140,15 @@ def summarise(spectra, edges, radius, counts, log_radius):
     """
     n = spectra.shape[1]
     n_bands = edges.shape[1] - 1
-    out = np.full((spectra.shape[0], n_bands + len(SUMMARY)), np.nan)
+    out = np.empty((spectra.shape[0], n_bands + N_SUMMARY), np.float64)
+    out[:] = np.nan
     for cell in range(spectra.shape[0]):
         x = spectra[cell]
         if np.isnan(x[0, 0]):
             continue
         # One sum for each column, as independent additions vectorise.
-        columns = np.zeros((n_bands, n))
-        moments = np.zeros(n)
+        columns = np.zeros((n_bands, n), np.float64)
+        moments = np.zeros(n, np.float64)
         for u in range(n):
             line, distance = x[u], radius[u]
             for v in range(n):
@@ -153,18 +157,21 @@ def summarise(spectra, edges, radius, counts, log_radius):
                 sums = columns[b]
                 for v in range(edges[u, b], edges[u, b + 1]):
                     sums[v] += line[v] * line[v]
-        energy = np.empty(n_bands)
+        energy = np.empty(n_bands, np.float64)
         for b in range(n_bands):
-            energy[b] = columns[b].sum()
-        total = energy.sum()
-        if total < NOISE:
+            energy[b] = total(columns[b])
+        whole = total(energy)
+        if whole < NOISE:
             continue
         for b in range(n_bands):
-            out[cell, b] = energy[b] / total
-        out[cell, n_bands + AT.spectral_centroid] = moments.sum() / total
-        if energy.min() < NOISE:
+            out[cell, b] = energy[b] / whole
+        out[cell, n_bands + AT.spectral_centroid] = total(moments) / whole
+        least = energy[0]
+        for b in range(n_bands):
+            least = min(least, energy[b])
+        if least < NOISE:
             continue
-        mean_x = log_radius.sum() / n_bands
+        mean_x = total(log_radius) / n_bands
         covariance = 0.0
         variance = 0.0
         for b in range(n_bands):
@@ -289,8 +296,8 @@ def find_blocks(plane, runs, box, corners):
     """
     n_wide = (box[3] - box[2]) // BLOCK
     n_high = (box[1] - box[0]) // BLOCK
-    top = first_line(plane, runs, box[0], box[1], 0)
-    left = first_line(plane, runs, box[2], box[3], 1)
+    top = first_line(plane, runs, box[0], box[1], np.int64(0))
+    left = first_line(plane, runs, box[2], box[3], np.int64(1))
     # Number of rows of each block that lie entirely in the cell.
     covered = np.zeros((n_high, n_wide), np.int64)
     for run in range(runs.shape[0]):
@@ -328,13 +335,14 @@ def block_shares(plane, run_starts, runs, boxes, group):
     (n_cells, 3) float64 array
         Shares of the three groups; NaN where no block lies inside or all blocks are flat.
     """
-    out = np.full((boxes.shape[0], 3), np.nan)
-    x = np.empty(BLOCK * BLOCK * LANES)
+    out = np.empty((boxes.shape[0], 3), np.float64)
+    out[:] = np.nan
+    x = np.empty(BLOCK * BLOCK * LANES, np.float64)
     for cell in range(boxes.shape[0]):
         cell_runs = runs[run_starts[cell] : run_starts[cell + 1]]
         corners = np.empty((cell_runs.shape[0] * plane.shape[1] // BLOCK**2 + 1, 2), np.int64)
         count = find_blocks(plane, cell_runs, boxes[cell], corners)
-        lanes = np.zeros((3, LANES))
+        lanes = np.zeros((3, LANES), np.float64)
         for first in range(0, count, LANES):
             gather(plane, corners[first:], min(LANES, count - first), x)
             transform(x)
@@ -343,11 +351,10 @@ def block_shares(plane, run_starts, runs, boxes, group):
                 sums = lanes[group[position // BLOCK, position % BLOCK]]
                 for k in range(LANES):
                     sums[k] += line[k] * line[k]
-        groups = np.array([lanes[0].sum(), lanes[1].sum(), lanes[2].sum()])
-        total = groups.sum()
-        if total >= NOISE:
-            for k in range(3):
-                out[cell, k] = groups[k] / total
+        low, middle, high = total(lanes[0]), total(lanes[1]), total(lanes[2])
+        whole = low + middle + high
+        if whole >= NOISE:
+            out[cell, 0], out[cell, 1], out[cell, 2] = low / whole, middle / whole, high / whole
     return out
 
 
@@ -368,25 +375,26 @@ def block_mean_logs(plane, run_starts, runs, boxes, zigzag):
         Means; NaN where no block lies inside.
     """
     n_coefficients = zigzag.shape[0]
-    out = np.full((boxes.shape[0], n_coefficients), np.nan)
-    x = np.empty(BLOCK * BLOCK * LANES)
-    product = np.empty(LANES)
+    out = np.empty((boxes.shape[0], n_coefficients), np.float64)
+    out[:] = np.nan
+    x = np.empty(BLOCK * BLOCK * LANES, np.float64)
     for cell in range(boxes.shape[0]):
         cell_runs = runs[run_starts[cell] : run_starts[cell + 1]]
         corners = np.empty((cell_runs.shape[0] * plane.shape[1] // BLOCK**2 + 1, 2), np.int64)
         count = find_blocks(plane, cell_runs, boxes[cell], corners)
-        logs = np.zeros(n_coefficients)
+        logs = np.zeros(n_coefficients, np.float64)
         for first in range(0, count, LANES):
             gather(plane, corners[first:], min(LANES, count - first), x)
             transform(x)
             for k in range(n_coefficients):
                 position = zigzag[k, 0] * BLOCK + zigzag[k, 1]
                 line = x[position * LANES : (position + 1) * LANES]
+                factors = 1.0
                 for lane in range(LANES):
-                    product[lane] = 1.0 + abs(line[lane])
+                    factors *= 1.0 + abs(line[lane])
                 # The logarithm of a product is far cheaper than a sum of logarithms. A factor is
                 # at most 1 + 8 * 255, and the product of 32 is far below the largest float.
-                logs[k] += math.log10(np.prod(product))
+                logs[k] += math.log10(factors)
         if count > 0:
             for k in range(n_coefficients):
                 out[cell, k] = logs[k] / count

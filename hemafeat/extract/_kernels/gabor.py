@@ -20,6 +20,7 @@ COLUMNS = (
     "anisotropy",
 )
 """Results for each wavelength."""
+N_COLUMNS = len(COLUMNS)
 
 AT = indices(COLUMNS)
 
@@ -34,7 +35,7 @@ def wave(sigma, frequency, reach):
     The sum of the Gaussian is about 1; the length is a multiple of `TAPS`.
     """
     size = (2 * reach + TAPS) // TAPS * TAPS
-    even, odd = np.zeros(size), np.zeros(size)
+    even, odd = np.zeros(size, np.float64), np.zeros(size, np.float64)
     for k in range(2 * reach + 1):
         x = k - reach
         bell = math.exp(-0.5 * (x / sigma) ** 2) / (math.sqrt(2.0 * math.pi) * sigma)
@@ -136,8 +137,8 @@ def add_responses(plane, runs, box, margin, wavelength, sums, squares):
     even_slow, odd_slow = wave(sigma, slow, short_reach)
     even_fast, odd_fast = wave(sigma, fast, short_reach)
     width = plane.shape[1]
-    lines = np.empty((7, width))
-    columns = np.empty((4, width))
+    lines = np.empty((7, width), np.float64)
+    columns = np.empty((4, width), np.float64)
     row = -1
     for run in range(runs.shape[0]):
         if runs[run, 0] != row:
@@ -198,7 +199,8 @@ def measure(levels, density, run_starts, runs, boxes, wavelengths):
     """
     n_cells = boxes.shape[0]
     n_scales = wavelengths.size
-    out = np.full((n_cells, n_scales, len(COLUMNS)), np.nan)
+    out = np.empty((n_cells, n_scales, N_COLUMNS), np.float64)
+    out[:] = np.nan
     margin = math.ceil(3.0 * 0.57 * wavelengths.max())
     for cell in range(n_cells):
         cell_runs = runs[run_starts[cell] : run_starts[cell + 1]]
@@ -206,7 +208,7 @@ def measure(levels, density, run_starts, runs, boxes, wavelengths):
             continue
         box = boxes[cell]
         height, width = box[1] - box[0], box[3] - box[2]
-        plane = np.zeros((height + 2 * margin + TAPS, width + 2 * margin + 2 * TAPS))
+        plane = np.zeros((height + 2 * margin + TAPS, width + 2 * margin + 2 * TAPS), np.float64)
         area = 0
         total = 0.0
         for run in range(cell_runs.shape[0]):
@@ -227,7 +229,10 @@ def measure(levels, density, run_starts, runs, boxes, wavelengths):
             # Differences from the mean are rounding errors.
             plane[:] = 0.0
         for scale in range(n_scales):
-            sums, squares = np.zeros((N_ANGLES, width)), np.zeros((N_ANGLES, width))
+            sums, squares = (
+                np.zeros((N_ANGLES, width), np.float64),
+                np.zeros((N_ANGLES, width), np.float64),
+            )
             add_responses(plane, cell_runs, box, margin, wavelengths[scale], sums, squares)
             row = out[cell, scale]
             for angle in range(N_ANGLES):

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import indices, kernel
+from hemafeat._jit import indices, inlined, kernel
 from hemafeat.extract._kernels.matrices import weighted_log
 from hemafeat.extract._kernels.patches import MARGIN, origin, patch_size
 
@@ -93,7 +93,7 @@ def count_pairs(patch, runs, box, n_levels, distance, margin, counts):
             counts[base + np.uint64(left_below[k]) * np.uint64(N_ANGLES) + np.uint64(3)] += 1
 
 
-@kernel
+@inlined
 def level_range(patch, runs, box):
     """Return the lowest and the highest grey level of a cell."""
     corner, stride = origin(box, MARGIN)
@@ -143,9 +143,9 @@ def matrix_statistics(joint, out):
         where it holds a single grey level.
     """
     n_levels = joint.shape[0]
-    marginal = np.zeros(n_levels)
-    sums = np.zeros(2 * n_levels - 1)
-    differences = np.zeros(n_levels)
+    marginal = np.zeros(n_levels, np.float64)
+    sums = np.zeros(2 * n_levels - 1, np.float64)
+    differences = np.zeros(n_levels, np.float64)
     total = 0.0
     for i in range(n_levels):
         total += joint[i, i]
@@ -174,7 +174,7 @@ def matrix_statistics(joint, out):
         sums,
         differences,
         total,
-        0,
+        np.int64(0),
         n_levels,
         joint_maximum,
         squares,
@@ -186,7 +186,7 @@ def matrix_statistics(joint, out):
     )
 
 
-@kernel
+@inlined
 def count_statistics(counts, angle, n_levels, low, high, table, out):
     """Compute the statistics of one angle from the counts of `count_pairs`, made symmetric.
 
@@ -207,8 +207,8 @@ def count_statistics(counts, angle, n_levels, low, high, table, out):
     marginal = np.zeros(n, np.int64)
     sums = np.zeros(2 * n - 1, np.int64)
     differences = np.zeros(n, np.int64)
-    largest = 0
-    squares = 0
+    # Of NumPy's type, as each literal passed as an argument would be compiled separately.
+    largest = squares = total = np.int64(0)
     logs = 0.0
     n_bins = n_levels + 1
     for i in range(n):
@@ -233,7 +233,6 @@ def count_statistics(counts, angle, n_levels, low, high, table, out):
                 marginal[j] += both
                 sums[i + j] += 2 * both
                 differences[j - i] += 2 * both
-    total = 0
     for i in range(n):
         total += marginal[i]
     marginal_statistics(
@@ -383,7 +382,7 @@ def marginal_statistics(
         out[k] += 0.0
 
 
-@kernel
+@inlined
 def summarise_angles(values, ranged, out):
     """Compute the mean over the angles of all statistics and the range of some of them.
 
@@ -397,7 +396,7 @@ def summarise_angles(values, ranged, out):
     out : (25 + M,) float64 array
         Filled with the means, then the ranges (largest minus smallest).
     """
-    valid = np.empty(N_ANGLES)
+    valid = np.empty(N_ANGLES, np.float64)
     for k in range(N_STATISTICS):
         count = 0
         for angle in range(N_ANGLES):
@@ -432,7 +431,7 @@ def symmetric_matrices(patches, run_starts, runs, boxes, n_levels, distance, mar
     """
     n_cells = boxes.shape[0]
     n_bins = n_levels + 1
-    out = np.zeros((n_cells, N_ANGLES, n_levels, n_levels))
+    out = np.zeros((n_cells, N_ANGLES, n_levels, n_levels), np.float64)
     counts = np.empty(n_bins * n_bins * N_ANGLES, np.int32)
     offset = 0
     for cell in range(n_cells):
@@ -470,8 +469,8 @@ def measure(patches, run_starts, runs, boxes, n_levels, distances, ranged, table
         Means and ranges over the angles; NaN where there is no pair.
     """
     n_cells = boxes.shape[0]
-    out = np.empty((n_cells, distances.size, N_STATISTICS + ranged.size))
-    values = np.empty((N_ANGLES, N_STATISTICS))
+    out = np.empty((n_cells, distances.size, N_STATISTICS + ranged.size), np.float64)
+    values = np.empty((N_ANGLES, N_STATISTICS), np.float64)
     counts = np.empty((n_levels + 1) * (n_levels + 1) * N_ANGLES, np.int32)
     offset = 0
     for cell in range(n_cells):

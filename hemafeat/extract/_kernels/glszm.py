@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hemafeat._jit import find_root, kernel
+from hemafeat.extract._kernels.arrays import separate
 from hemafeat.extract._kernels.matrices import N_STATISTICS, matrix_statistics
 from hemafeat.extract._kernels.patches import MARGIN, origin, patch_size
 
@@ -84,9 +85,10 @@ def find_zones(patch, runs, box, n_levels, out):
             last, previous = new_label, level
             north_west, north = north, north_east
             label_north_west, label_north = label_north, label_north_east
-    parent = np.arange(n_labels).astype(np.int32)
+    parent = separate(np.int64(n_labels))
     for pair in range(n_pairs):
-        first, second = find_root(parent, pairs[pair, 0]), find_root(parent, pairs[pair, 1])
+        first = find_root(parent, np.int64(pairs[pair, 0]))
+        second = find_root(parent, np.int64(pairs[pair, 1]))
         if first < second:
             parent[second] = first
         else:
@@ -195,7 +197,7 @@ def measure(patches, run_starts, runs, boxes, n_levels, table):
     """
     starts, zone_list = find_all_zones(patches, run_starts, runs, boxes, n_levels)
     n_cells = boxes.shape[0]
-    out = np.empty((n_cells, N_STATISTICS))
+    out = np.empty((n_cells, N_STATISTICS), np.float64)
     for cell in range(n_cells):
         cell_zones = zone_list[starts[cell] : starts[cell + 1]]
         sizes, column = size_columns(cell_zones)

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import indices, kernel
+from hemafeat._jit import indices, inlined, kernel
 from hemafeat.extract._kernels.spots import (
     level_counts,
     parts,
@@ -35,6 +35,7 @@ COLUMNS = (
     *(f"cell__vacuole_{name}" for name in VACUOLE_COLUMNS),
 )
 """Columns of the family ``granules``."""
+N_COLUMNS = len(COLUMNS)
 
 AT, SPOT, VACUOLE = indices(COLUMNS), indices(SPOT_COLUMNS), indices(VACUOLE_COLUMNS)
 
@@ -59,7 +60,7 @@ BLUE = 0.75
 """Ratio of red to green density below which a pixel is reddish, and above which it is bluish."""
 
 
-@kernel
+@inlined
 def area_of(runs):
     """Return the number of pixels of one cell."""
     area = 0
@@ -68,13 +69,13 @@ def area_of(runs):
     return area
 
 
-@kernel
+@inlined
 def flat_index(row, column, box, stride, margin):
     """Return the index in a flat plane of a pixel of the image."""
     return (row - box[0] + margin) * stride + margin + column - box[2]
 
 
-@kernel
+@inlined
 def spot_rise(level, inside, stride):
     """Return the least top-hat of a dark spot: `SPOT_RISE`, or 4 standard deviations of the noise.
 
@@ -116,7 +117,7 @@ def spot_rise(level, inside, stride):
     return np.int64(SPOT_RISE)
 
 
-@kernel
+@inlined
 def spots_within(hat, rise, rgb, runs, box, stride, margin, density, row):
     """Count and describe dark spots among the pixels of `runs`.
 
@@ -197,7 +198,7 @@ def spots_within(hat, rise, rgb, runs, box, stride, margin, density, row):
     row[SPOT.blue_to_green] = blue / green
 
 
-@kernel
+@inlined
 def vacuoles_within(hat, level, inside, limit, stride, area, row):
     """Count and measure round pale holes.
 
@@ -233,11 +234,14 @@ def vacuoles_within(hat, level, inside, limit, stride, area, row):
     row[VACUOLE.area_max] = largest
 
 
-@kernel
+@inlined
 def median_level(plane, runs):
     """Return the lower median of the levels of one cell."""
     histogram = level_counts(plane, runs)
-    half = (histogram.sum() + 1) // 2
+    half = 0
+    for level in range(256):
+        half += histogram[level]
+    half = (half + 1) // 2
     level = 0
     below = histogram[0]
     while below < half:
@@ -267,7 +271,8 @@ def measure(plane, rgb, density, cell_starts, cells, boxes, cytoplasm_starts, cy
         `COLUMNS`. A row of NaN where there is no cytoplasm.
     """
     n_cells = boxes.shape[0]
-    out = np.full((n_cells, len(AT)), np.nan)
+    out = np.empty((n_cells, N_COLUMNS), np.float64)
+    out[:] = np.nan
     for cell in range(n_cells):
         cell_runs = cells[cell_starts[cell] : cell_starts[cell + 1]]
         cytoplasm_runs = cytoplasms[cytoplasm_starts[cell] : cytoplasm_starts[cell + 1]]

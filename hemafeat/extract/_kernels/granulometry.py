@@ -10,6 +10,7 @@ from hemafeat._jit import indices, kernel
 
 MOMENTS = ("mean", "sd", "skewness", "entropy")
 """Moments of the radius under a pattern spectrum, and its entropy in bits."""
+N_MOMENTS = len(MOMENTS)
 
 AT = indices(MOMENTS)
 
@@ -143,7 +144,9 @@ def volumes(plane, run_starts, runs, boxes, radii):
     """
     n_cells = boxes.shape[0]
     out = np.zeros((n_cells, 2, radii.size + 1), np.int64)
-    margin = radii.max()
+    margin = np.int64(0)
+    for index in range(radii.size):
+        margin = max(margin, radii[index])
     for cell in range(n_cells):
         cell_runs = runs[run_starts[cell] : run_starts[cell + 1]]
         if cell_runs.shape[0] == 0:
@@ -189,8 +192,10 @@ def spectra(cell_volumes, radii, area):
         no pixel or no volume.
     """
     n_radii = radii.size
-    n_columns = n_radii + len(MOMENTS)
-    out = np.full((cell_volumes.shape[0], 2 * n_columns), np.nan)
+    n_columns = n_radii + N_MOMENTS
+    removed = np.empty(n_radii, np.int64)
+    out = np.empty((cell_volumes.shape[0], 2 * n_columns), np.float64)
+    out[:] = np.nan
     for cell in range(cell_volumes.shape[0]):
         whole = cell_volumes[cell, 0, 0]
         if area[cell] == 0 or whole == 0:
@@ -198,10 +203,12 @@ def spectra(cell_volumes, radii, area):
         for sign in range(2):
             row = out[cell, sign * n_columns : (sign + 1) * n_columns]
             moments = row[n_radii:]
-            removed = cell_volumes[cell, sign, :-1] - cell_volumes[cell, sign, 1:]
+            largest = total = 0
             for k in range(n_radii):
+                removed[k] = cell_volumes[cell, sign, k] - cell_volumes[cell, sign, k + 1]
                 row[k] = removed[k] / whole
-            total = removed.sum()
+                largest = max(largest, removed[k])
+                total += removed[k]
             if total == 0:
                 continue
             mean = 0.0
@@ -218,7 +225,7 @@ def spectra(cell_volumes, radii, area):
                 third += removed[k] / total * deviation**3
             moments[AT.mean] = mean
             moments[AT.sd] = math.sqrt(second)
-            if removed.max() < total:
+            if largest < total:
                 moments[AT.skewness] = third / second**1.5
             # Adding zero turns the -0.0 of a spectrum of one size into 0.0.
             moments[AT.entropy] = entropy + 0.0

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import indices, kernel
+from hemafeat._jit import indices, inlined, kernel
+from hemafeat.extract._kernels.arrays import total
 
 STATISTICS = (
     "mean",
@@ -33,6 +34,7 @@ STATISTICS = (
     "sum",
 )
 """Names of the statistics in the order in which they are computed; entropy is in bits."""
+N_STATISTICS = len(STATISTICS)
 
 AT = indices(STATISTICS)
 
@@ -96,8 +98,9 @@ def first_order(values, counts, top, n_bins):
         Values of the `STATISTICS`; NaN where there is no pixel.
     """
     n_cells, n_channels, n_values = counts.shape
-    out = np.full((n_cells, n_channels, len(STATISTICS)), np.nan)
-    unique, repeats = np.empty(n_values), np.empty(n_values)
+    out = np.empty((n_cells, n_channels, N_STATISTICS), np.float64)
+    out[:] = np.nan
+    unique, repeats = np.empty(n_values, np.float64), np.empty(n_values, np.float64)
     filled = np.empty(n_bins, np.int64)
     for cell in range(n_cells):
         for channel in range(n_channels):
@@ -109,7 +112,7 @@ def first_order(values, counts, top, n_bins):
     return out
 
 
-@kernel
+@inlined
 def compress(values, counts, per_unit, values_out, counts_out, filled):
     """Copy the values that occur in ascending order, fill the bins, and return their number."""
     n = 0
@@ -132,7 +135,7 @@ def percentiles(values, counts, n_pixels):
 
     They are interpolated linearly, as by default in NumPy (type 7 of Hyndman and Fan 1996).
     """
-    out = np.empty(5)
+    out = np.empty(5, np.float64)
     k = 0
     cumulative = counts[0]
     for index, share in enumerate((0.1, 0.25, 0.5, 0.75, 0.9)):
@@ -151,7 +154,7 @@ def percentiles(values, counts, n_pixels):
 @kernel
 def statistics(v, c, filled, row):
     """Compute the statistics of ascending values `v` with counts `c`; `filled` are the bins."""
-    n_pixels = c.sum()
+    n_pixels = total(c)
     # Deviations are taken from the first value, so that a flat region has moments of exactly 0.
     origin = v[0]
     first = energy = 0.0

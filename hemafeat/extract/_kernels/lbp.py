@@ -12,7 +12,7 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import indices, kernel
+from hemafeat._jit import indices, inlined, kernel
 
 ONE = 100_000
 """One pixel in the units of sample positions."""
@@ -30,6 +30,7 @@ COLUMNS = (
     *(f"uniform_share_p{n_points}" for n_points in (8, 16, 24)),
 )
 """Columns of the family ``lbp``."""
+N_COLUMNS = len(COLUMNS)
 
 AT = indices(COLUMNS)
 
@@ -177,7 +178,7 @@ def rotation_invariant(code, n_points, bins):
         bins[k] = ones if changes <= np.uint32(2) else other
 
 
-@kernel
+@inlined
 def uniform_number(code, n_points, bins):
     """Set bins to the number of a uniform pattern, else to n_points * (n_points - 1) + 2 (u2)."""
     last = np.uint32(n_points - 1)
@@ -352,7 +353,7 @@ def bin_plane(plane, run_starts, runs, boxes, radius, heights, points, weights, 
                     out[row, x] = bins_out[offset + x]
 
 
-@kernel
+@inlined
 def depth_map(runs, box, max_depth):
     """Compute the depth of each pixel inside its cell.
 
@@ -375,7 +376,9 @@ def depth_map(runs, box, max_depth):
     inside = np.zeros((height, width), np.uint8)
     for run in range(runs.shape[0]):
         first, stop = runs[run, 1] - box[2], runs[run, 2] - box[2]
-        inside[runs[run, 0] - box[0], first:stop] = 1
+        line = inside[runs[run, 0] - box[0]]
+        for k in range(first, stop):
+            line[k] = 1
     total = inside.copy()
     across = np.zeros((height, width), np.uint8)
     for step in range(1, max_depth + 1):
@@ -399,7 +402,9 @@ def depth_map(runs, box, max_depth):
 @kernel
 def normalise_counts(counts, out):
     """Divide counts by their sum; NaN where that is 0."""
-    total = counts.sum()
+    total = 0
+    for k in range(counts.size):
+        total += counts[k]
     for k in range(counts.size):
         out[k] = counts[k] / total if total > 0 else np.nan
 
@@ -437,7 +442,8 @@ def histograms(fine, middle, coarse, run_starts, runs, boxes, invariant):
         The `COLUMNS`; NaN where no pixel of a cell is deep enough.
     """
     n_cells = boxes.shape[0]
-    out = np.full((n_cells, len(COLUMNS)), np.nan)
+    out = np.empty((n_cells, N_COLUMNS), np.float64)
+    out[:] = np.nan
     for cell in range(n_cells):
         cell_runs = runs[run_starts[cell] : run_starts[cell + 1]]
         if cell_runs.shape[0] == 0:

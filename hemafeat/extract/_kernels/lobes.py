@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import indices, kernel
+from hemafeat._jit import indices, inlined, kernel
 from hemafeat.extract._kernels.region.basins import LOBE_COLUMNS, depth_values, lobe_values
 from hemafeat.extract._kernels.region.bits import pack, unpack_pixels
 from hemafeat.extract._kernels.region.contour import boundary_points, widest_gap
@@ -26,6 +26,7 @@ COLUMNS = (
     "centroid_outside_ratio",
 )
 """Columns of the family ``lobes``."""
+N_COLUMNS = len(COLUMNS)
 
 AT = indices(COLUMNS)
 
@@ -47,23 +48,50 @@ def lobes_of_cells(run_starts, runs, boxes, squared):
         `COLUMNS`. A row of NaN for a nucleus without pixels.
     """
     n_cells = run_starts.size - 1
-    out = np.full((n_cells, len(AT)), np.nan)
+    out = np.empty((n_cells, N_COLUMNS), np.float64)
+    out[:] = np.nan
     for cell in range(n_cells):
         first, stop = run_starts[cell], run_starts[cell + 1]
         if stop > first:
-            top, bottom, left, right = boxes[cell]
+            top, bottom = boxes[cell, 0], boxes[cell, 1]
+            left, right = boxes[cell, 2], boxes[cell, 3]
             depth = np.zeros((bottom - top + 2, right - left + 2), np.int32)
             for run in range(first, stop):
                 line, source = depth[runs[run, 0] - top + 1], squared[runs[run, 0]]
                 for column in range(runs[run, 1], runs[run, 2]):
                     line[column - left + 1] = source[column]
             turned = upright(depth)
-            local, rows = runs_where(turned[1:-1, 1:-1] > 0, np.bool_(True))
-            measure(turned, local, rows, out[cell])
+            height, width = turned.shape[0] - 2, turned.shape[1] - 2
+            inside = np.empty((height, width), np.bool_)
+            for down in range(height):
+                for across in range(width):
+                    inside[down, across] = turned[down + 1, across + 1] > 0
+            local, rows = runs_where(inside, np.bool_(True))
+            row = out[cell]
+            area, y, x, rr, cc, rc = covariance(local)
+            radius = math.sqrt(area / math.pi)
+            depth_values(turned, local, area, row)
+            lobe_values(turned, area, row)
+            points = unpack_pixels(thin(pack(local, rows, width)))
+            skeleton_values(points, turned, row[AT.skeleton_length : AT.symmetry_major])
+            row[AT.symmetry_major], row[AT.symmetry_minor] = mirror_overlap(
+                turned, local, y, x, rr, cc, rc
+            )
+            hull_left, hull_right = hull_chains(row_extents(local, rows))
+            hull = hull_runs(hull_left, hull_right, height)
+            _, hull_y, hull_x, _, _, _ = covariance(hull)
+            row[AT.open_angle_from_hull_centroid] = math.degrees(
+                widest_gap(boundary_points(local, rows), hull_y, hull_x)
+            )
+            row[AT.depth_at_centroid_ratio] = interpolated(turned, y, x) / row[AT.inscribed_radius]
+            row[AT.depth_at_hull_centroid_ratio] = (
+                interpolated(turned, hull_y, hull_x) / row[AT.inscribed_radius]
+            )
+            row[AT.centroid_outside_ratio] = nearest_pixel(local, y, x) / radius
     return out
 
 
-@kernel
+@inlined
 def upright(depth):
     """Turn or mirror a region into the orientation that comes first in a fixed order.
 
@@ -89,7 +117,7 @@ def upright(depth):
             best = way
     if best == 0:
         return depth
-    turned = np.empty((width, height) if best >= 4 else (height, width), depth.dtype)
+    turned = np.empty((width, height) if best >= 4 else (height, width), np.int32)
     for row in range(height):
         line = depth[height - 1 - row if best & 1 else row]
         if best >= 4:
@@ -100,11 +128,13 @@ def upright(depth):
             for column in range(width):
                 into[column] = line[width - 1 - column]
         else:
-            turned[row] = line
+            into = turned[row]
+            for column in range(width):
+                into[column] = line[column]
     return turned
 
 
-@kernel
+@inlined
 def is_before(depth, way, other):
     """Return True if one way to turn a region comes before another, see `upright`.
 
@@ -126,30 +156,7 @@ def is_before(depth, way, other):
     return False
 
 
-@kernel
-def measure(depth, runs, rows, row):
-    """Fill the row of one nucleus. `runs` start at its box; `depth` has a border of zeros."""
-    area, y, x, rr, cc, rc = covariance(runs)
-    radius = math.sqrt(area / math.pi)
-    depth_values(depth, runs, area, row)
-    lobe_values(depth, area, row)
-    height, width = depth.shape[0] - 2, depth.shape[1] - 2
-    points = unpack_pixels(thin(pack(runs, rows, width)))
-    skeleton_values(points, depth, row[AT.skeleton_length : AT.symmetry_major])
-    row[AT.symmetry_major], row[AT.symmetry_minor] = mirror_overlap(depth, runs, y, x, rr, cc, rc)
-    left, right = hull_chains(row_extents(runs, rows))
-    _, hull_y, hull_x, _, _, _ = covariance(hull_runs(left, right, height))
-    row[AT.open_angle_from_hull_centroid] = math.degrees(
-        widest_gap(boundary_points(runs, rows), hull_y, hull_x)
-    )
-    row[AT.depth_at_centroid_ratio] = interpolated(depth, y, x) / row[AT.inscribed_radius]
-    row[AT.depth_at_hull_centroid_ratio] = (
-        interpolated(depth, hull_y, hull_x) / row[AT.inscribed_radius]
-    )
-    row[AT.centroid_outside_ratio] = nearest_pixel(runs, y, x) / radius
-
-
-@kernel
+@inlined
 def mirror_overlap(inside, runs, y, x, rr, cc, rc):
     """Return the overlap of a region with its mirror image in its major and in its minor axis.
 
@@ -197,13 +204,13 @@ def count_hits(inside, row, column, down, right, n):
     return n_hits
 
 
-@kernel
+@inlined
 def nearest_pixel(runs, y, x):
     """Return the distance of a point to the nearest pixel of a region; 0 inside a pixel."""
     nearest = np.inf
     for run in range(runs.shape[0]):
         v = max(abs(runs[run, 0] - y) - 0.5, 0.0)
-        u = max(runs[run, 1] - 0.5 - x, x - runs[run, 2] + 0.5, 0.0)
+        u = max(max(runs[run, 1] - 0.5 - x, x - runs[run, 2] + 0.5), 0.0)
         nearest = min(nearest, v * v + u * u)
     return math.sqrt(nearest)
 

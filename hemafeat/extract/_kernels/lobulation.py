@@ -10,7 +10,7 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import find_root, indices, kernel
+from hemafeat._jit import find_root, indices, inlined, kernel
 from hemafeat.extract._kernels.region.basins import LOBE_COLUMNS, depth_values, lobe_values
 from hemafeat.extract._kernels.region.contour import perimeter_crofton
 from hemafeat.extract._kernels.region.distance import depths
@@ -32,6 +32,7 @@ COLUMNS = (
     "n_holes",
 )
 """Columns of the family ``lobulation`` at one threshold."""
+N_COLUMNS = len(COLUMNS)
 
 AT = indices(COLUMNS)
 
@@ -67,7 +68,8 @@ def lobulations(rgb, table, nuclei, cytoplasms, areas, run_starts, runs, boxes):
         `COLUMNS` at each of `SHARES`. A row of NaN where nucleus or cell is missing.
     """
     n_cells = areas.size
-    out = np.full((n_cells, SHARES.size * len(AT)), np.nan)
+    out = np.empty((n_cells, SHARES.size * N_COLUMNS), np.float64)
+    out[:] = np.nan
     for cell in range(n_cells):
         first, stop = run_starts[cell], run_starts[cell + 1]
         if areas[cell] == 0 or stop == first:
@@ -78,11 +80,47 @@ def lobulations(rgb, table, nuclei, cytoplasms, areas, run_starts, runs, boxes):
             continue
         step = max(1, int(math.sqrt(areas[cell] // ENOUGH)))
         sums, counts = blocks(rgb, table, runs[first:stop], boxes[cell], step)
-        for k in range(SHARES.size):
-            inside = denser(sums, counts, 100 * low + SHARES[k] * (high - low), step)
+        for share in range(SHARES.size):
+            inside = denser(sums, counts, 100 * low + SHARES[share] * (high - low), step)
             n_holes = clean(inside, areas[cell], step * step)
-            row = out[cell, k * len(AT) : (k + 1) * len(AT)]
-            measure(inside, n_holes, areas[cell], step * step, row)
+            row = out[cell, share * N_COLUMNS : (share + 1) * N_COLUMNS]
+            framed_runs, _ = runs_where(inside, np.bool_(True))
+            n = framed_runs.shape[0]
+            if n == 0:
+                continue
+            top, bottom = framed_runs[0, 0], framed_runs[n - 1, 0] + 1
+            left, right = framed_runs[0, 1], framed_runs[0, 2]
+            # With a literal 0 the kernels below would be compiled once more.
+            size = np.int64(0)
+            for run in range(n):
+                left, right = min(left, framed_runs[run, 1]), max(right, framed_runs[run, 2])
+                size += framed_runs[run, 2] - framed_runs[run, 1]
+            local, rows = local_runs(framed_runs, top, left, bottom - top)
+            height, width = bottom - top + 2, right - left + 2
+            moved = np.empty((n, 3), np.int64)
+            for run in range(n):
+                for i in range(3):
+                    moved[run, i] = local[run, i] + 1
+            frame = np.zeros((1, 4), np.int64)
+            frame[0, 1], frame[0, 3] = height, width
+            starts = np.zeros(2, np.int64)
+            starts[1] = n
+            depth = depths(starts, moved, frame, height, width, height)
+            values = np.empty(N_LOBE_VALUES, np.float64)
+            depth_values(depth, local, size, values)
+            lobe_values(depth, size, values)
+            for i in range(KEPT.size):
+                row[i] = values[KEPT[i]]
+            left_side, right_side = hull_chains(row_extents(local, rows))
+            hull = hull_runs(left_side, right_side, height - 2)
+            convex = 0
+            for line in range(height - 2):
+                convex += hull[line, 2] - hull[line, 1]
+            perimeter = perimeter_crofton(local, rows)
+            row[AT.area_ratio] = size * step * step / areas[cell]
+            row[AT.solidity] = size / convex
+            row[AT.circularity] = 4.0 * math.pi * size / (perimeter * perimeter)
+            row[AT.n_holes] = n_holes
     return out
 
 
@@ -130,11 +168,13 @@ def blocks(rgb, table, runs, box, step):
     sums, counts = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
     split = -(box[3] - left) % step % 2 == 1
     total, number = np.zeros(shape[1], np.int32), np.zeros(shape[1], np.int32)
-    first = columns[:, 0].copy()
+    first = np.empty(columns.shape[0], np.int64)
+    for k in range(first.size):
+        first[k] = columns[k, 0]
     for run in range(runs.shape[0]):
         row, a, b = runs[run, 0], runs[run, 1], runs[run, 2]
         line = rgb[row]
-        upper, lower = rows[row - top]
+        upper, lower = rows[row - top, 0], rows[row - top, 1]
         begin, end = first[a - left], columns[b - 1 - left, 1] + 1
         total[begin:end] = 0
         number[begin:end] = 0
@@ -174,7 +214,7 @@ def denser(sums, counts, bound, step):
     return inside
 
 
-@kernel
+@inlined
 def clean(inside, area, block):
     """Drop parts below 2 % of the nucleus, fill holes below 1 %, and count the remaining holes.
 
@@ -183,7 +223,7 @@ def clean(inside, area, block):
     """
     for value in (True, False):
         runs, rows = runs_where(inside, value)
-        parent, _ = join(runs, rows, 0 if value else 1)
+        parent, _ = join(runs, rows, np.int64(0 if value else 1))
         sizes = part_areas(runs, parent)
         # The surroundings are the part of the first run.
         outside = -1 if value else find_root(parent, np.int64(0))
@@ -200,42 +240,3 @@ def clean(inside, area, block):
             else:
                 n_left += part == run
     return n_left
-
-
-@kernel
-def measure(inside, n_holes, area, block, row):
-    """Fill the columns of one threshold; they stay NaN if nothing is left."""
-    framed_runs, _ = runs_where(inside, np.bool_(True))
-    n = framed_runs.shape[0]
-    if n == 0:
-        return
-    top, bottom = framed_runs[0, 0], framed_runs[n - 1, 0] + 1
-    left, right = framed_runs[0, 1], framed_runs[0, 2]
-    # With a literal 0 the kernels below would be compiled once more.
-    size = np.int64(0)
-    for run in range(n):
-        left, right = min(left, framed_runs[run, 1]), max(right, framed_runs[run, 2])
-        size += framed_runs[run, 2] - framed_runs[run, 1]
-    runs, rows = local_runs(framed_runs, top, left, bottom - top)
-    height, width = bottom - top + 2, right - left + 2
-    moved = runs + 1
-    box = np.zeros((1, 4), np.int64)
-    box[0, 1], box[0, 3] = height, width
-    starts = np.zeros(2, np.int64)
-    starts[1] = n
-    depth = depths(starts, moved, box, height, width, height)
-    values = np.empty(N_LOBE_VALUES)
-    depth_values(depth, runs, size, values)
-    lobe_values(depth, size, values)
-    for k in range(KEPT.size):
-        row[k] = values[KEPT[k]]
-    left_side, right_side = hull_chains(row_extents(runs, rows))
-    hull = hull_runs(left_side, right_side, height - 2)
-    convex = 0
-    for line in range(height - 2):
-        convex += hull[line, 2] - hull[line, 1]
-    perimeter = perimeter_crofton(runs, rows)
-    row[AT.area_ratio] = size * block / area
-    row[AT.solidity] = size / convex
-    row[AT.circularity] = 4.0 * math.pi * size / (perimeter * perimeter)
-    row[AT.n_holes] = n_holes

@@ -71,7 +71,7 @@ def matrix_statistics(counts, extents, table, out):
     small = large = 0.0
     small_low = small_high = large_low = large_high = 0.0
     extent_non_uniformity = 0.0
-    low_weight = np.empty(n_levels)
+    low_weight = np.empty(n_levels, np.float64)
     for i in range(n_levels):
         low_weight[i] = 1.0 / ((i + 1.0) * (i + 1.0))
     for k in range(extents.size):
@@ -147,7 +147,7 @@ def matrix_statistics(counts, extents, table, out):
 @kernel
 def stack_statistics(matrices, extents, table):
     """Return the (n, 17) float64 statistics of (n, K, L) int64 matrices."""
-    out = np.empty((matrices.shape[0], N_STATISTICS))
+    out = np.empty((matrices.shape[0], N_STATISTICS), np.float64)
     for index in range(matrices.shape[0]):
         matrix_statistics(matrices[index], extents, table, out[index])
     return out

@@ -33,7 +33,7 @@ def difference_matrices(patches, run_starts, runs, boxes, n_levels):
         Number of pixels, and their sum of |level - mean of the neighbours in the cell|.
     """
     n_cells = boxes.shape[0]
-    out = np.zeros((n_cells, 2, n_levels))
+    out = np.zeros((n_cells, 2, n_levels), np.float64)
     # Histograms over the number of neighbours and the level, with the number of pixels in the high
     # bits and the sum of differences in the low bits. Two are used in turn, so that equal
     # neighbours do not increment the same bin.
@@ -125,11 +125,11 @@ def stack_statistics(matrices):
     (n, 5) float64 array
         Values of the `STATISTICS`; NaN where a divisor is 0.
     """
-    out = np.empty((matrices.shape[0], N_STATISTICS))
+    out = np.empty((matrices.shape[0], N_STATISTICS), np.float64)
     n_levels = matrices.shape[2]
-    p = np.empty(n_levels)
-    s = np.empty(n_levels)
-    level = np.empty(n_levels)
+    p = np.empty(n_levels, np.float64)
+    s = np.empty(n_levels, np.float64)
+    level = np.empty(n_levels, np.float64)
     for index in range(matrices.shape[0]):
         pixels, differences, row = matrices[index, 0], matrices[index, 1], out[index]
         for k in range(N_STATISTICS):

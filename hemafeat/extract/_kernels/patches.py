@@ -6,7 +6,7 @@ import numpy as np
 
 from hemafeat._jit import kernel
 
-MARGIN = 4
+MARGIN = np.int64(4)
 """Margin of the patches that families share, in px: the farthest that any of them looks."""
 
 
@@ -49,7 +49,8 @@ def patches(levels, run_starts, runs, boxes, n_levels, margin):
     for cell in range(n_cells):
         if run_starts[cell + 1] > run_starts[cell]:
             total += patch_size(boxes[cell], margin)
-    out = np.full(total, n_levels, np.uint8)
+    out = np.empty(total, np.uint8)
+    out[:] = n_levels
     begin = 0
     for cell in range(n_cells):
         if run_starts[cell + 1] == run_starts[cell]:

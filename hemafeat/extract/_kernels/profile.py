@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import indices, kernel
+from hemafeat._jit import indices, inlined, kernel
 from hemafeat.extract._kernels.region.distance import depths, distances_to, paint_runs
 from hemafeat.extract._kernels.shape import AT as SHAPE
 
@@ -39,6 +39,7 @@ COLUMNS = (
     "mass_displacement_mean",
 )
 """Columns of the family ``profile``."""
+N_COLUMNS = len(COLUMNS)
 
 AT = indices(COLUMNS)
 
@@ -113,10 +114,10 @@ def gradient(sums):
     return density / (sums[0, 2] / sums[0, 0] - sums[1, 2] / sums[1, 0])
 
 
-@kernel
+@inlined
 def rim_gradient(levels, depth, runs, density):
     """Return the rise of density inwards over the outermost 4 px of a cell."""
-    sums = np.zeros((2, 3))
+    sums = np.zeros((2, 3), np.float64)
     for run in range(runs.shape[0]):
         y, first, stop = runs[run, 0], runs[run, 1], runs[run, 2]
         line, line_levels = depth[y, first:stop], levels[y, first:stop]
@@ -129,7 +130,7 @@ def rim_gradient(levels, depth, runs, density):
     return gradient(sums)
 
 
-@kernel
+@inlined
 def add_inner_band(levels, depth, runs, density, sums):
     """Add the band just inside the edge of a nucleus to `sums`: (n, density, distance)."""
     for run in range(runs.shape[0]):
@@ -143,7 +144,7 @@ def add_inner_band(levels, depth, runs, density, sums):
                 sums[2] += math.sqrt(line[k]) - 0.5
 
 
-@kernel
+@inlined
 def share_octants(dy, dx, value, pixels, sums):
     """Add a pixel on the line between octants to both in equal shares, or to all 8 at the centre.
 
@@ -182,12 +183,13 @@ def surroundings(levels, cytoplasm, label, runs, box, density, edge, row):
     squared = distances_to(paint_runs(runs, top, left, bottom - top, right - left), reach)
     most = max(int(FIELD * FIELD * square), BAND * BAND)
     # Ring of a squared distance: up to HALO, FAR or FIELD, or beyond (within the band only).
-    ring_of = np.full(most + 1, 3, np.uint8)
+    ring_of = np.empty(most + 1, np.uint8)
+    ring_of[:] = 3
     for distance in range(most + 1):
         if distance <= FIELD * FIELD * square:
             inner = 1 if distance > HALO * HALO * square else 0
             ring_of[distance] = 2 if distance > FAR * FAR * square else inner
-    pixels, sums = np.zeros((4, 8)), np.zeros((4, 8))
+    pixels, sums = np.zeros((4, 8), np.float64), np.zeros((4, 8), np.float64)
     for down in range(bottom - top):
         line, line_labels = squared[down], cytoplasm[top + down, left:right]
         line_levels = levels[top + down, left:right]
@@ -331,7 +333,8 @@ def profile_of_cells(planes, density, labels, run_starts, runs, boxes, nuclear_d
         `COLUMNS`. NaN where a value is undefined, and a row of NaN where there is no cell.
     """
     n_cells = run_starts[0].size - 1
-    out = np.full((n_cells, len(AT)), np.nan)
+    out = np.empty((n_cells, N_COLUMNS), np.float64)
+    out[:] = np.nan
     green = planes[1]
     height, width = green.shape
     depth = depths(run_starts[1], runs[1], boxes[1], height, width, 2 * BAND + 1)
@@ -343,7 +346,7 @@ def profile_of_cells(planes, density, labels, run_starts, runs, boxes, nuclear_d
         row = out[k]
         if nucleus.shape[0] > 0:
             shells(green, nuclear_depth, nucleus, density, row)
-            edge = np.zeros((2, 3))
+            edge = np.zeros((2, 3), np.float64)
             add_inner_band(green, nuclear_depth, nucleus, density, edge[0])
             surroundings(green, labels[0], k + 1, nucleus, boxes[0][k], density, edge[1], row)
             row[AT.nucleus__edge_gradient] = gradient(edge)

@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import indices, kernel
+from hemafeat._jit import indices, inlined, kernel
+from hemafeat.extract._kernels.arrays import mean_and_sd
 from hemafeat.extract._kernels.shape import AT as SHAPE
 
 COLUMNS = (
@@ -29,6 +30,7 @@ COLUMNS = (
     "cytoplasm__delta_e_background",
 )
 """Columns of the family ``relation``."""
+N_COLUMNS = len(COLUMNS)
 
 AT = indices(COLUMNS)
 
@@ -56,7 +58,8 @@ def relations(nucleus, cell, contact, thickness, lab_nucleus, lab_cytoplasm, lab
         `COLUMNS`. A row of NaN where nucleus or cell is missing.
     """
     n_cells = nucleus.shape[0]
-    out = np.full((n_cells, len(AT)), np.nan)
+    out = np.empty((n_cells, N_COLUMNS), np.float64)
+    out[:] = np.nan
     for k in range(n_cells):
         area_n, area_c = nucleus[k, SHAPE.area], cell[k, SHAPE.area]
         if not (area_n > 0.0 and area_c > 0.0):
@@ -118,17 +121,24 @@ def thickness_statistics(profile):
     `profile` is that of ``rays.ray_thickness``; values are (n_cells, 4) float64.
     """
     n_cells = profile.shape[0]
-    out = np.full((n_cells, 4), np.nan)
+    out = np.empty((n_cells, 4), np.float64)
+    out[:] = np.nan
+    used = np.empty(profile.shape[1], np.float64)
     for k in range(n_cells):
-        used = profile[k][np.isfinite(profile[k])]
-        if used.size == 0:
+        n = 0
+        low, high = np.inf, -np.inf
+        for ray in range(profile.shape[1]):
+            thickness = profile[k, ray]
+            if np.isfinite(thickness):
+                used[n] = thickness
+                n += 1
+                low, high = min(low, thickness), max(high, thickness)
+        if n == 0:
             continue
-        mean = used.mean()
-        out[k, 0] = mean
-        out[k, 1] = used.min()
-        out[k, 2] = used.max()
+        mean, sd = mean_and_sd(used[:n])
+        out[k, 0], out[k, 1], out[k, 2] = mean, low, high
         if mean > 0.0:
-            out[k, 3] = used.std() / mean
+            out[k, 3] = sd / mean
     return out
 
 
@@ -153,13 +163,14 @@ def border_contact(nucleus, cell, run_starts, runs):
         NaN where there is no nucleus.
     """
     height, width = cell.shape
-    out = np.full(run_starts.size - 1, np.nan)
+    out = np.empty(run_starts.size - 1, np.float64)
+    out[:] = np.nan
     covered = np.empty(width, np.bool_)
     for k in range(run_starts.size - 1):
         label = k + 1
         n_boundary = n_contact = 0
         for run in range(run_starts[k], run_starts[k + 1]):
-            row, first, stop = runs[run]
+            row, first, stop = runs[run, 0], runs[run, 1], runs[run, 2]
             n = stop - first
             inner = covered[:n]
             if 0 < row < height - 1:
@@ -178,7 +189,7 @@ def border_contact(nucleus, cell, run_starts, runs):
     return out
 
 
-@kernel
+@inlined
 def at_edge(cell, label, row, column):
     """Return True if a pixel that is not `label` lies at most 2 px from this one."""
     height, width = cell.shape

@@ -6,9 +6,15 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import indices, kernel
+from hemafeat._jit import indices, inlined, kernel
+from hemafeat.extract._kernels.arrays import total
 from hemafeat.extract._kernels.region.bits import pack, unpack_runs
-from hemafeat.extract._kernels.region.contour import boundary_points, perimeter_crofton, widest_gap
+from hemafeat.extract._kernels.region.contour import (
+    CORNERS,
+    boundary_points,
+    perimeter_crofton,
+    widest_gap,
+)
 from hemafeat.extract._kernels.region.runs import covariance, join, local_runs, part_areas
 
 COLUMNS = (
@@ -27,6 +33,7 @@ COLUMNS = (
     "largest_projection_fraction",
 )
 """Columns of the family ``rim``."""
+N_COLUMNS = len(COLUMNS)
 
 AT = indices(COLUMNS)
 
@@ -56,7 +63,8 @@ def rim_of_cells(profile, nucleus_starts, nucleus_runs, cell_starts, cell_runs, 
         `COLUMNS`. A row of NaN where nucleus or cell is missing.
     """
     n_cells = profile.shape[0]
-    out = np.full((n_cells, len(AT)), np.nan)
+    out = np.empty((n_cells, N_COLUMNS), np.float64)
+    out[:] = np.nan
     for k in range(n_cells):
         inner = nucleus_runs[nucleus_starts[k] : nucleus_starts[k + 1]]
         outer = cell_runs[cell_starts[k] : cell_starts[k + 1]]
@@ -64,7 +72,7 @@ def rim_of_cells(profile, nucleus_starts, nucleus_runs, cell_starts, cell_runs, 
             continue
         row = out[k]
         thickness_by_direction(profile[k], row)
-        top, bottom, left, right = boxes[k]
+        top, bottom, left, right = boxes[k, 0], boxes[k, 1], boxes[k, 2], boxes[k, 3]
         runs, rows = local_runs(outer, top, left, bottom - top)
         area, y, x, _, _, _ = covariance(outer)
         first, last = inner[0, 0], inner[inner.shape[0] - 1, 0]
@@ -78,10 +86,10 @@ def rim_of_cells(profile, nucleus_starts, nucleus_runs, cell_starts, cell_runs, 
     return out
 
 
-@kernel
+@inlined
 def thickness_by_direction(profile, row):
     """Measure percentiles, bare directions and asymmetry of the thickness of the cytoplasm."""
-    used = np.empty(profile.size)
+    used = np.empty(profile.size, np.float64)
     n = 0
     # Insertion sort: there are 72 values.
     for ray in range(profile.size):
@@ -102,15 +110,18 @@ def thickness_by_direction(profile, row):
         row[AT.cytoplasm__thickness_percentile_10 + k] = used[low] + (rank - low) * (
             used[high] - used[low]
         )
-    row[AT.cytoplasm__bare_fraction] = (used <= BARE).mean()
+    n_bare = 0
+    for k in range(n):
+        n_bare += used[k] <= BARE
+    row[AT.cytoplasm__bare_fraction] = n_bare / n
     n_rays = profile.size
     longest = n_bare = 0
     for ray in range(2 * n_rays):
         n_bare = n_bare + 1 if profile[ray % n_rays] <= BARE else 0
         longest = max(longest, n_bare)
     row[AT.cytoplasm__bare_angle] = min(longest, n_rays) * 360.0 / n_rays
-    total = used.sum()
-    if total > 0.0:
+    sum_ = total(used)
+    if sum_ > 0.0:
         for fold in range(1, 4):
             u = v = 0.0
             for ray in range(n_rays):
@@ -118,7 +129,7 @@ def thickness_by_direction(profile, row):
                     angle = fold * (ray + 0.5) * (2.0 * math.pi / n_rays)
                     u += profile[ray] * math.cos(angle)
                     v += profile[ray] * math.sin(angle)
-            row[AT.cytoplasm__thickness_harmonic_1 + fold - 1] = math.hypot(u, v) / total
+            row[AT.cytoplasm__thickness_harmonic_1 + fold - 1] = math.hypot(u, v) / sum_
 
 
 @kernel
@@ -131,10 +142,15 @@ def projections(runs, rows, area, width, row):
     if kept_runs.shape[0] > 0:
         perimeter = perimeter_crofton(runs, rows)
         row[AT.perimeter_excess] = perimeter / perimeter_crofton(kept_runs, kept_rows) - 1.0
-    removed, removed_rows = unpack_runs(bits & ~kept)
-    parent, _ = join(removed, removed_rows, 1)
+    for w in range(bits.shape[0]):
+        for r in range(bits.shape[1]):
+            kept[w, r] = bits[w, r] & ~kept[w, r]
+    removed, removed_rows = unpack_runs(kept)
+    parent, _ = join(removed, removed_rows, CORNERS)
     n_projections = projecting = largest = 0
-    for size in part_areas(removed, parent):
+    areas = part_areas(removed, parent)
+    for run in range(areas.size):
+        size = areas[run]
         # Smaller parts are corners of the pixel grid.
         if 2 * size >= radius * radius and size > 0:
             n_projections += 1
@@ -145,7 +161,7 @@ def projections(runs, rows, area, width, row):
     row[AT.largest_projection_fraction] = largest / area
 
 
-@kernel
+@inlined
 def open_by_octagon(bits, radius):
     """Open a packed region by an octagon, by steps of a plus of 5 pixels and a square of 9 in turn.
 
@@ -163,7 +179,7 @@ def open_by_octagon(bits, radius):
     return current
 
 
-@kernel
+@inlined
 def dilate_column(before, centre, after, into, flip, square):
     """Do one step on one column of words: dilate if `flip` is 0, erode if it is all ones."""
     n = centre.size - 2

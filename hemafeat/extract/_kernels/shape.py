@@ -7,6 +7,7 @@ import math
 import numpy as np
 
 from hemafeat._jit import find_root, indices, kernel
+from hemafeat.extract._kernels.arrays import mean_and_sd, separate, total
 from hemafeat.extract._kernels.region.contour import (
     boundary_points,
     perimeter_crofton,
@@ -67,6 +68,7 @@ MOMENTS = (
 """Moments of the pixel centres, which other families use as well."""
 
 AT = indices((*COLUMNS, *MOMENTS))
+N_VALUES = len(COLUMNS) + len(MOMENTS)
 
 
 @kernel
@@ -84,79 +86,77 @@ def shape_of_cells(run_starts, runs, boxes):
         `COLUMNS`, then `MOMENTS`. A row of NaN for a cell without pixels.
     """
     n_cells = run_starts.size - 1
-    out = np.full((n_cells, len(AT)), np.nan)
+    out = np.empty((n_cells, N_VALUES), np.float64)
+    out[:] = np.nan
     for cell in range(n_cells):
-        if run_starts[cell + 1] > run_starts[cell]:
-            measure(runs[run_starts[cell] : run_starts[cell + 1]], boxes[cell], out[cell])
+        first, stop = run_starts[cell], run_starts[cell + 1]
+        if stop == first:
+            continue
+        box, row = boxes[cell], out[cell]
+        height, width = box[1] - box[0], box[3] - box[2]
+        local, rows = local_runs(runs[first:stop], box[0], box[2], height)
+        area, y, x, rr, cc, rc = covariance(local)
+        perimeter = perimeter_crofton(local, rows)
+        diameter = 2.0 * math.sqrt(area / math.pi)
+        row[AT.area] = area
+        row[AT.perimeter_crofton] = perimeter
+        row[AT.equivalent_diameter_area] = diameter
+        major, minor = axes(rr, cc, rc)
+        row[AT.axis_major_length] = major
+        row[AT.axis_minor_length] = minor
+        if minor > 0.0:
+            row[AT.aspect_ratio] = major / minor
+        if major > 0.0:
+            row[AT.eccentricity] = math.sqrt(1.0 - (minor / major) ** 2)
+            row[AT.elongation] = 1.0 - minor / major
+        row[AT.circularity] = 4.0 * math.pi * area / (perimeter * perimeter)
+        row[AT.extent] = area / (height * width)
+
+        left, right = hull_chains(row_extents(local, rows))
+        hull = hull_runs(left, right, height)
+        hull_rows = separate(height + 1)
+        area_convex = 0
+        for k in range(height):
+            area_convex += hull[k, 2] - hull[k, 1]
+        row[AT.area_convex] = area_convex
+        row[AT.solidity] = area / area_convex
+        row[AT.perimeter_convex] = perimeter_crofton(hull, hull_rows)
+        row[AT.convexity] = row[AT.perimeter_convex] / perimeter
+        outer_left, outer_right = hull_chains(row_extents(hull, hull_rows))
+        longest, narrowest, rectangle = calipers(hull_polygon(outer_left, outer_right))
+        row[AT.feret_diameter_max] = longest
+        row[AT.feret_diameter_min] = narrowest
+        row[AT.feret_ratio] = narrowest / longest
+        if minor > 0.0:
+            row[AT.rectangularity] = area / rectangle
+
+        points = boundary_points(local, rows)
+        mean, sd, smallest, largest, skewness, kurtosis, ellipse = distance_moments(
+            points, y, x, rr, cc, rc
+        )
+        row[AT.radial_mean] = mean
+        row[AT.radial_sd] = sd
+        row[AT.radial_min] = smallest
+        row[AT.radial_max] = largest
+        row[AT.circle_variance] = sd / mean
+        row[AT.radial_skewness] = skewness
+        row[AT.radial_kurtosis] = kurtosis
+        row[AT.ellipse_variance] = ellipse
+
+        n_components, euler, n_holes = topology(local, rows, area)
+        row[AT.n_components] = n_components
+        row[AT.euler_number] = euler
+        row[AT.n_holes] = n_holes
+        depth, n_deep = indentations(local, rows, hull, hull_polygon(left, right), 0.1 * diameter)
+        row[AT.indentation_depth] = depth
+        row[AT.indentation_ratio] = depth / diameter
+        row[AT.n_indentations] = n_deep
+        row[AT.centroid_row] = box[0] + y
+        row[AT.centroid_column] = box[2] + x
+        row[AT.variance_row] = rr
+        row[AT.variance_column] = cc
+        row[AT.covariance] = rc
     return out
-
-
-@kernel
-def measure(absolute, box, row):
-    """Fill the row of one cell."""
-    height, width = box[1] - box[0], box[3] - box[2]
-    runs, rows = local_runs(absolute, box[0], box[2], height)
-    area, y, x, rr, cc, rc = covariance(runs)
-    perimeter = perimeter_crofton(runs, rows)
-    diameter = 2.0 * math.sqrt(area / math.pi)
-    row[AT.area] = area
-    row[AT.perimeter_crofton] = perimeter
-    row[AT.equivalent_diameter_area] = diameter
-    major, minor = axes(rr, cc, rc)
-    row[AT.axis_major_length] = major
-    row[AT.axis_minor_length] = minor
-    if minor > 0.0:
-        row[AT.aspect_ratio] = major / minor
-    if major > 0.0:
-        row[AT.eccentricity] = math.sqrt(1.0 - (minor / major) ** 2)
-        row[AT.elongation] = 1.0 - minor / major
-    row[AT.circularity] = 4.0 * math.pi * area / (perimeter * perimeter)
-    row[AT.extent] = area / (height * width)
-
-    left, right = hull_chains(row_extents(runs, rows))
-    hull = hull_runs(left, right, height)
-    hull_rows = np.arange(height + 1)
-    area_convex = 0
-    for k in range(height):
-        area_convex += hull[k, 2] - hull[k, 1]
-    row[AT.area_convex] = area_convex
-    row[AT.solidity] = area / area_convex
-    row[AT.perimeter_convex] = perimeter_crofton(hull, hull_rows)
-    row[AT.convexity] = row[AT.perimeter_convex] / perimeter
-    outer_left, outer_right = hull_chains(hull[:, 1:])
-    longest, narrowest, rectangle = calipers(hull_polygon(outer_left, outer_right))
-    row[AT.feret_diameter_max] = longest
-    row[AT.feret_diameter_min] = narrowest
-    row[AT.feret_ratio] = narrowest / longest
-    if minor > 0.0:
-        row[AT.rectangularity] = area / rectangle
-
-    points = boundary_points(runs, rows)
-    mean, sd, smallest, largest, skewness, kurtosis, ellipse = distance_moments(
-        points, y, x, rr, cc, rc
-    )
-    row[AT.radial_mean] = mean
-    row[AT.radial_sd] = sd
-    row[AT.radial_min] = smallest
-    row[AT.radial_max] = largest
-    row[AT.circle_variance] = sd / mean
-    row[AT.radial_skewness] = skewness
-    row[AT.radial_kurtosis] = kurtosis
-    row[AT.ellipse_variance] = ellipse
-
-    n_components, euler, n_holes = topology(runs, rows, area)
-    row[AT.n_components] = n_components
-    row[AT.euler_number] = euler
-    row[AT.n_holes] = n_holes
-    depth, n_deep = indentations(runs, rows, hull, hull_polygon(left, right), 0.1 * diameter)
-    row[AT.indentation_depth] = depth
-    row[AT.indentation_ratio] = depth / diameter
-    row[AT.n_indentations] = n_deep
-    row[AT.centroid_row] = box[0] + y
-    row[AT.centroid_column] = box[2] + x
-    row[AT.variance_row] = rr
-    row[AT.variance_column] = cc
-    row[AT.covariance] = rc
 
 
 @kernel
@@ -184,8 +184,8 @@ def distance_moments(points, y, x, rr, cc, rc):
         singular.
     """
     n = points.shape[0]
-    distance = np.empty(n)
-    scaled = np.empty(n)
+    distance = np.empty(n, np.float64)
+    scaled = np.empty(n, np.float64)
     determinant = rr * cc - rc * rc
     regular = determinant > 1e-10 * (rr + cc) ** 2
     for k in range(n):
@@ -195,9 +195,11 @@ def distance_moments(points, y, x, rr, cc, rc):
             scaled[k] = math.sqrt(
                 max((cc * dy * dy - 2.0 * rc * dy * dx + rr * dx * dx) / determinant, 0.0)
             )
-    mean = distance.mean()
+    mean = total(distance) / n
+    smallest = largest = distance[0]
     m2 = m3 = m4 = 0.0
     for k in range(n):
+        smallest, largest = min(smallest, distance[k]), max(largest, distance[k])
         d = distance[k] - mean
         m2 += d * d
         m3 += d * d * d
@@ -211,8 +213,9 @@ def distance_moments(points, y, x, rr, cc, rc):
         kurtosis = m4 / (m2 * m2) - 3.0
     ellipse = np.nan
     if regular:
-        ellipse = scaled.std() / scaled.mean()
-    return mean, math.sqrt(m2), distance.min(), distance.max(), skewness, kurtosis, ellipse
+        scaled_mean, scaled_sd = mean_and_sd(scaled)
+        ellipse = scaled_sd / scaled_mean
+    return mean, math.sqrt(m2), smallest, largest, skewness, kurtosis, ellipse
 
 
 @kernel
@@ -240,8 +243,8 @@ def indentations(runs, rows, hull, points, deep):
     n, n_edges = bays.shape[0], points.shape[0]
     if n == 0:
         return 0.0, 0
-    parent, _ = join(bays, starts, 0)
-    lids = np.empty((n, n_edges), np.int32)
+    parent, _ = join(bays, starts, np.int64(0))
+    lids = np.empty((n, n_edges), np.int64)
     n_lids = np.zeros(n, np.int64)
     height = rows.size - 1
     for edge in range(n_edges):
@@ -259,7 +262,8 @@ def indentations(runs, rows, hull, points, deep):
                     lids[bay, n_lids[bay]] = edge
                     n_lids[bay] += 1
                     break
-    depths = np.full(n, -1.0)
+    depths = np.empty(n, np.float64)
+    depths[:] = -1.0
     for run in range(n):
         bay = find_root(parent, run)
         if n_lids[bay] == 0:

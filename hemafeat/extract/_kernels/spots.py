@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from hemafeat._jit import find_root, kernel
+from hemafeat.extract._kernels.arrays import separate
 from hemafeat.extract._kernels.granulometry import fill, open_by, widen
 
 
@@ -17,7 +18,10 @@ def level_counts(plane, runs):
         line = plane[runs[run, 0], runs[run, 1] : runs[run, 2]]
         for k in range(line.size):
             counts[k & 3, line[k]] += 1
-    return counts[0] + counts[1] + counts[2] + counts[3]
+    first = counts[0]
+    for level in range(256):
+        first[level] += counts[1, level] + counts[2, level] + counts[3, level]
+    return first
 
 
 @kernel
@@ -94,7 +98,7 @@ def parts(spot, stride):
         n_starts += (spot[k] != 0) & (spot[k - 1] == 0)
     runs = np.empty((n_starts + 1, 3), np.int64)
     words = spot.view(np.uint64)
-    n_runs = 0
+    n_runs = np.int64(0)
     k = 0
     while k < size:
         if k % 8 == 0 and words[k // 8] == 0:
@@ -109,7 +113,7 @@ def parts(spot, stride):
             n_runs += 1
     runs = runs[:n_runs]
     # The root of a part is its first run.
-    parent = np.arange(n_runs)
+    parent = separate(n_runs)
     above = 0
     for run in range(n_runs):
         first, stop = runs[run, 0] - stride, runs[run, 1] - stride
@@ -180,6 +184,9 @@ def round_and_within(table, runs, inside, stride, smallest):
         for row in range(-1, 2):
             first = runs[run, 0] - 1 + row * stride
             neighbours = inside[first : first + runs[run, 1] - runs[run, 0] + 2]
-            if neighbours.min() == 0:
+            lowest = neighbours[0]
+            for k in range(neighbours.size):
+                lowest = min(lowest, neighbours[k])
+            if lowest == 0:
                 good[runs[run, 2]] = False
     return good

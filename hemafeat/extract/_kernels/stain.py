@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import indices, kernel
+from hemafeat._jit import indices, inlined, kernel
+from hemafeat.extract._kernels.arrays import smallest
 from hemafeat.extract._kernels.colour import WHITE_X, WHITE_Z, lab_function
 
 DARK = 0.15
@@ -41,6 +42,7 @@ COLUMNS = (
     "cytoplasm__u_skewness",
 )
 """Columns of the family ``stain``."""
+N_COLUMNS = len(COLUMNS)
 
 AT = indices(COLUMNS)
 AMOUNT_AT = indices(AMOUNTS)
@@ -51,7 +53,7 @@ NUCLEUS, CYTOPLASM, CELL = range(3)
 @kernel
 def densities_of(rgb, index, density):
     """Return the (N, 3) densities of the pixels of a region."""
-    densities = np.empty((index.size, 3))
+    densities = np.empty((index.size, 3), np.float64)
     for k in range(index.size):
         pixel = rgb[index[k]]
         densities[k, 0] = density[0, pixel[0]]
@@ -80,7 +82,13 @@ def products(densities, origin, n):
         gg += g * g
         gb += g * b
         bb += b * b
-    return np.array([red, green, blue]), np.array([[rr, rg, rb], [rg, gg, gb], [rb, gb, bb]])
+    first, second = np.empty(3, np.float64), np.empty((3, 3), np.float64)
+    first[0], first[1], first[2] = red, green, blue
+    second[0, 0], second[1, 1], second[2, 2] = rr, gg, bb
+    second[0, 1] = second[1, 0] = rg
+    second[0, 2] = second[2, 0] = rb
+    second[1, 2] = second[2, 1] = gb
+    return first, second
 
 
 @kernel
@@ -101,7 +109,11 @@ def eigenvectors(matrix):
 
     They are computed by Jacobi rotations.
     """
-    a, v, values = np.empty((3, 3)), np.zeros((3, 3)), np.empty(3)
+    a, v, values = (
+        np.empty((3, 3), np.float64),
+        np.zeros((3, 3), np.float64),
+        np.empty(3, np.float64),
+    )
     for i in range(3):
         v[i, i] = 1.0
         for j in range(3):
@@ -136,18 +148,20 @@ def eigenvectors(matrix):
     return values, v
 
 
-@kernel
+@inlined
 def end_percentiles(slopes):
     """Return the angles below and above which `SHARE` of the angles lie.
 
     Angles are passed as their tangents, and the result is interpolated linearly between two of
-    them. Only the few bins of tangents at either end are sorted.
+    them. Only the few bins of tangents at either end are ordered.
     """
     n = slopes.size
     rank = SHARE * (n - 1)
     below = math.floor(rank)
     n_kept = min(below + 2, n)
-    least, most = slopes.min(), slopes.max()
+    least = most = slopes[0]
+    for k in range(1, n):
+        least, most = min(least, slopes[k]), max(most, slopes[k])
     per_unit = (N_BINS - 1) / (most - least) if most > least else 0.0
     bins = np.empty(n, np.int64)
     counts = np.zeros(N_BINS, np.int64)
@@ -162,7 +176,7 @@ def end_percentiles(slopes):
     while n_high < n_kept:
         last -= 1
         n_high += counts[last]
-    low, high = np.empty(n_low), np.empty(n_high)
+    low, high = np.empty(n_low, np.float64), np.empty(n_high, np.float64)
     n_low = n_high = 0
     for k in range(n):
         if bins[k] <= first:
@@ -171,17 +185,17 @@ def end_percentiles(slopes):
         if bins[k] >= last:
             high[n_high] = -slopes[k]
             n_high += 1
-    low.sort()
-    high.sort()
     share = rank - below
     next_one = n_kept - 1
     return (
-        math.atan(low[below]) * (1.0 - share) + math.atan(low[next_one]) * share,
-        -math.atan(high[below]) * (1.0 - share) - math.atan(high[next_one]) * share,
+        math.atan(smallest(low, below)) * (1.0 - share)
+        + math.atan(smallest(low, next_one)) * share,
+        -math.atan(smallest(high, below)) * (1.0 - share)
+        - math.atan(smallest(high, next_one)) * share,
     )
 
 
-@kernel
+@inlined
 def dye_directions(densities):
     """Estimate the directions of the two dyes of a cell by Macenko's method.
 
@@ -196,16 +210,17 @@ def dye_directions(densities):
         Unit vectors, first the one that absorbs more red, which looks bluer. NaN where the
         densities do not span a plane.
     """
-    out = np.full((2, 3), np.nan)
-    usable = np.empty_like(densities)
-    n = 0
+    out = np.empty((2, 3), np.float64)
+    out[:] = np.nan
+    usable = np.empty(densities.shape, np.float64)
+    n = np.int64(0)
     for k in range(densities.shape[0]):
         r, g, b = densities[k, 0], densities[k, 1], densities[k, 2]
         usable[n, 0], usable[n, 1], usable[n, 2] = r, g, b
         n += 1 if r * r + g * g + b * b > DARK * DARK else 0
     if n < 2:
         return out
-    _, second = products(usable, np.zeros(3), n)
+    _, second = products(usable, np.zeros(3, np.float64), n)
     values, vectors = eigenvectors(second)
     first = 0
     for k in range(1, 3):
@@ -218,7 +233,7 @@ def dye_directions(densities):
     if along[0] + along[1] + along[2] < 0.0:
         for k in range(3):
             along[k] = -along[k]
-    slopes = np.empty(n)
+    slopes = np.empty(n, np.float64)
     m = 0
     for k in range(n):
         x = usable[k, 0] * along[0] + usable[k, 1] * along[1] + usable[k, 2] * along[2]
@@ -243,7 +258,7 @@ def dye_directions(densities):
 @kernel
 def unmixing(azure, eosin):
     """Return the (3, 3) matrix from a density to amounts of azure, eosin and the residual."""
-    stains = np.empty((3, 3))
+    stains = np.empty((3, 3), np.float64)
     for k in range(3):
         stains[0, k], stains[1, k] = azure[k], eosin[k]
     stains[2, 0] = azure[1] * eosin[2] - azure[2] * eosin[1]
@@ -254,7 +269,7 @@ def unmixing(azure, eosin):
         stains[2, k] /= size
     # The inverse of the rows a, b, c has the columns b x c, c x a, a x b over their volume. This is
     # the length of a x b, as c is a unit vector along it.
-    inverse = np.empty((3, 3))
+    inverse = np.empty((3, 3), np.float64)
     for k in range(3):
         p, q = stains[(k + 1) % 3], stains[(k + 2) % 3]
         inverse[k, 0] = (p[1] * q[2] - p[2] * q[1]) / size
@@ -290,7 +305,7 @@ def dye_amounts(inverse, mean, spread, row):
 def u_skewness(rgb, index, linear):
     """Return the skewness of u* of CIELUV over a region; NaN where it is flat."""
     n = index.size
-    u, y = np.empty(n), np.empty(n)
+    u, y = np.empty(n, np.float64), np.empty(n, np.float64)
     for k in range(n):
         pixel = rgb[index[k]]
         r, g, b = linear[pixel[0]], linear[pixel[1]], linear[pixel[2]]
@@ -349,7 +364,8 @@ def stain_of_cells(rgb, density, starts, index, mean, inverse, linear):
         The `COLUMNS`.
     """
     n_cells = starts[CELL].size - 1
-    out = np.full((n_cells, len(COLUMNS)), np.nan)
+    out = np.empty((n_cells, N_COLUMNS), np.float64)
+    out[:] = np.nan
     for k in range(n_cells):
         whole = index[CELL][starts[CELL][k] : starts[CELL][k + 1]]
         if whole.size == 0:

@@ -21,6 +21,7 @@ N_CHANNELS = len(CODES)
 
 RATIOS = ("mean_nucleus", "mean_rest", "sd_nucleus", "sd_rest")
 """Values per channel: mean and standard deviation of nucleus and of the rest, over the hull's."""
+N_RATIOS = len(RATIOS)
 
 AT = indices(RATIOS)
 
@@ -234,7 +235,8 @@ def colour_ratios(
         `RATIOS` for each of `CODES`. NaN where there is no pixel or the divisor is 0.
     """
     n_cells = run_starts.size - 1
-    out = np.full((n_cells, N_CHANNELS * len(AT)), np.nan)
+    out = np.empty((n_cells, N_CHANNELS * N_RATIOS), np.float64)
+    out[:] = np.nan
     balance = white_balance(white)
     for k in range(n_cells):
         nucleus_runs = runs[run_starts[k] : run_starts[k + 1]]
@@ -246,7 +248,7 @@ def colour_ratios(
         inner = code_sums(nucleus, balance, tables, root, matrix)
         outer = code_sums(rest, balance, tables, root, matrix)
         for channel in range(N_CHANNELS):
-            row = out[k, channel * len(AT) :]
+            row = out[k, channel * N_RATIOS :]
             hull_mean, hull_sd = mean_and_sd(inner[channel] + outer[channel], total)
             for part in range(2):
                 if part == 0:

@@ -62,14 +62,9 @@ def cut(cell, nucleus, keep, margin):
         right = max(right, last + 1)
     if bottom == 0:
         top, bottom, left, right = 0, height, 0, width
-    box = np.array(
-        [
-            max(0, top - margin),
-            min(height, bottom + margin),
-            max(0, left - margin),
-            min(width, right + margin),
-        ]
-    )
+    box = np.empty(4, np.int64)
+    box[0], box[1] = max(0, top - margin), min(height, bottom + margin)
+    box[2], box[3] = max(0, left - margin), min(width, right + margin)
     tall, wide = box[1] - box[0], box[3] - box[2]
     cell_box = np.empty((tall, wide), np.int32)
     nucleus_box = np.empty((tall, wide), np.int32)
@@ -187,9 +182,10 @@ def sharpness(grey, boxes):
     (n_cells,) float64 array
         NaN for an empty box.
     """
-    out = np.full(boxes.shape[0], np.nan)
+    out = np.empty(boxes.shape[0], np.float64)
+    out[:] = np.nan
     for cell in range(boxes.shape[0]):
-        top, bottom, left, right = boxes[cell]
+        top, bottom, left, right = boxes[cell, 0], boxes[cell, 1], boxes[cell, 2], boxes[cell, 3]
         tall, wide = bottom - top, right - left
         if tall <= 0 or wide <= 0:
             continue
@@ -252,7 +248,8 @@ def clipped_share(flat, starts, index):
         NaN where there is no pixel.
     """
     n_cells = starts.size - 1
-    out = np.full(n_cells, np.nan)
+    out = np.empty(n_cells, np.float64)
+    out[:] = np.nan
     for cell in range(n_cells):
         first, stop = starts[cell], starts[cell + 1]
         if stop == first:
@@ -260,8 +257,10 @@ def clipped_share(flat, starts, index):
         clipped = 0
         for k in range(first, stop):
             pixel = index[k]
-            low = min(flat[pixel, 0], flat[pixel, 1], flat[pixel, 2])
-            high = max(flat[pixel, 0], flat[pixel, 1], flat[pixel, 2])
-            clipped += low == 0 or high == 255
+            for channel in range(3):
+                level = flat[pixel, channel]
+                if level == 0 or level == 255:
+                    clipped += 1
+                    break
         out[cell] = clipped / (stop - first)
     return out

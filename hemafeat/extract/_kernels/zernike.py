@@ -58,7 +58,7 @@ def magnitudes(moments, weights, out):
         Filled with the magnitudes.
     """
     n_orders = out.size
-    parts = np.zeros(2 * n_orders)
+    parts = np.zeros(2 * n_orders, np.float64)
     for q in range(moments.shape[0]):
         for p in range(moments.shape[0] - q):
             value = moments[q, p]
@@ -73,7 +73,7 @@ def magnitudes(moments, weights, out):
 def power_sums(sums, across):
     """Return the sums of value x^p y^q from column sums of value y^q and the powers of x."""
     n = sums.shape[0]
-    out = np.zeros((n, n))
+    out = np.zeros((n, n), np.float64)
     for q in range(n):
         line = out[q]
         for k in range(sums.shape[1]):
@@ -107,7 +107,8 @@ def measure(plane, density, run_starts, runs, boxes, weights):
     """
     n_powers = weights.shape[0]
     n_cells = boxes.shape[0]
-    out = np.full((n_cells, 2, weights.shape[2] // 2), np.nan)
+    out = np.empty((n_cells, 2, weights.shape[2] // 2), np.float64)
+    out[:] = np.nan
     for cell in range(n_cells):
         cell_runs = runs[run_starts[cell] : run_starts[cell + 1]]
         if cell_runs.shape[0] == 0:
@@ -117,18 +118,18 @@ def measure(plane, density, run_starts, runs, boxes, weights):
         width = boxes[cell, 3] - left
         across = np.ones((width, n_powers))
         # Cumulative sums over columns: the sum over a run is a difference of two.
-        before = np.zeros((width + 1, n_powers))
+        before = np.zeros((width + 1, n_powers), np.float64)
         for k in range(width):
             x = (left + k - column_0) / radius
             for p in range(1, n_powers):
                 across[k, p] = across[k, p - 1] * x
             for p in range(n_powers):
                 before[k + 1, p] = before[k, p] + across[k, p]
-        sums = np.zeros((n_powers, width))
-        shape = np.zeros((n_powers, n_powers))
-        along = np.zeros(n_powers)
-        values = np.zeros((ROWS_AT_ONCE, width))
-        powers = np.zeros((ROWS_AT_ONCE, n_powers))
+        sums = np.zeros((n_powers, width), np.float64)
+        shape = np.zeros((n_powers, n_powers), np.float64)
+        along = np.zeros(n_powers, np.float64)
+        values = np.zeros((ROWS_AT_ONCE, width), np.float64)
+        powers = np.zeros((ROWS_AT_ONCE, n_powers), np.float64)
         slot = -1
         row = -1
         for run in range(cell_runs.shape[0]):

@@ -1,18 +1,21 @@
 """Compile kernels ahead of the first image, in several processes at once.
 
-On a machine that has never measured, compilation takes a minute or two, one kernel after another:
+On a machine that has never measured, compilation takes up to a minute, one kernel after another:
 numba lets one thread compile at a time. Processes share its cache on disk, so each takes some of
 the families.
 """
 
 from __future__ import annotations
 
+import gc
 import hashlib
 import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Mapping
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from queue import Empty, SimpleQueue
@@ -20,23 +23,34 @@ from threading import Thread
 
 from hemafeat import datasets
 from hemafeat._files import locked, write_whole
-from hemafeat._machine import progress_bar
+from hemafeat._machine import n_workers, progress_bar
+from hemafeat._public import public
+from hemafeat._words import suggestion
+from hemafeat.extract._columns import FamilyChoice
 from hemafeat.extract._family import Family, choose
 from hemafeat.extract._measure import image_quality, measure_window
 from hemafeat.extract._prepared import Prepared
 from hemafeat.extract._table.image import Segmenter
 from hemafeat.images import read
-from hemafeat.segment import Masks, contours
+from hemafeat.segment import Masks, SegmenterError, contours, segmenter as find_segmenter
 
 SWITCH = "HEMAFEAT_COMPILE_AHEAD"
 """Environment variable: 0 leaves each kernel to the first image that needs it."""
 
-SEGMENTER = "contours"
+SEGMENTERS = ("contours", "unet", "best")
+"""Segmenters of this package; others are compiled by their first image."""
 
 WINDOW = "window"
 """Kernels that every family needs; they are compiled before all others."""
 
-SLOW_FIRST = ("shape", "lobes", "lbp", "profile", "stain", "boundary", "colour", "granules")
+SLOW_FIRST = (
+    *("shape", "lobes", "lbp", "profile", "lobulation", "stain", "granules", "relation"),
+    *("boundary", "dct", "tavakoli", "rim", "glcm"),
+)
+"""Families that take longest, in the order in which they are compiled.
+
+Others share kernels with the first two, which are therefore in the cache early.
+"""
 
 FEW = 4
 """Number of units up to which starting processes takes longer than it saves."""
@@ -53,6 +67,110 @@ MAX_PROCESSES = 8
 """Most processes that are started; there is not enough to compile for more."""
 
 
+@public
+@dataclass(frozen=True, slots=True)
+class Compiled:
+    """What `compile_kernels` did.
+
+    Attributes
+    ----------
+    folder : Path
+        Folder that holds the cache.
+    new : tuple of str
+        The segmenter, ``"window"`` (what all families share) and families that were compiled now.
+    known : tuple of str
+        Those that had been compiled before.
+    failed : tuple of str
+        Those whose process ended early.
+    seconds : float
+        Time it took.
+    """
+
+    folder: Path
+    new: tuple[str, ...]
+    known: tuple[str, ...]
+    failed: tuple[str, ...]
+    seconds: float
+
+
+def compile_kernels(
+    families: FamilyChoice = "default",
+    *,
+    segmenter: str = "contours",
+    n_jobs: int | None = None,
+    progress: bool | None = None,
+) -> Compiled:
+    """Compile the kernels of a segmenter and of families into the cache on disk.
+
+    The first table on a machine does so by itself. This is for container images, continuous
+    integration and clusters, where many processes start with the same cache.
+
+    Parameters
+    ----------
+    families : {"fast", "default", "all"} or list of names
+        Families to compile, as in `table`. Those of other packages are left out.
+    segmenter : str
+        Name of the segmenter.
+    n_jobs : int, optional
+        Number of processes, at most eight; by default one for each processor.
+    progress : bool, optional
+        Show a progress bar, or only a line where the standard error stream is not a terminal. By
+        default both; False shows neither.
+
+    Returns
+    -------
+    Compiled
+        What was compiled, and where the cache is.
+
+    Raises
+    ------
+    OSError
+        The cache cannot be written, or another process is compiling.
+    RuntimeError
+        Compilation is switched off by ``NUMBA_DISABLE_JIT``.
+    FamilyError
+        A family does not exist.
+    hemafeat.segment.SegmenterError
+        The segmenter does not exist.
+
+    Examples
+    --------
+    >>> from hemafeat import extract
+    >>> compiled = extract.compile_kernels("fast")  # doctest: +SKIP
+    >>> compiled.failed  # doctest: +SKIP
+    ()
+    """
+    start = time.perf_counter()
+    chosen = choose(families)
+    if segmenter not in SEGMENTERS:
+        raise SegmenterError(
+            f"segmenter {segmenter!r}: {suggestion(segmenter, SEGMENTERS, 'choose from')}"
+        )
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+        raise RuntimeError("NUMBA_DISABLE_JIT is set, so that there is nothing to compile")
+    record = _record_path()
+    if record is None:
+        raise OSError(
+            "compiled kernels cannot be stored: neither the folder of the package nor the cache "
+            "of the user is writable; set NUMBA_CACHE_DIR to a folder that is"
+        )
+    folder = _folder(record)
+    wanted = os.environ.get("NUMBA_CACHE_DIR")
+    if wanted and Path(wanted).resolve() != folder.resolve():
+        raise OSError(f"NUMBA_CACHE_DIR: {wanted} is not a folder that can be written")
+    units = _units(chosen, segmenter)
+    compiled = _read_record(record)
+    new = _compile_missing(record, units, n_workers(n_jobs), progress)
+    left = [unit for unit in units if unit not in compiled]
+    return Compiled(
+        folder,
+        tuple(unit for unit in left if unit in new),
+        tuple(unit for unit in units if unit in compiled),
+        tuple(unit for unit in left if unit not in new),
+        time.perf_counter() - start,
+    )
+
+
 def compile_ahead(
     families: Mapping[str, Family], segment: Segmenter | None, n_jobs: int, progress: bool | None
 ) -> None:
@@ -67,71 +185,112 @@ def compile_ahead(
     n_jobs : int
         Largest number of processes.
     progress : bool, optional
-        Show a progress bar. By default it is shown only on a terminal.
+        Show a progress bar. By default it is shown only on a terminal, after a line that says what
+        is waited for; False shows neither.
     """
-    record = _record_path()
+    record = None if os.environ.get(SWITCH, "") == "0" else _record_path()
     if record is None:
         return
-    compiled = _read_record(record)
-    units = [unit for unit in _units(families, segment) if unit not in compiled]
-    n_processes = min(n_jobs, len(units), MAX_PROCESSES)
-    if len(units) <= FEW or n_processes < 2:
+    units = _units(families, "contours" if segment is contours else None)
+    if len(set(units) - _read_record(record)) <= FEW:
         return
     try:
-        record.parent.mkdir(parents=True, exist_ok=True)
-        with locked(record.with_suffix(".lock"), "another process is compiling"):
-            new = _compile_in_processes(units, n_processes, progress)
-            if new:
-                text = json.dumps(sorted(compiled | new))
-                write_whole(record, lambda aside: aside.write_text(text, encoding="utf-8"))
+        _compile_missing(record, units, n_jobs, progress)
     except OSError:
         # The record cannot be written, or another process is compiling: the first image compiles.
         return
 
 
-def _units(families: Mapping[str, Family], segment: Segmenter | None) -> list[str]:
-    """Return what can be compiled ahead: the segmenter, the window, and built-in families."""
+def _compile_missing(
+    record: Path, units: Iterable[str], n_jobs: int, progress: bool | None
+) -> set[str]:
+    """Compile those units that the record does not list, add them to it, and return them."""
+    compiled = _read_record(record)
+    missing = [unit for unit in units if unit not in compiled]
+    if not missing:
+        return set()
+    record.parent.mkdir(parents=True, exist_ok=True)
+    with locked(record.with_suffix(".lock"), "another process is compiling"):
+        n = min(n_jobs, len(missing), MAX_PROCESSES)
+        if progress is not False:
+            processes = "1 process" if n == 1 else f"{n} processes"
+            what = "1 unit" if len(missing) == 1 else f"{len(missing)} units"
+            text = f"compiling {what} on {processes} (the first run only)"
+            print(text, file=sys.stderr, flush=True)
+        new: set[str] = set()
+        try:
+            for unit in _compile_in_processes(missing, n, progress):
+                new.add(unit)
+        finally:
+            # Also after an interruption: what is compiled need not be compiled again.
+            if new:
+                text = json.dumps(sorted(compiled | new))
+                write_whole(record, lambda aside: aside.write_text(text, encoding="utf-8"))
+    return new
+
+
+def _units(families: Mapping[str, Family], segmenter: str | None) -> list[str]:
+    """Return what can be compiled ahead: the segmenter, the window, and built-in families.
+
+    Of a family of which some columns are measured, `function` is the whole one.
+    """
     built_in = choose("all")
-    names = [name for name, function in families.items() if built_in.get(name) is function]
+    names = [
+        name
+        for name, function in families.items()
+        if built_in.get(name) is getattr(function, "function", function)
+    ]
     first = [name for name in SLOW_FIRST if name in names]
     rest = [name for name in names if name not in first]
-    return [SEGMENTER] * (segment is contours) + [WINDOW, *first, *rest]
+    return [*([] if segmenter is None else [segmenter]), WINDOW, *first, *rest]
 
 
-def _compile_in_processes(units: list[str], n: int, progress: bool | None) -> set[str]:
-    """Compile `units` in `n` processes that each take the next one, and return those compiled."""
+def _compile_in_processes(units: Sequence[str], n: int, progress: bool | None) -> Iterator[str]:
+    """Compile `units` in `n` processes that each take the next one; yield each when it is done."""
     waiting: SimpleQueue[str] = SimpleQueue()
     for unit in units:
         waiting.put(unit)
     finished: SimpleQueue[str | None] = SimpleQueue()
-    workers = [Thread(target=_feed, args=(waiting, finished), daemon=True) for _ in range(n)]
-    compiled: set[str] = set()
-    bar = progress_bar(
-        len(units), "compiling (the first run only)", progress=progress, unit="family", leave=False
-    )
-    with bar:
-        # The others start after the window, which each would else compile for itself.
-        workers[0].start()
-        if n > 1 and units[0] == SEGMENTER:
-            workers[1].start()
-        n_ended = 0
-        while n_ended < sum(worker.ident is not None for worker in workers):
-            done = finished.get()
-            if done is None:
-                n_ended += 1
-                continue
-            compiled.add(done)
-            bar.update()
-            if done == WINDOW:
-                for worker in workers:
-                    if worker.ident is None:
-                        worker.start()
-    return compiled
+    processes: list[subprocess.Popen[str]] = []
+    workers = [
+        Thread(target=_feed, args=(waiting, finished, processes), daemon=True) for _ in range(n)
+    ]
+    # The others start after the window, which each would else compile for itself.
+    n_first = units.index(WINDOW) + 1 if WINDOW in units else n
+    try:
+        with progress_bar(
+            len(units), "compiling", progress=progress, unit="family", leave=False
+        ) as bar:
+            for worker in workers[:n_first]:
+                worker.start()
+            n_running = min(n, n_first)
+            while n_running:
+                done = finished.get()
+                if done is not None:
+                    bar.update()
+                    yield done
+                n_running -= done is None
+                if done == WINDOW or not n_running:
+                    for worker in workers:
+                        if worker.ident is None and not waiting.empty():
+                            worker.start()
+                            n_running += 1
+    finally:
+        # After an interruption nothing goes on compiling.
+        while not waiting.empty():
+            waiting.get()
+        for process in processes:
+            process.kill()
 
 
-def _feed(waiting: SimpleQueue[str], finished: SimpleQueue[str | None]) -> None:
+def _feed(
+    waiting: SimpleQueue[str],
+    finished: SimpleQueue[str | None],
+    processes: list[subprocess.Popen[str]],
+) -> None:
     """Give one unit after another to a process; stop if it fails, which loses only time."""
     try:
+        unit = waiting.get_nowait()
         with subprocess.Popen(
             [sys.executable, "-c", START, *sys.path],
             stdin=subprocess.PIPE,
@@ -140,15 +299,19 @@ def _feed(waiting: SimpleQueue[str], finished: SimpleQueue[str | None]) -> None:
             text=True,
             env=os.environ | {SWITCH: "0", "OMP_NUM_THREADS": "1"},
         ) as process:
+            processes.append(process)
             assert process.stdin is not None
             assert process.stdout is not None
             while True:
-                unit = waiting.get_nowait()
                 process.stdin.write(unit + "\n")
                 process.stdin.flush()
                 if process.stdout.readline().strip() != unit:
                     break
                 finished.put(unit)
+                try:
+                    unit = waiting.get_nowait()
+                except Empty:
+                    break
             process.stdin.close()
     except (Empty, OSError):
         pass
@@ -157,8 +320,8 @@ def _feed(waiting: SimpleQueue[str], finished: SimpleQueue[str | None]) -> None:
 
 
 def _record_path() -> Path | None:
-    """Return the file that lists the units compiled by this version; None to compile nothing."""
-    if os.environ.get(SWITCH, "") == "0" or os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
+    """Return the file that lists the units compiled by this version; None if there is no cache."""
+    if os.environ.get("NUMBA_DISABLE_JIT", "0") != "0":
         return None
     # In a program frozen into one file, a new process would start that program.
     if not sys.executable or getattr(sys, "frozen", False):
@@ -183,6 +346,12 @@ def _record_path() -> Path | None:
     return Path(folder) / f"compiled-{tag}.json"
 
 
+def _folder(record: Path) -> Path:
+    """Return the folder of the whole cache, of which each folder of kernels has a part."""
+    package = Path(__file__).parents[2]
+    return package if package in record.parents else record.parent.parent
+
+
 def _read_record(record: Path) -> set[str]:
     try:
         return set(json.loads(record.read_text(encoding="utf-8")))
@@ -197,9 +366,8 @@ def _compilers() -> dict[str, Callable[[], object]]:
     pixels = read(drawn.image)
     masks = Masks(drawn.cell, drawn.nucleus)
 
-    def segmenter() -> None:
-        for image in (pixels, read(field.image)):
-            contours(image)
+    def finder(name: str) -> Callable[[], object]:
+        return lambda: [find_segmenter(name)(image) for image in (pixels, read(field.image))]
 
     def window() -> tuple[Prepared, Masks]:
         prepared, window_masks = Prepared(pixels, masks).window(masks, None)
@@ -210,7 +378,7 @@ def _compilers() -> dict[str, Callable[[], object]]:
         return lambda: measure_window(*window(), choose([name]))
 
     return {
-        SEGMENTER: segmenter,
+        **{name: finder(name) for name in SEGMENTERS},
         WINDOW: window,
         **{name: compiler(name) for name in choose("all")},
     }
@@ -218,6 +386,8 @@ def _compilers() -> dict[str, Callable[[], object]]:
 
 def main() -> None:
     """Compile each unit named on a line of the standard input, and print its name when done."""
+    # Takes an eighth of the time of compiling, whose objects live on anyway.
+    gc.disable()
     names: SimpleQueue[str] = SimpleQueue()
     Thread(target=_read_names, args=(names,), daemon=True).start()
     compilers = _compilers()

@@ -12,7 +12,8 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import find_root, indices, kernel
+from hemafeat._jit import find_root, indices, inlined, kernel
+from hemafeat.extract._kernels.arrays import separate
 
 LOBE_COLUMNS = (
     "n_lobes",
@@ -48,7 +49,7 @@ AROUND = np.array(
 """Offsets of the 8 neighbours in circular order; bit k of ``upper`` stands for neighbour k."""
 
 
-@kernel
+@inlined
 def upper_neighbours(depth):
     """Return the upper neighbours of each pixel as bits, (H, W) uint8; 0 outside the region.
 
@@ -92,7 +93,7 @@ def _arcs() -> np.ndarray:
 ARCS = _arcs()
 
 
-@kernel
+@inlined
 def climb(depth, upper, row, column):
     """Return the peak above a pixel, stepping to the first of its upper neighbours each time."""
     bits = upper[row, column]
@@ -113,7 +114,7 @@ def climb(depth, upper, row, column):
     return row, column
 
 
-@kernel
+@inlined
 def merge_tree(depth, upper):
     """Find the peaks of a region and the depths at which they join as a threshold on depth sinks.
 
@@ -138,7 +139,7 @@ def merge_tree(depth, upper):
     peaks = np.empty((depth.size, 3), np.int64)
     saddles = np.empty((depth.size, 3), np.int64)
     number = np.empty((height, width), np.int32)
-    n_peaks = n_saddles = 0
+    n_peaks = n_saddles = np.int64(0)
     for row in range(1, height - 1):
         line, above = depth[row], upper[row]
         for column in range(1, width - 1):
@@ -146,20 +147,23 @@ def merge_tree(depth, upper):
             if n == 1 or line[column] == 0:
                 continue
             if n == 0:
-                peaks[n_peaks] = row, column, np.int64(line[column])
+                peaks[n_peaks, 0], peaks[n_peaks, 1] = row, column
+                peaks[n_peaks, 2] = line[column]
                 number[row, column] = n_peaks
                 n_peaks += 1
             else:
-                saddles[n_saddles] = row, column, np.int64(line[column])
+                saddles[n_saddles, 0], saddles[n_saddles, 1] = row, column
+                saddles[n_saddles, 2] = line[column]
                 n_saddles += 1
     peaks, saddles = peaks[:n_peaks], saddles[:n_saddles]
-    parent = np.arange(n_peaks)
+    parent = separate(n_peaks)
     saddle = np.zeros(n_peaks, np.int64)
-    beside = np.full(n_peaks, -1, np.int64)
+    beside = np.empty(n_peaks, np.int64)
+    beside[:] = -1
     for k in deepest_first(saddles):
         row, column = saddles[k, 0], saddles[k, 1]
         bits = upper[row, column]
-        first = -1
+        first = np.int64(-1)
         for j in range(8):
             if bits >> j & 1:
                 r, c = climb(depth, upper, row + AROUND[j, 0], column + AROUND[j, 1])
@@ -179,7 +183,7 @@ def merge_tree(depth, upper):
     return peaks, saddle, beside
 
 
-@kernel
+@inlined
 def deepest_first(pixels):
     """Return the stable order of (row, column, squared depth) by falling depth."""
     n = pixels.shape[0]
@@ -199,7 +203,7 @@ def deepest_first(pixels):
     return order
 
 
-@kernel
+@inlined
 def basin_sizes(depth, peaks, home):
     """Count the pixels of each lobe.
 
@@ -207,10 +211,13 @@ def basin_sizes(depth, peaks, home):
     lobe of each peak.
     """
     height, width = depth.shape
-    owner = np.full((height, width), -1, np.int32)
+    owner = np.empty((height, width), np.int32)
+    owner[:] = -1
+    n_homes = 0
     for peak in range(peaks.shape[0]):
         owner[peaks[peak, 0], peaks[peak, 1]] = home[peak]
-    sizes = np.zeros(home.max() + 1, np.int64)
+        n_homes = max(n_homes, home[peak] + 1)
+    sizes = np.zeros(n_homes, np.int64)
     path = np.empty((depth.size, 2), np.int64)
     for row in range(1, height - 1):
         for column in range(1, width - 1):
@@ -259,7 +266,8 @@ def lobe_values(depth, area, row):
     for peak in range(n_peaks):
         if peaks[peak, 2] > peaks[chief, 2]:
             chief = peak
-    home = np.full(n_peaks, -1, np.int32)
+    home = np.empty(n_peaks, np.int32)
+    home[:] = -1
     smallest, second, third = 1.0, 1.0, 1.0
     n_lobes = n_segments = 0
     cores = np.zeros(2, np.int64)
@@ -327,7 +335,7 @@ def depth_values(depth, runs, area, row):
         Filled: the columns of `LOBE_COLUMNS` from ``inscribed_radius`` to ``core_fraction_r60``.
     """
     radius = math.sqrt(area / math.pi)
-    half = (min(depth.shape) - 1) // 2 + 1
+    half = (min(depth.shape[0], depth.shape[1]) - 1) // 2 + 1
     counts = np.zeros(half * half + 1, np.int64)
     for run in range(runs.shape[0]):
         line = depth[runs[run, 0] + 1, runs[run, 1] + 1 : runs[run, 2] + 1]

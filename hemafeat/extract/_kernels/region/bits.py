@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hemafeat._jit import kernel
+from hemafeat._jit import inlined, kernel
 
 EVERY_OTHER = np.uint64(0x5555555555555555)
 PAIRS = np.uint64(0x3333333333333333)
@@ -42,7 +42,7 @@ def pack(runs, rows, width):
     return bits
 
 
-@kernel
+@inlined
 def unpack_pixels(bits):
     """Return the (row, column) of every pixel of a packed region, (K, 2) int64 in raster order."""
     n_columns, n_rows = bits.shape
@@ -98,7 +98,7 @@ def unpack_runs(bits):
     return runs[:n], rows
 
 
-@kernel
+@inlined
 def trailing_zeros(word):
     """Return the index of the lowest set bit of a word that is not 0."""
     below = (word & (~word + np.uint64(1))) - np.uint64(1)

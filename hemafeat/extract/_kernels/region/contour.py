@@ -13,8 +13,8 @@ import numpy as np
 from hemafeat._jit import kernel
 from hemafeat.extract._kernels.region.runs import join, part_areas
 
-N_SECTORS = 72
-"""Sectors that directions are sorted into."""
+CORNERS = np.int64(1)
+"""Reach of ``runs.join`` for 8-connectivity; a literal would be compiled separately."""
 
 
 @kernel
@@ -61,7 +61,7 @@ def topology(runs, rows, area):
     The mask is 8-connected. Runs and the pairs that touch form a graph with the topology of the
     mask, so its Euler number is the number of runs minus that of pairs.
     """
-    parent, n_pairs = join(runs, rows, 1)
+    parent, n_pairs = join(runs, rows, CORNERS)
     areas = part_areas(runs, parent)
     n_parts = n_large = 0
     for run in range(runs.shape[0]):
@@ -93,68 +93,51 @@ def boundary_points(runs, rows):
         points[n + 1, 1] = 2 * runs[run, 2] - 1
         n += 2
     for row in range(height):
-        if row == 0:
-            n = add_exposed_edges(runs, rows[0], rows[1], 0, 0, -1, points, n)
-        else:
-            n = add_exposed_edges(
-                runs, rows[row], rows[row + 1], rows[row - 1], rows[row], -1, points, n
-            )
-        if row == height - 1:
-            n = add_exposed_edges(runs, rows[row], rows[row + 1], 0, 0, 1, points, n)
-        else:
-            n = add_exposed_edges(
-                runs, rows[row], rows[row + 1], rows[row + 1], rows[row + 2], 1, points, n
-            )
+        for side in range(-1, 2, 2):
+            # The edges that no pixel of the row above, or below, covers.
+            other = row + side
+            first = stop = 0
+            if 0 <= other < height:
+                first, stop = rows[other], rows[other + 1]
+            for a in range(rows[row], rows[row + 1]):
+                column = runs[a, 1]
+                for b in range(first, stop + 1):
+                    end = runs[a, 2]
+                    if b < stop:
+                        if runs[b, 2] <= column:
+                            continue
+                        end = min(runs[b, 1], end)
+                    for c in range(column, end):
+                        points[n, 0] = 2 * row + side
+                        points[n, 1] = 2 * c
+                        n += 1
+                    if b == stop or runs[b, 1] >= runs[a, 2]:
+                        break
+                    column = runs[b, 2]
     return points[:n]
-
-
-@kernel
-def add_exposed_edges(runs, first, stop, other_first, other_stop, side, points, n):
-    """Append the edges of one row of pixels that no pixel of the row at `side` (-1, +1) covers.
-
-    The rows are ``runs[first:stop]`` and ``runs[other_first:other_stop]``. `points` holds `n`
-    points; returns the new number.
-    """
-    for a in range(first, stop):
-        column = runs[a, 1]
-        for b in range(other_first, other_stop):
-            if runs[b, 2] <= column:
-                continue
-            if runs[b, 1] >= runs[a, 2]:
-                break
-            for c in range(column, runs[b, 1]):
-                points[n, 0] = 2 * runs[a, 0] + side
-                points[n, 1] = 2 * c
-                n += 1
-            column = runs[b, 2]
-        for c in range(column, runs[a, 2]):
-            points[n, 0] = 2 * runs[a, 0] + side
-            points[n, 1] = 2 * c
-            n += 1
-    return n
 
 
 @kernel
 def widest_gap(points, y, x):
     """Return the largest angle, seen from (y, x), that contains no boundary point, in radians.
 
-    `points` are those of `boundary_points`. Angles are sorted into sectors of 5 degrees, of which
-    only the smallest and the largest angle can border a gap that is wider than a sector. Where
-    there is none, all angles are sorted.
+    `points` are those of `boundary_points`. Angles are sorted into twice as many sectors as there
+    are points. The widest gap is wider than a sector, so that only the smallest and the largest
+    angle of a sector can border it.
     """
-    low = np.full(N_SECTORS, np.inf)
-    high = np.full(N_SECTORS, -np.inf)
     n_points = points.shape[0]
-    angles = np.empty(n_points)
+    n_sectors = 2 * n_points
+    low, high = np.empty(n_sectors, np.float64), np.empty(n_sectors, np.float64)
+    low[:] = np.inf
+    high[:] = -np.inf
     for k in range(n_points):
         angle = math.atan2(points[k, 0] / 2.0 - y, points[k, 1] / 2.0 - x)
-        angles[k] = angle
-        sector = min(int((angle + math.pi) * (N_SECTORS / (2.0 * math.pi))), N_SECTORS - 1)
+        sector = min(int((angle + math.pi) * (n_sectors / (2.0 * math.pi))), n_sectors - 1)
         low[sector] = min(low[sector], angle)
         high[sector] = max(high[sector], angle)
     first = last = np.nan
     widest = 0.0
-    for sector in range(N_SECTORS):
+    for sector in range(n_sectors):
         if low[sector] == np.inf:
             continue
         if math.isnan(first):
@@ -162,9 +145,4 @@ def widest_gap(points, y, x):
         else:
             widest = max(widest, low[sector] - last)
         last = high[sector]
-    widest = max(widest, first + 2.0 * math.pi - last)
-    if widest < 2.0 * math.pi / N_SECTORS:
-        angles.sort()
-        for k in range(1, n_points):
-            widest = max(widest, angles[k] - angles[k - 1])
-    return widest
+    return max(widest, first + 2.0 * math.pi - last)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from hemafeat._jit import kernel
+from hemafeat._jit import inlined, kernel
 
 FAR = np.int32(1 << 30)
 """A value above any squared distance that does not overflow when one is added."""
@@ -46,7 +46,7 @@ def column_distances(mask, target, beyond, most):
     return framed[1 : height + 1]
 
 
-@kernel
+@inlined
 def run_depths(vertical, into, squares):
     """Fill `into` with the squared depths of the pixels of one run.
 
@@ -104,7 +104,7 @@ def depths(run_starts, runs, boxes, height, width, reach):
         top, left = boxes[cell, 0], boxes[cell, 2]
         cell_runs = runs[run_starts[cell] : run_starts[cell + 1]]
         inside = paint_runs(cell_runs, top, left, boxes[cell, 1] - top, boxes[cell, 3] - left)
-        vertical = column_distances(inside, False, 0, reach)
+        vertical = column_distances(inside, np.bool_(False), np.int64(0), reach)
         for run in range(run_starts[cell], run_starts[cell + 1]):
             row, first, stop = runs[run, 0], runs[run, 1], runs[run, 2]
             run_depths(
@@ -113,7 +113,7 @@ def depths(run_starts, runs, boxes, height, width, reach):
     return out
 
 
-@kernel
+@inlined
 def distances_to(inside, reach):
     """Return the squared distance of every pixel to the nearest True pixel of `inside`.
 
@@ -121,8 +121,9 @@ def distances_to(inside, reach):
     """
     height, width = inside.shape
     cap = reach + 1
-    out = column_distances(inside, True, cap, cap)
-    squares = np.full(width + 2 * reach, FAR)
+    out = column_distances(inside, np.bool_(True), cap, cap)
+    squares = np.empty(width + 2 * reach, np.int32)
+    squares[:] = FAR
     middle = squares[reach : reach + width]
     for row in range(height):
         line, mask_row = out[row], inside[row]

@@ -39,7 +39,10 @@ def hull_chains(spans):
         Doubled (row, column) of the vertices from top to bottom, no three of them on a line.
     """
     height = spans.shape[0]
-    far = 4 * (spans.max() + 2)
+    far = np.int64(0)
+    for row in range(height):
+        far = max(far, spans[row, 0], spans[row, 1])
+    far = 4 * (far + 2)
     sides = np.empty((2 * height + 1, 2), np.int64)
     sides[:, 0] = far
     sides[:, 1] = -far
@@ -54,12 +57,12 @@ def hull_chains(spans):
             sides[line, 1] = max(sides[line, 1], b + reach)
     left = np.empty((2 * height + 1, 2), np.int64)
     right = np.empty((2 * height + 1, 2), np.int64)
-    n_left = n_right = 0
+    n_left = n_right = np.int64(0)
     for line in range(2 * height + 1):
         if sides[line, 1] < sides[line, 0]:
             continue
-        n_left = push_vertex(left, n_left, line - 1, sides[line, 0], 1)
-        n_right = push_vertex(right, n_right, line - 1, sides[line, 1], -1)
+        n_left = push_vertex(left, n_left, line - 1, sides[line, 0], np.int64(1))
+        n_right = push_vertex(right, n_right, line - 1, sides[line, 1], np.int64(-1))
     return left[:n_left], right[:n_right]
 
 
@@ -94,7 +97,7 @@ def hull_polygon(left, right):
             continue
         if k == 0 and right[k, 1] == points[0, 1] and right[k, 0] == points[0, 0]:
             continue
-        points[n] = right[k]
+        points[n, 0], points[n, 1] = right[k, 0], right[k, 1]
         n += 1
     return points[:n]
 
@@ -135,7 +138,7 @@ def calipers(points):
             longest = max(longest, dy * dy + dx * dx)
     narrowest = rectangle = np.inf
     for a in range(n):
-        y, x = points[a]
+        y, x = points[a, 0], points[a, 1]
         dy, dx = points[(a + 1) % n, 0] - y, points[(a + 1) % n, 1] - x
         deep = low = high = 0
         for b in range(n):

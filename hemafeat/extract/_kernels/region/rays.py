@@ -76,7 +76,8 @@ def ray_thickness(nucleus, cell, boxes, y, x):
         Thickness in pixels; NaN in directions that do not meet the nucleus.
     """
     n_cells = boxes.shape[0]
-    out = np.full((n_cells, N_RAYS), np.nan)
+    out = np.empty((n_cells, N_RAYS), np.float64)
+    out[:] = np.nan
     for k in range(n_cells):
         if boxes[k, 1] == 0 or not math.isfinite(y[k]):
             continue

@@ -8,6 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from hemafeat._jit import find_root, kernel
+from hemafeat.extract._kernels.arrays import separate
 
 
 @kernel
@@ -69,7 +70,9 @@ def find_runs(labels, n_cells):
         run_starts[table[run, 0] + 1] += 1
     for cell in range(n_cells):
         run_starts[cell + 1] += run_starts[cell]
-    next_slot = run_starts[:-1].copy()
+    next_slot = np.empty(n_cells, np.int64)
+    for cell in range(n_cells):
+        next_slot[cell] = run_starts[cell]
     runs = np.empty((n_runs, 3), np.int64)
     for run in range(n_runs):
         slot = next_slot[table[run, 0]]
@@ -183,7 +186,7 @@ def local_runs(runs, top, left, height):
     rows : (height + 1,) int64 array
         ``moved[rows[r]:rows[r + 1]]`` are the runs of row r.
     """
-    moved = np.empty_like(runs)
+    moved = np.empty((runs.shape[0], 3), np.int64)
     rows = np.zeros(height + 1, np.int64)
     for run in range(runs.shape[0]):
         row = runs[run, 0] - top
@@ -241,7 +244,7 @@ def join(runs, rows, reach):
     n_pairs : int
         Number of pairs of touching runs.
     """
-    parent = np.arange(runs.shape[0])
+    parent = separate(runs.shape[0])
     n_pairs = 0
     for row in range(1, rows.size - 1):
         for a in range(rows[row - 1], rows[row]):

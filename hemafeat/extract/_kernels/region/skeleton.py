@@ -6,7 +6,8 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import indices, kernel
+from hemafeat._jit import indices, inlined, kernel
+from hemafeat.extract._kernels.arrays import mean_and_sd
 
 DIAGONAL = math.sqrt(2.0)
 
@@ -27,7 +28,7 @@ SKELETON_COLUMNS = (
 AT = indices(SKELETON_COLUMNS)
 
 
-@kernel
+@inlined
 def link_pixels(points, height, width):
     """Link the pixels of a skeleton that are neighbours.
 
@@ -44,11 +45,12 @@ def link_pixels(points, height, width):
         Number of links of each pixel.
     """
     n = points.shape[0]
-    number = np.full((height + 2, width + 2), -1, np.int32)
+    number = np.empty((height + 2, width + 2), np.int32)
+    number[:] = -1
     for k in range(n):
         number[points[k, 0] + 1, points[k, 1] + 1] = k
     linked = np.empty((n, 8), np.int64)
-    steps = np.empty((n, 8))
+    steps = np.empty((n, 8), np.float64)
     degree = np.zeros(n, np.int64)
     for k in range(n):
         row, column = points[k, 0] + 1, points[k, 1] + 1
@@ -110,7 +112,7 @@ def walk(start, linked, steps, degree, distance, previous, queue):
     return farthest
 
 
-@kernel
+@inlined
 def longest_path(linked, steps, degree):
     """Return the pixels of the longest path and its length.
 
@@ -126,7 +128,8 @@ def longest_path(linked, steps, degree):
     for start in range(n):
         if visited[start]:
             continue
-        distance = np.full(n, np.inf)
+        distance = np.empty(n, np.float64)
+        distance[:] = np.inf
         first_end = walk(start, linked, steps, degree, distance, previous, queue)
         for k in range(n):
             visited[k] |= math.isfinite(distance[k])
@@ -147,7 +150,7 @@ def longest_path(linked, steps, degree):
     return best, length
 
 
-@kernel
+@inlined
 def count_branches(linked, degree):
     """Count the chains that are left when pixels with more than two links are removed."""
     n = degree.size
@@ -173,7 +176,7 @@ def count_branches(linked, degree):
     return n_branches
 
 
-@kernel
+@inlined
 def path_turns(points, path):
     """Sum the turns between 8 chords of a path: the size of their sum, and the sum of their sizes.
 
@@ -196,7 +199,7 @@ def path_turns(points, path):
     return abs(signed), total
 
 
-@kernel
+@inlined
 def skeleton_values(points, depth, out):
     """Measure a skeleton and its longest path.
 
@@ -215,7 +218,7 @@ def skeleton_values(points, depth, out):
     linked, steps, degree = link_pixels(points, depth.shape[0] - 2, depth.shape[1] - 2)
     total = 0.0
     n_ends = 0
-    width = np.empty(n)
+    width = np.empty(n, np.float64)
     for k in range(n):
         for j in range(degree[k]):
             total += steps[k, j]
@@ -227,7 +230,9 @@ def skeleton_values(points, depth, out):
         float(points[path[0], 0] - points[path[m - 1], 0]),
         float(points[path[0], 1] - points[path[m - 1], 1]),
     )
-    on_path = width[path]
+    on_path = np.empty(m, np.float64)
+    for k in range(m):
+        on_path[k] = width[path[k]]
     signed, bending = path_turns(points, path)
     out[AT.skeleton_length] = total / 2.0
     out[AT.skeleton_branches] = count_branches(linked, degree)
@@ -235,11 +240,17 @@ def skeleton_values(points, depth, out):
     out[AT.skeleton_path_length] = length
     if chord > 0.0:
         out[AT.skeleton_path_tortuosity] = length / chord
-    mean = on_path.mean()
+    mean, sd = mean_and_sd(on_path)
+    mean_width, sd_width = mean_and_sd(width)
+    widest = narrowest = on_path[m // 5]
+    for k in range(m):
+        widest = max(widest, on_path[k])
+        if m // 5 <= k < m - m // 5:
+            narrowest = min(narrowest, on_path[k])
     out[AT.skeleton_path_slenderness] = length / mean
     out[AT.skeleton_path_turn_net] = signed
     out[AT.skeleton_path_turn_total] = bending
-    out[AT.skeleton_width_mean] = width.mean()
-    out[AT.skeleton_width_cv] = width.std() / out[AT.skeleton_width_mean]
-    out[AT.skeleton_path_width_cv] = on_path.std() / mean
-    out[AT.skeleton_path_width_ratio] = on_path[m // 5 : m - m // 5].min() / on_path.max()
+    out[AT.skeleton_width_mean] = mean_width
+    out[AT.skeleton_width_cv] = sd_width / mean_width
+    out[AT.skeleton_path_width_cv] = sd / mean
+    out[AT.skeleton_path_width_ratio] = narrowest / widest

@@ -79,8 +79,10 @@ def thin(bits):
     """
     n_columns, n_rows = bits.shape
     current, other = bits.copy(), bits.copy()
-    first = np.ones(n_columns, np.int64)
-    last = np.full(n_columns, n_rows - 1)
+    first = np.empty(n_columns, np.int64)
+    first[:] = 1
+    last = np.empty(n_columns, np.int64)
+    last[:] = n_rows - 1
     low, high = np.empty(n_columns, np.int64), np.empty(n_columns, np.int64)
     busy = True
     while busy:
