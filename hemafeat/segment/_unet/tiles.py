@@ -9,7 +9,9 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hemafeat.segment._unet.scale import UNET_SIDE
+SIDE = 320
+"""Side, in pixels of the network, of the largest square that it is run on at once. It learns from
+smaller ones, but squares overlap, so that fewer and larger ones cost less."""
 
 STEP = 16
 """Sides of the input of the network are multiples of this: it halves them four times."""
@@ -130,12 +132,12 @@ def predict_logits(density: np.ndarray, path: Path, near: np.ndarray | None = No
         return _run(density, path)
     total = np.zeros((4, height, width), np.float32)
     weight = np.zeros((height, width), np.float32)
-    ramp = np.minimum(np.arange(1, UNET_SIDE + 1), np.arange(UNET_SIDE, 0, -1)).astype(np.float32)
+    ramp = np.minimum(np.arange(1, SIDE + 1), np.arange(SIDE, 0, -1)).astype(np.float32)
     square_weight = np.minimum(ramp[:, None], ramp[None, :])
     background = np.array(BACKGROUND, np.float32)[:, None, None]
     for top in rows:
         for left in columns:
-            part = np.s_[top : min(top + UNET_SIDE, height), left : min(left + UNET_SIDE, width)]
+            part = np.s_[top : min(top + SIDE, height), left : min(left + SIDE, width)]
             h, w = part[0].stop - top, part[1].stop - left
             part_weight = square_weight[:h, :w]
             weight[part] += part_weight
@@ -148,10 +150,10 @@ def predict_logits(density: np.ndarray, path: Path, near: np.ndarray | None = No
 
 
 def _starts(length: int) -> list[int]:
-    if length <= UNET_SIDE:
+    if length <= SIDE:
         return [0]
-    n = -(-(length - OVERLAP) // (UNET_SIDE - OVERLAP))
-    return [round(i * (length - UNET_SIDE) / (n - 1)) for i in range(n)]
+    n = -(-(length - OVERLAP) // (SIDE - OVERLAP))
+    return [round(i * (length - SIDE) / (n - 1)) for i in range(n)]
 
 
 def _any_near(near: np.ndarray, part: tuple[slice, slice], height: int, width: int) -> bool:
