@@ -2,6 +2,8 @@
 
     python benchmarks/scale.py [--images 2000] [--families default] [--jobs 2] [--out DIR]
 
+    python benchmarks/scale.py --field 8000    # memory of one large field, nothing else
+
 Cells are drawn once and saved as the given number of files, no two of them with the same bytes.
 ``hemafeat extract`` measures them in a process whose memory is monitored and is then repeated on
 the complete result, and the table is loaded. At the end a plan for ten million cells is computed
@@ -56,6 +58,18 @@ class Usage:
         return max((mb for _, mb in self.memory), default=float("nan"))
 
 
+FIELD = """
+import sys, cv2
+cv2.setNumThreads(1)
+from hemafeat import extract
+warm, field, segmenter = sys.argv[1:]
+options = {"segmenter": segmenter, "cells": "all", "n_jobs": 1, "progress": False}
+extract.table([warm], **options)
+table = extract.table([field], **options)
+assert not len(extract.errors(table)), extract.errors(table)
+print(f"{len(table)} cells")
+"""
+
 LISTING = """
 import time
 import pandas as pd
@@ -103,6 +117,36 @@ def monitor(command: list[str], out: Path | None = None) -> Usage:
             raise SystemExit(f"{' '.join(command)} ended with {child.returncode}")
     usage.seconds = time.perf_counter() - began
     return usage
+
+
+def measure_field(folder: Path, side: int) -> pd.DataFrame:
+    """Measure the peak memory of one field of `side` x `side` pixels, tiled from drawn ones."""
+    kinds = ["neutrophil", "lymphocyte", "monocyte"]
+    tiles = [datasets.draw_field(kinds, shape=(500, 500), random_state=k).image for k in range(4)]
+    rng = np.random.default_rng(0)
+    n = -(-side // 500)
+    rows = [np.hstack([tiles[k] for k in rng.integers(4, size=n)]) for _ in range(n)]
+    field = np.vstack(rows)[:side, :side]
+    for name, image in (("warm", tiles[0]), ("field", field)):
+        cv2.imwrite(str(folder / f"{name}.png"), image[:, :, ::-1])
+    paths = [str(folder / f"{name}.png") for name in ("warm", "field")]
+    figures = []
+    for segmenter in ("contours", "unet"):
+        peaks = []
+        # The first of two runs shows what the libraries and kernels need.
+        for field_path in (paths[0], paths[1]):
+            run = monitor([sys.executable, "-c", FIELD, paths[0], field_path, segmenter])
+            peaks.append(run.peak)
+        figures.append(
+            {
+                "segmenter": segmenter,
+                "pixels_MB": field.nbytes / 1e6,
+                "libraries_MB": peaks[0],
+                "peak_MB": peaks[1],
+                "x_pixels": (peaks[1] - peaks[0]) / (field.nbytes / 1e6),
+            }
+        )
+    return pd.DataFrame(figures)
 
 
 def list_bytes(n_images: int) -> float:
@@ -241,10 +285,14 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--tasks", type=int, default=1000, help="empty tasks to time Dask with")
     parser.add_argument("--out", type=Path, help="folder to keep images and table in")
     parser.add_argument("--write", type=Path, metavar="PAGE", help="page to write them to")
+    parser.add_argument("--field", type=int, metavar="SIDE", help="measure one field, then stop")
     args = parser.parse_args(argv)
     with tempfile.TemporaryDirectory() as scratch:
         folder = args.out or Path(scratch)
         folder.mkdir(parents=True, exist_ok=True)
+        if args.field:
+            print(measure_field(folder, args.field).round(1).to_string(index=False))
+            return 0
         cells, out = draw_many(folder, args.images), folder / "features"
         extraction = [sys.executable, "-m", "hemafeat", "extract", str(cells), "--out", str(out)]
         extraction += ["--cells", "central", "--shard-size", str(args.shard_size), "--quiet"]

@@ -7,8 +7,10 @@ import platform
 import signal
 import sys
 from collections.abc import Iterable
+from contextlib import suppress
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import parent_process
+from pathlib import Path
 from threading import Thread
 from typing import TYPE_CHECKING, Any
 
@@ -35,6 +37,20 @@ def n_workers(n_jobs: int | None = None) -> int:
     if hasattr(os, "sched_getaffinity"):
         return len(os.sched_getaffinity(0))
     return os.cpu_count() or 1
+
+
+def free_memory() -> float:
+    """Return the bytes of memory that are free for new processes; infinity if it is not known."""
+    free = float("inf")
+    with suppress(OSError, StopIteration):
+        lines = Path("/proc/meminfo").read_text().splitlines()
+        free = 1024.0 * next(int(ln.split()[1]) for ln in lines if ln.startswith("MemAvailable"))
+    # A container may have less.
+    group = Path("/sys/fs/cgroup")
+    with suppress(OSError, ValueError):
+        limit, used = (float((group / f"memory.{name}").read_text()) for name in ("max", "current"))
+        free = min(free, limit - used)
+    return free
 
 
 def start_worker() -> None:

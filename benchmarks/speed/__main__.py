@@ -38,7 +38,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--only", nargs="+", metavar="GROUP", help="these groups, or 'whole'")
     parser.add_argument("--peers", nargs="*", metavar="NAME", help="these tools; none: hemafeat")
     parser.add_argument("--budget", type=float, default=10.0, help="seconds for a slow call (10)")
-    parser.add_argument("--jobs", type=int, default=2, help="threads of the second whole table")
+    parser.add_argument("--jobs", type=int, default=2, help="workers of the whole table (2)")
     parser.add_argument("--table", type=int, default=400, help="images of the whole table (400)")
     parser.add_argument("--families", default="default", help="families of the whole table")
     parser.add_argument("--out", type=Path, help="write what was measured: .csv or .json")
@@ -102,10 +102,13 @@ def main(argv: list[str] | None = None) -> int:
                 set_table = whole.time_sets(cells, args.rounds)
                 text = set_table.to_string(index=False, float_format="{:.3f}".format, na_rep="")
                 print(f"\nA whole image, by set of families\n{text}")
+                share = whole.time_interpreter(cells, args.rounds, args.families)
+                text = share.to_string(index=False, float_format="{:.3f}".format)
+                print(f"\nThe interpreter's share of an image\n{text}")
         if not steps.empty and args.table > 0:
             copies = Path(scratch) / "copies"
-            thread_table = whole.time_threads(cells, copies, args.table, args.families, args.jobs)
-            text = thread_table.to_string(index=False, float_format="{:.3f}".format)
+            workers = whole.time_workers(cells, copies, args.table, args.families, args.jobs)
+            text = workers.to_string(index=False, float_format="{:.3f}".format)
             print(f"\nextract.table(families={args.families!r}), best of 3\n{text}")
         if args.costs:
             whole.write_costs(steps, about["images"])

@@ -1,9 +1,12 @@
-"""Time all that `extract.table` does to an image: by step, by set, by number of threads."""
+"""Time all that `extract.table` does to an image: by step, by set, by number of workers."""
 
 from __future__ import annotations
 
+import cProfile
+import gc
 import json
 import os
+import pstats
 import shutil
 import time
 from collections import defaultdict
@@ -14,6 +17,7 @@ import cv2
 import numpy as np
 import pandas as pd
 from cells import Cell
+from numba.core.dispatcher import Dispatcher
 from timing import summary, time_in_turns, without_collection
 
 from hemafeat import extract, images, segment
@@ -117,30 +121,94 @@ def measure_values(
     return values
 
 
-def time_threads(
+def time_workers(
     cells: list[Cell], folder: Path, n_images: int, families: str, jobs: int
 ) -> pd.DataFrame:
-    """Time the whole table of copies of the images, with one thread and with several, in turns."""
+    """Time the whole table of copies of the images, by threads and by processes, in turns."""
     folder.mkdir()
     copies = [folder / f"{k:05d}{cells[k % len(cells)].path.suffix}" for k in range(n_images)]
     for k, copy in enumerate(copies):
         shutil.copyfile(cells[k % len(cells)].path, copy)
-    seconds: dict[int, list[float]] = {1: [], jobs: []}
+    few = copies[: 2 * jobs]
+    settings = ((1, False), (jobs, False), (jobs, True))
+    seconds: dict[tuple[int, bool, int], list[tuple[float, float]]] = defaultdict(list)
+    options: dict[str, Any] = {"cells": "central", "families": families, "progress": False}
     for _ in range(3):
-        for n in seconds:
-            start = time.perf_counter()
-            extract.table(copies, cells="central", n_jobs=n, families=families, progress=False)
-            seconds[n].append(time.perf_counter() - start)
+        for n, processes in settings:
+            for paths in (few, copies):
+                start, busy = time.perf_counter(), processor_seconds()
+                extract.table(paths, n_jobs=n, processes=processes, **options)
+                taken = time.perf_counter() - start, processor_seconds() - busy
+                seconds[n, processes, len(paths)].append(taken)
+    rows = []
+    for n, processes in settings:
+        # What a few images take is the start.
+        start, busy = min(seconds[n, processes, len(few)])
+        all_s, all_busy = min(seconds[n, processes, len(copies)])
+        rows.append(
+            {
+                "workers": f"{n} {'processes' if processes else 'threads' if n > 1 else 'thread'}",
+                "images": len(copies),
+                "start_s": start,
+                "ms_an_image": 1e3 * (all_s - start) / (len(copies) - len(few)),
+                "processor_ms": 1e3 * (all_busy - busy) / (len(copies) - len(few)),
+            }
+        )
+    table = pd.DataFrame(rows)
+    table["x_one_thread"] = table["ms_an_image"].iloc[0] / table["ms_an_image"]
+    # Images from which the start is made up for by the time of each image.
+    gain = table["ms_an_image"].iloc[1] - table["ms_an_image"]
+    lost = 1e3 * (table["start_s"] - table["start_s"].iloc[1])
+    table["pays_from_images"] = (lost / gain).where((gain > 0) & (lost > 0))
+    return table
+
+
+def processor_seconds() -> float:
+    """Return the processor time of this process and of those it has waited for."""
+    return sum(os.times()[:4])
+
+
+def time_interpreter(cells: list[Cell], rounds: int, families: str) -> pd.DataFrame:
+    """Return the processor time of an image that the interpreter needs, which threads share.
+
+    Kernels and functions of OpenCV run without the lock of the interpreter. What an image takes
+    beyond them is Python and NumPy: the part in which one thread has to wait for another.
+    """
+    chosen = choose(families)
+    dispatchers = [one for one in gc.get_objects() if isinstance(one, Dispatcher)]
+    kernels = {
+        (code.co_filename, code.co_firstlineno, code.co_name)
+        for code in (one.py_func.__code__ for one in dispatchers)
+    }
+    rows = []
+    for cell in cells:
+        whole, free = [], []
+        for _ in range(rounds):
+            start = time.thread_time()
+            measure_image(cell, chosen)
+            whole.append(time.thread_time() - start)
+            profile = cProfile.Profile(time.thread_time)
+            profile.runcall(measure_image, cell, chosen)
+            entries = pstats.Stats(profile).stats.items()  # type: ignore[attr-defined]
+            free.append(
+                sum(
+                    own
+                    for (file, line, name), (_, _, own, _, _) in entries
+                    if (file, line, name) in kernels
+                    or (file == "~" and hasattr(cv2, name.strip("<>")))
+                )
+            )
+        rows.append((min(whole), min(free)))
+    whole_ms, free_ms = 1e3 * np.median(rows, axis=0)
+    shared = whole_ms - free_ms
     return pd.DataFrame(
         {
-            "threads": n,
-            "images": len(copies),
-            "best_s": min(times),
-            "ms_an_image": 1e3 * min(times) / len(copies),
-            "images_per_s": len(copies) / min(times),
-            "x_one_thread": min(seconds[1]) / min(times),
+            "families": [families],
+            "processor_ms": [whole_ms],
+            "kernels_and_opencv_ms": [free_ms],
+            "interpreter_ms": [shared],
+            "interpreter_share": [shared / whole_ms],
         }
-        for n, times in seconds.items()
     )
 
 

@@ -28,7 +28,7 @@ EXAMPLES = """\
   hemafeat extract images.csv --out cells.csv --um-per-px 0.1
       a CSV with a column "image" (and label, patient, mask ...); lengths in um
   hemafeat extract *.jpg --out cells.parquet --families shape colour --jobs 2
-  hemafeat extract PBC_dataset/ --dataset pbc --out pbc/ --processes
+  hemafeat extract PBC_dataset/ --dataset pbc --out pbc/
   hemafeat extract cells/ --masks masks/ --out features/
       your own masks, in files named like the images
   hemafeat extract cells/ --out features/ --embedding InceptionV3
@@ -66,8 +66,8 @@ def add(commands: Any) -> None:
     )
     parser.add_argument(
         "--processes",
-        action="store_true",
-        help="use processes instead of threads; pays off from some thousand images on",
+        action=argparse.BooleanOptionalAction,
+        help="use processes, or threads; by default processes from 4,000 images on",
     )
     parser.add_argument(
         "--scheduler",

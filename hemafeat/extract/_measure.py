@@ -13,6 +13,7 @@ from hemafeat.extract._columns import FamilyChoice, family_units, length_powers
 from hemafeat.extract._family import Family, choose
 from hemafeat.extract._kernels.window import clipped_share, nearest_to_centre, sharpness
 from hemafeat.extract._prepared import Prepared
+from hemafeat.extract._windows import windows
 from hemafeat.segment import Masks
 
 if TYPE_CHECKING:
@@ -94,7 +95,12 @@ def measure_cells(
     prepared: Prepared, masks: Masks, families: Mapping[str, Family]
 ) -> tuple[np.ndarray, dict[str, Exception]]:
     """Measure the cells of a whole image; see `measure_window`."""
-    return measure_window(*prepared.window(masks), families)
+    width = sum(function.facts.width for function in families.values())
+    values, failures = np.empty((masks.n_cells, width)), dict[str, Exception]()
+    for rows, window, window_masks in windows(prepared, masks) if masks.n_cells else ():
+        values[rows], failed = measure_window(window, window_masks, families)
+        failures |= failed
+    return values, failures
 
 
 def measure_window(

@@ -222,10 +222,29 @@ class Prepared:
         top, bottom, left, right = box.tolist()
         n_cells = masks.n_cells if keep is None else 1
         window_masks = type(masks).known(cell, nucleus, n_cells, cytoplasm=cytoplasm)
-        window = Prepared(self.rgb[top:bottom, left:right], window_masks, self._white)
-        window._whole = (self, masks.cell)
-        window.origin = (top, left)
+        window = self.view(np.s_[top:bottom, left:right], window_masks, masks.cell)
         return window, window_masks
+
+    def view(self, box: tuple[slice, slice], masks: Masks, cells: np.ndarray) -> Prepared:
+        """Return rows and columns of the image, with the background white of the whole of it.
+
+        Parameters
+        ----------
+        box : (slice, slice)
+            Rows and columns.
+        masks : Masks
+            Cells of this part.
+        cells : (H, W) ndarray of int32
+            Cells of the whole image, outside which the white is measured.
+
+        Returns
+        -------
+        Prepared
+        """
+        window = Prepared(self.rgb[box], masks, self._white)
+        window._whole = (self, cells)
+        window.origin = (box[0].start, box[1].start)
+        return window
 
     def regions(self, labels: np.ndarray, n_cells: int) -> Regions:
         """Return the pixels and bounding box of each cell, computed once per mask.

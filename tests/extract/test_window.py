@@ -6,9 +6,12 @@ import cv2
 import numpy as np
 import pytest
 
-from hemafeat import extract
+from hemafeat import datasets, extract
+from hemafeat.extract import _windows
+from hemafeat.extract._family import choose
 from hemafeat.extract._kernels import window
-from hemafeat.extract._measure import image_quality
+from hemafeat.extract._measure import image_quality, measure_cells
+from hemafeat.extract._table.image import measure_image
 from hemafeat.segment import Masks
 
 
@@ -98,3 +101,46 @@ def test_outside_histogram() -> None:
         np.testing.assert_array_equal(histogram[channel], expected)
     assert n_black == np.count_nonzero((pixels == 0).all(axis=1)) > 0
     assert n_saturated == np.count_nonzero((pixels == 255).all(axis=1)) > 0
+
+
+def test_cells_of_a_large_image_are_measured_in_several_windows(monkeypatch):
+    """Rows, flags and values are those of one window, but for rounding."""
+    drawn = datasets.draw_field(
+        ["neutrophil", "lymphocyte", "monocyte", "eosinophil"],
+        shape=(420, 560),
+        touching=0.7,
+        random_state=2,
+    )
+    nucleus = drawn.nucleus.copy()
+    # A cell without a nucleus, and a nucleus without a cell.
+    nucleus[drawn.cell == 1] = 0
+    cell = np.where(drawn.cell == 2, 0, drawn.cell)
+    masks = Masks(cell, nucleus)
+    assert masks.n_cells == 4
+    families = choose(["shape", "colour", "density", "relation", "glcm"])
+
+    def measure():
+        result = measure_image(drawn.image, "field", masks, families, None, None, central=False)
+        assert not result.errors
+        direct, failures = measure_cells(extract.Prepared(drawn.image, masks), masks, families)
+        np.testing.assert_array_equal(direct, result.features)
+        assert not failures
+        return result
+
+    whole = measure()
+    monkeypatch.setattr(_windows, "LARGE", 1)
+    monkeypatch.setattr(_windows, "SIDE", 200)
+    prepared = extract.Prepared(drawn.image, masks)
+    found = list(_windows.windows(prepared, masks))
+    assert len(found) > 1
+    assert sorted(np.concatenate([rows for rows, _, _ in found])) == [0, 1, 2, 3]
+    for _, part, part_masks in found:
+        (top, left), (height, width) = part.origin, part_masks.shape
+        box = np.s_[top : top + height, left : left + width]
+        np.testing.assert_array_equal(part.rgb, drawn.image[box])
+        assert not part_masks.cell[cell[box] == 0].any()
+    parts = measure()
+    np.testing.assert_allclose(parts.features, whole.features, rtol=1e-9, atol=1e-12)
+    np.testing.assert_array_equal(parts.cell, [1, 2, 3, 4])
+    for name, values in whole.quality.items():
+        np.testing.assert_array_equal(parts.quality[name], values)

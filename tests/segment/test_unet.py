@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import cv2
 import numpy as np
 import pytest
@@ -9,11 +11,13 @@ import pytest
 from hemafeat import datasets, segment
 from hemafeat.cli import main
 from hemafeat.segment import UNET_SIDE, Masks, _best
+from hemafeat.segment._contours.nuclei import Seed
 from hemafeat.segment._unet import (
     refine as _refine,
     tiles as _tiles,
     unet as _unet,
     watershed as _watershed,
+    windows as _windows,
 )
 
 
@@ -36,15 +40,20 @@ def perfect(cell, nucleus, shape, certainty=6.0):
     return out
 
 
+def size_at(labels, zoom):
+    """Return height and width of a window at the scale of the network."""
+    return tuple(max(1, round(length * zoom)) for length in labels.shape)
+
+
 @pytest.fixture
 def oracle(monkeypatch, tmp_path):
     """Replace the network of `unet` by one that knows the truth."""
 
     def use(cell, nucleus, **kwargs):
-        def predict_logits(density, path, near=None):
-            return perfect(cell, nucleus, density.shape[:2], **kwargs)
+        def run_network(image, frame, window, zoom, gain, path):
+            return perfect(cell[window], nucleus[window], size_at(cell[window], zoom), **kwargs)
 
-        monkeypatch.setattr(_unet, "predict_logits", predict_logits)
+        monkeypatch.setattr(_unet, "_run_network", run_network)
 
     weights = tmp_path / "unet.onnx"
     weights.touch()
@@ -236,18 +245,19 @@ def test_a_doubtful_image_is_seen_at_other_scales(oracle, monkeypatch, certainti
         confidences.append(segment.unet(drawn.image).quality["confidence"][0])
     monkeypatch.undo()
     monkeypatch.setenv(_tiles.VARIABLE, __file__)
-    shapes = []
+    zooms = []
 
-    def predict_logits(density, path, near=None):
-        shapes.append(density.shape)
-        certainty = certainties[len(shapes) - 1]
-        return perfect(drawn.cell, drawn.nucleus, density.shape[:2], certainty=certainty)
+    def run_network(image, frame, window, zoom, gain, path):
+        zooms.append(zoom)
+        cell, nucleus = drawn.cell[window], drawn.nucleus[window]
+        certainty = certainties[len(zooms) - 1]
+        return perfect(cell, nucleus, size_at(cell, zoom), certainty=certainty)
 
-    monkeypatch.setattr(_unet, "predict_logits", predict_logits)
+    monkeypatch.setattr(_unet, "_run_network", run_network)
     masks = segment.unet(drawn.image)
-    assert len(shapes) == n_runs
-    scales = [shape[0] / shapes[0][0] for shape in shapes[1:]]
-    assert scales == pytest.approx(_unet.OTHER_SCALES[: len(scales)], rel=0.02)
+    assert len(zooms) == n_runs
+    scales = [zoom / zooms[0] for zoom in zooms[1:]]
+    assert scales == pytest.approx(_unet.OTHER_SCALES[: len(scales)])
     assert masks.n_cells == 1
     assert masks.quality["confidence"][0] == pytest.approx(max(confidences), abs=0.05)
 
@@ -287,26 +297,26 @@ def test_a_cell_cut_out_is_segmented_by_contours(oracle):
     np.testing.assert_array_equal(masks.cell, expected.cell)
 
 
-@pytest.mark.parametrize("length", [1, 100, UNET_SIDE, UNET_SIDE + 1, 300, 1000])
+@pytest.mark.parametrize("length", [1, 100, _tiles.SIDE, _tiles.SIDE + 1, 500, 1000])
 def test_squares_cover_an_image_and_overlap(length):
     starts = _tiles._starts(length)
-    covered = np.zeros(max(length, UNET_SIDE), int)
+    covered = np.zeros(max(length, _tiles.SIDE), int)
     for start in starts:
-        assert start + UNET_SIDE <= covered.size
-        covered[start : start + UNET_SIDE] += 1
+        assert start + _tiles.SIDE <= covered.size
+        covered[start : start + _tiles.SIDE] += 1
     assert covered.min() >= 1
     steps = np.diff(starts)
-    assert (steps <= UNET_SIDE - _tiles.OVERLAP + 1).all()
+    assert (steps <= _tiles.SIDE - _tiles.OVERLAP + 1).all()
 
 
 def test_empty_squares_are_skipped(monkeypatch, tmp_path):
     shapes = []
 
-    def run_square(density, path, side=None):
+    def run(density, path):
         shapes.append(density.shape)
-        return np.ones((4, UNET_SIDE, UNET_SIDE), np.float32)
+        return np.ones((4, *density.shape[:2]), np.float32)
 
-    monkeypatch.setattr(_tiles, "_run_square", run_square)
+    monkeypatch.setattr(_tiles, "_run", run)
     near = np.zeros((40, 80), np.uint8)
     near[5, 5] = 1
     out = _tiles.predict_logits(np.zeros((400, 800, 3), np.uint8), tmp_path, near)
@@ -318,13 +328,14 @@ def test_empty_squares_are_skipped(monkeypatch, tmp_path):
     np.testing.assert_allclose(
         _tiles.predict_logits(np.zeros((400, 800, 3), np.uint8), tmp_path), 1.0
     )
-    assert len(shapes) > 8
+    assert len(shapes) == 6
 
 
 @pytest.mark.parametrize(
-    ("shape", "side"), [((40, 90), 96), ((96, 96), 96), ((97, 20), 128), ((100, 192), 192)]
+    ("shape", "padded"),
+    [((40, 90), (48, 96)), ((96, 96), (96, 96)), ((97, 20), (112, 32)), ((1, 192), (16, 192))],
 )
-def test_a_small_image_is_run_in_a_small_square(monkeypatch, tmp_path, shape, side):
+def test_the_sides_of_the_input_are_whole_steps(monkeypatch, tmp_path, shape, padded):
     class Net:
         def setInput(self, blob):
             self.blob = blob
@@ -332,12 +343,78 @@ def test_a_small_image_is_run_in_a_small_square(monkeypatch, tmp_path, shape, si
         def forward(self):
             return np.concatenate([self.blob, self.blob[:, :1]], axis=1)
 
-    sides = []
-    monkeypatch.setattr(_tiles, "load_network", lambda path, side: sides.append(side) or Net())
+    net = Net()
+    monkeypatch.setattr(_tiles, "load_network", lambda path: net)
     density = np.random.default_rng(0).integers(0, 255, (*shape, 3), dtype=np.uint8)
     out = _tiles.predict_logits(density, tmp_path)
-    assert sides == [side]
+    assert net.blob.shape == (1, 3, *padded)
     np.testing.assert_allclose(out[:3], density.transpose(2, 0, 1) / 100, rtol=1e-6)
+
+
+def seeds_at(boxes):
+    """Make seeds of the corners (left, top, right, bottom) of their hulls."""
+    hulls = [np.array([(a, b), (c, b), (c, d), (a, d)], np.int32) for a, b, c, d in boxes]
+    return [Seed([hull[:, None]], 1.0, hull, (0.0, 0.0), 1.0) for hull in hulls]
+
+
+@pytest.mark.parametrize("zoom", [0.37, 1.0, 1.8])
+def test_windows_hold_the_nuclei_do_not_overlap_and_are_whole_steps(zoom):
+    rng = np.random.default_rng(0)
+    shape, scale, margin = (1200, 900), 4.0, 40.0
+    for n in (1, 2, 5, 12):
+        corners = rng.integers(0, [210, 290], (n, 2))
+        boxes = [(x, y, x + 12, y + 7) for x, y in corners.tolist()]
+        windows = _windows.find_windows(seeds_at(boxes), scale, shape, zoom, margin)
+        covered = np.zeros(shape, int)
+        for window in windows:
+            assert covered[window].shape == tuple(part.stop - part.start for part in window)
+            covered[window] += 1
+            for part, length in zip(window, shape, strict=True):
+                side = part.stop - part.start
+                steps = round(side * zoom / _tiles.STEP)
+                assert side == length or abs(side * zoom - steps * _tiles.STEP) <= zoom
+        assert covered.max() == 1
+        for left, top, right, bottom in boxes:
+            # A window that was rounded down to whole pixels may lose one.
+            around = np.s_[
+                max(0, math.ceil(scale * top - margin / zoom) + 1) : int(scale * (bottom + 1) + 1),
+                max(0, math.ceil(scale * left - margin / zoom) + 1) : int(scale * (right + 1) + 1),
+            ]
+            assert covered[around].all()
+
+
+def test_the_window_is_the_whole_image_without_a_nucleus():
+    assert _windows.find_windows([], 2.0, (30, 40), 1.0, 40.0) == [(slice(0, 30), slice(0, 40))]
+
+
+def test_a_window_that_cuts_a_cell_is_enlarged(monkeypatch):
+    field = datasets.draw_field(["neutrophil"], shape=(700, 700), um_per_px=0.06, random_state=1)
+    monkeypatch.setattr(_unet, "MARGINS", (0.0, 80.0))
+    margins = []
+
+    def find_windows(*args):
+        margins.append(args[-1])
+        return _windows.find_windows(*args)
+
+    monkeypatch.setattr(_unet, "find_windows", find_windows)
+    masks = segment.unet(field.image)
+    assert margins[:2] == [0.0, 80.0]
+    assert segment.score(masks, Masks(field.cell, field.nucleus))["dice_cell"].min() > 0.95
+
+
+def test_a_small_cell_in_a_large_field_costs_a_small_window(monkeypatch):
+    field = datasets.draw_field(["lymphocyte"], shape=(600, 900), um_per_px=0.12, random_state=2)
+    shapes = []
+    monkeypatch.setattr(
+        _unet,
+        "predict_logits",
+        lambda density, path, near: (
+            shapes.append(density.shape) or np.full((4, *density.shape[:2]), -6, np.float32)
+        ),
+    )
+    segment.unet(field.image)
+    assert len(shapes) == 1
+    assert max(shapes[0]) <= UNET_SIDE
 
 
 def test_missing_weights_are_explained(monkeypatch, tmp_path):

@@ -14,6 +14,7 @@ from hemafeat.extract._family import Family
 from hemafeat.extract._measure import central_cell, image_quality, measure_window
 from hemafeat.extract._prepared import Prepared
 from hemafeat.extract._table.errors import ErrorRow, error_row
+from hemafeat.extract._windows import windows
 from hemafeat.images import MAX_PIXELS, orientation, path_of, read
 from hemafeat.segment import MaskError, Masks, as_masks
 
@@ -113,17 +114,34 @@ def measure_image(
             pixels = normalise(pixels)
         prepared = Prepared(pixels, masks)
         stage = "extract"
-        window, window_masks = prepared.window(masks, kept)
-        quality = dict(masks.quality)
-        if kept is not None:
-            quality = {key: values[[kept]] for key, values in quality.items()}
-        quality |= image_quality(window, window_masks, masks.n_cells)
-        values, failures = measure_window(window, window_masks, families)
+        order: list[np.ndarray] = []
+        blocks: list[np.ndarray] = []
+        records: list[dict[str, np.ndarray]] = []
+        failures: dict[str, Exception] = {}
+        for rows, window, window_masks in windows(prepared, masks, kept):
+            record = {key: column[rows] for key, column in masks.quality.items()}
+            records.append(record | image_quality(window, window_masks, masks.n_cells))
+            block, failed = measure_window(window, window_masks, families)
+            order.append(rows)
+            blocks.append(block)
+            failures |= failed
+        rows, values, quality = _in_order(order, blocks, records)
     except Exception as error:
         return ImageResult(errors=[*errors, error_row(name, stage, error)], state=state)
-    cells = np.arange(1, window_masks.n_cells + 1) if kept is None else np.array([kept + 1])
     errors += [error_row(name, f"extract:{family}", error) for family, error in failures.items()]
-    return ImageResult(values, quality, cells, errors, state)
+    return ImageResult(values, quality, rows + 1, errors, state)
+
+
+def _in_order(
+    order: list[np.ndarray], blocks: list[np.ndarray], records: list[dict[str, np.ndarray]]
+) -> tuple[np.ndarray, np.ndarray, dict[str, np.ndarray]]:
+    """Join rows, values and quality of several windows, in the order of the cells."""
+    if len(order) == 1:
+        return order[0], blocks[0], records[0]
+    rows = np.concatenate(order)
+    sorting = np.argsort(rows)
+    quality = {key: np.concatenate([one[key] for one in records])[sorting] for key in records[0]}
+    return rows[sorting], np.concatenate(blocks)[sorting], quality
 
 
 def _check_fit(masks: Masks, pixels: np.ndarray, image: Any) -> None:

@@ -53,6 +53,18 @@ class Part:
     def __len__(self) -> int:
         return len(self.image_table)
 
+    def cut(self, start: int, stop: int) -> Part:
+        """Return the images `start` to `stop` as a part."""
+        return Part(
+            self.number,
+            self.start + start,
+            self.image_table.iloc[start:stop],
+            self.central[start:stop],
+            None if self.masks is None else self.masks[start:stop],
+            None if self.scale is None else self.scale[start:stop],
+            None if self.zoom is None else self.zoom[start:stop],
+        )
+
     @cached_property
     def images(self) -> list[Any]:
         """Paths or arrays of the images."""

@@ -77,7 +77,7 @@ class Run:
         to_um_per_px: float | None = None,
         n_jobs: int | None = None,
         shard_size: int | None = None,
-        processes: bool = False,
+        processes: bool | None = None,
         scheduler: str | Client | None = None,
         progress: bool | None = None,
     ) -> None:

@@ -104,7 +104,7 @@ def stream(
     n_jobs: int | None = None,
     shard_size: int | None = None,
     restart: bool = False,
-    processes: bool = False,
+    processes: bool | None = None,
     scheduler: str | Client | None = None,
     progress: bool | None = None,
     notify: Callable[[str], object] | None = None,
@@ -138,18 +138,21 @@ def stream(
     to_um_per_px : float, optional
         As in `table`.
     n_jobs : int, optional
-        Number of threads of this machine; all processors by default. Ignored with a `scheduler`.
+        Number of threads or processes; all processors of this machine by default. Ignored with a
+        `scheduler`.
     shard_size : int, optional
         Number of images in a shard. The default is that of the result in the folder, else 512. It
         does not change the table.
     restart : bool
         Remove an earlier result in the folder, sound or not, and measure everything anew. Files
         that the run did not write stay. Default False.
-    processes : bool
-        Use `n_jobs` processes instead of threads. Threads wait for each other where Python runs
-        only one of them at a time; processes do not, but take a few seconds to start, need a
-        segmenter and families that can be imported, and, in a script, the call to stand under
-        ``if __name__ == "__main__":``. The result is the same. Default False.
+    processes : bool, optional
+        True uses `n_jobs` processes, False threads. Threads wait for each other where Python runs
+        only one of them at a time; processes do not, but take a few seconds to start and some
+        300 MB each. By default processes are used on Linux from 4,000 images on, if these are
+        files, the memory suffices, and segmenter and families can be imported. With True these can
+        also be functions of the script that runs, if the call stands under
+        ``if __name__ == "__main__":``. The result is the same.
     scheduler : str or distributed.Client, optional
         Dask cluster to measure on: the address of its scheduler (``"tcp://host:8786"``), the file
         that the scheduler wrote, a client, or ``"active"`` for the client of this process. By
@@ -297,7 +300,7 @@ def measure_shards(
             with connect(run.scheduler) as client:
                 yield from measure_on_cluster(client, maker, parts, bar.update)
             return
-        for part, results in measure_parts(run, maker, parts, bar.update):
+        for part, results in measure_parts(run, maker, parts, bar.update, n_images):
             yield maker.shard(part, results)
 
 

@@ -53,7 +53,7 @@ def table(
     out: str | os.PathLike[str] | None = None,
     shard_size: int | None = None,
     restart: bool = False,
-    processes: bool = False,
+    processes: bool | None = None,
     scheduler: str | Client | None = None,
     progress: bool | None = None,
 ) -> pd.DataFrame:
@@ -100,7 +100,7 @@ def table(
         must be known. Cells are found in the original image, and ``um_per_px`` of the result is
         this one.
     n_jobs : int, optional
-        Number of threads; all processors by default. It does not change the table.
+        Number of threads or processes; all processors by default. It does not change the table.
     out : path, optional
         Also write the result. A folder is filled as by `stream`: an interrupted run resumes when
         the call is repeated, and the table is read back at the end. A ``.parquet`` or ``.csv`` file
@@ -109,8 +109,9 @@ def table(
         written as text.
     shard_size, restart : int and bool, optional
         For a folder, see `stream`.
-    processes : bool
-        Use `n_jobs` processes instead of threads, see `stream`. Default False.
+    processes : bool, optional
+        Use `n_jobs` processes or threads, see `stream`. By default it depends on the number of
+        images.
     scheduler : str or distributed.Client, optional
         Measure on a Dask cluster, see `stream`.
     progress : bool, optional
@@ -199,7 +200,7 @@ def _measure_in_memory(run: Run) -> pd.DataFrame:
         size = run.shard_size or SHARD_SIZE
         return gather(measure_shards(run, range(run.n_parts(size)), size), run.units)
     compile_ahead(run.families, run.segment, run.n_jobs, run.progress)
-    whole = run.part(0, len(run))
+    maker, whole = ShardMaker.of(run), run.part(0, len(run))
     with progress_bar(len(run), "extract", progress=run.progress) as bar:
-        ((part, results),) = measure_parts(run, ShardMaker.of(run), [whole], bar.update)
+        ((part, results),) = measure_parts(run, maker, [whole], bar.update, len(run))
     return assemble(part, results, run.families)

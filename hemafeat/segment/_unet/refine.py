@@ -24,6 +24,9 @@ SOFT = 0.7
 RIDGE = 1e-4
 """Variance added to each channel, because an image may have no noise at all."""
 
+STEPS = 100.0
+"""Steps of the densities per unit."""
+
 
 def refine_nucleus(chance: np.ndarray, cell: np.ndarray, density: np.ndarray) -> np.ndarray:
     """Combine the probabilities of a network with the colours of the cell into a nuclear mask.
@@ -55,18 +58,24 @@ def refine_nucleus(chance: np.ndarray, cell: np.ndarray, density: np.ndarray) ->
        Eugenics 7(2), 1936.
     """
     inside = cell > 0
-    nucleus, cytoplasm = inside & (chance > SURE), inside & (chance < 1.0 - SURE)
-    counts = np.count_nonzero(nucleus), np.count_nonzero(cytoplasm)
-    if min(counts) < MIN_PIXELS:
-        return (inside & (chance > 0.5)).astype(np.uint8)
-    smooth = cv2.GaussianBlur(density.astype(np.float32) / 100.0, (0, 0), SOFT)
-    means = smooth[nucleus].mean(axis=0), smooth[cytoplasm].mean(axis=0)
-    within = sum(
-        n * np.cov(smooth[part].T) for n, part in zip(counts, (nucleus, cytoplasm), strict=True)
+    nucleus, cytoplasm = (
+        np.flatnonzero(inside & sure) for sure in (chance > SURE, chance < 1.0 - SURE)
     )
-    direction = np.linalg.solve(within / sum(counts) + RIDGE * np.eye(3), means[0] - means[1])
+    if min(nucleus.size, cytoplasm.size) < MIN_PIXELS:
+        return (inside & (chance > 0.5)).astype(np.uint8)
+    smooth = cv2.GaussianBlur(density.astype(np.float32), (0, 0), SOFT)
+    colours = [
+        smooth.reshape(-1, 3)[part].astype(np.float64) / STEPS for part in (nucleus, cytoplasm)
+    ]
+    means = [cv2.reduce(part, 0, cv2.REDUCE_AVG)[0] for part in colours]
+    within = sum(
+        len(part) / (len(part) - 1) * cv2.mulTransposed(part, True, delta=mean[None])
+        for part, mean in zip(colours, means, strict=True)
+    )
+    within = within / (nucleus.size + cytoplasm.size) + RIDGE * np.eye(3)
+    direction = np.linalg.solve(within, means[0] - means[1])
     border = RIM * means[0] + (1.0 - RIM) * means[1]
-    colour_odds = (smooth - border) @ direction.astype(np.float32)
+    colour_odds = cv2.transform(smooth, np.append(direction / STEPS, -border @ direction)[None])
     clipped = np.clip(chance, 1e-3, 1.0 - 1e-3)
     odds = np.log(clipped / (1.0 - clipped)) + TRUST * colour_odds
     return (inside & (odds > 0)).astype(np.uint8)

@@ -11,7 +11,7 @@ from hemafeat.segment._contours.frame import Frame, measure_frame
 from hemafeat.segment._masks import MaskError, check_labels, misfit
 
 UNET_SIDE = 192
-"""Side, in pixels, of the largest square that the network of `unet` is run on."""
+"""Side, in pixels, of the squares that the network of `unet` learns from."""
 
 UNET_RADIUS = 24.0
 """Radius, in pixels, of a disc of the area of a nucleus, as the network of `unet` expects it."""

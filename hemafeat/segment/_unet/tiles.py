@@ -9,10 +9,12 @@ from pathlib import Path
 import cv2
 import numpy as np
 
-from hemafeat.segment._unet.scale import UNET_SIDE
+SIDE = 320
+"""Side, in pixels of the network, of the largest square that it is run on at once. It learns from
+smaller ones, but squares overlap, so that fewer and larger ones cost less."""
 
-SMALLER_SIDES = (96, 128, 160)
-"""Sides of the squares for images that fit into less than `UNET_SIDE`."""
+STEP = 16
+"""Sides of the input of the network are multiples of this: it halves them four times."""
 
 OVERLAP = 48
 """Least overlap, in pixels, of two neighbouring squares."""
@@ -63,18 +65,13 @@ def weights_file(weights: str | os.PathLike[str] | None = None) -> Path:
     )
 
 
-def load_network(path: Path, side: int = UNET_SIDE) -> cv2.dnn.Net:
-    """Load the network of a file, for squares of one size.
-
-    It is loaded once in each thread and for each size: a network keeps its last activations, and
-    allocates them anew for another size.
+def load_network(path: Path) -> cv2.dnn.Net:
+    """Load the network of a file, once in each thread: a network keeps its last activations.
 
     Parameters
     ----------
     path : Path
         ONNX file.
-    side : int
-        Side of the squares.
 
     Returns
     -------
@@ -86,10 +83,8 @@ def load_network(path: Path, side: int = UNET_SIDE) -> cv2.dnn.Net:
         OpenCV cannot read the file as a network, or it keeps its weights in another file.
     """
     stat = path.stat()
-    key = (str(path), stat.st_mtime_ns, stat.st_size, side)
-    networks: dict[tuple[str, int, int, int], cv2.dnn.Net] = _local.__dict__.setdefault(
-        "networks", {}
-    )
+    key = (str(path), stat.st_mtime_ns, stat.st_size)
+    networks: dict[tuple[str, int, int], cv2.dnn.Net] = _local.__dict__.setdefault("networks", {})
     if key not in networks:
         data = np.fromfile(path, np.uint8)
         if _ELSEWHERE in data.tobytes():
@@ -134,20 +129,20 @@ def predict_logits(density: np.ndarray, path: Path, near: np.ndarray | None = No
     height, width = density.shape[:2]
     rows, columns = _starts(height), _starts(width)
     if len(rows) * len(columns) == 1:
-        return _run_square(density, path)[:, :height, :width]
+        return _run(density, path)
     total = np.zeros((4, height, width), np.float32)
     weight = np.zeros((height, width), np.float32)
-    ramp = np.minimum(np.arange(1, UNET_SIDE + 1), np.arange(UNET_SIDE, 0, -1)).astype(np.float32)
+    ramp = np.minimum(np.arange(1, SIDE + 1), np.arange(SIDE, 0, -1)).astype(np.float32)
     square_weight = np.minimum(ramp[:, None], ramp[None, :])
     background = np.array(BACKGROUND, np.float32)[:, None, None]
     for top in rows:
         for left in columns:
-            part = np.s_[top : min(top + UNET_SIDE, height), left : min(left + UNET_SIDE, width)]
+            part = np.s_[top : min(top + SIDE, height), left : min(left + SIDE, width)]
             h, w = part[0].stop - top, part[1].stop - left
             part_weight = square_weight[:h, :w]
             weight[part] += part_weight
             if near is None or _any_near(near, part, height, width):
-                logits = _run_square(density[part], path, UNET_SIDE)[:, :h, :w]
+                logits = _run(density[part], path)
             else:
                 logits = background
             total[:, part[0], part[1]] += part_weight * logits
@@ -155,10 +150,10 @@ def predict_logits(density: np.ndarray, path: Path, near: np.ndarray | None = No
 
 
 def _starts(length: int) -> list[int]:
-    if length <= UNET_SIDE:
+    if length <= SIDE:
         return [0]
-    n = -(-(length - OVERLAP) // (UNET_SIDE - OVERLAP))
-    return [round(i * (length - UNET_SIDE) / (n - 1)) for i in range(n)]
+    n = -(-(length - OVERLAP) // (SIDE - OVERLAP))
+    return [round(i * (length - SIDE) / (n - 1)) for i in range(n)]
 
 
 def _any_near(near: np.ndarray, part: tuple[slice, slice], height: int, width: int) -> bool:
@@ -171,20 +166,18 @@ def _any_near(near: np.ndarray, part: tuple[slice, slice], height: int, width: i
     return bool(box.any())
 
 
-def _run_square(density: np.ndarray, path: Path, side: int | None = None) -> np.ndarray:
+def _run(density: np.ndarray, path: Path) -> np.ndarray:
     height, width = density.shape[:2]
-    if side is None:
-        side = next((s for s in SMALLER_SIDES if max(height, width) <= s), UNET_SIDE)
-    if (height, width) != (side, side):
-        density = cv2.copyMakeBorder(
-            density, 0, side - height, 0, side - width, cv2.BORDER_CONSTANT, value=0
-        )
-    net = load_network(path, side)
+    down, along = -height % STEP, -width % STEP
+    if down or along:
+        density = cv2.copyMakeBorder(density, 0, down, 0, along, cv2.BORDER_CONSTANT, value=0)
+    net = load_network(path)
     try:
         net.setInput(cv2.dnn.blobFromImage(density, 0.01))
         out = net.forward()
     except cv2.error as error:
         raise ValueError(f"{path} is a network for images of another kind: {error}") from None
-    if out.shape != (1, 4, side, side):
-        raise ValueError(f"the network {path} returned {out.shape}; expected {(1, 4, side, side)}")
-    return np.asarray(out[0])
+    expected = (1, 4, height + down, width + along)
+    if out.shape != expected:
+        raise ValueError(f"the network {path} returned {out.shape}; expected {expected}")
+    return np.asarray(out[0, :, :height, :width])

@@ -32,6 +32,7 @@ from hemafeat.segment._unet.scale import (
 )
 from hemafeat.segment._unet.tiles import predict_logits, weights_file
 from hemafeat.segment._unet.watershed import SOLID, mask_solidity, split_touching
+from hemafeat.segment._unet.windows import MARGINS, Window, find_windows
 
 SURE = 0.955
 """Expected Dice below which the network is run again at other scales."""
@@ -47,6 +48,9 @@ MIN_NUCLEUS = 0.05
 
 MIN_VIOLET = 0.1
 """Least share of a nucleus that is as violet as dyed chromatin: less of it has a red cell."""
+
+CUT = 2
+"""Pixels of the network between a cell and the border of its window up to which it may be cut."""
 
 AGREED = 0.75
 """Dice of the nuclei by the network and by a threshold below which the threshold is used."""
@@ -75,10 +79,11 @@ _REASONS = {
 
 @dataclass(slots=True)
 class _NetworkCell(Cell):
-    """A cell with its solidity and the expected Dice of its masks."""
+    """A cell with its solidity, the expected Dice of its masks, and whether its window cuts it."""
 
     solidity: float
     expected_dice: dict[str, float]
+    is_cut: bool = False
 
     @property
     def confidence(self) -> float:
@@ -114,7 +119,8 @@ def unet(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) ->
     The image is brought to the scale at which the nuclei found as in `contours` have a radius of 24
     pixels, and to optical densities relative to its own white, multiplied so that these nuclei have
     a density of 0.5 in green light: neither microscope nor background nor the strength of the dye
-    matters. The network [1]_ predicts the probabilities of background, cytoplasm and nucleus, and
+    matters. Only windows around these nuclei are looked at, or the whole image if there is none.
+    The network [1]_ predicts the probabilities of background, cytoplasm and nucleus, and
     the depth inside the cell. Where the depth has several maxima, touching cells are separated by a
     watershed [2]_, unless the parts together are round. If the nuclei have another size than
     expected, or the network is not sure, it is run again at another scale, and the result with the
@@ -162,15 +168,28 @@ def segment_by_network(image: np.ndarray, frame: Frame, path: Path) -> Masks:
         image[box][cell.cell > 0] = np.rint(frame.white).astype(np.uint8)
     if oversized:
         frame = replace(measure_frame(image), surround=frame.surround)
-    near = cv2.dilate(frame.nuclei, np.ones((5, 5), np.uint8)) if frame.any_nuclei else None
+    nuclei = large_seeds(seeds, MIN_SHARE)
     gain = stain_gain(optical_density(frame.rgb, frame), frame.nuclei)
 
-    def cells_at(zoom: float) -> list[_NetworkCell]:
-        density = multiply_density(optical_density(resize(image, zoom), frame), gain)
-        cells = _find_cells(predict_logits(density, path, near), image, frame)
-        return _drop_platelets([cell for cell in cells if _is_violet(cell, frame)], frame)
+    nuclei = large_seeds(seeds, MIN_SHARE)
 
-    zoom = _initial_zoom(seeds, frame, image.shape[:2])
+    def cells_at(zoom: float) -> list[_NetworkCell]:
+        cells: list[_NetworkCell] = []
+        for margin in MARGINS:
+            windows = find_windows(nuclei, frame.scale, image.shape[:2], zoom, margin)
+            found = [
+                _find_cells(
+                    _run_network(image, frame, window, zoom, gain, path), image, frame, window
+                )
+                for window in windows
+            ]
+            cells = [cell for of_window in found for cell in of_window]
+            if not any(cell.is_cut for cell in cells):
+                break
+        cells = [cell for cell in _drop_small_nuclei(cells) if _is_violet(cell, frame)]
+        return _drop_platelets(cells, frame)
+
+    zoom = _initial_zoom(nuclei, frame, image.shape[:2])
     cells = cells_at(zoom)
     better = _zoom_for_areas([cv2.countNonZero(cell.nucleus) for cell in cells])
     if better is not None and not 1 / SIMILAR_SCALE < better / zoom < SIMILAR_SCALE:
@@ -201,11 +220,17 @@ def _is_violet(cell: _NetworkCell, frame: Frame) -> bool:
     """Return True if a nucleus is stained as nuclei are, or if nothing in the image is."""
     if not frame.any_nuclei:
         return True
-    ys, xs = np.nonzero(cell.nucleus)
-    height, width = frame.nuclei.shape
-    rows = np.minimum(((cell.top + ys + 0.5) / frame.scale).astype(np.intp), height - 1)
-    columns = np.minimum(((cell.left + xs + 0.5) / frame.scale).astype(np.intp), width - 1)
-    return bool(frame.nuclei[rows, columns].mean() >= MIN_VIOLET)
+    height, width = cell.nucleus.shape
+    rows = _nearest(cell.top, height, frame.scale, frame.nuclei.shape[0])
+    columns = _nearest(cell.left, width, frame.scale, frame.nuclei.shape[1])
+    violet = frame.nuclei[rows[:, None], columns] & cell.nucleus
+    return cv2.countNonZero(violet) >= MIN_VIOLET * cv2.countNonZero(cell.nucleus)
+
+
+def _nearest(start: int, length: int, scale: float, limit: int) -> np.ndarray:
+    """Return the indices in the reduced image of consecutive rows or columns of the image."""
+    positions = (np.arange(start, start + length) + 0.5) / scale
+    return np.minimum(positions.astype(np.intp), limit - 1)
 
 
 def _oversized_cells(seeds: list[Seed], image: np.ndarray, frame: Frame) -> list[_NetworkCell]:
@@ -225,8 +250,7 @@ def _oversized_cells(seeds: list[Seed], image: np.ndarray, frame: Frame) -> list
 
 
 def _initial_zoom(seeds: list[Seed], frame: Frame, shape: tuple[int, int]) -> float:
-    large = large_seeds(seeds, MIN_SHARE)
-    zoom = _zoom_for_areas([frame.scale**2 * seed.area for seed in large])
+    zoom = _zoom_for_areas([frame.scale**2 * seed.area for seed in seeds])
     return UNET_SIDE / max(shape) if zoom is None else zoom
 
 
@@ -260,7 +284,24 @@ def _drop_platelets(cells: list[_NetworkCell], frame: Frame) -> list[_NetworkCel
     ]
 
 
-def _find_cells(logits: np.ndarray, image: np.ndarray, frame: Frame) -> list[_NetworkCell]:
+def _run_network(
+    image: np.ndarray, frame: Frame, window: Window, zoom: float, gain: float, path: Path
+) -> np.ndarray:
+    """Return the (4, h, w) logits of a window at the scale of the network."""
+    density = multiply_density(optical_density(resize(image[window], zoom), frame), gain)
+    near = None
+    if frame.any_nuclei:
+        rows, columns = (
+            slice(int(part.start / frame.scale), math.ceil(part.stop / frame.scale))
+            for part in window
+        )
+        near = cv2.dilate(frame.nuclei[rows, columns], np.ones((5, 5), np.uint8))
+    return predict_logits(density, path, near)
+
+
+def _find_cells(
+    logits: np.ndarray, image: np.ndarray, frame: Frame, window: Window
+) -> list[_NetworkCell]:
     chances = np.exp(logits[:3] - logits[:3].max(axis=0))
     chances /= chances.sum(axis=0)
     inside, nucleus = 1.0 - chances[0], chances[2]
@@ -278,18 +319,29 @@ def _find_cells(logits: np.ndarray, image: np.ndarray, frame: Frame) -> list[_Ne
         nucleus_chance = np.where(mask, nucleus[box], 0.0).astype(np.float32)
         if np.count_nonzero(nucleus_chance > 0.5) < MIN_NUCLEUS * np.count_nonzero(mask):
             continue
-        cell = _at_full_size(cell_chance, nucleus_chance, box, labels.shape, image, frame)
+        cell = _at_full_size(cell_chance, nucleus_chance, box, labels.shape, image, frame, window)
         if cell is not None:
             cell.expected_dice = {
                 "cell": _expected_dice(cell_chance, mask),
                 "nucleus": _expected_dice(nucleus_chance),
             }
             _check_nucleus(cell, image, frame)
+            position = (top, top + height), (left, left + width)
+            cell.is_cut = any(map(_is_cut, position, labels.shape, window, image.shape))
             cells.append(cell)
-    if cells:
-        largest = max(cv2.countNonZero(cell.nucleus) for cell in cells)
-        cells = [cell for cell in cells if cv2.countNonZero(cell.nucleus) >= MIN_SHARE * largest]
     return cells
+
+
+def _is_cut(position: tuple[int, int], length: int, part: slice, whole: int) -> bool:
+    """Return True if rows or columns of a window reach an end of it that lies in the image."""
+    start, stop = position
+    return (start <= CUT and part.start > 0) or (stop >= length - CUT and part.stop < whole)
+
+
+def _drop_small_nuclei(cells: list[_NetworkCell]) -> list[_NetworkCell]:
+    sizes = [cv2.countNonZero(cell.nucleus) for cell in cells]
+    least = MIN_SHARE * max(sizes, default=0)
+    return [cell for cell, size in zip(cells, sizes, strict=True) if size >= least]
 
 
 def _check_nucleus(cell: _NetworkCell, image: np.ndarray, frame: Frame) -> None:
@@ -322,9 +374,11 @@ def _at_full_size(
     small_shape: tuple[int, int],
     image: np.ndarray,
     frame: Frame,
+    window: Window,
 ) -> _NetworkCell | None:
     """Draw a cell at full size, where its probabilities exceed one half."""
-    shape = image.shape[:2]
+    part = image[window]
+    shape = part.shape[:2]
     fy, fx = shape[0] / small_shape[0], shape[1] / small_shape[1]
     top, left = math.floor(box[0].start * fy), math.floor(box[1].start * fx)
     bottom = min(shape[0], math.ceil(box[0].stop * fy))
@@ -350,17 +404,19 @@ def _at_full_size(
     cell = _largest_piece((cell_chance > 0.5).astype(np.uint8))
     if cell is None:
         return None
-    density = optical_density(image[top:bottom, left:right], frame)
-    nucleus = refine_nucleus(nucleus_chance, cell, density)
+    nucleus = refine_nucleus(
+        nucleus_chance, cell, optical_density(part[top:bottom, left:right], frame)
+    )
     remove_specks(nucleus)
     nucleus &= cell
     if not nucleus.any():
         return None
     x, y, w, h = cv2.boundingRect(cell)
     crop = np.s_[y : y + h, x : x + w]
+    rows, columns = window
     return _NetworkCell(
-        left + x,
-        top + y,
+        columns.start + left + x,
+        rows.start + top + y,
         np.ascontiguousarray(cell[crop]),
         np.ascontiguousarray(nucleus[crop]),
         cv2.countNonZero(cell),

@@ -122,7 +122,8 @@ def _join_lobes(parts: np.ndarray) -> np.ndarray:
 
 def mask_solidity(mask: np.ndarray) -> float:
     """Compute the area of a mask over that of the convex hull of all its pieces, 0 to 1."""
-    points = cv2.findNonZero(mask.astype(np.uint8))
+    mask = mask.astype(np.uint8)
+    lines, _ = cv2.findContours(mask, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_SIMPLE)
     hull = np.zeros(mask.shape, np.uint8)
-    cv2.fillConvexPoly(hull, cv2.convexHull(points), 1)
-    return len(points) / cv2.countNonZero(hull)
+    cv2.fillConvexPoly(hull, cv2.convexHull(np.concatenate(lines)), 1)
+    return cv2.countNonZero(mask) / cv2.countNonZero(hull)
