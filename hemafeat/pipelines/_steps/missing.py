@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from hemafeat._fits import shared
 from hemafeat._public import public
 
 
@@ -50,6 +51,7 @@ class FillMissing(TransformerMixin, BaseEstimator):
     def __init__(self, flags: bool = True) -> None:
         self.flags = flags
 
+    @shared
     def fit(self, X: Any, y: Any = None) -> Self:
         """Compute the medians and the patterns of missingness.
 

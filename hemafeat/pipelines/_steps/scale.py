@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from hemafeat._fits import shared
 from hemafeat._public import public
 
 
@@ -40,6 +41,7 @@ class ClippedScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def __init__(self, limit: float = 3.0) -> None:
         self.limit = limit
 
+    @shared
     def fit(self, X: Any, y: Any = None) -> Self:
         """Compute the mean and the standard deviation of each column.
 

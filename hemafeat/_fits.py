@@ -1,0 +1,217 @@
+"""Fits that the models of one fold have in common, so that none of them is made twice."""
+
+from __future__ import annotations
+
+import functools
+import numbers
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_LIGHT = frozenset({"FeatureColumns", "FillMissing", "ClippedScaler", "PatientAttributes"})
+"""Steps that are quickly fitted: it does not matter if two processes do so."""
+
+_LABELS_ASIDE = frozenset(
+    {"BoostedTrees", "LogisticRegression", "RandomForestClassifier", "SupportVectors"}
+)
+"""Classifiers that learn from the numbers of the classes, and keep the labels in `classes_` only."""
+
+_NO_LABELS = _LIGHT | {"PartialWhitening"}
+"""Transformers that do not look at the labels."""
+
+_SEEDLESS = frozenset({"LogisticRegression"})
+"""Classifiers of the catalogue without a seed that give the same result each time."""
+
+
+_OF_THE_OBJECT = frozenset({"_sklearn_output_config", "_metadata_request"})
+"""What an estimator has been told beside its parameters."""
+
+
+@dataclass
+class _Fit:
+    state: dict[str, Any]
+    warnings: list[warnings.WarningMessage]
+    seconds: float
+
+
+@dataclass
+class Fits:
+    """Fits made so far.
+
+    Attributes
+    ----------
+    wanted : frozenset of str
+        Kinds of estimators that occur more than once in the models.
+    seconds_saved : float
+        Time of the fits that were taken from here instead of being made again.
+    """
+
+    wanted: frozenset[str]
+    seconds_saved: float = 0.0
+    made: dict[str, _Fit] = field(default_factory=dict)
+
+
+_CURRENT: ContextVar[Fits | None] = ContextVar("fits", default=None)
+
+
+@contextmanager
+def sharing(models: Sequence[Any]) -> Iterator[Fits]:
+    """Make each fit that occurs more than once in these models only once.
+
+    Estimators share a fit if they are of the same class, with the same parameters, and are fitted
+    to the same rows and labels. One that draws at random without a seed never shares.
+
+    Parameters
+    ----------
+    models : sequence of estimator
+        The unfitted models that are fitted within the context.
+
+    Yields
+    ------
+    Fits
+    """
+    counts = Counter(kind for model in models for kind in map(_kind, _parts(model)))
+    wanted = frozenset(kind for kind, n in counts.items() if n > 1 and kind)
+    token = _CURRENT.set(Fits(wanted))
+    try:
+        yield _CURRENT.get()  # type: ignore[misc]
+    finally:
+        _CURRENT.reset(token)
+
+
+def is_sharing() -> bool:
+    """Return whether fits are shared at present."""
+    return _CURRENT.get() is not None
+
+
+def families(models: Sequence[Any]) -> list[list[int]]:
+    """Divide models into those that have a fit in common.
+
+    Parameters
+    ----------
+    models : sequence of estimator
+        Unfitted.
+
+    Returns
+    -------
+    list of list of int
+        Numbers of the models that belong together, the group of the most work first.
+    """
+    kinds = [{_kind(part) for part in _parts(model) if _is_heavy(part)} - {""} for model in models]
+    groups: list[list[int]] = []
+    for number, own in enumerate(kinds):
+        related = [group for group in groups if any(own & kinds[other] for other in group)]
+        groups = [group for group in groups if group not in related]
+        groups.append(sorted([*(other for group in related for other in group), number]))
+    return sorted(groups, key=lambda group: (-sum(len(kinds[n]) for n in group), group))
+
+
+def fit_once(model: Any, X: Any, y: Any = None, fit: Callable[..., Any] | None = None) -> Any:
+    """Fit an estimator, or give it the state of an equal one that was fitted to the same rows.
+
+    Parameters
+    ----------
+    model : estimator
+        Unfitted; it is fitted in place.
+    X, y : object
+        Training rows and labels.
+    fit : callable, optional
+        What fits it; ``model.fit`` by default.
+
+    Returns
+    -------
+    estimator
+        `model`. Outside `sharing` it is always fitted.
+    """
+    fits = _CURRENT.get()
+    if fit is None:
+        if fits is None or hasattr(type(model).fit, "shares"):
+            return model.fit(X, y)
+        fit = model.fit
+    kind = "" if fits is None else _kind(model)
+    if fits is None or kind not in fits.wanted:
+        return fit(X, y)
+    name = type(model).__name__
+    classes = None
+    labels = None if name in _NO_LABELS else y
+    if name in _LABELS_ASIDE:
+        classes, labels = np.unique(np.asarray(y), return_inverse=True)
+    key = _hash((kind, X, labels))
+    made = fits.made.get(key)
+    if made is None or not key:
+        start, saved = time.perf_counter(), fits.seconds_saved
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            fit(X, y)
+        seconds = time.perf_counter() - start + fits.seconds_saved - saved
+        made = _Fit(dict(vars(model)), caught, seconds)
+        if key:
+            fits.made[key] = made
+    else:
+        vars(model).update(
+            {name: value for name, value in made.state.items() if name not in _OF_THE_OBJECT}
+        )
+        if classes is not None:
+            model.classes_ = classes
+        fits.seconds_saved += made.seconds
+    for caught_one in made.warnings:
+        warnings.warn_explicit(
+            caught_one.message, caught_one.category, caught_one.filename, caught_one.lineno
+        )
+    return model
+
+
+def shared(fit: F) -> F:
+    """Let a method `fit` take part in `sharing`, unless it is given more than rows and labels."""
+
+    @functools.wraps(fit)
+    def wrapper(self: Any, X: Any, y: Any = None, *args: Any, **params: Any) -> Any:
+        if any(value is not None for value in (*args, *params.values())):
+            return fit(self, X, y, *args, **params)
+        return fit_once(self, X, y, functools.partial(fit, self))
+
+    wrapper.shares = True  # type: ignore[attr-defined]
+    return wrapper  # type: ignore[return-value]
+
+
+def _parts(model: Any) -> Iterator[Any]:
+    """Yield an estimator and all that are among its parameters, at any depth."""
+    if isinstance(model, type) or not hasattr(model, "get_params"):
+        return
+    yield model
+    for value in model.get_params(deep=False).values():
+        members = value if isinstance(value, list | tuple) else [value]
+        for member in members:
+            for part in member if isinstance(member, tuple) else [member]:
+                yield from _parts(part)
+
+
+def _is_heavy(model: Any) -> bool:
+    return type(model).__name__ in _LABELS_ASIDE | {"CellPipeline", "PartialWhitening", "Pipeline"}
+
+
+def _kind(model: Any) -> str:
+    """Return a hash of the class and the parameters of an estimator, empty if it never shares."""
+    for part in _parts(model):
+        seed = part.get_params(deep=False).get("random_state", 0)
+        if not isinstance(seed, numbers.Integral) and type(part).__name__ not in _SEEDLESS:
+            return ""
+    return _hash((type(model).__module__, type(model).__qualname__, model.get_params(deep=False)))
+
+
+def _hash(value: Any) -> str:
+    import joblib
+
+    try:
+        return str(joblib.hash(value))
+    except Exception:  # whatever cannot be pickled is not shared
+        return ""
