@@ -18,7 +18,6 @@ import json
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -132,8 +131,10 @@ def memory(root: int) -> float:
 
 def child(args: argparse.Namespace) -> None:
     """Compare the models and print what was measured as one line of JSON."""
-    table = pd.read_parquet(args.run)
-    began, processor = time.perf_counter(), os.times()
+    table = draw(args.cells, args.columns, args.patients)
+    if args.table:
+        table = redraw(table, extract.load(args.table))
+    began = time.perf_counter()
     options: dict[str, Any] = {
         "n_splits": args.folds,
         "n_jobs": args.jobs,
@@ -145,15 +146,13 @@ def child(args: argparse.Namespace) -> None:
         )
     else:
         comparison = evaluate.compare(args.models, table, groups="patient", **options)
-    after = os.times()
-    used = sum(after[:4]) - sum(processor[:4])
     pooled = comparison.results[comparison.results["fold"] == "all"]
     pooled = pooled[pooled["metric"] == comparison.main_metric].set_index("model")["value"]
     print(
         json.dumps(
             {
                 "wall": time.perf_counter() - began,
-                "processor": used,
+                "columns": len(extract.feature_columns(table)),
                 "models": comparison.seconds.to_dict("records"),
                 "scores": pooled.round(4).to_dict(),
             }
@@ -161,17 +160,32 @@ def child(args: argparse.Namespace) -> None:
     )
 
 
+def processor(root: int) -> dict[int, float]:
+    """Return the processor seconds of a process and its descendants so far."""
+    seconds = {}
+    for number in processes(root):
+        try:
+            entries = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+        except OSError:
+            continue
+        seconds[number] = (int(entries[11]) + int(entries[12])) / os.sysconf("SC_CLK_TCK")
+    return seconds
+
+
 def watch(command: Sequence[str]) -> tuple[dict[str, Any], float]:
     """Run a command; return what it printed, and the peak of its memory in MB."""
     process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
     peak = 0.0
+    seconds: dict[int, float] = {}
     while process.poll() is None:
         peak = max(peak, memory(process.pid))
-        time.sleep(0.1)
+        seconds.update(processor(process.pid))
+        time.sleep(0.5)
     text = process.stdout.read() if process.stdout else ""
     if process.returncode:
         raise SystemExit(process.returncode)
     figures: dict[str, Any] = json.loads(text.splitlines()[-1])
+    figures["processor"] = sum(seconds.values())
     return figures, peak
 
 
@@ -187,27 +201,15 @@ def main(argv: Sequence[str] | None = None) -> None:
     parser.add_argument("--jobs", type=int, default=len(os.sched_getaffinity(0)))
     parser.add_argument("--no-importance", dest="importance", action="store_false")
     parser.add_argument("--table", help="measured table whose rows are drawn as features")
-    parser.add_argument("--run", help=argparse.SUPPRESS)
+    parser.add_argument("--run", action="store_true", help=argparse.SUPPRESS)
     args = parser.parse_args(argv)
     if args.run:
         child(args)
         return
-    table = draw(args.cells, args.columns, args.patients)
-    if args.table:
-        table = redraw(table, extract.load(args.table))
-    n_columns = len(extract.feature_columns(table))
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "cells.parquet"
-        table.to_parquet(path)
-        del table
-        options = ["--level", args.level, "--folds", args.folds, "--jobs", args.jobs]
-        options += ["--models", *args.models] if args.models else []
-        options += [] if args.importance else ["--no-importance"]
-        figures, peak = watch(
-            [sys.executable, __file__, "--run", str(path), *(str(option) for option in options)]
-        )
+    words = sys.argv[1:] if argv is None else list(argv)
+    figures, peak = watch([sys.executable, __file__, "--run", *words])
     print(
-        f"{args.cells:,} cells, {n_columns} columns, {args.patients} patients, {args.folds} folds, "
+        f"{args.cells:,} cells, {figures['columns']} columns, {args.patients} patients, {args.folds} folds, "
         f"{args.jobs} workers, {args.level} level"
     )
     rows = pd.DataFrame(figures["models"]).set_index("model")

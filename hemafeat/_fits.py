@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 import numpy as np
+import pandas as pd
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -23,7 +24,7 @@ _LIGHT = frozenset({"FeatureColumns", "FillMissing", "ClippedScaler", "PatientAt
 _LABELS_ASIDE = frozenset(
     {"BoostedTrees", "LogisticRegression", "RandomForestClassifier", "SupportVectors"}
 )
-"""Classifiers that learn from the numbers of the classes, and keep the labels in `classes_` only."""
+"""Classifiers that learn from the numbers of the classes; the labels are in `classes_` only."""
 
 _NO_LABELS = _LIGHT | {"PartialWhitening"}
 """Transformers that do not look at the labels."""
@@ -38,6 +39,7 @@ _OF_THE_OBJECT = frozenset({"_sklearn_output_config", "_metadata_request"})
 
 @dataclass
 class _Fit:
+    named: Any
     state: dict[str, Any]
     warnings: list[warnings.WarningMessage]
     seconds: float
@@ -145,7 +147,8 @@ def fit_once(model: Any, X: Any, y: Any = None, fit: Callable[..., Any] | None =
     labels = None if name in _NO_LABELS else y
     if name in _LABELS_ASIDE:
         classes, labels = np.unique(np.asarray(y), return_inverse=True)
-    key = _hash((kind, X, labels))
+    values, objects = _divided(X)
+    key = _hash((kind, values, [list(map(id, column)) for column in objects], labels))
     made = fits.made.get(key)
     if made is None or not key:
         start, saved = time.perf_counter(), fits.seconds_saved
@@ -153,7 +156,8 @@ def fit_once(model: Any, X: Any, y: Any = None, fit: Callable[..., Any] | None =
             warnings.simplefilter("always")
             fit(X, y)
         seconds = time.perf_counter() - start + fits.seconds_saved - saved
-        made = _Fit(dict(vars(model)), caught, seconds)
+        # Objects that are known by their identity are kept, so that no other one gets it.
+        made = _Fit(objects, dict(vars(model)), caught, seconds)
         if key:
             fits.made[key] = made
     else:
@@ -206,6 +210,15 @@ def _kind(model: Any) -> str:
         if not isinstance(seed, numbers.Integral) and type(part).__name__ not in _SEEDLESS:
             return ""
     return _hash((type(model).__module__, type(model).__qualname__, model.get_params(deep=False)))
+
+
+def _divided(X: Any) -> tuple[Any, list[list[Any]]]:
+    """Divide rows into what is compared by value, and columns of objects such as bags of cells."""
+    if not isinstance(X, pd.DataFrame) or not len(X):
+        return X, []
+    first = {name: X[name].iloc[0] for name, kind in X.dtypes.items() if kind == object}
+    names = [name for name, value in first.items() if not isinstance(value, str | float | int)]
+    return X.drop(columns=names), [X[name].tolist() for name in names]
 
 
 def _hash(value: Any) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import zip_longest
 from typing import Any
 
@@ -21,9 +21,6 @@ from hemafeat.evaluate._importance import permutation_losses
 from hemafeat.evaluate._rows import CompareError
 
 Progress = Callable[[int, int, str], None]
-
-_SHARED_BYTES = 50_000
-"""Size from which arrays are shared with processes instead of being copied to each."""
 
 
 @dataclass
@@ -105,7 +102,76 @@ def run_together(tasks: Sequence[Task]) -> Iterator[Outcome]:
             yield outcome
 
 
+class _Parcel:
+    """Rows with bags of cells, on their way to another process.
+
+    The features of all cells are one array, which processes share. Inside a table of objects every
+    bag would be copied to every process, for every task.
+    """
+
+    def __init__(self, inputs: pd.DataFrame) -> None:
+        bags = inputs["cells"].tolist()
+        self.rest = inputs.drop(columns="cells")
+        self.place = list(inputs.columns).index("cells")
+        self.sizes = np.array([len(bag) for bag in bags])
+        self.whole = replace(
+            bags[0],
+            features=_joined([bag.features for bag in bags]),
+            rows=np.concatenate([bag.rows for bag in bags]),
+            beside={
+                name: np.concatenate([bag.beside[name] for bag in bags]) for name in bags[0].beside
+            },
+        )
+
+    def open(self) -> pd.DataFrame:
+        """Return the rows."""
+        whole = replace(self.whole, features=np.asarray(self.whole.features))
+        ends = np.cumsum(self.sizes)
+        bags = [
+            whole.cells(slice(stop - size, stop))
+            for size, stop in zip(self.sizes.tolist(), ends.tolist(), strict=True)
+        ]
+        rows = self.rest.copy(deep=False)
+        rows.insert(self.place, "cells", pd.Series(bags, index=rows.index, dtype=object))
+        return rows
+
+
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Concatenate arrays; those that follow each other in one array are not copied."""
+    base = parts[0].base
+    if base is not None and base.ndim == 2 and base.flags.c_contiguous:
+        ends = np.cumsum([part.nbytes for part in parts]) + base.ctypes.data
+        follow = all(
+            part.base is base and part.flags.c_contiguous and part.ctypes.data + part.nbytes == end
+            for part, end in zip(parts, ends.tolist(), strict=True)
+        )
+        if follow and sum(map(len, parts)) == len(base):
+            return base
+    return np.concatenate(parts)
+
+
+def _packed(groups: Sequence[dict[int, Task]]) -> Iterator[dict[int, Task]]:
+    """Yield the groups with bags in parcels, one for all tasks that have the same rows."""
+    parcels: dict[int, Any] = {}
+    for group in groups:
+        for task in group.values():
+            if id(task.inputs) not in parcels:
+                has_bags = "cells" in task.inputs and task.inputs["cells"].dtype == object
+                parcels[id(task.inputs)] = _Parcel(task.inputs) if has_bags else task.inputs
+        yield {
+            number: replace(task, inputs=parcels[id(task.inputs)]) for number, task in group.items()
+        }
+
+
 def _run_group(tasks: dict[int, Task]) -> dict[int, Outcome]:
+    """Run the tasks of a group in another process."""
+    opened: dict[int, pd.DataFrame] = {}
+    for number, task in tasks.items():
+        if isinstance(task.inputs, _Parcel):
+            key = id(task.inputs)
+            if key not in opened:
+                opened[key] = task.inputs.open()
+            tasks[number] = replace(task, inputs=opened[key])
     return dict(zip(tasks, run_together(list(tasks.values())), strict=True))
 
 
@@ -240,7 +306,6 @@ def _run_groups(groups: Sequence[dict[int, Task]], n_jobs: int) -> Iterator[tupl
         return
     from joblib import Parallel, delayed
 
-    # Even the array of a single bag goes to the processes as a file in memory, not as a copy.
-    parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered", max_nbytes=_SHARED_BYTES)
-    for done in parallel(delayed(_run_group)(group) for group in groups):
+    parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered")
+    for done in parallel(delayed(_run_group)(group) for group in _packed(groups)):
         yield from done.items()

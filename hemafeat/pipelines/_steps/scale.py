@@ -80,4 +80,6 @@ class ClippedScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "scale_")
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        return np.clip((X - self.mean_) / self.scale_, -self.limit, self.limit)
+        scaled = X - self.mean_
+        scaled /= self.scale_
+        return np.clip(scaled, -self.limit, self.limit, out=scaled)
