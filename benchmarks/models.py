@@ -209,8 +209,8 @@ def main(argv: Sequence[str] | None = None) -> None:
     words = sys.argv[1:] if argv is None else list(argv)
     figures, peak = watch([sys.executable, __file__, "--run", *words])
     print(
-        f"{args.cells:,} cells, {figures['columns']} columns, {args.patients} patients, {args.folds} folds, "
-        f"{args.jobs} workers, {args.level} level"
+        f"{args.cells:,} cells, {figures['columns']} columns, {args.patients} patients, "
+        f"{args.folds} folds, {args.jobs} workers, {args.level} level"
     )
     rows = pd.DataFrame(figures["models"]).set_index("model")
     rows["balanced accuracy"] = pd.Series(figures["scores"])

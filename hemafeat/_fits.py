@@ -216,7 +216,7 @@ def _divided(X: Any) -> tuple[Any, list[list[Any]]]:
     """Divide rows into what is compared by value, and columns of objects such as bags of cells."""
     if not isinstance(X, pd.DataFrame) or not len(X):
         return X, []
-    first = {name: X[name].iloc[0] for name, kind in X.dtypes.items() if kind == object}
+    first = {name: X[name].iloc[0] for name, kind in X.dtypes.items() if kind == "object"}
     names = [name for name, value in first.items() if not isinstance(value, str | float | int)]
     return X.drop(columns=names), [X[name].tolist() for name in names]
 

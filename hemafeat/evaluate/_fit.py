@@ -45,6 +45,8 @@ class Task:
         Columns to permute together, by name.
     seed : sequence of int
         Seed of the permutations.
+    budget : int
+        Number of predictions of these permutations.
     """
 
     model: str
@@ -57,6 +59,7 @@ class Task:
     classes: Sequence[str]
     importance: Mapping[str, Sequence[str]] | None
     seed: Sequence[int]
+    budget: int = 0
 
 
 @dataclass
@@ -204,8 +207,9 @@ def run(task: Task, fits: Fits) -> Outcome:
             done = time.perf_counter()
             losses = {}
             if task.importance:
+                truth = task.truth[task.test]
                 losses = permutation_losses(
-                    model, test, task.truth[task.test], task.importance, task.seed
+                    model, test, truth, task.importance, task.seed, task.budget
                 )
         except Exception as error:
             raise CompareError(

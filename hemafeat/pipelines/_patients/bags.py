@@ -171,11 +171,8 @@ def bags(
 
 def divide_bag(whole: Bag, sizes: np.ndarray) -> list[Bag]:
     """Return bags of the next `sizes` cells each, which share the arrays of the whole."""
-    ends = np.cumsum(sizes).tolist()
-    return [
-        whole.cells(slice(stop - size, stop))
-        for size, stop in zip(sizes.tolist(), ends, strict=True)
-    ]
+    ends = np.cumsum(sizes)
+    return [whole.cells(slice(*pair)) for pair in zip(ends - sizes, ends, strict=True)]
 
 
 def _patient_values(
