@@ -81,7 +81,7 @@ def sharing(models: Sequence[Any]) -> Iterator[Fits]:
     ------
     Fits
     """
-    counts = Counter(kind for model in models for kind in map(_kind, _parts(model)))
+    counts = Counter(kind for model in models for kind in map(kind_of, parts_of(model)))
     wanted = frozenset(kind for kind, n in counts.items() if n > 1 and kind)
     token = _CURRENT.set(Fits(wanted))
     try:
@@ -108,7 +108,9 @@ def families(models: Sequence[Any]) -> list[list[int]]:
     list of list of int
         Numbers of the models that belong together, the group of the most work first.
     """
-    kinds = [{_kind(part) for part in _parts(model) if _is_heavy(part)} - {""} for model in models]
+    kinds = [
+        {kind_of(part) for part in parts_of(model) if _is_heavy(part)} - {""} for model in models
+    ]
     groups: list[list[int]] = []
     for number, own in enumerate(kinds):
         related = [group for group in groups if any(own & kinds[other] for other in group)]
@@ -139,7 +141,7 @@ def fit_once(model: Any, X: Any, y: Any = None, fit: Callable[..., Any] | None =
         if fits is None or hasattr(type(model).fit, "shares"):
             return model.fit(X, y)
         fit = model.fit
-    kind = "" if fits is None else _kind(model)
+    kind = "" if fits is None else kind_of(model)
     if fits is None or kind not in fits.wanted:
         return fit(X, y)
     name = type(model).__name__
@@ -148,7 +150,7 @@ def fit_once(model: Any, X: Any, y: Any = None, fit: Callable[..., Any] | None =
     if name in _LABELS_ASIDE:
         classes, labels = np.unique(np.asarray(y), return_inverse=True)
     values, objects = _divided(X)
-    key = _hash((kind, values, [list(map(id, column)) for column in objects], labels))
+    key = value_hash((kind, values, [list(map(id, column)) for column in objects], labels))
     made = fits.made.get(key)
     if made is None or not key:
         start, saved = time.perf_counter(), fits.seconds_saved
@@ -187,7 +189,7 @@ def shared(fit: F) -> F:
     return wrapper  # type: ignore[return-value]
 
 
-def _parts(model: Any) -> Iterator[Any]:
+def parts_of(model: Any) -> Iterator[Any]:
     """Yield an estimator and all that are among its parameters, at any depth."""
     if isinstance(model, type) or not hasattr(model, "get_params"):
         return
@@ -196,20 +198,22 @@ def _parts(model: Any) -> Iterator[Any]:
         members = value if isinstance(value, list | tuple) else [value]
         for member in members:
             for part in member if isinstance(member, tuple) else [member]:
-                yield from _parts(part)
+                yield from parts_of(part)
 
 
 def _is_heavy(model: Any) -> bool:
     return type(model).__name__ in _LABELS_ASIDE | {"CellPipeline", "PartialWhitening", "Pipeline"}
 
 
-def _kind(model: Any) -> str:
+def kind_of(model: Any) -> str:
     """Return a hash of the class and the parameters of an estimator, empty if it never shares."""
-    for part in _parts(model):
+    for part in parts_of(model):
         seed = part.get_params(deep=False).get("random_state", 0)
         if not isinstance(seed, numbers.Integral) and type(part).__name__ not in _SEEDLESS:
             return ""
-    return _hash((type(model).__module__, type(model).__qualname__, model.get_params(deep=False)))
+    return value_hash(
+        (type(model).__module__, type(model).__qualname__, model.get_params(deep=False))
+    )
 
 
 def _divided(X: Any) -> tuple[Any, list[list[Any]]]:
@@ -221,7 +225,8 @@ def _divided(X: Any) -> tuple[Any, list[list[Any]]]:
     return X.drop(columns=names), [X[name].tolist() for name in names]
 
 
-def _hash(value: Any) -> str:
+def value_hash(value: Any) -> str:
+    """Return a hash of any value, empty if there is none."""
     import joblib
 
     try:

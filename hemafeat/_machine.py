@@ -105,6 +105,7 @@ def steps_of(
     progress: bool | Callable[[int, int, str], object] | None,
     *,
     unit: str,
+    initial: int = 0,
 ) -> Iterator[Callable[[str], None]]:
     """Report long steps: on a bar, in lines of a log, or to a function.
 
@@ -120,6 +121,8 @@ def steps_of(
         callable is called with ``(done, total, step)``. None and False report nothing.
     unit : str
         What one step is.
+    initial : int
+        Number of steps that an earlier run has made.
 
     Yields
     ------
@@ -129,10 +132,12 @@ def steps_of(
     report = progress if callable(progress) else None
     lines = progress is True and not sys.stderr.isatty()
     began = last = time.monotonic()
-    done = 0
+    done = initial
     if report is not None:
-        report(0, total, "")
-    with progress_bar(total, desc, progress=progress is True and not lines, unit=unit) as bar:
+        report(initial, total, "")
+    with progress_bar(
+        total, desc, progress=progress is True and not lines, unit=unit, initial=initial
+    ) as bar:
 
         def advance(step: str) -> None:
             nonlocal done, last
@@ -144,7 +149,7 @@ def steps_of(
             now = time.monotonic()
             if lines and (done == total or now - last >= LINE_EVERY):
                 last = now
-                rest = (now - began) * (total - done) / done
+                rest = (now - began) * (total - done) / (done - initial)
                 left = f", about {duration(rest)} left" if done < total else ""
                 print(
                     f"{desc}: {done} of {total} {unit}s ({step}), {duration(now - began)}{left}",

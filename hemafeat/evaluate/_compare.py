@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
+from pathlib import Path
 
 import pandas as pd
 
@@ -12,6 +14,7 @@ from hemafeat._public import renamed_argument
 from hemafeat.evaluate._comparison import Comparison, PatientComparison
 from hemafeat.evaluate._fit import Progress, run_all
 from hemafeat.evaluate._importance import checked_budget, column_sets
+from hemafeat.evaluate._kept import KeptFits
 from hemafeat.evaluate._patient_reasons import add_reasons
 from hemafeat.evaluate._patients import set_up_patients
 from hemafeat.evaluate._protocols.protocols import Protocol
@@ -41,6 +44,7 @@ def compare(
     importance: bool | int = True,
     n_jobs: int = 1,
     progress: bool | Progress | None = None,
+    keep: str | os.PathLike[str] | None = None,
 ) -> Comparison:
     r"""Compare models on cells, or patients, that they have not been trained on.
 
@@ -89,6 +93,12 @@ def compare(
     progress : bool or callable, optional
         True shows a progress bar on a terminal, and elsewhere, as in the log of a batch job, a
         line at most every few seconds. A callable is called with ``(done, total, step)``.
+    keep : path, optional
+        Folder in which the outcome of every model and fold is kept until the comparison is
+        complete, so that the same call continues where an interrupted one stopped. Other calls may
+        use the same folder: an outcome is only taken if rows, labels, folds, parameters and
+        versions are the same. Models that read images, or are of classes of your own, are fitted
+        anew.
 
     Returns
     -------
@@ -154,6 +164,7 @@ def compare(
             importance=importance,
             n_jobs=n_jobs,
             progress=progress,
+            keep=keep,
         )
         if note:
             comparison.errors.loc[len(comparison.errors)] = ["", "split", "note", note]
@@ -172,7 +183,7 @@ def compare(
         rare=rare,
         random_state=random_state,
     )
-    return run_comparison(setup, n_boot, importance, n_jobs, progress)
+    return run_comparison(setup, n_boot, importance, n_jobs, progress, keep)
 
 
 @renamed_argument("split", "protocol")
@@ -194,6 +205,7 @@ def compare_patients(
     importance: bool | int = True,
     n_jobs: int = 1,
     progress: bool | Progress | None = None,
+    keep: str | os.PathLike[str] | None = None,
 ) -> PatientComparison:
     """Compare models of patients on patients that they have not been trained on.
 
@@ -239,6 +251,8 @@ def compare_patients(
         Number of processes, each of which uses one thread. The result does not depend on it.
     progress : bool or callable, optional
         As in `compare`.
+    keep : path, optional
+        As in `compare`.
 
     Returns
     -------
@@ -279,7 +293,7 @@ def compare_patients(
         rare=rare,
         random_state=random_state,
     )
-    comparison = run_comparison(setup, n_boot, False, n_jobs, progress)
+    comparison = run_comparison(setup, n_boot, False, n_jobs, progress, keep)
     return add_reasons(comparison, setup, verdicts=verdicts, budget=budget, positive=positive)
 
 
@@ -316,6 +330,7 @@ def run_comparison(
     importance: bool | int,
     n_jobs: int,
     progress: bool | Progress | None,
+    keep: str | os.PathLike[str] | None = None,
 ) -> Comparison:
     """Fit and score the models of a setup on its folds.
 
@@ -331,6 +346,8 @@ def run_comparison(
         Number of processes.
     progress : bool or callable, optional
         As in `compare`.
+    keep : path, optional
+        As in `compare`.
 
     Returns
     -------
@@ -338,7 +355,10 @@ def run_comparison(
     """
     budget = checked_budget(importance)
     sets = column_sets(setup.values, setup.truth) if budget else None
-    outcomes = run_all(setup.tasks(sets, budget), n_jobs, progress)
+    tasks = setup.tasks(sets, budget)
+    kept = KeptFits(None if keep is None else Path(keep), tasks)
+    outcomes = run_all(tasks, n_jobs, progress, kept.read(tasks), kept.write)
+    kept.remove()
     errors = [
         *setup.errors,
         *(

@@ -276,20 +276,32 @@ def _probabilities(
     return given, out
 
 
-def run_all(tasks: Sequence[Task], n_jobs: int, progress: bool | Progress | None) -> list[Outcome]:
-    """Run tasks in `n_jobs` processes and return their outcomes in the order of the tasks."""
-    outcomes: dict[int, Outcome] = {}
-    with steps_of(len(tasks), "compare", progress, unit="fit") as advance:
-        for number, outcome in _run_groups(_groups(tasks, n_jobs), n_jobs):
+def run_all(
+    tasks: Sequence[Task],
+    n_jobs: int,
+    progress: bool | Progress | None,
+    kept: Mapping[int, Outcome] | None = None,
+    keep: Callable[[int, Outcome], object] | None = None,
+) -> list[Outcome]:
+    """Run tasks in `n_jobs` processes and return their outcomes in the order of the tasks.
+
+    Those that are `kept`, by their numbers, are not run again; `keep` is called with the others.
+    """
+    outcomes: dict[int, Outcome] = dict(kept or {})
+    groups = _groups({n: task for n, task in enumerate(tasks) if n not in outcomes}, n_jobs)
+    with steps_of(len(tasks), "compare", progress, unit="fit", initial=len(outcomes)) as advance:
+        for number, outcome in _run_groups(groups, n_jobs):
             outcomes[number] = outcome
+            if keep is not None:
+                keep(number, outcome)
             advance(f"{outcome.model}, fold {outcome.fold}")
     return [outcomes[number] for number in range(len(tasks))]
 
 
-def _groups(tasks: Sequence[Task], n_jobs: int) -> list[dict[int, Task]]:
+def _groups(tasks: Mapping[int, Task], n_jobs: int) -> list[dict[int, Task]]:
     """Divide tasks into those that one process runs: related models on one fold, or all of them."""
     by_fold: dict[str, dict[int, Task]] = {}
-    for number, task in enumerate(tasks):
+    for number, task in tasks.items():
         by_fold.setdefault(task.fold, {})[number] = task
     if n_jobs == 1:
         return list(by_fold.values())
