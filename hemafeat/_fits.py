@@ -29,9 +29,6 @@ _LABELS_ASIDE = frozenset(
 _NO_LABELS = _LIGHT | {"PartialWhitening"}
 """Transformers that do not look at the labels."""
 
-_SEEDLESS = frozenset({"LogisticRegression"})
-"""Classifiers of the catalogue without a seed that give the same result each time."""
-
 
 _OF_THE_OBJECT = frozenset({"_sklearn_output_config", "_metadata_request"})
 """What an estimator has been told beside its parameters."""
@@ -209,7 +206,7 @@ def kind_of(model: Any) -> str:
     """Return a hash of the class and the parameters of an estimator, empty if it never shares."""
     for part in parts_of(model):
         seed = part.get_params(deep=False).get("random_state", 0)
-        if not isinstance(seed, numbers.Integral) and type(part).__name__ not in _SEEDLESS:
+        if not isinstance(seed, numbers.Integral) and not _draws_nothing(part):
             return ""
     return value_hash(
         (type(model).__module__, type(model).__qualname__, model.get_params(deep=False))
@@ -223,6 +220,13 @@ def _divided(X: Any) -> tuple[Any, list[list[Any]]]:
     first = {name: X[name].iloc[0] for name, kind in X.dtypes.items() if kind == "object"}
     names = [name for name, value in first.items() if not isinstance(value, str | float | int)]
     return X.drop(columns=names), [X[name].tolist() for name in names]
+
+
+def _draws_nothing(model: Any) -> bool:
+    """Return whether a classifier of the catalogue gives the same result without a seed."""
+    name = type(model).__name__
+    prior = name == "DummyClassifier" and model.strategy == "prior"
+    return prior or (name == "LogisticRegression" and model.solver == "lbfgs")
 
 
 def value_hash(value: Any) -> str:

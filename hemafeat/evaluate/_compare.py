@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -183,7 +184,8 @@ def compare(
         rare=rare,
         random_state=random_state,
     )
-    return run_comparison(setup, n_boot, importance, n_jobs, progress, keep)
+    compared: Comparison = run_comparison(setup, n_boot, importance, n_jobs, progress, keep)
+    return compared
 
 
 @renamed_argument("split", "protocol")
@@ -293,8 +295,12 @@ def compare_patients(
         rare=rare,
         random_state=random_state,
     )
-    comparison = run_comparison(setup, n_boot, False, n_jobs, progress, keep)
-    return add_reasons(comparison, setup, verdicts=verdicts, budget=budget, positive=positive)
+
+    def finish(comparison: Comparison) -> PatientComparison:
+        return add_reasons(comparison, setup, verdicts=verdicts, budget=budget, positive=positive)
+
+    found: PatientComparison = run_comparison(setup, n_boot, False, n_jobs, progress, keep, finish)
+    return found
 
 
 def _patient_column(table: pd.DataFrame, groups: str | None) -> tuple[str, str]:
@@ -331,7 +337,8 @@ def run_comparison(
     n_jobs: int,
     progress: bool | Progress | None,
     keep: str | os.PathLike[str] | None = None,
-) -> Comparison:
+    finish: Callable[[Comparison], Comparison] | None = None,
+) -> Any:
     """Fit and score the models of a setup on its folds.
 
     Parameters
@@ -348,17 +355,19 @@ def run_comparison(
         As in `compare`.
     keep : path, optional
         As in `compare`.
+    finish : callable, optional
+        What else belongs to the comparison; until it is done, finished fits are kept.
 
     Returns
     -------
     Comparison
+        What `finish` returns, if it is given.
     """
     budget = checked_budget(importance)
     sets = column_sets(setup.values, setup.truth) if budget else None
     tasks = setup.tasks(sets, budget)
     kept = KeptFits(None if keep is None else Path(keep), tasks)
     outcomes = run_all(tasks, n_jobs, progress, kept.read(tasks), kept.write)
-    kept.remove()
     errors = [
         *setup.errors,
         *(
@@ -371,7 +380,7 @@ def run_comparison(
         outcomes, setup.plan, setup.table, setup.truth, setup.groups, setup.classes
     )
     results, differences = score_tables(predicted, setup.classes, n_boot, setup.random_state)
-    return Comparison(
+    comparison = Comparison(
         results=setup.stamp(results),
         predictions=predicted,
         differences=differences,
@@ -389,3 +398,7 @@ def run_comparison(
         unit=setup.unit,
         baselines=setup.baselines,
     )
+    if finish is not None:
+        comparison = finish(comparison)
+    kept.remove()
+    return comparison
