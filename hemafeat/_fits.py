@@ -29,7 +29,6 @@ _LABELS_ASIDE = frozenset(
 _NO_LABELS = _LIGHT | {"PartialWhitening"}
 """Transformers that do not look at the labels."""
 
-
 _OF_THE_OBJECT = frozenset({"_sklearn_output_config", "_metadata_request"})
 """What an estimator has been told beside its parameters."""
 
@@ -58,31 +57,31 @@ class Fits:
     seconds_saved: float = 0.0
     made: dict[str, _Fit] = field(default_factory=dict)
 
+    @classmethod
+    def of(cls, models: Sequence[Any]) -> Fits:
+        """Return an empty collection for unfitted models that are fitted within `sharing`."""
+        counts = Counter(kind for model in models for kind in map(kind_of, parts_of(model)))
+        return cls(frozenset(kind for kind, n in counts.items() if n > 1 and kind))
+
 
 _CURRENT: ContextVar[Fits | None] = ContextVar("fits", default=None)
 
 
 @contextmanager
-def sharing(models: Sequence[Any]) -> Iterator[Fits]:
-    """Make each fit that occurs more than once in these models only once.
+def sharing(fits: Fits) -> Iterator[None]:
+    """Make each fit that is wanted more than once only once.
 
     Estimators share a fit if they are of the same class, with the same parameters, and are fitted
     to the same rows and labels. One that draws at random without a seed never shares.
 
     Parameters
     ----------
-    models : sequence of estimator
-        The unfitted models that are fitted within the context.
-
-    Yields
-    ------
-    Fits
+    fits : Fits
+        Fits made before, to which others are added.
     """
-    counts = Counter(kind for model in models for kind in map(kind_of, parts_of(model)))
-    wanted = frozenset(kind for kind, n in counts.items() if n > 1 and kind)
-    token = _CURRENT.set(Fits(wanted))
+    token = _CURRENT.set(fits)
     try:
-        yield _CURRENT.get()  # type: ignore[misc]
+        yield
     finally:
         _CURRENT.reset(token)
 
@@ -135,13 +134,13 @@ def fit_once(model: Any, X: Any, y: Any = None, fit: Callable[..., Any] | None =
     """
     fits = _CURRENT.get()
     if fit is None:
-        if fits is None or hasattr(type(model).fit, "shares"):
+        if fits is None or hasattr(getattr(type(model), "fit", None), "shares"):
             return model.fit(X, y)
         fit = model.fit
     kind = "" if fits is None else kind_of(model)
     if fits is None or kind not in fits.wanted:
         return fit(X, y)
-    name = type(model).__name__
+    name = _name(model)
     classes = None
     labels = None if name in _NO_LABELS else y
     if name in _LABELS_ASIDE:
@@ -198,12 +197,20 @@ def parts_of(model: Any) -> Iterator[Any]:
                 yield from parts_of(part)
 
 
+def _name(model: Any) -> str:
+    """Return the name of a class of this package or of scikit-learn, empty for another one."""
+    ours = type(model).__module__.split(".")[0] in ("hemafeat", "sklearn")
+    return type(model).__name__ if ours else ""
+
+
 def _is_heavy(model: Any) -> bool:
-    return type(model).__name__ in _LABELS_ASIDE | {"CellPipeline", "PartialWhitening", "Pipeline"}
+    return _name(model) in _LABELS_ASIDE | {"CellPipeline", "PartialWhitening", "Pipeline"}
 
 
 def kind_of(model: Any) -> str:
     """Return a hash of the class and the parameters of an estimator, empty if it never shares."""
+    if not hasattr(model, "get_params"):
+        return ""
     for part in parts_of(model):
         seed = part.get_params(deep=False).get("random_state", 0)
         if not isinstance(seed, numbers.Integral) and not _draws_nothing(part):
@@ -224,7 +231,7 @@ def _divided(X: Any) -> tuple[Any, list[list[Any]]]:
 
 def _draws_nothing(model: Any) -> bool:
     """Return whether a classifier of the catalogue gives the same result without a seed."""
-    name = type(model).__name__
+    name = _name(model)
     prior = name == "DummyClassifier" and model.strategy == "prior"
     return prior or (name == "LogisticRegression" and model.solver == "lbfgs")
 

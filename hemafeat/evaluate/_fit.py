@@ -98,11 +98,11 @@ def run_together(tasks: Sequence[Task]) -> Iterator[Outcome]:
     Each fit uses one thread, so that its result does not depend on the number of processors, and
     processes do not wait for each other's threads.
     """
-    with sharing([task.estimator for task in tasks]) as fits:
-        for task in tasks:
-            with threadpool_limits(1):
-                outcome = run(task, fits)
-            yield outcome
+    fits = Fits.of([task.estimator for task in tasks])
+    for task in tasks:
+        with sharing(fits), threadpool_limits(1):
+            outcome = run(task, fits)
+        yield outcome
 
 
 class _Parcel:
@@ -159,7 +159,8 @@ def _packed(groups: Sequence[dict[int, Task]]) -> Iterator[dict[int, Task]]:
     for group in groups:
         for task in group.values():
             if id(task.inputs) not in parcels:
-                has_bags = "cells" in task.inputs and task.inputs["cells"].dtype == object
+                first = task.inputs["cells"].iloc[0] if "cells" in task.inputs else None
+                has_bags = isinstance(first, pipelines.Bag)
                 parcels[id(task.inputs)] = _Parcel(task.inputs) if has_bags else task.inputs
         yield {
             number: replace(task, inputs=parcels[id(task.inputs)]) for number, task in group.items()

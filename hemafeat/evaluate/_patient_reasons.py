@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from hemafeat import pipelines
 from hemafeat.evaluate._comparison import Comparison, PatientComparison
@@ -49,11 +50,13 @@ def add_reasons(
     best = next(iter(comparison.ranked()), None) if verdicts or budget else None
     cells, columns = pd.DataFrame(), importance_table({}, [])
     if best is not None:
-        fitted = _fit_folds(setup, best)
-        if verdicts:
-            cells = _contributions(setup, best, fitted, positive)
-        if budget:
-            columns = _importances(setup, best, fitted, budget)
+        # One thread, as for the scores, so that these are the same fits.
+        with threadpool_limits(1):
+            fitted = _fit_folds(setup, best)
+            if verdicts:
+                cells = _contributions(setup, best, fitted, positive)
+            if budget:
+                columns = _importances(setup, best, fitted, budget)
     fields = vars(comparison) | {"importances": columns}
     return PatientComparison(**fields, patients=setup.patients, verdicts=cells)
 
