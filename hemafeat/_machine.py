@@ -6,8 +6,9 @@ import os
 import platform
 import signal
 import sys
-from collections.abc import Iterable
-from contextlib import suppress
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from multiprocessing import parent_process
 from pathlib import Path
@@ -106,6 +107,80 @@ def progress_bar(
 
     shown = sys.stderr.isatty() if progress is None else progress
     return tqdm(total=total, desc=desc, unit=unit, disable=not shown, **kwargs)
+
+
+LINE_EVERY = 5.0
+"""Least time in seconds between two lines of progress in a log."""
+
+
+@contextmanager
+def steps_of(
+    total: int,
+    desc: str,
+    progress: bool | Callable[[int, int, str], object] | None,
+    *,
+    unit: str,
+    initial: int = 0,
+) -> Iterator[Callable[[str], None]]:
+    """Report long steps: on a bar, in lines of a log, or to a function.
+
+    Parameters
+    ----------
+    total : int
+        Number of steps.
+    desc : str
+        Word in front of the bar or line.
+    progress : bool or callable, optional
+        True shows a bar on a terminal, and elsewhere, such as in the log file of a batch job, a
+        line for a finished step, at most one in `LINE_EVERY` seconds and always the last. A
+        callable is called with ``(done, total, step)``. None and False report nothing.
+    unit : str
+        What one step is.
+    initial : int
+        Number of steps that an earlier run has made.
+
+    Yields
+    ------
+    callable
+        To be called with the name of each step when it is done.
+    """
+    report = progress if callable(progress) else None
+    lines = progress is True and not sys.stderr.isatty()
+    began = last = time.monotonic()
+    done = initial
+    if report is not None:
+        report(initial, total, "")
+    with progress_bar(
+        total, desc, progress=progress is True and not lines, unit=unit, initial=initial
+    ) as bar:
+
+        def advance(step: str) -> None:
+            nonlocal done, last
+            done += 1
+            bar.set_postfix_str(step, refresh=False)
+            bar.update(1)
+            if report is not None:
+                report(done, total, step)
+            now = time.monotonic()
+            if lines and (done == total or now - last >= LINE_EVERY):
+                last = now
+                rest = (now - began) * (total - done) / (done - initial)
+                left = f", about {duration(rest)} left" if done < total else ""
+                print(
+                    f"{desc}: {done} of {total} {unit}s ({step}), {duration(now - began)}{left}",
+                    file=sys.stderr,
+                    flush=True,
+                )
+
+        yield advance
+
+
+def duration(seconds: float) -> str:
+    """Return a time in words: ``42 s``, ``7 min``, ``1 h 20 min``."""
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def versions(packages: Iterable[str]) -> dict[str, str]:

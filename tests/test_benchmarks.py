@@ -29,6 +29,7 @@ def test_none_is_left_out() -> None:
         "embedding",
         "families",
         "gpu",
+        "models",
         "patients",
         "scale",
         "segmentation",
@@ -102,6 +103,16 @@ def test_patients(capsys: pytest.CaptureFixture[str]) -> None:
     main = runpy.run_path(str(BENCHMARKS / "patients.py"))["main"]
     main(["--seeds", "2", "--patients", "16", "--models", "bag_size", "table_means"])
     assert "table_means" in capsys.readouterr().out
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads /proc")
+def test_models(capsys: pytest.CaptureFixture[str]) -> None:
+    main = runpy.run_path(str(BENCHMARKS / "models.py"))["main"]
+    few = ["--cells", "120", "--columns", "30", "--patients", "12", "--folds", "2", "--jobs", "1"]
+    main([*few, "--models", "table_means", "--level", "patient"])
+    printed = capsys.readouterr().out
+    assert "120 cells, 30 columns, 12 patients, 2 folds, 1 workers, patient level" in printed
+    assert re.search(r"peak memory \d{2,} MB", printed)
 
 
 @pytest.mark.slow_without_jit

@@ -27,7 +27,8 @@ EXAMPLES = f"""\
   hemafeat compare features/ --out result/
       the table of hemafeat extract; result/ gets the comparison and page.html
   hemafeat compare cells/ --out result/
-      images: they are measured first, into result/features
+      images: they are measured first, into result/features; the same command continues
+      where it was interrupted
   hemafeat compare features/ --models svc xgboost --folds 10 --group patient
   hemafeat compare features/ --protocol image-random
       ignores groups, as published numbers often do; marked leaky everywhere
@@ -44,7 +45,10 @@ EXAMPLES = f"""\
   hemafeat compare result/features --level patient --save-model verdict.hemafeat
       the best model, fitted to all labelled patients, for hemafeat predict"""
 
-MARKS = ("comparison.json", "results.csv", "features")
+FITS = "fits"
+"""Folder of the fits that are finished, until the comparison is complete."""
+
+MARKS = ("comparison.json", "results.csv", "features", FITS)
 
 STUDY_FILES = (
     "verdicts.csv",
@@ -141,6 +145,14 @@ def add(commands: Any) -> None:
         "--no-importance", action="store_true", help="skip the importance of the features"
     )
     parser.add_argument(
+        "--importance",
+        type=_arguments.positive_int,
+        default=50_000,
+        metavar="N",
+        help="number of predictions of each model that are spent on the importance of the "
+        "features; default: 50000",
+    )
+    parser.add_argument(
         "--out",
         default="hemafeat-comparison",
         metavar="DIR",
@@ -166,7 +178,7 @@ def _n_folds(text: str) -> int:
 
 def run(args: argparse.Namespace) -> None:
     """Measure the cells if necessary, compare the models, print and write the results."""
-    from hemafeat import evaluate, extract, report
+    from hemafeat import evaluate, report
 
     out = _output.result_folder(args.out, "comparison", MARKS, args.input)
     settings = _output.settings(args)
@@ -186,13 +198,12 @@ def run(args: argparse.Namespace) -> None:
         _check_columns(rows, args)
         return rows
 
-    table, listed = _inputs.table(args, checked)
+    # Measured shard by shard, so that the same command continues where this one is interrupted.
+    table, listed = _inputs.table(args, checked, out / "features")
     if listed is not None:
         _check_columns(table, args)
-        out.mkdir(parents=True, exist_ok=True)
-        extract.save(table, out / "features", {"made_by": "hemafeat compare"})
     models = _deep.models(names, args)
-    comparison = compare(models, table, args)
+    comparison = compare(models, table, args, keep=out / FITS)
     for name in STUDY_FILES:
         (out / name).unlink(missing_ok=True)
     comparison.save(out)
@@ -223,8 +234,10 @@ def run(args: argparse.Namespace) -> None:
     print(page)
 
 
-def compare(models: Any, table: pd.DataFrame, args: argparse.Namespace) -> Comparison:
-    """Compare the models at the level that the arguments ask for."""
+def compare(
+    models: Any, table: pd.DataFrame, args: argparse.Namespace, keep: Path | None = None
+) -> Comparison:
+    """Compare the models at the level that the arguments ask for; finished fits are in `keep`."""
     from hemafeat import evaluate
 
     options: dict[str, Any] = {
@@ -234,9 +247,11 @@ def compare(models: Any, table: pd.DataFrame, args: argparse.Namespace) -> Compa
         "rare": args.rare,
         "n_boot": args.n_boot,
         "random_state": args.seed,
-        "importance": not args.no_importance,
+        "importance": 0 if args.no_importance else args.importance,
         "n_jobs": _arguments.jobs(args),
-        "progress": _arguments.progress(args),
+        # On a terminal a bar, else lines.
+        "progress": not args.quiet,
+        "keep": keep,
     }
     if args.level == "patient":
         n_patients = table[args.patient].nunique()

@@ -132,6 +132,7 @@ def images(
 def table(
     args: argparse.Namespace,
     select: Callable[[pd.DataFrame], pd.DataFrame] | None = None,
+    out: Path | None = None,
 ) -> tuple[pd.DataFrame, pd.DataFrame | None]:
     """Return the table of cells, measured now unless it was measured before.
 
@@ -141,6 +142,8 @@ def table(
         With ``input`` and the arguments of `add_images` and `add_jobs`.
     select : callable, optional
         Function that picks the rows to use, of the image table or of the table of cells.
+    out : Path, optional
+        Folder into which the cells are measured, so that an interrupted run can be resumed.
 
     Returns
     -------
@@ -161,14 +164,41 @@ def table(
         listed = select(listed)
     check_listed(listed, args)
     _arguments.say(args, f"measuring the cells of {len(listed)} images ...")
-    with left_out_said_here():
-        cells = extract.table(listed, **options)
+    if out is None:
+        with left_out_said_here():
+            cells = extract.table(listed, **options)
+    else:
+        cells = _measured_into(out, listed, options, args)
     if cells.empty:
         raise Failure(f"no cell was measured in {len(listed)} images: {first_error(cells)}")
     if rule := cells_kept(cells):
         _arguments.say(args, rule)
     return cells, listed
 
+
+def _measured_into(
+    out: Path, listed: pd.DataFrame, options: dict[str, Any], args: argparse.Namespace
+) -> pd.DataFrame:
+    """Measure the cells into a folder, or what is missing there, and return the table."""
+    from hemafeat import extract
+
+    # Small shards, of which an interruption costs one; those that are there keep their size.
+    size = None if extract.is_result(out) or (out / "manifest.json").exists() else _SHARD_SIZE
+    try:
+        result = extract.stream(
+            listed,
+            out,
+            **options,
+            shard_size=size,
+            restart=args.restart,
+            notify=lambda text: _arguments.say(args, text),
+        )
+    except (FileExistsError, FileNotFoundError) as error:
+        raise Usage(f"--out: {error}") from None
+    return result.load()
+
+
+_SHARD_SIZE = 128  # number of images that are measured before they are written
 
 _OF_IMAGES = (
     *("families", "cells", "um_per_px", "to_um_per_px", "normalise", "normalise_reference"),

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from itertools import zip_longest
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
-from hemafeat._machine import progress_bar
+from hemafeat import pipelines
+from hemafeat._fits import Fits, families, fit_once, sharing
+from hemafeat._machine import steps_of
 from hemafeat._words import without_numpy
 from hemafeat.evaluate._importance import permutation_losses
 from hemafeat.evaluate._rows import CompareError
@@ -41,6 +45,8 @@ class Task:
         Columns to permute together, by name.
     seed : sequence of int
         Seed of the permutations.
+    budget : int
+        Number of predictions of these permutations.
     """
 
     model: str
@@ -53,6 +59,7 @@ class Task:
     classes: Sequence[str]
     importance: Mapping[str, Sequence[str]] | None
     seed: Sequence[int]
+    budget: int = 0
 
 
 @dataclass
@@ -68,7 +75,7 @@ class Outcome:
     probability : (n_test, n_classes) ndarray of float64, or None
         None if the model gives no probabilities.
     fit_seconds, predict_seconds : float
-        Wall time.
+        Wall time; that of a fit which another model had made is added.
     importance : dict of str to float
         Loss of balanced accuracy by permuted columns.
     warnings : list of (str, str)
@@ -85,7 +92,94 @@ class Outcome:
     warnings: list[tuple[str, str]] = field(default_factory=list)
 
 
-def run(task: Task) -> Outcome:
+def run_together(tasks: Sequence[Task]) -> Iterator[Outcome]:
+    """Run the tasks of one fold one after another; fits that they have in common are made once.
+
+    Each fit uses one thread, so that its result does not depend on the number of processors, and
+    processes do not wait for each other's threads.
+    """
+    fits = Fits.of([task.estimator for task in tasks])
+    for task in tasks:
+        with sharing(fits), threadpool_limits(1):
+            outcome = run(task, fits)
+        yield outcome
+
+
+class _Parcel:
+    """Rows with bags of cells, on their way to another process.
+
+    The features of all cells are one array, which processes share. Inside a table of objects every
+    bag would be copied to every process, for every task.
+    """
+
+    def __init__(self, inputs: pd.DataFrame) -> None:
+        bags = inputs["cells"].tolist()
+        self.rest = inputs.drop(columns="cells")
+        self.place = list(inputs.columns).index("cells")
+        self.sizes = np.array([len(bag) for bag in bags])
+        self.whole = replace(
+            bags[0],
+            features=_joined([bag.features for bag in bags]),
+            rows=np.concatenate([bag.rows for bag in bags]),
+            beside={
+                name: np.concatenate([bag.beside[name] for bag in bags]) for name in bags[0].beside
+            },
+        )
+
+    def open(self) -> pd.DataFrame:
+        """Return the rows."""
+        whole = replace(self.whole, features=np.asarray(self.whole.features))
+        ends = np.cumsum(self.sizes)
+        bags = [
+            whole.cells(slice(stop - size, stop))
+            for size, stop in zip(self.sizes.tolist(), ends.tolist(), strict=True)
+        ]
+        rows = self.rest.copy(deep=False)
+        rows.insert(self.place, "cells", pd.Series(bags, index=rows.index, dtype=object))
+        return rows
+
+
+def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
+    """Concatenate arrays; those that follow each other in one array are not copied."""
+    base = parts[0].base
+    if base is not None and base.ndim == 2 and base.flags.c_contiguous:
+        ends = np.cumsum([part.nbytes for part in parts]) + base.ctypes.data
+        follow = all(
+            part.base is base and part.flags.c_contiguous and part.ctypes.data + part.nbytes == end
+            for part, end in zip(parts, ends.tolist(), strict=True)
+        )
+        if follow and sum(map(len, parts)) == len(base):
+            return base
+    return np.concatenate(parts)
+
+
+def _packed(groups: Sequence[dict[int, Task]]) -> Iterator[dict[int, Task]]:
+    """Yield the groups with bags in parcels, one for all tasks that have the same rows."""
+    parcels: dict[int, Any] = {}
+    for group in groups:
+        for task in group.values():
+            if id(task.inputs) not in parcels:
+                first = task.inputs["cells"].iloc[0] if "cells" in task.inputs else None
+                has_bags = isinstance(first, pipelines.Bag)
+                parcels[id(task.inputs)] = _Parcel(task.inputs) if has_bags else task.inputs
+        yield {
+            number: replace(task, inputs=parcels[id(task.inputs)]) for number, task in group.items()
+        }
+
+
+def _run_group(tasks: dict[int, Task]) -> dict[int, Outcome]:
+    """Run the tasks of a group in another process."""
+    opened: dict[int, pd.DataFrame] = {}
+    for number, task in tasks.items():
+        if isinstance(task.inputs, _Parcel):
+            key = id(task.inputs)
+            if key not in opened:
+                opened[key] = task.inputs.open()
+            tasks[number] = replace(task, inputs=opened[key])
+    return dict(zip(tasks, run_together(list(tasks.values())), strict=True))
+
+
+def run(task: Task, fits: Fits) -> Outcome:
     """Fit a model to the training rows and predict the test rows.
 
     Raises
@@ -101,16 +195,22 @@ def run(task: Task) -> Outcome:
         warnings.simplefilter("always")
         try:
             model = clone(task.estimator)
-            start = time.perf_counter()
-            model.fit(train, task.truth[task.train])
+            start, saved = time.perf_counter(), fits.seconds_saved
+            model = fit_once(model, train, task.truth[task.train])
             fitted = time.perf_counter()
-            predicted = np.asarray(model.predict(test)).astype(str)
+            fit_seconds = fitted - start + fits.seconds_saved - saved
             probability = _probabilities(model, test, task.classes)
+            if probability is not None and _is_most_probable(model):
+                predicted = np.asarray(model.classes_).astype(str)
+                predicted = predicted[probability[0].argmax(axis=1)]
+            else:
+                predicted = np.asarray(model.predict(test)).astype(str)
             done = time.perf_counter()
             losses = {}
             if task.importance:
+                truth = task.truth[task.test]
                 losses = permutation_losses(
-                    model, test, task.truth[task.test], task.importance, task.seed
+                    model, test, truth, task.importance, task.seed, task.budget
                 )
         except Exception as error:
             raise CompareError(
@@ -128,44 +228,101 @@ def run(task: Task) -> Outcome:
         task.model,
         task.fold,
         predicted,
-        probability,
-        fitted - start,
+        None if probability is None else probability[1],
+        fit_seconds,
         done - fitted,
         losses,
         sorted(messages),
     )
 
 
-def _probabilities(model: Any, test: pd.DataFrame, classes: Sequence[str]) -> np.ndarray | None:
-    """Return probabilities of all classes; 0 for a class that the training rows lacked."""
+def _is_most_probable(model: Any) -> bool:
+    """Return whether the label that a fitted model predicts is the most probable one.
+
+    Only of models that say so of themselves: predicting both would take twice the time.
+    """
+    from sklearn.ensemble import RandomForestClassifier, VotingClassifier
+    from sklearn.pipeline import Pipeline
+
+    last = model.steps[-1][1] if type(model) in (Pipeline, pipelines.CellPipeline) else model
+    if type(last) is VotingClassifier:
+        return bool(last.voting == "soft")
+    return type(last) in (
+        pipelines.BoostedTrees,
+        pipelines.CellVote,
+        pipelines.DecisionRule,
+        pipelines.PatientStack,
+        pipelines.SupportVectors,
+        RandomForestClassifier,
+    )
+
+
+def _probabilities(
+    model: Any, test: pd.DataFrame, classes: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray] | None:
+    """Return the probabilities as predicted, and those of all classes.
+
+    The latter are 0 for a class that the training rows lacked.
+    """
     try:
         predict_proba = model.predict_proba
     except AttributeError:
         return None
-    values = np.asarray(predict_proba(test), dtype=np.float64)
+    given = np.asarray(predict_proba(test))
+    values = given.astype(np.float64)
     out = np.zeros((len(test), len(classes)))
     index = {name: k for k, name in enumerate(classes)}
     for column, name in enumerate(np.asarray(model.classes_).astype(str)):
         out[:, index[name]] = values[:, column]
-    return out
+    return given, out
 
 
-def run_all(tasks: Sequence[Task], n_jobs: int, progress: bool | Progress | None) -> list[Outcome]:
-    """Run tasks in `n_jobs` processes and return their outcomes in the order of the tasks."""
+def run_all(
+    tasks: Sequence[Task],
+    n_jobs: int,
+    progress: bool | Progress | None,
+    kept: Mapping[int, Outcome] | None = None,
+    keep: Callable[[int, Outcome], object] | None = None,
+) -> list[Outcome]:
+    """Run tasks in `n_jobs` processes and return their outcomes in the order of the tasks.
+
+    Those that are `kept`, by their numbers, are not run again; `keep` is called with the others.
+    """
+    outcomes: dict[int, Outcome] = dict(kept or {})
+    groups = _groups({n: task for n, task in enumerate(tasks) if n not in outcomes}, n_jobs)
+    with steps_of(len(tasks), "compare", progress, unit="fit", initial=len(outcomes)) as advance:
+        for number, outcome in _run_groups(groups, n_jobs):
+            outcomes[number] = outcome
+            if keep is not None:
+                keep(number, outcome)
+            advance(f"{outcome.model}, fold {outcome.fold}")
+    return [outcomes[number] for number in range(len(tasks))]
+
+
+def _groups(tasks: Mapping[int, Task], n_jobs: int) -> list[dict[int, Task]]:
+    """Divide tasks into those that one process runs: related models on one fold, or all of them."""
+    by_fold: dict[str, dict[int, Task]] = {}
+    for number, task in tasks.items():
+        by_fold.setdefault(task.fold, {})[number] = task
+    if n_jobs == 1:
+        return list(by_fold.values())
+    divided = []
+    for part in by_fold.values():
+        numbers = list(part)
+        together = families([task.estimator for task in part.values()])
+        divided.append([{numbers[k]: part[numbers[k]] for k in group} for group in together])
+    # The groups of the most work first, so that no process is left alone with one at the end.
+    return [group for rank in zip_longest(*divided) for group in rank if group]
+
+
+def _run_groups(groups: Sequence[dict[int, Task]], n_jobs: int) -> Iterator[tuple[int, Outcome]]:
+    """Yield number and outcome of each task when its group is done, or at once in this process."""
+    if n_jobs == 1:
+        for group in groups:
+            yield from zip(group, run_together(list(group.values())), strict=True)
+        return
     from joblib import Parallel, delayed
 
-    report = progress if callable(progress) else None
-    if report is not None:
-        report(0, len(tasks), "")
-    outcomes: list[Outcome] = []
-    parallel = Parallel(n_jobs=n_jobs, return_as="generator")
-    shown = report is None and bool(progress)
-    with progress_bar(len(tasks), "compare", progress=shown, unit="fit") as bar:
-        for outcome in parallel(delayed(run)(task) for task in tasks):
-            outcomes.append(outcome)
-            step = f"{outcome.model}, fold {outcome.fold}"
-            bar.set_postfix_str(step, refresh=False)
-            bar.update(1)
-            if report is not None:
-                report(len(outcomes), len(tasks), step)
-    return outcomes
+    parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered")
+    for done in parallel(delayed(_run_group)(group) for group in _packed(groups)):
+        yield from done.items()

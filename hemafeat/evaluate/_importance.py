@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from hemafeat.evaluate._rows import CompareError
 from hemafeat.evaluate._scores import balanced_accuracy
 
+BUDGET = 50_000
+"""Number of predictions that are spent on the importances of one model, over all folds."""
+
 MAX_ROWS = 200
-"""Number of held-out cells per fold used for importances."""
+"""Largest number of held-out cells per fold used for importances."""
+
+MIN_ROWS = 50
+"""Number of held-out cells below which fewer sets of columns are permuted instead."""
+
+MAX_REPEATS = 3
+"""Largest number of permutations of one set of columns."""
+
+NARROW = 0.005
+"""Standard error of a loss over its repeats with which it is not repeated again."""
+
+_AT_ONCE = 4000  # rows in one call of a model
 
 
 def blocks(columns: Iterable[str]) -> dict[tuple[str, str], list[str]]:
@@ -93,12 +108,74 @@ def separation(values: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.where(total > 0, between / np.where(total > 0, total, 1.0), 0.0)
 
 
+def checked_budget(importance: bool | int) -> int:
+    """Return the number of predictions to spend; 0 for none.
+
+    Raises
+    ------
+    CompareError
+        If it is negative.
+    """
+    if isinstance(importance, bool):
+        return BUDGET if importance else 0
+    if importance < 0:
+        raise CompareError(f"importance={importance}: a number of predictions is not negative")
+    return int(importance)
+
+
+def spend(
+    names: Sequence[str],
+    n_rows: int,
+    budget: int,
+    losses_of: Callable[[list[str], int], Iterable[float]],
+) -> dict[str, float]:
+    """Measure losses until they are precise enough or the predictions are used up.
+
+    Parameters
+    ----------
+    names : sequence of str
+        What can be permuted, the most important to know first: the last ones are not measured if
+        the budget does not suffice.
+    n_rows : int
+        Number of predictions that one loss takes, and the prediction without a permutation.
+    budget : int
+        Number of predictions that may be made.
+    losses_of : callable
+        Called with names and the number of the repeat; returns a loss for each of the names.
+
+    Returns
+    -------
+    dict of str to float
+        Mean of the repeats of each loss.
+    """
+    left = budget - n_rows
+    found: dict[str, list[float]] = {name: [] for name in names[: max(0, left // n_rows)]}
+    for repeat in range(MAX_REPEATS):
+        # Those with the widest intervals first, if not all of them can be repeated.
+        wide = sorted(
+            (name for name, values in found.items() if _error(values) > NARROW),
+            key=lambda name: -_error(found[name]),
+        )[: left // n_rows]
+        if not wide:
+            break
+        for name, loss in zip(wide, losses_of(wide, repeat), strict=True):
+            found[name].append(loss)
+        left -= len(wide) * n_rows
+    return {name: float(np.mean(values)) for name, values in found.items()}
+
+
+def _error(values: Sequence[float]) -> float:
+    """Return the standard error of a mean; infinite for fewer than two values."""
+    return float(np.std(values, ddof=1) / np.sqrt(len(values))) if len(values) > 1 else np.inf
+
+
 def permutation_losses(
     model: Any,
     features: pd.DataFrame,
     truth: np.ndarray,
     sets: Mapping[str, Sequence[str]],
     seed: Sequence[int],
+    budget: int,
 ) -> dict[str, float]:
     """Compute the loss of balanced accuracy when each set of columns is permuted together.
 
@@ -107,30 +184,42 @@ def permutation_losses(
     model : estimator
         Fitted.
     features : (n_rows, n_features) DataFrame
-        Held-out cells, of which `MAX_ROWS` are used.
+        Held-out cells, of which at most `MAX_ROWS` are used.
     truth : (n_rows,) ndarray of str
         Their labels.
     sets : mapping of str to list of str
         Columns permuted together, by a name.
     seed : sequence of int
         Seed; the same for every model of a fold, so that all see the same permutations.
+    budget : int
+        Number of predictions that may be made, see `spend`.
 
     Returns
     -------
     dict of str to float
         By the names of `sets`.
     """
-    rng = np.random.default_rng(list(seed))
-    rows = np.sort(rng.permutation(len(features))[:MAX_ROWS])
+    n_rows = min(MAX_ROWS, len(features), max(MIN_ROWS, budget // (len(sets) + 1)))
+    if budget < n_rows:
+        return {}
+    rows = np.sort(np.random.default_rng(list(seed)).permutation(len(features))[:n_rows])
     part, labels = features.iloc[rows], truth[rows]
     intact = balanced_accuracy(labels, model.predict(part))
     index = {name: j for j, name in enumerate(features.columns)}
     values = part.to_numpy(dtype=np.float64)
-    losses = {}
-    for name, columns in sets.items():
-        permuted = values.copy()
-        numbers = [index[column] for column in columns]
-        permuted[:, numbers] = values[rng.permutation(len(rows))][:, numbers]
-        frame = pd.DataFrame(permuted, columns=features.columns)
-        losses[name] = intact - balanced_accuracy(labels, model.predict(frame))
-    return losses
+    place = {name: number for number, name in enumerate(sets)}
+
+    def losses_of(names: list[str], repeat: int) -> Iterator[float]:
+        n_sets = max(1, _AT_ONCE // n_rows)
+        for start in range(0, len(names), n_sets):
+            batch = names[start : start + n_sets]
+            permuted = np.tile(values, (len(batch), 1))
+            for block, name in zip(np.split(permuted, len(batch)), batch, strict=True):
+                numbers = [index[column] for column in sets[name]]
+                order = np.random.default_rng([*seed, place[name], repeat]).permutation(n_rows)
+                block[:, numbers] = values[order][:, numbers]
+            predicted = model.predict(pd.DataFrame(permuted, columns=features.columns))
+            for answer in np.split(np.asarray(predicted), len(batch)):
+                yield intact - balanced_accuracy(labels, answer)
+
+    return spend(list(sets), n_rows, budget, losses_of)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import pandas as pd
+from threadpoolctl import threadpool_limits
 
 from hemafeat import pipelines
 from hemafeat.evaluate._comparison import Comparison, PatientComparison
-from hemafeat.evaluate._importance import column_sets
+from hemafeat.evaluate._importance import column_sets, spend
 from hemafeat.evaluate._patients import PatientSetup
 from hemafeat.evaluate._scores import balanced_accuracy
 from hemafeat.evaluate._tables import importance_table
@@ -25,7 +26,7 @@ def add_reasons(
     setup: PatientSetup,
     *,
     verdicts: bool,
-    importance: bool,
+    budget: int,
     positive: str | None,
 ) -> PatientComparison:
     """Add patients, contributions of cells and importances of columns to a comparison.
@@ -36,22 +37,26 @@ def add_reasons(
         Scores of the models of `setup`.
     setup : PatientSetup
         What was compared.
-    verdicts, importance, positive
+    verdicts, positive
         As in `compare_patients`.
+    budget : int
+        Number of predictions for the importances; 0 for none.
 
     Returns
     -------
     PatientComparison
         Its best model that looks at cells was fitted once more on each fold, if one was needed.
     """
-    best = next(iter(comparison.ranked()), None) if verdicts or importance else None
+    best = next(iter(comparison.ranked()), None) if verdicts or budget else None
     cells, columns = pd.DataFrame(), importance_table({}, [])
     if best is not None:
-        fitted = _fit_folds(setup, best)
-        if verdicts:
-            cells = _contributions(setup, best, fitted, positive)
-        if importance:
-            columns = _importances(setup, best, fitted)
+        # One thread, as for the scores, so that these are the same fits.
+        with threadpool_limits(1):
+            fitted = _fit_folds(setup, best)
+            if verdicts:
+                cells = _contributions(setup, best, fitted, positive)
+            if budget:
+                columns = _importances(setup, best, fitted, budget)
     fields = vars(comparison) | {"importances": columns}
     return PatientComparison(**fields, patients=setup.patients, verdicts=cells)
 
@@ -104,7 +109,9 @@ def _suspicions(cells: pd.DataFrame) -> np.ndarray:
     return np.where(flagged, texts.to_numpy(dtype=object), "")
 
 
-def _importances(setup: PatientSetup, name: str, fitted: Sequence[Any]) -> pd.DataFrame:
+def _importances(
+    setup: PatientSetup, name: str, fitted: Sequence[Any], budget: int
+) -> pd.DataFrame:
     """Average over the folds the balanced accuracy lost when columns are permuted."""
     inputs, truth = setup.inputs[name], setup.truth
     columns = inputs["cells"].iloc[0].columns
@@ -118,6 +125,7 @@ def _importances(setup: PatientSetup, name: str, fitted: Sequence[Any]) -> pd.Da
             sets,
             setup.attributes,
             [setup.random_state, fold],
+            budget // len(fitted),
         )
         for fold, (model, (_, test)) in enumerate(zip(fitted, setup.plan.pairs, strict=True))
     ]
@@ -131,8 +139,11 @@ def _permutation_losses(
     sets: Mapping[str, Sequence[str]],
     attributes: Sequence[str],
     seed: Sequence[int],
+    budget: int,
 ) -> dict[str, float]:
     """Permute columns among all cells, and attributes among patients, and compute the losses."""
+    if budget < len(patients):
+        return {}
     rng = np.random.default_rng(list(seed))
     n_each = max(1, MAX_CELLS // len(patients))
     bags = [
@@ -143,17 +154,23 @@ def _permutation_losses(
     values = np.concatenate([bag.features for bag in bags])
     ends = np.cumsum([len(bag) for bag in bags])[:-1]
     index = {name: j for j, name in enumerate(bags[0].columns)}
-    losses = {}
-    for name, columns in sets.items():
-        numbers = [index[column] for column in columns]
-        permuted = values.copy()
-        permuted[:, numbers] = values[rng.permutation(len(values))][:, numbers]
-        parts = np.split(permuted, ends)
-        mixed = [replace(bag, features=part) for bag, part in zip(bags, parts, strict=True)]
-        predicted = model.predict(patients.assign(cells=mixed))
-        losses[name] = intact - balanced_accuracy(truth, predicted)
-    for name in attributes:
-        column = patients[name].to_numpy()[rng.permutation(len(patients))]
-        predicted = model.predict(patients.assign(**{name: column}))
-        losses[name] = intact - balanced_accuracy(truth, predicted)
-    return losses
+    places = {name: number for number, name in enumerate([*sets, *attributes])}
+
+    def losses_of(names: list[str], repeat: int) -> Iterator[float]:
+        for name in names:
+            draw = np.random.default_rng([*seed, places[name], repeat])
+            if name in sets:
+                numbers = [index[column] for column in sets[name]]
+                permuted = values.copy()
+                permuted[:, numbers] = values[draw.permutation(len(values))][:, numbers]
+                parts = np.split(permuted, ends)
+                mixed = [replace(bag, features=part) for bag, part in zip(bags, parts, strict=True)]
+                changed = patients.assign(cells=mixed)
+            else:
+                column = patients[name].to_numpy()[draw.permutation(len(patients))]
+                changed = patients.assign(**{name: column})
+            yield intact - balanced_accuracy(truth, model.predict(changed))
+
+    blocks = [name for name in sets if name.endswith("__*")]
+    order = [*attributes, *blocks, *(name for name in sets if name not in blocks)]
+    return spend(order, len(patients), budget, losses_of)

@@ -37,7 +37,7 @@ class PatientSetup(Setup):
     Attributes
     ----------
     cells : DataFrame
-        Table of the cells, in the order to which the bags refer.
+        Table of the cells without their features, in the order to which the bags refer.
     attributes : list of str
         Names of the attributes of the patients.
     patients : DataFrame
@@ -127,7 +127,7 @@ def set_up_patients(
         if attributes
         else "no attributes, so no model of metadata alone",
         measured=measured,
-        cells=cells,
+        cells=cells.drop(columns=list(bags["cells"].iloc[0].columns)),
         attributes=attributes,
         patients=_summaries(scored, attributes),
     )
@@ -153,7 +153,9 @@ def _bags(
         errors.append(
             ("", "compare", "no label", f"{len(unlabelled)} cells without a label are left out")
         )
-    used, values = sort_rows(used, feature_values(used, columns), label)
+    values = feature_values(used, columns)
+    used, values = sort_rows(used.drop(columns=list(values.columns)), values, label)
+    used = pd.concat([used, values], axis=1)
     if metadata is None:
         metadata = [name for name in _CLINICAL if name in used.columns]
     also = ["split"] if "split" in used.columns and used["split"].notna().any() else []

@@ -54,7 +54,7 @@ def drop_unlabelled(table: pd.DataFrame, label: str) -> tuple[pd.DataFrame, list
     ]
     if not has_label.any():
         raise CompareError(f"no row has a value in column {label!r}")
-    return table[has_label], errors
+    return (table if has_label.all() else table[has_label]), errors
 
 
 CELLS = {

@@ -87,8 +87,11 @@ class Setup:
     remark: str = ""
     measured: str = ""
 
-    def tasks(self, sets: Mapping[str, Sequence[str]] | None = None) -> list[Task]:
-        """Return a task for every model and fold; `sets` are the columns to permute."""
+    def tasks(self, sets: Mapping[str, Sequence[str]] | None = None, budget: int = 0) -> list[Task]:
+        """Return a task for every model and fold.
+
+        `sets` are the columns to permute, and `budget` the predictions for that, over all folds.
+        """
         return [
             Task(
                 name,
@@ -101,6 +104,7 @@ class Setup:
                 self.classes,
                 sets if self.inputs[name] is self.values and name != BASELINE else None,
                 (self.random_state, number),
+                budget // len(self.plan.pairs),
             )
             for name, estimator in self.models.items()
             for number, (fold, (train, test)) in enumerate(

@@ -138,7 +138,9 @@ def importance_table(
     rows = []
     for model, folds in losses.items():
         for column in columns:
-            values = np.array([fold[column] for fold in folds])
+            values = np.array([fold[column] for fold in folds if column in fold])
+            if not len(values):
+                continue
             mask, inside, rest = column.partition("__")
             kind = "block" if column.endswith("__*") else "column"
             spread = float(values.std(ddof=1)) if len(values) > 1 else float("nan")

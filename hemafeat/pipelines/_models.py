@@ -405,7 +405,7 @@ def soft_vote(
     >>> [name for name, _ in pipelines.soft_vote()["model"].estimators]
     ['svc', 'xgboost', 'random_forest']
     """
-    members = [
+    members: list[tuple[str, Pipeline]] = [
         ("svc", svc(C=C)),
         ("xgboost", xgboost(n_estimators=n_rounds, n_jobs=n_jobs, random_state=random_state)),
         (
@@ -414,7 +414,7 @@ def soft_vote(
         ),
     ]
     # Each member would otherwise select its columns again, from an array without names.
-    members = [(name, Pipeline(member.steps[1:])) for name, member in members]
+    members = [(name, CellPipeline(member.steps[1:])) for name, member in members]
     return CellPipeline(
         [("columns", FeatureColumns()), ("model", VotingClassifier(members, voting="soft"))]
     )

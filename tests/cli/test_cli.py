@@ -313,6 +313,39 @@ def test_compare_then_predict_then_report(features, tmp_path, capsys):
     assert page.read_text("utf-8").split("</dl>")[0].startswith(same.rstrip()[:-200])
 
 
+def test_an_interrupted_compare_goes_on(cells, tmp_path, capsys, monkeypatch):
+    out = tmp_path / "result"
+    words = ["compare", str(cells), "--out", str(out), "--models", "logistic", "--folds", "3"]
+    words += ["--n-boot", "20", "--jobs", "1", "--no-importance", "--families", "shape"]
+    n_kept, stream = [], extract.stream
+
+    def counted(*args, **options):
+        result = stream(*args, **options)
+        n_kept.append((result.n_kept, result.n_shards))
+        return result
+
+    monkeypatch.setattr(extract, "stream", counted)
+    with monkeypatch.context() as broken:
+        broken.setattr("hemafeat.evaluate._compare.score_tables", lambda *args: 1 / 0)
+        assert main(words) == 1
+    assert sorted(path.name for path in out.iterdir()) == ["features", "fits"]
+    assert len(list((out / "fits").iterdir())) == 6
+    capsys.readouterr()
+    assert main(words) == 0
+    captured = capsys.readouterr()
+    assert n_kept == [(0, 1), (1, 1)]
+    assert not (out / "fits").exists()
+    assert (out / "page.html").exists()
+    assert len(extract.load(out / "features")) == 24
+    # Lines for a log, since this is no terminal; none if nothing was fitted.
+    assert "compare: " not in captured.err
+    assert main([*words, "--restart"]) == 0
+    assert "compare: 6 of 6 fits (" in capsys.readouterr().err
+    assert main([*words, "--restart", "--quiet", "--families", "density"]) == 0
+    assert capsys.readouterr().err == ""
+    assert n_kept[2:] == [(0, 1), (0, 1)]
+
+
 def test_compare_refuses_what_it_cannot_mean(features, tmp_path, capsys, monkeypatch):
     monkeypatch.chdir(tmp_path)
     assert main(["compare", str(features), "--group", "hospital"]) == 2

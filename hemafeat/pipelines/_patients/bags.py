@@ -64,13 +64,13 @@ class Bag:
     def __len__(self) -> int:
         return len(self.features)
 
-    def cells(self, chosen: np.ndarray) -> Bag:
+    def cells(self, chosen: np.ndarray | slice) -> Bag:
         """Return the bag of some of the cells.
 
         Parameters
         ----------
-        chosen : (n_cells,) ndarray of bool, or ndarray of int
-            Mask or numbers of the cells.
+        chosen : (n_cells,) ndarray of bool, ndarray of int, or slice
+            Mask or numbers of the cells. The bag of a slice shares the arrays of this one.
 
         Returns
         -------
@@ -155,8 +155,8 @@ def bags(
     units = {name: units[name] for name in names if name in units}
     whole = Bag(values, tuple(names), np.arange(len(values)), beside, units)
     order = np.argsort(codes, kind="stable")
-    ends = np.searchsorted(codes[order], np.arange(1, len(patients)))
-    divided = [whole.cells(numbers) for numbers in np.split(order, ends)]
+    sizes = np.bincount(codes, minlength=len(patients))
+    divided = divide_bag(whole.cells(order), sizes)
     rows[CELLS] = pd.Series(divided, index=rows.index, dtype=object)
     if label is not None and label in cells.columns:
         rows["label"] = _patient_values(cells[label], codes, list(patients), label)
@@ -167,6 +167,12 @@ def bags(
     if isinstance(attributes, pd.DataFrame):
         return _join_attributes(rows, attributes, patient)
     return rows
+
+
+def divide_bag(whole: Bag, sizes: np.ndarray) -> list[Bag]:
+    """Return bags of the next `sizes` cells each, which share the arrays of the whole."""
+    ends = np.cumsum(sizes)
+    return [whole.cells(slice(*pair)) for pair in zip(ends - sizes, ends, strict=True)]
 
 
 def _patient_values(

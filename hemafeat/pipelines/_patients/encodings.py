@@ -57,14 +57,16 @@ class _Vocabulary(BaseEstimator):
                 rows = rows[np.sort(rng.choice(len(rows), self.n_each, replace=False))]
             parts.append(rows)
         cells = np.concatenate(parts)
+        del parts, rows
         if len(cells) < self.n_words:
             raise ValueError(f"{self.n_words} words cannot be learnt from {len(cells)} cells")
         steps: list[tuple[str, Any]] = [
             ("fill", FillMissing(flags=False)),
             ("scale", ClippedScaler()),
         ]
-        self.axes_ = Pipeline(steps).fit(cells)
-        scaled = self.axes_.transform(cells)
+        self.axes_ = Pipeline(steps)
+        scaled = self.axes_.fit_transform(cells)
+        del cells
         n = min(self.n_components, *scaled.shape)
         pca = PCA(n, svd_solver="full").fit(scaled)
         self.axes_.steps.append(("pca", pca))

@@ -11,6 +11,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import StratifiedKFold
 from sklearn.utils.validation import check_is_fitted
 
+from hemafeat._fits import fit_once
 from hemafeat._public import public
 from hemafeat.pipelines._patients.bags import positive_place, two_columns
 
@@ -147,7 +148,7 @@ class DecisionRule(_Combination):
         if self.rule != "weighted" and len(self.classes_) != 2:
             raise ValueError(f"rule={self.rule!r} is for two classes")
         positive_place(self.classes_, self.positive)
-        self.models_ = [(name, clone(model).fit(X, y)) for name, model in self.models]
+        self.models_ = [(name, fit_once(clone(model), X, y)) for name, model in self.models]
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -258,12 +259,12 @@ class PatientStack(_Combination):
         out = np.empty((len(y), len(self.models), len(self.classes_)))
         for train, test in folds.split(np.zeros(len(y)), y):
             for number, (_, model) in enumerate(self.models):
-                fitted = clone(model).fit(_select_rows(X, train), y[train])
+                fitted = fit_once(clone(model), _select_rows(X, train), y[train])
                 out[test, number] = _proba(fitted, _select_rows(X, test), self.classes_)
         self.out_of_fold_ = _log_odds(out)
         self.stack_ = LogisticRegression(C=self.C, class_weight="balanced", max_iter=1000)
         self.stack_.fit(self.out_of_fold_, y)
-        self.models_ = [(name, clone(model).fit(X, y)) for name, model in self.models]
+        self.models_ = [(name, fit_once(clone(model), X, y)) for name, model in self.models]
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:

@@ -10,6 +10,7 @@ import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.utils.validation import check_is_fitted
 
+from hemafeat._fits import fit_once
 from hemafeat._public import public
 from hemafeat.pipelines._inspect import FEATURES, GROUPS, IMAGES, looks_at
 from hemafeat.pipelines._patients.bags import (
@@ -119,7 +120,7 @@ class CellVote(ClassifierMixin, BaseEstimator):
                 raise ValueError(f"aggregate={self.aggregate!r} is for two classes")
             positive_place(self.classes_, self.positive)
         values, bag_numbers = stack_bags(select_columns(bags, self.columns_))
-        self.model_ = clone(self.model).fit(self._frame(values, bags), y[bag_numbers])
+        self.model_ = fit_once(clone(self.model), self._frame(values, bags), y[bag_numbers])
         return self
 
     def cell_proba(self, X: Any) -> list[np.ndarray]:

@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from hemafeat._fits import shared
 from hemafeat._public import public
 
 
@@ -50,6 +51,7 @@ class FillMissing(TransformerMixin, BaseEstimator):
     def __init__(self, flags: bool = True) -> None:
         self.flags = flags
 
+    @shared
     def fit(self, X: Any, y: Any = None) -> Self:
         """Compute the medians and the patterns of missingness.
 
@@ -76,7 +78,8 @@ class FillMissing(TransformerMixin, BaseEstimator):
             kept[0] = True
         self.kept_ = np.flatnonzero(kept)
         medians = np.zeros(X.shape[1])
-        medians[has_value] = np.nanmedian(X[:, has_value], axis=0)
+        known = X if has_value.all() else X[:, has_value]
+        medians[has_value] = np.nanmedian(known, axis=0)
         self.medians_ = medians[self.kept_]
         first: dict[bytes, int] = {}
         if self.flags:
@@ -101,10 +104,11 @@ class FillMissing(TransformerMixin, BaseEstimator):
         check_is_fitted(self, "kept_")
         X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
         values = X[:, self.kept_]
-        filled = np.where(np.isnan(values), self.medians_, values)
+        # Fancy indexing copies, so that the table given is not written to.
+        np.copyto(values, self.medians_, where=np.isnan(values))
         if not self.flagged_.size:
-            return filled
-        return np.hstack([filled, np.isnan(X[:, self.flagged_])])
+            return values
+        return np.hstack([values, np.isnan(X[:, self.flagged_])])
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the names of the kept columns, then ``missing__<first column of the pattern>``.

@@ -10,6 +10,7 @@ from sklearn.dummy import DummyClassifier
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.pipeline import Pipeline
 
+from hemafeat._fits import fit_once, is_sharing
 from hemafeat._public import public
 from hemafeat.pipelines._steps.boosted import BoostedTrees
 from hemafeat.pipelines._steps.support_vectors import SupportVectors, checked_weights
@@ -110,5 +111,10 @@ class CellPipeline(Pipeline):
                     raise ValueError(
                         f"no row of class {lost[0]} has a positive weight: leave its rows out"
                     )
-        super().fit(X, y, **params)
+        if params or not is_sharing() or not all(hasattr(step, "fit") for _, step in self.steps):
+            super().fit(X, y, **params)
+            return self
+        for _, step in self.steps[:-1]:
+            X = step.fit_transform(X, y)
+        fit_once(model, X, y)
         return self

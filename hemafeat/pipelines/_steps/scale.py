@@ -8,6 +8,7 @@ import numpy as np
 from sklearn.base import BaseEstimator, OneToOneFeatureMixin, TransformerMixin
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from hemafeat._fits import shared
 from hemafeat._public import public
 
 
@@ -40,6 +41,7 @@ class ClippedScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
     def __init__(self, limit: float = 3.0) -> None:
         self.limit = limit
 
+    @shared
     def fit(self, X: Any, y: Any = None) -> Self:
         """Compute the mean and the standard deviation of each column.
 
@@ -78,4 +80,6 @@ class ClippedScaler(OneToOneFeatureMixin, TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "scale_")
         X = validate_data(self, X, dtype=np.float64, reset=False)
-        return np.clip((X - self.mean_) / self.scale_, -self.limit, self.limit)
+        scaled = X - self.mean_
+        scaled /= self.scale_
+        return np.clip(scaled, -self.limit, self.limit, out=scaled)

@@ -11,6 +11,7 @@ from sklearn.svm import SVC
 from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted, validate_data
 
+from hemafeat._fits import shared
 from hemafeat._public import public
 
 
@@ -94,6 +95,7 @@ class SupportVectors(ClassifierMixin, BaseEstimator):
         self.widen = widen
         self.degree = degree
 
+    @shared
     def fit(self, X: Any, y: Any, sample_weight: Any = None) -> Self:
         """Fit the machine.
 

@@ -1,0 +1,246 @@
+"""Fits that the models of one fold have in common, so that none of them is made twice."""
+
+from __future__ import annotations
+
+import functools
+import numbers
+import time
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+
+import numpy as np
+import pandas as pd
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_LIGHT = frozenset({"FeatureColumns", "FillMissing", "ClippedScaler", "PatientAttributes"})
+"""Steps that are quickly fitted: it does not matter if two processes do so."""
+
+_LABELS_ASIDE = frozenset(
+    {"BoostedTrees", "LogisticRegression", "RandomForestClassifier", "SupportVectors"}
+)
+"""Classifiers that learn from the numbers of the classes; the labels are in `classes_` only."""
+
+_NO_LABELS = _LIGHT | {"PartialWhitening"}
+"""Transformers that do not look at the labels."""
+
+_OF_THE_OBJECT = frozenset({"_sklearn_output_config", "_metadata_request"})
+"""What an estimator has been told beside its parameters."""
+
+
+@dataclass
+class _Fit:
+    named: Any
+    state: dict[str, Any]
+    warnings: list[warnings.WarningMessage]
+    seconds: float
+
+
+@dataclass
+class Fits:
+    """Fits made so far.
+
+    Attributes
+    ----------
+    wanted : frozenset of str
+        Kinds of estimators that occur more than once in the models.
+    seconds_saved : float
+        Time of the fits that were taken from here instead of being made again.
+    """
+
+    wanted: frozenset[str]
+    seconds_saved: float = 0.0
+    made: dict[str, _Fit] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, models: Sequence[Any]) -> Fits:
+        """Return an empty collection for unfitted models that are fitted within `sharing`."""
+        counts = Counter(kind for model in models for kind in map(kind_of, parts_of(model)))
+        return cls(frozenset(kind for kind, n in counts.items() if n > 1 and kind))
+
+
+_CURRENT: ContextVar[Fits | None] = ContextVar("fits", default=None)
+
+
+@contextmanager
+def sharing(fits: Fits) -> Iterator[None]:
+    """Make each fit that is wanted more than once only once.
+
+    Estimators share a fit if they are of the same class, with the same parameters, and are fitted
+    to the same rows and labels. One that draws at random without a seed never shares.
+
+    Parameters
+    ----------
+    fits : Fits
+        Fits made before, to which others are added.
+    """
+    token = _CURRENT.set(fits)
+    try:
+        yield
+    finally:
+        _CURRENT.reset(token)
+
+
+def is_sharing() -> bool:
+    """Return whether fits are shared at present."""
+    return _CURRENT.get() is not None
+
+
+def families(models: Sequence[Any]) -> list[list[int]]:
+    """Divide models into those that have a fit in common.
+
+    Parameters
+    ----------
+    models : sequence of estimator
+        Unfitted.
+
+    Returns
+    -------
+    list of list of int
+        Numbers of the models that belong together, the group of the most work first.
+    """
+    kinds = [
+        {kind_of(part) for part in parts_of(model) if _is_heavy(part)} - {""} for model in models
+    ]
+    groups: list[list[int]] = []
+    for number, own in enumerate(kinds):
+        related = [group for group in groups if any(own & kinds[other] for other in group)]
+        groups = [group for group in groups if group not in related]
+        groups.append(sorted([*(other for group in related for other in group), number]))
+    return sorted(groups, key=lambda group: (-sum(len(kinds[n]) for n in group), group))
+
+
+def fit_once(model: Any, X: Any, y: Any = None, fit: Callable[..., Any] | None = None) -> Any:
+    """Fit an estimator, or give it the state of an equal one that was fitted to the same rows.
+
+    Parameters
+    ----------
+    model : estimator
+        Unfitted; it is fitted in place.
+    X, y : object
+        Training rows and labels.
+    fit : callable, optional
+        What fits it; ``model.fit`` by default.
+
+    Returns
+    -------
+    estimator
+        `model`. Outside `sharing` it is always fitted.
+    """
+    fits = _CURRENT.get()
+    if fit is None:
+        if fits is None or hasattr(getattr(type(model), "fit", None), "shares"):
+            return model.fit(X, y)
+        fit = model.fit
+    kind = "" if fits is None else kind_of(model)
+    if fits is None or kind not in fits.wanted:
+        return fit(X, y)
+    name = _name(model)
+    classes = None
+    labels = None if name in _NO_LABELS else y
+    if name in _LABELS_ASIDE:
+        classes, labels = np.unique(np.asarray(y), return_inverse=True)
+    values, objects = _divided(X)
+    key = value_hash((kind, values, [list(map(id, column)) for column in objects], labels))
+    made = fits.made.get(key)
+    if made is None or not key:
+        start, saved = time.perf_counter(), fits.seconds_saved
+        with warnings.catch_warnings(record=True) as caught:
+            warnings.simplefilter("always")
+            fit(X, y)
+        seconds = time.perf_counter() - start + fits.seconds_saved - saved
+        # Objects that are known by their identity are kept, so that no other one gets it.
+        made = _Fit(objects, dict(vars(model)), caught, seconds)
+        if key:
+            fits.made[key] = made
+    else:
+        vars(model).update(
+            {name: value for name, value in made.state.items() if name not in _OF_THE_OBJECT}
+        )
+        if classes is not None:
+            model.classes_ = classes
+        fits.seconds_saved += made.seconds
+    for caught_one in made.warnings:
+        warnings.warn_explicit(
+            caught_one.message, caught_one.category, caught_one.filename, caught_one.lineno
+        )
+    return model
+
+
+def shared(fit: F) -> F:
+    """Let a method `fit` take part in `sharing`, unless it is given more than rows and labels."""
+
+    @functools.wraps(fit)
+    def wrapper(self: Any, X: Any, y: Any = None, *args: Any, **params: Any) -> Any:
+        if any(value is not None for value in (*args, *params.values())):
+            return fit(self, X, y, *args, **params)
+        return fit_once(self, X, y, functools.partial(fit, self))
+
+    wrapper.shares = True  # type: ignore[attr-defined]
+    return wrapper  # type: ignore[return-value]
+
+
+def parts_of(model: Any) -> Iterator[Any]:
+    """Yield an estimator and all that are among its parameters, at any depth."""
+    if isinstance(model, type) or not hasattr(model, "get_params"):
+        return
+    yield model
+    for value in model.get_params(deep=False).values():
+        members = value if isinstance(value, list | tuple) else [value]
+        for member in members:
+            for part in member if isinstance(member, tuple) else [member]:
+                yield from parts_of(part)
+
+
+def _name(model: Any) -> str:
+    """Return the name of a class of this package or of scikit-learn, empty for another one."""
+    ours = type(model).__module__.split(".")[0] in ("hemafeat", "sklearn")
+    return type(model).__name__ if ours else ""
+
+
+def _is_heavy(model: Any) -> bool:
+    return _name(model) in _LABELS_ASIDE | {"CellPipeline", "PartialWhitening", "Pipeline"}
+
+
+def kind_of(model: Any) -> str:
+    """Return a hash of the class and the parameters of an estimator, empty if it never shares."""
+    if not hasattr(model, "get_params"):
+        return ""
+    for part in parts_of(model):
+        seed = part.get_params(deep=False).get("random_state", 0)
+        if not isinstance(seed, numbers.Integral) and not _draws_nothing(part):
+            return ""
+    return value_hash(
+        (type(model).__module__, type(model).__qualname__, model.get_params(deep=False))
+    )
+
+
+def _divided(X: Any) -> tuple[Any, list[list[Any]]]:
+    """Divide rows into what is compared by value, and columns of objects such as bags of cells."""
+    if not isinstance(X, pd.DataFrame) or not len(X):
+        return X, []
+    first = {name: X[name].iloc[0] for name, kind in X.dtypes.items() if kind == "object"}
+    names = [name for name, value in first.items() if not isinstance(value, str | float | int)]
+    return X.drop(columns=names), [X[name].tolist() for name in names]
+
+
+def _draws_nothing(model: Any) -> bool:
+    """Return whether a classifier of the catalogue gives the same result without a seed."""
+    name = _name(model)
+    prior = name == "DummyClassifier" and model.strategy == "prior"
+    return prior or (name == "LogisticRegression" and model.solver == "lbfgs")
+
+
+def value_hash(value: Any) -> str:
+    """Return a hash of any value, empty if there is none."""
+    import joblib
+
+    try:
+        return str(joblib.hash(value))
+    except Exception:  # whatever cannot be pickled is not shared
+        return ""
