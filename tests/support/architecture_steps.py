@@ -34,6 +34,12 @@ SIDES = {
 }
 # Compilation of a step of these networks takes longer than running it eagerly.
 DEEP = {
+    "alexnet",
+    "alexnet_grouped",
+    "sd_alexnet",
+    "vgg16_head",
+    "vgg16_bn",
+    "resnet18",
     "se_resnext50",
     "leukonet_like",
     "leukonet_modified",
