@@ -293,6 +293,7 @@ def test_at_least_two_hundred_columns() -> None:
     assert (described[["unit", "formula", "source", "reference"]] != "").all(axis=None)
 
 
+@pytest.mark.slow_without_jit
 def test_columns_with_other_values_are_named_and_no_more() -> None:
     """The white of the background is measured otherwise; what it moves has other values."""
     names = extract.columns("all")
