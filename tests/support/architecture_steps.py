@@ -50,7 +50,13 @@ DEEP = {
     "xie_streams",
 }
 # Two steps of these take as long as those of all others together; tox -e networks-deep runs them.
-DEEPEST = {"se_resnext50", "inception_resnet_v2", "xie_streams"}
+DEEPEST = {
+    "se_resnext50",
+    "efficientnet_b1_head",
+    "inception_v3",
+    "inception_resnet_v2",
+    "xie_streams",
+}
 
 
 def judged(keras, model, images):
