@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> None:
     jobs, progress = _arguments.jobs(args), _arguments.progress(args)
     out.mkdir(parents=True, exist_ok=True)
     with _step(args, "1/5  measuring a first cell") as found:
-        found.append(_first_cell(args.seed, jobs))
+        found.append(_first_cell(args.seed, jobs, progress))
     with _step(args, f"2/5  drawing {args.images} cells") as found:
         try:
             images = datasets.drawn(
@@ -141,13 +141,13 @@ def _step(args: argparse.Namespace, doing: str) -> Iterator[list[str]]:
     _arguments.say(args, f"     {', '.join([*found, f'{time.perf_counter() - start:.1f} s'])}")
 
 
-def _first_cell(seed: int, jobs: int) -> str:
+def _first_cell(seed: int, jobs: int, progress: bool | None) -> str:
     """Draw and measure one cell, and describe it in words; few kernels need to be compiled."""
     from hemafeat import datasets, extract
 
     cell = datasets.draw_cell("neutrophil", random_state=seed)
     table = extract.table(
-        [cell.image], um_per_px=cell.um_per_px, families="fast", n_jobs=jobs, progress=False
+        [cell.image], um_per_px=cell.um_per_px, families="fast", n_jobs=jobs, progress=progress
     )
     if table.empty:
         raise Failure(f"the first cell was not measured: {_inputs.first_error(table)}")
