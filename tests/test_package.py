@@ -8,6 +8,7 @@ import sys
 import tarfile
 import tomllib
 import zipfile
+from configparser import ConfigParser
 from pathlib import Path
 
 import pytest
@@ -62,3 +63,20 @@ def test_oldest_versions_tested_are_the_oldest_allowed():
     lowest = {re.sub(r">=([\d.]+).*", r"==\1", requirement) for requirement in asked}
     lines = (ROOT / "tests" / "oldest.txt").read_text("utf-8").splitlines()
     assert {line for line in lines if not line.startswith("#")} == lowest
+
+
+@pytest.mark.parametrize("environment", ["networks", "networks-jax"])
+def test_tox_names_every_file_with_tests_of_networks(environment):
+    tox = ConfigParser(interpolation=None)
+    tox.read(ROOT / "tox.ini", encoding="utf-8")
+    words = tox[f"testenv:{environment}"]["commands"].split()
+    if words == ["{[testenv:networks]commands}"]:
+        words = tox["testenv:networks"]["commands"].split()
+    named = [ROOT / word for word in words if word.startswith("tests/")]
+    marked = {
+        file
+        for file in (ROOT / "tests").rglob("test_*.py")
+        if file != Path(__file__) and "mark.networks" in file.read_text("utf-8")
+    }
+    assert marked
+    assert not {file for file in marked if not any(file.is_relative_to(one) for one in named)}

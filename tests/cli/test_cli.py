@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import re
 import subprocess
 import sys
 
@@ -468,6 +469,11 @@ def test_the_demo_end_to_end(tmp_path, capsys, monkeypatch):
     assert captured.out.splitlines()[-1] == str(out / "page.html")
     assert captured.out.startswith("24 images, ")
     assert "Traceback" not in captured.err
+    assert re.findall(r"^\d/\d", captured.err, re.M) == [f"{n}/5" for n in range(1, 6)]
+    ends = re.findall(r"^ {5}(.*\d s)$", captured.err, re.M)
+    assert len(ends) == 5, captured.err
+    # One cell is measured before all others are drawn, so that there is a result within seconds.
+    assert re.match(r"a neutrophil: cell \d+ um\^2, nucleus [\d.]+ um\^2, ", ends[0])
     made = {path.name for path in out.iterdir()}
     assert made == {"drawn", "features", "comparison", "model.hemafeat", "page.html"}
     first = (out / "page.html").read_bytes()
@@ -482,8 +488,6 @@ def test_the_demo_end_to_end(tmp_path, capsys, monkeypatch):
 
 def _without_seconds(page):
     """A page without the last two columns of its first table: how long models took."""
-    import re
-
     return re.sub(rb"<td>[\d.]+</td><td>[\d.]+</td></tr>", b"", page)
 
 

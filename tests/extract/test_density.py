@@ -149,6 +149,7 @@ def test_white_between_two_levels() -> None:
     np.testing.assert_allclose(extract.background_white(image[:, 1:]), 200.1)  # 0.99 x 99 = 98.01
 
 
+@pytest.mark.slow_without_jit
 @pytest.mark.parametrize("seed", range(3))
 @pytest.mark.parametrize("turn", TURNS)
 def test_white_does_not_depend_on_place(turn: str, seed: int) -> None:

@@ -25,8 +25,16 @@ def test_faults_at_random() -> None:
 
 @pytest.mark.skipif(os.name == "nt", reason="signals")
 @pytest.mark.slow_without_jit
-@pytest.mark.parametrize("processes", [False, True])
-@pytest.mark.parametrize("stop", ["SIGTERM", "SIGHUP", "SIGINT", "SIGKILL"])
+@pytest.mark.parametrize(
+    ("stop", "processes"),
+    # A terminal that is closed (SIGHUP) takes the way of SIGTERM; threads end with their process.
+    [
+        *(("SIGTERM", processes) for processes in (False, True)),
+        *(("SIGINT", processes) for processes in (False, True)),
+        ("SIGHUP", False),
+        ("SIGKILL", True),
+    ],
+)
 def test_a_stopped_command_leaves_no_worker_and_says_how_to_resume(
     stop: str, processes: bool, tmp_path: Path
 ) -> None:

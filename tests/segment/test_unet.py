@@ -61,7 +61,9 @@ def oracle(monkeypatch, tmp_path):
     return use
 
 
-@pytest.mark.parametrize("um_per_px", [0.08, 0.12, 0.2])
+@pytest.mark.parametrize(
+    "um_per_px", [*(pytest.param(x, marks=pytest.mark.slow_without_jit) for x in (0.08, 0.12)), 0.2]
+)
 def test_masks_at_full_size_are_those_of_the_network(oracle, um_per_px):
     shape = (round(54 / um_per_px), round(70 / um_per_px))
     kinds = ["neutrophil", "lymphocyte", "monocyte"]
@@ -76,6 +78,7 @@ def test_masks_at_full_size_are_those_of_the_network(oracle, um_per_px):
     assert not scores["suspected_failure"].any()
 
 
+@pytest.mark.slow_without_jit
 @pytest.mark.parametrize("seed", range(4))
 def test_touching_cells_are_separated(oracle, seed):
     field = datasets.draw_field(
@@ -211,6 +214,7 @@ def test_a_nucleus_that_is_thin_at_its_rim_is_complete():
     assert segment.dice(refined, nucleus) > segment.dice(chance > 0.5, nucleus) + 0.01
 
 
+@pytest.mark.slow_without_jit
 def test_the_threshold_overrules_the_network_where_their_nuclei_differ(oracle):
     drawn = datasets.draw_cell("neutrophil", random_state=4)
     y, x = np.nonzero(drawn.cell)
@@ -233,6 +237,7 @@ def test_a_nucleus_with_few_certain_pixels_is_that_of_the_network():
     np.testing.assert_array_equal(refined, chance > 0.5)
 
 
+@pytest.mark.slow_without_jit
 @pytest.mark.parametrize(
     ("certainties", "n_runs"), [([6.0], 1), ([1.2, 6.0], 2), ([1.2, 1.0, 2.0], 3)]
 )
@@ -262,6 +267,7 @@ def test_a_doubtful_image_is_seen_at_other_scales(oracle, monkeypatch, certainti
     assert masks.quality["confidence"][0] == pytest.approx(max(confidences), abs=0.05)
 
 
+@pytest.mark.slow_without_jit
 def test_doubt_lowers_confidence_and_is_reported(oracle):
     drawn = datasets.draw_cell("lymphocyte", random_state=1)
     before = 1.0
@@ -508,6 +514,7 @@ def test_an_outline_around_a_clump_is_dropped_despite_its_confidence():
         assert set(masks.quality["segmenter"]) == {"contours"}
 
 
+@pytest.mark.slow_without_jit
 def test_best_prefers_unet_where_it_is_better(oracle):
     field = datasets.draw_field(
         ["monocyte", "lymphocyte"], shape=(360, 360), um_per_px=0.12, random_state=6

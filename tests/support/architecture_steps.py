@@ -34,10 +34,24 @@ SIDES = {
 }
 # Compilation of a step of these networks takes longer than running it eagerly.
 DEEP = {
+    "alexnet",
+    "alexnet_grouped",
+    "sd_alexnet",
+    "vgg16_head",
+    "vgg16_bn",
+    "resnet18",
     "se_resnext50",
     "leukonet_like",
     "leukonet_modified",
     "kassani_pair",
+    "efficientnet_b1_head",
+    "inception_v3",
+    "inception_resnet_v2",
+    "xie_streams",
+}
+# Two steps of these take as long as those of all others together; tox -e networks-deep runs them.
+DEEPEST = {
+    "se_resnext50",
     "efficientnet_b1_head",
     "inception_v3",
     "inception_resnet_v2",
