@@ -4,6 +4,7 @@
                             [--peers NAME ...] [--out FILE.csv] [--picture FILE.png]
     python benchmarks/speed --costs       # write the costs that extract.families() shows
     python benchmarks/speed --cold        # seconds of compilation, nothing else
+    python benchmarks/speed --growth      # with the size of the image and the number of cells
 
 One process runs on one core, with one thread in every library. Each image is visited round after
 round, and in each visit every call is timed once, in a new order; calls of less than 20 ms are made
@@ -45,6 +46,7 @@ def arguments(argv: list[str] | None) -> argparse.Namespace:
     parser.add_argument("--picture", type=Path, help="draw what was measured: .png or .svg")
     parser.add_argument("--costs", action="store_true", help="write hemafeat/extract/_costs.json")
     parser.add_argument("--cold", action="store_true", help="seconds of compilation, then stop")
+    parser.add_argument("--growth", action="store_true", help="growth with pixels and cells")
     return parser.parse_args(argv)
 
 
@@ -73,6 +75,15 @@ def main(argv: list[str] | None = None) -> int:
         sys.exit(f"there is no group {', '.join(sorted(unknown))}; the groups are whole, {names}")
     pd.set_option("display.width", 200, "display.max_columns", 20)
     timing.use_one_thread()
+    if args.growth:
+        import growth
+
+        with timing.pin_to_one_core() as pinned:
+            print(pinned, peers.versions(["hemafeat", "nyxus", "cp_measure", "scikit-image"]))
+            table = growth.report(args.rounds, args.budget)
+        if args.out:
+            write(args.out, {"process": pinned}, table, pd.DataFrame())
+        return 0
     with tempfile.TemporaryDirectory() as scratch:
         image_table = images.image_table(args.data, scratch, args.images, args.size)
         cells = [cell for path in image_table["image"] if (cell := images.read(path)) is not None]

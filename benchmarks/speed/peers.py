@@ -39,6 +39,7 @@ GROUPS = {
 
 LEFT_OUT = {
     "histomicstk": "not among the peers: its installation needs a Java machine (javabridge)",
+    "emfet": "not among the peers: it needs NumPy 1, and cannot be installed beside NumPy 2",
 }
 
 CLOSE = 1e-6

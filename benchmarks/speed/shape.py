@@ -50,6 +50,22 @@ def nyxus_work(cell: Cell, *features: str, columns=(), values=None, whole: bool 
     return Work(call, width, read)
 
 
+def fastrad_work(
+    plane: np.ndarray, mask: np.ndarray, groups: list[str], bin_width: float, values=None
+) -> Work:
+    """Return the work of fastrad on the processor: `groups` of features of a plane in a mask."""
+    import fastrad
+    import torch
+
+    settings = fastrad.FeatureSettings(
+        feature_classes=groups, bin_width=bin_width, device="cpu", force2D=True
+    )
+    extractor = fastrad.FeatureExtractor(settings)
+    image = fastrad.MedicalImage(torch.from_numpy(plane[None].astype(np.float32)))
+    inside = fastrad.Mask(torch.from_numpy(mask[None].astype(np.float32)))
+    return Work(lambda: extractor.extract(image, inside), len, values or (lambda result: {}))
+
+
 @peer("segmentation", tool="opencv", variant="Otsu", note="one threshold: the nucleus only")
 def cv2_otsu(cell: Cell) -> Work:
     import cv2
@@ -249,6 +265,12 @@ def radiomics_everything(cell: Cell) -> Work:
         return sum(not name.startswith("diagnostics") for name in result)
 
     return Work(lambda: extractor.execute(image, mask), width)
+
+
+@peer("everything", tool="fastrad", note="one channel, one mask")
+def fastrad_everything(cell: Cell) -> Work:
+    groups = ["firstorder", "shape2d", "glcm", "glrlm", "glszm", "gldm", "ngtdm"]
+    return fastrad_work(cell.whole_grey, cell.nucleus, groups, 8.0)
 
 
 @peer("everything", tool="nyxus", note="one channel, one mask")

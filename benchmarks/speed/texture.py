@@ -10,7 +10,7 @@ import numpy as np
 from cells import LEVELS, Cell
 from ours import LBP
 from peers import Work, peer
-from shape import nyxus_work
+from shape import fastrad_work, nyxus_work
 
 MATRICES = ("glcm", "glrlm", "glszm", "gldm", "ngtdm")
 
@@ -175,6 +175,17 @@ def flash_matrices(cell: Cell, group: str) -> Work:
         return kind(image, mask, backend="cpu", num_threads=1, binWidth=1).execute()
 
     return Work(call, len, lambda result: _coded(result, getattr(names, group.upper())))
+
+
+@peer(*MATRICES, tool="fastrad", note="levels and box given, in 32-bit floats")
+def fastrad_matrices(cell: Cell, group: str) -> Work:
+    codes = {name.lower(): code for name, code in getattr(names, group.upper()).items()}
+
+    def read(result):
+        plain = {name.split(":")[1].replace("_", ""): value for name, value in result.items()}
+        return {codes[name]: float(value) for name, value in plain.items() if name in codes}
+
+    return fastrad_work(cell.numbered, cell.inside, [group], 1.0, read)
 
 
 @peer(*MATRICES, tool="pictologics", note="levels and box given")
