@@ -56,7 +56,14 @@ _COLUMNS = {key: name for key, name in NAMES.items() if key != "percentage"}
         },
     ),
     section="3.11",
-    fast=True,
+    # The others repeat `density`.
+    default=(
+        "*__low_dependence_emphasis",
+        "*__high_dependence_*",
+        "*__low_dependence_high_*",
+        "*non_uniformity",
+        "*__dependence_count_*",
+    ),
 )
 def gldm(
     image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None

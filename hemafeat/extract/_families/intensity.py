@@ -159,6 +159,16 @@ def density_statistics(image: Prepared, labels: np.ndarray, n_cells: int) -> np.
     },
     prepared=True,
     white=True,
+    # The others repeat `density` or each other, or hang on single pixels.
+    default=(
+        "c*__median__*",
+        "nucleus__median__od_g",
+        "*__interquartile_range__od_[rg]",
+        "*__coefficient_of_variation__od_[rg]",
+        "*__quartile_coefficient_of_dispersion__od_[rg]",
+        "*__entropy__od_[rg]",
+        "cell__kurtosis__*",
+    ),
     fast=True,
     reference="Zwanenburg et al., Radiology 295:328 (2020); arXiv:1612.07003",
 )

@@ -74,6 +74,13 @@ def _columns() -> dict[str, Column]:
     _columns(),
     masks=("nucleus", "cell"),
     prepared=True,
+    # Single bins of u2 and the widest circle are not stable; uniform shares repeat a bin.
+    default=(
+        "*__riu2_p8_?",
+        "*__riu2_p16_*",
+        "*__entropy_p8",
+        "*__entropy_p16",
+    ),
     reference="Ojala, Pietikainen and Maenpaa, IEEE Trans. PAMI 24:971-987 (2002)",
 )
 def lbp(image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None) -> np.ndarray:

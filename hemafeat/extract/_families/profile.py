@@ -113,6 +113,16 @@ _COLUMNS = (
     per_mask=False,
     prepared=True,
     white=True,
+    # Extremes along an axis, and the outermost ring, change with one pixel of the outline.
+    default=(
+        "nucleus__radial_od_[1-7]",
+        "nucleus__radial_slope",
+        "*__edge_gradient",
+        "cytoplasm__*",
+        "cell__*_axis_sd",
+        "cell__*_axis_variation",
+        "cell__mass_displacement_*",
+    ),
     reference="de Almeida et al., Nat. Commun. 14:4378 (2023); Rosenfeld and Pfaltz (1966)",
 )
 def profile(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None) -> np.ndarray:

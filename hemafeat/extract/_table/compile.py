@@ -92,7 +92,11 @@ def compile_ahead(
 def _units(families: Mapping[str, Family], segment: Segmenter | None) -> list[str]:
     """Return what can be compiled ahead: the segmenter, the window, and built-in families."""
     built_in = choose("all")
-    names = [name for name, function in families.items() if built_in.get(name) is function]
+    names = [
+        name
+        for name, function in families.items()
+        if built_in.get(name) is getattr(function, "function", function)
+    ]
     first = [name for name in SLOW_FIRST if name in names]
     rest = [name for name in names if name not in first]
     return [SEGMENTER] * (segment is contours) + [WINDOW, *first, *rest]
