@@ -47,10 +47,12 @@ SELECTIONS = {
 """The sets that are compared."""
 
 
-def costs(image_table: pd.DataFrame, n_images: int) -> dict[str, float]:
+def costs(image_table: pd.DataFrame, names: list[str], n_images: int) -> dict[str, float]:
     """Measure the median ms of each family and set on a cell whose shared planes are computed."""
-    work = {name: {name: function} for name, function in choose("all").items()}
-    work |= {name: choose(selection) for name, selection in SELECTIONS.items()}
+    work = {name: {name: function} for name, function in choose(names).items()}
+    for set_name, selection in SELECTIONS.items():
+        chosen = choose(selection).items()
+        work[set_name] = {name: function for name, function in chosen if name in names}
     contours = segment.segmenter("contours")
     seconds: dict[str, list[float]] = defaultdict(list)
     sample = image_table.sample(min(n_images, len(image_table)), random_state=0)
@@ -206,6 +208,7 @@ def main(argv: list[str] | None = None) -> int:
     parser.add_argument("--data", help="folder of labelled cells; drawn cells by default")
     parser.add_argument("--out", type=Path, required=True)
     parser.add_argument("--model", default="svc", help="name of a model of hemafeat.pipelines")
+    parser.add_argument("--families", nargs="+", default=["all"])
     parser.add_argument("--folds", type=int, default=5)
     parser.add_argument("--timed", type=int, default=200, help="number of images to time on")
     parser.add_argument("--drawn", type=int, default=360, help="cells to draw without --data")
@@ -220,26 +223,29 @@ def main(argv: list[str] | None = None) -> int:
         else:
             image_table = datasets.drawn(f"{scratch}/drawn", n_images=args.drawn, random_state=0)
         cv2.setNumThreads(1)
-        ms = costs(image_table, args.timed)
-        table = extract.table(image_table, families="all")
+        names = list(choose(args.families))
+        ms = costs(image_table, names, args.timed)
+        table = extract.table(image_table, families=names)
     table.to_parquet(args.out / "cells.parquet")
     score = Scores(table, args.model, args.folds, args.seed)
-    columns = {name: extract.columns(selection) for name, selection in SELECTIONS.items()}
+    columns = {
+        name: [column for column in extract.columns(selection) if column in table]
+        for name, selection in SELECTIONS.items()
+    }
     sets = score.sets(columns, "default")
     sets.insert(2, "ms", [ms[name] for name in SELECTIONS])
     print(f"\nsets\n{sets.round(4).to_string(index=False)}", flush=True)
     sets.to_csv(args.out / "sets.csv", index=False)
     if args.sets:
         return 0
-    names = list(choose("all"))
-    default = extract.columns("default")
+    default = columns["default"]
     whole = score(default)[0]
     rows = []
     for name in names:
         alone = score(extract.columns([name]))[0]
         rest = [column for column in default if column.split("__")[1] != name]
         inside = len(default) - len(rest)
-        other = score(rest if inside else extract.columns(["default", name]))[0]
+        other = score(rest if inside else [*default, *extract.columns([name])])[0]
         gain = whole - other if inside else other - whole
         rows.append(
             {

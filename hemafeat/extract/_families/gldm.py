@@ -56,13 +56,14 @@ _COLUMNS = {key: name for key, name in NAMES.items() if key != "percentage"}
         },
     ),
     section="3.11",
-    # The others repeat `density`.
+    # The others repeat `density` and `intensity`.
     default=(
         "*__low_dependence_emphasis",
         "*__high_dependence_*",
         "*__low_dependence_high_*",
-        "*non_uniformity",
+        "*__grey_level_non_uniformity",
         "*__dependence_count_*",
+        "*__normalised_dependence_*",
     ),
 )
 def gldm(

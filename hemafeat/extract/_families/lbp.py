@@ -74,12 +74,10 @@ def _columns() -> dict[str, Column]:
     _columns(),
     masks=("nucleus", "cell"),
     prepared=True,
-    # Single bins of u2 and the widest circle are not stable; uniform shares repeat a bin.
+    # Bins of u2 depend on the direction, and uniform shares repeat a bin of riu2.
     default=(
-        "*__riu2_p8_?",
-        "*__riu2_p16_*",
-        "*__entropy_p8",
-        "*__entropy_p16",
+        "*__riu2_*",
+        "*__entropy_*",
     ),
     reference="Ojala, Pietikainen and Maenpaa, IEEE Trans. PAMI 24:971-987 (2002)",
 )

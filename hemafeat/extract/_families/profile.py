@@ -113,13 +113,14 @@ _COLUMNS = (
     per_mask=False,
     prepared=True,
     white=True,
-    # Extremes along an axis, and the outermost ring, change with one pixel of the outline.
+    # JPEG changes the largest density along an axis, one pixel of the mask the edge of the nucleus.
     default=(
-        "nucleus__radial_od_[1-7]",
-        "nucleus__radial_slope",
-        "*__edge_gradient",
+        "nucleus__radial_*",
+        "nucleus__mass_displacement_*",
         "cytoplasm__*",
+        "cell__edge_gradient",
         "cell__*_axis_sd",
+        "cell__*_axis_minimum",
         "cell__*_axis_variation",
         "cell__mass_displacement_*",
     ),

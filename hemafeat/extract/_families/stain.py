@@ -141,13 +141,16 @@ _COLUMNS = {name: _DECLARED[name] for name in _kernel.COLUMNS}
     per_mask=False,
     prepared=True,
     white=True,
-    # JPEG changes Macenko's vectors, and with them all amounts that are solved by them.
+    # JPEG changes the angle between Macenko's vectors, and residuals of the nucleus.
     default=(
         "*__azure_mean",
         "nucleus__azure_sd",
         "*__eosin_*",
         "*__residual_mean",
         "cytoplasm__residual_sd",
+        "*__macenko_*er_*",
+        "cytoplasm__macenko_residual_mean",
+        "*__macenko_residual_sd",
         "cytoplasm__u_skewness",
     ),
     reference="Ruifrok and Johnston (2001); Macenko et al., ISBI 2009",
