@@ -314,8 +314,10 @@ class PartOfFamily:
         return self.function(image, labels, n_cells)
 
 
-# Cached: patterns are matched once, and equal choices are the same object.
-_part = cache(PartOfFamily)
+@cache
+def _part(function: Any, patterns: tuple[str, ...]) -> PartOfFamily:
+    """Return a part of a family, for equal patterns the same object: they are matched once."""
+    return PartOfFamily(function, patterns)
 
 
 def _checked(function: F, facts: Facts) -> F:
@@ -453,7 +455,7 @@ def choose(selection: str | Iterable[str | Callable[..., Any]]) -> dict[str, Fam
     for name, wanted in patterns.items():
         if wanted and name not in chosen:
             function = by_name[name]
-            chosen[name] = function if "*" in wanted else _part(function, tuple(wanted))
+            chosen[name] = function if "*" in wanted else _part(cast(Any, function), tuple(wanted))
     # The order of a caller's list must not change the table.
     order = {name: position for position, name in enumerate(by_name)}
     return dict(sorted(chosen.items(), key=lambda pair: order.get(pair[0], len(order))))

@@ -192,7 +192,8 @@ class CellFeatures(TransformerMixin, BaseEstimator):
             return current, self.families
         given = [self.families] if isinstance(self.families, str) else list(self.families)
         if not hasattr(self, "columns_"):
-            names = columns([f for item in given for f in FORMER_SETS.get(item, (item,))])
+            former: dict[Any, tuple[Any, ...]] = {**FORMER_SETS}
+            names = columns([f for item in given for f in former.get(item, (item,))])
         known = all_families()
         choice = [item for item in given if item not in SETS]
         choice += [f for f in dict.fromkeys(name.split("__")[1] for name in names) if f in known]
