@@ -12,6 +12,7 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
 from hemafeat import extract
 
@@ -22,6 +23,7 @@ BEGIN, END = "<!-- families: begin -->\n", "<!-- families: end -->\n"
 def family_table() -> str:
     """One row per built-in family, as Markdown."""
     rows = []
+    frame = extract.families().frame()
     for name, function in extract.families().items():
         facts = function.facts
         if not function.__module__.startswith("hemafeat."):
@@ -31,11 +33,10 @@ def family_table() -> str:
                 f"`{name}`",
                 _escape(function.__doc__.strip().splitlines()[0].rstrip(".")),
                 ", ".join(facts.masks) if facts.per_mask else "all together",
-                len(extract.columns([name])),
-                "yes" if facts.default else "no",
+                *(frame.loc[name, key] or "" for key in ("columns", "default", "fast")),
             )
         )
-    heads = ("Family", "What it measures", "Masks", "Columns", "In the default table")
+    heads = ("Family", "What it measures", "Masks", "Columns", "Default", "Fast")
     return _table(heads, rows)
 
 
@@ -92,12 +93,20 @@ def feature_reference() -> str:
             *([f"- Planes: {', '.join(facts.planes)}"] if facts.planes else []),
             f"- Columns: {len(mine)}, from `{mine['column'].iloc[0]}` to "
             f"`{mine['column'].iloc[-1]}`",
-            f"- In the default table: {'yes' if facts.default else 'no'}",
+            f"- In the default table: {_in_default(name, facts)}",
             *([f"- Reference: {_escape(facts.reference)}"] if facts.reference else []),
             "",
             _table(("Feature", "Unit", "Formula", "Meaning", "Source"), rows),
         ]
     return "\n".join(parts)
+
+
+def _in_default(name: str, facts: Any) -> str:
+    """Say which columns of a family are in the default table."""
+    number = extract.families().frame().loc[name, "default"]
+    if number in (0, len(extract.columns([name]))):
+        return "all" if number else "none"
+    return f"{number}, those called {', '.join(f'`{pattern}`' for pattern in facts.default)}"
 
 
 def command_reference() -> str:

@@ -97,6 +97,9 @@ def test_families(tmp_path: Path) -> None:
     few = ["--drawn", "45", "--folds", "2", "--timed", "2", "--families", "shape", "density"]
     main(["--out", str(tmp_path), "--model", "logistic", "--no-path", *few])
     assert set(pd.read_csv(tmp_path / "families.csv")["family"]) == {"shape", "density"}
+    sets = pd.read_csv(tmp_path / "sets.csv").set_index("set")
+    assert sets.loc["default", "columns"] < sets.loc["former default", "columns"]
+    assert re.fullmatch(r"\S+ \[\S+, \S+\]", sets.loc["all", "accuracy_less_default"])
 
 
 def test_patients(capsys: pytest.CaptureFixture[str]) -> None:

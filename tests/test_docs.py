@@ -103,6 +103,18 @@ def test_table_of_families_in_the_readme_is_current():
     assert text == generator().readme(text), "renew it: python docs/_generate.py"
 
 
+def test_the_guide_says_of_every_family_why_it_is_in_the_default_table():
+    from hemafeat import extract
+
+    text = (DOCS / "guide" / "extract.md").read_text("utf-8")
+    rows = re.findall(r"^\| (`[^|]*) \| (.+) \|$", text.split("| Family |")[1], re.MULTILINE)
+    reasons = {name: why for names, why in rows for name in re.findall(r"`(\w+)`", names)}
+    numbers = extract.families().frame().dropna(subset="ms")["default"]
+    assert sorted(reasons) == sorted(numbers.index)
+    for name, why in reasons.items():
+        assert why.startswith("Not in it: ") == (numbers[name] == 0), name
+
+
 def test_every_column_is_explained():
     from hemafeat import extract
 

@@ -109,7 +109,7 @@ def main(argv: list[str] | None = None) -> int:
                 for name, families in (("default", ("fast", "default")), ("all", whole.SETS)):
                     sums = steps[steps["set"].isin(families)]
                     ms, decodes = sums["ms"].sum(), sums["decodes"].sum()
-                    print(f"families of {name!r}: {ms:.3f} ms, {decodes:.2f} decodes")
+                    print(f"families in {name!r}, all columns: {ms:.3f} ms, {decodes:.2f} decodes")
                 set_table = whole.time_sets(cells, args.rounds)
                 text = set_table.to_string(index=False, float_format="{:.3f}".format, na_rep="")
                 print(f"\nA whole image, by set of families\n{text}")

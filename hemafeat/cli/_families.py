@@ -9,9 +9,9 @@ from typing import Any
 from hemafeat.cli import _arguments
 
 DESCRIPTION = """\
-List the families of features, including plugged-in ones: how many columns each has, the smallest
-set it belongs to (fast, default, all), and its measured cost in milliseconds and as a multiple
-of decoding the JPEG of the same cell."""
+List the families of features, including plugged-in ones: how many columns each has, in all and in
+the sets default and fast, and what measuring all of them costs, in milliseconds and as a multiple
+of decoding the JPEG of the same cell. A family that is named gives all its columns."""
 
 EXAMPLES = """\
   hemafeat families                               a table

@@ -5,8 +5,10 @@ from __future__ import annotations
 import functools
 import inspect
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from fnmatch import translate
 from functools import cache
 from importlib.metadata import EntryPoint, entry_points
 from importlib.resources import files
@@ -61,7 +63,7 @@ BUILT_IN = {
 """Families of this package, in the order of their columns. They are loaded when first used."""
 
 SETS = ("fast", "default", "all")
-"""Names of the sets of families, from the fastest to all families."""
+"""Names of the sets of columns, from the smallest to all of them."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -112,9 +114,17 @@ class Column:
     meaning: str = field(default="", repr=False)
 
 
+Call = tuple[str, str, tuple[int, ...]]
+"""Mask and plane ("" if none) for which a family is called, and which columns are kept."""
+
+
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """The declaration of a family; the attributes are the parameters of `family`."""
+    """The declaration of a family; the attributes are the parameters of `family`.
+
+    `default` holds patterns, none if no column is in the set, and `kept` the calls whose columns
+    are measured, if these are not all.
+    """
 
     columns: Mapping[str, Column]
     masks: tuple[str, ...] = MASKS
@@ -122,19 +132,68 @@ class Facts:
     per_mask: bool = True
     prepared: bool = False
     white: bool = False
-    default: bool = True
+    default: tuple[str, ...] = ("*",)
     fast: bool = False
     reference: str = ""
+    kept: tuple[Call, ...] | None = None
+
+    @property
+    def calls(self) -> tuple[Call, ...]:
+        """Calls of the function that fill the columns of the table, in their order."""
+        if self.kept is not None:
+            return self.kept
+        every = tuple(range(len(self.columns)))
+        masks = self.masks if self.per_mask else self.masks[:1]
+        return tuple((mask, plane, every) for mask in masks for plane in self.planes or ("",))
 
     @property
     def width(self) -> int:
         """Number of columns in the table."""
-        masks = len(self.masks) if self.per_mask else 1
-        return masks * max(1, len(self.planes)) * len(self.columns)
+        return sum(len(indices) for _, _, indices in self.calls)
 
-    def is_in(self, set_name: str) -> bool:
-        """Return whether the family belongs to one of `SETS`."""
-        return {"fast": self.fast, "default": self.default, "all": True}[set_name]
+    def patterns(self, set_name: str) -> tuple[str, ...]:
+        """Return the patterns of the columns that are in one of `SETS`."""
+        if set_name == "all":
+            return ("*",)
+        return self.default if self.fast or set_name == "default" else ()
+
+    def only(self, patterns: tuple[str, ...]) -> Facts:
+        """Return the declaration reduced to the columns that match one of `patterns`.
+
+        Raises
+        ------
+        FamilyError
+            If a pattern matches no column.
+        """
+        matches = [re.compile(translate(pattern)).match for pattern in patterns]
+        used = [False] * len(patterns)
+        calls = []
+        for mask, plane, indices in self.calls:
+            kept = []
+            names = self.names(mask, plane)
+            for i in indices:
+                hits = [match(names[i]) is not None for match in matches]
+                used = [a or b for a, b in zip(used, hits, strict=True)]
+                if any(hits):
+                    kept.append(i)
+            if kept:
+                calls.append((mask, plane, tuple(kept)))
+        if not all(used):
+            raise FamilyError(
+                f"the pattern {patterns[used.index(False)]!r} matches no column; the first is "
+                f"{self.names(*self.calls[0][:2])[0]!r}"
+            )
+        return replace(self, kept=tuple(calls))
+
+    def names(self, mask: str, plane: str) -> list[str]:
+        """Return the names of the columns of one call, without that of the family."""
+        end = f"__{plane}" if plane else ""
+        return [
+            feature + end
+            if not self.per_mask and feature.split("__", 1)[0] in MASKS
+            else f"{mask}__{feature}{end}"
+            for feature in self.columns
+        ]
 
 
 def family(
@@ -145,7 +204,7 @@ def family(
     per_mask: bool = True,
     prepared: bool = False,
     white: bool = False,
-    default: bool = True,
+    default: bool | Iterable[str] = True,
     fast: bool = False,
     reference: str = "",
 ) -> Callable[[F], F]:
@@ -171,11 +230,13 @@ def family(
     white : bool
         True declares that the values depend on the background through its white level, as optical
         density does. Default False.
-    default : bool
-        False keeps a costly family out of the set ``"default"``. Default True.
+    default : bool or sequence of str
+        Columns in the set ``"default"``: all (True, the default), none (False), or those that match
+        a pattern of `fnmatch`, such as ``"nucleus__*"`` or ``"*__mean__od_g"``. Patterns are
+        matched to names without that of the family.
     fast : bool
-        True adds the family to the set ``"fast"`` as well: families that are informative for
-        their cost. Default False.
+        True adds the same columns to the set ``"fast"``: those that are informative for their cost.
+        Default False.
     reference : str
         Publication of the definitions.
 
@@ -186,6 +247,11 @@ def family(
         lets it see only labels that fit the image: (H, W) int32, contiguous, 0 to `n_cells`, which
         is given and above 0. Others are converted or refused with a `hemafeat.segment.MaskError`;
         without a cell the result has no rows.
+
+    Raises
+    ------
+    FamilyError
+        A pattern matches no column.
 
     Examples
     --------
@@ -205,16 +271,53 @@ def family(
         per_mask=per_mask,
         prepared=prepared,
         white=white,
-        default=default or fast,
+        default=_patterns(default or fast),
         fast=fast,
         reference=reference,
     )
+    if facts.default:
+        facts.only(facts.default)
 
     def declare(function: F) -> F:
         function.facts = facts  # type: ignore[attr-defined]
         return _checked(function, facts) if inspect.isfunction(function) else function
 
     return declare
+
+
+def _patterns(default: bool | Iterable[str]) -> tuple[str, ...]:
+    """Return the argument `default` of `family` as patterns."""
+    if isinstance(default, bool):
+        return ("*",) if default else ()
+    return (default,) if isinstance(default, str) else tuple(default)
+
+
+class PartOfFamily:
+    """A family of which some columns are measured: those that match one of `patterns`.
+
+    Attributes
+    ----------
+    function : callable
+        The family. A call returns all its columns.
+    facts : Facts
+        Its declaration, of which `calls` is reduced.
+    """
+
+    def __init__(self, function: Family, patterns: tuple[str, ...]) -> None:
+        self.function = function
+        self.__name__ = function.__name__
+        self.__doc__ = function.__doc__
+        self.facts = function.facts.only(patterns)
+
+    def __call__(self, image: Any, labels: Any, n_cells: int | None = None, /) -> Any:
+        """Return an (n_cells, k) array of float64."""
+        return self.function(image, labels, n_cells)
+
+
+@cache
+def _part(function: Any, patterns: tuple[str, ...]) -> PartOfFamily:
+    """Return a part of a family, for equal patterns the same object: they are matched once."""
+    return PartOfFamily(function, patterns)
 
 
 def _checked(function: F, facts: Facts) -> F:
@@ -249,10 +352,10 @@ class Families(dict[str, Family]):
         Returns
         -------
         DataFrame
-            One row per family. Index ``family``; ``columns`` (number of columns), ``masks``,
-            ``set`` (smallest of the sets ``fast``, ``default`` and ``all`` that holds the family),
-            ``ms`` and ``decodes`` (cost of a cell in milliseconds and as a multiple of the time to
-            decode its JPEG, measured by ``benchmarks/speed``; NaN if it was not measured),
+            One row per family. Index ``family``; ``columns`` (number of columns), ``default`` and
+            ``fast`` (number of those in these sets), ``masks``, ``ms`` and ``decodes`` (cost of all
+            its columns for one cell in milliseconds, and as a multiple of the time to decode its
+            JPEG, measured by ``benchmarks/speed``; NaN if it was not measured),
             ``what`` (first line of the docstring).
         """
         import pandas as pd
@@ -262,8 +365,11 @@ class Families(dict[str, Family]):
             {
                 "family": name,
                 "columns": function.facts.width,
+                **{
+                    set_name: function.facts.only(function.facts.patterns(set_name)).width
+                    for set_name in ("default", "fast")
+                },
                 "masks": ", ".join(function.facts.masks),
-                "set": next(set_name for set_name in SETS if function.facts.is_in(set_name)),
                 "ms": costs.get(name, {}).get("ms", float("nan")),
                 "decodes": costs.get(name, {}).get("decodes", float("nan")),
                 "what": (function.__doc__ or "").strip().split("\n")[0].rstrip("."),
@@ -306,10 +412,10 @@ def families() -> Families:
     >>> from hemafeat import extract
     >>> list(extract.families())[:3]
     ['shape', 'boundary', 'lobes']
-    >>> extract.families().frame().loc[["shape"], ["columns", "masks", "set"]]
-            columns          masks   set
+    >>> extract.families().frame().loc[["shape"], ["columns", "default", "fast"]]
+            columns  default  fast
     family
-    shape        64  nucleus, cell  fast
+    shape        64       43    43
     """
     points = [EntryPoint(name, path, GROUP) for name, path in BUILT_IN.items()]
     points += sorted(entry_points(group=GROUP), key=lambda point: point.name)
@@ -326,14 +432,19 @@ def families() -> Families:
 
 
 def choose(selection: str | Iterable[str | Callable[..., Any]]) -> dict[str, Family]:
-    """Return the families of a selection: one of `SETS`, or a list of sets, names and functions."""
+    """Return the families of a selection: one of `SETS`, or a list of sets, names and functions.
+
+    A family of which a set holds some columns is a `PartOfFamily`, unless it is named as well.
+    """
     by_name = families()
     chosen: dict[str, Family] = {}
+    patterns: dict[str, dict[str, None]] = {}
     for item in [selection] if isinstance(selection, str) else selection:
         if callable(item):
             chosen[item.__name__] = _check_declared(item, repr(item))
         elif item in SETS:
-            chosen |= {name: f for name, f in by_name.items() if f.facts.is_in(item)}
+            for name, function in by_name.items():
+                patterns.setdefault(name, {}).update(dict.fromkeys(function.facts.patterns(item)))
         elif item in by_name:
             chosen[item] = by_name[item]
         else:
@@ -341,6 +452,10 @@ def choose(selection: str | Iterable[str | Callable[..., Any]]) -> dict[str, Fam
                 f"there is no family {item!r}; "
                 + suggestion(item, [*by_name, *SETS], "the families and sets are")
             )
+    for name, wanted in patterns.items():
+        if wanted and name not in chosen:
+            function = by_name[name]
+            chosen[name] = function if "*" in wanted else _part(cast(Any, function), tuple(wanted))
     # The order of a caller's list must not change the table.
     order = {name: position for position, name in enumerate(by_name)}
     return dict(sorted(chosen.items(), key=lambda pair: order.get(pair[0], len(order))))
@@ -358,13 +473,11 @@ def column_facts(name: str, function: Family) -> dict[str, tuple[str, str, Colum
     The result is part of the fingerprint of a run: its representation must not change.
     """
     facts = function.facts
+    declared = list(facts.columns.values())
     by_column: dict[str, tuple[str, str, Column]] = {}
-    for mask in facts.masks if facts.per_mask else facts.masks[:1]:
-        for plane in facts.planes or ("",):
-            for feature, column in facts.columns.items():
-                measured = mask
-                if not facts.per_mask and feature.split("__", 1)[0] in MASKS:
-                    measured, feature = feature.split("__", 1)
-                suffix = f"__{plane}" if plane else ""
-                by_column[f"{measured}__{name}__{feature}{suffix}"] = (measured, plane, column)
+    for mask, plane, indices in facts.calls:
+        names = facts.names(mask, plane)
+        for i in indices:
+            measured, rest = names[i].split("__", 1)
+            by_column[f"{measured}__{name}__{rest}"] = (measured, plane, declared[i])
     return by_column

@@ -188,6 +188,16 @@ RENAMED |= {
 }
 """Current name of each column that was renamed, by its former name."""
 
+FORMER_SETS = {
+    "fast": ("shape", "colour", "density", "intensity", "glcm", "gldm"),
+    "default": (
+        *("shape", "boundary", "lobes", "relation", "rim", "colour", "profile", "stain"),
+        *("tavakoli", "density", "intensity", "glcm", "glrlm", "glszm", "gldm", "ngtdm", "lbp"),
+        *("dct", "granulometry", "granules", "chromatin", "lobulation"),
+    ),
+}
+"""Families whose columns, all of them, were the sets until 0.2.0."""
+
 _FORMER_UNITS = (
     (re.compile(r"__colour__(mean|sd)__[rgb]$"), "intensity", "level"),
     (re.compile(r"__(glcm|glrlm|glszm|gldm|lbp|granulometry)__\w*entropy\w*$"), "1", "bit"),

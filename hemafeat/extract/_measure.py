@@ -136,22 +136,22 @@ def _fill(block: np.ndarray, name: str, function: Family, window: Prepared, mask
     """Fill the columns of one family, one call after the other."""
     facts, n_cells = function.facts, masks.n_cells
     image = window if facts.prepared else window.rgb
-    width = len(facts.columns)
-    calls = [(image, masks)]
-    if facts.per_mask:
-        calls = [
-            (image if plane is None else window.plane(plane), getattr(masks, mask))
-            for mask in facts.masks
-            for plane in facts.planes or (None,)
-        ]
-    for n, (argument, labels) in enumerate(calls):
-        values = np.asarray(function(argument, labels, n_cells))
-        if values.shape != (n_cells, width):
-            # An assignment would broadcast a single row or column.
-            raise ValueError(
-                f"family {name!r} returned {values.shape}, expected {(n_cells, width)}"
+    expected = (n_cells, len(facts.columns))
+    start = 0
+    for mask, plane, indices in facts.calls:
+        values = np.asarray(
+            function(
+                window.plane(plane) if plane else image,
+                getattr(masks, mask) if facts.per_mask else masks,
+                n_cells,
             )
-        block[:, n * width : (n + 1) * width] = values
+        )
+        if values.shape != expected:
+            # An assignment would broadcast a single row or column.
+            raise ValueError(f"family {name!r} returned {values.shape}, expected {expected}")
+        stop = start + len(indices)
+        block[:, start:stop] = values if len(indices) == expected[1] else values[:, list(indices)]
+        start = stop
 
 
 def scales(families: Mapping[str, Family], um_per_px: float | None) -> np.ndarray:

@@ -16,7 +16,8 @@ from sklearn.utils.validation import check_is_fitted
 from hemafeat._frames import IMAGE_COLUMNS, as_frame, with_image_column
 from hemafeat._public import public
 from hemafeat.extract._columns import FamilyChoice, columns, is_scaled, length_powers
-from hemafeat.extract._family import choose
+from hemafeat.extract._family import SETS, choose, families as all_families
+from hemafeat.extract._former import FORMER_SETS
 from hemafeat.extract._table.errors import errors, image_name
 from hemafeat.extract._table.table import table
 from hemafeat.images import ImageError, normaliser, read
@@ -51,6 +52,8 @@ class CellFeatures(TransformerMixin, BaseEstimator):
     ----------
     n_features_out_ : int
         Number of columns.
+    columns_ : list of str
+        Their names. They stay the same if a later version has other columns in a set.
     scaled_ : bool
         Whether the columns are in um, because the scale of the images given to `fit` is known.
         Images of another kind are refused.
@@ -107,7 +110,8 @@ class CellFeatures(TransformerMixin, BaseEstimator):
             If a table has no column of images, or the scale of some images only is known.
         """
         images, image_table = _images_and_table(X)
-        self.n_features_out_ = len(columns(self.families))
+        self.columns_ = columns(self.families)
+        self.n_features_out_ = len(self.columns_)
         self.scaled_ = self._is_scaled(image_table)
         self.normalise_ = self.normalise
         if isinstance(self.normalise, str):
@@ -130,10 +134,11 @@ class CellFeatures(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a table has no column of images, or the columns would be in px and those of `fit` in
-            um, or the reverse.
+            If a table has no column of images, the columns would be in px and those of `fit` in
+            um, or the reverse, or this version has not all columns of `fit`.
         """
         check_is_fitted(self)
+        names, families = self._names_and_families()
         several = isinstance(self.masks, (tuple, list))
         paths = self.masks if several else [self.masks]
         if self.masks is not None and not (
@@ -155,19 +160,13 @@ class CellFeatures(TransformerMixin, BaseEstimator):
             segmenter=self.segmenter,
             masks=self.masks,
             mask_kind=self.mask_kind,
-            families=self.families,
+            families=families,
             cells="central",
             um_per_px=self.um_per_px,
             normalise=self.normalise_,
             n_jobs=self.n_jobs,
             progress=False,
         )
-        names = columns(self.families)
-        if len(names) != self.n_features_out_:
-            raise ValueError(
-                f"families={self.families!r} were {self.n_features_out_} columns when the step was "
-                f"fitted, and are {len(names)} now: fit it again"
-            )
         values = np.full((len(first), len(names)), np.nan)
         # `table` names arrays by their position among the images it was given.
         row_of = {image_name(images[n], row): row for row, n in enumerate(first)}
@@ -181,6 +180,29 @@ class CellFeatures(TransformerMixin, BaseEstimator):
                 stacklevel=2,
             )
         return values[numbers]
+
+    def _names_and_families(self) -> tuple[list[str], FamilyChoice]:
+        """Return the columns that `fit` determined, and families that give them.
+
+        Steps fitted by earlier versions hold only the number of their columns.
+        """
+        current = columns(self.families)
+        names = getattr(self, "columns_", current)
+        if len(names) == self.n_features_out_ and names == current:
+            return current, self.families
+        given = [self.families] if isinstance(self.families, str) else list(self.families)
+        if not hasattr(self, "columns_"):
+            former: dict[Any, tuple[Any, ...]] = {**FORMER_SETS}
+            names = columns([f for item in given for f in former.get(item, (item,))])
+        known = all_families()
+        choice = [item for item in given if item not in SETS]
+        choice += [f for f in dict.fromkeys(name.split("__")[1] for name in names) if f in known]
+        if len(names) != self.n_features_out_ or not set(names) <= set(columns(choice)):
+            raise ValueError(
+                f"families={self.families!r} were {self.n_features_out_} columns when the step was "
+                f"fitted, and are {len(current)} now: fit it again"
+            )
+        return names, choice
 
     def _is_scaled(self, image_table: pd.DataFrame | None) -> bool:
         """Return whether the columns are in um."""
@@ -206,7 +228,9 @@ class CellFeatures(TransformerMixin, BaseEstimator):
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the names of the columns: (n_features,) object array."""
-        return np.asarray(columns(self.families), dtype=object)
+        fitted = hasattr(self, "n_features_out_")
+        names = self._names_and_families()[0] if fitted else columns(self.families)
+        return np.asarray(names, dtype=object)
 
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()

@@ -97,9 +97,11 @@ class Model:
         columns = self._columns_in(table)
         missing = [name for name, column in columns.items() if column not in table.columns]
         if missing:
+            known = set(extract.current_names(missing)) <= set(extract.columns("all"))
+            advice = "; a table measured with families='all' has them" if known else ""
             raise ModelError(
                 f"{self.name} needs {len(missing)} columns that the table lacks: "
-                f"{shortlist(missing)}"
+                f"{shortlist(missing)}{advice}"
             )
         try:
             if units is None:

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hemafeat import extract
+from hemafeat import extract, pipelines
 from hemafeat.cli import main
 
 COMMANDS = [
@@ -345,6 +345,23 @@ def test_an_interrupted_compare_goes_on(cells, tmp_path, capsys, monkeypatch):
     assert main([*words, "--restart", "--quiet", "--families", "density"]) == 0
     assert capsys.readouterr().err == ""
     assert n_kept[2:] == [(0, 1), (0, 1)]
+
+
+def test_predict_measures_columns_that_are_not_in_the_default_table(cells, tmp_path, capsys):
+    table = extract.table(cells, families=["boundary"])
+    columns = extract.feature_columns(table)
+    assert not set(columns) & set(extract.columns())
+    fitted = pipelines.logistic().fit(table, table["label"])
+    model = str(pipelines.save(fitted, tmp_path / "m.hemafeat"))
+    out = tmp_path / "predictions.csv"
+    assert main(["predict", model, str(cells), "--out", str(out)]) == 0
+    found = pd.read_csv(out).dropna(subset="predicted")
+    assert found["predicted"].tolist() == fitted.predict(table).tolist()
+    capsys.readouterr()
+    other = tmp_path / "default.csv"
+    extract.table(cells, families="fast").to_csv(other, index=False)
+    assert main(["predict", model, str(other), "--out", str(tmp_path / "x.csv")]) == 1
+    assert one_line(capsys).endswith("a table measured with --families all has them")
 
 
 def test_compare_refuses_what_it_cannot_mean(features, tmp_path, capsys, monkeypatch):

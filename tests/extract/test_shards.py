@@ -25,6 +25,7 @@ import pytest
 
 from hemafeat import extract, segment
 from hemafeat._files import locked
+from hemafeat.extract._family import choose
 from hemafeat.extract._table import result
 from support.fault_injector import contents, flip_bit
 from support.shard_work import disc, noise, slow_disc
@@ -169,6 +170,16 @@ def test_other_settings_are_refused(
     assert result.n_kept == 0
     stream(listed, tmp_path / "expected", **change)
     assert contents(tmp_path / "out") == contents(tmp_path / "expected")
+
+
+def test_other_columns_of_the_same_families_are_refused(
+    listed: pd.DataFrame, tmp_path: Path
+) -> None:
+    stream(listed, tmp_path / "out", families="fast")
+    whole = list(choose("fast"))
+    with pytest.raises(FileExistsError, match=f"families have changed: {', '.join(whole)}"):
+        stream(listed, tmp_path / "out", families=whole)
+    assert stream(listed, tmp_path / "out", families=["fast"]).n_kept > 0
 
 
 def test_other_images_are_refused(listed: pd.DataFrame, tmp_path: Path) -> None:

@@ -115,6 +115,8 @@ _COLUMNS = (
     {name: _COLUMNS[name] for name in COLUMNS},
     masks=("nucleus", "cell"),
     prepared=True,
+    # Repeats `shape` and `lobes`; single harmonics and moments say little to a reader.
+    default=False,
     reference="Granlund (1972); Hu (1962); Young, Walker and Bowie (1974)",
 )
 def boundary(

@@ -87,6 +87,13 @@ _COLUMNS = {name: _DECLARED[name] for name in _kernel.COLUMNS}
     masks=("nucleus",),
     prepared=True,
     white=True,
+    # JPEG removes and adds pale spots.
+    default=(
+        "*__fraction_above_mean_plus_1_5_sd",
+        "*__dark_part_count",
+        "*__dark_part_area_mean",
+        "*__heterogeneity*",
+    ),
     reference="Young, Verbeek and Mayall, Cytometry 7:467-474 (1986)",
 )
 def chromatin(

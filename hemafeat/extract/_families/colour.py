@@ -166,7 +166,18 @@ def lab_of(rgb: np.ndarray) -> np.ndarray:
 @family(
     _COLUMNS,
     prepared=True,
-    fast=True,
+    # JPEG changes the spread of blue, of a, b and of hue.
+    default=(
+        "c*__mean__r",
+        "*__mean__[!r]*",
+        "*__sd__[rg]",
+        "*__sd__lab_l",
+        "*__sd__saturation",
+        "*__hue_cos",
+        "c*__hue_sin",
+        "cell__hue_concentration",
+        "*__ratio_*",
+    ),
     reference="CIE 15:2004, Colorimetry; Mardia and Jupp, Directional Statistics (2000)",
 )
 def colour(

@@ -146,7 +146,14 @@ _BLOCK_ZIGZAG = _zigzag(_kernel.BLOCK, N_BLOCK_COEFFICIENTS)
 _REFERENCE = "Ahmed, Natarajan and Rao, IEEE Trans. Computers C-23:90-93 (1974)"
 
 
-@family(_summaries(), masks=("nucleus", "cell"), prepared=True, reference=_REFERENCE)
+@family(
+    _summaries(),
+    masks=("nucleus", "cell"),
+    prepared=True,
+    # Adds nothing to the textures of the default table.
+    default=False,
+    reference=_REFERENCE,
+)
 def dct(image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None) -> np.ndarray:
     """Compute shares of coarse and fine structure by the cosine transform of the grey image.
 

@@ -95,6 +95,14 @@ def _factor(base: Base) -> float:
     _columns("OD", "log10((I0 + 1) / (I + 1))"),
     prepared=True,
     white=True,
+    # Skewness and the spread of blue are not stable within nucleus and cytoplasm.
+    default=(
+        "*__mean__?",
+        "*__sd__[rg]",
+        "*__percentile_*",
+        "*__integrated__?",
+        "cell__skewness__?",
+    ),
     fast=True,
     reference=_REFERENCE,
 )

@@ -148,7 +148,24 @@ def _columns() -> dict[str, Column]:
     return columns
 
 
-@matrix_family(_columns(), section="3.6", fast=True)
+@matrix_family(
+    _columns(),
+    section="3.6",
+    # At a second distance most statistics repeat themselves; ranges over angles are not stable.
+    default=(
+        "*__joint_maximum_d2",
+        "*__joint_entropy_d2",
+        "*__angular_second_moment_d2",
+        "*__cluster_shade_d2",
+        "*__cluster_prominence_d2",
+        "*__inverse_difference_d2",
+        "*__difference_entropy_d?",
+        "*__contrast_d4",
+        "*__inverse_variance_d?",
+        "*__correlation_d?",
+        "*__information_correlation_1_d?",
+    ),
+)
 def glcm(
     image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None
 ) -> np.ndarray:

@@ -56,7 +56,15 @@ _COLUMNS = {key: name for key, name in NAMES.items() if key != "percentage"}
         },
     ),
     section="3.11",
-    fast=True,
+    # The others repeat `density` and `intensity`.
+    default=(
+        "*__low_dependence_emphasis",
+        "*__high_dependence_*",
+        "*__low_dependence_high_*",
+        "*__grey_level_non_uniformity",
+        "*__dependence_count_*",
+        "*__normalised_dependence_*",
+    ),
 )
 def gldm(
     image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None

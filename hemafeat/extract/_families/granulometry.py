@@ -75,6 +75,8 @@ def _columns() -> dict[str, Column]:
     masks=("nucleus", "cytoplasm"),
     prepared=True,
     white=True,
+    # Sizes are numbers of pixels: at another scale the columns change.
+    default=False,
     reference="Maragos, IEEE Trans. PAMI 11:701-716 (1989)",
 )
 def granulometry(

@@ -159,6 +159,22 @@ def density_statistics(image: Prepared, labels: np.ndarray, n_cells: int) -> np.
     },
     prepared=True,
     white=True,
+    # The others repeat `density` or each other, or hang on single pixels; JPEG changes the spread
+    # of blue.
+    default=(
+        "nucleus__median__od_g",
+        "c*__median__*",
+        "*__interquartile_range__od_[rg]",
+        "*__coefficient_of_variation__od_[rg]",
+        "*__quartile_coefficient_of_dispersion__od_[rg]",
+        "cell__interquartile_range__od_b",
+        "cell__*coefficient_of*__od_b",
+        "*__entropy__od_[rg]",
+        "*__uniformity__od_[rg]",
+        "nucleus__kurtosis__od_[rg]",
+        "cell__kurtosis__*",
+        "c*__root_mean_square__*",
+    ),
     fast=True,
     reference="Zwanenburg et al., Radiology 295:328 (2020); arXiv:1612.07003",
 )

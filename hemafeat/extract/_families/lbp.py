@@ -74,6 +74,11 @@ def _columns() -> dict[str, Column]:
     _columns(),
     masks=("nucleus", "cell"),
     prepared=True,
+    # Bins of u2 depend on the direction, and uniform shares repeat a bin of riu2.
+    default=(
+        "*__riu2_*",
+        "*__entropy_*",
+    ),
     reference="Ojala, Pietikainen and Maenpaa, IEEE Trans. PAMI 24:971-987 (2002)",
 )
 def lbp(image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None) -> np.ndarray:

@@ -220,6 +220,19 @@ _COLUMNS |= {
     {name: _COLUMNS[name] for name in COLUMNS},
     masks=("nucleus",),
     prepared=True,
+    # core_fraction_r30 repeats depth_mean_ratio.
+    default=(
+        "*lobe*",
+        "*isthmus*",
+        "*inscribed*",
+        "*depth*",
+        "*__core_fraction_r[2456]0",
+        "*__n_cores_*",
+        "*skeleton*",
+        "*symmetry*",
+        "*__open_angle*",
+        "*outside*",
+    ),
     reference="Beucher and Lantuejoul (1979); Guo and Hall, Commun. ACM 32:359 (1989)",
 )
 def lobes(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache
 from typing import Any, TypeVar
 
@@ -75,7 +75,7 @@ MEANINGS = {
 
 
 def matrix_family(
-    columns: Mapping[str, Column], section: str, *, fast: bool = False
+    columns: Mapping[str, Column], section: str, *, default: bool | Iterable[str] = False
 ) -> Callable[[F], F]:
     """Declare a family of texture statistics of the nucleus and the cytoplasm.
 
@@ -85,15 +85,15 @@ def matrix_family(
         Declarations of the columns, in their order.
     section : str
         Section of the IBSI reference manual that defines them.
-    fast : bool
-        True adds the family to the set ``"fast"``. Default False.
+    default : bool or sequence of str
+        Columns in the set ``"default"``, as in `family`. Default False.
     """
     return family(
         columns,
         masks=("nucleus", "cytoplasm"),
         prepared=True,
         white=True,
-        fast=fast,
+        default=default,
         reference=f"{IBSI}, section {section}",
     )
 

@@ -113,6 +113,17 @@ _COLUMNS = (
     per_mask=False,
     prepared=True,
     white=True,
+    # JPEG changes the largest density along an axis, one pixel of the mask the edge of the nucleus.
+    default=(
+        "nucleus__radial_*",
+        "nucleus__mass_displacement_*",
+        "cytoplasm__*",
+        "cell__edge_gradient",
+        "cell__*_axis_sd",
+        "cell__*_axis_minimum",
+        "cell__*_axis_variation",
+        "cell__mass_displacement_*",
+    ),
     reference="de Almeida et al., Nat. Commun. 14:4378 (2023); Rosenfeld and Pfaltz (1966)",
 )
 def profile(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None) -> np.ndarray:

@@ -147,6 +147,18 @@ _COLUMNS = {
     per_mask=False,
     prepared=True,
     white=True,
+    # The other ratios of nucleus to cell repeat the first; convex_deficiency is 1 - solidity.
+    default=(
+        "cell__nucleus_to_cell_area_ratio",
+        "*__eccentric_position",
+        "*__border_contact",
+        "*__perimeter_ratio",
+        "*__axis_angle",
+        "*__area",
+        "*__thickness_*",
+        "*__delta_e_*",
+    ),
+    fast=True,
     reference="Tavakoli et al., Sci. Rep. 11:19428 (2021); CIE 15:2004, Colorimetry",
 )
 def relation(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None) -> np.ndarray:

@@ -110,6 +110,11 @@ _COLUMNS = {
     masks=("cell", "cytoplasm", "nucleus"),
     per_mask=False,
     prepared=True,
+    # Projections change with one pixel of the outline.
+    default=(
+        "cytoplasm__*",
+        "nucleus__*",
+    ),
     reference="Serra, Image Analysis and Mathematical Morphology, Academic Press, 1982",
 )
 def rim(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None) -> np.ndarray:

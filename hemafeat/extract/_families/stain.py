@@ -141,6 +141,18 @@ _COLUMNS = {name: _DECLARED[name] for name in _kernel.COLUMNS}
     per_mask=False,
     prepared=True,
     white=True,
+    # JPEG changes the angle between Macenko's vectors, and residuals of the nucleus.
+    default=(
+        "*__azure_mean",
+        "nucleus__azure_sd",
+        "*__eosin_*",
+        "*__residual_mean",
+        "cytoplasm__residual_sd",
+        "*__macenko_*er_*",
+        "cytoplasm__macenko_residual_mean",
+        "*__macenko_residual_sd",
+        "cytoplasm__u_skewness",
+    ),
     reference="Ruifrok and Johnston (2001); Macenko et al., ISBI 2009",
 )
 def stain(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None) -> np.ndarray:

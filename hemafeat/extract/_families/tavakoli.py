@@ -109,7 +109,16 @@ _MATRIX = np.rint((1 << SHIFT_XYZ) * _XYZ / np.array([0.950456, 1.0, 1.088754])[
 _TABLES = np.stack([_BY_VALUE, _BY_CHROMA, _GAMMA])
 
 
-@family(_COLUMNS, masks=("nucleus",), per_mask=False, prepared=True, white=True, reference=_PAPER)
+@family(
+    _COLUMNS,
+    masks=("nucleus",),
+    per_mask=False,
+    prepared=True,
+    white=True,
+    # Repeats `shape` and `colour`; the rest of the hull changes with one pixel of the outline.
+    default=False,
+    reference=_PAPER,
+)
 def tavakoli(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None) -> np.ndarray:
     """Compute the 51 features of Tavakoli et al.: shape of the nucleus, colour over its hull.
 

@@ -48,7 +48,12 @@ def fingerprint(run: Run, shard_size: int) -> dict[str, Any]:
             "columns": _column_digests(run),
         },
         "families": {
-            name: _digest([str(column_facts(name, function)), *_source(function)])
+            name: _digest(
+                [
+                    str(column_facts(name, function)),
+                    *_source(getattr(function, "function", function)),
+                ]
+            )
             for name, function in run.families.items()
         },
         "segmenter": _segmenter(run),
