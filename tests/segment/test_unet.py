@@ -389,8 +389,13 @@ def test_windows_hold_the_nuclei_do_not_overlap_and_are_whole_steps(zoom):
             assert covered[around].all()
 
 
-def test_the_window_is_the_whole_image_without_a_nucleus():
+def test_the_window_is_the_whole_image_without_a_nucleus_and_where_cells_are_crowded():
     assert _windows.find_windows([], 2.0, (30, 40), 1.0, 40.0) == [(slice(0, 30), slice(0, 40))]
+    corners = [(x, y, x + 20, y + 20) for x in (30, 90, 150) for y in (30, 90, 150)]
+    crowded = _windows.find_windows(seeds_at(corners), 2.0, (400, 400), 1.0, 60.0)
+    assert crowded == [(slice(0, 400), slice(0, 400))]
+    few = _windows.find_windows(seeds_at(corners[:1]), 2.0, (400, 400), 1.0, 60.0)
+    assert few != crowded
 
 
 def test_a_window_that_cuts_a_cell_is_enlarged(monkeypatch):

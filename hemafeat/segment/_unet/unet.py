@@ -119,7 +119,7 @@ def unet(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) ->
     The image is brought to the scale at which the nuclei found as in `contours` have a radius of 24
     pixels, and to optical densities relative to its own white, multiplied so that these nuclei have
     a density of 0.5 in green light: neither microscope nor background nor the strength of the dye
-    matters. Only windows around these nuclei are looked at, or the whole image if there is none.
+    matters. Only windows around these nuclei are looked at, unless there is none or they cover most of the image.
     The network [1]_ predicts the probabilities of background, cytoplasm and nucleus, and
     the depth inside the cell. Where the depth has several maxima, touching cells are separated by a
     watershed [2]_, unless the parts together are round. If the nuclei have another size than
@@ -170,8 +170,6 @@ def segment_by_network(image: np.ndarray, frame: Frame, path: Path) -> Masks:
         frame = replace(measure_frame(image), surround=frame.surround)
     nuclei = large_seeds(seeds, MIN_SHARE)
     gain = stain_gain(optical_density(frame.rgb, frame), frame.nuclei)
-
-    nuclei = large_seeds(seeds, MIN_SHARE)
 
     def cells_at(zoom: float) -> list[_NetworkCell]:
         cells: list[_NetworkCell] = []

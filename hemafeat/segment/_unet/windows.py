@@ -14,6 +14,10 @@ MARGINS = (40.0, 64.0, 160.0)
 """Distances, in pixels of the network, from a nucleus to the border of its window, which holds the
 cell and what the network needs to see around it. The next one is used if a border cuts a cell."""
 
+MOST = 0.6
+"""Share of the image from which windows save too little: the whole image is looked at instead, where
+the network sees all that is around a cell."""
+
 Window = tuple[slice, slice]
 """Rows and columns of an image."""
 
@@ -45,10 +49,12 @@ def find_windows(
     Returns
     -------
     list of (slice, slice)
-        Rows and columns of each window; no two windows overlap. The whole image without any seed.
+        Rows and columns of each window; no two windows overlap. The whole image if there is no seed
+        or the windows would cover most of it.
     """
+    whole = [(slice(0, shape[0]), slice(0, shape[1]))]
     if not seeds:
-        return [(slice(0, shape[0]), slice(0, shape[1]))]
+        return whole
     windows: list[_Box] = []
     for seed in seeds:
         x, y, width, height = cv2.boundingRect(seed.hull)
@@ -67,6 +73,9 @@ def find_windows(
             tops, bottoms, lefts, rights = zip(*hit, box, strict=True)
             box = _fit((min(tops), max(bottoms), min(lefts), max(rights)), shape, zoom)
         windows.append(box)
+    area = sum((bottom - top) * (right - left) for top, bottom, left, right in windows)
+    if area >= MOST * shape[0] * shape[1]:
+        return whole
     return [
         (slice(int(top), int(bottom)), slice(int(left), int(right)))
         for top, bottom, left, right in windows
