@@ -119,7 +119,8 @@ def unet(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) ->
     The image is brought to the scale at which the nuclei found as in `contours` have a radius of 24
     pixels, and to optical densities relative to its own white, multiplied so that these nuclei have
     a density of 0.5 in green light: neither microscope nor background nor the strength of the dye
-    matters. Only windows around these nuclei are looked at, unless there is none or they cover most of the image.
+    matters. Only windows around these nuclei are looked at, unless there is none or they cover most
+    of the image.
     The network [1]_ predicts the probabilities of background, cytoplasm and nucleus, and
     the depth inside the cell. Where the depth has several maxima, touching cells are separated by a
     watershed [2]_, unless the parts together are round. If the nuclei have another size than

@@ -15,8 +15,8 @@ MARGINS = (40.0, 64.0, 160.0)
 cell and what the network needs to see around it. The next one is used if a border cuts a cell."""
 
 MOST = 0.6
-"""Share of the image from which windows save too little: the whole image is looked at instead, where
-the network sees all that is around a cell."""
+"""Share of the image from which windows save too little: the whole image is looked at instead, so
+that the network sees all that is around a cell."""
 
 Window = tuple[slice, slice]
 """Rows and columns of an image."""
