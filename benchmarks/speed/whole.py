@@ -129,7 +129,7 @@ def time_workers(
     copies = [folder / f"{k:05d}{cells[k % len(cells)].path.suffix}" for k in range(n_images)]
     for k, copy in enumerate(copies):
         shutil.copyfile(cells[k % len(cells)].path, copy)
-    few = copies[: 2 * jobs]
+    few = copies[: min(2 * jobs, max(1, n_images // 2))]
     settings = ((1, False), (jobs, False), (jobs, True))
     seconds: dict[tuple[int, bool, int], list[tuple[float, float]]] = defaultdict(list)
     options: dict[str, Any] = {"cells": "central", "families": families, "progress": False}

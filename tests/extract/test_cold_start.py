@@ -272,7 +272,9 @@ for name, module in list(sys.modules.items()):
     if name.startswith("hemafeat.extract._kernels"):
         for function in vars(module).values():
             if getattr(function, "__module__", None) == name and hasattr(function, "signatures"):
-                cache = function._cache._cache_file
+                cache = getattr(function._cache, "_cache_file", None)
+                if cache is None:  # compiled into the kernel that calls it
+                    continue
                 for file in cache._load_index().values():
                     with open(cache._data_path(file), "rb") as data:
                         if b"unicode" in data.read():
