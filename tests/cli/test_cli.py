@@ -555,7 +555,7 @@ def test_compile_says_what_it_compiled_and_what_was_compiled_before(
     assert captured.err == ""
     assert captured.out.startswith("1 unit compiled in ")
     assert ", 3 compiled before\n" in captured.out
-    assert asked == [(["unet", "window", "shape"], 3), (["lbp"], 1)]
+    assert asked == [(["window", "shape", "unet"], 3), (["lbp"], 1)]
 
 
 def test_compile_fails_if_a_unit_is_not_compiled(compile_nothing, capsys):

@@ -177,9 +177,10 @@ def test_other_families_are_left_to_the_first_image():
     def own(image, labels, n_cells=None):
         return np.zeros((1, 1))
 
+    assert {*ahead.OUTLINES, *ahead.OTHERS} <= set(extract.families())
     families = {"own": own, "shape": extract.shape}
     assert ahead._units(families, None) == ["window", "shape"]
-    assert ahead._units({"lbp": extract.lbp}, "contours")[0] == "contours"
+    assert ahead._units({"lbp": extract.lbp}, "contours") == ["window", "lbp", "contours"]
 
 
 @compiled
@@ -217,7 +218,7 @@ class Popen(ahead.subprocess.Popen):
         print("started", flush=True)
 ahead.subprocess.Popen = Popen
 try:
-    list(ahead._compile_in_processes(["contours", "window", "shape", "lobes"], 2, False))
+    list(ahead._compile_in_processes(["window", "shape", "lobes", "contours"], 2, False))
 except KeyboardInterrupt:
     print(sorted(process.wait(60) for process in started), flush=True)
 """
@@ -242,7 +243,7 @@ for line in sys.stdin:
         sys.exit(1)
     print(line.strip(), flush=True)
 """
-    units = ["contours", "window", "shape", "lobes", "lbp"]
+    units = ["window", "shape", "lobes", "lbp", "contours"]
     for bad in units:
         monkeypatch.setattr(ahead, "START", program.format(bad=bad))
         done = list(ahead._compile_in_processes(units, 3, False))

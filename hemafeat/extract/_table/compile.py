@@ -14,11 +14,12 @@ import os
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from threading import Thread
 
 from hemafeat import datasets
@@ -43,14 +44,11 @@ SEGMENTERS = ("contours", "unet", "best")
 WINDOW = "window"
 """Kernels that every family needs; they are compiled before all others."""
 
-SLOW_FIRST = (
-    *("shape", "lobes", "lbp", "profile", "lobulation", "stain", "granules", "relation"),
-    *("boundary", "dct", "tavakoli", "rim", "glcm"),
-)
-"""Families that take longest, in the order in which they are compiled.
+OUTLINES = ("shape", "lobes", "profile", "lobulation", "rim", "boundary", "tavakoli")
+"""Families that share kernels of outlines, the one that compiles most of them first."""
 
-Others share kernels with the first two, which are therefore in the cache early.
-"""
+OTHERS = ("lbp", "stain", "relation", "granules", "dct", "chromatin", "granulometry", "glcm")
+"""Other families that take long, longest first."""
 
 FEW = 4
 """Number of units up to which starting processes takes longer than it saves."""
@@ -230,8 +228,9 @@ def _compile_missing(
 
 
 def _units(families: Mapping[str, Family], segmenter: str | None) -> list[str]:
-    """Return what can be compiled ahead: the segmenter, the window, and built-in families.
+    """Return what can be compiled ahead: the window, built-in families, and the segmenter.
 
+    Families that share kernels are next to each other. What takes longest is at both ends.
     Of a family of which some columns are measured, `function` is the whole one.
     """
     built_in = choose("all")
@@ -240,23 +239,33 @@ def _units(families: Mapping[str, Family], segmenter: str | None) -> list[str]:
         for name, function in families.items()
         if built_in.get(name) is getattr(function, "function", function)
     ]
-    first = [name for name in SLOW_FIRST if name in names]
-    rest = [name for name in names if name not in first]
-    return [*([] if segmenter is None else [segmenter]), WINDOW, *first, *rest]
+    first = [name for name in OUTLINES if name in names]
+    last = [name for name in reversed(OTHERS) if name in names]
+    rest = [name for name in names if name not in {*first, *last}]
+    return [WINDOW, *first, *rest, *last, *([] if segmenter is None else [segmenter])]
 
 
 def _compile_in_processes(units: Sequence[str], n: int, progress: bool | None) -> Iterator[str]:
-    """Compile `units` in `n` processes that each take the next one; yield each when it is done."""
-    waiting: SimpleQueue[str] = SimpleQueue()
-    for unit in units:
-        waiting.put(unit)
+    """Compile `units` in `n` processes and yield each when it is done.
+
+    Half of the processes take the next unit from the front, and the others from the back, as two
+    processes at neighbouring units would compile the same kernels.
+    """
+    waiting = deque(units)
     finished: SimpleQueue[str | None] = SimpleQueue()
     processes: list[subprocess.Popen[str]] = []
     workers = [
-        Thread(target=_feed, args=(waiting, finished, processes), daemon=True) for _ in range(n)
+        Thread(
+            target=_feed,
+            args=(waiting.pop if k % 2 else waiting.popleft, finished, processes),
+            daemon=True,
+        )
+        for k in range(n)
     ]
-    # The others start after the window, which each would else compile for itself.
-    n_first = units.index(WINDOW) + 1 if WINDOW in units else n
+    # All but the segmenter starts after the window, which each process would else compile.
+    n_first = n
+    if WINDOW in units:
+        n_first = 2 if units[-1] in SEGMENTERS else 1
     try:
         with progress_bar(
             len(units), "compiling", progress=progress, unit="family", leave=False
@@ -272,25 +281,24 @@ def _compile_in_processes(units: Sequence[str], n: int, progress: bool | None) -
                 n_running -= done is None
                 if done == WINDOW or not n_running:
                     for worker in workers:
-                        if worker.ident is None and not waiting.empty():
+                        if worker.ident is None and waiting:
                             worker.start()
                             n_running += 1
     finally:
         # After an interruption nothing goes on compiling.
-        while not waiting.empty():
-            waiting.get()
+        waiting.clear()
         for process in processes:
             process.kill()
 
 
 def _feed(
-    waiting: SimpleQueue[str],
+    take: Callable[[], str],
     finished: SimpleQueue[str | None],
     processes: list[subprocess.Popen[str]],
 ) -> None:
     """Give one unit after another to a process; stop if it fails, which loses only time."""
     try:
-        unit = waiting.get_nowait()
+        unit = take()
         with subprocess.Popen(
             [sys.executable, "-c", START, *sys.path],
             stdin=subprocess.PIPE,
@@ -309,11 +317,12 @@ def _feed(
                     break
                 finished.put(unit)
                 try:
-                    unit = waiting.get_nowait()
-                except Empty:
+                    unit = take()
+                except IndexError:
                     break
             process.stdin.close()
-    except (Empty, OSError):
+    except (IndexError, OSError):
+        # Nothing is left, or the process cannot be started.
         pass
     finally:
         finished.put(None)
