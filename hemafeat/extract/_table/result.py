@@ -565,6 +565,7 @@ def _read(
             return table if columns is None else table[columns]
         return read_parquet(paths, columns, sealed=sealed, checked=checked)
     except Exception as error:
-        text = str(error)
+        # Readers of Parquet go on with the whole list of columns.
+        text = (str(error).splitlines() or [""])[0]
         reason = text if "is damaged" in text else f"{path} cannot be read as a table: {text}"
         raise ValueError(reason) from error
