@@ -70,8 +70,6 @@ def test_tox_names_every_file_with_tests_of_networks(environment):
     tox = ConfigParser(interpolation=None)
     tox.read(ROOT / "tox.ini", encoding="utf-8")
     words = tox[f"testenv:{environment}"]["commands"].split()
-    if words == ["{[testenv:networks]commands}"]:
-        words = tox["testenv:networks"]["commands"].split()
     named = [ROOT / word for word in words if word.startswith("tests/")]
     marked = {
         file
