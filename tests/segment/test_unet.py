@@ -352,8 +352,11 @@ def test_the_sides_of_the_input_are_whole_steps(monkeypatch, tmp_path, shape, pa
     net = Net()
     monkeypatch.setattr(_tiles, "load_network", lambda path: net)
     density = np.random.default_rng(0).integers(0, 255, (*shape, 3), dtype=np.uint8)
-    out = _tiles.predict_logits(density, tmp_path)
+    out = _tiles.predict_logits(density, _tiles.UNET_WEIGHTS)
     assert net.blob.shape == (1, 3, *padded)
+    # Networks of one's own may halve their input once more.
+    _tiles.predict_logits(density, tmp_path)
+    assert net.blob.shape == (1, 3, *(-(-side // 32) * 32 for side in shape))
     np.testing.assert_allclose(out[:3], density.transpose(2, 0, 1) / 100, rtol=1e-6)
 
 

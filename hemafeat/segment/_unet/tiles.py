@@ -16,6 +16,9 @@ smaller ones, but squares overlap, so that fewer and larger ones cost less."""
 STEP = 16
 """Sides of the input of the network are multiples of this: it halves them four times."""
 
+OTHER_STEP = 32
+"""The same for files of weights of one's own, whose network may halve them five times."""
+
 OVERLAP = 48
 """Least overlap, in pixels, of two neighbouring squares."""
 
@@ -168,7 +171,8 @@ def _any_near(near: np.ndarray, part: tuple[slice, slice], height: int, width: i
 
 def _run(density: np.ndarray, path: Path) -> np.ndarray:
     height, width = density.shape[:2]
-    down, along = -height % STEP, -width % STEP
+    step = STEP if path == UNET_WEIGHTS else OTHER_STEP
+    down, along = -height % step, -width % step
     if down or along:
         density = cv2.copyMakeBorder(density, 0, down, 0, along, cv2.BORDER_CONSTANT, value=0)
     net = load_network(path)
