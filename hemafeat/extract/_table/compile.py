@@ -134,9 +134,9 @@ def compile_kernels(
     Examples
     --------
     >>> from hemafeat import extract
-    >>> compiled = extract.compile_kernels(["density"])
-    >>> compiled.failed
-    ()
+    >>> compiled = extract.compile_kernels(["gldm"], progress=False)
+    >>> sorted((*compiled.new, *compiled.known)), compiled.failed
+    (['contours', 'gldm', 'window'], ())
     """
     start = time.perf_counter()
     chosen = choose(families)
