@@ -320,6 +320,11 @@ def _part(function: Any, patterns: tuple[str, ...]) -> PartOfFamily:
     return PartOfFamily(function, patterns)
 
 
+def whole_family(function: Family) -> Family:
+    """Return the family of which `function` may be a part."""
+    return function.function if isinstance(function, PartOfFamily) else function
+
+
 def _checked(function: F, facts: Facts) -> F:
     """Return `function` behind the check that its labels fit its image."""
 

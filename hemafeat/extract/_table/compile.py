@@ -28,7 +28,7 @@ from hemafeat._machine import n_workers, progress_bar
 from hemafeat._public import public
 from hemafeat._words import suggestion
 from hemafeat.extract._columns import FamilyChoice
-from hemafeat.extract._family import Family, choose
+from hemafeat.extract._family import Family, choose, whole_family
 from hemafeat.extract._measure import image_quality, measure_window
 from hemafeat.extract._prepared import Prepared
 from hemafeat.extract._table.image import Segmenter
@@ -231,13 +231,10 @@ def _units(families: Mapping[str, Family], segmenter: str | None) -> list[str]:
     """Return what can be compiled ahead: the window, built-in families, and the segmenter.
 
     Families that share kernels are next to each other. What takes longest is at both ends.
-    Of a family of which some columns are measured, `function` is the whole one.
     """
     built_in = choose("all")
     names = [
-        name
-        for name, function in families.items()
-        if built_in.get(name) is getattr(function, "function", function)
+        name for name, function in families.items() if built_in.get(name) is whole_family(function)
     ]
     first = [name for name in OUTLINES if name in names]
     last = [name for name in reversed(OTHERS) if name in names]

@@ -20,7 +20,7 @@ import pandas as pd
 
 from hemafeat import _machine
 from hemafeat.extract._attributes import as_text
-from hemafeat.extract._family import column_facts
+from hemafeat.extract._family import column_facts, whole_family
 from hemafeat.extract._former import FORMULAS
 from hemafeat.extract._table.run import Run
 from hemafeat.images import NORMALISERS, normaliser
@@ -48,12 +48,7 @@ def fingerprint(run: Run, shard_size: int) -> dict[str, Any]:
             "columns": _column_digests(run),
         },
         "families": {
-            name: _digest(
-                [
-                    str(column_facts(name, function)),
-                    *_source(getattr(function, "function", function)),
-                ]
-            )
+            name: _digest([str(column_facts(name, function)), *_source(whole_family(function))])
             for name, function in run.families.items()
         },
         "segmenter": _segmenter(run),
