@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import signal
 import subprocess
 import sys
+import threading
+import warnings
 from pathlib import Path
+from threading import Event
 
 import numpy as np
 import pytest
@@ -191,8 +195,10 @@ def test_processes_compile_the_package_of_their_parent(tmp_path: Path) -> None:
     (checkout / "__init__.py").write_text("raise SystemExit(3)", encoding="utf-8")
     script = tmp_path / "script.py"
     script.write_text(
+        "import time\n"
         "from hemafeat.extract._table import compile as ahead\n"
-        "print(list(ahead._compile_in_processes(['window'], 1, False)))\n",
+        "ahead._compile = lambda unit: time.sleep(1)\n"
+        "print(list(ahead._compile_in_processes(['shape', 'intensity'], 2, False)))\n",
         encoding="utf-8",
     )
     process = subprocess.run(
@@ -204,12 +210,14 @@ def test_processes_compile_the_package_of_their_parent(tmp_path: Path) -> None:
         timeout=300,
         check=False,
     )
-    assert process.stdout.strip() == "['window']", process.stderr
+    assert process.stdout.strip() == "['intensity']", process.stderr
 
 
 HANGING = """
+import time
 from hemafeat.extract._table import compile as ahead
 ahead.START = "import time; time.sleep(600)"
+ahead._compile = lambda unit: unit == "window" or time.sleep(600)
 started = []
 class Popen(ahead.subprocess.Popen):
     def __init__(self, *args, **kwargs):
@@ -218,7 +226,7 @@ class Popen(ahead.subprocess.Popen):
         print("started", flush=True)
 ahead.subprocess.Popen = Popen
 try:
-    list(ahead._compile_in_processes(["window", "shape", "lobes", "contours"], 2, False))
+    list(ahead._compile_in_processes(["window", "shape", "lobes", "lbp", "contours"], 3, False))
 except KeyboardInterrupt:
     print(sorted(process.wait(60) for process in started), flush=True)
 """
@@ -234,6 +242,33 @@ def test_an_interruption_ends_the_processes_that_compile():
     assert out == f"{[-signal.SIGKILL] * 2}\n", err
 
 
+def test_a_process_that_is_started_after_an_interruption_is_ended(monkeypatch):
+    """It is started by another thread, perhaps while this one ends those that it knows."""
+    started = []
+
+    class Late(subprocess.Popen):
+        def __init__(self, *args, **kwargs):
+            interrupted.wait(60)
+            super().__init__(*args, **kwargs)
+            started.append(self)
+
+    interrupted = Event()
+    monkeypatch.setattr(ahead, "START", "import time; time.sleep(600)")
+    monkeypatch.setattr(ahead.subprocess, "Popen", Late)
+
+    def interrupt(unit):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(ahead, "_compile", interrupt)
+    before = set(threading.enumerate())
+    with pytest.raises(KeyboardInterrupt):
+        list(ahead._compile_in_processes(["shape", "lbp", "contours"], 2, False))
+    interrupted.set()
+    for thread in set(threading.enumerate()) - before:
+        thread.join(60)
+    assert [process.returncode for process in started] == [-signal.SIGKILL]
+
+
 def test_a_process_that_fails_loses_only_its_unit(monkeypatch):
     """The others are compiled by the processes that are left, also if the window fails."""
     program = """
@@ -246,8 +281,22 @@ for line in sys.stdin:
     units = ["window", "shape", "lobes", "lbp", "contours"]
     for bad in units:
         monkeypatch.setattr(ahead, "START", program.format(bad=bad))
-        done = list(ahead._compile_in_processes(units, 3, False))
-        assert sorted([*done, bad]) == sorted(units)
+        monkeypatch.setattr(ahead, "_compile", lambda unit, bad=bad: unit != bad)
+        for n in (1, 2, 3):
+            done = list(ahead._compile_in_processes(units, n, False))
+            assert sorted([*done, bad]) == sorted(units)
+
+
+def test_compiling_says_nothing_and_leaves_the_collector_as_it_was(monkeypatch):
+    def compiler():
+        assert not gc.isenabled()
+        warnings.warn("of a drawn cell", stacklevel=1)
+        raise ValueError
+
+    monkeypatch.setattr(ahead, "_compilers", lambda: {"shape": compiler})
+    assert gc.isenabled()
+    assert not ahead._compile("shape")
+    assert gc.isenabled()
 
 
 STRINGS = """

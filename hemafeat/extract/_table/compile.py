@@ -14,13 +14,16 @@ import os
 import subprocess
 import sys
 import time
+import warnings
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 from queue import SimpleQueue
-from threading import Thread
+from threading import Event, Thread
 
 from hemafeat import datasets
 from hemafeat._files import locked, write_whole
@@ -51,7 +54,7 @@ OTHERS = ("lbp", "stain", "relation", "granules", "dct", "chromatin", "granulome
 """Other families that take long, longest first."""
 
 FEW = 4
-"""Number of units up to which starting processes takes longer than it saves."""
+"""Number of units that are left to the first image: to prepare would take longer than it saves."""
 
 START = """\
 import sys
@@ -62,7 +65,7 @@ main()"""
 would import the package in the current folder, such as a checkout, and compile that one."""
 
 MAX_PROCESSES = 8
-"""Most processes that are started; there is not enough to compile for more."""
+"""Most processes that compile; there is not enough for more."""
 
 
 @public
@@ -110,7 +113,7 @@ def compile_kernels(
     segmenter : str
         Name of the segmenter.
     n_jobs : int, optional
-        Number of processes, at most eight; by default one for each processor.
+        Number of processes with this one, at most eight; by default one for each processor.
     progress : bool, optional
         Show a progress bar, or only a line where the standard error stream is not a terminal. By
         default both; False shows neither.
@@ -243,55 +246,79 @@ def _units(families: Mapping[str, Family], segmenter: str | None) -> list[str]:
 
 
 def _compile_in_processes(units: Sequence[str], n: int, progress: bool | None) -> Iterator[str]:
-    """Compile `units` in `n` processes and yield each when it is done.
+    """Compile `units` in this process and `n` - 1 others, and yield each when it is done.
 
-    Half of the processes take the next unit from the front, and the others from the back, as two
-    processes at neighbouring units would compile the same kernels.
+    What this process compiles, it need not load. Half of the processes take the next unit from the
+    front, and the others from the back, as two at neighbouring units would compile the same
+    kernels.
     """
     waiting = deque(units)
     finished: SimpleQueue[str | None] = SimpleQueue()
+    stopped = Event()
     processes: list[subprocess.Popen[str]] = []
     workers = [
         Thread(
             target=_feed,
-            args=(waiting.pop if k % 2 else waiting.popleft, finished, processes),
+            args=(waiting.popleft if k % 2 else waiting.pop, finished, processes, stopped),
             daemon=True,
         )
-        for k in range(n)
+        for k in range(n - 1)
     ]
     # All but the segmenter starts after the window, which each process would else compile.
-    n_first = n
-    if WINDOW in units:
-        n_first = 2 if units[-1] in SEGMENTERS else 1
+    n_started = n - 1 if WINDOW not in units else int(units[-1] in SEGMENTERS)
+    n_running = 0
     try:
         with progress_bar(
             len(units), "compiling", progress=progress, unit="family", leave=False
         ) as bar:
-            for worker in workers[:n_first]:
-                worker.start()
-            n_running = min(n, n_first)
-            while n_running:
-                done = finished.get()
-                if done is not None:
-                    bar.update()
-                    yield done
-                n_running -= done is None
-                if done == WINDOW or not n_running:
-                    for worker in workers:
-                        if worker.ident is None and waiting:
-                            worker.start()
-                            n_running += 1
+            while waiting or n_running:
+                for worker in workers[:n_started]:
+                    if worker.ident is None and waiting:
+                        worker.start()
+                        n_running += 1
+                with suppress(IndexError):
+                    unit = waiting.popleft()
+                    if _compile(unit):
+                        finished.put(unit)
+                n_started = n - 1
+                while not finished.empty() or (n_running and not waiting):
+                    done = finished.get()
+                    n_running -= done is None
+                    if done is not None:
+                        bar.update()
+                        yield done
     finally:
         # After an interruption nothing goes on compiling.
         waiting.clear()
+        stopped.set()
         for process in processes:
             process.kill()
+
+
+def _compile(unit: str) -> bool:
+    """Compile a unit; return False if that fails, which loses only time."""
+    # Collecting takes an eighth of the time of compiling, whose objects live on anyway; what does
+    # not is collected after each unit, without a look at older objects.
+    collecting = gc.isenabled()
+    gc.disable()
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            _compilers()[unit]()
+    except Exception:
+        return False
+    finally:
+        gc.collect(1)
+        if collecting:
+            gc.enable()
+    return True
 
 
 def _feed(
     take: Callable[[], str],
     finished: SimpleQueue[str | None],
     processes: list[subprocess.Popen[str]],
+    stopped: Event,
 ) -> None:
     """Give one unit after another to a process; stop if it fails, which loses only time."""
     try:
@@ -305,6 +332,8 @@ def _feed(
             env=os.environ | {SWITCH: "0", "OMP_NUM_THREADS": "1"},
         ) as process:
             processes.append(process)
+            if stopped.is_set():
+                process.kill()
             assert process.stdin is not None
             assert process.stdout is not None
             while True:
@@ -365,6 +394,7 @@ def _read_record(record: Path) -> set[str]:
         return set()
 
 
+@cache
 def _compilers() -> dict[str, Callable[[], object]]:
     """Return a function for each unit that uses it once, on a drawn cell, as for any image."""
     drawn = datasets.draw_cell("neutrophil", random_state=1)
@@ -392,14 +422,9 @@ def _compilers() -> dict[str, Callable[[], object]]:
 
 def main() -> None:
     """Compile each unit named on a line of the standard input, and print its name when done."""
-    # Takes an eighth of the time of compiling, whose objects live on anyway.
-    gc.disable()
     names: SimpleQueue[str] = SimpleQueue()
     Thread(target=_read_names, args=(names,), daemon=True).start()
-    compilers = _compilers()
-    while True:
-        name = names.get()
-        compilers[name]()
+    while _compile(name := names.get()):
         print(name, flush=True)
 
 
