@@ -122,8 +122,8 @@ Call = tuple[str, str, tuple[int, ...]]
 class Facts:
     """The declaration of a family; the attributes are the parameters of `family`.
 
-    `default` holds patterns, none if no column is in the set, and `kept` the calls whose columns
-    are measured, if these are not all.
+    `default` and `fast` hold patterns, none if no column is in the set, and `kept` the calls whose
+    columns are measured, if these are not all.
     """
 
     columns: Mapping[str, Column]
@@ -133,7 +133,7 @@ class Facts:
     prepared: bool = False
     white: bool = False
     default: tuple[str, ...] = ("*",)
-    fast: bool = False
+    fast: tuple[str, ...] = ()
     reference: str = ""
     kept: tuple[Call, ...] | None = None
 
@@ -155,7 +155,7 @@ class Facts:
         """Return the patterns of the columns that are in one of `SETS`."""
         if set_name == "all":
             return ("*",)
-        return self.default if self.fast or set_name == "default" else ()
+        return self.fast if set_name == "fast" else self.default
 
     def only(self, patterns: tuple[str, ...]) -> Facts:
         """Return the declaration reduced to the columns that match one of `patterns`.
@@ -185,6 +185,10 @@ class Facts:
             )
         return replace(self, kept=tuple(calls))
 
+    def kept_names(self) -> list[str]:
+        """Return the names of the columns that are measured, without that of the family."""
+        return [self.names(mask, plane)[i] for mask, plane, indices in self.calls for i in indices]
+
     def names(self, mask: str, plane: str) -> list[str]:
         """Return the names of the columns of one call, without that of the family."""
         end = f"__{plane}" if plane else ""
@@ -205,7 +209,7 @@ def family(
     prepared: bool = False,
     white: bool = False,
     default: bool | Iterable[str] = True,
-    fast: bool = False,
+    fast: bool | Iterable[str] = False,
     reference: str = "",
 ) -> Callable[[F], F]:
     """Declare a function ``f(image, labels, n_cells) -> (n_cells, k) float64`` as a family.
@@ -234,9 +238,9 @@ def family(
         Columns in the set ``"default"``: all (True, the default), none (False), or those that match
         a pattern of `fnmatch`, such as ``"nucleus__*"`` or ``"*__mean__od_g"``. Patterns are
         matched to names without that of the family.
-    fast : bool
-        True adds the same columns to the set ``"fast"``: those that are informative for their cost.
-        Default False.
+    fast : bool or sequence of str
+        Columns in the set ``"fast"``, which are informative for their cost: those of `default`
+        (True), none (False, the default), or those of them that match a pattern.
     reference : str
         Publication of the definitions.
 
@@ -251,7 +255,7 @@ def family(
     Raises
     ------
     FamilyError
-        A pattern matches no column.
+        A pattern matches no column, or one that matches `fast` is not in the set ``"default"``.
 
     Examples
     --------
@@ -264,6 +268,7 @@ def family(
     >>> extract.columns([size])
     ['cell__size__pixels']
     """
+    in_default = _patterns(default or fast)
     facts = Facts(
         dict(columns),
         tuple(masks),
@@ -271,12 +276,16 @@ def family(
         per_mask=per_mask,
         prepared=prepared,
         white=white,
-        default=_patterns(default or fast),
-        fast=fast,
+        default=in_default,
+        fast=in_default if fast is True else _patterns(fast),
         reference=reference,
     )
-    if facts.default:
-        facts.only(facts.default)
+    # Also finds patterns that match nothing.
+    kept = [set(facts.only(facts.patterns(name)).kept_names()) for name in ("fast", "default")]
+    if not kept[0] <= kept[1]:
+        raise FamilyError(
+            f"{min(kept[0] - kept[1])!r} matches `fast`, but is not in the default set"
+        )
 
     def declare(function: F) -> F:
         function.facts = facts  # type: ignore[attr-defined]
@@ -298,9 +307,12 @@ class PartOfFamily:
     Attributes
     ----------
     function : callable
-        The family. A call returns all its columns.
+        The family. A call returns all its columns. If it has a parameter `wanted`, it is told
+        the names of those that are measured, and others may be NaN.
     facts : Facts
         Its declaration, of which `calls` is reduced.
+    options : dict
+        Arguments of each call: `wanted` if the family has it.
     """
 
     def __init__(self, function: Family, patterns: tuple[str, ...]) -> None:
@@ -308,10 +320,15 @@ class PartOfFamily:
         self.__name__ = function.__name__
         self.__doc__ = function.__doc__
         self.facts = function.facts.only(patterns)
+        self.options: dict[str, Any] = {}
+        if "wanted" in inspect.signature(function).parameters:
+            names = list(function.facts.columns)
+            kept = {index for _, _, indices in self.facts.calls for index in indices}
+            self.options["wanted"] = frozenset(names[index] for index in kept)
 
     def __call__(self, image: Any, labels: Any, n_cells: int | None = None, /) -> Any:
         """Return an (n_cells, k) array of float64."""
-        return self.function(image, labels, n_cells)
+        return self.function(image, labels, n_cells, **self.options)
 
 
 @cache

@@ -41,10 +41,10 @@ compiled = pytest.mark.skipif(
 )
 
 
-def start(code: str, **environment: str) -> subprocess.Popen[str]:
+def start(code: str, *arguments: str, **environment: str) -> subprocess.Popen[str]:
     env = {name: value for name, value in os.environ.items() if name != "EAGER_IMPORT"}
     return subprocess.Popen(
-        [sys.executable, "-c", code],
+        [sys.executable, "-c", code, *arguments],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
@@ -125,36 +125,33 @@ json.dump([name for name in sys.modules if name.startswith("hemafeat.extract._")
 
 AHEAD = """
 import json, sys
-from pathlib import Path
-import numpy as np
+from numba.core import event
 from hemafeat import datasets, extract, segment
+from hemafeat.extract._family import choose
 from hemafeat.extract._table import compile as ahead
 ahead.FEW = 0
-families = {"gldm": extract.gldm}
-ahead.compile_ahead(families, None, 2, False)
+families = choose(["gldm", "fast"])
+families = {name: families[name] for name in ("gldm", "relation")}
+ahead.compile_ahead(families, None, int(sys.argv[1]), False)
+recorder = event.RecordingListener()
+event.register("numba:compile", recorder)
 cell = datasets.draw_cell("monocyte", random_state=3)
 masks = segment.Masks(cell.cell, cell.nucleus)
-table = extract.table([cell.image], masks=[masks], families="gldm", n_jobs=1, progress=False)
-from numba.core.dispatcher import Dispatcher
-missed, hit = [], 0
-for name, module in list(sys.modules.items()):
-    if "_kernels" in name:
-        for function in vars(module).values():
-            if isinstance(function, Dispatcher) and function.stats.cache_misses:
-                missed.append(function.__name__)
-            hit += isinstance(function, Dispatcher) and sum(function.stats.cache_hits.values()) > 0
+from hemafeat.extract._measure import measure_window
+prepared, inside = extract.Prepared(cell.image, masks).window(masks, None)
+failures = measure_window(prepared, inside, families)[1]
+missed = [entry.data["dispatcher"].py_func.__name__ for _, entry in recorder.buffer]
 compiled = sorted(ahead._read_record(ahead._record_path()))
-json.dump({"missed": missed, "hit": hit, "cells": len(table), "compiled": compiled}, sys.stdout)
+json.dump({"missed": missed, "failures": len(failures), "compiled": compiled}, sys.stdout)
 """
 
 
 @compiled
-def test_kernels_compiled_ahead_are_not_compiled_again(tmp_path):
-    output = result(start(AHEAD, NUMBA_CACHE_DIR=str(tmp_path), HEMAFEAT_COMPILE_AHEAD="1"))
-    assert output["compiled"] == ["gldm", "window"]
-    assert output["cells"] == 1
-    assert output["hit"] > 3
-    assert output["missed"] == []
+@pytest.mark.parametrize("n_jobs", ["1", "2"])
+def test_kernels_compiled_ahead_are_not_compiled_again(tmp_path, n_jobs):
+    process = start(AHEAD, n_jobs, NUMBA_CACHE_DIR=str(tmp_path), HEMAFEAT_COMPILE_AHEAD="1")
+    expected = {"missed": [], "failures": 0, "compiled": ["gldm", "relation of fast", "window"]}
+    assert result(process) == expected
 
 
 def test_nothing_is_compiled_ahead_if_it_cannot_help(monkeypatch):
@@ -288,12 +285,12 @@ for line in sys.stdin:
 
 
 def test_compiling_says_nothing_and_leaves_the_collector_as_it_was(monkeypatch):
-    def compiler():
+    def compiler(unit):
         assert not gc.isenabled()
         warnings.warn("of a drawn cell", stacklevel=1)
         raise ValueError
 
-    monkeypatch.setattr(ahead, "_compilers", lambda: {"shape": compiler})
+    monkeypatch.setattr(ahead, "_use", compiler)
     assert gc.isenabled()
     assert not ahead._compile("shape")
     assert gc.isenabled()

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 from hemafeat import datasets, extract, segment
-from hemafeat.extract._family import BUILT_IN, SETS, FamilyError, choose, column_facts
+from hemafeat.extract._family import BUILT_IN, SETS, Facts, FamilyError, choose, column_facts
 from hemafeat.extract._measure import measure_cells
-from hemafeat.extract._table.compile import _units
+from hemafeat.extract._table import compile as ahead
 
 ROOT = Path(__file__).parents[2]
 SMALLER = SETS[:2]
@@ -133,14 +133,61 @@ def test_a_part_of_a_family_can_be_sent_to_a_process() -> None:
         assert column_facts(name, sent) == column_facts(name, part)
 
 
-def test_a_part_of_a_family_is_compiled_ahead() -> None:
-    assert set(_units(choose("default"), None)) == {"window", *choose("default")}
+def test_a_part_of_a_family_is_compiled_ahead(monkeypatch) -> None:
+    used = []
+    monkeypatch.setattr(ahead, "measure_window", lambda *given: used.append(given[2]))
+    for selection in (*SETS, ["fast", "lbp"]):
+        chosen = choose(selection)
+        units = ahead._units(chosen, None)
+        assert units[0] == "window"
+        used.clear()
+        for unit in units[1:]:
+            ahead._use(unit)
+        assert {name: part for given in used for name, part in given.items()} == chosen
+    assert "relation of fast" in units
+    assert "lbp" in units
+
+
+def test_a_whole_family_that_is_compiled_has_its_parts() -> None:
+    units = ["window", "shape of default", "lbp", "lobes of default", "lobes"]
+    compiled = {"window", "shape", "lbp of default", "lobes of default"}
+    assert ahead._missing(units, compiled) == ["lbp", "lobes"]
 
 
 @pytest.mark.parametrize("default", [["*__on"], ["*__one", "two__*"], "cell"])
 def test_a_pattern_without_a_column_is_refused(default) -> None:
     with pytest.raises(FamilyError, match="matches no column; the first is 'nucleus__one'"):
         extract.family({"one": COLUMN}, default=default)
+
+
+@pytest.mark.parametrize(
+    ("settings", "sets"),
+    [
+        ({}, ["one", "two"]),
+        ({"fast": True}, ["one", "two"]),
+        ({"default": "*__one", "fast": True}, ["one"]),
+        ({"fast": "*__two"}, ["one", "two"]),
+        ({"default": False, "fast": ["*__two"]}, ["two"]),
+    ],
+)
+def test_the_fast_set_is_a_part_of_the_default_set(settings, sets) -> None:
+    facts = _declared(**settings)
+    assert facts.only(facts.patterns("default")).kept_names() == [f"cell__{name}" for name in sets]
+    fast = [] if not settings else ["two"] if settings["fast"] is not True else sets
+    assert facts.only(facts.patterns("fast")).kept_names() == [f"cell__{name}" for name in fast]
+
+
+def test_a_fast_column_outside_the_default_set_is_refused() -> None:
+    with pytest.raises(FamilyError, match="'cell__two' matches `fast`, but is not in the default"):
+        _declared(default="*__one", fast="*__two")
+
+
+def _declared(**settings) -> Facts:
+    def numbers(image, labels, n_cells=None):
+        """Two numbers."""
+
+    columns = {"one": COLUMN, "two": COLUMN}
+    return extract.family(columns, masks=("cell",), **settings)(numbers).facts
 
 
 def test_the_error_of_an_unknown_family_lists_the_families() -> None:

@@ -178,6 +178,7 @@ def lab_of(rgb: np.ndarray) -> np.ndarray:
         "cell__hue_concentration",
         "*__ratio_*",
     ),
+    fast=True,
     reference="CIE 15:2004, Colorimetry; Mardia and Jupp, Directional Statistics (2000)",
 )
 def colour(

@@ -65,6 +65,7 @@ _COLUMNS = {key: name for key, name in NAMES.items() if key != "percentage"}
         "*__dependence_count_*",
         "*__normalised_dependence_*",
     ),
+    fast=True,
 )
 def gldm(
     image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None

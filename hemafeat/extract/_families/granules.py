@@ -130,7 +130,6 @@ _SCALES = np.array([OD_MAX / N_LEVELS if "od_rise" in name else 1.0 for name in 
         "*__vacuole_count",
         "*__vacuole_area_max",
     ),
-    fast=True,
     reference="Meyer, J. Histochem. Cytochem. 27:128-135 (1979)",
 )
 def granules(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None) -> np.ndarray:

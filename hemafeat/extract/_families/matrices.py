@@ -75,7 +75,11 @@ MEANINGS = {
 
 
 def matrix_family(
-    columns: Mapping[str, Column], section: str, *, default: bool | Iterable[str] = False
+    columns: Mapping[str, Column],
+    section: str,
+    *,
+    default: bool | Iterable[str] = False,
+    fast: bool = False,
 ) -> Callable[[F], F]:
     """Declare a family of texture statistics of the nucleus and the cytoplasm.
 
@@ -87,6 +91,8 @@ def matrix_family(
         Section of the IBSI reference manual that defines them.
     default : bool or sequence of str
         Columns in the set ``"default"``, as in `family`. Default False.
+    fast : bool
+        Add them to the set ``"fast"`` too. Default False.
     """
     return family(
         columns,
@@ -94,6 +100,7 @@ def matrix_family(
         prepared=True,
         white=True,
         default=default,
+        fast=fast,
         reference=f"{IBSI}, section {section}",
     )
 

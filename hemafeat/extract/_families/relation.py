@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -140,6 +141,8 @@ _COLUMNS = {
     ),
 }
 
+_BY_RAYS = [name for name, column in _COLUMNS.items() if column.source == _RAYS]
+
 
 @family(
     {name: _COLUMNS[name] for name in COLUMNS},
@@ -158,10 +161,25 @@ _COLUMNS = {
         "*__thickness_*",
         "*__delta_e_*",
     ),
-    fast=True,
+    # Those that need only what `shape` and `colour` measure.
+    fast=(
+        "cell__nucleus_to_cell_area_ratio",
+        "*__eccentric_position",
+        "*__perimeter_ratio",
+        "*__axis_angle",
+        "*__area",
+        "*__thickness_from_area",
+        "*__delta_e_*",
+    ),
     reference="Tavakoli et al., Sci. Rep. 11:19428 (2021); CIE 15:2004, Colorimetry",
 )
-def relation(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None) -> np.ndarray:
+def relation(
+    image: np.ndarray | Prepared,
+    masks: Masks,
+    n_cells: int | None = None,
+    *,
+    wanted: Collection[str] = COLUMNS,
+) -> np.ndarray:
     """Relate the nucleus to its cell in size, position and colour.
 
     The thickness of the cytoplasm is measured along 72 rays from the centroid of the nucleus, at
@@ -179,6 +197,8 @@ def relation(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = N
         Masks of cells and nuclei.
     n_cells : int, optional
         Number of rows of the result. By default ``masks.n_cells``.
+    wanted : collection of str
+        Names of the columns that are needed; others may be NaN. By default all.
 
     Returns
     -------
@@ -206,13 +226,18 @@ def relation(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = N
     """
     prepared = prepare(image)
     n_cells = masks.n_cells if n_cells is None else n_cells
-    nuclei = prepared.regions(masks.nucleus, n_cells)
+    contact, thickness = np.full(n_cells, np.nan), np.full((n_cells, len(_BY_RAYS)), np.nan)
+    if "nucleus__border_contact" in wanted:
+        nuclei = prepared.regions(masks.nucleus, n_cells)
+        contact = border_contact(masks.nucleus, masks.cell, nuclei.run_starts, nuclei.runs)
+    if any(name in wanted for name in _BY_RAYS):
+        thickness = thickness_statistics(thickness_profiles(prepared, masks, n_cells))
     return np.asarray(
         relations(
             measure_shape(prepared, masks.nucleus, n_cells),
             measure_shape(prepared, masks.cell, n_cells),
-            border_contact(masks.nucleus, masks.cell, nuclei.run_starts, nuclei.runs),
-            thickness_statistics(thickness_profiles(prepared, masks, n_cells)),
+            contact,
+            thickness,
             measure_colour(prepared, masks.nucleus, n_cells),
             measure_colour(prepared, masks.cytoplasm, n_cells),
             lab_of(prepared.white(masks.cell)),

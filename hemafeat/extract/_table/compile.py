@@ -25,6 +25,8 @@ from pathlib import Path
 from queue import SimpleQueue
 from threading import Event, Thread
 
+import numpy as np
+
 from hemafeat import datasets
 from hemafeat._files import locked, write_whole
 from hemafeat._machine import n_workers, progress_bar
@@ -160,14 +162,13 @@ def compile_kernels(
     if wanted and Path(wanted).resolve() != folder.resolve():
         raise OSError(f"NUMBA_CACHE_DIR: {wanted} is not a folder that can be written")
     units = _units(chosen, segmenter)
-    compiled = _read_record(record)
+    left = _missing(units, _read_record(record))
     new = _compile_missing(record, units, n_workers(n_jobs), progress)
-    left = [unit for unit in units if unit not in compiled]
     return Compiled(
         folder,
-        tuple(unit for unit in left if unit in new),
-        tuple(unit for unit in units if unit in compiled),
-        tuple(unit for unit in left if unit not in new),
+        tuple(_family_of(unit) for unit in left if unit in new),
+        tuple(_family_of(unit) for unit in units if unit not in left),
+        tuple(_family_of(unit) for unit in left if unit not in new),
         time.perf_counter() - start,
     )
 
@@ -193,7 +194,7 @@ def compile_ahead(
     if record is None:
         return
     units = _units(families, "contours" if segment is contours else None)
-    if len(set(units) - _read_record(record)) <= FEW:
+    if len(_missing(units, _read_record(record))) <= FEW:
         return
     try:
         _compile_missing(record, units, n_jobs, progress)
@@ -207,7 +208,7 @@ def _compile_missing(
 ) -> set[str]:
     """Compile those units that the record does not list, add them to it, and return them."""
     compiled = _read_record(record)
-    missing = [unit for unit in units if unit not in compiled]
+    missing = _missing(units, compiled)
     if not missing:
         return set()
     record.parent.mkdir(parents=True, exist_ok=True)
@@ -233,16 +234,30 @@ def _compile_missing(
 def _units(families: Mapping[str, Family], segmenter: str | None) -> list[str]:
     """Return what can be compiled ahead: the window, built-in families, and the segmenter.
 
-    Families that share kernels are next to each other. What takes longest is at both ends.
+    Families that share kernels are next to each other. What takes longest is at both ends. A part
+    of a family that a set has may need fewer kernels: it is ``"shape of default"``.
     """
-    built_in = choose("all")
-    names = [
-        name for name, function in families.items() if built_in.get(name) is whole_family(function)
-    ]
-    first = [name for name in OUTLINES if name in names]
-    last = [name for name in reversed(OTHERS) if name in names]
-    rest = [name for name in names if name not in {*first, *last}]
-    return [WINDOW, *first, *rest, *last, *([] if segmenter is None else [segmenter])]
+    built_in, sets = choose("all"), {name: choose(name) for name in ("default", "fast")}
+    units = {}
+    for name, function in families.items():
+        if built_in.get(name) is whole_family(function):
+            parts = [of for of, chosen in sets.items() if chosen.get(name) is function]
+            whole = function is built_in[name] or not parts
+            units[name] = name if whole else f"{name} of {parts[0]}"
+    first = [name for name in OUTLINES if name in units]
+    last = [name for name in reversed(OTHERS) if name in units]
+    rest = [name for name in units if name not in {*first, *last}]
+    ordered = [units[name] for name in (*first, *rest, *last)]
+    return [WINDOW, *ordered, *([] if segmenter is None else [segmenter])]
+
+
+def _missing(units: Iterable[str], compiled: set[str]) -> list[str]:
+    """Return the units that were not compiled, neither by themselves nor with their family."""
+    return [unit for unit in units if not {unit, _family_of(unit)} & compiled]
+
+
+def _family_of(unit: str) -> str:
+    return unit.split()[0]
 
 
 def _compile_in_processes(units: Sequence[str], n: int, progress: bool | None) -> Iterator[str]:
@@ -304,7 +319,7 @@ def _compile(unit: str) -> bool:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            _compilers()[unit]()
+            _use(unit)
     except Exception:
         return False
     finally:
@@ -395,29 +410,27 @@ def _read_record(record: Path) -> set[str]:
 
 
 @cache
-def _compilers() -> dict[str, Callable[[], object]]:
-    """Return a function for each unit that uses it once, on a drawn cell, as for any image."""
+def _drawn() -> tuple[np.ndarray, Masks, np.ndarray]:
+    """Draw what is measured: a cell with its masks, and a field."""
     drawn = datasets.draw_cell("neutrophil", random_state=1)
     field = datasets.draw_field(["neutrophil", "lymphocyte"], random_state=1)
-    pixels = read(drawn.image)
-    masks = Masks(drawn.cell, drawn.nucleus)
+    return read(drawn.image), Masks(drawn.cell, drawn.nucleus), read(field.image)
 
-    def finder(name: str) -> Callable[[], object]:
-        return lambda: [find_segmenter(name)(image) for image in (pixels, read(field.image))]
 
-    def window() -> tuple[Prepared, Masks]:
-        prepared, window_masks = Prepared(pixels, masks).window(masks, None)
+def _use(unit: str) -> None:
+    """Use all kernels of a unit as for any image."""
+    image, masks, field = _drawn()
+    if unit in SEGMENTERS:
+        for pixels in (image, field):
+            find_segmenter(unit)(pixels)
+        return
+    prepared, window_masks = Prepared(image, masks).window(masks, None)
+    if unit == WINDOW:
         image_quality(prepared, window_masks, masks.n_cells)
-        return prepared, window_masks
-
-    def compiler(name: str) -> Callable[[], object]:
-        return lambda: measure_window(*window(), choose([name]))
-
-    return {
-        **{name: finder(name) for name in SEGMENTERS},
-        WINDOW: window,
-        **{name: compiler(name) for name in choose("all")},
-    }
+        return
+    name, _, of = unit.partition(" of ")
+    family = choose(of)[name] if of else choose([name])[name]
+    measure_window(prepared, window_masks, {name: family})
 
 
 def main() -> None:
