@@ -181,7 +181,11 @@ def _run(density: np.ndarray, path: Path) -> np.ndarray:
         out = net.forward()
     except cv2.error as error:
         raise ValueError(f"{path} is a network for images of another kind: {error}") from None
-    expected = (1, 4, height + down, width + along)
+    n, channels, h, w = expected = (1, 4, height + down, width + along)
+    # Blocks of 2 x 2 pixels: see `hemafeat.networks.export_onnx`.
+    if out.shape == (n, 4 * channels, h // 2, w // 2):
+        blocks = out.reshape(channels, 2, 2, h // 2, w // 2)
+        out = blocks.transpose(0, 3, 1, 4, 2).reshape(expected)
     if out.shape != expected:
         raise ValueError(f"the network {path} returned {out.shape}; expected {expected}")
     return np.asarray(out[0, :, :height, :width])
