@@ -64,14 +64,15 @@ def refine_nucleus(chance: np.ndarray, cell: np.ndarray, density: np.ndarray) ->
     if min(nucleus.size, cytoplasm.size) < MIN_PIXELS:
         return (inside & (chance > 0.5)).astype(np.uint8)
     smooth = cv2.GaussianBlur(density.astype(np.float32), (0, 0), SOFT)
+    pixels = smooth.reshape(-1, 3)
     colours = [
-        smooth.reshape(-1, 3)[part].astype(np.float64) / STEPS for part in (nucleus, cytoplasm)
+        pixels.take(part, axis=0).astype(np.float64) / STEPS for part in (nucleus, cytoplasm)
     ]
     means = [cv2.reduce(part, 0, cv2.REDUCE_AVG)[0] for part in colours]
-    within = sum(
-        len(part) / (len(part) - 1) * cv2.mulTransposed(part, True, delta=mean[None])
-        for part, mean in zip(colours, means, strict=True)
-    )
+    within = np.zeros((3, 3))
+    for part, mean in zip(colours, means, strict=True):
+        part -= mean
+        within += len(part) / (len(part) - 1) * (part.T @ part)
     within = within / (nucleus.size + cytoplasm.size) + RIDGE * np.eye(3)
     direction = np.linalg.solve(within, means[0] - means[1])
     border = RIM * means[0] + (1.0 - RIM) * means[1]
