@@ -65,14 +65,16 @@ def refine_nucleus(chance: np.ndarray, cell: np.ndarray, density: np.ndarray) ->
         return (inside & (chance > 0.5)).astype(np.uint8)
     smooth = cv2.GaussianBlur(density.astype(np.float32), (0, 0), SOFT)
     pixels = smooth.reshape(-1, 3)
+    # A row for each channel: sums along rows are several times as fast.
     colours = [
-        pixels.take(part, axis=0).astype(np.float64) / STEPS for part in (nucleus, cytoplasm)
+        pixels.take(part, axis=0).T.astype(np.float64, order="C") / STEPS
+        for part in (nucleus, cytoplasm)
     ]
-    means = [cv2.reduce(part, 0, cv2.REDUCE_AVG)[0] for part in colours]
-    within = np.zeros((3, 3))
-    for part, mean in zip(colours, means, strict=True):
-        part -= mean
-        within += len(part) / (len(part) - 1) * (part.T @ part)
+    means = [part.mean(axis=1) for part in colours]
+    within = sum(
+        part.shape[1] / (part.shape[1] - 1) * cv2.mulTransposed(part, False, delta=mean[:, None])
+        for part, mean in zip(colours, means, strict=True)
+    )
     within = within / (nucleus.size + cytoplasm.size) + RIDGE * np.eye(3)
     direction = np.linalg.solve(within, means[0] - means[1])
     border = RIM * means[0] + (1.0 - RIM) * means[1]

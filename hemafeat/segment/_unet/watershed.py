@@ -56,16 +56,15 @@ def split_touching(
     n, labels = cv2.connectedComponents(mask, connectivity=4)
     boxes = {}
     next_number = n
-    areas = np.bincount(labels.ravel(), minlength=n)
     for number in range(1, n):
         piece = labels == number
-        if areas[number] < MIN_AREA:
+        if np.count_nonzero(piece) < MIN_AREA:
             labels[piece] = 0
             continue
         left, top, width, height = cv2.boundingRect(piece.view(np.uint8))
         boxes[number] = (left, top, width, height)
         box = np.s_[top : top + height, left : left + width]
-        region = labels[box] == number
+        region = piece[box]
         cores = _find_cores(np.where(region, depth[box], 0.0))
         if cores.max() < 2:
             continue
