@@ -12,7 +12,7 @@ when training stops.
 The output folder receives the files of `hemafeat.networks.train_segmenter` (`network.onnx` among
 them), `samples.png`, a sheet of training samples, `scores.csv`, which compares `contours`, the
 network and the best of both, also on cells touched by red cells and on crowded drawn fields, and
-`card.md`, the model card.
+`card.md`, the model card. With --epochs 0 the network that --start names is only scored.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import datasets, images, networks, segment
-from hemafeat.segment import Masks
+from hemafeat.segment import UNET_WEIGHTS, Masks
 
 BLOCK, OF = 15, 5
 """Number of fields in a block, and of blocks of which one is held back."""
@@ -186,18 +186,14 @@ def runtimes(weights: Path, repeats: int = 30) -> pd.DataFrame:
     return pd.DataFrame(rows)
 
 
-def card(
-    args: argparse.Namespace,
-    sources: list[str],
-    history: pd.DataFrame,
-    scores: pd.DataFrame,
-    timing: pd.DataFrame,
-) -> str:
-    """Write the model card of a network, in Markdown: its training data and its scores."""
+def describe_training(
+    args: argparse.Namespace, sources: list[str], history: pd.DataFrame
+) -> list[str]:
+    """Write the part of the model card on the training data, in Markdown."""
     best = history.loc[history["val_loss"].idxmin()]
     n_samples = len(history) * args.steps * args.batch
     start = f", starting from {Path(args.start).name}" if args.start else ""
-    lines = [
+    return [
         f"Trained on {n_samples:,} samples of {args.side} x {args.side} pixels{start}, "
         f"{args.drawn:.0%} of them drawn, the others from:",
         "",
@@ -207,6 +203,12 @@ def card(
         f"lowest loss on the validation fields (Dice over all their pixels: cell "
         f"{best['val_dice_cell']:.3f}, nucleus {best['val_dice_nucleus']:.3f}).",
         "",
+    ]
+
+
+def describe_scores(scores: pd.DataFrame, timing: pd.DataFrame) -> list[str]:
+    """Write the part of the model card on the scores, in Markdown."""
+    lines = [
         "| images | segmenter | cells | found | spurious | nucleus | cell | ms |",
         "|---|---|---|---|---|---|---|---|",
     ]
@@ -219,55 +221,21 @@ def card(
             f"{row.cell_mean:.3f} ({row.cell_p5:.3f}) | {f'{row.ms:.1f}' if has_times else ''} |"
         )
     speeds = ", ".join(f"{row.runtime} {row.ms:.1f} ms" for row in timing.itertuples())
-    lines += [
+    return [
+        *lines,
         "",
         "Mean Dice (5th percentile) over the cells found, without filtering by quality; spurious: "
         "outlines that match no true cell; milliseconds per image on one thread. One square of "
         f"192 x 192 pixels takes: {speeds}.",
         "",
     ]
-    return "\n".join(lines)
 
 
-def main(argv: list[str] | None = None) -> None:
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--data", required=True, help="folder of data sets of real cells")
-    parser.add_argument("--out", required=True, help="folder for the results of the training")
-    parser.add_argument(
-        "--more", help="images without masks, in any form that datasets.as_table accepts"
-    )
-    parser.add_argument("--n-more", type=int, default=4000, help="largest number of them")
-    parser.add_argument("--network", choices=["unet", "fcn8s"], default="unet")
-    parser.add_argument(
-        "--start", help="initial weights: shipped, or network.keras of an earlier training"
-    )
-    parser.add_argument("--learning-rate", type=float, default=2e-3)
-    parser.add_argument(
-        "--minutes", type=float, help="stop after this many minutes; run again to resume"
-    )
-    parser.add_argument("--epochs", type=int, default=150)
-    parser.add_argument("--steps", type=int, default=200)
-    parser.add_argument("--batch", type=int, default=16)
-    parser.add_argument("--side", type=int, default=128, help="height and width of samples")
-    parser.add_argument("--patience", type=int, default=30)
-    parser.add_argument(
-        "--drawn", type=float, default=0.5, help="share of drawn samples (default: 0.5)"
-    )
-    parser.add_argument("--jobs", type=int, default=1, help="number of threads that make samples")
-    parser.add_argument(
-        "--crowded", type=int, default=20, help="number of crowded drawn fields of each background"
-    )
-    parser.add_argument("--seed", type=int, default=0)
-    args = parser.parse_args(argv)
-    cv2.setNumThreads(1)
-    data, out = Path(args.data), Path(args.out)
-    out.mkdir(parents=True, exist_ok=True)
-    training, validation, held_back = split(datasets.bccd(data / "bccd"))
-    sources = [
-        f"{len(training)} fields of BCCD with masks; {len(validation)} more for validation, and "
-        f"{len(held_back)} held back"
-    ]
-    print(sources[0])
+def train(
+    args: argparse.Namespace, training: pd.DataFrame, validation: pd.DataFrame, sources: list[str]
+) -> list[str]:
+    """Train the network; return the part of the model card on its training."""
+    out = Path(args.out)
     if args.more:
         more = confident_tables(args, out, sources)
         # Repeated, so that fields of BCCD are a third of these samples.
@@ -296,7 +264,56 @@ def main(argv: list[str] | None = None) -> None:
         random_state=args.seed,
     )
     print(history.tail(5).round(4).to_string(index=False))
-    weights = out / "network.onnx"
+    return describe_training(args, sources, history)
+
+
+def main(argv: list[str] | None = None) -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", required=True, help="folder of data sets of real cells")
+    parser.add_argument("--out", required=True, help="folder for the results of the training")
+    parser.add_argument(
+        "--more", help="images without masks, in any form that datasets.as_table accepts"
+    )
+    parser.add_argument("--n-more", type=int, default=4000, help="largest number of them")
+    parser.add_argument("--network", choices=["unet", "fcn8s"], default="unet")
+    parser.add_argument(
+        "--start", help="initial weights: shipped, or network.keras of an earlier training"
+    )
+    parser.add_argument("--learning-rate", type=float, default=2e-3)
+    parser.add_argument(
+        "--minutes", type=float, help="stop after this many minutes; run again to resume"
+    )
+    parser.add_argument("--epochs", type=int, default=150, help="0: only score --start")
+    parser.add_argument("--steps", type=int, default=200)
+    parser.add_argument("--batch", type=int, default=16)
+    parser.add_argument("--side", type=int, default=128, help="height and width of samples")
+    parser.add_argument("--patience", type=int, default=30)
+    parser.add_argument(
+        "--drawn", type=float, default=0.5, help="share of drawn samples (default: 0.5)"
+    )
+    parser.add_argument("--jobs", type=int, default=1, help="number of threads that make samples")
+    parser.add_argument(
+        "--crowded", type=int, default=20, help="number of crowded drawn fields of each background"
+    )
+    parser.add_argument("--seed", type=int, default=0)
+    args = parser.parse_args(argv)
+    if not args.epochs and not args.start:
+        parser.error("--epochs 0 scores the network that --start names: it needs one")
+    cv2.setNumThreads(1)
+    data, out = Path(args.data), Path(args.out)
+    out.mkdir(parents=True, exist_ok=True)
+    training, validation, held_back = split(datasets.bccd(data / "bccd"))
+    sources = [
+        f"{len(training)} fields of BCCD with masks; {len(validation)} more for validation, and "
+        f"{len(held_back)} held back"
+    ]
+    print(sources[0])
+    if args.epochs:
+        lines, weights = train(args, training, validation, sources), out / "network.onnx"
+    elif args.start == "shipped":
+        lines, weights = [], UNET_WEIGHTS
+    else:
+        lines, weights = [], Path(args.start).with_suffix(".onnx")
     boxes = datasets.bccd_boxes(data / "bccd")
     rows = score_fields("bccd stopped by", with_masks(validation, boxes), weights)
     rows += score_fields("bccd held back", with_masks(held_back, boxes), weights)
@@ -316,7 +333,8 @@ def main(argv: list[str] | None = None) -> None:
     print(scores.round(4).to_string(index=False))
     timing = runtimes(weights)
     print(timing.round(6).to_string(index=False))
-    (out / "card.md").write_text(card(args, sources, history, scores, timing), encoding="utf-8")
+    lines += describe_scores(scores, timing)
+    (out / "card.md").write_text("\n".join(lines), encoding="utf-8")
 
 
 if __name__ == "__main__":

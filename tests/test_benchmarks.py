@@ -222,6 +222,12 @@ def test_train_segmenter_of_networks(tmp_path: Path) -> None:
     card = (tmp_path / "out" / "card.md").read_text("utf-8")
     assert "120 fields of BCCD" in card
     assert card.count("| contours | 15 |") == 2
+    # The same network, scored again.
+    start = ["--epochs", "0", "--crowded", "1", "--start", str(tmp_path / "out" / "network.keras")]
+    main(["--data", str(tmp_path), "--out", str(tmp_path / "again"), *start])
+    again = pd.read_csv(tmp_path / "again" / "scores.csv")
+    pd.testing.assert_frame_equal(again.drop(columns="ms"), scores.drop(columns="ms"))
+    assert "| contours | 15 |" in (tmp_path / "again" / "card.md").read_text("utf-8")
 
 
 def test_networks(tmp_path: Path) -> None:

@@ -15,7 +15,11 @@ OPSET = 13
 
 
 def export_onnx(
-    model: Any, path: str | os.PathLike[str], *, notes: dict[str, str] | None = None
+    model: Any,
+    path: str | os.PathLike[str],
+    *,
+    blocks: bool = False,
+    notes: dict[str, str] | None = None,
 ) -> Path:
     """Write a convolutional network as an ONNX file.
 
@@ -27,6 +31,11 @@ def export_onnx(
         Concatenate, Add and Dropout.
     path : path
         File to write. It is complete or does not appear at all.
+    blocks : bool
+        If True, the pixels of a last Conv2DTranspose whose kernel is as large as its stride s are
+        left in blocks: the output is (n, channels * s * s, H / s, W / s), from which ONNX's
+        DepthToSpace (mode CRD) makes an image. `hemafeat.segment.unet` does so itself, and OpenCV
+        needs a fraction of the time for such a layer. Default False.
     notes : dict of str to str, optional
         Metadata stored in the file. By default there are none.
 
@@ -46,8 +55,9 @@ def export_onnx(
     -----
     Channels come first in the file, as is usual in ONNX: input ``density`` and output ``scores``
     are (n, channels, H, W). Strides must divide the height and width of the input. Normalisation
-    is folded into the convolution before it. Keras' own export needs a package for each backend
-    and leaves normalisation in the graph.
+    is folded into the convolution before it, and a convolution of an image whose kernel is a
+    multiple of its stride is written as one of blocks of pixels, which OpenCV runs faster. Keras'
+    own export needs a package for each backend and leaves normalisation in the graph.
 
     Examples
     --------
@@ -61,13 +71,22 @@ def export_onnx(
         raise ImportError(
             f"writing ONNX needs the package onnx: pip install onnx ({error})"
         ) from None
-    graph = Graph(onnx)
+    last = model.layers[-1]
+    is_blocks = (
+        blocks
+        and type(last).__name__ == "Conv2DTranspose"
+        and tuple(last.kernel_size) == tuple(last.strides)
+    )
+    graph = Graph(onnx, last.name if is_blocks else "")
     for layer in model.layers:
         graph.add(layer)
     tensors = []
     for name, tensor in (("density", model.inputs[0]), ("scores", model.outputs[0])):
         n, height, width, channels = tensor.shape
         sizes = [n or "n", channels, height or "height", width or "width"]
+        if is_blocks and name == "scores":
+            step = last.strides[0]
+            sizes = [n or "n", channels * step * step, "rows", "columns"]
         tensors.append(graph.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, sizes))
     graph.node("Identity", [graph.names[id(model.outputs[0])]], "scores")
     proto = graph.proto(model.name, *tensors)
@@ -85,11 +104,13 @@ class Graph:
     """Nodes and weights of an ONNX graph, to which Keras layers are added one by one.
 
     A method ``_kind`` in lower case writes layers of the Keras class ``Kind``. It takes the layer
-    and the names of its inputs and returns the name of its output.
+    and the names of its inputs and returns the name of its output. The pixels of the transposed
+    convolution called `in_blocks` are left in blocks.
     """
 
-    def __init__(self, onnx: Any) -> None:
+    def __init__(self, onnx: Any, in_blocks: str = "") -> None:
         self.helper, self.numpy = onnx.helper, onnx.numpy_helper
+        self.in_blocks = in_blocks
         self.nodes: list[Any] = []
         self.weights: list[Any] = []
         self._index: dict[str, int] = {}
@@ -139,13 +160,11 @@ class Graph:
         layer: Any,
         inputs: list[str],
         kernel: np.ndarray,
-        n_out: int,
-        out_axis: int,
+        bias: np.ndarray,
+        out_axis: int = 0,
+        kind: str = "Conv",
         **attributes: Any,
     ) -> str:
-        bias = values_of(layer.bias) if layer.use_bias else np.zeros(n_out)
-        bias = bias.astype(np.float32)
-        kind = "ConvTranspose" if type(layer).__name__ == "Conv2DTranspose" else "Conv"
         inputs = [
             inputs[0],
             self.weight(f"{layer.name}.kernel", kernel),
@@ -153,8 +172,7 @@ class Graph:
         ]
         name = str(layer.name)
         # ONNX does not need the shape of the kernel, but OpenCV 4 does.
-        shape = list(kernel.shape[2:])
-        self.node(kind, inputs, name, kernel_shape=shape, strides=list(layer.strides), **attributes)
+        self.node(kind, inputs, name, kernel_shape=list(kernel.shape[2:]), **attributes)
         self.foldable[name] = (layer, kernel, bias, out_axis)
         return self._add_activation(layer, name)
 
@@ -169,7 +187,39 @@ class Graph:
 
     def _conv2d(self, layer: Any, inputs: list[str]) -> str:
         kernel = values_of(layer.kernel).transpose(3, 2, 0, 1)
-        return self._convolution(layer, inputs, kernel, kernel.shape[0], 0, **_window(layer))
+        n, channels, size, width = kernel.shape
+        window = _window(layer)
+        step = layer.strides[0]
+        if (
+            channels == 3
+            and layer.padding == "same"
+            and size == width > step > 1
+            and window["strides"] == [step, step]
+            and window["dilations"] == [1, 1]
+            and size % step == 0
+        ):
+            blocks = size // step
+            inputs = [self._blocks_of(inputs[0], channels, step, window["pads"])]
+            kernel = kernel.reshape(n, channels, blocks, step, blocks, step)
+            kernel = kernel.transpose(0, 1, 3, 5, 2, 4).reshape(n, -1, blocks, blocks)
+            window |= {"pads": [0] * 4, "strides": [1, 1]}
+        return self._convolution(layer, inputs, kernel, _bias(layer, n), **window)
+
+    def _blocks_of(self, name: str, channels: int, step: int, pads: list[int]) -> str:
+        """Move the pixels of each block of `step` x `step` into channels; return the output."""
+        # OpenCV reads SpaceToDepth only for images of one size, a convolution for any.
+        n = channels * step * step
+        kernel = np.eye(n, dtype=np.float32).reshape(n, channels, step, step)
+        output = f"{name}.blocks"
+        self.node(
+            "Conv",
+            [name, self.weight(f"{output}.kernel", kernel)],
+            output,
+            kernel_shape=[step, step],
+            strides=[step, step],
+            pads=pads,
+        )
+        return output
 
     def _depthwiseconv2d(self, layer: Any, inputs: list[str]) -> str:
         kernel = values_of(layer.kernel)
@@ -177,15 +227,21 @@ class Graph:
             raise ValueError(f"layer {layer.name!r}: a depth multiplier cannot be written")
         kernel = kernel.transpose(2, 3, 0, 1)
         n = kernel.shape[0]
-        return self._convolution(layer, inputs, kernel, n, 0, group=n, **_window(layer))
+        return self._convolution(layer, inputs, kernel, _bias(layer, n), group=n, **_window(layer))
 
     def _conv2dtranspose(self, layer: Any, inputs: list[str]) -> str:
         kernel = values_of(layer.kernel).transpose(3, 2, 0, 1)
         size, step = layer.kernel_size[0], layer.strides[0]
         if layer.padding != "same" or (size - step) % 2:
             raise ValueError(f"layer {layer.name!r}: this padding cannot be written")
+        bias = _bias(layer, kernel.shape[1])
+        if layer.name == self.in_blocks:
+            kernel = kernel.reshape(len(kernel), -1, 1, 1).swapaxes(0, 1)
+            return self._convolution(layer, inputs, kernel, bias.repeat(step * step))
         pads = [(size - step) // 2] * 4
-        return self._convolution(layer, inputs, kernel, kernel.shape[1], 1, pads=pads)
+        return self._convolution(
+            layer, inputs, kernel, bias, 1, "ConvTranspose", strides=list(layer.strides), pads=pads
+        )
 
     def _batchnormalization(self, layer: Any, inputs: list[str]) -> str:
         scale = values_of(layer.gamma) / np.sqrt(values_of(layer.moving_variance) + layer.epsilon)
@@ -242,8 +298,13 @@ def values_of(variable: Any) -> np.ndarray:
     return np.asarray(ops.convert_to_numpy(variable))
 
 
+def _bias(layer: Any, n: int) -> np.ndarray:
+    """Return the bias of the `n` channels of a convolution: 0 if it has none."""
+    return values_of(layer.bias).astype(np.float32) if layer.use_bias else np.zeros(n, np.float32)
+
+
 def _window(layer: Any) -> dict[str, Any]:
-    """Return padding and dilation of a convolution."""
+    """Return stride, padding and dilation of a convolution."""
     size, dilation = layer.kernel_size, layer.dilation_rate
     # The strides divide the size of the image.
     reach = [
@@ -251,4 +312,4 @@ def _window(layer: Any) -> dict[str, Any]:
     ]
     before = [r // 2 if layer.padding == "same" else 0 for r in reach]
     after = [r - r // 2 if layer.padding == "same" else 0 for r in reach]
-    return {"pads": before + after, "dilations": list(dilation)}
+    return {"strides": list(layer.strides), "pads": before + after, "dilations": list(dilation)}

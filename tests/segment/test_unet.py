@@ -360,6 +360,23 @@ def test_the_sides_of_the_input_are_whole_steps(monkeypatch, tmp_path, shape, pa
     np.testing.assert_allclose(out[:3], density.transpose(2, 0, 1) / 100, rtol=1e-6)
 
 
+@pytest.mark.parametrize("shape", [(32, 48), (40, 90)])
+def test_logits_in_blocks_of_pixels_are_arranged(monkeypatch, tmp_path, shape):
+    class Net:
+        def setInput(self, blob):
+            self.whole = np.concatenate([blob, -blob[:, :1]], axis=1)
+
+        def forward(self):
+            parts = [self.whole[:, :, dy::2, dx::2] for dy in range(2) for dx in range(2)]
+            return np.stack(parts, axis=2).reshape(1, 16, *parts[0].shape[2:])
+
+    net = Net()
+    monkeypatch.setattr(_tiles, "load_network", lambda path: net)
+    density = np.random.default_rng(0).integers(0, 255, (*shape, 3), dtype=np.uint8)
+    out = _tiles.predict_logits(density, tmp_path)
+    np.testing.assert_array_equal(out, net.whole[0, :, : shape[0], : shape[1]])
+
+
 def seeds_at(boxes):
     """Make seeds of the corners (left, top, right, bottom) of their hulls."""
     hulls = [np.array([(a, b), (c, b), (c, d), (a, d)], np.int32) for a, b, c, d in boxes]

@@ -220,7 +220,8 @@ def train_segmenter(
                 break
         batches.stop()
     best = keras.models.load_model(folder / BEST)
-    export_onnx(best, folder / EXPORTED, notes={"side": str(side), "radius": str(UNET_RADIUS)})
+    notes = {"side": str(side), "radius": str(UNET_RADIUS)}
+    export_onnx(best, folder / EXPORTED, blocks=True, notes=notes)
     return _table(history)
 
 

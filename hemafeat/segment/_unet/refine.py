@@ -64,12 +64,15 @@ def refine_nucleus(chance: np.ndarray, cell: np.ndarray, density: np.ndarray) ->
     if min(nucleus.size, cytoplasm.size) < MIN_PIXELS:
         return (inside & (chance > 0.5)).astype(np.uint8)
     smooth = cv2.GaussianBlur(density.astype(np.float32), (0, 0), SOFT)
+    pixels = smooth.reshape(-1, 3)
+    # A row for each channel: sums along rows are several times as fast.
     colours = [
-        smooth.reshape(-1, 3)[part].astype(np.float64) / STEPS for part in (nucleus, cytoplasm)
+        pixels.take(part, axis=0).T.astype(np.float64, order="C") / STEPS
+        for part in (nucleus, cytoplasm)
     ]
-    means = [cv2.reduce(part, 0, cv2.REDUCE_AVG)[0] for part in colours]
+    means = [part.mean(axis=1) for part in colours]
     within = sum(
-        len(part) / (len(part) - 1) * cv2.mulTransposed(part, True, delta=mean[None])
+        part.shape[1] / (part.shape[1] - 1) * cv2.mulTransposed(part, False, delta=mean[:, None])
         for part, mean in zip(colours, means, strict=True)
     )
     within = within / (nucleus.size + cytoplasm.size) + RIDGE * np.eye(3)

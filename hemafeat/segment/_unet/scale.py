@@ -90,7 +90,7 @@ def unet_input(
         for labels in (cell, nucleus)
     )
     nucleus = (nucleus > 0).astype(np.uint8)
-    density = multiply_density(density, stain_gain(density, nucleus))
+    density = multiply_density(density, stain_gain(density[:, :, 1], nucleus))
     return density, cell, nucleus, zoom / reduction
 
 
@@ -135,15 +135,15 @@ def optical_density(rgb: np.ndarray, frame: Frame) -> np.ndarray:
     return cv2.LUT(rgb, np.ascontiguousarray(frame.table.T).reshape(1, 256, 3))
 
 
-def stain_gain(density: np.ndarray, nuclei: np.ndarray) -> float:
+def stain_gain(green: np.ndarray, nuclei: np.ndarray) -> float:
     """Compute the factor that gives nuclei the density the network expects.
 
     Dye, time and lamp make nuclei several times as dense in one laboratory as in another.
 
     Parameters
     ----------
-    density : (h, w, 3) ndarray of uint8
-        Optical density, in steps of 1/100.
+    green : (h, w) ndarray of uint8
+        Optical density in green light, in steps of 1/100.
     nuclei : (h, w) ndarray of uint8
         1 on nuclei.
 
@@ -152,7 +152,7 @@ def stain_gain(density: np.ndarray, nuclei: np.ndarray) -> float:
     float
         At most `MAX_GAIN`; 1 without any nucleus.
     """
-    mean = cv2.mean(density[:, :, 1], mask=nuclei)[0] / 100.0
+    mean = cv2.mean(green, mask=nuclei)[0] / 100.0
     return min(NUCLEUS_DENSITY / mean, MAX_GAIN) if mean > 0 else 1.0
 
 

@@ -172,16 +172,22 @@ def _any_near(near: np.ndarray, part: tuple[slice, slice], height: int, width: i
 def _run(density: np.ndarray, path: Path) -> np.ndarray:
     height, width = density.shape[:2]
     step = STEP if path == UNET_WEIGHTS else OTHER_STEP
-    down, along = -height % step, -width % step
-    if down or along:
-        density = cv2.copyMakeBorder(density, 0, down, 0, along, cv2.BORDER_CONSTANT, value=0)
+    below, beside = -height % step, -width % step
+    if below or beside:
+        density = cv2.copyMakeBorder(density, 0, below, 0, beside, cv2.BORDER_CONSTANT, value=0)
     net = load_network(path)
     try:
         net.setInput(cv2.dnn.blobFromImage(density, 0.01))
         out = net.forward()
     except cv2.error as error:
         raise ValueError(f"{path} is a network for images of another kind: {error}") from None
-    expected = (1, 4, height + down, width + along)
+    n, channels, h, w = expected = (1, 4, height + below, width + beside)
+    # Blocks of 2 x 2 pixels: see `hemafeat.networks.export_onnx`.
+    if out.shape == (n, 4 * channels, h // 2, w // 2):
+        blocks = out.reshape(channels, 2, 2, h // 2, w // 2)
+        out = np.empty(expected, np.float32)
+        for down, along in np.ndindex(2, 2):
+            out[0, :, down::2, along::2] = blocks[:, down, along]
     if out.shape != expected:
         raise ValueError(f"the network {path} returned {out.shape}; expected {expected}")
     return np.asarray(out[0, :, :height, :width])

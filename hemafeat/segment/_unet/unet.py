@@ -23,14 +23,14 @@ from hemafeat.segment._scores import dice
 from hemafeat.segment._unet.refine import refine_nucleus
 from hemafeat.segment._unet.scale import (
     MAX_ZOOM,
+    UNET_RADIUS,
     UNET_SIDE,
     multiply_density,
     optical_density,
     resize,
     stain_gain,
-    zoom_for_radii,
 )
-from hemafeat.segment._unet.tiles import predict_logits, weights_file
+from hemafeat.segment._unet.tiles import SIDE, predict_logits, weights_file
 from hemafeat.segment._unet.watershed import SOLID, mask_solidity, split_touching
 from hemafeat.segment._unet.windows import MARGINS, Window, find_windows
 
@@ -170,7 +170,8 @@ def segment_by_network(image: np.ndarray, frame: Frame, path: Path) -> Masks:
     if oversized:
         frame = replace(measure_frame(image), surround=frame.surround)
     nuclei = large_seeds(seeds, MIN_SHARE)
-    gain = stain_gain(optical_density(frame.rgb, frame), frame.nuclei)
+    green = cv2.LUT(cv2.extractChannel(frame.rgb, 1), frame.table[1])
+    gain = stain_gain(green, frame.nuclei)
 
     def cells_at(zoom: float) -> list[_NetworkCell]:
         cells: list[_NetworkCell] = []
@@ -211,8 +212,11 @@ def _certainty(cells: list[_NetworkCell]) -> float:
     """Return the expected Dice over all pixels, reduced for outlines as dented as a clump."""
     if not cells:
         return 0.0
-    values = [min(cell.expected_dice.values()) * min(1.0, cell.solidity / SOLID) for cell in cells]
-    return float(np.average(values, weights=[cell.area for cell in cells]))
+    total = sum(
+        cell.area * min(cell.expected_dice.values()) * min(1.0, cell.solidity / SOLID)
+        for cell in cells
+    )
+    return total / sum(cell.area for cell in cells)
 
 
 def _is_violet(cell: _NetworkCell, frame: Frame) -> bool:
@@ -222,7 +226,7 @@ def _is_violet(cell: _NetworkCell, frame: Frame) -> bool:
     height, width = cell.nucleus.shape
     rows = _nearest(cell.top, height, frame.scale, frame.nuclei.shape[0])
     columns = _nearest(cell.left, width, frame.scale, frame.nuclei.shape[1])
-    violet = frame.nuclei[rows[:, None], columns] & cell.nucleus
+    violet = frame.nuclei.take(rows, axis=0).take(columns, axis=1) & cell.nucleus
     return cv2.countNonZero(violet) >= MIN_VIOLET * cv2.countNonZero(cell.nucleus)
 
 
@@ -258,8 +262,8 @@ def _zoom_for_areas(areas: Sequence[float]) -> float | None:
     if not areas:
         return None
     # The mean over pixels, not over nuclei: platelets and dirt are many but small.
-    weights = np.array(areas, np.float64)
-    return zoom_for_radii(np.sqrt([np.average(weights, weights=weights) / math.pi]))
+    area = sum(area * area for area in areas) / sum(areas)
+    return min(UNET_RADIUS / math.sqrt(area / math.pi), MAX_ZOOM)
 
 
 def _drop_platelets(cells: list[_NetworkCell], frame: Frame) -> list[_NetworkCell]:
@@ -289,7 +293,7 @@ def _run_network(
     """Return the (4, h, w) logits of a window at the scale of the network."""
     density = multiply_density(optical_density(resize(image[window], zoom), frame), gain)
     near = None
-    if frame.any_nuclei:
+    if frame.any_nuclei and max(density.shape) > SIDE:
         rows, columns = (
             slice(int(part.start / frame.scale), math.ceil(part.stop / frame.scale))
             for part in window
@@ -301,9 +305,10 @@ def _run_network(
 def _find_cells(
     logits: np.ndarray, image: np.ndarray, frame: Frame, window: Window
 ) -> list[_NetworkCell]:
-    chances = np.exp(logits[:3] - logits[:3].max(axis=0))
-    chances /= chances.sum(axis=0)
-    inside, nucleus = 1.0 - chances[0], chances[2]
+    highest = np.maximum(np.maximum(logits[0], logits[1]), logits[2])
+    background, cytoplasm, nucleus = np.exp(logits[:3] - highest)
+    total = background + cytoplasm + nucleus
+    inside, nucleus = 1.0 - background / total, nucleus / total
     depth = 1.0 / (1.0 + np.exp(-logits[3]))
     labels, boxes = split_touching(inside, depth)
     cells = []

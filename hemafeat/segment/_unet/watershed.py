@@ -53,17 +53,18 @@ def split_touching(
         Box of each label.
     """
     mask = (inside > 0.5).astype(np.uint8)
-    n, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+    n, labels = cv2.connectedComponents(mask, connectivity=4)
     boxes = {}
     next_number = n
     for number in range(1, n):
-        left, top, width, height, area = (int(value) for value in stats[number])
-        if area < MIN_AREA:
-            labels[labels == number] = 0
+        piece = labels == number
+        if np.count_nonzero(piece) < MIN_AREA:
+            labels[piece] = 0
             continue
+        left, top, width, height = cv2.boundingRect(piece.view(np.uint8))
         boxes[number] = (left, top, width, height)
         box = np.s_[top : top + height, left : left + width]
-        region = labels[box] == number
+        region = piece[box]
         cores = _find_cores(np.where(region, depth[box], 0.0))
         if cores.max() < 2:
             continue
