@@ -24,7 +24,7 @@ from threading import Thread
 
 from hemafeat import datasets
 from hemafeat._files import locked, write_whole
-from hemafeat._machine import n_workers, progress_bar
+from hemafeat._machine import n_workers, steps_of
 from hemafeat._public import public
 from hemafeat._words import suggestion
 from hemafeat.extract._columns import FamilyChoice
@@ -267,16 +267,16 @@ def _compile_in_processes(units: Sequence[str], n: int, progress: bool | None) -
     if WINDOW in units:
         n_first = 2 if units[-1] in SEGMENTERS else 1
     try:
-        with progress_bar(
-            len(units), "compiling", progress=progress, unit="family", leave=False
-        ) as bar:
+        with steps_of(
+            len(units), "compiling", progress, unit="part", short=False, leave=False
+        ) as advance:
             for worker in workers[:n_first]:
                 worker.start()
             n_running = min(n, n_first)
             while n_running:
                 done = finished.get()
                 if done is not None:
-                    bar.update()
+                    advance(step=done)
                     yield done
                 n_running -= done is None
                 if done == WINDOW or not n_running:
