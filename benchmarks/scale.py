@@ -19,6 +19,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -47,7 +48,7 @@ print(f"loaded {shape} in {time.perf_counter() - began:.1f} s")
 
 @dataclass
 class Usage:
-    """Time, memory and progress of a child process."""
+    """Time, memory and progress of a child process and its workers."""
 
     seconds: float
     memory: list[tuple[float, float]]
@@ -156,26 +157,52 @@ def list_bytes(n_images: int) -> float:
     return 1e6 * (peaks[1] - peaks[0]) / (sizes[1] - sizes[0])
 
 
+def family(pid: int) -> list[int]:
+    """Return a process and all its descendants; on systems without ``/proc`` the process alone."""
+    found = [pid]
+    for number in found:
+        for children in Path(f"/proc/{number}/task").glob("*/children"):
+            with suppress(OSError):
+                found += map(int, children.read_text().split())
+    return found
+
+
 def resident(pid: int) -> float | None:
-    """Return the resident memory of a process in MB."""
-    status = Path(f"/proc/{pid}/status")
+    """Return the resident memory of a process and its workers in MB; shared pages count once."""
     try:
-        if status.exists():
-            lines = status.read_text().splitlines()
-            return next(int(ln.split()[1]) / 1e3 for ln in lines if ln.startswith("VmRSS"))
-        done = subprocess.run(["ps", "-o", "rss=", "-p", str(pid)], capture_output=True, text=True)
-        return int(done.stdout) / 1e3
-    except (OSError, ValueError, StopIteration):
-        return None
+        if not Path("/proc/self/smaps_rollup").exists():
+            command = ["ps", "-o", "rss=", "-p", str(pid)]
+            return int(subprocess.run(command, capture_output=True, text=True).stdout) / 1e3
+        total = 0
+        for number in family(pid):
+            text = Path(f"/proc/{number}/smaps_rollup").read_text()
+            total += int(text.partition("\nPss:")[2].split()[0])
+        return total / 1e3
+    except (OSError, ValueError, IndexError):
+        return None  # one of them has just ended
 
 
 def processor(pid: int) -> float:
-    """Return the processor time of a process in s; NaN if the system does not report it."""
+    """Return the processor time of a process and its workers in s; NaN if it is not reported."""
     try:
-        fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        total = 0
+        for number in family(pid):
+            fields = Path(f"/proc/{number}/stat").read_text().rpartition(")")[2].split()
+            total += int(fields[11]) + int(fields[12])
+        return total / os.sysconf("SC_CLK_TCK")
     except (OSError, ValueError, IndexError):
         return float("nan")
+
+
+def growth(run: Usage, shard_size: int) -> float:
+    """Return the bytes by which memory grows with each image, over the last three quarters."""
+    clock, memory = np.array(run.memory).T
+    shards = np.array(run.shards)
+    done = shards[np.searchsorted(shards[:, 0], clock, side="right") - 1, 2] * shard_size
+    late = done >= done.max() / 4
+    if done[late].min() == done.max():
+        return float("nan")
+    return float(1e6 * np.polyfit(done[late], memory[late], 1)[0])
 
 
 def rate(run: Usage, shard_size: int) -> tuple[float, float]:
@@ -280,7 +307,8 @@ def main(argv: list[str] | None = None) -> int:
     )
     parser.add_argument("--images", type=int, default=2000, help="number of images (default 2000)")
     parser.add_argument("--families", nargs="+", default=["default"])
-    parser.add_argument("--jobs", type=int, default=2, help="threads (default 2)")
+    parser.add_argument("--jobs", type=int, default=2, help="threads or processes (default 2)")
+    parser.add_argument("--processes", action=argparse.BooleanOptionalAction, help="which of them")
     parser.add_argument("--shard-size", type=int, default=512)
     parser.add_argument("--tasks", type=int, default=1000, help="empty tasks to time Dask with")
     parser.add_argument("--out", type=Path, help="folder to keep images and table in")
@@ -297,6 +325,8 @@ def main(argv: list[str] | None = None) -> int:
         extraction = [sys.executable, "-m", "hemafeat", "extract", str(cells), "--out", str(out)]
         extraction += ["--cells", "central", "--shard-size", str(args.shard_size), "--quiet"]
         extraction += ["--jobs", str(args.jobs), "--families", *args.families]
+        if args.processes is not None:
+            extraction.append("--processes" if args.processes else "--no-processes")
         shutil.rmtree(out, ignore_errors=True)
         run = monitor(extraction, out)
         loading = monitor([sys.executable, "-c", LOADING, str(out)])
@@ -311,10 +341,11 @@ def main(argv: list[str] | None = None) -> int:
         figures = {
             "images": args.images,
             "columns": len(extract.columns(args.families)),
-            "threads": args.jobs,
+            "workers": args.jobs,
             "clock_ms": clock,
             "cpu_ms": cpu,
             "peak_MB": run.peak,
+            "growth_B": growth(run, args.shard_size),
             "load_peak_MB": loading.peak,
             "shard_size": args.shard_size,
             "shards": len(files),
@@ -327,6 +358,8 @@ def main(argv: list[str] | None = None) -> int:
         }
         command = f"python benchmarks/scale.py --images {args.images} --jobs {args.jobs}"
         command += f" --families {' '.join(args.families)}"
+        if args.processes is not None:
+            command += " --processes" if args.processes else " --no-processes"
         text = f"$ {command}\n{report(figures, run)}"
         print(f"\n{text}")
         if args.write is not None:

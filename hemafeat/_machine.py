@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import os
 import platform
 import signal
@@ -52,6 +53,12 @@ def free_memory() -> float:
         limit, used = (float((group / f"memory.{name}").read_text()) for name in ("max", "current"))
         free = min(free, limit - used)
     return free
+
+
+def give_back_memory() -> None:
+    """Give memory that is not used any more back to the system, where the C library keeps it."""
+    with suppress(AttributeError, OSError):
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def start_worker() -> None:
@@ -112,6 +119,9 @@ def progress_bar(
 LINE_EVERY = 5.0
 """Least time in seconds between two lines of progress in a log."""
 
+RARER = 20
+"""Part of the time so far that passes between two lines of a long run, up to a minute."""
+
 
 @contextmanager
 def steps_of(
@@ -119,9 +129,11 @@ def steps_of(
     desc: str,
     progress: bool | Callable[[int, int, str], object] | None,
     *,
-    unit: str,
+    unit: str = "image",
     initial: int = 0,
-) -> Iterator[Callable[[str], None]]:
+    short: bool = True,
+    **kwargs: Any,
+) -> Iterator[Callable[..., None]]:
     """Report long steps: on a bar, in lines of a log, or to a function.
 
     Parameters
@@ -132,17 +144,22 @@ def steps_of(
         Word in front of the bar or line.
     progress : bool or callable, optional
         True shows a bar on a terminal, and elsewhere, such as in the log file of a batch job, a
-        line for a finished step, at most one in `LINE_EVERY` seconds and always the last. A
-        callable is called with ``(done, total, step)``. None and False report nothing.
+        line for a finished step, at most one in `LINE_EVERY` seconds, in a long run one a
+        minute, and always the last. A callable is called with ``(done, total, step)``. False
+        reports nothing, and None shows a bar on a terminal only.
     unit : str
         What one step is.
     initial : int
         Number of steps that an earlier run has made.
+    short : bool
+        Whether a run of less than `LINE_EVERY` seconds gets a line.
+    **kwargs
+        Passed to `tqdm.tqdm`.
 
     Yields
     ------
     callable
-        To be called with the name of each step when it is done.
+        To be called with the number of steps that are done, 1 by default, and the name of the last.
     """
     report = progress if callable(progress) else None
     lines = progress is True and not sys.stderr.isatty()
@@ -150,24 +167,26 @@ def steps_of(
     done = initial
     if report is not None:
         report(initial, total, "")
-    with progress_bar(
-        total, desc, progress=progress is True and not lines, unit=unit, initial=initial
-    ) as bar:
+    shown = None if progress is None else progress is True and not lines
+    with progress_bar(total, desc, progress=shown, unit=unit, initial=initial, **kwargs) as bar:
 
-        def advance(step: str) -> None:
+        def advance(n: int = 1, step: str = "") -> None:
             nonlocal done, last
-            done += 1
+            done += n
             bar.set_postfix_str(step, refresh=False)
-            bar.update(1)
+            bar.update(n)
             if report is not None:
                 report(done, total, step)
             now = time.monotonic()
-            if lines and (done == total or now - last >= LINE_EVERY):
+            pause = max(LINE_EVERY, min(60.0, (now - began) / RARER))
+            ended = done == total and (short or now - began >= LINE_EVERY)
+            if lines and n and (ended or now - last >= pause):
                 last = now
                 rest = (now - began) * (total - done) / (done - initial)
                 left = f", about {duration(rest)} left" if done < total else ""
+                name = f" ({step})" if step else ""
                 print(
-                    f"{desc}: {done} of {total} {unit}s ({step}), {duration(now - began)}{left}",
+                    f"{desc}: {done} of {total} {unit}s{name}, {duration(now - began)}{left}",
                     file=sys.stderr,
                     flush=True,
                 )

@@ -96,7 +96,7 @@ def measuring_options(args: argparse.Namespace) -> dict[str, Any]:
         "normalise": normaliser(args),
         "to_um_per_px": um_per_px(args, "to_um_per_px"),
         "n_jobs": _arguments.jobs(args),
-        "progress": _arguments.progress(args),
+        "progress": not args.quiet,
     }
 
 

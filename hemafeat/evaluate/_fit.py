@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import os
 import time
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field, replace
 from itertools import zip_longest
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
@@ -15,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from hemafeat import pipelines
 from hemafeat._fits import Fits, families, fit_once, sharing
-from hemafeat._machine import steps_of
+from hemafeat._machine import give_back_memory, steps_of
 from hemafeat._words import without_numpy
 from hemafeat.evaluate._importance import permutation_losses
 from hemafeat.evaluate._rows import CompareError
@@ -110,9 +114,17 @@ class _Parcel:
 
     The features of all cells are one array, which processes share. Inside a table of objects every
     bag would be copied to every process, for every task.
+
+    Parameters
+    ----------
+    inputs : DataFrame
+        The rows. If there is a file, their bags are replaced by those in it.
+    file : Path or None
+        File to map the features from, in this process as well. None leaves it to joblib, which
+        writes a file for the other processes.
     """
 
-    def __init__(self, inputs: pd.DataFrame) -> None:
+    def __init__(self, inputs: pd.DataFrame, file: Path | None) -> None:
         bags = inputs["cells"].tolist()
         self.rest = inputs.drop(columns="cells")
         self.place = list(inputs.columns).index("cells")
@@ -125,6 +137,10 @@ class _Parcel:
                 name: np.concatenate([bag.beside[name] for bag in bags]) for name in bags[0].beside
             },
         )
+        if file is not None and self.whole.features.size:
+            np.save(file, self.whole.features)
+            self.whole = replace(self.whole, features=np.load(file, mmap_mode="r"))
+            inputs["cells"] = self.open()["cells"]
 
     def open(self) -> pd.DataFrame:
         """Return the rows."""
@@ -153,18 +169,22 @@ def _joined(parts: Sequence[np.ndarray]) -> np.ndarray:
     return np.concatenate(parts)
 
 
-def _packed(groups: Sequence[dict[int, Task]]) -> Iterator[dict[int, Task]]:
+def _packed(groups: Sequence[dict[int, Task]], folder: Path | None) -> Iterator[dict[int, Task]]:
     """Yield the groups with bags in parcels, one for all tasks that have the same rows."""
     parcels: dict[int, Any] = {}
     for group in groups:
         for task in group.values():
             if id(task.inputs) not in parcels:
-                first = task.inputs["cells"].iloc[0] if "cells" in task.inputs else None
-                has_bags = isinstance(first, pipelines.Bag)
-                parcels[id(task.inputs)] = _Parcel(task.inputs) if has_bags else task.inputs
+                file = None if folder is None else folder / f"{len(parcels)}.npy"
+                has_bags = _has_bags(task.inputs)
+                parcels[id(task.inputs)] = _Parcel(task.inputs, file) if has_bags else task.inputs
         yield {
             number: replace(task, inputs=parcels[id(task.inputs)]) for number, task in group.items()
         }
+
+
+def _has_bags(inputs: pd.DataFrame) -> bool:
+    return "cells" in inputs and isinstance(inputs["cells"].iloc[0], pipelines.Bag)
 
 
 def _run_group(tasks: dict[int, Task]) -> dict[int, Outcome]:
@@ -176,7 +196,9 @@ def _run_group(tasks: dict[int, Task]) -> dict[int, Outcome]:
             if key not in opened:
                 opened[key] = task.inputs.open()
             tasks[number] = replace(task, inputs=opened[key])
-    return dict(zip(tasks, run_together(list(tasks.values())), strict=True))
+    outcomes = dict(zip(tasks, run_together(list(tasks.values())), strict=True))
+    give_back_memory()
+    return outcomes
 
 
 def run(task: Task, fits: Fits) -> Outcome:
@@ -290,12 +312,14 @@ def run_all(
     """
     outcomes: dict[int, Outcome] = dict(kept or {})
     groups = _groups({n: task for n, task in enumerate(tasks) if n not in outcomes}, n_jobs)
-    with steps_of(len(tasks), "compare", progress, unit="fit", initial=len(outcomes)) as advance:
+    with steps_of(
+        len(tasks), "compare", progress or False, unit="fit", initial=len(outcomes)
+    ) as advance:
         for number, outcome in _run_groups(groups, n_jobs):
             outcomes[number] = outcome
             if keep is not None:
                 keep(number, outcome)
-            advance(f"{outcome.model}, fold {outcome.fold}")
+            advance(step=f"{outcome.model}, fold {outcome.fold}")
     return [outcomes[number] for number in range(len(tasks))]
 
 
@@ -324,5 +348,8 @@ def _run_groups(groups: Sequence[dict[int, Task]], n_jobs: int) -> Iterator[tupl
     from joblib import Parallel, delayed
 
     parallel = Parallel(n_jobs=n_jobs, return_as="generator_unordered")
-    for done in parallel(delayed(_run_group)(group) for group in _packed(groups)):
-        yield from done.items()
+    # Windows cannot remove a file that is mapped.
+    with nullcontext() if os.name == "nt" else TemporaryDirectory() as folder:
+        packed = _packed(groups, None if folder is None else Path(folder))
+        for done in parallel(delayed(_run_group)(group) for group in packed):
+            yield from done.items()

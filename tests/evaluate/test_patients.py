@@ -13,6 +13,7 @@ from sklearn.metrics import balanced_accuracy_score
 
 from hemafeat import datasets, evaluate, pipelines, report
 from hemafeat.evaluate._scores import from_confusion
+from hemafeat.pipelines._patients import contributions
 from reference import naive_patients
 
 
@@ -303,6 +304,13 @@ def test_a_saturated_verdict_still_ranks_its_cells(name):
     assert surest or name in ("table_svc", "table_xgboost")
     spread = part[part["patient"].isin(ill)].groupby("patient")["contribution"].agg(np.ptp)
     assert (spread > 0.001).mean() > 0.9
+
+
+def test_cells_are_left_out_some_at_a_time(monkeypatch):
+    _, rows, model, at_once = told("table_svc")
+    monkeypatch.setattr(contributions, "_BYTES", 4 * rows["cells"].iloc[0].features.nbytes)
+    in_parts = pipelines.cell_contributions(model, rows)
+    pd.testing.assert_frame_equal(in_parts, at_once, rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("name", ["stack", "weighted", "min", "max"])

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
+import tempfile
 import textwrap
+import tracemalloc
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
+from sklearn.linear_model import LogisticRegression
 
 from hemafeat import _machine, datasets, evaluate, pipelines
-from hemafeat._fits import families
+from hemafeat._fits import Fits, families, sharing
 from hemafeat.evaluate import CompareError, _fit
 from hemafeat.evaluate._importance import MAX_REPEATS, MIN_ROWS, spend
+from hemafeat.pipelines._patients import contributions
 from hemafeat.pipelines._steps import support_vectors
 from support.made_cells import QUICK, cells
 
@@ -107,6 +112,54 @@ def test_members_of_an_ensemble_beside_it(monkeypatch):
     assert families([pipelines.svc(), pipelines.xgboost()]) == [[0], [1]]
 
 
+def test_the_members_of_a_vote_share_their_fits(monkeypatch):
+    fit = LogisticRegression.fit
+
+    def counting(self, *args, **params):
+        DONE["fits"] += 1
+        return fit(self, *args, **params)
+
+    monkeypatch.setattr(LogisticRegression, "fit", counting)
+    models = {"ldsvm": pipelines.ldsvm(), "logistic": pipelines.logistic()}
+    together = evaluate.compare(models, cells(), n_splits=2, **QUICK)
+    assert DONE["fits"] == 2
+    for name, model in models.items():
+        alone = evaluate.compare({name: model}, cells(), n_splits=2, **QUICK)
+        mine = together.predictions.query("model == @name").reset_index(drop=True)
+        theirs = alone.predictions.query("model == @name").reset_index(drop=True)
+        pd.testing.assert_frame_equal(mine, theirs, check_exact=True)
+
+
+def peak_of(call):
+    """Return the bytes that a call takes beyond what there is before it."""
+    tracemalloc.start()
+    try:
+        call()
+        return tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+
+
+def test_the_table_of_a_vote_is_not_copied_by_each_step():
+    """What is kept at a time: the cells as a table, and what the classifier is fitted to."""
+    rng = np.random.default_rng(0)
+    bags = [rng.normal(size=(200, 300)) for _ in range(20)]
+    size = sum(bag.nbytes for bag in bags)
+    vote = pipelines.CellVote(pipelines.logistic(max_iter=2).set_params(columns__columns="all"))
+    vote = clone(vote).set_params(model__model=Counting())
+    with sharing(Fits.of([vote])):
+        assert peak_of(lambda: vote.fit(bags, ["a", "b"] * 10)) < 3 * size
+
+
+def test_leaving_out_cells_takes_no_memory_for_each_of_them(monkeypatch):
+    monkeypatch.setattr(contributions, "_BYTES", 2e6)
+    table = datasets.drawn_bags(8, cells=(150, 160), n_features=60, random_state=0)
+    rows = pipelines.bags(table)
+    model = pipelines.make_patient("table_svc").fit(rows, rows["label"])
+    whole = 150 * rows["cells"].iloc[0].features.nbytes
+    assert peak_of(lambda: pipelines.cell_contributions(model, rows[:1])) < whole / 2
+
+
 @pytest.mark.slow_without_jit
 def test_processes_do_not_matter_to_patients():
     table = datasets.drawn_bags(24, cells=(4, 8), attribute_signal=0.5, random_state=0)
@@ -116,6 +169,30 @@ def test_processes_do_not_matter_to_patients():
     )
     same(one, two)
     pd.testing.assert_frame_equal(one.verdicts, two.verdicts, check_exact=True)
+
+
+@pytest.mark.skipif(os.name == "nt", reason="a file that is mapped cannot be removed")
+def test_processes_share_the_cells_with_this_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    rows = pipelines.bags(datasets.drawn_bags(24, cells=(4, 8), random_state=0))
+    before = [bag.features.copy() for bag in rows["cells"]]
+    truth = rows.pop("label").to_numpy(dtype=str)
+    model = pipelines.make_patient("table_means")
+    folds = np.split(np.arange(24), 2)
+    tasks = [
+        _fit.Task(
+            "m", str(k), model, rows, truth, folds[1 - k], folds[k], np.unique(truth), {}, [0]
+        )
+        for k in range(2)
+    ]
+    _fit.run_all(tasks, 2, None)
+    maps = Path("/proc/self/maps")
+    if maps.exists():
+        assert str(tmp_path) in maps.read_text()
+    for bag, values in zip(rows["cells"], before, strict=True):
+        assert not bag.features.flags.writeable
+        np.testing.assert_array_equal(bag.features, values)
+    assert not list(tmp_path.iterdir())
 
 
 @pytest.mark.parametrize("n_columns", [10, 300])
@@ -239,6 +316,7 @@ def test_a_log_gets_lines(capsys, monkeypatch):
     lines = capsys.readouterr().err.splitlines()
     assert lines[-1].startswith("compare: 10 of 10 fits (baseline, fold 5), ")
     monkeypatch.setattr(_machine, "LINE_EVERY", 0.0)
+    monkeypatch.setattr(_machine, "RARER", 1e9)
     evaluate.compare("logistic", cells(), progress=True, **QUICK)
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 10

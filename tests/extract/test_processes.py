@@ -70,6 +70,14 @@ class _Cached:
         cache_path = "cache"
 
 
+def test_what_is_sent_is_packed_once_to_see_that_it_can_be(few, monkeypatch):
+    packed = []
+    monkeypatch.setattr(_threads, "_is_importable", lambda maker: packed.append(maker) or True)
+    table = extract.table(few, segmenter=disc, families=FAMILIES, n_jobs=2)
+    assert len(packed) == 1
+    assert len(table)
+
+
 def test_processes_are_used_where_they_pay_off(few, monkeypatch):
     assert decision(few)
     assert decision(few, processes=True)

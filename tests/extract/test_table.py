@@ -17,10 +17,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hemafeat import datasets, extract, segment
+from hemafeat import _machine, datasets, extract, segment
 from hemafeat.extract import _former
 from hemafeat.extract._table import result
 from support.bad_files import write_bad_files, write_good_files
+from support.shard_work import disc, noise
 
 
 @pytest.fixture(scope="module")
@@ -860,3 +861,24 @@ def test_columns_with_other_values_since_are_named(
         extract.load(path, columns=["image", "cell"])
         extract.save(measure(small()), again)
         extract.load(again)
+
+
+def test_a_log_gets_lines_of_a_long_run(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = noise(tmp_path / "images", 40)
+    settings = {"segmenter": disc, "families": ["shape"], "n_jobs": 1}
+    extract.table(listed, **settings, progress=True)
+    assert capsys.readouterr().err == ""  # it takes less than the pause between two lines
+    monkeypatch.setattr(_machine, "LINE_EVERY", 0.0)
+    monkeypatch.setattr(_machine, "RARER", 1e9)
+    for out in (None, tmp_path / "out"):
+        extract.table(listed, **settings, progress=True, out=out)
+        lines = capsys.readouterr().err.splitlines()
+        assert len(lines) >= 4
+        assert lines[0].startswith("extract: 10 of 40 images, ")
+        assert lines[0].endswith(" left")
+        assert lines[-1].startswith("extract: 40 of 40 images, ")
+        for progress in (None, False):
+            extract.table(listed, **settings, progress=progress)
+            assert capsys.readouterr().err == ""

@@ -11,6 +11,7 @@ from sklearn.base import clone
 from sklearn.mixture import GaussianMixture
 
 from hemafeat import datasets, pipelines
+from hemafeat.pipelines._patients import encodings
 from hemafeat.pipelines._patients.encodings import fisher_gradient, improve
 from hemafeat.pipelines._patients.table import STATISTICS
 from reference import naive_patients
@@ -95,6 +96,15 @@ def test_prototypes_are_shares_of_the_nearest_centre(cells):
         away = words.axes_.transform(bag.features)[:, None] - words.kmeans_.cluster_centers_
         nearest = (away**2).sum(axis=2).argmin(axis=1)
         np.testing.assert_allclose(row, np.bincount(nearest, minlength=4) / len(bag))
+
+
+@pytest.mark.parametrize("name", ["prototypes", "fisher"])
+def test_cells_are_placed_some_at_a_time(cells, name, monkeypatch):
+    params = {"n_prototypes": 4, "n_mixtures": 2, "n_each": 8, "n_components": 3}
+    at_once = patient_table(cells, name, **params)
+    monkeypatch.setattr(encodings, "_AT_ONCE", 10)
+    in_parts = patient_table(cells, name, **params)
+    np.testing.assert_allclose(in_parts.to_numpy(), at_once.to_numpy(), rtol=1e-9, atol=1e-12)
 
 
 @pytest.mark.parametrize("statistic", STATISTICS)

@@ -205,6 +205,42 @@ def test_fill_missing_is_the_median_with_shared_flags():
     np.testing.assert_array_equal(new, [[2.5, 3, 3.5, 2]])
 
 
+def test_many_columns_are_filled_and_scaled_as_few():
+    rng = np.random.default_rng(0)
+    X = rng.lognormal(size=(40, 201)) + 100
+    X[:, ::7] = 3.0
+    X[::3, 10:20] = X[::3, 150:160] = np.nan
+    X[::4, 200] = np.nan
+    for order in "CF":
+        values = np.array(X, order=order)
+        filler = pipelines.FillMissing()
+        filled = filler.fit_transform(values)
+        varies = [j for j in range(201) if j % 7]
+        expected = SimpleImputer(strategy="median").fit_transform(X)[:, varies]
+        np.testing.assert_array_equal(filled[:, :-2], expected)
+        # Columns that are missing in the same rows share a flag, however far they are apart.
+        assert filler.flagged_.tolist() == [10, 200]
+        np.testing.assert_array_equal(filled[:, -2:], np.isnan(X[:, [10, 200]]))
+        np.testing.assert_array_equal(values, X)
+        scaler = pipelines.ClippedScaler(limit=2).fit(filled)
+        theirs = StandardScaler().fit_transform(filled).clip(-2, 2)
+        before = filled.copy()
+        np.testing.assert_allclose(scaler.transform(filled), theirs, atol=1e-12)
+        np.testing.assert_array_equal(filled, before)
+        assert scaler.overwrite(filled) is filled
+        np.testing.assert_array_equal(filled, scaler.transform(before))
+
+
+def test_a_whole_table_is_selected_without_a_copy_and_cannot_be_written_to():
+    table = pd.DataFrame(np.arange(12.0).reshape(4, 3), columns=[f"cell__a__{j}" for j in range(3)])
+    step = pipelines.FeatureColumns().fit(table)
+    values = step.transform(table)
+    assert np.shares_memory(values, table.to_numpy())
+    assert not values.flags.writeable
+    other = step.transform(table[table.columns[::-1]])
+    np.testing.assert_array_equal(other, values)
+
+
 def test_fill_missing_without_any_value():
     out = pipelines.FillMissing().fit(np.full((3, 2), np.nan)).transform(np.full((2, 2), np.nan))
     np.testing.assert_array_equal(out, np.zeros((2, 1)))

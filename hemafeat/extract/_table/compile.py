@@ -29,7 +29,7 @@ import numpy as np
 
 from hemafeat import datasets
 from hemafeat._files import locked, write_whole
-from hemafeat._machine import n_workers, progress_bar
+from hemafeat._machine import n_workers, steps_of
 from hemafeat._public import public
 from hemafeat._words import suggestion
 from hemafeat.extract._columns import FamilyChoice
@@ -283,9 +283,9 @@ def _compile_in_processes(units: Sequence[str], n: int, progress: bool | None) -
     n_started = n - 1 if WINDOW not in units else int(units[-1] in SEGMENTERS)
     n_running = 0
     try:
-        with progress_bar(
-            len(units), "compiling", progress=progress, unit="family", leave=False
-        ) as bar:
+        with steps_of(
+            len(units), "compiling", progress, unit="part", short=False, leave=False
+        ) as advance:
             while waiting or n_running:
                 for worker in workers[:n_started]:
                     if worker.ident is None and waiting:
@@ -300,7 +300,7 @@ def _compile_in_processes(units: Sequence[str], n: int, progress: bool | None) -
                     done = finished.get()
                     n_running -= done is None
                     if done is not None:
-                        bar.update()
+                        advance(step=done)
                         yield done
     finally:
         # After an interruption nothing goes on compiling.

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from hemafeat._files import is_table_file, read_parquet
-from hemafeat._machine import progress_bar
+from hemafeat._machine import steps_of
 from hemafeat._public import public, renamed_argument
 from hemafeat.extract._columns import FamilyChoice
 from hemafeat.extract._table.cluster import connect, measure_on_cluster
@@ -158,7 +158,9 @@ def stream(
         that the scheduler wrote, a client, or ``"active"`` for the client of this process. By
         default no cluster is used, even if there is a client. Only this process writes to `out`.
     progress : bool, optional
-        Show a progress bar. By default it is shown only on a terminal.
+        True shows a progress bar on a terminal, and elsewhere, as in the log of a batch job, a
+        line at most every few seconds. By default a bar is shown on a terminal, and nothing
+        elsewhere.
     notify : callable, optional
         Called with a line of text for each message to the user: how many shards are kept, which
         files are damaged, and which images have changed since they were measured. By default the
@@ -295,12 +297,12 @@ def measure_shards(
     if run.scheduler is None:
         compile_ahead(run.families, run.segment, run.n_jobs, run.progress)
     initial = len(run) - n_images
-    with progress_bar(len(run), "extract", progress=run.progress, initial=initial) as bar:
+    with steps_of(len(run), "extract", run.progress, initial=initial, short=False) as advance:
         if run.scheduler is not None:
             with connect(run.scheduler) as client:
-                yield from measure_on_cluster(client, maker, parts, bar.update)
+                yield from measure_on_cluster(client, maker, parts, advance)
             return
-        for part, results in measure_parts(run, maker, parts, bar.update, n_images):
+        for part, results in measure_parts(run, maker, parts, advance, n_images):
             yield maker.shard(part, results)
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import pandas as pd
 
 from hemafeat._files import is_table_file
-from hemafeat._machine import progress_bar
+from hemafeat._machine import steps_of
 from hemafeat._public import renamed_argument
 from hemafeat.extract._columns import FamilyChoice
 from hemafeat.extract._measured import MEASURED, n_left_out, n_without_nucleus
@@ -115,7 +115,7 @@ def table(
     scheduler : str or distributed.Client, optional
         Measure on a Dask cluster, see `stream`.
     progress : bool, optional
-        Show a progress bar. By default it is shown only on a terminal.
+        As in `stream`.
 
     Returns
     -------
@@ -201,6 +201,6 @@ def _measure_in_memory(run: Run) -> pd.DataFrame:
         return gather(measure_shards(run, range(run.n_parts(size)), size), run.units)
     compile_ahead(run.families, run.segment, run.n_jobs, run.progress)
     maker, whole = ShardMaker.of(run), run.part(0, len(run))
-    with progress_bar(len(run), "extract", progress=run.progress) as bar:
-        ((part, results),) = measure_parts(run, maker, [whole], bar.update, len(run))
+    with steps_of(len(run), "extract", run.progress, short=False) as advance:
+        ((part, results),) = measure_parts(run, maker, [whole], advance, len(run))
     return assemble(part, results, run.families)

@@ -105,6 +105,8 @@ def measure_parts(
     n_jobs = max(1, min(run.n_jobs, len(run)))
     batch = max(1, min(BATCH, len(run) // (AHEAD * n_jobs)))
     processes = uses_processes(run, maker, n_images)
+    # Processes run the script of the caller again only if they need it; by default they never do.
+    alone = processes and (run.processes is None or _is_importable(maker))
     stopped = Event()
 
     def measure(part: Part, start: int, stop: int) -> list[ImageResult]:
@@ -118,8 +120,6 @@ def measure_parts(
         # Only these images are sent, not the whole part.
         return pool.submit(maker.measure, part.cut(start, stop), 0, stop - start)
 
-    # Processes run the script of the caller again only if they need it.
-    alone = processes and _is_importable(maker)
     with _serial_opencv(), _pool(n_jobs, processes, stopped, alone) as pool:
         queue: deque[tuple[Part, Future[list[ImageResult]]]] = deque()
 

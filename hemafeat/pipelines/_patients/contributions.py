@@ -29,7 +29,8 @@ from hemafeat.pipelines._steps.scale import ClippedScaler
 _ALIKE = 0.0005
 """Difference of contributions below which they are printed as the same number."""
 
-_N_BAGS = 400  # number of bags that are classified in one call when cells are left out in turn
+_N_BAGS = 400  # number of bags that are classified in one call when cells are left out in turn,
+_BYTES = 64e6  # and what they may take of memory
 
 
 def cell_contributions(model: Any, patients: pd.DataFrame, *, positive: Any = None) -> pd.DataFrame:
@@ -241,12 +242,13 @@ def _by_leaving_out(
     n = len(bag)
     if n == 1:
         return np.array([np.nan]), "left out"
-    versions = [bag, *(bag.cells(kept) for kept in ~np.eye(n, dtype=bool))]
+    kept = np.vstack([np.ones(n, dtype=bool), ~np.eye(n, dtype=bool)])
     odds = np.empty(n + 1)
     members = np.empty(n + 1)
     cells = _model_of_cells(model)
-    for start in range(0, n + 1, _N_BAGS):
-        batch = versions[start : start + _N_BAGS]
+    n_bags = int(min(_N_BAGS, max(1, _BYTES // max(1, bag.features.nbytes))))
+    for start in range(0, n + 1, n_bags):
+        batch = [bag.cells(chosen) for chosen in kept[start : start + n_bags]]
         rows = patient.iloc[np.zeros(len(batch), dtype=int)].reset_index(drop=True)
         rows = rows.assign(cells=pd.Series(batch, dtype=object))
         stop = start + len(batch)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Self
+from typing import Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
@@ -16,6 +16,8 @@ from hemafeat._public import public
 from hemafeat.pipelines._patients.bags import Bag, split_bags, stack_bags
 from hemafeat.pipelines._steps.missing import FillMissing
 from hemafeat.pipelines._steps.scale import ClippedScaler
+
+_AT_ONCE = 4000  # cells whose coordinates are computed at a time
 
 
 class _Vocabulary(BaseEstimator):
@@ -51,26 +53,22 @@ class _Vocabulary(BaseEstimator):
         parts = []
         for bag in bags:
             # Sorted by value, so that the order of the cells does not affect the draw.
-            keys = np.nan_to_num(bag.features[:, :16]).T
-            rows = bag.features[np.lexsort(keys)]
+            rows = np.lexsort(np.nan_to_num(bag.features[:, :16]).T)
             if len(rows) > self.n_each:
                 rows = rows[np.sort(rng.choice(len(rows), self.n_each, replace=False))]
-            parts.append(rows)
+            parts.append(bag.features[rows])
         cells = np.concatenate(parts)
-        del parts, rows
+        del parts
         if len(cells) < self.n_words:
             raise ValueError(f"{self.n_words} words cannot be learnt from {len(cells)} cells")
-        steps: list[tuple[str, Any]] = [
-            ("fill", FillMissing(flags=False)),
-            ("scale", ClippedScaler()),
-        ]
-        self.axes_ = Pipeline(steps)
-        scaled = self.axes_.fit_transform(cells)
-        del cells
-        n = min(self.n_components, *scaled.shape)
-        pca = PCA(n, svd_solver="full").fit(scaled)
-        self.axes_.steps.append(("pca", pca))
-        self._fit_words(pca.transform(scaled))
+        fill, scale = FillMissing(flags=False), ClippedScaler()
+        cells = fill.fit_transform(cells)
+        cells = scale.fit(cells).overwrite(cells)
+        # The first few axes are as precise from the covariances, which take no copies of the cells.
+        solver = "covariance_eigh" if len(cells) > cells.shape[1] else "full"
+        pca = PCA(min(self.n_components, *cells.shape), svd_solver=solver).fit(cells)
+        self.axes_ = Pipeline([("fill", fill), ("scale", scale), ("pca", pca)])
+        self._fit_words(pca.transform(cells))
         return self
 
     def _fit_words(self, cells: np.ndarray) -> None:
@@ -78,8 +76,12 @@ class _Vocabulary(BaseEstimator):
 
     def _on_axes(self, bags: Sequence[Bag]) -> list[np.ndarray]:
         """Return the coordinates of the cells of each bag."""
-        values, bag_numbers = stack_bags(bags)
-        return split_bags(self.axes_.transform(values), bag_numbers, len(bags))
+        ends = np.cumsum([len(bag) for bag in bags])
+        parts = []
+        for group in np.split(np.arange(len(bags)), np.flatnonzero(np.diff(ends // _AT_ONCE)) + 1):
+            values, bag_numbers = stack_bags([bags[number] for number in group])
+            parts += split_bags(self.axes_.transform(values), bag_numbers, len(group))
+        return parts
 
 
 @public

@@ -19,8 +19,6 @@ from hemafeat.pipelines._patients.bags import (
     positive_place,
     select_columns,
     sources_of,
-    split_bags,
-    stack_bags,
     two_columns,
     units_of,
 )
@@ -119,8 +117,9 @@ class CellVote(ClassifierMixin, BaseEstimator):
             if len(self.classes_) != 2:
                 raise ValueError(f"aggregate={self.aggregate!r} is for two classes")
             positive_place(self.classes_, self.positive)
-        values, bag_numbers = stack_bags(select_columns(bags, self.columns_))
-        self.model_ = fit_once(clone(self.model), self._frame(values, bags), y[bag_numbers])
+        labels = np.repeat(y, [len(bag) for bag in bags])
+        cells = self._frame(select_columns(bags, self.columns_))
+        self.model_ = fit_once(clone(self.model), cells, labels)
         return self
 
     def cell_proba(self, X: Any) -> list[np.ndarray]:
@@ -138,11 +137,8 @@ class CellVote(ClassifierMixin, BaseEstimator):
         """
         check_is_fitted(self, "model_")
         bags = select_columns(as_bags(X, self.groups, self.columns_), self.columns_, units_of(self))
-        values, bag_numbers = stack_bags(bags)
-        probabilities = np.asarray(
-            self.model_.predict_proba(self._frame(values, bags)), dtype=np.float64
-        )
-        return split_bags(probabilities, bag_numbers, len(bags))
+        probabilities = np.asarray(self.model_.predict_proba(self._frame(bags)), dtype=np.float64)
+        return np.split(probabilities, np.cumsum([len(bag) for bag in bags])[:-1])
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class for each patient.
@@ -186,9 +182,13 @@ class CellVote(ClassifierMixin, BaseEstimator):
         """Parts of the table that are looked at: those of the classifier of cells."""
         return looks_at(self.model) - {GROUPS}
 
-    def _frame(self, values: np.ndarray, bags: Sequence[Bag] = ()) -> pd.DataFrame:
+    def _frame(self, bags: Sequence[Bag]) -> pd.DataFrame:
         """Return the table of the cells, with their images and patients for a model of images."""
-        frame = pd.DataFrame(values, columns=self.columns_)
+        shape = sum(map(len, bags)), len(self.columns_)
+        # Column after column, as pandas keeps them, so that no copy is needed.
+        values = np.empty(shape, order="F")
+        np.concatenate([bag.features for bag in bags], out=values)
+        frame = pd.DataFrame(values, columns=self.columns_, copy=False)
         parts = looks_at(self.model)
         if IMAGES not in parts:
             return frame

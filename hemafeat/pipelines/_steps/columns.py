@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
+from itertools import pairwise
 from typing import Any, Self
 
 import numpy as np
@@ -15,6 +16,15 @@ from sklearn.utils.validation import check_array, check_is_fitted
 from hemafeat import extract
 from hemafeat._frames import as_frame
 from hemafeat._public import public
+
+
+def column_slices(n: int) -> list[slice]:
+    """Divide `n` columns into slices of some 64, which are worked on one after the other.
+
+    What is computed of them at a time stays small, however many rows there are.
+    """
+    ends = np.linspace(0, n, max(1, n // 64) + 1).astype(int).tolist()
+    return [slice(start, stop) for start, stop in pairwise(ends)]
 
 
 def shortlist(names: Iterable[object], show: int = 5) -> str:
@@ -174,7 +184,7 @@ class FeatureColumns(TransformerMixin, BaseEstimator):
         Returns
         -------
         (n_cells, n_features) ndarray of float64
-            NaN where a value is missing.
+            NaN where a value is missing. It may be read-only and share the memory of the table.
 
         Raises
         ------
@@ -200,7 +210,9 @@ class FeatureColumns(TransformerMixin, BaseEstimator):
         missing = [name for name in self.feature_names_in_ if name not in X.columns]
         if missing:
             raise ValueError(f"the table lacks {len(missing)} columns: {shortlist(missing)}")
-        part = X[list(self.feature_names_in_)]
+        names = list(self.feature_names_in_)
+        # Without a copy, if all columns are selected and are one array.
+        part = X if list(X.columns) == names else X[names]
         try:
             values = part.to_numpy(dtype=np.float64, na_value=np.nan)
         except (TypeError, ValueError):
@@ -214,6 +226,7 @@ class FeatureColumns(TransformerMixin, BaseEstimator):
                 f"infinite values in {shortlist(self.feature_names_in_[bad])}; "
                 "an undefined value must be NaN"
             )
+        values.flags.writeable &= part is not X
         return values
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:

@@ -10,6 +10,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hemafeat._fits import shared
 from hemafeat._public import public
+from hemafeat.pipelines._steps.columns import column_slices
 
 
 @public
@@ -68,23 +69,26 @@ class FillMissing(TransformerMixin, BaseEstimator):
             The same object.
         """
         X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan")
-        missing = np.isnan(X)
-        has_value = ~missing.all(axis=0)
-        low = np.min(X, axis=0, where=~missing, initial=np.inf)
-        high = np.max(X, axis=0, where=~missing, initial=-np.inf)
-        kept = has_value & (low < high)
+        kept = np.zeros(X.shape[1], dtype=bool)
+        medians = np.zeros(X.shape[1])
+        first: dict[bytes, int] = {}
+        for part in column_slices(X.shape[1]):
+            values = X[:, part]
+            missing = np.isnan(values)
+            has_value = ~missing.all(axis=0)
+            low = np.min(values, axis=0, where=~missing, initial=np.inf)
+            high = np.max(values, axis=0, where=~missing, initial=-np.inf)
+            kept[part] = has_value & (low < high)
+            medians[part][has_value] = np.nanmedian(values[:, has_value], axis=0)
+            if self.flags:
+                for column in np.flatnonzero(missing.any(axis=0) & has_value):
+                    pattern = np.packbits(missing[:, column]).tobytes()
+                    first.setdefault(pattern, part.start + int(column))
         if not kept.any():
             # A model needs at least one column, even a constant one.
             kept[0] = True
         self.kept_ = np.flatnonzero(kept)
-        medians = np.zeros(X.shape[1])
-        known = X if has_value.all() else X[:, has_value]
-        medians[has_value] = np.nanmedian(known, axis=0)
         self.medians_ = medians[self.kept_]
-        first: dict[bytes, int] = {}
-        if self.flags:
-            for column in np.flatnonzero(missing.any(axis=0) & has_value):
-                first.setdefault(np.packbits(missing[:, column]).tobytes(), int(column))
         self.flagged_ = np.asarray(sorted(first.values()), dtype=np.int64)
         return self
 
@@ -103,12 +107,14 @@ class FillMissing(TransformerMixin, BaseEstimator):
         """
         check_is_fitted(self, "kept_")
         X = validate_data(self, X, dtype=np.float64, ensure_all_finite="allow-nan", reset=False)
-        values = X[:, self.kept_]
-        # Fancy indexing copies, so that the table given is not written to.
-        np.copyto(values, self.medians_, where=np.isnan(values))
-        if not self.flagged_.size:
-            return values
-        return np.hstack([values, np.isnan(X[:, self.flagged_])])
+        n = self.kept_.size
+        out = np.empty((len(X), n + self.flagged_.size))
+        for part in column_slices(n):
+            values = X[:, self.kept_[part]]
+            np.copyto(values, self.medians_[part], where=np.isnan(values))
+            out[:, part] = values
+        out[:, n:] = np.isnan(X[:, self.flagged_])
+        return out
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
         """Return the names of the kept columns, then ``missing__<first column of the pattern>``.

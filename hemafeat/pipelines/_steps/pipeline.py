@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any, Self
 
 import numpy as np
 import pandas as pd
+from sklearn.base import clone
 from sklearn.dummy import DummyClassifier
-from sklearn.ensemble import RandomForestClassifier
+from sklearn.ensemble import RandomForestClassifier, VotingClassifier
 from sklearn.pipeline import Pipeline
+from sklearn.preprocessing import LabelEncoder
+from sklearn.utils import Bunch
 
 from hemafeat._fits import fit_once, is_sharing
 from hemafeat._public import public
 from hemafeat.pipelines._steps.boosted import BoostedTrees
+from hemafeat.pipelines._steps.missing import FillMissing
+from hemafeat.pipelines._steps.scale import ClippedScaler
 from hemafeat.pipelines._steps.support_vectors import SupportVectors, checked_weights
 
 _WITHOUT_A_CLASS = (BoostedTrees, DummyClassifier, SupportVectors)
@@ -114,7 +120,27 @@ class CellPipeline(Pipeline):
         if params or not is_sharing() or not all(hasattr(step, "fit") for _, step in self.steps):
             super().fit(X, y, **params)
             return self
+        filled = False
         for _, step in self.steps[:-1]:
-            X = step.fit_transform(X, y)
-        fit_once(model, X, y)
+            if filled and type(step) is ClippedScaler and isinstance(X, np.ndarray):
+                # Nobody else has what `FillMissing` returned.
+                X = step.fit(X, y).overwrite(X)
+            else:
+                X = step.fit_transform(X, y)
+            filled = type(step) is FillMissing
+        fit_once(model, X, y, partial(_fit_vote, model) if _is_vote(model) else None)
         return self
+
+
+def _is_vote(model: Any) -> bool:
+    return type(model) is VotingClassifier and all(hasattr(m, "fit") for _, m in model.estimators)
+
+
+def _fit_vote(vote: VotingClassifier, X: Any, y: Any) -> None:
+    """Fit a vote as its own `fit` does, but let its members share their fits."""
+    vote.le_ = LabelEncoder().fit(y)
+    vote.classes_ = vote.le_.classes_
+    codes = vote.le_.transform(y)
+    vote.estimators_ = [fit_once(clone(member), X, codes) for _, member in vote.estimators]
+    names = [name for name, _ in vote.estimators]
+    vote.named_estimators_ = Bunch(**dict(zip(names, vote.estimators_, strict=True)))

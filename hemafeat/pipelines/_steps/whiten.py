@@ -67,10 +67,11 @@ class PartialWhitening(ClassNamePrefixFeaturesOutMixin, TransformerMixin, BaseEs
         PartialWhitening
             The same object.
         """
-        X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2)
+        X = validate_data(self, X, dtype=np.float64, ensure_min_samples=2, order="F", copy=True)
         with np.errstate(invalid="ignore"):
             # If all rows are alike, the shares of the variance are undefined and not needed.
-            self.pca_ = PCA(min(self.n_components, *X.shape), svd_solver="full").fit(X)
+            pca = PCA(min(self.n_components, *X.shape), svd_solver="full", copy=False)
+            self.pca_ = pca.fit(X).set_params(copy=True)
         variance = self.pca_.explained_variance_
         # At least one axis is kept, even if all rows are alike.
         kept = max(1, int(np.sum(variance > 1e-10 * max(variance[0], 1e-300))))
