@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
@@ -100,7 +101,8 @@ def test_votes_are_as_counted_by_hand(aggregate):
     by_hand = []
     for bag in test["cells"]:
         chance = [
-            model.model_.predict_proba(model._frame(row[None]))[0, position] for row in bag.features
+            model.model_.predict_proba(pd.DataFrame([row], columns=bag.columns))[0, position]
+            for row in bag.features
         ]
         by_hand.append(
             {
