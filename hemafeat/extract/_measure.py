@@ -190,7 +190,7 @@ def image_quality(
     for channel, name in enumerate("rgb"):
         quality[f"white_{name}"] = np.full(n_rows, white[channel])
     quality["focus"] = sharpness(prepared.plane("grey"), regions.boxes)
-    quality["clipped"] = clipped_share(prepared.rgb.reshape(-1, 3), regions.starts, regions.index)
+    quality["clipped"] = clipped_share(prepared.rgb, regions.run_starts, regions.runs)
     return quality
 
 
