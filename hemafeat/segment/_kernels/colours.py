@@ -41,7 +41,10 @@ def count_colours(bins, dark, stained, near, far, counts, shares):
     n_near, n_far = 0, 0
     for y in range(height):
         bins_row, dark_row, near_row, far_row = bins[y], dark[y], near[y], far[y]
+        any_near = np.uint8(0)
         for x in range(width):
+            any_near |= near_row[x]
+        for x in range(width if any_near else 0):
             if near_row[x] and dark_row[x] >= stained:
                 inner[x & 1, bins_row[x]] += 1
                 n_near += 1

@@ -20,6 +20,7 @@ FLOOR = 2e-4
 LANE = 21
 LOW = (1 << LANE) - 1
 ONES = 1 | 1 << LANE | 1 << (2 * LANE)
+SHIFT, MASK, FOUR, NINE = np.uint64(LANE), np.uint64(LOW), np.uint64(4), np.uint64(9)
 
 REACH = 2.7
 """Farthest radius of the search, in radii of the nuclear hull."""
@@ -49,29 +50,34 @@ def sample_rays(image, x0, y0, circle, step, polar, off):
     """
     cos, sin = circle[0], circle[1]
     height, width = image.shape[:2]
+    levels = image.reshape(-1)
+    # At the last row and column the pixels beyond have no weight, and another one is read instead.
+    to_right, below = 3 if width > 1 else 0, 3 * width if height > 1 else 0
     for i in range(off.shape[0]):
-        for j in range(off.shape[1]):
+        line, beyond = polar[i], off[i]
+        # Coordinates apart from colours: many are computed at once.
+        for j in range(beyond.size):
             x, y = x0 + cos[i] * (j * step), y0 + sin[i] * (j * step)
-            beyond = x < 0 or y < 0 or x > width - 1 or y > height - 1
-            off[i, j] = beyond
-            if beyond:
-                x, y = min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0)
+            beyond[j] = x < 0 or y < 0 or x > width - 1 or y > height - 1
             # In steps of 1/32 of a pixel.
-            u, v = int(x * 32 + 0.5), int(y * 32 + 0.5)
-            left, top = u >> 5, v >> 5
-            right, below = min(left + 1, width - 1), min(top + 1, height - 1)
-            u, v = u & 31, v & 31
+            u = int(min(max(x, 0.0), width - 1.0) * 32 + 0.5)
+            v = int(min(max(y, 0.0), height - 1.0) * 32 + 0.5)
+            left, top = min(u >> 5, max(width - 2, 0)), min(v >> 5, max(height - 2, 0))
+            line[j] = (top * width + left) << 12 | (u - 32 * left) << 6 | (v - 32 * top)
+        for j in range(beyond.size):
+            first, u, v = 3 * (line[j] >> 12), line[j] >> 6 & 63, line[j] & 63
             # R, G and B in one integer are weighted and summed at once.
             value = 512 * ONES
-            for row, share in ((top, 32 - v), (below, v)):
-                for column, weight in ((left, (32 - u) * share), (right, u * share)):
-                    pixel = image[row, column]
-                    value += weight * (
-                        np.int64(pixel[0])
-                        | np.int64(pixel[1]) << LANE
-                        | np.int64(pixel[2]) << (2 * LANE)
-                    )
-            polar[i, j] = (value >> 10) & (255 * ONES)
+            for corner in range(4):
+                k = first + (to_right if corner & 1 else 0) + (below if corner & 2 else 0)
+                k = np.uint64(k)
+                weight = (u if corner & 1 else 32 - u) * (v if corner & 2 else 32 - v)
+                value += weight * (
+                    np.int64(levels[k])
+                    | np.int64(levels[k + np.uint64(1)]) << LANE
+                    | np.int64(levels[k + np.uint64(2)]) << (2 * LANE)
+                )
+            line[j] = (value >> 10) & (255 * ONES)
 
 
 @inlined
@@ -105,41 +111,38 @@ def weigh_samples(
     n, m = off.shape
     inside, outside, odds_of_bin = shares[0], shares[1], shares[3]
     cos, sin, sums = circle[0], circle[1], polar[n]
-    dark, odds, gain = samples[0], samples[1], samples[2]
     # Log-odds of each colour bin, computed when the bin is first needed.
     for i in range(BINS):
         odds_of_bin[i] = np.nan
     several = owner.size > 1
     for i in range(n):
         before, after = polar[i - 1 if i > 0 else 1], polar[i + 1 if i + 1 < n else n - 2]
-        here = polar[i]
+        here, beyond = polar[i], off[i]
+        dark, odds, gain = samples[0, i], samples[1, i], samples[2, i]
         for j in range(m):
             sums[j] = before[j] + here[j] + after[j]
         total = 0.0
         for j in range(m):
-            left, right = (
-                (j - 1 if j > 0 else min(1, m - 1)),
-                (j + 1 if j + 1 < m else max(0, m - 2)),
-            )
-            nine = sums[left] + sums[j] + sums[right]
-            red = np.int64(coded[0, (2 * (nine & LOW) + 9) // 18])
-            green = np.int64(coded[1, (2 * (nine >> LANE & LOW) + 9) // 18])
-            blue = np.int64(coded[2, (2 * (nine >> (2 * LANE)) + 9) // 18])
+            left = j - 1 if j > 0 else min(1, m - 1)
+            right = j + 1 if j + 1 < m else max(0, m - 2)
+            nine = np.uint64(sums[left] + sums[j] + sums[right])
+            # Of each channel the ninth, rounded; numbers without a sign are divided faster.
+            red = np.int64(coded[0, ((nine & MASK) + FOUR) // NINE])
+            green = np.int64(coded[1, ((nine >> SHIFT & MASK) + FOUR) // NINE])
+            blue = np.int64(coded[2, ((nine >> (SHIFT + SHIFT)) + FOUR) // NINE])
             twice = max(red & 255, green & 255, blue & 255) + (green & 255)
             level = (twice >> 1) + (twice & (twice >> 1) & 1)
             index = (red >> 8) << 8 | (green >> 8) << 4 | (blue >> 8)
-            ratio = odds_of_bin[index]
-            if np.isnan(ratio):
+            if np.isnan(odds_of_bin[index]):
                 ratio = np.log((inside[index] + FLOOR) / (outside[index] + FLOOR))
                 odds_of_bin[index] = min(max(ratio, -3.0), 3.0)
-            dark[i, j] = level
-            odds[i, j] = odds_of_bin[index]
+            dark[j], odds[j] = level, odds_of_bin[index]
             # Without evidence outside the image, the curve is continued smoothly there.
             evidence = 0.0
-            if not off[i, j]:
+            if not beyond[j]:
                 # Whatever is paler than the palest cytoplasm is background: blur, haloes.
                 pale = min(max((level - faint) * (1.5 / faint), -3.0), 0.2)
-                weighted = 0.7 * min(max(odds_of_bin[index] + prior, -2.0), 3.0)
+                weighted = 0.7 * min(max(odds[j] + prior, -2.0), 3.0)
                 evidence = (min(weighted, 0.0) if pale < 0 else weighted) + pale
                 if several:
                     # A pixel nearer to another nucleus is not part of this cell.
@@ -149,14 +152,14 @@ def weigh_samples(
                         evidence = -3.0
             # Summed along each ray, each sample weighted by the area it represents.
             total += evidence * ((j + 0.5) / m)
-            gain[i, j] = total
+            gain[j] = total
         # A step down to the background is the rim of a cell; a step down to something stained may
         # be the rim of its nucleus.
         for j in range(1, m - 1):
-            if not off[i, j + 1]:
-                edge = (dark[i, j - 1] - dark[i, j + 1]) * (0.25 / faint)
-                weight = RIM if dark[i, j + 1] < 2 * faint else 0.35 * RIM
-                gain[i, j] += min(max(edge, -0.5), 0.5) * weight
+            if not beyond[j + 1]:
+                edge = (dark[j - 1] - dark[j + 1]) * (0.25 / faint)
+                weight = RIM if dark[j + 1] < 2 * faint else 0.35 * RIM
+                gain[j] += min(max(edge, -0.5), 0.5) * weight
 
 
 @kernel
