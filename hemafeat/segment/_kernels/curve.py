@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from hemafeat._jit import kernel
-from hemafeat.segment._kernels.fill import fill_polygon
+from hemafeat.segment._kernels.fill import fill_polygon, fill_rays
 
 EXCESS = 0.03
 """Pixels by which a curve filled by pixel centres is too large, compared with `Curve.fill`."""
@@ -40,9 +40,8 @@ def fill_curve(x0, y0, radius, scale, mask):
     area, sum_x, sum_y : int
         Number of pixels inside, and the sums of their columns and rows.
     """
-    x, y = (radius - EXCESS * scale) * unit_circle(radius.size)
-    x, y = (x0 + x + 0.5) / scale - 0.5, (y0 + y + 0.5) / scale - 0.5
-    return fill_polygon(x, y, mask)[:3]
+    circle, inset = unit_circle(radius.size), EXCESS * scale
+    return fill_rays(circle, radius, inset, x0, y0, 0.5, scale, mask)[:3]
 
 
 def solidity(x, y):

@@ -102,6 +102,10 @@ def black_level(image, dark):
     int
         Level, or -1.
     """
+    bright = np.count_nonzero(image[0, :, 1] > dark) + np.count_nonzero(image[-1, :, 1] > dark)
+    if bright > 0.5 * (image.shape[0] + image.shape[1]):
+        # More than a quarter of the rim.
+        return -1
     rim = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
     top = np.maximum(np.maximum(rim[:, 0], rim[:, 1]), rim[:, 2])
     black = top[top <= dark]

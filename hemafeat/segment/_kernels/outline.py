@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 
 import cv2
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from hemafeat._jit import inlined, kernel
 from hemafeat.segment._kernels.colours import BINS, count_colours
 from hemafeat.segment._kernels.curve import fill_curve, unit_circle
-from hemafeat.segment._kernels.fill import clear_disc, fill_polygon
+from hemafeat.segment._kernels.fill import clear_disc, fill_rays
 from hemafeat.segment._kernels.levels import quantile_index
 from hemafeat.segment._kernels.nuclei import histogram
 from hemafeat.segment._kernels.path import COST, closed_rows, follow_round
@@ -253,13 +254,13 @@ def find_outline(
         See `hemafeat.segment._contours.cell.Outline`.
     """
     x, y = centres[number].tolist()
-    near, beyond, second = (np.empty(dark.shape, np.uint8) for _ in range(3))
+    near, far, beyond = np.empty((3, *dark.shape), np.uint8)
     # Pixels near the nucleus: its hull, enlarged about its centre.
     wider = 1.35 + 1.5 / radii[number]
-    fill_polygon((hull[:, 0] - x) * wider + x, (hull[:, 1] - y) * wider + y, near)
+    rays = hull.T - centres[number][:, None]
+    fill_rays(rays, np.zeros(len(hull)), -wider, x, y, 0.0, 1.0, near)
     if owner.size > 1:
         near[owner != number] = 0
-    far = np.empty(dark.shape, np.uint8)
     mark_remote(far, centres, radii, number)
     x, y = (x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5
     reach = REACH * radii[number] * scale
@@ -271,11 +272,7 @@ def find_outline(
     first = near
     area, sum_x, sum_y = fill_curve(x, y, curve, scale, first)
     fill_curve(x, y, curve + 2.0 * scale, scale, beyond)
-    beyond ^= 1
-    if owner.size > 1:
-        # Other white cells say nothing about the colours outside of this one.
-        clear_others(beyond, far, centres, radii, number)
-    beyond |= far & (dark >= math.ceil(faint))
+    mark_outside(beyond, far, dark, math.ceil(faint), centres, radii, number)
     if area > 0:
         x, y = (sum_x / area + 0.5) * scale - 0.5, (sum_y / area + 0.5) * scale - 0.5
         # The cell ends nearly half way from the background to the density of its palest part.
@@ -287,8 +284,8 @@ def find_outline(
         prior,
     )  # fmt: skip
     rim, limit, odds, clear = rate_curve(path, samples[0], samples[1], off, faint)
-    second_area, *_ = fill_curve(x, y, curve, scale, second)
-    both = cv2.countNonZero(second & first)
+    second_area, *_ = fill_curve(x, y, curve, scale, beyond)
+    both = cv2.countNonZero(cv2.bitwise_and(beyond, first))
     agreement = 2.0 * both / (area + second_area) if area + second_area > 0 else 0.0
     return curve, x, y, rim, limit, odds, agreement, clear
 
@@ -316,28 +313,53 @@ def search_curve(
     radius : (n,) ndarray of float64
         Radius at each angle.
     path : (n,) ndarray of int64
-        Index of that radius.
+        Index of that radius. This and what follows is valid until the next search in the thread.
     samples : (3, n, m) ndarray of float32
         See `weigh_samples`.
     off : (n, m) ndarray of bool
         True beyond the border of the image.
     """
     n, m = size
-    rows, radius = closed_rows(n), np.empty(n)
-    off, samples = np.empty(size, np.bool_), np.empty((3, n, m), np.float32)
-    paths = np.empty((2, rows.size), np.int64)
+    if size not in _memory.searches:
+        _memory.searches[size] = _search_memory(n, m)
+    *memory, off, samples, score, paths = _memory.searches[size]
+    radius = np.empty(n)
     search_rays(
-        image, scale, coded, dark, bins, faint, near, far, owner, number, x0, y0, reach,
-        unit_circle(n), prior, rows, COST, np.empty((2, 2, BINS), np.int32),
-        np.empty((4, BINS), np.float32), np.empty((n + 1, m), np.int64), off, samples,
-        np.empty((rows.size, m + COST.size - 1), np.float32), paths, radius,
+        image, scale, coded, dark, bins, faint, near, far, owner, number, x0, y0, reach, prior,
+        *memory, off, samples, score, paths, radius,
     )  # fmt: skip
     return radius, paths[1, :n], samples, off
 
 
+class _Memory(threading.local):
+    """Working memory of `search_curve` in one thread, which many searches use in turn."""
+
+    def __init__(self):
+        self.searches = {}
+
+
+_memory = _Memory()
+
+
+def _search_memory(n, m):
+    rows = closed_rows(n)
+    return (
+        unit_circle(n),
+        rows,
+        COST,
+        np.empty((2, 2, BINS), np.int32),
+        np.empty((4, BINS), np.float32),
+        np.empty((n + 1, m), np.int64),
+        np.empty((n, m), np.bool_),
+        np.empty((3, n, m), np.float32),
+        np.empty((rows.size, m + COST.size - 1), np.float32),
+        np.empty((2, rows.size), np.int64),
+    )
+
+
 @kernel
 def search_rays(
-    image, scale, coded, dark, bins, faint, near, far, owner, number, x0, y0, reach, circle, prior,
+    image, scale, coded, dark, bins, faint, near, far, owner, number, x0, y0, reach, prior, circle,
     rows, cost, counts, shares, polar, off, samples, score, paths, radius,
 ):  # fmt: skip
     """Take the steps of `search_curve`, given memory for the results of each."""
@@ -354,11 +376,27 @@ def search_rays(
 
 
 @kernel
-def clear_others(beyond, far, centres, radii, number):
-    """Set two masks to 0 on and around all nuclei but one."""
+def mark_outside(mask, far, dark, stained, centres, radii, number):
+    """Turn the mask of the cell into that of the pixels whose colours are not those of the cell.
+
+    Parameters
+    ----------
+    mask : (h, w) ndarray of uint8
+        1 inside the cell; modified: 1 outside of it and on stained pixels far from all nuclei, but
+        on no other nucleus and not around it, since other white cells say nothing about the colours
+        outside of this one.
+    far : (h, w) ndarray of uint8
+        See `mark_remote`.
+    dark, stained
+        See `colours.count_colours`.
+    centres, radii, number
+        See `find_outline`.
+    """
+    for y in range(mask.shape[0]):
+        line, remote, density = mask[y], far[y], dark[y]
+        for x in range(line.size):
+            line[x] = (line[x] ^ 1) | (remote[x] & (density[x] >= stained))
     for k in range(radii.size):
         if k != number:
             x, y = int(np.rint(centres[k, 0])), int(np.rint(centres[k, 1]))
-            radius = int(np.rint(1.6 * radii[k]))
-            clear_disc(beyond, x, y, radius)
-            clear_disc(far, x, y, radius)
+            clear_disc(mask, x, y, int(np.rint(1.6 * radii[k])))
