@@ -8,7 +8,7 @@ from functools import cache
 import numpy as np
 
 from hemafeat._jit import kernel
-from hemafeat.segment._kernels.fill import fill_polygon, fill_rays
+from hemafeat.segment._kernels.fill import fill_polygon
 
 EXCESS = 0.03
 """Pixels by which a curve filled by pixel centres is too large, compared with `Curve.fill`."""
@@ -40,8 +40,11 @@ def fill_curve(x0, y0, radius, scale, mask):
     area, sum_x, sum_y : int
         Number of pixels inside, and the sums of their columns and rows.
     """
-    circle, inset = unit_circle(radius.size), EXCESS * scale
-    return fill_rays(circle, radius, inset, x0, y0, 0.5, scale, mask)[:3]
+    corners = (radius - EXCESS * scale) * unit_circle(radius.size) + ((x0,), (y0,))
+    corners += 0.5
+    corners /= scale
+    corners -= 0.5
+    return fill_polygon(*corners, mask)[:3]
 
 
 def solidity(x, y):

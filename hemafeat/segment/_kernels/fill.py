@@ -26,42 +26,13 @@ def fill_polygon(x, y, mask):
     left, right, top, bottom : int
         Their box; `right` and `bottom` are -1 if there are none.
     """
-    return fill_rays(np.array([x, y]), np.ones(x.size), 0.0, 0.0, 0.0, 0.0, 1.0, mask)
-
-
-def fill_rays(directions, radius, inset, x0, y0, middle, scale, mask):
-    """Fill the polygon through the ends of rays; see `fill_polygon`.
-
-    Parameters
-    ----------
-    directions : (2, n) ndarray of float64
-        Directions x and y of the rays.
-    radius : (n,) ndarray of float64
-        Lengths of the rays.
-    inset : float
-        Subtracted from each length.
-    x0, y0 : float
-        Origin of the rays.
-    middle : float
-        Where the middle of the first pixel lies: 0, or 0.5 if the mask is `scale` times smaller.
-    scale : float
-        Factor by which the mask is smaller than the coordinates.
-    mask : (h, w) ndarray of uint8
-        Overwritten.
-    """
-    n = radius.size
-    corners, edges = np.empty((2, n)), np.empty((n + 1, len(mask)), np.int64)
-    return fill_runs(directions, radius, inset, x0, y0, middle, scale, mask, corners, edges)
+    return fill_runs(x, y, mask, np.empty((x.size + 1, len(mask)), np.int64))
 
 
 @kernel
-def fill_runs(directions, radius, inset, x0, y0, middle, scale, mask, corners, edges):
-    """Fill `mask` for `fill_rays`, with working memory for corners, and for edges in each row."""
+def fill_runs(x, y, mask, edges):
+    """Fill `mask` for `fill_polygon`, with working memory for the edges that cross each row."""
     height, width = mask.shape
-    x, y = corners[0], corners[1]
-    for i in range(x.size):
-        x[i] = (x0 + (radius[i] - inset) * directions[0, i] + middle) / scale - middle
-        y[i] = (y0 + (radius[i] - inset) * directions[1, i] + middle) / scale - middle
     counts = edges[x.size]
     for row in range(height):
         counts[row] = 0
@@ -75,13 +46,12 @@ def fill_runs(directions, radius, inset, x0, y0, middle, scale, mask, corners, e
         end = max(end, min(max(int(np.ceil(x[i])), 0), width))
         if y[i] == y[j]:
             continue
-        upper, lower = (i, j) if y[i] < y[j] else (j, i)
-        slope = (x[lower] - x[upper]) / (y[lower] - y[upper])
-        top = min(max(int(np.ceil(y[upper])), 0), height)
-        bottom = min(max(int(np.ceil(y[lower])), 0), height)
+        x0, y0, x1, y1 = (x[i], y[i], x[j], y[j]) if y[i] < y[j] else (x[j], y[j], x[i], y[i])
+        slope = (x1 - x0) / (y1 - y0)
+        top = min(max(int(np.ceil(y0)), 0), height)
+        bottom = min(max(int(np.ceil(y1)), 0), height)
         for row in range(top, bottom):
-            column = int(np.ceil(x[upper] + slope * (row - y[upper])))
-            column = min(max(column, 0), width)
+            column = min(max(int(np.ceil(x0 + slope * (row - y0))), 0), width)
             # Sorted from left to right: few edges cross a row.
             k = counts[row]
             while k > 0 and edges[k - 1, row] > column:

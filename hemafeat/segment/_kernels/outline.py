@@ -11,7 +11,7 @@ import numpy as np
 from hemafeat._jit import inlined, kernel
 from hemafeat.segment._kernels.colours import BINS, count_colours
 from hemafeat.segment._kernels.curve import fill_curve, unit_circle
-from hemafeat.segment._kernels.fill import clear_disc, fill_rays
+from hemafeat.segment._kernels.fill import clear_disc, fill_polygon
 from hemafeat.segment._kernels.levels import quantile_index
 from hemafeat.segment._kernels.nuclei import histogram
 from hemafeat.segment._kernels.path import COST, closed_rows, follow_round
@@ -96,8 +96,8 @@ def weigh_samples(
     coded : (3, 256) ndarray of uint16
         Density and colour bin of each level; see `levels.colour_planes`.
     shares : (4, 4096) ndarray of float32
-        Shares of the colours inside and outside; see `colours.count_colours`. The last row is
-        working memory.
+        Shares of the colours inside and outside; see `colours.count_colours`. The last row, all
+        NaN, is overwritten with the log-odds of the bins that occur.
     faint : float
         Density up to which a pixel may be background.
     owner : (h, w) ndarray of uint8
@@ -112,9 +112,6 @@ def weigh_samples(
     n, m = off.shape
     inside, outside, odds_of_bin = shares[0], shares[1], shares[3]
     cos, sin, sums = circle[0], circle[1], polar[n]
-    # Log-odds of each colour bin, computed when the bin is first needed.
-    for i in range(BINS):
-        odds_of_bin[i] = np.nan
     several = owner.size > 1
     for i in range(n):
         before, after = polar[i - 1 if i > 0 else 1], polar[i + 1 if i + 1 < n else n - 2]
@@ -134,6 +131,7 @@ def weigh_samples(
             twice = max(red & 255, green & 255, blue & 255) + (green & 255)
             level = (twice >> 1) + (twice & (twice >> 1) & 1)
             index = (red >> 8) << 8 | (green >> 8) << 4 | (blue >> 8)
+            # Computed when the bin is first needed.
             if np.isnan(odds_of_bin[index]):
                 ratio = np.log((inside[index] + FLOOR) / (outside[index] + FLOOR))
                 odds_of_bin[index] = min(max(ratio, -3.0), 3.0)
@@ -257,8 +255,8 @@ def find_outline(
     near, far, beyond = np.empty((3, *dark.shape), np.uint8)
     # Pixels near the nucleus: its hull, enlarged about its centre.
     wider = 1.35 + 1.5 / radii[number]
-    rays = hull.T - centres[number][:, None]
-    fill_rays(rays, np.zeros(len(hull)), -wider, x, y, 0.0, 1.0, near)
+    centre = centres[number][:, None]
+    fill_polygon(*((hull.T - centre) * wider + centre), near)
     if owner.size > 1:
         near[owner != number] = 0
     mark_remote(far, centres, radii, number)
@@ -322,11 +320,13 @@ def search_curve(
     n, m = size
     if size not in _memory.searches:
         _memory.searches[size] = _search_memory(n, m)
-    *memory, off, samples, score, paths = _memory.searches[size]
+    counts, shares, *memory, off, samples, score, paths = _memory.searches[size]
+    counts.fill(0)
+    shares[3].fill(np.nan)
     radius = np.empty(n)
     search_rays(
         image, scale, coded, dark, bins, faint, near, far, owner, number, x0, y0, reach, prior,
-        *memory, off, samples, score, paths, radius,
+        counts, shares, *memory, off, samples, score, paths, radius,
     )  # fmt: skip
     return radius, paths[1, :n], samples, off
 
@@ -344,11 +344,11 @@ _memory = _Memory()
 def _search_memory(n, m):
     rows = closed_rows(n)
     return (
+        np.empty((2, 2, BINS), np.int32),
+        np.empty((4, BINS), np.float32),
         unit_circle(n),
         rows,
         COST,
-        np.empty((2, 2, BINS), np.int32),
-        np.empty((4, BINS), np.float32),
         np.empty((n + 1, m), np.int64),
         np.empty((n, m), np.bool_),
         np.empty((3, n, m), np.float32),
@@ -359,8 +359,8 @@ def _search_memory(n, m):
 
 @kernel
 def search_rays(
-    image, scale, coded, dark, bins, faint, near, far, owner, number, x0, y0, reach, prior, circle,
-    rows, cost, counts, shares, polar, off, samples, score, paths, radius,
+    image, scale, coded, dark, bins, faint, near, far, owner, number, x0, y0, reach, prior, counts,
+    shares, circle, rows, cost, polar, off, samples, score, paths, radius,
 ):  # fmt: skip
     """Take the steps of `search_curve`, given memory for the results of each."""
     n, m = off.shape
