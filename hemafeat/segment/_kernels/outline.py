@@ -255,8 +255,7 @@ def find_outline(
     near, far, beyond = np.empty((3, *dark.shape), np.uint8)
     # Pixels near the nucleus: its hull, enlarged about its centre.
     wider = 1.35 + 1.5 / radii[number]
-    centre = centres[number][:, None]
-    fill_polygon(*((hull.T - centre) * wider + centre), near)
+    fill_polygon((hull[:, 0] - x) * wider + x, (hull[:, 1] - y) * wider + y, near)
     if owner.size > 1:
         near[owner != number] = 0
     mark_remote(far, centres, radii, number)
