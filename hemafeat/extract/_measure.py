@@ -186,11 +186,11 @@ def image_quality(
     n_rows = masks.n_cells
     white = prepared.white(masks.cell)
     regions = prepared.regions(masks.cell, n_rows)
-    quality = {"n_cells": np.full(n_rows, n_rows if n_cells is None else n_cells, np.int64)}
-    for channel, name in enumerate("rgb"):
-        quality[f"white_{name}"] = np.full(n_rows, white[channel])
+    quality = {"n_cells": np.array([n_rows if n_cells is None else n_cells] * n_rows, np.int64)}
+    for name, level in zip("rgb", white.tolist(), strict=True):
+        quality[f"white_{name}"] = np.array([level] * n_rows)
     quality["focus"] = sharpness(prepared.plane("grey"), regions.boxes)
-    quality["clipped"] = clipped_share(prepared.rgb.reshape(-1, 3), regions.starts, regions.index)
+    quality["clipped"] = clipped_share(prepared.rgb, regions.run_starts, regions.runs)
     return quality
 
 

@@ -517,12 +517,11 @@ def background_white(image: np.ndarray, labels: np.ndarray | None = None) -> np.
         n_outside -= n_black + n_saturated
     rank = WHITE_SHARE * (n_outside - 1)
     below = math.floor(rank)
-    cumulative = np.cumsum(histogram, axis=1)
-    white = np.empty(3)
-    for channel in range(3):
-        low, high = np.searchsorted(cumulative[channel], (below, below + 1), side="right")
-        fraction = rank - below
-        white[channel] = low + fraction * (high - low) if fraction > 0.0 else low
+    cumulative = histogram.cumsum(axis=1)
+    fraction = rank - below
+    white = np.count_nonzero(cumulative <= below, axis=1).astype(np.float64)
+    if fraction > 0.0:
+        white += fraction * (np.count_nonzero(cumulative <= below + 1, axis=1) - white)
     return no_white if white.max() < DARK else np.maximum(white, 1.0)
 
 

@@ -243,8 +243,12 @@ def _read_local(path: str, max_pixels: int | None) -> bytes:
         if max_pixels is not None and state.st_size > max_bytes(max_pixels):
             raise too_large(state.st_size, max_pixels)
         with open(path, "rb") as file:
+            if max_pixels is None:
+                return file.read()
+            # Memory for the largest file that is read would cost as much as decoding does.
+            data = file.read(min(state.st_size + 1, most := max_bytes(max_pixels)))
             # A file may grow while it is read, and files of the kernel state no size.
-            return file.read() if max_pixels is None else file.read(max_bytes(max_pixels))
+            return data if len(data) <= state.st_size else data + file.read(most - len(data))
     except FileNotFoundError:
         raise Unreadable("does not exist") from None
     except PermissionError:

@@ -8,10 +8,12 @@ import io
 import json
 import os
 import resource
+import stat
 import struct
 import subprocess
 import sys
 import time
+import tracemalloc
 import zipfile
 import zlib
 from pathlib import Path
@@ -394,3 +396,20 @@ def test_mutated_files():
     assert counts["refused"] > 100
     for fault in ("other_errors", "slow", "printed", "written", "memory"):
         assert counts[fault] == 0, lines
+
+
+def test_a_small_file_needs_little_memory_and_a_growing_one_is_read_to_its_end(
+    tmp_path, monkeypatch
+):
+    path = tmp_path / "cell.png"
+    path.write_bytes(encoded(picture(), "PNG"))
+    expected = read(path)
+    tracemalloc.start()
+    read(path)
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 2**20
+    state = list(os.stat(path))
+    state[stat.ST_SIZE] = 10
+    monkeypatch.setattr(os, "stat", lambda path: os.stat_result(state))
+    assert np.array_equal(read(path), expected)

@@ -129,7 +129,7 @@ def test_mean_density_over_a_mask():
 
 def colour_shares(bins, dark, stained, near, far):
     shares = np.empty((3, colours.BINS), np.float32)
-    counts = np.empty((2, 2, colours.BINS), np.int32)
+    counts = np.zeros((2, 2, colours.BINS), np.int32)
     colours.count_colours(bins, dark, stained, near, far, counts, shares)
     return shares[:2]
 
@@ -255,13 +255,15 @@ def test_the_remote_mask_is_far_from_all_nuclei():
     assert 0 < far.sum() < 1600
 
 
-def test_the_ground_of_other_nuclei_is_cleared():
+def test_the_outside_has_stained_pixels_of_the_inside_but_no_other_nucleus():
     centres, radii = np.array([[20.0, 30.0], [70.0, 40.0]]), np.array([6.0, 8.0])
-    masks = np.ones((2, 80, 90), np.uint8)
-    outline.clear_others(masks[0], masks[1], centres, radii, 0)
-    expected = np.ones((80, 90), np.uint8)
+    rng = np.random.default_rng(0)
+    mask, far = rng.integers(0, 2, (2, 80, 90)).astype(np.uint8)
+    dark = rng.integers(0, 9, mask.shape).astype(np.uint8)
+    expected = ((mask == 0) | ((far > 0) & (dark >= 4))).astype(np.uint8)
     fill.clear_disc(expected, 70, 40, 13)
-    assert (masks == expected).all()
+    outline.mark_outside(mask, far, dark, 4, centres, radii, 0)
+    assert np.array_equal(mask, expected)
 
 
 @pytest.mark.parametrize("seed", range(6))

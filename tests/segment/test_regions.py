@@ -9,7 +9,7 @@ from scipy import ndimage
 
 from hemafeat.segment._contours.cell import Curve
 from hemafeat.segment._contours.nuclei import describe_hull, is_red, make_seed
-from hemafeat.segment._contours.nucleus import outline_nucleus
+from hemafeat.segment._contours.nucleus import gaussian_weights, outline_nucleus, smooth
 from hemafeat.segment._kernels import curve, regions
 from support.made_images import cell_image, cell_planes
 
@@ -156,6 +156,23 @@ def test_a_curve_mask_is_cropped_to_its_box(centre):
 def test_a_curve_beyond_the_image_has_an_empty_mask():
     mask, *_ = curve.curve_mask(300.0, 50.0, np.full(64, 20.0), 120, 140)
     assert mask.size == 0 or not mask.any()
+
+
+@pytest.mark.parametrize("sigma", [0.8, 1.1, 1.85, 2.5, 4.7])
+@pytest.mark.parametrize("shape", [(60, 51), (3, 4), (1, 7)])
+def test_blur_is_that_of_whole_numbers(sigma, shape):
+    plane = np.random.default_rng(1).integers(0, 256, shape).astype(np.uint8)
+    along, down = gaussian_weights(sigma)
+    weights = along.astype(int)
+    assert weights.sum() == 256
+    assert np.abs(weights / 256 - cv2.getGaussianKernel(weights.size, sigma)[:, 0]).max() < 1 / 256
+    reach = weights.size // 2
+    wider = cv2.copyMakeBorder(plane, *[reach] * 4, cv2.BORDER_REFLECT_101).astype(int)
+    rows = np.apply_along_axis(np.convolve, 1, wider, weights, "valid")
+    expected = (np.apply_along_axis(np.convolve, 0, rows, weights, "valid") + 2**15) >> 16
+    assert np.array_equal(smooth(plane, along, down), expected)
+    white = np.full(shape, 255, np.uint8)
+    assert np.array_equal(smooth(white, along, down), white)
 
 
 def test_the_nucleus_of_a_drawn_cell():

@@ -29,37 +29,26 @@ def cut(cell, nucleus, keep, margin):
     """
     height, width = cell.shape
     top, bottom, left, right = height, 0, width, 0
+    columns = np.zeros(width, np.int32)
     for row in range(height):
-        cell_line = cell[row]
-        nucleus_line = nucleus[row]
-        any_label = 0
-        for column in range(width):
-            any_label |= cell_line[column] | nucleus_line[column]
-        if any_label == 0:
-            continue
-        first, last = width, -1
-        for column in range(width):
-            if keep == 0:
-                inside = (cell_line[column] | nucleus_line[column]) != 0
-            else:
-                inside = cell_line[column] == keep or nucleus_line[column] == keep
-            if inside:
-                first = column
-                break
-        if first == width:
-            continue
-        for column in range(width - 1, -1, -1):
-            if keep == 0:
-                inside = (cell_line[column] | nucleus_line[column]) != 0
-            else:
-                inside = cell_line[column] == keep or nucleus_line[column] == keep
-            if inside:
-                last = column
-                break
-        top = min(top, row)
-        bottom = row + 1
-        left = min(left, first)
-        right = max(right, last + 1)
+        cell_line, nucleus_line = cell[row], nucleus[row]
+        any_label = np.int32(0)
+        # Two separate loops, so that both vectorise.
+        if keep == 0:
+            for column in range(width):
+                here = cell_line[column] | nucleus_line[column]
+                columns[column] |= here
+                any_label |= here
+        else:
+            for column in range(width):
+                here = np.int32(cell_line[column] == keep) | np.int32(nucleus_line[column] == keep)
+                columns[column] |= here
+                any_label |= here
+        if any_label != 0:
+            top, bottom = min(top, row), row + 1
+    for column in range(width):
+        if columns[column] != 0:
+            left, right = min(left, column), column + 1
     if bottom == 0:
         top, bottom, left, right = 0, height, 0, width
     box = np.empty(4, np.int64)
@@ -74,7 +63,6 @@ def cut(cell, nucleus, keep, margin):
         nucleus_line = nucleus[box[0] + row, box[2] : box[3]]
         cell_out, nucleus_out = cell_box[row], nucleus_box[row]
         cytoplasm_out = cytoplasm_box[row]
-        # Two separate loops, so that both vectorise.
         if keep == 0:
             for column in range(wide):
                 cell_out[column] = cell_line[column]
@@ -138,28 +126,37 @@ def outside_histogram(rgb, labels):
     n_black, n_saturated : int
         Number of these pixels that are 0, and that are 255, in all channels.
     """
+    height, width = labels.shape
     # Four tables in turn: the background has nearly one colour, and the same bin would be awaited.
     parts = np.zeros((4, 3, 256), np.int32)
-    n_black = n_saturated = 0
-    for row in range(labels.shape[0]):
-        line = labels[row]
-        colours = rgb[row]
-        turn = 0
-        for column in range(labels.shape[1]):
-            if line[column] == 0:
-                red, green, blue = colours[column, 0], colours[column, 1], colours[column, 2]
-                parts[turn, 0, red] += 1
-                parts[turn, 1, green] += 1
-                parts[turn, 2, blue] += 1
-                n_black += (red | green | blue) == 0
-                n_saturated += (red & green & blue) == 255
-                turn = (turn + 1) & 3
+    for row in range(height):
+        line, colours = labels[row], rgb[row]
+        any_label = np.int32(0)
+        for column in range(width):
+            any_label |= line[column]
+        for column in range(width):
+            # In rows without a cell there is no branch: this loop is compiled twice.
+            if any_label == 0 or line[column] == 0:
+                parts[column & 3, 0, colours[column, 0]] += 1
+                parts[column & 3, 1, colours[column, 1]] += 1
+                parts[column & 3, 2, colours[column, 2]] += 1
     counts = np.empty((3, 256), np.int64)
     for channel in range(3):
         for level in range(256):
             counts[channel, level] = 0
-            for turn in range(4):
-                counts[channel, level] += parts[turn, channel, level]
+            for part in range(4):
+                counts[channel, level] += parts[part, channel, level]
+    n_black = n_saturated = 0
+    # Most images have no such pixel.
+    black = counts[0, 0] > 0 and counts[1, 0] > 0 and counts[2, 0] > 0
+    if black or (counts[0, 255] > 0 and counts[1, 255] > 0 and counts[2, 255] > 0):
+        for row in range(height):
+            line, colours = labels[row], rgb[row]
+            for column in range(width):
+                if line[column] == 0:
+                    red, green, blue = colours[column, 0], colours[column, 1], colours[column, 2]
+                    n_black += (red | green | blue) == 0
+                    n_saturated += (red & green & blue) == 255
     return counts, n_black, n_saturated
 
 
@@ -232,35 +229,38 @@ def sharpness(grey, boxes):
 
 
 @kernel
-def clipped_share(flat, starts, index):
+def clipped_share(rgb, run_starts, runs):
     """Return the share of the pixels of each cell that are 0 or 255 in some channel.
 
     Parameters
     ----------
-    flat : (N, 3) uint8 array
-        Pixels of the RGB image.
-    starts, index
-        Pixels of the cells, see ``runs.pixels``.
+    rgb : (H, W, 3) uint8 array
+        RGB image.
+    run_starts, runs
+        Runs of the cells, see ``runs.find_runs``.
 
     Returns
     -------
     (n_cells,) float64 array
         NaN where there is no pixel.
     """
-    n_cells = starts.size - 1
+    n_cells = run_starts.size - 1
+    flat, width = rgb.reshape(-1), rgb.shape[1]
     out = np.empty(n_cells, np.float64)
-    out[:] = np.nan
     for cell in range(n_cells):
-        first, stop = starts[cell], starts[cell + 1]
-        if stop == first:
-            continue
-        clipped = 0
-        for k in range(first, stop):
-            pixel = index[k]
-            for channel in range(3):
-                level = flat[pixel, channel]
-                if level == 0 or level == 255:
-                    clipped += 1
-                    break
-        out[cell] = clipped / (stop - first)
+        clipped, area = 0, 0
+        for run in range(run_starts[cell], run_starts[cell + 1]):
+            n = runs[run, 2] - runs[run, 1]
+            start = 3 * (runs[run, 0] * width + runs[run, 1])
+            line, part = flat[start : start + 3 * n], np.int32(0)
+            for k in range(n):
+                # An unsigned index cannot be negative, so the loop vectorises.
+                first = np.uint64(3) * np.uint64(k)
+                red, green = line[first], line[first + np.uint64(1)]
+                blue = line[first + np.uint64(2)]
+                least, most = min(red, min(green, blue)), max(red, max(green, blue))
+                part += np.int32(least == 0) | np.int32(most == 255)
+            clipped += part
+            area += n
+        out[cell] = clipped / area if area > 0 else np.nan
     return out

@@ -174,9 +174,13 @@ def _is_platelet(cell: _OutlinedCell, seed: Seed, frame: Frame, red_radius: floa
 def _is_granular(cell: _OutlinedCell, seed: Seed, frame: Frame) -> bool:
     if cell.evidence["separation"] >= NO_NUCLEUS:
         return False
-    mask = np.zeros(frame.dark.shape, np.uint8)
-    cv2.drawContours(mask, seed.pieces, -1, 1, cv2.FILLED)
-    mean, deviation = cv2.meanStdDev(frame.dark, mask=cv2.erode(mask, SQUARE))
+    left, top, width, height = cv2.boundingRect(seed.hull)
+    # One pixel more on each side, except at the border of the image.
+    left, top = max(left - 1, 0), max(top - 1, 0)
+    part = frame.dark[top : top + height + 2, left : left + width + 2]
+    mask = np.zeros(part.shape, np.uint8)
+    cv2.drawContours(mask, seed.pieces, -1, 1, cv2.FILLED, offset=(-left, -top))
+    mean, deviation = cv2.meanStdDev(part, mask=cv2.erode(mask, SQUARE))
     return float(deviation[0, 0]) > 0.2 * max(float(mean[0, 0]), 1.0)
 
 

@@ -87,7 +87,7 @@ class Frame:
     @property
     def is_dim(self) -> bool:
         """True if the background is too dark to see cells on it."""
-        return bool(self.white.max() < MIN_WHITE)
+        return max(self.white.tolist()) < MIN_WHITE
 
     def red_cell_radius(self, avoid: np.ndarray) -> float:
         """Estimate the radius of the red cells.
@@ -124,8 +124,9 @@ def measure_frame(image: np.ndarray) -> Frame:
     rgb = block_means(image, scale)
     tiny = min(rgb.shape[:2]) < 3
     black = black_level(rgb, DARK)
-    white = np.full(3, 255.0)
-    if black < 0:
+    if black >= 0:
+        white = np.array([255.0, 255.0, 255.0])
+    else:
         # The background is brighter than any cell, in every stain, but may cover less of the image
         # than red cells do: the brightest peak that holds a fair share of the pixels.
         white = white_level(rgb if tiny else cv2.blur(rgb, (3, 3)))

@@ -79,11 +79,11 @@ def outline_nucleus(
 def _blur(plane: np.ndarray, sigma: float) -> np.ndarray:
     # At half the size a wide blur costs a third and gives the same result.
     if sigma < 2.0:
-        return cv2.GaussianBlur(plane, (0, 0), sigma)
+        return smooth(plane, *gaussian_weights(sigma))
     height, width = plane.shape
     half = cv2.resize(plane, (width // 2, height // 2), interpolation=cv2.INTER_AREA)
     # Halving and linear interpolation blur as well.
-    half = cv2.GaussianBlur(half, (0, 0), 0.5 * math.sqrt(sigma * sigma - RESIZED))
+    half = smooth(half, *gaussian_weights(0.5 * math.sqrt(sigma * sigma - RESIZED)))
     return cv2.resize(half, (width, height), interpolation=cv2.INTER_LINEAR)
 
 
@@ -95,10 +95,33 @@ def _blur_inside(plane: np.ndarray, cell: np.ndarray, sigma: float) -> np.ndarra
     size = (-(-width // factor), -(-height // factor))
     share = cv2.resize(cell * 255, size, interpolation=cv2.INTER_AREA)
     value = cv2.resize(plane * cell, size, interpolation=cv2.INTER_AREA)
-    sigma = max(0.8, sigma) / factor
-    share, value = (cv2.GaussianBlur(part, (0, 0), sigma) for part in (share, value))
-    mean = cv2.divide(value, share, scale=255)
+    weights = gaussian_weights(max(0.8, sigma) / factor)
+    mean = cv2.divide(smooth(value, *weights), smooth(share, *weights), scale=255)
     return cv2.resize(mean, (width, height), interpolation=cv2.INTER_LINEAR)
+
+
+def gaussian_weights(sigma: float) -> tuple[np.ndarray, np.ndarray]:
+    """Return the weights of `smooth` along rows and columns for a standard deviation in pixels.
+
+    They are those of ``cv2.GaussianBlur``: of 1/256 each, rounded from the ends to the middle.
+    """
+    n = round(6 * sigma + 1) | 1
+    exact = (256 * cv2.getGaussianKernel(n, sigma)).ravel().tolist()
+    weights, error = [0] * n, 0.0
+    for i in range(n // 2):
+        weights[i] = weights[n - 1 - i] = round(exact[i] + error)
+        error += exact[i] - weights[i]
+    weights[n // 2] = 256 - sum(weights)
+    along = np.array(weights, np.float32)
+    return along, along * np.float32(2.0**-16)
+
+
+def smooth(plane: np.ndarray, along: np.ndarray, down: np.ndarray) -> np.ndarray:
+    """Blur an (h, w) uint8 plane, as ``cv2.GaussianBlur`` does in up to four times the time.
+
+    Halves are rounded up. All sums are exact: 24 bits hold them.
+    """
+    return cv2.sepFilter2D(plane, cv2.CV_32F, along, down, delta=0.5).astype(np.uint8)
 
 
 def _disc(radius: int) -> np.ndarray:

@@ -89,7 +89,7 @@ def find_surround(frame: Frame) -> np.ndarray | None:
         1 on the surround of the reduced image and on its blurred edge; None if there is none.
     """
     rgb = frame.rgb
-    limit = DARK * frame.white.max() if frame.black is None else max(frame.black, 1)
+    limit = DARK * max(frame.white.tolist()) if frame.black is None else max(frame.black, 1)
     if rgb[:: rgb.shape[0] - 1 or 1, :: rgb.shape[1] - 1 or 1].max(axis=2).min() > limit:
         return None
     highest, lowest = rgb.max(axis=2), rgb.min(axis=2)

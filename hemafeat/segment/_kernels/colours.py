@@ -27,21 +27,21 @@ def count_colours(bins, dark, stained, near, far, counts, shares):
     near, far : (h, w) ndarray of uint8
         Masks of the inside and the outside of the cell.
     counts : (2, 2, 4096) ndarray of int32
-        Working memory.
+        Working memory, all zero.
     shares : (>= 3, 4096) ndarray of float32
         Filled with the shares inside and outside, smoothed along the three axes of the colours.
         Those outside are not inflated when few pixels are counted. The third row is working memory.
     """
     height, width = dark.shape
-    for i in range(BINS):
-        for odd in range(2):
-            counts[0, odd, i] = counts[1, odd, i] = 0
     # Adjacent pixels often fall into the same bin: two histograms avoid waiting for each other.
     inner, outer = counts[0], counts[1]
     n_near, n_far = 0, 0
     for y in range(height):
         bins_row, dark_row, near_row, far_row = bins[y], dark[y], near[y], far[y]
+        any_near = np.uint8(0)
         for x in range(width):
+            any_near |= near_row[x]
+        for x in range(width if any_near else 0):
             if near_row[x] and dark_row[x] >= stained:
                 inner[x & 1, bins_row[x]] += 1
                 n_near += 1
@@ -63,7 +63,8 @@ def count_colours(bins, dark, stained, near, far, counts, shares):
                 out[i] = MIDDLE * here[i] + SIDEWAYS * (before[i] + after[i])
             # Mirrored at the ends of the axis, without repeating the end itself.
             for start in range(0, BINS, step * SIDE):
-                for first, other in ((start, step), (start + (SIDE - 1) * step, -step)):
+                for end in range(2):
+                    first, other = start + end * (SIDE - 1) * step, step - 2 * end * step
                     for i in range(first, first + step):
                         target[i] = MIDDLE * source[i] + SIDEWAYS * (
                             source[i + other] + source[i + other]

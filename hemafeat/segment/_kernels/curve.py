@@ -40,9 +40,11 @@ def fill_curve(x0, y0, radius, scale, mask):
     area, sum_x, sum_y : int
         Number of pixels inside, and the sums of their columns and rows.
     """
-    x, y = (radius - EXCESS * scale) * unit_circle(radius.size)
-    x, y = (x0 + x + 0.5) / scale - 0.5, (y0 + y + 0.5) / scale - 0.5
-    return fill_polygon(x, y, mask)[:3]
+    corners = (radius - EXCESS * scale) * unit_circle(radius.size) + ((x0,), (y0,))
+    corners += 0.5
+    corners /= scale
+    corners -= 0.5
+    return fill_polygon(*corners, mask)[:3]
 
 
 def solidity(x, y):

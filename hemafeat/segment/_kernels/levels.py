@@ -74,12 +74,14 @@ def average_blocks(image, factor, sums, out):
                 line[o + 1] = (np.uint32(sums[i + 1]) + np.uint32(sums[i + 4]) + np.uint32(2)) >> 2
                 line[o + 2] = (np.uint32(sums[i + 2]) + np.uint32(sums[i + 5]) + np.uint32(2)) >> 2
             continue
+        i = np.uint64(0)
         for x in range(line.size // 3):
             red, green, blue = half, half, half
-            for i in range(3 * x * factor, 3 * (x + 1) * factor, 3):
+            for _ in range(factor):
                 red += np.int64(sums[i])
-                green += np.int64(sums[i + 1])
-                blue += np.int64(sums[i + 2])
+                green += np.int64(sums[i + np.uint64(1)])
+                blue += np.int64(sums[i + np.uint64(2)])
+                i += np.uint64(3)
             o = 3 * x
             line[o], line[o + 1] = (red * inverse) >> 41, (green * inverse) >> 41
             line[o + 2] = (blue * inverse) >> 41
@@ -100,6 +102,10 @@ def black_level(image, dark):
     int
         Level, or -1.
     """
+    bright = np.count_nonzero(image[0, :, 1] > dark) + np.count_nonzero(image[-1, :, 1] > dark)
+    if bright > 0.5 * (image.shape[0] + image.shape[1]):
+        # More than a quarter of the rim.
+        return -1
     rim = np.concatenate([image[0], image[-1], image[:, 0], image[:, -1]])
     top = np.maximum(np.maximum(rim[:, 0], rim[:, 1]), rim[:, 2])
     black = top[top <= dark]

@@ -126,36 +126,47 @@ def nuclear_mask(plane, rgb, table, dark, faint, min_density):
     any_nuclei : bool
         False if nothing is violet enough.
     """
-    counts = histogram(plane, np.ones_like(plane))
+    # Red cells absorb blue light nearly as much as green; nuclei are well above them.
+    counts = np.zeros((10, 256), np.int64)
+    count_violet(plane, rgb, table, dark, math.floor(2 * faint), RED, counts)
     # The level of the darkest part of the image: a nucleus is at least that large.
-    top = quantile_index(counts, 0.996)
+    top = quantile_index(counts[8], 0.996)
     if top < min_density:
         return np.zeros_like(plane), False
-    threshold = min(max(float(otsu(counts)[0]), 0.25 * top), 0.5 * top)
-    # Red cells absorb blue light nearly as much as green; nuclei are well above them.
-    counts = np.zeros(256, np.int64)
-    stained, most = math.floor(2 * faint), math.floor(0.6 * top)
-    n = count_red(plane, rgb, table, dark, stained, most, RED, counts)
-    if n > 0.01 * plane.size:
-        threshold = max(threshold, min(1.5 * quantile_index(counts, 0.75), 0.6 * top))
+    threshold = min(max(float(otsu(counts[8])[0]), 0.25 * top), 0.5 * top)
+    red_counts = counts[9, : math.floor(0.6 * top) + 1]
+    if red_counts.sum() > 0.01 * plane.size:
+        threshold = max(threshold, min(1.5 * quantile_index(red_counts, 0.75), 0.6 * top))
     return cv2.threshold(plane, math.floor(threshold), 1, cv2.THRESH_BINARY)[1], True
 
 
 @kernel
-def count_red(plane, rgb, table, dark, stained, most, red, counts):
-    """Count the levels, up to `most`, of pixels that are stained in the colour of red cells."""
+def count_violet(plane, rgb, table, dark, stained, red, counts):
+    """Count the levels of all pixels, and of those that are stained in the colour of red cells.
+
+    Parameters
+    ----------
+    plane, rgb, table, dark
+        See `nuclear_mask`.
+    stained : int
+        Density above which a pixel is stained.
+    red : (256,) ndarray of uint8
+        See `RED`.
+    counts : (10, 256) ndarray of int64
+        All zero; the last two rows are filled with the histograms, the others are their parts: see
+        `count_levels`.
+    """
     height, width = plane.shape
-    n = 0
     for y in range(height):
         row, dark_row, rgb_row = plane[y], dark[y], rgb[y]
         for x in range(width):
             level = dark_row[x]
-            if level <= stained or row[x] > most:
-                continue
-            if table[2, rgb_row[x, 2]] > red[level]:
-                counts[row[x]] += 1
-                n += 1
-    return n
+            is_red = (level > stained) & (table[2, rgb_row[x, 2]] > red[level])
+            counts[(x & 3) | (is_red << 2), row[x]] += 1
+    for level in range(256):
+        for part in range(8):
+            counts[8 + part // 4, level] += counts[part, level]
+        counts[8, level] += counts[9, level]
 
 
 def contrast_plane(image, table, left, top, height, width):

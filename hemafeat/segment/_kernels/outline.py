@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import threading
 
 import cv2
 import numpy as np
@@ -20,6 +21,7 @@ FLOOR = 2e-4
 LANE = 21
 LOW = (1 << LANE) - 1
 ONES = 1 | 1 << LANE | 1 << (2 * LANE)
+SHIFT, MASK, FOUR, NINE = np.uint64(LANE), np.uint64(LOW), np.uint64(4), np.uint64(9)
 
 REACH = 2.7
 """Farthest radius of the search, in radii of the nuclear hull."""
@@ -49,29 +51,34 @@ def sample_rays(image, x0, y0, circle, step, polar, off):
     """
     cos, sin = circle[0], circle[1]
     height, width = image.shape[:2]
+    levels = image.reshape(-1)
+    # At the last row and column the pixels beyond have no weight, and another one is read instead.
+    to_right, below = 3 if width > 1 else 0, 3 * width if height > 1 else 0
     for i in range(off.shape[0]):
-        for j in range(off.shape[1]):
+        line, beyond = polar[i], off[i]
+        # Coordinates apart from colours: many are computed at once.
+        for j in range(beyond.size):
             x, y = x0 + cos[i] * (j * step), y0 + sin[i] * (j * step)
-            beyond = x < 0 or y < 0 or x > width - 1 or y > height - 1
-            off[i, j] = beyond
-            if beyond:
-                x, y = min(max(x, 0.0), width - 1.0), min(max(y, 0.0), height - 1.0)
+            beyond[j] = x < 0 or y < 0 or x > width - 1 or y > height - 1
             # In steps of 1/32 of a pixel.
-            u, v = int(x * 32 + 0.5), int(y * 32 + 0.5)
-            left, top = u >> 5, v >> 5
-            right, below = min(left + 1, width - 1), min(top + 1, height - 1)
-            u, v = u & 31, v & 31
+            u = int(min(max(x, 0.0), width - 1.0) * 32 + 0.5)
+            v = int(min(max(y, 0.0), height - 1.0) * 32 + 0.5)
+            left, top = min(u >> 5, max(width - 2, 0)), min(v >> 5, max(height - 2, 0))
+            line[j] = (top * width + left) << 12 | (u - 32 * left) << 6 | (v - 32 * top)
+        for j in range(beyond.size):
+            first, u, v = 3 * (line[j] >> 12), line[j] >> 6 & 63, line[j] & 63
             # R, G and B in one integer are weighted and summed at once.
             value = 512 * ONES
-            for row, share in ((top, 32 - v), (below, v)):
-                for column, weight in ((left, (32 - u) * share), (right, u * share)):
-                    pixel = image[row, column]
-                    value += weight * (
-                        np.int64(pixel[0])
-                        | np.int64(pixel[1]) << LANE
-                        | np.int64(pixel[2]) << (2 * LANE)
-                    )
-            polar[i, j] = (value >> 10) & (255 * ONES)
+            for corner in range(4):
+                k = first + (to_right if corner & 1 else 0) + (below if corner & 2 else 0)
+                k = np.uint64(k)
+                weight = (u if corner & 1 else 32 - u) * (v if corner & 2 else 32 - v)
+                value += weight * (
+                    np.int64(levels[k])
+                    | np.int64(levels[k + np.uint64(1)]) << LANE
+                    | np.int64(levels[k + np.uint64(2)]) << (2 * LANE)
+                )
+            line[j] = (value >> 10) & (255 * ONES)
 
 
 @inlined
@@ -89,8 +96,8 @@ def weigh_samples(
     coded : (3, 256) ndarray of uint16
         Density and colour bin of each level; see `levels.colour_planes`.
     shares : (4, 4096) ndarray of float32
-        Shares of the colours inside and outside; see `colours.count_colours`. The last row is
-        working memory.
+        Shares of the colours inside and outside; see `colours.count_colours`. The last row, all
+        NaN, is overwritten with the log-odds of the bins that occur.
     faint : float
         Density up to which a pixel may be background.
     owner : (h, w) ndarray of uint8
@@ -105,41 +112,36 @@ def weigh_samples(
     n, m = off.shape
     inside, outside, odds_of_bin = shares[0], shares[1], shares[3]
     cos, sin, sums = circle[0], circle[1], polar[n]
-    dark, odds, gain = samples[0], samples[1], samples[2]
-    # Log-odds of each colour bin, computed when the bin is first needed.
-    for i in range(BINS):
-        odds_of_bin[i] = np.nan
     several = owner.size > 1
     for i in range(n):
         before, after = polar[i - 1 if i > 0 else 1], polar[i + 1 if i + 1 < n else n - 2]
-        here = polar[i]
+        here, beyond = polar[i], off[i]
+        dark, odds, gain = samples[0, i], samples[1, i], samples[2, i]
         for j in range(m):
             sums[j] = before[j] + here[j] + after[j]
         total = 0.0
         for j in range(m):
-            left, right = (
-                (j - 1 if j > 0 else min(1, m - 1)),
-                (j + 1 if j + 1 < m else max(0, m - 2)),
-            )
-            nine = sums[left] + sums[j] + sums[right]
-            red = np.int64(coded[0, (2 * (nine & LOW) + 9) // 18])
-            green = np.int64(coded[1, (2 * (nine >> LANE & LOW) + 9) // 18])
-            blue = np.int64(coded[2, (2 * (nine >> (2 * LANE)) + 9) // 18])
+            left = j - 1 if j > 0 else min(1, m - 1)
+            right = j + 1 if j + 1 < m else max(0, m - 2)
+            nine = np.uint64(sums[left] + sums[j] + sums[right])
+            # Of each channel the ninth, rounded; numbers without a sign are divided faster.
+            red = np.int64(coded[0, ((nine & MASK) + FOUR) // NINE])
+            green = np.int64(coded[1, ((nine >> SHIFT & MASK) + FOUR) // NINE])
+            blue = np.int64(coded[2, ((nine >> (SHIFT + SHIFT)) + FOUR) // NINE])
             twice = max(red & 255, green & 255, blue & 255) + (green & 255)
             level = (twice >> 1) + (twice & (twice >> 1) & 1)
             index = (red >> 8) << 8 | (green >> 8) << 4 | (blue >> 8)
-            ratio = odds_of_bin[index]
-            if np.isnan(ratio):
+            # Computed when the bin is first needed.
+            if np.isnan(odds_of_bin[index]):
                 ratio = np.log((inside[index] + FLOOR) / (outside[index] + FLOOR))
                 odds_of_bin[index] = min(max(ratio, -3.0), 3.0)
-            dark[i, j] = level
-            odds[i, j] = odds_of_bin[index]
+            dark[j], odds[j] = level, odds_of_bin[index]
             # Without evidence outside the image, the curve is continued smoothly there.
             evidence = 0.0
-            if not off[i, j]:
+            if not beyond[j]:
                 # Whatever is paler than the palest cytoplasm is background: blur, haloes.
                 pale = min(max((level - faint) * (1.5 / faint), -3.0), 0.2)
-                weighted = 0.7 * min(max(odds_of_bin[index] + prior, -2.0), 3.0)
+                weighted = 0.7 * min(max(odds[j] + prior, -2.0), 3.0)
                 evidence = (min(weighted, 0.0) if pale < 0 else weighted) + pale
                 if several:
                     # A pixel nearer to another nucleus is not part of this cell.
@@ -149,14 +151,14 @@ def weigh_samples(
                         evidence = -3.0
             # Summed along each ray, each sample weighted by the area it represents.
             total += evidence * ((j + 0.5) / m)
-            gain[i, j] = total
+            gain[j] = total
         # A step down to the background is the rim of a cell; a step down to something stained may
         # be the rim of its nucleus.
         for j in range(1, m - 1):
-            if not off[i, j + 1]:
-                edge = (dark[i, j - 1] - dark[i, j + 1]) * (0.25 / faint)
-                weight = RIM if dark[i, j + 1] < 2 * faint else 0.35 * RIM
-                gain[i, j] += min(max(edge, -0.5), 0.5) * weight
+            if not beyond[j + 1]:
+                edge = (dark[j - 1] - dark[j + 1]) * (0.25 / faint)
+                weight = RIM if dark[j + 1] < 2 * faint else 0.35 * RIM
+                gain[j] += min(max(edge, -0.5), 0.5) * weight
 
 
 @kernel
@@ -250,13 +252,12 @@ def find_outline(
         See `hemafeat.segment._contours.cell.Outline`.
     """
     x, y = centres[number].tolist()
-    near, beyond, second = (np.empty(dark.shape, np.uint8) for _ in range(3))
+    near, far, beyond = np.empty((3, *dark.shape), np.uint8)
     # Pixels near the nucleus: its hull, enlarged about its centre.
     wider = 1.35 + 1.5 / radii[number]
     fill_polygon((hull[:, 0] - x) * wider + x, (hull[:, 1] - y) * wider + y, near)
     if owner.size > 1:
         near[owner != number] = 0
-    far = np.empty(dark.shape, np.uint8)
     mark_remote(far, centres, radii, number)
     x, y = (x + 0.5) * scale - 0.5, (y + 0.5) * scale - 0.5
     reach = REACH * radii[number] * scale
@@ -268,11 +269,7 @@ def find_outline(
     first = near
     area, sum_x, sum_y = fill_curve(x, y, curve, scale, first)
     fill_curve(x, y, curve + 2.0 * scale, scale, beyond)
-    beyond ^= 1
-    if owner.size > 1:
-        # Other white cells say nothing about the colours outside of this one.
-        clear_others(beyond, far, centres, radii, number)
-    beyond |= far & (dark >= math.ceil(faint))
+    mark_outside(beyond, far, dark, math.ceil(faint), centres, radii, number)
     if area > 0:
         x, y = (sum_x / area + 0.5) * scale - 0.5, (sum_y / area + 0.5) * scale - 0.5
         # The cell ends nearly half way from the background to the density of its palest part.
@@ -284,8 +281,8 @@ def find_outline(
         prior,
     )  # fmt: skip
     rim, limit, odds, clear = rate_curve(path, samples[0], samples[1], off, faint)
-    second_area, *_ = fill_curve(x, y, curve, scale, second)
-    both = cv2.countNonZero(second & first)
+    second_area, *_ = fill_curve(x, y, curve, scale, beyond)
+    both = cv2.countNonZero(cv2.bitwise_and(beyond, first))
     agreement = 2.0 * both / (area + second_area) if area + second_area > 0 else 0.0
     return curve, x, y, rim, limit, odds, agreement, clear
 
@@ -313,29 +310,56 @@ def search_curve(
     radius : (n,) ndarray of float64
         Radius at each angle.
     path : (n,) ndarray of int64
-        Index of that radius.
+        Index of that radius. This and what follows is valid until the next search in the thread.
     samples : (3, n, m) ndarray of float32
         See `weigh_samples`.
     off : (n, m) ndarray of bool
         True beyond the border of the image.
     """
     n, m = size
-    rows, radius = closed_rows(n), np.empty(n)
-    off, samples = np.empty(size, np.bool_), np.empty((3, n, m), np.float32)
-    paths = np.empty((2, rows.size), np.int64)
+    if size not in _memory.searches:
+        _memory.searches[size] = _search_memory(n, m)
+    counts, shares, *memory, off, samples, score, paths = _memory.searches[size]
+    counts.fill(0)
+    shares[3].fill(np.nan)
+    radius = np.empty(n)
     search_rays(
-        image, scale, coded, dark, bins, faint, near, far, owner, number, x0, y0, reach,
-        unit_circle(n), prior, rows, COST, np.empty((2, 2, BINS), np.int32),
-        np.empty((4, BINS), np.float32), np.empty((n + 1, m), np.int64), off, samples,
-        np.empty((rows.size, m + COST.size - 1), np.float32), paths, radius,
+        image, scale, coded, dark, bins, faint, near, far, owner, number, x0, y0, reach, prior,
+        counts, shares, *memory, off, samples, score, paths, radius,
     )  # fmt: skip
     return radius, paths[1, :n], samples, off
 
 
+class _Memory(threading.local):
+    """Working memory of `search_curve` in one thread, which many searches use in turn."""
+
+    def __init__(self):
+        self.searches = {}
+
+
+_memory = _Memory()
+
+
+def _search_memory(n, m):
+    rows = closed_rows(n)
+    return (
+        np.empty((2, 2, BINS), np.int32),
+        np.empty((4, BINS), np.float32),
+        unit_circle(n),
+        rows,
+        COST,
+        np.empty((n + 1, m), np.int64),
+        np.empty((n, m), np.bool_),
+        np.empty((3, n, m), np.float32),
+        np.empty((rows.size, m + COST.size - 1), np.float32),
+        np.empty((2, rows.size), np.int64),
+    )
+
+
 @kernel
 def search_rays(
-    image, scale, coded, dark, bins, faint, near, far, owner, number, x0, y0, reach, circle, prior,
-    rows, cost, counts, shares, polar, off, samples, score, paths, radius,
+    image, scale, coded, dark, bins, faint, near, far, owner, number, x0, y0, reach, prior, counts,
+    shares, circle, rows, cost, polar, off, samples, score, paths, radius,
 ):  # fmt: skip
     """Take the steps of `search_curve`, given memory for the results of each."""
     n, m = off.shape
@@ -351,11 +375,27 @@ def search_rays(
 
 
 @kernel
-def clear_others(beyond, far, centres, radii, number):
-    """Set two masks to 0 on and around all nuclei but one."""
+def mark_outside(mask, far, dark, stained, centres, radii, number):
+    """Turn the mask of the cell into that of the pixels whose colours are not those of the cell.
+
+    Parameters
+    ----------
+    mask : (h, w) ndarray of uint8
+        1 inside the cell; modified: 1 outside of it and on stained pixels far from all nuclei, but
+        on no other nucleus and not around it, since other white cells say nothing about the colours
+        outside of this one.
+    far : (h, w) ndarray of uint8
+        See `mark_remote`.
+    dark, stained
+        See `colours.count_colours`.
+    centres, radii, number
+        See `find_outline`.
+    """
+    for y in range(mask.shape[0]):
+        line, remote, density = mask[y], far[y], dark[y]
+        for x in range(line.size):
+            line[x] = (line[x] ^ 1) | (remote[x] & (density[x] >= stained))
     for k in range(radii.size):
         if k != number:
             x, y = int(np.rint(centres[k, 0])), int(np.rint(centres[k, 1]))
-            radius = int(np.rint(1.6 * radii[k]))
-            clear_disc(beyond, x, y, radius)
-            clear_disc(far, x, y, radius)
+            clear_disc(mask, x, y, int(np.rint(1.6 * radii[k])))

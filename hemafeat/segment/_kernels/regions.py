@@ -64,8 +64,8 @@ def find_regions(mask: np.ndarray, least: int = 0) -> Regions | None:
     k = label_runs(mask, runs, begin, label)
     if k < least:
         return None
-    box, area = np.empty((k, 4), np.int64), np.zeros(k, np.int64)
-    around, inside = np.full(k, -1, np.int64), np.empty(k, np.bool_)
+    box, inside = np.empty((k, 4), np.int64), np.empty(k, np.bool_)
+    area, around = np.empty((2, k), np.int64)
     measure_regions(runs, begin, label, width, box, area, around, inside)
     return Regions(runs, begin, label, box, area, around, inside)
 
@@ -128,9 +128,10 @@ def label_runs(mask, runs, begin, label):
 
 @kernel
 def measure_regions(runs, begin, label, width, box, area, around, inside):
-    """Fill `box`, `inside`, `area`, which is all zero, and `around`, all -1, of `Regions`."""
+    """Fill `box`, `area`, `around` and `inside` of `Regions`."""
     height, k = begin.size - 1, area.size
     for i in range(k):
+        area[i], around[i] = 0, -1
         box[i, LEFT], box[i, RIGHT], box[i, TOP], box[i, BOTTOM] = width, -1, -1, -1
     for y in range(height):
         for r in range(begin[y], begin[y + 1]):
