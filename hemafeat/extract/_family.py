@@ -233,7 +233,8 @@ def family(
     default : bool or sequence of str
         Columns in the set ``"default"``: all (True, the default), none (False), or those that match
         a pattern of `fnmatch`, such as ``"nucleus__*"`` or ``"*__mean__od_g"``. Patterns are
-        matched to names without that of the family.
+        matched to names without that of the family. A function with a parameter ``wanted`` is given
+        the names of the columns in the set, and may leave NaN in others.
     fast : bool
         True adds the same columns to the set ``"fast"``: those that are informative for their cost.
         Default False.
@@ -298,9 +299,12 @@ class PartOfFamily:
     Attributes
     ----------
     function : callable
-        The family. A call returns all its columns.
+        The family. A call returns all its columns. If it has a parameter `wanted`, it is told
+        the names of those that are measured, and others may be NaN.
     facts : Facts
         Its declaration, of which `calls` is reduced.
+    options : dict
+        Arguments of each call: `wanted` if the family has it.
     """
 
     def __init__(self, function: Family, patterns: tuple[str, ...]) -> None:
@@ -308,10 +312,15 @@ class PartOfFamily:
         self.__name__ = function.__name__
         self.__doc__ = function.__doc__
         self.facts = function.facts.only(patterns)
+        self.options: dict[str, Any] = {}
+        if "wanted" in inspect.signature(function).parameters:
+            names = list(function.facts.columns)
+            kept = {index for _, _, indices in self.facts.calls for index in indices}
+            self.options["wanted"] = frozenset(names[index] for index in kept)
 
     def __call__(self, image: Any, labels: Any, n_cells: int | None = None, /) -> Any:
         """Return an (n_cells, k) array of float64."""
-        return self.function(image, labels, n_cells)
+        return self.function(image, labels, n_cells, **self.options)
 
 
 @cache

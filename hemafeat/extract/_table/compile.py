@@ -50,6 +50,9 @@ OUTLINES = ("shape", "lobes", "profile", "lobulation", "rim", "boundary", "tavak
 OTHERS = ("lbp", "stain", "relation", "granules", "dct", "chromatin", "granulometry", "glcm")
 """Other families that take long, longest first."""
 
+WHOLE = " (all columns)"
+"""Ends the name of a second unit of a family of which the default set needs only a part."""
+
 FEW = 4
 """Number of units up to which starting processes takes longer than it saves."""
 
@@ -233,7 +236,7 @@ def _units(families: Mapping[str, Family], segmenter: str | None) -> list[str]:
     Families that share kernels are next to each other. What takes longest is at both ends.
     Of a family of which some columns are measured, `function` is the whole one.
     """
-    built_in = choose("all")
+    built_in, in_default = choose("all"), choose("default")
     names = [
         name
         for name, function in families.items()
@@ -242,7 +245,14 @@ def _units(families: Mapping[str, Family], segmenter: str | None) -> list[str]:
     first = [name for name in OUTLINES if name in names]
     last = [name for name in reversed(OTHERS) if name in names]
     rest = [name for name in names if name not in {*first, *last}]
-    return [WINDOW, *first, *rest, *last, *([] if segmenter is None else [segmenter])]
+    units = [
+        unit
+        for name in [*first, *rest, *last]
+        for unit in (name, name + WHOLE)
+        if unit == name
+        or (families[name] is built_in[name] and getattr(in_default.get(name), "options", {}))
+    ]
+    return [WINDOW, *units, *([] if segmenter is None else [segmenter])]
 
 
 def _compile_in_processes(units: Sequence[str], n: int, progress: bool | None) -> Iterator[str]:
@@ -383,13 +393,16 @@ def _compilers() -> dict[str, Callable[[], object]]:
         image_quality(prepared, window_masks, masks.n_cells)
         return prepared, window_masks
 
-    def compiler(name: str) -> Callable[[], object]:
-        return lambda: measure_window(*window(), choose([name]))
+    def compiler(name: str, function: Family) -> Callable[[], object]:
+        return lambda: measure_window(*window(), {name: function})
 
+    whole = choose("all")
+    parts = whole | choose("default")
     return {
         **{name: finder(name) for name in SEGMENTERS},
         WINDOW: window,
-        **{name: compiler(name) for name in choose("all")},
+        **{name + WHOLE: compiler(name, function) for name, function in whole.items()},
+        **{name: compiler(name, function) for name, function in parts.items()},
     }
 
 
