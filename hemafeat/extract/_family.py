@@ -237,7 +237,8 @@ def family(
     default : bool or sequence of str
         Columns in the set ``"default"``: all (True, the default), none (False), or those that match
         a pattern of `fnmatch`, such as ``"nucleus__*"`` or ``"*__mean__od_g"``. Patterns are
-        matched to names without that of the family.
+        matched to names without that of the family. A function with a parameter ``wanted`` is given
+        the names of the columns in the set, and may leave NaN in others.
     fast : bool or sequence of str
         Columns in the set ``"fast"``, which are informative for their cost: those of `default`
         (True), none (False, the default), or those of them that match a pattern.

@@ -154,6 +154,21 @@ def test_a_whole_family_that_is_compiled_has_its_parts() -> None:
     assert ahead._missing(units, compiled) == ["lbp", "lobes"]
 
 
+def test_a_family_that_may_leave_out_work_is_told_what_is_wanted() -> None:
+    """All columns of such a family are a second unit of what is compiled ahead."""
+    cell = datasets.draw_cell("neutrophil", random_state=0)
+    masks = segment.Masks(cell.cell, cell.nucleus)
+    part, whole = choose("default")["rim"], choose("all")["rim"]
+    some, every = part(cell.image, masks), whole(cell.image, masks)
+    left_out = [name not in part.options["wanted"] for name in extract.rim.facts.columns]
+    assert [name for name in part.options["wanted"] if name.startswith("cytoplasm__")]
+    assert np.isnan(some[:, left_out]).all()
+    assert np.isfinite(every[:, left_out]).all()
+    np.testing.assert_array_equal(some[:, ~np.array(left_out)], every[:, ~np.array(left_out)])
+    assert ahead._units({"rim": part}, None) == ["window", "rim of default"]
+    assert ahead._units({"rim": whole}, None) == ["window", "rim"]
+
+
 @pytest.mark.parametrize("default", [["*__on"], ["*__one", "two__*"], "cell"])
 def test_a_pattern_without_a_column_is_refused(default) -> None:
     with pytest.raises(FamilyError, match="matches no column; the first is 'nucleus__one'"):

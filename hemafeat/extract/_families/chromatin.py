@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 from hemafeat.extract._families.granulometry import N_LEVELS
@@ -97,7 +99,11 @@ _COLUMNS = {name: _DECLARED[name] for name in _kernel.COLUMNS}
     reference="Young, Verbeek and Mayall, Cytometry 7:467-474 (1986)",
 )
 def chromatin(
-    image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None
+    image: np.ndarray | Prepared,
+    labels: np.ndarray,
+    n_cells: int | None = None,
+    *,
+    wanted: Collection[str] = _kernel.COLUMNS,
 ) -> np.ndarray:
     """Measure the chromatin of the nucleus: dark parts, local roughness and pale spots.
 
@@ -109,6 +115,8 @@ def chromatin(
         Label image of the nuclei: 1 to n_cells, 0 is background.
     n_cells : int, optional
         Number of cells, which is the number of rows returned. By default the largest label.
+    wanted : collection of str
+        Names of the columns that are needed; others may be NaN. By default all.
 
     Returns
     -------
@@ -151,7 +159,9 @@ def chromatin(
     n_cells = int(labels.max()) if n_cells is None else n_cells
     regions = prepared.regions(labels, n_cells)
     levels = prepared.levels("od_g", N_LEVELS, labels)
-    values = _kernel.measure(
-        levels, regions.run_starts, regions.runs, regions.boxes, OD_MAX / N_LEVELS
-    )
-    return np.asarray(values)
+    values = np.full((n_cells, len(_kernel.COLUMNS)), np.nan)
+    where = (regions.run_starts, regions.runs, regions.boxes)
+    _kernel.measure(levels, *where, OD_MAX / N_LEVELS, values)
+    if any(name in wanted for name in _kernel.PALE_COLUMNS):
+        _kernel.pale_spots(levels, *where, regions.area, values)
+    return values

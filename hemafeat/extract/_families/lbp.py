@@ -135,9 +135,9 @@ def lbp(image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = 
     n_cells = int(labels.max()) if n_cells is None else n_cells
     regions = prepared.regions(labels, n_cells)
     planes = _bin_planes(prepared, labels, n_cells, regions)
-    return np.asarray(
-        _kernel.histograms(*planes, regions.run_starts, regions.runs, regions.boxes, _INVARIANT)
-    )
+    values = np.full((n_cells, len(_kernel.COLUMNS)), np.nan)
+    _kernel.histograms(planes, regions.run_starts, regions.runs, regions.boxes, _INVARIANT, values)
+    return values
 
 
 def lbp_codes(
@@ -228,13 +228,13 @@ def lbp_codes(
 
 def _bin_planes(
     prepared: Prepared, labels: np.ndarray, n_cells: int, regions: Regions
-) -> tuple[np.ndarray, ...]:
+) -> np.ndarray:
     """Return planes of bins that cover `labels`; they are shared by all masks of an image."""
     masks = prepared.masks
     if masks is None or not (
         labels is masks.nucleus or labels is masks.cell or labels is masks.cytoplasm
     ):
-        return tuple(_bins(prepared, regions))
+        return _bins(prepared, regions)
 
     def compute(cells: Regions) -> np.ndarray:
         if (cells.area > 0).all():
@@ -242,7 +242,7 @@ def _bin_planes(
         # Nuclei lie in their cells, unless there is a nucleus without a cell.
         return _bins(prepared, cells, prepared.regions(masks.nucleus, n_cells))
 
-    return tuple(prepared.shared("lbp", masks.cell, n_cells, compute))
+    return prepared.shared("lbp", masks.cell, n_cells, compute)
 
 
 def _bins(prepared: Prepared, *covers: Regions) -> np.ndarray:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -97,7 +98,11 @@ _COLUMNS = {
     reference="Jones, Comput. Vis. Image Underst. 75:215 (1999); Beucher and Lantuejoul (1979)",
 )
 def lobulation(
-    image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None
+    image: np.ndarray | Prepared,
+    masks: Masks,
+    n_cells: int | None = None,
+    *,
+    wanted: Collection[str] = tuple(_COLUMNS),
 ) -> np.ndarray:
     """Measure the lobes of a nucleus at five densities, independently of its outline.
 
@@ -132,6 +137,8 @@ def lobulation(
         Masks of cells and nuclei.
     n_cells : int, optional
         Number of rows of the result. By default ``masks.n_cells``.
+    wanted : collection of str
+        Names of the columns that are needed; others may be NaN. By default all.
 
     Returns
     -------
@@ -181,6 +188,7 @@ def lobulation(
     prepared = prepare(image)
     n_cells = masks.n_cells if n_cells is None else n_cells
     cells = prepared.regions(masks.cell, n_cells)
+    used = [any(f"{name}_d{share}" in wanted for name in COLUMNS) for share in SHARES.tolist()]
     return np.asarray(
         lobulations(
             prepared.rgb,
@@ -191,5 +199,6 @@ def lobulation(
             cells.run_starts,
             cells.runs,
             cells.boxes,
+            np.array(used),
         )
     )

@@ -8,7 +8,18 @@ import numpy as np
 
 from hemafeat.extract._families.shape import measure_shape
 from hemafeat.extract._family import Column, family
-from hemafeat.extract._kernels.profile import COLUMNS, N_SHELLS, profile_of_cells
+from hemafeat.extract._kernels.profile import (
+    AT,
+    BAND,
+    COLUMNS,
+    N_SHELLS,
+    displacement,
+    line_profiles,
+    rim_gradients,
+    shells,
+    surroundings,
+)
+from hemafeat.extract._kernels.region.distance import depths
 from hemafeat.extract._prepared import Prepared, prepare, squared_depths
 
 if TYPE_CHECKING:
@@ -189,19 +200,33 @@ def profile(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = No
     n_cells = masks.n_cells if n_cells is None else n_cells
     density = prepared.density_lut(masks.cell)[1]
     regions = [prepared.regions(labels, n_cells) for labels in (masks.nucleus, masks.cell)]
-    labels = (
-        np.ascontiguousarray(masks.cytoplasm, dtype=np.int32),
-        np.ascontiguousarray(masks.cell, dtype=np.int32),
+    nuclei, cells = regions
+    green = prepared.plane("g")
+    depth = depths(cells.run_starts, cells.runs, cells.boxes, *green.shape, 2 * BAND + 1)
+    nuclear_depth = squared_depths(prepared, masks.nucleus, n_cells)
+    cytoplasm = np.ascontiguousarray(masks.cytoplasm, dtype=np.int32)
+    labels = np.ascontiguousarray(masks.cell, dtype=np.int32)
+    values = np.full((n_cells, len(COLUMNS)), np.nan)
+    shells(green, nuclear_depth, nuclei.run_starts, nuclei.runs, density, values)
+    surroundings(
+        green,
+        nuclear_depth,
+        cytoplasm,
+        nuclei.run_starts,
+        nuclei.runs,
+        nuclei.boxes,
+        density,
+        values,
     )
-    return np.asarray(
-        profile_of_cells(
-            (prepared.plane("r"), prepared.plane("g"), prepared.plane("b")),
-            density,
-            labels,
-            tuple(region.run_starts for region in regions),
-            tuple(region.runs for region in regions),
-            tuple(region.boxes for region in regions),
-            squared_depths(prepared, masks.nucleus, n_cells),
-            measure_shape(prepared, masks.cell, n_cells),
-        )
+    rim_gradients(green, depth, cells.run_starts, cells.runs, density, values)
+    line_profiles(
+        green, labels, cells.boxes, measure_shape(prepared, masks.cell, n_cells), density, values
     )
+    planes = (prepared.plane("r"), green, prepared.plane("b"))
+    for region, column in (
+        (nuclei, AT.nucleus__mass_displacement_r),
+        (cells, AT.mass_displacement_r),
+    ):
+        displacement(*planes, region.run_starts, region.runs, region.boxes, column, values)
+    values[cells.area == 0] = np.nan
+    return values

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hemafeat.extract._families.relation import thickness_profiles
 from hemafeat.extract._family import Column, family
-from hemafeat.extract._kernels.rim import COLUMNS, rim_of_cells
+from hemafeat.extract._kernels.rim import COLUMNS, PROJECTION_COLUMNS, projections, rim_of_cells
 from hemafeat.extract._prepared import Prepared, prepare
 
 if TYPE_CHECKING:
@@ -117,7 +118,13 @@ _COLUMNS = {
     ),
     reference="Serra, Image Analysis and Mathematical Morphology, Academic Press, 1982",
 )
-def rim(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None) -> np.ndarray:
+def rim(
+    image: np.ndarray | Prepared,
+    masks: Masks,
+    n_cells: int | None = None,
+    *,
+    wanted: Collection[str] = COLUMNS,
+) -> np.ndarray:
     """Measure the rim of cytoplasm around the nucleus and the projections of the cell.
 
     The thickness t is that of `relation`, along 72 rays from the centroid of the nucleus at 2.5,
@@ -135,6 +142,8 @@ def rim(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None) 
         Masks of cells and nuclei.
     n_cells : int, optional
         Number of rows of the result. By default ``masks.n_cells``.
+    wanted : collection of str
+        Names of the columns that are needed; others may be NaN. By default all.
 
     Returns
     -------
@@ -163,13 +172,14 @@ def rim(image: np.ndarray | Prepared, masks: Masks, n_cells: int | None = None) 
     n_cells = masks.n_cells if n_cells is None else n_cells
     nucleus = prepared.regions(masks.nucleus, n_cells)
     cell = prepared.regions(masks.cell, n_cells)
-    return np.asarray(
-        rim_of_cells(
-            thickness_profiles(prepared, masks, n_cells),
-            nucleus.run_starts,
-            nucleus.runs,
-            cell.run_starts,
-            cell.runs,
-            cell.boxes,
-        )
+    values = rim_of_cells(
+        thickness_profiles(prepared, masks, n_cells),
+        nucleus.run_starts,
+        nucleus.runs,
+        cell.run_starts,
+        cell.runs,
+        cell.boxes,
     )
+    if any(name in wanted for name in PROJECTION_COLUMNS):
+        projections(nucleus.run_starts, cell.run_starts, cell.runs, cell.boxes, values)
+    return np.asarray(values)

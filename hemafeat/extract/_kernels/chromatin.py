@@ -8,6 +8,7 @@ import numpy as np
 
 from hemafeat._jit import indices, inlined, kernel
 from hemafeat.extract._kernels.arrays import total
+from hemafeat.extract._kernels.granulometry import fill
 from hemafeat.extract._kernels.spots import (
     level_counts,
     parts,
@@ -15,6 +16,9 @@ from hemafeat.extract._kernels.spots import (
     stride_and_size,
     top_hat,
 )
+
+PALE_COLUMNS = ("pale_spot_count", "pale_spot_area_fraction", "pale_spot_area_max")
+"""Columns that `pale_spots` fills."""
 
 COLUMNS = (
     "fraction_above_mean_plus_sd",
@@ -24,18 +28,16 @@ COLUMNS = (
     "dark_part_area_mean",
     "heterogeneity",
     "heterogeneity_relative",
-    "pale_spot_count",
-    "pale_spot_area_fraction",
-    "pale_spot_area_max",
+    *PALE_COLUMNS,
 )
 """Columns of the family ``chromatin``."""
-N_COLUMNS = len(COLUMNS)
 
 AT = indices(COLUMNS)
 
-DARK, PALE = range(2)
-
 # Of NumPy's type, as each literal passed as an argument would be compiled separately.
+MARGIN = np.int64(1)
+"""Margin in pixels of the flat plane of a nucleus."""
+
 SMALLEST_DARK = np.int64(4)
 SMALLEST_PALE = np.int64(40)
 """Smallest areas in pixels; smaller parts are noise."""
@@ -83,7 +85,7 @@ def dense_levels(plane, runs):
     return lowest, above, n, total
 
 
-@kernel
+@inlined
 def roughness(level, inside, stride):
     """Return the sum of the sd of squares of 3 x 3 pixels that lie inside, and their number."""
     count = 0
@@ -123,8 +125,8 @@ def roughness(level, inside, stride):
 
 
 @kernel
-def measure(plane, run_starts, runs, boxes, bin_width):
-    """Measure the chromatin of every nucleus.
+def measure(plane, run_starts, runs, boxes, bin_width, out):
+    """Measure dark parts and roughness of the chromatin of every nucleus.
 
     Parameters
     ----------
@@ -134,63 +136,71 @@ def measure(plane, run_starts, runs, boxes, bin_width):
         Pixel runs and bounding boxes of the nuclei, as returned by the kernels of ``region.runs``.
     bin_width : float
         Width of one level in optical density.
-
-    Returns
-    -------
-    (n_cells, 10) float64 array
-        The `COLUMNS`; NaN where there is no nucleus.
+    out : (n_cells, 10) float64 array
+        Filled: the `COLUMNS` before `PALE_COLUMNS`, where there is a nucleus.
     """
-    n_cells = boxes.shape[0]
-    out = np.empty((n_cells, N_COLUMNS), np.float64)
-    out[:] = np.nan
-    margin = PALE_RADIUS
-    for cell in range(n_cells):
-        cell_runs = runs[run_starts[cell] : run_starts[cell + 1]]
-        if cell_runs.shape[0] == 0:
+    for cell in range(boxes.shape[0]):
+        own = runs[run_starts[cell] : run_starts[cell + 1]]
+        if own.shape[0] == 0:
             continue
-        stride, size = stride_and_size(boxes[cell], margin)
-        hat, paleness, inside = top_hat(
-            plane, cell_runs, boxes[cell], margin, margin, np.uint8(255)
-        )
-        level, spot = np.empty(size, np.uint8), np.empty(size, np.uint8)
-        lowest, above, n, total = dense_levels(plane, cell_runs)
+        stride, size = stride_and_size(boxes[cell], MARGIN)
+        level, inside = np.empty(size, np.uint8), np.empty(size, np.uint8)
+        fill(plane, own, boxes[cell], stride, MARGIN, np.uint8(0), level, inside)
+        lowest, above, n, total = dense_levels(plane, own)
         row = out[cell]
         row[AT.fraction_above_mean_plus_sd] = above[0] / n
         row[AT.fraction_above_mean_plus_1_5_sd] = above[1] / n
-        for k in range(size):
-            level[k] = inside[k] & ~paleness[k]
         rough, n_squares = roughness(level, inside, stride)
         if n_squares > 0:
             row[AT.heterogeneity] = rough / n_squares * bin_width
             if total > 0:
                 row[AT.heterogeneity_relative] = rough / n_squares / (total / n)
         least = lowest[0]
-        # A loop over both kinds, so that the functions it calls are compiled into it once.
-        for kind in range(2):
-            for k in range(size):
-                # Outside, the level is 0, which is not above the mean.
-                spot[k] = level[k] >= least if kind == DARK else hat[k] >= PALE_RISE
-            areas, spans = parts(spot, stride)
-            is_kept = np.empty(areas.shape[0], np.bool_)
-            for part in range(areas.shape[0]):
-                is_kept[part] = areas[part, 0] >= SMALLEST_DARK
-            if kind == PALE:
-                is_kept = round_and_within(areas, spans, inside, stride, SMALLEST_PALE)
-            count = 0
-            area = 0
-            largest = 0
-            for part in range(areas.shape[0]):
-                if is_kept[part]:
-                    count += 1
-                    area += areas[part, 0]
-                    largest = max(largest, areas[part, 0])
-            if kind == DARK:
-                row[AT.dark_part_count] = count
-                row[AT.dark_part_count_per_area] = count / n
-                if count > 0:
-                    row[AT.dark_part_area_mean] = area / count
-            else:
-                row[AT.pale_spot_count] = count
-                row[AT.pale_spot_area_fraction] = area / n
-                row[AT.pale_spot_area_max] = largest
-    return out
+        for k in range(size):
+            # Outside, the level is 0, which is not above the mean.
+            inside[k] = level[k] >= least
+        areas, _ = parts(inside, stride)
+        count = area = 0
+        for part in range(areas.shape[0]):
+            if areas[part, 0] >= SMALLEST_DARK:
+                count += 1
+                area += areas[part, 0]
+        row[AT.dark_part_count] = count
+        row[AT.dark_part_count_per_area] = count / n
+        if count > 0:
+            row[AT.dark_part_area_mean] = area / count
+
+
+@kernel
+def pale_spots(plane, run_starts, runs, boxes, areas, out):
+    """Find the pale spots of every nucleus.
+
+    Parameters
+    ----------
+    plane, run_starts, runs, boxes
+        As for `measure`.
+    areas : (n_cells,) int64 array
+        Number of pixels of each nucleus.
+    out : (n_cells, 10) float64 array
+        Filled: `PALE_COLUMNS`, where there is a nucleus.
+    """
+    for cell in range(boxes.shape[0]):
+        own = runs[run_starts[cell] : run_starts[cell + 1]]
+        if own.shape[0] == 0:
+            continue
+        stride, size = stride_and_size(boxes[cell], PALE_RADIUS)
+        spot, _, inside = top_hat(plane, own, boxes[cell], PALE_RADIUS, PALE_RADIUS, np.uint8(255))
+        for k in range(size):
+            spot[k] = spot[k] >= PALE_RISE
+        table, spans = parts(spot, stride)
+        is_kept = round_and_within(table, spans, inside, stride, SMALLEST_PALE)
+        count = area = largest = 0
+        for part in range(table.shape[0]):
+            if is_kept[part]:
+                count += 1
+                area += table[part, 0]
+                largest = max(largest, table[part, 0])
+        row = out[cell]
+        row[AT.pale_spot_count] = count
+        row[AT.pale_spot_area_fraction] = area / areas[cell]
+        row[AT.pale_spot_area_max] = largest

@@ -30,9 +30,19 @@ COLUMNS = (
     *(f"uniform_share_p{n_points}" for n_points in (8, 16, 24)),
 )
 """Columns of the family ``lbp``."""
-N_COLUMNS = len(COLUMNS)
 
 AT = indices(COLUMNS)
+
+U2, RIU2_8 = range(2)
+HISTOGRAMS = np.array(
+    [
+        (1, AT.u2_00, N_U2),
+        (1, AT.riu2_p8_0, N_RIU2_8),
+        (2, AT.riu2_p16_00, N_RIU2_16),
+        (3, AT.riu2_p24_00, N_RIU2_24),
+    ]
+)
+"""Radius, first column and number of bins of each histogram."""
 
 STRETCH = 2048
 """Number of pixels processed at a time, whose samples fit into the first-level cache."""
@@ -42,7 +52,7 @@ STRETCH = 2048
 BELOW, ABOVE = -3, 2
 
 
-@kernel
+@inlined
 def compare(near, far, centre, weight, bit, bits, uncertain):
     """Set `bit` where samples between two columns reach their centres or it is uncertain."""
     for k in range(bits.size):
@@ -57,7 +67,7 @@ def compare(near, far, centre, weight, bit, bits, uncertain):
         uncertain[k] |= bit if is_close else np.uint16(0)
 
 
-@kernel
+@inlined
 def compute_bits(
     plane, first, stop, stride, radius, heights, points, weights, parts, lines, work, code
 ):
@@ -400,93 +410,64 @@ def depth_map(runs, box, max_depth):
 
 
 @kernel
-def normalise_counts(counts, out):
-    """Divide counts by their sum; NaN where that is 0."""
-    total = 0
-    for k in range(counts.size):
-        total += counts[k]
-    for k in range(counts.size):
-        out[k] = counts[k] / total if total > 0 else np.nan
-
-
-@kernel
-def entropy(p):
-    """Return the entropy of shares in bits; NaN where they are NaN."""
-    total = 0.0
-    for k in range(p.size):
-        if np.isnan(p[k]):
-            return np.nan
-        if p[k] > 0.0:
-            total -= p[k] * math.log2(p[k])
-    return total + 0.0
-
-
-@kernel
-def histograms(fine, middle, coarse, run_starts, runs, boxes, invariant):
+def histograms(planes, run_starts, runs, boxes, invariant, out):
     """Compute the shares of patterns, their entropies and the share of uniform ones.
 
     Parameters
     ----------
-    fine : (H, W) uint8 array
-        Bins 0..58 of 8 points at radius 1.
-    middle, coarse : (H, W) uint8 array
-        Bins 0..17 of 16 points at radius 2; bins 0..25 of 24 points at radius 3.
+    planes : (3, H, W) uint8 array
+        Bins of 8 points at radius 1 (0..58), 16 points at radius 2 (0..17) and 24 points at
+        radius 3 (0..25).
     run_starts, runs, boxes
         Pixel runs and bounding boxes of the cells, as returned by the kernels of ``region.runs``.
     invariant : (59,) int64 array
-        Rotation-invariant bin 0..9 of each bin of `fine`.
-
-    Returns
-    -------
-    (n_cells, 119) float64 array
-        The `COLUMNS`; NaN where no pixel of a cell is deep enough.
+        Rotation-invariant bin 0..9 of each bin of 8 points.
+    out : (n_cells, 119) float64 array
+        Filled: the `COLUMNS`, where pixels of a cell are deep enough.
     """
-    n_cells = boxes.shape[0]
-    out = np.empty((n_cells, N_COLUMNS), np.float64)
-    out[:] = np.nan
-    for cell in range(n_cells):
+    # Two histograms of each kind are used in turn, so that equal neighbours do not increment the
+    # same bin. The last bin counts the pixels that are not deep enough.
+    counts = np.empty((2, N_U2 + 1), np.int64)
+    for cell in range(boxes.shape[0]):
         cell_runs = runs[run_starts[cell] : run_starts[cell + 1]]
         if cell_runs.shape[0] == 0:
             continue
-        # Two histograms of each kind are used in turn, so that equal neighbours do not increment
-        # the same bin. The last bin counts the pixels that are not deep enough.
-        counts = np.zeros((2, N_U2 + 1), np.int64)
-        counts_16 = np.zeros((2, N_RIU2_16 + 1), np.int64)
-        counts_24 = np.zeros((2, N_RIU2_24 + 1), np.int64)
-        counts_8 = np.zeros(N_RIU2_8, np.int64)
         top, left = boxes[cell, 0], boxes[cell, 2]
         depths = depth_map(cell_runs, boxes[cell], 3)
-        for run in range(cell_runs.shape[0]):
-            row, first, stop = cell_runs[run, 0], cell_runs[run, 1], cell_runs[run, 2]
-            n = stop - first
-            depth_line = depths[row - top][first - left : stop - left]
-            bins, bins_16 = fine[row][first:stop], middle[row][first:stop]
-            bins_24 = coarse[row][first:stop]
-            for k in range(n):
-                odd = k & 1
-                counts[odd, bins[k] if depth_line[k] > 1 else N_U2] += 1
-                counts_16[odd, bins_16[k] if depth_line[k] > 2 else N_RIU2_16] += 1
-                counts_24[odd, bins_24[k] if depth_line[k] > 3 else N_RIU2_24] += 1
-        for k in range(N_U2):
-            counts[0, k] += counts[1, k]
-        for k in range(N_RIU2_16):
-            counts_16[0, k] += counts_16[1, k]
-        for k in range(N_RIU2_24):
-            counts_24[0, k] += counts_24[1, k]
-        for k in range(N_U2):
-            counts_8[invariant[k]] += counts[0, k]
-        row = out[cell]
-        shares_8 = row[AT.riu2_p8_0 : AT.riu2_p8_0 + N_RIU2_8]
-        shares_16 = row[AT.riu2_p16_00 : AT.riu2_p16_00 + N_RIU2_16]
-        shares_24 = row[AT.riu2_p24_00 : AT.riu2_p24_00 + N_RIU2_24]
-        normalise_counts(counts[0, :N_U2], row[AT.u2_00 : AT.u2_00 + N_U2])
-        normalise_counts(counts_8, shares_8)
-        normalise_counts(counts_16[0, :N_RIU2_16], shares_16)
-        normalise_counts(counts_24[0, :N_RIU2_24], shares_24)
-        row[AT.entropy_p8] = entropy(shares_8)
-        row[AT.entropy_p16] = entropy(shares_16)
-        row[AT.entropy_p24] = entropy(shares_24)
-        row[AT.uniform_share_p8] = 1.0 - shares_8[N_RIU2_8 - 1]
-        row[AT.uniform_share_p16] = 1.0 - shares_16[N_RIU2_16 - 1]
-        row[AT.uniform_share_p24] = 1.0 - shares_24[N_RIU2_24 - 1]
-    return out
+        for kind in range(HISTOGRAMS.shape[0]):
+            radius, first_column = HISTOGRAMS[kind, 0], HISTOGRAMS[kind, 1]
+            n_bins = HISTOGRAMS[kind, 2]
+            if kind != RIU2_8:
+                for k in range(N_U2 + 1):
+                    counts[0, k] = counts[1, k] = 0
+                for run in range(cell_runs.shape[0]):
+                    row, first, stop = cell_runs[run, 0], cell_runs[run, 1], cell_runs[run, 2]
+                    depth_line = depths[row - top, first - left : stop - left]
+                    bins = planes[radius - 1, row, first:stop]
+                    for k in range(bins.size):
+                        counts[k & 1, bins[k] if depth_line[k] > radius else N_U2] += 1
+                for k in range(N_U2):
+                    counts[0, k] += counts[1, k]
+            else:
+                # Those of `U2`, which comes first, are summed up.
+                for k in range(N_RIU2_8):
+                    counts[1, k] = 0
+                for k in range(N_U2):
+                    counts[1, invariant[k]] += counts[0, k]
+                for k in range(N_RIU2_8):
+                    counts[0, k] = counts[1, k]
+            total = 0
+            for k in range(n_bins):
+                total += counts[0, k]
+            if total == 0:
+                continue
+            entropy = share = 0.0
+            for k in range(n_bins):
+                share = counts[0, k] / total
+                out[cell, first_column + k] = share
+                if share > 0.0:
+                    entropy -= share * math.log2(share)
+            if kind != U2:
+                # Adding zero turns the -0.0 of a single pattern into 0.0.
+                out[cell, AT.entropy_p8 + radius - 1] = entropy + 0.0
+                out[cell, AT.uniform_share_p8 + radius - 1] = 1.0 - share

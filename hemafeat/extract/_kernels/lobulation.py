@@ -46,7 +46,7 @@ ENOUGH = 512
 
 
 @kernel
-def lobulations(rgb, table, nuclei, cytoplasms, areas, run_starts, runs, boxes):
+def lobulations(rgb, table, nuclei, cytoplasms, areas, run_starts, runs, boxes, wanted):
     """Measure the lobes of every nucleus at each threshold.
 
     Parameters
@@ -61,11 +61,14 @@ def lobulations(rgb, table, nuclei, cytoplasms, areas, run_starts, runs, boxes):
         Number of pixels of each nucleus.
     run_starts, runs, boxes
         Runs and boxes of the cells, see ``runs.find_runs`` and ``runs.pixels``.
+    wanted : (5,) bool array
+        Which of `SHARES` are measured.
 
     Returns
     -------
     (n_cells, 95) float64 array
-        `COLUMNS` at each of `SHARES`. A row of NaN where nucleus or cell is missing.
+        `COLUMNS` at each of `SHARES`, NaN if it is not measured. A row of NaN where nucleus or cell
+        is missing.
     """
     n_cells = areas.size
     out = np.empty((n_cells, SHARES.size * N_COLUMNS), np.float64)
@@ -81,6 +84,8 @@ def lobulations(rgb, table, nuclei, cytoplasms, areas, run_starts, runs, boxes):
         step = max(1, int(math.sqrt(areas[cell] // ENOUGH)))
         sums, counts = blocks(rgb, table, runs[first:stop], boxes[cell], step)
         for share in range(SHARES.size):
+            if not wanted[share]:
+                continue
             inside = denser(sums, counts, 100 * low + SHARES[share] * (high - low), step)
             n_holes = clean(inside, areas[cell], step * step)
             row = out[cell, share * N_COLUMNS : (share + 1) * N_COLUMNS]

@@ -17,6 +17,14 @@ from hemafeat.extract._kernels.region.contour import (
 )
 from hemafeat.extract._kernels.region.runs import covariance, join, local_runs, part_areas
 
+PROJECTION_COLUMNS = (
+    "perimeter_excess",
+    "n_projections",
+    "projection_fraction",
+    "largest_projection_fraction",
+)
+"""Columns that `projections` fills."""
+
 COLUMNS = (
     "cytoplasm__thickness_percentile_10",
     "cytoplasm__thickness_median",
@@ -27,10 +35,7 @@ COLUMNS = (
     "cytoplasm__thickness_harmonic_2",
     "cytoplasm__thickness_harmonic_3",
     "nucleus__open_angle_from_cell_centroid",
-    "perimeter_excess",
-    "n_projections",
-    "projection_fraction",
-    "largest_projection_fraction",
+    *PROJECTION_COLUMNS,
 )
 """Columns of the family ``rim``."""
 N_COLUMNS = len(COLUMNS)
@@ -46,7 +51,7 @@ OPENING = 0.1
 
 @kernel
 def rim_of_cells(profile, nucleus_starts, nucleus_runs, cell_starts, cell_runs, boxes):
-    """Measure the rim of cytoplasm and the projections of every cell.
+    """Measure the rim of cytoplasm of every cell.
 
     Parameters
     ----------
@@ -60,7 +65,8 @@ def rim_of_cells(profile, nucleus_starts, nucleus_runs, cell_starts, cell_runs, 
     Returns
     -------
     (n_cells, 13) float64 array
-        `COLUMNS`. A row of NaN where nucleus or cell is missing.
+        `COLUMNS`; NaN in those that `projections` fills, and a row of NaN where nucleus or cell is
+        missing.
     """
     n_cells = profile.shape[0]
     out = np.empty((n_cells, N_COLUMNS), np.float64)
@@ -72,9 +78,8 @@ def rim_of_cells(profile, nucleus_starts, nucleus_runs, cell_starts, cell_runs, 
             continue
         row = out[k]
         thickness_by_direction(profile[k], row)
-        top, bottom, left, right = boxes[k, 0], boxes[k, 1], boxes[k, 2], boxes[k, 3]
-        runs, rows = local_runs(outer, top, left, bottom - top)
-        area, y, x, _, _, _ = covariance(outer)
+        left = boxes[k, 2]
+        _, y, x, _, _, _ = covariance(outer)
         first, last = inner[0, 0], inner[inner.shape[0] - 1, 0]
         # Columns count from the box of the cell; those of a nucleus beyond it are negative.
         moved, moved_rows = local_runs(inner, first, left, last + 1 - first)
@@ -82,7 +87,6 @@ def rim_of_cells(profile, nucleus_starts, nucleus_runs, cell_starts, cell_runs, 
         row[AT.nucleus__open_angle_from_cell_centroid] = math.degrees(
             widest_gap(points, y - first, x - left)
         )
-        projections(runs, rows, area, right - left, row)
     return out
 
 
@@ -133,32 +137,49 @@ def thickness_by_direction(profile, row):
 
 
 @kernel
-def projections(runs, rows, area, width, row):
-    """Measure what an opening removes from a cell: perimeter, number of parts and area."""
-    radius = max(int(OPENING * math.sqrt(area / math.pi) + 0.5), 1)
-    bits = pack(runs, rows, width)
-    kept = open_by_octagon(bits, radius)
-    kept_runs, kept_rows = unpack_runs(kept)
-    if kept_runs.shape[0] > 0:
-        perimeter = perimeter_crofton(runs, rows)
-        row[AT.perimeter_excess] = perimeter / perimeter_crofton(kept_runs, kept_rows) - 1.0
-    for w in range(bits.shape[0]):
-        for r in range(bits.shape[1]):
-            kept[w, r] = bits[w, r] & ~kept[w, r]
-    removed, removed_rows = unpack_runs(kept)
-    parent, _ = join(removed, removed_rows, CORNERS)
-    n_projections = projecting = largest = 0
-    areas = part_areas(removed, parent)
-    for run in range(areas.size):
-        size = areas[run]
-        # Smaller parts are corners of the pixel grid.
-        if 2 * size >= radius * radius and size > 0:
-            n_projections += 1
-            projecting += size
-            largest = max(largest, size)
-    row[AT.n_projections] = n_projections
-    row[AT.projection_fraction] = projecting / area
-    row[AT.largest_projection_fraction] = largest / area
+def projections(nucleus_starts, cell_starts, cell_runs, boxes, out):
+    """Measure what an opening removes from every cell: perimeter, number of parts and area.
+
+    Parameters
+    ----------
+    nucleus_starts, cell_starts, cell_runs, boxes
+        As for `rim_of_cells`.
+    out : (n_cells, 13) float64 array
+        Filled: `PROJECTION_COLUMNS`, where there are nucleus and cell.
+    """
+    for k in range(cell_starts.size - 1):
+        outer = cell_runs[cell_starts[k] : cell_starts[k + 1]]
+        if nucleus_starts[k + 1] == nucleus_starts[k] or outer.shape[0] == 0:
+            continue
+        row = out[k]
+        runs, rows = local_runs(outer, boxes[k, 0], boxes[k, 2], boxes[k, 1] - boxes[k, 0])
+        area = 0
+        for run in range(runs.shape[0]):
+            area += runs[run, 2] - runs[run, 1]
+        radius = max(int(OPENING * math.sqrt(area / math.pi) + 0.5), 1)
+        bits = pack(runs, rows, boxes[k, 3] - boxes[k, 2])
+        kept = open_by_octagon(bits, radius)
+        kept_runs, kept_rows = unpack_runs(kept)
+        if kept_runs.shape[0] > 0:
+            perimeter = perimeter_crofton(runs, rows)
+            row[AT.perimeter_excess] = perimeter / perimeter_crofton(kept_runs, kept_rows) - 1.0
+        for w in range(bits.shape[0]):
+            for r in range(bits.shape[1]):
+                kept[w, r] = bits[w, r] & ~kept[w, r]
+        removed, removed_rows = unpack_runs(kept)
+        parent, _ = join(removed, removed_rows, CORNERS)
+        n_projections = projecting = largest = 0
+        areas = part_areas(removed, parent)
+        for run in range(areas.size):
+            size = areas[run]
+            # Smaller parts are corners of the pixel grid.
+            if 2 * size >= radius * radius and size > 0:
+                n_projections += 1
+                projecting += size
+                largest = max(largest, size)
+        row[AT.n_projections] = n_projections
+        row[AT.projection_fraction] = projecting / area
+        row[AT.largest_projection_fraction] = largest / area
 
 
 @inlined

@@ -6,7 +6,7 @@ import math
 
 import numpy as np
 
-from hemafeat._jit import find_root, indices, kernel
+from hemafeat._jit import find_root, indices, inlined, kernel
 from hemafeat.extract._kernels.arrays import mean_and_sd, separate, total
 from hemafeat.extract._kernels.region.contour import (
     boundary_points,
@@ -159,7 +159,7 @@ def shape_of_cells(run_starts, runs, boxes):
     return out
 
 
-@kernel
+@inlined
 def axes(rr, cc, rc):
     """Return the major and minor axis of the ellipse with these second moments."""
     middle = (rr + cc) / 2.0
@@ -171,7 +171,7 @@ def axes(rr, cc, rc):
     return 4.0 * math.sqrt(middle + swing), 4.0 * math.sqrt(low)
 
 
-@kernel
+@inlined
 def distance_moments(points, y, x, rr, cc, rc):
     """Describe the distances of boundary points from the centroid (y, x).
 
@@ -285,7 +285,7 @@ def indentations(runs, rows, hull, points, deep):
     return deepest, n_deep
 
 
-@kernel
+@inlined
 def gaps(runs, rows, hull):
     """Return the runs of the pixels in the hull but not in the mask, indexed by row."""
     height = rows.size - 1
