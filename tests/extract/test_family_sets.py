@@ -155,7 +155,7 @@ def test_a_whole_family_that_is_compiled_has_its_parts() -> None:
 
 
 def test_a_family_that_may_leave_out_work_is_told_what_is_wanted() -> None:
-    """All columns of such a family are a second unit of what is compiled ahead."""
+    """Its part is a unit of its own of what is compiled ahead."""
     cell = datasets.draw_cell("neutrophil", random_state=0)
     masks = segment.Masks(cell.cell, cell.nucleus)
     part, whole = choose("default")["rim"], choose("all")["rim"]
