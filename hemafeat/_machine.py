@@ -120,7 +120,7 @@ LINE_EVERY = 5.0
 """Least time in seconds between two lines of progress in a log."""
 
 RARER = 20
-"""Part of the time so far that passes between two lines of a long run, up to a minute."""
+"""Lines that a long run writes at most in the time it has taken so far; one a minute at least."""
 
 
 @contextmanager

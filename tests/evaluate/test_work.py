@@ -84,6 +84,15 @@ def test_votes_of_one_classifier_fit_it_once():
     assert DONE["fits"] == 2
 
 
+def assert_as_alone(models, together):
+    """Check that whatever is made only once has the result of each model alone."""
+    for name, model in models.items():
+        alone = evaluate.compare({name: model}, cells(), n_splits=2, **QUICK)
+        mine = together.predictions.query("model == @name").reset_index(drop=True)
+        theirs = alone.predictions.query("model == @name").reset_index(drop=True)
+        pd.testing.assert_frame_equal(mine, theirs, check_exact=True)
+
+
 def test_members_of_an_ensemble_beside_it(monkeypatch):
     machine = support_vectors.SVC
 
@@ -102,12 +111,7 @@ def test_members_of_an_ensemble_beside_it(monkeypatch):
     }
     together = evaluate.compare(models, cells(), n_splits=2, **QUICK)
     assert DONE["fits"] == 2
-    # Whatever is made only once has the result of each model alone.
-    for name, model in models.items():
-        alone = evaluate.compare({name: model}, cells(), n_splits=2, **QUICK)
-        mine = together.predictions.query("model == @name").reset_index(drop=True)
-        theirs = alone.predictions.query("model == @name").reset_index(drop=True)
-        pd.testing.assert_frame_equal(mine, theirs, check_exact=True)
+    assert_as_alone(models, together)
     assert families(list(models.values())) == [[0, 1, 2, 3]]
     assert families([pipelines.svc(), pipelines.xgboost()]) == [[0], [1]]
 
@@ -123,11 +127,7 @@ def test_the_members_of_a_vote_share_their_fits(monkeypatch):
     models = {"ldsvm": pipelines.ldsvm(), "logistic": pipelines.logistic()}
     together = evaluate.compare(models, cells(), n_splits=2, **QUICK)
     assert DONE["fits"] == 2
-    for name, model in models.items():
-        alone = evaluate.compare({name: model}, cells(), n_splits=2, **QUICK)
-        mine = together.predictions.query("model == @name").reset_index(drop=True)
-        theirs = alone.predictions.query("model == @name").reset_index(drop=True)
-        pd.testing.assert_frame_equal(mine, theirs, check_exact=True)
+    assert_as_alone(models, together)
 
 
 def peak_of(call):

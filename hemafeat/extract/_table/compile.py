@@ -429,8 +429,7 @@ def _use(unit: str) -> None:
         image_quality(prepared, window_masks, masks.n_cells)
         return
     name, _, of = unit.partition(" of ")
-    family = choose(of)[name] if of else choose([name])[name]
-    measure_window(prepared, window_masks, {name: family})
+    measure_window(prepared, window_masks, {name: choose(of or [name])[name]})
 
 
 def main() -> None:
