@@ -27,6 +27,7 @@ from hemafeat.cli import (
     _output,
     _predict,
     _report,
+    _rerun,
     _segment,
 )
 from hemafeat.cli._errors import Failure, Usage
@@ -38,6 +39,7 @@ COMMANDS = (
     _extract,
     _segment,
     _compare,
+    _rerun,
     _report,
     _predict,
     _describe,

