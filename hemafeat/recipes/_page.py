@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
+import base64
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from hemafeat._files import write_whole
-from hemafeat.recipes._recipe import VERSIONS, RecipeError
-from hemafeat.recipes._run import RESULTS
+from hemafeat.recipes._recipe import VERSIONS, Recipe, RecipeError
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
+
+RESULTS = "rerun.csv"
+"""File of the results of one recipe, in its folder."""
 
 MAIN = ("weighted_f1", "accuracy", "balanced_accuracy", "macro_f1")
 """Metrics of the overview: of each model the first that its report states, else the third."""
@@ -145,36 +149,107 @@ def page(folder: str | os.PathLike[str], out: str | os.PathLike[str] | None = No
     RecipeError
         If no recipe was run into the folder.
     """
-    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
-
     results = results_of(folder)
     table = overview(results)
-    buffer = io.StringIO()
-    import matplotlib
-
-    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "hemafeat"}):
-        figure_reruns(table).savefig(buffer, format="svg", metadata={"Date": None})
-    svg = buffer.getvalue()
-    loaders = [PackageLoader("hemafeat.recipes", "."), PackageLoader("hemafeat.report", ".")]
-    environment = Environment(
-        loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined
-    )
+    path = Path(out) if out is not None else Path(folder) / "reruns.html"
     pages = {
-        (recipe, version): f"{recipe}/{version}/page.html"
-        for recipe in dict.fromkeys(results["recipe"])
-        for version in VERSIONS
-        if (Path(folder) / str(recipe) / version / "page.html").is_file()
+        str(name): f"{name}/page.html"
+        for name in dict.fromkeys(results["recipe"])
+        if (Path(folder) / str(name) / "page.html").is_file()
     }
-    text = environment.get_template("_page.html.j2").render(
-        figure=svg[svg.index("<svg") :],
+    return _render(
+        path,
+        "_page.html.j2",
+        figure=_svg(figure_reruns(table)),
         rows=[_texts(row) for row in table.to_dict("records")],
         pages=pages,
         versions=VERSIONS,
         small=bool(results["small"].astype(str).str.lower().eq("true").any()),
     )
-    path = Path(out) if out is not None else Path(folder) / "reruns.html"
+
+
+def recipe_page(
+    recipe: Recipe,
+    results: pd.DataFrame,
+    folder: Path,
+    pictures: Sequence[tuple[str, str, Path]],
+    map_file: Path | None,
+) -> Path:
+    """Write the page of one recipe.
+
+    Parameters
+    ----------
+    recipe : Recipe
+        The recipe.
+    results : DataFrame
+        See `Rerun`.
+    folder : Path
+        Folder of the run, with one of each version.
+    pictures : sequence of (str, str, Path)
+        Version, caption and file of pictures of training.
+    map_file : Path or None
+        Map of the cells.
+
+    Returns
+    -------
+    Path
+        The file.
+    """
+    rows = []
+    for (model, part, metric), same in results.groupby(["model", "part", "metric"], sort=False):
+        row: dict[str, object] = {"model": model, "part": part, "metric": metric, "report": np.nan}
+        stated = same["published"].dropna()
+        if len(stated):
+            row["report"] = float(stated.iloc[0])
+        for version in VERSIONS:
+            own = same[same["version"] == version]
+            for column, name in (("value", ""), ("low", "_low"), ("high", "_high")):
+                row[version + name] = float(own[column].iloc[0]) if len(own) else np.nan
+        rows.append(_texts({"recipe": recipe.name, **row}))
+    protocols = dict(zip(results["version"], results["protocol"], strict=True))
+    return _render(
+        folder / "page.html",
+        "_recipe.html.j2",
+        recipe=recipe,
+        figure=_svg(figure_reruns(overview(results))),
+        rows=rows,
+        versions=VERSIONS,
+        protocols=protocols,
+        pages={v: f"{v}/page.html" for v in protocols if (folder / v / "page.html").is_file()},
+        quirks={key: quirk["text"] for key, quirk in recipe.quirks.items()},
+        pictures=[(version, text, _embedded(file)) for version, text, file in pictures],
+        map=None if map_file is None else _embedded(map_file),
+        small=bool(results["small"].any()),
+    )
+
+
+def _render(path: Path, template: str, **content: Any) -> Path:
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
+
+    # The style is that of the pages of comparisons.
+    loaders = [PackageLoader("hemafeat.recipes", "."), PackageLoader("hemafeat.report", ".")]
+    environment = Environment(
+        loader=ChoiceLoader(loaders), autoescape=True, undefined=StrictUndefined
+    )
+    text = environment.get_template(template).render(content)
     write_whole(path, lambda aside: aside.write_bytes(text.encode("utf-8", "replace")))
     return path
+
+
+def _svg(figure: Figure) -> str:
+    import matplotlib
+
+    buffer = io.StringIO()
+    with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "hemafeat"}):
+        figure.savefig(buffer, format="svg", metadata={"Date": None})
+    text = buffer.getvalue()
+    return text[text.index("<svg") :]
+
+
+def _embedded(file: Path) -> str:
+    """Return a picture as an address that holds all of it."""
+    kind = {".svg": "svg+xml", ".png": "png"}[file.suffix]
+    return f"data:image/{kind};base64,{base64.b64encode(file.read_bytes()).decode('ascii')}"
 
 
 def _texts(row: dict[str, object]) -> dict[str, object]:

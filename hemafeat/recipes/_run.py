@@ -12,16 +12,17 @@ from typing import Any
 
 import pandas as pd
 
-from hemafeat import evaluate, report
+from hemafeat import evaluate, extract, report
 from hemafeat._files import write_table, write_whole
 from hemafeat._public import public
 from hemafeat.recipes._data import TABLE, Folders, feature_columns, image_table, with_features
+from hemafeat.recipes._figures import cell_map, training_figures
 from hemafeat.recipes._models import make_models
+from hemafeat.recipes._page import RESULTS, recipe_page
 from hemafeat.recipes._published import published
 from hemafeat.recipes._recipe import VERSIONS, Recipe, RecipeError, recipe as read_recipe
 
-RECORD = "rerun.json"
-RESULTS = "rerun.csv"
+RECORD, PICTURES = "rerun.json", "pictures.json"
 COLUMNS = (
     "recipe",
     "version",
@@ -163,7 +164,8 @@ def run(
     folder = Path(out) / chosen.name
     folder.mkdir(parents=True, exist_ok=True)
     images = image_table(chosen, data, folder / "drawn", small=small, random_state=random_state)
-    comparisons, rows = {}, []
+    comparisons: dict[str, evaluate.Comparison] = {}
+    rows = []
     for version in versions:
         comparison = _compare(
             chosen,
@@ -183,6 +185,15 @@ def run(
         rows.append(_rows(chosen, version, comparison, small))
     results = pd.concat(rows, ignore_index=True)
     write_table(results, folder / RESULTS)
+    pictures = []
+    for version in versions:
+        shown = json.loads((folder / version / PICTURES).read_text(encoding="utf-8"))
+        pictures += [(version, text, folder / version / name) for text, name in shown]
+    map_file = folder / "map.svg"
+    if not map_file.is_file():
+        measured = extract.load(folder / "features") if (folder / "features").is_dir() else images
+        cell_map(measured, map_file, random_state)
+    recipe_page(chosen, results, folder, pictures, map_file if map_file.is_file() else None)
     return Rerun(chosen, results, comparisons, folder)
 
 
@@ -257,6 +268,12 @@ def _compare(
     comparison.save(place)
     shown = table if "cell" in table else None
     report.page(comparison, place / "page.html", table=shown, title=f"{chosen.title}, {version}")
+    figures = place / "figures"
+    pictures = [
+        (text, file.relative_to(place).as_posix())
+        for _, text, file in training_figures(comparison, figures)
+    ]
+    (place / PICTURES).write_text(json.dumps(pictures), encoding="utf-8")
     write_whole(
         record, lambda aside: aside.write_text(json.dumps(settings, indent=1), encoding="utf-8")
     )
