@@ -5,6 +5,7 @@ from . import (
     images as images,
     networks as networks,
     pipelines as pipelines,
+    recipes as recipes,
     report as report,
     segment as segment,
     testing as testing,

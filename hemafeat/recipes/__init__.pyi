@@ -1,0 +1,1 @@
+from ._published import published as published
