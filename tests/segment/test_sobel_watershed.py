@@ -43,7 +43,7 @@ def test_a_cell_is_cut_off_only_without_the_error():
     assert segment.dice(grown, expected) > 0.97
     plain = segment.sobel_watershed(alone).cell > 0
     wide = segment.sobel_watershed(alone, inverted=True).cell > 0
-    assert (np.ptp(np.nonzero(wide)[0]) - np.ptp(np.nonzero(plain)[0])) == 16
+    assert 16 <= np.ptp(np.nonzero(wide)[0]) - np.ptp(np.nonzero(plain)[0]) <= 20
 
 
 def test_an_empty_middle_is_no_cell():
