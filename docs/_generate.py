@@ -47,7 +47,7 @@ def readme(text: str) -> str:
     return before + BEGIN + "\n" + family_table() + "\n" + END + after
 
 
-CODES = ("lbp", "dct_zigzag", "gabor", "zernike")
+CODES = ("lbp", "lbp256", "dct_zigzag", "gabor", "zernike")
 """Families of which a single column says little: their columns code a texture or shape together."""
 
 

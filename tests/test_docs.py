@@ -24,7 +24,7 @@ GUIDE = sorted(page.relative_to(ROOT).as_posix() for page in (DOCS / "guide").gl
 PAGES = ["README.md", "docs/quickstart.md", "docs/add_a_segmenter.md", *GUIDE]
 ROOMS = [
     *("images", "datasets", "segment", "extract", "networks", "pipelines"),
-    *("evaluate", "report", "testing"),
+    *("evaluate", "report", "recipes", "testing"),
 ]
 
 

@@ -11,7 +11,7 @@ import pytest
 
 ROOMS = [
     *("images", "datasets", "segment", "extract", "networks", "pipelines"),
-    *("evaluate", "report", "testing"),
+    *("evaluate", "report", "recipes", "testing"),
 ]
 FLAGS = doctest.NORMALIZE_WHITESPACE | doctest.ELLIPSIS
 OPENCV = int(cv2.__version__.split(".")[0])

@@ -16,7 +16,9 @@ file that loads nothing from the network."""
 EXAMPLES = """\
   hemafeat report result/ --out report.html
   hemafeat report result/ --table features/ --out report.html
-      with pictures of segmentations, suspected failures and the errors of the extraction"""
+      with pictures of segmentations, suspected failures and the errors of the extraction
+  hemafeat report result/ --table features/ --map tsne
+      also with a map in which cells with similar features lie close together"""
 
 
 def add(commands: Any) -> None:
@@ -30,6 +32,11 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--table", metavar="TABLE", help="table of the cells that were compared")
     parser.add_argument("--title", metavar="TEXT", help="heading of the page")
+    parser.add_argument(
+        "--map",
+        choices=("tsne", "pca", "umap"),
+        help="also draw a map of the features of the cells (needs --table; umap: umap-learn)",
+    )
     _arguments.add_segmenter(parser)
     parser.add_argument("--masks", metavar="DIR", help="masks that the cells were measured with")
     _arguments.add_mask_kind(parser)
@@ -44,6 +51,8 @@ def run(args: argparse.Namespace) -> None:
         raise Usage(f"{folder}: no such folder")
     if args.table is not None and not Path(args.table).exists():
         raise Usage(f"--table: {args.table}: no such file or folder")
+    if args.map is not None and args.table is None:
+        raise Usage("--map needs --table, the table of the cells that were compared")
     out = Path(args.out) if args.out is not None else folder / "page.html"
     if out.suffix.lower() not in (".html", ".htm", "") and not out.is_dir():
         raise Usage(f"--out: {out} should end in .html")
@@ -62,5 +71,6 @@ def run(args: argparse.Namespace) -> None:
             masks=masks,
             mask_kind=args.mask_kind,
             title=args.title,
+            map=args.map,
         )
     )

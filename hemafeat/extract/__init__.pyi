@@ -37,7 +37,7 @@ from ._families.glszm import (
 from ._families.granules import granules as granules
 from ._families.granulometry import granulometry as granulometry
 from ._families.intensity import intensity as intensity
-from ._families.lbp import lbp as lbp, lbp_codes as lbp_codes
+from ._families.lbp import lbp as lbp, lbp256 as lbp256, lbp_codes as lbp_codes
 from ._families.lobes import lobes as lobes
 from ._families.lobulation import lobulation as lobulation
 from ._families.ngtdm import (

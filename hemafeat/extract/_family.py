@@ -51,6 +51,7 @@ BUILT_IN = {
     "gldm": "hemafeat.extract._families.gldm:gldm",
     "ngtdm": "hemafeat.extract._families.ngtdm:ngtdm",
     "lbp": "hemafeat.extract._families.lbp:lbp",
+    "lbp256": "hemafeat.extract._families.lbp:lbp256",
     "dct": "hemafeat.extract._families.dct:dct",
     "dct_zigzag": "hemafeat.extract._families.dct:dct_zigzag",
     "gabor": "hemafeat.extract._families.gabor:gabor",

@@ -4,7 +4,11 @@ from ._architectures.architectures import (
     architectures as architectures,
     build as build,
 )
-from ._architectures.parts import stain_deconvolution as stain_deconvolution
+from ._architectures.stains import (
+    STAINS as STAINS,
+    StainedNetwork as StainedNetwork,
+    stain_deconvolution as stain_deconvolution,
+)
 from ._backbones import (
     Backbone as Backbone,
     WeightsError as WeightsError,

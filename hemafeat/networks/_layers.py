@@ -72,25 +72,41 @@ class OpticalDensity(keras.layers.Layer):
         Number added to the values, so that the density of black is finite.
     base : {"e", "10"}
         Base of the logarithm.
+    black_is_white : bool
+        Read values of 0 as `white`, as for a cell that was cut out on black. By default they are
+        dark.
     """
 
     def __init__(
-        self, white: float = 255.0, offset: float = 1.0, base: str = "e", **kwargs: Any
+        self,
+        white: float = 255.0,
+        offset: float = 1.0,
+        base: str = "e",
+        black_is_white: bool = False,
+        **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
         if base not in ("e", "10"):
             raise ValueError(f"the base of the logarithm is 'e' or '10', not {base!r}")
         self.white, self.offset, self.base = white, offset, base
+        self.black_is_white = black_is_white
 
     def call(self, images: Any) -> Any:
         """Convert (n, H, W, 3) images to densities."""
         images = ops.cast(images, "float32")
+        if self.black_is_white:
+            images = ops.where(images > 0, images, self.white)
         density = -ops.log((images + self.offset) / self.white)
         return ops.maximum(density / np.log(10.0) if self.base == "10" else density, 0.0)
 
     def get_config(self) -> dict[str, Any]:
         """Return the parameters of the layer."""
-        parameters = {"white": self.white, "offset": self.offset, "base": self.base}
+        parameters = {
+            "white": self.white,
+            "offset": self.offset,
+            "base": self.base,
+            "black_is_white": self.black_is_white,
+        }
         return {**super().get_config(), **parameters}
 
 
@@ -238,6 +254,68 @@ class CellCrop(keras.layers.Layer):
     def get_config(self) -> dict[str, Any]:
         """Return the parameters of the layer."""
         return {**super().get_config(), "threshold": self.threshold}
+
+
+@_register
+class BoxLoss(keras.layers.Layer):
+    """Add the error of a predicted box of the cell to the loss, and pass values on unchanged.
+
+    The true box is that of the pixels of the image that are not black, as a cell is that was cut
+    out. An image in which every pixel or none is black adds nothing.
+
+    Parameters
+    ----------
+    weight : float
+        Factor of the error.
+    threshold : float
+        A pixel above it in any channel belongs to the cell.
+
+    Notes
+    -----
+    The error is the smooth L1 loss of left, top, width and height, as shares of width and height of
+    the image [1]_; it is added in training only.
+
+    References
+    ----------
+    .. [1] R. Girshick, "Fast R-CNN", ICCV 2015.
+    """
+
+    def __init__(self, weight: float = 1.0, threshold: float = 8.0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.weight, self.threshold = weight, threshold
+
+    def call(self, values: Any, box: Any, images: Any, training: bool = False) -> Any:
+        """Return `values`; `box` is (n, 4), and `images` (n, H, W, channels) of 0 to 255."""
+        if training:
+            true, known = self.boxes(images)
+            error = ops.abs(ops.cast(box, "float32") - true)
+            error = ops.where(error < 1.0, 0.5 * ops.square(error), error - 0.5)
+            total = ops.sum(ops.sum(error, axis=1) * known) / ops.maximum(ops.sum(known), 1.0)
+            self.add_loss(self.weight * total)
+        return values
+
+    def boxes(self, images: Any) -> tuple[Any, Any]:
+        """Return left, top, width and height of each cell, (n, 4), and 1 where it is known."""
+        images = ops.cast(images, "float32")
+        height, width = images.shape[1:3]
+        cell = ops.any(images > self.threshold, axis=-1)
+        top, down = _span(ops.any(cell, axis=2), height)
+        left, across = _span(ops.any(cell, axis=1), width)
+        box = ops.stack(
+            [
+                left / width,
+                top / height,
+                (across * (width - 1) + 1) / width,
+                (down * (height - 1) + 1) / height,
+            ],
+            axis=1,
+        )
+        known = ops.logical_and(ops.any(cell, axis=(1, 2)), ops.any(~cell, axis=(1, 2)))
+        return box, ops.cast(known, "float32")
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the parameters of the layer."""
+        return {**super().get_config(), "weight": self.weight, "threshold": self.threshold}
 
 
 def _span(mask: Any, length: int) -> tuple[Any, Any]:

@@ -26,6 +26,7 @@ from ._model import Model as Model, PatientModel as PatientModel
 from ._models import (
     baseline as baseline,
     grey_pixels as grey_pixels,
+    grey_pixels_svc as grey_pixels_svc,
     ldsvm as ldsvm,
     logistic as logistic,
     metadata_only as metadata_only,

@@ -124,6 +124,7 @@ _CELLS = (
         "images",
         space={"pixels__size": [None, 64, 32], "model__n_estimators": [100, 300]},
     ),
+    Entry("grey_pixels_svc", "cell", _models.grey_pixels_svc, "images"),
 )
 
 _NETWORK_SPACE: Space = {
@@ -205,8 +206,9 @@ def names(
         Whether to include the models that need attributes of the patient, such as age. There are
         none among the models of cells.
     images : bool
-        Whether to include the models that take images: ``"grey_pixels"`` for cells, the networks
-        of `MILImageClassifier`, which need Keras (extra ``deep``), for patients.
+        Whether to include the models that take images: ``"grey_pixels"`` and
+        ``"grey_pixels_svc"`` for cells, the networks of `MILImageClassifier`, which need Keras
+        (extra ``deep``), for patients.
     deep : bool
         Whether to include the networks, which need Keras: those of
         `hemafeat.networks.architectures` for cells, `MILClassifier` for patients.

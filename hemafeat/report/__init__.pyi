@@ -1,5 +1,5 @@
-from ._audit import audit_page as audit_page
-from ._audit_figures import figure_batches as figure_batches, figure_probes as figure_probes
+from ._audit.figures import figure_batches as figure_batches, figure_probes as figure_probes
+from ._audit.page import audit_page as audit_page
 from ._curves import (
     figure_calibration as figure_calibration,
     figure_precision_recall as figure_precision_recall,
@@ -11,6 +11,7 @@ from ._figures import (
     figure_importance as figure_importance,
     figure_scores as figure_scores,
 )
+from ._map import figure_map as figure_map
 from ._page import page as page
 from ._study_figures import (
     figure_class_drop as figure_class_drop,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from hemafeat._frames import need_frame
 from hemafeat._machine import versions
-from hemafeat.report import _curves, _figures, _galleries, _patients, _studies, _tables
-from hemafeat.report._audit import audit_section
+from hemafeat.report import _curves, _figures, _galleries, _map, _patients, _studies, _tables
+from hemafeat.report._audit.page import audit_section
 from hemafeat.report._html import Picture, render, svg, target
 from hemafeat.report._ranking import predictions_of, ranking, scores
 from hemafeat.report._style import count, in_text, listed, metric_name, number
@@ -39,6 +39,7 @@ def page(
     audit: Audit | None = None,
     probes: Probes | None = None,
     studies: Sequence[Any] = (),
+    map: str | None = None,
 ) -> Path:
     """Write a comparison as one self-contained HTML file.
 
@@ -71,6 +72,9 @@ def page(
     studies : list, optional
         Results of `hemafeat.evaluate.leakage`, `learning_curve`, `class_drop` and `resampling`,
         each shown in a section of its own.
+    map : {"tsne", "pca", "umap"}, optional
+        Draw a map of the features of the cells of `table`, see `figure_map`. By default none is
+        drawn.
 
     Returns
     -------
@@ -80,7 +84,8 @@ def page(
     Raises
     ------
     ValueError
-        If the comparison holds no results, or for an unknown segmenter or kind of study.
+        If the comparison holds no results, for an unknown segmenter, kind of study or map, or if a
+        map has no table.
     OSError
         If the file cannot be written. Images that cannot be read do not raise; the page says so in
         their place.
@@ -106,6 +111,8 @@ def page(
     """
     if comparison.results.empty:
         raise ValueError("the comparison holds no results")
+    if map is not None and table is None:
+        raise ValueError("a map is drawn of the features of the cells: give the table")
     content = _content(comparison, table, images, segmenter, masks, mask_kind)
     content |= {
         "title": title or "Comparison of classifiers on blood-cell features",
@@ -113,6 +120,7 @@ def page(
         "date": date,
         "audit": audit_section(audit, probes),
         "studies": _studies.sections(studies),
+        "map": None if map is None else _map_picture(table, map),
     }
     return render(target(out, "page.html"), "_page.html.j2", content)
 
@@ -179,6 +187,11 @@ def _content(
         }
     pictures.draw()
     return content
+
+
+def _map_picture(table: pd.DataFrame | None, method: str) -> Picture:
+    figure = _map.figure_map(need_frame(table, "a map"), method=method)
+    return Picture(svg(figure, "map", f"Map of the cells. {figure.axes[0].get_title('left')}"))
 
 
 def _cells(comparison: Comparison, model: str) -> pd.DataFrame:

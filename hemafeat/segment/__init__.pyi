@@ -22,6 +22,7 @@ from ._scores import (
     iou as iou,
     score as score,
 )
+from ._sobel_watershed import sobel_watershed as sobel_watershed
 from ._unet.scale import (
     UNET_RADIUS as UNET_RADIUS,
     UNET_SIDE as UNET_SIDE,

@@ -15,6 +15,7 @@ from hemafeat._words import suggestion
 from hemafeat.segment._best import best
 from hemafeat.segment._contours.contours import contours
 from hemafeat.segment._masks import MaskError, Masks
+from hemafeat.segment._sobel_watershed import sobel_watershed
 from hemafeat.segment._unet.tiles import load_network, weights_file
 from hemafeat.segment._unet.unet import unet
 
@@ -22,6 +23,12 @@ GROUP = "hemafeat.segmenters"
 
 WEIGHTED: dict[str, Callable[..., Masks]] = {"best": best, "unet": unet}
 """Segmenters that need a file of weights, which may follow their name after a colon."""
+
+PUBLISHED: dict[str, Callable[[np.ndarray], Masks]] = {
+    "sobel_watershed": sobel_watershed,
+    "sobel_watershed:inverted": partial(sobel_watershed, inverted=True),
+}
+"""Segmenters of reports, for repeating them."""
 
 Segmenter = Callable[[np.ndarray], Masks]
 
@@ -37,7 +44,8 @@ def segmenter(which: str | Callable[[np.ndarray], Any] = "contours") -> Segmente
     Parameters
     ----------
     which : str or callable
-        ``"contours"``, ``"unet"``, ``"best"``, the name of an entry point of the group
+        ``"contours"``, ``"unet"``, ``"best"``, ``"sobel_watershed"`` (of a report, or
+        ``"sobel_watershed:inverted"`` with its error), the name of an entry point of the group
         ``hemafeat.segmenters``, or a callable that takes an (H, W, 3) uint8 RGB image and returns
         `Masks` or a pair of label images (cell, nucleus). ``"unet:PATH"`` and ``"best:PATH"`` use
         the weights of a file.
@@ -68,9 +76,11 @@ def segmenter(which: str | Callable[[np.ndarray], Any] = "contours") -> Segmente
             return contours
         if which.partition(":")[0] in WEIGHTED:
             return _weighted(which)
+        if which in PUBLISHED:
+            return _CheckedSegmenter(PUBLISHED[which], which)
         entries = _entries()
         if which not in entries:
-            names = ["contours", *WEIGHTED, *entries]
+            names = ["contours", *WEIGHTED, *PUBLISHED, *entries]
             raise SegmenterError(
                 f"unknown segmenter {which!r}; {suggestion(which, names, 'choose one of:')}"
             )
@@ -106,7 +116,7 @@ def _weighted(which: str) -> Segmenter:
 def _entries() -> dict[str, Any]:
     entries: dict[str, Any] = {}
     for entry in sorted(entry_points(group=GROUP), key=lambda entry: (entry.name, entry.value)):
-        if entry.name == "contours" or entry.name in WEIGHTED or entry.name in entries:
+        if entry.name in {"contours", *WEIGHTED, *PUBLISHED, *entries}:
             raise SegmenterError(
                 f"two segmenters have the name {entry.name!r}; one of them is {entry.value}"
             )

@@ -78,6 +78,26 @@ def test_headers_that_are_not_what_the_name_says(tmp_path):
     assert stems(audit, "jfif") == {"bare"}
     assert stems(audit, "blank") == {"blank"}
     assert audit.images["problem"].isna().all()
+    left = audit.drop("jfif", "blank")
+    assert {Path(image).stem for image in set(table["image"]) - set(left["image"])} == {
+        "bare",
+        "blank",
+    }
+    assert list(left.index) == list(range(len(table) - 2))
+    assert len(audit.drop()) == len(table)
+    # Only the bytes of the files are read, and nothing else is searched.
+    alone = datasets.audit(table, checks=["jfif"])
+    assert kinds(alone) == {"jfif"}
+    assert message(alone, "jfif") == message(audit, "jfif")
+    assert alone.images["width"].isna().all()
+    assert {
+        Path(image).stem for image in set(table["image"]) - set(alone.drop("jfif")["image"])
+    } == {"bare"}
+    with pytest.raises(ValueError, match=r"'blank' was not checked.*checks=\['jfif'\]"):
+        alone.drop("blank")
+    for wrong in (lambda: datasets.audit(table, checks=["jpif"]), lambda: audit.drop("jpif")):
+        with pytest.raises(ValueError, match="did you mean jfif"):
+            wrong()
 
 
 # --- Copies -----------------------------------------------------------------------------------
@@ -95,6 +115,12 @@ def test_a_copy_under_two_labels(tmp_path):
     assert "(blast)" in message(audit, "duplicate_label")
     assert "(normal)" in message(audit, "duplicate_label")
     assert list(audit.duplicates["same"]) == ["bytes", "bytes"]
+    with pytest.warns(datasets.DatasetWarning):
+        alone = datasets.audit(table, checks=["duplicate"])
+    assert kinds(alone) == {"duplicate", "duplicate_label"}
+    for kind in ("duplicate", "duplicate_label"):
+        assert len(alone.drop(kind)) == len(table) - 2
+    assert alone.drop("duplicate_split").equals(alone.table)
 
 
 def test_the_same_pixels_in_another_file_on_both_sides_of_a_split(tmp_path):

@@ -126,6 +126,7 @@ TURNS = {
 TURNING = {
     r"boundary__hu_7_signed_log": "the seventh moment tells a shape from its mirror image",
     r"lbp__u2_(?!00|57|58)": "a code says on which side of a pixel it is brighter",
+    r"lbp256__code_(?!000|255)": "a code says on which side of a pixel it is brighter",
     r"gabor__\w+_(000|030|060|090|120|150)": "a filter has a direction",
     r"dct_zigzag__": "a coefficient has rows and columns",
 }
@@ -250,7 +251,7 @@ def test_the_grey_plane_is_that_of_the_formula() -> None:
     red, green, blue = np.moveaxis(image.astype(int), 2, 0)
     expected = (9798 * red + 19235 * green + 3735 * blue + 2**14) // 2**15
     np.testing.assert_array_equal(extract.Prepared(image).plane("grey"), expected)
-    for family in ("lbp", "dct", "dct_zigzag"):
+    for family in ("lbp", "lbp256", "dct", "dct_zigzag"):
         coded = extract.describe([family])["formula"]
         assert coded.str.contains("9798 R + 19235 G + 3735 B", regex=False).mean() > 0.9
 

@@ -103,6 +103,28 @@ def test_histogram_is_the_one_of_the_codes(n_points: int, radius: int) -> None:
         assert np.array_equal([v for k, v in row.items() if k.startswith("u2_")], expected)
 
 
+def test_the_plain_histogram_is_that_of_scikit_image() -> None:
+    grey = noise(8)
+    image = np.repeat(grey[:, :, None], 3, axis=2)
+    rows, columns = np.mgrid[: grey.shape[0], : grey.shape[1]]
+    # Two cells that touch each other, one of them at the border, and one of a single line.
+    labels = (np.hypot(rows - 8, columns - 8) < 12).astype(np.int32)
+    labels[(labels == 0) & (np.hypot(rows - 22, columns - 20) < 10)] = 2
+    labels[-1, -9:] = 3
+    found = extract.lbp256(image, labels)
+    codes = local_binary_pattern(grey, 8, 1, "default").astype(int)
+    for label in (1, 2):
+        inside = np.array(
+            [
+                [naive_texture.deep_inside(labels == label, r, c, 1) for c in range(grey.shape[1])]
+                for r in range(grey.shape[0])
+            ]
+        )
+        expected = np.bincount(codes[inside], minlength=256) / inside.sum()
+        np.testing.assert_allclose(found[label - 1], expected, rtol=1e-12)
+    assert np.isnan(found[2]).all()
+
+
 @pytest.mark.realdata
 @pytest.mark.slow_without_jit
 @pytest.mark.parametrize(("n_points", "radius"), CIRCLES)

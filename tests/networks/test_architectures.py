@@ -250,3 +250,44 @@ def test_three_streams_see_the_image_the_cell_and_hsv(keras, monkeypatch, tmp_pa
     streams = [layer for layer in model.layers if layer.name.startswith("stream_")]
     assert [layer.name for layer in streams] == ["stream_image", "stream_crop", "stream_hsv"]
     assert sum(layer.count_params() for layer in streams) == 3 * (3 * 9 * 4 + 4)
+
+
+def test_the_box_of_the_cell_is_learned(keras):
+    """Boxes are learned beside classes that say nothing, by the ordinary training."""
+    from hemafeat.networks._layers import BoxLoss
+
+    rng = np.random.default_rng(0)
+    images = np.zeros((32, 32, 32, 3), np.uint8)
+    for image, (top, left) in zip(images, rng.integers(0, 20, (32, 2)), strict=True):
+        image[top : top + 12, left : left + 12] = 180
+    layers = keras.layers
+    entry = keras.Input((32, 32, 3))
+    x = layers.Flatten()(layers.AveragePooling2D(4)(layers.Rescaling(1 / 255)(entry)))
+    box = layers.Dense(4, activation="sigmoid", kernel_initializer="zeros", name="box")(x)
+    x = BoxLoss()(x, box, entry)
+    model = keras.Model(entry, layers.Dense(2, activation="softmax")(x))
+    boxes = keras.Model(model.input, model.get_layer("box").output)
+    true = keras.ops.convert_to_numpy(BoxLoss().boxes(images)[0])
+
+    def error():
+        return np.abs(judged(keras, boxes, images.astype(np.float32)) - true).mean()
+
+    before = error()
+    networks.fit_images(
+        model,
+        images,
+        np.arange(32) % 2,
+        epochs=30,
+        batch_size=32,
+        learning_rate=0.03,
+        progress=False,
+    )
+    assert error() < 0.5 * before
+
+
+def test_the_published_network_has_a_box_beside_its_classes(keras):
+    model = build_without_weights(keras, "marzahl_resnet18")
+    plain = build_without_weights(keras, "resnet18", input_shape=(450, 450, 3))
+    assert model.get_layer("box").output.shape == (None, 4)
+    # A class has 512 weights and a bias; the box has four outputs on the same means.
+    assert model.count_params() - plain.count_params() == 4 * 513 - 998 * 513

@@ -61,6 +61,85 @@ def test_stains_that_cannot_be_told_apart_are_refused(stains):
         networks.stain_deconvolution(stains)
 
 
+def test_two_stains_are_followed_by_the_direction_at_right_angles():
+    kernel = worked(networks.stain_deconvolution("haematoxylin_eosin"), np.eye(3, dtype="f4"))
+    rows = np.linalg.inv(kernel)
+    assert rows[2] @ rows[0] == pytest.approx(0, abs=1e-6)
+    assert rows[2] @ rows[1] == pytest.approx(0, abs=1e-6)
+    np.testing.assert_allclose(np.linalg.norm(rows, axis=1), 1.0, rtol=1e-6)
+    # The rows of scikit-image are those of Ruifrok and Johnston as well.
+    for row, known in zip(rows, rgb_from_hed[:2], strict=False):
+        assert row @ (known / np.linalg.norm(known)) == pytest.approx(1, abs=1e-3)
+
+
+def test_a_reference_cell_gives_the_classic_deconvolution_with_its_stains(tmp_path):
+    import cv2
+
+    from hemafeat import datasets, images
+
+    cell = datasets.draw_cell("lymphocyte", random_state=0).image
+    vectors = images.Macenko().stains(cell)[0]
+    third = np.cross(*vectors)
+    rows = np.vstack([vectors, third / np.linalg.norm(third)])
+    density = -np.log((cell.astype(np.float64) + 1) / 256)
+    expected = density @ np.linalg.inv(rows)
+    found = worked(networks.stain_deconvolution(cell), density.astype("f4"))
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    # scikit-image divides by log(1e-6) and cuts at 0.
+    classic = separate_stains(np.exp(-density), np.linalg.inv(rows))
+    np.testing.assert_allclose(np.maximum(found, 0) / -np.log(1e-6), classic, atol=1e-6)
+    path = tmp_path / "cell.png"
+    cv2.imwrite(str(path), cell[..., ::-1])
+    again = worked(networks.stain_deconvolution(str(path)), density.astype("f4"))
+    np.testing.assert_array_equal(again, found)
+
+
+def test_unknown_stains_say_which_there_are():
+    with pytest.raises(ValueError, match="there are: azure_eosin, haematoxylin_eosin"):
+        networks.stain_deconvolution("giemsa")
+    with pytest.raises(ValueError, match="sd_tcnn, sd_alexnet"):
+        networks.StainedNetwork("resnet18")
+
+
+def test_a_stained_network_starts_from_its_stains():
+    from sklearn.base import clone
+
+    from hemafeat import datasets, pipelines
+
+    cell = datasets.draw_cell("monocyte", random_state=1).image
+    network = networks.StainedNetwork("sd_tcnn", cell)
+    model = clone(pipelines.NetworkClassifier(network, size=67)).build(2)
+    expected = worked(networks.stain_deconvolution(cell), np.eye(3, dtype="f4"))
+    np.testing.assert_array_equal(
+        worked(model.get_layer("stains"), np.eye(3, dtype="f4")), expected
+    )
+    # Black surroundings of a cell that was cut out are empty, not the densest stain.
+    quantities = keras.Model(model.input, model.get_layer("tanh").output)
+    assert np.abs(worked(quantities, np.zeros((1, 67, 67, 3), "f4"))).max() == 0
+
+
+def test_the_box_of_a_cell_is_that_of_its_mask():
+    images = np.zeros((4, 20, 30, 3), np.float32)
+    images[0, 4:9, 10:25] = 100
+    images[1, 0:20, 3:4, 1] = 9
+    images[3] = 200
+    layer = _layers.BoxLoss(weight=2.0)
+    box, known = (keras.ops.convert_to_numpy(part) for part in layer.boxes(images))
+    np.testing.assert_allclose(box[0], [10 / 30, 4 / 20, 15 / 30, 5 / 20], rtol=1e-5)
+    np.testing.assert_allclose(box[1], [3 / 30, 0, 1 / 30, 1], rtol=1e-5)
+    assert known.tolist() == [1, 1, 0, 0]
+    given = np.tile(np.float32([0.5, 0.5, 0.5, 0.5]), (4, 1))
+    values = np.ones((4, 7), np.float32)
+    np.testing.assert_array_equal(
+        keras.ops.convert_to_numpy(layer(values, given, images, training=True)), values
+    )
+    error = np.square(given[:2] - box[:2]).sum(axis=1).mean() / 2
+    assert float(sum(layer.losses)) == pytest.approx(2.0 * error, rel=1e-5)
+    quiet = _layers.BoxLoss()
+    quiet(values, given, images, training=False)
+    assert not quiet.losses
+
+
 @pytest.mark.parametrize("base", ["e", "10"])
 def test_optical_density(base):
     images = some_images()

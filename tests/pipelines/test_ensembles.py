@@ -292,6 +292,31 @@ def test_correction_of_unusual_input():
         pipelines.NeighbourhoodCorrection(Seen()).fit(vectors, ["a", "b", "c"])
 
 
+def test_a_threshold_matched_to_the_prior_gives_each_class_its_share(table):
+    two = table[table["label"] != sorted(set(table["label"]))[-1]]
+    rng = np.random.default_rng(0)
+    y = np.where(rng.random(len(two)) < 0.7, "all", "hem")
+    near = pipelines.NeighbourhoodCorrection(pipelines.logistic(), sweeps=0, match_prior=True)
+    near.fit(two, y)
+    share = (y == "all").mean()
+    np.testing.assert_allclose(near.prior_, [share, 1 - share])
+    some = two.iloc[:41]
+    labels = near.predict(some)
+    # As in the source: the sorted score at round(n * share) is the last of the first class.
+    scores = near.estimator_.predict_proba(some)[:, 1]
+    threshold = np.sort(scores)[round(41 * share) - 1]
+    np.testing.assert_array_equal(labels, np.where(scores > threshold, "hem", "all"))
+    assert (labels == "all").sum() == round(41 * share)
+    corrected = pipelines.NeighbourhoodCorrection(
+        pipelines.logistic(), sweeps=1, match_prior=True
+    ).fit(two, y)
+    vectors = corrected.estimator_[:-1].transform(some)
+    expected = pipelines.neighbourhood_correction(vectors, labels, sweeps=1)
+    np.testing.assert_array_equal(corrected.predict(some), expected)
+    with pytest.raises(ValueError, match=r"there are \d classes, not 2"):
+        near.fit(table, np.arange(len(table)) % 3)
+
+
 def test_transductive_scores_are_marked(table, tmp_path):
     near = pipelines.NeighbourhoodCorrection(pipelines.logistic())
     models = {"logistic": pipelines.logistic(), "near": near}

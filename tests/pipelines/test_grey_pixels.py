@@ -94,6 +94,19 @@ def test_pipeline_and_storage(pictures, tmp_path):
     assert "grey_pixels" not in pipelines.names()
 
 
+def test_the_search_of_the_report(pictures, tmp_path):
+    model = pipelines.make("grey_pixels_svc", crop=24, size=12, n_splits=2)
+    assert model.param_grid == {"model__C": [0.1, 1, 10], "model__kernel": ["linear", "rbf"]}
+    assert pipelines.looks_at(model) == {"images", "groups"}
+    table = pictures.assign(group=np.arange(len(pictures)) // 2)
+    model.fit(table[:30], table["label"][:30])
+    assert (model.predict(table[30:]) == table["label"][30:]).all()
+    loaded = pipelines.load(pipelines.save(model, tmp_path / "search.hemafeat"))
+    np.testing.assert_array_equal(loaded.predict(table), model.predict(table))
+    for train, test in model.cv.split(table[:30], table["label"][:30]):
+        assert not set(table["group"].iloc[train]) & set(table["group"].iloc[test])
+
+
 def test_beside_feature_models(pictures):
     """The features are noise and the pixels are not: each model must get its own input."""
     rng = np.random.default_rng(0)

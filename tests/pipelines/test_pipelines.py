@@ -277,6 +277,22 @@ def test_partial_whitening_leaves_out_axes_without_variance():
     assert np.isfinite(pipelines.PartialWhitening().fit_transform(alike)).all()
 
 
+def test_a_plain_machine_is_that_of_scikit_learn(table):
+    """Standardised columns and a radial kernel, nothing else."""
+    features = table.filter(like="cell__shape__")
+    X, y = features.assign(label=table["label"]), table["label"]
+    plain = pipelines.svc(plain=True, C=1.0, class_weight=None).fit(X, y)
+    assert list(plain.named_steps) == ["columns", "fill", "scale", "model"]
+    scaled = StandardScaler().fit_transform(
+        SimpleImputer(strategy="median").fit_transform(features)
+    )
+    machine = SVC(C=1.0, decision_function_shape="ovo").fit(scaled, y)
+    np.testing.assert_allclose(
+        plain["model"].svc_.decision_function(scaled), machine.decision_function(scaled), atol=1e-8
+    )
+    assert (plain.predict(X) == machine.predict(scaled)).mean() > 0.95
+
+
 def test_support_vectors_may_be_wider():
     X, y = make_classification(120, 8, n_informative=6, n_classes=3, random_state=0)
     ours = pipelines.SupportVectors(widen=4.0).fit(X, y)

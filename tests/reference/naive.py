@@ -33,7 +33,13 @@ from reference.naive_granules import (
 )
 from reference.naive_lobes import lobes as lobes, lobulation as lobulation
 from reference.naive_matrices import gldm as gldm, glrlm as glrlm, glszm as glszm, ngtdm as ngtdm
-from reference.naive_texture import dct as dct, dct_zigzag as dct_zigzag, glcm as glcm, lbp as lbp
+from reference.naive_texture import (
+    dct as dct,
+    dct_zigzag as dct_zigzag,
+    glcm as glcm,
+    lbp as lbp,
+    lbp256 as lbp256,
+)
 
 # ------------------------------------------------------------------------------------ intensity
 

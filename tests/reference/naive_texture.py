@@ -175,6 +175,20 @@ def lbp(image, labels, n_cells):
     return np.array(rows)
 
 
+def lbp256(image, labels, n_cells):
+    grey = grey_of(image)
+    rows = []
+    for cell in range(1, n_cells + 1):
+        inside = labels == cell
+        codes = [
+            sum(bit << i for i, bit in enumerate(pattern(grey, row, column, 8, 1)))
+            for row, column in np.argwhere(inside)
+            if deep_inside(inside, row, column, 1)
+        ]
+        rows.append([codes.count(code) / len(codes) if codes else np.nan for code in range(256)])
+    return np.array(rows)
+
+
 def area_average(n, size):
     """Return (size, n) weights: new pixel i is the average over [i n / size, (i + 1) n / size)."""
     weights = np.zeros((size, n))

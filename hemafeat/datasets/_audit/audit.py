@@ -13,19 +13,30 @@ import pandas as pd
 
 from hemafeat._files import write_table
 from hemafeat._public import public
-from hemafeat.datasets._audit import checks
+from hemafeat._words import suggestion
+from hemafeat.datasets._audit import checks as _checks
 from hemafeat.datasets._copies.clusters import equal_sets, find_all_near_pairs, linked_sets
 from hemafeat.datasets._copies.near_duplicates import PAIR_COLUMNS
 from hemafeat.datasets._copies.survey import survey_with_thumbnails
 from hemafeat.datasets._table import as_table
 
-SEVERITIES = (checks.SEVERE, checks.WARNING, checks.NOTE)
+SEVERITIES = (_checks.SEVERE, _checks.WARNING, _checks.NOTE)
 
 _PROBED = {
     "image_size": ("image size",),
     "background": ("background colour", "background brightness"),
 }
 """Kinds of findings that leak probes test as well, and the names of these probes."""
+
+KINDS = {
+    **dict.fromkeys(("unreadable", "blank", "duplicate", "near_duplicate"), True),
+    **dict.fromkeys(("image_size", "background", "batch", "marks"), True),
+    **dict.fromkeys(("header", "jfif", "name", "labels", "spelling", "balance"), False),
+    **dict.fromkeys(("few_groups", "patients", "single_class"), False),
+    **dict.fromkeys(("patient_split", "group_split"), False),
+}
+"""Kinds of findings, and whether the pixels of the images are needed for them. Those of copies also
+have the endings ``_label``, ``_split`` and ``_patient``."""
 
 _TABLES = ("findings", "rows", "images", "duplicates", "near_duplicates", "batches", "classes")
 
@@ -73,12 +84,13 @@ class Audit:
     batches: pd.DataFrame
     classes: pd.DataFrame
     table: pd.DataFrame
-    _own: Sequence[checks.Finding] = ()
+    _own: Sequence[_checks.Finding] = ()
+    _checked: Sequence[str] | None = None
 
     @property
     def severe(self) -> pd.DataFrame:
         """Findings that invalidate scores until they are resolved."""
-        return self.findings[self.findings["severity"] == checks.SEVERE]
+        return self.findings[self.findings["severity"] == _checks.SEVERE]
 
     def with_probes(self, probes: Any) -> Audit:
         """Return the audit with the findings of leak probes among its own.
@@ -114,12 +126,12 @@ class Audit:
                 best = max((results[name] for name in names), key=lambda row: row["value"])
                 message = str(best["message"])
                 message = f"{finding.description}. {message[:1].upper()}{message[1:]}"
-                severity = str(best["severity"]) or checks.NOTE
+                severity = str(best["severity"]) or _checks.NOTE
                 finding = replace(finding, severity=severity, message=message)
             findings.append(finding)
         for row in probes.findings.to_dict("records"):
             if row["probe"] not in tested:
-                findings.append(checks.Finding(row["severity"], "leak_probe", row["message"]))
+                findings.append(_checks.Finding(row["severity"], "leak_probe", row["message"]))
         findings.sort(key=_severity)
         rows = _row_table(findings, self.table, self.images)
         return replace(self, findings=_finding_table(findings), rows=rows)
@@ -131,6 +143,47 @@ class Audit:
     def of(self, kind: str) -> pd.DataFrame:
         """Return the rows of ``rows`` for findings of a kind."""
         return self.rows[self.rows["kind"] == kind]
+
+    def drop(self, *kinds: str) -> pd.DataFrame:
+        """Return the image table without the images that findings of these kinds concern.
+
+        Parameters
+        ----------
+        *kinds : str
+            Kinds of findings, such as ``"unreadable"`` or ``"jfif"``. Every copy of an image is
+            left out for ``"duplicate"``; to keep copies together, see `group_duplicates`.
+
+        Returns
+        -------
+        DataFrame
+            Rows of `table` that are left, numbered from 0.
+
+        Raises
+        ------
+        ValueError
+            If there is no such kind, or it was not among the `checks` of the audit.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from hemafeat import datasets
+        >>> cell = datasets.draw_cell("monocyte", random_state=0).image
+        >>> table = datasets.as_table([cell, np.full_like(cell, 90)])
+        >>> len(datasets.audit(table, checks=["blank"]).drop("blank"))
+        1
+        """
+        for kind in kinds:
+            _check_kind(kind)
+            if self._checked is not None and _base(kind) not in map(_base, self._checked):
+                raise ValueError(
+                    f"{kind!r} was not checked; the audit was made with "
+                    f"checks={list(self._checked)}"
+                )
+        names = [name for name in self.rows["kind"].unique() if _is_asked_for(name, kinds)]
+        rows = self.rows.loc[self.rows["kind"].isin(names), "row"].to_numpy(np.int64)
+        keep = np.ones(len(self.table), dtype=bool)
+        keep[rows] = False
+        return self.table[keep].reset_index(drop=True)
 
     def save(self, folder: str | os.PathLike[str], *, suffix: str = ".csv") -> Path:
         """Write each table to a file in a folder.
@@ -169,6 +222,7 @@ def audit(
     *,
     near: bool = True,
     turned: bool = True,
+    checks: Iterable[str] | None = None,
     n_jobs: int | None = None,
     random_state: int = 0,
     progress: bool | Callable[[int, int, str], None] | None = None,
@@ -183,6 +237,9 @@ def audit(
         If True, also search for images that show the same cell without being equal.
     turned : bool
         If True, this search includes images rotated by multiples of 90 degrees and mirrored.
+    checks : list of str, optional
+        Kinds of findings to look for, such as ``["unreadable", "jfif"]``; nothing else is searched,
+        and no image is decoded for kinds that only need the file or the table. By default all.
     n_jobs : int, optional
         Number of threads that read images. By default one per processor. The result does not
         depend on it.
@@ -201,6 +258,8 @@ def audit(
     ------
     DatasetError
         Raised if `as_table` raises it. Images that cannot be read are a finding, not an error.
+    ValueError
+        Raised if there is no such kind in `checks`.
 
     Notes
     -----
@@ -229,30 +288,37 @@ def audit(
     1     note   patients         0
     2     note     labels         0
     """
+    wanted = None if checks is None else list(dict.fromkeys(checks))
+    for kind in wanted or ():
+        _check_kind(kind)
+    bases = set(KINDS) if wanted is None else {_base(kind) for kind in wanted}
     table = as_table(images)
-    properties, thumbnails = survey_with_thumbnails(table, n_jobs=n_jobs, progress=progress)
+    properties, thumbnails = survey_with_thumbnails(
+        table, n_jobs=n_jobs, progress=progress, decode=any(KINDS[kind] for kind in bases)
+    )
     equal = equal_sets(properties)
     pairs = (
         _near_pairs(table, properties, thumbnails, equal, turned)
-        if near
+        if near and "near_duplicate" in bases
         else _pair_table(table, properties, [])
     )
     sets = linked_sets(zip(pairs["a"], pairs["b"], strict=True), len(table))
-    by_size, size_shares = checks.check_sizes(table, properties)
-    by_background, colour_shares, batch = checks.check_backgrounds(table, properties, random_state)
+    by_size, size_shares = _checks.check_sizes(table, properties)
+    by_background, colour_shares, batch = _checks.check_backgrounds(table, properties, random_state)
     properties["background_batch"] = batch + 1
     findings = [
-        *checks.check_files(properties),
-        *checks.check_copies(table, equal, properties, near=False),
-        *checks.check_copies(table, sets, properties, near=True),
-        *checks.check_names(table, properties),
-        *checks.check_patients(table),
-        *checks.check_labels(table),
+        *_checks.check_files(properties),
+        *_checks.check_copies(table, equal, properties, near=False),
+        *_checks.check_copies(table, sets, properties, near=True),
+        *_checks.check_names(table, properties),
+        *_checks.check_patients(table),
+        *_checks.check_labels(table),
         *by_size,
         *by_background,
-        *checks.check_joint_batch(properties),
-        *checks.check_marks(table, properties),
+        *_checks.check_joint_batch(properties),
+        *_checks.check_marks(table, properties),
     ]
+    findings = [one for one in findings if wanted is None or _is_asked_for(one.kind, wanted)]
     findings.sort(key=_severity)
     shares = [part for part in (size_shares, colour_shares) if len(part)]
     return Audit(
@@ -267,10 +333,28 @@ def audit(
         classes=_class_table(table),
         table=table,
         _own=tuple(findings),
+        _checked=wanted,
     )
 
 
-def _severity(finding: checks.Finding) -> int:
+def _base(kind: str) -> str:
+    """Return a kind without the ending that says what copies have in common, or not."""
+    for base in ("near_duplicate", "duplicate"):
+        if kind in {base, *(f"{base}_{ending}" for ending in ("label", "split", "patient"))}:
+            return base
+    return kind
+
+
+def _check_kind(kind: str) -> None:
+    if _base(kind) not in KINDS:
+        raise ValueError(f"no finding is of the kind {kind!r}; {suggestion(kind, KINDS)}")
+
+
+def _is_asked_for(kind: str, wanted: Sequence[str]) -> bool:
+    return kind in wanted or _base(kind) in wanted
+
+
+def _severity(finding: _checks.Finding) -> int:
     return SEVERITIES.index(finding.severity)
 
 
@@ -343,7 +427,7 @@ def _pair_table(
     return frame
 
 
-def _finding_table(findings: list[checks.Finding]) -> pd.DataFrame:
+def _finding_table(findings: list[_checks.Finding]) -> pd.DataFrame:
     rows = [
         (number, finding.severity, finding.kind, finding.message, len(finding.rows))
         for number, finding in enumerate(findings, start=1)
@@ -352,7 +436,7 @@ def _finding_table(findings: list[checks.Finding]) -> pd.DataFrame:
 
 
 def _row_table(
-    findings: list[checks.Finding], table: pd.DataFrame, properties: pd.DataFrame
+    findings: list[_checks.Finding], table: pd.DataFrame, properties: pd.DataFrame
 ) -> pd.DataFrame:
     parts = []
     for number, finding in enumerate(findings, start=1):

@@ -98,7 +98,11 @@ def survey(
 
 
 def survey_with_thumbnails(
-    table: pd.DataFrame, *, n_jobs: int | None = None, progress: bool | Progress | None = None
+    table: pd.DataFrame,
+    *,
+    n_jobs: int | None = None,
+    progress: bool | Progress | None = None,
+    decode: bool = True,
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Survey the images of a table and make their thumbnails.
 
@@ -106,6 +110,8 @@ def survey_with_thumbnails(
     ----------
     table, n_jobs, progress
         Arguments of `survey`.
+    decode : bool
+        If False, only what the bytes of the files tell is recorded.
 
     Returns
     -------
@@ -123,7 +129,7 @@ def survey_with_thumbnails(
     def survey_chunk(chunk: range) -> list[dict[str, Any]]:
         properties = []
         for index in chunk:
-            row, small = _survey_image(images[index])
+            row, small = _survey_image(images[index], decode)
             properties.append(row)
             if small is not None:
                 thumbnails[index] = small
@@ -144,7 +150,7 @@ def survey_with_thumbnails(
     return frame, thumbnails
 
 
-def _survey_image(image: Any) -> tuple[dict[str, Any], np.ndarray | None]:
+def _survey_image(image: Any, decode: bool = True) -> tuple[dict[str, Any], np.ndarray | None]:
     row: dict[str, Any] = dict.fromkeys(SURVEY)
     row["image"] = name = name_of(image)
     row["suffix"] = _SUFFIXES.get(_suffix(name)) if isinstance(image, str) else None
@@ -162,6 +168,8 @@ def _survey_image(image: Any) -> tuple[dict[str, Any], np.ndarray | None]:
         row["digest"] = hashlib.sha256(data).hexdigest() if data else None
         if row["format"] == "JPEG":
             row["jfif"] = b"JFIF\0" in data[:64]
+    if not decode:
+        return row, None
     try:
         pixels = read(source)
     except ImageError as problem:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import cache
 from typing import Any
 
+import cv2
 import numpy as np
 
 from hemafeat.extract._family import Column, family
@@ -138,6 +139,77 @@ def lbp(image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = 
     values = np.full((n_cells, len(_kernel.COLUMNS)), np.nan)
     _kernel.histograms(planes, regions.run_starts, regions.runs, regions.boxes, _INVARIANT, values)
     return values
+
+
+@family(
+    {
+        f"code_{code:03d}": Column(
+            "1",
+            f"share of pixels whose 8 bits form the number {code} (method default), 8 points, "
+            f"radius 1; {_POINTS}",
+            "Ojala et al. 2002, LBP_{8,1}; skimage.feature.local_binary_pattern",
+            "One of 256 shares that together code the finest texture; none has a meaning alone.",
+        )
+        for code in range(256)
+    },
+    masks=("nucleus",),
+    prepared=True,
+    # lbp__u2 holds the same patterns, those that are not uniform in one bin.
+    default=False,
+    reference="Ojala, Pietikainen and Maenpaa, IEEE Trans. PAMI 24:971-987 (2002)",
+)
+def lbp256(
+    image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = None
+) -> np.ndarray:
+    """Compute the plain histogram of all 256 local binary patterns of the grey image.
+
+    Publications use it as it is, such as [2]_; the columns ``u2`` of `lbp` are the same histogram
+    with all patterns that are not uniform in one bin.
+
+    Parameters
+    ----------
+    image : (H, W, 3) ndarray of uint8, or Prepared
+        RGB image.
+    labels : (H, W) ndarray of int
+        Label image of the cells, or of one of their compartments: 1 to n_cells, 0 is background.
+    n_cells : int, optional
+        Number of cells, which is the number of rows returned. By default the largest label.
+
+    Returns
+    -------
+    (n_cells, 256) ndarray of float64
+        Shares of the pixels, which sum to 1. Point 0 is to the right and gives the lowest bit, the
+        next ones follow anti-clockwise, see `lbp_codes`. The pixels counted are those around which
+        a square of side 3 lies in the mask; NaN where there is none.
+
+    References
+    ----------
+    .. [1] T. Ojala, M. Pietikainen and T. Maenpaa, "Multiresolution gray-scale and rotation
+       invariant texture classification with local binary patterns", IEEE Trans. PAMI 24, 971-987,
+       2002.
+    .. [2] V. Singhal and P. Singh, "Local binary pattern for automatic detection of acute
+       lymphoblastic leukemia", NCC 2014.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, extract
+    >>> cell = datasets.draw_cell("neutrophil", random_state=0)
+    >>> values = extract.lbp256(cell.image, cell.nucleus)
+    >>> values.shape, round(float(values.sum()), 6)
+    ((1, 256), 1.0)
+    """
+    prepared = prepare(image)
+    n_cells = int(labels.max()) if n_cells is None else n_cells
+    grey = prepared.plane("grey")
+    codes = _kernel.plane_codes(np.pad(grey, 1), 1, *_samples(8, 1), METHODS.index("default"))
+    # The labels around a pixel are equal if their smallest and largest are; outside they are 0.
+    padded = np.pad(labels, 1).astype(np.float32)
+    square = np.ones((3, 3), np.uint8)
+    deep = (cv2.erode(padded, square) == cv2.dilate(padded, square))[1:-1, 1:-1] & (labels > 0)
+    bins = (labels[deep].astype(np.int64) - 1) * 256 + codes[deep]
+    counts = np.bincount(bins, minlength=256 * n_cells).reshape(n_cells, 256).astype(np.float64)
+    total = counts.sum(axis=1, keepdims=True)
+    return np.divide(counts, total, out=np.full_like(counts, np.nan), where=total > 0)
 
 
 def lbp_codes(

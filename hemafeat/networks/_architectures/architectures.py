@@ -17,6 +17,7 @@ from hemafeat.networks._keras import layer_seed, need_keras
 _MIDS = "MIDS 207 deck, layer table"
 _BLOODCELLS = "repository lbernard9/bloodcells, notebooks"
 _HINCAPIE = "Hincapie, report on PBC"
+_SD_LAYER = "Duggal 2017, repository duggalrahul/SD-Layer, models.py"
 
 
 @public
@@ -81,9 +82,19 @@ ARCHITECTURES: dict[str, Architecture] = {
         "Krizhevsky 2012, two groups", "remembered",
     ),
     "sd_alexnet": Architecture(
-        lenet.sd_alexnet, (227, 227, 3), 1000, 62_378_353, 62_378_353,
-        "Duggal 2017, SD-Layer before AlexNet", "computed",
-        "the nine parameters of the layer are read; the AlexNet is not specified, here one tower",
+        lenet.sd_alexnet, (400, 400, 3), 2, 146_005_387, 146_005_387, _SD_LAYER, "read",
+        "nine of the parameters are those of the stain layer; starts from azure and eosin, see "
+        "StainedNetwork. Published with squared error and Nesterov momentum",
+    ),
+    "sd_tcnn": Architecture(
+        lenet.sd_tcnn, (400, 400, 3), 2, 20_176_267, 20_176_267, _SD_LAYER, "read",
+        "as sd_alexnet, with the mean of each map in place of the last pooling",
+    ),
+    "tcnn": Architecture(
+        lenet.tcnn, (227, 227, 3), 11, 19_630_859, 19_630_859,
+        "Andrearczyk and Whelan 2016, repository vandrearczyk/caffe-TCNN, T-CNN-3", "read",
+        "counted for its eleven textures; images of 0 to 1, without their mean subtracted, and He "
+        "initialisation are choices of this package",
     ),
     "mids_baseline": Architecture(
         lenet.mids_baseline, (128, 128, 3), 2, 49_741, 49_741, _MIDS, "computed",
@@ -136,6 +147,12 @@ ARCHITECTURES: dict[str, Architecture] = {
         "He 2016; torchvision resnet18; UFSC deck, Marzahl 2019", "remembered",
         "PyTorch quotes the trainable ones; Keras adds 9,600 moving statistics. The deck does not "
         "name the port it used",
+    ),
+    "marzahl_resnet18": Architecture(
+        branches.marzahl_resnet18, (450, 450, 3), 2, None, None, "Marzahl 2019, abstract", "guess",
+        "ResNet-18 and the regression of the box of the cell are read; its layer (one of 4 nodes "
+        "on the means), its loss (smooth L1, added as it is) and the size are guesses. The box is "
+        "known where the background is black",
     ),
     "se_resnext50": Architecture(
         residual.se_resnext50, (224, 224, 3), 1000, None, 27_559_896,

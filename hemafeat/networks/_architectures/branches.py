@@ -1,9 +1,10 @@
-"""Networks with several branches on one image: densities and cosines, streams, two backbones."""
+"""Networks with several branches: densities and cosines, streams, two backbones, a box."""
 
 from __future__ import annotations
 
 from typing import Any
 
+from hemafeat.networks._architectures import residual
 from hemafeat.networks._architectures.parts import Shape, classify, feature_maps
 from hemafeat.networks._keras import need_keras
 
@@ -101,3 +102,15 @@ def kassani_pair(input_shape: Shape, n_classes: int, weights: str | None) -> Any
     x = layers.Dense(512, activation="relu", name="dense_1")(x)
     x = layers.Dropout(0.5, name="dropout")(x)
     return classify(image, x, n_classes, "kassani_pair")
+
+
+def marzahl_resnet18(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
+    """Build ResNet-18 with a second output, the box of the cell, which only training sees."""
+    layers = need_keras("a network on images").layers
+    from hemafeat.networks._layers import BoxLoss
+
+    plain = residual.resnet18(input_shape, n_classes, None)
+    image, features = plain.input, plain.get_layer("mean").output
+    box = layers.Dense(4, activation="sigmoid", dtype="float32", name="box")(features)
+    features = BoxLoss(name="box_loss")(features, box, image)
+    return classify(image, features, n_classes, "marzahl_resnet18")

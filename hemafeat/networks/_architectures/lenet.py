@@ -1,4 +1,4 @@
-"""Networks trained from random weights: LeNets, the two networks of MIDS, and AlexNets."""
+"""Networks trained from random weights: LeNets, those of MIDS, AlexNets and T-CNNs."""
 
 from __future__ import annotations
 
@@ -110,34 +110,21 @@ def mids_final(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
 
 def alexnet(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
     """Build AlexNet in one tower, in which every filter sees every channel."""
-    return _alexnet("alexnet", input_shape, n_classes, groups=1, stains=False)
+    return _alexnet("alexnet", input_shape, n_classes, groups=1)
 
 
 def alexnet_grouped(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
     """Build AlexNet with the second, fourth and fifth convolutions in two groups, as in 2012."""
-    return _alexnet("alexnet_grouped", input_shape, n_classes, groups=2, stains=False)
+    return _alexnet("alexnet_grouped", input_shape, n_classes, groups=2)
 
 
-def sd_alexnet(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
-    """Build AlexNet on the quantities of three stains, whose colours are learned."""
-    return _alexnet("sd_alexnet", input_shape, n_classes, groups=1, stains=True)
-
-
-def _alexnet(name: str, input_shape: Shape, n_classes: int, *, groups: int, stains: bool) -> Any:
+def _alexnet(name: str, input_shape: Shape, n_classes: int, *, groups: int) -> Any:
     keras = need_keras("a network on images")
-    from hemafeat.networks._layers import (
-        NeighbourNormalisation,
-        OpticalDensity,
-        ScaledImage,
-        StainDeconvolution,
-    )
+    from hemafeat.networks._layers import NeighbourNormalisation, ScaledImage
 
     layers = keras.layers
     image = keras.Input(input_shape, name="image")
-    if stains:
-        x = StainDeconvolution(name="stains")(OpticalDensity(name="density")(image))
-    else:
-        x = ScaledImage("unit", name="scale")(image)
+    x = ScaledImage("unit", name="scale")(image)
 
     def conv(x: Any, number: int, filters: int, side: int, groups: int = 1, **kwargs: Any) -> Any:
         return layers.Conv2D(
@@ -158,3 +145,82 @@ def _alexnet(name: str, input_shape: Shape, n_classes: int, *, groups: int, stai
         x = layers.Dense(4096, activation="relu", name=f"dense_{number}")(x)
         x = layers.Dropout(0.5, name=f"dropout_{number}")(x)
     return classify(image, x, n_classes, name)
+
+
+def tcnn(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
+    """Build T-CNN-3: three convolutions of AlexNet, then the mean of each map, its energy."""
+    image, x = scaled_input(input_shape)
+    x = _tower(x, k=1.0, n_convolutions=3)
+    x = need_keras("a network on images").layers.GlobalAveragePooling2D(name="energy")(x)
+    return classify(image, _dense(x), n_classes, "tcnn")
+
+
+def sd_tcnn(
+    input_shape: Shape, n_classes: int, weights: str | None, stains: Any = "azure_eosin"
+) -> Any:
+    """Build the five convolutions of AlexNet and the mean of each map on quantities of stains."""
+    image, x = _stained_input(input_shape, stains)
+    x = _tower(x, k=2.0, n_convolutions=5)
+    x = need_keras("a network on images").layers.GlobalAveragePooling2D(name="energy")(x)
+    return classify(image, _dense(x), n_classes, "sd_tcnn")
+
+
+def sd_alexnet(
+    input_shape: Shape, n_classes: int, weights: str | None, stains: Any = "azure_eosin"
+) -> Any:
+    """Build AlexNet in two groups on the quantities of three stains, whose colours are learned."""
+    layers = need_keras("a network on images").layers
+    image, x = _stained_input(input_shape, stains)
+    x = layers.MaxPooling2D(3, 2, name="pool_5")(_tower(x, k=2.0, n_convolutions=5))
+    x = layers.Flatten(name="flatten")(x)
+    return classify(image, _dense(x), n_classes, "sd_alexnet")
+
+
+def _stained_input(input_shape: Shape, stains: Any) -> tuple[Any, Any]:
+    """Return the input of a network, and the quantities of three stains in it, from -1 to 1."""
+    keras = need_keras("a network on images")
+    from hemafeat.networks._architectures.stains import stain_deconvolution
+    from hemafeat.networks._layers import OpticalDensity
+
+    image = keras.Input(input_shape, name="image")
+    # The cells of the source are cut out on black, which it reads as white.
+    density = OpticalDensity(offset=0.0, base="10", black_is_white=True, name="density")(image)
+    quantities = stain_deconvolution(stains, name="stains")(density)
+    return image, keras.layers.Activation("tanh", name="tanh")(quantities)
+
+
+def _tower(x: Any, *, k: float, n_convolutions: int) -> Any:
+    """Add the convolutions of AlexNet in two groups, each of the first two pooled, then divided.
+
+    (The paper of 2012 divides by neighbouring channels before it pools; `_alexnet` does so.)
+    """
+    layers = need_keras("a network on images").layers
+    from hemafeat.networks._layers import NeighbourNormalisation
+
+    plan = ((96, 11, 1), (256, 5, 2), (384, 3, 1), (384, 3, 2), (256, 3, 2))[:n_convolutions]
+    for number, (filters, side, groups) in enumerate(plan, 1):
+        x = layers.Conv2D(
+            filters,
+            side,
+            strides=4 if number == 1 else 1,
+            groups=groups,
+            padding="valid" if number == 1 else "same",
+            activation="relu",
+            kernel_initializer="he_normal",
+            name=f"conv_{number}",
+        )(x)
+        if number < 3:
+            x = layers.MaxPooling2D(3, 2, name=f"pool_{number}")(x)
+            x = NeighbourNormalisation(k=k, name=f"normal_{number}")(x)
+    return x
+
+
+def _dense(x: Any) -> Any:
+    """Add two layers of 4,096 nodes, each followed by dropout."""
+    layers = need_keras("a network on images").layers
+    for number in (1, 2):
+        x = layers.Dense(
+            4096, activation="relu", kernel_initializer="he_normal", name=f"dense_{number}"
+        )(x)
+        x = layers.Dropout(0.5, name=f"dropout_{number}")(x)
+    return x

@@ -1,4 +1,4 @@
-"""Parts that several networks share: input, backbone, class probabilities, the stain layer."""
+"""Parts that several networks share: input, backbone, class probabilities."""
 
 from __future__ import annotations
 
@@ -71,58 +71,3 @@ def classify(
         "sigmoid" if binary else "softmax", dtype="float32", name="probability"
     )(logit)
     return keras.Model(image, probability, name=name)
-
-
-def stain_deconvolution(stains: Any = None, **kwargs: Any) -> Any:
-    """Create a layer that turns optical densities into quantities of three stains.
-
-    The stain matrix is learned.
-
-    Parameters
-    ----------
-    stains : (3, 3) array-like, optional
-        Optical density in R, G, B of each stain, one stain per row, from which training starts. The
-        rows are normalised to length 1. By default it is the identity, which leaves the densities
-        as they are.
-    **kwargs
-        Passed to ``keras.layers.Layer``: ``name``, ``trainable``.
-
-    Returns
-    -------
-    keras.layers.Layer
-        Layer with nine weights, the inverse of the stain matrix. It maps (n, H, W, 3) densities to
-        (n, H, W, 3) quantities, ``density @ inv(stains)`` per pixel, and is registered with
-        `keras.saving`.
-
-    Raises
-    ------
-    ImportError
-        Keras is not installed.
-    ValueError
-        `stains` has another shape or no inverse.
-
-    Notes
-    -----
-    With the rows of Ruifrok and Johnston [2]_ it is the classic colour deconvolution. The abstract
-    of [1]_ gives the nine parameters, the start from one cell image and the learning; the algebra
-    is that of [2]_.
-
-    References
-    ----------
-    .. [1] R. Duggal, A. Gupta, R. Gupta and P. Mallick, "SD-Layer: Stain deconvolutional layer for
-       CNNs in medical microscopic imaging", MICCAI 2017.
-    .. [2] A. Ruifrok and D. Johnston, "Quantification of histochemical staining by color
-       deconvolution", Analytical and Quantitative Cytology and Histology 23, 2001.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hemafeat import networks
-    >>> layer = networks.stain_deconvolution()
-    >>> layer(np.zeros((2, 8, 8, 3), np.float32)).shape == (2, 8, 8, 3)
-    True
-    """
-    need_keras("a layer on images")
-    from hemafeat.networks._layers import StainDeconvolution
-
-    return StainDeconvolution(stains, **kwargs)

@@ -128,7 +128,12 @@ class NeighbourhoodCorrection(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
         Number of neighbours that must agree, see `neighbourhood_correction`. By default more than
         half of `k`.
     sweeps : int
-        Largest number of corrections, see `neighbourhood_correction`.
+        Largest number of corrections, see `neighbourhood_correction`. With 0 there are none, so
+        that the labels are those of `match_prior` alone.
+    match_prior : bool
+        Whether the labels before the correction are chosen so that each of two classes has its
+        share of the training cells, by the order of their probabilities, as in [1]_. By default
+        they are those that the estimator predicts.
 
     Attributes
     ----------
@@ -136,11 +141,19 @@ class NeighbourhoodCorrection(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
         The fitted classifier.
     classes_ : ndarray
         The labels, sorted.
+    prior_ : ndarray of float64
+        Share of each class in the training cells.
 
     Notes
     -----
     **Transductive**, see `neighbourhood_correction`: `hemafeat.evaluate.compare` marks its scores.
-    There are no probabilities.
+    There are no probabilities. A threshold that is matched to the prior is transductive as well,
+    and wrong wherever the classes of the cells to predict have other shares.
+
+    References
+    ----------
+    .. [1] Y. Pan et al., "Neighborhood-correction algorithm for classification of normal and
+       malignant cells", C-NMC challenge of ISBI 2019; repository YongshengPan/ISBI-NMC.
 
     Examples
     --------
@@ -154,11 +167,20 @@ class NeighbourhoodCorrection(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
 
     transductive = True
 
-    def __init__(self, estimator: Any, *, k: int = 7, needed: Any = None, sweeps: int = 5) -> None:
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        k: int = 7,
+        needed: Any = None,
+        sweeps: int = 5,
+        match_prior: bool = False,
+    ) -> None:
         self.estimator = estimator
         self.k = k
         self.needed = needed
         self.sweeps = sweeps
+        self.match_prior = match_prior
 
     def fit(self, X: Any, y: Any) -> Self:
         """Fit the estimator.
@@ -178,7 +200,7 @@ class NeighbourhoodCorrection(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
         Raises
         ------
         ValueError
-            If the estimator computes no vectors.
+            If the estimator computes no vectors, or `match_prior` is given more than two classes.
         """
         if not hasattr(self.estimator, "embed") and len(getattr(self.estimator, "steps", ())) < 2:
             raise ValueError(
@@ -187,6 +209,12 @@ class NeighbourhoodCorrection(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
             )
         self.estimator_ = clone(self.estimator).fit(X, y)
         self.classes_ = self.estimator_.classes_
+        if self.match_prior and len(self.classes_) != 2:
+            raise ValueError(
+                f"match_prior orders the cells by one probability: there are {len(self.classes_)} "
+                "classes, not 2"
+            )
+        self.prior_ = (np.asarray(y)[:, None] == self.classes_).mean(axis=0)
         return self
 
     def predict(self, X: Any) -> np.ndarray:
@@ -204,13 +232,26 @@ class NeighbourhoodCorrection(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
         check_is_fitted(self, "estimator_")
         embed = getattr(self.estimator_, "embed", None)
         vectors = embed(X) if embed is not None else self.estimator_[:-1].transform(X)
+        # Models saved before the option existed do not have it.
+        if getattr(self, "match_prior", False):
+            labels = self._matched(self.estimator_.predict_proba(X)[:, 1])
+        else:
+            labels = self.estimator_.predict(X)
         return neighbourhood_correction(
             vectors,
-            self.estimator_.predict(X),
+            labels,
             self.k,
             needed=self.needed,
             sweeps=self.sweeps,
         )
+
+    def _matched(self, probability: np.ndarray) -> np.ndarray:
+        """Give the least likely cells the first label, in its share of the training cells."""
+        n_first = int(np.floor(self.prior_[0] * len(probability) + 0.5))
+        order = np.argsort(probability, kind="stable")
+        codes = np.ones(len(probability), dtype=int)
+        codes[order[:n_first]] = 0
+        return self.classes_[codes]
 
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import get_tags

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hemafeat._machine import versions
 from hemafeat.images import read
-from hemafeat.report._audit_figures import figure_batches, figure_probes
+from hemafeat.report._audit.figures import figure_batches, figure_probes
 from hemafeat.report._galleries import Group, Tile, jpeg, picture
 from hemafeat.report._html import Picture, render, svg, target
 from hemafeat.report._style import count, listed, number
