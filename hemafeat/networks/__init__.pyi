@@ -14,7 +14,13 @@ from ._backbones import (
     WeightsError as WeightsError,
     backbone as backbone,
 )
-from ._bags.mil import POOLINGS as POOLINGS, mil_model as mil_model, pool as pool
+from ._bags.mil import (
+    POOLINGS as POOLINGS,
+    VECTOR_POOLINGS as VECTOR_POOLINGS,
+    mil_model as mil_model,
+    pool as pool,
+    pool_vectors as pool_vectors,
+)
 from ._bags.mil_images import (
     ImageBagNetwork as ImageBagNetwork,
     mil_image_model as mil_image_model,

@@ -36,7 +36,10 @@ from ._models import (
     xgboost as xgboost,
 )
 from ._network_classifier import NetworkClassifier as NetworkClassifier
-from ._patients.attribute_models import attributes_only as attributes_only
+from ._patients.attribute_models import (
+    SoftmaxMLP as SoftmaxMLP,
+    attributes_only as attributes_only,
+)
 from ._patients.attributes import (
     DateFormat as DateFormat,
     PatientAttributes as PatientAttributes,

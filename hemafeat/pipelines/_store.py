@@ -66,6 +66,7 @@ _TRUSTED = (
     "hemafeat.pipelines.Prototypes",
     "hemafeat.pipelines.ClippedScaler",
     "hemafeat.pipelines.BackgroundMeans",
+    "hemafeat.pipelines.SoftmaxMLP",
     "hemafeat.pipelines.SupportVectors",
     "hemafeat.pipelines.PartialWhitening",
     "imblearn.over_sampling._smote.base.SMOTE",

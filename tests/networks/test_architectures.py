@@ -100,6 +100,24 @@ def test_the_head_of_vgg16_alone(keras):
     assert "1,183,496" in networks.ARCHITECTURES["vgg16_head"].note
 
 
+def test_the_layers_of_the_cnn_4_8_16(keras):
+    model = build_without_weights(keras, "cnn_4_8_16")
+    assert model.get_layer("flatten").output.shape == (None, 12_544)
+    counts = {layer.name: layer.count_params() for layer in model.layers if layer.count_params()}
+    # 3 x 3 x channels x filters and a bias; four numbers per normalised channel.
+    assert counts == {
+        "conv_1": 112,
+        "normal_1": 16,
+        "conv_2": 296,
+        "normal_2": 32,
+        "conv_3": 1_168,
+        "normal_3": 64,
+        "dense_1": 12_544 * 128 + 128,
+        "logit": 258,
+    }
+    assert model.count_params() - n_trainable(model) == 56
+
+
 @pytest.mark.parametrize("name", [name for name in SIDES if name not in DEEP])
 def test_trained_saved_and_read_back(keras, name, tmp_path):
     train_save_and_read_back(keras, name, tmp_path)

@@ -213,6 +213,21 @@ def test_votes_of_a_network(keras, cells, tmp_path):
     loaded = pipelines.load(pipelines.save(model, tmp_path / "m.hemafeat"))
     assert loaded.predict(table).tolist() == model.predict(rows).tolist()
     assert (loaded.columns, loaded.beside) == ([], ["image"])
+    # The same network under other rules, and the contributions of its cells.
+    chances = np.reshape(model.model_.predict_proba(table)[:, 1], (10, 6))
+    for rule, wanted in (
+        ("min", chances.min(axis=1)),
+        ("max", chances.max(axis=1)),
+        ("mean", chances.mean(axis=1)),
+        ("majority", (chances > 0.5).mean(axis=1)),
+    ):
+        model.aggregate = rule
+        np.testing.assert_allclose(model.predict_proba(rows)[:, 1], wanted, atol=1e-6)
+    part = pipelines.cell_contributions(model, rows)
+    assert set(part["method"]) == {"vote"}
+    assert len(part) == N
+    named = pipelines.cell_vote("cnn_4_8_16", "min", labels="hard", oversample=True, size=32)
+    assert (named.model.architecture, named.model.size, named.labels) == ("cnn_4_8_16", 32, "hard")
     with pytest.raises(ValueError, match="hold no images"):
         pipelines.CellVote(small()).fit([np.zeros((2, 1))] * 4, list("abab"))
 

@@ -134,6 +134,45 @@ def test_gradient_of_the_aggregation_is_the_weight(keras):
         assert weights.numpy()[0, 4:].max() == 0
 
 
+@pytest.mark.parametrize("pooling", networks.VECTOR_POOLINGS)
+def test_vectors_are_pooled_without_padding(keras, pooling):
+    values, mask = keras.Input((None, 8)), keras.Input((None,))
+    model = keras.Model([values, mask], networks.pool_vectors(pooling, values, mask))
+    found = some_bags((3, 40, 7), n_features=8)
+    padded, present = networks.pad_bags(found)
+    together = np.asarray(model([padded + 5.0 * (1 - present[..., None]), present]))
+    for bag, vector in zip(found, together, strict=True):
+        if pooling == "self_attention":
+            weights = model.get_layer("self_attention").get_weights()
+            wanted = naive_patients.self_attention(bag, *weights)
+        else:
+            wanted = getattr(bag, pooling.removeprefix("vector_"))(axis=0)
+        np.testing.assert_allclose(vector, wanted, atol=2e-4)
+    if pooling == "self_attention":
+        assert model.count_params() == 4 * (8 * 8 + 8)
+        # Queries and keys do not start as copies of each other.
+        assert np.abs(weights[0] - weights[2]).max() > 0.01
+        with pytest.raises(ValueError, match="4 heads do not divide vectors of 6 numbers"):
+            networks.pool_vectors(pooling, np.zeros((1, 2, 6)), np.ones((1, 2)))
+
+
+def test_the_perceptron_behind_pooled_vectors_is_that_of_the_report(keras):
+    model = networks.mil_model(512, 2, "self_attention", n_hidden=128)
+    counts = {layer.name: layer.count_params() for layer in model.layers if layer.count_params()}
+    assert counts == {
+        "embed": 512 * 128 + 128,
+        "normal": 4 * 128,
+        "self_attention": 4 * (128 * 128 + 128),
+        "dense": 128 * 32 + 32,
+        "logit": 32 * 2 + 2,
+    }
+    assert model.get_layer("embed").activation.__name__ == "linear"
+    with pytest.raises(ValueError, match="no pooling 'x' of logits"):
+        networks.mil_model(3, 1, "x")
+    with pytest.raises(ValueError, match="no pooling 'max' of vectors"):
+        networks.pool_vectors("max", np.zeros((1, 2, 8)), np.ones((1, 2)))
+
+
 def drawn(n, seed, **params):
     table = datasets.drawn_bags(n, cells=(15, 45), random_state=seed, **params)
     return pipelines.bags(table)
@@ -163,6 +202,65 @@ def test_a_planted_signal_is_recovered_above_the_bag_size(keras, pooling):
     gain = found[:, 0] - found[:, 1]
     half = t.ppf(0.975, 2) * gain.std(ddof=1) / np.sqrt(3)
     assert gain.mean() - half > 0.05, found
+
+
+@pytest.mark.parametrize("pooling", networks.VECTOR_POOLINGS)
+def test_a_planted_signal_is_found_in_pooled_vectors(keras, pooling):
+    params = {"abnormal": (0.0, 0.4), "effect": 4.0, "patient_spread": 0.2, "n_features": 4}
+    train, test = drawn(60, 0, **params), drawn(60, 1, **params)
+    model = pipelines.MILClassifier(pooling, epochs=40, patience=10, monitor="balanced_accuracy")
+    model.fit(train, train["label"])
+    chance = model.predict_proba(test)
+    np.testing.assert_allclose(chance.sum(axis=1), 1.0, rtol=1e-6)
+    place = list(model.classes_).index("malignant")
+    assert roc_auc_score(test["label"] == "malignant", chance[:, place]) > 0.8
+    assert model.judged(test)[0]["logit"].shape == (2,)
+    # Each cell is left out in turn.
+    part = pipelines.cell_contributions(model, test[:1], positive="malignant")
+    assert set(part["method"]) == {"left out"}
+    bag = test["cells"].iloc[0]
+    odds = [
+        np.log(p[0, place] / p[0, 1 - place])
+        for p in (model.predict_proba([b]) for b in (bag, bag.cells(np.arange(1, len(bag)))))
+    ]
+    assert part["contribution"].iloc[0] == pytest.approx(odds[0] - odds[1], abs=1e-4)
+
+
+def test_a_validation_part_is_scored_and_not_learnt_from(keras):
+    train, valid = drawn(20, 1), drawn(12, 2)
+    part = (valid, valid["label"])
+    model = pipelines.MILClassifier("mean", epochs=4, patience=10)
+    assert model.takes_validation
+    model.fit(train, train["label"], validation=part)
+    history = model.history_
+    assert list(history) == ["loss", "val_loss", "val_balanced_accuracy"]
+    best = model.network_.best
+    assert best == history["val_loss"].to_numpy().argmin()
+    # The weights are those of the best epoch, and the scores those of the part.
+    chance = model.predict_proba(valid)
+    place = list(model.classes_).index("malignant")
+    truth = (valid["label"] == "malignant").to_numpy()
+    recalls = [(chance[truth == ill, place] > 0.5).mean() for ill in (True, False)]
+    recalls[1] = 1 - recalls[1]
+    assert history["val_balanced_accuracy"].iloc[best] == pytest.approx(np.mean(recalls))
+    # Labels of the part that are exchanged change no step of the training.
+    other = np.where(truth, "reactive", "malignant")
+    again = clone(model).fit(train, train["label"], validation=(valid, other))
+    np.testing.assert_array_equal(again.history_["loss"], history["loss"])
+    with pytest.raises(ValueError, match="has no label 'x' of the validation part"):
+        clone(model).fit(train, train["label"], validation=(valid, ["x"] * 12))
+    with pytest.raises(ValueError, match="monitor='auroc'"):
+        clone(model).set_params(monitor="auroc").fit(train, train["label"])
+
+
+def test_class_weights_by_label(keras):
+    train = drawn(20, 1)
+    chances = []
+    for weight in ({"malignant": 20.0, "reactive": 1.0}, {"malignant": 1.0, "reactive": 20.0}):
+        model = pipelines.MILClassifier("mean", epochs=5, class_weight=weight, validation=0.0)
+        chance = model.fit(train, train["label"]).predict_proba(train)
+        chances.append(chance[:, list(model.classes_).index("malignant")].mean())
+    assert chances[0] > chances[1] + 0.1
 
 
 def test_without_a_signal_it_lies_at_chance(keras):
@@ -228,3 +326,24 @@ def test_saved_as_numbers_and_read_again(keras, tmp_path):
         assert sorted(box.namelist()) == ["manifest.json", "model.skops"]
     found = pipelines.load(path).verdicts(cells)[[f"p__{name}" for name in model.classes_]]
     np.testing.assert_allclose(found, model.predict_proba(patients), rtol=1e-6)
+
+
+def test_steps_of_the_perceptron_of_attributes_are_those_of_keras(keras):
+    rng = np.random.default_rng(0)
+    x = rng.normal(size=(40, 3))
+    y = np.where(x[:, 0] + 0.3 * rng.normal(size=40) > 0.5, "ill", "well")
+    start = pipelines.SoftmaxMLP(epochs=0).fit(x, y)
+    layers = [keras.layers.Dense(n, "relu") for n in (8, 4)]
+    twin = keras.Sequential([keras.Input((3,)), *layers, keras.layers.Dense(2, "softmax")])
+    twin.set_weights(
+        [one for pair in zip(start.kernels_, start.biases_, strict=True) for one in pair]
+    )
+    twin.compile(
+        keras.optimizers.Adam(0.01, epsilon=1e-8), "sparse_categorical_crossentropy",
+        jit_compile=False,
+    )  # fmt: skip
+    losses = [float(twin.train_on_batch(x, np.searchsorted(start.classes_, y))) for _ in range(20)]
+    # All rows in one batch, so that their order does not matter.
+    ours = pipelines.SoftmaxMLP(epochs=20, batch_size=len(x)).fit(x, y)
+    np.testing.assert_allclose(ours.losses_, losses, rtol=1e-4)
+    np.testing.assert_allclose(ours.predict_proba(x), np.asarray(twin(x)), atol=1e-4)

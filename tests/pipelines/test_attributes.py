@@ -148,6 +148,65 @@ def test_selection_sees_training_patients_only(cohort, name):
     assert search.best_score_ == pytest.approx(expected)
 
 
+def test_the_network_of_the_report_has_78_parameters(cohort):
+    train, _ = cohort
+    search = pipelines.attributes_only("neural", grid="report", n_splits=2)
+    search.set_params(estimator__model__epochs=5).fit(train, train["label"])
+    network = search.best_estimator_["model"]
+    assert [kernel.shape for kernel in network.kernels_] == [(3, 8), (8, 4), (4, 2)]
+    assert network.n_parameters_ == 78
+    assert search.param_grid == [{"model__learning_rate": [0.1, 0.01, 0.001]}]
+    assert (network.batch_size, pipelines.SoftmaxMLP().epochs) == (8, 100)
+
+
+def some_rows(n=40, seed=0):
+    rng = np.random.default_rng(seed)
+    x = rng.normal(size=(n, 3))
+    return x, np.where(x[:, 0] + 0.3 * rng.normal(size=n) > 0.5, "ill", "well")
+
+
+def test_gradients_of_the_softmax_network_are_those_of_its_loss():
+    x, y = some_rows(12)
+    model = pipelines.SoftmaxMLP(epochs=1, class_weight="balanced").fit(x, y)
+    codes = np.searchsorted(model.classes_, y)
+    weight = np.where(y == "ill", 3.0, 1.0)
+    loss, gradients = model._gradients(x, codes, weight)
+    chance = model.predict_proba(x)[np.arange(12), codes]
+    assert loss == pytest.approx(np.average(-np.log(chance), weights=weight))
+    for array, gradient in zip([*model.kernels_, *model.biases_], gradients, strict=True):
+        for place in np.ndindex(array.shape):
+            sides = []
+            for step in (1e-6, -2e-6):
+                array[place] += step
+                sides.append(model._gradients(x, codes, weight)[0])
+            array[place] += 1e-6
+            assert gradient[place] == pytest.approx((sides[0] - sides[1]) / 2e-6, abs=1e-7)
+
+
+def test_the_softmax_network_is_an_ordinary_classifier(tmp_path):
+    x, y = some_rows(60)
+    model = pipelines.SoftmaxMLP(epochs=30)
+    chance = model.fit(x, y).predict_proba(x)
+    np.testing.assert_allclose(chance.sum(axis=1), 1.0)
+    np.testing.assert_array_equal(clone(model).fit(x, y).predict_proba(x), chance)
+    other = clone(model).set_params(random_state=1).fit(x, y)
+    assert not np.allclose(other.predict_proba(x), chance)
+    # A heavier class is predicted more often.
+    shares = [
+        (clone(model).set_params(class_weight=weight).fit(x, y).predict(x) == "ill").mean()
+        for weight in ({"ill": 0.05, "well": 1.0}, None, {"ill": 20.0, "well": 1.0})
+    ]
+    assert shares[0] < shares[1] < shares[2]
+    three = np.where(x[:, 1] > 0.8, "other", y)
+    assert clone(model).fit(x, three).n_parameters_ == 78 + 5
+    with pytest.raises(ValueError, match="one class only: ill"):
+        model.fit(x, ["ill"] * 60)
+    table = pd.DataFrame({"sex": ["m", "f"] * 30, "count": x[:, 0], "label": y})
+    whole = pipelines.attributes_only("neural", columns=["sex", "count"]).fit(table, y)
+    loaded = pipelines.load(pipelines.save(whole, tmp_path / "m.hemafeat")).pipeline
+    np.testing.assert_array_equal(loaded.predict_proba(table), whole.predict_proba(table))
+
+
 def test_grid_of_the_report():
     sizes = {
         name: sum(np.prod([len(v) for v in part.values()]) for part in grid)

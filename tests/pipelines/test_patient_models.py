@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 import pytest
-from sklearn.base import clone
+from sklearn.base import BaseEstimator, ClassifierMixin, clone
 from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GridSearchCV, StratifiedKFold, cross_val_predict
 
@@ -120,6 +120,81 @@ def test_votes_are_as_counted_by_hand(aggregate):
         np.testing.assert_allclose(swapped.predict_proba(test)[:, position], result[:, position])
 
 
+@pytest.mark.parametrize("aggregate", ["mean", "majority", "min", "max"])
+def test_votes_on_labels_are_labels(aggregate):
+    train, test = drawn(20, 1), drawn(40, 2)
+    model = pipelines.cell_vote("logistic", aggregate, labels="hard", positive="malignant")
+    model.fit(train, train["label"])
+    place = list(model.classes_).index("malignant")
+    votes = [cells.argmax(axis=1) == place for cells in model.cell_proba(test)]
+    rule = {"min": np.all, "max": np.any}.get(aggregate, lambda one: one.mean() > 0.5)
+    wanted = np.array([rule(one) for one in votes])
+    np.testing.assert_array_equal(model.predict_proba(test)[:, place], wanted.astype(float))
+    np.testing.assert_array_equal(model.predict(test) == "malignant", wanted)
+    # A tie of the cells is negative, whichever class is named first.
+    tie = np.array([[0.9, 0.1], [0.2, 0.8]])
+    assert model.vote(tie).tolist() == ([0.0, 1.0] if aggregate != "max" else [1.0, 0.0])
+    part = pipelines.cell_contributions(model, test[:2], positive="malignant")
+    soft = clone(model).set_params(labels="soft").fit(train, train["label"])
+    if aggregate != "mean":
+        same = pipelines.cell_contributions(soft, test[:2], positive="malignant")
+        pd.testing.assert_frame_equal(part, same)
+    with pytest.raises(ValueError, match="labels='both'"):
+        clone(model).set_params(labels="both").fit(train, train["label"])
+
+
+class Recorder(ClassifierMixin, BaseEstimator):
+    """A classifier that keeps what it is fitted on."""
+
+    takes_validation = True
+
+    def fit(self, X, y, validation=None):
+        self.classes_ = np.unique(y)
+        self.seen_ = X, np.asarray(y), validation
+        return self
+
+    def predict_proba(self, X):
+        return np.full((len(X), len(self.classes_)), 1 / len(self.classes_))
+
+
+def test_cells_of_the_rarer_class_are_repeated():
+    train = drawn(20, 1)
+    label = np.where(np.arange(20) < 4, "a", "b")
+    model = pipelines.CellVote(Recorder(), oversample=True).fit(train, label)
+    cells, labels, _ = model.model_.seen_
+    sizes = np.array([len(bag) for bag in train["cells"]])
+    n_rare, n = sizes[:4].sum(), sizes.sum()
+    assert (labels == "a").sum() == (labels == "b").sum() == n - n_rare
+    # All cells are there once; then those of the rare class, each as often as the others.
+    np.testing.assert_array_equal(cells[:n], np.vstack([bag.features for bag in train["cells"]]))
+    assert (labels[n:] == "a").all()
+    times = cells[labels == "a"].value_counts()
+    assert set(times) <= {(n - n_rare) // n_rare, -(-(n - n_rare) // n_rare)}
+    again = clone(model).fit(train, label).model_.seen_[0]
+    pd.testing.assert_frame_equal(again, cells)
+    other = clone(model).set_params(random_state=1).fit(train, label).model_.seen_[0]
+    assert not other.equals(cells)
+    assert len(clone(model).set_params(oversample=False).fit(train, label).model_.seen_[1]) == n
+
+
+def test_a_validation_part_reaches_the_models_that_take_it():
+    train, valid = drawn(20, 1), drawn(8, 2)
+    part = (valid, valid["label"])
+    vote = pipelines.CellVote(Recorder(), "mean")
+    rule = pipelines.DecisionRule([("cells", vote), ("other", pipelines.attributes_only())])
+    assert vote.takes_validation
+    assert rule.takes_validation
+    fitted = rule.fit(train, train["label"], validation=part).models_[0][1]
+    cells, labels = fitted.model_.seen_[2]
+    sizes = [len(bag) for bag in valid["cells"]]
+    np.testing.assert_array_equal(labels, np.repeat(valid["label"].to_numpy(), sizes))
+    np.testing.assert_array_equal(cells, np.vstack([bag.features for bag in valid["cells"]]))
+    plain = pipelines.cell_vote()
+    assert not plain.takes_validation
+    with pytest.raises(ValueError, match="CellPipeline takes no validation part"):
+        plain.fit(train, train["label"], validation=part)
+
+
 def combined_models():
     return [
         ("cells", pipelines.patient_table("logistic", "means")),
@@ -154,6 +229,33 @@ def test_min_is_both_and_max_is_either():
         model = pipelines.DecisionRule(combined_models(), rule, positive="malignant")
         result = model.fit(train, train["label"]).predict(test) == "malignant"
         np.testing.assert_array_equal(result, expected)
+
+
+@pytest.mark.parametrize(("rule", "weights"), [("weighted", w) for w in (None, [0.3, 0.7])] + [
+    ("min", None), ("max", None)
+])  # fmt: skip
+def test_rules_on_labels_are_those_of_the_report(rule, weights):
+    train, test = drawn(40, 1, attribute_signal=1.0), drawn(60, 2, attribute_signal=1.0)
+    votes = np.array(
+        [
+            clone(m).fit(train, train["label"]).predict(test) == "malignant"
+            for _, m in combined_models()
+        ]
+    )
+    # Equal weights: above one half only if both say so. Others: the model with the larger one.
+    wanted = {"max": votes.any(axis=0), "min": votes.all(axis=0)}.get(
+        rule, votes[1] if weights else votes.all(axis=0)
+    )
+    assert 0 < wanted.sum() < 60
+    for positive in ("malignant", None):
+        model = pipelines.DecisionRule(combined_models(), rule, weights, positive, labels="hard")
+        model.fit(train, train["label"])
+        np.testing.assert_array_equal(model.predict(test) == "malignant", wanted)
+        assert set(model.predict_proba(test).ravel()) == {0.0, 1.0}
+    with pytest.raises(ValueError, match="labels='hard' is for two classes"):
+        pipelines.DecisionRule(combined_models(), labels="hard").fit(
+            train, np.resize(["a", "b", "c"], len(train))
+        )
 
 
 def test_a_stack_is_fitted_on_predictions_for_unseen_patients():
@@ -218,6 +320,8 @@ def test_unknown_names_are_refused():
         (lambda: pipelines.patient_table(statistics="x"), "no set 'x'"),
         (lambda: pipelines.attributes_only("x"), "no model of attributes 'x'"),
         (lambda: pipelines.attributes_only(grid="x"), "no grid 'x'"),
+        (lambda: pipelines.cell_vote("svc", epochs=1), "'svc' takes no epochs"),
+        (lambda: pipelines.cell_vote("svm"), "no pipeline 'svm'"),
         (lambda: pipelines.cell_vote(aggregate="x").fit(train, train["label"]), "aggregate='x'"),
         (lambda: pipelines.DecisionRule([], "x").fit(train, train["label"]), "rule='x'"),
     ):

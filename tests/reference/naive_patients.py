@@ -50,3 +50,22 @@ def attention(bag, V, v, w, U=None, u=None):
     largest = max(scores)
     exponentials = [math.exp(score - largest) for score in scores]
     return np.array([value / sum(exponentials) for value in exponentials])
+
+
+def self_attention(bag, Q, q, K, k, V, v, P, p):
+    """Sum over a bag what self-attention makes of its vectors, equation 1 of Vaswani et al. (2017).
+
+    Kernels are (n, n_heads, n / n_heads), that of the output, P, (n_heads, n / n_heads, n).
+    """
+    total = np.zeros(P.shape[-1])
+    for head in range(Q.shape[1]):
+        query, key, value = (
+            [np.dot(x, W[:, head]) + w[head] for x in bag] for W, w in ((Q, q), (K, k), (V, v))
+        )
+        for one in query:
+            scores = [float(np.dot(one, other)) / math.sqrt(len(one)) for other in key]
+            largest = max(scores)
+            weights = [math.exp(score - largest) for score in scores]
+            mixed = sum(w / sum(weights) * x for w, x in zip(weights, value, strict=True))
+            total += np.dot(mixed, P[head])
+    return total + len(bag) * p

@@ -22,6 +22,7 @@ SIDES = {
     "lenet_4000": 24,
     "lenet_8": 24,
     "lenet_10": 24,
+    "cnn_4_8_16": 16,
     "vgg16_head": 32,
     "vgg16_bn": 32,
     "resnet18": 32,

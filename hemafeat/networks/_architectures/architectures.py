@@ -18,6 +18,7 @@ _MIDS = "MIDS 207 deck, layer table"
 _BLOODCELLS = "repository lbernard9/bloodcells, notebooks"
 _HINCAPIE = "Hincapie, report on PBC"
 _SD_LAYER = "Duggal 2017, repository duggalrahul/SD-Layer, models.py"
+_LYMPHOCYTOSIS = "repository BenKabongo25/mva-dlmi-lymphocytosis-classification-project"
 
 
 @public
@@ -118,6 +119,11 @@ ARCHITECTURES: dict[str, Architecture] = {
     ),
     "lenet_10": Architecture(
         lenet.lenet_10, (224, 224, 3), 10, 48_442_082, 48_442_082, _BLOODCELLS, "computed",
+    ),
+    "cnn_4_8_16": Architecture(
+        lenet.cnn_4_8_16, (224, 224, 3), 2, 1_607_706, 1_607_650, _LYMPHOCYTOSIS, "computed",
+        "PyTorch counts the trainable ones; Keras adds 56 moving statistics. The slope of the "
+        "leaky ReLU, .01, and the scale of the images are guesses",
     ),
     "vgg16_head": Architecture(
         transfer.vgg16_head, (224, 224, 3), 8, 15_898_184, 15_898_184, _BLOODCELLS, "read",

@@ -1,4 +1,4 @@
-"""Networks trained from random weights: LeNets, those of MIDS, AlexNets and T-CNNs."""
+"""Networks trained from random weights: LeNets and other small networks, AlexNets, T-CNNs."""
 
 from __future__ import annotations
 
@@ -80,6 +80,25 @@ def lenet_4000(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
 def cnn1(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
     """Build one convolution and one dense layer."""
     return _lenet("cnn1", input_shape, n_classes, [(32, 5)], [128], dropout_before=0.2)
+
+
+def cnn_4_8_16(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
+    """Build three padded convolutions with batch normalisation, and one dense layer after dropout.
+
+    The scale of the images, 0 to 1, and the slope of the leaky ReLU, PyTorch's default, are choices
+    of ours.
+    """
+    layers = need_keras("a network on images").layers
+    image, x = scaled_input(input_shape)
+    for number, filters in enumerate((4, 8, 16), 1):
+        x = layers.Conv2D(filters, 3, padding="same", name=f"conv_{number}")(x)
+        x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"normal_{number}")(x)
+        x = layers.LeakyReLU(negative_slope=0.01, name=f"relu_{number}")(x)
+        x = layers.MaxPooling2D(2, name=f"pool_{number}")(x)
+    x = layers.Flatten(name="flatten")(x)
+    x = layers.Dropout(0.5, name="dropout")(x)
+    x = layers.Dense(128, activation="relu", name="dense_1")(x)
+    return classify(image, x, n_classes, "cnn_4_8_16")
 
 
 def mids_baseline(input_shape: Shape, n_classes: int, weights: str | None) -> Any:

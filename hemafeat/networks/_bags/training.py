@@ -11,6 +11,8 @@ import numpy as np
 from hemafeat._public import public, renamed_argument
 from hemafeat.networks._keras import need_keras
 
+MONITORS = ("loss", "balanced_accuracy")
+
 _PADDING_STEP = 32  # bags are padded to a multiple of it, so that few shapes are compiled
 
 
@@ -24,7 +26,8 @@ class BagNetwork:
     model : keras.Model
         Network; see `mil_model`.
     history : list of dict
-        Losses of each epoch: ``loss`` and, if some bags were held back, ``held_back``.
+        Scores of each epoch: the ``loss`` and, if some bags were held back, their loss
+        ``held_back`` and their ``balanced_accuracy``.
     best : int
         Index of the epoch whose weights are kept, from 0.
 
@@ -41,6 +44,11 @@ class BagNetwork:
     model: Any
     history: list[dict[str, float]] = field(default_factory=list)
     best: int = 0
+
+    @property
+    def head(self) -> BagNetwork:
+        """Network from encoded cells to the prediction of their bag: for features, this one."""
+        return self
 
     def inputs(
         self,
@@ -66,6 +74,29 @@ class BagNetwork:
         """
         return list(pad_bags(bags, n_cells))
 
+    def training_network(self, sizes: tuple[int, int], n_cells: int) -> Any:
+        """Return the network from the inputs of a training step to the logits of its bags.
+
+        Parameters
+        ----------
+        sizes : (int, int)
+            Smallest and largest number of bags of a step.
+        n_cells : int
+            Number of cells to which each bag is padded.
+
+        Returns
+        -------
+        keras.Model
+            It shares its weights with `model`.
+        """
+        return need_keras("a network of bags").Model(self.model.inputs, self.model.output["logit"])
+
+    def training_inputs(
+        self, bags: Sequence[Any], n_cells: int, rng: np.random.Generator
+    ) -> list[np.ndarray]:
+        """Return the inputs of `training_network` for some bags; parameters as in `inputs`."""
+        return self.inputs(bags, n_cells, rng)
+
     def check(self, bags: Sequence[Any]) -> None:
         """Raise ValueError if the network cannot learn from the bags."""
         if any(np.isnan(bag).any() for bag in bags):
@@ -84,7 +115,8 @@ class BagNetwork:
         Returns
         -------
         list of dict
-            For each bag ``logit``, ``weights`` and ``cell_logits``, without padding.
+            For each bag ``logit`` and, with a pooling of logits, ``weights`` and ``cell_logits``,
+            without padding.
         """
         predictions: list[dict[str, Any]] = [{} for _ in bags]
         # Sorted by size, bags need the least padding. The result does not depend on it.
@@ -96,9 +128,10 @@ class BagNetwork:
             for i, row in enumerate(rows):
                 n = len(bags[row])
                 predictions[row] = {
-                    "logit": np.asarray(outputs["logit"][i], dtype=np.float64),
-                    "weights": np.asarray(outputs["weights"][i, :n], dtype=np.float64),
-                    "cell_logits": np.asarray(outputs["cell_logits"][i, :n], dtype=np.float64),
+                    name: np.asarray(
+                        value[i] if name == "logit" else value[i, :n], dtype=np.float64
+                    )
+                    for name, value in outputs.items()
                 }
         return predictions
 
@@ -152,6 +185,7 @@ def fit_bags(
     held_back: np.ndarray | None = None,
     epochs: int = 200,
     patience: int = 25,
+    monitor: str = "loss",
     batch_size: int = 16,
     max_cells: int = 512,
     learning_rate: float = 3e-3,
@@ -171,13 +205,16 @@ def fit_bags(
     class_weight : sequence of float, optional
         Weight of each class in the loss. By default all weigh the same.
     held_back : (n_bags,) ndarray of bool, optional
-        Bags that are not used for training. Training stops when their loss has not fallen for
-        `patience` epochs, and the weights with the lowest loss are kept. By default no bag is held
+        Bags that are not used for training. Training stops when their score has not improved for
+        `patience` epochs, and the weights with the best score are kept. By default no bag is held
         back and all epochs are run.
     epochs : int
         Largest number of epochs.
     patience : int
-        Number of epochs to wait for a lower loss.
+        Number of epochs to wait for a better score.
+    monitor : {"loss", "balanced_accuracy"}
+        Score of the bags held back: their loss, or their balanced accuracy, of which few bags have
+        few values.
     batch_size : int
         Number of bags per step.
     max_cells : int
@@ -195,7 +232,7 @@ def fit_bags(
     Raises
     ------
     ValueError
-        Every bag is held back, or a bag contains NaN.
+        Every bag is held back, a bag contains NaN, or `monitor` is unknown.
 
     Examples
     --------
@@ -211,6 +248,8 @@ def fit_bags(
     network = model if isinstance(model, BagNetwork) else BagNetwork(model)
     model = network.model
     n_outputs = int(model.output["logit"].shape[-1])
+    if monitor not in MONITORS:
+        raise ValueError(f"monitor={monitor!r}: choose from {', '.join(MONITORS)}")
     held = np.zeros(len(y), dtype=bool) if held_back is None else np.asarray(held_back)
     trained_rows = np.flatnonzero(~held)
     if not trained_rows.size:
@@ -222,8 +261,13 @@ def fit_bags(
         if n_outputs == 1
         else keras.losses.SparseCategoricalCrossentropy(from_logits=True)
     )
+    rng = np.random.default_rng(random_state)
+    n_cells = min(max(len(bags[int(row)]) for row in trained_rows), max_cells)
+    n_steps = max(1, len(trained_rows) // batch_size)
+    smallest = len(trained_rows) // n_steps
+    sizes = (smallest, smallest + (len(trained_rows) % n_steps > 0))
     # The loss needs the logit of the bag only.
-    trained = keras.Model(model.inputs, model.output["logit"])
+    trained = network.training_network(sizes, n_cells)
     trained.compile(
         optimizer=keras.optimizers.AdamW(learning_rate=learning_rate, weight_decay=weight_decay),
         loss=loss,
@@ -231,28 +275,27 @@ def fit_bags(
     )
     # Otherwise the first step is traced twice, once to create the variables of the optimiser.
     trained.optimizer.build(trained.trainable_variables)
-    rng = np.random.default_rng(random_state)
-    n_cells = min(max(len(bags[int(row)]) for row in trained_rows), max_cells)
     target = y.astype(np.float32)[:, None] if n_outputs == 1 else y.astype(np.int32)
-    lowest, best_weights = np.inf, None
+    best_score, best_weights = -np.inf, None
     for epoch in range(epochs):
-        losses, sizes = [], []
-        order = rng.permutation(trained_rows)
-        for rows in np.array_split(order, max(1, len(order) // batch_size)):
+        losses, counts = [], []
+        for rows in np.array_split(rng.permutation(trained_rows), n_steps):
             sample = [_sample_cells(bags[int(row)], n_cells, rng) for row in rows]
             step_loss = trained.train_on_batch(
-                network.inputs(sample, n_cells, rng),
+                network.training_inputs(sample, n_cells, rng),
                 target[rows],
                 sample_weight=weight[y[rows]].astype(np.float32),
             )
             losses.append(float(np.asarray(step_loss)))
-            sizes.append(len(rows))
-        entry = {"loss": float(np.average(losses, weights=sizes))}
+            counts.append(len(rows))
+        entry = {"loss": float(np.average(losses, weights=counts))}
+        score = -np.inf
         if held.any():
-            entry["held_back"] = _loss(network, bags, y, np.flatnonzero(held), weight, n_outputs)
+            entry |= _scores(network, bags, y, np.flatnonzero(held), weight, n_outputs)
+            score = -entry["held_back"] if monitor == "loss" else entry["balanced_accuracy"]
         network.history.append(entry)
-        if held.any() and entry["held_back"] < lowest - 1e-4:
-            lowest, best_weights, network.best = entry["held_back"], model.get_weights(), epoch
+        if held.any() and score > best_score + 1e-4:
+            best_score, best_weights, network.best = score, model.get_weights(), epoch
         elif held.any() and epoch - network.best >= patience:
             break
     if best_weights is not None:
@@ -266,15 +309,15 @@ def _sample_cells(bag: Any, n: int, rng: np.random.Generator) -> Any:
     return bag if len(bag) <= n else bag[rng.choice(len(bag), n, replace=False)]
 
 
-def _loss(
+def _scores(
     network: BagNetwork,
     bags: Sequence[Any],
     y: np.ndarray,
     rows: np.ndarray,
     weight: np.ndarray,
     n_outputs: int,
-) -> float:
-    """Return the weighted mean of the negative log-likelihood."""
+) -> dict[str, float]:
+    """Return the weighted mean of the negative log-likelihood, and the balanced accuracy."""
     from scipy.special import log_softmax
 
     predictions = network([bags[row] for row in rows])
@@ -282,4 +325,9 @@ def _loss(
     if n_outputs == 1:
         logits = np.hstack([np.zeros_like(logits), logits])
     losses = -log_softmax(logits, axis=1)[np.arange(len(rows)), y[rows]]
-    return float(np.average(losses, weights=weight[y[rows]]))
+    correct = logits.argmax(axis=1) == y[rows]
+    recalls = [correct[y[rows] == code].mean() for code in np.unique(y[rows])]
+    return {
+        "held_back": float(np.average(losses, weights=weight[y[rows]])),
+        "balanced_accuracy": float(np.mean(recalls)),
+    }

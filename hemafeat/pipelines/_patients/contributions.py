@@ -10,6 +10,7 @@ from scipy.special import logsumexp, softmax
 from sklearn.ensemble._forest import BaseForest
 from sklearn.pipeline import Pipeline
 
+from hemafeat import networks
 from hemafeat.pipelines._inspect import looks_at
 from hemafeat.pipelines._patients.bags import (
     Bag,
@@ -17,7 +18,6 @@ from hemafeat.pipelines._patients.bags import (
     positive_place,
     select_columns,
     split_bags,
-    stack_bags,
 )
 from hemafeat.pipelines._patients.fusion import DecisionRule, PatientStack
 from hemafeat.pipelines._patients.mil import BagClassifier
@@ -54,12 +54,13 @@ def cell_contributions(model: Any, patients: pd.DataFrame, *, positive: Any = No
 
         All are on the scale of the log-odds of the class:
 
-        * ``"network"``: weight times logit of the cell in a network of bags. They sum to the logit
-          of the patient.
+        * ``"network"``: weight times logit of the cell in a network of bags that pools logits. They
+          sum to the logit of the patient, or the mean of those of several bags of fixed size.
         * ``"linear"``: part of the cell in the log-odds of a linear model of means. With the
           intercept they sum to the log-odds of the patient.
         * ``"vote"``: log-odds of the vote of all cells of a `CellVote` minus that without this one.
-          For the majority they are those of the numbers of votes plus one half.
+          For the majority they are those of the numbers of votes plus one half, also for a mean of
+          labels; for the extremes those of the probabilities, also for an extreme of labels.
         * ``"left out"``: log-odds with all cells minus the log-odds without this one, for every
           other model. A `PatientStack` gets the log-odds of its members without their limits.
         * ``"cells only"``: the same for the model of the cells inside a combination with other
@@ -87,7 +88,9 @@ def cell_contributions(model: Any, patients: pd.DataFrame, *, positive: Any = No
     position = positive_place(np.asarray(model.classes_), positive)
     bags = as_bags(patients)
     if isinstance(model, BagClassifier):
-        parts, methods = _of_network(model, patients, position), ["network"] * len(bags)
+        parts = model.contributions(patients, position)
+        of_vectors = model.pooling in networks.VECTOR_POOLINGS
+        methods = ["left out" if of_vectors else "network"] * len(bags)
     elif isinstance(model, CellVote):
         parts, methods = _of_vote(model, bags, position), ["vote"] * len(bags)
     else:
@@ -112,24 +115,15 @@ def cell_contributions(model: Any, patients: pd.DataFrame, *, positive: Any = No
     )
 
 
-def _of_network(model: BagClassifier, patients: pd.DataFrame, position: int) -> list[np.ndarray]:
-    parts = []
-    for output in model.judged(patients):
-        logits = output["weights"] * output["cell_logits"]
-        if logits.shape[1] == 1:
-            parts.append(logits[:, 0] if position == model.place_ else -logits[:, 0])
-        else:
-            parts.append(logits[:, position])
-    return parts
-
-
 def _of_vote(model: CellVote, bags: list[Bag], position: int) -> list[np.ndarray]:
     """Return the change of the log-odds of each vote when each cell in turn is left out."""
-    bags = select_columns(bags, model.columns_)
-    values, bag_numbers = stack_bags(bags)
-    frame = pd.DataFrame(values, columns=model.columns_)
+    frame = model.cells_table(select_columns(bags, model.columns_))
+    bag_numbers = np.repeat(np.arange(len(bags)), [len(bag) for bag in bags])
     n = len(model.classes_)
-    if model.aggregate == "majority":
+    majority = model.aggregate == "majority" or (
+        model.aggregate == "mean" and model.labels == "hard"
+    )
+    if majority:
         votes = np.asarray(model.model_.predict_proba(frame)).argmax(axis=1) == position
         odds = np.where(votes, np.inf, -np.inf)
     else:
@@ -138,7 +132,7 @@ def _of_vote(model: CellVote, bags: list[Bag], position: int) -> list[np.ndarray
     for part in split_bags(odds, bag_numbers, len(bags)):
         if len(part) == 1:
             parts.append(np.array([np.nan]))
-        elif model.aggregate == "majority":
+        elif majority:
             k, others = np.sum(part > 0), len(part)
             whole = np.log((k + 0.5) / (others - k + 0.5))
             left = np.where(
@@ -276,7 +270,7 @@ def _odds_of_patients(model: Any, rows: pd.DataFrame, position: int) -> np.ndarr
         members = [_member_odds(member, rows, model.classes_) for member in model.estimators_]
         odds = np.asarray(model.stack_.decision_function(np.column_stack(members)))
         return odds if position == 1 else -odds
-    if isinstance(model, CellVote) and model.aggregate == "mean":
+    if isinstance(model, CellVote) and (model.aggregate, model.labels) == ("mean", "soft"):
         parts = [_votes(model, bag, position) for bag in as_bags(rows)]
         return np.array(parts)
     return log_odds(model, rows, position)
@@ -290,7 +284,7 @@ def _member_odds(member: Any, rows: pd.DataFrame, classes: np.ndarray) -> np.nda
 
 def _votes(model: CellVote, bag: Bag, position: int) -> float:
     """Return the log-odds of the mean vote of one patient."""
-    (bag,) = select_columns([bag], model.columns_)
-    odds = log_odds(model.model_, pd.DataFrame(bag.features, columns=bag.columns), position)
+    frame = model.cells_table(select_columns([bag], model.columns_))
+    odds = log_odds(model.model_, frame, position)
     yes, no = -np.logaddexp(0, -odds), -np.logaddexp(0, odds)
     return float(np.logaddexp.reduce(yes) - np.logaddexp.reduce(no))

@@ -14,6 +14,7 @@ from sklearn.utils.validation import check_is_fitted
 from hemafeat._fits import fit_once
 from hemafeat._public import public
 from hemafeat.pipelines._patients.bags import positive_place, two_columns
+from hemafeat.pipelines._patients.vote import LABELS
 
 RULES = ("weighted", "min", "max")
 
@@ -72,6 +73,10 @@ class DecisionRule(_Combination):
     positive : str, optional
         Class that ``"min"`` and ``"max"`` refer to. By default the one beside a label such as
         ``reactive`` or ``normal``, else the last, see `positive_place`.
+    labels : {"soft", "hard"}
+        What the rule combines: probabilities (default), or for two classes the most probable
+        labels, as the report did. The outcome of a rule on labels is a label, with probabilities of
+        0 and 1.
 
     Attributes
     ----------
@@ -79,13 +84,16 @@ class DecisionRule(_Combination):
         The fitted models.
     classes_ : ndarray
         The labels, sorted.
+    takes_validation : bool
+        Whether `fit` takes a validation part: whether one of the models does.
 
     Notes
     -----
-    The rules are those of a report on lymphocytosis [1]_, which applied them to hard decisions as
-    well. The weighted mean of decisions of 0 and 1 is that of the model with the larger weight
-    alone, so that only probabilities are combined here. The weights are fixed: to choose them, use
-    a `sklearn.model_selection.GridSearchCV`, or stack the models (`PatientStack`).
+    The rules are those of a report on lymphocytosis [1]_, which applied them to labels: 1 if the
+    weighted mean of labels of 0 and 1 is above one half. Of two labels this is the label of the
+    model with the larger weight alone, and with equal weights the minimum, so that
+    ``labels="hard"`` is only meant to repeat that report. The weights are fixed: to choose them,
+    use a `sklearn.model_selection.GridSearchCV`, or stack the models (`PatientStack`).
 
     References
     ----------
@@ -102,19 +110,29 @@ class DecisionRule(_Combination):
     (12, 2)
     """
 
+    labels = "soft"  # files of earlier versions lack this parameter
+
     def __init__(
         self,
         models: Sequence[tuple[str, Any]],
         rule: str = "weighted",
         weights: Sequence[float] | None = None,
         positive: Any = None,
+        *,
+        labels: str = "soft",
     ) -> None:
         self.models = models
         self.rule = rule
         self.weights = weights
         self.positive = positive
+        self.labels = labels
 
-    def fit(self, X: Any, y: Any) -> Self:
+    @property
+    def takes_validation(self) -> bool:
+        """Whether one of the models takes a validation part."""
+        return any(getattr(model, "takes_validation", False) for _, model in self.models)
+
+    def fit(self, X: Any, y: Any, validation: tuple[Any, Any] | None = None) -> Self:
         """Fit every model.
 
         Parameters
@@ -123,6 +141,8 @@ class DecisionRule(_Combination):
             Rows of `bags`.
         y : (n_patients,) array
             Labels.
+        validation : (X, y), optional
+            Patients and labels of the validation part, for the models that take it.
 
         Returns
         -------
@@ -137,6 +157,8 @@ class DecisionRule(_Combination):
         """
         if self.rule not in RULES:
             raise ValueError(f"rule={self.rule!r}: choose from {', '.join(RULES)}")
+        if self.labels not in LABELS:
+            raise ValueError(f"labels={self.labels!r}: choose from {', '.join(LABELS)}")
         weights = np.ones(len(self.models)) if self.weights is None else np.asarray(self.weights)
         if len(weights) != len(self.models) or (weights < 0).any() or weights.sum() <= 0:
             raise ValueError(
@@ -147,8 +169,17 @@ class DecisionRule(_Combination):
         self.classes_ = np.unique(y)
         if self.rule != "weighted" and len(self.classes_) != 2:
             raise ValueError(f"rule={self.rule!r} is for two classes")
+        if self.labels == "hard" and len(self.classes_) != 2:
+            raise ValueError("labels='hard' is for two classes")
         positive_place(self.classes_, self.positive)
-        self.models_ = [(name, fit_once(clone(model), X, y)) for name, model in self.models]
+        self.models_ = []
+        for name, model in self.models:
+            fitted = clone(model)
+            if validation is not None and getattr(model, "takes_validation", False):
+                fitted.fit(X, y, validation=validation)
+            else:
+                fitted = fit_once(fitted, X, y)
+            self.models_.append((name, fitted))
         return self
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -165,11 +196,18 @@ class DecisionRule(_Combination):
         """
         check_is_fitted(self, "models_")
         probabilities = np.array([_proba(model, X, self.classes_) for model in self.estimators_])
-        if self.rule == "weighted":
+        if self.labels == "hard":
+            probabilities = np.eye(2)[probabilities.argmax(axis=2)]
+        elif self.rule == "weighted":
             return np.tensordot(self.weights_, probabilities, axes=1)
         position = positive_place(self.classes_, self.positive)
-        extreme = np.min if self.rule == "min" else np.max
-        return two_columns(extreme(probabilities[:, :, position], axis=0), position)
+        chance = probabilities[:, :, position]
+        if self.rule == "weighted":
+            # A tie of labels is negative, as in the report; sums of weights are rounded.
+            combined = np.asarray(self.weights_ @ chance > 0.5 + 1e-9, dtype=np.float64)
+        else:
+            combined = (np.min if self.rule == "min" else np.max)(chance, axis=0)
+        return two_columns(combined, position)
 
 
 @public

@@ -7,7 +7,9 @@ from typing import Any
 
 from sklearn.pipeline import Pipeline
 
+from hemafeat import networks
 from hemafeat.pipelines import _models
+from hemafeat.pipelines._network_classifier import NetworkClassifier
 from hemafeat.pipelines._patients.attribute_models import attributes_only
 from hemafeat.pipelines._patients.fusion import DecisionRule, PatientStack
 from hemafeat.pipelines._patients.table import PatientTable
@@ -100,20 +102,34 @@ def patient_table(
 
 
 def cell_vote(
-    model: str = "logistic", aggregate: str = "mean", *, positive: Any = None, random_state: int = 0
+    model: str = "logistic",
+    aggregate: str = "mean",
+    *,
+    positive: Any = None,
+    labels: str = "soft",
+    oversample: bool = False,
+    random_state: int = 0,
+    **params: Any,
 ) -> CellVote:
     """Classify every cell, then patients by the predictions for their cells.
 
     Parameters
     ----------
     model : str
-        Classifier of the cells, one of ``pipelines.names()``.
+        Classifier of the cells, one of ``pipelines.names()``, or of their images, the name of a
+        network for `NetworkClassifier`.
     aggregate : {"mean", "majority", "min", "max"}
         Rule that turns the probabilities of the cells into one, see `CellVote`.
     positive : str, optional
         Class that ``"min"`` and ``"max"`` refer to, see `CellVote`.
+    labels : {"soft", "hard"}
+        What the rule combines, see `CellVote`.
+    oversample : bool
+        Whether cells of the rarer classes are repeated, see `CellVote`.
     random_state : int
-        Seed of the classifier.
+        Seed of the classifier and of the cells that are repeated.
+    **params
+        Parameters of `NetworkClassifier`, if `model` is a network.
 
     Returns
     -------
@@ -134,10 +150,25 @@ def cell_vote(
     (12, 2)
     """
     makers = _models.ON_FEATURES
-    if model not in makers:
-        raise ValueError(f"there is no pipeline {model!r}; choose from {', '.join(makers)}")
-    cells = _models.build(makers[model], random_state).set_params(columns__columns="all")
-    return CellVote(cells, aggregate, positive)
+    cells: Any
+    if model in networks.ARCHITECTURES or model.startswith("keras:"):
+        cells = NetworkClassifier(model, random_state=random_state, **params)
+    elif model not in makers:
+        raise ValueError(
+            f"there is no pipeline {model!r}; choose from {', '.join(makers)}, or a network"
+        )
+    elif params:
+        raise ValueError(f"{model!r} takes no {next(iter(params))}: only a network does")
+    else:
+        cells = _models.build(makers[model], random_state).set_params(columns__columns="all")
+    return CellVote(
+        cells,
+        aggregate,
+        positive,
+        labels=labels,
+        oversample=oversample,
+        random_state=random_state,
+    )
 
 
 def combine(rule: str, *, random_state: int = 0) -> DecisionRule | PatientStack:
