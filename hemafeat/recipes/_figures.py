@@ -67,13 +67,17 @@ def _wrong_first(comparison: evaluate.Comparison, name: str, fold: Any) -> pd.Da
     return rows.iloc[np.argsort(~wrong, kind="stable")].head(N_CELLS)
 
 
-def cell_map(table: pd.DataFrame, out: Path, random_state: int) -> Path | None:
+def cell_map(
+    table: pd.DataFrame, columns: list[str], out: Path, random_state: int
+) -> Path | None:
     """Draw a map of the cells by their features, or by the grey pixels of the images.
 
     Parameters
     ----------
     table : DataFrame
         Cells with features, or images.
+    columns : list of str
+        Columns of features; if there are none, the grey pixels are used.
     out : Path
         File to write.
     random_state : int
@@ -86,7 +90,11 @@ def cell_map(table: pd.DataFrame, out: Path, random_state: int) -> Path | None:
     """
     if len(table) < 10:
         return None
-    vectors = None if extract.feature_columns(table) else pipelines.GreyPixels(256, 64)
+    vectors: Any = pipelines.GreyPixels(256, 64)
+    if columns and columns == extract.feature_columns(table):
+        vectors = None
+    elif columns:
+        vectors = table[columns].to_numpy(float)
     figure = report.figure_map(table, vectors=vectors, n=N_MAPPED, random_state=random_state)
     figure.savefig(out, metadata={"Date": None})
     return out

@@ -117,9 +117,9 @@ def figure_reruns(table: pd.DataFrame) -> Figure:
             value, rows + shift, xerr=error, fmt="o", ms=4.5, lw=1.1, color=colour, label=label
         )
     axes.plot(table["report"], rows, "D", ms=6, mfc="none", color="black", label="in the report")
-    axes.set_yticks(
-        rows, [f"{r}: {m}" for r, m in zip(table["recipe"], table["model"], strict=True)]
-    )
+    several = table["recipe"].nunique() > 1
+    names = [f"{r}: {m}" for r, m in zip(table["recipe"], table["model"], strict=True)]
+    axes.set_yticks(rows, names if several else list(table["model"]))
     axes.invert_yaxis()
     axes.set_xlabel("score (see the table for the metric)")
     axes.set_xlim(right=1.02)
@@ -243,7 +243,8 @@ def _svg(figure: Figure) -> str:
     with matplotlib.rc_context({"svg.fonttype": "none", "svg.hashsalt": "hemafeat"}):
         figure.savefig(buffer, format="svg", metadata={"Date": None})
     text = buffer.getvalue()
-    return text[text.index("<svg") :]
+    # As wide as the page, whatever the number of rows.
+    return text[text.index("<svg") :].replace("<svg ", '<svg style="width:100%;height:auto" ', 1)
 
 
 def _embedded(file: Path) -> str:

@@ -192,7 +192,7 @@ def run(
     map_file = folder / "map.svg"
     if not map_file.is_file():
         measured = extract.load(folder / "features") if (folder / "features").is_dir() else images
-        cell_map(measured, map_file, random_state)
+        cell_map(measured, feature_columns(chosen, measured), map_file, random_state)
     recipe_page(chosen, results, folder, pictures, map_file if map_file.is_file() else None)
     return Rerun(chosen, results, comparisons, folder)
 
