@@ -55,6 +55,13 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--out", required=True, metavar="FILE", help="file to write: .csv or .parquet"
     )
+    parser.add_argument(
+        "--submission",
+        nargs="+",
+        metavar="NAME",
+        help="write two columns, as a leaderboard wants them: their names, for the patient (or the "
+        "image) and the label, then the code of each label: ID Predicted malignant=1 reactive=0",
+    )
     _arguments.add_images(parser)
     _deep.add_embeddings(parser, columns=False)
     # None: as the model was fitted.
@@ -71,6 +78,7 @@ def run(args: argparse.Namespace) -> None:
     if not Path(args.model).is_file():
         raise Usage(f"{args.model}: no such file")
     model = pipelines.load(args.model)
+    codes = _codes(args.submission, model) if args.submission else {}
 
     def select(rows: pd.DataFrame) -> pd.DataFrame:
         rows = _without_label(rows) if args.unlabelled else rows
@@ -103,7 +111,8 @@ def run(args: argparse.Namespace) -> None:
         predicted = predict_cells(model, table)
         n_images = plural(predicted["image"].nunique(), "image")
         counted = f"{plural(len(predicted), 'cell')} of {n_images}"
-    write_table(predicted, out)
+    written = submission(predicted, args.submission[:2], codes) if args.submission else predicted
+    write_table(written, out)
     counts = predicted["predicted"].value_counts()
     print(f"{counted}:")
     for label in sorted(counts.index, key=lambda label: (-counts[label], label)):
@@ -189,6 +198,48 @@ def predict_patients(
         labels = dict(zip(labelled[model.patient].astype(str), labelled["label"], strict=True))
         verdicts.insert(2, "label", verdicts["patient"].map(labels))
     return verdicts
+
+
+def _codes(words: list[str], model: Model) -> dict[str, str]:
+    """Return the code of each label of ``--submission``; none if no codes are given."""
+    pairs = [word.partition("=") for word in words[2:]]
+    codes = {label: code for label, _, code in pairs}
+    labels = {str(name) for name in model.classes}
+    if len(words) < 2 or any(not separator for _, separator, _ in pairs):
+        raise Usage("--submission: expected two names of columns, then LABEL=CODE for each label")
+    if codes and set(codes) != labels:
+        odd = sorted(labels ^ set(codes))[0]
+        wrong = "has no code" if odd in labels else f"is not one of {', '.join(sorted(labels))}"
+        raise Usage(f"--submission: the label {plain(odd)} {wrong}")
+    return codes
+
+
+def submission(
+    predicted: pd.DataFrame, names: list[str], codes: dict[str, str] | None = None
+) -> pd.DataFrame:
+    """Return predictions in the two columns that a leaderboard wants.
+
+    Parameters
+    ----------
+    predicted : DataFrame
+        Result of `predict_cells` or `predict_patients`.
+    names : list of two str
+        Names of the columns, of the patient or image and of the label.
+    codes : dict of str to str, optional
+        What to write for each label. By default the label.
+
+    Returns
+    -------
+    DataFrame
+        One row per prediction; missing where there is none.
+    """
+    import pandas as pd
+
+    key = "patient" if "patient" in predicted else "image"
+    labels = predicted["predicted"]
+    if codes:
+        labels = labels.map(lambda label: label if pd.isna(label) else codes[str(label)])
+    return pd.DataFrame(dict(zip(names, (predicted[key], labels), strict=True)))
 
 
 def _without_label(table: pd.DataFrame) -> pd.DataFrame:

@@ -84,6 +84,21 @@ def test_a_model_is_saved_and_judges_new_patients(cohort, tmp_path, capsys):
             main(["predict", str(model), str(cohort / "testset"), *words, "--out", str(out)]) == 0
         )
         pd.testing.assert_frame_equal(pd.read_csv(out), found)
+        wanted = ["--submission", "ID", "Predicted", "malignant=1", "reactive=0"]
+        assert main([*predict, "--unlabelled", *wanted]) == 0
+        sent = pd.read_csv(out)
+        assert list(sent) == ["ID", "Predicted"]
+        assert sent["ID"].tolist() == found["patient"].tolist()
+        assert (sent["Predicted"] == (found["predicted"] == "malignant")).all()
+        capsys.readouterr()
+        for words, message in (
+            (["ID"], "two names of columns"),
+            (["ID", "x", "malignant"], "LABEL=CODE"),
+            (["ID", "x", "malignant=1"], "the label 'reactive' has no code"),
+            (["ID", "x", "malignant=1", "reactive=0", "ill=1"], "'ill' is not one of malignant, "),
+        ):
+            assert main([*predict, "--submission", *words]) == 2
+            assert message in capsys.readouterr().err
         assert main(predict) == 0
         everybody = pd.read_csv(out)
         assert everybody["label"].notna().sum() == 12 - len(lost)
@@ -95,7 +110,7 @@ def test_a_model_is_saved_and_judges_new_patients(cohort, tmp_path, capsys):
 
 def test_a_patient_without_a_cell_has_no_verdict(table, tmp_path):
     from hemafeat import pipelines
-    from hemafeat.cli._predict import predict_patients
+    from hemafeat.cli._predict import predict_patients, submission
 
     rows = pipelines.bags(table)
     model = pipelines.make_patient("table_means").fit(rows, rows["label"])
@@ -106,6 +121,9 @@ def test_a_patient_without_a_cell_has_no_verdict(table, tmp_path):
     assert found["n_cells"].iloc[-1] == 0
     assert found["predicted"].isna().tolist() == [False] * (len(found) - 1) + [True]
     assert set(found["label"].dropna()) == {"malignant", "reactive"}
+    sent = submission(found, ["ID", "y"], {"malignant": "1", "reactive": "0"})
+    assert sent["y"].iloc[-1:].isna().all()
+    assert set(sent["y"].iloc[:-1]) == {"0", "1"}
 
 
 @pytest.mark.slow_without_jit
