@@ -115,7 +115,13 @@ def families(models: Sequence[Any]) -> list[list[int]]:
     return sorted(groups, key=lambda group: (-sum(len(kinds[n]) for n in group), group))
 
 
-def fit_once(model: Any, X: Any, y: Any = None, fit: Callable[..., Any] | None = None) -> Any:
+def fit_once(
+    model: Any,
+    X: Any,
+    y: Any = None,
+    fit: Callable[..., Any] | None = None,
+    beside: dict[str, Any] | None = None,
+) -> Any:
     """Fit an estimator, or give it the state of an equal one that was fitted to the same rows.
 
     Parameters
@@ -126,6 +132,8 @@ def fit_once(model: Any, X: Any, y: Any = None, fit: Callable[..., Any] | None =
         Training rows and labels.
     fit : callable, optional
         What fits it; ``model.fit`` by default.
+    beside : dict, optional
+        What `fit` is given beside the rows and labels, such as a validation part.
 
     Returns
     -------
@@ -146,7 +154,7 @@ def fit_once(model: Any, X: Any, y: Any = None, fit: Callable[..., Any] | None =
     if name in _LABELS_ASIDE:
         classes, labels = np.unique(np.asarray(y), return_inverse=True)
     values, objects = _divided(X)
-    key = value_hash((kind, values, [list(map(id, column)) for column in objects], labels))
+    key = value_hash((kind, values, [list(map(id, column)) for column in objects], labels, beside))
     made = fits.made.get(key)
     if made is None or not key:
         start, saved = time.perf_counter(), fits.seconds_saved
@@ -173,13 +181,14 @@ def fit_once(model: Any, X: Any, y: Any = None, fit: Callable[..., Any] | None =
 
 
 def shared(fit: F) -> F:
-    """Let a method `fit` take part in `sharing`, unless it is given more than rows and labels."""
+    """Let a method `fit` take part in `sharing`."""
 
     @functools.wraps(fit)
     def wrapper(self: Any, X: Any, y: Any = None, *args: Any, **params: Any) -> Any:
-        if any(value is not None for value in (*args, *params.values())):
+        if args:
             return fit(self, X, y, *args, **params)
-        return fit_once(self, X, y, functools.partial(fit, self))
+        given = {name: value for name, value in params.items() if value is not None}
+        return fit_once(self, X, y, functools.partial(fit, self, **given), given or None)
 
     wrapper.shares = True  # type: ignore[attr-defined]
     return wrapper  # type: ignore[return-value]
@@ -204,7 +213,8 @@ def _name(model: Any) -> str:
 
 
 def _is_heavy(model: Any) -> bool:
-    return _name(model) in _LABELS_ASIDE | {"CellPipeline", "PartialWhitening", "Pipeline"}
+    heavy = {"CellPipeline", "NetworkClassifier", "PartialWhitening", "Pipeline"}
+    return _name(model) in _LABELS_ASIDE | heavy
 
 
 def kind_of(model: Any) -> str:

@@ -38,6 +38,9 @@ EXAMPLES = f"""\
       the embedding of a pretrained network, classified by XGBoost
   hemafeat compare features/ --models svc lenet5 --epochs 20
       a network trained on the images beside a model on features
+  hemafeat compare features/ --models vgg16_head fine_tuned:vgg16_head/dense_1+svc \\
+          --weights imagenet --set last_layers=block4_conv1 learning_rate=1e-4 augment.zoom=0.1
+      a pretrained network whose last layers are trained, and an SVC on a layer of it
   hemafeat compare features/ --models svc --save-model svc.hemafeat
 {_studies.EXAMPLES}
   hemafeat compare cohort/ --dataset lymphocytosis --level patient --out result/
@@ -361,16 +364,16 @@ def _model_names(args: argparse.Namespace) -> Any:
         names = _arguments.split_names(args.models or pipelines.names())
         names = [_deep.with_weights(name, args) for name in names]
     for name in names:
-        if args.level == "cell" and (_deep.is_embedding(name) or _deep.is_network(name)):
-            _deep.check(name, args)
-        elif name not in known:
+        deep = args.level == "cell" and (_deep.is_embedding(name) or _deep.is_network(name))
+        if not deep and name not in known:
             noun = "model of patients" if args.level == "patient" else "model"
             hint = suggestion(name, known, "choose from:")
             raise Usage(f"--models: there is no {noun} {name!r}; {hint}")
     if args.pixels:
         names.append("grey_pixels")
+    _deep.check(names, args)
     if args.level == "cell" and args.cells == "all":
-        of_images = [name for name in names if name in set(known) - set(pipelines.names())]
+        of_images = [name for name in names if name == "grey_pixels" or _deep.is_network(name)]
         if of_images:
             source = "--pixels" if of_images == ["grey_pixels"] else of_images[0]
             raise Usage(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import ast
 from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
@@ -57,26 +58,108 @@ def add_networks(parser: argparse.ArgumentParser) -> None:
         metavar="PX",
         help="side of the images; by default that of the published network",
     )
+    group.add_argument(
+        "--set",
+        dest="options",
+        nargs="+",
+        action="extend",
+        default=[],
+        metavar="OPTION=VALUE",
+        help="options of the networks, as those of NetworkClassifier in Python: learning_rate=1e-4 "
+        "crop=256 optimizer=sgd optimizer.momentum=0.9 augment.zoom=0.1 ...; MODEL.OPTION=VALUE "
+        "for one model",
+    )
 
 
 def models(names: list[str] | None, args: argparse.Namespace) -> Any:
     """Return the models as `evaluate.compare` takes them.
 
-    These are the names themselves, or, where the arguments hold options of networks, a dict of
+    These are the names themselves, or, where the arguments hold options of them, a dict of
     estimators.
     """
     from hemafeat import pipelines
 
-    options: dict[str, Any] = {"epochs": args.epochs, "size": args.image_size}
-    if args.weights is not None:
-        options["weights"] = weights(args)
-    options = {name: value for name, value in options.items() if value is not None}
-    if not options or args.level == "patient" or not any(map(is_network, names or [])):
+    of_models = options(names or [], args)
+    if not any(of_models.values()):
         return names
-    return {
-        name: pipelines.make(name, random_state=args.seed, **(options if is_network(name) else {}))
-        for name in names or []
-    }
+    made = {}
+    for name in names or []:
+        try:
+            made[name] = pipelines.make(
+                name, unit=args.level, random_state=args.seed, **of_models[name]
+            )
+        except (TypeError, ValueError) as error:
+            raise Usage(f"--set: {error}") from None
+    return made
+
+
+def options(names: list[str], args: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Return the options of each model that the arguments hold.
+
+    Raises
+    ------
+    Usage
+        An option has no value, is given twice, or belongs to no model.
+    """
+    shared: dict[str, Any] = {}
+    if args.level == "cell":
+        for option, value in (("epochs", args.epochs), ("size", args.image_size)):
+            if value is not None:
+                shared[option] = value
+        if args.weights is not None and weights(args) is not None:
+            shared["weights"] = weights(args)
+    found = {name: dict(shared) if is_network(name, args.level) else {} for name in names}
+    parts: dict[tuple[str, str], dict[str, Any]] = {}
+    for word in getattr(args, "options", []):
+        left, equals, text = word.partition("=")
+        if not (left and equals):
+            raise Usage(f"--set: {word!r} has no value; options are given as learning_rate=1e-4")
+        owner = max((name for name in names if left.startswith(f"{name}.")), key=len, default="")
+        option, _, field = left.removeprefix(f"{owner}.").partition(".")
+        given = parts.setdefault((owner, option), {})
+        if field in given:
+            raise Usage(f"--set: {left} is given twice")
+        given[field] = _value(text)
+    # Options of one model come after those of all, which they replace.
+    for (owner, option), given in sorted(parts.items()):
+        takers = [owner] if owner else [name for name in names if is_network(name, args.level)]
+        if not takers:
+            raise Usage(
+                f"--set {option}: none of the models is a network; MODEL.{option}=VALUE sets an "
+                "option of another model"
+            )
+        if not owner and option in shared:
+            named = {"epochs": "--epochs", "size": "--image-size", "weights": "--weights"}[option]
+            raise Usage(f"--set {option}: given by {named} as well")
+        for name in takers:
+            found[name][option] = _joined(option, given)
+    return found
+
+
+def _value(text: str) -> Any:
+    """Return the value of a text: a number, true, false, none, a list, a dict, or the text."""
+    words = {"true": True, "false": False, "none": None}
+    if text.lower() in words:
+        return words[text.lower()]
+    try:
+        return ast.literal_eval(text)
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return text
+
+
+def _joined(option: str, given: dict[str, Any]) -> Any:
+    """Return the value of an option and of its fields, such as ``optimizer.momentum``."""
+    whole = given.get("", {})
+    fields = {field: value for field, value in given.items() if field}
+    if not fields:
+        return whole
+    if isinstance(whole, str):
+        whole = {"name": whole}
+    elif whole is True:
+        whole = {}
+    if not isinstance(whole, dict):
+        raise Usage(f"--set: {option}={whole!r} has no field {next(iter(fields))!r}")
+    return {**whole, **fields}
 
 
 def families(args: argparse.Namespace) -> list[EmbeddingFamily]:
@@ -100,11 +183,14 @@ def is_embedding(name: str) -> bool:
     return name.startswith("embedding:")
 
 
-def is_network(name: str) -> bool:
-    """Return whether a model is a network that is trained on the images."""
+def is_network(name: str, unit: str = "cell") -> bool:
+    """Return whether a model is a network that is trained on the images, or on bags of cells."""
     from hemafeat import pipelines
 
-    return name in set(pipelines.names(deep=True)) - set(pipelines.names())
+    if unit == "cell" and name.startswith(("keras:", "fine_tuned:")):
+        return True
+    deep = pipelines.names(unit=unit, deep=True, images=unit == "patient")
+    return name in set(deep) - set(pipelines.names(unit=unit))
 
 
 def with_weights(name: str, args: argparse.Namespace) -> str:
@@ -114,18 +200,39 @@ def with_weights(name: str, args: argparse.Namespace) -> str:
     return f"{name}@{args.weights}"
 
 
-def check(name: str, args: argparse.Namespace) -> None:
-    """Refuse a network whose weights cannot be had, before any cell is measured."""
+def check(names: list[str], args: argparse.Namespace) -> None:
+    """Refuse networks with wrong options or weights that cannot be had, before any measuring."""
     from hemafeat import pipelines
 
-    model = pipelines.make(name)
-    try:
-        if is_embedding(name):
-            model[0].ready()
-        elif args.weights is not None:
-            model.set_params(weights=weights(args)).build(2)
-    except (ImportError, ValueError) as error:
-        raise Usage(f"--models: {error}") from None
+    of_models = options(names, args)
+    for name in names:
+        if not (is_embedding(name) or is_network(name, args.level) or of_models[name]):
+            continue
+        try:
+            model = pipelines.make(name, unit=args.level, **of_models[name])
+            if is_embedding(name):
+                model[0].ready()
+            elif of_models[name] and hasattr(model, "build"):
+                _say_trained(name, model, model.build(2), args)
+        except TypeError as error:
+            raise Usage(f"--set: {name}: {error}") from None
+        except (ImportError, ValueError) as error:
+            raise Usage(f"--models: {error}") from None
+
+
+def _say_trained(name: str, model: Any, network: Any, args: argparse.Namespace) -> None:
+    """Print which layers of a network are trained, if not all of them."""
+    from hemafeat import networks
+
+    last = getattr(model, "network", model).last_layers
+    if last is not None:
+        trained = networks.trained_layers(network, last)
+        n = len(networks.trained_layers(network))
+        _arguments.say(
+            args,
+            f"{name}: {len(trained)} of {n} layers with weights are trained, {trained[0]} to "
+            f"{trained[-1]}",
+        )
 
 
 def check_options(names: Iterable[str] | None, args: argparse.Namespace) -> None:
@@ -139,6 +246,8 @@ def check_options(names: Iterable[str] | None, args: argparse.Namespace) -> None
         With the arguments of `add_embeddings` and `add_networks`.
     """
     trained = args.level == "cell" and any(map(is_network, names or ()))
+    if args.options and not names:
+        raise Usage("--set needs models by name: --models NAME")
     for option in [] if trained else _arguments.given(args, "epochs", "image_size"):
         raise Usage(f"{option} needs a network of cells among --models, such as lenet5")
     if args.embedding is None:

@@ -42,7 +42,11 @@ from ._classifier.network import (
     image_network as image_network,
     predict_images as predict_images,
 )
-from ._classifier.training import fit_images as fit_images, trained_layers as trained_layers
+from ._classifier.training import (
+    check_options as check_options,
+    fit_images as fit_images,
+    trained_layers as trained_layers,
+)
 from ._embedding.embedding import Embedding as Embedding
 from ._embedding.family import (
     EmbeddingFamily as EmbeddingFamily,

@@ -19,6 +19,7 @@ from hemafeat.segment import MaskError, misfit
 
 CROPS = ("whole", "centre", "cell")
 COLOURS = ("rgb", "hsv", "od", "masked", "grey")
+OUTSIDE = ("keep", "black", "white", "mean")
 BORDERS = {"replicate": cv2.BORDER_REPLICATE, "black": cv2.BORDER_CONSTANT}
 INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC, "area": cv2.INTER_AREA}
 
@@ -60,6 +61,8 @@ class PictureMaker:
     border : {"replicate", "black"}
         Filling of a square that extends beyond the image: the pixels at its edge (default), or
         black.
+    outside : {"keep", "black", "white", "mean"}
+        Pixels outside the cell: as they are (default), black, white, or their mean colour.
 
     Raises
     ------
@@ -85,6 +88,7 @@ class PictureMaker:
     shrinks_by: str = "pixels"
     colour_first: bool = False
     border: str = "replicate"
+    outside: str = "keep"
 
     def __post_init__(self) -> None:
         for option, values in (
@@ -93,6 +97,7 @@ class PictureMaker:
             ("interpolation", INTERPOLATIONS),
             ("shrinks_by", ("pixels", "side")),
             ("border", BORDERS),
+            ("outside", OUTSIDE),
         ):
             if getattr(self, option) not in values:
                 raise ValueError(
@@ -121,7 +126,7 @@ class PictureMaker:
             Bounding box of the cell, in px; `bottom` and `right` are one past its last row and
             column. Required for ``crop="cell"``.
         cell : (H, W) ndarray of bool, optional
-            Pixels of the cell. Required for ``colour="masked"``.
+            Pixels of the cell. Required for ``colour="masked"`` and unless ``outside="keep"``.
         density : (3, 256) ndarray of float, optional
             Optical density of each value of R, G and B. Required for ``colour="od"``.
 
@@ -138,17 +143,17 @@ class PictureMaker:
         """
         for user, name, value in (
             (self.crop == "cell", "box", box),
-            (self.colour == "masked", "cell", cell),
+            (self.shows_cell_only, "cell", cell),
             (self.colour == "od", "density", density),
         ):
             if user and value is None:
                 raise ValueError(f"this picture needs the {name} of the cell")
-        if self.colour == "masked":
+        if self.shows_cell_only:
             inside = np.asarray(cell)
             if inside.shape != image.shape[:2]:
                 raise MaskError(misfit("mask", inside.shape, "image", image.shape))
-            image = np.where(inside[..., None], image, np.uint8(255))
-        elif self.colour == "grey" and self.colour_first:
+            image = np.where(inside[..., None], image, self._filling(image, inside))
+        if self.colour == "grey" and self.colour_first:
             image = cv2.cvtColor(image, cv2.COLOR_RGB2GRAY)
         picture = self._resized(self._cropped(image, box))
         if self.colour == "hsv":
@@ -160,6 +165,17 @@ class PictureMaker:
             table = levels.astype(np.uint8).T.reshape(1, 256, 3)
             return np.asarray(cv2.LUT(picture, np.ascontiguousarray(table)))
         return picture
+
+    @property
+    def shows_cell_only(self) -> bool:
+        """True if the pixels outside the cell are replaced."""
+        return self.colour == "masked" or self.outside != "keep"
+
+    def _filling(self, image: np.ndarray, inside: np.ndarray) -> np.ndarray:
+        """Return the colour of the pixels outside the cell, (3,) uint8."""
+        if self.outside == "mean" and not inside.all():
+            return np.rint(image[~inside].mean(axis=0)).astype(np.uint8)
+        return np.full(3, 0 if self.outside == "black" else 255, np.uint8)
 
     def _cropped(self, image: np.ndarray, box: Box | None) -> np.ndarray:
         if self.crop == "whole":
@@ -191,12 +207,12 @@ class Pictures:
     sources : sequence of paths or (H, W, 3) arrays
         One image per cell; see `image_sources`.
     maker : PictureMaker
-        Crop, size and colours of the pictures; it needs a size. With ``crop="cell"`` the cell is
-        the one whose centroid is nearest to the centre of the image, and the largest square at the
-        centre takes its place in an image without cells.
+        Crop, size and colours of the pictures; it needs a size. With ``crop="cell"`` or `outside`
+        the cell is the one whose centroid is nearest to the centre of the image. In an image
+        without cells the largest square at the centre takes its place, and no pixel is replaced.
     segmenter : str or callable
         Segmenter that finds the cells, as in `segment.segmenter`. It is used for ``crop="cell"``
-        only.
+        and `outside` only.
     cache : float
         Memory for pictures, in MiB. The first pictures that fit into it are kept; the others are
         read each time. By default none are kept.
@@ -223,7 +239,7 @@ class Pictures:
         self.sources, self.maker = list(sources), maker
         self.shape = (*maker.size, 1 if maker.colour == "grey" else 3)
         self._segment: Any = None
-        if maker.crop == "cell":
+        if maker.crop == "cell" or maker.shows_cell_only:
             from hemafeat import segment
 
             self._segment = segment.segmenter(segmenter)
@@ -252,16 +268,22 @@ class Pictures:
         return pictures
 
     def _read(self, source: Any) -> np.ndarray:
-        image, maker, box = images.read(source), self.maker, None
+        image, maker = images.read(source), self.maker
+        box = cell = None
         if self._segment is not None:
-            box = central_box(self._segment(image).cell)
-            if box is None:
-                maker = replace(maker, crop="centre", side=None)
-        return maker.make(image, box=box).reshape(self.shape)
+            cell = central_cell(self._segment(image).cell)
+            if cell is not None:
+                box = box_of(cell)
+            else:
+                if maker.crop == "cell":
+                    maker = replace(maker, crop="centre", side=None)
+                colour = "rgb" if maker.colour == "masked" else maker.colour
+                maker = replace(maker, colour=colour, outside="keep")
+        return maker.make(image, box=box, cell=cell).reshape(self.shape)
 
 
-def central_box(cells: np.ndarray) -> Box | None:
-    """Return the bounding box of the cell whose centroid is nearest to the centre of the image.
+def central_cell(cells: np.ndarray) -> np.ndarray | None:
+    """Return the pixels of the cell whose centroid is nearest to the centre of the image.
 
     Parameters
     ----------
@@ -270,19 +292,25 @@ def central_box(cells: np.ndarray) -> Box | None:
 
     Returns
     -------
-    (top, bottom, left, right) or None
+    (H, W) ndarray of bool, or None
         None if there are no cells.
     """
     centre = (np.array(cells.shape) - 1) / 2
-    boxes = []
+    nearest = None
+    least = np.inf
     for label in np.unique(cells[cells > 0]):
-        ys, xs = np.nonzero(cells == label)
+        cell = cells == label
+        ys, xs = np.nonzero(cell)
         distance = np.hypot(*(np.array([ys.mean(), xs.mean()]) - centre))
-        boxes.append((distance, ys.min(), ys.max() + 1, xs.min(), xs.max() + 1))
-    if not boxes:
-        return None
-    top, bottom, left, right = (int(edge) for edge in min(boxes)[1:])
-    return top, bottom, left, right
+        if distance < least:
+            nearest, least = cell, distance
+    return nearest
+
+
+def box_of(cell: np.ndarray) -> Box:
+    """Return the bounding box of the pixels of a cell: top, bottom, left, right."""
+    ys, xs = np.nonzero(cell)
+    return int(ys.min()), int(ys.max()) + 1, int(xs.min()), int(xs.max()) + 1
 
 
 def image_sources(X: Any, purpose: str = "pictures are made") -> list[Any]:

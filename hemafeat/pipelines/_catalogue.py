@@ -10,7 +10,8 @@ from typing import Any
 
 from hemafeat import networks
 from hemafeat._words import suggestion
-from hemafeat.pipelines import _embedding, _models
+from hemafeat.pipelines import _embedding, _fine_tuned, _models
+from hemafeat.pipelines._fine_tuned import FineTuned
 from hemafeat.pipelines._network_classifier import NetworkClassifier
 from hemafeat.pipelines._patients.attribute_models import attributes_only
 from hemafeat.pipelines._patients.baselines import (
@@ -54,15 +55,31 @@ class Entry:
     space: Space = field(default_factory=dict)
 
 
-def _network(name: str, *, random_state: int = 0, **params: Any) -> NetworkClassifier:
-    """Return a network as a classifier, or fail now rather than in the first fold."""
+def _check_keras(name: str) -> None:
+    """Fail now rather than in the first fold."""
     try:
         importlib.metadata.version("keras")
     except importlib.metadata.PackageNotFoundError:
         raise ImportError(
             f"{name} is a network and needs Keras 3: pip install 'hemafeat[deep]'"
         ) from None
+
+
+def _network(name: str, *, random_state: int = 0, **params: Any) -> NetworkClassifier:
+    _check_keras(name)
+    _fine_tuned.check_names(params, name)
     return NetworkClassifier(name, random_state=random_state, **params)
+
+
+def _of_backbone(name: str, *, random_state: int = 0, **params: Any) -> NetworkClassifier:
+    networks.backbone(name.removeprefix(_BACKBONE))  # raises an error if there is none of that name
+    return _network(name, random_state=random_state, **params)
+
+
+def _with_head(name: str, *, random_state: int = 0, **params: Any) -> FineTuned:
+    model = _fine_tuned.from_name(name, random_state=random_state, **params)
+    _check_keras(name)
+    return model
 
 
 _CELLS = (
@@ -126,6 +143,15 @@ _CELLS = (
     ),
     Entry("grey_pixels_svc", "cell", _models.grey_pixels_svc, "images"),
 )
+
+_BACKBONE = "keras:"
+
+_PREFIXES: dict[str, Callable[..., Any]] = {
+    _embedding.PREFIX: _embedding.from_name,
+    _BACKBONE: _of_backbone,
+    _fine_tuned.PREFIX: _with_head,
+}
+"""Functions that make the models of cells whose names begin so."""
 
 _NETWORK_SPACE: Space = {
     "learning_rate": [3e-4, 1e-3, 3e-3],
@@ -238,8 +264,9 @@ def make(name: str, *, unit: str = "cell", random_state: int | None = None, **pa
     name : str
         Name of a model, see `names`. For cells also
         ``"embedding:BACKBONE[/LAYER]+HEAD[@WEIGHTS]"``, where WEIGHTS is ``imagenet`` (the
-        default), ``random`` or a file (see `embedding`); for patients also the baselines
-        ``"stain"`` and ``"date_format"``.
+        default), ``random`` or a file (see `embedding`), ``"keras:BACKBONE"`` for a network of
+        Keras that is trained, and ``"fine_tuned:NETWORK[/LAYER]+HEAD"`` (see `fine_tuned`); for
+        patients also the baselines ``"stain"`` and ``"date_format"``.
     unit : {"cell", "patient"}
         What the model classifies: rows of a table of cells, or rows of `bags`.
     random_state : int, optional
@@ -269,8 +296,9 @@ def make(name: str, *, unit: str = "cell", random_state: int | None = None, **pa
     >>> pipelines.make("table_logistic", unit="patient").steps[0][0]
     'table'
     """
-    if unit == "cell" and name.startswith(_embedding.PREFIX):
-        maker: Callable[..., Any] = partial(_embedding.from_name, name)
+    prefix = next((prefix for prefix in _PREFIXES if name.startswith(prefix)), "")
+    if unit == "cell" and prefix:
+        maker: Callable[..., Any] = partial(_PREFIXES[prefix], name)
     else:
         maker = _entry(name, unit).maker
     return _models.build(maker, random_state, **params)

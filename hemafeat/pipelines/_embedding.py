@@ -122,10 +122,7 @@ def embedding(
     >>> list(model.named_steps)
     ['embedding', 'fill', 'scale', 'whiten', 'model']
     """
-    if head not in HEADS:
-        raise ValueError(f"there is no head {head!r}; choose from {', '.join(HEADS)}")
-    maker, defaults = HEADS[head]
-    classifier = _models.build(maker, random_state, **{**defaults, **params})
+    classifier = head_of(head, random_state, **params)
     step = networks.Embedding(
         backbone,
         weights,
@@ -135,8 +132,23 @@ def embedding(
         random_state=random_state,
         **(settings or {}),
     )
-    # The first step of the head selects columns of a table, but the embedding is an array.
-    return type(classifier)([("embedding", step), *classifier.steps[1:]])
+    return type(classifier)([("embedding", step), *classifier.steps])
+
+
+def head_of(head: str, random_state: int = 0, **params: Any) -> Pipeline:
+    """Return the head of a name, a pipeline that takes arrays.
+
+    Raises
+    ------
+    ValueError
+        If there is no head of that name.
+    """
+    if head not in HEADS:
+        raise ValueError(f"there is no head {head!r}; choose from {', '.join(HEADS)}")
+    maker, defaults = HEADS[head]
+    classifier = _models.build(maker, random_state, **{**defaults, **params})
+    # The first step selects columns of a table, but an embedding is an array.
+    return type(classifier)(classifier.steps[1:])
 
 
 def from_name(name: str, *, random_state: int = 0, **params: Any) -> Pipeline:

@@ -453,7 +453,13 @@ ON_FEATURES: dict[str, Callable[..., Pipeline]] = {
 
 
 def grey_pixels(
-    *, crop: int = 256, size: int | None = None, n_jobs: int = 1, random_state: int = 0
+    *,
+    crop: int = 256,
+    size: int | None = None,
+    outside: str = "keep",
+    segmenter: Any = "contours",
+    n_jobs: int = 1,
+    random_state: int = 0,
 ) -> Pipeline:
     """Classify images by a random forest on the grey pixels of their centre [1]_.
 
@@ -463,6 +469,8 @@ def grey_pixels(
         Side of the square that is cut from the centre of the image, in px.
     size : int, optional
         Side to which the square is resized, in px; `crop` by default.
+    outside, segmenter : str, or callable for `segmenter`
+        What becomes of the pixels outside the cell, and what finds the cell, see `GreyPixels`.
     n_jobs : int
         Number of threads.
     random_state : int
@@ -496,7 +504,8 @@ def grey_pixels(
     ['a', 'a', 'b', 'b']
     """
     model = RandomForestClassifier(n_jobs=n_jobs, random_state=random_state)
-    return Pipeline([("pixels", GreyPixels(crop=crop, size=size)), ("model", model)])
+    pixels = GreyPixels(crop=crop, size=size, outside=outside, segmenter=segmenter)
+    return Pipeline([("pixels", pixels), ("model", model)])
 
 
 def grey_pixels_svc(

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,6 +17,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from sklearn.utils.validation import check_is_fitted
 
 from hemafeat import networks
+from hemafeat._fits import shared
 from hemafeat._public import public
 from hemafeat.pipelines._steps.inner_folds import GROUP, groups_of, hold_back
 
@@ -30,56 +32,89 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     Parameters
     ----------
     architecture : str, path or callable
-        Name of an architecture, see `hemafeat.networks.architectures`; a ``.keras`` file, whose
-        training is continued; or a function ``(input_shape, n_classes)`` that returns a Keras model
-        from images of 0 to 255 to probabilities.
+        Name of an architecture, see `hemafeat.networks.architectures`; ``"keras:"`` and the name of
+        a backbone of Keras, such as ``"keras:DenseNet121"``, see `hemafeat.networks.build`; a
+        ``.keras`` file, whose training is continued; or a function ``(input_shape, n_classes)``
+        that returns a Keras model from images of 0 to 255 to probabilities.
     size : int or (height, width), optional
-        Size to which images are resized, in px. By default that of the publication of the network,
-        and 128 for a function.
+        Size to which images are resized, in px. By default that of the publication of the network
+        or its backbone, and 128 for a function.
     crop : int, "cell" or None
         Part of the image that is shown to the network: the central square of this side, in px; for
         ``"cell"`` the bounding box of the central cell, which `segmenter` finds; for None the
         whole image.
+    outside : {"keep", "black", "white", "mean"}
+        Pixels outside the central cell, which `segmenter` finds: as they are, black, white, or
+        their mean colour. An image in which no cell is found stays as it is.
     colour : {"rgb", "hsv", "od_fixed"}
         Colour space that is shown to the network: RGB; hue, saturation and value; or optical
         density relative to a fixed white, see `hemafeat.networks.image_network`.
     weights : str, optional
         Initial weights: ``"imagenet"`` or a file, see `hemafeat.networks.build`. Random by
         default.
-    last_layers : int, optional
-        Number of layers with weights, counted from the end, that are trained, in order to fine-tune
-        a network with weights. Layers without weights, such as the softmax, pooling and dropout,
-        do not count. By default all layers are trained. `trained_layers_` lists them.
+    head : sequence of int, optional
+        Numbers of nodes of the dense layers before the last one of a network named ``"keras:..."``.
+        By default there are none.
+    dropout : float, optional
+        Rate of the dropout layers of a named network, see `hemafeat.networks.build`. By default
+        that of its publication, and no dropout in a network named ``"keras:..."``.
+    last_layers : int or str, optional
+        Layers that are trained, in order to fine-tune a network with weights: the number of layers
+        with weights, counted from the end; the name of the first one (``"block5_conv1"``); or
+        ``"head"``, see `hemafeat.networks.trained_layers`. By default all layers are trained.
+        `trained_layers_` lists them.
     head_epochs : int
         Number of epochs before, with `last_layers`, in which only the head is trained.
     epochs : int
         Largest number of epochs.
-    patience : int
-        Number of epochs without improvement after which training stops.
+    patience : int, optional
+        Number of epochs without improvement after which training stops. None never stops it.
+    keep_best : bool
+        Whether to keep the weights of the epoch with the lowest loss of the images held back, or
+        those of the last epoch.
     batch_size : int
         Number of images per step.
     optimizer : str, dict or callable
-        Optimiser, see `hemafeat.networks.fit_images`.
+        Optimiser, such as ``{"name": "sgd", "momentum": 0.9}``, see `hemafeat.networks.fit_images`.
     learning_rate : float
         Initial learning rate.
+    schedule : {"plateau", "exponential", "steps", "constant"}
+        How the learning rate falls, see `hemafeat.networks.fit_images`: on a plateau of the loss,
+        a little in every epoch, in steps, or not at all.
     slower_by : float
-        Factor of the learning rate whenever the loss has not fallen for `slower_after` epochs.
-    slower_after : int
-        Number of epochs without improvement after which the learning rate is reduced.
+        Factor of the learning rate: whenever the loss has not fallen for `slower_after` epochs
+        (``"plateau"``), within `slower_after` epochs (``"exponential"``), or after each of them
+        (``"steps"``).
+    slower_after : int or list of int
+        Number of epochs, see `slower_by`; for ``"steps"`` also a list of the epochs, counted from
+        0, at which the rate falls.
+    layer_rates : dict of str to float, optional
+        Learning rate of each group of layers, by the name of its first layer, see
+        `hemafeat.networks.fit_images`.
     class_weight : {"balanced"}, dict or None
         Weights of the classes in the loss, as in scikit-learn.
+    oversample : bool
+        Whether images of the rarer classes are repeated in each epoch until every class has as many
+        as the largest. With ``class_weight="balanced"`` all weights are then equal.
     augment : bool, dict or callable
         Whether training images are mirrored, rotated, shifted and partly covered. A dict holds
-        parameters of `hemafeat.networks.Augmentation`. A callable, such as an `Augmentation`,
-        changes them itself: it is called with ``(images, rng)``, an (n, H, W, channels) array of
-        uint8 and a `numpy.random.Generator`, and returns images of that shape.
+        fields of `hemafeat.networks.Augmentation`. A callable, such as an `Augmentation`, changes
+        them itself: it is called with ``(images, rng)``, an (n, H, W, channels) array of uint8 and
+        a `numpy.random.Generator`, and returns images of that shape.
+    views : str or callable, optional
+        Versions of each image over which predictions are averaged: ``"rotations_8"``,
+        ``"flips_rot90"``, ``"flips_rot90_turns"`` or a function, see
+        `hemafeat.networks.predict_images`. By default the image alone.
+    views_mean : {"arithmetic", "geometric"}
+        Mean of the probabilities of the views, or of their logarithms.
     validation : float
         Share of the training images, in whole groups, that are held back in order to reduce the
         learning rate and to stop. With 0 the training runs for all `epochs`.
     groups : str
         Column of the table that names the groups.
     segmenter : str or callable
-        Segmenter that finds the cell for ``crop="cell"``, see `hemafeat.segment.segmenter`.
+        Segmenter that finds the cell for ``crop="cell"`` and `outside`, see
+        `hemafeat.segment.segmenter`.
     mixed_precision : bool
         Whether to compute in half precision if there is an accelerator.
     cache : float
@@ -111,6 +146,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
 
     A fitted classifier is pickled, and saved by `save`, with its network as a ``.keras`` file.
 
+    Every option is checked before an image is read, by `build` and by `fit`.
+
     Examples
     --------
     >>> from hemafeat import pipelines
@@ -127,19 +164,28 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         *,
         size: int | tuple[int, int] | None = None,
         crop: int | str | None = None,
+        outside: str = "keep",
         colour: str = "rgb",
         weights: str | None = None,
-        last_layers: int | None = None,
+        head: Sequence[int] | None = None,
+        dropout: float | None = None,
+        last_layers: int | str | None = None,
         head_epochs: int = 5,
         epochs: int = 30,
-        patience: int = 8,
+        patience: int | None = 8,
+        keep_best: bool = True,
         batch_size: int = 32,
         optimizer: Any = "adam",
         learning_rate: float = 1e-3,
+        schedule: str = "plateau",
         slower_by: float = 0.2,
-        slower_after: int = 3,
+        slower_after: int | Sequence[int] = 3,
+        layer_rates: dict[str, float] | None = None,
         class_weight: Any = "balanced",
+        oversample: bool = False,
         augment: bool | dict[str, Any] | Callable[..., Any] = True,
+        views: str | Callable[..., Any] | None = None,
+        views_mean: str = "arithmetic",
         validation: float = 0.15,
         groups: str = GROUP,
         segmenter: Any = "contours",
@@ -151,19 +197,28 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         self.architecture = architecture
         self.size = size
         self.crop = crop
+        self.outside = outside
         self.colour = colour
         self.weights = weights
+        self.head = head
+        self.dropout = dropout
         self.last_layers = last_layers
         self.head_epochs = head_epochs
         self.epochs = epochs
         self.patience = patience
+        self.keep_best = keep_best
         self.batch_size = batch_size
         self.optimizer = optimizer
         self.learning_rate = learning_rate
+        self.schedule = schedule
         self.slower_by = slower_by
         self.slower_after = slower_after
+        self.layer_rates = layer_rates
         self.class_weight = class_weight
+        self.oversample = oversample
         self.augment = augment
+        self.views = views
+        self.views_mean = views_mean
         self.validation = validation
         self.groups = groups
         self.segmenter = segmenter
@@ -172,6 +227,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         self.progress = progress
         self.random_state = random_state
 
+    @shared
     def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
         """Train the network.
 
@@ -204,20 +260,18 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         check_classification_targets(y)
         if len(y) != len(sources):
             raise ValueError(f"{len(sources)} images and {len(y)} labels")
-        if not 0 <= self.validation < 1:
-            raise ValueError(
-                f"validation is a share of at least 0 and below 1; got {self.validation}"
-            )
+        self._check()
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"the labels are of one class only: {self.classes_[0]}")
         group_codes = groups_of(X, groups, self.groups)
         self.held_back_ = hold_back(codes, group_codes, self.validation, self.random_state)
-        augment = self._augmentation()
         self.network_ = self.build(len(self.classes_))
         self.trained_layers_ = networks.trained_layers(self.network_, self.last_layers)
         weights = None
-        if self.class_weight is not None:
+        # Repeated images have balanced the classes.
+        repeats = self.oversample and self.class_weight == "balanced"
+        if self.class_weight is not None and not repeats:
             weights = compute_class_weight(self.class_weight, classes=self.classes_, y=y)
         history = networks.fit_images(
             self.network_,
@@ -225,21 +279,42 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             codes,
             class_weight=weights,
             held_back=self.held_back_,
-            epochs=self.epochs,
-            patience=self.patience,
-            batch_size=self.batch_size,
-            optimizer=self.optimizer,
-            learning_rate=self.learning_rate,
-            slower_by=self.slower_by,
-            slower_after=self.slower_after,
-            last_layers=self.last_layers,
-            head_epochs=self.head_epochs,
-            augment=augment,
             random_state=self.random_state,
             progress=self.progress,
+            **self._training(),
         )
         self.history_ = pd.DataFrame(history).rename_axis("epoch")
         return self
+
+    def _training(self) -> dict[str, Any]:
+        """Return the options of training."""
+        names = (
+            "epochs", "patience", "keep_best", "batch_size", "optimizer", "learning_rate",
+            "schedule", "slower_by", "slower_after", "layer_rates", "last_layers", "head_epochs",
+            "oversample", "augment",
+        )  # fmt: skip
+        return {name: getattr(self, name) for name in names}
+
+    def _check(self) -> None:
+        """Raise a ValueError that names an option with a wrong value, without building anything."""
+        networks.check_options(views=self.views, views_mean=self.views_mean, **self._training())
+        self._maker((8, 8), 3)
+        if not (isinstance(self.validation, int | float) and 0 <= self.validation < 1):
+            raise ValueError(
+                f"validation is a share of at least 0 and below 1; got {self.validation}"
+            )
+        if isinstance(self.class_weight, str) and self.class_weight != "balanced":
+            raise ValueError(
+                f"class_weight={self.class_weight!r}: expected 'balanced', a dict or None"
+            )
+        if not (isinstance(self.cache, int | float) and self.cache >= 0):
+            raise ValueError(f"cache={self.cache!r}: expected a number of MiB of at least 0")
+        sides = self.size if isinstance(self.size, tuple | list) else (self.size,)
+        whole = all(isinstance(side, int | np.integer) and side > 0 for side in sides)
+        if self.size is not None and not (whole and len(sides) <= 2):
+            raise ValueError(
+                f"size={self.size!r}: expected the side of the images in px, or (height, width)"
+            )
 
     def build(self, n_classes: int) -> Any:
         """Build the network before its training, with its initial weights.
@@ -258,17 +333,22 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         ImportError
             If Keras is not installed.
         ValueError
-            If the weights cannot be had, or do not fit the network.
+            If an option has a wrong value, the weights cannot be had, or do not fit the network.
         """
-        return networks.image_network(
+        self._check()
+        network = networks.image_network(
             self.architecture,
             n_classes,
             input_shape=self._shape(),
             colour=self.colour,
             weights=self.weights,
+            head=self.head,
+            dropout=self.dropout,
             mixed_precision=self.mixed_precision,
             random_state=self.random_state,
         )
+        networks.check_options(network, **self._training())
+        return network
 
     def _shape(self) -> tuple[int, int, int] | None:
         if self.size is None:
@@ -279,36 +359,25 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             n_channels = networks.ARCHITECTURES[self.architecture].input_shape[2]
         return int(height), int(width), n_channels
 
-    def _augmentation(self) -> Any:
-        plain = self.augment is None or isinstance(self.augment, bool | np.bool_ | dict)
-        if plain and not self.augment:
-            return None
-        if callable(self.augment) and not isinstance(self.augment, type):
-            return self.augment
-        try:
-            if isinstance(self.augment, dict):
-                return networks.Augmentation(**self.augment)
-        except TypeError as error:
-            raise ValueError(f"augment={self.augment!r}: {error}") from None
-        if isinstance(self.augment, bool | np.bool_):
-            return networks.Augmentation()
-        raise ValueError(
-            f"augment={self.augment!r}: expected True, False, a dict of parameters of "
-            "networks.Augmentation, or a callable (images, rng)"
+    def _maker(self, size: tuple[int, int], n_channels: int) -> networks.PictureMaker:
+        crop = self.crop
+        if isinstance(crop, bool) or not isinstance(crop, int | np.integer | str | None):
+            raise ValueError(f"crop={crop!r}: expected a side in px, 'cell' or None")
+        side = None if crop is None or isinstance(crop, str) else int(crop)
+        return networks.PictureMaker(
+            str(crop or "whole") if side is None else "centre",
+            size,
+            side=side,
+            margin=0.15,
+            colour="grey" if n_channels == 1 else "rgb",
+            interpolation="cubic",
+            border="replicate" if side is None else "black",
+            outside=self.outside,
         )
 
     def _images(self, sources: list[Any]) -> networks.Pictures:
         height, width, channels = (int(side) for side in self.network_.input_shape[1:])
-        side = None if self.crop is None or isinstance(self.crop, str) else int(self.crop)
-        maker = networks.PictureMaker(
-            str(self.crop or "whole") if side is None else "centre",
-            (height, width),
-            side=side,
-            margin=0.15,
-            colour="grey" if channels == 1 else "rgb",
-            interpolation="cubic",
-            border="replicate" if side is None else "black",
-        )
+        maker = self._maker((height, width), channels)
         return networks.Pictures(sources, maker, segmenter=self.segmenter, cache=self.cache)
 
     def _images_of(self, X: Any) -> networks.Pictures:
@@ -329,7 +398,15 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             In the order of `classes_`; each row sums to 1.
         """
         images = self._images_of(X)
-        return np.asarray(networks.predict_images(self.network_, images, None, self.batch_size))
+        probabilities = networks.predict_images(
+            self.network_,
+            images,
+            None,
+            self.batch_size,
+            views=self.views,
+            views_mean=self.views_mean,
+        )
+        return np.asarray(probabilities)
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable label of each image.
@@ -360,20 +437,30 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         images = self._images_of(X)
         return images[np.arange(len(images))]
 
-    def embed(self, X: Any) -> np.ndarray:
-        """Return the input of the last layer for each image.
+    def embed(self, X: Any, layer: str | None = None) -> np.ndarray:
+        """Return the output of a layer, or the input of the last layer, for each image.
 
         Parameters
         ----------
         X : DataFrame with a column ``image``, sequence of paths, or (n, H, W, 3) array
             One image per cell.
+        layer : str, optional
+            Name of the layer, see `hemafeat.networks.embed_images`. By default the input of the
+            last dense layer.
 
         Returns
         -------
         (n_images, n_numbers) ndarray of float32
+
+        Raises
+        ------
+        ValueError
+            If the network has no such layer.
         """
         images = self._images_of(X)
-        return np.asarray(networks.embed_images(self.network_, images, None, self.batch_size))
+        return np.asarray(
+            networks.embed_images(self.network_, images, None, self.batch_size, layer=layer)
+        )
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "network_")
@@ -396,7 +483,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         return state
 
     def __setstate__(self, state: dict[str, Any]) -> None:
-        state = dict(state)
+        # Models of version 0.1 lack the options added since, which do nothing by default.
+        parameters = inspect.signature(type(self)).parameters.values()
+        state = {parameter.name: parameter.default for parameter in parameters} | state
         if "network_" in state:
             state["network_"] = _network_from_bytes(bytes(state["network_"]))
             state["history_"] = pd.DataFrame(state["history_"]).rename_axis("epoch")

@@ -11,7 +11,7 @@ from PIL import Image
 from hemafeat import images
 from hemafeat.images import crop_centre, crop_square, square_around
 from hemafeat.networks import Augmentation, PictureMaker, Pictures, image_sources
-from hemafeat.networks._cell_images import central_box
+from hemafeat.networks._cell_images import box_of, central_cell
 
 
 @pytest.fixture
@@ -86,17 +86,17 @@ def test_the_square_round_the_cell_in_the_middle():
     cells[20:40, 30:42] = 2  # 20 high, 12 wide, near the middle
     cells[2:50, 60:79] = 1
     maker = PictureMaker("cell", margin=0.15)
-    square = maker.make(image, box=central_box(cells))
+    square = maker.make(image, box=box_of(central_cell(cells)))
     side = 20 + 2 * round(0.15 * 20)
     assert square.shape == (side, side, 3)
     np.testing.assert_array_equal(square, image[17:43, 23:49])
     corner = np.zeros((60, 80), np.int32)
     corner[0:10, 0:10] = 1
-    square = maker.make(image, box=central_box(corner))
+    square = maker.make(image, box=box_of(central_cell(corner)))
     assert square.shape == (14, 14, 3)
     np.testing.assert_array_equal(square[2:, 2:], image[:12, :12])
     np.testing.assert_array_equal(square[0, 2:], image[0, :12])
-    assert central_box(np.zeros((60, 80), int)) is None
+    assert central_cell(np.zeros((60, 80), int)) is None
 
 
 def test_without_a_cell_the_largest_square_at_the_centre_is_taken():
@@ -250,3 +250,106 @@ def test_the_same_seed_gives_the_same_images():
     assert (first != other).any()
     np.testing.assert_array_equal(given, before)
     assert Augmentation()(given[..., :1], np.random.default_rng(0)).shape == (4, 20, 24, 1)
+
+
+def still(**given):
+    return Augmentation(**{"flip": False, "turn": 0, "move": 0, "cut": (0, 0), **given})
+
+
+@pytest.mark.parametrize(("flip", "axis"), [("horizontal", 2), ("vertical", 1)])
+def test_one_flip_alone(flip, axis):
+    given = some()
+    changed = still(flip=flip)(given, np.random.default_rng(0))
+    mirrored = np.flip(given, axis)
+    is_same = [np.array_equal(one, out) for one, out in zip(given, changed, strict=True)]
+    is_mirrored = [np.array_equal(one, out) for one, out in zip(mirrored, changed, strict=True)]
+    assert all(np.logical_xor(is_same, is_mirrored))
+    assert 10 < sum(is_mirrored) < 30
+
+
+def test_zoom_changes_the_size_of_a_square_within_its_limits():
+    given = np.zeros((200, 101, 101, 3), np.uint8)
+    given[:, 40:61, 40:61] = 255
+    changed = still(zoom=0.1)(given, np.random.default_rng(1))
+    sides = np.sqrt((changed[..., 0] / 255).sum(axis=(1, 2))) / 21
+    assert 0.89 < sides.min() < 0.91
+    assert 1.09 < sides.max() < 1.11
+
+
+def test_brightness_multiplies_all_pixels_alike():
+    given = some(60)
+    changed = still(brightness=0.3)(given, np.random.default_rng(1))
+    factors = [out.sum() / one.sum() for one, out in zip(given // 2, changed // 2, strict=True)]
+    dark = np.minimum(given, 190)
+    changed = still(brightness=0.3)(dark, np.random.default_rng(1))
+    for one, out in zip(dark, changed, strict=True):
+        factor = out.mean() / one.mean()
+        np.testing.assert_allclose(out, np.clip(one * factor, 0, 255), atol=1.5)
+        factors.append(factor)
+    assert 0.69 < min(factors) < 0.75
+    assert 1.2 < max(factors) < 1.31
+
+
+def test_zoom_and_brightness_leave_the_other_changes_as_they_are():
+    given = np.full((6, 30, 30, 3), 128, np.uint8)
+    given[:, :9] = 60
+    plain = Augmentation(cut=(0, 0))(given, np.random.default_rng(5))
+    lighter = Augmentation(cut=(0, 0), brightness=0.2)(given, np.random.default_rng(5))
+    for one, out in zip(plain, lighter, strict=True):
+        np.testing.assert_allclose(out, one * (out.mean() / one.mean()), atol=1.5)
+    assert (plain != lighter).any()
+
+
+@pytest.mark.parametrize(("fill", "level"), [("black", 0), ("white", 255), (77, 77)])
+def test_the_colour_of_the_rectangle(fill, level):
+    given = np.full((20, 40, 60, 3), 128, np.uint8)
+    cut = still(cut=(0.1, 0.25), fill=fill)(given, np.random.default_rng(4))
+    assert set(np.unique(cut)) == {level, 128}
+
+
+@pytest.mark.parametrize(
+    ("given", "reason"),
+    [
+        ({"flip": "both"}, "flip='both'"),
+        ({"turn": -1}, "turn=-1: expected a number of at least 0"),
+        ({"zoom": 1.0}, r"zoom=1\.0: .* below 1"),
+        ({"brightness": "much"}, "brightness='much'"),
+        ({"cut": 0.2}, r"cut=0\.2"),
+        ({"cut": (0.5, 0.1)}, "cut="),
+        ({"fill": "red"}, "fill='red'"),
+        ({"fill": 256}, "fill=256"),
+    ],
+)
+def test_bad_fields_of_an_augmentation_are_named(given, reason):
+    with pytest.raises(ValueError, match=reason):
+        Augmentation(**given)
+
+
+def one_cell(image):
+    """Find the dark pixels as one cell, and none in an image without any."""
+    from hemafeat.segment import Masks
+
+    cell = (image[..., 0] < 100).astype(np.int32)
+    return Masks(cell, np.zeros_like(cell))
+
+
+@pytest.mark.parametrize("outside", ["black", "white", "mean"])
+@pytest.mark.parametrize("colour", ["rgb", "grey"])
+def test_pixels_outside_the_cell(outside, colour):
+    image = np.random.default_rng(0).integers(150, 250, (40, 40, 3)).astype(np.uint8)
+    cell = np.zeros((40, 40), bool)
+    cell[10:25, 12:30] = True
+    image[cell] = (60, 20, 90)
+    maker = PictureMaker("centre", (40, 40), colour=colour, outside=outside, colour_first=True)
+    empty = np.full_like(image, 200)
+    shown, untouched = Pictures([image, empty], maker, segmenter=one_cell)[[0, 1]]
+    level = {"black": [0] * 3, "white": [255] * 3, "mean": image[~cell].mean(axis=0)}[outside]
+    expected = np.where(cell[..., None], image, np.rint(level).astype(np.uint8))
+    if colour == "grey":
+        expected = cv2.cvtColor(expected, cv2.COLOR_RGB2GRAY)[..., None]
+    np.testing.assert_array_equal(shown, expected)
+    assert (untouched == 200).all(), "an image without a cell is left as it is"
+    with pytest.raises(ValueError, match="needs the cell"):
+        maker.make(image)
+    with pytest.raises(ValueError, match="outside='red'"):
+        PictureMaker(outside="red")

@@ -18,6 +18,7 @@ from sklearn.model_selection import cross_val_score
 
 from hemafeat import networks, pipelines
 from hemafeat.images import ImageError
+from hemafeat.networks._classifier.augment import augmentation_of
 from hemafeat.pipelines import ModelError, NetworkClassifier
 
 pytestmark = pytest.mark.networks
@@ -188,10 +189,10 @@ def test_an_augmentation_of_ones_own_is_used(keras, cells):
     plain = small(epochs=1, augment=False).fit(cells, cells["label"])
     np.testing.assert_array_equal(same.predict_proba(cells), plain.predict_proba(cells))
     for value, expected in ((True, networks.Augmentation()), (gentle, gentle), (None, None)):
-        assert small(augment=value)._augmentation() == expected
-    assert small(augment={"turn": 0.5})._augmentation() == networks.Augmentation(turn=0.5)
-    for value in ("ufsc", 3, {"spin": 1}, networks.Augmentation):
-        with pytest.raises(ValueError, match="augment="):
+        assert augmentation_of(value) == expected
+    assert augmentation_of({"turn": 0.5}) == networks.Augmentation(turn=0.5)
+    for value in ("ufsc", 3, {"spin": 1}, {"zoom": 1.5}, networks.Augmentation):
+        with pytest.raises(ValueError, match=r"^augment"):
             small(augment=value).fit(cells, cells["label"])
     with pytest.raises(ValueError, match=r"images of \(16, 8, 8, 3\) for images of \(16, 3"):
         small(augment=lambda images, rng: images[:, :8, :8]).fit(cells, cells["label"])

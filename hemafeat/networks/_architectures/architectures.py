@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -229,14 +229,17 @@ def build(
     *,
     input_shape: tuple[int, int, int] | None = None,
     weights: str | None = None,
+    head: Sequence[int] | None = None,
+    dropout: float | None = None,
     random_state: int = 0,
 ) -> Any:
-    """Build a published network.
+    """Build a published network, or a network of ``keras.applications`` with a head of one's own.
 
     Parameters
     ----------
     name : str
-        Name of the network; see `architectures`.
+        Name of the network, see `architectures`; or ``"keras:"`` and the name of a `backbone`, such
+        as ``"keras:DenseNet121"``: global average pooling, dense layers and a softmax behind it.
     n_classes : int
         Number of classes, at least 2.
     input_shape : (height, width, channels), optional
@@ -245,6 +248,13 @@ def build(
         ``"imagenet"`` or a file of weights for the backbone of a network that has one; for other
         networks a file of weights of the whole network (``.weights.h5``). By default the weights
         are random.
+    head : sequence of int, optional
+        Numbers of nodes of the dense layers before the last one, ``dense_1`` and so on, of a
+        network named ``"keras:..."``. By default there are none.
+    dropout : float, optional
+        Rate of the dropout layers of the network. In a network named ``"keras:..."``, which has
+        none by default, it creates one behind every dense layer of the head, or behind the pooling
+        if there are none.
     random_state : int
         Seed of weights and dropout.
 
@@ -261,19 +271,37 @@ def build(
         Keras is not installed.
     ValueError
         The name is unknown, there are fewer than two classes, the images are too small for the
-        network, or the weights do not exist, or do not fit the network or the number of classes.
+        network, the weights do not exist, or do not fit the network or the number of classes, the
+        head is that of a publication, or there is no dropout whose rate could be set.
 
     Examples
     --------
     >>> from hemafeat import networks
     >>> networks.build("lenet5", 8).count_params()
     61836
+    >>> model = networks.build("keras:MobileNet", 8, input_shape=(64, 64, 3), head=[256])
+    >>> [layer.name for layer in model.layers[-4:]]
+    ['mean', 'dense_1', 'logit', 'probability']
     """
-    need_keras("a network on images")
-    if name not in ARCHITECTURES:
-        raise ValueError(f"no network {name!r}; there are: {', '.join(ARCHITECTURES)}")
+    keras = need_keras("a network on images")
     if n_classes < 2:
         raise ValueError(f"{name}: at least 2 classes are needed, got {n_classes}")
+    is_rate = isinstance(dropout, int | float) and not isinstance(dropout, bool)
+    if dropout is not None and not (is_rate and 0 <= dropout < 1):
+        raise ValueError(f"dropout={dropout!r}: expected a share of at least 0 and below 1")
+    if name.startswith(transfer.PREFIX):
+        with layer_seed(random_state):
+            return transfer.of_backbone(name, input_shape, n_classes, weights, head, dropout)
+    if name not in ARCHITECTURES:
+        raise ValueError(
+            f"no network {name!r}; there are: {', '.join(ARCHITECTURES)}, and "
+            f"{transfer.PREFIX}NAME for the backbones of Keras"
+        )
+    if head is not None:
+        raise ValueError(
+            f"head={head!r}: {name} has the head of its publication; head needs a network named "
+            f"{transfer.PREFIX}NAME, such as {transfer.PREFIX}VGG16"
+        )
     architecture = ARCHITECTURES[name]
     if weights is not None and not architecture.from_backbone:
         if weights == "imagenet":
@@ -284,6 +312,14 @@ def build(
         model = architecture.make(input_shape or architecture.input_shape, n_classes, weights)
     if weights is not None and not architecture.from_backbone:
         _load(model, name, Path(weights), n_classes)
+    if dropout is not None:
+        found = [layer for layer in model.layers if type(layer) is keras.layers.Dropout]
+        # Those of a backbone drop whole branches, at rates of its own.
+        found = [layer for layer in found if layer.noise_shape is None]
+        if not found:
+            raise ValueError(f"dropout={dropout!r}: {name} has no dropout")
+        for layer in found:
+            layer.rate = float(dropout)
     return model
 
 

@@ -11,7 +11,32 @@ from hemafeat.networks._architectures.parts import (
     feature_maps,
     scaled_input,
 )
+from hemafeat.networks._backbones import backbone
 from hemafeat.networks._keras import need_keras
+
+PREFIX = "keras:"
+"""Beginning of the name of a network that is a backbone of Keras with a head."""
+
+
+def of_backbone(
+    name: str,
+    input_shape: Shape | None,
+    n_classes: int,
+    weights: str | None,
+    head: Sequence[int] | None,
+    dropout: float | None,
+) -> Any:
+    """Build the network of a name such as ``"keras:DenseNet121"``; see `build`."""
+    kind = backbone(name.removeprefix(PREFIX))
+    dense = list(head) if isinstance(head, list | tuple) else []
+    if (head is not None and not isinstance(head, list | tuple)) or not all(
+        isinstance(units, int) and not isinstance(units, bool) and units > 0 for units in dense
+    ):
+        raise ValueError(f"head={head!r}: expected a list of numbers of nodes, such as [1024, 256]")
+    shape = input_shape or (kind.size, kind.size, 3)
+    return _with_head(
+        kind.name.lower(), kind.name, shape, n_classes, weights, dense, dropout or 0.0
+    )
 
 
 def vgg16_head(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
@@ -59,6 +84,8 @@ def _with_head(
     image = keras.Input(input_shape, name="image")
     x = feature_maps(kind, image, weights).output
     x = layers.GlobalAveragePooling2D(name="mean")(x)
+    if dropout and not dense:
+        x = layers.Dropout(dropout, name="dropout_1")(x)
     for number, units in enumerate(dense, 1):
         x = layers.Dense(units, activation="relu", name=f"dense_{number}")(x)
         if dropout:

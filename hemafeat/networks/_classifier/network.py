@@ -5,12 +5,14 @@ from __future__ import annotations
 import math
 import os
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
 
+from hemafeat.networks._classifier.augment import views_of
+from hemafeat.networks._classifier.rates import no_layer
 from hemafeat.networks._keras import layer_seed, need_keras
 
 COLOURS = ("rgb", "hsv", "od_fixed")
@@ -20,6 +22,8 @@ _RENAMED_COLOURS = {"od": "od_fixed"}
 
 _WITH_COLOURS = "coloured"
 """Name of a model that converts colours before the network itself."""
+
+VIEWS_MEANS = ("arithmetic", "geometric")
 
 _MAX_DENSITY = math.log10(256)
 """Decadic density of black, which is scaled to 255."""
@@ -32,6 +36,8 @@ def image_network(
     input_shape: tuple[int, int, int] | None = None,
     colour: str = "rgb",
     weights: str | None = None,
+    head: Sequence[int] | None = None,
+    dropout: float | None = None,
     mixed_precision: bool = False,
     random_state: int = 0,
 ) -> Any:
@@ -40,9 +46,9 @@ def image_network(
     Parameters
     ----------
     architecture : str, path or callable
-        Name of a network of `architectures`; a ``.keras`` file, whose network is trained further;
-        or a function ``(input_shape, n_classes)`` that returns a Keras model from images of 0 to
-        255 to probabilities.
+        Name of a network of `architectures`; ``"keras:"`` and the name of a `backbone`; a
+        ``.keras`` file, whose network is trained further; or a function ``(input_shape,
+        n_classes)`` that returns a Keras model from images of 0 to 255 to probabilities.
     n_classes : int
         Number of classes, at least 2.
     input_shape : (height, width, channels), optional
@@ -55,6 +61,10 @@ def image_network(
         (`Embedding` and `PictureMaker` offer ``"od"``, relative to the white of the image.)
     weights : str, optional
         Weights of a network of `architectures`; see `build`. By default they are random.
+    head : sequence of int, optional
+        Dense layers of a network named ``"keras:..."``; see `build`.
+    dropout : float, optional
+        Rate of the dropout of a named network; see `build`.
     mixed_precision : bool
         Compute in half precision if there is an accelerator. By default single precision is used.
     random_state : int
@@ -95,6 +105,7 @@ def image_network(
         colour = current
     if colour not in COLOURS:
         raise ValueError(f"no colour {colour!r}; there are: {', '.join(COLOURS)}")
+    named = not (callable(architecture) or str(architecture).endswith(".keras"))
     with layer_seed(random_state), _precision(keras, mixed_precision):
         if callable(architecture):
             network = architecture(input_shape or (128, 128, 3), n_classes)
@@ -106,11 +117,17 @@ def image_network(
                 n_classes,
                 input_shape=input_shape,
                 weights=weights,
+                head=head,
+                dropout=dropout,
                 random_state=random_state,
             )
         _check(keras, network, architecture, n_classes, input_shape)
-        if weights is not None and (callable(architecture) or str(architecture).endswith(".keras")):
-            raise ValueError(f"weights={weights!r} need a network that is named in `architectures`")
+        if not named:
+            for name, value in (("weights", weights), ("head", head), ("dropout", dropout)):
+                if value is not None:
+                    raise ValueError(
+                        f"{name}={value!r} needs a network that is named in `architectures`"
+                    )
         return network if colour == "rgb" else _add_colours(keras, network, colour)
 
 
@@ -160,18 +177,35 @@ def head_length(model: Any) -> int:
     return len(layers)
 
 
-def _tail(model: Any) -> Any:
-    """Return the network from RGB images to the input of the last dense layer."""
+def embedding_model(model: Any, layer: str | None = None) -> Any:
+    """Return the network from RGB images to the output of a layer, as one vector per image.
+
+    Raises
+    ------
+    ValueError
+        There is no such layer, or, without a name, no dense layer.
+    """
     keras = need_keras("a network on images")
     inner = body(model)
-    dense = [layer for layer in inner.layers if isinstance(layer, keras.layers.Dense)]
-    if not dense:
-        raise ValueError(f"{inner.name} has no dense layer, whose input would be the embedding")
-    tail = keras.Model(inner.inputs[0], dense[-1].input, name="embedding")
+    if layer is None:
+        dense = [one for one in inner.layers if isinstance(one, keras.layers.Dense)]
+        if not dense:
+            raise ValueError(f"{inner.name} has no dense layer, whose input would be the embedding")
+        output = dense[-1].input
+    else:
+        names = [one.name for one in inner.layers]
+        if layer not in names:
+            raise ValueError(f"layer: {no_layer(layer, names)}")
+        output = inner.get_layer(layer).output
+    if len(output.shape) == 4:
+        output = keras.layers.GlobalAveragePooling2D(name="embedding_mean")(output)
+    elif len(output.shape) != 2:
+        output = keras.layers.Flatten(name="embedding_flat")(output)
+    tail = keras.Model(inner.inputs[0], output, name="embedding")
     if inner is not model:
         x = image = keras.Input(model.input_shape[1:], name="image")
-        for layer in model.layers[1:-1]:
-            x = layer(x)
+        for colours in model.layers[1:-1]:
+            x = colours(x)
         tail = keras.Model(image, tail(x), name="embedding")
     return tail
 
@@ -191,7 +225,13 @@ def compile_network(model: Any, optimizer: Any = None) -> Any:
 
 
 def predict_images(
-    model: Any, images: Any, rows: np.ndarray | None = None, batch_size: int = 32
+    model: Any,
+    images: Any,
+    rows: np.ndarray | None = None,
+    batch_size: int = 32,
+    *,
+    views: Any = None,
+    views_mean: str = "arithmetic",
 ) -> np.ndarray:
     """Predict the probabilities of the classes in batches.
 
@@ -206,30 +246,91 @@ def predict_images(
         Indices of the images to predict. By default all images.
     batch_size : int
         Number of images that are predicted together.
+    views : {"rotations_8", "flips_rot90", "flips_rot90_turns"} or callable, optional
+        Versions of each image over which the probabilities are averaged: eight rotations in steps
+        of 45 degrees [1]_; four rotations of the image and of its mirror image; these eight, each
+        also turned by 10, 20, 30 and 60 degrees in both directions, 72 in all [2]_; or a function
+        from an (n, H, W, channels) array of uint8 to the arrays of its versions. By default the
+        image alone.
+    views_mean : {"arithmetic", "geometric"}
+        Mean of the probabilities of the views (default), or the mean of their logarithms, which is
+        the mean of the scores before the softmax or the sigmoid.
 
     Returns
     -------
     (n, n_classes) ndarray of float64
         Probabilities; each row sums to 1.
 
+    Raises
+    ------
+    ValueError
+        `views` or `views_mean` is not known, or a view has another shape than the images.
+
+    Notes
+    -----
+    Corners of turned images are filled by reflection. The turns of [2]_ are read as angles in both
+    directions, which gives the stated number of views.
+
+    References
+    ----------
+    .. [1] J. Prellberg and O. Kramer, "Acute lymphoblastic leukemia classification from
+       microscopic images using convolutional neural networks", arXiv 1906.09020, 2019.
+    .. [2] Y. Pan et al., "Neighborhood-correction algorithm for classification of normal and
+       malignant cells", ISBI 2019 (repository YongshengPan/ISBI-NMC).
+
     Examples
     --------
     >>> import numpy as np
     >>> from hemafeat import networks
     >>> images = np.zeros((3, 32, 32, 3), np.uint8)
-    >>> networks.predict_images(networks.build("lenet5", 5), images).shape
+    >>> model = networks.build("lenet5", 5)
+    >>> networks.predict_images(model, images, views="flips_rot90").shape
     (3, 5)
     """
-    probabilities = _outputs(model, images, rows, batch_size).astype(np.float64)
-    if probabilities.shape[1] == 1:
-        probabilities = np.hstack([1.0 - probabilities, probabilities])
+    make_views = check_views(views, views_mean)
+
+    def predict(batch: np.ndarray) -> np.ndarray:
+        if make_views is None:
+            return _probabilities(model, batch)
+        parts = []
+        for view in make_views(batch):
+            if np.shape(view) != batch.shape:
+                raise ValueError(
+                    f"a view has the shape {np.shape(view)}, but the images {batch.shape}"
+                )
+            parts.append(_probabilities(model, np.asarray(view)))
+        if not parts:
+            raise ValueError("there are no views to predict")
+        if views_mean == "geometric":
+            return np.exp(np.mean(np.log(np.maximum(parts, 1e-30)), axis=0))
+        return np.mean(parts, axis=0)
+
+    n_outputs = max(2, int(model.output_shape[-1]))
+    probabilities = _in_batches(model, predict, images, rows, batch_size, n_outputs)
     return probabilities / probabilities.sum(axis=1, keepdims=True)
 
 
+def check_views(views: Any, views_mean: Any) -> Any:
+    """Return the function that makes views, or raise a ValueError for an unknown option."""
+    if views_mean not in VIEWS_MEANS:
+        raise ValueError(f"views_mean={views_mean!r}: choose from {', '.join(VIEWS_MEANS)}")
+    return views_of(views)
+
+
+def _probabilities(model: Any, batch: np.ndarray) -> np.ndarray:
+    values = np.asarray(model.predict_on_batch(batch.astype(np.float32)), np.float64)
+    return np.hstack([1.0 - values, values]) if values.shape[1] == 1 else values
+
+
 def embed_images(
-    model: Any, images: Any, rows: np.ndarray | None = None, batch_size: int = 32
+    model: Any,
+    images: Any,
+    rows: np.ndarray | None = None,
+    batch_size: int = 32,
+    *,
+    layer: str | None = None,
 ) -> np.ndarray:
-    """Compute the inputs of the last dense layer in batches.
+    """Compute the output of a layer, or the input of the last dense layer, in batches.
 
     Parameters
     ----------
@@ -237,6 +338,9 @@ def embed_images(
         Network with a dense layer.
     images, rows, batch_size
         As in `predict_images`.
+    layer : str, optional
+        Name of the layer whose output is the embedding. Feature maps are averaged over their
+        places. By default it is the input of the last dense layer.
 
     Returns
     -------
@@ -246,21 +350,37 @@ def embed_images(
     Raises
     ------
     ValueError
-        The network has no dense layer.
+        The network has no such layer, or, without a name, no dense layer.
 
     Examples
     --------
     >>> import numpy as np
     >>> from hemafeat import networks
     >>> images = np.zeros((3, 32, 32, 3), np.uint8)
-    >>> networks.embed_images(networks.build("lenet5", 5), images).shape
+    >>> model = networks.build("lenet5", 5)
+    >>> networks.embed_images(model, images).shape
     (3, 84)
+    >>> networks.embed_images(model, images, layer="dense_1").shape
+    (3, 120)
     """
-    return _outputs(_tail(model), images, rows, batch_size).astype(np.float32)
+    tail = embedding_model(model, layer)
+
+    def embed(batch: np.ndarray) -> np.ndarray:
+        return np.asarray(tail.predict_on_batch(batch.astype(np.float32)))
+
+    n_outputs = int(tail.output_shape[-1])
+    return _in_batches(tail, embed, images, rows, batch_size, n_outputs).astype(np.float32)
 
 
-def _outputs(model: Any, images: Any, rows: np.ndarray | None, batch_size: int) -> np.ndarray:
-    """Run a network on images in batches."""
+def _in_batches(
+    model: Any,
+    run: Callable[[np.ndarray], np.ndarray],
+    images: Any,
+    rows: np.ndarray | None,
+    batch_size: int,
+    n_outputs: int,
+) -> np.ndarray:
+    """Run a function of a network on images in batches."""
     if not model.compiled:
         compile_network(model)
     rows = np.arange(len(images)) if rows is None else np.asarray(rows)
@@ -269,9 +389,8 @@ def _outputs(model: Any, images: Any, rows: np.ndarray | None, batch_size: int) 
     for start in range(0, len(rows), size):
         part = rows[start : start + size]
         # The last batch is filled with repeated images, so that only one shape is compiled.
-        batch = images_of(images, np.resize(part, size)).astype(np.float32)
-        out.append(np.asarray(model.predict_on_batch(batch))[: len(part)])
-    return np.concatenate(out) if out else np.empty((0, int(model.output_shape[-1])))
+        out.append(run(images_of(images, np.resize(part, size)))[: len(part)])
+    return np.concatenate(out) if out else np.empty((0, n_outputs))
 
 
 def images_of(images: Any, rows: np.ndarray) -> np.ndarray:

@@ -2,20 +2,34 @@
 
 from __future__ import annotations
 
+import inspect
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from hemafeat._machine import progress_bar
+from hemafeat._words import suggestion
+from hemafeat.networks._classifier.augment import augmentation_of
 from hemafeat.networks._classifier.network import (
     body,
+    check_views,
     compile_network,
+    embed_images,
+    embedding_model,
     head_length,
     images_of,
     predict_images,
+)
+from hemafeat.networks._classifier.rates import (
+    SCHEDULES,
+    factors_of,
+    no_layer,
+    optimizer_of,
+    scale_rates,
+    schedule_callback,
 )
 from hemafeat.networks._keras import all_layers, need_keras
 
@@ -28,15 +42,19 @@ def fit_images(
     class_weight: Sequence[float] | None = None,
     held_back: np.ndarray | None = None,
     epochs: int = 30,
-    patience: int = 8,
+    patience: int | None = 8,
+    keep_best: bool = True,
     batch_size: int = 32,
     optimizer: Any = "adam",
     learning_rate: float = 1e-3,
+    schedule: str = "plateau",
     slower_by: float = 0.2,
-    slower_after: int = 3,
-    last_layers: int | None = None,
+    slower_after: int | Sequence[int] = 3,
+    layer_rates: Mapping[str, float] | None = None,
+    last_layers: int | str | None = None,
     head_epochs: int = 5,
-    augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None = None,
+    oversample: bool = False,
+    augment: Any = None,
     random_state: int = 0,
     progress: bool | None = None,
 ) -> list[dict[str, float]]:
@@ -55,31 +73,49 @@ def fit_images(
     class_weight : sequence of float, optional
         Weight of each class in the loss. By default all weigh the same.
     held_back : (n_images,) ndarray of bool, optional
-        Images that are not used for training. Their loss decides when the rate is lowered and when
-        training stops, and the weights with the lowest loss are kept. By default no image is held
-        back: all epochs are run, and the training loss decides when the rate is lowered.
+        Images that are not used for training. Their loss decides when the rate falls on a plateau,
+        when training stops, and which epoch is the best one. By default no image is held back: all
+        epochs are run, the last weights are kept, and the training loss decides when the rate
+        falls.
     epochs : int
         Largest number of epochs.
-    patience : int
-        Number of epochs to wait for a lower loss.
+    patience : int, optional
+        Number of epochs to wait for a lower loss. With None training never stops early.
+    keep_best : bool
+        Keep the weights of the epoch with the lowest loss of the images held back (default), or
+        those of the last epoch.
     batch_size : int
         Number of images per step.
     optimizer : str, dict or callable
-        Name of an optimiser of Keras (``"adam"`` by default); a dict of ``class_name`` and
-        ``config``; or a function from the learning rate to an optimiser.
+        Name of an optimiser of Keras (``"adam"`` by default); a dict of its ``name`` and options,
+        ``{"name": "sgd", "momentum": 0.9}``, or of ``class_name`` and ``config``; or a function
+        from the learning rate to an optimiser.
     learning_rate : float
         Rate at the start of each phase.
-    slower_by, slower_after : float, int
-        The rate is multiplied by `slower_by` if the loss has not fallen for `slower_after` epochs.
-    last_layers : int, optional
-        Number of layers with weights that are trained, counted from the end, see `trained_layers`.
-        By default all layers are trained.
+    schedule : {"plateau", "exponential", "steps", "constant"}
+        How the rate falls within a phase. ``"plateau"`` (default): it is multiplied by `slower_by`
+        whenever the loss has not fallen for `slower_after` epochs. ``"exponential"``: a little in
+        every epoch, so that it is multiplied by `slower_by` in `slower_after` epochs. ``"steps"``:
+        it is multiplied by `slower_by` after every `slower_after` epochs, or at each of the epochs
+        (counted from 0) that `slower_after` lists. ``"constant"``: it stays.
+    slower_by, slower_after : float, int or sequence of int
+        Factor and number of epochs of the schedule.
+    layer_rates : mapping of str to float, optional
+        Learning rate of each group of layers, by the name of the first layer of the group. Layers
+        before the first group have `learning_rate`. All of them follow the schedule.
+    last_layers : int or str, optional
+        Layers that are trained: a number of layers with weights, counted from the end; the name of
+        the first one; or ``"head"``, see `trained_layers`. By default all layers are trained.
     head_epochs : int
         With `last_layers`, number of preceding epochs in which only the layers behind the last
         feature maps are trained.
-    augment : callable, optional
-        Random changes of training images: an `Augmentation`, or any callable ``(images, rng)`` that
-        returns images of the same shape. By default there are none.
+    oversample : bool
+        Repeat images of the rarer classes in each epoch, at random, until every class has as many
+        as the largest. By default each image is shown once.
+    augment : bool, dict or callable, optional
+        Random changes of training images: True for the default `Augmentation`, a dict of its
+        fields, or any callable ``(images, rng)`` that returns images of the same shape, such as an
+        `Augmentation`. By default there are none.
     random_state : int
         Seed of the order and the augmentation. The seeds of weights and dropout are part of the
         model.
@@ -96,7 +132,7 @@ def fit_images(
     Raises
     ------
     ValueError
-        Every image is held back, or the loss is not finite any more.
+        An option has a wrong value, every image is held back, or the loss is not finite any more.
 
     Notes
     -----
@@ -116,6 +152,23 @@ def fit_images(
     (1, ['accuracy', 'learning_rate', 'loss', 'phase', 'seconds'])
     """
     keras = need_keras("a network on images")
+    check_options(
+        model,
+        epochs=epochs,
+        patience=patience,
+        keep_best=keep_best,
+        batch_size=batch_size,
+        optimizer=optimizer,
+        learning_rate=learning_rate,
+        schedule=schedule,
+        slower_by=slower_by,
+        slower_after=slower_after,
+        layer_rates=layer_rates,
+        last_layers=last_layers,
+        head_epochs=head_epochs,
+        oversample=oversample,
+        augment=augment,
+    )
     held = np.zeros(len(y), dtype=bool) if held_back is None else np.asarray(held_back)
     trained_rows, held_rows = np.flatnonzero(~held), np.flatnonzero(held)
     if not trained_rows.size:
@@ -123,7 +176,9 @@ def fit_images(
     n_classes = max(int(y.max()) + 1, 2)
     weight = np.ones(n_classes) if class_weight is None else np.asarray(class_weight, np.float64)
     rng = np.random.default_rng(random_state)
-    steps = _batches(keras, model, images, y, weight, trained_rows, batch_size, augment, rng)
+    draw = _Order(trained_rows, y if oversample else None, rng)
+    changes = augmentation_of(augment)
+    steps = _batches(keras, model, images, y, weight, draw, batch_size, changes)
     history: list[dict[str, float]] = []
     phases = _phases(model, epochs, head_epochs, last_layers)
     # Layers that were frozen before stay frozen.
@@ -133,21 +188,25 @@ def fit_images(
         for number, (n_epochs, layers) in enumerate(phases):
             _restore(flags)
             _freeze(model, layers)
-            compile_network(model, _optimizer(keras, optimizer, learning_rate))
+            stepper = optimizer_of(optimizer, learning_rate)
+            if layer_rates:
+                factors = layer_factors(model, layer_rates, learning_rate)
+                scale_rates(stepper, factors.__getitem__)
+            compile_network(model, stepper)
             recorder = _recorder(
                 keras, images, y, weight, held_rows, batch_size, number, history, bar
             )
             monitor = "val_loss" if held_rows.size else "loss"
             callbacks: list[Any] = [
                 recorder,
-                keras.callbacks.ReduceLROnPlateau(
-                    monitor=monitor, factor=slower_by, patience=slower_after, min_lr=0
-                ),
+                schedule_callback(schedule, learning_rate, slower_by, slower_after, monitor),
             ]
-            if held_rows.size:
+            if held_rows.size and (keep_best or patience is not None):
                 callbacks.append(
                     keras.callbacks.EarlyStopping(
-                        monitor=monitor, patience=patience, restore_best_weights=True
+                        monitor=monitor,
+                        patience=n_epochs if patience is None else patience,
+                        restore_best_weights=keep_best,
                     )
                 )
             try:
@@ -158,6 +217,128 @@ def fit_images(
                 raise
     _restore(flags)
     return history
+
+
+def check_options(model: Any = None, **options: Any) -> None:
+    """Check the options of `fit_images` and the like before any image is read.
+
+    Parameters
+    ----------
+    model : keras.Model, optional
+        Network that has the layers that `last_layers`, `layer_rates` and `layer` name. By default
+        their names are not checked.
+    **options
+        Options that say how the network is trained, from `epochs` to `augment`, how it predicts,
+        `views` and `views_mean`, and the `layer` of embeddings.
+
+    Raises
+    ------
+    ValueError
+        There is no such option, or it has a wrong value. The message names it.
+
+    Examples
+    --------
+    >>> from hemafeat import networks
+    >>> networks.check_options(schedule="steps", slower_after=[10], optimizer="sgd")
+    """
+    defaults = {
+        name: parameter.default
+        for function in (fit_images, predict_images, embed_images)
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.kind is parameter.KEYWORD_ONLY
+    }
+    for name in options:
+        if name not in defaults:
+            raise ValueError(f"there is no option {name!r}; {suggestion(name, defaults)}")
+    given = {**defaults, **options}
+    for name, least in (("epochs", 1), ("batch_size", 1), ("head_epochs", 0)):
+        if not _is_whole(given[name], least):
+            raise ValueError(f"{name}={given[name]!r}: expected a whole number of at least {least}")
+    if given["patience"] is not None and not _is_whole(given["patience"], 0):
+        raise ValueError(
+            f"patience={given['patience']!r}: expected a whole number of at least 0, or None"
+        )
+    for name in ("keep_best", "oversample"):
+        if not isinstance(given[name], bool | np.bool_):
+            raise ValueError(f"{name}={given[name]!r}: expected True or False")
+    if not _is_rate(given["learning_rate"]):
+        raise ValueError(f"learning_rate={given['learning_rate']!r}: expected a number above 0")
+    _check_schedule(given["schedule"], given["slower_by"], given["slower_after"])
+    rates = given["layer_rates"]
+    if rates is not None and not isinstance(rates, Mapping):
+        raise ValueError(
+            f"layer_rates={rates!r}: expected a dict of the first layer of each group to its "
+            "learning rate"
+        )
+    for name, rate in (rates or {}).items():
+        if not _is_rate(rate):
+            raise ValueError(f"layer_rates: {name}={rate!r}: expected a number above 0")
+    last = given["last_layers"]
+    if isinstance(last, bool) or not isinstance(last, int | np.integer | str | None):
+        raise ValueError(
+            f"last_layers={last!r}: expected a whole number, the name of a layer, 'head', or None"
+        )
+    optimizer = given["optimizer"]
+    if not (isinstance(optimizer, str | dict) or callable(optimizer)):
+        raise ValueError(
+            f"optimizer={optimizer!r}: expected the name of an optimiser of Keras, a dict of its "
+            "name and options, or a function of the learning rate"
+        )
+    augmentation_of(given["augment"])
+    check_views(given["views"], given["views_mean"])
+    optimizer_of(optimizer, float(given["learning_rate"]))
+    if model is not None:
+        trained_layers(model, last if last is None or isinstance(last, str) else int(last))
+        layer_factors(model, rates or {}, 1.0)
+        if given["layer"] is not None:
+            embedding_model(model, given["layer"])
+
+
+def _check_schedule(schedule: Any, by: Any, after: Any) -> None:
+    if not isinstance(schedule, str) or schedule not in SCHEDULES:
+        raise ValueError(f"schedule={schedule!r}: choose from {', '.join(SCHEDULES)}")
+    if not (_is_rate(by) and by <= 1):
+        raise ValueError(f"slower_by={by!r}: expected a number above 0 and up to 1")
+    listed = schedule == "steps" and isinstance(after, list | tuple)
+    if not (all(_is_whole(epoch, 0) for epoch in after) if listed else _is_whole(after, 1)):
+        also = ", or a list of epochs" if schedule == "steps" else ""
+        raise ValueError(
+            f"slower_after={after!r}: expected a whole number of epochs of at least 1{also}"
+        )
+
+
+def _is_whole(value: Any, least: int) -> bool:
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return whole and bool(value >= least)
+
+
+def _is_rate(value: Any) -> bool:
+    number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    return number and 0 < float(value) < math.inf
+
+
+def layer_factors(model: Any, rates: Mapping[str, float], learning_rate: float) -> list[float]:
+    """Return the factor of the learning rate of each trainable variable, in order.
+
+    Raises
+    ------
+    ValueError
+        The network has no layer of a name.
+    """
+    layers = _layers_of(model)
+    factors = factors_of(layers, [layer.name for layer in layers], rates, learning_rate)
+    of_variable = {
+        id(variable): factors[id(layer)]
+        for layer in layers
+        for variable in layer.trainable_variables
+    }
+    return [of_variable[id(variable)] for variable in model.trainable_variables]
+
+
+def _layers_of(model: Any) -> list[Any]:
+    """Return the layers of a network in order, those of nested models in their place."""
+    keras = need_keras("a network on images")
+    return [layer for layer in all_layers(body(model)) if not isinstance(layer, keras.Model)]
 
 
 def _restore(flags: Sequence[tuple[Any, bool]]) -> None:
@@ -176,16 +357,18 @@ def changed(augment: Callable[..., Any], batch: np.ndarray, rng: Any) -> np.ndar
     return images
 
 
-def trained_layers(model: Any, last_layers: int | None = None) -> list[str]:
-    """List the layers of a network with weights, or the last of them, which fine-tuning trains.
+def trained_layers(model: Any, last_layers: int | str | None = None) -> list[str]:
+    """List the layers of a network with weights, or those of them that fine-tuning trains.
 
     Parameters
     ----------
     model : keras.Model
         Network.
-    last_layers : int, optional
-        Number of layers, counted from the end. Layers without weights, such as pooling, dropout,
-        activations and the softmax, do not count. By default all layers are listed.
+    last_layers : int or str, optional
+        Number of layers, counted from the end, where layers without weights, such as pooling,
+        dropout, activations and the softmax, do not count; the name of the first layer, with or
+        without weights, from which on all are listed; or ``"head"`` for the layers behind the last
+        feature maps. By default all layers are listed.
 
     Returns
     -------
@@ -195,50 +378,82 @@ def trained_layers(model: Any, last_layers: int | None = None) -> list[str]:
     Raises
     ------
     ValueError
-        `last_layers` is below 1, or larger than the number of layers with weights.
+        `last_layers` is below 1 or larger than the number of layers with weights, or there is no
+        layer of that name.
+
+    Notes
+    -----
+    Reports count in several ways, so that the name of the first layer says it best. A report on
+    PBC [1]_ frees "the last 4" and "the last 8" layers of VGG16, where pooling counts and the
+    dense layers behind it do not: ``"block5_conv1"`` and ``"block4_conv1"``, which are 7 and 10
+    layers with weights of ``vgg16_head``. "The last 26" layers of its EfficientNet-B1 are 8 layers
+    of the head and 18 of the backbone: ``"block7b_expand_conv"``, 14 layers with weights.
+
+    References
+    ----------
+    .. [1] L. Bernard et al., "Blood cells" project report, DataScientest (repository
+       lbernard9/bloodcells).
 
     Examples
     --------
     >>> from hemafeat import networks
-    >>> networks.trained_layers(networks.build("lenet5", 8), 2)
+    >>> model = networks.build("lenet5", 8)
+    >>> networks.trained_layers(model, 2)
     ['dense_2', 'logit']
+    >>> networks.trained_layers(model, "head")
+    ['dense_1', 'dense_2', 'logit']
     """
     return [layer.name for layer in _last_layers(model, last_layers)]
 
 
-def _last_layers(model: Any, n: int | None) -> list[Any]:
-    """Return the last `n` layers with weights that can be trained, all of them for None."""
+def _last_layers(model: Any, last: int | str | None) -> list[Any]:
+    """Return those last layers with weights that can be trained, all of them for None."""
     keras = need_keras("a network on images")
+    in_order = _layers_of(model)
+    if last == "head":
+        return _head(model) or _last_layers(model, 1)
+    elif isinstance(last, str):
+        names = [layer.name for layer in in_order]
+        if last not in names:
+            raise ValueError(f"last_layers: {no_layer(last, names)}")
+        in_order = in_order[names.index(last) :]
     layers = [
         layer
-        for layer in all_layers(body(model))
-        if layer.weights and not isinstance(layer, (keras.Model, keras.layers.Normalization))
+        for layer in in_order
+        if layer.weights and not isinstance(layer, keras.layers.Normalization)
     ]
-    if n is None:
+    if last is None or isinstance(last, str):
+        if not layers and last is not None:
+            raise ValueError(f"last_layers={last!r}: no layer from there on has weights")
         return layers
-    if n < 1:
-        raise ValueError(f"last_layers={n}: at least one layer must be trained")
-    if n > len(layers):
+    if last < 1:
+        raise ValueError(f"last_layers={last}: at least one layer must be trained")
+    if last > len(layers):
         raise ValueError(
-            f"last_layers={n}: the network has {len(layers)} layers with weights "
+            f"last_layers={last}: the network has {len(layers)} layers with weights "
             f"({layers[0].name if layers else 'none'} to {layers[-1].name if layers else 'none'}); "
             "last_layers=None trains all of them"
         )
-    return layers[-n:]
+    return layers[-last:]
 
 
 def _phases(
-    model: Any, epochs: int, head_epochs: int, last_layers: int | None
+    model: Any, epochs: int, head_epochs: int, last_layers: int | str | None
 ) -> list[tuple[int, list[Any] | None]]:
     """Return the number of epochs of each phase, and the layers that are trained in it."""
     if last_layers is None:
         return [(epochs, None)]
     last = _last_layers(model, last_layers)
+    if last_layers == "head" or not head_epochs:
+        return [(epochs, last)]
+    return [(head_epochs, _head(model) or last[-1:]), (epochs, last)]
+
+
+def _head(model: Any) -> list[Any]:
+    """Return the layers with weights behind the last feature maps."""
     head = body(model).layers[-head_length(model) :]
-    names = {id(layer) for outer in head for layer in _with_inner(outer)}
-    of_head = [layer for layer in _last_layers(model, None) if id(layer) in names]
-    first = [(head_epochs, of_head or last[-1:])] if head_epochs else []
-    return [*first, (epochs, last)]
+    ids = {id(layer) for outer in head for layer in _with_inner(outer)}
+    return [layer for layer in _last_layers(model, None) if id(layer) in ids]
 
 
 def _with_inner(layer: Any) -> list[Any]:
@@ -257,16 +472,33 @@ def _freeze(model: Any, trained: list[Any] | None) -> None:
         raise ValueError("all weights of the network are frozen: there is nothing to learn")
 
 
-def _optimizer(keras: Any, optimizer: Any, learning_rate: float) -> Any:
-    """Create an optimiser from a name, a dict or a function."""
-    if callable(optimizer):
-        return optimizer(learning_rate)
-    if isinstance(optimizer, dict):
-        config = {"learning_rate": learning_rate, **optimizer.get("config", {})}
-        return keras.optimizers.get({**optimizer, "config": config})
-    instance = keras.optimizers.get(optimizer)
-    instance.learning_rate = learning_rate
-    return instance
+class _Order:
+    """Orders in which the training images are shown, a new one for each epoch.
+
+    Parameters
+    ----------
+    rows : (n_rows,) ndarray of int
+        Training images.
+    y : (n_images,) ndarray of int, optional
+        Classes of all images, in order to repeat images of the rarer ones.
+    rng : numpy.random.Generator
+        Source of the orders.
+    """
+
+    def __init__(self, rows: np.ndarray, y: np.ndarray | None, rng: np.random.Generator) -> None:
+        self.rng, self.rows = rng, rows
+        self._classes = [] if y is None else [rows[y[rows] == code] for code in np.unique(y[rows])]
+        self._largest = max(map(len, self._classes), default=0)
+        self.n = len(rows) if y is None else self._largest * len(self._classes)
+
+    def draw(self) -> np.ndarray:
+        """Return the images of one epoch."""
+        more = [
+            self.rng.choice(own, self._largest - len(own))
+            for own in self._classes
+            if len(own) < self._largest
+        ]
+        return self.rng.permutation(np.concatenate([self.rows, *more]))
 
 
 def _batches(
@@ -275,14 +507,13 @@ def _batches(
     images: Any,
     y: np.ndarray,
     weight: np.ndarray,
-    trained_rows: np.ndarray,
+    order: _Order,
     batch_size: int,
     augment: Callable[[np.ndarray, np.random.Generator], np.ndarray] | None,
-    rng: np.random.Generator,
 ) -> Any:
     """Create the data set of the training images."""
-    size = min(batch_size, len(trained_rows))
-    n_steps = math.ceil(len(trained_rows) / size)
+    size = min(batch_size, order.n)
+    n_steps = math.ceil(order.n / size)
     binary = int(model.output_shape[-1]) == 1
     target = y.astype(np.float32)[:, None] if binary else y.astype(np.int32)
 
@@ -296,9 +527,9 @@ def _batches(
             self.shuffle()
 
         def shuffle(self) -> None:
-            self.order = np.resize(rng.permutation(trained_rows), n_steps * size)
+            self.order = np.resize(order.draw(), n_steps * size)
             # With a seed for each step, the result does not depend on the order of computation.
-            self.seeds = rng.integers(2**63, size=n_steps)
+            self.seeds = order.rng.integers(2**63, size=n_steps)
 
         def __len__(self) -> int:
             return n_steps

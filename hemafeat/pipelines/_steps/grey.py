@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 from sklearn.base import BaseEstimator, TransformerMixin
 
-from hemafeat import images, networks
+from hemafeat import networks
 from hemafeat._public import public
 
 
@@ -22,6 +22,11 @@ class GreyPixels(TransformerMixin, BaseEstimator):
         padded with black.
     size : int, optional
         Side to which the square is resized by area averaging, in px; `crop` by default.
+    outside : {"keep", "black", "white", "mean"}
+        Pixels outside the central cell, which `segmenter` finds: as they are, black, white, or
+        their mean colour. An image in which no cell is found stays as it is.
+    segmenter : str or callable
+        Segmenter for `outside`, see `hemafeat.segment.segmenter`.
 
     Notes
     -----
@@ -39,9 +44,18 @@ class GreyPixels(TransformerMixin, BaseEstimator):
 
     looks_at = frozenset({"images"})
 
-    def __init__(self, crop: int = 256, size: int | None = None) -> None:
+    def __init__(
+        self,
+        crop: int = 256,
+        size: int | None = None,
+        *,
+        outside: str = "keep",
+        segmenter: Any = "contours",
+    ) -> None:
         self.crop = crop
         self.size = size
+        self.outside = outside
+        self.segmenter = segmenter
 
     def fit(self, X: Any, y: Any = None) -> Self:
         """Check the parameters.
@@ -59,13 +73,26 @@ class GreyPixels(TransformerMixin, BaseEstimator):
         Raises
         ------
         ValueError
-            If a side is below 1.
+            If a side is below 1, or `outside` is not known.
         """
         for name, side in (("crop", self.crop), ("size", self.size)):
             if side is not None and side < 1:
                 raise ValueError(f"{name} is a side in pixels of at least 1; got {side}")
         self.side_ = self.crop if self.size is None else self.size
+        self._maker()  # raises an error for an unknown `outside`
         return self
+
+    def _maker(self) -> networks.PictureMaker:
+        return networks.PictureMaker(
+            "centre",
+            (self.side_, self.side_),
+            side=self.crop,
+            colour="grey",
+            interpolation="area",
+            colour_first=True,
+            border="black",
+            outside=self.outside,
+        )
 
     def transform(self, X: Any) -> np.ndarray:
         """Return the grey values of each image.
@@ -86,18 +113,10 @@ class GreyPixels(TransformerMixin, BaseEstimator):
             If an image cannot be read.
         """
         sources = networks.image_sources(X, "grey pixels are read")
-        maker = networks.PictureMaker(
-            "centre",
-            (self.side_, self.side_),
-            side=self.crop,
-            colour="grey",
-            interpolation="area",
-            colour_first=True,
-            border="black",
-        )
+        pictures = networks.Pictures(sources, self._maker(), segmenter=self.segmenter)
         out = np.empty((len(sources), self.side_**2), dtype=np.uint8)
-        for row, source in enumerate(sources):
-            out[row] = maker.make(images.read(source)).ravel()
+        for row in range(len(sources)):
+            out[row] = pictures[[row]].ravel()
         return out
 
     def get_feature_names_out(self, input_features: Any = None) -> np.ndarray:
@@ -116,6 +135,10 @@ class GreyPixels(TransformerMixin, BaseEstimator):
         return np.asarray(
             [f"grey__{row}__{column}" for row in side for column in side], dtype=object
         )
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        # Models of version 0.1 keep every pixel.
+        super().__setstate__({"outside": "keep", "segmenter": "contours", **state})
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "side_")
