@@ -67,9 +67,7 @@ def _wrong_first(comparison: evaluate.Comparison, name: str, fold: Any) -> pd.Da
     return rows.iloc[np.argsort(~wrong, kind="stable")].head(N_CELLS)
 
 
-def cell_map(
-    table: pd.DataFrame, columns: list[str], out: Path, random_state: int
-) -> Path | None:
+def cell_map(table: pd.DataFrame, columns: list[str], out: Path, random_state: int) -> Path | None:
     """Draw a map of the cells by their features, or by the grey pixels of the images.
 
     Parameters

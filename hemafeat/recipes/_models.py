@@ -128,6 +128,8 @@ def _make(
     value = options[kind]
     rest = {key: val for key, val in options.items() if key != kind and key not in _OURS}
     parts = {part: made[part] for part in recipe.parts(name)}
+    if "operation" in rest:  # "rule" is the kind of the model
+        rest["rule"] = rest.pop("operation")
     model = _MAKERS[kind](value, rest, parts, random_state)
     if "columns" in options:
         chosen = _chosen(options["columns"], columns)
@@ -201,6 +203,9 @@ _MAKERS: dict[str, Maker] = {
     "search": _search,
     "patients": _patients,
     "cell_vote": lambda _, options, parts, seed: pipelines.CellVote(*parts.values(), **options),
+    "mil": lambda pooling, options, _, seed: pipelines.MILImageClassifier(
+        pooling, random_state=seed, **options
+    ),
     "rule": lambda _, options, parts, seed: pipelines.DecisionRule(list(parts.items()), **options),
 }
 """Function that makes a model of each of the kinds."""

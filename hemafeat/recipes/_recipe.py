@@ -30,6 +30,7 @@ KINDS = (
     "search",
     "patients",
     "cell_vote",
+    "mil",
     "rule",
 )
 """Keys of which a model has exactly one: what it is, or which other models it is made of."""
