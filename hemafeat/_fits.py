@@ -22,7 +22,13 @@ _LIGHT = frozenset({"FeatureColumns", "FillMissing", "ClippedScaler", "PatientAt
 """Steps that are quickly fitted: it does not matter if two processes do so."""
 
 _LABELS_ASIDE = frozenset(
-    {"BoostedTrees", "LogisticRegression", "RandomForestClassifier", "SupportVectors"}
+    {
+        "BoostedTrees",
+        "LogisticRegression",
+        "NetworkClassifier",
+        "RandomForestClassifier",
+        "SupportVectors",
+    }
 )
 """Classifiers that learn from the numbers of the classes; the labels are in `classes_` only."""
 
@@ -115,12 +121,81 @@ def families(models: Sequence[Any]) -> list[list[int]]:
     return sorted(groups, key=lambda group: (-sum(len(kinds[n]) for n in group), group))
 
 
+def takes_validation(model: Any) -> bool:
+    """Return whether an estimator, or a member of it, can be validated on rows it is given."""
+    return any(getattr(part, "takes_validation", False) for part in parts_of(model))
+
+
+_VALIDATION: ContextVar[tuple[Any, Any] | None] = ContextVar("validation", default=None)
+
+
+@contextmanager
+def validating(validation: tuple[Any, Any] | None) -> Iterator[None]:
+    """Give rows and labels to validate on to all estimators fitted inside that take them.
+
+    They are given to methods `fit` that are `shared`, and fitted to rows with the same columns.
+    """
+    token = _VALIDATION.set(validation)
+    try:
+        yield
+    finally:
+        _VALIDATION.reset(token)
+
+
+def fit_validated(model: Any, X: Any, y: Any, validation: tuple[Any, Any] | None) -> Any:
+    """Fit an estimator; if it or its members take rows to validate on, give them these.
+
+    Parameters
+    ----------
+    model : estimator
+        Unfitted; it is fitted in place.
+    X, y : object
+        Training rows and labels.
+    validation : (X, y), optional
+        Rows and labels on which training stops or parameters are selected.
+
+    Returns
+    -------
+    estimator
+        `model`.
+    """
+    from sklearn.ensemble import StackingClassifier, VotingClassifier
+
+    if validation is None or not takes_validation(model):
+        return model.fit(X, y)
+    if getattr(model, "takes_validation", False):
+        return model.fit(X, y, validation=validation)
+    if isinstance(model, StackingClassifier | VotingClassifier):
+        # These fit their members to the numbers of the classes.
+        codes = np.searchsorted(np.unique(np.asarray(y)), np.asarray(validation[1]))
+        validation = validation[0], codes
+    with validating(validation):
+        return model.fit(X, y)
+
+
+def _validation_for(model: Any, X: Any, y: Any) -> tuple[Any, Any] | None:
+    """Return the rows of `validating` that fit the training rows, with classes of these."""
+    given = _VALIDATION.get()
+    if given is None or not getattr(model, "takes_validation", False):
+        return None
+    rows, labels, trained = given[0], np.asarray(given[1]), np.asarray(y)
+    alike = isinstance(X, pd.DataFrame) and isinstance(rows, pd.DataFrame)
+    if (
+        not alike
+        or list(X.columns) != list(rows.columns)
+        or labels.dtype.kind != trained.dtype.kind
+    ):
+        return None
+    known = np.isin(labels, trained)
+    return (rows[known], labels[known]) if known.any() else None
+
+
 def fit_once(
     model: Any,
     X: Any,
     y: Any = None,
     fit: Callable[..., Any] | None = None,
-    beside: dict[str, Any] | None = None,
+    validation: tuple[Any, Any] | None = None,
 ) -> Any:
     """Fit an estimator, or give it the state of an equal one that was fitted to the same rows.
 
@@ -131,9 +206,9 @@ def fit_once(
     X, y : object
         Training rows and labels.
     fit : callable, optional
-        What fits it; ``model.fit`` by default.
-    beside : dict, optional
-        What `fit` is given beside the rows and labels, such as a validation part.
+        What fits it to rows and labels; by default its method `fit`, see `fit_validated`.
+    validation : (X, y), optional
+        Rows and labels to validate on.
 
     Returns
     -------
@@ -142,19 +217,24 @@ def fit_once(
     """
     fits = _CURRENT.get()
     if fit is None:
+        fit = functools.partial(fit_validated, model, validation=validation)
         if fits is None or hasattr(getattr(type(model), "fit", None), "shares"):
-            return model.fit(X, y)
-        fit = model.fit
+            return fit(X, y)
     kind = "" if fits is None else kind_of(model)
     if fits is None or kind not in fits.wanted:
         return fit(X, y)
     name = _name(model)
     classes = None
     labels = None if name in _NO_LABELS else y
+    parts = [(X, labels)] if validation is None else [(X, labels), validation]
     if name in _LABELS_ASIDE:
-        classes, labels = np.unique(np.asarray(y), return_inverse=True)
-    values, objects = _divided(X)
-    key = value_hash((kind, values, [list(map(id, column)) for column in objects], labels, beside))
+        classes = np.unique(np.asarray(y))
+        parts = [(rows, np.searchsorted(classes, of)) for rows, of in [(X, y), *parts[1:]]]
+    read = getattr(model, "read_columns", lambda rows: rows)
+    divided = [_divided(read(rows)) for rows, _ in parts]
+    objects = [column for _, columns in divided for column in columns]
+    values = [(rows, of) for (rows, _), (_, of) in zip(divided, parts, strict=True)]
+    key = value_hash((kind, values, [list(map(id, column)) for column in objects]))
     made = fits.made.get(key)
     if made is None or not key:
         start, saved = time.perf_counter(), fits.seconds_saved
@@ -181,14 +261,19 @@ def fit_once(
 
 
 def shared(fit: F) -> F:
-    """Let a method `fit` take part in `sharing`."""
+    """Let a method `fit` take part in `sharing` and in `validating`.
+
+    It shares nothing if it is given more than rows and labels, and rows to validate on.
+    """
 
     @functools.wraps(fit)
     def wrapper(self: Any, X: Any, y: Any = None, *args: Any, **params: Any) -> Any:
-        if args:
-            return fit(self, X, y, *args, **params)
         given = {name: value for name, value in params.items() if value is not None}
-        return fit_once(self, X, y, functools.partial(fit, self, **given), given or None)
+        if "validation" not in given and (validation := _validation_for(self, X, y)) is not None:
+            given["validation"] = validation
+        if any(value is not None for value in args) or given.keys() - {"validation"}:
+            return fit(self, X, y, *args, **given)
+        return fit_once(self, X, y, functools.partial(fit, self, **given), **given)
 
     wrapper.shares = True  # type: ignore[attr-defined]
     return wrapper  # type: ignore[return-value]
@@ -213,8 +298,7 @@ def _name(model: Any) -> str:
 
 
 def _is_heavy(model: Any) -> bool:
-    heavy = {"CellPipeline", "NetworkClassifier", "PartialWhitening", "Pipeline"}
-    return _name(model) in _LABELS_ASIDE | heavy
+    return _name(model) in _LABELS_ASIDE | {"CellPipeline", "PartialWhitening", "Pipeline"}
 
 
 def kind_of(model: Any) -> str:

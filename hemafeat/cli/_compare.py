@@ -41,6 +41,9 @@ EXAMPLES = f"""\
   hemafeat compare features/ --models vgg16_head fine_tuned:vgg16_head/dense_1+svc \\
           --weights imagenet --set last_layers=block4_conv1 learning_rate=1e-4 augment.zoom=0.1
       a pretrained network whose last layers are trained, and an SVC on a layer of it
+  hemafeat compare cells/ --models lenet5 --protocol leaky-ufsc --parts train validation test
+      networks alone: nothing is measured, and every image is scored; a published split with
+      its validation part
   hemafeat compare features/ --models svc --save-model svc.hemafeat
 {_studies.EXAMPLES}
   hemafeat compare cohort/ --dataset lymphocytosis --level patient --out result/
@@ -55,6 +58,7 @@ MARKS = ("comparison.json", "results.csv", "features", FITS)
 
 STUDY_FILES = (
     "verdicts.csv",
+    "searches.csv",
     "leakage.csv",
     "learning_curve.csv",
     "class_drop.csv",
@@ -140,6 +144,14 @@ def add(commands: Any) -> None:
         metavar="N",
         help="seed of folds, models and intervals",
     )
+    parser.add_argument(
+        "--parts",
+        nargs="+",
+        choices=("train", "validation", "test"),
+        metavar="PART",
+        help="parts to score in part_scores.csv and on the page: train, validation, test; default: "
+        "the test part, and the validation part if the protocol has one",
+    )
     parser.add_argument("--pixels", action="store_true", help="add a forest on grey pixels")
     parser.add_argument(
         "--audit", action="store_true", help="also search for leaks, in a section of the page"
@@ -201,10 +213,19 @@ def run(args: argparse.Namespace) -> None:
         _check_columns(rows, args)
         return rows
 
-    # Measured shard by shard, so that the same command continues where this one is interrupted.
-    table, listed = _inputs.table(args, checked, out / "features")
-    if listed is not None:
-        _check_columns(table, args)
+    reading = _readers(names, args)
+    if "features" in reading or _inputs.is_table(args):
+        # Measured shard by shard, so that the same command continues where it is interrupted.
+        cells, listed = _inputs.table(args, checked, out / "features")
+        if listed is not None:
+            _check_columns(cells, args)
+        table = cells
+        if listed is not None and "images" in reading:
+            table = _with_unmeasured(cells, listed, args)
+    else:
+        _inputs.check_unmeasured(args)
+        table = listed = checked(_inputs.images(args.input, args.dataset))
+        cells = None
     models = _deep.models(names, args)
     comparison = compare(models, table, args, keep=out / FITS)
     for name in STUDY_FILES:
@@ -212,6 +233,9 @@ def run(args: argparse.Namespace) -> None:
     comparison.save(out)
     _output.save_settings(out, settings)
     write_table(comparison.results, out / "results.csv")
+    write_table(comparison.part_scores, out / "part_scores.csv")
+    if len(comparison.searches):
+        write_table(comparison.searches, out / "searches.csv")
     if isinstance(comparison, evaluate.PatientComparison) and len(comparison.verdicts):
         write_table(comparison.verdicts, out / "verdicts.csv")
     studies = _studies.run(table, models, args, out)
@@ -220,7 +244,7 @@ def run(args: argparse.Namespace) -> None:
     page = report.page(
         comparison,
         out / "page.html",
-        table=table,
+        table=cells,
         images=listed,
         segmenter=_inputs.segmenter(args),
         masks=_inputs.masks(args) if args.masks != "given" or listed is not None else None,
@@ -232,6 +256,8 @@ def run(args: argparse.Namespace) -> None:
         studies=studies,
     )
     print(_output.scores(comparison))
+    if args.parts is not None:
+        _output.print_frame("Scores by part", comparison.parts())
     if args.save_model is not None:
         print(save_best(comparison, models, table, args))
     print(page)
@@ -241,7 +267,7 @@ def compare(
     models: Any, table: pd.DataFrame, args: argparse.Namespace, keep: Path | None = None
 ) -> Comparison:
     """Compare the models at the level that the arguments ask for; finished fits are in `keep`."""
-    from hemafeat import evaluate
+    from hemafeat import evaluate, extract
 
     options: dict[str, Any] = {
         "label": args.label,
@@ -255,6 +281,7 @@ def compare(
         # On a terminal a bar, else lines.
         "progress": not args.quiet,
         "keep": keep,
+        "parts": args.parts,
     }
     if args.level == "patient":
         n_patients = table[args.patient].nunique()
@@ -267,7 +294,8 @@ def compare(
             positive=args.positive,
             **options,
         )
-    _arguments.say(args, f"comparing {', '.join(models)} on {len(table)} cells ...")
+    noun = "cells" if extract.feature_columns(table) else "images"
+    _arguments.say(args, f"comparing {', '.join(models)} on {len(table)} {noun} ...")
     return evaluate.compare(models, table, groups=args.group, metadata=args.metadata, **options)
 
 
@@ -314,6 +342,8 @@ def _fit_to_cells(model: Any, table: pd.DataFrame, args: argparse.Namespace) -> 
 
     labelled = table[table[args.label].notna()]
     inputs = pipelines.looks_at(model)
+    if "features" in inputs:
+        labelled = labelled.dropna(how="all", subset=extract.feature_columns(labelled))
     columns = ["image"] if "images" in inputs else []
     columns += ["group"] if "groups" in inputs and "group" in labelled else []
     columns += extract.feature_columns(labelled) if "features" in inputs else []
@@ -381,6 +411,42 @@ def _model_names(args: argparse.Namespace) -> Any:
                 f"several cells; leave out --cells all or {source}"
             )
     return list(dict.fromkeys(names))
+
+
+def _readers(names: Any, args: argparse.Namespace) -> set[str]:
+    """Return what the models read of a table of cells; the baseline reads nothing."""
+    from hemafeat import pipelines
+
+    if args.level == "patient":
+        return {"features"}
+    return {
+        part
+        for name in names
+        if name != "baseline"
+        for part in pipelines.looks_at(pipelines.make(name))
+    }
+
+
+def _with_unmeasured(
+    cells: pd.DataFrame, listed: pd.DataFrame, args: argparse.Namespace
+) -> pd.DataFrame:
+    """Return the table of cells with rows for the images in which no cell was measured."""
+    import pandas as pd
+
+    from hemafeat.extract import image_name
+
+    names = [image_name(image, k) for k, image in enumerate(listed["image"])]
+    others = listed.assign(image=names)[~pd.Series(names).isin(cells["image"]).to_numpy()]
+    if others.empty:
+        return cells
+    if args.um_per_px is not None:
+        others = others.assign(um_per_px=args.um_per_px)
+    others = others[[name for name in others if name in cells]]
+    measured, others = (frame.copy(deep=False) for frame in (cells, others))
+    measured.attrs, others.attrs = {}, {}
+    table = pd.concat([measured, others], ignore_index=True)
+    table.attrs = cells.attrs
+    return table
 
 
 def _check_model_file(names: Any, args: argparse.Namespace) -> None:

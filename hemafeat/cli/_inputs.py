@@ -226,6 +226,18 @@ def check_measuring(args: argparse.Namespace, *further: str) -> None:
         )
 
 
+def check_unmeasured(args: argparse.Namespace) -> None:
+    """Refuse options of measuring where no model reads features, so that nothing is measured."""
+    names = ("families", "to_um_per_px", "normalise", "normalise_reference", "embedding", "streams")
+    options = _arguments.given(args, *names)
+    if options:
+        have = "has" if len(options) == 1 else "have"
+        raise Usage(
+            f"{', '.join(options)} {have} no effect: none of the models reads features, so that no "
+            "cell is measured"
+        )
+
+
 def check_listed(listed: pd.DataFrame, args: argparse.Namespace) -> None:
     """Refuse images without the masks or the scale that the options need."""
     if args.masks == "given" and ("mask" not in listed or listed["mask"].isna().all()):

@@ -21,13 +21,21 @@ EXAMPLES = """\
   hemafeat compare both/ --protocol cross-dataset --train pbc --test bccd"""
 
 PROTOCOLS = (
-    "grouped, patient, duplicates, leave-one-batch-out, cross-dataset, official, image-random, "
-    "leaky-ufsc, leaky-mids, leaky-bernard, leaky-bernard-merged, leaky-bernard-copies, "
-    "leaky-hincapie"
+    "grouped, patient, holdout, duplicates, leave-one-batch-out, cross-dataset, official, "
+    "image-random, leaky-ufsc, leaky-mids, leaky-bernard, leaky-bernard-merged, "
+    "leaky-bernard-copies, leaky-hincapie, leaky-lymphocytosis"
 )
 """Names of the protocols; written out, so that ``--help`` need not load them."""
 
-CELLS_ONLY = ("leakage", "learning_curve", "class_drop", "resampling", "batch", "train", "test")
+CELLS_ONLY = ("leakage", "learning_curve", "class_drop", "resampling", "batch", "train")
+
+_OPTIONS = {
+    "train": ("cross-dataset",),
+    "test": ("cross-dataset", "holdout"),
+    "valid": ("holdout",),
+    "batch": ("cross-dataset", "leave-one-batch-out"),
+}
+"""Options of some protocols only."""
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +53,28 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--train", metavar="SET", help="with --protocol cross-dataset: data set to train on"
     )
     parser.add_argument(
-        "--test", metavar="SET", help="with --protocol cross-dataset: data set to score"
+        "--test",
+        metavar="SET",
+        help="with --protocol cross-dataset: data set to score; with holdout: share of the groups "
+        "to score, default: 0.25",
+    )
+    parser.add_argument(
+        "--valid",
+        metavar="SHARE",
+        help="with --protocol holdout: share of the groups to validate on, or 'test' for those "
+        "that are scored (leaky); default: none",
+    )
+    parser.add_argument(
+        "--n-train",
+        type=_arguments.positive_int,
+        metavar="N",
+        help="train on N rows at most, drawn at random and stratified by label",
+    )
+    parser.add_argument(
+        "--max-per-class",
+        type=_arguments.positive_int,
+        metavar="N",
+        help="score N rows of each class at most, drawn at random",
     )
     parser.add_argument(
         "--batch",
@@ -91,10 +120,32 @@ def protocol(args: argparse.Namespace) -> Any:
     """Return the protocol that the arguments ask for, with its options."""
     from hemafeat import evaluate
 
+    options: dict[str, Any] = {"train": args.train, "test": args.test, "valid": args.valid}
+    if args.protocol == "holdout":
+        options |= {name: _share(options[name], name) for name in ("test", "valid")}
     try:
-        return evaluate.protocol(args.protocol, train=args.train, test=args.test, column=args.batch)
+        return evaluate.protocol(
+            args.protocol,
+            column=args.batch,
+            n_train=args.n_train,
+            max_per_class=args.max_per_class,
+            **options,
+        )
     except evaluate.CompareError as error:
         raise Usage(f"--protocol: {error}") from None
+
+
+def _share(text: str | None, option: str) -> float | str | None:
+    """Return the share of a part of a hold-out, or ``"test"``."""
+    if text is None or (option, text) == ("valid", "test"):
+        return text
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share < 1:
+        raise Usage(f"--{option}: {text!r} is not a share of the groups, such as 0.25")
+    return share
 
 
 def check(args: argparse.Namespace) -> None:
@@ -113,10 +164,9 @@ def check(args: argparse.Namespace) -> None:
     else:
         for option in _arguments.given(args, "patient", "positive"):
             raise Usage(f"{option} needs --level patient")
-    for option in _arguments.given(args, "train", "test", "batch"):
-        needed = ["cross-dataset", *(["leave-one-batch-out"] if option == "--batch" else [])]
-        if args.protocol not in needed:
-            raise Usage(f"{option} needs --protocol {' or '.join(needed)}")
+    for name, needed in _OPTIONS.items():
+        if args.protocol not in needed and _arguments.given(args, name):
+            raise Usage(f"--{name} needs --protocol {' or '.join(needed)}")
     protocol(args)
     if args.leakage is None:
         return

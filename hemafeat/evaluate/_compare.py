@@ -12,6 +12,7 @@ import pandas as pd
 from hemafeat._frames import need_frame
 from hemafeat._machine import versions
 from hemafeat._public import renamed_argument
+from hemafeat._words import suggestion
 from hemafeat.evaluate._comparison import Comparison, PatientComparison
 from hemafeat.evaluate._fit import Progress, run_all
 from hemafeat.evaluate._importance import checked_budget, column_sets
@@ -21,7 +22,14 @@ from hemafeat.evaluate._patients import set_up_patients
 from hemafeat.evaluate._protocols.protocols import Protocol
 from hemafeat.evaluate._rows import CompareError
 from hemafeat.evaluate._setup import Models, Setup, set_up
-from hemafeat.evaluate._tables import importances, predictions, score_tables, seconds
+from hemafeat.evaluate._tables import (
+    importances,
+    part_scores,
+    predictions,
+    score_tables,
+    searches,
+    seconds,
+)
 
 # XGBoost has a second distribution name for machines without a graphics card.
 _PACKAGES = ("numpy", "scipy", "pandas", "scikit-learn", "xgboost", "xgboost-cpu")
@@ -46,6 +54,8 @@ def compare(
     n_jobs: int = 1,
     progress: bool | Progress | None = None,
     keep: str | os.PathLike[str] | None = None,
+    parts: Sequence[str] | None = None,
+    keep_models: bool = False,
 ) -> Comparison:
     r"""Compare models on cells, or patients, that they have not been trained on.
 
@@ -98,8 +108,14 @@ def compare(
         Folder in which the outcome of every model and fold is kept until the comparison is
         complete, so that the same call continues where an interrupted one stopped. Other calls may
         use the same folder: an outcome is only taken if rows, labels, folds, parameters and
-        versions are the same. Models that read images, or are of classes of your own, are fitted
-        anew.
+        versions are the same, and the files of the images if models read them. Models with classes
+        or functions of your own are fitted anew.
+    parts : list of {"train", "validation", "test"}, optional
+        Parts to score in `Comparison.part_scores`. By default the test part, and the validation
+        part if the protocol has one.
+    keep_models : bool, default=False
+        Return the fitted models in `Comparison.fitted`, for their curves of learning, or pictures
+        of what they look at. With `keep` they are written to that folder as well.
 
     Returns
     -------
@@ -166,6 +182,8 @@ def compare(
             n_jobs=n_jobs,
             progress=progress,
             keep=keep,
+            parts=parts,
+            keep_models=keep_models,
         )
         if note:
             comparison.errors.loc[len(comparison.errors)] = ["", "split", "note", note]
@@ -184,7 +202,16 @@ def compare(
         rare=rare,
         random_state=random_state,
     )
-    compared: Comparison = run_comparison(setup, n_boot, importance, n_jobs, progress, keep)
+    compared: Comparison = run_comparison(
+        setup,
+        n_boot,
+        importance,
+        n_jobs,
+        progress,
+        keep,
+        parts=parts,
+        keep_models=keep_models,
+    )
     return compared
 
 
@@ -208,6 +235,8 @@ def compare_patients(
     n_jobs: int = 1,
     progress: bool | Progress | None = None,
     keep: str | os.PathLike[str] | None = None,
+    parts: Sequence[str] | None = None,
+    keep_models: bool = False,
 ) -> PatientComparison:
     """Compare models of patients on patients that they have not been trained on.
 
@@ -255,6 +284,10 @@ def compare_patients(
         As in `compare`.
     keep : path, optional
         As in `compare`.
+    parts : list of str, optional
+        As in `compare`.
+    keep_models : bool, default=False
+        As in `compare`.
 
     Returns
     -------
@@ -299,7 +332,17 @@ def compare_patients(
     def finish(comparison: Comparison) -> PatientComparison:
         return add_reasons(comparison, setup, verdicts=verdicts, budget=budget, positive=positive)
 
-    found: PatientComparison = run_comparison(setup, n_boot, False, n_jobs, progress, keep, finish)
+    found: PatientComparison = run_comparison(
+        setup,
+        n_boot,
+        False,
+        n_jobs,
+        progress,
+        keep,
+        finish,
+        parts=parts,
+        keep_models=keep_models,
+    )
     return found
 
 
@@ -330,6 +373,24 @@ def _patient_column(table: pd.DataFrame, groups: str | None) -> tuple[str, str]:
     return groups, ""
 
 
+def _checked_parts(parts: Sequence[str] | None) -> Sequence[str]:
+    """Return the parts to predict beside the test part."""
+    known = ("train", "validation", "test")
+    chosen = ["validation"] if parts is None else [parts] if isinstance(parts, str) else list(parts)
+    unknown = [part for part in chosen if part not in known]
+    if unknown:
+        raise CompareError(
+            f"parts: there is no part {unknown[0]!r}; {suggestion(unknown[0], known)}"
+        )
+    return chosen
+
+
+def _selection(chosen: pd.DataFrame) -> list[str]:
+    """Say which models had their parameters selected on the validation part."""
+    names = list(dict.fromkeys(chosen.loc[chosen["selected_on"] == "validation", "model"]))
+    return [f"parameters of {', '.join(names)} selected on the validation part"] if names else []
+
+
 def run_comparison(
     setup: Setup,
     n_boot: int,
@@ -338,6 +399,8 @@ def run_comparison(
     progress: bool | Progress | None,
     keep: str | os.PathLike[str] | None = None,
     finish: Callable[[Comparison], Comparison] | None = None,
+    parts: Sequence[str] | None = None,
+    keep_models: bool = False,
 ) -> Any:
     """Fit and score the models of a setup on its folds.
 
@@ -357,6 +420,10 @@ def run_comparison(
         As in `compare`.
     finish : callable, optional
         What else belongs to the comparison; until it is done, finished fits are kept.
+    parts : list of str, optional
+        As in `compare`.
+    keep_models : bool
+        As in `compare`.
 
     Returns
     -------
@@ -365,7 +432,7 @@ def run_comparison(
     """
     budget = checked_budget(importance)
     sets = column_sets(setup.values, setup.truth) if budget else None
-    tasks = setup.tasks(sets, budget)
+    tasks = setup.tasks(sets, budget, _checked_parts(parts), keep_models)
     kept = KeptFits(None if keep is None else Path(keep), tasks)
     outcomes = run_all(tasks, n_jobs, progress, kept.read(tasks), kept.write)
     errors = [
@@ -380,6 +447,10 @@ def run_comparison(
         outcomes, setup.plan, setup.table, setup.truth, setup.groups, setup.classes
     )
     results, differences = score_tables(predicted, setup.classes, n_boot, setup.random_state)
+    chosen = searches(outcomes)
+    fitted: dict[str, list[Any]] = {}
+    for outcome in outcomes if keep_models else []:
+        fitted.setdefault(outcome.model, []).append(outcome.fitted)
     comparison = Comparison(
         results=setup.stamp(results),
         predictions=predicted,
@@ -389,7 +460,7 @@ def run_comparison(
         errors=pd.DataFrame(errors, columns=["image", "stage", "error", "message"], dtype=str),
         classes=setup.classes,
         leaky=setup.plan.leaky,
-        protocol=setup.sentence(n_boot),
+        protocol=setup.sentence(n_boot, *_selection(chosen)),
         fingerprint=setup.fingerprint,
         versions=versions(_PACKAGES),
         n_boot=n_boot,
@@ -397,6 +468,17 @@ def run_comparison(
         transductive=setup.transductive,
         unit=setup.unit,
         baselines=setup.baselines,
+        part_scores=part_scores(
+            outcomes,
+            tasks,
+            setup.groups,
+            setup.classes,
+            results,
+            n_boot,
+            setup.random_state,
+        ),
+        searches=chosen,
+        fitted=fitted,
     )
     if finish is not None:
         comparison = finish(comparison)

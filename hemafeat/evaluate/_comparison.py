@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,7 +29,13 @@ BASELINES = {
 """What the models of this package that never look at a cell predict by, by their names."""
 
 _TABLES = ("results", "predictions", "differences", "importances", "seconds", "errors")
+_LATER_TABLES = ("part_scores", "searches")
+"""Tables that comparisons of earlier versions lack."""
+
 _PATIENT_TABLES = ("patients", "verdicts")
+SHOWN = ("weighted_f1", "auroc", "accuracy", "balanced_accuracy")
+"""Metrics of the table of parts."""
+
 _HEAD = "comparison.json"
 _FORMAT_VERSION = 2
 
@@ -80,6 +87,19 @@ class Comparison:
     baselines : tuple of str
         Names of the models that ignore the cells, such as the majority class or the
         metadata alone. If none is given, they are recognised by the names of this package.
+    part_scores : DataFrame
+        One row per model, part and metric: ``model, part, metric, value, low, high, n``, all folds
+        together; `n` is the number of rows. Parts are ``"train"``, ``"validation"``, ``"test"``,
+        which is as in `results`, and ``"every image"``: the test part of a model of images together
+        with images in which no cell was measured, if others are models of features. What a model
+        was trained on has no interval.
+    searches : DataFrame
+        What searches for parameters have chosen: ``model, fold, step, parameter, value, score,
+        selected_on``. `step` is the place of the search in the model, empty for the model itself;
+        `selected_on` is ``"validation"`` or ``"inner folds"``.
+    fitted : dict of str to list of estimator
+        The fitted models of each fold, in the order of the folds, with ``keep_models=True``. They
+        are not saved.
     """
 
     results: pd.DataFrame
@@ -98,6 +118,9 @@ class Comparison:
     transductive: list[str] = field(default_factory=list)
     unit: str = "cell"
     baselines: tuple[str, ...] = ()
+    part_scores: pd.DataFrame = field(default_factory=pd.DataFrame)
+    searches: pd.DataFrame = field(default_factory=pd.DataFrame)
+    fitted: dict[str, list[Any]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         names = self.baselines or [name for name in self.models if name in BASELINES]
@@ -311,6 +334,35 @@ class Comparison:
             wide.loc[wide.index == name, "protocol"] += ", transductive"
         return wide
 
+    def parts(self, metrics: Sequence[str] = SHOWN) -> pd.DataFrame:
+        """Tabulate the scores of all parts, the best model first.
+
+        Parameters
+        ----------
+        metrics : list of str
+            Metrics to show, by default weighted F1, AUC, accuracy and balanced accuracy.
+
+        Returns
+        -------
+        DataFrame
+            Index `model` and `part`; ``n`` and a column per metric.
+        """
+        rows = self.part_scores
+        if rows.empty:
+            return pd.DataFrame(columns=["n", *metrics])
+        wide = rows.pivot_table(
+            index=["model", "part", "n"], columns="metric", values="value", dropna=False, sort=False
+        )
+        wide = wide.dropna(how="all").reset_index("n").rename_axis(columns=None)
+        order = {name: k for k, name in enumerate(self.ranked(baselines=True))}
+        wide = wide.sort_index(
+            level="model",
+            key=lambda names: names.map(order.get),
+            kind="stable",
+            sort_remaining=False,
+        )
+        return wide[["n", *metrics]] if set(metrics) <= set(wide) else wide
+
     def confusion(self, model: str) -> pd.DataFrame:
         """Count rows by true and predicted class, over all folds.
 
@@ -390,7 +442,7 @@ class Comparison:
         # The JSON file is removed first and written last: without it the folder is not a
         # comparison, so that an interrupted write cannot be read as a complete one.
         (folder / _HEAD).unlink(missing_ok=True)
-        for name in _TABLES:
+        for name in (*_TABLES, *_LATER_TABLES):
             frame = getattr(self, name)
             write_table(frame, folder / f"{name}.parquet")
         head = {
@@ -489,7 +541,8 @@ def load(folder: str | os.PathLike[str]) -> Comparison:
         head["unit"] = "patient" if _holds_patients(folder, head.get("fingerprint")) else "cell"
     of_patients = head.get("unit") == "patient"
     tables: dict[str, Any] = {}
-    for name in (*_TABLES, *(_PATIENT_TABLES if of_patients else ())):
+    later = [name for name in _LATER_TABLES if (folder / f"{name}.parquet").is_file()]
+    for name in (*_TABLES, *later, *(_PATIENT_TABLES if of_patients else ())):
         file = folder / f"{name}.parquet"
         try:
             tables[name] = read_parquet(file)
@@ -530,7 +583,7 @@ class PatientComparison(Comparison):
         among all cells, and of attributes, permuted among the patients.
     classes, leaky, protocol, fingerprint, versions, n_boot, random_state, transductive : object
         As in `Comparison`.
-    unit, baselines : object
+    unit, baselines, part_scores, searches, fitted : object
         As in `Comparison`; the unit is ``"patient"``.
     patients : DataFrame
         One row per patient scored: ``patient``, ``label``, ``n_cells`` and the attributes.

@@ -18,11 +18,14 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from hemafeat import pipelines
-from hemafeat._fits import Fits, families, fit_once, sharing
+from hemafeat._fits import Fits, families, fit_once, sharing, takes_validation
 from hemafeat._machine import give_back_memory, steps_of
 from hemafeat._words import without_numpy
 from hemafeat.evaluate._importance import permutation_losses
 from hemafeat.evaluate._rows import CompareError
+
+EVERY_IMAGE = "every image"
+"""Name of the test part together with the images in which no cell was measured."""
 
 Progress = Callable[[int, int, str], None]
 
@@ -51,6 +54,12 @@ class Task:
         Seed of the permutations.
     budget : int
         Number of predictions of these permutations.
+    validation : (n,) ndarray of int
+        Row numbers for an estimator that takes rows to validate on, such as a network that stops.
+    parts : dict of str to (n,) ndarray of int
+        Row numbers of other parts to predict, by their names.
+    keep_model : bool
+        Return the fitted model.
     """
 
     model: str
@@ -64,6 +73,16 @@ class Task:
     importance: Mapping[str, Sequence[str]] | None
     seed: Sequence[int]
     budget: int = 0
+    validation: np.ndarray = field(default_factory=lambda: np.empty(0, dtype=int))
+    parts: Mapping[str, np.ndarray] = field(default_factory=dict)
+    keep_model: bool = False
+
+
+Judged = tuple[np.ndarray, np.ndarray | None]
+"""Predicted classes, and probabilities or None."""
+
+Choice = tuple[str, str, str, float, str]
+"""A parameter that a search has chosen: step, parameter, value, score, rows it was scored on."""
 
 
 @dataclass
@@ -84,6 +103,12 @@ class Outcome:
         Loss of balanced accuracy by permuted columns.
     warnings : list of (str, str)
         Category and text of the warnings issued.
+    parts : dict of str to (predicted, probability)
+        Predictions of the other parts.
+    choices : list of Choice
+        What searches inside the model have chosen.
+    fitted : estimator or None
+        The fitted model, if it was to be kept.
     """
 
     model: str
@@ -94,6 +119,9 @@ class Outcome:
     predict_seconds: float
     importance: dict[str, float]
     warnings: list[tuple[str, str]] = field(default_factory=list)
+    parts: dict[str, Judged] = field(default_factory=dict)
+    choices: list[Choice] = field(default_factory=list)
+    fitted: Any = None
 
 
 def run_together(tasks: Sequence[Task]) -> Iterator[Outcome]:
@@ -218,15 +246,10 @@ def run(task: Task, fits: Fits) -> Outcome:
         try:
             model = clone(task.estimator)
             start, saved = time.perf_counter(), fits.seconds_saved
-            model = fit_once(model, train, task.truth[task.train])
+            model = fit_once(model, train, task.truth[task.train], validation=validation_of(task))
             fitted = time.perf_counter()
             fit_seconds = fitted - start + fits.seconds_saved - saved
-            probability = _probabilities(model, test, task.classes)
-            if probability is not None and _is_most_probable(model):
-                predicted = np.asarray(model.classes_).astype(str)
-                predicted = predicted[probability[0].argmax(axis=1)]
-            else:
-                predicted = np.asarray(model.predict(test)).astype(str)
+            predicted, probability = _judge(model, test, task.classes)
             done = time.perf_counter()
             losses = {}
             if task.importance:
@@ -234,12 +257,16 @@ def run(task: Task, fits: Fits) -> Outcome:
                 losses = permutation_losses(
                     model, test, truth, task.importance, task.seed, task.budget
                 )
+            parts = {
+                name: _judge(model, task.inputs.iloc[rows], task.classes)
+                for name, rows in task.parts.items()
+            }
         except Exception as error:
             raise CompareError(
                 f"model {task.model!r} failed on fold {task.fold}: {type(error).__name__}: "
                 f"{without_numpy(str(error))}"
             ) from error
-    unknown = sorted(set(predicted) - set(task.classes))
+    unknown = sorted(set(predicted).union(*(of for of, _ in parts.values())) - set(task.classes))
     if unknown:
         raise CompareError(
             f"model {task.model!r} on fold {task.fold} predicted {unknown[:3]}, which are not "
@@ -250,12 +277,53 @@ def run(task: Task, fits: Fits) -> Outcome:
         task.model,
         task.fold,
         predicted,
-        None if probability is None else probability[1],
+        probability,
         fit_seconds,
         done - fitted,
         losses,
         sorted(messages),
+        parts,
+        list(choices_of(model)),
+        model if task.keep_model else None,
     )
+
+
+def validation_of(task: Task) -> tuple[pd.DataFrame, np.ndarray] | None:
+    """Return the rows to validate on, of the classes that are trained on, or None."""
+    rows = task.validation[np.isin(task.truth[task.validation], task.truth[task.train])]
+    if not len(rows) or not takes_validation(task.estimator):
+        return None
+    return task.inputs.iloc[rows], task.truth[rows]
+
+
+def _judge(model: Any, rows: pd.DataFrame, classes: Sequence[str]) -> Judged:
+    """Return the classes that a fitted model predicts, and the probabilities if it gives any."""
+    probability = _probabilities(model, rows, classes)
+    if probability is not None and _is_most_probable(model):
+        predicted = np.asarray(model.classes_).astype(str)[probability[0].argmax(axis=1)]
+    else:
+        predicted = np.asarray(model.predict(rows)).astype(str)
+    return predicted, None if probability is None else probability[1]
+
+
+def choices_of(model: Any, step: str = "") -> Iterator[Choice]:
+    """Yield the parameters that searches inside a fitted model have chosen, step by step."""
+    if hasattr(model, "best_params_"):
+        on = getattr(model, "selected_on_", "inner folds")
+        for name, value in model.best_params_.items():
+            yield step, str(name), str(value), float(getattr(model, "best_score_", np.nan)), on
+    elif isinstance(model, pipelines.BestOf):
+        score = model.scores_.get(model.chosen_, np.nan)
+        yield step, "estimator", model.chosen_, float(score), "inner folds"
+    named = getattr(model, "steps", None) or []
+    if hasattr(model, "estimators_") and hasattr(model, "estimators"):
+        names = [name for name, member in model.estimators if not isinstance(member, str)]
+        named = [*named, *zip(names, model.estimators_, strict=False)]
+    for attribute in ("estimator_", "best_estimator_"):
+        if hasattr(model, attribute):
+            named = [*named, ("", getattr(model, attribute))]
+    for name, part in named:
+        yield from choices_of(part, "__".join(filter(None, (step, name))))
 
 
 def _is_most_probable(model: Any) -> bool:

@@ -11,7 +11,9 @@ import pandas as pd
 from threadpoolctl import threadpool_limits
 
 from hemafeat import pipelines
+from hemafeat._fits import fit_once
 from hemafeat.evaluate._comparison import Comparison, PatientComparison
+from hemafeat.evaluate._fit import validation_of
 from hemafeat.evaluate._importance import column_sets, spend
 from hemafeat.evaluate._patients import PatientSetup
 from hemafeat.evaluate._scores import balanced_accuracy
@@ -45,14 +47,15 @@ def add_reasons(
     Returns
     -------
     PatientComparison
-        Its best model that looks at cells was fitted once more on each fold, if one was needed.
+        Its best model that looks at cells was fitted once more on each fold, if one was needed and
+        the comparison does not hold it.
     """
     best = next(iter(comparison.ranked()), None) if verdicts or budget else None
     cells, columns = pd.DataFrame(), importance_table({}, [])
     if best is not None:
         # One thread, as for the scores, so that these are the same fits.
         with threadpool_limits(1):
-            fitted = _fit_folds(setup, best)
+            fitted = comparison.fitted.get(best) or _fit_folds(setup, best)
             if verdicts:
                 cells = _contributions(setup, best, fitted, positive)
             if budget:
@@ -65,9 +68,15 @@ def _fit_folds(setup: PatientSetup, name: str) -> list[Any]:
     """Fit a model to the training patients of each fold."""
     from sklearn.base import clone
 
-    model, inputs = setup.models[name], setup.inputs[name]
     return [
-        clone(model).fit(inputs.iloc[train], setup.truth[train]) for train, _ in setup.plan.pairs
+        fit_once(
+            clone(task.estimator),
+            task.inputs.iloc[task.train],
+            task.truth[task.train],
+            validation=validation_of(task),
+        )
+        for task in setup.tasks()
+        if task.model == name
     ]
 
 

@@ -11,7 +11,7 @@ import pandas as pd
 
 from hemafeat import pipelines
 from hemafeat._words import no_column
-from hemafeat.evaluate._protocols.protocols import Protocol, as_protocol
+from hemafeat.evaluate._protocols.protocols import PROTOCOLS, Protocol, as_protocol
 from hemafeat.evaluate._protocols.splits import Groups, Sample
 from hemafeat.evaluate._rows import (
     ROW,
@@ -27,7 +27,6 @@ from hemafeat.evaluate._rows import (
 from hemafeat.evaluate._setup import Models, Setup, check_classes, make_models
 
 _CLINICAL = ("age", "sex", "gender", "dob", "date_of_birth", "lymphocyte_count")
-_PROTOCOLS = ("grouped", "patient", "official")
 
 
 @dataclass
@@ -64,9 +63,11 @@ def set_up_patients(
 ) -> PatientSetup:
     """Prepare a comparison of patients; parameters as in `compare_patients`."""
     chosen_protocol = as_protocol(protocol)
-    if chosen_protocol.name not in _PROTOCOLS:
+    if not chosen_protocol.patients:
+        known = ", ".join(name for name, row in PROTOCOLS.items() if row.patients)
         raise CompareError(
-            f"patients are divided by {', '.join(_PROTOCOLS)}, not by {chosen_protocol.name!r}"
+            f"patients are divided by {known}, not by {chosen_protocol.name!r}, which divides the "
+            "cells of a patient"
         )
     measured, notes = cells_measured(table)
     cells, bags, errors = _bags(table, label, patient, columns, metadata)
@@ -86,7 +87,7 @@ def set_up_patients(
     if "split" in bags.columns:
         rows["split"] = bags["split"].to_numpy()
     values = pd.DataFrame({"n": [float(len(bag)) for bag in bags["cells"]]})
-    plan = chosen_protocol.divide(
+    plan = chosen_protocol.folds(
         Sample(
             truth,
             groups,

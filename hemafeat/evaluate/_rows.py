@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Sequence
+from contextlib import suppress
 from typing import Any
 
 import numpy as np
@@ -26,8 +28,12 @@ class CompareError(ValueError):
     """Comparison that cannot be made; the message says what to change."""
 
 
-def drop_unlabelled(table: pd.DataFrame, label: str) -> tuple[pd.DataFrame, list[Note]]:
+def drop_unlabelled(
+    table: pd.DataFrame, label: str, *, features: bool = True
+) -> tuple[pd.DataFrame, list[Note]]:
     """Return the rows with a label, numbered in a column `ROW`, and a note on each of the others.
+
+    Without `features`, which have units, the scale does not matter.
 
     Raises
     ------
@@ -37,7 +43,7 @@ def drop_unlabelled(table: pd.DataFrame, label: str) -> tuple[pd.DataFrame, list
     """
     table = need_frame(table, "a comparison", CompareError)
     try:
-        extract.units(table, assume_px=False)
+        extract.units(table if features else table.iloc[:0], assume_px=False)
     except ValueError as error:
         raise CompareError(str(error)) from None
     if label not in table.columns:
@@ -88,13 +94,15 @@ def image_names(table: pd.DataFrame) -> np.ndarray:
     return np.array(names, dtype=object)
 
 
-def feature_values(table: pd.DataFrame, columns: Sequence[str] | None) -> pd.DataFrame:
+def feature_values(
+    table: pd.DataFrame, columns: Sequence[str] | None, *, needed: bool = True
+) -> pd.DataFrame:
     """Return the feature columns as float64; by default all called ``mask__family__feature``.
 
     Raises
     ------
     CompareError
-        If there are no such columns, or they hold infinite values or text.
+        If there are no such columns and they are `needed`, or they hold infinite values or text.
     """
     names = extract.feature_columns(table) if columns is None else list(columns)
     if len(set(names)) < len(names):
@@ -103,6 +111,8 @@ def feature_values(table: pd.DataFrame, columns: Sequence[str] | None) -> pd.Dat
     missing = [name for name in names if name not in table.columns]
     if missing:
         raise CompareError(f"the table lacks {len(missing)} columns: {', '.join(missing[:5])}")
+    if not names and not needed:
+        return pd.DataFrame(index=range(len(table)))
     if not names:
         raise CompareError(
             "the table has no feature columns (mask__family__feature); name them with columns=[...]"
@@ -218,6 +228,18 @@ def row_digests(features: pd.DataFrame, truth: np.ndarray, groups: np.ndarray) -
         digest = hashlib.blake2b(row.tobytes(), digest_size=16)
         digest.update(f"\0{label}\0{group}".encode())
         digests.append(digest.digest())
+    return digests
+
+
+def file_digests(table: pd.DataFrame) -> list[bytes]:
+    """Return a digest of the file of each image, empty for what is not a file that can be read."""
+    digests = []
+    for image in table["image"] if "image" in table.columns else [None] * len(table):
+        digest = b""
+        if isinstance(image, str | os.PathLike):
+            with suppress(OSError, ValueError), open(image, "rb") as file:
+                digest = hashlib.file_digest(file, "sha256").digest()
+        digests.append(digest)
     return digests
 
 

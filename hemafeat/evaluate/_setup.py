@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
+from pathlib import PurePath
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
 from hemafeat import __version__, pipelines
-from hemafeat.evaluate._fit import Task
+from hemafeat.evaluate._fit import EVERY_IMAGE, Task
 from hemafeat.evaluate._protocols.protocols import Protocol, as_protocol
 from hemafeat.evaluate._protocols.splits import Folds, Groups, Sample, group_ids
 from hemafeat.evaluate._rows import (
@@ -68,6 +69,10 @@ class Setup:
     preface, sizes, remark, measured : str
         Parts of `sentence`: at its beginning, after the number of rows, on the metadata, and on
         which cells of the images are in the table.
+    unmeasured : (n_rows,) ndarray of bool, optional
+        Rows without any feature, for models that need none. They are in no test part of the plan.
+    further : list of ndarray
+        Unmeasured rows of the test part of each fold, which are only scored apart.
     """
 
     unit: str
@@ -86,31 +91,58 @@ class Setup:
     sizes: str = ""
     remark: str = ""
     measured: str = ""
+    unmeasured: np.ndarray | None = None
+    further: list[np.ndarray] = field(default_factory=list)
 
-    def tasks(self, sets: Mapping[str, Sequence[str]] | None = None, budget: int = 0) -> list[Task]:
+    def tasks(
+        self,
+        sets: Mapping[str, Sequence[str]] | None = None,
+        budget: int = 0,
+        parts: Sequence[str] = (),
+        keep_models: bool = False,
+    ) -> list[Task]:
         """Return a task for every model and fold.
 
-        `sets` are the columns to permute, and `budget` the predictions for that, over all folds.
+        `sets` are the columns to permute, and `budget` the predictions for that, over all folds;
+        `parts` are to be predicted beside the test part.
         """
-        return [
-            Task(
-                name,
-                fold,
-                estimator,
-                self.inputs[name],
-                self.truth,
-                train,
-                test,
-                self.classes,
-                sets if self.inputs[name] is self.values and name != BASELINE else None,
-                (self.random_state, number),
-                budget // len(self.plan.pairs),
-            )
-            for name, estimator in self.models.items()
-            for number, (fold, (train, test)) in enumerate(
-                zip(self.plan.names, self.plan.pairs, strict=True)
-            )
-        ]
+        tasks = []
+        for name, estimator in self.models.items():
+            of_all = self.takes_all(name)
+            for number, (fold, rows) in enumerate(
+                zip(self.plan.names, self.plan.parts(), strict=True)
+            ):
+                train, valid, test = rows
+                if self.unmeasured is not None and not of_all:
+                    train, valid = (part[~self.unmeasured[part]] for part in (train, valid))
+                asked = {"train": train, "validation": valid}
+                asked = {part: asked[part] for part in parts if part in asked}
+                if self.further and of_all:
+                    asked[EVERY_IMAGE] = self.further[number]
+                tasks.append(
+                    Task(
+                        name,
+                        fold,
+                        estimator,
+                        self.inputs[name],
+                        self.truth,
+                        train,
+                        test,
+                        self.classes,
+                        sets if self.inputs[name] is self.values and name != BASELINE else None,
+                        (self.random_state, number),
+                        budget // len(self.plan.pairs),
+                        valid,
+                        {part: rows for part, rows in asked.items() if len(rows)},
+                        keep_models,
+                    )
+                )
+        return tasks
+
+    def takes_all(self, name: str) -> bool:
+        """Return whether a model reads images and no features, so that it takes unmeasured rows."""
+        looked_at = pipelines.looks_at(self.models[name])
+        return "images" in looked_at and "features" not in looked_at
 
     @property
     def transductive(self) -> list[str]:
@@ -194,9 +226,17 @@ def set_up(
     """
     chosen_protocol = as_protocol(protocol)
     measured, notes = cells_measured(table)
-    used, errors = drop_unlabelled(table, label)
+    estimators = _models(models, metadata, columns, random_state)
+    need_features = any(
+        "features" in pipelines.looks_at(model)
+        for name, model in estimators.items()
+        if name not in (BASELINE, METADATA)
+    )
+    used, errors = drop_unlabelled(table, label, features=need_features)
     errors += notes
-    used, values = sort_rows(used, feature_values(used, columns), label)
+    used, values = sort_rows(used, feature_values(used, columns, needed=need_features), label)
+    if values.empty and isinstance(estimators[BASELINE], pipelines.CellPipeline):
+        estimators[BASELINE] = estimators[BASELINE][-1]  # without the choice of feature columns
     cell_groups = _groups(used, chosen_protocol, groups)
     truth = used[label].astype(str).to_numpy(dtype=object).astype(str)
     check_classes(truth, label)
@@ -210,18 +250,20 @@ def set_up(
         truth = truth[keep]
         cell_groups = Groups(cell_groups.ids[keep], cell_groups.noun, cell_groups.note)
     check_classes(truth, label)
-    plan = chosen_protocol.divide(
+    plan = chosen_protocol.folds(
         Sample(truth, cell_groups, used, values, n_splits, random_state, chosen_protocol.options)
     )
     errors += [("", "split", "note", note) for note in plan.notes]
-    names = list(values.columns) if columns is not None else None
-    estimators = _models(models, metadata, names, random_state)
     if not baseline:
         estimators.pop(BASELINE)
-    rows = np.concatenate([part for pair in plan.pairs for part in pair])
+    rows = np.concatenate([part for parts in plan.parts() for part in parts])
     # The path of an image says nothing about its cells; only named groups enter the fingerprint.
-    names_of_groups = [name if name.startswith("group ") else "" for name in cell_groups.ids]
-    return Setup(
+    marks = [name if name.startswith("group ") else "" for name in cell_groups.ids]
+    if values.empty and "image" in used:
+        # Without features only the names of the files tell one set of images from another.
+        files = [image if isinstance(image, str) else "" for image in used["image"]]
+        marks = [f"{mark}\0{PurePath(file).name}" for mark, file in zip(marks, files, strict=True)]
+    setup = Setup(
         unit="cell",
         table=used,
         values=values,
@@ -233,8 +275,40 @@ def set_up(
         inputs=_inputs(estimators, used, values, cell_groups, metadata),
         errors=errors,
         random_state=random_state,
-        fingerprint=fingerprint(values, truth, np.array(names_of_groups)),
+        fingerprint=fingerprint(values, truth, np.array(marks)),
         measured=measured,
+    )
+    return _with_common_rows(setup) if need_features else setup
+
+
+def _with_common_rows(setup: Setup) -> Setup:
+    """Return a setup in which all models are scored on the rows that all of them can predict.
+
+    Models of images also take images in which no cell was measured.
+    """
+    of_all = [name for name in setup.models if setup.takes_all(name)]
+    unmeasured = pd.isna(setup.values).all(axis=1).to_numpy()
+    if not (of_all and unmeasured.any()):
+        return setup
+    tests = [test for _, test in setup.plan.pairs]
+    pairs = [(train, test[~unmeasured[test]]) for train, test in setup.plan.pairs]
+    for name, (train, test) in zip(setup.plan.names, pairs, strict=True):
+        if not len(test) or len(set(setup.truth[train[~unmeasured[train]]])) < 2:
+            raise CompareError(
+                f"fold {name}: too few images with a measured cell for models of features"
+            )
+    n, n_scored = int(unmeasured.sum()), sum(len(test) for _, test in pairs)
+    text = (
+        f"no cell was measured in {n} of {len(unmeasured)} images, from which only "
+        f"{', '.join(of_all)} can learn and which no other model predicts. All models are compared "
+        f"on the {n_scored} scored images with a cell; scores on {EVERY_IMAGE} are apart"
+    )
+    return replace(
+        setup,
+        plan=replace(setup.plan, pairs=pairs),
+        errors=[*setup.errors, ("", "compare", "note", text)],
+        unmeasured=unmeasured,
+        further=[test[unmeasured[test]] for test in tests],
     )
 
 
@@ -302,7 +376,7 @@ def make_models(
 
 
 def _models(
-    models: Models, metadata: Sequence[str], columns: list[str] | None, random_state: int
+    models: Models, metadata: Sequence[str], columns: Sequence[str] | None, random_state: int
 ) -> dict[str, Any]:
     """Return the models of cells to compare, the baselines last."""
     chosen = make_models(
@@ -324,7 +398,7 @@ def _models(
             # selects columns, also inside ensembles.
             params = model.get_params() if hasattr(model, "get_params") else {}
             new = {
-                f"{key}__columns": columns
+                f"{key}__columns": list(columns)
                 for key, part in params.items()
                 if isinstance(part, pipelines.FeatureColumns)
             }

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from hemafeat.evaluate._fit import Outcome
+from hemafeat.evaluate._fit import EVERY_IMAGE, Outcome, Task
 from hemafeat.evaluate._protocols.splits import Folds, Groups
 from hemafeat.evaluate._rows import ROW, image_names
 from hemafeat.evaluate._scores import METRICS, draw, interval, resampled, scores
+
+PARTS = ("train", "validation", EVERY_IMAGE)
+"""Parts that can be scored beside the test part."""
 
 
 def predictions(
@@ -104,6 +108,91 @@ def score_tables(
             differences.append((a, b, metric, difference, low, high))
     names = ["model_a", "model_b", "metric", "difference", "low", "high"]
     return results, pd.DataFrame(differences, columns=names)
+
+
+def part_scores(
+    outcomes: Sequence[Outcome],
+    tasks: Sequence[Task],
+    groups: Groups,
+    classes: Sequence[str],
+    results: pd.DataFrame,
+    n_boot: int,
+    random_state: int,
+) -> pd.DataFrame:
+    """Score the parts that were predicted beside the test part; see `Comparison.part_scores`.
+
+    Those of the test part are taken from the results.
+    """
+    codes = {name: k for k, name in enumerate(classes)}
+    rows: list[tuple[Any, ...]] = []
+    by_model: dict[str, list[tuple[Task, Outcome]]] = {}
+    for task, outcome in zip(tasks, outcomes, strict=True):
+        by_model.setdefault(task.model, []).append((task, outcome))
+    pooled = results[results["fold"] == "all"].set_index(["model", "metric"])
+    for model, folds in by_model.items():
+        n_test = sum(len(task.test) for task, _ in folds)
+        others = [name for name in PARTS if any(name in task.parts for task, _ in folds)]
+        for part in [*others, "test"]:
+            if part == "test":
+                for metric in METRICS:
+                    value, low, high = pooled.loc[(model, metric), ["value", "low", "high"]]
+                    rows.append((model, part, metric, value, low, high, n_test))
+                continue
+            scored = _scores_of_part(part, folds, groups, codes, n_boot, random_state)
+            rows += [(model, part, metric, *numbers, n) for metric, numbers, n in scored]
+    columns = ["model", "part", "metric", "value", "low", "high", "n"]
+    return pd.DataFrame(rows, columns=columns).astype({"n": int})
+
+
+def _scores_of_part(
+    part: str,
+    folds: Sequence[tuple[Task, Outcome]],
+    groups: Groups,
+    codes: Mapping[str, int],
+    n_boot: int,
+    random_state: int,
+) -> Iterator[tuple[str, tuple[float, float, float], int]]:
+    """Yield metric, value with interval, and number of rows, pooled over the folds of one model."""
+    judged = [
+        (number, task.parts[part], *outcome.parts[part])
+        for number, (task, outcome) in enumerate(folds)
+        if part in outcome.parts
+    ]
+    if part == EVERY_IMAGE:
+        judged += [
+            (number, task.test, outcome.predicted, outcome.probability)
+            for number, (task, outcome) in enumerate(folds)
+        ]
+    numbers, rows_of, predicted, probabilities = (list(of) for of in zip(*judged, strict=True))
+    rows = np.concatenate(rows_of)
+    fold = np.repeat(numbers, list(map(len, rows_of)))
+    truth = folds[0][0].truth[rows]
+    to_codes = np.vectorize(codes.__getitem__, otypes=[int])
+    given = [probability for probability in probabilities if probability is not None]
+    arguments = (
+        to_codes(truth),
+        to_codes(np.concatenate(predicted)),
+        np.concatenate(given) if len(given) == len(judged) else None,
+    )
+    values = scores(*arguments, np.ones((1, len(rows))), fold)
+    resamples = None
+    if part != "train":
+        # Rows that were trained on are no sample of those a model has not seen.
+        counts, member = draw(groups.ids[rows], n_boot, random_state)
+        resamples = resampled(*arguments, fold, counts, member)
+    for metric in METRICS:
+        value = float(values[metric][0])
+        bounds = (np.nan, np.nan) if resamples is None else interval(resamples[metric], value)
+        yield metric, (value, *bounds), len(rows)
+
+
+def searches(outcomes: Sequence[Outcome]) -> pd.DataFrame:
+    """Tabulate what searches have chosen in each fold; see `Comparison.searches`."""
+    rows = [
+        (outcome.model, outcome.fold, *choice) for outcome in outcomes for choice in outcome.choices
+    ]
+    names = ["model", "fold", "step", "parameter", "value", "score", "selected_on"]
+    return pd.DataFrame(rows, columns=names).astype({"score": float})
 
 
 def importances(

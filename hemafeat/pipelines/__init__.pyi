@@ -64,6 +64,7 @@ from ._patients.mil_images import MILImageClassifier as MILImageClassifier
 from ._patients.models import cell_vote as cell_vote, patient_table as patient_table
 from ._patients.table import PatientTable as PatientTable
 from ._patients.vote import CellVote as CellVote
+from ._search import ValidatedSearch as ValidatedSearch
 from ._steps.best_of import BestOf as BestOf, LogScale as LogScale
 from ._steps.boosted import BoostedTrees as BoostedTrees
 from ._steps.columns import FeatureColumns as FeatureColumns

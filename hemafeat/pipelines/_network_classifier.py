@@ -136,7 +136,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     trained_layers_ : list of str
         Names of the layers with weights that were trained.
     held_back_ : (n_images,) ndarray of bool
-        Training images that were held back for validation.
+        Training images that were held back for validation; none if images for it were given.
 
     Notes
     -----
@@ -157,6 +157,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     """
 
     looks_at = frozenset({"images", "groups"})
+    takes_validation = True
 
     def __init__(
         self,
@@ -228,7 +229,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         self.random_state = random_state
 
     @shared
-    def fit(self, X: Any, y: Any, groups: Any = None) -> Self:
+    def fit(
+        self, X: Any, y: Any, groups: Any = None, validation: tuple[Any, Any] | None = None
+    ) -> Self:
         """Train the network.
 
         Parameters
@@ -240,6 +243,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         groups : (n_images,) array-like, optional
             Groups that are not split when images are held back. By default the column `groups` of
             the table; without it every image is a group of its own.
+        validation : (X, y), optional
+            Images and labels that decide when the rate is lowered and when training stops, instead
+            of some of the training images.
 
         Returns
         -------
@@ -264,8 +270,17 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         self.classes_, codes = np.unique(y, return_inverse=True)
         if len(self.classes_) < 2:
             raise ValueError(f"the labels are of one class only: {self.classes_[0]}")
+        share = self.validation if validation is None else 0.0
         group_codes = groups_of(X, groups, self.groups)
-        self.held_back_ = hold_back(codes, group_codes, self.validation, self.random_state)
+        self.held_back_ = held_back = hold_back(codes, group_codes, share, self.random_state)
+        if validation is not None:
+            further = networks.image_sources(validation[0], "a network is validated")
+            labels = np.asarray(validation[1])
+            if len(labels) != len(further) or not np.isin(labels, self.classes_).all():
+                raise ValueError("validation needs one label per image, of those trained on")
+            sources = [*sources, *further]
+            codes = np.concatenate([codes, np.searchsorted(self.classes_, labels)])
+            held_back = np.concatenate([held_back, np.ones(len(further), dtype=bool)])
         self.network_ = self.build(len(self.classes_))
         self.trained_layers_ = networks.trained_layers(self.network_, self.last_layers)
         weights = None
@@ -278,7 +293,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             self._images(sources),
             codes,
             class_weight=weights,
-            held_back=self.held_back_,
+            held_back=held_back,
             random_state=self.random_state,
             progress=self.progress,
             **self._training(),
@@ -315,6 +330,22 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             raise ValueError(
                 f"size={self.size!r}: expected the side of the images in px, or (height, width)"
             )
+
+    def read_columns(self, X: Any) -> Any:
+        """Return those columns of a table on which the training depends.
+
+        Parameters
+        ----------
+        X : DataFrame, or other images
+            As in `fit`.
+
+        Returns
+        -------
+        DataFrame, or `X` if it is no table
+        """
+        if not isinstance(X, pd.DataFrame):
+            return X
+        return X[[name for name in ("image", self.groups) if name in X.columns]]
 
     def build(self, n_classes: int) -> Any:
         """Build the network before its training, with its initial weights.

@@ -161,6 +161,8 @@ def _content(
         "rivals": comparison.rivals(),
         "chosen_of": len(comparison.ranked()),
         "results": _tables.results(comparison, by_score),
+        "parts": _tables.parts(comparison),
+        "searches": _tables.searches(comparison),
         "scores": _scores(comparison, by_score),
         "differences": _differences(comparison, best, by_score),
         "confusion": [_confusion(comparison, name, k) for k, name in enumerate(models)],

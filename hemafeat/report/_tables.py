@@ -87,6 +87,48 @@ def results(comparison: Comparison, models: Sequence[str]) -> Table:
     return Table([Entry("Model"), *head, *seconds], rows, 1, muted)
 
 
+def parts(comparison: Comparison) -> Table:
+    """Tabulate the scores of each part; empty if there is no other part than the test part."""
+    frame = comparison.parts()
+    if set(comparison.part_scores.get("part", ())) <= {"test"}:
+        return Table([], [])
+    metrics = [str(name) for name in frame if name != "n"]
+    bounds = comparison.part_scores.set_index(["model", "part", "metric"])[["low", "high"]]
+    of = {key: (float(low), float(high)) for key, low, high in bounds.itertuples()}
+    rows: list[list[Entry]] = []
+    muted, last = set(), ""
+    for (model, part), record in zip(frame.index, frame.to_dict("records"), strict=True):
+        row = [Entry(str(model) if model != last else ""), Entry(str(part))]
+        row.append(Entry(number(record["n"], 0)))
+        for metric in metrics:
+            low, high = of[model, part, metric]
+            below = "" if np.isnan(low) else f"{number(low)} to {number(high)}"
+            row.append(Entry(number(record[metric]), below))
+        if model in comparison.baselines:
+            muted.add(len(rows))
+        rows.append(row)
+        last = model
+    head = ["Model", "Part", f"{comparison.unit.capitalize()}s", *map(metric_name, metrics)]
+    return Table([Entry(name) for name in head], rows, 2, muted)
+
+
+def searches(comparison: Comparison) -> Table:
+    """Tabulate the parameters that searches have chosen in each fold."""
+    rows = [
+        [
+            Entry(str(row.model)),
+            Entry(str(row.fold)),
+            Entry(f"{row.step}__{row.parameter}".removeprefix("__"), kind="code"),
+            Entry(str(row.value)),
+            Entry(str(row.selected_on)),
+            Entry(number(row.score)),
+        ]
+        for row in comparison.searches.itertuples(index=False)
+    ]
+    head = ["Model", "Fold", "Parameter", "Value", "Selected on", "Score there"]
+    return Table([Entry(name) for name in head], rows, 5)
+
+
 def _leaders(comparison: Comparison, values: pd.Series, metric: str) -> set[str]:
     """Return the models with the best score as printed, so that equal numbers are all marked."""
     scored = values[[name not in comparison.baselines for name in values.index]].dropna()

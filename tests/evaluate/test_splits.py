@@ -94,7 +94,8 @@ def test_official_split():
     assert len(found.predictions) == 2 * 40
     # The patients of this table are not divided by its made-up split.
     assert found.leaky
-    assert "20 cells of other parts" in found.errors["message"].iloc[0]
+    assert "90 cells to train, 20 to validate, 40 to score" in found.protocol
+    assert "in the training and in the validation part" in found.errors["message"].iloc[0]
     by_patient = np.where(table["patient"].isin([f"P{i}" for i in range(10)]), "test", "train")
     assert not evaluate.compare(
         "logistic", table.assign(split=by_patient), protocol="official", **QUICK

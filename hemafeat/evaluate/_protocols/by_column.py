@@ -21,13 +21,17 @@ Pair = tuple[np.ndarray, np.ndarray]
 
 
 def official(sample: Sample) -> Folds:
-    """Divide rows by the column ``split``: train against test (or val), or its folds in turn."""
+    """Divide rows by the column ``split``: train, val and test, or its folds in turn.
+
+    Without a test part, the rows of the validation part are those that are scored.
+    """
     column = sample.table["split"] if "split" in sample.table.columns else None
     if column is None or column.isna().all():
         raise CompareError("protocol='official' needs a column 'split' with values; it is empty")
     part = column.astype("string").str.strip().str.lower()
     values = sorted(part.dropna().unique())
     notes = []
+    validation: list[np.ndarray] = []
     if part.isna().any():
         n = int(part.isna().sum())
         notes.append(f"{n} {sample.noun} outside the official split are not used")
@@ -39,15 +43,20 @@ def official(sample: Sample) -> Folds:
                 break
         else:
             raise CompareError(f"the official split has a train but no test part: {values}")
-        unused = ~train & ~test & part.notna().to_numpy()
+        valid = _rows_of(part.isin(_VALID)) & ~test
+        if valid.any():
+            validation = [np.flatnonzero(valid)]
+        unused = ~train & ~valid & ~test & part.notna().to_numpy()
         if unused.any():
             notes.append(
                 f"{int(unused.sum())} {sample.noun} of other parts of the split are not used"
             )
         pairs = [(np.flatnonzero(train), np.flatnonzero(test))]
         names = [str(part[test].iloc[0])]
+        to_validate = f"{int(valid.sum())} to validate, " if valid.any() else ""
         sentence = (
-            f"official split, {int(train.sum())} {sample.noun} to train, {int(test.sum())} to score"
+            f"official split, {int(train.sum())} {sample.noun} to train, {to_validate}"
+            f"{int(test.sum())} to score"
         )
     elif len(values) >= 2:
         in_a_fold = part.notna().to_numpy()
@@ -58,7 +67,8 @@ def official(sample: Sample) -> Folds:
     else:
         raise CompareError(f"the official split has one part only: {values}")
     notes += class_notes(sample.truth, pairs, names)
-    return _describe(Folds(pairs, names, False, "official", sentence, notes), sample)
+    plan = Folds(pairs, names, False, "official", sentence, notes, validation)
+    return _describe(plan, sample)
 
 
 def leave_one_batch_out(sample: Sample) -> Folds:

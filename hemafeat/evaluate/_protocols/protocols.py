@@ -10,11 +10,12 @@ import pandas as pd
 
 from hemafeat._words import suggestion
 from hemafeat.evaluate._protocols.by_column import cross_dataset, leave_one_batch_out, official
-from hemafeat.evaluate._protocols.published import Holdout
+from hemafeat.evaluate._protocols.published import Holdout, holdout
 from hemafeat.evaluate._protocols.splits import (
     Folds,
     Sample,
     by_copies,
+    capped,
     grouped,
     image_random,
 )
@@ -45,7 +46,9 @@ class Protocol:
     groups : str, optional
         Column of groups that it requires.
     takes : tuple of str
-        Names of its options.
+        Names of its options, beside `CAPS`.
+    patients : bool
+        Whether it can divide patients where a row is a patient.
     options : mapping
         Values of its options.
     """
@@ -59,8 +62,16 @@ class Protocol:
     folded: bool = False
     groups: str | None = None
     takes: tuple[str, ...] = ()
+    patients: bool = False
     options: Mapping[str, Any] = field(default_factory=dict)
 
+    def folds(self, sample: Sample) -> Folds:
+        """Divide a sample by the options, with no more rows than they allow."""
+        return capped(self.divide(sample), sample)
+
+
+CAPS = ("n_train", "max_per_class")
+"""Options of every protocol."""
 
 _IMAGES = "cells of one patient, which share stain, smear and disease, are on both sides"
 
@@ -72,6 +83,7 @@ _TABLE = (
         "scores are those of a patient not seen before, if patients are known",
         grouped,
         folded=True,
+        patients=True,
     ),
     Protocol(
         "patient",
@@ -81,6 +93,16 @@ _TABLE = (
         grouped,
         folded=True,
         groups="patient",
+        patients=True,
+    ),
+    Protocol(
+        "holdout",
+        False,
+        "25 % of the groups scored once by models of the others, stratified by label",
+        "scores are those of a patient not seen before; they vary more than those of folds",
+        holdout,
+        takes=("test", "valid", "seed", "stratified"),
+        patients=True,
     ),
     Protocol(
         "duplicates",
@@ -109,9 +131,10 @@ _TABLE = (
     Protocol(
         "official",
         False,
-        "by the column 'split': train against test, or its folds in turn",
+        "by the column 'split': train, val and test, or its folds in turn",
         "comparable with published scores; divided patients are counted",
         official,
+        patients=True,
     ),
     Protocol(
         "image-random",
@@ -164,10 +187,20 @@ _TABLE = (
     Protocol(
         "leaky-hincapie",
         True,
-        "80 / 20 % of the images, and 160 cells of the latter scored",
+        "80 / 20 % of the images, 160 cells of the latter scored and the others for validation",
         _IMAGES + "; 160 cells are too few to rank models",
         Holdout("leaky-hincapie", 0.2, at_most=160, down=True),
         "Hincapie report, PBC",
+    ),
+    Protocol(
+        "leaky-lymphocytosis",
+        True,
+        "75 / 25 % of the patients, shuffled; models are chosen on the patients that are scored",
+        "the best of many is chosen by the very scores that are reported",
+        Holdout("leaky-lymphocytosis", 0.25, whole_groups=True, on_test=True),
+        "ENS Paris-Saclay lymphocytosis report",
+        groups="patient",
+        patients=True,
     ),
 )
 
@@ -190,7 +223,7 @@ def protocols() -> pd.DataFrame:
     >>> from hemafeat import evaluate
     >>> table = evaluate.protocols()
     >>> list(table.query("not leaky")["name"])
-    ['grouped', 'patient', 'leave-one-batch-out', 'cross-dataset', 'official']
+    ['grouped', 'patient', 'holdout', 'leave-one-batch-out', 'cross-dataset', 'official']
     """
     names = ["name", "leaky", "does", "reason", "source"]
     rows = [[getattr(row, name) for name in names] for row in _TABLE]
@@ -207,7 +240,13 @@ def protocol(name: str, **options: Any) -> Protocol:
     **options
         ``column`` of ``"leave-one-batch-out"`` and ``"cross-dataset"``: the column of the batches
         or data sets. ``train`` and ``test`` of ``"cross-dataset"``: names of data sets; by default
-        each is trained on and every other scored in turn.
+        each is trained on and every other scored in turn. ``test`` and ``valid`` of ``"holdout"``:
+        shares of the groups that are scored (.25) and validated on (0); ``valid="test"`` validates
+        models on the part that is scored, as some reports did, and is marked leaky. ``seed`` and
+        ``stratified`` (True) of ``"holdout"``: seed, by default that of the comparison, and whether
+        the parts have the same shares of the labels. Of every protocol: ``n_train``, the largest
+        number of rows to train on, drawn at random and stratified by label; and ``max_per_class``,
+        the largest number of rows of a class that are scored.
 
     Returns
     -------
@@ -230,9 +269,12 @@ def protocol(name: str, **options: Any) -> Protocol:
     chosen = PROTOCOLS[name]
     values = {key: value for key, value in options.items() if value is not None}
     for key in values:
-        if key not in chosen.takes:
+        if key not in (*chosen.takes, *CAPS):
             names = ", ".join(chosen.takes) or "none"
-            raise CompareError(f"protocol {name!r} has no option {key!r}; its options: {names}")
+            raise CompareError(
+                f"protocol {name!r} has no option {key!r}; its options: {names}; of every "
+                f"protocol: {', '.join(CAPS)}"
+            )
     return replace(chosen, options=values)
 
 

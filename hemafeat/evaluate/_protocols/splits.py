@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hemafeat.evaluate._rows import CompareError, row_digests
+from hemafeat.evaluate._rows import CompareError, file_digests, row_digests
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +38,7 @@ class Groups:
 
 @dataclass(frozen=True, slots=True)
 class Folds:
-    """Rows to train on and rows to score.
+    """Rows to train on, to validate on and to score.
 
     Attributes
     ----------
@@ -54,6 +54,9 @@ class Folds:
         Description in plain words.
     notes : list of str
         Remarks, such as rows that are not used.
+    validation : list of ndarray
+        Row numbers of the validation part of each fold, on which models stop or are selected, and
+        are never trained. Empty if the protocol has no such part.
     """
 
     pairs: list[tuple[np.ndarray, np.ndarray]]
@@ -62,6 +65,15 @@ class Folds:
     protocol: str
     sentence: str
     notes: list[str] = field(default_factory=list)
+    validation: list[np.ndarray] = field(default_factory=list)
+
+    def parts(self) -> list[tuple[np.ndarray, np.ndarray, np.ndarray]]:
+        """Return the rows to train on, to validate on (or none) and to score, fold by fold."""
+        none = [np.empty(0, dtype=int)] * len(self.pairs)
+        return [
+            (train, valid, test)
+            for (train, test), valid in zip(self.pairs, self.validation or none, strict=True)
+        ]
 
 
 @dataclass(frozen=True)
@@ -185,8 +197,17 @@ def undivided(sample: Sample) -> str:
 
 
 def mark_leak(plan: Folds, groups: Groups) -> Folds:
-    """Return a plan whose name and sentence say how many groups are on both sides, if any are."""
-    shared = _count_shared(groups.ids, plan.pairs)
+    """Return a plan whose name and sentence say how many groups are on both sides, if any are.
+
+    Models see the validation part as well as the training part. Groups that these two share are
+    noted: they only flatter the scores of validation.
+    """
+    parts = plan.parts()
+    shared = _count_shared(groups.ids, [(np.r_[t, v], test) for t, v, test in parts])
+    validated = _count_shared(groups.ids, [(train, valid) for train, valid, _ in parts])
+    if validated:
+        note = f"{validated} {groups.noun} are in the training and in the validation part"
+        plan = replace(plan, notes=[*plan.notes, note])
     if not (shared or plan.leaky):
         return plan
     text = f"{shared} of {groups.n} {groups.noun} are on both sides"
@@ -200,11 +221,58 @@ def mark_leak(plan: Folds, groups: Groups) -> Folds:
     )
 
 
+def capped(plan: Folds, sample: Sample) -> Folds:
+    """Return a plan with no more rows than the options ``n_train`` and ``max_per_class`` allow.
+
+    Training rows are drawn at random, stratified by label and with one row of each class at least,
+    and so are the rows that are scored, class by class. Validation parts stay whole.
+    """
+    n_train, most = (sample.options.get(name) for name in ("n_train", "max_per_class"))
+    n_classes = len(set(sample.truth))
+    if n_train is not None and n_train < n_classes:
+        raise CompareError(f"n_train={n_train}: at least one of each of {n_classes} classes")
+    if most is not None and most < 1:
+        raise CompareError(f"max_per_class={most}: at least 1")
+    pairs, texts = [], []
+    for number, (train, test) in enumerate(plan.pairs):
+        if n_train is not None and n_train < len(train):
+            rng = np.random.default_rng((sample.random_state, number))
+            train = np.sort(stratified_order(sample.truth, train, rng)[:n_train])
+        if most is not None:
+            rng = np.random.default_rng((sample.random_state, number, 1))
+            shuffled = pd.Series(rng.permutation(test))
+            place = shuffled.groupby(sample.truth[shuffled]).cumcount()
+            test = np.sort(shuffled[place < most].to_numpy())
+        pairs.append((train, test))
+    for (before, _), (after, _) in zip(plan.pairs, pairs, strict=True):
+        if len(after) < len(before):
+            texts.append(f"of those to train {n_train} drawn, stratified by label")
+    if sum(len(test) for _, test in pairs) < sum(len(test) for _, test in plan.pairs):
+        texts.append(f"of those to score at most {most} of each class drawn")
+    sentence = ", ".join([plan.sentence, *dict.fromkeys(texts)])
+    return replace(plan, pairs=pairs, sentence=sentence)
+
+
+def stratified_order(truth: np.ndarray, rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Return rows in a random order of which every beginning has the class shares of the whole.
+
+    One row of each class comes first.
+    """
+    shuffled = rng.permutation(rows)
+    labels = pd.Series(truth[shuffled])
+    number = labels.groupby(labels).cumcount().to_numpy()
+    count = labels.groupby(labels).transform("size").to_numpy()
+    key = np.where(number == 0, -1.0, (number + 0.5) / count)
+    ordered: np.ndarray = shuffled[np.argsort(key, kind="stable")]
+    return ordered
+
+
 def copy_clusters(sample: Sample) -> np.ndarray:
     """Cluster rows by image, joining images that hold a cell with the same values.
 
     Two files with the same pixels give the same features to the last bit, and no two different
-    cells do, so that copies are recognised without reading the files.
+    cells do, so that copies are recognised without reading the files. Only without any features
+    the files are compared.
 
     Returns
     -------
@@ -213,11 +281,15 @@ def copy_clusters(sample: Sample) -> np.ndarray:
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
 
-    empty = np.full(len(sample.truth), "")
-    digests = row_digests(sample.features, empty, empty)
+    if sample.features.shape[1]:
+        empty = np.full(len(sample.truth), "")
+        digests = row_digests(sample.features, empty, empty)
+        # A row that holds nothing but NaN cannot be recognised as a copy.
+        is_empty = sample.features.isna().all(axis=1).to_numpy()
+    else:
+        digests = file_digests(sample.table)
+        is_empty = np.array([not digest for digest in digests])
     code, _ = pd.factorize(np.array(digests, dtype=object))
-    # A row that holds nothing but NaN cannot be recognised as a copy.
-    is_empty = sample.features.isna().all(axis=1).to_numpy()
     code[is_empty] = len(code) + np.flatnonzero(is_empty)
     _, image = np.unique(_image_groups(sample.table), return_inverse=True)
     n_images = int(image.max()) + 1

@@ -11,6 +11,7 @@ import pandas as pd
 from hemafeat._public import public, renamed_argument
 from hemafeat.evaluate._fit import Progress, run_all
 from hemafeat.evaluate._protocols.protocols import Protocol
+from hemafeat.evaluate._protocols.splits import stratified_order
 from hemafeat.evaluate._rows import CompareError
 from hemafeat.evaluate._setup import Models, Setup, set_up
 from hemafeat.evaluate._tables import predictions, score_tables
@@ -170,7 +171,7 @@ def learning_curve(
     points.append((max(len(train) for train, _ in pairs), [rows for rows, _ in orders]))
     # Tasks are in the order of models, then folds, so that task k is of fold k modulo n_folds.
     tasks = [
-        replace(task, train=np.sort(parts[k % len(parts)]))
+        replace(task, train=_within(np.sort(parts[k % len(parts)]), task.train))
         for _, parts in points
         for k, task in enumerate(setup.tasks())
     ]
@@ -201,6 +202,12 @@ def learning_curve(
     )
 
 
+def _within(part: np.ndarray, train: np.ndarray) -> np.ndarray:
+    """Return the rows of a part that a model can be trained on."""
+    inside: np.ndarray = part[np.isin(part, train)]
+    return inside
+
+
 def _sizes(sizes: Sequence[int] | None, n_cells: int, n_classes: int) -> list[int]:
     """Return the sizes below `n_cells`, the smallest number of training cells of a fold."""
     if sizes is None:
@@ -222,14 +229,7 @@ def _order(
     """Return training rows in the order in which they are added, and where a part may end."""
     rng = np.random.default_rng(seed)
     if by == "cells":
-        shuffled = rng.permutation(train)
-        labels = pd.Series(setup.truth[shuffled])
-        number = labels.groupby(labels).cumcount().to_numpy()
-        count = labels.groupby(labels).transform("size").to_numpy()
-        # One cell of each class first; the others spread evenly, so that every part has the class
-        # shares of the whole.
-        key = np.where(number == 0, -1.0, (number + 0.5) / count)
-        return shuffled[np.argsort(key, kind="stable")], np.arange(1, len(train) + 1)
+        return stratified_order(setup.truth, train, rng), np.arange(1, len(train) + 1)
     names, member = np.unique(setup.groups.ids[train], return_inverse=True)
     truth = setup.truth[train]
     shuffled = rng.permutation(len(names))

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.special import softmax
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import RandomForestClassifier
-from sklearn.model_selection import GridSearchCV, StratifiedKFold
+from sklearn.model_selection import StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
@@ -20,6 +20,7 @@ from sklearn.utils.validation import check_is_fitted, validate_data
 
 from hemafeat._public import public
 from hemafeat.pipelines._patients.attributes import PatientAttributes
+from hemafeat.pipelines._search import ValidatedSearch
 from hemafeat.pipelines._steps.best_of import BestOf, few_columns
 from hemafeat.pipelines._steps.boosted import BoostedTrees
 from hemafeat.pipelines._steps.missing import FillMissing
@@ -106,10 +107,11 @@ def attributes_only(
         `BestOf` a threshold of one attribute, a logistic regression, one of the logarithms, and
         boosted trees, chosen on the training patients.
     grid : {"report", "short"}, optional
-        Search grid for the parameters of the classifier, by cross-validated balanced accuracy on
-        the training patients: ``"report"`` holds the values of the report on lymphocytosis [1]_,
-        ``"short"`` a few of them. By default there is no search, and the parameters are the best
-        ones of that report, with a penalty for the logistic regression.
+        Search grid for the parameters of the classifier, by balanced accuracy on inner folds of the
+        training patients, or on the validation part of a protocol that has one: ``"report"`` holds
+        the values of the report on lymphocytosis [1]_, ``"short"`` a few of them. By default there
+        is no search, and the parameters are the best ones of that report, with a penalty for the
+        logistic regression.
     columns : list of str, optional
         Attributes to use, see `PatientAttributes`. By default all columns except ``cells`` and
         ``label``.
@@ -122,7 +124,7 @@ def attributes_only(
 
     Returns
     -------
-    sklearn.pipeline.Pipeline or sklearn.model_selection.GridSearchCV
+    sklearn.pipeline.Pipeline or ValidatedSearch
         Unfitted, with the steps ``attributes``, ``fill``, ``scale`` (not with ``"best"``, which
         scales where it is needed) and ``model``. It takes rows of `bags`, or any table with one row
         per patient.
@@ -136,10 +138,12 @@ def attributes_only(
     -----
     The report selected its parameters on the patients whose scores it reported, did not scale the
     columns, and did not weight the classes. Here the selection sees training patients only, a row
-    being a patient; columns are scaled, without which its grid of penalties means nothing; and the
-    classes weigh the same. ``set_params(scale="passthrough", model__class_weight=None)`` undoes
-    both. k-nearest neighbours and boosted trees are not in the report. ``"neural"`` is its network,
-    a `SoftmaxMLP`, of 78 parameters for three attributes.
+    being a patient, unless the protocol has a validation part (see `ValidatedSearch`; that of
+    ``"leaky-lymphocytosis"`` is the part that is scored, as in the report); columns are scaled,
+    without which its grid of penalties means nothing; and the classes weigh the same.
+    ``set_params(scale="passthrough", model__class_weight=None)`` undoes both. k-nearest neighbours
+    and boosted trees are not in the report. ``"neural"`` is its network, a `SoftmaxMLP`, of 78
+    parameters for three attributes.
 
     References
     ----------
@@ -178,7 +182,7 @@ def attributes_only(
         {f"model__{key}": values for key, values in part.items()} for part in _GRIDS[grid][model]
     ]
     folds = StratifiedKFold(n_splits, shuffle=True, random_state=random_state)
-    return GridSearchCV(pipeline, space, scoring="balanced_accuracy", cv=folds)
+    return ValidatedSearch(pipeline, space, scoring="balanced_accuracy", cv=folds)
 
 
 @public
