@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     import pandas as pd
     from matplotlib.axes import Axes
 
-MAPS = {"tsne": "t-SNE", "pca": "principal components", "umap": "UMAP"}
+MAPS = {"tsne": "t-SNE", "pca": "Principal components", "umap": "UMAP"}
 """Names of the maps, and how a figure writes them."""
 
 N_COMPONENTS = 50
@@ -102,9 +102,8 @@ def figure_map(
     """
     import pandas as pd
 
+    check_method(method)
     data = as_frame(data)
-    if method not in MAPS:
-        raise ValueError(f"no map {method!r}; there are: {', '.join(MAPS)}")
     table = data if isinstance(data, pd.DataFrame) else None
     size = len(data)
     values, name = _colours(data if table is None else table, colour, size)
@@ -118,8 +117,7 @@ def figure_map(
     panel = figure.add_subplot()
     drawn = "" if len(rows) == size else f"{count(len(rows))} of "
     panel.set_title(
-        f"{MAPS[method][:1].upper()}{MAPS[method][1:]} of {count(matrix.shape[1])} columns, "
-        f"{drawn}{count(size)} cells"
+        f"{MAPS[method]} of {count(matrix.shape[1])} columns, {drawn}{count(size)} cells"
     )
     panel.set_xlabel(labels[0])
     panel.set_ylabel(labels[1])
@@ -128,6 +126,14 @@ def figure_map(
         panel.set_yticks([])
     _draw(figure, panel, points, None if values is None else values.iloc[rows], name)
     return figure
+
+
+def check_method(method: str) -> None:
+    """Raise an error for a map that does not exist, or whose package is not installed."""
+    if method not in MAPS:
+        raise ValueError(f"no map {method!r}; there are: {', '.join(MAPS)}")
+    if method == "umap" and importlib.util.find_spec("umap") is None:
+        raise ImportError("a map by UMAP needs umap-learn: pip install umap-learn")
 
 
 def _colours(data: Any, colour: Any, size: int) -> tuple[pd.Series | None, str]:
@@ -162,6 +168,8 @@ def _vectors(data: Any, table: pd.DataFrame | None, vectors: Any, rows: np.ndarr
         values = pipelines.FillMissing(flags=False).fit_transform(
             table[columns].iloc[rows].to_numpy(np.float64)
         )
+        if not values.shape[1]:
+            raise ValueError("no feature column varies among the cells: there is nothing to map")
         return np.asarray(pipelines.ClippedScaler().fit_transform(values))
     if hasattr(vectors, "fit_transform"):
         part = table.iloc[rows] if table is not None else [data[row] for row in rows]
@@ -186,15 +194,14 @@ def _places(
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
 
-    if method == "umap" and importlib.util.find_spec("umap") is None:
-        raise ImportError("a map by UMAP needs umap-learn: pip install umap-learn")
     n_components = 2 if method == "pca" else N_COMPONENTS
     if method == "pca" or matrix.shape[1] > n_components:
         n_components = min(n_components, *matrix.shape)
         reduce = PCA(n_components, random_state=random_state)
-        matrix = reduce.fit_transform(matrix)
+        with np.errstate(invalid="ignore"):  # all rows may be equal
+            matrix = reduce.fit_transform(matrix)
     if method == "pca":
-        shares = [*reduce.explained_variance_ratio_, 0.0]
+        shares = [*np.nan_to_num(reduce.explained_variance_ratio_), 0.0]
         points = np.column_stack([matrix, np.zeros(len(matrix))])[:, :2]
         first, second = (f"component {k} ({100 * shares[k - 1]:.0f} %)" for k in (1, 2))
         return points, (first, second)
@@ -220,18 +227,19 @@ def _draw(
     """Draw the points with a legend of their names, or a scale of their numbers."""
     from pandas.api.types import is_bool_dtype, is_numeric_dtype
 
-    style = {"s": 15.0, "linewidths": 0.0, "alpha": 0.85}
+    style: dict[str, Any] = {"s": 18.0, "linewidths": 0.0, "alpha": 0.85}
     if values is None:
-        panel.scatter(*points.T, color=SERIES[0][0], **style)
+        panel.scatter(points[:, 0], points[:, 1], color=SERIES[0][0], **style)
         return
     missing = values.isna().to_numpy()
     if missing.any():
-        panel.scatter(*points[missing].T, color=GRID, label=f"unknown ({missing.sum()})", **style)
+        panel.scatter(
+            *points[missing].T.tolist(), color=GRID, label=f"unknown ({missing.sum()})", **style
+        )
     known = values[~missing]
     if is_numeric_dtype(known) and not is_bool_dtype(known) and known.nunique() > _N_NAMES:
-        shown = panel.scatter(
-            *points[~missing].T, c=known.to_numpy(np.float64), cmap="viridis", **style
-        )
+        across, up = points[~missing].T
+        shown = panel.scatter(across, up, c=known.to_numpy(np.float64), cmap="viridis", **style)
         figure.colorbar(shown, ax=panel, label=shortened(name, 40), shrink=0.7)
         return
     texts = known.astype(str)
@@ -240,7 +248,7 @@ def _draw(
         # Ten colours; from the eleventh name on, the marker tells names of one colour apart.
         chosen = points[~missing][(texts == text).to_numpy()]
         panel.scatter(
-            *chosen.T,
+            *chosen.T.tolist(),
             color=SERIES[k % len(SERIES)][0],
             marker=_MARKERS[(k + k // len(SERIES)) % len(_MARKERS)],
             label=f"{shortened(str(text))} ({n_cells})",

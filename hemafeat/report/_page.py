@@ -111,8 +111,10 @@ def page(
     """
     if comparison.results.empty:
         raise ValueError("the comparison holds no results")
-    if map is not None and table is None:
-        raise ValueError("a map is drawn of the features of the cells: give the table")
+    if map is not None:
+        _map.check_method(map)
+        if table is None:
+            raise ValueError("a map is drawn of the features of the cells: give the table")
     content = _content(comparison, table, images, segmenter, masks, mask_kind)
     content |= {
         "title": title or "Comparison of classifiers on blood-cell features",

@@ -48,6 +48,9 @@ def sobel_watershed(image: np.ndarray, *, inverted: bool = False) -> Masks:
     the grey image: ``0.114 R + 0.587 G + 0.299 B``. It also enhances the contrast, but does not use
     the result.
 
+    On 60 cells of segmentation_WBC (Dataset 1) the mean Dice was .955, with the error .746, against
+    .980 of `contours`; on 126 squares of 200 px around cells of BCCD .853, .809 and .912.
+
     References
     ----------
     .. [1] L. Bernard, "Blood cells" project report, DataScientest (repository

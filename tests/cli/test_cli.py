@@ -307,6 +307,12 @@ def test_compare_then_predict_then_report(features, tmp_path, capsys):
     assert "nucleus__shape__area" in one_line(capsys)
     assert not (tmp_path / "x.csv").exists()
 
+    page = tmp_path / "map.html"
+    words = ["report", str(out), "--table", str(features), "--out", str(page), "--map", "pca"]
+    assert main(words) == 0
+    assert "Map of the cells. Principal components of" in page.read_text("utf-8")
+    capsys.readouterr()
+
     page = tmp_path / "again.html"
     assert main(["report", str(out), "--table", str(features), "--out", str(page)]) == 0
     assert capsys.readouterr().out.strip() == str(page)

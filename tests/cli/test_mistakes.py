@@ -200,6 +200,8 @@ MISTAKES = [
     ("predict px.hemafeat two --out nosuch/x.csv", "the folder nosuch does not exist"),
     ("predict px.hemafeat cells.csv --out cells.csv", "cells.csv is read by this command"),
     ("extract two --out nosuch/x.csv", "the folder nosuch does not exist"),
+    ("report earlier --map tsne", "--map needs --table"),
+    ("report earlier --map som --table cells.csv", "invalid choice: 'som'"),
     ("report earlier --out page.csv", "page.csv should end in .html"),
     ("report earlier --out file.txt/page.html", "file.txt is not a folder"),
 ]

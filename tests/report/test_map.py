@@ -128,3 +128,12 @@ def test_tables_without_features_or_cells_are_refused(table):
         report.figure_map(table[:2])
     with pytest.raises(ValueError, match=r"pipelines\.GreyPixels"):
         report.figure_map(table[["label", "batch"]])
+    with pytest.raises(ValueError, match="no feature column varies"):
+        report.figure_map(table.assign(**{f"cell__shape__f{k}": 1.0 for k in range(6)}))
+    report.figure_map(np.ones((5, 3)), colour=None, method="pca")
+
+
+def test_a_map_that_needs_another_package_names_it(table, monkeypatch):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(ImportError, match="pip install umap-learn"):
+        report.figure_map(table, method="umap")

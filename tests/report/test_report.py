@@ -368,6 +368,19 @@ def test_a_comparison_without_probabilities_or_importances(paths, tmp_path):
         report.figure_importance(bare)
 
 
+def test_a_map_is_drawn_if_asked_for(comparison, table, html, tmp_path):
+    assert 'id="map"' not in html
+    varied = table.assign(nucleus__shape__area=[254.0, 260, 300, 290, 270, 280])
+    path = report.page(comparison, tmp_path, table=varied, map="pca")
+    text = path.read_text("utf-8")
+    assert text.index('id="features"') < text.index('id="map"') < text.index('id="mistakes"')
+    assert "Principal components of" in text
+    with pytest.raises(ValueError, match="give the table"):
+        report.page(comparison, tmp_path, map="pca")
+    with pytest.raises(ValueError, match="there are: tsne, pca, umap"):
+        report.page(comparison, tmp_path, table=table, map="som")
+
+
 def test_no_results_is_an_error_and_leaves_nothing(comparison, tmp_path):
     from dataclasses import replace
 
