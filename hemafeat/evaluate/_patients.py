@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,7 +70,8 @@ def set_up_patients(
             "cells of a patient"
         )
     measured, notes = cells_measured(table)
-    cells, bags, errors = _bags(table, label, patient, columns, metadata)
+    needed = columns is not None or _reads_features(models)
+    cells, bags, errors = _bags(table, label, patient, columns, metadata, needed)
     truth = bags["label"].astype(str).to_numpy(dtype=object).astype(str)
     check_classes(truth, label)
     if chosen_protocol.folded:
@@ -140,11 +141,15 @@ def _bags(
     patient: str,
     columns: Sequence[str] | None,
     metadata: Sequence[str] | None,
+    needed: bool,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Note]]:
-    """Return the cells of labelled patients in order, their bags, and notes on those left out."""
+    """Return the cells of labelled patients in order, their bags, and notes on those left out.
+
+    Bags have no features if the table has none and none are `needed`.
+    """
     if patient not in table.columns:
         raise CompareError(f"patient: {no_column(patient, table.columns)}")
-    used, unlabelled = drop_unlabelled(table, label)
+    used, unlabelled = drop_unlabelled(table, label, features=needed)
     without = table.loc[table[label].isna(), patient].dropna().astype(str)
     lost = sorted(set(without) - set(used[patient].dropna().astype(str)))
     errors: list[Note] = [
@@ -154,7 +159,7 @@ def _bags(
         errors.append(
             ("", "compare", "no label", f"{len(unlabelled)} cells without a label are left out")
         )
-    values = feature_values(used, columns)
+    values = feature_values(used, columns, needed=needed)
     used, values = sort_rows(used.drop(columns=list(values.columns)), values, label)
     used = pd.concat([used, values], axis=1)
     if metadata is None:
@@ -174,6 +179,20 @@ def _bags(
     except ValueError as error:
         raise CompareError(str(error)) from None
     return used, bags.rename(columns={label: "label"}), errors
+
+
+def _reads_features(models: Models) -> bool:
+    """Return whether a model reads features, or may, as its name alone is known to fail later."""
+    if models is None:
+        return True
+    named = models if isinstance(models, Mapping) else {}
+    made = list(named.values())
+    for name in [] if named else [models] if isinstance(models, str) else models:
+        try:
+            made.append(pipelines.make_patient(str(name)))
+        except (ImportError, ValueError):
+            return True
+    return any("features" in pipelines.looks_at(model) for model in made)
 
 
 def _models(

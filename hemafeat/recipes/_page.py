@@ -117,7 +117,7 @@ def figure_reruns(table: pd.DataFrame) -> Figure:
             value, rows + shift, xerr=error, fmt="o", ms=4.5, lw=1.1, color=colour, label=label
         )
     axes.plot(table["report"], rows, "D", ms=6, mfc="none", color="black", label="in the report")
-    several = table["recipe"].nunique() > 1
+    several = len(set(table["recipe"])) > 1
     names = [f"{r}: {m}" for r, m in zip(table["recipe"], table["model"], strict=True)]
     axes.set_yticks(rows, names if several else list(table["model"]))
     axes.invert_yaxis()

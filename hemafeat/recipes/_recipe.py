@@ -77,7 +77,14 @@ _DATA = {
     "drawn": dict,
 }
 _QUIRK = {"text": str, "models": dict, "data": dict}
-_SMALL = {"network": dict, "models": dict, "only": list, "n_images": int, "n_patients": int}
+_SMALL = {
+    "network": dict,
+    "models": dict,
+    "only": list,
+    "n_images": int,
+    "n_patients": int,
+    "protocols": dict,
+}
 
 
 @public

@@ -245,7 +245,7 @@ def _compare(
         random_state=random_state,
     )
     options: dict[str, Any] = {
-        "protocol": _protocol(chosen.protocols[version]),
+        "protocol": _protocol(chosen, version, small),
         "n_splits": n_splits,
         "rare": "drop",
         "n_boot": n_boot,
@@ -254,6 +254,8 @@ def _compare(
         "progress": progress,
         "keep": place / "fits",
         "importance": False,
+        "parts": ("train", "validation", "test"),
+        "keep_models": True,
     }
     if chosen.level == "patient":
         comparison: evaluate.Comparison = evaluate.compare_patients(
@@ -280,7 +282,10 @@ def _compare(
     return comparison
 
 
-def _protocol(value: Any) -> Any:
+def _protocol(chosen: Recipe, version: str, small: bool) -> Any:
+    value = chosen.protocols[version]
+    if small:
+        value = chosen.small.get("protocols", {}).get(version, value)
     if isinstance(value, str):
         return value
     options = dict(value)
