@@ -10,7 +10,7 @@ import pandas as pd
 from hemafeat._words import suggestion
 
 COLUMNS = (
-    *("system", "seed", "data", "model", "metric", "label", "predicted", "part", "value"),
+    *("system", "cited_by", "data", "model", "metric", "label", "predicted", "part", "value"),
     *("split", "certainty", "source", "note"),
 )
 """Columns of the table, in order."""
@@ -30,7 +30,7 @@ def published(system: str | None = None) -> pd.DataFrame:
         One row per figure, with text and one number:
 
         * ``system``: the report or publication, by name and year;
-        * ``seed``: number of the report that it is or that cites it (``000`` to ``004``), or empty;
+        * ``cited_by``: the report from which it is known, by name, or empty;
         * ``data``: name of the data set in `hemafeat.datasets`, or of one that is not there;
         * ``model``: which of its models, empty for a fact about the data;
         * ``metric``: a metric of `hemafeat.evaluate` where there is one (``weighted_f1``,
@@ -74,7 +74,7 @@ def published(system: str | None = None) -> pd.DataFrame:
     shared = systems.set_index("system").loc[figures["system"]].reset_index(drop=True)
     for column in ("data", "split", "certainty", "source"):
         figures[column] = figures[column].where(figures[column] != "", shared[column])
-    figures["seed"] = shared["seed"]
+    figures["cited_by"] = shared["cited_by"]
     figures["value"] = figures["value"].astype(float)
     return figures[list(COLUMNS)]
 
