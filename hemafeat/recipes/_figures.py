@@ -45,8 +45,8 @@ def training_figures(
         curves = networks.learning_curves(model.history_, folder / f"{name}_training.svg")
         yield name, f"training of {name}, fold {fold}", curves
         cells = _wrong_first(comparison, name, fold)
-        if not hasattr(model, "network_") or cells.empty:
-            continue
+        if not (hasattr(model, "network_") and hasattr(model, "images")) or cells.empty:
+            continue  # such as a network of bags
         try:
             sheet = networks.grad_cam_sheet(
                 model.network_,
