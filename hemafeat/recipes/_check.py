@@ -120,7 +120,7 @@ def _images(chosen: Recipe, data: Folders) -> Iterator[Row]:
         yield "images", label or "all", int(figure["value"]), n, n == int(figure["value"])
     if figures.empty:
         for label, n in counts.items():
-            yield "images", label, "not stated", int(n), None
+            yield "images", str(label), "not stated", int(n), None
 
 
 def _networks(

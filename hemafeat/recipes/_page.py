@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import io
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -253,11 +253,11 @@ def _embedded(file: Path) -> str:
     return f"data:image/{kind};base64,{base64.b64encode(file.read_bytes()).decode('ascii')}"
 
 
-def _texts(row: dict[str, object]) -> dict[str, object]:
-    def number(value: object) -> str:
-        return "" if pd.isna(value) else f"{float(str(value)):.3f}"
+def _texts(row: Mapping[Any, Any]) -> dict[str, Any]:
+    def number(value: Any) -> str:
+        return "" if pd.isna(value) else f"{float(value):.3f}"
 
-    texts: dict[str, object] = {key: row[key] for key in ("recipe", "model", "metric", "part")}
+    texts: dict[str, Any] = {key: row[key] for key in ("recipe", "model", "metric", "part")}
     texts["metric"] = str(row["metric"]).replace("_", " ")
     texts["report"] = number(row["report"])
     for version in VERSIONS:
