@@ -18,8 +18,11 @@ Folders = str | os.PathLike[str] | Mapping[str, str | os.PathLike[str]] | None
 TABLE = "table"
 """What a recipe has in place of a data set where its models read a CSV file, not images."""
 
-N_IMAGES, N_PATIENTS, SIZE = 80, 8, 128
-"""Number, patients and side of the images that are drawn where no data set is given."""
+N_IMAGES, N_PATIENTS = 80, 8
+"""Number and patients of the images that are drawn where no data set is given."""
+
+SIDES = {"cnmc": 450, "pbc": 360, "apl": 360, "lymphocytosis": 224}
+"""Side of the drawn images in px, as in the data set, so that crops mean the same."""
 
 
 def image_table(
@@ -120,7 +123,7 @@ def _folder(
                 folder,
                 drawn.get("n_images", N_IMAGES),
                 n_patients=drawn.get("n_patients", N_PATIENTS),
-                size=drawn.get("size", SIZE),
+                size=SIDES.get(name, 360),
                 random_state=random_state,
             )
         except ValueError:
