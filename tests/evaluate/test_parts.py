@@ -337,6 +337,7 @@ def test_the_best_of_a_grid_on_the_part_that_is_scored():
     assert set(chosen["selected_on"]) == {"validation"}
     score = found.part_scores.set_index(["model", "part", "metric"])["value"]
     assert chosen["score"].iloc[0] == pytest.approx(score["tree", "test", "balanced_accuracy"])
+    assert "estimator" in set(found.searches.query("model == 'metadata'")["parameter"])
     honest = evaluate.compare(models, table, protocol="holdout", **options)
     assert not honest.leaky
     assert set(honest.searches.query("model == 'tree'")["selected_on"]) == {"inner folds"}
