@@ -213,18 +213,20 @@ def run(args: argparse.Namespace) -> None:
         _check_columns(rows, args)
         return rows
 
-    reading = _readers(names, args)
+    reading = _read(names, args)
     if "features" in reading or _inputs.is_table(args):
         # Measured shard by shard, so that the same command continues where it is interrupted.
         cells, listed = _inputs.table(args, checked, out / "features")
         if listed is not None:
             _check_columns(cells, args)
         table = cells
-        if listed is not None and "images" in reading:
+        if listed is not None and args.level == "cell" and "images" in reading:
             table = _with_unmeasured(cells, listed, args)
     else:
         _inputs.check_unmeasured(args)
-        table = listed = checked(_inputs.images(args.input, args.dataset))
+        table = listed = checked(
+            _inputs.images(args.input, args.dataset, keep_dates=args.keep_dates)
+        )
         cells = None
     models = _deep.models(names, args)
     comparison = compare(models, table, args, keep=out / FITS)
@@ -413,17 +415,17 @@ def _model_names(args: argparse.Namespace) -> Any:
     return list(dict.fromkeys(names))
 
 
-def _readers(names: Any, args: argparse.Namespace) -> set[str]:
-    """Return what the models read of a table of cells; the baseline reads nothing."""
+def _read(names: Any, args: argparse.Namespace) -> set[str]:
+    """Return what the models read of a table; the baseline reads nothing."""
     from hemafeat import pipelines
 
-    if args.level == "patient":
+    if names is None:
         return {"features"}
     return {
         part
         for name in names
         if name != "baseline"
-        for part in pipelines.looks_at(pipelines.make(name))
+        for part in pipelines.looks_at(pipelines.make(name, unit=args.level))
     }
 
 

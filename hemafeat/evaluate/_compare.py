@@ -65,7 +65,9 @@ def compare(
         Names of `hemafeat.pipelines`, or unfitted scikit-learn classifiers by a name of your own.
         None stands for every pipeline on features. The majority-class baseline is always added.
     table : DataFrame
-        One row per cell, as returned by `extract.table`.
+        One row per cell, as returned by `extract.table`. If no model reads features, an image table
+        such as those of `hemafeat.datasets`. Rows without any feature are images in which no cell
+        was measured: models that read images learn from them and are scored on them apart.
     label : str, default="label"
         Column of the labels. Rows without a label are left out and listed in `Comparison.errors`.
     groups : str or None, default="group"
@@ -80,7 +82,7 @@ def compare(
         How cells are divided into those trained on and those scored: a name of `protocols`, or a
         `protocol` with options. ``"grouped"`` makes stratified folds that never divide a group;
         ``"image-random"`` makes folds that ignore the groups, and is marked leaky if it divides
-        one; ``"official"`` reads the column ``split``.
+        one; ``"official"`` reads the column ``split``. Some have a validation part, see Notes.
     n_splits : int, default=5
         Number of folds of protocols that have folds.
     columns : list of str, optional
@@ -131,7 +133,12 @@ def compare(
     -----
     Scaling, imputation, weights and resampling are fitted to the training rows of each fold. Rows
     are sorted by image and cell first, so that the order of the table does not matter. Nothing is
-    tuned: to tune, pass a `GridSearchCV`, whose inner folds lie within the training rows.
+    tuned: to tune, pass a `GridSearchCV`, whose inner folds lie within the training rows, or a
+    `ValidatedSearch`.
+
+    A validation part is never trained on. An estimator with an attribute `takes_validation` gets it
+    as ``fit(X, y, validation=(X, y))``, also inside an ensemble: `NetworkClassifier` stops by it,
+    and `ValidatedSearch` selects parameters on it. For other models it is only scored.
 
     Pooled scores are computed from the held-out predictions of all folds together. Intervals
     resample whole groups with the folds and fitted models as they are: they reflect the choice of
@@ -253,8 +260,10 @@ def compare_patients(
     label, patient : str
         Columns of the labels and of the patients. Patients without a label are left out and listed
         in `Comparison.errors`.
-    protocol : {"grouped", "patient", "official"} or Protocol, default="grouped"
-        Stratified folds of patients, or the column ``split``. None of them divides a patient.
+    protocol : str or Protocol, default="grouped"
+        ``"grouped"`` or ``"patient"``, stratified folds of patients; ``"holdout"``, one division of
+        them; ``"official"``, the column ``split``; or ``"leaky-lymphocytosis"``, a report's
+        division. None of them divides a patient.
     n_splits : int, default=5
         Number of folds.
     columns : list of str, optional

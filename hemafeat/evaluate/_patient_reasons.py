@@ -124,8 +124,10 @@ def _importances(
     """Average over the folds the balanced accuracy lost when columns are permuted."""
     inputs, truth = setup.inputs[name], setup.truth
     columns = inputs["cells"].iloc[0].columns
-    means = pipelines.PatientTable(["mean"]).fit(inputs).transform(inputs)
-    sets = column_sets(pd.DataFrame(means, columns=list(columns)), truth)
+    sets = {}
+    if columns:
+        means = pipelines.PatientTable(["mean"]).fit(inputs).transform(inputs)
+        sets = column_sets(pd.DataFrame(means, columns=list(columns)), truth)
     losses = [
         _permutation_losses(
             model,

@@ -70,8 +70,9 @@ def set_up_patients(
             "cells of a patient"
         )
     measured, notes = cells_measured(table)
-    needed = columns is not None or _reads_features(models)
-    cells, bags, errors = _bags(table, label, patient, columns, metadata, needed)
+    cells, bags, errors = _bags(
+        table, label, patient, columns, metadata, features=_need_features(models)
+    )
     truth = bags["label"].astype(str).to_numpy(dtype=object).astype(str)
     check_classes(truth, label)
     if chosen_protocol.folded:
@@ -135,21 +136,35 @@ def set_up_patients(
     )
 
 
+def _need_features(models: Models) -> bool:
+    """Return whether a model of patients to compare reads features, as far as it is known."""
+    if models is None:
+        return True
+    given = models.values() if isinstance(models, Mapping) else [models]
+    if not isinstance(models, str | Mapping):
+        given = list(models)
+    known = set(pipelines.patient_names(attributes=True, deep=True, images=True))
+    made = [
+        pipelines.make_patient(model) if isinstance(model, str) else model
+        for model in given
+        if not isinstance(model, str) or model in known
+    ]
+    return any("features" in pipelines.looks_at(model) for model in made)
+
+
 def _bags(
     table: pd.DataFrame,
     label: str,
     patient: str,
     columns: Sequence[str] | None,
     metadata: Sequence[str] | None,
-    needed: bool,
+    *,
+    features: bool,
 ) -> tuple[pd.DataFrame, pd.DataFrame, list[Note]]:
-    """Return the cells of labelled patients in order, their bags, and notes on those left out.
-
-    Bags have no features if the table has none and none are `needed`.
-    """
+    """Return the cells of labelled patients in order, their bags, and notes on those left out."""
     if patient not in table.columns:
         raise CompareError(f"patient: {no_column(patient, table.columns)}")
-    used, unlabelled = drop_unlabelled(table, label, features=needed)
+    used, unlabelled = drop_unlabelled(table, label, features=features)
     without = table.loc[table[label].isna(), patient].dropna().astype(str)
     lost = sorted(set(without) - set(used[patient].dropna().astype(str)))
     errors: list[Note] = [
@@ -159,7 +174,7 @@ def _bags(
         errors.append(
             ("", "compare", "no label", f"{len(unlabelled)} cells without a label are left out")
         )
-    values = feature_values(used, columns, needed=needed)
+    values = feature_values(used, columns, needed=features)
     used, values = sort_rows(used.drop(columns=list(values.columns)), values, label)
     used = pd.concat([used, values], axis=1)
     if metadata is None:
@@ -179,20 +194,6 @@ def _bags(
     except ValueError as error:
         raise CompareError(str(error)) from None
     return used, bags.rename(columns={label: "label"}), errors
-
-
-def _reads_features(models: Models) -> bool:
-    """Return whether a model reads features, or may, as its name alone is known to fail later."""
-    if models is None:
-        return True
-    named = models if isinstance(models, Mapping) else {}
-    made = list(named.values())
-    for name in [] if named else [models] if isinstance(models, str) else models:
-        try:
-            made.append(pipelines.make_patient(str(name)))
-        except (ImportError, ValueError):
-            return True
-    return any("features" in pipelines.looks_at(model) for model in made)
 
 
 def _models(

@@ -164,6 +164,7 @@ def _content(
         "chosen_of": len(comparison.ranked()),
         "results": _tables.results(comparison, by_score),
         "parts": _tables.parts(comparison),
+        "every_image": "every image" in set(comparison.part_scores.get("part", ())),
         "searches": _tables.searches(comparison),
         "scores": _scores(comparison, by_score),
         "differences": _differences(comparison, best, by_score),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import cv2
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -126,3 +128,47 @@ def test_help_shows_current_names_only(capsys):
     text = capsys.readouterr().out
     for name in ("--resamples", "--stain", "--copies", "--split"):
         assert f"{name} " not in text
+
+
+def test_images_alone_are_not_measured(tmp_path, capsys):
+    folder = tmp_path / "cells"
+    rng = np.random.default_rng(0)
+    for i in range(32):
+        label = ("dark", "pale")[i % 2]
+        image = rng.normal(90 if label == "dark" else 200, 20, (48, 48, 3)).clip(0, 255)
+        path = folder / label / f"{i:02d}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), image.astype(np.uint8))
+    out = tmp_path / "out"
+    parts = ["--protocol", "leaky-ufsc", "--parts", "train", "validation", "test"]
+    words = ["compare", str(folder), "--models", "grey_pixels", *QUICK[2:]]
+    assert main([*words, *parts, "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "24 to train, 4 to validate, 4 to score" in printed
+    assert "Scores by part" in printed
+    assert not (out / "features").exists()
+    scores = pd.read_csv(out / "part_scores.csv").query("model == 'grey_pixels'")
+    assert scores.groupby("part")["n"].first().to_dict() == {
+        "train": 24,
+        "validation": 4,
+        "test": 4,
+    }
+    assert "Scores by part" in (out / "page.html").read_text("utf-8")
+    assert main([*words, "--families", "shape", "--out", str(tmp_path / "b")]) == 2
+    assert "none of the models reads features" in capsys.readouterr().err
+
+
+def test_a_hold_out_with_caps(table, tmp_path, capsys):
+    out = tmp_path / "out"
+    words = ["compare", table, *QUICK, "--protocol", "holdout", "--test", "0.5"]
+    caps = ["--valid", "0.25", "--n-train", "30", "--max-per-class", "9"]
+    assert main([*words, *caps, "--out", str(out)]) == 0
+    assert "of those to train 30 drawn" in capsys.readouterr().out
+    scores = pd.read_csv(out / "part_scores.csv").query("model == 'logistic'")
+    assert scores.groupby("part")["n"].first()["test"] == 27
+    for more, message in (
+        (["--test", "all"], "--test: 'all' is not a share of the groups"),
+        (["--protocol", "grouped"], "--test needs --protocol cross-dataset or holdout"),
+    ):
+        assert main([*words, *more, "--out", str(tmp_path / "other")]) == 2
+        assert message in capsys.readouterr().err

@@ -64,6 +64,18 @@ class Bright(ClassifierMixin, BaseEstimator):
         return self.classes_[np.abs(self._values(X)[:, None] - self.means_).argmin(axis=1)]
 
 
+class BrightPatient(Bright):
+    """The same for all images of a patient."""
+
+    def _values(self, X):
+        return np.array(
+            [
+                np.mean([cv2.imread(path).mean() for path in bag.beside["image"]])
+                for bag in X["cells"]
+            ]
+        )
+
+
 @pytest.fixture(autouse=True)
 def no_fits():
     FITS.clear()
@@ -325,6 +337,7 @@ def test_the_best_of_a_grid_on_the_part_that_is_scored():
     assert set(chosen["selected_on"]) == {"validation"}
     score = found.part_scores.set_index(["model", "part", "metric"])["value"]
     assert chosen["score"].iloc[0] == pytest.approx(score["tree", "test", "balanced_accuracy"])
+    assert "estimator" in set(found.searches.query("model == 'metadata'")["parameter"])
     honest = evaluate.compare(models, table, protocol="holdout", **options)
     assert not honest.leaky
     assert set(honest.searches.query("model == 'tree'")["selected_on"]) == {"inner folds"}
@@ -374,6 +387,21 @@ def test_images_need_no_features(images):
     for asked in ("logistic", {**models, "svc": pipelines.svc()}):
         with pytest.raises(CompareError, match="no feature columns"):
             evaluate.compare(asked, unscaled, **options)
+
+
+def test_patients_of_images_need_no_features(images):
+    table = images.iloc[:48].assign(age=40.0)
+    models = {"bright": BrightPatient(), "attributes": pipelines.attributes_only("tree")}
+    found = evaluate.compare(
+        models, table.drop(columns="um_per_px"), level="patient", n_splits=2, n_boot=20
+    )
+    assert len(found.predictions.query("model == 'bright'")) == 12
+    accuracy = found.results.query("model == 'bright' and fold == 'all' and metric == 'accuracy'")
+    assert accuracy["value"].item() == 1
+    with pytest.raises(CompareError, match="no feature columns"):
+        evaluate.compare(
+            "table_means", table.drop(columns="um_per_px"), level="patient", n_splits=2
+        )
 
 
 def test_copies_are_known_without_features(images):
