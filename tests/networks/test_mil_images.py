@@ -271,6 +271,19 @@ def test_a_planted_signal_is_recovered_above_the_bag_size(keras, pooling, seeds)
         assert auroc(model, *test) > max(beside, 0.5) + 0.2
 
 
+@pytest.mark.parametrize(
+    ("pooling", "params"),
+    [
+        ("batch_weighted", {"places": True, "n_hidden": None, "n_gradient_images": 48}),
+        ("vector_mean", {"bag_size": 6, "bag_vote": "majority"}),
+    ],
+)
+def test_a_planted_signal_is_recovered_in_places_and_in_fixed_bags(keras, pooling, params):
+    train, test = cohort(32, 0), cohort(60, 1)
+    model = small(pooling, turned="flips", **params).fit(*train)
+    assert auroc(model, *test) > 0.8
+
+
 def test_without_a_signal_it_lies_at_chance(keras):
     nothing = {"abnormal": (0.2, 0.2)}
     found = [

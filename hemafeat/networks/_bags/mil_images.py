@@ -24,6 +24,7 @@ SMALL = "small"
 _KERAS = "keras:"
 """Prefix of the names of encoders of ``keras.applications``."""
 
+_FIXED_STEP = 256  # the number of images without gradients is a multiple of it
 _ENCODER_BATCH = 64  # number of cells that are encoded together in a prediction
 
 
@@ -316,7 +317,9 @@ class ImageBagNetwork(BagNetwork):
         rank[order] = np.arange(len(order))
         n = self.n_places
         place = (rank[place // n] * n + place % n).astype(np.int32)
-        moved = cells[order]
+        # Images of no bag are encoded only up to the next of a few numbers that are compiled.
+        n_fixed = -(-max(n_real - self._n_moving, 1) // _FIXED_STEP) * _FIXED_STEP
+        moved = cells[order[: self._n_moving + n_fixed]]
         return [moved[: self._n_moving], moved[self._n_moving :], place, mask]
 
     def check(self, bags: Sequence[Any]) -> None:
