@@ -10,6 +10,7 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from hemafeat import networks
+from hemafeat._fits import shared
 from hemafeat._public import public
 from hemafeat.pipelines._patients.bags import CELLS, Bag, as_bags, sources_of
 from hemafeat.pipelines._patients.mil import BagClassifier
@@ -203,6 +204,7 @@ class MILImageClassifier(BagClassifier):
         self.groups = groups
         self.random_state = random_state
 
+    @shared
     def fit(self, X: Any, y: Any, validation: tuple[Any, Any] | None = None) -> Self:
         """Train the network.
 
