@@ -365,7 +365,12 @@ def test_a_saved_network_needs_no_file_of_initial_weights(keras, tmp_path):
     model.set_params(n_hidden=None, n_gradient_images=8, batch_size=4, epochs=1, validation=0.25)
     model.fit(found, label)
     saved = pipelines.save(model, tmp_path / "m.hemafeat")
+    clone(model).check_weights()
     path.unlink()
+    with pytest.raises(
+        ValueError, match=r"initial\.weights\.h5: the file of weights does not exist"
+    ):
+        clone(model).check_weights()
     loaded = pipelines.load(saved).pipeline
     np.testing.assert_array_equal(loaded.predict_proba(found), model.predict_proba(found))
     assert loaded.judged(found[:1])[0]["place_logits"].shape[1:] == (2, 2, 1)

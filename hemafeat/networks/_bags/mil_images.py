@@ -6,6 +6,7 @@ trained together, with patients as samples.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -166,7 +167,10 @@ def _encoder(
             raise ValueError(
                 f"no encoder {encoder!r}; there are: {', '.join([SMALL, *ARCHITECTURES])}"
             )
-        network = build(encoder, 2, input_shape=input_shape, weights=weights, random_state=seed)
+        with warnings.catch_warnings():
+            # Weights for other classes may warn of the last layer, which is not used.
+            warnings.simplefilter("ignore", UserWarning)
+            network = build(encoder, 2, input_shape=input_shape, weights=weights, random_state=seed)
         out = network.get_layer("logit").input
     else:
         if not isinstance(encoder, keras.Model):

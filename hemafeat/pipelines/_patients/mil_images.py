@@ -260,10 +260,24 @@ class MILImageClassifier(BagClassifier):
         self._train(bags, codes, held_back, n_validation, self.bag_size)
         return self
 
+    def check_weights(self) -> None:
+        """Load the initial weights once, so that an error comes before any training.
+
+        Raises
+        ------
+        ImportError
+            If Keras is not installed.
+        ValueError
+            If the weights cannot be had, or do not fit the encoder.
+        """
+        if self.weights is not None:
+            self._network()
+
     def _network(self, *, initial: bool = True) -> Any:
+        fitted = hasattr(self, "classes_")
         model = networks.mil_image_model(
             (self.size, self.size, 3),
-            self._n_outputs,
+            self._n_outputs if fitted else 1,
             self.pooling,
             encoder=self.encoder,
             weights=self.weights if initial else None,
