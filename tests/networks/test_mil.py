@@ -12,7 +12,7 @@ from scipy.stats import t
 from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 
-from hemafeat import datasets, networks, pipelines
+from hemafeat import datasets, evaluate, networks, pipelines
 from reference import naive_patients
 
 pytestmark = pytest.mark.networks
@@ -251,6 +251,27 @@ def test_a_validation_part_is_scored_and_not_learnt_from(keras):
         clone(model).fit(train, train["label"], validation=(valid, ["x"] * 12))
     with pytest.raises(ValueError, match="monitor='auroc'"):
         clone(model).set_params(monitor="auroc").fit(train, train["label"])
+
+
+def test_a_network_beside_its_combinations_is_fitted_once(keras, monkeypatch):
+    n_fits, fit = [0], networks.fit_bags
+
+    def counting(*args, **params):
+        n_fits[0] += 1
+        return fit(*args, **params)
+
+    monkeypatch.setattr(networks, "fit_bags", counting)
+    mil = pipelines.MILClassifier("mean", epochs=1)
+    pair = [("attributes", pipelines.attributes_only()), ("cells", mil)]
+    models = {
+        "mil": mil,
+        "weighted": pipelines.DecisionRule(pair),
+        "min": pipelines.DecisionRule(pair, "min", labels="hard"),
+    }
+    table = datasets.drawn_bags(20, cells=(3, 6), random_state=0)
+    few = {"n_splits": 2, "n_boot": 10, "importance": False, "verdicts": False}
+    evaluate.compare_patients(models, table, **few)
+    assert n_fits == [2]
 
 
 def test_class_weights_by_label(keras):

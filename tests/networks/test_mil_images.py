@@ -271,6 +271,19 @@ def test_a_planted_signal_is_recovered_above_the_bag_size(keras, pooling, seeds)
         assert auroc(model, *test) > max(beside, 0.5) + 0.2
 
 
+@pytest.mark.parametrize(
+    ("pooling", "params"),
+    [
+        ("batch_weighted", {"places": True, "n_hidden": None, "n_gradient_images": 48}),
+        ("vector_mean", {"bag_size": 6, "bag_vote": "majority"}),
+    ],
+)
+def test_a_planted_signal_is_recovered_in_places_and_in_fixed_bags(keras, pooling, params):
+    train, test = cohort(32, 0), cohort(60, 1)
+    model = small(pooling, turned="flips", **params).fit(*train)
+    assert auroc(model, *test) > 0.8
+
+
 def test_without_a_signal_it_lies_at_chance(keras):
     nothing = {"abnormal": (0.2, 0.2)}
     found = [
@@ -352,7 +365,12 @@ def test_a_saved_network_needs_no_file_of_initial_weights(keras, tmp_path):
     model.set_params(n_hidden=None, n_gradient_images=8, batch_size=4, epochs=1, validation=0.25)
     model.fit(found, label)
     saved = pipelines.save(model, tmp_path / "m.hemafeat")
+    clone(model).check_weights()
     path.unlink()
+    with pytest.raises(
+        ValueError, match=r"initial\.weights\.h5: the file of weights does not exist"
+    ):
+        clone(model).check_weights()
     loaded = pipelines.load(saved).pipeline
     np.testing.assert_array_equal(loaded.predict_proba(found), model.predict_proba(found))
     assert loaded.judged(found[:1])[0]["place_logits"].shape[1:] == (2, 2, 1)

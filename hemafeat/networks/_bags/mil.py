@@ -41,10 +41,11 @@ def mil_model(
         Number of features per cell, or length of an embedding.
     n_outputs : int
         Number of logits: 1 for two classes (default), else one per class.
-    pooling : {"attention", "gated", "batch_weighted", "mean", "max", "vector_min", "vector_max", \
-"vector_mean", "vector_sum", "self_attention"}
-        Weighting of the logits of the cells of a bag, see `pool`; or what makes one vector of their
-        embeddings, see `pool_vectors`.
+    pooling : str
+        Weighting of the logits of the cells of a bag, see `pool`: ``"attention"``, ``"gated"``,
+        ``"batch_weighted"``, ``"mean"`` or ``"max"``. Or what makes one vector of their embeddings,
+        see `pool_vectors`: ``"vector_min"``, ``"vector_max"``, ``"vector_mean"``,
+        ``"vector_sum"`` or ``"self_attention"``.
     n_hidden : int, optional
         Size of the embedding of a cell: one dense layer with ReLU, or, before a pooling of
         embeddings, without, and with batch normalisation over the cells. With None the features

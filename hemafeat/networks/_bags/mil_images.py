@@ -6,6 +6,7 @@ trained together, with patients as samples.
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,6 +25,7 @@ SMALL = "small"
 _KERAS = "keras:"
 """Prefix of the names of encoders of ``keras.applications``."""
 
+_FIXED_STEP = 256  # the number of images without gradients is a multiple of it
 _ENCODER_BATCH = 64  # number of cells that are encoded together in a prediction
 
 
@@ -165,7 +167,10 @@ def _encoder(
             raise ValueError(
                 f"no encoder {encoder!r}; there are: {', '.join([SMALL, *ARCHITECTURES])}"
             )
-        network = build(encoder, 2, input_shape=input_shape, weights=weights, random_state=seed)
+        with warnings.catch_warnings():
+            # Weights for other classes may warn of the last layer, which is not used.
+            warnings.simplefilter("ignore", UserWarning)
+            network = build(encoder, 2, input_shape=input_shape, weights=weights, random_state=seed)
         out = network.get_layer("logit").input
     else:
         if not isinstance(encoder, keras.Model):
@@ -316,7 +321,9 @@ class ImageBagNetwork(BagNetwork):
         rank[order] = np.arange(len(order))
         n = self.n_places
         place = (rank[place // n] * n + place % n).astype(np.int32)
-        moved = cells[order]
+        # Images of no bag are encoded only up to the next of a few numbers that are compiled.
+        n_fixed = -(-max(n_real - self._n_moving, 1) // _FIXED_STEP) * _FIXED_STEP
+        moved = cells[order[: self._n_moving + n_fixed]]
         return [moved[: self._n_moving], moved[self._n_moving :], place, mask]
 
     def check(self, bags: Sequence[Any]) -> None:

@@ -16,6 +16,7 @@ from sklearn.utils.class_weight import compute_class_weight
 from sklearn.utils.validation import check_is_fitted
 
 from hemafeat import networks
+from hemafeat._fits import shared
 from hemafeat._public import public
 from hemafeat.pipelines._patients.bags import (
     Bag,
@@ -409,6 +410,7 @@ class MILClassifier(BagClassifier):
         self.groups = groups
         self.random_state = random_state
 
+    @shared
     def fit(self, X: Any, y: Any, validation: tuple[Any, Any] | None = None) -> Self:
         """Train the network.
 

@@ -10,6 +10,7 @@ import pandas as pd
 from sklearn.utils.validation import check_is_fitted
 
 from hemafeat import networks
+from hemafeat._fits import shared
 from hemafeat._public import public
 from hemafeat.pipelines._patients.bags import CELLS, Bag, as_bags, sources_of
 from hemafeat.pipelines._patients.mil import BagClassifier
@@ -203,6 +204,7 @@ class MILImageClassifier(BagClassifier):
         self.groups = groups
         self.random_state = random_state
 
+    @shared
     def fit(self, X: Any, y: Any, validation: tuple[Any, Any] | None = None) -> Self:
         """Train the network.
 
@@ -258,10 +260,24 @@ class MILImageClassifier(BagClassifier):
         self._train(bags, codes, held_back, n_validation, self.bag_size)
         return self
 
+    def check_weights(self) -> None:
+        """Load the initial weights once, so that an error comes before any training.
+
+        Raises
+        ------
+        ImportError
+            If Keras is not installed.
+        ValueError
+            If the weights cannot be had, or do not fit the encoder.
+        """
+        if self.weights is not None:
+            self._network()
+
     def _network(self, *, initial: bool = True) -> Any:
+        fitted = hasattr(self, "classes_")
         model = networks.mil_image_model(
             (self.size, self.size, 3),
-            self._n_outputs,
+            self._n_outputs if fitted else 1,
             self.pooling,
             encoder=self.encoder,
             weights=self.weights if initial else None,
