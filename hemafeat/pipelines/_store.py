@@ -40,6 +40,7 @@ _TRUSTED = (
     "hemafeat.images.Macenko",
     "hemafeat.images.Reinhard",
     "hemafeat.networks.Embedding",
+    "hemafeat.networks.StainedNetwork",
     "hemafeat.pipelines.DateFormat",
     "hemafeat.pipelines.PatientAttributes",
     "hemafeat.pipelines.PenalisedLogistic",
