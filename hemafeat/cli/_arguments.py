@@ -160,8 +160,8 @@ def add_segmenter(parser: argparse.ArgumentParser) -> None:
         default="contours",
         metavar="NAME",
         help="method that finds the cells: contours (default), unet (a network), best (the more "
-        "trusted of both for each cell), a network with your own weights (unet:FILE.onnx), or "
-        "the name of a plugged-in segmenter",
+        "trusted of both for each cell), a network with your own weights (unet:FILE.onnx), "
+        "sobel_watershed (of a report), or the name of a plugged-in segmenter",
     )
 
 

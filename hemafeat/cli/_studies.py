@@ -186,12 +186,13 @@ def run(table: pd.DataFrame, models: Any, args: argparse.Namespace, out: Path) -
     """
     import pandas as pd
 
-    from hemafeat import evaluate
+    from hemafeat import evaluate, pipelines
 
+    of_images = set(pipelines.names(images=True)) - set(pipelines.names())
     if isinstance(models, Mapping):
-        models = {name: model for name, model in models.items() if name != "grey_pixels"}
+        models = {name: model for name, model in models.items() if name not in of_images}
     else:
-        models = [name for name in models or [] if name != "grey_pixels"]
+        models = [name for name in models or [] if name not in of_images]
     options = {
         "label": args.label,
         "groups": args.group,

@@ -4,11 +4,8 @@ from ._architectures.architectures import (
     architectures as architectures,
     build as build,
 )
-from ._architectures.stains import (
-    STAINS as STAINS,
-    StainedNetwork as StainedNetwork,
-    stain_deconvolution as stain_deconvolution,
-)
+from ._architectures.lenet import StainedNetwork as StainedNetwork
+from ._architectures.stains import STAINS as STAINS, stain_deconvolution as stain_deconvolution
 from ._backbones import (
     Backbone as Backbone,
     WeightsError as WeightsError,

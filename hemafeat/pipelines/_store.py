@@ -41,6 +41,7 @@ _TRUSTED = (
     "hemafeat.images.Reinhard",
     "hemafeat.networks.Augmentation",
     "hemafeat.networks.Embedding",
+    "hemafeat.networks.StainedNetwork",
     "hemafeat.pipelines.DateFormat",
     "hemafeat.pipelines.PatientAttributes",
     "hemafeat.pipelines.PenalisedLogistic",

@@ -168,8 +168,6 @@ def _vectors(data: Any, table: pd.DataFrame | None, vectors: Any, rows: np.ndarr
         values = pipelines.FillMissing(flags=False).fit_transform(
             table[columns].iloc[rows].to_numpy(np.float64)
         )
-        if not values.shape[1]:
-            raise ValueError("no feature column varies among the cells: there is nothing to map")
         return np.asarray(pipelines.ClippedScaler().fit_transform(values))
     if hasattr(vectors, "fit_transform"):
         part = table.iloc[rows] if table is not None else [data[row] for row in rows]
@@ -193,6 +191,7 @@ def _places(
     """Return the place of each row, (n, 2), and the labels of the axes."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE
+    from threadpoolctl import threadpool_limits
 
     n_components = 2 if method == "pca" else N_COMPONENTS
     if method == "pca" or matrix.shape[1] > n_components:
@@ -205,7 +204,8 @@ def _places(
         points = np.column_stack([matrix, np.zeros(len(matrix))])[:, :2]
         first, second = (f"component {k} ({100 * shares[k - 1]:.0f} %)" for k in (1, 2))
         return points, (first, second)
-    with warnings.catch_warnings():
+    # On one thread, the same seed gives the same map on any number of processors.
+    with warnings.catch_warnings(), threadpool_limits(1):
         if method == "umap":
             import umap
 
@@ -241,6 +241,8 @@ def _draw(
         across, up = points[~missing].T
         shown = panel.scatter(across, up, c=known.to_numpy(np.float64), cmap="viridis", **style)
         figure.colorbar(shown, ax=panel, label=shortened(name, 40), shrink=0.7)
+        if missing.any():
+            panel.legend(loc="upper left")
         return
     texts = known.astype(str)
     counts = texts.value_counts().sort_index()

@@ -118,6 +118,17 @@ def test_a_stained_network_starts_from_its_stains():
     assert np.abs(worked(quantities, np.zeros((1, 67, 67, 3), "f4"))).max() == 0
 
 
+def test_a_stained_network_is_stored_without_pickle():
+    import skops.io
+
+    from hemafeat.pipelines import _store
+
+    network = networks.StainedNetwork("sd_alexnet", "haematoxylin_eosin")
+    data = skops.io.dumps(network)
+    assert not set(skops.io.get_untrusted_types(data=data)) - set(_store._TRUSTED)
+    assert skops.io.loads(data, trusted=list(_store._TRUSTED)) == network
+
+
 def test_the_box_of_a_cell_is_that_of_its_mask():
     images = np.zeros((4, 20, 30, 3), np.float32)
     images[0, 4:9, 10:25] = 100

@@ -95,5 +95,6 @@ def test_sizes_of_parts_sum_to_the_whole(table):
 
 def test_one_system_and_unknown_ones():
     assert set(recipes.published("pan2019")["system"]) == {"pan2019"}
+    assert recipes.published("karim2022").empty, "its abstract gives no figure"
     with pytest.raises(ValueError, match="did you mean ufsc2022"):
         recipes.published("ufsc2021")

@@ -58,6 +58,7 @@ DEEP = {
 }
 # Two steps of these take as long as those of all others together; tox -e networks-deep runs them.
 DEEPEST = {
+    "marzahl_resnet18",
     "se_resnext50",
     "efficientnet_b1_head",
     "inception_v3",

@@ -141,6 +141,16 @@ def lbp(image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = 
     return values
 
 
+def _meaning(code: int) -> str:
+    if code in (0, 255):
+        kind = "dark spots and plain areas" if code else "bright spots"
+        return f"How much of the finest texture is {kind}."
+    return (
+        f"One of 256 shares that together code the finest texture: points of which "
+        f"{code.bit_count()} of 8 neighbours are as bright or brighter, on the sides of {code}."
+    )
+
+
 @family(
     {
         f"code_{code:03d}": Column(
@@ -148,7 +158,7 @@ def lbp(image: np.ndarray | Prepared, labels: np.ndarray, n_cells: int | None = 
             f"share of pixels whose 8 bits form the number {code} (method default), 8 points, "
             f"radius 1; {_POINTS}",
             "Ojala et al. 2002, LBP_{8,1}; skimage.feature.local_binary_pattern",
-            "One of 256 shares that together code the finest texture; none has a meaning alone.",
+            _meaning(code),
         )
         for code in range(256)
     },

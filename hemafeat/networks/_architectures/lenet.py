@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+from hemafeat._public import public
 from hemafeat.networks._architectures.parts import Shape, classify, scaled_input
+from hemafeat.networks._architectures.stains import stain_deconvolution, stain_matrix
 from hemafeat.networks._keras import need_keras
 
 
@@ -195,10 +198,54 @@ def sd_alexnet(
     return classify(image, _dense(x), n_classes, "sd_alexnet")
 
 
+@public
+@dataclass(frozen=True)
+class StainedNetwork:
+    """Network on the quantities of stains, which starts from given ones.
+
+    It is a function ``(input_shape, n_classes)``, as `hemafeat.pipelines.NetworkClassifier` takes
+    it for `architecture`.
+
+    Attributes
+    ----------
+    name : str
+        ``"sd_tcnn"`` or ``"sd_alexnet"``; see `architectures`.
+    stains : tuple
+        Optical density in R, G, B of each stain; given as `stain_deconvolution` takes them, such as
+        a name or a reference cell.
+
+    Raises
+    ------
+    ValueError
+        The network has no stains, or `stains` are not those of `stain_deconvolution`.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, networks, pipelines
+    >>> cell = datasets.draw_cell("lymphocyte", random_state=0).image
+    >>> network = networks.StainedNetwork("sd_tcnn", cell)
+    >>> model = pipelines.NetworkClassifier(network, size=128)
+    """
+
+    name: str = "sd_tcnn"
+    stains: Any = "azure_eosin"
+
+    def __post_init__(self) -> None:
+        if self.name not in ("sd_tcnn", "sd_alexnet"):
+            raise ValueError(f"{self.name!r} has no stains; there are: sd_tcnn, sd_alexnet")
+        # Plain numbers are compared, copied and stored like any other parameter.
+        rows = tuple(tuple(float(x) for x in row) for row in stain_matrix(self.stains))
+        object.__setattr__(self, "stains", rows)
+
+    def __call__(self, input_shape: tuple[int, int, int], n_classes: int) -> Any:
+        """Build the network, a keras.Model."""
+        build = sd_tcnn if self.name == "sd_tcnn" else sd_alexnet
+        return build(input_shape, n_classes, None, stains=self.stains)
+
+
 def _stained_input(input_shape: Shape, stains: Any) -> tuple[Any, Any]:
     """Return the input of a network, and the quantities of three stains in it, from -1 to 1."""
     keras = need_keras("a network on images")
-    from hemafeat.networks._architectures.stains import stain_deconvolution
     from hemafeat.networks._layers import OpticalDensity
 
     image = keras.Input(input_shape, name="image")

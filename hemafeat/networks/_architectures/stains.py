@@ -1,15 +1,13 @@
-"""Stains that a network learns to separate, and the networks that begin with them."""
+"""Stains that a network learns to separate."""
 
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from hemafeat import images
-from hemafeat._public import public
 from hemafeat._words import suggestion
 from hemafeat.networks._keras import need_keras
 
@@ -98,49 +96,3 @@ def stain_deconvolution(stains: Any = None, **kwargs: Any) -> Any:
     from hemafeat.networks._layers import StainDeconvolution
 
     return StainDeconvolution(None if stains is None else stain_matrix(stains), **kwargs)
-
-
-@public
-@dataclass(frozen=True)
-class StainedNetwork:
-    """Network on the quantities of stains, which starts from given ones.
-
-    It is a function ``(input_shape, n_classes)``, as `hemafeat.pipelines.NetworkClassifier` takes
-    it for `architecture`.
-
-    Attributes
-    ----------
-    name : str
-        ``"sd_tcnn"`` or ``"sd_alexnet"``; see `architectures`.
-    stains : tuple
-        Optical density in R, G, B of each stain; given as `stain_deconvolution` takes them, such as
-        a name or a reference cell.
-
-    Raises
-    ------
-    ValueError
-        The network has no stains, or `stains` are not those of `stain_deconvolution`.
-
-    Examples
-    --------
-    >>> from hemafeat import datasets, networks, pipelines
-    >>> cell = datasets.draw_cell("lymphocyte", random_state=0).image
-    >>> network = networks.StainedNetwork("sd_tcnn", cell)
-    >>> model = pipelines.NetworkClassifier(network, size=128)
-    """
-
-    name: str = "sd_tcnn"
-    stains: Any = "azure_eosin"
-
-    def __post_init__(self) -> None:
-        if self.name not in ("sd_tcnn", "sd_alexnet"):
-            raise ValueError(f"{self.name!r} has no stains; there are: sd_tcnn, sd_alexnet")
-        # Plain numbers are compared, copied and stored like any other parameter.
-        rows = tuple(tuple(float(x) for x in row) for row in stain_matrix(self.stains))
-        object.__setattr__(self, "stains", rows)
-
-    def __call__(self, input_shape: tuple[int, int, int], n_classes: int) -> Any:
-        """Build the network, a keras.Model."""
-        from hemafeat.networks._architectures import lenet
-
-        return getattr(lenet, self.name)(input_shape, n_classes, None, stains=self.stains)
