@@ -39,7 +39,7 @@ EXAMPLES = f"""\
   hemafeat compare features/ --models svc lenet5 --epochs 20
       a network trained on the images beside a model on features
   hemafeat compare features/ --models vgg16_head fine_tuned:vgg16_head/dense_1+svc \\
-          --weights imagenet --set last_layers=block4_conv1 learning_rate=1e-4 augment.zoom=0.1
+          --weights imagenet --set last_layers=block4_conv1 learning_rate=1e-4
       a pretrained network whose last layers are trained, and an SVC on a layer of it
   hemafeat compare cells/ --models lenet5 --protocol leaky-ufsc --parts train validation test
       networks alone: nothing is measured, and every image is scored; a published split with

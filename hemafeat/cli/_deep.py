@@ -32,8 +32,8 @@ def add_embeddings(parser: argparse.ArgumentParser, *, columns: bool = True) -> 
             nargs="+",
             default=["rgb_cell"],
             metavar="NAME",
-            help="pictures that the network gets: rgb, hsv, od or masked, with _cell or _centre "
-            "for that part of the image; default: rgb_cell",
+            help="pictures that the network gets: rgb, hsv, od, masked or blackened, with _cell or "
+            "_centre for that part of the image; default: rgb_cell",
         )
     group.add_argument(
         "--weights",

@@ -13,12 +13,12 @@ import pandas as pd
 from hemafeat import images
 from hemafeat._frames import as_frame, with_image_column
 from hemafeat._public import public
-from hemafeat.extract import Prepared
+from hemafeat.extract import Prepared, central_cell
 from hemafeat.images import crop_centre, crop_square, square_around
 from hemafeat.segment import MaskError, misfit
 
 CROPS = ("whole", "centre", "cell")
-COLOURS = ("rgb", "hsv", "od", "masked", "grey")
+COLOURS = ("rgb", "hsv", "od", "grey")
 OUTSIDE = ("keep", "black", "white", "mean")
 BORDERS = {"replicate": cv2.BORDER_REPLICATE, "black": cv2.BORDER_CONSTANT}
 INTERPOLATIONS = {"linear": cv2.INTER_LINEAR, "cubic": cv2.INTER_CUBIC, "area": cv2.INTER_AREA}
@@ -44,11 +44,10 @@ class PictureMaker:
         Side of the square at the centre, in px. By default the shorter side of the image.
     margin : float
         Room on each side of the bounding box of the cell, as a share of the longer side of the box.
-    colour : {"rgb", "hsv", "od", "masked", "grey"}
+    colour : {"rgb", "hsv", "od", "grey"}
         Colours of the picture. ``"rgb"`` (default): those of the image. ``"hsv"``: hue, saturation
         and value, each from 0 to 255. ``"od"``: optical density relative to the white of the
-        background, with 0 to 1.5 scaled to 0 to 255. ``"masked"``: RGB, white outside the cell.
-        ``"grey"``: 0.299 R + 0.587 G + 0.114 B.
+        background, with 0 to 1.5 scaled to 0 to 255. ``"grey"``: 0.299 R + 0.587 G + 0.114 B.
     interpolation : {"linear", "cubic", "area"}
         Interpolation used to enlarge a part, cubic by default. A part that shrinks is averaged by
         area.
@@ -126,7 +125,7 @@ class PictureMaker:
             Bounding box of the cell, in px; `bottom` and `right` are one past its last row and
             column. Required for ``crop="cell"``.
         cell : (H, W) ndarray of bool, optional
-            Pixels of the cell. Required for ``colour="masked"`` and unless ``outside="keep"``.
+            Pixels of the cell. Required unless ``outside="keep"``.
         density : (3, 256) ndarray of float, optional
             Optical density of each value of R, G and B. Required for ``colour="od"``.
 
@@ -143,12 +142,12 @@ class PictureMaker:
         """
         for user, name, value in (
             (self.crop == "cell", "box", box),
-            (self.shows_cell_only, "cell", cell),
+            (self.outside != "keep", "cell", cell),
             (self.colour == "od", "density", density),
         ):
             if user and value is None:
                 raise ValueError(f"this picture needs the {name} of the cell")
-        if self.shows_cell_only:
+        if self.outside != "keep":
             inside = np.asarray(cell)
             if inside.shape != image.shape[:2]:
                 raise MaskError(misfit("mask", inside.shape, "image", image.shape))
@@ -165,11 +164,6 @@ class PictureMaker:
             table = levels.astype(np.uint8).T.reshape(1, 256, 3)
             return np.asarray(cv2.LUT(picture, np.ascontiguousarray(table)))
         return picture
-
-    @property
-    def shows_cell_only(self) -> bool:
-        """True if the pixels outside the cell are replaced."""
-        return self.colour == "masked" or self.outside != "keep"
 
     def _filling(self, image: np.ndarray, inside: np.ndarray) -> np.ndarray:
         """Return the colour of the pixels outside the cell, (3,) uint8."""
@@ -208,8 +202,8 @@ class Pictures:
         One image per cell; see `image_sources`.
     maker : PictureMaker
         Crop, size and colours of the pictures; it needs a size. With ``crop="cell"`` or `outside`
-        the cell is the one whose centroid is nearest to the centre of the image. In an image
-        without cells the largest square at the centre takes its place, and no pixel is replaced.
+        the cell is the central one (`extract.central_cell`). In an image without cells the largest
+        square at the centre takes its place, and no pixel is replaced.
     segmenter : str or callable
         Segmenter that finds the cells, as in `segment.segmenter`. It is used for ``crop="cell"``
         and `outside` only.
@@ -239,7 +233,7 @@ class Pictures:
         self.sources, self.maker = list(sources), maker
         self.shape = (*maker.size, 1 if maker.colour == "grey" else 3)
         self._segment: Any = None
-        if maker.crop == "cell" or maker.shows_cell_only:
+        if maker.crop == "cell" or maker.outside != "keep":
             from hemafeat import segment
 
             self._segment = segment.segmenter(segmenter)
@@ -271,40 +265,15 @@ class Pictures:
         image, maker = images.read(source), self.maker
         box = cell = None
         if self._segment is not None:
-            cell = central_cell(self._segment(image).cell)
-            if cell is not None:
+            masks = self._segment(image)
+            if masks.n_cells:
+                cell = masks.cell == central_cell(masks) + 1
                 box = box_of(cell)
             else:
                 if maker.crop == "cell":
                     maker = replace(maker, crop="centre", side=None)
-                colour = "rgb" if maker.colour == "masked" else maker.colour
-                maker = replace(maker, colour=colour, outside="keep")
+                maker = replace(maker, outside="keep")
         return maker.make(image, box=box, cell=cell).reshape(self.shape)
-
-
-def central_cell(cells: np.ndarray) -> np.ndarray | None:
-    """Return the pixels of the cell whose centroid is nearest to the centre of the image.
-
-    Parameters
-    ----------
-    cells : (H, W) ndarray of int
-        Labels 1..n; 0 is background.
-
-    Returns
-    -------
-    (H, W) ndarray of bool, or None
-        None if there are no cells.
-    """
-    centre = (np.array(cells.shape) - 1) / 2
-    nearest = None
-    least = np.inf
-    for label in np.unique(cells[cells > 0]):
-        cell = cells == label
-        ys, xs = np.nonzero(cell)
-        distance = np.hypot(*(np.array([ys.mean(), xs.mean()]) - centre))
-        if distance < least:
-            nearest, least = cell, distance
-    return nearest
 
 
 def box_of(cell: np.ndarray) -> Box:

@@ -313,7 +313,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
     def _check(self) -> None:
         """Raise a ValueError that names an option with a wrong value, without building anything."""
         networks.check_options(views=self.views, views_mean=self.views_mean, **self._training())
-        self._maker((8, 8), 3)
+        networks.Pictures([], self._maker((8, 8), 3), segmenter=self.segmenter)
         if not (isinstance(self.validation, int | float) and 0 <= self.validation < 1):
             raise ValueError(
                 f"validation is a share of at least 0 and below 1; got {self.validation}"
@@ -324,9 +324,9 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             )
         if not (isinstance(self.cache, int | float) and self.cache >= 0):
             raise ValueError(f"cache={self.cache!r}: expected a number of MiB of at least 0")
-        sides = self.size if isinstance(self.size, tuple | list) else (self.size,)
-        whole = all(isinstance(side, int | np.integer) and side > 0 for side in sides)
-        if self.size is not None and not (whole and len(sides) <= 2):
+        sides = self.size if isinstance(self.size, tuple | list) else [self.size] * 2
+        whole = all(type(side) is int and side > 0 for side in sides)
+        if self.size is not None and not (whole and len(sides) == 2):
             raise ValueError(
                 f"size={self.size!r}: expected the side of the images in px, or (height, width)"
             )

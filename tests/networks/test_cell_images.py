@@ -9,9 +9,11 @@ import pytest
 from PIL import Image
 
 from hemafeat import images
+from hemafeat.extract import central_cell
 from hemafeat.images import crop_centre, crop_square, square_around
 from hemafeat.networks import Augmentation, PictureMaker, Pictures, image_sources
-from hemafeat.networks._cell_images import box_of, central_cell
+from hemafeat.networks._cell_images import box_of
+from hemafeat.segment import Masks
 
 
 @pytest.fixture
@@ -86,17 +88,29 @@ def test_the_square_round_the_cell_in_the_middle():
     cells[20:40, 30:42] = 2  # 20 high, 12 wide, near the middle
     cells[2:50, 60:79] = 1
     maker = PictureMaker("cell", margin=0.15)
-    square = maker.make(image, box=box_of(central_cell(cells)))
+    square = maker.make(image, box=box_of(cells == 2))
     side = 20 + 2 * round(0.15 * 20)
     assert square.shape == (side, side, 3)
     np.testing.assert_array_equal(square, image[17:43, 23:49])
     corner = np.zeros((60, 80), np.int32)
     corner[0:10, 0:10] = 1
-    square = maker.make(image, box=box_of(central_cell(corner)))
+    square = maker.make(image, box=box_of(corner == 1))
     assert square.shape == (14, 14, 3)
     np.testing.assert_array_equal(square[2:, 2:], image[:12, :12])
     np.testing.assert_array_equal(square[0, 2:], image[0, :12])
-    assert central_cell(np.zeros((60, 80), int)) is None
+
+
+def test_the_cell_of_a_picture_is_the_one_that_is_measured():
+    image = np.random.default_rng(1).integers(0, 256, (60, 80, 3), dtype=np.uint8)
+    cells = np.zeros((60, 80), np.int32)
+    cells[25:35, 50:54] = 1  # its centroid is the nearest to the centre
+    cells[28:33, 38:80] = 2  # covers the centre
+    pictures = Pictures(
+        [image], PictureMaker("cell", (54, 54)), segmenter=lambda image: (cells, cells * 0)
+    )
+    assert central_cell(Masks(cells, np.zeros_like(cells))) == 1
+    expected = PictureMaker("cell", (54, 54)).make(image, box=(28, 33, 38, 80))
+    np.testing.assert_array_equal(pictures[[0]][0], expected)
 
 
 def test_without_a_cell_the_largest_square_at_the_centre_is_taken():
@@ -113,7 +127,7 @@ def test_without_a_cell_the_largest_square_at_the_centre_is_taken():
     ("options", "message"),
     [
         ({"crop": "middle"}, "crop='middle' is not known; choose one of: whole, centre, cell"),
-        ({"colour": "od_fixed"}, "choose one of: rgb, hsv, od, masked, grey"),
+        ({"colour": "od_fixed"}, "choose one of: rgb, hsv, od, grey"),
         ({"crop": "centre", "side": 0}, "at least 1 px; got 0"),
     ],
 )
@@ -327,8 +341,6 @@ def test_bad_fields_of_an_augmentation_are_named(given, reason):
 
 def one_cell(image):
     """Find the dark pixels as one cell, and none in an image without any."""
-    from hemafeat.segment import Masks
-
     cell = (image[..., 0] < 100).astype(np.int32)
     return Masks(cell, np.zeros_like(cell))
 

@@ -147,12 +147,14 @@ def test_streams_show_what_they_say(cells):
     rows, columns = np.nonzero(masks.cell == number)
     size = max(np.ptp(rows), np.ptp(columns)) + 1
     shown = StreamPictures(
-        parse_streams(["masked", "rgb_cell", "hsv", "od", "rgb_centre"]), 96, 40, 0.25
+        parse_streams(["masked", "blackened", "rgb_cell", "hsv", "od", "rgb_centre"]), 96, 40, 0.25
     )
-    masked, cell, hsv, density, centre = shown.make(*window)
+    masked, blackened, cell, hsv, density, centre = shown.make(*window)
     by_hand = image.copy()
     by_hand[masks.cell != number] = 255
     assert np.array_equal(masked, by_hand)
+    by_hand[masks.cell != number] = 0
+    assert np.array_equal(blackened, by_hand)
     assert np.array_equal(hsv, cv2.cvtColor(image, cv2.COLOR_RGB2HSV_FULL))
     dark = np.unravel_index(image[..., 1].argmin(), image.shape[:2])
     white = Prepared(image, masks).white()

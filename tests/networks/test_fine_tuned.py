@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from pathlib import Path
 
 import cv2
@@ -12,7 +13,7 @@ from PIL import Image
 from sklearn.base import clone
 from sklearn.svm import SVC
 
-from hemafeat import _fits, datasets, networks, pipelines
+from hemafeat import _fits, datasets, networks, pipelines, segment
 from hemafeat.cli import main
 from hemafeat.pipelines import FineTuned, NetworkClassifier, fine_tuned
 
@@ -63,7 +64,7 @@ def test_the_head_learns_from_a_layer_of_the_trained_network(fitted, cells):
 
 def test_it_is_kept_in_a_model_file(keras, cells, tmp_path):
     augment = networks.Augmentation(flip="horizontal", zoom=0.1)
-    model = fine_tuned("lenet5", "xgboost", **{**QUICK, "augment": augment, "views": "rotations_8"})
+    model = fine_tuned("lenet5", "xgboost", **{**QUICK, "augment": augment})
     model.fit(cells, cells["label"])
     stored = pipelines.load(pipelines.save(model, tmp_path / "m.hemafeat"))
     assert stored.columns == ["image"]
@@ -71,8 +72,26 @@ def test_it_is_kept_in_a_model_file(keras, cells, tmp_path):
     assert stored.pipeline.network_.augment == augment
 
 
-def test_a_model_without_the_newer_options_predicts_as_before(keras, cells):
-    model = NetworkClassifier("lenet5", **QUICK).fit(cells, cells["label"])
+def test_views_and_background_of_a_classifier(fitted, cells):
+    model = copy.copy(fitted.network_).set_params(views="flips_rot90", outside="black")
+    model.set_params(segmenter=one_disc)
+    shown = model.images(cells)
+    assert (shown[:, :4] == 0).all()
+    assert (shown[:, 14:18, 14:18] > 0).any(axis=-1).all()
+    expected = networks.predict_images(model.network_, shown, views="flips_rot90")
+    np.testing.assert_allclose(model.predict_proba(cells), expected, rtol=1e-5)
+    single = networks.predict_images(model.network_, shown)
+    assert np.abs(expected - single).max() > 1e-4
+
+
+def one_disc(image):
+    """Find the dark pixels as one cell."""
+    cell = (image[..., 0] < 100).astype(np.int32)
+    return segment.Masks(cell, np.zeros_like(cell))
+
+
+def test_a_model_without_the_newer_options_predicts_as_before(fitted, cells):
+    model = fitted.network_
     state = model.__getstate__()
     for name in ("outside", "views", "views_mean", "schedule", "keep_best", "oversample"):
         del state[name]

@@ -9,7 +9,7 @@ import pytest
 
 from hemafeat import networks, pipelines
 from hemafeat.networks._classifier.augment import VIEWS
-from hemafeat.networks._classifier.rates import rate_factor
+from hemafeat.networks._classifier.rates import optimizer_of, rate_factor
 from hemafeat.networks._classifier.training import _Order
 
 pytestmark = pytest.mark.networks
@@ -89,9 +89,9 @@ def test_optimisers_take_their_options(keras):
         {"class_name": "SGD", "config": {"momentum": 0.9}},
         lambda rate: keras.optimizers.SGD(rate, momentum=0.9),
     ):
-        model, _ = trained(optimizer=value, epochs=2)
-        assert float(model.optimizer.momentum) == 0.9
-        assert isinstance(model.optimizer, keras.optimizers.SGD)
+        made = optimizer_of(value, 0.01)
+        assert isinstance(made, keras.optimizers.SGD)
+        assert (made.momentum, float(made.learning_rate)) == (0.9, pytest.approx(0.01))
     with pytest.raises(ValueError, match="layer_rates cannot be combined"):
         trained(optimizer={"name": "sgd", "weight_decay": 0.1}, layer_rates={"logit": 1e-2})
 
@@ -139,22 +139,28 @@ def test_weights_of_classes_are_equal_once_rare_ones_are_repeated(keras, monkeyp
     assert list(seen[2]) == [1, 3]
 
 
-def test_layers_of_the_reports_by_name(keras):
-    """The blood-cell report frees the last 4 and 8 layers of VGG16 and the last 26 of B1."""
+@pytest.fixture(scope="module")
+def efficient(keras):
+    with keras.StatelessScope(initialize_variables=False):
+        return networks.build("efficientnet_b1_head", 3, input_shape=(64, 64, 3), dropout=0.6)
 
-    def layers(name, first):
-        with keras.StatelessScope(initialize_variables=False):
-            model = networks.build(name, 8, input_shape=(64, 64, 3))
+
+def test_layers_of_the_reports_by_name(keras, efficient):
+    """The blood-cell report frees the last 4 and 8 layers of VGG16 and the last 26 of B1."""
+    with keras.StatelessScope(initialize_variables=False):
+        vgg = networks.build("vgg16_head", 8, input_shape=(64, 64, 3))
+
+    def layers(model, first):
         names = [layer.name for layer in model.layers]
         head = names.index("mean")
         return networks.trained_layers(model, first), names[names.index(first) : head], names[head:]
 
     head = ["dense_1", "dense_2", "dense_3", "logit"]
     for first, n in (("block5_conv1", 4), ("block4_conv1", 8)):
-        trained, backbone, _ = layers("vgg16_head", first)
+        trained, backbone, _ = layers(vgg, first)
         assert len(backbone) == n
         assert trained == [name for name in backbone if "conv" in name] + head
-    trained, backbone, behind = layers("efficientnet_b1_head", "block7b_expand_conv")
+    trained, backbone, behind = layers(efficient, "block7b_expand_conv")
     # Pooling, three dense layers with dropout and the classes; our softmax is a layer of its own.
     assert (len(backbone), len(behind) - 1) == (18, 8)
     assert len(trained) == 14
@@ -191,13 +197,11 @@ def test_plain_networks_of_keras(keras):
     assert rates == [0.2] * 3
 
 
-def test_dropout_of_published_networks(keras):
+def test_dropout_of_published_networks(keras, efficient):
     model = networks.build("lenet5", 3, dropout=0.25)
     rates = [layer.rate for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
     assert rates == [0.25]
-    with keras.StatelessScope(initialize_variables=False):
-        model = networks.build("efficientnet_b1_head", 3, input_shape=(32, 32, 3), dropout=0.6)
-    drops = [layer for layer in model.layers if isinstance(layer, keras.layers.Dropout)]
+    drops = [layer for layer in efficient.layers if isinstance(layer, keras.layers.Dropout)]
     changed = [layer.name for layer in drops if layer.rate == 0.6]
     assert changed == ["dropout_1", "dropout_2", "dropout_3"]
     assert len(drops) > 3, "those of the backbone keep their rates"

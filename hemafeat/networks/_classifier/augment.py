@@ -15,11 +15,11 @@ from hemafeat._words import suggestion
 
 FILLS = {"black": 0, "white": 255}
 
-_FLIPS = {
-    True: (True, True),
-    False: (False, False),
-    "horizontal": (True, False),
-    "vertical": (False, True),
+_FLIPS: dict[bool | str, np.ndarray] = {
+    True: np.array([True, True]),
+    False: np.array([False, False]),
+    "horizontal": np.array([True, False]),
+    "vertical": np.array([False, True]),
 }
 """Whether images are mirrored left to right, and upside down, by the value of `flip`."""
 
@@ -149,10 +149,7 @@ class Augmentation:
     ) -> np.ndarray:
         height, width = image.shape[:2]
         # The same number of draws, whatever is switched off, keeps the others the same.
-        mirror = np.ones(2)
-        if self.flip:
-            flips = _FLIPS[self.flip]
-            mirror = np.where((rng.random(2) < 0.5) & flips, -1.0, 1.0)
+        mirror = np.where((rng.random(2) < 0.5) & _FLIPS[self.flip], -1.0, 1.0)
         angle = 2 * np.pi * self.turn * rng.uniform(-1, 1)
         shift = self.move * rng.uniform(-1, 1, 2) * (width, height)
         sides = rng.uniform(*self.cut, 2) * (width, height)

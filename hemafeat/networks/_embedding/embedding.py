@@ -46,9 +46,9 @@ class Embedding(TransformerMixin, BaseEstimator):
         default it is the last maps (InceptionV3: 2,048 numbers).
     streams : str or list of str
         Pictures that the network sees: ``"rgb"`` (default), ``"hsv"``, ``"od"`` (optical density
-        relative to the white of the image) or ``"masked"`` (white outside the cell), alone for the
-        whole image, with ``_centre`` for the square at its centre, with ``_cell`` for the square
-        round the cell. The vectors of several streams are joined.
+        relative to the white of the image), ``"masked"`` or ``"blackened"`` (white or black outside
+        the cell), alone for the whole image, with ``_centre`` for the square at its centre, with
+        ``_cell`` for the square round the cell. The vectors of several streams are joined.
     size : int, optional
         Side to which pictures are resized, in px. By default the one the backbone was trained on.
     centre : int

@@ -11,7 +11,10 @@ from hemafeat.extract import Prepared
 from hemafeat.networks._cell_images import CROPS, PictureMaker
 from hemafeat.segment import Masks
 
-STREAM_COLOURS = ("rgb", "hsv", "od", "masked")
+STREAM_COLOURS = ("rgb", "hsv", "od", "masked", "blackened")
+
+OUTSIDE = {"masked": "white", "blackened": "black"}
+"""What becomes of the pixels outside the cell, by the name of the colours."""
 
 
 @dataclass(frozen=True)
@@ -20,8 +23,8 @@ class Stream:
 
     Attributes
     ----------
-    colour : {"rgb", "hsv", "od", "masked"}
-        Colours; see `PictureMaker`.
+    colour : {"rgb", "hsv", "od", "masked", "blackened"}
+        Colours; see `PictureMaker`. RGB for the last two, white or black outside the cell.
     part : {"whole", "centre", "cell"}
         The whole image, the square at its centre, or the square round the cell.
     """
@@ -37,7 +40,7 @@ class Stream:
     @property
     def needs_cell(self) -> bool:
         """True if the cells must be found first."""
-        return self.colour in ("od", "masked") or self.part == "cell"
+        return self.colour in ("od", *OUTSIDE) or self.part == "cell"
 
 
 def parse_streams(names: str | Iterable[str]) -> tuple[Stream, ...]:
@@ -107,7 +110,8 @@ class StreamPictures:
                 (self.side, self.side),
                 side=self.centre,
                 margin=self.margin,
-                colour=stream.colour,
+                colour="rgb" if stream.colour in OUTSIDE else stream.colour,
+                outside=OUTSIDE.get(stream.colour, "keep"),
                 interpolation="linear",
                 shrinks_by="side",
             )
@@ -116,7 +120,7 @@ class StreamPictures:
                 edges = prepared.regions(masks.cell, masks.n_cells).boxes[row]
                 (top, bottom, left, right), (down, across) = edges.tolist(), prepared.origin
                 box = top + down, bottom + down, left + across, right + across
-            if masks is not None and stream.colour == "masked":
+            if masks is not None and stream.colour in OUTSIDE:
                 cell = _cell_mask(prepared, masks, row)
             density = prepared.density_lut() if stream.colour == "od" else None
             pictures.append(maker.make(prepared.whole.rgb, box=box, cell=cell, density=density))
