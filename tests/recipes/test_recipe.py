@@ -14,20 +14,20 @@ SYSTEMS = {name: recipes.recipe(name) for name in recipes.names()}
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_figures_of_the_report_are_in_the_table(name: str) -> None:
     recipe = SYSTEMS[name]
-    if recipe.report == "hemafeat":
-        return
-    figures = recipes.published(recipe.system)
+    figures = recipes.published()
+    figures = figures[figures["system"] == recipe.system]
     stated = {options["figures"] for options in recipe.models.values() if "figures" in options}
     assert stated <= set(figures["model"])
     named = set(recipe.models) & set(figures["model"])
-    assert stated or named, "no figure of the report is shown beside any model"
+    unknown = recipe.report == "hemafeat" or name == "karim2022"
+    assert unknown or stated or named, "no figure of the report is shown beside any model"
 
 
 @pytest.mark.parametrize("name", SYSTEMS)
 def test_data_sets_and_protocols_exist(name: str) -> None:
     recipe = SYSTEMS[name]
     for entry in recipe.data["sets"]:
-        assert (entry if isinstance(entry, str) else entry["name"]) in datasets.LOADERS
+        assert (entry if isinstance(entry, str) else entry["name"]) in {*datasets.LOADERS, "table"}
     known = set(evaluate.protocols()["name"])
     for value in recipe.protocols.values():
         assert (value if isinstance(value, str) else value["name"]) in known
@@ -40,8 +40,9 @@ def test_data_sets_and_protocols_exist(name: str) -> None:
 def test_small_runs_are_small(name: str) -> None:
     small = SYSTEMS[name].small
     assert small.get("n_images", 0) <= 80
+    changes = [small.get("network", {}), *small.get("models", {}).values()]
     if "deep" in SYSTEMS[name].needs:
-        assert small["network"]["epochs"] == 1
+        assert any(change.get("epochs") == 1 for change in changes)
 
 
 GOOD = """
