@@ -38,9 +38,9 @@ EXAMPLES = f"""\
       the embedding of a pretrained network, classified by XGBoost
   hemafeat compare features/ --models svc lenet5 --epochs 20
       a network trained on the images beside a model on features
-  hemafeat compare cells/ --models lenet5 --protocol leaky-ufsc --parts train validation test
-      networks alone: nothing is measured, and every image is scored; a published split with
-      its validation part
+  hemafeat compare cells/ --models lenet5 --protocol leaky-ufsc --parts train validation
+      networks alone: nothing is measured, and every image is scored; a published split
+      with its validation part
   hemafeat compare features/ --models svc --save-model svc.hemafeat
 {_studies.EXAMPLES}
   hemafeat compare cohort/ --dataset lymphocytosis --level patient --out result/
@@ -481,6 +481,7 @@ def _check_protocol(table: pd.DataFrame, args: argparse.Namespace) -> None:
     column = {
         "official": "split",
         "patient": "patient",
+        "leaky-lymphocytosis": args.patient,
         "cross-dataset": args.batch or "dataset",
         "leave-one-batch-out": args.batch or ("batch" if "batch" in table else "dataset"),
     }.get(args.protocol)
