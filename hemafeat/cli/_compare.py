@@ -41,9 +41,9 @@ EXAMPLES = f"""\
   hemafeat compare features/ --models vgg16_head fine_tuned:vgg16_head/dense_1+svc \\
           --weights imagenet --set last_layers=block4_conv1 learning_rate=1e-4
       a pretrained network whose last layers are trained, and an SVC on a layer of it
-  hemafeat compare cells/ --models lenet5 --protocol leaky-ufsc --parts train validation test
-      networks alone: nothing is measured, and every image is scored; a published split with
-      its validation part
+  hemafeat compare cells/ --models lenet5 --protocol leaky-ufsc --parts train validation
+      networks alone: nothing is measured, and every image is scored; a published split
+      with its validation part
   hemafeat compare features/ --models svc --save-model svc.hemafeat
 {_studies.EXAMPLES}
   hemafeat compare cohort/ --dataset lymphocytosis --level patient --out result/
@@ -484,6 +484,7 @@ def _check_protocol(table: pd.DataFrame, args: argparse.Namespace) -> None:
     column = {
         "official": "split",
         "patient": "patient",
+        "leaky-lymphocytosis": args.patient,
         "cross-dataset": args.batch or "dataset",
         "leave-one-batch-out": args.batch or ("batch" if "batch" in table else "dataset"),
     }.get(args.protocol)
