@@ -37,8 +37,9 @@ def add_embeddings(parser: argparse.ArgumentParser, *, columns: bool = True) -> 
     group.add_argument(
         "--weights",
         metavar="FILE",
-        help="weights of the network: a .h5, .weights.h5 or .keras file, imagenet (default of "
-        "embeddings), or random (default of networks that are trained)",
+        help="weights of the network: a .h5, .weights.h5 or .keras file, a state file of PyTorch "
+        "(.pth, .pt, .bin, .safetensors), imagenet (default of embeddings), or random (default of "
+        "networks that are trained)",
     )
 
 
