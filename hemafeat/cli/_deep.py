@@ -122,9 +122,9 @@ def check(name: str, args: argparse.Namespace) -> None:
     model = pipelines.make(name)
     try:
         if is_embedding(name):
-            model[0].ready()
+            model[0].check_weights()
         elif args.weights is not None:
-            model.set_params(weights=weights(args)).build(2)
+            model.set_params(weights=weights(args)).check_weights()
     except (ImportError, ValueError) as error:
         raise Usage(f"--models: {error}") from None
 

@@ -400,6 +400,8 @@ def maps_of(kind: Backbone, image: Any, path: Path, scale_name: str = "scale") -
     for layer, source in zip(bare.layers, whole.layers, strict=False):
         if layer.weights:
             layer.set_weights(source.get_weights())
+        if hasattr(layer, "finalize_state"):  # a Normalization computes with copies of its weights
+            layer.finalize_state()
     return bare
 
 

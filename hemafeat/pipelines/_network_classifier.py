@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import tempfile
+import warnings
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
@@ -44,8 +45,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         Colour space that is shown to the network: RGB; hue, saturation and value; or optical
         density relative to a fixed white, see `hemafeat.networks.image_network`.
     weights : str, optional
-        Initial weights: ``"imagenet"`` or a file, see `hemafeat.networks.build`. Random by
-        default.
+        Initial weights: ``"imagenet"`` or a file, also of PyTorch, see `hemafeat.networks.build`.
+        If they are for other classes, the last layer starts from random ones. Random by default.
     last_layers : int, optional
         Number of layers with weights, counted from the end, that are trained, in order to fine-tune
         a network with weights. Layers without weights, such as the softmax, pooling and dropout,
@@ -269,6 +270,21 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
             mixed_precision=self.mixed_precision,
             random_state=self.random_state,
         )
+
+    def check_weights(self) -> None:
+        """Load the initial weights once, so that an error comes before any training.
+
+        Raises
+        ------
+        ImportError
+            If Keras is not installed.
+        ValueError
+            If the weights cannot be had, or do not fit the network.
+        """
+        if self.weights is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # `fit` warns of a last layer that is left out
+                self.build(2)
 
     def _shape(self) -> tuple[int, int, int] | None:
         if self.size is None:

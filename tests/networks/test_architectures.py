@@ -201,12 +201,12 @@ def test_weights_with_the_last_layers_serve_a_backbone(keras, tmp_path):
 
 
 def test_efficientnet_is_scaled_alike_in_both_places(keras, tmp_path):
-    """Files of Keras hold the deviation where the variance belongs."""
+    """Files of Keras hold the deviation where the variance belongs, with the last layers or not."""
     from hemafeat.networks import _backbones
     from hemafeat.networks._layers import IMAGENET_MEAN, IMAGENET_STD
 
     kind = _backbones.backbone("EfficientNetB1")
-    plain = _backbones.build_backbone(kind, keras.Input((32, 32, 3)), top=False)
+    plain = _backbones.build_backbone(kind, keras.Input((32, 32, 3)), top=True, classes=5)
     scale = next(one for one in plain.layers if type(one).__name__ == "Normalization")
     scale.set_weights([np.array(IMAGENET_MEAN), np.array(IMAGENET_STD), np.array(0)])
     plain.save_weights(tmp_path / "b1.weights.h5")

@@ -6,9 +6,10 @@ import warnings
 from importlib.util import find_spec
 
 import numpy as np
+import pandas as pd
 import pytest
 
-from hemafeat import networks, pipelines
+from hemafeat import evaluate, networks, pipelines
 from hemafeat.networks import _backbones, _convolutional
 from hemafeat.networks._weights.state_file import read_state
 from reference import naive_networks as naive
@@ -221,6 +222,43 @@ def test_efficientnet_lite0_knows_a_cat_and_a_cup(lite0, keras):
     cat, cup = judged(keras, model, np.stack(shown).astype(np.float32))
     assert cat[281:286].sum() > 0.8
     assert cup[967] > 0.5
+
+
+@pytest.mark.parametrize(
+    "model",
+    [
+        pipelines.NetworkClassifier("resnet18", size=64, weights="weights.pth"),
+        pipelines.embedding(backbone="ResNet18", weights="weights.pth", head="svc"),
+        pipelines.average(
+            {
+                "a": pipelines.logistic(),
+                "b": pipelines.NetworkClassifier("lenet5", weights="weights.pth"),
+            }
+        ),
+    ],
+)
+@pytest.mark.parametrize("there", [False, True])
+def test_weights_are_checked_before_any_model_is_fitted(keras, tmp_path, monkeypatch, model, there):
+    class Untouched(type(pipelines.logistic())):
+        def fit(self, X, y):
+            raise AssertionError("fitted before the weights were checked")
+
+    monkeypatch.chdir(tmp_path)
+    if there:
+        file_of(tmp_path, "weights.pth", {"x": np.zeros(3, np.float32)})
+    table = pd.DataFrame(
+        {
+            "image": [f"{i}.png" for i in range(8)],
+            "cell": 1,
+            "label": list("abababab"),
+            "group": list("aabbccdd"),
+            "cell__shape__area": np.arange(8.0),
+        }
+    )
+    first = Untouched(pipelines.logistic().steps)
+    reason = "not weights of|not read for lenet5" if there else "weights.pth: .*does not exist"
+    with pytest.raises(evaluate.CompareError, match=f"model 'second': .*{reason}"):
+        evaluate.compare({"first": first, "second": model}, table, n_splits=2)
 
 
 def test_legacy_files_serve_as_well(keras, shallow, tmp_path):

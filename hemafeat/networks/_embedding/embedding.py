@@ -290,6 +290,17 @@ class Embedding(TransformerMixin, BaseEstimator):
         """
         return load_runner(self._source(), self.runtime, n_workers(n_threads or self.n_jobs))
 
+    def check_weights(self) -> None:
+        """Load the network, so that an error comes before any image is read.
+
+        Raises
+        ------
+        ImportError, ValueError, WeightsError
+            As in `fit`.
+        """
+        self._check()
+        self.ready()
+
     def store(self, runner: Runner) -> Cache:
         """Open the cache of the vectors of a network."""
         folder = None
