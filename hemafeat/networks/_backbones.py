@@ -17,8 +17,8 @@ from typing import Any
 import numpy as np
 
 from hemafeat._public import public
-from hemafeat.networks._convolutional import convolutional
 from hemafeat.networks._keras import need_keras
+from hemafeat.networks._own import own_network
 from hemafeat.networks._saved import check_weights
 from hemafeat.networks._weights.loading import WeightsError, load_state, state_of
 from hemafeat.networks._weights.names import module_of
@@ -146,6 +146,10 @@ BACKBONES = {
             "AlexNet", 256, "alexnet-owt-7be5be79.pth", 2_469_696, 61_100_840,
             "alexnet_2014",
         ),
+        _published("DINOv2S", 384, "DinoBloom-S.pth", 0, 0, "dinov2_s"),
+        _published("DINOv2B", 768, "DinoBloom-B.pth", 0, 0, "dinov2_b"),
+        _published("DINOv2L", 1024, "DinoBloom-L.pth", 0, 0, "dinov2_l"),
+        _published("DINOv2G", 1536, "DinoBloom-G.pth", 0, 0, "dinov2_g"),
     )
 }  # fmt: skip
 """Backbones by name."""
@@ -256,7 +260,7 @@ def build_backbone(
 
     if kind.layout is not None:
         n_classes = classes if top else None
-        return convolutional(kind.layout, image, n_classes, scale_name=scale_name)
+        return own_network(kind.layout, image, n_classes, scale_name=scale_name)
     scaled = image if kind.scale is None else ScaledImage(kind.scale, name=scale_name)(image)
     kwargs: dict[str, Any] = {"include_top": top, "weights": weights, "input_tensor": scaled}
     if top:

@@ -10,7 +10,7 @@ import pandas as pd
 import pytest
 
 from hemafeat import evaluate, networks, pipelines
-from hemafeat.networks import _backbones, _convolutional
+from hemafeat.networks import _backbones, _own
 from hemafeat.networks._weights.state_file import read_state
 from reference import naive_networks as naive
 from support import embedding_steps
@@ -45,8 +45,8 @@ def softmax(x):
 @pytest.fixture
 def shallow(monkeypatch):
     for name, (depths, given) in SHALLOW.items():
-        network = _convolutional._residual_network(*depths, **given)
-        monkeypatch.setitem(_convolutional.CONVOLUTIONAL, name, network)
+        network = _own._residual_network(*depths, **given)
+        monkeypatch.setitem(_own.OWN, name, network)
 
 
 def file_of(folder, name, state):

@@ -12,8 +12,8 @@ import pandas as pd
 from hemafeat._public import public
 from hemafeat.networks._architectures import branches, lenet, transfer
 from hemafeat.networks._backbones import WeightsError, shapes_of
-from hemafeat.networks._convolutional import CONVOLUTIONAL, architecture as made_here
 from hemafeat.networks._keras import layer_seed, need_keras
+from hemafeat.networks._own import OWN, architecture as made_here
 from hemafeat.networks._weights.loading import LAST, load_state, warn_left_out
 from hemafeat.networks._weights.state_file import is_state_file
 
@@ -349,8 +349,8 @@ def _load(model: Any, name: str, path: Path, input_shape: tuple[int, int, int]) 
 
 def _layout(name: str, path: Path) -> str:
     """Return the layout in which a network reads files of PyTorch."""
-    if name not in CONVOLUTIONAL:
+    if name not in OWN:
         raise WeightsError(
-            f"{path}: files of PyTorch are not read for {name}, only for {', '.join(CONVOLUTIONAL)}"
+            f"{path}: files of PyTorch are not read for {name}, only for {', '.join(OWN)}"
         )
     return name

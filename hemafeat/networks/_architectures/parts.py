@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from hemafeat.networks._backbones import backbone, build_backbone, maps_of, with_imagenet
-from hemafeat.networks._convolutional import classify
 from hemafeat.networks._keras import need_keras
+from hemafeat.networks._own import classify
 
 __all__ = ["Shape", "classify", "feature_maps", "scaled_input", "stain_deconvolution"]
 

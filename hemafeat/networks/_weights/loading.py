@@ -21,6 +21,7 @@ _PARTS = {
     "Conv2D": ("weight", "bias"),
     "DepthwiseConv2D": ("weight", "bias"),
     "Dense": ("weight", "bias"),
+    "LayerNormalization": ("weight", "bias"),
 }
 """Arrays of a module of PyTorch, in the order in which Keras holds them."""
 
@@ -45,14 +46,14 @@ def state_of(path: Path) -> dict[str, StateArray]:
 
 
 def load_state(model: Any, network: str, path: Path, title: str | None = None) -> None:
-    """Give a network of `CONVOLUTIONAL` the weights of a state file.
+    """Give a network of `OWN` the weights of a state file.
 
     Parameters
     ----------
     model : keras.Model
         The network, whole or up to its last feature maps.
     network : str
-        Its name in `CONVOLUTIONAL`.
+        Its name in `OWN`.
     path : Path
         File of PyTorch or of safetensors.
     title : str, optional
@@ -124,7 +125,7 @@ def matched(
     wrong += [
         f"{name} has the shape {state[name].shape}, not {shape}"
         for name, shape in body.items()
-        if name in state and state[name].shape != shape
+        if name in state and not _fits(state[name].shape, shape)
     ]
     wrong += [
         f"{name} {state[name].shape} belongs to no layer"
@@ -139,6 +140,13 @@ def matched(
             f"{'; '.join(wrong[:2])}{more}"
         )
     return state, _last_differs(state, expected)
+
+
+def _fits(found: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Return whether an array has a shape, or holds the positions of another grid of patches."""
+    if len(found) == len(shape) == 3 and found[::2] == shape[::2] and shape[1] > 1:
+        return all(n > 1 and round((n - 1) ** 0.5) ** 2 == n - 1 for n in (found[1], shape[1]))
+    return found == shape
 
 
 def _last_differs(
@@ -156,8 +164,8 @@ def _last_differs(
 
 
 def _is_aside(name: str) -> bool:
-    """Return whether PyTorch counts something by an array, rather than computing with it."""
-    return name.endswith("num_batches_tracked")
+    """Return whether an array counts something, or serves for training only."""
+    return name.endswith("num_batches_tracked") or name == "mask_token"
 
 
 def _prefix(state: Iterable[str], expected: Iterable[str]) -> str:
@@ -170,7 +178,11 @@ def _prefix(state: Iterable[str], expected: Iterable[str]) -> str:
     )
 
 
-_LIBRARIES = {"se_resnext50": "pretrainedmodels", "efficientnet_lite0": "efficientnet_lite_pytorch"}
+_LIBRARIES = {
+    "se_resnext50": "pretrainedmodels",
+    "efficientnet_lite0": "efficientnet_lite_pytorch",
+    **{f"dinov2_{size}": "DINOv2" for size in "sbgl"},
+}
 """Library whose names a file has, if it is not torchvision."""
 
 
@@ -180,9 +192,10 @@ def _expected(model: Any, network: str) -> Iterable[tuple[Any, list[str], list[t
         if not layer.weights:
             continue
         module = module_of(network, layer.name)
-        parts = _PARTS[type(layer).__name__][: len(layer.weights)]
+        parts = getattr(layer, "file_names", None) or _PARTS[type(layer).__name__]
         shapes = [_to_torch_shape(layer, tuple(weight.shape)) for weight in layer.weights]
-        yield layer, [f"{module}.{part}" for part in parts], shapes
+        names = [f"{module}.{part}" if module else part for part in parts[: len(shapes)]]
+        yield layer, names, shapes
 
 
 def _to_torch_shape(layer: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
@@ -192,7 +205,7 @@ def _to_torch_shape(layer: Any, shape: tuple[int, ...]) -> tuple[int, ...]:
         if type(layer).__name__ == "DepthwiseConv2D":
             return channels, filters, height, width
         return filters, channels, height, width
-    return shape[::-1]
+    return shape[::-1] if len(shape) == 2 else shape
 
 
 def _to_keras(model: Any, layer: Any, array: np.ndarray) -> np.ndarray:
@@ -207,4 +220,9 @@ def _to_keras(model: Any, layer: Any, array: np.ndarray) -> np.ndarray:
             array = array.reshape(-1, channels, height, width).transpose(0, 2, 3, 1)
             array = array.reshape(len(array), -1)
         return array.T
+    if array.ndim == 3 and array.shape[1] > 1:
+        from hemafeat.networks._transformer import resized_positions
+
+        n_tokens = layer.output.shape[1]
+        return array if array.shape[1] == n_tokens else resized_positions(array, n_tokens)
     return array

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from hemafeat.networks._convolutional import VGG16_BN_BLOCKS
+from hemafeat.networks._own import VGG16_BN_BLOCKS
 
 _STAGE = re.compile(r"stage_(\d)_(\d+)_([a-z]+?)(?:_(conv|normal))?")
 _BLOCK = re.compile(r"block_(\d+)_(expand|depth|project)_(conv|normal)")
@@ -16,7 +16,7 @@ def module_of(network: str, layer: str) -> str:
     Parameters
     ----------
     network : str
-        Name of the network in `CONVOLUTIONAL`.
+        Name of the network in `OWN`.
     layer : str
         Name of a layer with weights.
 
@@ -28,6 +28,9 @@ def module_of(network: str, layer: str) -> str:
     """
     if network == "efficientnet_lite0":
         return _lite(layer)
+    if network.startswith("dinov2"):
+        ends = {"patches": "patch_embed.proj", "tokens": "", "normal": "norm", "logit": "head"}
+        return ends[layer] if layer in ends else layer.replace("block_", "blocks.")
     if network in ("vgg16_bn", "alexnet_2014"):
         return _FEATURES[network][layer]
     squeezed = network == "se_resnext50"

@@ -1,4 +1,4 @@
-"""Convolutional networks that Keras lacks, in the layout of the files they are published with."""
+"""Networks that Keras lacks, in the layout of the files they are published with."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from hemafeat.networks._keras import need_keras
 
 
 @dataclass(frozen=True)
-class Convolutional:
+class OwnNetwork:
     """A network in two parts.
 
     Attributes
@@ -47,7 +47,7 @@ def classify(
     return keras.Model(image, probability, name=name)
 
 
-def convolutional(
+def own_network(
     name: str,
     image: Any,
     n_classes: int | None,
@@ -55,7 +55,7 @@ def convolutional(
     scale: str | None = "",
     scale_name: str = "scale",
 ) -> Any:
-    """Build a network of `CONVOLUTIONAL`.
+    """Build a network of `OWN`.
 
     Parameters
     ----------
@@ -77,7 +77,7 @@ def convolutional(
     keras = need_keras("a network on images")
     from hemafeat.networks._layers import ScaledImage
 
-    network = CONVOLUTIONAL[name]
+    network = OWN[name]
     scale = network.scale if scale == "" else scale
     x = image if scale is None else ScaledImage(scale, name=scale_name)(image)
     maps = network.maps(x)
@@ -87,11 +87,11 @@ def convolutional(
 
 
 def architecture(name: str, scale: str | None = "") -> Callable[..., Any]:
-    """Return the function that `Architecture.make` is for a network of `CONVOLUTIONAL`."""
+    """Return the function that `Architecture.make` is for a network of `OWN`."""
 
     def make(input_shape: tuple[int, int, int], n_classes: int, weights: str | None) -> Any:
         image = need_keras("a network on images").Input(input_shape, name="image")
-        return convolutional(name, image, n_classes, scale=scale)
+        return own_network(name, image, n_classes, scale=scale)
 
     return make
 
@@ -288,11 +288,31 @@ def _lite_features(x: Any) -> Any:
     return layers.Dropout(0.2, name="dropout")(_mean(x))
 
 
-def _residual_network(*depths: int, **given: Any) -> Convolutional:
-    return Convolutional(partial(_residual, depths=depths, **given), _mean)
+def _dinov2(x: Any, width: int, depth: int, n_heads: int, gated: bool = False) -> Any:
+    """Add a vision transformer of DINOv2 on patches of 14 px, up to its class token."""
+    layers = need_keras("a network on images").layers
+    from hemafeat.networks._transformer import FirstToken, PatchTokens, TransformerBlock
+
+    if x.shape[1] != x.shape[2] or x.shape[1] % 14:
+        raise ValueError(f"DINOv2 needs squares with a multiple of 14 px, not {x.shape[1:3]}")
+    # A gate halves the network, which is rounded to a multiple of 8.
+    hidden = -(-(4 * width * 2 // 3) // 8) * 8 if gated else 4 * width
+    x = layers.Conv2D(width, 14, strides=14, name="patches")(x)
+    x = PatchTokens(name="tokens")(x)
+    for block in range(depth):
+        x = TransformerBlock(n_heads, hidden, gated, name=f"block_{block}")(x)
+    return layers.LayerNormalization(epsilon=1e-6, name="normal")(FirstToken(name="token")(x))
 
 
-CONVOLUTIONAL: dict[str, Convolutional] = {
+def _unchanged(x: Any) -> Any:
+    return x
+
+
+def _residual_network(*depths: int, **given: Any) -> OwnNetwork:
+    return OwnNetwork(partial(_residual, depths=depths, **given), _mean)
+
+
+OWN: dict[str, OwnNetwork] = {
     "resnet18": _residual_network(2, 2, 2, 2, bottleneck=False),
     "resnet34": _residual_network(3, 4, 6, 3, bottleneck=False),
     "resnet50": _residual_network(3, 4, 6, 3, bottleneck=True),
@@ -303,8 +323,14 @@ CONVOLUTIONAL: dict[str, Convolutional] = {
     "se_resnext50": _residual_network(
         3, 4, 6, 3, bottleneck=True, groups=32, group_width=4, squeeze=True
     ),
-    "vgg16_bn": Convolutional(_vgg16_bn, partial(_two_dense, dropout_first=False)),
-    "alexnet_2014": Convolutional(_alexnet_2014, partial(_two_dense, dropout_first=True)),
-    "efficientnet_lite0": Convolutional(_efficientnet_lite0, _lite_features, None),
+    "vgg16_bn": OwnNetwork(_vgg16_bn, partial(_two_dense, dropout_first=False)),
+    "alexnet_2014": OwnNetwork(_alexnet_2014, partial(_two_dense, dropout_first=True)),
+    "efficientnet_lite0": OwnNetwork(_efficientnet_lite0, _lite_features, None),
+    "dinov2_s": OwnNetwork(partial(_dinov2, width=384, depth=12, n_heads=6), _unchanged),
+    "dinov2_b": OwnNetwork(partial(_dinov2, width=768, depth=12, n_heads=12), _unchanged),
+    "dinov2_l": OwnNetwork(partial(_dinov2, width=1024, depth=24, n_heads=16), _unchanged),
+    "dinov2_g": OwnNetwork(
+        partial(_dinov2, width=1536, depth=40, n_heads=24, gated=True), _unchanged
+    ),
 }
 """Networks by name."""
