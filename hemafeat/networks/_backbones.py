@@ -146,10 +146,10 @@ BACKBONES = {
             "AlexNet", 256, "alexnet-owt-7be5be79.pth", 2_469_696, 61_100_840,
             "alexnet_2014",
         ),
-        _published("DINOv2S", 384, "DinoBloom-S.pth", 0, 0, "dinov2_s"),
-        _published("DINOv2B", 768, "DinoBloom-B.pth", 0, 0, "dinov2_b"),
-        _published("DINOv2L", 1024, "DinoBloom-L.pth", 0, 0, "dinov2_l"),
-        _published("DINOv2G", 1536, "DinoBloom-G.pth", 0, 0, "dinov2_g"),
+        _published("DINOv2S", 384, "DinoBloom-S.pth", 21_628_800, 22_013_800, "dinov2_s"),
+        _published("DINOv2B", 768, "DinoBloom-B.pth", 85_724_928, 86_493_928, "dinov2_b"),
+        _published("DINOv2L", 1024, "DinoBloom-L.pth", 303_227_904, 304_252_904, "dinov2_l"),
+        _published("DINOv2G", 1536, "DinoBloom-G.pth", 1_134_769_664, 1_136_306_664, "dinov2_g"),
     )
 }  # fmt: skip
 """Backbones by name."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from functools import partial
 from importlib.util import find_spec
 
 import numpy as np
@@ -16,7 +17,7 @@ from reference import naive_networks as naive
 from support import embedding_steps
 from support.architecture_steps import judged
 from support.embedding_steps import QUICK, close, embedding
-from support.state_files import legacy, safetensors, zipped
+from support.state_files import legacy, safetensors, state_of, zipped
 
 pytestmark = pytest.mark.networks
 
@@ -128,6 +129,39 @@ def test_embeddings_leave_out_the_last_layers_of_a_file(keras, shallow, tmp_path
     step = embedding(name, path, size=64)
     assert step.n_features_out_ == networks.backbone(name).width
     assert np.isfinite(step.transform([pixels(64)[0].astype(np.uint8)])).all()
+
+
+@pytest.mark.parametrize(("name", "gated"), [("dinov2_s", False), ("dinov2_g", True)])
+@pytest.mark.parametrize("grid", [3, 5])
+def test_transformers_compute_what_their_state_dict_does(
+    keras, monkeypatch, tmp_path, name, gated, grid
+):
+    """Positions of a grid of 5 x 5 patches are resized to the 3 x 3 of the images."""
+    plan = partial(_own._dinov2, width=24, depth=2, n_heads=3, gated=gated)
+    monkeypatch.setitem(_own.OWN, name, _own.OwnNetwork(plan, lambda x: x))
+    state = naive.dinov2_state(24, 2, grid, gated=gated)
+    # As DinoBloom's checkpoints are written, and as DINOv2's are.
+    teacher = {f"backbone.{key}": array for key, array in state.items()}
+    root = {"teacher": state_of({**teacher, "dino_head.last": state["norm.bias"]})}
+    data = zipped({**teacher, "x": state["norm.bias"]}, root) if grid == 3 else zipped(state)
+    (tmp_path / "bloom.pth").write_bytes(data)
+    backbone = name.replace("dinov2_", "DINOv2")
+    step = embedding(backbone, tmp_path / "bloom.pth", size=42)
+    shown = pixels(42)
+    expected = naive.dinov2(state, naive.normalised(shown), 3)
+    close(step.transform([*shown.astype(np.uint8)]), expected)
+    assert step.ready().runtime == "keras"
+
+
+def test_a_transformer_is_saved_with_its_layers(keras, tmp_path):
+    plan = partial(_own._dinov2, width=24, depth=1, n_heads=3)
+    image = keras.Input((28, 28, 3), name="image")
+    model = keras.Model(image, plan(image))
+    model.save(tmp_path / "vit.keras")
+    again = networks.load_network(tmp_path / "vit.keras")
+    np.testing.assert_allclose(judged(keras, again, pixels(28)), judged(keras, model, pixels(28)))
+    with pytest.raises(ValueError, match="multiple of 14 px"):
+        embedding("DINOv2S", size=100)
 
 
 @pytest.mark.parametrize(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.lib.stride_tricks import sliding_window_view
+from scipy.special import erf
 
 MEAN, STD = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
 LITE = ((1, 3, 1), (2, 3, 2), (2, 5, 2), (3, 3, 2), (3, 5, 1), (4, 5, 2), (1, 3, 1))
@@ -141,6 +142,78 @@ def efficientnet_lite0(state, pixels):
     return step(x, "_conv_head.weight", "_bn1")
 
 
+def dinov2(state, x, n_heads):
+    """Compute the class token of DINOv2, one image and one head after the other."""
+    patches = conv(x, state["patch_embed.proj.weight"], state["patch_embed.proj.bias"], stride=14)
+    grid = patches.shape[2]
+    places = positions(state["pos_embed"][0, 1:], grid)
+    first = state["cls_token"][0] + state["pos_embed"][0, :1]
+    out = []
+    for image in patches:
+        tokens = np.concatenate([first, image.reshape(len(image), -1).T + places])
+        block = 0
+        while f"blocks.{block}.norm1.weight" in state:
+            part = {
+                name.removeprefix(f"blocks.{block}."): array
+                for name, array in state.items()
+                if name.startswith(f"blocks.{block}.")
+            }
+            tokens = tokens + attention(part, tokens, n_heads) * part["ls1.gamma"]
+            tokens = tokens + feed_forward(part, tokens) * part["ls2.gamma"]
+            block += 1
+        out.append(layer_normal(state, tokens, "norm")[0])
+    return np.array(out)
+
+
+def attention(part, tokens, n_heads):
+    qkv = linear(layer_normal(part, tokens, "norm1"), part, "attn.qkv")
+    heads = []
+    for query, key, value in zip(
+        *(np.split(third, n_heads, 1) for third in np.split(qkv, 3, 1)), strict=True
+    ):
+        near = np.exp(query @ key.T / np.sqrt(query.shape[1]))
+        heads.append(near / near.sum(1, keepdims=True) @ value)
+    return linear(np.concatenate(heads, 1), part, "attn.proj")
+
+
+def feed_forward(part, tokens):
+    x = layer_normal(part, tokens, "norm2")
+    if "mlp.w12.weight" in part:
+        gate, x = np.split(linear(x, part, "mlp.w12"), 2, 1)
+        return linear(gate / (1 + np.exp(-gate)) * x, part, "mlp.w3")
+    x = linear(x, part, "mlp.fc1")
+    return linear(x * (1 + erf(x / np.sqrt(2))) / 2, part, "mlp.fc2")
+
+
+def layer_normal(state, x, name):
+    x = (x - x.mean(1, keepdims=True)) / np.sqrt(x.var(1, keepdims=True) + 1e-6)
+    return x * state[f"{name}.weight"] + state[f"{name}.bias"]
+
+
+def positions(given, side):
+    """Resize the positions of a square grid by bicubic interpolation, place by place."""
+    old = int(np.sqrt(len(given)))
+    if old == side:
+        return given
+    out = np.zeros((side, side, given.shape[1]))
+    for row in range(side):
+        for column in range(side):
+            # DINOv2 adds .1 to the side, and PyTorch divides by the factor it is given.
+            y, x = ((i + 0.5) * old / (side + 0.1) - 0.5 for i in (row, column))
+            for i in range(int(np.floor(y)) - 1, int(np.floor(y)) + 3):
+                for j in range(int(np.floor(x)) - 1, int(np.floor(x)) + 3):
+                    place = np.clip(i, 0, old - 1) * old + np.clip(j, 0, old - 1)
+                    out[row, column] += cubic(y - i) * cubic(x - j) * given[place]
+    return out.reshape(side * side, -1)
+
+
+def cubic(t, a=-0.75):
+    t = abs(t)
+    if t < 1:
+        return (a + 2) * t**3 - (a + 3) * t**2 + 1
+    return a * t**3 - 5 * a * t**2 + 8 * a * t - 4 * a if t < 2 else 0
+
+
 class Drawn:
     """Draws a state dict array by array."""
 
@@ -219,4 +292,26 @@ def alexnet_state(n_classes, n_flat, seed=0):
         drawn.conv(f"features.{i}", n_out, n_in, side, bias=True)
     for i, n_out, n in ((1, 4096, n_flat), (4, 4096, 4096), (6, n_classes, 4096)):
         drawn.linear(f"classifier.{i}", n_out, n)
+    return drawn.state
+
+
+def dinov2_state(width, depth, side, *, gated=False, seed=0):
+    drawn = Drawn(seed)
+    drawn.put("cls_token", drawn.rng.normal(0, 1, (1, 1, width)))
+    drawn.put("pos_embed", drawn.rng.normal(0, 0.5, (1, 1 + side**2, width)))
+    drawn.put("mask_token", np.zeros((1, width)))
+    drawn.conv("patch_embed.proj", width, 3, 14, bias=True)
+    hidden = (int(4 * width * 2 / 3) + 7) // 8 * 8 if gated else 4 * width
+    for block in range(depth):
+        name = f"blocks.{block}"
+        drawn.linear(f"{name}.attn.qkv", 3 * width, width)
+        drawn.linear(f"{name}.attn.proj", width, width)
+        drawn.linear(f"{name}.mlp.w12" if gated else f"{name}.mlp.fc1", hidden * (1 + gated), width)
+        drawn.linear(f"{name}.mlp.w3" if gated else f"{name}.mlp.fc2", width, hidden)
+        for part in ("norm1.weight", "norm2.weight", "ls1.gamma", "ls2.gamma"):
+            drawn.put(f"{name}.{part}", drawn.rng.uniform(0.5, 1.5, width))
+        for part in ("norm1.bias", "norm2.bias"):
+            drawn.put(f"{name}.{part}", drawn.rng.normal(0, 0.2, width))
+    drawn.put("norm.weight", drawn.rng.uniform(0.5, 1.5, width))
+    drawn.put("norm.bias", drawn.rng.normal(0, 0.2, width))
     return drawn.state
