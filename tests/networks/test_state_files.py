@@ -146,6 +146,13 @@ def test_sizes_are_bounded(tmp_path, monkeypatch):
     header = struct.pack("<Q", 2**60) + b"{}"
     with pytest.raises(ValueError, match="cut"):
         read_state(written(tmp_path, "x.safetensors", header))
+    monkeypatch.setattr(machine, "MAX_STEPS", 1000)
+    deep = pickle.dumps(None, protocol=2)[:2] + b")" + b"\x85" * 5000 + b"."
+    monkeypatch.setattr(state_files, "pickled", lambda value: deep)
+    for name, write in (("deep.pth", zipped), ("deep.pt", legacy)):
+        with pytest.raises(ValueError, match="more than 1,000 instructions"):
+            read_state(written(tmp_path, name, write(ARRAYS)))
+    monkeypatch.undo()
     monkeypatch.setattr("hemafeat.networks._weights.state_file.MAX_PICKLE", 100)
     with pytest.raises(ValueError, match="too long"):
         read_state(written(tmp_path, "long.pth", zipped(ARRAYS)))

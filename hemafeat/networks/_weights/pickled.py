@@ -12,6 +12,9 @@ import numpy as np
 MAX_PICKLE = 2**25
 """Largest pickle that is read, in bytes. Names and shapes of a thousand layers take a tenth."""
 
+MAX_STEPS = 2**20
+"""Largest number of instructions of a pickle; a layer takes about a hundred."""
+
 _DTYPES = {
     "DoubleStorage": "float64",
     "FloatStorage": "float32",
@@ -103,7 +106,9 @@ def read_pickle(data: bytes) -> tuple[Any, int]:
     stream = io.BytesIO(data[:MAX_PICKLE])
     machine = _Machine()
     try:
-        for opcode, argument, _ in pickletools.genops(stream):
+        for number, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
+            if number == MAX_STEPS:
+                raise ValueError(f"its pickle has more than {MAX_STEPS:,} instructions")
             machine.step(opcode.name, argument)
     except (IndexError, KeyError, TypeError) as error:
         raise ValueError(f"its pickle is damaged ({type(error).__name__}: {error})") from None
