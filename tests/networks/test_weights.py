@@ -12,12 +12,13 @@ import pytest
 
 from hemafeat import evaluate, networks, pipelines
 from hemafeat.networks import _backbones, _own
+from hemafeat.networks._architectures.parts import feature_maps
 from hemafeat.networks._weights.state_file import read_state
 from reference import naive_networks as naive
 from support import embedding_steps
 from support.architecture_steps import judged
 from support.embedding_steps import QUICK, close, embedding
-from support.state_files import legacy, safetensors, state_of, zipped
+from support.state_files import safetensors, state_of, zipped
 
 pytestmark = pytest.mark.networks
 
@@ -115,13 +116,16 @@ def test_resnet50_takes_the_layout_of_the_file(keras, shallow, tmp_path):
     shown = pixels(64)
     found = embedding("ResNet50", path, size=64, layer="logit").transform([*shown.astype(np.uint8)])
     close(found, naive.resnet(state, naive.normalised(shown)))
+    maps = feature_maps("ResNet50", keras.Input((64, 64, 3)), path)
+    twin = {**state, "fc.weight": np.eye(2048, dtype=np.float32), "fc.bias": np.zeros(2048)}
+    expected = naive.resnet(twin, naive.normalised(shown))
+    np.testing.assert_allclose(judged(keras, maps, shown).mean((1, 2)), expected, atol=1e-3)
 
 
-@pytest.mark.parametrize("name", ["VGG16BN", "AlexNet", "SEResNeXt50"])
+@pytest.mark.parametrize("name", ["AlexNet", "SEResNeXt50"])
 def test_embeddings_leave_out_the_last_layers_of_a_file(keras, shallow, tmp_path, name):
     depths, given = SHALLOW["se_resnext50"]
     state = {
-        "VGG16BN": lambda: naive.vgg16_bn_state(3, 512),
         "AlexNet": lambda: naive.alexnet_state(3, 256),
         "SEResNeXt50": lambda: naive.resnet_state(depths, 3, **given),
     }[name]()
@@ -293,12 +297,3 @@ def test_weights_are_checked_before_any_model_is_fitted(keras, tmp_path, monkeyp
     reason = "not weights of|not read for lenet5" if there else "weights.pth: .*does not exist"
     with pytest.raises(evaluate.CompareError, match=f"model 'second': .*{reason}"):
         evaluate.compare({"first": first, "second": model}, table, n_splits=2)
-
-
-def test_legacy_files_serve_as_well(keras, shallow, tmp_path):
-    state = naive.resnet_state(*SHALLOW["resnet18"][:1], 5, bottleneck=False)
-    (tmp_path / "old.pth").write_bytes(legacy(state))
-    model = networks.build(
-        "resnet18", 5, input_shape=(64, 64, 3), weights=str(tmp_path / "old.pth")
-    )
-    np.testing.assert_array_equal(model.get_layer("logit").get_weights()[1], state["fc.bias"])
