@@ -74,7 +74,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--data", help="a folder of labelled cells; drawn cells by default")
     parser.add_argument("--out", type=Path, required=True)
-    parser.add_argument("--backbone", default="MobileNet")
+    parser.add_argument("--backbone", default="EfficientNetLite0")
     parser.add_argument("--weights", default="imagenet", help="imagenet, random or a file")
     parser.add_argument("--heads", nargs="*", default=["xgboost", "svc"])
     parser.add_argument("--networks", nargs="*", default=["lenet5"])

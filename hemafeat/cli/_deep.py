@@ -38,8 +38,9 @@ def add_embeddings(parser: argparse.ArgumentParser, *, columns: bool = True) -> 
     group.add_argument(
         "--weights",
         metavar="FILE",
-        help="weights of the network: a .h5, .weights.h5 or .keras file, imagenet (default of "
-        "embeddings), or random (default of networks that are trained)",
+        help="weights of the network: a .h5, .weights.h5 or .keras file, a state file of PyTorch "
+        "(.pth, .pt, .bin, .safetensors), imagenet (default of embeddings), or random (default of "
+        "networks that are trained)",
     )
 
 
@@ -211,7 +212,7 @@ def check(names: list[str], args: argparse.Namespace) -> None:
         try:
             model = pipelines.make(name, unit=args.level, **of_models[name])
             if is_embedding(name):
-                model[0].ready()
+                model[0].check_weights()
             elif of_models[name] and hasattr(model, "build"):
                 _say_trained(name, model, model.build(2), args)
         except TypeError as error:

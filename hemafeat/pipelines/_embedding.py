@@ -68,8 +68,8 @@ def embedding(
     Parameters
     ----------
     backbone : str
-        Network: ``"InceptionV3"``, ``"VGG16"``, ``"InceptionResNetV2"``, ``"EfficientNetB1"``,
-        ``"MobileNet"``, ``"DenseNet121"``, ``"ResNet50"`` or ``"Xception"``.
+        Network, such as ``"InceptionV3"``, ``"ResNet18"`` or ``"EfficientNetLite0"``, see
+        `networks.Embedding`.
     head : {"xgboost", "svc", "logistic", "random_forest", "knn", "ldsvm"}
         Classifier: the pipeline of that name without its step ``columns``. ``"svc"`` has a penalty
         of 100 [2]_, ``"xgboost"`` has the defaults of XGBoost (100 rounds of depth 6, all rows and

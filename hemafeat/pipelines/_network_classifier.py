@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import tempfile
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, Self
@@ -50,8 +51,8 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         Colour space that is shown to the network: RGB; hue, saturation and value; or optical
         density relative to a fixed white, see `hemafeat.networks.image_network`.
     weights : str, optional
-        Initial weights: ``"imagenet"`` or a file, see `hemafeat.networks.build`. Random by
-        default.
+        Initial weights: ``"imagenet"`` or a file, also of PyTorch, see `hemafeat.networks.build`.
+        If they are for other classes, the last layer starts from random ones. Random by default.
     head : sequence of int, optional
         Numbers of nodes of the dense layers before the last one of a network named ``"keras:..."``.
         By default there are none.
@@ -380,6 +381,22 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         )
         networks.check_options(network, **self._training())
         return network
+
+    def check_weights(self) -> None:
+        """Check the options, and load the initial weights once, so that errors come before training.
+
+        Raises
+        ------
+        ImportError
+            If Keras is not installed.
+        ValueError
+            If the weights cannot be had, or do not fit the network.
+        """
+        self._check()
+        if self.weights is not None:
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore")  # `fit` warns of a last layer that is left out
+                self.build(2)
 
     def _shape(self) -> tuple[int, int, int] | None:
         if self.size is None:

@@ -83,7 +83,18 @@ def test_parameters_are_the_published_ones(keras, name):
 
 
 @pytest.mark.parametrize(
-    ("name", "statistics"), [("resnet18", 9_600), ("vgg16_bn", 8_448), ("se_resnext50", 68_224)]
+    ("name", "statistics"),
+    [
+        ("resnet18", 9_600),
+        ("resnet34", 17_024),
+        ("resnet50", 53_120),
+        ("resnet101", 105_344),
+        ("resnet152", 151_424),
+        ("resnext50", 68_224),
+        ("resnext101", 202_880),
+        ("vgg16_bn", 8_448),
+        ("se_resnext50", 68_224),
+    ],
 )
 def test_moving_statistics_make_the_difference_to_pytorch(keras, name, statistics):
     model = build_without_weights(keras, name)
@@ -164,20 +175,29 @@ def test_weights_from_a_file(keras, tmp_path):
     )
 
 
-def test_weights_of_another_number_of_classes_say_how_to_leave_the_last_layer_out(keras, tmp_path):
-    path = tmp_path / "lenet.weights.h5"
-    first = networks.build("lenet5", 10)
+@pytest.mark.parametrize(("name", "given", "n_classes"), [("lenet5", 10, 2), ("mids_final", 2, 5)])
+def test_weights_of_other_classes_leave_out_the_last_layer(keras, tmp_path, name, given, n_classes):
+    """The second one has a sigmoid, and other layers of the same length."""
+    path, shape = str(tmp_path / "net.weights.h5"), (32, 32, 3)
+    first = networks.build(name, given, input_shape=shape)
     first.save_weights(path)
-    with pytest.raises(ValueError, match=r"for 10 classes, not 2\..*skip_mismatch=True"):
-        networks.build("lenet5", 2, weights=str(path))
-    model = networks.build("lenet5", 2)
-    with pytest.warns(UserWarning, match="logit"):
-        model.load_weights(path, skip_mismatch=True)
-    for name, same in (("conv_1", True), ("dense_2", True)):
-        one, two = (net.get_layer(name).get_weights()[0] for net in (first, model))
-        assert (one == two).all() == same
+    n_outputs = first.output_shape[-1]
+    with pytest.warns(UserWarning, match=rf"last layer: it has {n_outputs} outputs .*{n_classes}$"):
+        model = networks.build(name, n_classes, input_shape=shape, weights=path, random_state=8)
+    fresh = networks.build(name, n_classes, input_shape=shape, random_state=8)
+    for layer in model.layers:
+        source = fresh if layer.name == "logit" else first
+        for found, expected in zip(
+            layer.get_weights(), source.get_layer(layer.name).get_weights(), strict=True
+        ):
+            if not np.array_equal(found, expected):
+                assert "seed" in str(layer.weights), layer.name
+
+
+def test_weights_that_do_not_fit_are_refused(keras, tmp_path):
+    path = tmp_path / "net.weights.h5"
     networks.build("mids_baseline", 2).save_weights(path)
-    with pytest.raises(ValueError, match=r"lenet\.weights\.h5: "):
+    with pytest.raises(ValueError, match=r"net\.weights\.h5: not weights of lenet5"):
         networks.build("lenet5", 10, weights=str(path))
     (tmp_path / "text.weights.h5").write_text("no weights")
     with pytest.raises(ValueError, match=r"text\.weights\.h5: not a file of weights"):
@@ -199,12 +219,12 @@ def test_weights_with_the_last_layers_serve_a_backbone(keras, tmp_path):
 
 
 def test_efficientnet_is_scaled_alike_in_both_places(keras, tmp_path):
-    """Files of Keras hold the deviation where the variance belongs."""
+    """Files of Keras hold the deviation where the variance belongs, with the last layers or not."""
     from hemafeat.networks import _backbones
     from hemafeat.networks._layers import IMAGENET_MEAN, IMAGENET_STD
 
     kind = _backbones.backbone("EfficientNetB1")
-    plain = _backbones.build_backbone(kind, keras.Input((32, 32, 3)), top=False)
+    plain = _backbones.build_backbone(kind, keras.Input((32, 32, 3)), top=True, classes=5)
     scale = next(one for one in plain.layers if type(one).__name__ == "Normalization")
     scale.set_weights([np.array(IMAGENET_MEAN), np.array(IMAGENET_STD), np.array(0)])
     plain.save_weights(tmp_path / "b1.weights.h5")

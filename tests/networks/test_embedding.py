@@ -41,9 +41,9 @@ except ImportError as error:
 
 def test_an_unknown_backbone_names_all():
     with pytest.raises(ValueError, match=r"InceptionV3, VGG16, .*Xception"):
-        networks.Embedding("AlexNet").fit()
+        networks.Embedding("AlexNeXt").fit()
     with pytest.raises(ValueError, match="MobileNet"):
-        pipelines.make("embedding:AlexNet+svc")
+        pipelines.make("embedding:AlexNeXt+svc")
     with pytest.raises(ValueError, match="no head"):
         pipelines.make("embedding:MobileNet+cnn")
     with pytest.raises(ValueError, match=r"BACKBONE\[/LAYER\]\+HEAD"):
@@ -189,7 +189,7 @@ def test_the_name_of_an_embedding_says_its_weights(name, words):
     assert parsed == EmbeddingName(*words)
     assert parsed.description.startswith(words[0])
     assert EmbeddingName.parse("shape") is None
-    assert EmbeddingName.parse("embedding_alexnet_imagenet") is None
+    assert EmbeddingName.parse("embedding_alexnext_imagenet") is None
 
 
 def test_it_declares_that_it_looks_at_images():

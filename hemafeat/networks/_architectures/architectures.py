@@ -10,15 +10,19 @@ from typing import Any
 import pandas as pd
 
 from hemafeat._public import public
-from hemafeat.networks._architectures import branches, lenet, residual, transfer
+from hemafeat.networks._architectures import branches, lenet, transfer
 from hemafeat.networks._backbones import WeightsError, shapes_of
 from hemafeat.networks._keras import layer_seed, need_keras
+from hemafeat.networks._own import OWN, architecture as made_here
+from hemafeat.networks._weights.loading import LAST, load_state, warn_left_out
+from hemafeat.networks._weights.state_file import is_state_file
 
 _MIDS = "MIDS 207 deck, layer table"
 _BLOODCELLS = "repository lbernard9/bloodcells, notebooks"
 _HINCAPIE = "Hincapie, report on PBC"
 _SD_LAYER = "Duggal 2017, repository duggalrahul/SD-Layer, models.py"
 _LYMPHOCYTOSIS = "repository BenKabongo25/mva-dlmi-lymphocytosis-classification-project"
+_QUOTED = "PyTorch quotes the trainable ones; Keras adds {} moving statistics"
 
 
 @public
@@ -76,7 +80,7 @@ ARCHITECTURES: dict[str, Architecture] = {
         lenet.alexnet, (227, 227, 3), 1000, 62_378_344, 62_378_344,
         "Krizhevsky 2012, one tower", "remembered",
         "the reports give no table; two groups as printed in 2012 give 60,965,224 "
-        "(alexnet_grouped), the one tower of 2014 with 64 filters 61,100,840",
+        "(alexnet_grouped), the one tower of 2014 with 64 filters 61,100,840 (alexnet_2014)",
     ),
     "alexnet_grouped": Architecture(
         lenet.alexnet_grouped, (227, 227, 3), 1000, 60_965_224, 60_965_224,
@@ -144,15 +148,47 @@ ARCHITECTURES: dict[str, Architecture] = {
         "keras.applications; UFSC deck", "remembered", from_backbone=True,
     ),
     "vgg16_bn": Architecture(
-        transfer.vgg16_bn, (224, 224, 3), 1000, None, 138_365_992,
-        "Honnalgere and Nayak 2019; torchvision vgg16_bn", "remembered",
-        "PyTorch quotes the trainable ones; Keras adds 8,448 moving statistics",
+        made_here("vgg16_bn"), (224, 224, 3), 1000, None, 138_365_992,
+        "Honnalgere and Nayak 2019; torchvision vgg16_bn", "remembered", _QUOTED.format("8,448"),
+    ),
+    "alexnet_2014": Architecture(
+        made_here("alexnet_2014"), (224, 224, 3), 1000, 61_100_840, 61_100_840,
+        "Krizhevsky 2014, one tower; torchvision alexnet", "remembered",
+        "the AlexNet whose ImageNet weights torchvision has",
     ),
     "resnet18": Architecture(
-        residual.resnet18, (224, 224, 3), 1000, None, 11_689_512,
+        made_here("resnet18"), (224, 224, 3), 1000, None, 11_689_512,
         "He 2016; torchvision resnet18; UFSC deck, Marzahl 2019", "remembered",
-        "PyTorch quotes the trainable ones; Keras adds 9,600 moving statistics. The deck does not "
-        "name the port it used",
+        f"{_QUOTED.format('9,600')}. The deck does not name the port it used",
+    ),
+    "resnet34": Architecture(
+        made_here("resnet34"), (224, 224, 3), 1000, None, 21_797_672,
+        "He 2016; torchvision resnet34; lymphocytosis report", "remembered",
+        _QUOTED.format("17,024"),
+    ),
+    "resnet50": Architecture(
+        made_here("resnet50"), (224, 224, 3), 1000, None, 25_557_032,
+        "He 2016; torchvision resnet50; Pan 2019", "remembered",
+        f"{_QUOTED.format('53,120')}. The stride is in the middle convolution of a block; Keras "
+        "has it in the first",
+    ),
+    "resnet101": Architecture(
+        made_here("resnet101"), (224, 224, 3), 1000, None, 44_549_160,
+        "He 2016; torchvision resnet101; Pan 2019", "remembered", _QUOTED.format("105,344"),
+    ),
+    "resnet152": Architecture(
+        made_here("resnet152"), (224, 224, 3), 1000, None, 60_192_808,
+        "He 2016; torchvision resnet152; Pan 2019", "remembered", _QUOTED.format("151,424"),
+    ),
+    "resnext50": Architecture(
+        made_here("resnext50"), (224, 224, 3), 1000, None, 25_028_904,
+        "Xie 2017; torchvision resnext50_32x4d; Kulhalli 2019", "remembered",
+        f"{_QUOTED.format('68,224')}. Which ResNeXt Kulhalli et al. trained is not stated",
+    ),
+    "resnext101": Architecture(
+        made_here("resnext101"), (224, 224, 3), 1000, None, 88_791_336,
+        "Xie 2017; torchvision resnext101_32x8d; Kulhalli 2019", "remembered",
+        f"{_QUOTED.format('202,880')}. Which ResNeXt Kulhalli et al. trained is not stated",
     ),
     "marzahl_resnet18": Architecture(
         branches.marzahl_resnet18, (450, 450, 3), 2, None, None, "Marzahl 2019, abstract", "guess",
@@ -161,10 +197,15 @@ ARCHITECTURES: dict[str, Architecture] = {
         "known where the background is black",
     ),
     "se_resnext50": Architecture(
-        residual.se_resnext50, (224, 224, 3), 1000, None, 27_559_896,
+        made_here("se_resnext50", "unit"), (224, 224, 3), 1000, None, 27_559_896,
         "Prellberg and Kramer 2019; pretrainedmodels se_resnext50_32x4d", "remembered",
-        "counted at 1,000 classes; they trained on centre crops of 300 with one logit. PyTorch "
-        "quotes the trainable ones; Keras adds 68,224 moving statistics",
+        "counted at 1,000 classes; they trained on centre crops of 300 with one logit, and scaled "
+        f"images to 0 to 1 only. {_QUOTED.format('68,224')}",
+    ),
+    "efficientnet_lite0": Architecture(
+        made_here("efficientnet_lite0"), (224, 224, 3), 1000, 4_694_024, 4_652_008,
+        "Tan and Le 2019; Liu 2020, EfficientNet-Lite; efficientnet_lite_pytorch", "read",
+        "images are scaled to (I - 127) / 128; the drop of whole blocks in training is left out",
     ),
     "leukonet_like": Architecture(
         branches.leukonet_like, (250, 250, 3), 2, None, None, "Mourya 2018, abstract", "guess",
@@ -246,8 +287,11 @@ def build(
         Shape of the images, in px. By default the published one.
     weights : str, optional
         ``"imagenet"`` or a file of weights for the backbone of a network that has one; for other
-        networks a file of weights of the whole network (``.weights.h5``). By default the weights
-        are random.
+        networks a file of weights of the whole network: ``.weights.h5``, or, for ResNets, ResNeXts,
+        ``vgg16_bn``, ``alexnet_2014`` and ``efficientnet_lite0``, the file of PyTorch (``.pth``,
+        ``.pt``, ``.bin``) or ``.safetensors`` of the source that `architectures` names. If it is
+        for other classes, the last layer keeps its random weights. By default all weights are
+        random.
     head : sequence of int, optional
         Numbers of nodes of the dense layers before the last one, ``dense_1`` and so on, of a
         network named ``"keras:..."``. By default there are none.
@@ -271,8 +315,17 @@ def build(
         Keras is not installed.
     ValueError
         The name is unknown, there are fewer than two classes, the images are too small for the
-        network, the weights do not exist, or do not fit the network or the number of classes, the
-        head is that of a publication, or there is no dropout whose rate could be set.
+        network, the weights do not exist or do not fit the network, the head is that of a
+        publication, or there is no dropout whose rate could be set.
+
+    Warns
+    -----
+    UserWarning
+        The file of weights has another last layer than the network, which is left out.
+
+    Notes
+    -----
+    Files of PyTorch are read without PyTorch: nothing that they name is imported or called.
 
     Examples
     --------
@@ -303,15 +356,16 @@ def build(
             f"{transfer.PREFIX}NAME, such as {transfer.PREFIX}VGG16"
         )
     architecture = ARCHITECTURES[name]
+    shape = input_shape or architecture.input_shape
     if weights is not None and not architecture.from_backbone:
         if weights == "imagenet":
             raise ValueError(f"{name} has no ImageNet weights: give a file of weights, or none")
         if not Path(weights).is_file():
             raise ValueError(f"{weights}: the file of weights does not exist")
     with layer_seed(random_state):
-        model = architecture.make(input_shape or architecture.input_shape, n_classes, weights)
+        model = architecture.make(shape, n_classes, weights)
     if weights is not None and not architecture.from_backbone:
-        _load(model, name, Path(weights), n_classes)
+        _load(model, name, Path(weights), shape)
     if dropout is not None:
         found = [layer for layer in model.layers if type(layer) is keras.layers.Dropout]
         # Those of a backbone drop whole branches, at rates of its own.
@@ -323,25 +377,40 @@ def build(
     return model
 
 
-def _load(model: Any, name: str, path: Path, n_classes: int) -> None:
-    """Load the weights of a whole network.
+def _load(model: Any, name: str, path: Path, input_shape: tuple[int, int, int]) -> None:
+    """Load the weights of a whole network, without the last layer if the file has another.
 
     Raises
     ------
     WeightsError
-        The file holds no weights, or those of another network or number of classes.
+        The file holds no weights, or those of another network.
     """
-    last = shapes_of(path)[-1:]
+    if is_state_file(path):
+        load_state(model, _layout(name, path), path)
+        return
+    shapes = shapes_of(path)
+    n_outputs, last = int(model.output_shape[-1]), shapes[-1] if shapes else ()
+    other = len(last) == 1 and last[0] != n_outputs
+    source = model
+    if other:
+        # The network with the classes of the file shows that all other weights fit.
+        source = ARCHITECTURES[name].make(input_shape, max(2, last[0]), None)
     try:
-        model.load_weights(path)
+        source.load_weights(path)
     except Exception as error:  # Keras raises many kinds of errors for weights that do not fit
-        n_outputs = int(model.output_shape[-1])
-        if last and len(last[0]) == 1 and last[0][0] != n_outputs:
-            raise WeightsError(
-                f"{path}: these weights of {name} are for {last[0][0]} classes, not {n_classes}. A "
-                "function as architecture can leave the last layer out: build the network "
-                f"(networks.build({name!r}, {n_classes})), then load them by "
-                "network.load_weights(path, skip_mismatch=True)"
-            ) from None
         first = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         raise WeightsError(f"{path}: not weights of {name}: {first}") from None
+    if other:
+        for layer, given in zip(model.layers, source.layers, strict=True):
+            if layer.weights and layer.name != LAST:
+                layer.set_weights(given.get_weights())
+        warn_left_out(path, name, f"it has {last[0]} outputs in the file, not {n_outputs}")
+
+
+def _layout(name: str, path: Path) -> str:
+    """Return the layout in which a network reads files of PyTorch."""
+    if name not in OWN:
+        raise WeightsError(
+            f"{path}: files of PyTorch are not read for {name}, only for {', '.join(OWN)}"
+        )
+    return name

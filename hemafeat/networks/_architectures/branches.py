@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from hemafeat.networks._architectures import residual
 from hemafeat.networks._architectures.parts import Shape, classify, feature_maps
 from hemafeat.networks._keras import need_keras
+from hemafeat.networks._own import architecture as made_here
 
 
 def leukonet_like(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
@@ -109,7 +109,7 @@ def marzahl_resnet18(input_shape: Shape, n_classes: int, weights: str | None) ->
     layers = need_keras("a network on images").layers
     from hemafeat.networks._layers import BoxLoss
 
-    plain = residual.resnet18(input_shape, n_classes, None)
+    plain = made_here("resnet18")(input_shape, n_classes, weights)
     image, features = plain.input, plain.get_layer("mean").output
     box = layers.Dense(4, activation="sigmoid", dtype="float32", name="box")(features)
     features = BoxLoss(name="box_loss")(features, box, image)

@@ -7,6 +7,9 @@ from typing import Any
 
 from hemafeat.networks._backbones import backbone, build_backbone, maps_of, with_imagenet
 from hemafeat.networks._keras import need_keras
+from hemafeat.networks._own import classify
+
+__all__ = ["Shape", "classify", "feature_maps", "scaled_input"]
 
 Shape = tuple[int, int, int]
 
@@ -53,21 +56,3 @@ def feature_maps(kind: str, image: Any, weights: str | None, name: str | None = 
     if weights is not None:
         return maps_of(network, image, Path(weights), scale_name)
     return build_backbone(network, image, top=False, scale_name=scale_name)
-
-
-def classify(
-    image: Any, features: Any, n_classes: int, name: str, *, sigmoid: bool = False, **dense: Any
-) -> Any:
-    """Build the network from `image` to the probabilities of the classes.
-
-    The last dense layer is called ``logit`` and gives the score before the softmax, as Grad-CAM
-    needs it. With `sigmoid` two classes share one output, the probability of the second.
-    """
-    keras = need_keras("a network on images")
-    binary = sigmoid and n_classes == 2
-    logit = keras.layers.Dense(1 if binary else n_classes, name="logit", **dense)(features)
-    # Probabilities stay in single precision if the rest is computed in half precision.
-    probability = keras.layers.Activation(
-        "sigmoid" if binary else "softmax", dtype="float32", name="probability"
-    )(logit)
-    return keras.Model(image, probability, name=name)

@@ -1,4 +1,4 @@
-"""Networks with a backbone of keras.applications, and VGG16 with batch normalisation."""
+"""Networks with a backbone of keras.applications."""
 
 from __future__ import annotations
 
@@ -28,6 +28,11 @@ def of_backbone(
 ) -> Any:
     """Build the network of a name such as ``"keras:DenseNet121"``; see `build`."""
     kind = backbone(name.removeprefix(PREFIX))
+    if kind.layout is not None:
+        raise ValueError(
+            f"{name}: {kind.name} is not one of the backbones of Keras; it gives embeddings, and "
+            "what can be trained is listed by networks.architectures"
+        )
     dense = list(head) if isinstance(head, list | tuple) else []
     if (head is not None and not isinstance(head, list | tuple)) or not all(
         isinstance(units, int) and not isinstance(units, bool) and units > 0 for units in dense
@@ -91,22 +96,3 @@ def _with_head(
         if dropout:
             x = layers.Dropout(dropout, name=f"dropout_{number}")(x)
     return classify(image, x, n_classes, name)
-
-
-def vgg16_bn(input_shape: Shape, n_classes: int, weights: str | None) -> Any:
-    """Build VGG16 with batch normalisation after every convolution and two dense layers of 4096."""
-    layers = need_keras("a network on images").layers
-    image, x = scaled_input(input_shape, "torch")
-    blocks = ((64, 2), (128, 2), (256, 3), (512, 3), (512, 3))
-    for block, (filters, depth) in enumerate(blocks, 1):
-        for number in range(1, depth + 1):
-            name = f"block_{block}_{number}"
-            x = layers.Conv2D(filters, 3, padding="same", name=f"{name}_conv")(x)
-            x = layers.BatchNormalization(momentum=0.9, epsilon=1e-5, name=f"{name}_normal")(x)
-            x = layers.ReLU(name=f"{name}_relu")(x)
-        x = layers.MaxPooling2D(2, name=f"pool_{block}")(x)
-    x = layers.Flatten(name="flatten")(x)
-    for number in (1, 2):
-        x = layers.Dense(4096, activation="relu", name=f"dense_{number}")(x)
-        x = layers.Dropout(0.5, name=f"dropout_{number}")(x)
-    return classify(image, x, n_classes, "vgg16_bn")

@@ -29,21 +29,28 @@ from hemafeat.segment import MaskError, as_masks, segmenter
 
 @public
 class Embedding(TransformerMixin, BaseEstimator):
-    """Read images and compute the values of a layer of a network of ``keras.applications``.
+    """Read images and compute the values of a layer of a network trained on other images.
 
     Parameters
     ----------
     backbone : str
         Name of the network: ``"InceptionV3"``, ``"VGG16"``, ``"InceptionResNetV2"``,
-        ``"EfficientNetB1"``, ``"MobileNet"``, ``"DenseNet121"``, ``"ResNet50"`` or ``"Xception"``.
+        ``"EfficientNetB1"``, ``"MobileNet"``, ``"DenseNet121"``, ``"ResNet50"`` or ``"Xception"``
+        of ``keras.applications``; ``"EfficientNetLite0"``; or ``"ResNet18"``, ``"ResNet34"``,
+        ``"ResNeXt50"``, ``"ResNeXt101"``, ``"SEResNeXt50"``, ``"VGG16BN"``, ``"AlexNet"``,
+        ``"DINOv2S"``, ``"DINOv2B"``, ``"DINOv2L"`` or ``"DINOv2G"``, for files of PyTorch.
     weights : str, path or None
         Weights of the network. ``"imagenet"``: the file of Keras, from its cache
-        (``~/.keras/models``) or downloaded. A file: ``.h5`` or ``.weights.h5`` of that backbone,
-        with or without its last layers, or a whole network as ``.keras``. None: random weights
-        drawn from `random_state`; `fit` warns about them, and they are named in the columns.
+        (``~/.keras/models``) or downloaded; for ``"EfficientNetLite0"`` that of the extra
+        ``weights``. A file: ``.h5`` or ``.weights.h5`` of that backbone, with or without its last
+        layers; a whole network as ``.keras``; or, for ``"ResNet50"`` and the networks that Keras
+        lacks, the file of torchvision (of pretrainedmodels for ``"SEResNeXt50"``, of DINOv2 or
+        DinoBloom for ``"DINOv2S"`` and its kind) as ``.pth``, ``.pt``, ``.bin`` or
+        ``.safetensors``, which is read without PyTorch. None: random weights drawn from
+        `random_state`; `fit` warns about them, and they are named in the columns.
     layer : str, optional
         Name of the layer, such as ``"fc1"`` of VGG16; feature maps are averaged over the image. By
-        default it is the last maps (InceptionV3: 2,048 numbers).
+        default it is the last maps (InceptionV3: 2,048 numbers), and of DINOv2 the class token.
     streams : str or list of str
         Pictures that the network sees: ``"rgb"`` (default), ``"hsv"``, ``"od"`` (optical density
         relative to the white of the image), ``"masked"`` or ``"blackened"`` (white or black outside
@@ -283,6 +290,17 @@ class Embedding(TransformerMixin, BaseEstimator):
             Number of threads. By default `n_jobs`.
         """
         return load_runner(self._source(), self.runtime, n_workers(n_threads or self.n_jobs))
+
+    def check_weights(self) -> None:
+        """Load the network, so that an error comes before any image is read.
+
+        Raises
+        ------
+        ImportError, ValueError, WeightsError
+            As in `fit`.
+        """
+        self._check()
+        self.ready()
 
     def store(self, runner: Runner) -> Cache:
         """Open the cache of the vectors of a network."""

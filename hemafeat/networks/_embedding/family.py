@@ -52,7 +52,7 @@ class EmbeddingFamily:
             prepared=True,
             white=any(stream.colour == "od" for stream in parse_streams(step.streams)),
             default=False,
-            reference="keras.applications",
+            reference=f"{step.backbone}, see hemafeat.networks.backbone",
         )
         declare(self)
 

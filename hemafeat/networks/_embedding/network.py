@@ -15,11 +15,13 @@ from hemafeat.networks._backbones import (
     digest_of,
     keras_home,
     layers_and_arrays,
+    layout_for,
     randomise,
     with_file,
     with_imagenet,
 )
 from hemafeat.networks._keras import need_keras
+from hemafeat.networks._weights.state_file import SUFFIXES, is_state_file
 
 POOLED = "mean"
 """Name of the layer of the default embedding, the mean of the last feature maps."""
@@ -67,7 +69,7 @@ def source_of(
     ValueError
         The backbone is unknown, or the size is below 32 px.
     WeightsError
-        The file of weights does not exist or has another format.
+        The file of weights does not exist, or has a format that is not read for the backbone.
     """
     kind = find_backbone(backbone)
     if size is not None and size < 32:
@@ -79,8 +81,12 @@ def source_of(
         path = Path(name)
         if not path.is_file():
             raise WeightsError(f"{path}: the file of weights does not exist")
-        if path.suffix not in (".h5", ".hdf5", ".keras"):
-            raise WeightsError(f"{path}: weights are read from .h5, .weights.h5 and .keras files")
+        if not is_state_file(path) and path.suffix not in (".h5", ".hdf5", ".keras"):
+            raise WeightsError(
+                f"{path}: weights are read from .h5, .weights.h5 and .keras files, and from those "
+                f"of PyTorch: {', '.join(SUFFIXES)}"
+            )
+        layout_for(kind, path)
         status = path.stat()
         state = (status.st_size, status.st_mtime_ns)
     seed = int(random_state) if name is None else 0
@@ -152,6 +158,8 @@ _TOO_SMALL = ("Input size must be at least", "output size would be zero or negat
 
 def _from_backbone(source: Source, kind: Backbone, image: Any) -> tuple[Any, Any]:
     """Return the network and the layer, with the last dense layers only if they are needed."""
+    if source.weights not in (None, "imagenet"):
+        kind = layout_for(kind, Path(str(source.weights)))
     names, _ = layers_and_arrays(kind, source.size)
     end = names[-1]
     top = source.layer is not None and source.layer not in names
