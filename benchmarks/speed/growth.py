@@ -28,8 +28,8 @@ CELLS = (1, 5, 20, 50, 100, 200)
 SHAPE = (2048, 2048)
 """Height and width in px of the images with several cells."""
 
-UM_PER_PX = 0.15
-"""Scale of the images with several cells: 200 white cells fit, of about 90 px each."""
+UM_PER_PX = 0.2
+"""Scale of the images with several cells: 200 white cells fit, of about 65 px each."""
 
 SETS = ("fast", "default", "all")
 

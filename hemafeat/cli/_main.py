@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import atexit
 import io
 import os
 import signal
@@ -132,8 +133,22 @@ def main(argv: Sequence[str] | None = None) -> int:
         with suppress(OSError):  # the terminal may be gone
             again = "run the same command again"
             _print_error(f"stopped; {again}{' to resume' if args.resumes(args) else ''}")
+        if argv is None:
+            _end_process(128 + number)
         return 128 + number
     return 0
+
+
+def _end_process(code: int) -> NoReturn:
+    """End the process as on its exit, but leave the interpreter as it is.
+
+    Threads of libraries, stopped at any place, may abort a process whose interpreter is taken down.
+    """
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError, AttributeError):
+            stream.flush()
+    os._exit(code)
 
 
 def _check_no_empty_word(args: argparse.Namespace) -> None:

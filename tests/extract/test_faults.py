@@ -42,7 +42,8 @@ def test_a_stopped_command_leaves_no_worker_and_says_how_to_resume(
     if signal.getsignal(number) == signal.SIG_IGN:
         pytest.skip("tests that run in the background inherit that the signal is ignored")
     noise(tmp_path / "images", 400)
-    command = [sys.executable, "-m", "hemafeat", "extract", str(tmp_path / "images"), "--quiet"]
+    command = [sys.executable, "-X", "faulthandler", "-m", "hemafeat"]
+    command += ["extract", str(tmp_path / "images"), "--quiet"]
     command += ["--out", str(out), "--families", "shape", "--jobs", "2", "--shard-size", "2"]
     child = subprocess.Popen(
         [*command, *(["--processes"] if processes else [])],
@@ -64,7 +65,7 @@ def test_a_stopped_command_leaves_no_worker_and_says_how_to_resume(
     if stop == "SIGKILL":
         assert child.returncode == -number
         return
-    assert child.returncode == 128 + number
+    assert child.returncode == 128 + number, text  # what it printed, such as why it was aborted
     assert text == "hemafeat: error: stopped; run the same command again to resume\n"
     assert not list(out.rglob("*.part"))
 
