@@ -383,7 +383,7 @@ class NetworkClassifier(ClassifierMixin, BaseEstimator):
         return network
 
     def check_weights(self) -> None:
-        """Check the options, and load the initial weights once, so that errors come before training.
+        """Check the options and load the initial weights, so that errors come before training.
 
         Raises
         ------

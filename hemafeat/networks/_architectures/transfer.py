@@ -9,7 +9,6 @@ from hemafeat.networks._architectures.parts import (
     Shape,
     classify,
     feature_maps,
-    scaled_input,
 )
 from hemafeat.networks._backbones import backbone
 from hemafeat.networks._keras import need_keras
