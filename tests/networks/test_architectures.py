@@ -9,7 +9,14 @@ import numpy as np
 import pytest
 
 from hemafeat import networks
-from support.architecture_steps import DEEP, SIDES, judged, some_images, train_save_and_read_back
+from support.architecture_steps import (
+    DEEP,
+    SIDES,
+    judged,
+    some_images,
+    train_save_and_read_back,
+    without_weights,
+)
 
 pytestmark = pytest.mark.networks
 
@@ -20,8 +27,7 @@ def keras():
 
 
 def build_without_weights(keras, name, **given):
-    """Build a network without creating its weights, which are not needed to count them."""
-    with keras.StatelessScope(initialize_variables=False):
+    with without_weights(keras):
         return networks.build(name, networks.ARCHITECTURES[name].n_classes, **given)
 
 

@@ -11,6 +11,7 @@ from hemafeat import networks, pipelines
 from hemafeat.networks._classifier.augment import VIEWS
 from hemafeat.networks._classifier.rates import optimizer_of, rate_factor
 from hemafeat.networks._classifier.training import _Order
+from support.architecture_steps import without_weights
 
 pytestmark = pytest.mark.networks
 
@@ -141,13 +142,13 @@ def test_weights_of_classes_are_equal_once_rare_ones_are_repeated(keras, monkeyp
 
 @pytest.fixture(scope="module")
 def efficient(keras):
-    with keras.StatelessScope(initialize_variables=False):
+    with without_weights(keras):
         return networks.build("efficientnet_b1_head", 3, input_shape=(64, 64, 3), dropout=0.6)
 
 
 def test_layers_of_the_reports_by_name(keras, efficient):
     """The blood-cell report frees the last 4 and 8 layers of VGG16 and the last 26 of B1."""
-    with keras.StatelessScope(initialize_variables=False):
+    with without_weights(keras):
         vgg = networks.build("vgg16_head", 8, input_shape=(64, 64, 3))
 
     def layers(model, first):
@@ -164,7 +165,7 @@ def test_layers_of_the_reports_by_name(keras, efficient):
     # Pooling, three dense layers with dropout and the classes; our softmax is a layer of its own.
     assert (len(backbone), len(behind) - 1) == (18, 8)
     assert len(trained) == 14
-    with keras.StatelessScope(initialize_variables=False):
+    with without_weights(keras):
         model = networks.build("keras:VGG16", 8)
     assert networks.trained_layers(model, "head") == ["logit"]
     with pytest.raises(ValueError, match=r"last_layers: .* no layer 'block5_conv9'; did you mean"):
@@ -183,11 +184,11 @@ def test_a_frozen_backbone(keras):
 def test_plain_networks_of_keras(keras):
     """With 1,000 classes and no further layers they have as many weights as those of Keras."""
     for name in ("DenseNet121", "ResNet50", "Xception", "MobileNet"):
-        with keras.StatelessScope(initialize_variables=False):
+        with without_weights(keras):
             model = networks.build(f"keras:{name}", 1000)
         assert model.count_params() == networks.backbone(name).n_parameters_top
         assert model.input_shape[1] == networks.backbone(name).size
-    with keras.StatelessScope(initialize_variables=False):
+    with without_weights(keras):
         plain = networks.build("keras:VGG16", 8)
         headed = networks.build("keras:vgg16", 8, head=[1024, 512, 256], dropout=0.2)
     assert plain.count_params() == 14_714_688 + 512 * 8 + 8

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
+
 import numpy as np
 
 from hemafeat import networks
@@ -88,6 +90,15 @@ DEEPEST = {
     "inception_resnet_v2",
     "xie_streams",
 }
+
+
+@contextmanager
+def without_weights(keras):
+    """Build networks without creating their weights, which are not needed to count them."""
+    with keras.StatelessScope(initialize_variables=False):
+        yield
+    # Keras would create those of all such networks, gigabytes, when the next one is trained.
+    keras.utils.clear_session(free_memory=False)
 
 
 def judged(keras, model, images):
