@@ -9,6 +9,7 @@ from hemafeat import networks
 from hemafeat.networks import _backbones
 from hemafeat.networks._embedding import network as _embedding_network
 from support import embedding_steps
+from support.architecture_steps import without_weights
 from support.embedding_steps import QUICK, SIDE, close, embedding
 
 pytestmark = pytest.mark.networks
@@ -23,7 +24,7 @@ def test_facts_of_the_backbones_are_those_of_keras(keras, name):
     kind = _backbones.BACKBONES[name]
     counts = []
     for top in (False, True):
-        with keras.StatelessScope(initialize_variables=False):
+        with without_weights(keras):
             model = _backbones.build_backbone(kind, keras.Input((kind.size, kind.size, 3)), top=top)
         counts.append(model.count_params())
         if not top:
