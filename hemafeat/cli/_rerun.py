@@ -173,6 +173,8 @@ def _run(args: argparse.Namespace) -> None:
             continue
         _print(rerun.summary(), args)
         print(rerun.folder)
+        if "keras" in sys.modules:  # what it keeps of each network adds up to gigabytes
+            sys.modules["keras"].utils.clear_session()
     print(recipes.page(args.out))
     if failed:
         raise Failure(f"{len(failed)} of {len(names)} recipes failed: {'; '.join(failed)}")

@@ -275,6 +275,7 @@ def _compare(
         (text, file.relative_to(place).as_posix())
         for _, text, file in training_figures(comparison, figures)
     ]
+    comparison.fitted = {}  # they may take gigabytes
     (place / PICTURES).write_text(json.dumps(pictures), encoding="utf-8")
     write_whole(
         record, lambda aside: aside.write_text(json.dumps(settings, indent=1), encoding="utf-8")
