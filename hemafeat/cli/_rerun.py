@@ -148,14 +148,19 @@ def _run(args: argparse.Namespace) -> None:
     from hemafeat import recipes
 
     failed = []
-    names = _names(args)
+    names, data = _names(args), _data(args)
+    for one in map(recipes.recipe, names):
+        unknown = [model for model in args.only or [] if model not in one.compared]
+        if unknown:
+            known = ", ".join(one.compared)
+            raise Usage(f"--only: {one.name} has no model {unknown[0]!r}; its models are {known}")
     for name in names:
         _arguments.say(args, f"{name} ...")
         versions = None if args.version == "both" else [args.version]
         try:
             rerun = recipes.run(
                 name,
-                _data(args),
+                data,
                 args.out,
                 versions=versions,
                 only=args.only,

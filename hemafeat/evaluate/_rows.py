@@ -33,7 +33,7 @@ def drop_unlabelled(
 ) -> tuple[pd.DataFrame, list[Note]]:
     """Return the rows with a label, numbered in a column `ROW`, and a note on each of the others.
 
-    Without `features`, which have units, the scale does not matter.
+    If no features are read and the table has none, the scale does not matter.
 
     Raises
     ------
@@ -43,7 +43,8 @@ def drop_unlabelled(
     """
     table = need_frame(table, "a comparison", CompareError)
     try:
-        extract.units(table if features else table.iloc[:0], assume_px=False)
+        has_units = features or bool(extract.feature_columns(table))
+        extract.units(table if has_units else table.iloc[:0], assume_px=False)
     except ValueError as error:
         raise CompareError(str(error)) from None
     if label not in table.columns:

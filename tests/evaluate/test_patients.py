@@ -498,11 +498,11 @@ def test_the_best_of_many_models_without_a_signal_is_known_to_be_chosen():
 
 
 def test_models_that_read_no_features_need_none(tmp_path: Path) -> None:
-    images = datasets.drawn_set("lymphocytosis", tmp_path / "cells", 36, n_patients=12, size=48)
+    images = datasets.drawn_set("lymphocytosis", tmp_path / "cells", 56, n_patients=28, size=48)
     comparison = evaluate.compare_patients(
         ["attributes", "bag_size"], images, n_splits=2, n_boot=20, verdicts=False
     )
     assert set(comparison.models) >= {"attributes", "bag_size", "baseline", "metadata"}
-    assert len(comparison.predictions.query("model == 'bag_size'")) == 12
+    assert len(comparison.predictions.query("model == 'bag_size'")) == 28
     with pytest.raises(evaluate.CompareError, match="no feature columns"):
         evaluate.compare_patients(["attributes", "table_means"], images, n_splits=2)

@@ -122,7 +122,8 @@ def test_the_page_and_the_command_line(
     page = (out / "reruns.html").read_text("utf-8")
     assert "0.897" in page
     assert "Small runs" in page
-    assert 'href="mine/corrected/page.html"' in page
+    assert 'href="mine/page.html"' in page
+    assert 'href="corrected/page.html"' in (out / "mine" / "page.html").read_text("utf-8")
     assert (out / "mine" / "corrected" / "page.html").is_file()
     assert main(["rerun", "page", "--out", str(out)]) == 0
     assert main(["rerun", "page", "--out", str(tmp_path / "empty")]) == 1
