@@ -20,7 +20,7 @@ BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
 def test_none_is_left_out() -> None:
-    there = {path.stem for path in BENCHMARKS.glob("*.py")}
+    there = {path.stem for path in BENCHMARKS.glob("*.py")} - {"__main__"}
     there |= {path.parent.name for path in BENCHMARKS.glob("*/__main__.py")}
     named = {
         "attack",
@@ -36,6 +36,18 @@ def test_none_is_left_out() -> None:
         "speed",
     }
     assert there == named | {"networks", "train_segmenter", "unchanged"}
+
+
+def test_one_module_runs_recipes_and_scripts(capsys: pytest.CaptureFixture[str]) -> None:
+    main = runpy.run_path(str(BENCHMARKS / "__main__.py"))["main"]
+    assert main(["list"]) == 0
+    assert "ufsc2022" in capsys.readouterr().out
+    assert main(["nothing"]) == 2
+    said = capsys.readouterr()
+    assert "there is no 'nothing'" in said.err
+    assert "segmentation, speed, train_segmenter" in said.out
+    with pytest.raises(SystemExit, match="expected 'cpu' or 'gpu'"):
+        main(["--device", "tpu", "list"])
 
 
 @pytest.mark.slow_without_jit

@@ -44,6 +44,13 @@ def results_of(folder: str | os.PathLike[str]) -> pd.DataFrame:
     ------
     RecipeError
         If there are none.
+
+    Examples
+    --------
+    >>> from hemafeat import recipes
+    >>> run = recipes.run("karim2022", small=True, only=["ldsvm"], out="reruns", n_boot=20)
+    >>> sorted(set(recipes.results_of("reruns")["recipe"]))
+    ['karim2022']
     """
     files = sorted(Path(folder).glob(f"*/{RESULTS}"))
     if not files:
@@ -64,6 +71,13 @@ def overview(results: pd.DataFrame) -> pd.DataFrame:
     DataFrame
         ``recipe, model, metric, part, report``, and for each version that was run the value and
         its interval as ``<version>``, ``<version>_low`` and ``<version>_high``.
+
+    Examples
+    --------
+    >>> from hemafeat import recipes
+    >>> run = recipes.run("karim2022", small=True, only=["ldsvm"], out="reruns", n_boot=20)
+    >>> recipes.overview(run.results)[["model", "metric"]].to_numpy().tolist()
+    [['ldsvm', 'balanced_accuracy']]
     """
     rows = []
     for (recipe, model), of_model in results.groupby(["recipe", "model"], sort=False):
@@ -100,6 +114,13 @@ def figure_reruns(table: pd.DataFrame) -> Figure:
     -------
     matplotlib.figure.Figure
         A row for each model; the intervals are those of the reproduced figures.
+
+    Examples
+    --------
+    >>> from hemafeat import recipes
+    >>> run = recipes.run("karim2022", small=True, only=["ldsvm"], out="reruns", n_boot=20)
+    >>> len(recipes.figure_reruns(recipes.overview(run.results)).axes)
+    1
     """
     from matplotlib.figure import Figure
 
@@ -148,6 +169,13 @@ def page(folder: str | os.PathLike[str], out: str | os.PathLike[str] | None = No
     ------
     RecipeError
         If no recipe was run into the folder.
+
+    Examples
+    --------
+    >>> from hemafeat import recipes
+    >>> run = recipes.run("karim2022", small=True, only=["ldsvm"], out="reruns", n_boot=20)
+    >>> recipes.page("reruns").name
+    'reruns.html'
     """
     results = results_of(folder)
     table = overview(results)

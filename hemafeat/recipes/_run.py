@@ -146,7 +146,7 @@ def run(
     Examples
     --------
     >>> from hemafeat import recipes
-    >>> rerun = recipes.run("bernard_pixels", small=True, only=["forest"], n_boot=20)
+    >>> rerun = recipes.run("bernard2021_pixels", small=True, only=["forest"], n_boot=20)
     >>> sorted(set(rerun.results["version"]))
     ['corrected', 'published']
     """

@@ -441,6 +441,7 @@ def test_models_of_images_beside_models_of_features(images):
 
 @pytest.mark.networks
 def test_a_network_is_trained_once_and_kept(images, tmp_path, monkeypatch):
+    pytest.importorskip("keras", minversion="3", reason="the extra 'deep' is not installed")
     from hemafeat import networks
 
     options = {"size": 32, "epochs": 1, "batch_size": 16, "augment": False, "progress": False}

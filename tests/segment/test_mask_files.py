@@ -263,7 +263,7 @@ def test_entries_segmenters(monkeypatch):
     _entries.cache_clear()
     try:
         assert segmenter("whole")(np.zeros((4, 4, 3), np.uint8)).n_cells == 1
-        with pytest.raises(SegmenterError, match="contours, best, unet, halves, number, whole"):
+        with pytest.raises(SegmenterError, match=r"unet, .*, halves, number, whole"):
             segmenter("thirds")
         with pytest.raises(SegmenterError, match=r"'halves' .* cannot be loaded"):
             segmenter("halves")
