@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -35,9 +35,8 @@ def training_figures(
     (str, str, Path)
         Model, caption and file. Nothing is drawn of models without a training history.
     """
-    fitted: Mapping[str, list[Any]] = getattr(comparison, "fitted", None) or {}
     folds = list(dict.fromkeys(comparison.predictions["fold"]))
-    for name, models in fitted.items():
+    for name, models in comparison.fitted.items():
         model, fold = models[-1], folds[-1]
         if not hasattr(model, "history_"):
             continue

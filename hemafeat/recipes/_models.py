@@ -97,15 +97,12 @@ def _options(
     if version == "published":
         for quirk in recipe.quirks.values():
             options |= quirk.get("models", {}).get(name, {})
-    if small:
-        options |= recipe.small.get("models", {}).get(name, {})
     kind = recipe.kind(name)
     if kind == "network":
         options = {**recipe.network, **options}
-        if small:
-            options |= recipe.small.get("network", {}) | recipe.small.get("models", {}).get(
-                name, {}
-            )
+        options |= recipe.small.get("network", {}) if small else {}
+    if small:
+        options |= recipe.small.get("models", {}).get(name, {})
     options = {key: None if value == "none" else value for key, value in options.items()}
     if kind in ("network", "embedding") and "weights" in options:
         file = recipe.files.get(name)

@@ -22,7 +22,7 @@ from hemafeat.recipes._page import RESULTS, recipe_page
 from hemafeat.recipes._published import published
 from hemafeat.recipes._recipe import VERSIONS, Recipe, RecipeError, recipe as read_recipe
 
-RECORD, PICTURES = "rerun.json", "pictures.json"
+RECORD, PICTURES, MAP = "rerun.json", "pictures.json", "map.svg"
 COLUMNS = (
     "recipe",
     "version",
@@ -189,7 +189,7 @@ def run(
     for version in versions:
         shown = json.loads((folder / version / PICTURES).read_text(encoding="utf-8"))
         pictures += [(version, text, folder / version / name) for text, name in shown]
-    map_file = folder / "map.svg"
+    map_file = folder / MAP
     if not map_file.is_file():
         measured = extract.load(folder / "features") if (folder / "features").is_dir() else images
         cell_map(measured, feature_columns(chosen, measured), map_file, random_state)
@@ -228,6 +228,7 @@ def _compare(
     record = place / RECORD
     if record.is_file() and _read(record) == settings:
         return evaluate.load(place)
+    (folder / MAP).unlink(missing_ok=True)  # it may be of other images
     models = make_models(
         chosen, version, only=only, small=small, weights=weights, random_state=random_state
     )
@@ -309,10 +310,7 @@ def _rows(
     chosen: Recipe, version: str, comparison: evaluate.Comparison, small: bool
 ) -> pd.DataFrame:
     """Return the scores of a version with the published figures beside them."""
-    scores = getattr(comparison, "part_scores", None)
-    if scores is None or not len(scores):
-        pooled = comparison.results[comparison.results["fold"] == "all"]
-        scores = pooled.assign(part="test")
+    scores = comparison.part_scores
     scores = scores[scores["model"].isin(chosen.models)]
     figures = published()
     figures = figures[figures["system"] == chosen.system]

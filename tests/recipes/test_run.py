@@ -101,13 +101,17 @@ def test_a_finished_run_is_read_and_another_is_not(
     calls = []
     compare = evaluate.compare
     monkeypatch.setattr(evaluate, "compare", lambda *a, **k: calls.append(1) or compare(*a, **k))
+    map_file = rerun.folder / "map.svg"
+    map_file.write_text("kept", encoding="utf-8")
     again = recipes.run(mine, out=mine.parent / "out", small=True, n_boot=20, n_splits=2)
     assert not calls
+    assert map_file.read_text("utf-8") == "kept"
     pd.testing.assert_frame_equal(again.results, rerun.results)
     recipes.run(
         mine, out=mine.parent / "out", small=True, n_boot=10, n_splits=2, versions=["published"]
     )
     assert calls == [1]
+    assert "<svg" in map_file.read_text("utf-8")
 
 
 def test_the_page_and_the_command_line(
