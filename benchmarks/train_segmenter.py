@@ -1,18 +1,19 @@
-"""Train the network of `hemafeat.segment.unet` on drawn cells and on fields of BCCD.
+"""Train the network of `hemafeat.segment.unet` on drawn fields and on real cells.
 
-    python benchmarks/train_segmenter.py --data DIR --out DIR [--more FOLDER] [--minutes N]
+    python benchmarks/teaching_masks.py --data DIR --out MASKS
+    python benchmarks/train_segmenter.py --data DIR --teach MASKS --out DIR [--minutes N]
         [--epochs N] [--network unet|fcn8s] [--start shipped|FILE]
 
-DIR contains `bccd` (images and masks, both under the MIT licence) and, for scoring only,
-`segwbc_d1`, which is under the GPL and never used for training. The same command runs on a CPU and
-on a GPU, and resumes an interrupted training. Blocks of fields of BCCD that were photographed one
-after the other are held back for scoring; the loss on the first half of these blocks also decides
-when training stops.
+DIR contains the data sets that `teaching_masks.py` reads and, for scoring only, `segwbc_d1`, which
+is under the GPL and never used for training. The same command runs on a CPU and on a GPU, and
+resumes an interrupted training. A part of each data set is held back for scoring; the loss on
+another part decides when training stops.
 
 The output folder receives the files of `hemafeat.networks.train_segmenter` (`network.onnx` among
 them), `samples.png`, a sheet of training samples, `scores.csv`, which compares `contours`, the
-network and the best of both, also on cells touched by red cells and on crowded drawn fields, and
-`card.md`, the model card. With --epochs 0 the network that --start names is only scored.
+network and the best of both, also on cells touched by red cells, on crowded drawn fields and on
+fields without white cells, and `card.md`, the model card. With --epochs 0 the network that --start
+names is only scored.
 """
 
 from __future__ import annotations
@@ -31,46 +32,22 @@ import pandas as pd
 from hemafeat import datasets, images, networks, segment
 from hemafeat.segment import UNET_WEIGHTS, Masks
 
-BLOCK, OF = 15, 5
-"""Number of fields in a block, and of blocks of which one is held back."""
+SHARES = {"bccd": 0.30, "chula_rbc": 0.20, "draaslan": 0.12, "pbc": 0.38}
+"""Share of each source among the samples that are not drawn."""
 
 
-def split(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame]:
-    """Split BCCD into fields for training, for stopping, and for scoring only."""
-    ordered = table[table["mask"].notna()].sort_values("image", ignore_index=True)
-    block = ordered.index // BLOCK
-    held = block % OF == OF - 1
-    second = (block // OF) % 2 == 1
-    return ordered[~held], ordered[held & ~second], ordered[held & second]
+def teaching_table(folder: Path, part: str) -> pd.DataFrame:
+    """Read a part of the table of `teaching_masks.py`."""
+    table = pd.read_csv(folder / "teaching.csv")
+    return table[table["part"].eq(part)].reset_index(drop=True)
 
 
-def confident_tables(args: argparse.Namespace, out: Path, sources: list[str]) -> pd.DataFrame:
-    """Select the images of --more on which a segmenter is confident, and add them to `sources`.
-
-    Images on which `contours` is not confident are segmented by the network that --start names.
-    """
-    listed = datasets.as_table(args.more)
-    # Platelets are left out: these masks should not decide whether they count as cells.
-    listed = listed[~listed["label"].astype("str").eq("platelet")]
-    listed = listed.sample(min(len(listed), args.n_more), random_state=args.seed)
-    name = Path(args.more).name
-    tables = [networks.confident_masks(listed, out / "more")]
-    sources.append(
-        f"{len(tables[0])} of {len(listed)} images of {name}, outlined by `contours` where it "
-        "is confident (without manual masks)"
-    )
-    if args.start:
-        segmenter = "unet"
-        if args.start != "shipped":
-            segmenter = f"unet:{Path(args.start).with_suffix('.onnx')}"
-        rest = listed[~listed["image"].isin(tables[0]["image"])]
-        tables.append(networks.confident_masks(rest, out / "rest", segmenter=segmenter))
-        sources.append(
-            f"{len(tables[1])} of the {len(rest)} others, outlined by the initial network "
-            "where it is confident"
-        )
-    print(*sources[1:], sep="\n")
-    return pd.concat(tables, ignore_index=True)
+def balanced(table: pd.DataFrame) -> pd.DataFrame:
+    """Repeat the rows of each source so that they have the shares of `SHARES`."""
+    counts = table["source"].value_counts()
+    total = max(n / SHARES[source] for source, n in counts.items())
+    times = {source: max(1, round(SHARES[source] * total / n)) for source, n in counts.items()}
+    return table.loc[table.index.repeat(table["source"].map(times))].reset_index(drop=True)
 
 
 Fields = Iterable[tuple[np.ndarray, Masks, np.ndarray]]
@@ -114,6 +91,19 @@ def crowded(background: str, n: int) -> Fields:
         yield field.image, Masks(field.cell, field.nucleus), np.ones(3, bool)
 
 
+def any_fields(n_cells: int, n: int) -> Fields:
+    """Draw fields as any laboratory may have taken them, with a clump of small blasts or none."""
+    for i in range(n):
+        field = datasets.draw_any_field(
+            ["lymphoblast"] * n_cells,
+            um_per_px=0.63 if n_cells else 0.15,
+            clump=n_cells > 0,
+            spoiled=False,
+            random_state=np.random.default_rng([4, i]),
+        )
+        yield field.image, Masks(field.cell, field.nucleus), np.ones(n_cells, bool)
+
+
 def score_fields(name: str, fields: Fields, weights: Path) -> list[dict[str, object]]:
     """Score each segmenter: one row for all cells, and one for those touched by red cells."""
     fields, rows, parts = list(fields), [], []
@@ -123,6 +113,7 @@ def score_fields(name: str, fields: Fields, weights: Path) -> list[dict[str, obj
         for image, truth, touched in fields:
             start = time.thread_time()
             masks = find(image)
+            masks = masks.select(np.flatnonzero(masks.quality["kind"] == "white cell"))
             durations.append(time.thread_time() - start)
             table = segment.score(masks, truth)
             n_spurious += table.attrs["n_spurious"]
@@ -236,11 +227,6 @@ def train(
 ) -> list[str]:
     """Train the network; return the part of the model card on its training."""
     out = Path(args.out)
-    if args.more:
-        more = confident_tables(args, out, sources)
-        # Repeated, so that fields of BCCD are a third of these samples.
-        times = max(1, round(0.5 * len(more) / len(training)))
-        training = pd.concat([training] * times + [more], ignore_index=True)
     samples = networks.SegmentationSamples(
         training, drawn=args.drawn, side=args.side, random_state=args.seed
     )
@@ -256,6 +242,7 @@ def train(
         epochs=args.epochs,
         steps=args.steps,
         batch_size=args.batch,
+        n_validation=128,
         patience=args.patience,
         learning_rate=args.learning_rate,
         side=args.side,
@@ -271,10 +258,7 @@ def main(argv: list[str] | None = None) -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--data", required=True, help="folder of data sets of real cells")
     parser.add_argument("--out", required=True, help="folder for the results of the training")
-    parser.add_argument(
-        "--more", help="images without masks, in any form that datasets.as_table accepts"
-    )
-    parser.add_argument("--n-more", type=int, default=4000, help="largest number of them")
+    parser.add_argument("--teach", required=True, help="folder that teaching_masks.py has written")
     parser.add_argument("--network", choices=["unet", "fcn8s"], default="unet")
     parser.add_argument(
         "--start", help="initial weights: shipped, or network.keras of an earlier training"
@@ -289,7 +273,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--side", type=int, default=128, help="height and width of samples")
     parser.add_argument("--patience", type=int, default=30)
     parser.add_argument(
-        "--drawn", type=float, default=0.5, help="share of drawn samples (default: 0.5)"
+        "--drawn", type=float, default=0.4, help="share of drawn samples (default: 0.4)"
     )
     parser.add_argument("--jobs", type=int, default=1, help="number of threads that make samples")
     parser.add_argument(
@@ -302,12 +286,15 @@ def main(argv: list[str] | None = None) -> None:
     cv2.setNumThreads(1)
     data, out = Path(args.data), Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
-    training, validation, held_back = split(datasets.bccd(data / "bccd"))
+    parts = {part: teaching_table(Path(args.teach), part) for part in ("teach", "stop", "held")}
     sources = [
-        f"{len(training)} fields of BCCD with masks; {len(validation)} more for validation, and "
-        f"{len(held_back)} held back"
+        f"{source}: {len(group)} images, {parts['stop']['source'].eq(source).sum()} more for "
+        f"validation, and {parts['held']['source'].eq(source).sum()} held back"
+        for source, group in parts["teach"].groupby("source")
     ]
-    print(sources[0])
+    training = balanced(parts["teach"])
+    validation = parts["stop"].sample(frac=1.0, random_state=args.seed)
+    print(*sources, sep="\n")
     if args.epochs:
         lines, weights = train(args, training, validation, sources), out / "network.onnx"
     elif args.start == "shipped":
@@ -315,8 +302,10 @@ def main(argv: list[str] | None = None) -> None:
     else:
         lines, weights = [], Path(args.start).with_suffix(".onnx")
     boxes = datasets.bccd_boxes(data / "bccd")
-    rows = score_fields("bccd stopped by", with_masks(validation, boxes), weights)
-    rows += score_fields("bccd held back", with_masks(held_back, boxes), weights)
+    rows = []
+    for name, part in (("stopped by", "stop"), ("held back", "held")):
+        for source, group in parts[part].groupby("source"):
+            rows += score_fields(f"{source} {name}", with_masks(group, boxes), weights)
     if (data / "segwbc_d1").is_dir():
         listed = datasets.segwbc(data / "segwbc_d1")
         rows += score_fields("segwbc_d1", with_masks(listed), weights)
@@ -328,6 +317,8 @@ def main(argv: list[str] | None = None) -> None:
             rows += score_fields(
                 f"crowded {background}", crowded(background, args.crowded), weights
             )
+    for name, n_cells in (("no white cell", 0), ("clumps of 25", 25)):
+        rows += score_fields(f"drawn, {name}", any_fields(n_cells, args.crowded), weights)
     scores = pd.DataFrame(rows).astype({"spurious": float, "ms": float})
     scores.to_csv(out / "scores.csv", index=False)
     print(scores.round(4).to_string(index=False))

@@ -3,6 +3,7 @@ from ._catalogue import catalogue as catalogue
 from ._copies.duplicates import duplicates as duplicates, group_duplicates as group_duplicates
 from ._copies.survey import survey as survey
 from ._download.download import download as download
+from ._drawn.any_field import draw_any_field as draw_any_field
 from ._drawn.cell_types import KINDS as KINDS
 from ._drawn.cohort import drawn_cohort as drawn_cohort
 from ._drawn.cohort_cells import drawn_bags as drawn_bags

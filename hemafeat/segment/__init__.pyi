@@ -26,6 +26,7 @@ from ._sobel_watershed import sobel_watershed as sobel_watershed
 from ._unet.scale import (
     UNET_RADIUS as UNET_RADIUS,
     UNET_SIDE as UNET_SIDE,
+    UNET_UM_PER_PX as UNET_UM_PER_PX,
     unet_input as unet_input,
 )
 from ._unet.tiles import UNET_WEIGHTS as UNET_WEIGHTS

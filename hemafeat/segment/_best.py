@@ -160,7 +160,7 @@ def _draw(
         nucleus[free & (segmentations[name].nucleus == i + 1)] = len(kept)
     quality: dict[str, Any] = {
         entry: [segmentations[name].quality[entry][i] for name, i in kept]
-        for entry in ("touches_border", "confidence", "suspected_failure", "failure_reason")
+        for entry in ("touches_border", "confidence", "suspected_failure", "failure_reason", "kind")
     }
     quality["segmenter"] = np.array([name for name, _ in kept], object)
     return Masks(cell, nucleus, quality)

@@ -14,6 +14,9 @@ from hemafeat.segment._masks import Masks
 MIN_CONFIDENCE = 0.5
 """Confidence below which a failure is suspected."""
 
+WHITE_CELL, PLATELET = "white cell", "platelet"
+"""Kinds of cells."""
+
 OVERSIZED = "larger than a white cell: dirt, or several cells"
 """Reason to suspect a region many times as large as the cells of its image."""
 
@@ -42,6 +45,7 @@ class Record:
     confidence: float
     suspected_failure: bool
     failure_reason: str
+    kind: str = WHITE_CELL
 
 
 @dataclass(slots=True)
@@ -123,6 +127,7 @@ def _columns(records: list[Record]) -> dict[str, np.ndarray]:
         "confidence": np.array([r.confidence for r in records], np.float64),
         "suspected_failure": np.array([r.suspected_failure for r in records], bool),
         "failure_reason": np.array([r.failure_reason for r in records], object),
+        "kind": np.array([r.kind for r in records], object),
     }
 
 
@@ -175,4 +180,5 @@ def rate_outline(
     confidence = float(1.0 / (1.0 + np.exp(_INTERCEPT + sum(parts))))
     suspected = confidence < MIN_CONFIDENCE
     reason = _DOUBTS[int(np.argmax(parts))][2] if suspected else ""
-    return Record(touches_border, confidence, suspected, reason)
+    kind = WHITE_CELL if has_nucleus else PLATELET
+    return Record(touches_border, confidence, suspected, reason, kind)

@@ -83,6 +83,11 @@ class DrawnField:
     cell, nucleus : (H, W) ndarray of int32
         Label images of cells and nuclei: cell ``i`` is of kind ``kinds[i - 1]``. A cell that lies
         on another one hides part of it.
+    red, platelet : (H, W) ndarray of int32
+        Label images of the red cells and of the platelets between the cells of `kinds`, where
+        nothing lies on them.
+    smudge : (H, W) ndarray of bool
+        True on the remains of broken cells; see `draw_any_field`.
     kinds : tuple of str
         Type of each cell, from `KINDS`.
     um_per_px : float
@@ -107,6 +112,9 @@ class DrawnField:
     image: np.ndarray
     cell: np.ndarray
     nucleus: np.ndarray
+    red: np.ndarray
+    platelet: np.ndarray
+    smudge: np.ndarray
     kinds: tuple[str, ...]
     um_per_px: float
     n_lobes: tuple[int, ...]
@@ -272,7 +280,7 @@ def draw_field(
     light = Light.draw(rng) if light is None else light
     red = RedCells.draw(rng)
     cells = [paint_cell(branch(rng), kind, 1.0 / um_per_px) for kind in kinds]
-    centres = _place_cells(rng, shape, cells, touching)
+    centres = place_cells(rng, shape, cells, touching)
     crowding = float(rng.uniform(0.2, 0.6)) if neighbours is None else float(neighbours)
     scene = compose(branch(rng), shape, 1.0 / um_per_px, cells, centres, red, crowding)
     image = _expose(branch(rng), scene, stain, light, um_per_px)
@@ -280,6 +288,9 @@ def draw_field(
         image=image,
         cell=scene.cell,
         nucleus=scene.nucleus,
+        red=scene.red,
+        platelet=scene.platelet,
+        smudge=np.zeros(shape, bool),
         kinds=tuple(str(kind) for kind in kinds),
         um_per_px=um_per_px,
         n_lobes=tuple(cell.n_lobes for cell in cells),
@@ -311,7 +322,7 @@ def _expose(
     return image
 
 
-def _place_cells(
+def place_cells(
     rng: np.random.Generator,
     shape: tuple[int, int],
     cells: Sequence[PaintedCell],

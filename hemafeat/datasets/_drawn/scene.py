@@ -20,19 +20,31 @@ class Scene:
     planes: np.ndarray
     cell: np.ndarray
     nucleus: np.ndarray
+    red: np.ndarray
+    platelet: np.ndarray
     n_red: int
     n_touching: int
 
 
 @dataclass(frozen=True, slots=True)
 class RedCells:
-    """Mean properties of the red cells of a smear; lengths in um."""
+    """Mean properties of the red cells of a smear, and how much they vary; lengths in um.
+
+    `pallor_edge` tells how sharp the border of the pale centre is, `stretch` is the typical excess
+    of length over width, `spread` the relative deviation of the radius, `mix` that of the density,
+    and `target` the share of target cells.
+    """
 
     radius: float
     density: float
     pallor: float
     pallor_width: float
     rough: float
+    pallor_edge: float = 3.0
+    stretch: float = 0.1
+    spread: float = 0.05
+    mix: float = 0.06
+    target: float = 0.0
 
     @classmethod
     def draw(cls, rng: np.random.Generator) -> RedCells:
@@ -45,6 +57,25 @@ class RedCells:
             rough=float(rng.uniform(0.01, 0.03)),
         )
 
+    @classmethod
+    def draw_wide(cls, rng: np.random.Generator) -> RedCells:
+        """Draw the properties of any patient: anaemias, elliptocytes, cells without a pale centre.
+
+        The density varies with the stain, see `Stain.draw_wide`.
+        """
+        return cls(
+            radius=float(np.clip(rng.normal(3.6, 0.3), 2.9, 4.4)),
+            density=0.2,
+            pallor=float(rng.choice([0.0, rng.uniform(0.3, 0.97)], p=[0.15, 0.85])),
+            pallor_width=float(rng.uniform(0.25, 0.85)),
+            rough=float(rng.uniform(0.01, 0.06)),
+            pallor_edge=float(rng.uniform(2.0, 8.0)),
+            stretch=float(rng.choice([0.08, 0.25, 0.8], p=[0.6, 0.25, 0.15])),
+            spread=float(rng.uniform(0.04, 0.18)),
+            mix=float(rng.uniform(0.04, 0.25)),
+            target=float(rng.choice([0.0, rng.uniform(0.05, 0.5)], p=[0.7, 0.3])),
+        )
+
 
 def compose(
     rng: np.random.Generator,
@@ -54,6 +85,7 @@ def compose(
     centres: np.ndarray,
     red: RedCells,
     crowding: float,
+    platelets: float = 1.0,
 ) -> Scene:
     """Place white cells on a field and surround them with red cells and platelets.
 
@@ -74,6 +106,8 @@ def compose(
     crowding : float
         Fraction of the field that red cells would cover if they did not overlap. With 0 there are
         neither red cells nor platelets.
+    platelets : float
+        Number of platelets relative to that of a normal smear; from 2 on some lie in groups.
 
     Returns
     -------
@@ -92,16 +126,19 @@ def compose(
         field, patch = window
         white[field] |= painted.cell[patch]
     red_centres = _place_red_cells(branch(rng), shape, px, cells, centres, red.radius, crowding)
-    n_touching = _paint_red_cells(branch(rng), planes, white, red_centres, px, red)
+    red_labels, n_touching = _paint_red_cells(branch(rng), planes, white, red_centres, px, red)
+    platelet = np.zeros(shape, np.int32)
     if crowding > 0:
-        _paint_platelets(branch(rng), planes, white, px)
+        platelet = _paint_platelets(branch(rng), planes, white, px, platelets)
     for number, (painted, (field, patch)) in enumerate(zip(cells, windows, strict=True), 1):
         inside = painted.cell[patch] > 0
         view = planes[:, field[0], field[1]]
         np.copyto(view, painted.planes[:, patch[0], patch[1]], where=inside)
         cell[field][inside] = number
         nucleus[field][inside] = painted.nucleus[patch][inside].astype(np.int32) * number
-    return Scene(planes, cell, nucleus, len(red_centres), n_touching)
+    red_labels[(cell > 0) | (platelet > 0)] = 0
+    platelet[cell > 0] = 0
+    return Scene(planes, cell, nucleus, red_labels, platelet, len(red_centres), n_touching)
 
 
 def _window(
@@ -181,25 +218,29 @@ def _paint_red_cells(
     centres: np.ndarray,
     px: float,
     red: RedCells,
-) -> int:
-    """Add red cells to `planes` and return the number of those that touch a white cell."""
+) -> tuple[np.ndarray, int]:
+    """Add red cells to `planes`; return their labels and how many of them touch a white cell."""
     n = len(centres)
-    radii = red.radius * px * np.exp(rng.normal(0, 0.05, n))
-    stretch = 1 + abs(rng.normal(0, 0.1, n))
+    labels = np.zeros(white.shape, np.int32)
+    radii = red.radius * px * np.exp(rng.normal(0, red.spread, n))
+    stretch = 1 + abs(rng.normal(0, red.stretch, n))
     shapes = outlines(rng, radii, stretch, red.rough, np.zeros((1, 60)), orders=5)
     # Thickness of each disc from its edge (rho 1) to its centre (rho 0).
     rho = 1.0 - np.arange(256) / 255.0
     width = red.pallor_width * np.exp(rng.normal(0, 0.15, (n, 1)))
     pallor = np.clip(red.pallor * rng.uniform(0.6, 1.15, (n, 1)), 0, 0.97)
-    profiles = 1.0 - pallor * np.exp(-0.7 * (rho / width) ** 3)
+    profiles = 1.0 - pallor * np.exp(-0.7 * (rho / width) ** red.pallor_edge)
     profiles *= 0.72 + 0.28 * np.clip((1 - rho) / 0.16, 0, 1)
-    profiles *= red.density * np.exp(rng.normal(0, 0.06, (n, 1)))
+    profiles *= red.density * np.exp(rng.normal(0, red.mix, (n, 1)))
+    if red.target > 0:
+        targets = rng.random((n, 1)) < red.target
+        profiles += targets * 0.7 * red.density * np.exp(-((rho / 0.25) ** 2))
     # Reticulocytes contain RNA.
     reticulocyte = rng.random(n) < 0.04
     near = cv2.dilate(white, np.ones((3, 3), np.uint8))
     n_touching = 0
-    for points, profile, (x, y), has_rna in zip(
-        shapes, profiles.astype(np.float32), centres, reticulocyte, strict=True
+    for number, (points, profile, (x, y), has_rna) in enumerate(
+        zip(shapes, profiles.astype(np.float32), centres, reticulocyte, strict=True), 1
     ):
         half = int(np.ceil(np.abs(points).max())) + 2
         shape = (2 * half + 1, 2 * half + 1)
@@ -214,17 +255,26 @@ def _paint_red_cells(
         planes[HAEM][field] += thickness[patch]
         if has_rna:
             planes[BLUE][field] += 0.35 * thickness[patch]
+        labels[field][mask[patch] > 0] = number
         n_touching += int((near[field] & mask[patch]).any())
-    return n_touching
+    return labels, n_touching
 
 
 def _paint_platelets(
-    rng: np.random.Generator, planes: np.ndarray, white: np.ndarray, px: float
-) -> None:
+    rng: np.random.Generator, planes: np.ndarray, white: np.ndarray, px: float, number: float
+) -> np.ndarray:
+    """Add platelets to `planes` and return their labels."""
     shape = (planes.shape[1], planes.shape[2])
+    labels = np.zeros(shape, np.int32)
     area = shape[0] * shape[1] / px**2
-    for _ in range(int(rng.poisson(2.2 * area / 1300.0))):
+    centres: list[tuple[int, int]] = []
+    for i in range(int(rng.poisson(2.2 * number * area / 1300.0))):
         x, y = int(rng.integers(0, shape[1])), int(rng.integers(0, shape[0]))
+        if number >= 2.0 and centres and rng.random() < 0.6:
+            # In a group each lies beside another one.
+            near, away = centres[int(rng.integers(len(centres)))], rng.normal(0.0, 2.5 * px, 2)
+            x = int(np.clip(near[0] + away[0], 0, shape[1] - 1))
+            y = int(np.clip(near[1] + away[1], 0, shape[0] - 1))
         reach = int(4.0 * px)
         field, _ = _window(shape, (2 * reach + 1, 2 * reach + 1), x, y)
         # Most platelets lie between red cells, a few on top of one.
@@ -239,3 +289,6 @@ def _paint_platelets(
         planes[:, field[0], field[1]] += np.where(
             inside, painted.planes[:, patch[0], patch[1]] * strength, 0
         )
+        labels[field][inside] = i + 1
+        centres.append((x, y))
+    return labels

@@ -65,7 +65,7 @@ class Stain:
 
     Attributes
     ----------
-    background : {"cream", "white", "pink", "yellow", "black"}
+    background : {"cream", "white", "pink", "yellow", "black", "any"}
         Colour of the background. With ``"black"`` everything outside the cell is 0, as in images of
         segmented cells.
     white : (R, G, B)
@@ -146,6 +146,50 @@ class Stain:
             absorbers.append(_triple(np.asarray(getattr(base, name)) * strength * hue))
         tint = np.clip(np.asarray(base.white) + rng.normal(0.0, 4.0, 3), 100.0, 255.0)
         return cls(background, _triple(tint), *absorbers)
+
+    @classmethod
+    def draw_wide(cls, rng: np.random.Generator) -> Stain:
+        """Draw the stain of any laboratory: its dyes, its lamp, and how long it stains.
+
+        Backgrounds are white, grey, blue, green or yellow; red cells pink, purple or blue-grey, and
+        pale or dark.
+
+        Parameters
+        ----------
+        rng : numpy.random.Generator
+            Generator of the random numbers.
+
+        Returns
+        -------
+        Stain
+            Random stain, whose `background` is ``"any"``.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from hemafeat import datasets
+        >>> datasets.Stain.draw_wide(np.random.default_rng(0)).background
+        'any'
+        """
+        level = rng.choice([rng.uniform(225, 254), rng.uniform(120, 225)])
+        hue = rng.uniform(0.0, 2 * np.pi) + np.arange(3) * (2 * np.pi / 3)
+        tint = 1.0 + min(abs(rng.normal(0.0, 0.09)), 0.3) * np.cos(hue)
+        overall = np.exp(rng.normal(0.0, 0.25))
+
+        def absorber(strength: float, red: float, blue: float) -> Triple:
+            vector = overall * np.exp(strength) * np.array([red, 1.0, blue])
+            return _triple(vector * np.exp(rng.normal(0.0, 0.04, 3)))
+
+        return cls(
+            "any",
+            _triple(np.clip(level * tint / tint.max(), 60.0, 254.0)),
+            absorber(
+                np.exp(rng.normal(-0.25, 0.3)), rng.uniform(0.42, 1.05), rng.uniform(0.1, 0.45)
+            ),
+            absorber(np.exp(rng.normal(-0.1, 0.35)), rng.uniform(0.7, 1.4), rng.uniform(0.15, 0.4)),
+            absorber(np.exp(rng.normal(0.0, 0.35)), rng.uniform(0.15, 0.5), rng.uniform(0.3, 0.7)),
+            absorber(np.exp(rng.normal(0.0, 0.5)), rng.uniform(0.05, 1.05), rng.uniform(0.3, 0.95)),
+        )
 
     @property
     def vectors(self) -> np.ndarray:

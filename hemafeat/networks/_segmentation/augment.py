@@ -1,4 +1,4 @@
-"""Augmentation of images of cells with masks: geometry, stain, light and added red cells."""
+"""Augmentation of images of cells with masks: geometry, stain, light, files and added red cells."""
 
 from __future__ import annotations
 
@@ -6,6 +6,8 @@ from dataclasses import dataclass
 
 import cv2
 import numpy as np
+
+from hemafeat.networks._segmentation.loss import BACKGROUND, CYTOPLASM, NUCLEUS, UNKNOWN
 
 STEPS = 100.0
 """Steps per unit of optical density in a scene."""
@@ -15,6 +17,12 @@ MAX_DENSITY = 2.55
 
 RED_AREA = (250.0, 3000.0)
 """Smallest and largest area of a red cell, in px of the network."""
+
+AT_CELL = 0.7
+"""Share of squares with a white cell near the centre, where there is one."""
+
+ZOOMS = (0.5, 1.9)
+"""Smallest and largest change of the scale."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -29,6 +37,8 @@ class Scene:
         Labels of the cells.
     nucleus : (H, W) ndarray of uint8
         1 in nuclei, 0 elsewhere.
+    other : (H, W) ndarray of uint8
+        What lies outside the cells; see the classes of `segmentation_loss`.
     zoom : float
         Number of pixels of the network per pixel of the scene.
     """
@@ -36,6 +46,7 @@ class Scene:
     density: np.ndarray
     cell: np.ndarray
     nucleus: np.ndarray
+    other: np.ndarray
     zoom: float
 
 
@@ -68,24 +79,28 @@ def augment(
         Optical density.
     cell : (side, side) ndarray of int32
         Labels of the cells, 1..n.
-    nucleus : (side, side) ndarray of uint8
-        1 in nuclei, 0 elsewhere.
+    classes : (side, side) ndarray of uint8
+        Class of each pixel; see `segmentation_loss`.
     """
     matrix = _transform(scene, side, rng, plain)
     # Outside the image there is empty background, as in the padding of `segment.unet`.
     density = cv2.warpAffine(scene.density, matrix, (side, side), flags=cv2.INTER_LINEAR)
     density = density.astype(np.float32) / STEPS
-    labels = [
+    labels, nucleus, classes = (
         cv2.warpAffine(part, matrix, (side, side), flags=cv2.INTER_NEAREST)
-        for part in (scene.cell, scene.nucleus)
-    ]
-    cell, nucleus = _components(labels[0]), labels[1]
+        for part in (scene.cell, scene.nucleus, scene.other)
+    )
+    cell = _components(labels)
+    classes[cell > 0] = CYTOPLASM
+    classes[nucleus > 0] = NUCLEUS
     if plain:
-        return density, cell, nucleus
+        return density, cell, classes
     if other is not None and cell.any():
         density = _add_red_cells(density, cell, other, rng)
     density = _change_stains(density, cell, nucleus, rng)
-    return _change_acquisition(density, rng), cell, nucleus
+    density = _change_acquisition(density, rng)
+    _cover(density, cell, classes, rng)
+    return density, cell, classes
 
 
 def _transform(scene: Scene, side: int, rng: np.random.Generator, plain: bool) -> np.ndarray:
@@ -94,14 +109,14 @@ def _transform(scene: Scene, side: int, rng: np.random.Generator, plain: bool) -
     labels = np.unique(scene.cell)
     labels = labels[labels > 0]
     centre = np.array([(width - 1) / 2, (height - 1) / 2])
-    if labels.size and (plain or rng.random() < 0.85):
+    if labels.size and (plain or rng.random() < AT_CELL):
         ys, xs = np.nonzero(scene.cell == (labels[0] if plain else rng.choice(labels)))
         centre = np.array([xs.mean(), ys.mean()])
     elif not plain:
         centre = rng.uniform([0, 0], [width - 1, height - 1])
     zoom, turn, mirror, shift = scene.zoom, 0.0, 1.0, np.zeros(2)
     if not plain:
-        zoom *= float(np.exp(rng.uniform(np.log(0.65), np.log(1.5))))
+        zoom *= float(np.exp(rng.uniform(*np.log(ZOOMS))))
         turn = rng.uniform(0, 2 * np.pi)
         mirror = rng.choice([-1.0, 1.0])
         shift = rng.uniform(-0.25, 0.25, 2) * side
@@ -196,7 +211,7 @@ def _channel_mixture(rng: np.random.Generator) -> np.ndarray:
 
     Under a yellow lamp or with another dye, cells and background do not differ in hue.
     """
-    if rng.random() < 0.5:
+    if rng.random() < 0.6:
         return np.eye(3) + rng.normal(0.0, 0.05, (3, 3))
     shares = rng.dirichlet([0.7, 0.7, 0.7], 3).T
     own_share = rng.uniform(0.0, 0.8)
@@ -219,6 +234,9 @@ def _change_stains(
         gain = np.ones(3)
         if rng.random() < pale:
             gain *= rng.uniform(low, high)
+        elif high < 1.5 and rng.random() < 0.25:
+            # Red cells and nuclei of an old or long stained smear.
+            gain *= rng.uniform(1.0, 2.2)
         if rng.random() < tint:
             gain *= np.exp(rng.normal(0.0, 0.35, 3))
         if (gain != 1.0).any():
@@ -235,18 +253,19 @@ def _change_stains(
 
 
 def _change_acquisition(density: np.ndarray, rng: np.random.Generator) -> np.ndarray:
-    """Simulate another stain, lamp, lens and camera."""
+    """Simulate another stain, lamp, lens, camera and file."""
     side = density.shape[0]
     if rng.random() < 0.9:
-        gain = np.exp(rng.normal(0.0, 0.2) + rng.normal(0.0, 0.2, 3))
+        gain = np.exp(rng.normal(0.0, 0.3) + rng.normal(0.0, 0.2, 3))
         density = density @ (_channel_mixture(rng) * gain).astype(np.float32)
         density = np.maximum(density, 0.0) ** np.float32(np.exp(rng.normal(0.0, 0.15)))
     else:
         density = density.copy()
     if rng.random() < 0.3:
-        density = cv2.GaussianBlur(density, (0, 0), rng.uniform(0.4, 1.6))
+        density = cv2.GaussianBlur(density, (0, 0), rng.uniform(0.4, 2.0))
     # Simulate an error of the white of the background and a lamp that is not centred.
-    density += rng.normal(0.0, 0.012, 3).astype(np.float32) + np.float32(rng.normal(0.0, 0.012))
+    error = 0.012 if rng.random() < 0.85 else 0.04
+    density += rng.normal(0.0, error, 3).astype(np.float32) + np.float32(rng.normal(0.0, error))
     if rng.random() < 0.5:
         y, x = np.mgrid[-1 : 1 : side * 1j, -1 : 1 : side * 1j].astype(np.float32)
         slope = rng.normal(0.0, 0.03, 2)
@@ -258,4 +277,52 @@ def _change_acquisition(density: np.ndarray, rng: np.random.Generator) -> np.nda
     light += rng.normal(0.0, 1.0, density.shape).astype(np.float32) * np.float32(
         rng.uniform(0.0, 0.012)
     )
+    if rng.random() < 0.35:
+        light = _through_file(light, rng)
     return np.clip(-np.log10(np.maximum(light, 0.003)), 0.0, MAX_DENSITY).astype(np.float32)
+
+
+def _through_file(light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    """Reduce and enlarge an image, sharpen it, or write it as JPEG, as it happens on the way."""
+    white = rng.uniform(150.0, 250.0)
+    image = np.clip(light * white, 0, 255).astype(np.uint8)
+    side = image.shape[0]
+    if rng.random() < 0.5:
+        small = round(side / rng.uniform(1.2, 3.0))
+        image = cv2.resize(image, (small, small), interpolation=cv2.INTER_AREA)
+    elif rng.random() < 0.4:
+        gain = float(rng.uniform(0.3, 1.5))
+        soft = cv2.GaussianBlur(image, (0, 0), float(rng.uniform(0.8, 2.0)))
+        image = cv2.addWeighted(image, 1.0 + gain, soft, -gain, 0.0)
+    if rng.random() < 0.7:
+        quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 96))]
+        image = cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR)
+    if image.shape[0] != side:
+        image = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
+    return image.astype(np.float32) / np.float32(white)
+
+
+def _cover(
+    density: np.ndarray, cell: np.ndarray, classes: np.ndarray, rng: np.random.Generator
+) -> None:
+    """Lay the black around a field, or a pointer, on a few squares."""
+    if rng.random() > 0.07:
+        return
+    side = density.shape[0]
+    shape = np.zeros((side, side), np.uint8)
+    middle, angle = rng.uniform(0, side, 2), rng.uniform(0, 2 * np.pi)
+    along = np.array([np.cos(angle), np.sin(angle)])
+    black = rng.random() < 0.6
+    if black:
+        radius = rng.uniform(1.0, 6.0) * side
+        centre = np.array([side / 2, side / 2]) - along * (radius - rng.uniform(0.0, 0.5) * side)
+        shape[:] = 1
+        cv2.circle(shape, tuple(np.rint(centre).astype(int).tolist()), round(radius), 0, -1)
+    else:
+        ends = [np.rint(middle + t * along * side).astype(int).tolist() for t in (0.0, 0.6)]
+        cv2.line(shape, ends[0], ends[1], 1, int(rng.integers(1, 10)))
+    level = rng.uniform(0.8, MAX_DENSITY) if black else rng.uniform(0.0, MAX_DENSITY)
+    soft = cv2.GaussianBlur(shape.astype(np.float32), (0, 0), float(rng.uniform(0.3, 2.0)))
+    density += soft[:, :, None] * (np.float32(level) - density)
+    cell[shape > 0] = 0
+    classes[shape > 0] = BACKGROUND if black else UNKNOWN

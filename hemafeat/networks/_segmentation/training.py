@@ -23,7 +23,7 @@ from hemafeat.networks._segmentation.fcn import fcn8s
 from hemafeat.networks._segmentation.loss import pixel_counts, segmentation_loss
 from hemafeat.networks._segmentation.samples import SegmentationSamples
 from hemafeat.networks._segmentation.unet import OUTPUTS, unet
-from hemafeat.segment import UNET_RADIUS, UNET_SIDE, UNET_WEIGHTS
+from hemafeat.segment import UNET_SIDE, UNET_UM_PER_PX, UNET_WEIGHTS
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -77,8 +77,8 @@ def train_segmenter(
         a Keras model. The model takes (n, H, W, 3) densities and returns logits as `unet` does, for
         every height and width that is a multiple of 32.
     start : {"shipped"} or path, optional
-        Weights to start from: a ``network.keras`` of the same network, or ``"shipped"``, the U-Net
-        that is included in the package. By default the weights are random.
+        Weights to start from: a ``network.keras`` of the same network, whose last layer may differ,
+        or ``"shipped"``, the U-Net that is included in the package. By default they are random.
     validation : DataFrame, optional
         Image table for early stopping. Drawn fields, other than those for training, are used as
         well, in the share `drawn`. By default only drawn fields are used.
@@ -220,19 +220,38 @@ def train_segmenter(
                 break
         batches.stop()
     best = keras.models.load_model(folder / BEST)
-    notes = {"side": str(side), "radius": str(UNET_RADIUS)}
+    notes = {"side": str(side), "um_per_px": str(UNET_UM_PER_PX)}
     export_onnx(best, folder / EXPORTED, blocks=True, notes=notes)
     return _table(history)
 
 
 def _load_weights(model: Any, path: Path) -> None:
-    """Copy the weights of a saved network of the same shape."""
+    """Copy the weights of a saved network of the same shape, but for its last layer.
+
+    The last layer is copied as well if it has as many outputs.
+    """
     if not path.is_file():
         raise FileNotFoundError(f"{path}: the file of weights to start from does not exist")
-    weights = load_network(path).get_weights()
-    if [values.shape for values in weights] != [values.shape for values in model.get_weights()]:
+    pairs = [
+        (layer, other)
+        for layer, other in zip(
+            *(
+                [layer for layer in network.layers if layer.weights]
+                for network in (model, load_network(path))
+            ),
+            strict=False,
+        )
+    ]
+    n_layers = sum(bool(layer.weights) for layer in model.layers)
+    same = [
+        [w.shape for w in layer.weights] == [w.shape for w in other.weights]
+        for layer, other in pairs
+    ]
+    if len(pairs) != n_layers or not all(same[:-1]):
         raise ValueError(f"{path} holds a network other than {model.name}")
-    model.set_weights(weights)
+    for (layer, other), is_same in zip(pairs, same, strict=True):
+        if is_same:
+            layer.set_weights(other.get_weights())
 
 
 class _Prefetch:

@@ -1,4 +1,4 @@
-"""A small U-Net that predicts background, cytoplasm and nucleus, and the depth inside cells."""
+"""A small U-Net that tells red cells, platelets, and cytoplasm and nuclei of white cells apart."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from hemafeat.networks._keras import need_keras, seeds
 CHANNELS = (32, 64, 128, 192)
 """Numbers of channels at half the size and after each further halving."""
 
-OUTPUTS = ("background", "cytoplasm", "nucleus", "depth")
-"""Channels of the output, all logits: three classes, and the depth inside the cell."""
+OUTPUTS = ("background", "red cell", "platelet", "cytoplasm", "nucleus", "depth")
+"""Channels of the output, all logits: five classes, and the depth inside the white cell."""
 
 
 def unet(
@@ -36,10 +36,10 @@ def unet(
     -------
     keras.Model
         Network from (n, H, W, 3) optical densities relative to the white of the image (decadic, 0
-        in the background) to (n, H, W, 4) logits. The softmax of the first three gives background,
-        cytoplasm and nucleus. The sigmoid of the fourth gives the depth, the distance to the
-        outside of the cell over the largest one in it; a valley of depth separates cells that
-        touch.
+        in the background) to (n, H, W, 6) logits. The softmax of the first five gives background,
+        red cell, platelet, cytoplasm and nucleus. The sigmoid of the sixth gives the depth, the
+        distance to the outside of the white cell over the largest one in it; a valley of depth
+        separates cells that touch.
 
     Raises
     ------
@@ -67,7 +67,7 @@ def unet(
     --------
     >>> from hemafeat import networks
     >>> networks.unet((8, 16), side=32).output_shape
-    (None, 32, 32, 4)
+    (None, 32, 32, 6)
     """
     keras = need_keras("a U-Net")
     if len(channels) < 2:

@@ -7,27 +7,36 @@ import math
 import cv2
 import numpy as np
 
-from hemafeat.segment._contours.frame import Frame, measure_frame
+from hemafeat.segment._contours.frame import Frame
+from hemafeat.segment._contours.surround import prepare
 from hemafeat.segment._masks import MaskError, check_labels, misfit
 
 UNET_SIDE = 192
 """Side, in pixels, of the squares that the network of `unet` learns from."""
 
-UNET_RADIUS = 24.0
-"""Radius, in pixels, of a disc of the area of a nucleus, as the network of `unet` expects it."""
+UNET_UM_PER_PX = 0.2
+"""Scale, in um per pixel, at which the network of `unet` sees an image."""
 
-MAX_ZOOM = 2.0
+UNET_RADIUS = 20.0
+"""Radius, in pixels of the network, of a disc of the area of a typical nucleus."""
+
+MAX_ZOOM = 3.0
 """Largest factor by which an image is enlarged."""
 
-NUCLEUS_DENSITY = 0.5
-"""Mean density of nuclei in green light that the network expects."""
+STAINED = 0.25
+"""Median density of whatever is stained that the network expects."""
 
-MAX_GAIN = 4.0
-"""Largest factor by which densities are multiplied."""
+MAX_GAIN = 2.5
+"""Largest factor by which densities are multiplied or divided."""
 
 
 def unet_input(
-    image: np.ndarray, cell: np.ndarray, nucleus: np.ndarray, *, oversampling: float = 1.0
+    image: np.ndarray,
+    cell: np.ndarray,
+    nucleus: np.ndarray,
+    *,
+    um_per_px: float | None = None,
+    oversampling: float = 1.0,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Bring an image with known masks to the scale and stain strength that `unet` expects.
 
@@ -39,6 +48,9 @@ def unet_input(
         RGB image.
     cell, nucleus : (H, W) ndarray of int
         Labels of the cells and of their nuclei; 0 is background.
+    um_per_px : float, optional
+        Scale of the image, in um per pixel. By default the scale at which the nuclei have a radius
+        of `UNET_RADIUS` pixels, or if there is none, at which the image has a side of `UNET_SIDE`.
     oversampling : float
         Scale of the result relative to that of the network. Above 1 the result keeps more detail
         for later augmentation. By default it is the scale of the network.
@@ -46,8 +58,8 @@ def unet_input(
     Returns
     -------
     density : (h, w, 3) ndarray of uint8
-        Optical density relative to the white of the image, in steps of 1/100, multiplied so that
-        nuclei have a mean density of 0.5 in green light.
+        Optical density relative to the white of the image, in steps of 1/100, multiplied by
+        `stain_gain`.
     cell : (h, w) ndarray of uint16
         Labels of the cells.
     nucleus : (h, w) ndarray of uint8
@@ -78,8 +90,11 @@ def unet_input(
             raise MaskError(misfit(name, labels.shape, "image", image.shape))
         if labels.max() > np.iinfo(np.uint16).max:
             raise MaskError(f"the {name} holds labels above 65535; number its cells from 1 on")
-    frame = measure_frame(image)
-    zoom = zoom_for_radii(nuclear_radii(nucleus))
+    image, frame = prepare(image)
+    if um_per_px is not None:
+        zoom = min(um_per_px / UNET_UM_PER_PX, MAX_ZOOM)
+    else:
+        zoom = zoom_for_radii(nuclear_radii(nucleus))
     if zoom is None:
         zoom = min(UNET_SIDE / max(image.shape[:2]), MAX_ZOOM)
     reduction = min(1.0, oversampling * zoom)
@@ -90,7 +105,7 @@ def unet_input(
         for labels in (cell, nucleus)
     )
     nucleus = (nucleus > 0).astype(np.uint8)
-    density = multiply_density(density, stain_gain(density[:, :, 1], nucleus))
+    density = multiply_density(density, stain_gain(frame))
     return density, cell, nucleus, zoom / reduction
 
 
@@ -135,25 +150,29 @@ def optical_density(rgb: np.ndarray, frame: Frame) -> np.ndarray:
     return cv2.LUT(rgb, np.ascontiguousarray(frame.table.T).reshape(1, 256, 3))
 
 
-def stain_gain(green: np.ndarray, nuclei: np.ndarray) -> float:
-    """Compute the factor that gives nuclei the density the network expects.
+def stain_gain(frame: Frame) -> float:
+    """Compute the factor that gives what is stained the density the network expects.
 
-    Dye, time and lamp make nuclei several times as dense in one laboratory as in another.
+    Dye, time and lamp make cells several times as dense in one laboratory as in another. All that
+    is stained tells how strongly; most of it are red cells, and no nucleus is needed.
 
     Parameters
     ----------
-    green : (h, w) ndarray of uint8
-        Optical density in green light, in steps of 1/100.
-    nuclei : (h, w) ndarray of uint8
-        1 on nuclei.
+    frame : Frame
+        Reduced image and its background.
 
     Returns
     -------
     float
-        At most `MAX_GAIN`; 1 without any nucleus.
+        At most `MAX_GAIN`, at least one over it; 1 if nothing is stained.
     """
-    mean = cv2.mean(green, mask=nuclei)[0] / 100.0
-    return min(NUCLEUS_DENSITY / mean, MAX_GAIN) if mean > 0 else 1.0
+    counts = np.bincount(frame.dark.ravel(), minlength=256)
+    counts[: math.ceil(2 * frame.faint)] = 0
+    total = np.cumsum(counts)
+    if total[-1] < 20:
+        return 1.0
+    median = float(np.searchsorted(total, 0.5 * total[-1])) / 100.0
+    return min(max(STAINED / median, 1.0 / MAX_GAIN), MAX_GAIN)
 
 
 def multiply_density(density: np.ndarray, gain: float) -> np.ndarray:

@@ -22,8 +22,8 @@ OTHER_STEP = 32
 OVERLAP = 48
 """Least overlap, in pixels, of two neighbouring squares."""
 
-BACKGROUND = (6.0, -6.0, -6.0, -6.0)
-"""Logits of squares that are skipped."""
+OUTPUTS = 6
+"""Number of logits of a pixel: background, red cell, platelet, cytoplasm, nucleus, and depth."""
 
 _ELSEWHERE = b"\n\x08location"
 """Bytes by which an ONNX file names another file, which OpenCV would open."""
@@ -101,7 +101,7 @@ def load_network(path: Path) -> cv2.dnn.Net:
     return networks[key]
 
 
-def predict_logits(density: np.ndarray, path: Path, near: np.ndarray | None = None) -> np.ndarray:
+def predict_logits(density: np.ndarray, path: Path) -> np.ndarray:
     """Run a network over an image.
 
     Parameters
@@ -110,14 +110,11 @@ def predict_logits(density: np.ndarray, path: Path, near: np.ndarray | None = No
         Optical density, in steps of 1/100.
     path : Path
         ONNX file of the network.
-    near : (h, w) ndarray of uint8, optional
-        Not 0 where cells may be, on an image of any size. Squares without any such pixel are
-        skipped. By default none is.
 
     Returns
     -------
-    (4, H, W) ndarray of float32
-        Logits of background, cytoplasm, nucleus and depth.
+    (6, H, W) ndarray of float32
+        Logits of background, red cell, platelet, cytoplasm, nucleus and depth.
 
     Raises
     ------
@@ -133,22 +130,17 @@ def predict_logits(density: np.ndarray, path: Path, near: np.ndarray | None = No
     rows, columns = _starts(height), _starts(width)
     if len(rows) * len(columns) == 1:
         return _run(density, path)
-    total = np.zeros((4, height, width), np.float32)
+    total = np.zeros((OUTPUTS, height, width), np.float32)
     weight = np.zeros((height, width), np.float32)
     ramp = np.minimum(np.arange(1, SIDE + 1), np.arange(SIDE, 0, -1)).astype(np.float32)
     square_weight = np.minimum(ramp[:, None], ramp[None, :])
-    background = np.array(BACKGROUND, np.float32)[:, None, None]
     for top in rows:
         for left in columns:
             part = np.s_[top : min(top + SIDE, height), left : min(left + SIDE, width)]
             h, w = part[0].stop - top, part[1].stop - left
             part_weight = square_weight[:h, :w]
             weight[part] += part_weight
-            if near is None or _any_near(near, part, height, width):
-                logits = _run(density[part], path)
-            else:
-                logits = background
-            total[:, part[0], part[1]] += part_weight * logits
+            total[:, part[0], part[1]] += part_weight * _run(density[part], path)
     return total / weight
 
 
@@ -157,16 +149,6 @@ def _starts(length: int) -> list[int]:
         return [0]
     n = -(-(length - OVERLAP) // (SIDE - OVERLAP))
     return [round(i * (length - SIDE) / (n - 1)) for i in range(n)]
-
-
-def _any_near(near: np.ndarray, part: tuple[slice, slice], height: int, width: int) -> bool:
-    rows, columns = part
-    h, w = near.shape
-    box = near[
-        rows.start * h // height : -(-rows.stop * h // height),
-        columns.start * w // width : -(-columns.stop * w // width),
-    ]
-    return bool(box.any())
 
 
 def _run(density: np.ndarray, path: Path) -> np.ndarray:
@@ -181,7 +163,7 @@ def _run(density: np.ndarray, path: Path) -> np.ndarray:
         out = net.forward()
     except cv2.error as error:
         raise ValueError(f"{path} is a network for images of another kind: {error}") from None
-    n, channels, h, w = expected = (1, 4, height + below, width + beside)
+    n, channels, h, w = expected = (1, OUTPUTS, height + below, width + beside)
     # Blocks of 2 x 2 pixels: see `hemafeat.networks.export_onnx`.
     if out.shape == (n, 4 * channels, h // 2, w // 2):
         blocks = out.reshape(channels, 2, 2, h // 2, w // 2)

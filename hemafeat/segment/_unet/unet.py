@@ -5,18 +5,26 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import cv2
 import numpy as np
 
-from hemafeat.segment._cells import MIN_CONFIDENCE, OVERSIZED, Cell, Record, assemble
+from hemafeat.segment._cells import (
+    MIN_CONFIDENCE,
+    PLATELET as A_PLATELET,
+    WHITE_CELL,
+    Cell,
+    Record,
+    assemble,
+)
 from hemafeat.segment._contours.contours import MIN_SHARE, segment_by_contours
-from hemafeat.segment._contours.frame import Frame, measure_frame
+from hemafeat.segment._contours.frame import Frame
 from hemafeat.segment._contours.nuclei import Seed, find_seeds, large_seeds
 from hemafeat.segment._contours.nucleus import outline_nucleus
-from hemafeat.segment._contours.surround import at_full_size, prepare
+from hemafeat.segment._contours.surround import prepare
+from hemafeat.segment._kernels import regions
 from hemafeat.segment._kernels.regions import remove_specks
 from hemafeat.segment._masks import Masks
 from hemafeat.segment._scores import dice
@@ -30,24 +38,39 @@ from hemafeat.segment._unet.scale import (
     resize,
     stain_gain,
 )
-from hemafeat.segment._unet.tiles import SIDE, predict_logits, weights_file
+from hemafeat.segment._unet.tiles import predict_logits, weights_file
 from hemafeat.segment._unet.watershed import SOLID, mask_solidity, split_touching
 from hemafeat.segment._unet.windows import MARGINS, Window, find_windows
+
+RED_CELL, PLATELET, CYTOPLASM, NUCLEUS, DEPTH = range(1, 6)
+"""Channels of the network besides background."""
 
 SURE = 0.955
 """Expected Dice below which the network is run again at other scales."""
 
-OTHER_SCALES = (0.8, 1.6)
-"""Relative scales of these runs: lobes far apart need a smaller one, a clump of nuclei a larger."""
+OTHER_SCALES = (0.75, 1.4)
+"""Relative scales of these runs."""
 
-SIMILAR_SCALE = 1.3
-"""Ratio of the found and the expected radius of nuclei up to which one run is enough."""
+SIMILAR_SCALE = 1.4
+"""Ratio of the found and the expected size of red cells or nuclei up to which one run is enough."""
+
+RED_RADIUS = 15.6
+"""Radius of red cells, in pixels of the network, measured as their depth: 3.6 um, less in ovals."""
+
+NUCLEUS_TO_RED = (0.35, 2.5)
+"""Radius of nuclei over that of red cells: outside this range one of them has been mistaken."""
+
+MOST_PIXELS = 6e6
+"""Pixels of the network up to which an image is enlarged."""
+
+CROP = 288
+"""Side, in pixels of the network, up to which an image is of one cell, not of a field."""
 
 MIN_NUCLEUS = 0.05
 """Area of the nucleus, as a share of the cell, below which a region is not a white cell."""
 
-MIN_VIOLET = 0.1
-"""Least share of a nucleus that is as violet as dyed chromatin: less of it has a red cell."""
+LEAST_CHANCE = 0.6
+"""Mean probability of a white cell over a region below which it is none."""
 
 CUT = 2
 """Pixels of the network between a cell and the border of its window up to which it may be cut."""
@@ -58,12 +81,18 @@ AGREED = 0.75
 FAMILIAR = 0.9
 """Expected Dice of the nucleus below which the network has not learned from similar cells."""
 
-MIN_TO_RED = 0.5
-"""Radius of a cell over that of red cells below which it is a platelet. White cells are at least as
-large as red ones, but overlapping red cells are taken for up to twice as large."""
+MIDDLE = 0.15
+"""Distance from the middle, relative to the shorter side, within which a platelet is the cell that
+an image was taken of."""
 
-DOUBTFUL_TO_RED = 1.0
-"""The same for a cell whose outline is suspected to have failed."""
+DENTED = 0.75
+"""Solidity below which an outline is not that of one cell."""
+
+MIN_PLATELET = 30
+"""Least area of a platelet, in pixels of the network."""
+
+CLUMP = 2.2
+"""Area, relative to the median of a field, from which a dented outline is that of a clump."""
 
 # Confidence as a logistic function of the expected Dice, fitted on drawn cells and fields of BCCD
 # that were not learned from, with blurred, paled, noisy and badly lit copies. Few of them fail, so
@@ -71,7 +100,7 @@ DOUBTFUL_TO_RED = 1.0
 _DICE, _SPREAD = 0.9, 0.015
 
 _REASONS = {
-    "size": OVERSIZED,
+    "clump": "several cells that could not be parted",
     "cell": "the network is not sure of the outline of the cell",
     "nucleus": "the network is not sure of the outline of the nucleus",
 }
@@ -84,6 +113,7 @@ class _NetworkCell(Cell):
     solidity: float
     expected_dice: dict[str, float]
     is_cut: bool = False
+    kind: str = WHITE_CELL
 
     @property
     def confidence(self) -> float:
@@ -116,20 +146,19 @@ def unet(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) ->
 
     Notes
     -----
-    The image is brought to the scale at which the nuclei found as in `contours` have a radius of 24
-    pixels, and to optical densities relative to its own white, multiplied so that these nuclei have
-    a density of 0.5 in green light: neither microscope nor background nor the strength of the dye
-    matters. Only windows around these nuclei are looked at, unless there is none or they cover most
-    of the image.
-    The network [1]_ predicts the probabilities of background, cytoplasm and nucleus, and
-    the depth inside the cell. Where the depth has several maxima, touching cells are separated by a
-    watershed [2]_, unless the parts together are round. If the nuclei have another size than
-    expected, or the network is not sure, it is run again at another scale, and the result with the
-    highest expected Dice is kept. Borders are drawn at full size where the probability is one half.
-    The border of the nucleus also depends on the colours of this cell, and is replaced by the
-    threshold of `contours` where the two disagree. Regions are left out that are no more violet
-    than a red cell, smaller than half a red cell, or smaller than one and doubtful. A cell that was
-    cut out and laid on black is segmented by `contours`: its outline is known.
+    The image is brought to a scale of 0.2 um per pixel, which its red cells tell (7.2 um), or where
+    none is seen, its nuclei, and to optical densities relative to its own white, multiplied so that
+    whatever is stained has a median density of 0.25. A field without any white cell is therefore
+    seen as any other one.
+    The network [1]_ predicts the probabilities of background, red cell, platelet, cytoplasm and
+    nucleus, and the depth inside white cells. Where the depth has several maxima, touching cells
+    are separated by a watershed [2]_, unless the parts together are round; a clump that could not
+    be parted is a suspected failure. If red cells or nuclei have another size than expected, or the
+    network is not sure, it is run again at another scale. Borders are drawn at full size where the
+    probability is one half. The border of the nucleus also depends on the colours of this cell, and
+    is replaced by the threshold of `contours` where the two disagree. A platelet is reported, as
+    the `kind` of its row says, if it is in the middle of an image without white cells. A cell that
+    was cut out and laid on black is segmented by `contours`: its outline is known.
 
     References
     ----------
@@ -158,58 +187,73 @@ def segment_by_network(image: np.ndarray, frame: Frame, path: Path) -> Masks:
         return segment_by_contours(image, frame)
     if frame.is_dim:
         return assemble([], image.shape[:2], _rate)
-    seeds = find_seeds(frame)
-    oversized = _oversized_cells([seed for seed in seeds if seed.oversized], image, frame)
-    seeds = [seed for seed in seeds if not seed.oversized]
-    for cell in oversized:
-        # The network would take the size of such a region for that of a nucleus.
-        height, width = cell.cell.shape
-        box = np.s_[cell.top : cell.top + height, cell.left : cell.left + width]
-        image = image.copy()
-        image[box][cell.cell > 0] = np.rint(frame.white).astype(np.uint8)
-    if oversized:
-        frame = replace(measure_frame(image), surround=frame.surround)
-    nuclei = large_seeds(seeds, MIN_SHARE)
-    green = cv2.LUT(cv2.extractChannel(frame.rgb, 1), frame.table[1])
-    gain = stain_gain(green, frame.nuclei)
+    shape = image.shape[:2]
+    nuclei = [seed for seed in large_seeds(find_seeds(frame), MIN_SHARE) if not seed.oversized]
+    gain = stain_gain(frame)
+    zoom = _initial_zoom(nuclei, frame, shape)
+    view = _look(image, frame, nuclei, zoom, gain, path)
+    better = _better_zoom(view, shape)
+    if not 1 / SIMILAR_SCALE < better / zoom < SIMILAR_SCALE:
+        other = _look(image, frame, nuclei, better, gain, path)
+        # Without a cell at either scale the second one is as good.
+        view = max(view, other, key=_certainty) if view.cells else other
+    for ratio in OTHER_SCALES:
+        if view.cells and _certainty(view) < SURE:
+            near = _limit_zoom(ratio * view.zoom, shape)
+            view = max(view, _look(image, frame, nuclei, near, gain, path), key=_certainty)
+    cells = view.cells
+    if not cells and max(shape) * view.zoom <= CROP:
+        cells = _central_platelet(view, image, frame)
+    _mark_clumps(cells)
+    return assemble(cells, shape, _rate, frame.surround)
 
-    def cells_at(zoom: float) -> list[_NetworkCell]:
-        cells: list[_NetworkCell] = []
-        for margin in MARGINS:
-            windows = find_windows(nuclei, frame.scale, image.shape[:2], zoom, margin)
-            found = [
-                _find_cells(
-                    _run_network(image, frame, window, zoom, gain, path), image, frame, window
-                )
-                for window in windows
-            ]
-            cells = [cell for of_window in found for cell in of_window]
-            if not any(cell.is_cut for cell in cells):
-                break
-        cells = [cell for cell in _drop_small_nuclei(cells) if _is_violet(cell, frame)]
-        return _drop_platelets(cells, frame)
 
-    zoom = _initial_zoom(nuclei, frame, image.shape[:2])
-    cells = cells_at(zoom)
-    better = _zoom_for_areas([cv2.countNonZero(cell.nucleus) for cell in cells])
-    if better is not None and not 1 / SIMILAR_SCALE < better / zoom < SIMILAR_SCALE:
-        # Lobes far apart had been taken for nuclei, or several nuclei for one.
-        cells = max(cells, cells_at(better), key=_certainty)
-    for other in (ratio * zoom for ratio in OTHER_SCALES):
-        # The limit keeps large images from exhausting the memory.
-        if cells and other <= MAX_ZOOM and _certainty(cells) < SURE:
-            cells = max(cells, cells_at(other), key=_certainty)
-    return assemble(oversized + cells, image.shape[:2], _rate, frame.surround)
+@dataclass(frozen=True, slots=True)
+class _View:
+    """What the network sees at one scale: the cells, and its probabilities in each window."""
+
+    zoom: float
+    cells: list[_NetworkCell]
+    windows: list[Window]
+    chances: list[np.ndarray]
+
+
+def _look(
+    image: np.ndarray,
+    frame: Frame,
+    nuclei: Sequence[Seed],
+    zoom: float,
+    gain: float,
+    path: Path,
+) -> _View:
+    """Run the network at one scale, over the whole image or, in a crop, around the nuclei."""
+    shape = image.shape[:2]
+    is_crop = max(shape) * zoom <= CROP
+    view = _View(zoom, [], [], [])
+    for margin in MARGINS:
+        windows = find_windows(nuclei if is_crop else [], frame.scale, shape, zoom, margin)
+        chances = [_run_network(image[window], frame, zoom, gain, path) for window in windows]
+        cells = [
+            cell
+            for window, chance in zip(windows, chances, strict=True)
+            for cell in _find_cells(chance, image, frame, window)
+        ]
+        view = _View(zoom, cells, windows, chances)
+        if not any(cell.is_cut for cell in cells):
+            break
+    return view
 
 
 def _rate(cell: _NetworkCell, touches_border: bool) -> Record:
     part = min(cell.expected_dice, key=lambda name: cell.expected_dice[name])
     suspected = cell.confidence < MIN_CONFIDENCE
-    return Record(touches_border, cell.confidence, suspected, _REASONS[part] if suspected else "")
+    reason = _REASONS[part] if suspected else ""
+    return Record(touches_border, cell.confidence, suspected, reason, cell.kind)
 
 
-def _certainty(cells: list[_NetworkCell]) -> float:
+def _certainty(view: _View) -> float:
     """Return the expected Dice over all pixels, reduced for outlines as dented as a clump."""
+    cells = view.cells
     if not cells:
         return 0.0
     total = sum(
@@ -219,97 +263,107 @@ def _certainty(cells: list[_NetworkCell]) -> float:
     return total / sum(cell.area for cell in cells)
 
 
-def _is_violet(cell: _NetworkCell, frame: Frame) -> bool:
-    """Return True if a nucleus is stained as nuclei are, or if nothing in the image is."""
-    if not frame.any_nuclei:
-        return True
-    height, width = cell.nucleus.shape
-    rows = _nearest(cell.top, height, frame.scale, frame.nuclei.shape[0])
-    columns = _nearest(cell.left, width, frame.scale, frame.nuclei.shape[1])
-    violet = frame.nuclei.take(rows, axis=0).take(columns, axis=1) & cell.nucleus
-    return cv2.countNonZero(violet) >= MIN_VIOLET * cv2.countNonZero(cell.nucleus)
+def _limit_zoom(zoom: float, shape: tuple[int, int]) -> float:
+    """Limit the enlargement of an image, for the sake of memory."""
+    return min(zoom, MAX_ZOOM, max(1.0, math.sqrt(MOST_PIXELS / (shape[0] * shape[1]))))
 
 
-def _nearest(start: int, length: int, scale: float, limit: int) -> np.ndarray:
-    """Return the indices in the reduced image of consecutive rows or columns of the image."""
-    positions = (np.arange(start, start + length) + 0.5) / scale
-    return np.minimum(positions.astype(np.intp), limit - 1)
+def _initial_zoom(nuclei: Sequence[Seed], frame: Frame, shape: tuple[int, int]) -> float:
+    """Estimate the zoom from the size of red cells, or where it is doubtful, of nuclei."""
+    avoid = cv2.dilate(frame.nuclei, np.ones((5, 5), np.uint8))
+    red = frame.red_cell_radius(avoid) * frame.scale
+    nucleus = _typical_radius([frame.scale**2 * seed.area for seed in nuclei])
+    zoom = UNET_SIDE / max(shape)
+    if nucleus > 0:
+        zoom = UNET_RADIUS / nucleus
+    low, high = NUCLEUS_TO_RED
+    if math.isfinite(red) and (nucleus == 0 or low < nucleus / red < high):
+        zoom = RED_RADIUS / red
+    return _limit_zoom(zoom, shape)
 
 
-def _oversized_cells(seeds: list[Seed], image: np.ndarray, frame: Frame) -> list[_NetworkCell]:
-    """Draw the regions that are too large for a cell; they are reported as suspected failures."""
-    cells = []
-    for seed in seeds:
-        small = np.zeros(frame.dark.shape, np.uint8)
-        cv2.drawContours(small, seed.pieces, -1, 1, cv2.FILLED)
-        small = cv2.dilate(small, np.ones((5, 5), np.uint8))
-        whole = at_full_size(small, image.shape[:2], frame.scale)
-        left, top, width, height = cv2.boundingRect(whole)
-        mask = np.ascontiguousarray(whole[top : top + height, left : left + width])
-        nucleus, _ = outline_nucleus(image, left, top, mask, frame.table)
-        area = cv2.countNonZero(mask)
-        cells.append(_NetworkCell(left, top, mask, nucleus, area, 1.0, {"size": 0.0}))
-    return cells
+def _better_zoom(view: _View, shape: tuple[int, int]) -> float:
+    """Return the zoom at which what the network has found has the expected size."""
+    radii = []
+    for chance in view.chances:
+        red = (chance[RED_CELL] > 0.5).astype(np.uint8)
+        radius = regions.red_cell_radius(100 * red, 50, np.zeros_like(red))
+        if math.isfinite(radius):
+            radii.append(radius)
+    nucleus = view.zoom * _typical_radius([cv2.countNonZero(c.nucleus) for c in view.cells])
+    better = view.zoom
+    if nucleus > 0:
+        better *= UNET_RADIUS / nucleus
+    low, high = NUCLEUS_TO_RED
+    red_radius = float(np.median(radii)) if radii else 0.0
+    if red_radius > 0 and (nucleus == 0 or low < nucleus / red_radius < high):
+        better = view.zoom * RED_RADIUS / red_radius
+    return _limit_zoom(better, shape)
 
 
-def _initial_zoom(seeds: list[Seed], frame: Frame, shape: tuple[int, int]) -> float:
-    zoom = _zoom_for_areas([frame.scale**2 * seed.area for seed in seeds])
-    return UNET_SIDE / max(shape) if zoom is None else zoom
-
-
-def _zoom_for_areas(areas: Sequence[float]) -> float | None:
-    """Compute the zoom at which nuclei of these areas have the radius the network expects."""
+def _typical_radius(areas: Sequence[float]) -> float:
+    """Compute the radius of a disc of the typical area; 0 without any."""
     if not areas:
-        return None
+        return 0.0
     # The mean over pixels, not over nuclei: platelets and dirt are many but small.
-    area = sum(area * area for area in areas) / sum(areas)
-    return min(UNET_RADIUS / math.sqrt(area / math.pi), MAX_ZOOM)
-
-
-def _drop_platelets(cells: list[_NetworkCell], frame: Frame) -> list[_NetworkCell]:
-    """Drop cells far smaller than the red cells, and doubtful ones that are smaller."""
-    avoid = np.zeros(frame.dark.shape, np.uint8)
-    for cell in cells:
-        height, width = cell.cell.shape
-        x, y = (round(position / frame.scale) for position in (cell.left, cell.top))
-        w, h = (max(1, round(length / frame.scale)) for length in (width, height))
-        part = cv2.resize(cell.cell, (w, h), interpolation=cv2.INTER_NEAREST)
-        box = avoid[y : y + h, x : x + w]
-        box |= part[: box.shape[0], : box.shape[1]]
-    red_radius = frame.red_cell_radius(avoid) * frame.scale
-    if not math.isfinite(red_radius):
-        return cells
-    return [
-        cell
-        for cell in cells
-        if math.sqrt(cell.area / math.pi)
-        >= red_radius * (MIN_TO_RED if cell.confidence >= MIN_CONFIDENCE else DOUBTFUL_TO_RED)
-    ]
+    return math.sqrt(sum(area * area for area in areas) / sum(areas) / math.pi)
 
 
 def _run_network(
-    image: np.ndarray, frame: Frame, window: Window, zoom: float, gain: float, path: Path
+    part: np.ndarray, frame: Frame, zoom: float, gain: float, path: Path
 ) -> np.ndarray:
-    """Return the (4, h, w) logits of a window at the scale of the network."""
-    density = multiply_density(optical_density(resize(image[window], zoom), frame), gain)
-    near = None
-    if frame.any_nuclei and max(density.shape) > SIDE:
-        rows, columns = (
-            slice(int(part.start / frame.scale), math.ceil(part.stop / frame.scale))
-            for part in window
-        )
-        near = cv2.dilate(frame.nuclei[rows, columns], np.ones((5, 5), np.uint8))
-    return predict_logits(density, path, near)
+    """Return (6, h, w) probabilities of a part of the image at the scale of the network."""
+    density = multiply_density(optical_density(resize(part, zoom), frame), gain)
+    logits = predict_logits(density, path)
+    classes = np.exp(logits[:DEPTH] - logits[:DEPTH].max(axis=0))
+    classes /= classes.sum(axis=0)
+    depth = 1.0 / (1.0 + np.exp(-logits[DEPTH:]))
+    return np.concatenate([classes, depth])
+
+
+def _mark_clumps(cells: list[_NetworkCell]) -> None:
+    """Mark the outlines that are far larger than the others and dented as suspected failures."""
+    areas = [cell.area for cell in cells]
+    for cell in cells:
+        others = float(np.median(areas))
+        if cell.solidity < SOLID and (cell.area > CLUMP * others or cell.solidity < DENTED):
+            cell.expected_dice["clump"] = 0.0
+
+
+def _central_platelet(view: _View, image: np.ndarray, frame: Frame) -> list[_NetworkCell]:
+    """Find the platelet in the middle of an image."""
+    height, width = image.shape[:2]
+    best: list[_NetworkCell] = []
+    nearest = MIDDLE * min(height, width)
+    for window, chance in zip(view.windows, view.chances, strict=True):
+        mask = (chance[PLATELET] > 0.5).astype(np.uint8)
+        n, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
+        for number in range(1, n):
+            left, top, w, h, area = stats[number].tolist()
+            if area < MIN_PLATELET:
+                continue
+            box = np.s_[max(0, top - 3) : top + h + 3, max(0, left - 3) : left + w + 3]
+            inside = np.where(labels[box] == number, chance[PLATELET][box], 0.0)
+            cell = _at_full_size(
+                inside.astype(np.float32), None, box, mask.shape, image, frame, window
+            )
+            if cell is None:
+                continue
+            x, y = cell.left + cell.cell.shape[1] / 2, cell.top + cell.cell.shape[0] / 2
+            away = math.hypot(x - width / 2, y - height / 2)
+            if away <= nearest:
+                nearest = away
+                cell.expected_dice = {"cell": _expected_dice(inside)}
+                cell.kind = A_PLATELET
+                best = [cell]
+    return best
 
 
 def _find_cells(
-    logits: np.ndarray, image: np.ndarray, frame: Frame, window: Window
+    chances: np.ndarray, image: np.ndarray, frame: Frame, window: Window
 ) -> list[_NetworkCell]:
-    highest = np.maximum(np.maximum(logits[0], logits[1]), logits[2])
-    background, cytoplasm, nucleus = np.exp(logits[:3] - highest)
-    total = background + cytoplasm + nucleus
-    inside, nucleus = 1.0 - background / total, nucleus / total
-    depth = 1.0 / (1.0 + np.exp(-logits[3]))
+    nucleus, depth = chances[NUCLEUS], chances[DEPTH]
+    inside = chances[CYTOPLASM] + nucleus
     labels, boxes = split_touching(inside, depth)
     cells = []
     for number, (left, top, width, height) in boxes.items():
@@ -322,6 +376,8 @@ def _find_cells(
         cell_chance = np.where(others, 0.0, inside[box]).astype(np.float32)
         nucleus_chance = np.where(mask, nucleus[box], 0.0).astype(np.float32)
         if np.count_nonzero(nucleus_chance > 0.5) < MIN_NUCLEUS * np.count_nonzero(mask):
+            continue
+        if cell_chance[mask].mean() < LEAST_CHANCE:
             continue
         cell = _at_full_size(cell_chance, nucleus_chance, box, labels.shape, image, frame, window)
         if cell is not None:
@@ -340,12 +396,6 @@ def _is_cut(position: tuple[int, int], length: int, part: slice, whole: int) -> 
     """Return True if rows or columns of a window reach an end of it that lies in the image."""
     start, stop = position
     return (start <= CUT and part.start > 0) or (stop >= length - CUT and part.stop < whole)
-
-
-def _drop_small_nuclei(cells: list[_NetworkCell]) -> list[_NetworkCell]:
-    sizes = [cv2.countNonZero(cell.nucleus) for cell in cells]
-    least = MIN_SHARE * max(sizes, default=0)
-    return [cell for cell, size in zip(cells, sizes, strict=True) if size >= least]
 
 
 def _check_nucleus(cell: _NetworkCell, image: np.ndarray, frame: Frame) -> None:
@@ -373,14 +423,17 @@ def _expected_dice(chance: np.ndarray, mask: np.ndarray | None = None) -> float:
 
 def _at_full_size(
     cell_chance: np.ndarray,
-    nucleus_chance: np.ndarray,
+    nucleus_chance: np.ndarray | None,
     box: tuple[slice, slice],
     small_shape: tuple[int, int],
     image: np.ndarray,
     frame: Frame,
     window: Window,
 ) -> _NetworkCell | None:
-    """Draw a cell at full size, where its probabilities exceed one half."""
+    """Draw a cell at full size, where its probabilities exceed one half.
+
+    Without probabilities of a nucleus it is a platelet.
+    """
     part = image[window]
     shape = part.shape[:2]
     fy, fx = shape[0] / small_shape[0], shape[1] / small_shape[1]
@@ -394,27 +447,24 @@ def _at_full_size(
             [0, 1 / fy, (top + 0.5) / fy - 0.5 - box[0].start],
         ]
     )
-    flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
-    cell_chance, nucleus_chance = (
-        cv2.warpAffine(
-            chance,
-            matrix,
-            (right - left, bottom - top),
-            flags=flags,
-            borderMode=cv2.BORDER_REPLICATE,
-        )
-        for chance in (cell_chance, nucleus_chance)
-    )
-    cell = _largest_piece((cell_chance > 0.5).astype(np.uint8))
+
+    def enlarge(chance: np.ndarray) -> np.ndarray:
+        flags = cv2.INTER_LINEAR | cv2.WARP_INVERSE_MAP
+        size, border = (right - left, bottom - top), cv2.BORDER_REPLICATE
+        return cv2.warpAffine(chance, matrix, size, flags=flags, borderMode=border)
+
+    cell = _largest_piece((enlarge(cell_chance) > 0.5).astype(np.uint8))
     if cell is None:
         return None
-    nucleus = refine_nucleus(
-        nucleus_chance, cell, optical_density(part[top:bottom, left:right], frame)
-    )
-    remove_specks(nucleus)
-    nucleus &= cell
-    if not nucleus.any():
-        return None
+    nucleus = np.zeros_like(cell)
+    if nucleus_chance is not None:
+        nucleus = refine_nucleus(
+            enlarge(nucleus_chance), cell, optical_density(part[top:bottom, left:right], frame)
+        )
+        remove_specks(nucleus)
+        nucleus &= cell
+        if not nucleus.any():
+            return None
     x, y, w, h = cv2.boundingRect(cell)
     crop = np.s_[y : y + h, x : x + w]
     rows, columns = window

@@ -26,8 +26,8 @@ have 0.88."""
 SOLID = 0.9
 """Solidity from which an outline may be that of one whole cell."""
 
-MAX_LOBES = 5
-"""Largest number of parts that are tried as one cell."""
+JOINED = 0.25
+"""Depth of the valley between two parts below which they are cells that touch."""
 
 MIN_AREA = 0.1 * math.pi * UNET_RADIUS**2
 """Area, in pixels of the network, below which a region is not a cell."""
@@ -66,7 +66,7 @@ def split_touching(
         cores = _find_cores(np.where(region, depth[box], 0.0))
         if cores.max() < 2:
             continue
-        parts = _join_lobes(_flood(cores, depth[box], region))
+        parts = _join_lobes(_flood(cores, depth[box], region), depth[box])
         if parts.max() < 2:
             continue
         del boxes[number]
@@ -103,20 +103,42 @@ def _flood(cores: np.ndarray, depth: np.ndarray, region: np.ndarray) -> np.ndarr
     return watershed(LEVELS.size - height, cores, connectivity=1, mask=region)
 
 
-def _join_lobes(parts: np.ndarray) -> np.ndarray:
-    """Join the parts that together are as round as one cell."""
+def _join_lobes(parts: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Join the neighbours that together are as round as one cell, without a deep valley between.
+
+    In a large clump many neighbours together are round, too.
+    """
     n = int(parts.max())
+    near = _saddles(parts, depth) >= JOINED
+    pairs = [set(pair) for pair in combinations(range(1, n + 1), 2) if near[pair]]
+    triples = [
+        pair | {third}
+        for pair in pairs
+        for third in range(1, n + 1)
+        if third not in pair and near[third, list(pair)].any()
+    ]
     left, groups = set(range(1, n + 1)), []
-    for size in range(min(n, MAX_LOBES), 1, -1):
-        for group in combinations(range(1, n + 1), size):
-            if left.issuperset(group) and mask_solidity(np.isin(parts, group)) >= ROUND:
-                groups.append(group)
-                left -= set(group)
+    for group in triples + pairs:
+        if left.issuperset(group) and mask_solidity(np.isin(parts, list(group))) >= ROUND:
+            groups.append(tuple(sorted(group)))
+            left -= group
     groups += [(part,) for part in left]
     numbers = np.zeros(n + 1, np.int32)
     for number, group in enumerate(sorted(groups), 1):
         numbers[list(group)] = number
     return numbers[parts]
+
+
+def _saddles(parts: np.ndarray, depth: np.ndarray) -> np.ndarray:
+    """Return the largest depth at the border of each pair of parts, (n + 1, n + 1) float32."""
+    n = int(parts.max()) + 1
+    saddles = np.zeros((n, n), np.float32)
+    for one, other in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
+        first, second = parts[one], parts[other]
+        border = (first != second) & (first > 0) & (second > 0)
+        heights = np.minimum(depth[one], depth[other])[border]
+        np.maximum.at(saddles, (first[border], second[border]), heights)
+    return np.maximum(saddles, saddles.T)
 
 
 def mask_solidity(mask: np.ndarray) -> float:

@@ -10,7 +10,7 @@ import cv2
 from hemafeat.segment._contours.nuclei import Seed
 from hemafeat.segment._unet.tiles import STEP
 
-MARGINS = (40.0, 64.0, 160.0)
+MARGINS = (32.0, 56.0, 140.0)
 """Distances, in pixels of the network, from a nucleus to the border of its window, which holds the
 cell and what the network needs to see around it. The next one is used if a border cuts a cell."""
 
