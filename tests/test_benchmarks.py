@@ -35,7 +35,7 @@ def test_none_is_left_out() -> None:
         "segmentation",
         "speed",
     }
-    assert there == named | {"networks", "train_segmenter", "unchanged"}
+    assert there == named | {"networks", "teaching_masks", "train_segmenter", "unchanged"}
 
 
 def test_one_module_runs_recipes_and_scripts(capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,7 +45,7 @@ def test_one_module_runs_recipes_and_scripts(capsys: pytest.CaptureFixture[str])
     assert main(["nothing"]) == 2
     said = capsys.readouterr()
     assert "there is no 'nothing'" in said.err
-    assert "segmentation, speed, train_segmenter" in said.out
+    assert "segmentation, speed, teaching_masks, train_segmenter" in said.out
     with pytest.raises(SystemExit, match="expected 'cpu' or 'gpu'"):
         main(["--device", "tpu", "list"])
 
@@ -218,14 +218,30 @@ def test_train_segmenter_of_networks(tmp_path: Path) -> None:
     (tmp_path / "bccd" / "140.xml").write_text(  # one field of the last block held back
         f"<annotation><object><name>RBC</name><bndbox>{box}</bndbox></object></annotation>"
     )
-    few = ["--epochs", "1", "--steps", "2", "--batch", "2", "--side", "64", "--crowded", "1"]
+    teach = runpy.run_path(str(BENCHMARKS / "teaching_masks.py"))["main"]
+    teach(["--data", str(tmp_path), "--out", str(tmp_path / "teach")])
+    few = [
+        "--teach",
+        str(tmp_path / "teach"),
+        "--epochs",
+        "1",
+        "--steps",
+        "2",
+        "--batch",
+        "2",
+        "--side",
+        "64",
+        "--crowded",
+        "1",
+    ]
     main(["--data", str(tmp_path), "--out", str(tmp_path / "out"), *few])
     scores = pd.read_csv(tmp_path / "out" / "scores.csv")
     sets = ["bccd stopped by", "bccd held back", *[f"crowded {one}" for one in whites]]
+    sets += ["drawn, no white cell", "drawn, clumps of 25"]
     each = scores[scores["spurious"].notna()]
     assert each["set"].tolist() == [name for name in sets for _ in range(3)]
     assert each["segmenter"].tolist() == ["contours", "unet", "best"] * len(sets)
-    assert (each["n"] == np.repeat([15, 15] + [3] * len(whites), 3)).all()
+    assert (each["n"] == np.repeat([15, 15] + [3] * len(whites) + [0, 25], 3)).all()
     touched = scores[scores["spurious"].isna()]
     assert touched["set"].unique().tolist() == ["bccd held back, touched by red cells"]
     assert (touched["n"] == 1).all()

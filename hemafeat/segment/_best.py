@@ -1,32 +1,32 @@
-"""The more trusted of two segmentations, cell by cell."""
+"""Contours where they are sure of a single cell, the network everywhere else."""
 
 from __future__ import annotations
 
 import os
-from typing import Any
 
+import cv2
 import numpy as np
 
-from hemafeat.segment._cells import MIN_CONFIDENCE
+from hemafeat.segment._cells import KIND_WHITE
 from hemafeat.segment._contours.contours import segment_by_contours
+from hemafeat.segment._contours.frame import Frame
 from hemafeat.segment._contours.surround import prepare
 from hemafeat.segment._masks import Masks
 from hemafeat.segment._unet.tiles import weights_file
 from hemafeat.segment._unet.unet import segment_by_network
-from hemafeat.segment._unet.watershed import SOLID, mask_solidity
 
-CLUMP = 0.5
-"""Share of an outline that several cells fill, from which it encloses a clump of them."""
+SURE = 0.95
+"""Confidence of `contours` from which the network is not asked."""
 
-MIN_LONE_CONFIDENCE = 0.8
-"""Confidence from which a cell that only one segmenter has found is kept."""
+LEAST_SIDE = 0.2
+"""Diameter of a cell over the side of the image from which it is a crop of this cell."""
 
-SAME_CELL = 0.5
-"""Dice of two outlines from which they are of the same cell."""
+MIDDLE = 0.2
+"""Distance from the middle of a crop, relative to its side, up to which a cell is in the middle."""
 
 
 def best(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) -> Masks:
-    """Segment white cells by `contours` and by `unet`, and keep the more trusted outline of each.
+    """Segment white cells by `contours` where these are sure of a single cell, else by `unet`.
 
     Parameters
     ----------
@@ -50,10 +50,9 @@ def best(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) ->
 
     Notes
     -----
-    An outline around two or more cells that the other segmenter separates with confidence is left
-    out. Two outlines with a Dice of at least 0.5 are of the same cell, and the one with the higher
-    confidence is kept. A cell that only one segmenter has found is kept if its confidence is at
-    least 0.8, or if the other one found nothing at all.
+    A single cell in the middle of a crop is that of `contours` if their confidence is at least
+    0.95. Everything else is as `unet` says, except that of a crop in which the network finds
+    nothing, the cell or platelet that `contours` finds in the middle is kept.
 
     Examples
     --------
@@ -66,101 +65,43 @@ def best(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) ->
     True
     """
     path = weights_file(weights)
-    image, frame = prepare(image)
-    return combine(
-        {
-            "contours": segment_by_contours(image, frame),
-            "unet": segment_by_network(image, frame, path),
-        }
+    return segment_by_cascade(*prepare(image), path)
+
+
+def segment_by_cascade(image: np.ndarray, frame: Frame, path: os.PathLike[str]) -> Masks:
+    """Segment white cells in an image and its reduced copy, as returned by `prepare`."""
+    first = segment_by_contours(image, frame)
+    central = _central_cell(first)
+    if frame.black is not None or (first.n_cells == 1 and central == 0 and _is_sure(first)):
+        return _named(first, "contours")
+    second = segment_by_network(image, frame, path)
+    if second.n_cells or central is None:
+        return _named(second, "unet")
+    return _named(first.select(np.array([central])), "contours")
+
+
+def _is_sure(masks: Masks) -> bool:
+    quality = masks.quality
+    return bool(
+        quality["confidence"][0] >= SURE
+        and quality["kind"][0] == KIND_WHITE
+        and not quality["touches_border"][0]
     )
 
 
-def combine(segmentations: dict[str, Masks]) -> Masks:
-    """Keep the more trusted outline of each cell of two segmentations of one image."""
-    (first_name, first), (second_name, second) = segmentations.items()
-    first, second = _drop_clumps(first, second), _drop_clumps(second, first)
-    segmentations = {first_name: first, second_name: second}
-    pairs = _match(first, second)
-    chosen: list[tuple[str, int]] = []
-    for i, j in pairs.items():
-        use_first = first.quality["confidence"][i] >= second.quality["confidence"][j]
-        chosen.append((first_name, i) if use_first else (second_name, j))
-    lone = [(first_name, i) for i in range(first.n_cells) if i not in pairs]
-    lone += [(second_name, j) for j in range(second.n_cells) if j not in pairs.values()]
-    either_empty = not first.n_cells or not second.n_cells
-    chosen += [
-        (name, i)
-        for name, i in lone
-        if either_empty or segmentations[name].quality["confidence"][i] >= MIN_LONE_CONFIDENCE
-    ]
-    return _draw(segmentations, chosen, first.shape)
+def _central_cell(masks: Masks) -> int | None:
+    """Return the index of the cell that an image was taken of; None in a field."""
+    height, width = masks.shape
+    side = min(height, width)
+    for i in range(masks.n_cells):
+        x, y, w, h = cv2.boundingRect((masks.cell == i + 1).astype(np.uint8))
+        away = np.hypot(x + w / 2 - width / 2, y + h / 2 - height / 2)
+        if max(w, h) >= LEAST_SIDE * side and away <= MIDDLE * side:
+            return i
+    return None
 
 
-def _drop_clumps(masks: Masks, other: Masks) -> Masks:
-    """Drop the outlines around several cells that another segmentation separates with confidence.
-
-    Pieces of one cell are not such cells: they are ragged, or fill little of the outline.
-    """
-    whole = [
-        j
-        for j in range(1, other.n_cells + 1)
-        if other.quality["confidence"][j - 1] >= MIN_CONFIDENCE
-        and mask_solidity(other.cell == j) >= SOLID
-    ]
-    overlaps = _overlaps(masks, other)
-    areas, enclosed = overlaps.sum(axis=1), overlaps[:, whole]
-    enclosed = np.where(enclosed > 0.5 * overlaps.sum(axis=0)[whole], enclosed, 0)
-    kept = [
-        i
-        for i in range(1, masks.n_cells + 1)
-        if np.count_nonzero(enclosed[i]) < 2 or enclosed[i].sum() < CLUMP * areas[i]
-    ]
-    return masks if len(kept) == masks.n_cells else masks.select(np.array(kept, np.intp) - 1)
-
-
-def _overlaps(first: Masks, second: Masks) -> np.ndarray:
-    """Count the pixels of each pair of labels, 0 included: an (n + 1, m + 1) array."""
-    width = second.n_cells + 1
-    flat = first.cell.astype(np.int64) * width + second.cell
-    return np.bincount(flat.ravel(), minlength=width * (first.n_cells + 1)).reshape(-1, width)
-
-
-def _match(first: Masks, second: Masks) -> dict[int, int]:
-    """Pair the cells of both, by position, best Dice first; each cell is used once."""
-    overlaps = _overlaps(first, second)
-    areas, other_areas = overlaps.sum(axis=1), overlaps.sum(axis=0)
-    dice = 2.0 * overlaps[1:, 1:] / np.maximum(areas[1:, None] + other_areas[None, 1:], 1)
-    pairs: dict[int, int] = {}
-    for index in np.argsort(-dice, axis=None, kind="stable"):
-        i, j = divmod(int(index), max(second.n_cells, 1))
-        if dice[i, j] < SAME_CELL:
-            break
-        if i not in pairs and j not in pairs.values():
-            pairs[i] = j
-    return pairs
-
-
-def _draw(
-    segmentations: dict[str, Masks], chosen: list[tuple[str, int]], shape: tuple[int, int]
-) -> Masks:
-    parts = []
-    for name, i in chosen:
-        mask = segmentations[name].cell == i + 1
-        parts.append((int(np.count_nonzero(mask)), name, i, mask))
-    parts.sort(key=lambda part: (-part[0], part[1], part[2]))
-    cell, nucleus = np.zeros(shape, np.int32), np.zeros(shape, np.int32)
-    kept: list[tuple[str, int]] = []
-    for area, name, i, mask in parts:
-        free = mask & (cell == 0)
-        # A mask of which less than half is free is a second outline of another cell.
-        if np.count_nonzero(free) < 0.5 * area:
-            continue
-        kept.append((name, i))
-        cell[free] = len(kept)
-        nucleus[free & (segmentations[name].nucleus == i + 1)] = len(kept)
-    quality: dict[str, Any] = {
-        entry: [segmentations[name].quality[entry][i] for name, i in kept]
-        for entry in ("touches_border", "confidence", "suspected_failure", "failure_reason", "kind")
-    }
-    quality["segmenter"] = np.array([name for name, _ in kept], object)
-    return Masks(cell, nucleus, quality)
+def _named(masks: Masks, segmenter: str) -> Masks:
+    names = np.full(masks.n_cells, segmenter, object)
+    quality = {**masks.quality, "segmenter": names}
+    return Masks.known(masks.cell, masks.nucleus, masks.n_cells, quality)

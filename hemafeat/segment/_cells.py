@@ -14,7 +14,7 @@ from hemafeat.segment._masks import Masks
 MIN_CONFIDENCE = 0.5
 """Confidence below which a failure is suspected."""
 
-WHITE_CELL, PLATELET = "white cell", "platelet"
+KIND_WHITE, KIND_PLATELET = "white cell", "platelet"
 """Kinds of cells."""
 
 OVERSIZED = "larger than a white cell: dirt, or several cells"
@@ -45,7 +45,7 @@ class Record:
     confidence: float
     suspected_failure: bool
     failure_reason: str
-    kind: str = WHITE_CELL
+    kind: str = KIND_WHITE
 
 
 @dataclass(slots=True)
@@ -180,5 +180,5 @@ def rate_outline(
     confidence = float(1.0 / (1.0 + np.exp(_INTERCEPT + sum(parts))))
     suspected = confidence < MIN_CONFIDENCE
     reason = _DOUBTS[int(np.argmax(parts))][2] if suspected else ""
-    kind = WHITE_CELL if has_nucleus else PLATELET
+    kind = KIND_WHITE if has_nucleus else KIND_PLATELET
     return Record(touches_border, confidence, suspected, reason, kind)

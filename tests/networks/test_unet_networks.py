@@ -52,7 +52,7 @@ def expected_parameters(channels):
         before = n
     for n, below in pairwise(channels):
         total += below * n + 4 * n + 2 * separable(n, n)
-    return total + 4 * channels[0] * 4 + 4
+    return total + 4 * channels[0] * 6 + 6
 
 
 @pytest.mark.parametrize("channels", [(8, 12), (24, 48, 96, 160)])
@@ -67,7 +67,7 @@ def test_the_default_unet_is_small(keras):
 def test_a_unet_takes_any_multiple_of_its_step(keras):
     model = networks.unet((8, 12, 16))
     for shape in ((32, 48), (64, 64)):
-        assert model.predict(np.zeros((1, *shape, 3)), verbose=0).shape == (1, *shape, 4)
+        assert model.predict(np.zeros((1, *shape, 3)), verbose=0).shape == (1, *shape, 6)
 
 
 def test_the_seed_alone_decides_the_weights(keras):
@@ -113,6 +113,10 @@ def test_enlarging_begins_as_bilinear_interpolation(keras):
     np.testing.assert_allclose(out[..., 1][inner], 3 * want[inner], atol=1e-5)
 
 
+POSSIBLE = {0: [0], 1: [1], 2: [2], 3: [3], 4: [4], 5: [0, 1, 2], 6: [0, 1, 2, 3, 4]}
+"""The predicted classes that agree with each class of the truth."""
+
+
 def naive_loss(logits, classes, depth):
     """Compute the three terms of one sample pixel by pixel."""
     crossed = apart = 0.0
@@ -120,15 +124,18 @@ def naive_loss(logits, classes, depth):
     height, width = classes.shape
     for y in range(height):
         for x in range(width):
-            e = np.exp(logits[y, x, :3] - logits[y, x, :3].max())
+            e = np.exp(logits[y, x, :5] - logits[y, x, :5].max())
             p = e / e.sum()
-            crossed -= np.log(p[classes[y, x]])
-            for sums, guess, true in (
-                (cell, p[1] + p[2], classes[y, x] > 0),
-                (nucleus, p[2], classes[y, x] == 2),
+            true = classes[y, x]
+            crossed -= np.log(sum(p[one] for one in POSSIBLE[true]))
+            if true == 6:
+                continue
+            for sums, guess, is_true in (
+                (cell, p[3] + p[4], true in (3, 4)),
+                (nucleus, p[4], true == 4),
             ):
-                sums += [guess * true, guess, true]
-            d, q = depth[y, x], 1 / (1 + np.exp(-logits[y, x, 3]))
+                sums += [guess * is_true, guess, is_true]
+            d, q = depth[y, x], 1 / (1 + np.exp(-logits[y, x, 5]))
             apart -= d * np.log(q) + (1 - d) * np.log(1 - q)
             if 0 < d < 1:
                 apart += d * np.log(d) + (1 - d) * np.log(1 - d)
@@ -139,10 +146,10 @@ def naive_loss(logits, classes, depth):
 
 def test_the_loss_is_that_of_plain_python(keras):
     rng = np.random.default_rng(0)
-    logits = rng.normal(0, 2, (3, 6, 7, 4)).astype(np.float32)
-    classes = rng.integers(0, 3, (3, 6, 7))
-    classes[2] = 0
-    depth = np.where(classes > 0, rng.random((3, 6, 7)), 0).astype(np.float32)
+    logits = rng.normal(0, 2, (3, 6, 7, 6)).astype(np.float32)
+    classes = rng.integers(0, 7, (3, 6, 7))
+    classes[2] = 5
+    depth = np.where(np.isin(classes, [3, 4]), rng.random((3, 6, 7)), 0).astype(np.float32)
     got = keras.ops.convert_to_numpy(networks.segmentation_loss(logits, classes, depth))
     want = [naive_loss(*one) for one in zip(logits.astype(float), classes, depth, strict=True)]
     # Depths of 0 count as 1e-6: 1.5e-5 per pixel.
@@ -151,10 +158,14 @@ def test_the_loss_is_that_of_plain_python(keras):
 
 def test_a_perfect_answer_costs_next_to_nothing(keras):
     classes = np.zeros((1, 16, 16), int)
-    classes[0, 3:12, 3:12], classes[0, 5:9, 5:9] = 1, 2
-    depth = (classes > 0).astype(np.float32) * 0.5
-    logits = 40.0 * np.eye(4, dtype=np.float32)[classes]
-    logits[..., 3] = np.where(classes > 0, 0.0, -40.0)
+    classes[0, 3:12, 3:12], classes[0, 5:9, 5:9], classes[0, 14:] = 3, 4, 1
+    depth = (classes >= 3).astype(np.float32) * 0.5
+    logits = 40.0 * np.eye(6, dtype=np.float32)[classes]
+    logits[..., 5] = np.where(classes >= 3, 0.0, -40.0)
+    assert float(networks.segmentation_loss(logits, classes, depth)[0]) < 1e-3
+    # Where it is only known that there is no white cell, red cells cost nothing either; what is
+    # unknown may be anything.
+    classes[0, 14:, :8], classes[0, 14:, 8:] = 5, 6
     assert float(networks.segmentation_loss(logits, classes, depth)[0]) < 1e-3
 
 
@@ -162,7 +173,7 @@ def test_a_perfect_answer_costs_next_to_nothing(keras):
 def test_opencv_and_keras_give_the_same_scores(keras, onnx, tmp_path, side, blocks):
     model = unsettled(networks.unet(), 0.5)
     path = networks.export_onnx(
-        model, tmp_path / "network.onnx", blocks=blocks, notes={"radius": "24"}
+        model, tmp_path / "network.onnx", blocks=blocks, notes={"um_per_px": "0.2"}
     )
     kinds = [node.op_type for node in onnx.load(path).graph.node]
     assert ("ConvTranspose" in kinds) is not blocks
@@ -172,7 +183,7 @@ def test_opencv_and_keras_give_the_same_scores(keras, onnx, tmp_path, side, bloc
     got = _tiles.predict_logits(density, path).transpose(1, 2, 0)
     np.testing.assert_allclose(got, want, atol=2e-5 * np.abs(want).max())
     notes = {entry.key: entry.value for entry in onnx.load(path).metadata_props}
-    assert notes == {"radius": "24"}
+    assert notes == {"um_per_px": "0.2"}
 
 
 def test_onnx_runtime_gives_the_same_scores(keras, onnx, tmp_path):
@@ -298,7 +309,7 @@ def test_a_tiny_net_learns_discs_within_seconds_and_opencv_outlines_them(keras, 
 def test_fcn8s_is_trained_and_run_in_the_place_of_the_unet(keras, onnx, tmp_path):
     history = networks.train_segmenter(
         out=tmp_path,
-        network=lambda seed: networks.fcn8s(4, side=None, n_dense=8, random_state=seed),
+        network=lambda seed: networks.fcn8s(6, side=None, n_dense=8, random_state=seed),
         side=32,
         batch_size=2,
         epochs=1,

@@ -21,23 +21,33 @@ from hemafeat.segment._unet import (
 )
 
 
-def perfect(cell, nucleus, shape, certainty=6.0):
-    """Return the (4, h, w) logits of a network that knows the masks, at another size."""
-    out = np.full((4, *shape), -certainty, np.float32)
+def perfect(cell, nucleus, shape, certainty=6.0, red=None, platelet=None, flat=False):
+    """Return the (6, h, w) probabilities of a network that knows the truth, at another size."""
     size = shape[::-1]
     depth = np.zeros(cell.shape, np.float32)
     for number in range(1, int(cell.max()) + 1):
         mask = np.pad((cell == number).astype(np.uint8), 1)
         reach = cv2.distanceTransform(mask, cv2.DIST_L2, 5)[1:-1, 1:-1]
         depth += reach / max(reach.max(), 1)
+    red, platelet = (
+        np.zeros_like(cell) if part is None else np.where(cell > 0, 0, part)
+        for part in (red, platelet)
+    )
     shares = [
         cv2.resize(part.astype(np.float32), size, interpolation=cv2.INTER_AREA)
-        for part in (cell == 0, (cell > 0) & (nucleus == 0), nucleus > 0)
+        for part in (
+            (cell == 0) & (red == 0) & (platelet == 0),
+            red > 0,
+            (platelet > 0) & (red == 0),
+            (cell > 0) & (nucleus == 0),
+            nucleus > 0,
+        )
     ]
-    out[:3] = np.log(np.maximum(shares, np.exp(-certainty)))
+    chances = np.maximum(shares, 0.5 * np.exp(-certainty)).astype(np.float32)
     depth = np.clip(cv2.resize(depth, size, interpolation=cv2.INTER_AREA), 0.002, 0.998)
-    out[3] = np.log(depth / (1 - depth))
-    return out
+    if flat:
+        depth = np.where(chances[3] + chances[4] > 0.5, 0.9, 0.002).astype(np.float32)
+    return np.concatenate([chances / chances.sum(axis=0), depth[None]])
 
 
 def size_at(labels, zoom):
@@ -49,9 +59,11 @@ def size_at(labels, zoom):
 def oracle(monkeypatch, tmp_path):
     """Replace the network of `unet` by one that knows the truth."""
 
-    def use(cell, nucleus, **kwargs):
+    def use(cell, nucleus, certainty=6.0, flat=False, **others):
         def run_network(image, frame, window, zoom, gain, path):
-            return perfect(cell[window], nucleus[window], size_at(cell[window], zoom), **kwargs)
+            parts = {name: labels[window] for name, labels in others.items()}
+            size = size_at(cell[window], zoom)
+            return perfect(cell[window], nucleus[window], size, certainty, flat=flat, **parts)
 
         monkeypatch.setattr(_unet, "_run_network", run_network)
 
@@ -102,10 +114,13 @@ def test_lobes_of_a_round_cell_are_joined_but_touching_cells_are_not():
     sector = 1 + (np.arctan2(y - 40, x - 40) + np.pi) // (2 * np.pi / 3 + 1e-9)
     parts = np.where(np.hypot(y - 40, x - 40) < 30, sector, 0).astype(np.int32)
     assert parts.max() == 3
-    np.testing.assert_array_equal(_watershed._join_lobes(parts), parts > 0)
+    depth = np.full(parts.shape, 0.4, np.float32)
+    np.testing.assert_array_equal(_watershed._join_lobes(parts, depth), parts > 0)
+    # A deep valley parts cells that are round together.
+    np.testing.assert_array_equal(_watershed._join_lobes(parts, 0.2 * depth), parts)
     # Another cell of the same size beside it stays a cell of its own.
     parts[np.hypot(y - 40, x - 99) < 29.5] = 4
-    joined = _watershed._join_lobes(parts)
+    joined = _watershed._join_lobes(parts, depth)
     assert joined.max() == 2
     np.testing.assert_array_equal(joined > 0, parts > 0)
     assert len(np.unique(joined[parts == 4])) == 1
@@ -137,7 +152,7 @@ def test_the_input_of_the_network_has_its_scale_and_stain(oversampling):
     areas = np.bincount(cell[nucleus > 0])[1:]
     radius = zoom * np.median(np.sqrt(areas / np.pi))
     assert radius == pytest.approx(segment.UNET_RADIUS, rel=0.02)
-    assert density[:, :, 1][nucleus > 0].mean() / 100 == pytest.approx(0.5, abs=0.02)
+    assert np.median(density.mean(axis=2)[density.mean(axis=2) > 8]) == pytest.approx(25, abs=8)
     with pytest.raises(ValueError, match="uint8 RGB"):
         segment.unet_input(drawn.image[:, :, 0], drawn.cell, drawn.nucleus)
 
@@ -315,26 +330,18 @@ def test_squares_cover_an_image_and_overlap(length):
     assert (steps <= _tiles.SIDE - _tiles.OVERLAP + 1).all()
 
 
-def test_empty_squares_are_skipped(monkeypatch, tmp_path):
+def test_squares_are_joined_without_a_seam(monkeypatch, tmp_path):
     shapes = []
 
     def run(density, path):
         shapes.append(density.shape)
-        return np.ones((4, *density.shape[:2]), np.float32)
+        return np.repeat(density[None, :, :, 0].astype(np.float32), 6, axis=0)
 
     monkeypatch.setattr(_tiles, "_run", run)
-    near = np.zeros((40, 80), np.uint8)
-    near[5, 5] = 1
-    out = _tiles.predict_logits(np.zeros((400, 800, 3), np.uint8), tmp_path, near)
-    assert len(shapes) == 1
-    assert out.shape == (4, 400, 800)
-    np.testing.assert_allclose(out[:, 10, 10], 1.0)
-    np.testing.assert_allclose(out[:, 399, 799], _tiles.BACKGROUND)
-    shapes.clear()
-    np.testing.assert_allclose(
-        _tiles.predict_logits(np.zeros((400, 800, 3), np.uint8), tmp_path), 1.0
-    )
+    density = np.random.default_rng(0).integers(0, 255, (400, 800, 3), dtype=np.uint8)
+    out = _tiles.predict_logits(density, tmp_path)
     assert len(shapes) == 6
+    np.testing.assert_allclose(out, np.repeat(density[None, :, :, 0], 6, axis=0), rtol=1e-5)
 
 
 @pytest.mark.parametrize(
@@ -347,7 +354,7 @@ def test_the_sides_of_the_input_are_whole_steps(monkeypatch, tmp_path, shape, pa
             self.blob = blob
 
         def forward(self):
-            return np.concatenate([self.blob, self.blob[:, :1]], axis=1)
+            return np.concatenate([self.blob, self.blob], axis=1)
 
     net = Net()
     monkeypatch.setattr(_tiles, "load_network", lambda path: net)
@@ -364,11 +371,11 @@ def test_the_sides_of_the_input_are_whole_steps(monkeypatch, tmp_path, shape, pa
 def test_logits_in_blocks_of_pixels_are_arranged(monkeypatch, tmp_path, shape):
     class Net:
         def setInput(self, blob):
-            self.whole = np.concatenate([blob, -blob[:, :1]], axis=1)
+            self.whole = np.concatenate([blob, -blob], axis=1)
 
         def forward(self):
             parts = [self.whole[:, :, dy::2, dx::2] for dy in range(2) for dx in range(2)]
-            return np.stack(parts, axis=2).reshape(1, 16, *parts[0].shape[2:])
+            return np.stack(parts, axis=2).reshape(1, 24, *parts[0].shape[2:])
 
     net = Net()
     monkeypatch.setattr(_tiles, "load_network", lambda path: net)
@@ -418,9 +425,10 @@ def test_the_window_is_the_whole_image_without_a_nucleus_and_where_cells_are_cro
     assert few != crowded
 
 
-def test_a_window_that_cuts_a_cell_is_enlarged(monkeypatch):
-    field = datasets.draw_field(["neutrophil"], shape=(700, 700), um_per_px=0.06, random_state=1)
-    monkeypatch.setattr(_unet, "MARGINS", (0.0, 80.0))
+def test_a_window_that_cuts_a_cell_is_enlarged(oracle, monkeypatch):
+    drawn = datasets.draw_cell("neutrophil", random_state=1)
+    oracle(drawn.cell, drawn.nucleus)
+    monkeypatch.setattr(_unet, "MARGINS", (0.0, 60.0))
     margins = []
 
     def find_windows(*args):
@@ -428,24 +436,83 @@ def test_a_window_that_cuts_a_cell_is_enlarged(monkeypatch):
         return _windows.find_windows(*args)
 
     monkeypatch.setattr(_unet, "find_windows", find_windows)
+    masks = segment.unet(drawn.image)
+    assert margins[:2] == [0.0, 60.0]
+    assert segment.score(masks, Masks(drawn.cell, drawn.nucleus))["dice_cell"].min() > 0.95
+
+
+def test_a_field_is_seen_as_a_whole_and_a_crop_around_its_nucleus(monkeypatch):
+    seen = []
+
+    def predict_logits(density, path):
+        seen.append(density.shape[0] * density.shape[1])
+        return np.full((6, *density.shape[:2]), -6, np.float32)
+
+    monkeypatch.setattr(_unet, "predict_logits", predict_logits)
+    field = datasets.draw_field(["lymphocyte"], shape=(600, 900), um_per_px=0.12, random_state=2)
+    segment.unet(field.image)
+    # The middle first, for the scale.
+    assert seen[0] <= _tiles.SIDE**2
+    assert max(seen) > 0.7 * field.image[:, :, 0].size * (0.12 / segment.UNET_UM_PER_PX) ** 2
+    seen.clear()
+    segment.unet(datasets.draw_cell("lymphocyte", neighbours=0.4, random_state=2).image)
+    assert seen[0] < UNET_SIDE**2
+
+
+@pytest.mark.parametrize("um_per_px", [0.08, 0.15, 0.3])
+def test_red_cells_tell_the_scale(oracle, monkeypatch, um_per_px):
+    shape = (round(80 / um_per_px),) * 2
+    field = datasets.draw_field([], shape=shape, um_per_px=um_per_px, random_state=4)
+    zooms = []
+    oracle(field.cell, field.nucleus, red=field.red)
+    run = _unet._run_network
+
+    def run_network(image, frame, window, zoom, gain, path):
+        zooms.append(zoom)
+        return run(image, frame, window, zoom, gain, path)
+
+    monkeypatch.setattr(_unet, "_run_network", run_network)
+    assert segment.unet(field.image).n_cells == 0
+    assert zooms[-1] == pytest.approx(um_per_px / segment.UNET_UM_PER_PX, rel=0.35)
+
+
+def test_a_wrong_scale_is_seen_by_the_network_and_corrected(oracle, monkeypatch):
+    field = datasets.draw_field(
+        ["monocyte"], shape=(400, 400), um_per_px=0.15, touching=0.0, random_state=4
+    )
+    oracle(field.cell, field.nucleus, red=field.red)
+    monkeypatch.setattr(_unet, "_zooms", lambda *_: [0.3])
     masks = segment.unet(field.image)
-    assert margins[:2] == [0.0, 80.0]
     assert segment.score(masks, Masks(field.cell, field.nucleus))["dice_cell"].min() > 0.95
 
 
-def test_a_small_cell_in_a_large_field_costs_a_small_window(monkeypatch):
-    field = datasets.draw_field(["lymphocyte"], shape=(600, 900), um_per_px=0.12, random_state=2)
-    shapes = []
-    monkeypatch.setattr(
-        _unet,
-        "predict_logits",
-        lambda density, path, near: (
-            shapes.append(density.shape) or np.full((4, *density.shape[:2]), -6, np.float32)
-        ),
+def test_a_platelet_is_reported_as_such_and_in_the_middle_only(oracle):
+    drawn = datasets.draw_cell("platelet", neighbours=0.3, random_state=1)
+    nothing = np.zeros_like(drawn.cell)
+    oracle(nothing, nothing, platelet=drawn.cell)
+    masks = segment.unet(drawn.image)
+    assert masks.n_cells == 1
+    assert masks.quality["kind"].tolist() == ["platelet"]
+    assert not masks.nucleus.any()
+    assert segment.dice(masks.cell, drawn.cell) > 0.9
+    oracle(nothing, nothing, platelet=np.roll(drawn.cell, 120, axis=1))
+    assert segment.unet(drawn.image).n_cells == 0
+    cell = datasets.draw_cell("lymphocyte", neighbours=0.3, random_state=1)
+    oracle(cell.cell, cell.nucleus, platelet=np.roll(cell.cell, 130, axis=1))
+    assert segment.unet(cell.image).quality["kind"].tolist() == ["white cell"]
+
+
+def test_a_clump_that_cannot_be_parted_is_a_suspected_failure(oracle):
+    field = datasets.draw_field(
+        ["lymphoblast"] * 4, shape=(400, 400), um_per_px=0.15, touching=1.0, random_state=1
     )
-    segment.unet(field.image)
-    assert len(shapes) == 1
-    assert max(shapes[0]) <= UNET_SIDE
+    # A network that sees one cell, with one depth, where four touch.
+    whole, nucleus = ((part > 0).astype(np.int32) for part in (field.cell, field.nucleus))
+    oracle(whole, nucleus, flat=True)
+    masks = segment.unet(field.image)
+    assert masks.n_cells == 1
+    assert masks.quality["suspected_failure"].tolist() == [True]
+    assert "could not be parted" in masks.quality["failure_reason"][0]
 
 
 def test_missing_weights_are_explained(monkeypatch, tmp_path):
@@ -490,57 +557,64 @@ def discs(cells, shape=(60, 80), confidence=None):
         cv2.circle(cell, (x, y), radius, number, cv2.FILLED)
         cv2.circle(nucleus, (x, y), radius // 2, number, cv2.FILLED)
     confidence = np.array([0.9] * len(cells) if confidence is None else confidence)
-    suspected = confidence < 0.5
-    return Masks(cell, nucleus, {"confidence": confidence, "suspected_failure": suspected})
+    quality = {
+        "confidence": confidence,
+        "suspected_failure": confidence < 0.5,
+        "kind": np.full(len(cells), "white cell", object),
+    }
+    return Masks(cell, nucleus, quality)
 
 
-def test_of_two_outlines_the_more_trusted_is_taken():
-    first = discs([(20, 20, 10), (60, 40, 14)], confidence=[0.9, 0.6])
-    second = discs([(21, 20, 11), (60, 40, 12)], confidence=[0.8, 0.7])
-    masks = _best.combine({"contours": first, "unet": second})
-    assert masks.n_cells == 2
-    assert list(masks.quality["segmenter"]) == ["unet", "contours"]
-    np.testing.assert_array_equal(masks.cell == 1, second.cell == 2)
-    np.testing.assert_array_equal(masks.nucleus == 2, first.nucleus == 1)
+@pytest.fixture
+def both(monkeypatch, tmp_path):
+    """Let the two segmenters of `best` answer as asked; return who was asked."""
+    (tmp_path / "unet.onnx").touch()
+    monkeypatch.setenv(_tiles.VARIABLE, str(tmp_path / "unet.onnx"))
+
+    def use(first, second):
+        asked = []
+        monkeypatch.setattr(_best, "segment_by_contours", lambda *_: first)
+        monkeypatch.setattr(_best, "segment_by_network", lambda *_: asked.append(1) or second)
+        masks = segment.best(np.full((*first.shape, 3), 230, np.uint8))
+        return masks, len(asked)
+
+    return use
 
 
-def test_a_cell_found_by_one_segmenter_needs_high_confidence():
-    first = discs([(20, 20, 10)])
-    second = discs([(20, 20, 9), (60, 40, 12), (60, 12, 8)], confidence=[0.3, 0.8, 0.7])
-    masks = _best.combine({"contours": first, "unet": second})
-    assert list(masks.quality["segmenter"]) == ["unet", "contours"]
-    assert masks.cell[12, 60] == 0
+@pytest.mark.parametrize(
+    ("cells", "confidence", "n_asked"),
+    [
+        ([(40, 30, 14)], [0.99], 0),
+        ([(40, 30, 14)], [0.8], 1),  # not sure
+        ([(15, 30, 14)], [0.99], 1),  # not in the middle
+        ([(40, 30, 4)], [0.99], 1),  # a field, or a platelet
+        ([(20, 30, 12), (60, 30, 12)], [0.99, 0.99], 1),
+        ([], [], 1),
+    ],
+)
+def test_the_network_is_asked_unless_contours_are_sure_of_one_cell(
+    both, cells, confidence, n_asked
+):
+    first = discs(cells, confidence=confidence)
+    second = discs([(40, 31, 13), (70, 10, 5)])
+    masks, asked = both(first, second)
+    assert asked == n_asked
+    assert set(masks.quality["segmenter"]) == {"unet" if n_asked else "contours"}
+    np.testing.assert_array_equal(masks.cell, (second if n_asked else first).cell)
+
+
+def test_a_cell_of_a_crop_is_not_lost_but_one_of_a_field_is_not_invented(both):
     empty = discs([])
-    assert _best.combine({"contours": empty, "unet": second}).n_cells == 3
-    assert _best.combine({"contours": empty, "unet": empty}).n_cells == 0
-
-
-def test_an_outline_around_two_cells_is_replaced_by_two():
-    first = discs([(40, 30, 24)], confidence=[0.4])
-    second = discs([(28, 30, 11), (52, 30, 11)])
-    masks = _best.combine({"contours": first, "unet": second})
-    assert masks.n_cells == 2
-    assert set(masks.quality["segmenter"]) == {"unet"}
-
-
-def test_an_outline_around_a_clump_is_dropped_despite_its_confidence():
-    clump = discs([(40, 30, 29)], confidence=[0.99])
-    second = discs([(25, 30, 15), (56, 30, 15)], confidence=[0.7, 0.7])
-    masks = _best.combine({"contours": clump, "unet": second})
-    assert masks.n_cells == 2
-    assert set(masks.quality["segmenter"]) == {"unet"}
-    # Small or ragged pieces of one cell, and doubtful cells, are not a clump.
-    for pieces in (
-        discs([(27, 30, 7), (54, 30, 7)], confidence=[0.7, 0.7]),
-        discs([(25, 30, 15), (56, 30, 15)], confidence=[0.4, 0.4]),
-    ):
-        masks = _best.combine({"contours": clump, "unet": pieces})
-        assert masks.n_cells == 1
-        assert set(masks.quality["segmenter"]) == {"contours"}
+    crop, _ = both(discs([(41, 30, 12), (5, 5, 4)], confidence=[0.6, 0.9]), empty)
+    assert crop.n_cells == 1
+    assert crop.cell[30, 41] == 1
+    assert crop.quality["segmenter"].tolist() == ["contours"]
+    field, _ = both(discs([(10, 30, 5), (70, 10, 5)], confidence=[0.9, 0.9]), empty)
+    assert field.n_cells == 0
 
 
 @pytest.mark.slow_without_jit
-def test_best_prefers_unet_where_it_is_better(oracle):
+def test_best_is_the_unet_in_a_field(oracle):
     field = datasets.draw_field(
         ["monocyte", "lymphocyte"], shape=(360, 360), um_per_px=0.12, random_state=6
     )

@@ -52,7 +52,8 @@ def contours(image: np.ndarray) -> Masks:
         Cells in order of area, largest first. A platelet is reported only if it lies alone in the
         middle of the image; it has no nucleus then. Quality: ``touches_border``, ``confidence`` (0
         to 1), ``suspected_failure`` (confidence below one half: the Dice of cell or nucleus is
-        likely to be below 0.8) and ``failure_reason``.
+        likely to be below 0.8), ``failure_reason`` and ``kind`` (``"white cell"`` or
+        ``"platelet"``).
 
     Raises
     ------

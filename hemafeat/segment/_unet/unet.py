@@ -12,9 +12,9 @@ import cv2
 import numpy as np
 
 from hemafeat.segment._cells import (
+    KIND_PLATELET,
+    KIND_WHITE,
     MIN_CONFIDENCE,
-    PLATELET as A_PLATELET,
-    WHITE_CELL,
     Cell,
     Record,
     assemble,
@@ -38,7 +38,7 @@ from hemafeat.segment._unet.scale import (
     resize,
     stain_gain,
 )
-from hemafeat.segment._unet.tiles import predict_logits, weights_file
+from hemafeat.segment._unet.tiles import SIDE, predict_logits, weights_file
 from hemafeat.segment._unet.watershed import SOLID, mask_solidity, split_touching
 from hemafeat.segment._unet.windows import MARGINS, Window, find_windows
 
@@ -54,11 +54,26 @@ OTHER_SCALES = (0.75, 1.4)
 SIMILAR_SCALE = 1.4
 """Ratio of the found and the expected size of red cells or nuclei up to which one run is enough."""
 
-RED_RADIUS = 15.6
-"""Radius of red cells, in pixels of the network, measured as their depth: 3.6 um, less in ovals."""
+SAME_SCALE = 1.15
+"""The same for the middle of an image, where there are fewer of them."""
 
-NUCLEUS_TO_RED = (0.35, 2.5)
+RED_RADIUS = 17.0
+"""Radius of red cells, in pixels of the network: 3.6 um, a little less in overlapping ones."""
+
+FLAT = 0.9
+"""The same by a threshold, which misses their rim, relative to it."""
+
+NUCLEUS_TO_RED = (0.55, 2.5)
 """Radius of nuclei over that of red cells: outside this range one of them has been mistaken."""
+
+MANY_RED = 6
+"""Number of red cells from which they tell the scale whatever the nuclei say."""
+
+MOST_CHANGES = 4
+"""Number of runs after which the scale is no longer changed."""
+
+MOST_ENLARGED = 1.6
+"""Largest zoom to begin with."""
 
 MOST_PIXELS = 6e6
 """Pixels of the network up to which an image is enlarged."""
@@ -85,7 +100,7 @@ MIDDLE = 0.15
 """Distance from the middle, relative to the shorter side, within which a platelet is the cell that
 an image was taken of."""
 
-DENTED = 0.75
+DENTED = 0.82
 """Solidity below which an outline is not that of one cell."""
 
 MIN_PLATELET = 30
@@ -113,7 +128,7 @@ class _NetworkCell(Cell):
     solidity: float
     expected_dice: dict[str, float]
     is_cut: bool = False
-    kind: str = WHITE_CELL
+    kind: str = KIND_WHITE
 
     @property
     def confidence(self) -> float:
@@ -189,18 +204,13 @@ def segment_by_network(image: np.ndarray, frame: Frame, path: Path) -> Masks:
         return assemble([], image.shape[:2], _rate)
     shape = image.shape[:2]
     nuclei = [seed for seed in large_seeds(find_seeds(frame), MIN_SHARE) if not seed.oversized]
-    gain = stain_gain(frame)
-    zoom = _initial_zoom(nuclei, frame, shape)
-    view = _look(image, frame, nuclei, zoom, gain, path)
-    better = _better_zoom(view, shape)
-    if not 1 / SIMILAR_SCALE < better / zoom < SIMILAR_SCALE:
-        other = _look(image, frame, nuclei, better, gain, path)
-        # Without a cell at either scale the second one is as good.
-        view = max(view, other, key=_certainty) if view.cells else other
-    for ratio in OTHER_SCALES:
-        if view.cells and _certainty(view) < SURE:
-            near = _limit_zoom(ratio * view.zoom, shape)
-            view = max(view, _look(image, frame, nuclei, near, gain, path), key=_certainty)
+    scene = _Scene(image, frame, nuclei, stain_gain(frame), path)
+    view = _at_its_scale(scene)
+    if not view.is_sure_of_scale:
+        for ratio in OTHER_SCALES:
+            if view.cells and _certainty(view) < SURE:
+                near = _limit_zoom(ratio * view.zoom, shape)
+                view = max(view, _look(scene, near), key=_certainty)
     cells = view.cells
     if not cells and max(shape) * view.zoom <= CROP:
         cells = _central_platelet(view, image, frame)
@@ -209,39 +219,148 @@ def segment_by_network(image: np.ndarray, frame: Frame, path: Path) -> Masks:
 
 
 @dataclass(frozen=True, slots=True)
+class _Scene:
+    """An image as the network sees it: with its white, its nuclei and its strength of stain."""
+
+    image: np.ndarray
+    frame: Frame
+    nuclei: Sequence[Seed]
+    gain: float
+    path: Path
+
+
+@dataclass(frozen=True, slots=True)
 class _View:
-    """What the network sees at one scale: the cells, and its probabilities in each window."""
+    """What the network sees at one scale: the cells, and its probabilities in each window.
+
+    `red` is the typical radius of red cells, in pixels of the network, 0 where there are none, and
+    `n_red` about how many there are. `is_part` is True if it is the middle only.
+    """
 
     zoom: float
     cells: list[_NetworkCell]
     windows: list[Window]
     chances: list[np.ndarray]
+    red: float
+    n_red: float
+    is_part: bool
+
+    @property
+    def nucleus(self) -> float:
+        """Typical radius of nuclei, in pixels of the network; 0 where there are none."""
+        return self.zoom * _typical_radius([cv2.countNonZero(c.nucleus) for c in self.cells])
+
+    @property
+    def is_sure_of_scale(self) -> bool:
+        """True if red cells tell the scale: nuclei differ more in size."""
+        low, high = NUCLEUS_TO_RED
+        is_plausible = self.nucleus == 0 or low < self.nucleus / max(self.red, 1.0) < high
+        return self.red > 0 and (is_plausible or self.n_red >= MANY_RED)
+
+    @property
+    def change(self) -> float:
+        """Factor of the zoom at which what is seen has the expected size."""
+        if self.is_sure_of_scale:
+            return RED_RADIUS / self.red
+        return UNET_RADIUS / self.nucleus if self.nucleus > 0 else 1.0
 
 
-def _look(
-    image: np.ndarray,
-    frame: Frame,
-    nuclei: Sequence[Seed],
-    zoom: float,
-    gain: float,
-    path: Path,
-) -> _View:
-    """Run the network at one scale, over the whole image or, in a crop, around the nuclei."""
-    shape = image.shape[:2]
+def _at_its_scale(scene: _Scene) -> _View:
+    """Look at an image at the scale at which red cells or nuclei have the expected size."""
+    shape = scene.image.shape[:2]
+    view, zoom = None, 1.0
+    for first in _zooms(scene):
+        zoom = first
+        for _ in range(MOST_CHANGES):
+            part = _middle(shape, zoom)
+            view = _look(scene, zoom, part)
+            better = _limit_zoom(view.change * zoom, shape)
+            # The middle of a large image tells its scale before all of it is looked at.
+            limit = SIMILAR_SCALE if part is None else SAME_SCALE
+            is_similar = 1 / limit < better / zoom < limit
+            if part is not None or not is_similar:
+                zoom = better
+            if is_similar:
+                break
+        assert view is not None
+        if view.cells or view.red > 0:
+            break
+    assert view is not None
+    if view.is_part:
+        view = _look(scene, zoom)
+        better = _limit_zoom(view.change * zoom, shape)
+        if not 1 / SIMILAR_SCALE < better / zoom < SIMILAR_SCALE:
+            view = _look(scene, better)
+    return view
+
+
+def _zooms(scene: _Scene) -> list[float]:
+    """Estimate the zoom from red cells, from nuclei, and from the size of the image.
+
+    The network corrects a zoom that is too large more surely than one that is too small.
+    """
+    frame, shape = scene.frame, scene.image.shape[:2]
+    avoid = cv2.dilate(frame.nuclei, np.ones((5, 5), np.uint8))
+    red = frame.red_cell_radius(avoid) * frame.scale
+    nucleus = _typical_radius([frame.scale**2 * seed.area for seed in scene.nuclei])
+    zooms = [UNET_SIDE / max(shape)]
+    if nucleus > 0:
+        zooms.insert(0, min(UNET_RADIUS / nucleus, MOST_ENLARGED))
+    if math.isfinite(red):
+        low, high = NUCLEUS_TO_RED
+        of_red = min(FLAT * RED_RADIUS / red, MOST_ENLARGED)
+        is_plausible = nucleus == 0 or low < nucleus / red < high
+        zooms.insert(0 if is_plausible else 1, of_red)
+        if not is_plausible and zooms[0] < of_red:
+            zooms[:2] = zooms[1::-1]
+    return [_limit_zoom(zoom, shape) for zoom in zooms]
+
+
+def _middle(shape: tuple[int, int], zoom: float) -> Window | None:
+    """Return the square in the middle that the network sees at once; None if it is nearly all."""
+    side = int(SIDE / zoom)
+    if shape[0] * shape[1] < 1.5 * side * side or max(shape) * zoom <= SIDE:
+        return None
+    rows, columns = (
+        slice(max(0, (length - side) // 2), min(length, (length + side) // 2)) for length in shape
+    )
+    return rows, columns
+
+
+def _look(scene: _Scene, zoom: float, part: Window | None = None) -> _View:
+    """Run the network at one scale: on a part, on all of the image, or in a crop, round nuclei."""
+    image, frame, shape = scene.image, scene.frame, scene.image.shape[:2]
     is_crop = max(shape) * zoom <= CROP
-    view = _View(zoom, [], [], [])
+    view = None
     for margin in MARGINS:
-        windows = find_windows(nuclei if is_crop else [], frame.scale, shape, zoom, margin)
-        chances = [_run_network(image[window], frame, zoom, gain, path) for window in windows]
+        nuclei = scene.nuclei if is_crop else []
+        windows = find_windows(nuclei, frame.scale, shape, zoom, margin) if part is None else [part]
+        chances = [
+            _run_network(image, frame, window, zoom, scene.gain, scene.path) for window in windows
+        ]
         cells = [
             cell
             for window, chance in zip(windows, chances, strict=True)
             for cell in _find_cells(chance, image, frame, window)
         ]
-        view = _View(zoom, cells, windows, chances)
-        if not any(cell.is_cut for cell in cells):
+        view = _View(zoom, cells, windows, chances, *_red_cells(chances), part is not None)
+        if part is not None or not any(cell.is_cut for cell in cells):
             break
+    assert view is not None
     return view
+
+
+def _red_cells(chances: list[np.ndarray]) -> tuple[float, float]:
+    """Return the typical radius of red cells and about how many there are."""
+    radii, area = [], 0
+    for chance in chances:
+        red = (chance[RED_CELL] > 0.5).astype(np.uint8)
+        area += cv2.countNonZero(red)
+        radius = regions.red_cell_radius(100 * red, 50, np.zeros_like(red))
+        if math.isfinite(radius):
+            radii.append(radius)
+    radius = float(np.median(radii)) if radii else 0.0
+    return radius, area / (math.pi * radius**2) if radius > 0 else 0.0
 
 
 def _rate(cell: _NetworkCell, touches_border: bool) -> Record:
@@ -253,52 +372,18 @@ def _rate(cell: _NetworkCell, touches_border: bool) -> Record:
 
 def _certainty(view: _View) -> float:
     """Return the expected Dice over all pixels, reduced for outlines as dented as a clump."""
-    cells = view.cells
-    if not cells:
+    if not view.cells:
         return 0.0
     total = sum(
         cell.area * min(cell.expected_dice.values()) * min(1.0, cell.solidity / SOLID)
-        for cell in cells
+        for cell in view.cells
     )
-    return total / sum(cell.area for cell in cells)
+    return total / sum(cell.area for cell in view.cells)
 
 
 def _limit_zoom(zoom: float, shape: tuple[int, int]) -> float:
     """Limit the enlargement of an image, for the sake of memory."""
     return min(zoom, MAX_ZOOM, max(1.0, math.sqrt(MOST_PIXELS / (shape[0] * shape[1]))))
-
-
-def _initial_zoom(nuclei: Sequence[Seed], frame: Frame, shape: tuple[int, int]) -> float:
-    """Estimate the zoom from the size of red cells, or where it is doubtful, of nuclei."""
-    avoid = cv2.dilate(frame.nuclei, np.ones((5, 5), np.uint8))
-    red = frame.red_cell_radius(avoid) * frame.scale
-    nucleus = _typical_radius([frame.scale**2 * seed.area for seed in nuclei])
-    zoom = UNET_SIDE / max(shape)
-    if nucleus > 0:
-        zoom = UNET_RADIUS / nucleus
-    low, high = NUCLEUS_TO_RED
-    if math.isfinite(red) and (nucleus == 0 or low < nucleus / red < high):
-        zoom = RED_RADIUS / red
-    return _limit_zoom(zoom, shape)
-
-
-def _better_zoom(view: _View, shape: tuple[int, int]) -> float:
-    """Return the zoom at which what the network has found has the expected size."""
-    radii = []
-    for chance in view.chances:
-        red = (chance[RED_CELL] > 0.5).astype(np.uint8)
-        radius = regions.red_cell_radius(100 * red, 50, np.zeros_like(red))
-        if math.isfinite(radius):
-            radii.append(radius)
-    nucleus = view.zoom * _typical_radius([cv2.countNonZero(c.nucleus) for c in view.cells])
-    better = view.zoom
-    if nucleus > 0:
-        better *= UNET_RADIUS / nucleus
-    low, high = NUCLEUS_TO_RED
-    red_radius = float(np.median(radii)) if radii else 0.0
-    if red_radius > 0 and (nucleus == 0 or low < nucleus / red_radius < high):
-        better = view.zoom * RED_RADIUS / red_radius
-    return _limit_zoom(better, shape)
 
 
 def _typical_radius(areas: Sequence[float]) -> float:
@@ -310,10 +395,10 @@ def _typical_radius(areas: Sequence[float]) -> float:
 
 
 def _run_network(
-    part: np.ndarray, frame: Frame, zoom: float, gain: float, path: Path
+    image: np.ndarray, frame: Frame, window: Window, zoom: float, gain: float, path: Path
 ) -> np.ndarray:
-    """Return (6, h, w) probabilities of a part of the image at the scale of the network."""
-    density = multiply_density(optical_density(resize(part, zoom), frame), gain)
+    """Return the (6, h, w) probabilities of a window at the scale of the network."""
+    density = multiply_density(optical_density(resize(image[window], zoom), frame), gain)
     logits = predict_logits(density, path)
     classes = np.exp(logits[:DEPTH] - logits[:DEPTH].max(axis=0))
     classes /= classes.sum(axis=0)
@@ -354,7 +439,7 @@ def _central_platelet(view: _View, image: np.ndarray, frame: Frame) -> list[_Net
             if away <= nearest:
                 nearest = away
                 cell.expected_dice = {"cell": _expected_dice(inside)}
-                cell.kind = A_PLATELET
+                cell.kind = KIND_PLATELET
                 best = [cell]
     return best
 
