@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 
 import cv2
 import numpy as np
@@ -68,7 +69,7 @@ def best(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) ->
     return segment_by_cascade(*prepare(image), path)
 
 
-def segment_by_cascade(image: np.ndarray, frame: Frame, path: os.PathLike[str]) -> Masks:
+def segment_by_cascade(image: np.ndarray, frame: Frame, path: Path) -> Masks:
     """Segment white cells in an image and its reduced copy, as returned by `prepare`."""
     first = segment_by_contours(image, frame)
     central = _central_cell(first)

@@ -219,6 +219,81 @@ def test_field_of_touching_cells() -> None:
     assert empty.n_red > 0
 
 
+def test_labels_of_red_cells_and_platelets_lie_where_they_are_drawn() -> None:
+    field = datasets.draw_field(["lymphocyte"], neighbours=0.4, random_state=2)
+    layers = np.stack([field.cell > 0, field.red > 0, field.platelet > 0])
+    assert layers.sum(axis=0).max() == 1
+    assert 0.9 * field.n_red < len(np.unique(field.red)) - 1 <= field.n_red
+    grey = field.image.mean(axis=2)
+    empty = grey[~layers.any(axis=0)]
+    for layer in layers:
+        assert np.median(grey[layer]) < np.percentile(empty, 10)
+
+
+@pytest.mark.parametrize("um_per_px", [0.12, 0.5])
+def test_any_field_has_true_masks_at_every_scale(um_per_px: float) -> None:
+    shape = (round(60 / um_per_px), round(80 / um_per_px))
+    radii = []
+    for seed in range(6):
+        field = datasets.draw_any_field(
+            ["lymphoblast"] * 3,
+            shape=shape,
+            um_per_px=um_per_px,
+            spoiled=False,
+            random_state=seed,
+        )
+        assert field.image.shape == (*shape, 3)
+        assert set(np.unique(field.cell)) == {0, 1, 2, 3}
+        assert not (field.nucleus[field.cell == 0] > 0).any()
+        areas = np.bincount(field.cell.ravel())[1:]
+        radii += (um_per_px * np.sqrt(areas / np.pi)).tolist()
+    assert 5.3 < np.median(radii) < 7.3
+
+
+def test_a_clump_is_one_region_of_all_its_cells() -> None:
+    field = datasets.draw_any_field(
+        ["lymphoblast"] * 12, um_per_px=0.25, clump=True, spoiled=False, random_state=3
+    )
+    assert set(np.unique(field.cell)) == set(range(13))
+    assert cv2.connectedComponents((field.cell > 0).astype(np.uint8))[0] == 2
+    areas = np.bincount(field.cell.ravel())[1:]
+    assert areas.min() > 0.5 * np.median(areas)
+
+
+def test_any_field_depends_on_its_seed_and_varies_with_it() -> None:
+    one, two, other = (datasets.draw_any_field(random_state=seed) for seed in (5, 5, 6))
+    np.testing.assert_array_equal(one.image, two.image)
+    assert not np.array_equal(one.image, other.image)
+    whites = np.array([Stain.draw_wide(np.random.default_rng(i)).white for i in range(60)])
+    reds = np.array([Stain.draw_wide(np.random.default_rng(i)).haemoglobin for i in range(60)])
+    assert whites.max(axis=1).min() < 140 < 240 < whites.max(axis=1).max()
+    hue = reds[:, 0] / reds[:, 1]
+    assert hue.min() < 0.2 < 0.8 < hue.max()
+
+
+def test_nothing_has_a_label_under_a_surround() -> None:
+    dark = 0
+    for seed in range(25):
+        field = datasets.draw_any_field([], shape=(120, 160), um_per_px=0.4, random_state=seed)
+        assert not field.cell.any()
+        corner = field.image[:3, :3].max()
+        if corner < 25:
+            dark += 1
+            assert not field.red[:3, :3].any()
+    assert dark >= 1
+
+
+def test_any_field_refuses_what_cannot_be_drawn() -> None:
+    with pytest.raises(ValueError, match="unknown kind"):
+        datasets.draw_any_field(["red"])
+    with pytest.raises(ValueError, match="positive scale"):
+        datasets.draw_any_field(um_per_px=0.0)
+    with pytest.raises(ValueError, match="does not fit"):
+        datasets.draw_any_field(["monocyte"], shape=(60, 60), clump=True)
+    with pytest.raises(ValueError, match="no room for cell"):
+        datasets.draw_any_field(["monocyte"] * 9, shape=(200, 200), clump=True, random_state=0)
+
+
 def test_table_and_folder(folder: tuple[Path, pd.DataFrame]) -> None:
     out, table = folder
     assert list(table.columns[:9]) == list(datasets.COLUMNS)

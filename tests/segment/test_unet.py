@@ -114,10 +114,12 @@ def test_lobes_of_a_round_cell_are_joined_but_touching_cells_are_not():
     sector = 1 + (np.arctan2(y - 40, x - 40) + np.pi) // (2 * np.pi / 3 + 1e-9)
     parts = np.where(np.hypot(y - 40, x - 40) < 30, sector, 0).astype(np.int32)
     assert parts.max() == 3
-    depth = np.full(parts.shape, 0.4, np.float32)
+    depth = np.full(parts.shape, 0.8, np.float32)
     np.testing.assert_array_equal(_watershed._join_lobes(parts, depth), parts > 0)
     # A deep valley parts cells that are round together.
-    np.testing.assert_array_equal(_watershed._join_lobes(parts, 0.2 * depth), parts)
+    border = cv2.morphologyEx(parts.astype(np.uint8), cv2.MORPH_GRADIENT, np.ones((3, 3))) > 0
+    valley = np.where(border, 0.3, depth)
+    np.testing.assert_array_equal(_watershed._join_lobes(parts, valley), parts)
     # Another cell of the same size beside it stays a cell of its own.
     parts[np.hypot(y - 40, x - 99) < 29.5] = 4
     joined = _watershed._join_lobes(parts, depth)

@@ -91,7 +91,8 @@ def draw_any_field(
     stain = Stain.draw_wide(rng) if stain is None else stain
     light = _light(rng, um_per_px)
     fine = min(um_per_px, FINEST)
-    px, size = 1.0 / fine, tuple(round(side * um_per_px / fine) for side in shape)
+    px = 1.0 / fine
+    size = round(shape[0] * um_per_px / fine), round(shape[1] * um_per_px / fine)
     cells = [paint_cell(branch(rng), kind, px) for kind in kinds]
     place = _place_clump if clump else place_cells
     centres = place(rng, size, cells, float(rng.choice([0.2, 0.9])))
@@ -147,7 +148,7 @@ def _light(rng: Rng, um_per_px: float) -> Light:
 
 
 def _place_clump(
-    rng: Rng, shape: tuple[int, ...], cells: Sequence[PaintedCell], _: float
+    rng: Rng, shape: tuple[int, int], cells: Sequence[PaintedCell], _: float
 ) -> np.ndarray:
     """Choose (n, 2) int centres, (x, y), of cells that touch and hardly overlap."""
     height, width = shape

@@ -296,7 +296,8 @@ def _through_file(light: np.ndarray, rng: np.random.Generator) -> np.ndarray:
         image = cv2.addWeighted(image, 1.0 + gain, soft, -gain, 0.0)
     if rng.random() < 0.7:
         quality = [cv2.IMWRITE_JPEG_QUALITY, int(rng.integers(35, 96))]
-        image = cv2.imdecode(cv2.imencode(".jpg", image, quality)[1], cv2.IMREAD_COLOR)
+        data = cv2.imencode(".jpg", image, quality)[1]
+        image = np.asarray(cv2.imdecode(data, cv2.IMREAD_COLOR))
     if image.shape[0] != side:
         image = cv2.resize(image, (side, side), interpolation=cv2.INTER_LINEAR)
     return image.astype(np.float32) / np.float32(white)

@@ -172,7 +172,7 @@ class SegmentationSamples:
 
 def drawn_scene(rng: np.random.Generator) -> Scene:
     """Draw a field with no white cell, with some of which many touch, or with a clump of them."""
-    kind = str(rng.choice(["none", "few", "clump"], p=[0.25, 0.55, 0.2]))
+    kind = str(rng.choice(["none", "few", "clump"], p=[0.25, 0.45, 0.3]))
     n = {"none": 0, "few": int(rng.integers(1, 5)), "clump": int(rng.integers(4, 26))}[kind]
     kinds = [str(kind) for kind in rng.choice(WHITE_CELLS, size=n)]
     if kind == "clump":

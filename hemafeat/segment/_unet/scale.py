@@ -91,10 +91,9 @@ def unet_input(
         if labels.max() > np.iinfo(np.uint16).max:
             raise MaskError(f"the {name} holds labels above 65535; number its cells from 1 on")
     image, frame = prepare(image)
+    zoom = zoom_for_radii(nuclear_radii(nucleus))
     if um_per_px is not None:
         zoom = min(um_per_px / UNET_UM_PER_PX, MAX_ZOOM)
-    else:
-        zoom = zoom_for_radii(nuclear_radii(nucleus))
     if zoom is None:
         zoom = min(UNET_SIDE / max(image.shape[:2]), MAX_ZOOM)
     reduction = min(1.0, oversampling * zoom)

@@ -24,7 +24,6 @@ from hemafeat.segment._contours.frame import Frame
 from hemafeat.segment._contours.nuclei import Seed, find_seeds, large_seeds
 from hemafeat.segment._contours.nucleus import outline_nucleus
 from hemafeat.segment._contours.surround import prepare
-from hemafeat.segment._kernels import regions
 from hemafeat.segment._kernels.regions import remove_specks
 from hemafeat.segment._masks import Masks
 from hemafeat.segment._scores import dice
@@ -39,7 +38,7 @@ from hemafeat.segment._unet.scale import (
     stain_gain,
 )
 from hemafeat.segment._unet.tiles import SIDE, predict_logits, weights_file
-from hemafeat.segment._unet.watershed import SOLID, mask_solidity, split_touching
+from hemafeat.segment._unet.watershed import ROUND, SOLID, mask_solidity, split_touching
 from hemafeat.segment._unet.windows import MARGINS, Window, find_windows
 
 RED_CELL, PLATELET, CYTOPLASM, NUCLEUS, DEPTH = range(1, 6)
@@ -57,11 +56,20 @@ SIMILAR_SCALE = 1.4
 SAME_SCALE = 1.15
 """The same for the middle of an image, where there are fewer of them."""
 
-RED_RADIUS = 17.0
-"""Radius of red cells, in pixels of the network: 3.6 um, a little less in overlapping ones."""
+RED_RADIUS = 17.5
+"""Radius of red cells, in pixels of the network: 3.6 um, a little less as the network sees them."""
 
-FLAT = 0.9
-"""The same by a threshold, which misses their rim, relative to it."""
+FLAT = 0.88
+"""Depth of red cells by a threshold, which misses their rim, relative to it."""
+
+LONGEST = 1.6
+"""Length over width of a red cell up to which it tells the scale."""
+
+MIN_RED = 80
+"""Least area of a red cell, in pixels of the network."""
+
+FEW_RED = 3
+"""Number of red cells from which they tell the scale, where nuclei have a size that fits."""
 
 NUCLEUS_TO_RED = (0.55, 2.5)
 """Radius of nuclei over that of red cells: outside this range one of them has been mistaken."""
@@ -84,6 +92,9 @@ CROP = 288
 MIN_NUCLEUS = 0.05
 """Area of the nucleus, as a share of the cell, below which a region is not a white cell."""
 
+LEAST_CONFIDENCE = 0.01
+"""Confidence below which a region is no cell, but for the cell in the middle of a crop."""
+
 LEAST_CHANCE = 0.6
 """Mean probability of a white cell over a region below which it is none."""
 
@@ -96,9 +107,9 @@ AGREED = 0.75
 FAMILIAR = 0.9
 """Expected Dice of the nucleus below which the network has not learned from similar cells."""
 
-MIDDLE = 0.15
-"""Distance from the middle, relative to the shorter side, within which a platelet is the cell that
-an image was taken of."""
+MIDDLE = 0.2
+"""Distance from the middle, relative to the shorter side, within which a cell or platelet is the
+one that an image was taken of."""
 
 DENTED = 0.82
 """Solidity below which an outline is not that of one cell."""
@@ -206,13 +217,18 @@ def segment_by_network(image: np.ndarray, frame: Frame, path: Path) -> Masks:
     nuclei = [seed for seed in large_seeds(find_seeds(frame), MIN_SHARE) if not seed.oversized]
     scene = _Scene(image, frame, nuclei, stain_gain(frame), path)
     view = _at_its_scale(scene)
-    if not view.is_sure_of_scale:
+    is_crop = max(shape) * view.zoom <= CROP
+    if is_crop and not view.is_plausible:
         for ratio in OTHER_SCALES:
             if view.cells and _certainty(view) < SURE:
                 near = _limit_zoom(ratio * view.zoom, shape)
                 view = max(view, _look(scene, near), key=_certainty)
-    cells = view.cells
-    if not cells and max(shape) * view.zoom <= CROP:
+    cells = [
+        cell
+        for cell in view.cells
+        if cell.confidence >= LEAST_CONFIDENCE or (is_crop and _off_centre(cell, shape) < MIDDLE)
+    ]
+    if is_crop and not cells:
         cells = _central_platelet(view, image, frame)
     _mark_clumps(cells)
     return assemble(cells, shape, _rate, frame.surround)
@@ -233,8 +249,8 @@ class _Scene:
 class _View:
     """What the network sees at one scale: the cells, and its probabilities in each window.
 
-    `red` is the typical radius of red cells, in pixels of the network, 0 where there are none, and
-    `n_red` about how many there are. `is_part` is True if it is the middle only.
+    `red` is the typical radius of red cells, in pixels of the network, 0 where there are too few,
+    and `n_red` their number. `is_part` is True if it is the middle only.
     """
 
     zoom: float
@@ -242,7 +258,7 @@ class _View:
     windows: list[Window]
     chances: list[np.ndarray]
     red: float
-    n_red: float
+    n_red: int
     is_part: bool
 
     @property
@@ -251,16 +267,15 @@ class _View:
         return self.zoom * _typical_radius([cv2.countNonZero(c.nucleus) for c in self.cells])
 
     @property
-    def is_sure_of_scale(self) -> bool:
-        """True if red cells tell the scale: nuclei differ more in size."""
+    def is_plausible(self) -> bool:
+        """True if there are red cells, and nuclei, if any, have a size that fits theirs."""
         low, high = NUCLEUS_TO_RED
-        is_plausible = self.nucleus == 0 or low < self.nucleus / max(self.red, 1.0) < high
-        return self.red > 0 and (is_plausible or self.n_red >= MANY_RED)
+        return self.red > 0 and (self.nucleus == 0 or low < self.nucleus / self.red < high)
 
     @property
     def change(self) -> float:
         """Factor of the zoom at which what is seen has the expected size."""
-        if self.is_sure_of_scale:
+        if self.is_plausible or self.n_red >= MANY_RED:
             return RED_RADIUS / self.red
         return UNET_RADIUS / self.nucleus if self.nucleus > 0 else 1.0
 
@@ -268,29 +283,36 @@ class _View:
 def _at_its_scale(scene: _Scene) -> _View:
     """Look at an image at the scale at which red cells or nuclei have the expected size."""
     shape = scene.image.shape[:2]
-    view, zoom = None, 1.0
-    for first in _zooms(scene):
-        zoom = first
-        for _ in range(MOST_CHANGES):
-            part = _middle(shape, zoom)
-            view = _look(scene, zoom, part)
-            better = _limit_zoom(view.change * zoom, shape)
-            # The middle of a large image tells its scale before all of it is looked at.
-            limit = SIMILAR_SCALE if part is None else SAME_SCALE
-            is_similar = 1 / limit < better / zoom < limit
-            if part is not None or not is_similar:
-                zoom = better
-            if is_similar:
-                break
-        assert view is not None
-        if view.cells or view.red > 0:
+    views = []
+    for zoom in _zooms(scene):
+        if any(1 / SAME_SCALE < zoom / view.zoom < SAME_SCALE for view in views):
+            continue
+        views.append(_approach(scene, zoom))
+        is_crop = max(shape) * views[-1].zoom <= CROP
+        # In a crop there may be no whole red cell.
+        if views[-1].is_plausible or (is_crop and views[-1].cells):
             break
-    assert view is not None
+    view = max(views, key=lambda view: (view.is_plausible, bool(view.cells), view.n_red))
     if view.is_part:
+        zoom = _limit_zoom(view.change * view.zoom, shape)
         view = _look(scene, zoom)
         better = _limit_zoom(view.change * zoom, shape)
-        if not 1 / SIMILAR_SCALE < better / zoom < SIMILAR_SCALE:
+        if view.is_plausible and not 1 / SIMILAR_SCALE < better / zoom < SIMILAR_SCALE:
             view = _look(scene, better)
+    return view
+
+
+def _approach(scene: _Scene, zoom: float) -> _View:
+    """Look at an image, or at its middle if it is large, until the scale no longer changes."""
+    shape = scene.image.shape[:2]
+    for last in range(MOST_CHANGES - 1, -1, -1):
+        part = _middle(shape, zoom)
+        view = _look(scene, zoom, part)
+        better = _limit_zoom(view.change * zoom, shape)
+        limit = SIMILAR_SCALE if part is None else SAME_SCALE
+        if not last or 1 / limit < better / zoom < limit:
+            break
+        zoom = better
     return view
 
 
@@ -350,17 +372,25 @@ def _look(scene: _Scene, zoom: float, part: Window | None = None) -> _View:
     return view
 
 
-def _red_cells(chances: list[np.ndarray]) -> tuple[float, float]:
-    """Return the typical radius of red cells and about how many there are."""
-    radii, area = [], 0
+def _red_cells(chances: list[np.ndarray]) -> tuple[float, int]:
+    """Return the typical radius and the number of the red cells that lie alone."""
+    radii = []
     for chance in chances:
         red = (chance[RED_CELL] > 0.5).astype(np.uint8)
-        area += cv2.countNonZero(red)
-        radius = regions.red_cell_radius(100 * red, 50, np.zeros_like(red))
-        if math.isfinite(radius):
-            radii.append(radius)
-    radius = float(np.median(radii)) if radii else 0.0
-    return radius, area / (math.pi * radius**2) if radius > 0 else 0.0
+        height, width = red.shape
+        lines, _ = cv2.findContours(red, cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE)
+        for line in lines:
+            x, y, w, h = cv2.boundingRect(line)
+            is_whole = x > 0 and y > 0 and x + w < width and y + h < height
+            if not is_whole or max(w, h) > LONGEST * min(w, h):
+                continue
+            # OpenCV measures between the centres of border pixels: half the length is missing.
+            area = cv2.contourArea(line) + 0.5 * len(line)
+            hull = cv2.convexHull(line)
+            if area >= MIN_RED and area >= ROUND * (cv2.contourArea(hull) + 0.5 * len(hull)):
+                radii.append(math.sqrt(area / math.pi))
+    radii = [radius for radius in radii if radius > 0.5 * max(radii)]
+    return (float(np.median(radii)), len(radii)) if len(radii) >= FEW_RED else (0.0, 0)
 
 
 def _rate(cell: _NetworkCell, touches_border: bool) -> Record:
@@ -415,11 +445,17 @@ def _mark_clumps(cells: list[_NetworkCell]) -> None:
             cell.expected_dice["clump"] = 0.0
 
 
+def _off_centre(cell: Cell, shape: tuple[int, int]) -> float:
+    """Return the distance of a cell from the middle of the image, relative to the shorter side."""
+    x = cell.left + (cell.cell.shape[1] - shape[1]) / 2
+    y = cell.top + (cell.cell.shape[0] - shape[0]) / 2
+    return math.hypot(x, y) / min(shape)
+
+
 def _central_platelet(view: _View, image: np.ndarray, frame: Frame) -> list[_NetworkCell]:
     """Find the platelet in the middle of an image."""
-    height, width = image.shape[:2]
     best: list[_NetworkCell] = []
-    nearest = MIDDLE * min(height, width)
+    nearest = MIDDLE
     for window, chance in zip(view.windows, view.chances, strict=True):
         mask = (chance[PLATELET] > 0.5).astype(np.uint8)
         n, labels, stats, _ = cv2.connectedComponentsWithStats(mask, connectivity=4)
@@ -434,8 +470,7 @@ def _central_platelet(view: _View, image: np.ndarray, frame: Frame) -> list[_Net
             )
             if cell is None:
                 continue
-            x, y = cell.left + cell.cell.shape[1] / 2, cell.top + cell.cell.shape[0] / 2
-            away = math.hypot(x - width / 2, y - height / 2)
+            away = _off_centre(cell, image.shape[:2])
             if away <= nearest:
                 nearest = away
                 cell.expected_dice = {"cell": _expected_dice(inside)}

@@ -10,13 +10,13 @@ import numpy as np
 
 from hemafeat.segment._unet.scale import UNET_RADIUS
 
-CORE = 0.5
-"""Depth above which pixels are the core of one cell."""
+PROMINENCE = 0.1
+"""Depth by which the core of a cell stands out from the valleys round it."""
 
-PEAK = 0.7
+PEAK = 0.25
 """Largest depth of a core below which it is not a cell of its own."""
 
-LEVELS = np.linspace(0.05, CORE, 10)
+LEVELS = np.linspace(0.05, 0.95, 19)
 """Depths between which the flooding makes no difference."""
 
 ROUND = 0.94
@@ -26,8 +26,12 @@ have 0.88."""
 SOLID = 0.9
 """Solidity from which an outline may be that of one whole cell."""
 
-JOINED = 0.25
-"""Depth of the valley between two parts below which they are cells that touch."""
+JOINED = 0.6
+"""Depth of the valley between two parts, relative to the lower one, below which they are cells that
+touch."""
+
+CLUMP = 2.0 * math.pi * (1.6 * UNET_RADIUS) ** 2
+"""Area, in pixels of the network, from which a round region may be of several cells."""
 
 MIN_AREA = 0.1 * math.pi * UNET_RADIUS**2
 """Area, in pixels of the network, below which a region is not a cell."""
@@ -63,6 +67,8 @@ def split_touching(
             labels[box][region] = 0
             continue
         boxes[number] = (left, top, width, height)
+        if area < CLUMP and mask_solidity(region) >= ROUND:
+            continue
         cores = _find_cores(np.where(region, depth[box], 0.0))
         if cores.max() < 2:
             continue
@@ -83,8 +89,11 @@ def split_touching(
 
 
 def _find_cores(depth: np.ndarray) -> np.ndarray:
-    """Label the cores of cells, 1..n."""
-    n, cores = cv2.connectedComponents((depth > CORE).astype(np.uint8))
+    """Label the cores of cells, 1..n: the maxima that stand out from the valleys round them."""
+    from skimage.morphology import h_maxima
+
+    steps = np.rint(255 * depth).astype(np.uint8)
+    n, cores = cv2.connectedComponents(h_maxima(steps, round(255 * PROMINENCE)))
     numbers = np.zeros(n, np.int32)
     for number in range(1, n):
         if depth[cores == number].max() >= PEAK:
@@ -109,7 +118,9 @@ def _join_lobes(parts: np.ndarray, depth: np.ndarray) -> np.ndarray:
     In a large clump many neighbours together are round, too.
     """
     n = int(parts.max())
-    near = _saddles(parts, depth) >= JOINED
+    peaks = np.array([0.0, *(depth[parts == part].max() for part in range(1, n + 1))])
+    near = _saddles(parts, depth) >= JOINED * np.minimum(peaks[:, None], peaks[None])
+    near[0] = near[:, 0] = False
     pairs = [set(pair) for pair in combinations(range(1, n + 1), 2) if near[pair]]
     triples = [
         pair | {third}
@@ -117,22 +128,23 @@ def _join_lobes(parts: np.ndarray, depth: np.ndarray) -> np.ndarray:
         for third in range(1, n + 1)
         if third not in pair and near[third, list(pair)].any()
     ]
-    left, groups = set(range(1, n + 1)), []
+    left = set(range(1, n + 1))
+    groups: list[tuple[int, ...]] = []
     for group in triples + pairs:
         if left.issuperset(group) and mask_solidity(np.isin(parts, list(group))) >= ROUND:
             groups.append(tuple(sorted(group)))
             left -= group
     groups += [(part,) for part in left]
     numbers = np.zeros(n + 1, np.int32)
-    for number, group in enumerate(sorted(groups), 1):
-        numbers[list(group)] = number
+    for number, members in enumerate(sorted(groups), 1):
+        numbers[list(members)] = number
     return numbers[parts]
 
 
 def _saddles(parts: np.ndarray, depth: np.ndarray) -> np.ndarray:
     """Return the largest depth at the border of each pair of parts, (n + 1, n + 1) float32."""
     n = int(parts.max()) + 1
-    saddles = np.zeros((n, n), np.float32)
+    saddles = np.full((n, n), -1.0, np.float32)
     for one, other in ((np.s_[:, :-1], np.s_[:, 1:]), (np.s_[:-1], np.s_[1:])):
         first, second = parts[one], parts[other]
         border = (first != second) & (first > 0) & (second > 0)
