@@ -7,7 +7,13 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from hemafeat.networks._segmentation.loss import BACKGROUND, CYTOPLASM, NUCLEUS, UNKNOWN
+from hemafeat.networks._segmentation.loss import (
+    BACKGROUND,
+    CYTOPLASM,
+    NUCLEUS,
+    PLATELET,
+    UNKNOWN,
+)
 
 STEPS = 100.0
 """Steps per unit of optical density in a scene."""
@@ -21,7 +27,10 @@ RED_AREA = (250.0, 3000.0)
 AT_CELL = 0.7
 """Share of squares with a white cell near the centre, where there is one."""
 
-ZOOMS = (0.5, 1.9)
+AT_PLATELET = 0.5
+"""Share of the other squares with a platelet near the centre, where there is one."""
+
+ZOOMS = (0.6, 1.7)
 """Smallest and largest change of the scale."""
 
 
@@ -113,7 +122,11 @@ def _transform(scene: Scene, side: int, rng: np.random.Generator, plain: bool) -
         ys, xs = np.nonzero(scene.cell == (labels[0] if plain else rng.choice(labels)))
         centre = np.array([xs.mean(), ys.mean()])
     elif not plain:
-        centre = rng.uniform([0, 0], [width - 1, height - 1])
+        platelets = np.flatnonzero(scene.other == PLATELET)
+        if platelets.size and rng.random() < AT_PLATELET:
+            centre = np.array(divmod(int(rng.choice(platelets)), width)[::-1], float)
+        else:
+            centre = rng.uniform([0, 0], [width - 1, height - 1])
     zoom, turn, mirror, shift = scene.zoom, 0.0, 1.0, np.zeros(2)
     if not plain:
         zoom *= float(np.exp(rng.uniform(*np.log(ZOOMS))))

@@ -283,7 +283,7 @@ class _View:
 def _at_its_scale(scene: _Scene) -> _View:
     """Look at an image at the scale at which red cells or nuclei have the expected size."""
     shape = scene.image.shape[:2]
-    views = []
+    views: list[_View] = []
     for zoom in _zooms(scene):
         if any(1 / SAME_SCALE < zoom / view.zoom < SAME_SCALE for view in views):
             continue
