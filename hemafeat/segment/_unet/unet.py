@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
@@ -73,6 +73,12 @@ FEW_RED = 3
 
 NUCLEUS_TO_RED = (0.55, 2.5)
 """Radius of nuclei over that of red cells: outside this range one of them has been mistaken."""
+
+SMALL = 0.85
+"""Radius of a cell over that of red cells below which it is a platelet."""
+
+SMALL_NUCLEUS = 0.8
+"""The same for the nucleus of a crop, by thresholds, from which all of the crop is looked at."""
 
 MANY_RED = 6
 """Number of red cells from which they tell the scale whatever the nuclei say."""
@@ -217,6 +223,8 @@ def segment_by_network(image: np.ndarray, frame: Frame, path: Path) -> Masks:
     nuclei = [seed for seed in large_seeds(find_seeds(frame), MIN_SHARE) if not seed.oversized]
     scene = _Scene(image, frame, nuclei, stain_gain(frame), path)
     view = _at_its_scale(scene)
+    platelets = [cell for cell in view.cells if _is_small(cell, view)]
+    view.cells[:] = [cell for cell in view.cells if not _is_small(cell, view)]
     is_crop = max(shape) * view.zoom <= CROP
     if is_crop and not view.is_plausible:
         for ratio in OTHER_SCALES:
@@ -229,9 +237,23 @@ def segment_by_network(image: np.ndarray, frame: Frame, path: Path) -> Masks:
         if cell.confidence >= LEAST_CONFIDENCE or (is_crop and _off_centre(cell, shape) < MIDDLE)
     ]
     if is_crop and not cells:
-        cells = _central_platelet(view, image, frame)
+        cells = _central_platelet(view, image, frame) or _without_nucleus(platelets, shape)
     _mark_clumps(cells)
     return assemble(cells, shape, _rate, frame.surround)
+
+
+def _is_small(cell: _NetworkCell, view: _View) -> bool:
+    """Return True if a cell is smaller than red cells, as platelets are and no white cell is."""
+    return view.zoom * math.sqrt(cell.area / math.pi) < SMALL * view.red
+
+
+def _without_nucleus(cells: list[_NetworkCell], shape: tuple[int, int]) -> list[_NetworkCell]:
+    """Return the cell nearest to the middle of a crop as a platelet."""
+    central = [cell for cell in cells if _off_centre(cell, shape) < MIDDLE]
+    for cell in central:
+        cell.nucleus[:] = 0
+        cell.kind = KIND_PLATELET
+    return sorted(central, key=lambda cell: _off_centre(cell, shape))[:1]
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,6 +265,14 @@ class _Scene:
     nuclei: Sequence[Seed]
     gain: float
     path: Path
+
+    @property
+    def radii(self) -> tuple[float, float]:
+        """Typical radii of red cells (NaN without any) and of nuclei (0) by thresholds, in px."""
+        frame = self.frame
+        avoid = cv2.dilate(frame.nuclei, np.ones((5, 5), np.uint8))
+        red = frame.red_cell_radius(avoid) * frame.scale
+        return red, _typical_radius([frame.scale**2 * seed.area for seed in self.nuclei])
 
 
 @dataclass(frozen=True, slots=True)
@@ -283,8 +313,13 @@ class _View:
 def _at_its_scale(scene: _Scene) -> _View:
     """Look at an image at the scale at which red cells or nuclei have the expected size."""
     shape = scene.image.shape[:2]
+    red, nucleus = scene.radii
+    zooms = _zooms(scene)
+    if math.isfinite(red) and nucleus < SMALL_NUCLEUS * red:
+        # A platelet: the red cells around it tell so.
+        scene = replace(scene, nuclei=[])
     views: list[_View] = []
-    for zoom in _zooms(scene):
+    for zoom in zooms:
         if any(1 / SAME_SCALE < zoom / view.zoom < SAME_SCALE for view in views):
             continue
         views.append(_approach(scene, zoom))
@@ -292,7 +327,9 @@ def _at_its_scale(scene: _Scene) -> _View:
         # In a crop there may be no whole red cell.
         if views[-1].is_plausible or (is_crop and views[-1].cells):
             break
-    view = max(views, key=lambda view: (view.is_plausible, bool(view.cells), view.n_red))
+    view = max(
+        views, key=lambda view: (view.is_plausible, bool(view.cells), view.n_red, -view.zoom)
+    )
     if view.is_part:
         zoom = _limit_zoom(view.change * view.zoom, shape)
         view = _look(scene, zoom)
@@ -321,10 +358,8 @@ def _zooms(scene: _Scene) -> list[float]:
 
     The network corrects a zoom that is too large more surely than one that is too small.
     """
-    frame, shape = scene.frame, scene.image.shape[:2]
-    avoid = cv2.dilate(frame.nuclei, np.ones((5, 5), np.uint8))
-    red = frame.red_cell_radius(avoid) * frame.scale
-    nucleus = _typical_radius([frame.scale**2 * seed.area for seed in scene.nuclei])
+    shape = scene.image.shape[:2]
+    red, nucleus = scene.radii
     zooms = [UNET_SIDE / max(shape)]
     if nucleus > 0:
         zooms.insert(0, min(UNET_RADIUS / nucleus, MOST_ENLARGED))
