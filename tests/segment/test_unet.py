@@ -10,7 +10,7 @@ import pytest
 
 from hemafeat import datasets, segment
 from hemafeat.cli import main
-from hemafeat.segment import UNET_SIDE, Masks, _best
+from hemafeat.segment import Masks, _best
 from hemafeat.segment._contours.nuclei import Seed
 from hemafeat.segment._unet import (
     refine as _refine,
@@ -443,22 +443,24 @@ def test_a_window_that_cuts_a_cell_is_enlarged(oracle, monkeypatch):
     assert segment.score(masks, Masks(drawn.cell, drawn.nucleus))["dice_cell"].min() > 0.95
 
 
-def test_a_field_is_seen_as_a_whole_and_a_crop_around_its_nucleus(monkeypatch):
-    seen = []
-
-    def predict_logits(density, path):
-        seen.append(density.shape[0] * density.shape[1])
-        return np.full((6, *density.shape[:2]), -6, np.float32)
-
-    monkeypatch.setattr(_unet, "predict_logits", predict_logits)
+def test_a_field_is_seen_as_a_whole_and_a_crop_around_its_nucleus(oracle, monkeypatch):
     field = datasets.draw_field(["lymphocyte"], shape=(600, 900), um_per_px=0.12, random_state=2)
-    segment.unet(field.image)
-    # The middle first, for the scale.
-    assert seen[0] <= _tiles.SIDE**2
-    assert max(seen) > 0.7 * field.image[:, :, 0].size * (0.12 / segment.UNET_UM_PER_PX) ** 2
-    seen.clear()
-    segment.unet(datasets.draw_cell("lymphocyte", neighbours=0.4, random_state=2).image)
-    assert seen[0] < UNET_SIDE**2
+    drawn = datasets.draw_cell("lymphocyte", neighbours=0.4, random_state=2)
+    shares = []
+    for one, others in ((field, {"red": field.red}), (drawn, {})):
+        oracle(one.cell, one.nucleus, **others)
+        run, seen = _unet._run_network, []
+
+        def run_network(image, frame, window, zoom, *rest, run=run, seen=seen):
+            seen.append(image[window].size / image.size)
+            return run(image, frame, window, zoom, *rest)
+
+        monkeypatch.setattr(_unet, "_run_network", run_network)
+        assert segment.unet(one.image).n_cells == 1
+        shares.append(seen)
+    # The middle of the field first, for its scale.
+    assert shares[0][0] < shares[0][-1] == 1
+    assert max(shares[1]) < 0.6
 
 
 @pytest.mark.parametrize("um_per_px", [0.08, 0.15, 0.3])
