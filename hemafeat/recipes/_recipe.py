@@ -7,10 +7,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hemafeat._public import public
 from hemafeat._words import suggestion
+from hemafeat.recipes._published import published
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SYSTEMS = Path(__file__).parent / "systems"
 
@@ -160,6 +164,17 @@ class Recipe:
     def system(self) -> str:
         """Name of the system in the table of published figures."""
         return self.figures or self.name
+
+    def published(self) -> pd.DataFrame:
+        """Return the published figures of the system, see `hemafeat.recipes.published`.
+
+        Returns
+        -------
+        DataFrame
+            Without rows if nothing is known of the system, such as one of your own.
+        """
+        figures = published()
+        return figures[figures["system"] == self.system].reset_index(drop=True)
 
     @property
     def level(self) -> str:

@@ -19,7 +19,6 @@ from hemafeat.recipes._data import TABLE, Folders, feature_columns, image_table,
 from hemafeat.recipes._figures import cell_map, training_figures
 from hemafeat.recipes._models import make_models, reads_outlines
 from hemafeat.recipes._page import RESULTS, recipe_page
-from hemafeat.recipes._published import published
 from hemafeat.recipes._recipe import (
     OUTLINES,
     VERSIONS,
@@ -339,8 +338,7 @@ def _rows(
     """Return the scores of a version with the published figures beside them."""
     scores = comparison.part_scores
     scores = scores[scores["model"].isin(chosen.models)]
-    figures = published()
-    figures = figures[figures["system"] == chosen.system]
+    figures = chosen.published()
     rows = []
     for model in dict.fromkeys(scores["model"]):
         of_report = figures[figures["model"] == chosen.models[model].get("figures", model)]
@@ -382,7 +380,7 @@ def _rows_of_outlines(
     chosen: Recipe, version: str, outlines: pd.DataFrame, small: bool
 ) -> pd.DataFrame:
     """Return the scores of networks that outline cells as rows of the results."""
-    figures = published(chosen.system).set_index(["model", "part", "metric"])
+    figures = chosen.published().set_index(["model", "part", "metric"])
     rows = outlines.assign(recipe=chosen.name, version=version, small=small, leaky=False)
     keys = [(row.model, row.part, row.metric) for row in outlines.itertuples()]
     stated = [figures.loc[[key]].iloc[0] if key in figures.index else None for key in keys]

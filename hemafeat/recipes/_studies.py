@@ -11,7 +11,6 @@ import pandas as pd
 
 from hemafeat import evaluate, images as hemafeat_images, networks, report, segment
 from hemafeat._files import write_table
-from hemafeat.recipes._published import published
 from hemafeat.recipes._recipe import OUTLINES, Recipe, RecipeError
 
 if TYPE_CHECKING:
@@ -96,7 +95,7 @@ _CAPTIONS = {
 
 def _stated(chosen: Recipe, model: str | None) -> str:
     """Return in words what the report counted of a class that was left out."""
-    rows = published(chosen.system)
+    rows = chosen.published()
     rows = rows[(rows["model"] == model) & (rows["metric"] == "n_predicted")]
     if rows.empty:
         return ""

@@ -70,6 +70,7 @@ def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
     assert (recipe.name, recipe.level, recipe.system) == ("mine", "cell", "mine")
     assert recipe.parts("two") == ["one"]
     assert recipe.compared == ["one", "two"]
+    assert recipe.published().empty
     outlines = GOOD + "[studies.cut]\nstudy = 'outlines'\n"
     assert read(tmp_path, outlines).outlining == ["unet"]
 

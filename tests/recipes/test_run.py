@@ -151,6 +151,7 @@ def test_the_page_and_the_command_line(
     shown = capsys.readouterr().out
     assert "error of the report, few: the forest had three trees" in shown
     assert "accuracy (test): 0.8972, remembered" in shown
+    assert "study, cells: study learning_curve, models forest, sizes 12" in shown
     assert main(["rerun", "run"]) == 2
     assert "needs the name of a recipe" in capsys.readouterr().err
 

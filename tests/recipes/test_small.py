@@ -40,6 +40,50 @@ def test_a_recipe_runs(name: str, tmp_path: Path) -> None:
     assert (rerun.folder / "map.svg").is_file()
 
 
+OUTLINED = """
+title = "Grey pixels of cells that a network cut out"
+report = "A report"
+[data]
+sets = ["pbc"]
+[protocols]
+corrected = "grouped"
+[models.whole]
+pipeline = "grey_pixels"
+size = 24
+[models.black]
+pipeline = "grey_pixels"
+size = 24
+outside = "black"
+segmenter = "trained:unet"
+[studies.outlines]
+study = "outlines"
+least_confidence = 0.3
+start = "shipped"
+side = 64
+[small]
+n_images = 24
+studies = { outlines = { epochs = 1, steps = 1, batch_size = 2, n_validation = 2 } }
+"""
+
+
+@pytest.mark.networks
+def test_a_recipe_trains_a_network_that_cuts_cells_out(tmp_path: Path) -> None:
+    pytest.importorskip("keras")
+    file = tmp_path / "cut.toml"
+    file.write_text(OUTLINED, encoding="utf-8")
+    rerun = recipes.run(file, out=tmp_path / "out", small=True, n_boot=10, n_splits=2)
+    scores = rerun.results[rerun.results["model"] == "unet"].set_index("metric")["value"]
+    assert scores["dice"] > 0.7
+    assert scores["pixel_accuracy"] > 0.9
+    found = rerun.comparisons["corrected"].predictions.pivot_table(
+        index="image", columns="model", values="confidence", aggfunc="first"
+    )
+    assert (found["whole"] != found["black"]).any()
+    # Only models that read the outlines need them.
+    recipes.run(file, out=tmp_path / "whole", small=True, only=["whole"], n_boot=10, n_splits=2)
+    assert not (tmp_path / "whole" / "cut" / "outlines").exists()
+
+
 def test_the_quick_ones_have_every_kind() -> None:
     from hemafeat.recipes._recipe import KINDS
 
