@@ -14,6 +14,7 @@ import pandas as pd
 
 from hemafeat import evaluate, extract, report
 from hemafeat._files import write_table, write_whole
+from hemafeat._fits import check_weights
 from hemafeat._public import public
 from hemafeat.recipes._data import TABLE, Folders, feature_columns, image_table, with_features
 from hemafeat.recipes._figures import cell_map, training_figures
@@ -257,6 +258,10 @@ def _compare(
         "random_state": random_state,
     }
     models = make_models(chosen, version, **made)
+    try:
+        check_weights(models)
+    except ValueError as error:
+        raise RecipeError(f"{chosen.name}: {error}") from None
     table = with_features(
         chosen, images, models, folder / "features", n_jobs=n_jobs, progress=progress
     )

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from hemafeat import recipes
+from hemafeat import datasets, recipes
 
 DEEP = [name for name in recipes.names() if "deep" in recipes.recipe(name).needs]
 
@@ -75,13 +75,25 @@ def test_a_recipe_trains_a_network_that_cuts_cells_out(tmp_path: Path) -> None:
     scores = rerun.results[rerun.results["model"] == "unet"].set_index("metric")["value"]
     assert scores["dice"] > 0.7
     assert scores["pixel_accuracy"] > 0.9
-    found = rerun.comparisons["corrected"].predictions.pivot_table(
-        index="image", columns="model", values="confidence", aggfunc="first"
-    )
-    assert (found["whole"] != found["black"]).any()
+    scores = rerun.results[rerun.results["part"] == "test"].set_index(["model", "metric"])["value"]
+    assert scores["whole", "log_loss"] != scores["black", "log_loss"]
     # Only models that read the outlines need them.
     recipes.run(file, out=tmp_path / "whole", small=True, only=["whole"], n_boot=10, n_splits=2)
     assert not (tmp_path / "whole" / "cut" / "outlines").exists()
+
+
+@pytest.mark.networks
+def test_weights_are_checked_before_anything_is_measured(tmp_path: Path) -> None:
+    pytest.importorskip("keras")
+    file = tmp_path / "cut.toml"
+    embedding = '[models.vectors]\nembedding = "ResNet50"\nweights = "nowhere.h5"'
+    features = '[models.features]\npipeline = "svc"'
+    head, _, _ = OUTLINED.partition("[models.whole]")
+    file.write_text("\n".join([head, features, embedding]), encoding="utf-8")
+    datasets.drawn_set("pbc", tmp_path / "cells", 16, size=64)
+    with pytest.raises(recipes.RecipeError, match=r"cut: model 'vectors': nowhere\.h5"):
+        recipes.run(file, tmp_path / "cells", tmp_path / "out", n_boot=10)
+    assert not (tmp_path / "out" / "cut" / "features").exists()
 
 
 def test_the_quick_ones_have_every_kind() -> None:
