@@ -178,15 +178,15 @@ def score(predicted: Masks, true: Masks | np.ndarray, *, min_dice: float = FAILE
     1
     """
     rows = outcomes(predicted, true, min_dice)
-    table = rows[rows["cell"] > 0].reset_index(drop=True)
-    table.attrs["n_spurious"] = int(is_spurious(rows).sum())
+    table = as_frame([row for row in rows if row["cell"]])
+    table.attrs["n_spurious"] = sum(map(is_spurious, rows))
     return table
 
 
-def outcomes(predicted: Masks, true: Masks | np.ndarray, min_dice: float = FAILED) -> pd.DataFrame:
-    """Return the rows of `score`, followed by one for each further predicted cell, as cell 0."""
-    import pandas as pd
-
+def outcomes(
+    predicted: Masks, true: Masks | np.ndarray, min_dice: float = FAILED
+) -> list[dict[str, Any]]:
+    """Return the rows of `score`, and after them one for each further outline, as cell 0."""
     if isinstance(true, Masks):
         if predicted.shape != true.shape:
             raise MaskError(misfit("predicted mask", predicted.shape, "true mask", true.shape))
@@ -194,8 +194,9 @@ def outcomes(predicted: Masks, true: Masks | np.ndarray, min_dice: float = FAILE
     predicted.check_fit(predicted.shape)
     if isinstance(true, Masks):
         match = _assign(_overlaps(predicted, true))
+        places = _places(predicted), _places(true)
         rows: list[dict[str, Any]] = [
-            _row_of_masks(number, match.get(number, 0), predicted, true, min_dice)
+            _row_of_masks(number, match.get(number, 0), predicted, true, places, min_dice)
             for number in range(1, true.n_cells + 1)
         ]
     else:
@@ -215,13 +216,19 @@ def outcomes(predicted: Masks, true: Masks | np.ndarray, min_dice: float = FAILE
         if row["predicted"] and not row["found"] and _is_platelet(predicted, row["predicted"]):
             row["predicted"] = 0
         row |= _flags(predicted, row["predicted"])
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    return table.astype(_DTYPES)
+    return rows
 
 
-def is_spurious(rows: pd.DataFrame) -> pd.Series:
-    """Return which rows of `outcomes` have an outline that is not a cell that was found."""
-    return (rows["predicted"] > 0) & ~rows["found"]
+def is_spurious(row: dict[str, Any]) -> bool:
+    """Return whether a row of `outcomes` has an outline that is not a cell that was found."""
+    return bool(row["predicted"]) and not row["found"]
+
+
+def as_frame(rows: list[dict[str, Any]], first: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Return rows of `outcomes` as a table, in which other columns may come first."""
+    import pandas as pd
+
+    return pd.DataFrame(rows, columns=[*first, *COLUMNS]).astype(_DTYPES)
 
 
 COLUMNS = (
@@ -357,20 +364,23 @@ def _labels(masks: Masks) -> np.ndarray:
     return np.where(masks.cell > 0, masks.cell, masks.nucleus)
 
 
+def _places(masks: Masks) -> list[tuple[slice, slice]]:
+    """Return the rows and columns of each cell."""
+    from scipy import ndimage
+
+    found = ndimage.find_objects(_labels(masks), max_label=masks.n_cells)
+    # A segmenter may have reported a cell without pixels.
+    return [(slice(0, 0), slice(0, 0)) if place is None else place for place in found]
+
+
 def _agreement(predicted: Masks, boxes: np.ndarray) -> np.ndarray:
     """Rate predicted cells as matches of true boxes, 0 to 1: (n_true, n_predicted).
 
     It is the Dice of two boxes, and of a point at least 0.5 for the outlines it lies in.
     """
-    from scipy import ndimage
-
-    labels = _labels(predicted)
-    found = ndimage.find_objects(labels, max_label=predicted.n_cells)
-    own = np.array(
-        [(0, 0, 0, 0) if at is None else (at[1].start, at[0].start, at[1].stop, at[0].stop)
-         for at in found],
-        np.float64,
-    ).reshape(-1, 4)  # fmt: skip
+    labels, found = _labels(predicted), _places(predicted)
+    corners = [(x.start, y.start, x.stop, y.stop) for y, x in found]
+    own = np.array(corners, np.float64).reshape(-1, 4)
     low = np.maximum(boxes[:, None, :2], own[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], own[None, :, 2:])
     shared = np.prod(np.maximum(high - low, 0.0), axis=2)
@@ -404,15 +414,26 @@ def _assign(agreement: np.ndarray) -> dict[int, int]:
 
 
 def _row_of_masks(
-    number: int, match: int, predicted: Masks, true: Masks, min_dice: float
+    number: int,
+    match: int,
+    predicted: Masks,
+    true: Masks,
+    places: tuple[list[tuple[slice, slice]], list[tuple[slice, slice]]],
+    min_dice: float,
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"cell": number, "predicted": match}
     dices: list[float] = []
+    # Only the part of the image with both cells matters.
+    window = places[1][number - 1]
+    if match:
+        both = zip(window, places[0][match - 1], strict=True)
+        rows, columns = (slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in both)
+        window = rows, columns
     for part in ("cell", "nucleus"):
-        truth = getattr(true, part) == number
+        truth = getattr(true, part)[window] == number
         if not truth.any():
             continue
-        guess = (getattr(predicted, part) == match) if match else np.zeros(truth.shape, bool)
+        guess = (getattr(predicted, part)[window] == match) & (match > 0)
         dices.append(dice(guess, truth))
         row[f"dice_{part}"] = dices[-1]
         row[f"iou_{part}"] = iou(guess, truth)

@@ -287,7 +287,7 @@ def test_images_of_one_name_in_several_folders(folder):
     boxes = pd.DataFrame(
         {"image": ["one/a.png", "two/a.png"], "x": [30, 50], "y": [30, 45], "label": "wbc"}
     )
-    for name, image in (("one", IMAGES[0]), ("two", IMAGES[1]), ("three", IMAGES[1])):
+    for name, image in (("one", IMAGES[0]), ("two", IMAGES[1]), ("three", IMAGES[3])):
         (folder / "sets" / name).mkdir(parents=True)
         cv2.imwrite(str(folder / "sets" / name / "a.png"), image[..., ::-1])
     scores = score_images(folder / "sets", boxes, {"exact": exact})
@@ -436,19 +436,22 @@ def test_files(scores, tmp_path):
 
 
 def test_names_of_sheets_are_names_of_files(tmp_path):
-    names = ["unet:/a/net.onnx", "unet:/a/net_onnx", "UNET_A_NET.ONNX", "../.."]
+    names = ["unet:/a/net.onnx", "unet:/b/net.onnx", "unet:/b/new.onnx", "UNET_NEW.onnx", "../.."]
     scores = score_images(IMAGES[:1], TRUTH[:1], dict.fromkeys(names, exact), n_boot=1)
     scores.save(tmp_path)
     assert sorted(path.name for path in tmp_path.glob("*.png")) == [
-        "worst_UNET_A_NET.ONNX_2.png",
+        "worst_UNET_NEW.onnx_2.png",
         "worst_segmenter.png",
         "worst_unet_a_net.onnx.png",
-        "worst_unet_a_net_onnx.png",
+        "worst_unet_b_net.onnx.png",
+        "worst_unet_new.onnx.png",
     ]
+    head = repr(scores).splitlines()[1].split()
+    assert head == ["unet:/a/net.onnx", "unet:/b/net.onnx", "unet:new.onnx", *names[3:]]
 
 
 def test_the_printed_table_names_every_number(scores):
     text = repr(scores)
-    for word in ("images: 4 images, 6 cells", "exact", "spurious", "1.00 [1.00, 1.00]", "ms per"):
+    for word in ("4 images, 6 cells", "exact", "spurious", "1.00 [1.00, 1.00]", "ms per"):
         assert word in text
     assert "a Dice below 0.8" in text

@@ -22,32 +22,18 @@ from hemafeat.segment._mask_files import MaskWarning, as_masks
 from hemafeat.segment._masks import MaskError, Masks, misfit
 from hemafeat.segment._registry import Segmenter, segmenter
 from hemafeat.segment._scores import (
-    COLUMNS,
     FAILED,
     as_boxes,
+    as_frame,
     is_spurious,
     outcomes,
 )
-from hemafeat.segment._scoring.scores import PARTS, Scores, summarise
+from hemafeat.segment._scoring.scores import PARTS, SET, Scores, summarise
 from hemafeat.segment._scoring.truth import Boxes, truths
 from hemafeat.segment._scoring.worst import Worst, picture
 
-SET = "images"
-"""Name of the set of images of which the table names no data set."""
-
-_CELLS = ("set", "segmenter", "image", "label", *COLUMNS)
-_IMAGES = (
-    "set",
-    "segmenter",
-    "image",
-    "label",
-    "group",
-    "cells",
-    "found",
-    "missed",
-    "spurious",
-    "ms",
-)
+_FIRST = ("set", "segmenter", "image", "label")
+_IMAGES = (*_FIRST, "group", "cells", "found", "missed", "spurious", "ms")
 
 
 def score_images(
@@ -186,8 +172,7 @@ def score_images(
             stacklevel=2,
         )
     by_image = pd.DataFrame(scored, columns=list(_IMAGES))
-    tables = [part for outcome in done for part in outcome.cells if len(part)]
-    cells = pd.concat(tables, ignore_index=True) if tables else _without_cells()
+    cells = as_frame([row for outcome in done for row in outcome.cells], _FIRST)
     cells, by_image = (_in_order(part, list(finders)) for part in (cells, by_image))
     return Scores(
         summarise(by_image, cells, n_boot, random_state),
@@ -217,7 +202,7 @@ class _Outcome:
     """Rows of an image in the tables of images, of cells and of errors."""
 
     images: list[dict[str, Any]] = field(default_factory=list)
-    cells: list[pd.DataFrame] = field(default_factory=list)
+    cells: list[dict[str, Any]] = field(default_factory=list)
     errors: list[dict[str, str]] = field(default_factory=list)
 
     def add_error(self, image: _Image, stage: str, error: Exception) -> None:
@@ -259,22 +244,19 @@ def _score(
             masks = Masks(nothing, nothing)
         rows = outcomes(masks, true, min_dice)
         _offer(worst[name], rows, one, image, masks, true)
-        found, spurious = rows["found"].to_numpy(), is_spurious(rows)
-        n_true = int((rows["cell"] > 0).sum())
+        n_true, n_found = sum(row["cell"] > 0 for row in rows), sum(row["found"] for row in rows)
+        facts = {**one.facts, "segmenter": name, "image": one.name}
         outcome.images.append(
             {
-                **one.facts,
-                "segmenter": name,
-                "image": one.name,
+                **facts,
                 "cells": n_true,
-                "found": int(found.sum()),
-                "missed": n_true - int(found.sum()),
-                "spurious": int(spurious.sum()),
+                "found": n_found,
+                "missed": n_true - n_found,
+                "spurious": sum(map(is_spurious, rows)),
                 "ms": 1000.0 * seconds,
             }
         )
-        rows = rows.assign(segmenter=name, image=one.name, **one.facts)
-        outcome.cells.append(rows[list(_CELLS)])
+        outcome.cells += [facts | row for row in rows]
     return outcome
 
 
@@ -289,7 +271,7 @@ def _truth(item: Any, mask_kind: str, image: np.ndarray) -> Masks | np.ndarray:
 
 def _offer(
     worst: Worst,
-    rows: pd.DataFrame,
+    rows: list[dict[str, Any]],
     one: _Image,
     image: np.ndarray,
     masks: Masks,
@@ -297,42 +279,40 @@ def _offer(
 ) -> None:
     """Offer the cells of an image to the sheet of a segmenter."""
     counts = dict.fromkeys(worst.counts, 0)
-    for row in rows.to_dict("records"):
-        dices = [row[f"dice_{part}"] for part in (*PARTS, "box")]
+    for row in rows:
         kind = "lowest" if row["found"] else "missed" if row["cell"] else "spurious"
         counts[kind] += 1
-        # Of cells without a Dice those of all images come first, not all of one image.
-        low = float(np.nanmin(dices)) if row["found"] and not np.isnan(dices).all() else 1.0
-        key = (low, counts[kind], one.place) if kind == "lowest" else (counts[kind], one.place)
-        number = row["cell"] or row["predicted"]
-        worst.offer(kind, key, partial(_draw, row, number, one, image, masks, true, kind))
+        # Of cells that are equally bad those of all images come first, not all of one image.
+        key: tuple[float, ...] = (counts[kind], one.place)
+        if kind == "lowest":
+            key = (min(_dices(row).values(), default=1.0), *key)
+        worst.offer(kind, key, partial(_draw, row, one, image, masks, true))
+
+
+def _dices(row: dict[str, Any]) -> dict[str, float]:
+    """Return the Dice of the parts of a cell that have one."""
+    values = {part: row.get(f"dice_{part}", np.nan) for part in (*PARTS, "box")}
+    return {part: value for part, value in values.items() if not np.isnan(value)}
 
 
 def _draw(
-    row: dict[Any, Any],
-    number: int,
+    row: dict[str, Any],
     one: _Image,
     image: np.ndarray,
     masks: Masks,
     true: Masks | np.ndarray,
-    kind: str,
 ) -> np.ndarray:
-    shown: Masks | np.ndarray = masks if kind == "spurious" else true
+    shown, number = (true, row["cell"]) if row["cell"] else (masks, row["predicted"])
     if isinstance(shown, Masks):
         inside = (shown.cell == number) | (shown.nucleus == number)
-        y, x = np.nonzero(inside.any(axis=1))[0], np.nonzero(inside.any(axis=0))[0]
+        y, x = np.flatnonzero(inside.any(axis=1)), np.flatnonzero(inside.any(axis=0))
         box: Sequence[float] = (x[0], y[0], x[-1] + 1, y[-1] + 1)
     else:
         box = shown[number - 1]
-    words = [
-        f"{part} {row[f'dice_{part}']:.2f}"
-        for part in (*PARTS, "box")
-        if not np.isnan(row[f"dice_{part}"]) and (row["found"] or row["predicted"])
-    ]
+    words = [f"{part} {value:.2f}" for part, value in _dices(row).items()]
     if row["suspected_failure"]:
         words.append("suspected")
-    name = re.split(r"[\\/]", one.name)[-1]
-    return picture(image, masks, true, box, (name, ", ".join(words) or kind))
+    return picture(image, masks, true, box, (re.split(r"[\\/]", one.name)[-1], ", ".join(words)))
 
 
 # --- All images -----------------------------------------------------------------------------------
@@ -372,12 +352,6 @@ def _warm_up(images: Iterable[Any], finders: Mapping[str, Segmenter]) -> None:
             except Exception:
                 continue
         return
-
-
-def _without_cells() -> pd.DataFrame:
-    empty = np.zeros((1, 1), np.int32)
-    rows = outcomes(Masks(empty, empty), np.empty((0, 4)), FAILED)
-    return rows.reindex(columns=list(_CELLS))
 
 
 def _in_order(table: pd.DataFrame, names: list[str]) -> pd.DataFrame:

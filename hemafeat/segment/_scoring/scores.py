@@ -22,6 +22,9 @@ from hemafeat.segment._scoring.worst import Worst
 
 PARTS = ("nucleus", "cell")
 
+SET = "images"
+"""Name of the set of images of which the table names no data set."""
+
 
 @public
 @dataclass(frozen=True, eq=False)
@@ -116,7 +119,7 @@ class Scores:
             write_table(table, path / f"{name}.csv")
         write_table(self.images.drop(columns="group"), path / "images.csv")
         write_table(self.errors, path / "errors.csv")
-        for name, file in zip(self.segmenters, _file_names(self.segmenters), strict=True):
+        for name, file in _file_names(self.segmenters).items():
             sheet = cv2.cvtColor(self.sheet(name), cv2.COLOR_RGB2BGR)
             data = cv2.imencode(".png", sheet)[1].tobytes()
             write_whole(path / f"worst_{file}.png", partial(_write, data))
@@ -126,9 +129,11 @@ class Scores:
         parts = []
         for name, rows in self.summary.groupby("set", sort=False):
             first = rows.iloc[0]
-            title = f"{name}: {first['images']} images, {first['cells']} cells"
+            counts = f"{first['images']} images, {first['cells']} cells"
+            title = counts if name == SET else f"{name}: {counts}"
+            short = _short(self.segmenters)
             table = pd.DataFrame(
-                {row["segmenter"]: _words(row) for _, row in rows.iterrows()},
+                {short[row["segmenter"]]: _words(row) for _, row in rows.iterrows()}
             )
             table = table[~(table == "").all(axis=1)]
             with pd.option_context("display.width", None, "display.max_columns", None):
@@ -236,16 +241,24 @@ def _words(row: pd.Series) -> dict[str, str]:
     }
 
 
-def _file_names(names: Sequence[str]) -> list[str]:
-    """Return names of segmenters as parts of file names, which differ."""
-    files: list[str] = []
-    for name in names:
-        plain = re.sub(r"[^\w.-]+", "_", name).strip("_.") or "segmenter"
-        plain = plain[-80:]
+def _short(names: Sequence[str]) -> dict[str, str]:
+    """Return names of segmenters without the folders of their weights, where these still differ."""
+    short = [re.sub(r":.*[\\/]", ":", name) for name in names]
+    return {
+        name: brief if short.count(brief) == 1 else name
+        for name, brief in zip(names, short, strict=True)
+    }
+
+
+def _file_names(names: Sequence[str]) -> dict[str, str]:
+    """Return names of segmenters as parts of file names, which differ whatever their case."""
+    files: dict[str, str] = {}
+    for name, brief in _short(names).items():
+        plain = re.sub(r"[^\w.-]+", "_", brief).strip("_.")[-80:] or "segmenter"
         number, file = 2, plain
-        while file.casefold() in map(str.casefold, files):
+        while file.casefold() in map(str.casefold, files.values()):
             file, number = f"{plain}_{number}", number + 1
-        files.append(file)
+        files[name] = file
     return files
 
 
