@@ -67,6 +67,11 @@ def add(commands: Any) -> None:
     _arguments.add_segmenter(parser, several=True)
     _arguments.add_dataset(parser)
     parser.add_argument(
+        "--ignore-border",
+        action="store_true",
+        help="leave out cells cut by the border of the image, and spurious outlines there",
+    )
+    parser.add_argument(
         "--min-dice",
         type=_arguments.number,
         default=0.8,
@@ -124,6 +129,7 @@ def run(args: argparse.Namespace) -> None:
         segmenters,
         mask_kind=args.mask_kind,
         truth_labels=() if labels == ["none"] else labels,
+        ignore_border=args.ignore_border,
         min_dice=args.min_dice,
         n_boot=args.n_boot,
         random_state=args.seed,

@@ -148,11 +148,11 @@ def score(predicted: Masks, true: Masks | np.ndarray, *, min_dice: float = FAILE
         ``dice_box`` (of the box around the match and the true box), ``iou_cell``, ``iou_nucleus``
         (NaN if the truth has no such mask), ``boundary_cell``, ``hausdorff95_cell``,
         ``boundary_nucleus``, ``hausdorff95_nucleus`` (px), ``failed`` (not found, or a Dice of cell
-        or nucleus below `min_dice`), and ``suspected_failure``, ``failure_reason`` and
-        ``confidence`` of the match. A point is found by the outline it lies in.
-        ``attrs["n_spurious"]`` is the number of predicted cells that are not a cell that was found,
-        without those of which the segmenter says that they are platelets (``kind`` in their
-        quality).
+        or nucleus below `min_dice`), ``touches_border`` (the true cell is cut by the border of the
+        image), and ``suspected_failure``, ``failure_reason`` and ``confidence`` of the match. A
+        point is found by the outline it lies in. ``attrs["n_spurious"]`` is the number of predicted
+        cells that are not a cell that was found, without those of which the segmenter says that
+        they are platelets (``kind`` in their quality).
 
     Raises
     ------
@@ -192,29 +192,35 @@ def outcomes(
             raise MaskError(misfit("predicted mask", predicted.shape, "true mask", true.shape))
         true.check_fit(true.shape)
     predicted.check_fit(predicted.shape)
+    own = _boxes(predicted)
     if isinstance(true, Masks):
+        boxes = _boxes(true)
         match = _assign(_overlaps(predicted, true))
-        places = _places(predicted), _places(true)
-        rows: list[dict[str, Any]] = [
-            _row_of_masks(number, match.get(number, 0), predicted, true, places, min_dice)
+        rows = [
+            _row_of_masks(number, match.get(number, 0), predicted, true, (own, boxes), min_dice)
             for number in range(1, true.n_cells + 1)
         ]
     else:
         boxes = as_boxes(true, predicted.shape)
-        agreement = _agreement(predicted, boxes)
+        agreement = _agreement(predicted, own, boxes)
         match = _assign(agreement)
         rows = [
             _row_of_box(number, match.get(number, 0), agreement, is_point)
-            for number, is_point in enumerate((boxes[:, :2] == boxes[:, 2:]).all(axis=1), start=1)
+            for number, is_point in enumerate(_are_points(boxes), start=1)
         ]
     rows += [
         {"cell": 0, "predicted": number, "found": False, "failed": True}
         for number in range(1, predicted.n_cells + 1)
         if number not in match.values() and not _is_platelet(predicted, number)
     ]
+    cut, own_cut = (_are_cut(sides, predicted.shape) for sides in (boxes, own))
+    own_cut |= np.asarray(predicted.quality["touches_border"], bool)
     for row in rows:
         if row["predicted"] and not row["found"] and _is_platelet(predicted, row["predicted"]):
             row["predicted"] = 0
+        row["touches_border"] = bool(
+            cut[row["cell"] - 1] if row["cell"] else own_cut[row["predicted"] - 1]
+        )
         row |= _flags(predicted, row["predicted"])
     return rows
 
@@ -245,6 +251,7 @@ COLUMNS = (
     "boundary_nucleus",
     "hausdorff95_nucleus",
     "failed",
+    "touches_border",
     "suspected_failure",
     "failure_reason",
     "confidence",
@@ -252,7 +259,7 @@ COLUMNS = (
 
 _DTYPES = {
     **dict.fromkeys(("cell", "predicted"), "int64"),
-    **dict.fromkeys(("found", "failed", "suspected_failure"), "bool"),
+    **dict.fromkeys(("found", "failed", "touches_border", "suspected_failure"), "bool"),
     **{name: "float64" for name in COLUMNS if name.startswith(("dice", "iou", "boun", "haus"))},
     "confidence": "float64",
 }
@@ -353,9 +360,11 @@ def _border(mask: np.ndarray) -> np.ndarray:
 
 def _overlaps(predicted: Masks, true: Masks) -> np.ndarray:
     """Count the pixels that true and predicted cells share: (n_true, n_predicted)."""
+    first, second = _labels(true), _labels(predicted)
+    both = (first > 0) & (second > 0)
     width = predicted.n_cells + 1
-    flat = _labels(true).astype(np.int64) * width + _labels(predicted)
-    counts = np.bincount(flat.ravel(), minlength=width * (true.n_cells + 1))
+    flat = first[both].astype(np.int64) * width + second[both]
+    counts = np.bincount(flat, minlength=width * (true.n_cells + 1))
     return counts.reshape(-1, width)[1:, 1:]
 
 
@@ -364,31 +373,44 @@ def _labels(masks: Masks) -> np.ndarray:
     return np.where(masks.cell > 0, masks.cell, masks.nucleus)
 
 
-def _places(masks: Masks) -> list[tuple[slice, slice]]:
-    """Return the rows and columns of each cell."""
+def _boxes(masks: Masks) -> np.ndarray:
+    """Return the box around each cell, (n_cells, 4); zeros for one without pixels."""
     from scipy import ndimage
 
     found = ndimage.find_objects(_labels(masks), max_label=masks.n_cells)
-    # A segmenter may have reported a cell without pixels.
-    return [(slice(0, 0), slice(0, 0)) if place is None else place for place in found]
+    corners = [
+        (0, 0, 0, 0) if at is None else (at[1].start, at[0].start, at[1].stop, at[0].stop)
+        for at in found
+    ]
+    return np.array(corners, np.int64).reshape(-1, 4)
 
 
-def _agreement(predicted: Masks, boxes: np.ndarray) -> np.ndarray:
+def _are_points(boxes: np.ndarray) -> np.ndarray:
+    return np.asarray((boxes[:, :2] == boxes[:, 2:]).all(axis=1))
+
+
+def _are_cut(boxes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Return which boxes reach the border of the image, to a pixel."""
+    height, width = shape
+    cut = (boxes[:, :2] < 1) | (boxes[:, 2:] > (width - 1, height - 1))
+    return np.asarray(cut.any(axis=1))
+
+
+def _agreement(predicted: Masks, own: np.ndarray, boxes: np.ndarray) -> np.ndarray:
     """Rate predicted cells as matches of true boxes, 0 to 1: (n_true, n_predicted).
 
-    It is the Dice of two boxes, and of a point at least 0.5 for the outlines it lies in.
+    It is the Dice of their boxes, `own` being those of the predicted cells, and for a point at
+    least 0.5 if it lies in the outline.
     """
-    labels, found = _labels(predicted), _places(predicted)
-    corners = [(x.start, y.start, x.stop, y.stop) for y, x in found]
-    own = np.array(corners, np.float64).reshape(-1, 4)
     low = np.maximum(boxes[:, None, :2], own[None, :, :2])
     high = np.minimum(boxes[:, None, 2:], own[None, :, 2:])
     shared = np.prod(np.maximum(high - low, 0.0), axis=2)
     areas = [np.prod(sides[:, 2:] - sides[:, :2], axis=1) for sides in (boxes, own)]
     agreement = 2.0 * shared / np.maximum(areas[0][:, None] + areas[1][None], 1e-9)
     centres = (own[:, :2] + own[:, 2:]) / 2
+    labels = _labels(predicted)
     height, width = labels.shape
-    for row in np.flatnonzero((boxes[:, :2] == boxes[:, 2:]).all(axis=1)):
+    for row in np.flatnonzero(_are_points(boxes)):
         x, y = boxes[row, :2]
         number = labels[min(int(y), height - 1), min(int(x), width - 1)]
         agreement[row] = 0.0
@@ -418,17 +440,15 @@ def _row_of_masks(
     match: int,
     predicted: Masks,
     true: Masks,
-    places: tuple[list[tuple[slice, slice]], list[tuple[slice, slice]]],
+    boxes: tuple[np.ndarray, np.ndarray],
     min_dice: float,
 ) -> dict[str, Any]:
     row: dict[str, Any] = {"cell": number, "predicted": match}
     dices: list[float] = []
     # Only the part of the image with both cells matters.
-    window = places[1][number - 1]
-    if match:
-        both = zip(window, places[0][match - 1], strict=True)
-        rows, columns = (slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in both)
-        window = rows, columns
+    both = np.vstack([boxes[1][number - 1], boxes[0][match - 1] if match else boxes[1][number - 1]])
+    (left, top), (right, bottom) = both[:, :2].min(axis=0), both[:, 2:].max(axis=0)
+    window = np.s_[top:bottom, left:right]
     for part in ("cell", "nucleus"):
         truth = getattr(true, part)[window] == number
         if not truth.any():

@@ -185,6 +185,19 @@ def test_sets_are_scored_apart():
     assert repr(scores).count("2 images") == 2
 
 
+def test_cells_at_the_border_are_left_out_if_asked():
+    truth = masks_of((4, 40, 12), (70, 40, 12))
+    image = picture(truth)
+    for ignore, cells, spurious in ((False, 2, 1), (True, 1, 0)):
+        scores = score_images([image], [truth], {"corner": corner}, ignore_border=ignore)
+        assert scores.summary[["cells", "found", "spurious"]].iloc[0].tolist() == [
+            cells,
+            cells,
+            spurious,
+        ]
+        assert len(scores.cells) == cells + spurious
+
+
 def test_threads_do_not_change_the_scores(scores):
     table = pd.DataFrame({"image": IMAGES, "label": list("abcd")})
     finders = {"exact": exact, "corner": corner, "shrunk": shrunk, "fails": fails_on_many}

@@ -148,6 +148,16 @@ def test_what_a_segmenter_calls_a_platelet_is_no_spurious_cell():
     assert table["found"].tolist() == [True]
 
 
+def test_cells_cut_by_the_border():
+    cut = np.where(square(20, 0, 10), 1, np.where(square(20, 1, 10), 2, 0))
+    true = np.where(square(20, 20, 10), 1, 0) + 2 * square(50, 50, 10)
+    none = np.zeros_like(true)
+    table = score(Masks(cut, none), Masks(true, none))
+    assert table["touches_border"].tolist() == [False, True]
+    table = score(Masks(cut, none), np.array([[0, 5, 9, 9], [1, 5, 59, 9], [30, 30, 30, 30]]))
+    assert table["touches_border"].tolist() == [True, False, False]
+
+
 def test_boxes_are_found_by_the_box_around_an_outline():
     labels = np.where(square(10, 10, 10), 1, np.where(square(40, 30, 10), 2, 0))
     masks = Masks(labels, np.zeros_like(labels))

@@ -43,6 +43,7 @@ def score_images(
     *,
     mask_kind: str = "auto",
     truth_labels: Collection[str] | None = None,
+    ignore_border: bool = False,
     min_dice: float = FAILED,
     n_boot: int = 1000,
     random_state: int = 0,
@@ -75,6 +76,9 @@ def score_images(
         points that are white cells; an empty one if none is. By default ``wbc``, ``leukocyte`` and
         the like and the names of `hemafeat.datasets.KINDS` are, and ``rbc``, ``platelet`` and the
         like are not.
+    ignore_border : bool
+        Leave out cells that are cut by the border of the image, and spurious outlines there: many
+        truths do not show them. Default False.
     min_dice : float
         Dice of cell or nucleus below which an outline has failed. Default 0.8.
     n_boot : int
@@ -138,12 +142,14 @@ def score_images(
         "group": table["group"].to_list(),
     }
 
+    settings = _Settings(mask_kind, ignore_border, min_dice)
+
     def score_one(row: int) -> _Outcome:
         given = {name: values[row] for name, values in facts.items()}
         image = table["image"].iloc[row]
         name = name_of(image) if isinstance(image, str) else f"array[{row}]"
         one = _Image(image, name, given, int(order[row]))
-        return _score(one, items[row], mask_kind, finders, min_dice, worst)
+        return _score(one, items[row], finders, worst, settings)
 
     threads = cv2.getNumThreads()
     cv2.setNumThreads(1)
@@ -187,6 +193,13 @@ def score_images(
 # --- An image -------------------------------------------------------------------------------------
 
 
+@dataclass(frozen=True, slots=True)
+class _Settings:
+    mask_kind: str
+    ignore_border: bool
+    min_dice: float
+
+
 @dataclass(slots=True)
 class _Image:
     """An image to score: its source, its name, its set, label and group, and its place in ties."""
@@ -215,10 +228,9 @@ class _Outcome:
 def _score(
     one: _Image,
     item: Any,
-    mask_kind: str,
     finders: Mapping[str, Segmenter],
-    min_dice: float,
     worst: Mapping[str, Worst],
+    settings: _Settings,
 ) -> _Outcome:
     """Score each segmenter on an image; an error of any kind becomes a row of errors."""
     outcome = _Outcome()
@@ -226,7 +238,7 @@ def _score(
     try:
         image = read(one.source)
         stage = "truth"
-        true = _truth(item, mask_kind, image)
+        true = _truth(item, settings.mask_kind, image)
     except Exception as error:  # one bad image must not stop the run
         outcome.add_error(one, stage, error)
         return outcome
@@ -242,7 +254,9 @@ def _score(
             outcome.add_error(one, f"segment:{name}", error)
             nothing = np.zeros(image.shape[:2], np.int32)
             masks = Masks(nothing, nothing)
-        rows = outcomes(masks, true, min_dice)
+        rows = outcomes(masks, true, settings.min_dice)
+        if settings.ignore_border:
+            rows = [row for row in rows if not row["touches_border"]]
         _offer(worst[name], rows, one, image, masks, true)
         n_true, n_found = sum(row["cell"] > 0 for row in rows), sum(row["found"] for row in rows)
         facts = {**one.facts, "segmenter": name, "image": one.name}
