@@ -117,9 +117,9 @@ def run(args: argparse.Namespace) -> None:
     segmenters = _inputs.segmenters(args)
     out = None
     if args.out is not None:
-        out = _output.result_folder(args.out, "scores", MARKS, [*args.input, *args.truth])
+        out = _output.result_folder(args.out, "score", MARKS, [*args.input, *args.truth])
         if any((out / name).exists() for name in MARKS):
-            _output.keep_earlier(out, "scores", args, same=True)
+            _output.keep_earlier(out, "score", args, same=True)
     listed = _inputs.images(args.input, args.dataset)
     truth = _truth(args, listed)
     labels = args.truth_labels

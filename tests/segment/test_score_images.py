@@ -296,6 +296,17 @@ def test_points_and_labels_of_a_table(folder):
     assert row[["cells", "found", "spurious"]].tolist() == [4, 4, 2]
 
 
+def test_names_of_a_table_differ_in_case_folder_and_suffix(folder):
+    for name in ("A\u0308pfel", "B"):
+        cv2.imwrite(str(folder / "fields" / f"{name}.PNG"), IMAGES[0][..., ::-1])
+    names = ["D:\\fields\\\u00c4PFEL.jpg", "b.tif", "B.tif", "elsewhere/C.png"]
+    table = pd.DataFrame({"image": names, "x": [30, 50, 30, 5], "y": [30, 45, 30, 5]})
+    scores = score_images(folder / "fields", table, {"exact": exact})
+    found = scores.images.set_index(scores.images["image"].str[-5:-4])["found"]
+    assert found.to_dict() == {"l": 1, "B": 1, "b": 1, "c": 0}
+    assert len(scores.errors) == 2
+
+
 def test_images_of_one_name_in_several_folders(folder):
     boxes = pd.DataFrame(
         {"image": ["one/a.png", "two/a.png"], "x": [30, 50], "y": [30, 45], "label": "wbc"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import unicodedata
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -179,31 +180,36 @@ def _wanted(objects: pd.DataFrame, name: str, labels: Collection[str] | None) ->
 
 
 def _paired(listed: dict[str, Boxes], name: str, images: Sequence[Any]) -> list[Any]:
-    by_stem: dict[str, list[str]] = {}
+    """Return the boxes of each image, found by its name without folders and suffix."""
+    exact: dict[str, list[str]] = {}
+    folded: dict[str, list[str]] = {}
     for path in listed:
-        by_stem.setdefault(stem_of(path_of(path)), []).append(path)
-    stems = [
-        stem_of(path_of(image)) if isinstance(image, str | os.PathLike) else None
-        for image in images
-    ]
-    several = {stem for stem, n in Counter(stems).items() if n > 1}
+        exact.setdefault(_stem(path), []).append(path)
+        folded.setdefault(_stem(path).casefold(), []).append(path)
+    stems = [_stem(image) if isinstance(image, str) else None for image in images]
+    counts = Counter(stems)
 
     def of(image: Any, stem: str | None) -> Any:
         if stem is None:
             return MaskError(f"an array has no name by which {name} could list it")
-        paths = by_stem.get(stem, [])
+        paths = exact.get(stem) or folded.get(stem.casefold(), [])
         if not paths:
             return MaskError(f"{name} does not list this image")
         shared = [_shared_parts(path, image) for path in paths]
         nearest = [path for path, n in zip(paths, shared, strict=True) if n == max(shared)]
-        if len(nearest) > 1 or (stem in several and max(shared) == 0):
+        if len(nearest) > 1 or (counts[stem] > 1 and max(shared) == 0):
             return MaskError(f"{name} lists several images called {stem}, in other folders")
         return listed[nearest[0]]
 
     return [of(image, stem) for image, stem in zip(images, stems, strict=True)]
 
 
-def _shared_parts(path: str, image: str | os.PathLike[str]) -> int:
+def _stem(path: str) -> str:
+    """Return the stem of a name in one of the two ways in which Unicode writes accents."""
+    return unicodedata.normalize("NFC", stem_of(path_of(path)))
+
+
+def _shared_parts(path: str, image: str) -> int:
     """Return how many of the innermost folders of two paths have the same names."""
     folders = [Path(path_of(one).replace("\\", "/")).parent.parts[::-1] for one in (path, image)]
     n = 0

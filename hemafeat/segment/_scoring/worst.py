@@ -177,6 +177,8 @@ def _text_strip(width: int, *lines: str) -> np.ndarray:
 
 @cache
 def _font() -> Any:
+    """Return a font with the letters of European languages, which comes with matplotlib."""
+    import matplotlib
     from PIL import ImageFont
 
-    return ImageFont.load_default(size=12)
+    return ImageFont.truetype(f"{matplotlib.get_data_path()}/fonts/ttf/DejaVuSans.ttf", 11)
