@@ -86,8 +86,8 @@ def score_images(
     random_state : int
         Seed of the resamples, and of the choice among cells that are equally bad.
     n_jobs : int, optional
-        Number of threads over images; None for one per processor. With more than one, which is the
-        default, milliseconds are those of a machine under load.
+        Number of threads over images; None for one per processor. Default 1: with more,
+        milliseconds are those of a machine under load.
     progress : bool, optional
         Whether to show a progress bar. By default it is shown only on a terminal.
 
