@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import cv2
@@ -185,6 +186,19 @@ def test_sets_are_scored_apart():
     assert repr(scores).count("2 images") == 2
 
 
+def test_times_of_a_segmenter():
+    def waits(image):
+        time.sleep(0.03)
+        return exact(image)
+
+    scores = score_images(IMAGES, TRUTH, {"exact": exact, "waits": waits}).summary
+    assert scores["ms"][1] > 30
+    assert scores["ms_median"][1] > 30
+    # Waiting takes no processor.
+    assert scores["cpu_ms"][1] < 25
+    assert scores["ms_ratio"][1] == pytest.approx(scores["ms"][1] / scores["ms"][0])
+
+
 def test_cells_at_the_border_are_left_out_if_asked():
     truth = masks_of((4, 40, 12), (70, 40, 12))
     image = picture(truth)
@@ -202,7 +216,7 @@ def test_threads_do_not_change_the_scores(scores):
     table = pd.DataFrame({"image": IMAGES, "label": list("abcd")})
     finders = {"exact": exact, "corner": corner, "shrunk": shrunk, "fails": fails_on_many}
     other = score_images(table, TRUTH, finders, n_boot=200, n_jobs=3)
-    times = ["ms", "ms_median", "ms_ratio"]
+    times = ["ms", "ms_median", "ms_ratio", "cpu_ms"]
     for name in ("summary", "cells", "images"):
         one, two = (
             getattr(each, name).drop(columns=times, errors="ignore") for each in (scores, other)

@@ -33,7 +33,7 @@ from hemafeat.segment._scoring.truth import Boxes, truths
 from hemafeat.segment._scoring.worst import Worst, picture
 
 _FIRST = ("set", "segmenter", "image", "label")
-_IMAGES = (*_FIRST, "group", "cells", "found", "missed", "spurious", "ms")
+_IMAGES = (*_FIRST, "group", "cells", "found", "missed", "spurious", "ms", "cpu_ms")
 
 
 def score_images(
@@ -245,11 +245,11 @@ def _score(
     if isinstance(true, Masks) and true.note:
         outcome.add_error(one, stage, MaskWarning(true.note))
     for name, find in finders.items():
-        seconds = float("nan")
+        seconds = cpu_seconds = float("nan")
         try:
-            start = time.perf_counter()
+            start, cpu_start = time.perf_counter(), time.thread_time()
             masks = find(image)
-            seconds = time.perf_counter() - start
+            seconds, cpu_seconds = time.perf_counter() - start, time.thread_time() - cpu_start
         except Exception as error:  # a plug-in may raise any
             outcome.add_error(one, f"segment:{name}", error)
             nothing = np.zeros(image.shape[:2], np.int32)
@@ -268,6 +268,7 @@ def _score(
                 "missed": n_true - n_found,
                 "spurious": sum(map(is_spurious, rows)),
                 "ms": 1000.0 * seconds,
+                "cpu_ms": 1000.0 * cpu_seconds,
             }
         )
         outcome.cells += [facts | row for row in rows]

@@ -49,8 +49,10 @@ class Scores:
         ``failures``, ``flagged``, ``precision``, ``recall``, ``recall_outlined``
             Number of failures and of suspected ones, and how well these agree; see
             `failure_detection`.
-        ``ms``, ``ms_median``, ``ms_ratio``
-            Milliseconds per image, mean and median, and the mean over that of the first segmenter.
+        ``ms``, ``ms_median``, ``ms_ratio``, ``cpu_ms``
+            Milliseconds per image, mean and median; the mean over that of the first segmenter; and
+            the mean of the time that the calling thread had a processor, which hardly depends on
+            what else the machine does, but leaves out other threads, processes and accelerators.
 
         ``_low`` and ``_high`` are the ends of 95 % intervals, of a bootstrap of whole groups: of
         patients, where the images name them, else of images.
@@ -58,7 +60,7 @@ class Scores:
         One row per set, segmenter and true cell, with the columns of `score`, followed by one for
         each spurious outline, whose ``cell`` is 0.
     images : DataFrame
-        One row per image and segmenter: its numbers of cells, and ``ms``.
+        One row per image and segmenter: its numbers of cells, ``ms`` and ``cpu_ms``.
     errors : DataFrame
         What could not be read, scored or segmented: ``image, stage, error, message``. A segmenter
         that fails on an image has missed the cells there.
@@ -197,7 +199,8 @@ def _numbers(
     row["failures"] = int(cells["failed"].sum())
     row["flagged"] = int(cells["suspected_failure"].sum())
     row |= {name: detection[name] for name in ("precision", "recall", "recall_outlined")}
-    return row | {"ms": images["ms"].mean(), "ms_median": images["ms"].median()}
+    times = {name: images[name].mean() for name in ("ms", "cpu_ms")}
+    return row | times | {"ms_median": images["ms"].median()}
 
 
 # --- Words and files ------------------------------------------------------------------------------
@@ -238,6 +241,7 @@ def _words(row: pd.Series) -> dict[str, str]:
         "  of failures with an outline": share("recall_outlined"),
         "ms per image": number("ms", 1),
         "  relative to the first": number("ms_ratio", 2),
+        "  on the processor": number("cpu_ms", 1),
     }
 
 
