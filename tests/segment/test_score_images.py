@@ -331,7 +331,15 @@ def test_images_of_one_name_in_several_folders(folder):
     scores = score_images(folder / "sets", boxes, {"exact": exact})
     assert scores.summary["found"].tolist() == [2]
     assert scores.summary["spurious"].tolist() == [1]
-    assert "several images called a" in scores.errors["message"][0]
+    assert "images called a cannot be told apart" in scores.errors["message"][0]
+    with pytest.raises(MaskError, match=r"none of the 3 images has a truth.* cannot be told"):
+        score_images(folder / "sets", boxes[:1].assign(image="a.png"), {"exact": exact})
+
+
+def test_an_image_that_is_listed_without_coordinates_shows_no_cells(folder):
+    points = pd.DataFrame({"image": ["a.png", "b.png"], "x": [30, np.nan], "y": [30, np.nan]})
+    scores = score_images(folder / "fields", points, {"exact": exact})
+    assert scores.images[["cells", "spurious"]].to_numpy().tolist() == [[1, 1], [0, 1]]
 
 
 @pytest.mark.parametrize(

@@ -171,6 +171,11 @@ def test_boxes_are_found_by_the_box_around_an_outline():
     assert table["failed"].tolist() == [False, False, True]
     assert table.attrs["n_spurious"] == 0
     assert score(masks, boxes[2:]).attrs["n_spurious"] == 2
+    # Dice 2 * 50 / 300: the outline is not that cell.
+    table = score(masks, np.array([[15, 10, 35, 20]]))
+    assert table["dice_box"].tolist() == pytest.approx([1 / 3])
+    assert table["found"].tolist() == [False]
+    assert table.attrs["n_spurious"] == 2
 
 
 def test_points_are_found_by_the_outline_they_lie_in():

@@ -198,7 +198,9 @@ def _paired(listed: dict[str, Boxes], name: str, images: Sequence[Any]) -> list[
         shared = [_shared_parts(path, image) for path in paths]
         nearest = [path for path, n in zip(paths, shared, strict=True) if n == max(shared)]
         if len(nearest) > 1 or (counts[stem] > 1 and max(shared) == 0):
-            return MaskError(f"{name} lists several images called {stem}, in other folders")
+            return MaskError(
+                f"images called {stem} cannot be told apart by their folders in {name}"
+            )
         return listed[nearest[0]]
 
     return [of(image, stem) for image, stem in zip(images, stems, strict=True)]
