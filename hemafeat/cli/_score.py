@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hemafeat.cli import _arguments, _inputs, _output
 from hemafeat.cli._arguments import plural
-from hemafeat.cli._errors import Usage
+from hemafeat.cli._errors import Failure, Usage
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -151,13 +151,18 @@ def run(args: argparse.Namespace) -> None:
         remarks.append(str(out))
     if args.format == "text":
         print("\n".join([repr(scores), *(["", *remarks] if remarks else [])]))
-        return
-    if args.format == "csv":
-        sys.stdout.write(scores.summary.to_csv(index=False, lineterminator="\n"))
     else:
-        print(scores.summary.to_json(orient="records", indent=2))
-    for remark in remarks:
-        print(remark, file=sys.stderr)
+        table = scores.summary
+        if args.format == "csv":
+            sys.stdout.write(table.to_csv(index=False, lineterminator="\n"))
+        else:
+            print(table.to_json(orient="records", indent=2))
+        for remark in remarks:
+            print(remark, file=sys.stderr)
+    for name in scores.segmenters:
+        if scores.images.loc[scores.images["segmenter"] == name, "ms"].isna().all():
+            error = scores.errors[scores.errors["stage"] == f"segment:{name}"].iloc[0]
+            raise Failure(f"{name} failed on every image: {error['message']}")
 
 
 def _truth(args: argparse.Namespace, listed: pd.DataFrame) -> Any:

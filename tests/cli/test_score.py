@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -10,6 +11,7 @@ import pytest
 
 from hemafeat import datasets, segment
 from hemafeat.cli import main
+from hemafeat.segment import _registry
 
 
 @pytest.fixture(scope="module")
@@ -102,3 +104,18 @@ def test_nothing_that_fits_is_a_failure(cells, tmp_path, capsys):
     assert "none of the 6 images has a truth; the first is" in printed.err
     assert printed.out == ""
     assert not out.exists()
+
+
+def test_a_segmenter_that_never_works_is_a_failure_beside_the_scores_of_others(
+    cells, capsys, monkeypatch
+):
+    def broken(image):
+        raise RuntimeError("no licence")
+
+    entry = SimpleNamespace(load=lambda: broken, value="theirs:broken")
+    monkeypatch.setattr(_registry, "_entries", lambda: {"broken": entry})
+    words = ["score", str(cells), "--truth", "given", "--segmenter", "contours", "broken"]
+    assert main([*words, "--format", "csv", "-q"]) == 1
+    printed = capsys.readouterr()
+    assert len(printed.out.splitlines()) == 3
+    assert printed.err.endswith("hemafeat: error: broken failed on every image: no licence\n")

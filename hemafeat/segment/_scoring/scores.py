@@ -39,8 +39,9 @@ class Scores:
         ``images``, ``cells``
             Number of images scored, and of true cells in them.
         ``found``, ``missed``, ``spurious``
-            Number of true cells with and without an outline of Dice 0.5 or more, and of outlines
-            that are no cell found. ``found_share`` and ``spurious_per_image`` have intervals.
+            Number of true cells with and without an outline of Dice 0.5 or more (of boxes, the Dice
+            of the boxes; of points, an outline around them), and of outlines that are no cell
+            found. ``found_share`` and ``spurious_per_image`` have intervals.
         ``nucleus_mean``, ``nucleus_p5``, ``cell_mean``, ``cell_p5``
             Mean and 5th percentile of the Dice over the cells found. Means have intervals.
         ``nucleus_boundary``, ``nucleus_hausdorff95``, ``cell_boundary``, ``cell_hausdorff95``
