@@ -152,16 +152,18 @@ def add_mask_kind(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_segmenter(parser: argparse.ArgumentParser) -> None:
-    """Add ``--segmenter``."""
+def add_segmenter(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """Add ``--segmenter``, which takes one name or several."""
     parser.add_argument(
         "--segmenter",
         "--method",
-        default="contours",
+        nargs="+" if several else None,
+        default=["contours"] if several else "contours",
         metavar="NAME",
         help="method that finds the cells: contours (default), unet (a network), best (the more "
         "trusted of both for each cell), a network with your own weights (unet:FILE.onnx), "
-        "sobel_watershed (of a report), or the name of a plugged-in segmenter",
+        "sobel_watershed (of a report), or the name of a plugged-in segmenter"
+        + (" (several are compared on the same images)" if several else ""),
     )
 
 

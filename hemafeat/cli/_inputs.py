@@ -37,13 +37,26 @@ def families(args: argparse.Namespace) -> str | list[Any]:
 
 def segmenter(args: argparse.Namespace) -> str:
     """Check and return the name of the segmenter."""
+    return _segmenter(args.segmenter)
+
+
+def segmenters(args: argparse.Namespace) -> list[str]:
+    """Check and return the names of the segmenters."""
+    names = [_segmenter(name) for name in args.segmenter]
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        raise Usage(f"--segmenter: {repeated} is named twice")
+    return names
+
+
+def _segmenter(name: str) -> str:
     from hemafeat import segment
 
     try:
-        segment.segmenter(args.segmenter)
+        segment.segmenter(name)
     except (ValueError, LookupError) as error:
         raise Usage(f"--segmenter: {error.args[0] if error.args else error}") from None
-    return str(args.segmenter)
+    return name
 
 
 def masks(args: argparse.Namespace) -> str | None:

@@ -25,6 +25,7 @@ COMMANDS = [
     "families",
     "predict",
     "report",
+    "score",
     "segment",
 ]
 
