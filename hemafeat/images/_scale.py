@@ -392,7 +392,10 @@ def _lowest_peak(values: np.ndarray) -> float:
 
 
 def _colour_of_red_cells(over: np.ndarray, noise: float, usable: np.ndarray) -> np.ndarray | None:
-    """Return the density (3,) of the palest of what is stained: nuclei are darker."""
+    """Return the density (3,) of the palest of what is stained: nuclei are darker.
+
+    None is returned if little is stained, or the palest is no haemoglobin.
+    """
     total = over[:, 0] + over[:, 1] + over[:, 2]
     darkest = np.maximum(np.maximum(over[:, 0], over[:, 1]), over[:, 2])
     stained = usable & (total > max(5 * noise, 0.06)) & (darkest < _DARKEST)
@@ -402,7 +405,8 @@ def _colour_of_red_cells(over: np.ndarray, noise: float, usable: np.ndarray) -> 
     for _ in range(4):
         chosen = stained & (total > 0.5 * level) & (total < 1.7 * level)
         level = np.median(total[chosen])
-    return np.median(over[chosen], axis=0)
+    colour = np.median(over[chosen], axis=0)
+    return colour if colour[2] > _LEAST_BLUE * colour[1] else None
 
 
 # --- Round objects ----------------------------------------------------------------------------
@@ -436,6 +440,10 @@ _MOST_ROUGH, _MOST_LONG, _MOST_SHIFT = 0.05, 0.15, 0.35
 _DARKEST = 1.1
 """Natural density over the background, in the darkest channel, that red cells do not reach: 0.7 in
 the darkest fields seen, and 1.5 to 2.3 in nuclei."""
+
+_LEAST_BLUE = 0.3
+"""Least ratio of the densities in blue and green: haemoglobin absorbs both (0.36 and more in fields
+seen), azure hardly any blue (0.2 to 0.33), so that a field of blasts alone tells no scale."""
 
 _NUCLEUS = 1.8
 """Density, in units of that of red cells, that a tenth of an object exceeds if it has a nucleus."""
