@@ -23,15 +23,16 @@ _SURE = 20
 _COLUMNS = ("dataset", "stated", "um_per_px", "spread", "n_cells", "n_images", "problem")
 
 
-def scales(images: Any, *, max_images: int = 200) -> pd.DataFrame:
+def scales(images: Any, *, max_images: int = 200, enough: int = 300) -> pd.DataFrame:
     """Estimate the scale of each data set from its red cells, beside the scale that is stated.
 
     Parameters
     ----------
     images : DataFrame, path, sequence
         An image table, or anything that `as_table` accepts.
-    max_images : int
-        Largest number of images of a data set that are looked at; they are spread evenly over it.
+    max_images, enough : int
+        Numbers of images of a data set, and of red cells, after which no further image is read, as
+        in `hemafeat.images.scale`.
 
     Returns
     -------
@@ -64,7 +65,7 @@ def scales(images: Any, *, max_images: int = 200) -> pd.DataFrame:
     table = as_table(images)
     rows = []
     for dataset, stated, members in _groups(table):
-        found = scale(list(members["image"]), max_images=max_images)
+        found = scale(list(members["image"]), max_images=max_images, enough=enough)
         problem = found.reason
         ratio = stated / found.um_per_px
         if found.n_cells >= _SURE and abs(math.log(ratio)) > math.log(_CONTRADICTION):

@@ -22,11 +22,8 @@ RED_CELL_UM = 7.2
 MIN_CELLS = 6
 """Smallest number of red cells from which a scale is estimated."""
 
-_ENOUGH = 300
-"""Number of red cells after which no further image is read."""
-
-_AT_LEAST = 24
-"""Number of images that are read of a data set, however many red cells they show."""
+_PER_IMAGE = 12
+"""Number of red cells of an image that count when it is decided whether they are enough."""
 
 _WINDOW = 0.25
 """Natural logarithm of the ratio to the mode within which a diameter is that of a red cell: their
@@ -104,7 +101,7 @@ class _Discs(NamedTuple):
     """1 if it is round, 0 if it is long or rough."""
 
 
-def scale(images: Any, *, max_images: int = 200) -> Scale:
+def scale(images: Any, *, max_images: int = 200, enough: int = 300) -> Scale:
     """Estimate the size of a pixel from the red cells, which are 7.2 um wide on average.
 
     Parameters
@@ -113,8 +110,9 @@ def scale(images: Any, *, max_images: int = 200) -> Scale:
         An image in any form that `read` accepts, or images of one microscope at one magnification,
         whose red cells are pooled.
     max_images : int
-        Largest number of images that are read. They are spread evenly over the sequence, and fewer
-        are read if they show enough red cells.
+        Largest number of images that are read. They are spread evenly over the sequence.
+    enough : int
+        Number of red cells, at most 12 of each image, after which no further image is read.
 
     Returns
     -------
@@ -158,7 +156,7 @@ def scale(images: Any, *, max_images: int = 200) -> Scale:
     for image in _spread_out(list(images))[: max(1, max_images)]:
         with suppress(ImageError):
             found.append(_discs_of(read(image)))
-        if len(found) >= _AT_LEAST and _pool(found).n_cells >= _ENOUGH:
+        if _PER_IMAGE * len(found) >= enough and _pool(found).n_cells >= enough:
             break
     return _pool(found)
 
@@ -328,7 +326,6 @@ def _density_of(view: np.ndarray) -> tuple[np.ndarray, np.ndarray] | None:
     if colour is None:
         return None
     weights = colour / (colour @ colour)
-    # A surface of second order is one of u and v on an image of few pixels.
     b = (coefficients @ weights).astype(np.float32)
     u, v = (
         (np.arange(n, dtype=np.float32) / n * 2 - 1).reshape(shape)
@@ -432,6 +429,7 @@ _BLUR = 1.2
 """Variance in px^2 of the blur by the lens, the camera and `_density_of`: it moves the steepest
 fall of a disc inwards, by itself over the diameter."""
 
+_LEAST_SIDE = 16
 _LEAST_RADIUS = 3.5
 _LEAST_COVERAGE = 0.6
 _MOST_ROUGH, _MOST_LONG, _MOST_SHIFT = 0.05, 0.15, 0.35
@@ -450,7 +448,7 @@ _NUCLEUS = 1.8
 
 
 def _find_discs(view: np.ndarray) -> _Discs:
-    prepared = _density_of(view)
+    prepared = _density_of(view) if min(view.shape[:2]) >= _LEAST_SIDE else None
     if prepared is None:
         return _no_discs()
     density, black = prepared

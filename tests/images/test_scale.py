@@ -103,6 +103,7 @@ def test_every_image_of_a_set_counts() -> None:
     assert error(together, 0.15) < 0.03
     assert together.n_cells == sum(found.n_cells for found in alone)
     assert images.scale(crops, max_images=5).n_images == 5
+    assert images.scale(crops, enough=24).n_images < 12
 
 
 def test_two_magnifications_are_refused() -> None:
@@ -254,6 +255,10 @@ def test_features_by_an_estimated_scale(table: pd.DataFrame, tmp_path: Path) -> 
     ):
         pd.testing.assert_frame_equal(result, by_hand)
     assert extract.units(by_hand)["cell__shape__area"] == "um^2"
+    step = extract.CellFeatures(["shape"], one_disc, um_per_px="auto", n_jobs=1)
+    np.testing.assert_array_equal(
+        step.fit_transform(table), by_hand[extract.columns(["shape"])].to_numpy()
+    )
     again = extract.stream(table, tmp_path / "out", um_per_px="auto", **MEASURED)
     assert (again.n_kept, again.n_shards) == (1, 1)
     with pytest.raises(datasets.DatasetError, match="cannot be estimated"):

@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 
 Cells = Literal["auto", "all", "central"]
 
-_LOOKED_AT = 8
-"""Number of images of a data set whose red cells are compared with the stated scale."""
+_LOOKED_AT = {"max_images": 24, "enough": 36}
+"""How many images and red cells of a data set are compared with the stated scale."""
 
 
 class Run:
@@ -189,7 +189,7 @@ def warn_of_scale(run: Run, stacklevel: int) -> None:
     """Warn of each data set whose red cells contradict the stated scale; a few images are read."""
     if run.stated is None:
         return
-    found = datasets.scales(run.image_table.assign(um_per_px=run.stated), max_images=_LOOKED_AT)
+    found = datasets.scales(run.image_table.assign(um_per_px=run.stated), **_LOOKED_AT)
     for problem in found.loc[found["um_per_px"].notna() & (found["problem"] != ""), "problem"]:
         warnings.warn(problem, datasets.DatasetWarning, stacklevel=stacklevel)
 
