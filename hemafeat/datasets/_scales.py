@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import astuple
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,9 @@ differ by up to a quarter from the usual 7.2 um."""
 
 _SURE = 20
 """Number of red cells from which they are believed more than a stated scale."""
+
+_MOST_SCALES = 4
+"""Number of stated scales of a data set that are checked: some state one for each image."""
 
 _COLUMNS = ("dataset", "stated", "um_per_px", "spread", "n_cells", "n_images", "problem")
 
@@ -38,10 +42,10 @@ def scales(images: Any, *, max_images: int = 200, enough: int = 300) -> pd.DataF
     -------
     DataFrame
         One row for each data set (column ``dataset`` of the table; missing for images of none), or
-        for each scale that is stated in one: ``dataset``; ``stated``, the um per pixel in the
-        table, NaN if there is none; ``um_per_px``, ``spread``, ``n_cells``, ``n_images`` as in
-        `hemafeat.images.Scale`; ``problem``, why there is no estimate, or how it contradicts what
-        is stated; empty if neither.
+        for each of the four most frequent scales that are stated in it: ``dataset``; ``stated``,
+        the um per pixel in the table, NaN if there is none; ``um_per_px``, ``spread``, ``n_cells``,
+        ``n_images`` as in `hemafeat.images.Scale`; ``problem``, why there is no estimate, or how it
+        contradicts what is stated; empty if neither.
 
     Raises
     ------
@@ -69,23 +73,13 @@ def scales(images: Any, *, max_images: int = 200, enough: int = 300) -> pd.DataF
         problem = found.reason
         ratio = stated / found.um_per_px
         if found.n_cells >= _SURE and abs(math.log(ratio)) > math.log(_CONTRADICTION):
-            width = ratio * RED_CELL_UM
+            width = float(f"{ratio * RED_CELL_UM:.2g}")
             problem = (
-                f"um_per_px = {stated:g} makes the red cells{_of(dataset)} {width:,.2g} um wide "
+                f"um_per_px = {stated:g} makes the red cells{_of(dataset)} {width:,g} um wide "
                 f"(median of {found.n_cells} in {_plural(found.n_images)}), and red cells are 6.5 "
                 f"to 8 um: by their size it is about {found.um_per_px:.2g}"
             )
-        rows.append(
-            (
-                dataset,
-                stated,
-                found.um_per_px,
-                found.spread,
-                found.n_cells,
-                found.n_images,
-                problem,
-            )
-        )
+        rows.append((dataset, stated, *astuple(found)[:-1], problem))
     return scale_table(rows)
 
 
@@ -99,7 +93,7 @@ def with_scale(images: Any, *, notify: Callable[[str], object] | None = None) ->
 
     The estimate is pooled over all images of a data set that state no scale, and is the same for
     all of them: one image holds few red cells, and the red cells of one patient may be small or
-    large, which must not change the size of his white cells.
+    large, which must not change the size of the white cells.
 
     Parameters
     ----------
@@ -157,9 +151,13 @@ def describe(found: Mapping[Any, Any]) -> str:
 
 
 def _groups(table: pd.DataFrame) -> Iterator[tuple[Any, float, pd.DataFrame]]:
-    keys = [table["dataset"].fillna(""), table["um_per_px"]]
-    for (dataset, _), members in table.groupby(keys, sort=False, dropna=False):
-        yield dataset or None, float(members["um_per_px"].iloc[0]), members
+    for dataset, members in table.groupby(table["dataset"].fillna(""), sort=False):
+        counts = members["um_per_px"].value_counts(dropna=False)
+        for stated in counts.index[:_MOST_SCALES].to_list():
+            same = (
+                members["um_per_px"].isna() if stated != stated else members["um_per_px"] == stated
+            )
+            yield dataset or None, stated, members[same]
 
 
 def _of(dataset: Any) -> str:

@@ -212,6 +212,15 @@ def test_a_scale_that_contradicts_the_red_cells_is_told(table: pd.DataFrame) -> 
     assert "6.5 to 8 um: by their size it is about 0.2" in stated["problem"].iloc[1]
 
 
+def test_few_of_many_stated_scales_are_checked(table: pd.DataFrame) -> None:
+    each = table.assign(um_per_px=np.linspace(0.1, 0.2, 6), dataset="mixed")
+    found = datasets.scales(each)
+    assert len(found) == 4
+    assert found["n_images"].eq(1).all()
+    thousand = datasets.scales(table.assign(um_per_px=1000.0))
+    assert "makes the red cells of fine 73,000 um wide" in thousand["problem"].iloc[0]
+
+
 def test_a_data_set_without_red_cells_is_refused(table: pd.DataFrame) -> None:
     blank = np.full((100, 100, 3), 220, np.uint8)
     rows = [*table["image"], blank]
