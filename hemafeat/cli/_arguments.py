@@ -110,9 +110,10 @@ def add_images(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--um-per-px",
-        type=number,
+        type=number_or_auto,
         metavar="X",
-        help="side of a pixel in micrometres; lengths are then in um instead of px",
+        help="side of a pixel in micrometres; lengths are then in um instead of px. auto: by the "
+        "red cells of each data set, where it states no scale",
     )
     parser.add_argument(
         "--to-um-per-px",
@@ -213,6 +214,11 @@ def number(text: str) -> float:
         return float(text)
     except ValueError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
+
+
+def number_or_auto(text: str) -> float | str:
+    """Convert `text` to a number, unless it is ``auto``."""
+    return text if text == "auto" else number(text)
 
 
 def given(args: argparse.Namespace, *names: str) -> list[str]:

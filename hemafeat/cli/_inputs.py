@@ -71,10 +71,11 @@ def masks(args: argparse.Namespace) -> str | None:
 
 
 def um_per_px(args: argparse.Namespace, option: str = "um_per_px") -> float | None:
-    """Check and return the value of ``--um-per-px`` or ``--to-um-per-px``."""
+    """Check and return the number given as ``--um-per-px`` or ``--to-um-per-px``."""
     value = getattr(args, option)
     try:
-        return None if value is None else check_scale(value)
+        # What is estimated becomes a column of the image table.
+        return None if value in (None, "auto") else check_scale(value)
     except ValueError:
         raise Usage(f"--{option.replace('_', '-')}: {value} is not a positive number") from None
 
@@ -176,6 +177,7 @@ def table(
     if select is not None:
         listed = select(listed)
     check_listed(listed, args)
+    listed = with_scale(listed, args)
     _arguments.say(args, f"measuring the cells of {len(listed)} images ...")
     if out is None:
         with left_out_said_here():
@@ -265,6 +267,20 @@ def check_listed(listed: pd.DataFrame, args: argparse.Namespace) -> None:
             "--to-um-per-px needs the scale of every image: pass --um-per-px, or give the images a "
             "column um_per_px"
         )
+
+
+def with_scale(listed: pd.DataFrame, args: argparse.Namespace) -> pd.DataFrame:
+    """Return the image table with the scale that ``--um-per-px auto`` asks for, and say it."""
+    if args.um_per_px != "auto":
+        return listed
+    from hemafeat import datasets
+
+    try:
+        return datasets.with_scale(
+            listed, notify=lambda text: _arguments.say(args, f"scale: {text}")
+        )
+    except datasets.DatasetError as error:
+        raise Usage(f"--um-per-px auto: {error}") from None
 
 
 def is_table(args: argparse.Namespace) -> bool:
