@@ -79,7 +79,7 @@ class Scale:
     >>> from hemafeat import images
     >>> found = images.scale(np.full((200, 200, 3), 230, np.uint8))
     >>> found.um_per_px, found.reason
-    (nan, 'only 0 whole red cells were found in 1 image, and at least 6 are needed')
+    (nan, 'no whole red cell was found in 1 image, and at least 6 are needed')
     """
 
     um_per_px: float
@@ -195,7 +195,8 @@ def _pool(found: list[_Discs]) -> Scale:
     elif len(log) < MIN_CELLS:
         n_cells = len(log)
         cells = "cell was" if n_cells == 1 else "cells were"
-        reason = f"only {n_cells} whole red {cells} found {where}, and at least 6 are needed"
+        few = f"only {n_cells} whole red {cells}" if n_cells else "no whole red cell was"
+        reason = f"{few} found {where}, and at least {MIN_CELLS} are needed"
     elif n_cells < max(MIN_CELLS, _MIN_SHARE * n_large) or spread > _MOST_SPREAD:
         reason = (
             f"{n_large} single cells were found {where}, and they are not round and of one size"

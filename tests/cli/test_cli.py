@@ -236,7 +236,7 @@ def test_the_scale_is_that_of_the_red_cells(cells, tmp_path, capsys):
     blank = tmp_path / "blank.png"
     cv2.imwrite(str(blank), np.full((60, 60, 3), 220, np.uint8))
     assert main([*words, str(tmp_path / "none"), str(blank)]) == 2
-    assert "--um-per-px auto: the scale cannot be estimated: only 0 whole" in one_line(capsys)
+    assert "--um-per-px auto: the scale cannot be estimated: no whole" in one_line(capsys)
     assert not (tmp_path / "none").exists()
 
 

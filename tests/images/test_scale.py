@@ -121,16 +121,19 @@ def test_a_large_field_is_looked_at_in_parts() -> None:
 @pytest.mark.parametrize(
     ("image", "reason"),
     {
-        "blank": (np.full((200, 200, 3), 230, np.uint8), "only 0 whole red cells"),
-        "black": (np.zeros((200, 200, 3), np.uint8), "only 0 whole red cells"),
-        "noise": (np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8), "only"),
-        "one pixel": (np.full((1, 1, 3), 90, np.uint8), "only 0 whole red cells"),
-        "one cell": (datasets.draw_cell("monocyte", neighbours=0.0, random_state=0).image, "only"),
+        "blank": (np.full((200, 200, 3), 230, np.uint8), "no whole red cell"),
+        "black": (np.zeros((200, 200, 3), np.uint8), "no whole red cell"),
+        "noise": (np.random.default_rng(0).integers(0, 256, (200, 200, 3), np.uint8), "whole red"),
+        "one pixel": (np.full((1, 1, 3), 90, np.uint8), "no whole red cell"),
+        "one cell": (
+            datasets.draw_cell("monocyte", neighbours=0.0, random_state=0).image,
+            "whole red",
+        ),
         "on black": (
             datasets.draw_cell(
                 "monocyte", random_state=0, stain=datasets.Stain.preset("black")
             ).image,
-            "only",
+            "whole red",
         ),
         "long cells": (
             [smear(0.2, stretch=2.0, seed=s) for s in range(3)],
@@ -225,7 +228,9 @@ def test_a_data_set_without_red_cells_is_refused(table: pd.DataFrame) -> None:
     blank = np.full((100, 100, 3), 220, np.uint8)
     rows = [*table["image"], blank]
     mixed = pd.DataFrame({"image": rows, "dataset": [*table["dataset"], "blank"]})
-    with pytest.raises(datasets.DatasetError, match="scale of blank cannot be estimated: only 0"):
+    with pytest.raises(
+        datasets.DatasetError, match="scale of blank cannot be estimated: no whole red cell"
+    ):
         datasets.with_scale(mixed)
     with pytest.raises(datasets.DatasetError, match="the scale cannot be estimated"):
         datasets.with_scale([blank])
@@ -283,7 +288,7 @@ def test_one_image_by_its_own_red_cells() -> None:
     )
     assert math.isclose(math.sqrt(um.item() / px.item()), images.scale(image).um_per_px)
     blank = np.full_like(image, 220)
-    with pytest.raises(ValueError, match="um_per_px='auto': only 0 whole red cells"):
+    with pytest.raises(ValueError, match="um_per_px='auto': no whole red cell"):
         extract.measure(blank, masks, families=["shape"], um_per_px="auto")
 
 
