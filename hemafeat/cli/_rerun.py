@@ -200,8 +200,16 @@ def _listed(names: list[str]) -> pd.DataFrame:
     rows = []
     for name in names:
         one = recipes.recipe(name)
-        sets = ", ".join(e if isinstance(e, str) else e["name"] for e in one.data["sets"])
-        rows.append((name, sets, one.level, len(one.compared), ", ".join(one.needs), one.title))
+        rows.append(
+            (
+                name,
+                ", ".join(one.sets),
+                one.level,
+                len(one.compared),
+                ", ".join(one.needs),
+                one.title,
+            )
+        )
     return pd.DataFrame(rows, columns=["name", "data", "level", "models", "needs", "title"])
 
 

@@ -99,7 +99,7 @@ def _images(chosen: Recipe, data: Folders) -> Iterator[Row]:
     if data is None:
         yield (
             "data",
-            ", ".join(map(str, chosen.data["sets"])),
+            ", ".join(chosen.sets),
             "a folder",
             "no folder was given",
             None,
@@ -151,12 +151,10 @@ def _n_classes(chosen: Recipe) -> int | None:
     """Return the published number of classes, which the data sets fix."""
     from hemafeat import datasets
 
-    if len(chosen.data["sets"]) > 1:
+    if len(chosen.sets) > 1:
         return None
-    name = chosen.data["sets"][0]
-    name = name if isinstance(name, str) else name["name"]
     catalogue = datasets.catalogue().set_index("name")
-    return int(catalogue["classes"].get(name, 0)) or None
+    return int(catalogue["classes"].get(chosen.sets[0], 0)) or None
 
 
 def _times(chosen: Recipe, only: Sequence[str] | None) -> Iterator[Row]:
@@ -190,7 +188,7 @@ def _seconds_per_image(model: Any) -> float:
     images = np.split(images, 4) if bags else list(images)
     labels = np.arange(len(images)) % 2
     options = {"epochs": 1 + _EPOCHS, "validation": 0.0, "weights": None}
-    options |= {} if bags else {"last_layers": None, "progress": False}
+    options |= {} if bags else {"head_epochs": 0, "progress": False}
     history = clone(model).set_params(**options).fit(images, labels).history_
     # The first epoch compiles the network.
     return float(history["seconds"].iloc[1:].median()) / n

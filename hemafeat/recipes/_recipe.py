@@ -177,6 +177,11 @@ class Recipe:
         return figures[figures["system"] == self.system].reset_index(drop=True)
 
     @property
+    def sets(self) -> list[str]:
+        """Names of the data sets."""
+        return [entry if isinstance(entry, str) else entry["name"] for entry in self.data["sets"]]
+
+    @property
     def level(self) -> str:
         """What one prediction is about: ``"cell"`` or ``"patient"``."""
         return str(self.data.get("level", "cell"))
