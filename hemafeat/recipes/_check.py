@@ -56,7 +56,8 @@ def check(
         Folder of the files of weights.
     time : bool
         Train each network on a few random images, to estimate the minutes that an epoch takes on
-        this machine with as many images as the report trained on, and the memory of the process.
+        this machine with as many images as the report trained on, or else as four fifths of `data`
+        has, and the memory of the process.
 
     Returns
     -------
@@ -77,11 +78,15 @@ def check(
     ['data', 'no folder was given']
     """
     chosen = name if isinstance(name, Recipe) else read_recipe(name)
-    rows = [*_extras(chosen), *_images(chosen, data)]
+    images = None
+    if data is not None:
+        with tempfile.TemporaryDirectory() as scratch:
+            images = image_table(chosen, data, Path(scratch))
+    rows = [*_extras(chosen), *_images(chosen, images)]
     if all(row[-1] is not False for row in rows if row[0] == "extra"):
         rows += _networks(chosen, only, weights)
         if time:
-            rows += _times(chosen, only)
+            rows += _times(chosen, only, 0 if images is None else len(images))
     return pd.DataFrame(rows, columns=["what", "of", "expected", "found", "ok"])
 
 
@@ -95,18 +100,10 @@ def _extras(chosen: Recipe) -> Iterator[Row]:
         yield "extra", extra, package, found or "is not installed", found is not None
 
 
-def _images(chosen: Recipe, data: Folders) -> Iterator[Row]:
-    if data is None:
-        yield (
-            "data",
-            ", ".join(chosen.sets),
-            "a folder",
-            "no folder was given",
-            None,
-        )
+def _images(chosen: Recipe, table: pd.DataFrame | None) -> Iterator[Row]:
+    if table is None:
+        yield "data", ", ".join(chosen.sets), "a folder", "no folder was given", None
         return
-    with tempfile.TemporaryDirectory() as scratch:
-        table = image_table(chosen, data, Path(scratch))
     figures = chosen.published()
     figures = figures[
         (figures["metric"] == "n_images") & (figures["part"] == "all") & (figures["model"] == "")
@@ -157,11 +154,12 @@ def _n_classes(chosen: Recipe) -> int | None:
     return int(catalogue["classes"].get(chosen.sets[0], 0)) or None
 
 
-def _times(chosen: Recipe, only: Sequence[str] | None) -> Iterator[Row]:
+def _times(chosen: Recipe, only: Sequence[str] | None, n_images: int) -> Iterator[Row]:
     figures = chosen.published()
     rows = figures[(figures["metric"] == "n_images") & (figures["model"] == "")]
     sizes = rows[rows["label"] == ""].set_index("part")["value"]
-    n_train = int(sizes.get("train", 0.75 * sizes.get("all", 0)))
+    # Of a set without a published training part, four of five folds.
+    n_train = int(sizes.get("train", 0.8 * sizes.get("all", n_images)))
     options = [p for p in chosen.protocols.values() if isinstance(p, dict)]
     n_train = min([n_train, *(p["n_train"] for p in options if "n_train" in p)])
     for name, model in make_models(chosen, "corrected", only=only, small=False).items():

@@ -128,6 +128,12 @@ def test_the_time_of_an_epoch_is_measured(tmp_path: Path, level: str, model: str
     assert 0 <= float(minutes) < 10
     assert total.endswith("for 30 epochs")
     assert float(rows.loc["memory so far, MiB", "found"]) > 100
+    if level == "cell":  # of a system without published figures, by the images that are there
+        datasets.drawn_set("pbc", tmp_path / "cells", 16, size=64)
+        unknown = file.with_name("unknown.toml")
+        unknown.write_text(file.read_text("utf-8").replace('figures = "hincapie2022"', ""), "utf-8")
+        rows = recipes.check(unknown, tmp_path / "cells", time=True).set_index("what")
+        assert rows.loc["minutes per epoch", "expected"] == "12 images"
 
 
 def test_the_quick_ones_have_every_kind() -> None:
