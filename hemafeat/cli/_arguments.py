@@ -246,11 +246,6 @@ def say(args: argparse.Namespace, text: str) -> None:
         print(text, file=sys.stderr, flush=True)
 
 
-def plural(n: int, noun: str) -> str:
-    """Return a number with its noun: ``1 image``, ``2 images``."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
-
-
 def split_names(words: Sequence[str]) -> list[str]:
     """Return the names in words that may hold several, separated by commas."""
     return [name for word in words for name in word.split(",") if name.strip()]

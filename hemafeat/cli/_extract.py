@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hemafeat._files import check_folder_name, check_table_file, is_table_file
+from hemafeat._words import plural
 from hemafeat.cli import _arguments, _deep, _inputs, _output
-from hemafeat.cli._arguments import plural
 from hemafeat.cli._errors import Failure, Usage
 
 if TYPE_CHECKING:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemafeat._scale import check_scale
+from hemafeat._words import plural
 from hemafeat.cli import _arguments, _deep
 from hemafeat.cli._errors import Failure, Usage
 
@@ -311,8 +312,8 @@ def left_out(n_cells: int, n_left_out: int) -> str:
         return ""
     were = "was" if n_left_out == 1 else "were"
     return (
-        f"{_arguments.plural(n_cells, 'cell')}: only the central one of each image was measured; "
-        f"{_arguments.plural(n_left_out, 'other cell')} {were} left out (--cells all measures "
+        f"{plural(n_cells, 'cell')}: only the central one of each image was measured; "
+        f"{plural(n_left_out, 'other cell')} {were} left out (--cells all measures "
         "every cell)"
     )
 

@@ -7,8 +7,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hemafeat._words import plural
 from hemafeat.cli import _arguments, _inputs, _output
-from hemafeat.cli._arguments import plural
 from hemafeat.cli._errors import Failure, Usage
 
 if TYPE_CHECKING:

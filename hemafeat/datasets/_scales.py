@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hemafeat._words import plural
 from hemafeat.datasets._schema import DatasetError
 from hemafeat.datasets._table import as_table
 from hemafeat.images import RED_CELL_UM, scale
@@ -76,8 +77,8 @@ def scales(images: Any, *, max_images: int = 200, enough: int = 300) -> pd.DataF
             width = float(f"{ratio * RED_CELL_UM:.2g}")
             problem = (
                 f"um_per_px = {stated:g} makes the red cells{_of(dataset)} {width:,g} um wide "
-                f"(median of {found.n_cells} in {_plural(found.n_images)}), and red cells are 6.5 "
-                f"to 8 um: by their size it is about {found.um_per_px:.2g}"
+                f"(median of {found.n_cells} in {plural(found.n_images, 'image')}), and red cells "
+                f"are 6.5 to 8 um: by their size it is about {found.um_per_px:.2g}"
             )
         rows.append((dataset, stated, *astuple(found)[:-1], problem))
     return scale_table(rows)
@@ -146,7 +147,7 @@ def describe(found: Mapping[Any, Any]) -> str:
     """Return the estimate of a row of `scales` as a line of text."""
     return (
         f"{found['um_per_px']:.4g} um per px{_of(found['dataset'])}, by {found['n_cells']} red "
-        f"cells in {_plural(found['n_images'])} (spread {100 * found['spread']:.0f} %)"
+        f"cells in {plural(found['n_images'], 'image')} (spread {100 * found['spread']:.0f} %)"
     )
 
 
@@ -162,7 +163,3 @@ def _groups(table: pd.DataFrame) -> Iterator[tuple[Any, float, pd.DataFrame]]:
 
 def _of(dataset: Any) -> str:
     return f" of {dataset}" if isinstance(dataset, str) and dataset else ""
-
-
-def _plural(n: int) -> str:
-    return f"{n} image" if n == 1 else f"{n} images"

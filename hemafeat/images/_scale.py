@@ -13,6 +13,7 @@ import cv2
 import numpy as np
 
 from hemafeat._public import public
+from hemafeat._words import plural
 from hemafeat.images._formats import ImageError
 from hemafeat.images._read import read
 
@@ -188,7 +189,7 @@ def _pool(found: list[_Discs]) -> Scale:
     n_cells = int(inside.sum())
     spread = float(log[inside].std()) if n_cells >= MIN_CELLS else math.nan
     n_large = int((seen > mode - math.log(2)).sum())
-    where = f"in {n_images} image{'s' * (n_images != 1)}"
+    where = f"in {plural(n_images, 'image')}"
     reason = ""
     if not found:
         reason = "no image can be read"

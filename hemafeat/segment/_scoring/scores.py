@@ -125,7 +125,7 @@ class Scores:
         for name, file in _file_names(self.segmenters).items():
             sheet = cv2.cvtColor(self.sheet(name), cv2.COLOR_RGB2BGR)
             data = cv2.imencode(".png", sheet)[1].tobytes()
-            write_whole(path / f"worst_{file}.png", partial(_write, data))
+            write_whole(path / f"worst_{file}.png", partial(Path.write_bytes, data=data))
         return path
 
     def __repr__(self) -> str:
@@ -265,7 +265,3 @@ def _file_names(names: Sequence[str]) -> dict[str, str]:
             file, number = f"{plain}_{number}", number + 1
         files[name] = file
     return files
-
-
-def _write(data: bytes, path: Path) -> None:
-    path.write_bytes(data)
