@@ -1,164 +1,96 @@
-"""Score a segmenter on every available set of masks, and make contact sheets of its outlines.
+"""Score segmenters on every available set of cells, and make contact sheets of their outlines.
 
-    python benchmarks/segmentation.py --data DIR --out DIR [--dataset2 DIR] [--segmenter NAME]
+    python benchmarks/segmentation.py --data DIR --out DIR [--dataset2 DIR] [--segmenter NAME ...]
 
-DIR contains `segwbc_d1`, `bccd`, `pbc_dev` and `cnmc_sample` (missing sets are skipped);
---dataset2 is the folder "Dataset 2" of segmentation_WBC. Drawn cells on every background, single
-and in fields, are scored as well: no threshold was tuned on them. With --lamp every image is also
-segmented under several kinds of uneven light, and the shares of lost cells and of failed outlines
-are reported for each.
+DIR contains `segwbc_d1`, `bccd`, `draaslan` (boxes), `chula_rbc` (fields of red cells), `pbc_dev`
+and `cnmc_sample` (missing sets are skipped); --dataset2 is the folder "Dataset 2" of
+segmentation_WBC. Drawn cells on every background, single and in fields, are scored as well: no
+threshold was tuned on them. With --lamp every image is also segmented under several kinds of uneven
+light.
 
-The output folder receives `scores.csv` (one row per set), `cells.csv` (one row per true cell), and
-contact sheets of every class of PBC, the worst cells of each set with masks, and all of C-NMC.
-Predicted outlines are green and yellow (red where a failure is suspected), true ones blue. With
+The output folder receives `scores.csv` (one row per set and segmenter), `cells.csv` (one row per
+true cell and spurious outline), sheets of the worst cells of each set (see
+`hemafeat.segment.Scores`), and contact sheets of every class of PBC and of all of C-NMC. With
 --lamp only `lamps.csv` (one row per set and lamp) is written.
 """
 
 from __future__ import annotations
 
 import argparse
-import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any, NamedTuple
 
 import cv2
 import numpy as np
 import pandas as pd
 
 from hemafeat import datasets, images, segment
-from hemafeat.segment import Masks, read_masks
-
-Sample = tuple[str, str, np.ndarray, Masks, float]
-"""Name, label, image, true masks, seconds to read the image (NaN for drawn cells)."""
+from hemafeat.segment import Masks
 
 
-def read(path: object) -> tuple[np.ndarray, float]:
-    start = time.perf_counter()
-    image = images.read(path)
-    return image, time.perf_counter() - start
+class Set(NamedTuple):
+    """Images and their truth, as `segment.score_images` takes them."""
+
+    name: str
+    images: pd.DataFrame
+    truth: Any = "given"
 
 
-def with_masks(listed: pd.DataFrame, step: int) -> Iterator[Sample]:
-    for row in listed.iloc[::step].itertuples():
-        image, seconds = read(row.image)
-        yield Path(str(row.image)).stem, str(row.label), image, read_masks(row.mask), seconds
-
-
-def drawn_cells(background: str, n: int) -> Iterator[Sample]:
+def drawn_cells(background: str, n: int) -> Set:
+    cells, labels = [], []
     for i in range(n):
         rng = np.random.default_rng([1, i])
         stain = datasets.Stain.draw(rng, background)
         for kind in datasets.KINDS:
-            cell = datasets.draw_cell(kind, stain=stain, random_state=rng)
-            yield f"{kind}_{i}", kind, cell.image, Masks(cell.cell, cell.nucleus), np.nan
+            cells.append(datasets.draw_cell(kind, stain=stain, random_state=rng))
+            labels.append(kind)
+    return drawn(f"drawn {background}", cells, labels)
 
 
-def drawn_fields(background: str, n: int) -> Iterator[Sample]:
+def drawn_fields(background: str, n: int) -> Set:
     white = [kind for kind in datasets.KINDS if kind != "platelet"]
+    fields, labels = [], []
     for i in range(n):
         rng = np.random.default_rng([2, i])
         kinds = [str(kind) for kind in rng.choice(white, size=int(rng.integers(1, 4)))]
         stain = datasets.Stain.draw(rng, background)
-        field = datasets.draw_field(kinds, stain=stain, random_state=rng)
-        masks = Masks(field.cell, field.nucleus)
-        yield f"field_{i}", " ".join(kinds), field.image, masks, np.nan
+        fields.append(datasets.draw_field(kinds, stain=stain, random_state=rng))
+        labels.append(" ".join(kinds))
+    return drawn(f"fields {background}", fields, labels)
 
 
-def sets(args: argparse.Namespace) -> Iterator[tuple[str, Iterator[Sample]]]:
-    data = Path(args.data) if args.data else None
-    if data and (data / "segwbc_d1").is_dir():
-        yield "segwbc_d1", with_masks(datasets.segwbc(data / "segwbc_d1"), args.step)
+def drawn(name: str, pictures: list[Any], labels: list[str]) -> Set:
+    table = pd.DataFrame({"image": [one.image for one in pictures], "label": labels})
+    return Set(name, table, [Masks(one.cell, one.nucleus) for one in pictures])
+
+
+def sets(args: argparse.Namespace) -> Iterator[Set]:
+    data = Path(args.data) if args.data else Path("/nowhere")
+    if (data / "segwbc_d1").is_dir():
+        yield Set("segwbc_d1", datasets.segwbc(data / "segwbc_d1"))
     if args.dataset2:
-        yield "segwbc_d2", with_masks(datasets.segwbc(args.dataset2), args.step)
-    if data and (data / "bccd").is_dir():
+        yield Set("segwbc_d2", datasets.segwbc(args.dataset2))
+    if (data / "bccd").is_dir():
         listed = datasets.bccd(data / "bccd")
-        yield "bccd", with_masks(listed[listed["mask"].notna()], args.step)
+        yield Set("bccd", listed[listed["mask"].notna()])
+    for name, truth in (("draaslan", data / "draaslan" / "boxes.csv"), ("chula_rbc", "none")):
+        if (data / name).is_dir():
+            yield Set(name, datasets.as_table(data / name / "images"), truth)
     for background in datasets.BACKGROUNDS:
-        yield f"drawn {background}", drawn_cells(background, args.drawn)
+        yield drawn_cells(background, args.drawn)
     for background in datasets.BACKGROUNDS:
         if background != "black":
-            yield f"fields {background}", drawn_fields(background, 2 * args.drawn)
+            yield drawn_fields(background, 2 * args.drawn)
 
 
-def measure(name: str, samples: Iterator[Sample], find, out: Path) -> tuple[dict, pd.DataFrame]:
-    tables, durations, read_durations, n_spurious, pictures = [], [], [], 0, []
-    for number, (stem, label, image, truth, seconds) in enumerate(samples):
-        if number == 0:
-            find(image)
-        start = time.perf_counter()
-        masks = find(image)
-        durations.append(time.perf_counter() - start)
-        read_durations.append(seconds)
-        table = segment.score(masks, truth)
-        n_spurious += table.attrs["n_spurious"]
-        table.insert(0, "image", stem)
-        table.insert(1, "label", label)
-        tables.append(table)
-        worst = table[["dice_cell", "dice_nucleus"]].min().min() if len(table) else np.nan
-        pictures.append((worst, stem, overlay(image, masks, truth)))
-        pictures = sorted(pictures, key=lambda p: p[0])[:40]
-    cells = pd.concat(tables, ignore_index=True)
-    cells.insert(0, "set", name)
-    sheet([f"{stem} {worst:.2f}" for worst, stem, _ in pictures], [p[2] for p in pictures]).save(
-        out / f"worst_{name.replace(' ', '_')}.png"
-    )
-    found = cells[cells["found"]]
-    detection = segment.failure_detection(cells)
-    row: dict[str, object] = {
-        "set": name,
-        "n": len(cells),
-        "found": len(found),
-        "spurious": n_spurious,
-    }
-    for part in ("nucleus", "cell"):
-        values = found[f"dice_{part}"].dropna()
-        row[f"{part}_mean"] = values.mean()
-        row[f"{part}_p5"] = values.quantile(0.05)
-        row[f"{part}_median"] = values.median()
-    row |= {key: detection[key] for key in ("failed", "flagged", "precision", "recall")}
-    row["ms"] = 1000 * float(np.median(durations))
-    row["decodes"] = (
-        float(np.median(durations) / np.median(read_durations))
-        if np.isfinite(read_durations).all()
-        else None
-    )
-    return row, cells
-
-
-def overlay(image: np.ndarray, masks: Masks, truth: Masks | None = None) -> np.ndarray:
-    drawn = segment.outline(image, masks)
-    for labels in () if truth is None else (truth.cell, truth.nucleus):
-        for number in range(1, truth.n_cells + 1):
-            part = (labels == number).astype(np.uint8)
-            lines, _ = cv2.findContours(part, cv2.RETR_LIST, cv2.CHAIN_APPROX_NONE)
-            cv2.drawContours(drawn, lines, -1, (0, 60, 255), 1)
-    return drawn
-
-
-class Sheet:
-    """A contact sheet of tiles of one size."""
-
-    def __init__(self, rows: list[np.ndarray]) -> None:
-        self.image = np.vstack(rows) if rows else np.zeros((1, 1, 3), np.uint8)
-
-    def save(self, path: Path) -> None:
-        encoded, data = cv2.imencode(".png", cv2.cvtColor(self.image, cv2.COLOR_RGB2BGR))
-        if not encoded:
-            raise OSError(f"{path} could not be encoded")
-        path.write_bytes(data.tobytes())
-
-
-def sheet(titles: list[str], pictures: list[np.ndarray], side: int = 240, across: int = 8) -> Sheet:
-    tiles = []
-    for title, picture in zip(titles, pictures, strict=True):
-        scale = side / max(picture.shape[:2])
-        size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
-        tile = np.full((side, side, 3), 128, np.uint8)
-        tile[: size[1], : size[0]] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
-        cv2.putText(tile, title[-34:], (3, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (200, 0, 0), 1)
-        tiles.append(tile)
-    tiles += [np.full((side, side, 3), 128, np.uint8)] * (-len(tiles) % across)
-    return Sheet([np.hstack(tiles[i : i + across]) for i in range(0, len(tiles), across)])
+def score(one: Set, segmenters: Any, step: int) -> segment.Scores:
+    """Score segmenters on a set, or on every n-th image of one of files."""
+    listed, truth = one.images, one.truth
+    if not isinstance(truth, list):
+        listed = listed.iloc[::step]
+    listed = listed.assign(dataset=one.name)
+    return segment.score_images(listed, truth, segmenters)
 
 
 LAMPS = ("even", "to one side", "to a corner", "vignette")
@@ -178,50 +110,50 @@ def relight(image: np.ndarray, lamp: str, least: float) -> np.ndarray:
     return np.rint(image * light[:, :, None]).astype(np.uint8)
 
 
-def score_lamps(args: argparse.Namespace, find) -> pd.DataFrame:
-    """Compute the shares of lost cells and of failed outlines for each set and lamp."""
-    rows = []
-    for name, samples in sets(args):
-        if "black" in name:
-            continue
-        tables: dict[str, list[pd.DataFrame]] = {lamp: [] for lamp in LAMPS}
-        for _, _, image, truth, _ in samples:
-            for lamp, scores in tables.items():
-                scores.append(segment.score(find(relight(image, lamp, args.lamp)), truth))
-        for lamp, scores in tables.items():
-            cells = pd.concat(scores, ignore_index=True)
-            found = cells[cells["found"]]
-            rows.append(
-                {
-                    "set": name,
-                    "lamp": lamp,
-                    "least": 1.0 if lamp == "even" else args.lamp,
-                    "n": len(cells),
-                    "lost": 1.0 - len(found) / len(cells),
-                    "failed": found["failed"].astype(float).mean(),
-                    "spurious": sum(table.attrs["n_spurious"] for table in scores),
-                    "nucleus_mean": found["dice_nucleus"].mean(),
-                    "cell_mean": found["dice_cell"].mean(),
-                }
-            )
-        print(pd.DataFrame(rows[-len(LAMPS) :]).round(3).to_string(index=False), flush=True)
-    return pd.DataFrame(rows)
+def under(find: Callable[[np.ndarray], Masks], lamp: str, least: float) -> Any:
+    """Return a segmenter that sees each image under a lamp."""
+    return lambda image: find(relight(image, lamp, least))
 
 
-def save_sheets(args: argparse.Namespace, find, out: Path) -> None:
+def save(picture: np.ndarray, path: Path) -> None:
+    encoded, data = cv2.imencode(".png", cv2.cvtColor(picture, cv2.COLOR_RGB2BGR))
+    if not encoded:
+        raise OSError(f"{path} could not be encoded")
+    path.write_bytes(data.tobytes())
+
+
+def sheet(
+    titles: list[str], pictures: list[np.ndarray], across: int, side: int = 300
+) -> np.ndarray:
+    tiles = []
+    for title, picture in zip(titles, pictures, strict=True):
+        scale = side / max(picture.shape[:2])
+        size = (round(picture.shape[1] * scale), round(picture.shape[0] * scale))
+        tile = np.full((side, side, 3), 128, np.uint8)
+        tile[: size[1], : size[0]] = cv2.resize(picture, size, interpolation=cv2.INTER_AREA)
+        cv2.putText(tile, title[-34:], (3, 12), cv2.FONT_HERSHEY_SIMPLEX, 0.38, (200, 0, 0), 1)
+        tiles.append(tile)
+    tiles += [np.full((side, side, 3), 128, np.uint8)] * (-len(tiles) % across)
+    return np.vstack([np.hstack(tiles[i : i + across]) for i in range(0, len(tiles), across)])
+
+
+def save_sheets(data: Path, n: int, name: str, out: Path) -> None:
     """Save contact sheets of the sets without masks."""
-    data = Path(args.data)
+    find = segment.segmenter(name)
+
+    def outlined(paths: pd.Series, across: int) -> np.ndarray:
+        pictures = [segment.outline(image, find(image)) for image in map(images.read, paths)]
+        return sheet([Path(str(path)).stem for path in paths], pictures, across)
+
+    name = name.partition(":")[0]
     if (data / "pbc_dev").is_dir():
         listed = datasets.pbc(data / "pbc_dev")
         for label, group in listed.groupby("label", sort=True):
-            chosen = group.iloc[:: max(1, len(group) // args.sheet)].iloc[: args.sheet]
-            tiles = [overlay(image, find(image)) for image in map(images.read, chosen["image"])]
-            names = [Path(str(path)).stem for path in chosen["image"]]
-            sheet(names, tiles, side=300).save(out / f"pbc_{label}.png")
+            chosen = group["image"].iloc[:: max(1, len(group) // n)].iloc[:n]
+            save(outlined(chosen, 8), out / f"pbc_{label}_{name}.png")
     if (data / "cnmc_sample").is_dir():
-        paths = list(datasets.cnmc(data / "cnmc_sample")["image"])
-        tiles = [overlay(image, find(image)) for image in map(images.read, paths)]
-        sheet([Path(str(p)).stem for p in paths], tiles, side=300, across=5).save(out / "cnmc.png")
+        listed = datasets.cnmc(data / "cnmc_sample")
+        save(outlined(listed["image"], 5), out / f"cnmc_{name}.png")
 
 
 def main(argv: list[str] | None = None) -> None:
@@ -230,7 +162,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--dataset2", help="folder 'Dataset 2' of segmentation_WBC")
     parser.add_argument("--out", required=True, help="folder for scores and contact sheets")
     parser.add_argument(
-        "--segmenter", default="contours", help="name of the segmenter (default: contours)"
+        "--segmenter", nargs="+", default=["contours"], help="names (default: contours)"
     )
     parser.add_argument("--step", type=int, default=1, help="use every n-th image of a set")
     parser.add_argument("--drawn", type=int, default=12, help="number of drawn cells of each kind")
@@ -248,24 +180,32 @@ def main(argv: list[str] | None = None) -> None:
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     cv2.setNumThreads(1)
-    find = segment.segmenter(args.segmenter)
     if args.lamp is not None:
         if not 0.0 < args.lamp <= 1.0:
             parser.error("--lamp must be above 0 and at most 1")
-        score_lamps(args, find).to_csv(out / "lamps.csv", index=False)
+        find = segment.segmenter(args.segmenter[0])
+        lamps = {lamp: under(find, lamp, args.lamp) for lamp in LAMPS}
+        rows = [
+            score(one, lamps, args.step).summary for one in sets(args) if "black" not in one.name
+        ]
+        table = pd.concat(rows, ignore_index=True).rename(columns={"segmenter": "lamp"})
+        table.insert(2, "least", np.where(table["lamp"] == "even", 1.0, args.lamp))
+        table.to_csv(out / "lamps.csv", index=False)
+        print(table[["set", "lamp", "cells", "found", "spurious", "failures"]].to_string())
         return
-    rows, cells = [], []
-    for name, samples in sets(args):
-        row, table = measure(name, samples, find, out)
-        rows.append(row)
-        cells.append(table)
-        print(pd.DataFrame([row]).round(3).to_string(index=False, header=len(rows) == 1))
-    pd.DataFrame(rows).to_csv(out / "scores.csv", index=False)
+    summaries, cells = [], []
+    for one in sets(args):
+        scores = score(one, args.segmenter, args.step)
+        summaries.append(scores.summary)
+        cells.append(scores.cells)
+        for name in scores.segmenters:
+            file = f"worst_{one.name}_{name.partition(':')[0]}.png".replace(" ", "_")
+            save(scores.sheet(name), out / file)
+        print(scores, end="\n\n", flush=True)
+    pd.concat(summaries, ignore_index=True).to_csv(out / "scores.csv", index=False)
     pd.concat(cells, ignore_index=True).to_csv(out / "cells.csv", index=False)
-    if args.data:
-        save_sheets(args, find, out)
-    print()
-    print(pd.DataFrame(rows).round(3).to_string(index=False))
+    for name in args.segmenter if args.data else []:
+        save_sheets(Path(args.data), args.sheet, name, out)
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ import numbers
 import time
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -289,6 +289,20 @@ def parts_of(model: Any) -> Iterator[Any]:
         for member in members:
             for part in member if isinstance(member, tuple) else [member]:
                 yield from parts_of(part)
+
+
+def check_weights(models: Mapping[str, Any]) -> None:
+    """Raise a ValueError that names the model if weights of networks cannot be had or do not fit.
+
+    It is raised before anything is measured or fitted.
+    """
+    for name, model in models.items():
+        for part in parts_of(model):
+            if hasattr(part, "check_weights"):
+                try:
+                    part.check_weights()
+                except ValueError as error:
+                    raise ValueError(f"model {name!r}: {error}") from None
 
 
 def _name(model: Any) -> str:

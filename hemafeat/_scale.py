@@ -11,6 +11,9 @@ SMALLEST, LARGEST = 0.02, 2.0
 Immersion objectives with 100 x and small pixels reach 0.03, slides scanned with 10 x about 1.
 """
 
+WIDEST = 100.0
+"""Diameter in um that no cell of blood or bone marrow exceeds; megakaryocytes come near it."""
+
 
 def check_scale(value: Any, name: str = "um_per_px") -> float:
     """Return `value` as a float.
@@ -39,4 +42,14 @@ def doubt_scale(value: float, name: str = "um_per_px") -> str | None:
     return (
         f"{name} = {value:g} makes a cell of 100 px {width} um wide, and white cells are 7 to 25 "
         "um: the value is the side of a pixel in um, not px per um or nm per px"
+    )
+
+
+def doubt_width(width: float, um_per_px: float) -> str | None:
+    """Return what is strange about the width of a cell in um, None if it is plausible."""
+    if not width > WIDEST:
+        return None
+    return (
+        f"a cell is {width:,.0f} um wide with um_per_px = {um_per_px:g}, and white cells are 7 to "
+        "25 um: the scale or the outline is wrong"
     )

@@ -1,4 +1,4 @@
-"""Words of messages: near misses, short lists, and values without their NumPy wrappers."""
+"""Words of messages: near misses, short lists, numbers of things, and plain values."""
 
 from __future__ import annotations
 
@@ -22,6 +22,11 @@ def without_numpy(text: str) -> str:
     "one class only: 'a'"
     """
     return _NUMPY.sub(r"\1", text)
+
+
+def plural(n: int, noun: str) -> str:
+    """Return a number with its noun: ``1 image``, ``2 images``."""
+    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def nearest(name: object, known: Iterable[str]) -> str:

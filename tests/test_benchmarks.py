@@ -31,6 +31,7 @@ def test_none_is_left_out() -> None:
         "gpu",
         "models",
         "patients",
+        "red_cells",
         "scale",
         "segmentation",
         "speed",
@@ -86,6 +87,14 @@ def test_cross(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert not table["leaky"].any()
     assert table.query("stain == 'grey-world'")["difference"].notna().all()
     assert "minus plain" in capsys.readouterr().out
+
+
+@pytest.mark.slow_without_jit
+def test_red_cells(tmp_path: Path) -> None:
+    main = runpy.run_path(str(BENCHMARKS / "red_cells.py"))["main"]
+    main(["--out", str(tmp_path), "--drawn", "4"])
+    assert pd.read_csv(tmp_path / "red_cells.csv")["error"].item() < 0.03
+    assert len(pd.read_csv(tmp_path / "images.csv")) == 4
 
 
 def test_networks_embedding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

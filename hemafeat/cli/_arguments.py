@@ -110,9 +110,10 @@ def add_images(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--um-per-px",
-        type=number,
+        type=number_or_auto,
         metavar="X",
-        help="side of a pixel in micrometres; lengths are then in um instead of px",
+        help="side of a pixel in micrometres; lengths are then in um instead of px. auto: by the "
+        "red cells of each data set, where it states no scale",
     )
     parser.add_argument(
         "--to-um-per-px",
@@ -152,16 +153,18 @@ def add_mask_kind(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_segmenter(parser: argparse.ArgumentParser) -> None:
-    """Add ``--segmenter``."""
+def add_segmenter(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+    """Add ``--segmenter``, which takes one name or several."""
     parser.add_argument(
         "--segmenter",
         "--method",
-        default="contours",
+        nargs="+" if several else None,
+        default=["contours"] if several else "contours",
         metavar="NAME",
         help="method that finds the cells: contours (default), unet (a network), best (the more "
         "trusted of both for each cell), a network with your own weights (unet:FILE.onnx), "
-        "sobel_watershed (of a report), or the name of a plugged-in segmenter",
+        "sobel_watershed (of a report), or the name of a plugged-in segmenter"
+        + (" (several are compared on the same images)" if several else ""),
     )
 
 
@@ -213,6 +216,11 @@ def number(text: str) -> float:
         raise argparse.ArgumentTypeError(f"{text!r} is not a number") from None
 
 
+def number_or_auto(text: str) -> float | str:
+    """Convert `text` to a number, unless it is ``auto``."""
+    return text if text == "auto" else number(text)
+
+
 def given(args: argparse.Namespace, *names: str) -> list[str]:
     """Return those options, of the arguments `names`, that differ from their default."""
     return [
@@ -236,11 +244,6 @@ def say(args: argparse.Namespace, text: str) -> None:
     """Print a line about the progress on the standard error stream, unless ``--quiet`` is set."""
     if not args.quiet:
         print(text, file=sys.stderr, flush=True)
-
-
-def plural(n: int, noun: str) -> str:
-    """Return a number with its noun: ``1 image``, ``2 images``."""
-    return f"{n} {noun}" if n == 1 else f"{n} {noun}s"
 
 
 def split_names(words: Sequence[str]) -> list[str]:

@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hemafeat._words import no_column
+from hemafeat._words import no_column, plural
 from hemafeat.cli import _arguments, _inputs, _output
 from hemafeat.cli._errors import Failure, Usage
 
@@ -91,7 +91,7 @@ def run(args: argparse.Namespace) -> None:
     table = _inputs.images(args.input, args.dataset, keep_dates=args.keep_dates)
     if args.group not in table:
         raise Usage(f"--group: {no_column(args.group, table.columns)}")
-    _arguments.say(args, f"auditing {_arguments.plural(len(table), 'image')} ...")
+    _arguments.say(args, f"auditing {plural(len(table), 'image')} ...")
     audit = datasets.audit(
         table,
         near=not args.no_near,
@@ -119,7 +119,7 @@ def run(args: argparse.Namespace) -> None:
     print(page)
     n_severe = len(audit.severe)
     if args.strict and n_severe:
-        raise Failure(f"{_arguments.plural(n_severe, 'severe finding')}: see {page}")
+        raise Failure(f"{plural(n_severe, 'severe finding')}: see {page}")
 
 
 def audit_and_probes(

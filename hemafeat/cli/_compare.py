@@ -441,7 +441,7 @@ def _with_unmeasured(
     others = listed.assign(image=names)[~pd.Series(names).isin(cells["image"]).to_numpy()]
     if others.empty:
         return cells
-    if args.um_per_px is not None:
+    if args.um_per_px not in (None, "auto"):
         others = others.assign(um_per_px=args.um_per_px)
     others = others[[name for name in others if name in cells]]
     measured, others = (frame.copy(deep=False) for frame in (cells, others))

@@ -5,8 +5,8 @@ from __future__ import annotations
 import argparse
 from typing import Any
 
+from hemafeat._words import plural
 from hemafeat.cli import _arguments
-from hemafeat.cli._arguments import plural
 from hemafeat.cli._errors import Failure, Usage
 
 DESCRIPTION = """\

@@ -8,8 +8,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from hemafeat._words import plural
 from hemafeat.cli import _arguments, _compare, _inputs, _output
-from hemafeat.cli._arguments import plural
 from hemafeat.cli._errors import Failure, Usage
 
 DESCRIPTION = """\

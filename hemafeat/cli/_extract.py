@@ -8,8 +8,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from hemafeat._files import check_folder_name, check_table_file, is_table_file
+from hemafeat._words import plural
 from hemafeat.cli import _arguments, _deep, _inputs, _output
-from hemafeat.cli._arguments import plural
 from hemafeat.cli._errors import Failure, Usage
 
 if TYPE_CHECKING:
@@ -27,6 +27,8 @@ EXAMPLES = """\
       table for any reader of Parquet, features/errors/*.parquet lists the errors
   hemafeat extract images.csv --out cells.csv --um-per-px 0.1
       a CSV with a column "image" (and label, patient, mask ...); lengths in um
+  hemafeat extract cells/ --out features/ --um-per-px auto
+      the scale by the red cells, pooled over each data set
   hemafeat extract *.jpg --out cells.parquet --families shape colour --jobs 2
   hemafeat extract PBC_dataset/ --dataset pbc --out pbc/
   hemafeat extract cells/ --masks masks/ --out features/
@@ -103,6 +105,7 @@ def run(args: argparse.Namespace) -> None:
     }
     listed = _inputs.images(args.input, args.dataset, keep_dates=args.keep_dates)
     _inputs.check_listed(listed, args)
+    listed = _inputs.with_scale(listed, args)
     try:
         if to_file:
             with _inputs.left_out_said_here():

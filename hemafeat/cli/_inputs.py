@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemafeat._scale import check_scale
+from hemafeat._words import plural
 from hemafeat.cli import _arguments, _deep
 from hemafeat.cli._errors import Failure, Usage
 
@@ -37,13 +38,26 @@ def families(args: argparse.Namespace) -> str | list[Any]:
 
 def segmenter(args: argparse.Namespace) -> str:
     """Check and return the name of the segmenter."""
+    return _segmenter(args.segmenter)
+
+
+def segmenters(args: argparse.Namespace) -> list[str]:
+    """Check and return the names of the segmenters."""
+    names = [_segmenter(name) for name in args.segmenter]
+    repeated = next((name for name in names if names.count(name) > 1), None)
+    if repeated is not None:
+        raise Usage(f"--segmenter: {repeated} is named twice")
+    return names
+
+
+def _segmenter(name: str) -> str:
     from hemafeat import segment
 
     try:
-        segment.segmenter(args.segmenter)
+        segment.segmenter(name)
     except (ValueError, LookupError) as error:
         raise Usage(f"--segmenter: {error.args[0] if error.args else error}") from None
-    return str(args.segmenter)
+    return name
 
 
 def masks(args: argparse.Namespace) -> str | None:
@@ -58,10 +72,11 @@ def masks(args: argparse.Namespace) -> str | None:
 
 
 def um_per_px(args: argparse.Namespace, option: str = "um_per_px") -> float | None:
-    """Check and return the value of ``--um-per-px`` or ``--to-um-per-px``."""
+    """Check and return the number given as ``--um-per-px`` or ``--to-um-per-px``."""
     value = getattr(args, option)
     try:
-        return None if value is None else check_scale(value)
+        # What is estimated becomes a column of the image table.
+        return None if value in (None, "auto") else check_scale(value)
     except ValueError:
         raise Usage(f"--{option.replace('_', '-')}: {value} is not a positive number") from None
 
@@ -163,6 +178,7 @@ def table(
     if select is not None:
         listed = select(listed)
     check_listed(listed, args)
+    listed = with_scale(listed, args)
     _arguments.say(args, f"measuring the cells of {len(listed)} images ...")
     if out is None:
         with left_out_said_here():
@@ -254,6 +270,20 @@ def check_listed(listed: pd.DataFrame, args: argparse.Namespace) -> None:
         )
 
 
+def with_scale(listed: pd.DataFrame, args: argparse.Namespace) -> pd.DataFrame:
+    """Return the image table with the scale that ``--um-per-px auto`` asks for, and say it."""
+    if args.um_per_px != "auto":
+        return listed
+    from hemafeat import datasets
+
+    try:
+        return datasets.with_scale(
+            listed, notify=lambda text: _arguments.say(args, f"scale: {text}")
+        )
+    except datasets.DatasetError as error:
+        raise Usage(f"--um-per-px auto: {error}") from None
+
+
 def is_table(args: argparse.Namespace) -> bool:
     """Return whether the input is a table of cells that were measured before."""
     from hemafeat import extract
@@ -282,8 +312,8 @@ def left_out(n_cells: int, n_left_out: int) -> str:
         return ""
     were = "was" if n_left_out == 1 else "were"
     return (
-        f"{_arguments.plural(n_cells, 'cell')}: only the central one of each image was measured; "
-        f"{_arguments.plural(n_left_out, 'other cell')} {were} left out (--cells all measures "
+        f"{plural(n_cells, 'cell')}: only the central one of each image was measured; "
+        f"{plural(n_left_out, 'other cell')} {were} left out (--cells all measures "
         "every cell)"
     )
 

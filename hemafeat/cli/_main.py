@@ -29,6 +29,7 @@ from hemafeat.cli import (
     _predict,
     _report,
     _rerun,
+    _score,
     _segment,
 )
 from hemafeat.cli._errors import Failure, Usage
@@ -39,6 +40,7 @@ COMMANDS = (
     _audit,
     _extract,
     _segment,
+    _score,
     _compare,
     _rerun,
     _report,

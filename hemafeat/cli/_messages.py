@@ -20,11 +20,14 @@ _SAME = (
     *("n_boot", "label", "patient", "metadata", "positive", "level", "protocol", "rare"),
     *("cells", "families", "segmenter", "masks", "mask_kind", "um_per_px", "to_um_per_px"),
     *("normalise", "shard_size", "restart", "processes", "scheduler", "train", "test", "weights"),
-    *("streams", "epochs", "keep_dates"),
+    *("streams", "epochs", "keep_dates", "truth", "truth_labels", "min_dice"),
 )
 _OPTIONS |= {name: name.replace("_", "-") for name in _SAME}
 
-_BARE = ("n_splits", "n_boot", "random_state", "n_jobs", "to_um_per_px", "shard_size", "mask_kind")
+_BARE = (
+    *("n_splits", "n_boot", "random_state", "n_jobs", "to_um_per_px", "shard_size", "mask_kind"),
+    *("truth_labels", "min_dice"),
+)
 """Arguments that are no words of other meaning, so that their mere name becomes the option."""
 
 _VALUE = r"'[^']*'|\"[^\"]*\"|[-\w.]+"

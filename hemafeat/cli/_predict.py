@@ -9,9 +9,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hemafeat._files import write_table
-from hemafeat._words import plain
+from hemafeat._words import plain, plural
 from hemafeat.cli import _arguments, _deep, _inputs, _output
-from hemafeat.cli._arguments import plural
 from hemafeat.cli._errors import Failure, Usage
 from hemafeat.images import NORMALISERS
 

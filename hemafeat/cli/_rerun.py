@@ -200,20 +200,27 @@ def _listed(names: list[str]) -> pd.DataFrame:
     rows = []
     for name in names:
         one = recipes.recipe(name)
-        sets = ", ".join(e if isinstance(e, str) else e["name"] for e in one.data["sets"])
-        rows.append((name, sets, one.level, len(one.compared), ", ".join(one.needs), one.title))
+        rows.append(
+            (
+                name,
+                ", ".join(one.sets),
+                one.level,
+                len(one.compared),
+                ", ".join(one.needs),
+                one.title,
+            )
+        )
     return pd.DataFrame(rows, columns=["name", "data", "level", "models", "needs", "title"])
 
 
 def _shown(one: Any) -> str:
-    from hemafeat import recipes
 
     lines = [f"{one.name}: {one.title}", f"  report: {one.report}"]
     lines += [f"  source: {one.source}"] if one.source else []
     lines += [f"  data: {_flat(one.data)}"]
     lines += [f"  protocol, {version}: {_flat(value)}" for version, value in one.protocols.items()]
     lines += [f"  all networks: {_flat(one.network)}"] if one.network else []
-    figures = recipes.published(one.system)
+    figures = one.published()
     for name, options in one.models.items():
         lines.append(f"  {name}: {_flat(options)}")
         stated = figures[
@@ -222,6 +229,7 @@ def _shown(one: Any) -> str:
         for row in stated.to_dict("records"):
             part = f" ({row['part']})" if row["part"] else ""
             lines.append(f"    {row['metric']}{part}: {row['value']:g}, {row['certainty']}")
+    lines += [f"  study, {key}: {_flat(study)}" for key, study in one.studies.items()]
     lines += [f"  weights of {name}: {file}" for name, file in one.files.items()]
     lines += [f"  error of the report, {key}: {quirk['text']}" for key, quirk in one.quirks.items()]
     lines += [f"  not stated; chosen here: {guess}" for guess in one.guesses]

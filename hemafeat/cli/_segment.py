@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 from hemafeat._files import write_table, write_whole
 from hemafeat._machine import progress_bar
+from hemafeat._words import plural
 from hemafeat.cli import _arguments, _inputs, _output
-from hemafeat.cli._arguments import plural
 from hemafeat.cli._errors import Failure, Usage
 
 if TYPE_CHECKING:

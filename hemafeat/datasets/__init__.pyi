@@ -41,6 +41,7 @@ from ._loaders.segwbc import segwbc as segwbc
 from ._merge import Confounding as Confounding, confounding as confounding, merge as merge
 from ._pairing import mask_finder as mask_finder
 from ._registry import LOADERS as LOADERS, load as load
+from ._scales import scales as scales, with_scale as with_scale
 from ._schema import (
     COLUMNS as COLUMNS,
     FILE_COLUMNS as FILE_COLUMNS,

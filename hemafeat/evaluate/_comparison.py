@@ -15,8 +15,9 @@ import pandas as pd
 
 from hemafeat._files import read_parquet, write_table, write_whole
 from hemafeat._public import public
+from hemafeat._resample import draw, interval
 from hemafeat.evaluate._rows import CompareError
-from hemafeat.evaluate._scores import LOWER_IS_BETTER, METRICS, draw, interval
+from hemafeat.evaluate._scores import LOWER_IS_BETTER, METRICS
 
 BASELINES = {
     "baseline": "majority class",

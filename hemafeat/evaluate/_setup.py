@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import __version__, pipelines
+from hemafeat._fits import check_weights
 from hemafeat.evaluate._fit import EVERY_IMAGE, Task
 from hemafeat.evaluate._protocols.protocols import Protocol, as_protocol
 from hemafeat.evaluate._protocols.splits import Folds, Groups, Sample, group_ids
@@ -373,13 +374,10 @@ def make_models(
     for name, model in chosen.items():
         if isinstance(model, type) or not (hasattr(model, "fit") and hasattr(model, "predict")):
             raise CompareError(f"model {name!r} is not a scikit-learn estimator: {model!r}")
-        for part in [model, *(model.get_params() if hasattr(model, "get_params") else {}).values()]:
-            # A file of weights that does not fit is an error before any model is fitted.
-            if hasattr(part, "check_weights") and not isinstance(part, type):
-                try:
-                    part.check_weights()
-                except ValueError as error:
-                    raise CompareError(f"model {name!r}: {error}") from None
+    try:
+        check_weights(chosen)
+    except ValueError as error:
+        raise CompareError(str(error)) from None
     return chosen
 
 

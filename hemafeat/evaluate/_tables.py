@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hemafeat._resample import draw, interval
 from hemafeat.evaluate._fit import EVERY_IMAGE, Outcome, Task
 from hemafeat.evaluate._protocols.splits import Folds, Groups
 from hemafeat.evaluate._rows import ROW, image_names
-from hemafeat.evaluate._scores import METRICS, draw, interval, resampled, scores
+from hemafeat.evaluate._scores import METRICS, resampled, scores
 
 PARTS = ("train", "validation", EVERY_IMAGE)
 """Parts that can be scored beside the test part."""

@@ -2,18 +2,20 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from hemafeat._scale import check_scale, doubt_scale
+from hemafeat._scale import check_scale, doubt_scale, doubt_width
 from hemafeat.extract._columns import FamilyChoice, family_units, length_powers
 from hemafeat.extract._family import Family, choose
 from hemafeat.extract._kernels.window import clipped_share, nearest_to_centre, sharpness
 from hemafeat.extract._prepared import Prepared
 from hemafeat.extract._windows import windows
+from hemafeat.images import scale
 from hemafeat.segment import Masks
 
 if TYPE_CHECKING:
@@ -25,7 +27,7 @@ def measure(
     masks: Masks,
     *,
     families: FamilyChoice = "default",
-    um_per_px: float | None = None,
+    um_per_px: float | Literal["auto"] | None = None,
 ) -> pd.DataFrame:
     """Measure every cell of one image.
 
@@ -37,8 +39,9 @@ def measure(
         Cells and nuclei.
     families : {"fast", "default", "all"} or list of names or functions
         Feature families, as in `table`.
-    um_per_px : float, optional
-        Side of a pixel in um. By default lengths are in px.
+    um_per_px : float or "auto", optional
+        Side of a pixel in um. By default lengths are in px. ``"auto"`` estimates it from the red
+        cells of this image alone, see `hemafeat.images.scale`.
 
     Returns
     -------
@@ -51,14 +54,15 @@ def measure(
     hemafeat.segment.MaskError
         Image and masks differ in size.
     ValueError
-        `um_per_px` is not a positive number.
+        `um_per_px` is not a positive number, or red cells are too few or disagree (``"auto"``).
     Exception
         The error of a family that failed.
 
     Warns
     -----
     DatasetWarning
-        `um_per_px` is below 0.02 or above 2, which no image of white cells has.
+        `um_per_px` is below 0.02 or above 2, which no image of white cells has, or it makes a cell
+        wider than 100 um.
 
     Examples
     --------
@@ -74,21 +78,34 @@ def measure(
     import pandas as pd
 
     chosen = choose(families)
-    if um_per_px is not None:
+    if um_per_px == "auto":
+        found = scale(image.rgb if isinstance(image, Prepared) else image)
+        if found.reason:
+            raise ValueError(f"um_per_px='auto': {found.reason}")
+        um_per_px = found.um_per_px
+    elif um_per_px is not None:
         um_per_px = check_scale(um_per_px)
-        if (doubt := doubt_scale(um_per_px)) is not None:
-            from hemafeat.datasets import DatasetWarning
-
-            warnings.warn(doubt, DatasetWarning, stacklevel=2)
+        _warn(doubt_scale(um_per_px))
     prepared = image if isinstance(image, Prepared) else Prepared(image, masks)
     values, failures = measure_cells(prepared, masks, chosen)
     for error in failures.values():
         raise error
+    if um_per_px is not None and masks.n_cells:
+        width = 2 * math.sqrt(np.bincount(masks.cell.ravel())[1:].max() / math.pi) * um_per_px
+        _warn(doubt_width(width, um_per_px))
     values = values * scales(chosen, um_per_px)
     units = family_units(chosen, um_per_px is not None)
     table = pd.DataFrame(values, columns=list(units))
     table.attrs["units"] = units
     return table
+
+
+def _warn(doubt: str | None) -> None:
+    """Warn the caller of `measure`."""
+    if doubt is not None:
+        from hemafeat.datasets import DatasetWarning
+
+        warnings.warn(doubt, DatasetWarning, stacklevel=3)
 
 
 def measure_cells(

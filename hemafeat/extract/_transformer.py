@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import suppress
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -38,8 +38,9 @@ class CellFeatures(TransformerMixin, BaseEstimator):
         As in `table`.
     masks : None, "given", folder, pair of folders
         As in `table`. A list cannot follow the folds of a cross-validation and is refused.
-    um_per_px : float, optional
+    um_per_px : float or "auto", optional
         Side of a pixel in um. By default that of the image table, if images are given as one.
+        ``"auto"`` estimates it in each call, from the images of that call.
     n_jobs : int, optional
         Number of threads; all processors by default.
     normalise : {"grey-world", "reinhard", "macenko"} or callable, optional
@@ -76,7 +77,7 @@ class CellFeatures(TransformerMixin, BaseEstimator):
         families: FamilyChoice = "default",
         segmenter: str | Callable[[np.ndarray], Any] = "contours",
         masks: Any = None,
-        um_per_px: float | None = None,
+        um_per_px: float | Literal["auto"] | None = None,
         n_jobs: int | None = None,
         normalise: str | Callable[[np.ndarray], np.ndarray] | None = None,
         mask_kind: str = "auto",

@@ -21,4 +21,5 @@ from ._read import (
     read as read,
     read_labels as read_labels,
 )
+from ._scale import RED_CELL_UM as RED_CELL_UM, Scale as Scale, scale as scale
 from ._stain import GreyWorld as GreyWorld, Macenko as Macenko, Reinhard as Reinhard

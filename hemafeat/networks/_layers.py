@@ -209,6 +209,21 @@ class CosineTransform(keras.layers.Layer):
 
 
 @_register
+class BilinearPooling(keras.layers.Layer):
+    """Average the products of each pair of maps over all places, as signed roots of length 1."""
+
+    def call(self, maps: Any) -> Any:
+        """Pool (n, H, W, channels) maps to (n, channels^2) numbers."""
+        maps = ops.cast(maps, "float32")
+        n_places = float(maps.shape[1] * maps.shape[2])
+        products = ops.einsum("nhwi,nhwj->nij", maps, maps) / n_places
+        products = ops.reshape(products, (-1, maps.shape[3] ** 2))
+        # The root of 0 has no gradient.
+        roots = ops.sign(products) * ops.sqrt(ops.abs(products) + 1e-9)
+        return ops.normalize(roots, axis=-1)
+
+
+@_register
 class HueSaturationValue(keras.layers.Layer):
     """Convert RGB to hue, saturation and value, each from 0 to 255."""
 

@@ -31,16 +31,14 @@ from ._models import (
     ldsvm as ldsvm,
     logistic as logistic,
     metadata_only as metadata_only,
+    mlp as mlp,
     random_forest as random_forest,
     soft_vote as soft_vote,
     svc as svc,
     xgboost as xgboost,
 )
 from ._network_classifier import NetworkClassifier as NetworkClassifier
-from ._patients.attribute_models import (
-    SoftmaxMLP as SoftmaxMLP,
-    attributes_only as attributes_only,
-)
+from ._patients.attribute_models import attributes_only as attributes_only
 from ._patients.attributes import (
     DateFormat as DateFormat,
     PatientAttributes as PatientAttributes,
@@ -65,6 +63,7 @@ from ._patients.models import cell_vote as cell_vote, patient_table as patient_t
 from ._patients.table import PatientTable as PatientTable
 from ._patients.vote import CellVote as CellVote
 from ._search import ValidatedSearch as ValidatedSearch
+from ._softmax_mlp import SoftmaxMLP as SoftmaxMLP
 from ._steps.best_of import BestOf as BestOf, LogScale as LogScale
 from ._steps.boosted import BoostedTrees as BoostedTrees
 from ._steps.columns import FeatureColumns as FeatureColumns

@@ -43,7 +43,7 @@ class Entry:
         Function that returns the unfitted model.
     option : str
         Option of `names` that lists the model: ``"attributes"``, ``"images"`` or ``"deep"``. Empty
-        for a model that is always listed, ``"never"`` for one that only serves as a baseline.
+        for a model that is always listed, ``"never"`` for one that is only made by name.
     space : dict of str to list
         Values worth trying in a search.
     """
@@ -134,6 +134,7 @@ _CELLS = (
             "model__weights": [None, [2, 1, 1], [1, 2, 1]],
         },
     ),
+    Entry("mlp", "cell", _models.mlp, "never"),
     Entry(
         "grey_pixels",
         "cell",
@@ -262,7 +263,7 @@ def make(name: str, *, unit: str = "cell", random_state: int | None = None, **pa
     Parameters
     ----------
     name : str
-        Name of a model, see `names`. For cells also
+        Name of a model, see `names`. For cells also ``"mlp"`` (see `mlp`),
         ``"embedding:BACKBONE[/LAYER]+HEAD[@WEIGHTS]"``, where WEIGHTS is ``imagenet`` (the
         default), ``random`` or a file (see `embedding`), ``"keras:BACKBONE"`` for a network of
         Keras that is trained, and ``"fine_tuned:NETWORK[/LAYER]+HEAD"`` (see `fine_tuned`); for

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from sklearn.compose import ColumnTransformer, make_column_selector
@@ -17,6 +17,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
+from hemafeat.pipelines._softmax_mlp import SoftmaxMLP
 from hemafeat.pipelines._steps.best_of import BestOf, few_columns
 from hemafeat.pipelines._steps.boosted import BoostedTrees
 from hemafeat.pipelines._steps.columns import FeatureColumns
@@ -388,6 +389,65 @@ def ldsvm(
             "ldsvm(smote=True) needs imbalanced-learn: pip install 'hemafeat[balance]'"
         ) from error
     return ResamplingPipeline([*steps, ("smote", SMOTE(random_state=random_state)), vote])
+
+
+def mlp(
+    hidden: Sequence[int] = (2048, 2048, 2048),
+    *,
+    dropout: float = 0.5,
+    l1: float = 1e-5,
+    l2: float = 1e-5,
+    learning_rate: float = 1e-4,
+    last_rate: float | None = 1e-5,
+    batch_size: int = 32,
+    epochs: int = 40,
+    class_weight: Any = "balanced",
+    random_state: int = 0,
+) -> CellPipeline:
+    """Classify by a multilayer perceptron with dropout [1]_.
+
+    Parameters
+    ----------
+    hidden : sequence of int
+        Numbers of nodes of the hidden layers.
+    dropout, l1, l2, learning_rate, last_rate, batch_size, epochs, class_weight
+        As in `SoftmaxMLP`. Batch size, number of epochs and class weights are choices of this
+        package.
+    random_state : int
+        Seed of the weights, of the order of the cells and of the dropout.
+
+    Returns
+    -------
+    CellPipeline
+        Unfitted, with the steps ``columns``, ``fill``, ``scale`` and ``model``.
+
+    References
+    ----------
+    .. [1] J. E. M. de Oliveira and D. O. Dantas, code of the features and the network for C-NMC
+       2019: three layers of 2,048 nodes on 1,387 columns.
+
+    Examples
+    --------
+    >>> import pandas as pd
+    >>> from hemafeat import pipelines
+    >>> table = pd.DataFrame({"cell__shape__area": [1.0, 2.0, 8.0, 9.0], "label": list("aabb")})
+    >>> model = pipelines.mlp((8,), dropout=0, learning_rate=0.01, epochs=100)
+    >>> model.fit(table, table["label"]).predict(table).tolist()
+    ['a', 'a', 'b', 'b']
+    """
+    network = SoftmaxMLP(
+        hidden,
+        dropout=dropout,
+        l1=l1,
+        l2=l2,
+        learning_rate=learning_rate,
+        last_rate=last_rate,
+        batch_size=batch_size,
+        epochs=epochs,
+        class_weight=class_weight,
+        random_state=random_state,
+    )
+    return CellPipeline([("columns", FeatureColumns()), *_dense_steps(), ("model", network)])
 
 
 def soft_vote(

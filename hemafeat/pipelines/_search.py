@@ -7,7 +7,7 @@ from typing import Any, Self
 import numpy as np
 import pandas as pd
 from sklearn.base import clone
-from sklearn.model_selection import GridSearchCV
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
 
 from hemafeat._fits import validating
 from hemafeat._frames import as_frame
@@ -35,7 +35,8 @@ class ValidatedSearch(GridSearchCV):
     n_jobs : int, optional
         Number of processes.
     refit, cv, verbose, pre_dispatch, error_score, return_train_score
-        As in `GridSearchCV`; `cv` is not used with a validation part.
+        As in `GridSearchCV`; `cv` is not used with a validation part. A `StratifiedKFold` has fewer
+        folds where a class has fewer rows.
 
     Attributes
     ----------
@@ -64,6 +65,7 @@ class ValidatedSearch(GridSearchCV):
     """
 
     takes_validation = True
+    cv: Any
 
     def fit(
         self, X: Any, y: Any = None, validation: tuple[Any, Any] | None = None, **params: Any
@@ -85,10 +87,20 @@ class ValidatedSearch(GridSearchCV):
         -------
         ValidatedSearch
             The same object.
+
+        Raises
+        ------
+        ValueError
+            If there is neither a validation part nor a class of two rows for each inner fold.
         """
         if validation is None:
             self.selected_on_ = "inner folds"
-            return super().fit(X, y, **params)
+            cv = self.cv
+            try:
+                self.cv = _fewer_folds(cv, y)
+                return super().fit(X, y, **params)
+            finally:
+                self.cv = cv
         X, further = as_frame(X), as_frame(validation[0])
         labels = [np.asarray(y), np.asarray(validation[1])]
         frames = isinstance(X, pd.DataFrame)
@@ -113,3 +125,17 @@ class ValidatedSearch(GridSearchCV):
         with validating(validation):
             self.best_estimator_ = best.fit(X, y, **params)
         return self
+
+
+def _fewer_folds(cv: Any, y: Any) -> Any:
+    """Return folds of which there are no more than rows of the rarest class."""
+    if not isinstance(cv, StratifiedKFold) or y is None:
+        return cv
+    names, counts = np.unique(np.asarray(y), return_counts=True)
+    rarest = int(counts.argmin())
+    if counts[rarest] < 2:
+        raise ValueError(
+            f"a search on inner folds needs two rows of every class; {names[rarest]!s} has one"
+        )
+    n_splits = min(cv.n_splits, int(counts[rarest]))
+    return StratifiedKFold(n_splits, shuffle=cv.shuffle, random_state=cv.random_state)

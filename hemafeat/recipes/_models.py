@@ -11,7 +11,7 @@ from typing import Any
 from sklearn.model_selection import GridSearchCV
 
 from hemafeat import pipelines
-from hemafeat.recipes._recipe import KINDS, Recipe, RecipeError
+from hemafeat.recipes._recipe import KINDS, TRAINED, Recipe, RecipeError
 
 _OURS = ("figures", "columns", "set")
 """Keys of an entry that are not options of the function that makes the model."""
@@ -25,6 +25,7 @@ def make_models(
     only: Sequence[str] | None = None,
     small: bool = False,
     weights: str | os.PathLike[str] | None = None,
+    trained: Path | None = None,
     random_state: int = 0,
 ) -> dict[str, Any]:
     """Return the unfitted models of a recipe by name.
@@ -44,6 +45,9 @@ def make_models(
         random weights.
     weights : path, optional
         Folder of the files of weights that the recipe names.
+    trained : Path, optional
+        Folder of the networks that the recipe trained to outline cells. Without it, models that
+        read the outlines of one have those of the U-Net of this package.
     random_state : int
         Seed of the models.
 
@@ -58,6 +62,34 @@ def make_models(
         If a model cannot be made; the message names it.
     """
     made: dict[str, Any] = {}
+    wanted = _wanted(recipe, only, small)
+    for name in recipe.models:
+        if name in _with_parts(recipe, wanted):
+            options = _options(recipe, name, version, small, weights)
+            if network := _trained_by_recipe(options):
+                options["segmenter"] = (
+                    "unet" if trained is None else f"unet:{trained / network / 'network.onnx'}"
+                )
+            try:
+                made[name] = _make(recipe, name, options, made, columns, random_state)
+            except (ValueError, TypeError, KeyError) as error:
+                raise RecipeError(f"{recipe.name}: models.{name}: {error}") from None
+    return {name: model for name, model in made.items() if name in wanted}
+
+
+def reads_outlines(recipe: Recipe, only: Sequence[str] | None, small: bool) -> bool:
+    """Return whether a model of a run reads the outlines of a network that the recipe trains."""
+    wanted = _with_parts(recipe, _wanted(recipe, only, small))
+    return any(_trained_by_recipe(recipe.models[name]) for name in wanted)
+
+
+def _trained_by_recipe(options: Mapping[str, Any]) -> str:
+    """Return the name of the network of the recipe whose outlines a model reads, or nothing."""
+    segmenter = str(options.get("segmenter", ""))
+    return segmenter.removeprefix(TRAINED) if segmenter.startswith(TRAINED) else ""
+
+
+def _wanted(recipe: Recipe, only: Sequence[str] | None, small: bool) -> list[str]:
     wanted = recipe.compared if only is None else list(only)
     if small and only is None:
         wanted = list(recipe.small.get("only", wanted))
@@ -65,14 +97,7 @@ def make_models(
         if name not in recipe.compared:
             known = ", ".join(recipe.compared)
             raise RecipeError(f"{recipe.name} has no model {name!r}; its models are {known}")
-    for name in recipe.models:
-        if name in _with_parts(recipe, wanted):
-            options = _options(recipe, name, version, small, weights)
-            try:
-                made[name] = _make(recipe, name, options, made, columns, random_state)
-            except (ValueError, TypeError, KeyError) as error:
-                raise RecipeError(f"{recipe.name}: models.{name}: {error}") from None
-    return {name: model for name, model in made.items() if name in wanted}
+    return wanted
 
 
 def _with_parts(recipe: Recipe, wanted: Sequence[str]) -> set[str]:

@@ -7,10 +7,14 @@ import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hemafeat._public import public
 from hemafeat._words import suggestion
+from hemafeat.recipes._published import published
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SYSTEMS = Path(__file__).parent / "systems"
 
@@ -51,6 +55,15 @@ MADE_OF_OTHERS = (
 OF_CELLS = ("pipeline", "network", "embedding", "fine_tuned")
 """Kinds that classify cells; in a recipe about patients they serve only as parts of others."""
 
+OUTLINES = "outlines"
+"""Study that trains networks to outline cells."""
+
+STUDIES = ("class_drop", "learning_curve", OUTLINES)
+"""Kinds of studies: functions of `hemafeat.evaluate`, and `OUTLINES`."""
+
+TRAINED = "trained:"
+"""Start of the segmenter of a model that is a network of the study `OUTLINES`."""
+
 _TOP = {
     "title": str,
     "report": str,
@@ -84,6 +97,7 @@ _SMALL = {
     "n_images": int,
     "n_patients": int,
     "protocols": dict,
+    "studies": dict,
 }
 
 
@@ -125,7 +139,7 @@ class Recipe:
     files : dict of str to str
         Names of files of weights, by the name of the model that needs it.
     studies : dict
-        Further questions asked of the data, such as a class that is left out.
+        Further questions by name: which of `STUDIES`, and the options of that function.
     small : dict
         What is changed for a run on few drawn images.
     """
@@ -151,10 +165,32 @@ class Recipe:
         """Name of the system in the table of published figures."""
         return self.figures or self.name
 
+    def published(self) -> pd.DataFrame:
+        """Return the published figures of the system, see `hemafeat.recipes.published`.
+
+        Returns
+        -------
+        DataFrame
+            Without rows if nothing is known of the system, such as one of your own.
+        """
+        figures = published()
+        return figures[figures["system"] == self.system].reset_index(drop=True)
+
+    @property
+    def sets(self) -> list[str]:
+        """Names of the data sets."""
+        return [entry if isinstance(entry, str) else entry["name"] for entry in self.data["sets"]]
+
     @property
     def level(self) -> str:
         """What one prediction is about: ``"cell"`` or ``"patient"``."""
         return str(self.data.get("level", "cell"))
+
+    @property
+    def outlining(self) -> list[str]:
+        """Networks that the recipe trains to outline cells."""
+        outlines = [s for s in self.studies.values() if s["study"] == OUTLINES]
+        return [network for study in outlines for network in study.get("networks", ["unet"])]
 
     def kind(self, model: str) -> str:
         """Return which of `KINDS` a model is."""
@@ -259,8 +295,18 @@ def _checked(name: str, content: dict[str, Any]) -> Recipe:
         if not change.get("text"):
             raise RecipeError(f"quirks.{quirk}.text is missing")
         _check_models(f"quirks.{quirk}", change.get("models", {}), models)
+    studies = content.get("studies", {})
+    for key, study in studies.items():
+        if study.get("study") not in STUDIES:
+            raise RecipeError(
+                f"studies.{key}.study is {study.get('study')!r}; expected {', '.join(STUDIES)}"
+            )
+        _check_models(f"studies.{key}", study.get("models", []), models)
     small = content.get("small", {})
     _check_keys("small", small, _SMALL)
+    for key in small.get("studies", {}):
+        if key not in studies:
+            raise RecipeError(f"small.studies: there is no study {key!r}")
     _check_models("small", [*small.get("models", {}), *small.get("only", [])], models)
     _check_models("files", content.get("files", {}), models)
     lists = {key: tuple(content.get(key, ())) for key in ("needs", "guesses")}
@@ -287,8 +333,12 @@ def _check_models(where: str, wanted: Any, models: Mapping[str, Any]) -> None:
 def _check_order(result: Recipe) -> None:
     """Refuse a model that is made of one that comes after it, or of itself."""
     seen: set[str] = set()
+    trained = {TRAINED + network for network in result.outlining}
     for name in result.models:
         for part in result.parts(name):
             if part not in seen:
                 raise RecipeError(f"models.{name}: there is no model {part!r} before it")
         seen.add(name)
+        segmenter = str(result.models[name].get("segmenter", ""))
+        if segmenter.startswith(TRAINED) and segmenter not in trained:
+            raise RecipeError(f"models.{name}: no study trains {segmenter.removeprefix(TRAINED)!r}")

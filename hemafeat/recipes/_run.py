@@ -14,15 +14,25 @@ import pandas as pd
 
 from hemafeat import evaluate, extract, report
 from hemafeat._files import write_table, write_whole
+from hemafeat._fits import check_weights
 from hemafeat._public import public
 from hemafeat.recipes._data import TABLE, Folders, feature_columns, image_table, with_features
 from hemafeat.recipes._figures import cell_map, training_figures
-from hemafeat.recipes._models import make_models
+from hemafeat.recipes._models import make_models, reads_outlines
 from hemafeat.recipes._page import RESULTS, recipe_page
-from hemafeat.recipes._published import published
-from hemafeat.recipes._recipe import VERSIONS, Recipe, RecipeError, recipe as read_recipe
+from hemafeat.recipes._recipe import (
+    OUTLINES,
+    VERSIONS,
+    Recipe,
+    RecipeError,
+    recipe as read_recipe,
+)
+from hemafeat.recipes._studies import run_studies, trained_outlines
 
 RECORD, PICTURES, MAP = "rerun.json", "pictures.json", "map.svg"
+SHARED = ("protocol", "n_splits", "n_boot", "random_state", "n_jobs", "progress")
+"""Options of a comparison that studies have as well."""
+
 COLUMNS = (
     "recipe",
     "version",
@@ -166,6 +176,17 @@ def run(
     images = image_table(chosen, data, folder / "drawn", small=small, random_state=random_state)
     comparisons: dict[str, evaluate.Comparison] = {}
     rows = []
+    if reads_outlines(chosen, only, small):
+        outlines = trained_outlines(
+            chosen,
+            images,
+            folder / OUTLINES,
+            small=small,
+            random_state=random_state,
+            n_jobs=n_jobs,
+            progress=progress,
+        )
+        rows.append(_rows_of_outlines(chosen, versions[0], outlines, small))
     for version in versions:
         comparison = _compare(
             chosen,
@@ -183,7 +204,7 @@ def run(
         )
         comparisons[version] = comparison
         rows.append(_rows(chosen, version, comparison, small))
-    results = pd.concat(rows, ignore_index=True)
+    results = pd.concat([part for part in rows if len(part)], ignore_index=True)
     write_table(results, folder / RESULTS)
     pictures = []
     for version in versions:
@@ -229,22 +250,23 @@ def _compare(
     if record.is_file() and _read(record) == settings:
         return evaluate.load(place)
     (folder / MAP).unlink(missing_ok=True)  # it may be of other images
-    models = make_models(
-        chosen, version, only=only, small=small, weights=weights, random_state=random_state
-    )
+    made: dict[str, Any] = {
+        "only": only,
+        "small": small,
+        "weights": weights,
+        "trained": folder / OUTLINES,
+        "random_state": random_state,
+    }
+    models = make_models(chosen, version, **made)
+    try:
+        check_weights(models)
+    except ValueError as error:
+        raise RecipeError(f"{chosen.name}: {error}") from None
     table = with_features(
         chosen, images, models, folder / "features", n_jobs=n_jobs, progress=progress
     )
     columns = feature_columns(chosen, table)
-    models = make_models(
-        chosen,
-        version,
-        columns,
-        only=only,
-        small=small,
-        weights=weights,
-        random_state=random_state,
-    )
+    models = make_models(chosen, version, columns, **made)
     options: dict[str, Any] = {
         "protocol": _protocol(chosen, version, small),
         "n_splits": n_splits,
@@ -277,6 +299,15 @@ def _compare(
         for _, text, file in training_figures(comparison, figures)
     ]
     comparison.fitted = {}  # they may take gigabytes
+    studies = run_studies(
+        chosen,
+        models,
+        table,
+        place / "studies",
+        small=small,
+        **{name: options[name] for name in SHARED},
+    )
+    pictures += [(text, file.relative_to(place).as_posix()) for text, file in studies]
     (place / PICTURES).write_text(json.dumps(pictures), encoding="utf-8")
     write_whole(
         record, lambda aside: aside.write_text(json.dumps(settings, indent=1), encoding="utf-8")
@@ -312,8 +343,7 @@ def _rows(
     """Return the scores of a version with the published figures beside them."""
     scores = comparison.part_scores
     scores = scores[scores["model"].isin(chosen.models)]
-    figures = published()
-    figures = figures[figures["system"] == chosen.system]
+    figures = chosen.published()
     rows = []
     for model in dict.fromkeys(scores["model"]):
         of_report = figures[figures["model"] == chosen.models[model].get("figures", model)]
@@ -349,6 +379,21 @@ def _rows(
                 }
             )
     return pd.DataFrame(rows, columns=COLUMNS)
+
+
+def _rows_of_outlines(
+    chosen: Recipe, version: str, outlines: pd.DataFrame, small: bool
+) -> pd.DataFrame:
+    """Return the scores of networks that outline cells as rows of the results."""
+    figures = chosen.published().set_index(["model", "part", "metric"])
+    rows = outlines.assign(recipe=chosen.name, version=version, small=small, leaky=False)
+    keys = [(row.model, row.part, row.metric) for row in outlines.itertuples()]
+    stated = [figures.loc[[key]].iloc[0] if key in figures.index else None for key in keys]
+    rows["published"] = [float("nan") if row is None else float(row["value"]) for row in stated]
+    rows["certainty"] = ["" if row is None else str(row["certainty"]) for row in stated]
+    rows["difference"] = rows["value"] - rows["published"]
+    rows["protocol"] = "images with confident outlines that were held back"
+    return rows.reindex(columns=COLUMNS)
 
 
 def _keys_of(of_report: pd.DataFrame, metrics: set[str]) -> list[tuple[str, str]]:

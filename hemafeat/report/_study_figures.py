@@ -151,6 +151,8 @@ def figure_learning_curve(study: LearningCurve, metric: str = METRIC) -> Figure:
         )
     panel.set_xscale("log")
     curve = study.curve(study.models[0], metric)
+    # Of sizes that are almost the same, such as 2,000 and all 2,046 cells, the last is named.
+    curve = curve[~(curve["n_train"].shift(-1) < 1.1 * curve["n_train"])]
     panel.set_xticks(
         curve["n_train"],
         [

@@ -22,6 +22,8 @@ from ._scores import (
     iou as iou,
     score as score,
 )
+from ._scoring.images import score_images as score_images
+from ._scoring.scores import Scores as Scores
 from ._sobel_watershed import sobel_watershed as sobel_watershed
 from ._unet.scale import (
     UNET_RADIUS as UNET_RADIUS,

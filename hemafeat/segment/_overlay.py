@@ -50,8 +50,8 @@ def outline(image: np.ndarray, masks: Masks) -> np.ndarray:
     suspected = np.asarray(masks.quality["suspected_failure"], dtype=bool)
     colours = np.array([CELL] + [SUSPECTED if flag else CELL for flag in suspected], np.uint8)
     lines = [
-        (_border(masks.cell), colours),
-        (_border(masks.nucleus), np.tile(np.array(NUCLEUS, np.uint8), (masks.n_cells + 1, 1))),
+        (edges(masks.cell), colours),
+        (edges(masks.nucleus), np.tile(np.array(NUCLEUS, np.uint8), (masks.n_cells + 1, 1))),
     ]
     dark = np.zeros(masks.shape, np.uint8)
     for border, _ in lines:
@@ -63,8 +63,8 @@ def outline(image: np.ndarray, masks: Masks) -> np.ndarray:
     return out
 
 
-def _border(labels: np.ndarray) -> np.ndarray:
-    """Keep the labels of pixels that share a side with another label; 0 elsewhere."""
+def edges(labels: np.ndarray) -> np.ndarray:
+    """Return the labels of pixels that share a side with another label; 0 elsewhere."""
     border = np.zeros(labels.shape, bool)
     down = labels[1:] != labels[:-1]
     across = labels[:, 1:] != labels[:, :-1]

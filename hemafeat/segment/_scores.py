@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import cv2
 import numpy as np
@@ -12,7 +12,7 @@ from hemafeat.segment._masks import MaskError, Masks, misfit
 if TYPE_CHECKING:
     import pandas as pd
 
-MIN_DICE = 0.5
+FOUND = 0.5
 """Least Dice of a true cell and a predicted one from which the cell is found."""
 
 FAILED = 0.8
@@ -122,7 +122,7 @@ def boundary_distance(predicted: np.ndarray, true: np.ndarray) -> tuple[float, f
     return float(values.mean()), float(np.percentile(values, 95))
 
 
-def score(predicted: Masks, true: Masks) -> pd.DataFrame:
+def score(predicted: Masks, true: Masks | np.ndarray, *, min_dice: float = FAILED) -> pd.DataFrame:
     """Compare predicted cells with true ones.
 
     Each true cell is matched with the predicted cell that shares most pixels with it, in order of
@@ -131,47 +131,110 @@ def score(predicted: Masks, true: Masks) -> pd.DataFrame:
 
     Parameters
     ----------
-    predicted, true : Masks
-        Masks of the same image.
+    predicted : Masks
+        Masks of an image.
+    true : Masks, (n, 4) or (n, 2) ndarray of float
+        True masks of the same image; or boxes ``xmin, ymin, xmax, ymax`` around its cells, or
+        points ``x, y`` in them (px), by which detection alone is scored. A box without extent is a
+        point. An array without rows says that the image shows no cells.
+    min_dice : float
+        Least Dice of the cell and of the nucleus of an outline that has not failed. Default 0.8.
 
     Returns
     -------
     DataFrame
         One row per true cell: ``cell`` (its number), ``predicted`` (number of the match, 0 without
         one), ``found`` (the Dice of the match is at least 0.5), ``dice_cell``, ``dice_nucleus``,
-        ``iou_cell``, ``iou_nucleus`` (NaN if the truth has no such mask), ``boundary_cell``,
-        ``hausdorff95_cell``, ``boundary_nucleus``, ``hausdorff95_nucleus`` (px), ``failed`` (Dice
-        of cell or nucleus below 0.8), and ``suspected_failure`` and ``confidence`` of the match.
-        ``attrs["n_spurious"]`` is the number of predicted cells without a match.
+        ``dice_box`` (of the box around the match and the true box), ``iou_cell``, ``iou_nucleus``
+        (NaN if the truth has no such mask), ``boundary_cell``, ``hausdorff95_cell``,
+        ``boundary_nucleus``, ``hausdorff95_nucleus`` (px), ``failed`` (not found, or a Dice of cell
+        or nucleus below `min_dice`), ``touches_border`` (the true cell is cut by the border of the
+        image), and ``suspected_failure``, ``failure_reason`` and ``confidence`` of the match. A
+        point is found by the outline it lies in. ``attrs["n_spurious"]`` is the number of predicted
+        cells that are not a cell that was found, without those of which the segmenter says that
+        they are platelets (``kind`` in their quality).
 
     Raises
     ------
     MaskError
-        The masks differ in shape.
+        The masks differ in shape, or a box or point lies outside the image.
+
+    See Also
+    --------
+    score_images : Score segmenters on many images.
 
     Examples
     --------
+    >>> import numpy as np
     >>> from hemafeat import datasets, segment
     >>> drawn = datasets.draw_cell("neutrophil", random_state=0)
+    >>> masks = segment.contours(drawn.image)
     >>> true = segment.Masks(drawn.cell, drawn.nucleus)
-    >>> table = segment.score(segment.contours(drawn.image), true)
+    >>> table = segment.score(masks, true)
     >>> table[["cell", "predicted", "found", "failed"]]
        cell  predicted  found  failed
     0     1          1   True   False
+    >>> segment.score(masks, np.empty((0, 4))).attrs["n_spurious"]
+    1
     """
+    rows = outcomes(predicted, true, min_dice)
+    table = as_frame([row for row in rows if row["cell"]])
+    table.attrs["n_spurious"] = sum(map(is_spurious, rows))
+    return table
+
+
+def outcomes(
+    predicted: Masks, true: Masks | np.ndarray, min_dice: float = FAILED
+) -> list[dict[str, Any]]:
+    """Return the rows of `score`, and after them one for each further outline, as cell 0."""
+    if isinstance(true, Masks):
+        if predicted.shape != true.shape:
+            raise MaskError(misfit("predicted mask", predicted.shape, "true mask", true.shape))
+        true.check_fit(true.shape)
+    predicted.check_fit(predicted.shape)
+    own = _boxes(predicted)
+    if isinstance(true, Masks):
+        boxes = _boxes(true)
+        match = _assign(_overlaps(predicted, true))
+        rows = [
+            _row_of_masks(number, match.get(number, 0), predicted, true, (own, boxes), min_dice)
+            for number in range(1, true.n_cells + 1)
+        ]
+    else:
+        boxes = as_boxes(true, predicted.shape)
+        agreement = _agreement(predicted, own, boxes)
+        match = _assign(agreement)
+        rows = [
+            _row_of_box(number, match.get(number, 0), agreement, is_point)
+            for number, is_point in enumerate(_are_points(boxes), start=1)
+        ]
+    rows += [
+        {"cell": 0, "predicted": number, "found": False, "failed": True}
+        for number in range(1, predicted.n_cells + 1)
+        if number not in match.values() and not _is_platelet(predicted, number)
+    ]
+    cut, own_cut = (_are_cut(sides, predicted.shape) for sides in (boxes, own))
+    own_cut |= np.asarray(predicted.quality["touches_border"], bool)
+    for row in rows:
+        if row["predicted"] and not row["found"] and _is_platelet(predicted, row["predicted"]):
+            row["predicted"] = 0
+        row["touches_border"] = bool(
+            cut[row["cell"] - 1] if row["cell"] else own_cut[row["predicted"] - 1]
+        )
+        row |= _flags(predicted, row["predicted"])
+    return rows
+
+
+def is_spurious(row: dict[str, Any]) -> bool:
+    """Return whether a row of `outcomes` has an outline that is not a cell that was found."""
+    return bool(row["predicted"]) and not row["found"]
+
+
+def as_frame(rows: list[dict[str, Any]], first: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Return rows of `outcomes` as a table, in which other columns may come first."""
     import pandas as pd
 
-    if predicted.shape != true.shape:
-        raise MaskError(misfit("predicted mask", predicted.shape, "true mask", true.shape))
-    for masks in (predicted, true):
-        masks.check_fit(true.shape)
-    match = _match(predicted, true)
-    rows = [
-        _row(number, match.get(number, 0), predicted, true) for number in range(1, true.n_cells + 1)
-    ]
-    table = pd.DataFrame(rows, columns=list(COLUMNS))
-    table.attrs["n_spurious"] = predicted.n_cells - len(match)
-    return table
+    return pd.DataFrame(rows, columns=[*first, *COLUMNS]).astype(_DTYPES)
 
 
 COLUMNS = (
@@ -180,6 +243,7 @@ COLUMNS = (
     "found",
     "dice_cell",
     "dice_nucleus",
+    "dice_box",
     "iou_cell",
     "iou_nucleus",
     "boundary_cell",
@@ -187,48 +251,95 @@ COLUMNS = (
     "boundary_nucleus",
     "hausdorff95_nucleus",
     "failed",
+    "touches_border",
     "suspected_failure",
+    "failure_reason",
     "confidence",
 )
 
+_DTYPES = {
+    **dict.fromkeys(("cell", "predicted"), "int64"),
+    **dict.fromkeys(("found", "failed", "touches_border", "suspected_failure"), "bool"),
+    **{name: "float64" for name in COLUMNS if name.startswith(("dice", "iou", "boun", "haus"))},
+    "confidence": "float64",
+}
+
 
 def failure_detection(scores: pd.DataFrame) -> dict[str, float]:
-    """Rate `suspected_failure` as a predictor of a Dice below 0.8, over the cells found.
+    """Rate `suspected_failure` as a predictor of failures.
+
+    A failure is a cell that was missed, an outline that is no true cell, or one whose Dice is too
+    low: the column ``failed``. A cell that was missed without any outline cannot be flagged.
 
     Parameters
     ----------
     scores : DataFrame
-        Rows of `score`, of any number of images.
+        ``Scores.cells`` of `score_images`, or rows of `score`, of any number of images.
 
     Returns
     -------
     dict of str to float
-        ``n``, the number of cells found; ``failed`` and ``flagged``, shares of them; ``precision``,
-        the share of the flagged cells that failed; and ``recall``, the share of the failed cells
-        that were flagged. A share of nothing is NaN.
+        ``n``, the number of rows; ``failed`` and ``flagged``, shares of them; ``precision``, the
+        share of the flagged rows that failed; ``recall``, the share of the failures that were
+        flagged; and ``recall_outlined``, the same among failures with an outline. A share of
+        nothing is NaN.
 
     Examples
     --------
     >>> import pandas as pd
     >>> from hemafeat import segment
-    >>> scores = pd.DataFrame({"found": True, "failed": [True, False, False, False],
+    >>> scores = pd.DataFrame({"predicted": [1, 2, 3, 0], "failed": [True, False, False, True],
     ...                        "suspected_failure": [True, True, False, False]})
     >>> detection = segment.failure_detection(scores)
     >>> float(detection["precision"]), float(detection["recall"])
-    (0.5, 1.0)
+    (0.5, 0.5)
+    >>> float(detection["recall_outlined"])
+    1.0
     """
-    found = scores[scores["found"].astype(bool)]
-    failed = found["failed"].to_numpy(dtype=bool)
-    flagged = found["suspected_failure"].to_numpy(dtype=bool)
-    both = float(np.count_nonzero(failed & flagged))
-    n = len(found)
+    failed = scores["failed"].to_numpy(dtype=bool)
+    flagged = scores["suspected_failure"].to_numpy(dtype=bool)
+    outlined = scores["predicted"].to_numpy() > 0
+
+    def share(part: np.ndarray, of: np.ndarray) -> float:
+        return float(np.mean(part[of])) if of.any() else float("nan")
+
+    everything = np.ones(len(scores), bool)
     return {
-        "n": float(n),
-        "failed": failed.mean() if n else float("nan"),
-        "flagged": flagged.mean() if n else float("nan"),
-        "precision": both / flagged.sum() if flagged.any() else float("nan"),
-        "recall": both / failed.sum() if failed.any() else float("nan"),
+        "n": float(len(scores)),
+        "failed": share(failed, everything),
+        "flagged": share(flagged, everything),
+        "precision": share(failed, flagged),
+        "recall": share(flagged, failed),
+        "recall_outlined": share(flagged, failed & outlined),
     }
+
+
+def as_boxes(objects: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Return boxes or points as (n, 4) boxes within an image of `shape`, or raise a `MaskError`.
+
+    The edges of a box are those of its first pixels and behind its last ones.
+    """
+    boxes = np.asarray(objects, dtype=np.float64)
+    if boxes.ndim != 2 or boxes.shape[1] not in (2, 4):
+        raise MaskError(
+            f"the truth has shape {boxes.shape}; expected masks, (n, 4) boxes or (n, 2) points"
+        )
+    if boxes.shape[1] == 2:
+        boxes = np.hstack([boxes, boxes])
+    if not np.isfinite(boxes).all():
+        raise MaskError("a true box or point has a coordinate that is not a number")
+    if (boxes[:, :2] > boxes[:, 2:]).any():
+        raise MaskError("a true box ends before it begins (expected xmin, ymin, xmax, ymax)")
+    height, width = shape
+    # One pixel more: some count from 1.
+    outside = (boxes[:, :2] > (width, height)).any(axis=1) | (boxes[:, 2:] < 0).any(axis=1)
+    if outside.any():
+        x, y = boxes[outside][0, :2]
+        raise MaskError(
+            f"a true cell at x = {x:g}, y = {y:g} lies outside the image, which is {width} wide "
+            f"and {height} high"
+        )
+    return np.clip(boxes, 0, (width, height, width, height))
 
 
 def _pair(predicted: np.ndarray, true: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -247,47 +358,136 @@ def _border(mask: np.ndarray) -> np.ndarray:
     return inner - cv2.erode(inner, cross)
 
 
-def _match(predicted: Masks, true: Masks) -> dict[int, int]:
-    """Map true to predicted numbers, largest overlaps first."""
-    predicted_labels = np.where(predicted.cell > 0, predicted.cell, predicted.nucleus)
-    true_labels = np.where(true.cell > 0, true.cell, true.nucleus)
+def _overlaps(predicted: Masks, true: Masks) -> np.ndarray:
+    """Count the pixels that true and predicted cells share: (n_true, n_predicted)."""
+    first, second = _labels(true), _labels(predicted)
+    both = (first > 0) & (second > 0)
     width = predicted.n_cells + 1
-    overlap = np.bincount(
-        (true_labels.astype(np.int64) * width + predicted_labels).ravel(),
-        minlength=width * (true.n_cells + 1),
-    )
-    overlap = overlap.reshape(true.n_cells + 1, width)
-    overlap[0] = overlap[:, 0] = 0
+    flat = first[both].astype(np.int64) * width + second[both]
+    counts = np.bincount(flat, minlength=width * (true.n_cells + 1))
+    return counts.reshape(-1, width)[1:, 1:]
+
+
+def _labels(masks: Masks) -> np.ndarray:
+    """Return the labels of cells, and of nuclei where only these are known."""
+    return np.where(masks.cell > 0, masks.cell, masks.nucleus)
+
+
+def _boxes(masks: Masks) -> np.ndarray:
+    """Return the box around each cell, (n_cells, 4); zeros for one without pixels."""
+    from scipy import ndimage
+
+    found = ndimage.find_objects(_labels(masks), max_label=masks.n_cells)
+    corners = [
+        (0, 0, 0, 0) if at is None else (at[1].start, at[0].start, at[1].stop, at[0].stop)
+        for at in found
+    ]
+    return np.array(corners, np.int64).reshape(-1, 4)
+
+
+def _are_points(boxes: np.ndarray) -> np.ndarray:
+    return np.asarray((boxes[:, :2] == boxes[:, 2:]).all(axis=1))
+
+
+def _are_cut(boxes: np.ndarray, shape: tuple[int, int]) -> np.ndarray:
+    """Return which boxes reach the border of the image, to a pixel."""
+    height, width = shape
+    cut = (boxes[:, :2] < 1) | (boxes[:, 2:] > (width - 1, height - 1))
+    return np.asarray(cut.any(axis=1))
+
+
+def _agreement(predicted: Masks, own: np.ndarray, boxes: np.ndarray) -> np.ndarray:
+    """Rate predicted cells as matches of true boxes, 0 to 1: (n_true, n_predicted).
+
+    It is the Dice of their boxes, `own` being those of the predicted cells, and for a point at
+    least 0.5 if it lies in the outline.
+    """
+    low = np.maximum(boxes[:, None, :2], own[None, :, :2])
+    high = np.minimum(boxes[:, None, 2:], own[None, :, 2:])
+    shared = np.prod(np.maximum(high - low, 0.0), axis=2)
+    areas = [np.prod(sides[:, 2:] - sides[:, :2], axis=1) for sides in (boxes, own)]
+    agreement = 2.0 * shared / np.maximum(areas[0][:, None] + areas[1][None], 1e-9)
+    centres = (own[:, :2] + own[:, 2:]) / 2
+    labels = _labels(predicted)
+    height, width = labels.shape
+    for row in np.flatnonzero(_are_points(boxes)):
+        x, y = boxes[row, :2]
+        number = labels[min(int(y), height - 1), min(int(x), width - 1)]
+        agreement[row] = 0.0
+        if number:
+            # Of several points in one outline the most central one is that of its cell.
+            distance = float(np.hypot(*(centres[number - 1] - (x, y))))
+            agreement[row, number - 1] = FOUND + (1.0 - FOUND) / (1.0 + distance)
+    return agreement
+
+
+def _assign(agreement: np.ndarray) -> dict[int, int]:
+    """Map true to predicted numbers, from 1 on, by the largest values first."""
     match: dict[int, int] = {}
     used: set[int] = set()
-    for index in np.argsort(-overlap, axis=None, kind="stable"):
-        number, candidate = divmod(int(index), width)
-        if overlap[number, candidate] == 0:
+    for index in np.argsort(-agreement, axis=None, kind="stable"):
+        row, column = divmod(int(index), agreement.shape[1])
+        if agreement[row, column] <= 0:
             break
-        if number not in match and candidate not in used:
-            match[number] = candidate
-            used.add(candidate)
+        if row + 1 not in match and column + 1 not in used:
+            match[row + 1] = column + 1
+            used.add(column + 1)
     return match
 
 
-def _row(number: int, match: int, predicted: Masks, true: Masks) -> dict[str, object]:
-    row: dict[str, object] = {"cell": number, "predicted": match}
-    nan = float("nan")
+def _row_of_masks(
+    number: int,
+    match: int,
+    predicted: Masks,
+    true: Masks,
+    boxes: tuple[np.ndarray, np.ndarray],
+    min_dice: float,
+) -> dict[str, Any]:
+    row: dict[str, Any] = {"cell": number, "predicted": match}
     dices: list[float] = []
+    # Only the part of the image with both cells matters.
+    both = np.vstack([boxes[1][number - 1], boxes[0][match - 1] if match else boxes[1][number - 1]])
+    (left, top), (right, bottom) = both[:, :2].min(axis=0), both[:, 2:].max(axis=0)
+    window = np.s_[top:bottom, left:right]
     for part in ("cell", "nucleus"):
-        truth = getattr(true, part) == number
-        guess = (getattr(predicted, part) == match) if match else np.zeros(truth.shape, bool)
-        exists = bool(truth.any())
-        if exists:
-            dices.append(dice(guess, truth))
-        row[f"dice_{part}"] = dices[-1] if exists else nan
-        row[f"iou_{part}"] = iou(guess, truth) if exists else nan
+        truth = getattr(true, part)[window] == number
+        if not truth.any():
+            continue
+        guess = (getattr(predicted, part)[window] == match) & (match > 0)
+        dices.append(dice(guess, truth))
+        row[f"dice_{part}"] = dices[-1]
+        row[f"iou_{part}"] = iou(guess, truth)
         row[f"boundary_{part}"], row[f"hausdorff95_{part}"] = boundary_distance(guess, truth)
     # The first value is that of the cell, if the truth has one.
-    row["found"] = bool(match) and dices[0] >= MIN_DICE
-    row["failed"] = any(value < FAILED for value in dices)
-    row["suspected_failure"] = bool(match) and bool(
-        predicted.quality["suspected_failure"][match - 1]
-    )
-    row["confidence"] = float(predicted.quality["confidence"][match - 1]) if match else nan
+    row["found"] = bool(match) and dices[0] >= FOUND
+    row["failed"] = not row["found"] or min(dices) < min_dice
     return row
+
+
+def _row_of_box(number: int, match: int, agreement: np.ndarray, is_point: bool) -> dict[str, Any]:
+    value = float(agreement[number - 1, match - 1]) if match else 0.0
+    found = value >= FOUND
+    return {
+        "cell": number,
+        "predicted": match,
+        "found": found,
+        "dice_box": float("nan") if is_point else value,
+        "failed": not found,
+    }
+
+
+def _flags(predicted: Masks, number: int) -> dict[str, Any]:
+    """Return what the segmenter says of an outline; nothing of outline 0, which there is not."""
+    if not number:
+        return {"suspected_failure": False, "failure_reason": "", "confidence": float("nan")}
+    quality = {name: values[number - 1] for name, values in predicted.quality.items()}
+    return {
+        "suspected_failure": bool(quality["suspected_failure"]),
+        "failure_reason": str(quality["failure_reason"]),
+        "confidence": float(quality["confidence"]),
+    }
+
+
+def _is_platelet(predicted: Masks, number: int) -> bool:
+    kinds = predicted.quality.get("kind")
+    return kinds is not None and str(kinds[number - 1]) == "platelet"

@@ -25,6 +25,7 @@ COMMANDS = [
     "families",
     "predict",
     "report",
+    "score",
     "segment",
 ]
 
@@ -184,10 +185,10 @@ def test_extract_goes_on_with_a_folder_and_refuses_another(cells, tmp_path, caps
     assert said.out.splitlines()[-1] == str(out)
     assert extract.load(out).equals(first)
 
-    assert main([*words, "--um-per-px", "0.5"]) == 2
-    assert "--um-per-px was not given, is 0.5" in (error := one_line(capsys))
+    assert main([*words, "--um-per-px", "0.3"]) == 2
+    assert "--um-per-px was not given, is 0.3" in (error := one_line(capsys))
     assert "--restart" in error
-    assert main([*words, "--um-per-px", "0.5", "--restart", "--quiet"]) == 0
+    assert main([*words, "--um-per-px", "0.3", "--restart", "--quiet"]) == 0
     assert extract.units(extract.load(out))["nucleus__shape__area"] == "um^2"
     assert capsys.readouterr().err == ""
 
@@ -215,10 +216,28 @@ def test_a_scale_changes_the_unit(features, cells, tmp_path, capsys):
 
     out = tmp_path / "scaled.parquet"
     words = ["extract", str(cells / "images"), "--out", str(out), "--families", "shape"]
-    assert main([*words, "--um-per-px", "0.5", "--quiet"]) == 0
+    assert main([*words, "--um-per-px", "0.3", "--quiet"]) == 0
     column = "nucleus__shape__area"
     assert extract.units(extract.load(out))[column] == "um^2"
     assert capsys.readouterr().err == ""
+
+
+def test_the_scale_is_that_of_the_red_cells(cells, tmp_path, capsys):
+    words = ["extract", "--families", "shape", "--um-per-px", "auto", "--out"]
+    for out in (tmp_path / "cells.parquet", tmp_path / "folder"):
+        assert main([*words, str(out), str(cells / "images")]) == 0
+        printed = capsys.readouterr().err
+        assert re.search(
+            r"^scale: 0\.2\d+ um per px, by \d+ red cells in \d+ images \(spread", printed
+        )
+        scale = extract.load(out)["um_per_px"]
+        assert scale.between(0.25, 0.31).all()
+        assert (scale == scale.iloc[0]).all()
+    blank = tmp_path / "blank.png"
+    cv2.imwrite(str(blank), np.full((60, 60, 3), 220, np.uint8))
+    assert main([*words, str(tmp_path / "none"), str(blank)]) == 2
+    assert "--um-per-px auto: the scale cannot be estimated: no whole" in one_line(capsys)
+    assert not (tmp_path / "none").exists()
 
 
 def test_segment_writes_labels_that_can_be_read_back(cells, tmp_path, capsys):

@@ -63,8 +63,9 @@ def here(tmp_path_factory):
     )
     patients = pipelines.make_patient("table_means").fit(bags, bags["label"])
     pipelines.save(patients, place / "patients.hemafeat")
-    for name in ("earlier", "earlier_audit", "earlier_masks"):
+    for name in ("earlier", "earlier_audit", "earlier_masks", "earlier_scores"):
         (place / name).mkdir()
+    (place / "earlier_scores" / "scores.csv").write_text("set")
     (place / "earlier" / "comparison.json").write_text("{}")
     (place / "earlier_audit" / "audit_findings.csv").write_text("finding")
     (place / "earlier_masks" / "quality.csv").write_text("image")
@@ -95,6 +96,7 @@ MISTAKES = [
     ("compile --families shpae", "did you mean shape?"),
     ("compile --jobs none", "--jobs"),
     ("segment two --out x --segmenter contour", "did you mean contours?"),
+    ("score two --truth none --segmenter contours unett", "did you mean unet?"),
     ("compare two --models logistik", "did you mean logistic?"),
     ("compare two --level patient --models atention", "--models: there is no model of patients"),
     ("compare two --models magic", "choose from: "),
@@ -106,6 +108,18 @@ MISTAKES = [
     *((f"{command} nosuch", "nosuch: no such file or folder") for command in ("audit", "compare")),
     ("extract nosuch --out x", "nosuch: no such file or folder"),
     ("segment nosuch --out x", "nosuch: no such file or folder"),
+    ("score nosuch --truth none", "nosuch: no such file or folder"),
+    ("score two", "the following arguments are required: --truth"),
+    ("score two --truth nosuch", "--truth: nosuch: no such file or folder"),
+    ("score two --truth given", "come without masks"),
+    ("score two --truth file.txt", "a mask for each of the 6 images"),
+    ("score two --truth one mine two", "one folder, two (cells and nuclei)"),
+    ("score two --truth mine", "none of the 6 images has a truth; the first is"),
+    ("score two --truth cells.csv", "cells.csv has neither boxes"),
+    ("score two --truth none --truth-labels wbc", "--truth-labels needs"),
+    ("score two --truth none --segmenter contours contours", "contours is named twice"),
+    ("score two --truth none --mask-kind trimap", "--mask-kind has no effect"),
+    ("score two --truth none --restart", "--restart needs --out"),
     ("predict px.hemafeat nosuch --out x.csv", "nosuch: no such file or folder"),
     ("report nosuch", "nosuch: no such folder"),
     *((f"{command} empty", "empty holds no images") for command in ("audit", "compare")),
@@ -172,7 +186,12 @@ MISTAKES = [
     ),
     ("extract two --out x --um-per-px -1", "-1.0 is not a positive number"),
     ("extract two --out x --um-per-px abc", "'abc' is not a number"),
+    ("extract two --out x --to-um-per-px auto", "'auto' is not a number"),
+    ("compare cells.csv --um-per-px auto", "--um-per-px has no effect"),
+    ("predict px.hemafeat two --out x.csv --um-per-px auto", "leave out --um-per-px"),
     ("extract two --out x --jobs 0", "above 0"),
+    ("score two --truth none --min-dice 80", "80.0 is not a number from 0 to 1"),
+    ("score two --truth none --min-dice x", "'x' is not a number"),
     ("compare two --folds 1", "at least 2 folds"),
     ("compare two --folds x", "not a whole number"),
     ("compare two --n-boot 0", "above 0"),
@@ -193,6 +212,10 @@ MISTAKES = [
     ("segment two --out mine", "mine is not empty"),
     ("audit two --out mine", "mine is not empty"),
     ("segment two --out two --restart", "two is read by this command"),
+    ("score two --truth one --out one", "one is read by this command"),
+    ("score two --truth none --out mine", "mine is not empty"),
+    ("score two --truth none --out file.txt", "file.txt is a file"),
+    ("score two --truth none --out earlier_scores", "--restart to replace it"),
     ("compare two --out earlier", "earlier holds an earlier comparison"),
     ("audit two --out earlier_audit", "--restart to replace it"),
     ("segment two --out earlier_masks", "earlier_masks holds masks already"),
@@ -247,6 +270,7 @@ def test_a_mistake_is_one_plain_line_before_the_work(here, typed, said, capsys, 
         (["audit", "two", ""], "IMAGES"),
         (["extract", "two", "--out", ""], "--out"),
         (["segment", "two", "--out= "], "--out"),
+        (["score", "two", "--truth", ""], "--truth"),
         (["describe", ""], "NAME"),
     ],
 )

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from sklearn import metrics
 
-from hemafeat.evaluate._scores import METRICS, draw, interval, resampled, scores
+from hemafeat._resample import draw, interval
+from hemafeat.evaluate._scores import METRICS, resampled, scores
 
 
 @pytest.mark.parametrize("seed", [0, 1])

@@ -182,6 +182,15 @@ def test_blocks_that_do_not_tile_are_refused():
         _layers.CosineTransform(7)(some_images())
 
 
+def test_bilinear_pooling_averages_outer_products():
+    maps = np.random.default_rng(0).normal(size=(2, 3, 4, 5))
+    found = worked(_layers.BilinearPooling(), maps.astype(np.float32))
+    for one, image in zip(found, maps, strict=True):
+        products = np.mean([np.outer(x, x) for x in image.reshape(-1, 5)], axis=0).ravel()
+        roots = np.sign(products) * np.sqrt(np.abs(products))
+        np.testing.assert_allclose(one, roots / np.linalg.norm(roots), atol=1e-4)
+
+
 def test_hue_saturation_value():
     from matplotlib.colors import rgb_to_hsv
 

@@ -233,7 +233,7 @@ def test_a_validation_part_is_scored_and_not_learnt_from(keras):
     assert model.takes_validation
     model.fit(train, train["label"], validation=part)
     history = model.history_
-    assert list(history) == ["loss", "val_loss", "val_balanced_accuracy"]
+    assert list(history) == ["loss", "val_loss", "val_balanced_accuracy", "seconds"]
     best = model.network_.best
     assert best == history["val_loss"].to_numpy().argmin()
     # The weights are those of the best epoch, and the scores those of the part.
@@ -322,7 +322,7 @@ def test_training_stops_and_keeps_the_best(keras):
     assert held[model.network_.best] <= min(held) + 1e-4
     assert len(history) - 1 - model.network_.best == 5
     without = clone(model).set_params(validation=0.0, epochs=3).fit(patients, patients["label"])
-    assert [set(told) for told in without.network_.history] == [{"loss"}] * 3
+    assert [set(told) for told in without.network_.history] == [{"loss", "seconds"}] * 3
 
 
 def test_three_classes(keras):

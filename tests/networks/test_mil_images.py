@@ -380,7 +380,8 @@ def test_images_of_a_validation_part(keras):
     train, valid = cohort(10, 1), cohort(6, 2)
     model = small("mean", bag_size=3, epochs=2, monitor="balanced_accuracy")
     model.fit(*train, validation=valid)
-    assert set(model.history_) == {"loss", "val_loss", "val_balanced_accuracy"}
+    assert set(model.history_) == {"loss", "val_loss", "val_balanced_accuracy", "seconds"}
+    assert (model.history_["seconds"] > 0).all()
     assert model.history_["val_balanced_accuracy"].max() == pytest.approx(
         model.history_["val_balanced_accuracy"].iloc[model.network_.best]
     )

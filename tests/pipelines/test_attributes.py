@@ -183,6 +183,43 @@ def test_gradients_of_the_softmax_network_are_those_of_its_loss():
             assert gradient[place] == pytest.approx((sides[0] - sides[1]) / 2e-6, abs=1e-7)
 
 
+def test_gradients_with_dropout_and_penalties_are_those_of_the_penalised_loss():
+    x, y = some_rows(12)
+    model = pipelines.SoftmaxMLP((6, 5), dropout=0.4, l1=0.02, l2=0.03, epochs=1).fit(x, y)
+    codes, weight = np.searchsorted(model.classes_, y), np.ones(12)
+
+    def loss():
+        value, _ = model._gradients(x, codes, weight, np.random.default_rng(3))
+        absolute = sum(np.abs(kernel).sum() for kernel in model.kernels_)
+        return value + 0.02 * absolute + 0.03 * sum((k**2).sum() for k in model.kernels_)
+
+    _, gradients = model._gradients(x, codes, weight, np.random.default_rng(3))
+    for array, gradient in zip([*model.kernels_, *model.biases_], gradients, strict=True):
+        for place in np.ndindex(array.shape):
+            before = array[place]
+            sides = []
+            for step in (1e-6, -1e-6):
+                array[place] = before + step
+                sides.append(loss())
+            array[place] = before
+            assert gradient[place] == pytest.approx((sides[0] - sides[1]) / 2e-6, abs=1e-6)
+
+
+def test_a_penalty_makes_the_weights_of_the_softmax_network_smaller_and_the_rate_falls():
+    x, y = some_rows(60)
+    plain = pipelines.SoftmaxMLP((16,), epochs=30).fit(x, y)
+    small = pipelines.SoftmaxMLP((16,), l2=0.05, epochs=30).fit(x, y)
+    assert np.abs(small.kernels_[0]).sum() < 0.7 * np.abs(plain.kernels_[0]).sum()
+    # With a rate that falls to next to nothing the last epochs change next to nothing.
+    late = [
+        pipelines.SoftmaxMLP(last_rate=1e-9, epochs=n, batch_size=60).fit(x, y).losses_[-1]
+        for n in (30, 40)
+    ]
+    assert late[0] == pytest.approx(late[1], abs=0.05)
+    with pytest.raises(ValueError, match="dropout is 1"):
+        pipelines.SoftmaxMLP(dropout=1).fit(x, y)
+
+
 def test_the_softmax_network_is_an_ordinary_classifier(tmp_path):
     x, y = some_rows(60)
     model = pipelines.SoftmaxMLP(epochs=30)
@@ -257,3 +294,17 @@ def test_the_format_of_dates_is_found_as_a_leak():
         assert low <= score <= high, (leak, score)
         honest = pipelines.attributes_only().fit(train, train["label"])
         assert balanced_accuracy_score(test["label"], honest.predict(test)) < 0.65
+
+
+def test_a_search_has_fewer_folds_where_a_class_has_few_patients():
+    rows = pipelines.bags(datasets.drawn_bags(24, random_state=0), attributes=["sex", "dob"])
+    labels = rows["label"].to_numpy()
+    names = np.unique(labels)
+    kept = [np.flatnonzero(labels == name)[:n] for name, n in zip(names, (3, 8), strict=True)]
+    few = rows.iloc[np.concatenate(kept)]
+    model = pipelines.attributes_only("logistic", grid="short").fit(few, few["label"])
+    assert model.n_splits_ == 3
+    assert model.cv.n_splits == 5
+    fewer = rows.iloc[np.concatenate([kept[0][:1], kept[1]])]
+    with pytest.raises(ValueError, match=f"two rows of every class; {names[0]} has one"):
+        pipelines.attributes_only("logistic", grid="short").fit(fewer, fewer["label"])

@@ -41,7 +41,7 @@ def test_small_runs_are_small(name: str) -> None:
     small = SYSTEMS[name].small
     assert small.get("n_images", 0) <= 80
     changes = [small.get("network", {}), *small.get("models", {}).values()]
-    if "deep" in SYSTEMS[name].needs:
+    if "network" in map(SYSTEMS[name].kind, SYSTEMS[name].models):
         assert any(change.get("epochs") == 1 for change in changes)
 
 
@@ -70,6 +70,9 @@ def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
     assert (recipe.name, recipe.level, recipe.system) == ("mine", "cell", "mine")
     assert recipe.parts("two") == ["one"]
     assert recipe.compared == ["one", "two"]
+    assert recipe.published().empty
+    outlines = GOOD + "[studies.cut]\nstudy = 'outlines'\n"
+    assert read(tmp_path, outlines).outlining == ["unet"]
 
 
 @pytest.mark.parametrize(
@@ -96,6 +99,22 @@ def test_a_recipe_of_ones_own(tmp_path: Path) -> None:
         ('average = ["one"]', 'average = ["two"]', "models.two: there is no model 'two' before it"),
         ("title", "title =", "Invalid value"),
         ("[data]", '[small]\nonly = ["three"]\n[data]', "small: there is no model 'three'"),
+        (
+            "[data]",
+            '[studies.drop]\nstudy = "drop"\n[data]',
+            "studies.drop.study is 'drop'; expected class_drop, learning_curve, outlines",
+        ),
+        (
+            "[data]",
+            '[studies.drop]\nstudy = "class_drop"\nmodels = ["three"]\n[data]',
+            "studies.drop: there is no model 'three'",
+        ),
+        ("[data]", "[small]\nstudies = { drop = {} }\n[data]", "small.studies: there is no study"),
+        (
+            'pipeline = "svc"',
+            'network = "lenet5"\noutside = "black"\nsegmenter = "trained:unet"',
+            "models.one: no study trains 'unet'",
+        ),
         ("[data]", "[quirks.copies]\nmodels = {}\n[data]", "quirks.copies.text is missing"),
     ],
 )

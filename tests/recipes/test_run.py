@@ -33,6 +33,10 @@ n_estimators = 5
 search = "lbp"
 n_splits = 2
 grid = { model__C = [1.0, 10.0] }
+[studies.cells]
+study = "learning_curve"
+models = ["forest"]
+sizes = [12]
 [quirks.few]
 text = "the forest had three trees"
 models = { forest = { n_estimators = 3 } }
@@ -80,6 +84,17 @@ def test_values_are_those_of_the_comparison(rerun: recipes.Rerun) -> None:
     rows = rows[rows["part"] == "test"].set_index(["model", "metric"])["value"].dropna()
     assert len(rows)
     pd.testing.assert_series_equal(rows, expected[rows.index], check_names=False)
+
+
+def test_a_study_is_written_and_shown(rerun: recipes.Rerun) -> None:
+    for version in ("published", "corrected"):
+        folder = rerun.folder / version / "studies"
+        sizes = pd.read_csv(folder / "cells.csv").query("fold == 'all'")["size"]
+        assert sizes.min() == 12
+        assert sizes.nunique() == 2
+        assert "<svg" in (folder / "cells.svg").read_text("utf-8")
+    page = (rerun.folder / "page.html").read_text("utf-8")
+    assert page.count("Cells: scores by the number of cells to learn from") == 2
 
 
 def test_errors_of_the_report_are_made_only_as_published(mine: Path) -> None:
@@ -136,6 +151,7 @@ def test_the_page_and_the_command_line(
     shown = capsys.readouterr().out
     assert "error of the report, few: the forest had three trees" in shown
     assert "accuracy (test): 0.8972, remembered" in shown
+    assert "study, cells: study learning_curve, models forest, sizes 12" in shown
     assert main(["rerun", "run"]) == 2
     assert "needs the name of a recipe" in capsys.readouterr().err
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
 
 import pytest
@@ -80,6 +81,16 @@ def test_figures(studies):
     ]
     assert "logistic: with replacement, image-random (leaky)" in labels
     assert len(labels) == 4
+
+
+def test_sizes_that_are_almost_the_same_have_one_label(studies):
+    curve = studies[1]
+    results = curve.results.copy()
+    sizes = sorted(results["n_train"].unique())
+    results.loc[results["n_train"] == sizes[-2], "n_train"] = sizes[-1] / 1.02
+    axes = report.figure_learning_curve(dataclasses.replace(curve, results=results)).axes[0]
+    labels = [label.get_text() for label in axes.get_xticklabels()]
+    assert labels == [f"{size:.0f}" for size in [*sizes[:-2], sizes[-1]]]
 
 
 def test_what_is_no_study(tmp_path):

@@ -113,18 +113,115 @@ def test_no_cells_at_all():
         score(empty, Masks(np.zeros((5, 6), int), np.zeros((5, 6), int)))
 
 
+def test_an_outline_that_hardly_shares_a_cell_is_spurious_and_the_cell_missed():
+    true = np.where(square(5, 5, 10), 1, 0)
+    guess = np.where(square(5, 5, 40), 1, 0)
+    none = np.zeros_like(true)
+    flagged = Masks(guess, none, {"suspected_failure": [True], "failure_reason": ["too large"]})
+    table = score(flagged, Masks(true, none))
+    assert table["predicted"].tolist() == [1]
+    assert not table["found"][0]
+    assert table["failed"][0]
+    assert table["failure_reason"][0] == "too large"
+    assert table.attrs["n_spurious"] == 1
+
+
+def test_least_dice_of_an_outline_that_has_not_failed():
+    true, guess = (np.where(square(10, left, 20), 1, 0) for left in (10, 13))
+    none = np.zeros_like(true)
+    for min_dice, failed in ((0.8, False), (0.9, True)):
+        table = score(Masks(guess, none), Masks(true, none), min_dice=min_dice)
+        assert table["dice_cell"].tolist() == pytest.approx([0.85])
+        assert table["failed"].tolist() == [failed]
+
+
+def test_what_a_segmenter_calls_a_platelet_is_no_spurious_cell():
+    labels = np.where(square(2, 2, 6), 1, np.where(square(30, 30, 20), 2, 0))
+    none = np.zeros_like(labels)
+    masks = Masks(labels, none, {"kind": ["platelet", "cell"]})
+    assert score(masks, np.empty((0, 4))).attrs["n_spurious"] == 1
+    # Nor the outline of a white cell that it touches; but of a true platelet it is.
+    table = score(masks, Masks(np.where(square(2, 2, 25), 1, 0), none))
+    assert table["predicted"].tolist() == [0]
+    assert table.attrs["n_spurious"] == 1
+    table = score(masks, Masks(np.where(square(2, 2, 7), 1, 0), none))
+    assert table["found"].tolist() == [True]
+
+
+def test_cells_cut_by_the_border():
+    cut = np.where(square(20, 0, 10), 1, np.where(square(20, 1, 10), 2, 0))
+    true = np.where(square(20, 20, 10), 1, 0) + 2 * square(50, 50, 10)
+    none = np.zeros_like(true)
+    table = score(Masks(cut, none), Masks(true, none))
+    assert table["touches_border"].tolist() == [False, True]
+    table = score(Masks(cut, none), np.array([[0, 5, 9, 9], [1, 5, 59, 9], [30, 30, 30, 30]]))
+    assert table["touches_border"].tolist() == [True, False, False]
+
+
+def test_boxes_are_found_by_the_box_around_an_outline():
+    labels = np.where(square(10, 10, 10), 1, np.where(square(40, 30, 10), 2, 0))
+    masks = Masks(labels, np.zeros_like(labels))
+    # The box itself; one of twice the width, of Dice 2 * 100 / 300; one that is not outlined.
+    boxes = np.array([[30, 40, 40, 50], [10, 10, 30, 20], [45, 5, 55, 15]])
+    table = score(masks, boxes)
+    assert table["predicted"].tolist() == [2, 1, 0]
+    assert table["found"].tolist() == [True, True, False]
+    assert table["dice_box"].tolist() == pytest.approx([1.0, 2 / 3, 0.0])
+    assert table["dice_cell"].isna().all()
+    assert table["failed"].tolist() == [False, False, True]
+    assert table.attrs["n_spurious"] == 0
+    assert score(masks, boxes[2:]).attrs["n_spurious"] == 2
+    # Dice 2 * 50 / 300: the outline is not that cell.
+    table = score(masks, np.array([[15, 10, 35, 20]]))
+    assert table["dice_box"].tolist() == pytest.approx([1 / 3])
+    assert table["found"].tolist() == [False]
+    assert table.attrs["n_spurious"] == 2
+
+
+def test_points_are_found_by_the_outline_they_lie_in():
+    labels = np.where(square(10, 10, 20), 1, np.where(square(40, 35, 10), 2, 0))
+    masks = Masks(labels, np.zeros_like(labels))
+    # Two in one outline, of which the more central one has it; one beside all; one at the edge.
+    table = score(masks, np.array([[12, 12], [19, 21], [50, 5], [44.9, 49.9]]))
+    assert table["found"].tolist() == [False, True, False, True]
+    assert table["predicted"].tolist() == [0, 1, 0, 2]
+    assert table["dice_box"].isna().all()
+
+
+@pytest.mark.parametrize(
+    ("objects", "said"),
+    [
+        (np.zeros((2, 3)), "expected masks"),
+        (np.array([[5.0, np.nan]]), "not a number"),
+        (np.array([[9.0, 9.0, 3.0, 12.0]]), "ends before it begins"),
+        (np.array([[70.0, 10.0]]), "x = 70, y = 10 lies outside the image, which is 60 wide"),
+    ],
+)
+def test_boxes_and_points_that_cannot_be_right(objects, said):
+    empty = np.zeros((60, 60), int)
+    with pytest.raises(MaskError, match=said):
+        score(Masks(empty, empty), objects)
+
+
 def test_failure_detection_by_hand():
     import pandas as pd
 
     scores = pd.DataFrame(
         {
-            "found": [True, True, True, True, False],
+            "predicted": [1, 2, 3, 4, 0],
             "failed": [True, True, False, False, True],
             "suspected_failure": [True, False, True, False, False],
         }
     )
     result = failure_detection(scores)
-    assert result == {"n": 4, "failed": 0.5, "flagged": 0.5, "precision": 0.5, "recall": 0.5}
+    assert result == {
+        "n": 5,
+        "failed": 0.6,
+        "flagged": 0.4,
+        "precision": 0.5,
+        "recall": pytest.approx(1 / 3),
+        "recall_outlined": 0.5,
+    }
     good = failure_detection(scores[3:4])
     assert np.isnan(good["precision"])
     assert np.isnan(good["recall"])

@@ -38,6 +38,7 @@ SIDES = {
     "resnext101": 32,
     "se_resnext50": 32,
     "efficientnet_lite0": 32,
+    "sdct_auxnet": 32,
     "leukonet_like": 64,
     "leukonet_modified": 64,
     "kassani_pair": 64,

@@ -18,6 +18,7 @@ from hemafeat.datasets._audit import checks as _checks
 from hemafeat.datasets._copies.clusters import equal_sets, find_all_near_pairs, linked_sets
 from hemafeat.datasets._copies.near_duplicates import PAIR_COLUMNS
 from hemafeat.datasets._copies.survey import survey_with_thumbnails
+from hemafeat.datasets._scales import scale_table, scales
 from hemafeat.datasets._table import as_table
 
 SEVERITIES = (_checks.SEVERE, _checks.WARNING, _checks.NOTE)
@@ -30,7 +31,7 @@ _PROBED = {
 
 KINDS = {
     **dict.fromkeys(("unreadable", "blank", "duplicate", "near_duplicate"), True),
-    **dict.fromkeys(("image_size", "background", "batch", "marks"), True),
+    **dict.fromkeys(("image_size", "background", "batch", "marks", "scale"), True),
     **dict.fromkeys(("header", "jfif", "name", "labels", "spelling", "balance"), False),
     **dict.fromkeys(("few_groups", "patients", "single_class"), False),
     **dict.fromkeys(("patient_split", "group_split"), False),
@@ -38,7 +39,10 @@ KINDS = {
 """Kinds of findings, and whether the pixels of the images are needed for them. Those of copies also
 have the endings ``_label``, ``_split`` and ``_patient``."""
 
-_TABLES = ("findings", "rows", "images", "duplicates", "near_duplicates", "batches", "classes")
+_TABLES = (
+    *("findings", "rows", "images", "duplicates", "near_duplicates", "batches", "classes"),
+    "scales",
+)
 
 
 @public
@@ -72,6 +76,8 @@ class Audit:
         ``n``, ``share``.
     classes : DataFrame
         Numbers of ``images``, ``groups`` and ``patients`` of each ``label``.
+    scales : DataFrame
+        Scale of each data set by its red cells, beside the stated one; see `scales`.
     table : DataFrame
         The audited image table.
     """
@@ -83,6 +89,7 @@ class Audit:
     near_duplicates: pd.DataFrame
     batches: pd.DataFrame
     classes: pd.DataFrame
+    scales: pd.DataFrame
     table: pd.DataFrame
     _own: Sequence[_checks.Finding] = ()
     _checked: Sequence[str] | None = None
@@ -267,7 +274,8 @@ def audit(
     nearly equal images, in particular with two labels, of two patients, or on both sides of the
     official split; file names under two labels; text, scale bars and pointers on images, and
     whether they give a class away; image sizes and background colours, and how well they predict
-    the label; numbers of images and groups of each class; patients of a single class and patients
+    the label; the scale of each data set by its red cells, and whether it contradicts the stated
+    one; numbers of images and groups of each class; patients of a single class and patients
     on both sides of the split.
 
     The score of a batch is ``1 / k`` times the sum over batches of the largest
@@ -287,6 +295,7 @@ def audit(
     0     note  duplicate         2
     1     note   patients         0
     2     note     labels         0
+    3     note      scale         0
     """
     wanted = None if checks is None else list(dict.fromkeys(checks))
     for kind in wanted or ():
@@ -306,6 +315,7 @@ def audit(
     by_size, size_shares = _checks.check_sizes(table, properties)
     by_background, colour_shares, batch = _checks.check_backgrounds(table, properties, random_state)
     properties["background_batch"] = batch + 1
+    by_red_cells = scales(table) if "scale" in bases else scale_table([])
     findings = [
         *_checks.check_files(properties),
         *_checks.check_copies(table, equal, properties, near=False),
@@ -317,6 +327,7 @@ def audit(
         *by_background,
         *_checks.check_joint_batch(properties),
         *_checks.check_marks(table, properties),
+        *_checks.check_scales(table, by_red_cells),
     ]
     findings = [one for one in findings if wanted is None or _is_asked_for(one.kind, wanted)]
     findings.sort(key=_severity)
@@ -331,6 +342,7 @@ def audit(
         if shares
         else pd.DataFrame(columns=["kind", "batch", "label", "n", "share"]),
         classes=_class_table(table),
+        scales=by_red_cells,
         table=table,
         _own=tuple(findings),
         _checked=wanted,

@@ -11,6 +11,7 @@ import pandas as pd
 from hemafeat.datasets._audit.batches import cluster, label_shares, permutation_test
 from hemafeat.datasets._copies.marks import MARKS
 from hemafeat.datasets._copies.survey import BACKGROUND
+from hemafeat.datasets._scales import describe
 from hemafeat.images import stem_of
 
 SEVERE, WARNING, NOTE = "severe", "warning", "note"
@@ -442,3 +443,21 @@ def check_joint_batch(survey: pd.DataFrame) -> Iterator[Finding]:
             "unusual size have an unusual background and form a separate batch",
             np.flatnonzero(odd_size & odd_background),
         )
+
+
+def check_scales(table: pd.DataFrame, scales: pd.DataFrame) -> Iterator[Finding]:
+    """State the scale of each data set by its red cells, and whether another one is stated."""
+    for found in scales.to_dict("records"):
+        if not found["um_per_px"] > 0:
+            continue
+        message = f"the scale is {describe(found)}"
+        severity = NOTE
+        rows = np.array([], dtype=int)
+        if found["problem"]:
+            same = table["um_per_px"] == found["stated"]
+            if isinstance(found["dataset"], str):
+                same &= table["dataset"] == found["dataset"]
+            severity, message, rows = WARNING, found["problem"], np.flatnonzero(same)
+        elif found["stated"] > 0:
+            message += f"; {found['stated']:.4g} is stated"
+        yield Finding(severity, "scale", message, rows)

@@ -13,12 +13,13 @@ import pandas as pd
 from hemafeat import datasets
 from hemafeat._files import write_table
 from hemafeat._public import public
+from hemafeat._resample import draw, interval
 from hemafeat._words import no_column
 from hemafeat.evaluate._fit import Progress
 from hemafeat.evaluate._probes.features import Probe, probes
 from hemafeat.evaluate._protocols.splits import Groups, Sample, group_ids, grouped
 from hemafeat.evaluate._rows import CompareError
-from hemafeat.evaluate._scores import draw, from_confusion, interval
+from hemafeat.evaluate._scores import from_confusion
 
 NOTHING, EVERYTHING = "majority class", "all of these together"
 

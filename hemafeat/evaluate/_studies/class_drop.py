@@ -9,10 +9,10 @@ import numpy as np
 import pandas as pd
 
 from hemafeat._public import public, renamed_argument
+from hemafeat._resample import draw, interval
 from hemafeat.evaluate._fit import Outcome, Progress, Task, run_all
 from hemafeat.evaluate._protocols.protocols import Protocol
 from hemafeat.evaluate._rows import ROW, CompareError, image_names
-from hemafeat.evaluate._scores import draw, interval
 from hemafeat.evaluate._setup import Models, Setup, set_up
 
 

@@ -7,8 +7,9 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from hemafeat._resample import draw, interval
 from hemafeat.evaluate._comparison import Comparison
-from hemafeat.evaluate._scores import METRICS, draw, interval, resampled
+from hemafeat.evaluate._scores import METRICS, resampled
 from hemafeat.evaluate._tables import arrays
 
 

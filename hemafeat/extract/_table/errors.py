@@ -101,6 +101,15 @@ def no_nuclei_warning(n_cells: int, n_without_nucleus: int) -> str:
     )
 
 
+def scale_warning(rows: Sequence[ErrorRow]) -> str:
+    """Return a line on cells wider than any, by the rows of errors; "" if there are none."""
+    wide = [row for row in rows if row["error"] == "ScaleWarning"]
+    if not wide:
+        return ""
+    images = "1 image" if len(wide) == 1 else f"{len(wide)} images"
+    return f"{images}, the first is {wide[0]['image']}: " + wide[0]["message"]
+
+
 def errors(table: pd.DataFrame) -> pd.DataFrame:
     """Return the images and families that could not be measured.
 

@@ -10,14 +10,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hemafeat._scale import WIDEST, doubt_width
 from hemafeat.extract._columns import family_units
 from hemafeat.extract._family import Family
 from hemafeat.extract._measure import scales
-from hemafeat.extract._table.errors import image_name
+from hemafeat.extract._table.errors import ErrorRow, error_row, image_name
 from hemafeat.extract._table.image import ImageResult
 
 IDENTITY = ["image", "cell", "label", "label_raw", "patient", "group", "split", "dataset"]
 """First columns of the table."""
+
+_AREA = "cell__shape__area"
 
 
 @dataclass(frozen=True)
@@ -128,7 +131,22 @@ def assemble(
     table = pd.concat([head, pd.DataFrame(quality, index=head.index), features], axis=1)
     table.attrs["units"] = units
     table.attrs["errors"] = [row for result in results for row in result.errors]
+    table.attrs["errors"] += _too_wide(table)
     return table
+
+
+def _too_wide(table: pd.DataFrame) -> list[ErrorRow]:
+    """Return a row of errors for each image with a cell that is wider than any white cell."""
+    if _AREA not in table or table["um_per_px"].isna().all():
+        return []
+    diameter = np.sqrt(table[_AREA] * (4 / np.pi))
+    rows: list[ErrorRow] = []
+    for n in np.flatnonzero((diameter > WIDEST).to_numpy()):
+        name = str(table["image"].iloc[n])
+        doubt = doubt_width(float(diameter.iloc[n]), float(table["um_per_px"].iloc[n]))
+        if doubt is not None and (not rows or rows[-1]["image"] != name):
+            rows.append(error_row(name, "extract", "ScaleWarning", doubt))
+    return rows
 
 
 def _quality_column(blocks: list[np.ndarray | None], counts: list[int]) -> np.ndarray:

@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 Cells = Literal["auto", "all", "central"]
 
+_LOOKED_AT = {"max_images": 24, "enough": 36}
+"""How many images and red cells of a data set are compared with the stated scale."""
+
 
 class Run:
     """The images of a run, what is measured of them, and on what machine.
@@ -51,6 +54,8 @@ class Run:
         Which cells are kept, also where ``"auto"`` was given.
     scale : (n_images,) ndarray of float64 or None
         um per pixel of the images that are measured.
+    stated : (n_images,) ndarray of float64 or None
+        um per pixel of the images as they are read.
     zoom : (n_images,) ndarray of float64 or None
         Factor by which each image is resized before it is measured.
     settings : dict
@@ -72,7 +77,7 @@ class Run:
         mask_kind: str = "auto",
         families: FamilyChoice = "default",
         cells: Cells = "auto",
-        um_per_px: float | None = None,
+        um_per_px: float | Literal["auto"] | None = None,
         normalise: str | Normaliser | None = None,
         to_um_per_px: float | None = None,
         n_jobs: int | None = None,
@@ -89,7 +94,10 @@ class Run:
         if cells not in ("auto", "all", "central"):
             raise ValueError(f"cells is 'auto', 'all' or 'central', not {cells!r}")
         self.image_table = check_names(datasets.as_table(images))
-        self.scale = _scale(self.image_table, um_per_px)
+        if um_per_px == "auto":
+            # From here on as if the table had stated it.
+            self.image_table, um_per_px = datasets.with_scale(self.image_table), None
+        self.scale = self.stated = _scale(self.image_table, um_per_px)
         self.zoom = None
         if to_um_per_px is not None:
             self.scale, self.zoom = _scale_and_zoom(self.scale, to_um_per_px)
@@ -175,6 +183,15 @@ def _scale(image_table: pd.DataFrame, um_per_px: float | None) -> np.ndarray | N
         raise ValueError("um_per_px must be positive in every row of the image table")
     _warn(next(filter(None, map(doubt_scale, np.unique(scale).tolist())), None))
     return scale
+
+
+def warn_of_scale(run: Run, stacklevel: int) -> None:
+    """Warn of each data set whose red cells contradict the stated scale; a few images are read."""
+    if run.stated is None:
+        return
+    found = datasets.scales(run.image_table.assign(um_per_px=run.stated), **_LOOKED_AT)
+    for problem in found.loc[found["um_per_px"].notna() & (found["problem"] != ""), "problem"]:
+        warnings.warn(problem, datasets.DatasetWarning, stacklevel=stacklevel)
 
 
 def _warn(doubt: str | None) -> None:

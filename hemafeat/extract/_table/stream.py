@@ -7,7 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -15,10 +15,16 @@ import pandas as pd
 from hemafeat._files import is_table_file, read_parquet
 from hemafeat._machine import steps_of
 from hemafeat._public import public, renamed_argument
+from hemafeat.datasets import DatasetWarning
 from hemafeat.extract._columns import FamilyChoice
 from hemafeat.extract._table.cluster import connect, measure_on_cluster
 from hemafeat.extract._table.compile import compile_ahead
-from hemafeat.extract._table.errors import ErrorRow, mask_warning, no_nuclei_warning
+from hemafeat.extract._table.errors import (
+    ErrorRow,
+    mask_warning,
+    no_nuclei_warning,
+    scale_warning,
+)
 from hemafeat.extract._table.fingerprint import fingerprint, options
 from hemafeat.extract._table.folder import Folder, earlier_manifest, open_folder
 from hemafeat.extract._table.image import Normaliser
@@ -29,7 +35,7 @@ from hemafeat.extract._table.result import (
     part_file,
     read_manifest,
 )
-from hemafeat.extract._table.run import Cells, Run
+from hemafeat.extract._table.run import Cells, Run, warn_of_scale
 from hemafeat.extract._table.shard import Shard, ShardMaker, check_attributes, error_rows
 from hemafeat.extract._table.threads import measure_parts
 from hemafeat.segment import MaskWarning
@@ -98,7 +104,7 @@ def stream(
     mask_kind: str = "auto",
     families: FamilyChoice = "default",
     cells: Cells = "auto",
-    um_per_px: float | None = None,
+    um_per_px: float | Literal["auto"] | None = None,
     normalise: str | Normaliser | None = None,
     to_um_per_px: float | None = None,
     n_jobs: int | None = None,
@@ -131,7 +137,7 @@ def stream(
         As in `table`.
     cells : {"auto", "all", "central"}
         As in `table`.
-    um_per_px : float, optional
+    um_per_px : float or "auto", optional
         As in `table`.
     normalise : {"grey-world", "reinhard", "macenko"} or callable, optional
         As in `table`.
@@ -192,6 +198,8 @@ def stream(
         kept).
     hemafeat.segment.MaskWarning
         The kind of some masks was inferred and is uncertain; they are rows of errors.
+    hemafeat.datasets.DatasetWarning
+        As for `table`.
 
     Examples
     --------
@@ -248,6 +256,7 @@ def measure_into_folder(
         _report(folder, missing, notify)
         complete = (read_manifest(out) or {}).get("state") == "complete"
         if missing:
+            warn_of_scale(run, stacklevel=5)
             if complete:
                 folder.write_manifest("running")
             for shard in measure_shards(run, missing, size, folder.digest):
@@ -259,6 +268,8 @@ def measure_into_folder(
     if notify is None:
         warn_of_left_out(run, totals["n_cells"], totals["n_left_out"])
     n_without = totals.pop("n_without_nucleus")
+    if text := scale_warning(uncertain):
+        warnings.warn(text, DatasetWarning, stacklevel=4)
     for text in mask_warnings(run, uncertain, totals["n_cells"], n_without):
         warnings.warn(text, MaskWarning, stacklevel=4)
     return Extraction(out, len(run), n_shards=n_shards, n_kept=n_shards - len(missing), **totals)

@@ -6,7 +6,7 @@ import os
 import warnings
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 import pandas as pd
@@ -14,14 +14,16 @@ import pandas as pd
 from hemafeat._files import is_table_file
 from hemafeat._machine import steps_of
 from hemafeat._public import renamed_argument
+from hemafeat.datasets import DatasetWarning
 from hemafeat.extract._columns import FamilyChoice
 from hemafeat.extract._measured import MEASURED, n_left_out, n_without_nucleus
 from hemafeat.extract._table.compile import compile_ahead
+from hemafeat.extract._table.errors import scale_warning
 from hemafeat.extract._table.fingerprint import options
 from hemafeat.extract._table.image import Normaliser
 from hemafeat.extract._table.part import assemble
 from hemafeat.extract._table.result import check_target, save
-from hemafeat.extract._table.run import Cells, Run
+from hemafeat.extract._table.run import Cells, Run, warn_of_scale
 from hemafeat.extract._table.shard import ShardMaker, check_attributes, gather
 from hemafeat.extract._table.stream import (
     SHARD_SIZE,
@@ -46,7 +48,7 @@ def table(
     mask_kind: str = "auto",
     families: FamilyChoice = "default",
     cells: Cells = "auto",
-    um_per_px: float | None = None,
+    um_per_px: float | Literal["auto"] | None = None,
     normalise: str | Normaliser | None = None,
     to_um_per_px: float | None = None,
     n_jobs: int | None = None,
@@ -86,9 +88,11 @@ def table(
         ``"auto"`` is ``"central"`` if any image has a label, since a label describes one cell, and
         ``"all"`` if none has. The rule is the same for all images of a table, which holds it
         (`measured`). A warning says if most of the cells found are left out.
-    um_per_px : float, optional
+    um_per_px : float or "auto", optional
         Side of a pixel in um, for all images. The default is the column of that name in the image
-        table. Lengths are in um if the scale is known, else in px.
+        table. Lengths are in um if the scale is known, else in px. ``"auto"`` estimates it from the
+        red cells where that column holds none: one scale for each data set (column ``dataset``),
+        pooled over its images, see `hemafeat.datasets.with_scale`.
     normalise : {"grey-world", "reinhard", "macenko"} or callable, optional
         Change the colours of each image before its cells are measured: a name of
         `hemafeat.images.normaliser`, or a function of an (H, W, 3) uint8 image that returns
@@ -134,9 +138,9 @@ def table(
     FamilyError
         A family does not exist.
     ValueError
-        A scale is not positive or known for some of the images only, the number of masks is not
-        that of the images, the segmenter does not exist, or `out` has the suffix of another kind of
-        file.
+        A scale is not positive or known for some of the images only, or cannot be estimated, the
+        number of masks is not that of the images, the segmenter does not exist, or `out` has the
+        suffix of another kind of file.
     FileExistsError
         `out` holds something other than a result of these settings, or a file that is not a table
         of cells.
@@ -149,6 +153,9 @@ def table(
     -----
     hemafeat.segment.MaskWarning
         The kind of some masks was inferred and is uncertain; they are rows of errors.
+    hemafeat.datasets.DatasetWarning
+        The scale is one that no image of white cells has, the red cells of a data set contradict
+        it, or it makes cells wider than 100 um; the latter are rows of errors.
 
     Examples
     --------
@@ -184,9 +191,12 @@ def table(
         return measure_into_folder(run, target, restart).load()
     if target is not None:
         check_attributes(run)
+    warn_of_scale(run, stacklevel=4)
     result = _measure_in_memory(run)
     result.attrs[MEASURED] = options(run)
     warn_of_left_out(run, len(result), n_left_out(result), stacklevel=4)
+    if text := scale_warning(result.attrs["errors"]):
+        warnings.warn(text, DatasetWarning, stacklevel=3)
     n_without = n_without_nucleus(result) if run.segment is None else 0
     for text in mask_warnings(run, result.attrs["errors"], len(result), n_without):
         warnings.warn(text, MaskWarning, stacklevel=3)

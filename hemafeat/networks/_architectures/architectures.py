@@ -207,6 +207,11 @@ ARCHITECTURES: dict[str, Architecture] = {
         "Tan and Le 2019; Liu 2020, EfficientNet-Lite; efficientnet_lite_pytorch", "read",
         "images are scaled to (I - 127) / 128; the drop of whole blocks in training is left out",
     ),
+    "sdct_auxnet": Architecture(
+        lenet.sdct_auxnet, (400, 400, 3), 2, None, None, "Gehlot 2020, abstract", "guess",
+        "architecture approximate: cosines of stain quantities, a compact network and bilinear "
+        "pooling are stated, the layers are not; see StainedNetwork",
+    ),
     "leukonet_like": Architecture(
         branches.leukonet_like, (250, 250, 3), 2, None, None, "Mourya 2018, abstract", "guess",
         "architecture approximate: the branches of leukonet_modified, one of them on density",

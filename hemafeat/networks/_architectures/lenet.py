@@ -8,7 +8,7 @@ from typing import Any
 
 from hemafeat._public import public
 from hemafeat.networks._architectures.parts import Shape, classify, scaled_input
-from hemafeat.networks._architectures.stains import stain_deconvolution, stain_matrix
+from hemafeat.networks._architectures.stains import stain_matrix, stained_input
 from hemafeat.networks._keras import need_keras
 
 
@@ -181,7 +181,7 @@ def sd_tcnn(
     input_shape: Shape, n_classes: int, weights: str | None, stains: Any = "azure_eosin"
 ) -> Any:
     """Build the five convolutions of AlexNet and the mean of each map on quantities of stains."""
-    image, x = _stained_input(input_shape, stains)
+    image, x = stained_input(input_shape, stains)
     x = _tower(x, k=2.0, n_convolutions=5)
     x = need_keras("a network on images").layers.GlobalAveragePooling2D(name="energy")(x)
     return classify(image, _dense(x), n_classes, "sd_tcnn")
@@ -192,10 +192,31 @@ def sd_alexnet(
 ) -> Any:
     """Build AlexNet in two groups on the quantities of three stains, whose colours are learned."""
     layers = need_keras("a network on images").layers
-    image, x = _stained_input(input_shape, stains)
+    image, x = stained_input(input_shape, stains)
     x = layers.MaxPooling2D(3, 2, name="pool_5")(_tower(x, k=2.0, n_convolutions=5))
     x = layers.Flatten(name="flatten")(x)
     return classify(image, _dense(x), n_classes, "sd_alexnet")
+
+
+def sdct_auxnet(
+    input_shape: Shape, n_classes: int, weights: str | None, stains: Any = "azure_eosin"
+) -> Any:
+    """Build convolutions of the cosines of stain quantities, pooled bilinearly; approximate."""
+    layers = need_keras("a network on images").layers
+    from hemafeat.networks._layers import BilinearPooling, CosineTransform
+
+    image, x = stained_input(input_shape, stains)
+    x = CosineTransform(name="cosines")(x)
+    for number, filters in enumerate((16, 32, 64, 64), 1):
+        x = layers.Conv2D(filters, 3, padding="same", name=f"conv_{number}")(x)
+        x = layers.BatchNormalization(name=f"normal_{number}")(x)
+        x = layers.ReLU(name=f"maps_{number}")(x)
+        if number < 4:
+            x = layers.MaxPooling2D(2, name=f"pool_{number}")(x)
+    return classify(image, BilinearPooling(name="bilinear")(x), n_classes, "sdct_auxnet")
+
+
+_STAINED = {"sd_tcnn": sd_tcnn, "sd_alexnet": sd_alexnet, "sdct_auxnet": sdct_auxnet}
 
 
 @public
@@ -209,7 +230,7 @@ class StainedNetwork:
     Attributes
     ----------
     name : str
-        ``"sd_tcnn"`` or ``"sd_alexnet"``; see `architectures`.
+        ``"sd_tcnn"``, ``"sd_alexnet"`` or ``"sdct_auxnet"``; see `architectures`.
     stains : tuple
         Optical density in R, G, B of each stain; given as `stain_deconvolution` takes them, such as
         a name or a reference cell.
@@ -231,28 +252,15 @@ class StainedNetwork:
     stains: Any = "azure_eosin"
 
     def __post_init__(self) -> None:
-        if self.name not in ("sd_tcnn", "sd_alexnet"):
-            raise ValueError(f"{self.name!r} has no stains; there are: sd_tcnn, sd_alexnet")
+        if self.name not in _STAINED:
+            raise ValueError(f"{self.name!r} has no stains; there are: {', '.join(_STAINED)}")
         # Plain numbers are compared, copied and stored like any other parameter.
         rows = tuple(tuple(float(x) for x in row) for row in stain_matrix(self.stains))
         object.__setattr__(self, "stains", rows)
 
     def __call__(self, input_shape: tuple[int, int, int], n_classes: int) -> Any:
         """Build the network, a keras.Model."""
-        build = sd_tcnn if self.name == "sd_tcnn" else sd_alexnet
-        return build(input_shape, n_classes, None, stains=self.stains)
-
-
-def _stained_input(input_shape: Shape, stains: Any) -> tuple[Any, Any]:
-    """Return the input of a network, and the quantities of three stains in it, from -1 to 1."""
-    keras = need_keras("a network on images")
-    from hemafeat.networks._layers import OpticalDensity
-
-    image = keras.Input(input_shape, name="image")
-    # The cells of the source are cut out on black, which it reads as white.
-    density = OpticalDensity(offset=0.0, base="10", black_is_white=True, name="density")(image)
-    quantities = stain_deconvolution(stains, name="stains")(density)
-    return image, keras.layers.Activation("tanh", name="tanh")(quantities)
+        return _STAINED[self.name](input_shape, n_classes, None, stains=self.stains)
 
 
 def _tower(x: Any, *, k: float, n_convolutions: int) -> Any:

@@ -96,3 +96,15 @@ def stain_deconvolution(stains: Any = None, **kwargs: Any) -> Any:
     from hemafeat.networks._layers import StainDeconvolution
 
     return StainDeconvolution(None if stains is None else stain_matrix(stains), **kwargs)
+
+
+def stained_input(input_shape: tuple[int, int, int], stains: Any) -> tuple[Any, Any]:
+    """Return the input of a network, and the quantities of three stains in it, from -1 to 1."""
+    keras = need_keras("a network on images")
+    from hemafeat.networks._layers import OpticalDensity
+
+    image = keras.Input(input_shape, name="image")
+    # The cells of the source are cut out on black, which it reads as white.
+    density = OpticalDensity(offset=0.0, base="10", black_is_white=True, name="density")(image)
+    quantities = stain_deconvolution(stains, name="stains")(density)
+    return image, keras.layers.Activation("tanh", name="tanh")(quantities)

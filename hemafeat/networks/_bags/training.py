@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -26,8 +27,8 @@ class BagNetwork:
     model : keras.Model
         Network; see `mil_model`.
     history : list of dict
-        Scores of each epoch: the ``loss`` and, if some bags were held back, their loss
-        ``held_back`` and their ``balanced_accuracy``.
+        Scores of each epoch: the ``loss``, the ``seconds`` it took and, if some bags were held
+        back, their loss ``held_back`` and their ``balanced_accuracy``.
     best : int
         Index of the epoch whose weights are kept, from 0.
 
@@ -278,6 +279,7 @@ def fit_bags(
     target = y.astype(np.float32)[:, None] if n_outputs == 1 else y.astype(np.int32)
     best_score, best_weights = -np.inf, None
     for epoch in range(epochs):
+        started = time.perf_counter()
         losses, counts = [], []
         for rows in np.array_split(rng.permutation(trained_rows), n_steps):
             sample = [_sample_cells(bags[int(row)], n_cells, rng) for row in rows]
@@ -293,6 +295,7 @@ def fit_bags(
         if held.any():
             entry |= _scores(network, bags, y, np.flatnonzero(held), weight, n_outputs)
             score = -entry["held_back"] if monitor == "loss" else entry["balanced_accuracy"]
+        entry["seconds"] = time.perf_counter() - started
         network.history.append(entry)
         if held.any() and score > best_score + 1e-4:
             best_score, best_weights, network.best = score, model.get_weights(), epoch

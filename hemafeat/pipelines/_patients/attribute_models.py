@@ -3,24 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from itertools import pairwise
-from typing import Any, Self
+from typing import Any
 
-import numpy as np
-from scipy.special import softmax
-from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.model_selection import StratifiedKFold
 from sklearn.neighbors import KNeighborsClassifier
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import StandardScaler
 from sklearn.tree import DecisionTreeClassifier
-from sklearn.utils.class_weight import compute_class_weight
-from sklearn.utils.validation import check_is_fitted, validate_data
 
-from hemafeat._public import public
 from hemafeat.pipelines._patients.attributes import PatientAttributes
 from hemafeat.pipelines._search import ValidatedSearch
+from hemafeat.pipelines._softmax_mlp import SoftmaxMLP
 from hemafeat.pipelines._steps.best_of import BestOf, few_columns
 from hemafeat.pipelines._steps.boosted import BoostedTrees
 from hemafeat.pipelines._steps.missing import FillMissing
@@ -183,181 +177,3 @@ def attributes_only(
     ]
     folds = StratifiedKFold(n_splits, shuffle=True, random_state=random_state)
     return ValidatedSearch(pipeline, space, scoring="balanced_accuracy", cv=folds)
-
-
-@public
-class SoftmaxMLP(ClassifierMixin, BaseEstimator):
-    """Small multilayer perceptron with one output per class, also for two classes.
-
-    Parameters
-    ----------
-    hidden : sequence of int
-        Numbers of nodes of the hidden layers, which have a ReLU.
-    learning_rate : float
-        Learning rate of Adam [1]_.
-    batch_size : int
-        Number of rows per step.
-    epochs : int
-        Number of passes over the rows, all of which are run.
-    class_weight : {"balanced"}, dict or None
-        Weights of the classes in the loss, the cross-entropy, as in scikit-learn.
-    random_state : int
-        Seed of the weights and of the order of the rows.
-
-    Attributes
-    ----------
-    classes_ : ndarray
-        The labels, sorted.
-    kernels_, biases_ : list of ndarray
-        Weights of the layers, (n_in, n_out) and (n_out,).
-    n_parameters_ : int
-        Number of weights.
-    losses_ : list of float
-        Mean loss of each epoch.
-
-    Notes
-    -----
-    `sklearn.neural_network.MLPClassifier` has a single logistic output for two classes. The
-    network of the report on lymphocytosis has two, which gives 78 parameters for three attributes
-    and hidden layers of 8 and 4 nodes. Weights start uniformly within 1 / sqrt(n_in) of 0, as in
-    PyTorch, which the report used.
-
-    References
-    ----------
-    .. [1] D. Kingma and J. Ba, "Adam: A method for stochastic optimization", ICLR 2015.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> from hemafeat import pipelines
-    >>> X = np.random.default_rng(0).normal(size=(60, 3))
-    >>> model = pipelines.SoftmaxMLP().fit(X, X[:, 0] > 0)
-    >>> model.n_parameters_, model.score(X, X[:, 0] > 0) > 0.9
-    (78, True)
-    """
-
-    def __init__(
-        self,
-        hidden: Sequence[int] = (8, 4),
-        *,
-        learning_rate: float = 0.01,
-        batch_size: int = 8,
-        epochs: int = 100,
-        class_weight: Any = None,
-        random_state: int = 0,
-    ) -> None:
-        self.hidden = hidden
-        self.learning_rate = learning_rate
-        self.batch_size = batch_size
-        self.epochs = epochs
-        self.class_weight = class_weight
-        self.random_state = random_state
-
-    def fit(self, X: Any, y: Any) -> Self:
-        """Train the network.
-
-        Parameters
-        ----------
-        X : (n_rows, n_columns) array
-            Numbers without NaN.
-        y : (n_rows,) array
-            Labels.
-
-        Returns
-        -------
-        SoftmaxMLP
-            The same object.
-
-        Raises
-        ------
-        ValueError
-            If there is one class only.
-        """
-        X, y = validate_data(self, X, y, dtype=np.float64)
-        self.classes_, codes = np.unique(y, return_inverse=True)
-        n, n_classes = len(X), len(self.classes_)
-        if n_classes < 2:
-            raise ValueError(f"the labels are of one class only: {self.classes_[0]}")
-        weight = compute_class_weight(self.class_weight, classes=self.classes_, y=y)[codes]
-        rng = np.random.default_rng(self.random_state)
-        self.kernels_, self.biases_ = [], []
-        for n_in, n_out in pairwise([X.shape[1], *self.hidden, n_classes]):
-            limit = 1 / np.sqrt(n_in)
-            self.kernels_.append(rng.uniform(-limit, limit, (n_in, n_out)))
-            self.biases_.append(rng.uniform(-limit, limit, n_out))
-        parameters = [*self.kernels_, *self.biases_]
-        self.n_parameters_ = sum(array.size for array in parameters)
-        first, second = ([np.zeros_like(array) for array in parameters] for _ in range(2))
-        step, self.losses_ = 0, []
-        for _ in range(self.epochs):
-            order, losses = rng.permutation(n), []
-            for start in range(0, n, self.batch_size):
-                rows = order[start : start + self.batch_size]
-                loss, gradients = self._gradients(X[rows], codes[rows], weight[rows])
-                losses.append(loss * len(rows))
-                step += 1
-                # Adam with its published constants; parameters are changed in place.
-                rate = self.learning_rate * np.sqrt(1 - 0.999**step) / (1 - 0.9**step)
-                for array, gradient, m, v in zip(parameters, gradients, first, second, strict=True):
-                    m += 0.1 * (gradient - m)
-                    v += 0.001 * (gradient**2 - v)
-                    array -= rate * m / (np.sqrt(v) + 1e-8)
-            self.losses_.append(float(np.sum(losses) / n))
-        return self
-
-    def _layers(self, X: np.ndarray) -> list[np.ndarray]:
-        """Return the rows, the values of each hidden layer, and the logits."""
-        values = [X]
-        for number, (kernel, bias) in enumerate(zip(self.kernels_, self.biases_, strict=True), 1):
-            out = values[-1] @ kernel + bias
-            values.append(out if number == len(self.kernels_) else np.maximum(out, 0))
-        return values
-
-    def _gradients(
-        self, X: np.ndarray, codes: np.ndarray, weight: np.ndarray
-    ) -> tuple[float, list[np.ndarray]]:
-        """Return the weighted mean loss of some rows and its gradients, kernels first."""
-        values = self._layers(X)
-        share = weight / weight.sum()
-        change = softmax(values[-1], axis=1)
-        rows = np.arange(len(X))
-        loss = -share @ np.log(np.maximum(change[rows, codes], 1e-300))
-        change[rows, codes] -= 1
-        change *= share[:, None]
-        kernels: list[np.ndarray] = []
-        biases: list[np.ndarray] = []
-        for number in reversed(range(len(self.kernels_))):
-            kernels.insert(0, values[number].T @ change)
-            biases.insert(0, change.sum(axis=0))
-            change = change @ self.kernels_[number].T * (values[number] > 0)
-        return float(loss), [*kernels, *biases]
-
-    def predict_proba(self, X: Any) -> np.ndarray:
-        """Return the probability of each class for each row.
-
-        Parameters
-        ----------
-        X : (n_rows, n_columns) array
-            Numbers without NaN.
-
-        Returns
-        -------
-        (n_rows, n_classes) ndarray of float64
-        """
-        check_is_fitted(self, "kernels_")
-        X = validate_data(self, X, dtype=np.float64, reset=False)
-        return np.asarray(softmax(self._layers(X)[-1], axis=1))
-
-    def predict(self, X: Any) -> np.ndarray:
-        """Return the most probable label of each row.
-
-        Parameters
-        ----------
-        X : (n_rows, n_columns) array
-            Numbers without NaN.
-
-        Returns
-        -------
-        (n_rows,) ndarray
-        """
-        return self.classes_[self.predict_proba(X).argmax(axis=1)]

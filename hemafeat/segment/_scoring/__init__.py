@@ -1,0 +1,1 @@
+"""Segmenters scored on many images: the truth, the scores and the sheet of the worst cells."""
