@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import cv2
 import numpy as np
 
+from hemafeat.images import scale
 from hemafeat.segment._cells import (
     KIND_PLATELET,
     KIND_WHITE,
@@ -32,6 +33,7 @@ from hemafeat.segment._unet.scale import (
     MAX_ZOOM,
     UNET_RADIUS,
     UNET_SIDE,
+    UNET_UM_PER_PX,
     multiply_density,
     optical_density,
     resize,
@@ -51,7 +53,7 @@ OTHER_SCALES = (0.75, 1.4)
 """Relative scales of these runs."""
 
 SIMILAR_SCALE = 1.4
-"""Ratio of the found and the expected size of red cells or nuclei up to which one run is enough."""
+"""Ratio of the found and the expected sizes of cells up to which one run is enough."""
 
 SAME_SCALE = 1.15
 """The same for the middle of an image, where there are fewer of them."""
@@ -69,10 +71,19 @@ MIN_RED = 80
 """Least area of a red cell, in pixels of the network."""
 
 FEW_RED = 3
-"""Number of red cells from which they tell the scale, where nuclei have a size that fits."""
+"""Least number of red cells that have a typical size."""
+
+MANY_RED = 12
+"""Number of red cells from which a second part of a large image is not looked at."""
+
+RED_SPREAD, ONE_RED_SPREAD, NUCLEUS_SPREAD = 0.1, 0.7, 0.25
+"""Standard deviations of the logarithm of the scale by many red cells, by one, and by nuclei."""
 
 NUCLEUS_TO_RED = (0.55, 2.5)
 """Radius of nuclei over that of red cells: outside this range one of them has been mistaken."""
+
+CLEARLY = 0.1
+"""Difference of the expected Dice from which the less likely of two scales is the better one."""
 
 SMALL = 0.85
 """Radius of a cell over that of red cells below which it is a platelet."""
@@ -80,14 +91,14 @@ SMALL = 0.85
 SMALL_NUCLEUS = 0.8
 """The same for the nucleus of a crop, by thresholds, from which all of the crop is looked at."""
 
-MANY_RED = 6
-"""Number of red cells from which they tell the scale whatever the nuclei say."""
-
 MOST_CHANGES = 4
 """Number of runs after which the scale is no longer changed."""
 
 MOST_ENLARGED = 1.6
-"""Largest zoom to begin with."""
+"""Largest zoom to begin with, unless red cells tell that it is larger."""
+
+ENLARGED = 0.7
+"""Power of a zoom above 1 by which an image is enlarged."""
 
 MOST_PIXELS = 6e6
 """Pixels of the network up to which an image is enlarged."""
@@ -229,7 +240,7 @@ def segment_by_network(image: np.ndarray, frame: Frame, path: Path) -> Masks:
     if is_crop and not view.is_plausible:
         for ratio in OTHER_SCALES:
             if view.cells and _certainty(view) < SURE:
-                near = _limit_zoom(ratio * view.zoom, shape)
+                near = min(ratio * view.zoom, MAX_ZOOM)
                 view = max(view, _look(scene, near), key=_certainty)
     cells = [
         cell
@@ -291,6 +302,12 @@ class _View:
     n_red: int
     is_part: bool
 
+    def with_part(self, other: _View) -> _View:
+        """Return what is seen in two parts of an image at the same scale."""
+        n_red = self.n_red + other.n_red
+        red = (self.n_red * self.red + other.n_red * other.red) / max(n_red, 1)
+        return replace(self, cells=self.cells + other.cells, red=red, n_red=n_red)
+
     @property
     def nucleus(self) -> float:
         """Typical radius of nuclei, in pixels of the network; 0 where there are none."""
@@ -305,13 +322,20 @@ class _View:
     @property
     def change(self) -> float:
         """Factor of the zoom at which what is seen has the expected size."""
-        if self.is_plausible or self.n_red >= MANY_RED:
-            return RED_RADIUS / self.red
-        return UNET_RADIUS / self.nucleus if self.nucleus > 0 else 1.0
+        logs, weights = [], []
+        if self.red > 0:
+            logs.append(math.log(RED_RADIUS / self.red))
+            weights.append(1 / (RED_SPREAD**2 + ONE_RED_SPREAD**2 / self.n_red))
+        if self.nucleus > 0:
+            logs.append(math.log(UNET_RADIUS / self.nucleus))
+            weights.append(1 / NUCLEUS_SPREAD**2)
+        if len(logs) == 2 and not self.is_plausible:
+            return math.exp(logs[int(weights[1] > weights[0])])
+        return math.exp(np.average(logs, weights=weights)) if logs else 1.0
 
 
 def _at_its_scale(scene: _Scene) -> _View:
-    """Look at an image at the scale at which red cells or nuclei have the expected size."""
+    """Look at an image at the scale at which red cells and nuclei have the expected size."""
     shape = scene.image.shape[:2]
     red, nucleus = scene.radii
     zooms = _zooms(scene)
@@ -327,9 +351,14 @@ def _at_its_scale(scene: _Scene) -> _View:
         # In a crop there may be no whole red cell.
         if views[-1].is_plausible or (is_crop and views[-1].cells):
             break
-    view = max(
-        views, key=lambda view: (view.is_plausible, bool(view.cells), view.n_red, -view.zoom)
-    )
+    view = views[0]
+    for other in views[1:]:
+        # The first guesses are the better ones.
+        if (other.is_plausible, _certainty(other)) > (
+            view.is_plausible,
+            _certainty(view) + CLEARLY,
+        ):
+            view = other
     if view.is_part:
         zoom = _limit_zoom(view.change * view.zoom, shape)
         view = _look(scene, zoom)
@@ -340,20 +369,23 @@ def _at_its_scale(scene: _Scene) -> _View:
 
 
 def _approach(scene: _Scene, zoom: float) -> _View:
-    """Look at an image, or at its middle if it is large, until the scale no longer changes."""
+    """Look at an image, or at parts of it if it is large, until the scale no longer changes."""
     shape = scene.image.shape[:2]
     for last in range(MOST_CHANGES - 1, -1, -1):
-        part = _middle(shape, zoom)
-        view = _look(scene, zoom, part)
+        first, *others = _parts(shape, zoom)
+        view = _look(scene, zoom, first)
+        for part in others:
+            if view.n_red < MANY_RED:
+                view = view.with_part(_look(scene, zoom, part))
         better = _limit_zoom(view.change * zoom, shape)
-        limit = SIMILAR_SCALE if part is None else SAME_SCALE
+        limit = SAME_SCALE if view.is_part else SIMILAR_SCALE
         if not last or 1 / limit < better / zoom < limit:
             break
         zoom = better
     return view
 
 
-def _zooms(scene: _Scene) -> list[float]:
+def _zooms(scene: _Scene) -> Iterator[float]:
     """Estimate the zoom from red cells, from nuclei, and from the size of the image.
 
     The network corrects a zoom that is too large more surely than one that is too small.
@@ -370,18 +402,31 @@ def _zooms(scene: _Scene) -> list[float]:
         zooms.insert(0 if is_plausible else 1, of_red)
         if not is_plausible and zooms[0] < of_red:
             zooms[:2] = zooms[1::-1]
-    return [_limit_zoom(zoom, shape) for zoom in zooms]
+    if max(shape) * zooms[0] > CROP:
+        found = scale(scene.image).um_per_px
+        if math.isfinite(found):
+            yield _limit_zoom(found / UNET_UM_PER_PX, shape)
+        zooms.insert(-1, MOST_ENLARGED)
+    for zoom in zooms:
+        yield _limit_zoom(zoom, shape)
 
 
-def _middle(shape: tuple[int, int], zoom: float) -> Window | None:
-    """Return the square in the middle that the network sees at once; None if it is nearly all."""
+def _parts(shape: tuple[int, int], zoom: float) -> list[Window | None]:
+    """Return squares that the network sees at once, the one in the middle first.
+
+    They are the whole image, None, if it is hardly larger.
+    """
     side = int(SIDE / zoom)
     if shape[0] * shape[1] < 1.5 * side * side or max(shape) * zoom <= SIDE:
-        return None
-    rows, columns = (
-        slice(max(0, (length - side) // 2), min(length, (length + side) // 2)) for length in shape
-    )
-    return rows, columns
+        return [None]
+    places = ((1, 2), (1, 2)), ((0, 1), (0, 1)), ((1, 1), (1, 1))
+    return [
+        tuple(
+            slice(max(0, (length - side) * n // d), min(length, (length - side) * n // d + side))
+            for length, (n, d) in zip(shape, place, strict=True)
+        )
+        for place in places
+    ]
 
 
 def _look(scene: _Scene, zoom: float, part: Window | None = None) -> _View:
@@ -447,8 +492,9 @@ def _certainty(view: _View) -> float:
 
 
 def _limit_zoom(zoom: float, shape: tuple[int, int]) -> float:
-    """Limit the enlargement of an image, for the sake of memory."""
-    return min(zoom, MAX_ZOOM, max(1.0, math.sqrt(MOST_PIXELS / (shape[0] * shape[1]))))
+    """Enlarge an image less than asked: it gains pixels to look at, and no detail."""
+    most = min(MAX_ZOOM, max(1.0, math.sqrt(MOST_PIXELS / (shape[0] * shape[1]))))
+    return min(zoom, max(1.0, zoom) ** ENLARGED, most)
 
 
 def _typical_radius(areas: Sequence[float]) -> float:

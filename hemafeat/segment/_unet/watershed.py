@@ -90,10 +90,13 @@ def split_touching(
 
 def _find_cores(depth: np.ndarray) -> np.ndarray:
     """Label the cores of cells, 1..n: the maxima that stand out from the valleys round them."""
-    from skimage.morphology import h_maxima
+    from skimage.morphology import local_maxima, reconstruction
 
-    steps = np.rint(255 * depth).astype(np.uint8)
-    n, cores = cv2.connectedComponents(h_maxima(steps, round(255 * PROMINENCE)))
+    steps = np.rint(255 * depth)
+    # Not `h_maxima`, which returns two tops of the same height as two cores, however shallow the
+    # valley between them.
+    domes = reconstruction(np.maximum(steps - round(255 * PROMINENCE), 0), steps)
+    n, cores = cv2.connectedComponents(local_maxima(domes).astype(np.uint8), connectivity=8)
     numbers = np.zeros(n, np.int32)
     for number in range(1, n):
         if depth[cores == number].max() >= PEAK:
