@@ -13,6 +13,8 @@ from hemafeat.cli import main
 from hemafeat.segment import Masks, _best
 from hemafeat.segment._contours.nuclei import Seed
 from hemafeat.segment._unet import (
+    cells as _cells,
+    looks as _looks,
     refine as _refine,
     tiles as _tiles,
     unet as _unet,
@@ -65,7 +67,7 @@ def oracle(monkeypatch, tmp_path):
             size = size_at(cell[window], zoom)
             return perfect(cell[window], nucleus[window], size, certainty, flat=flat, **parts)
 
-        monkeypatch.setattr(_unet, "_run_network", run_network)
+        monkeypatch.setattr(_looks, "_run_network", run_network)
 
     weights = tmp_path / "unet.onnx"
     weights.touch()
@@ -275,7 +277,7 @@ def test_a_doubtful_image_is_seen_at_other_scales(oracle, monkeypatch, certainti
         certainty = certainties[len(zooms) - 1]
         return perfect(cell, nucleus, size_at(cell, zoom), certainty=certainty)
 
-    monkeypatch.setattr(_unet, "_run_network", run_network)
+    monkeypatch.setattr(_looks, "_run_network", run_network)
     masks = segment.unet(drawn.image)
     assert len(zooms) == n_runs
     scales = [zoom / zooms[0] for zoom in zooms[1:]]
@@ -304,7 +306,7 @@ def test_the_expected_dice_is_that_of_truths_drawn_at_random():
     chance = (chance - chance.min()) / (chance.max() - chance.min())
     mask = chance > 0.5
     drawn = [segment.dice(mask, rng.random(chance.shape) < chance) for _ in range(300)]
-    assert _unet._expected_dice(chance) == pytest.approx(np.mean(drawn), abs=0.005)
+    assert _cells.expected_dice(chance) == pytest.approx(np.mean(drawn), abs=0.005)
 
 
 def test_a_cell_without_a_nucleus_is_left_out(oracle):
@@ -430,14 +432,14 @@ def test_the_window_is_the_whole_image_without_a_nucleus_and_where_cells_are_cro
 def test_a_window_that_cuts_a_cell_is_enlarged(oracle, monkeypatch):
     drawn = datasets.draw_cell("neutrophil", random_state=1)
     oracle(drawn.cell, drawn.nucleus)
-    monkeypatch.setattr(_unet, "MARGINS", (0.0, 60.0))
+    monkeypatch.setattr(_looks, "MARGINS", (0.0, 60.0))
     margins = []
 
     def find_windows(*args):
         margins.append(args[-1])
         return _windows.find_windows(*args)
 
-    monkeypatch.setattr(_unet, "find_windows", find_windows)
+    monkeypatch.setattr(_looks, "find_windows", find_windows)
     masks = segment.unet(drawn.image)
     assert margins[:2] == [0.0, 60.0]
     assert segment.score(masks, Masks(drawn.cell, drawn.nucleus))["dice_cell"].min() > 0.95
@@ -449,13 +451,13 @@ def test_a_field_is_seen_as_a_whole_and_a_crop_around_its_nucleus(oracle, monkey
     shares = []
     for one, others in ((field, {"red": field.red}), (drawn, {})):
         oracle(one.cell, one.nucleus, **others)
-        run, seen = _unet._run_network, []
+        run, seen = _looks._run_network, []
 
         def run_network(image, frame, window, zoom, *rest, run=run, seen=seen):
             seen.append(image[window].size / image.size)
             return run(image, frame, window, zoom, *rest)
 
-        monkeypatch.setattr(_unet, "_run_network", run_network)
+        monkeypatch.setattr(_looks, "_run_network", run_network)
         assert segment.unet(one.image).n_cells == 1
         shares.append(seen)
     # The middle of the field first, for its scale.
@@ -469,13 +471,13 @@ def test_red_cells_tell_the_scale(oracle, monkeypatch, um_per_px):
     field = datasets.draw_field([], shape=shape, um_per_px=um_per_px, random_state=4)
     zooms = []
     oracle(field.cell, field.nucleus, red=field.red)
-    run = _unet._run_network
+    run = _looks._run_network
 
     def run_network(image, frame, window, zoom, gain, path):
         zooms.append(zoom)
         return run(image, frame, window, zoom, gain, path)
 
-    monkeypatch.setattr(_unet, "_run_network", run_network)
+    monkeypatch.setattr(_looks, "_run_network", run_network)
     assert segment.unet(field.image).n_cells == 0
     assert zooms[-1] == pytest.approx(um_per_px / segment.UNET_UM_PER_PX, rel=0.35)
 
@@ -485,7 +487,7 @@ def test_a_wrong_scale_is_seen_by_the_network_and_corrected(oracle, monkeypatch)
         ["monocyte"], shape=(400, 400), um_per_px=0.15, touching=0.0, random_state=4
     )
     oracle(field.cell, field.nucleus, red=field.red)
-    monkeypatch.setattr(_unet, "_zooms", lambda *_: [0.3])
+    monkeypatch.setattr(_looks, "_zooms", lambda *_: [0.3])
     masks = segment.unet(field.image)
     assert segment.score(masks, Masks(field.cell, field.nucleus))["dice_cell"].min() > 0.95
 
