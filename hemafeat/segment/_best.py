@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-import cv2
 import numpy as np
 
 from hemafeat.segment._cells import KIND_WHITE
@@ -14,16 +13,10 @@ from hemafeat.segment._contours.frame import Frame
 from hemafeat.segment._contours.surround import prepare
 from hemafeat.segment._masks import Masks
 from hemafeat.segment._unet.tiles import weights_file
-from hemafeat.segment._unet.unet import segment_by_network
+from hemafeat.segment._unet.unet import central_cell, segment_by_network
 
 SURE = 0.95
 """Confidence of `contours` from which the network is not asked."""
-
-LEAST_SIDE = 0.2
-"""Diameter of a cell over the side of the image from which it is a crop of this cell."""
-
-MIDDLE = 0.2
-"""Distance from the middle of a crop, relative to its side, up to which a cell is in the middle."""
 
 
 def best(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) -> Masks:
@@ -52,8 +45,7 @@ def best(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) ->
     Notes
     -----
     A single cell in the middle of a crop is that of `contours` if their confidence is at least
-    0.95. Everything else is as `unet` says, except that of a crop in which the network finds
-    nothing, the cell or platelet that `contours` finds in the middle is kept.
+    0.95. Everything else is as `unet` says.
 
     Examples
     --------
@@ -72,34 +64,19 @@ def best(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) ->
 def segment_by_cascade(image: np.ndarray, frame: Frame, path: Path) -> Masks:
     """Segment white cells in an image and its reduced copy, as returned by `prepare`."""
     first = segment_by_contours(image, frame)
-    central = _central_cell(first)
-    if frame.black is not None or (first.n_cells == 1 and central == 0 and _is_sure(first)):
+    if frame.black is not None or (first.n_cells == 1 and _is_sure(first)):
         return _named(first, "contours")
-    second = segment_by_network(image, frame, path)
-    if second.n_cells or central is None:
-        return _named(second, "unet")
-    return _named(first.select(np.array([central])), "contours")
+    return _named(segment_by_network(image, frame, path), "unet")
 
 
 def _is_sure(masks: Masks) -> bool:
     quality = masks.quality
     return bool(
-        quality["confidence"][0] >= SURE
+        central_cell(masks) == 1
+        and quality["confidence"][0] >= SURE
         and quality["kind"][0] == KIND_WHITE
         and not quality["touches_border"][0]
     )
-
-
-def _central_cell(masks: Masks) -> int | None:
-    """Return the index of the cell that an image was taken of; None in a field."""
-    height, width = masks.shape
-    side = min(height, width)
-    for i in range(masks.n_cells):
-        x, y, w, h = cv2.boundingRect((masks.cell == i + 1).astype(np.uint8))
-        away = np.hypot(x + w / 2 - width / 2, y + h / 2 - height / 2)
-        if max(w, h) >= LEAST_SIDE * side and away <= MIDDLE * side:
-            return i
-    return None
 
 
 def _named(masks: Masks, segmenter: str) -> Masks:

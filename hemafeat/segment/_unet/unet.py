@@ -15,7 +15,13 @@ from hemafeat.segment._contours.frame import Frame
 from hemafeat.segment._contours.nuclei import find_seeds, large_seeds
 from hemafeat.segment._contours.surround import prepare
 from hemafeat.segment._masks import Masks
-from hemafeat.segment._unet.cells import PLATELET, NetworkCell, at_full_size, expected_dice
+from hemafeat.segment._unet.cells import (
+    PLATELET,
+    NetworkCell,
+    at_full_size,
+    expected_dice,
+    expected_dice_of,
+)
 from hemafeat.segment._unet.looks import CROP, Scene, View, at_its_scale, certainty, look
 from hemafeat.segment._unet.scale import MAX_ZOOM, stain_gain
 from hemafeat.segment._unet.tiles import weights_file
@@ -27,11 +33,15 @@ SURE = 0.955
 OTHER_SCALES = (0.75, 1.4)
 """Relative scales of these runs."""
 
-SMALL = 0.85
+SMALL = 0.93
 """Radius of a cell over that of red cells below which it is a platelet."""
 
 LEAST_CONFIDENCE = 0.01
 """Confidence below which a region is no cell, but for the cell in the middle of a crop."""
+
+CELL_SIDE, PLATELET_SIDE = 0.2, 0.1
+"""Diameters over the side of the image from which a cell or a platelet may be the one that an image
+was taken of."""
 
 MIDDLE = 0.2
 """Distance from the middle, relative to the shorter side, within which a cell or platelet is the
@@ -124,21 +134,26 @@ def segment_by_network(image: np.ndarray, frame: Frame, path: Path) -> Masks:
     nuclei = [seed for seed in large_seeds(find_seeds(frame), MIN_SHARE) if not seed.oversized]
     scene = Scene(image, frame, nuclei, stain_gain(frame), path)
     view = at_its_scale(scene)
-    platelets = [cell for cell in view.cells if _is_small(cell, view)]
-    view.cells[:] = [cell for cell in view.cells if not _is_small(cell, view)]
     is_crop = max(shape) * view.zoom <= CROP
     if is_crop and not view.is_plausible:
         for ratio in OTHER_SCALES:
             if view.cells and certainty(view) < SURE:
                 near = min(ratio * view.zoom, MAX_ZOOM)
                 view = max(view, look(scene, near), key=certainty)
+    small = [cell for cell in view.cells if _is_small(cell, view)]
     cells = [
         cell
         for cell in view.cells
-        if cell.confidence >= LEAST_CONFIDENCE or (is_crop and _off_centre(cell, shape) < MIDDLE)
+        if cell not in small
+        and (cell.confidence >= LEAST_CONFIDENCE or (is_crop and _off_centre(cell, shape) < MIDDLE))
     ]
-    if is_crop and not cells:
-        cells = _central_platelet(view, image, frame) or _without_nucleus(platelets, shape)
+    if is_crop and not any(_off_centre(cell, shape) < MIDDLE for cell in cells):
+        # Somebody has cut the image out round something.
+        cells += (
+            _central_platelet(view, image, frame)
+            or _without_nucleus(small, shape)
+            or ([] if cells else _by_contours(image, frame))
+        )
     _mark_clumps(cells)
     return assemble(cells, shape, _rate, frame.surround)
 
@@ -155,6 +170,34 @@ def _without_nucleus(cells: list[NetworkCell], shape: tuple[int, int]) -> list[N
         cell.nucleus[:] = 0
         cell.kind = KIND_PLATELET
     return sorted(central, key=lambda cell: _off_centre(cell, shape))[:1]
+
+
+def _by_contours(image: np.ndarray, frame: Frame) -> list[NetworkCell]:
+    """Find the cell or platelet in the middle of a crop by `contours`."""
+    masks = segment_by_contours(image, frame)
+    number = central_cell(masks, PLATELET_SIDE)
+    if number is None:
+        return []
+    mask = (masks.cell == number).astype(np.uint8)
+    x, y, w, h = cv2.boundingRect(mask)
+    box = np.s_[y : y + h, x : x + w]
+    cell, nucleus = mask[box].copy(), (masks.nucleus[box] == number).astype(np.uint8)
+    quality = {name: values[number - 1] for name, values in masks.quality.items()}
+    expected = expected_dice_of(float(quality["confidence"]))
+    area, kind = cv2.countNonZero(cell), str(quality["kind"])
+    return [NetworkCell(x, y, cell, nucleus, area, 1.0, {"cell": expected}, kind=kind)]
+
+
+def central_cell(masks: Masks, least_side: float = CELL_SIDE) -> int | None:
+    """Return the number of the cell that an image was taken of; None if there is none."""
+    height, width = masks.shape
+    side = min(height, width)
+    for number in range(1, masks.n_cells + 1):
+        x, y, w, h = cv2.boundingRect((masks.cell == number).astype(np.uint8))
+        away = math.hypot(x + w / 2 - width / 2, y + h / 2 - height / 2)
+        if max(w, h) >= least_side * side and away <= MIDDLE * side:
+            return number
+    return None
 
 
 def _rate(cell: NetworkCell, touches_border: bool) -> Record:
