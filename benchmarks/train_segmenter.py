@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import argparse
 import time
-from collections.abc import Iterable
+from collections.abc import Iterator
 from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
@@ -29,7 +29,7 @@ import cv2
 import numpy as np
 import pandas as pd
 
-from hemafeat import datasets, images, networks, segment
+from hemafeat import datasets, networks, segment
 from hemafeat.segment import UNET_WEIGHTS, Masks
 
 SHARES = {"bccd": 0.30, "chula_rbc": 0.20, "draaslan": 0.12, "pbc": 0.38}
@@ -50,102 +50,57 @@ def balanced(table: pd.DataFrame) -> pd.DataFrame:
     return table.loc[table.index.repeat(table["source"].map(times))].reset_index(drop=True)
 
 
-Fields = Iterable[tuple[np.ndarray, Masks, np.ndarray]]
-"""Image, true masks, and for each true cell True if red cells touch it."""
-
-
-def with_masks(table: pd.DataFrame, boxes: pd.DataFrame | None = None) -> Fields:
-    """Read the images of a table; boxes of red cells tell which cells are touched."""
-    for row in table.itertuples():
-        truth = segment.read_masks(row.mask)
-        touched = np.zeros(truth.n_cells, bool)
-        if boxes is not None:
-            red = boxes[boxes["image"].eq(row.image) & boxes["name"].eq("RBC")]
-            touched = touched_by(truth, red)
-        yield images.read(row.image), truth, touched
-
-
-def touched_by(truth: Masks, red: pd.DataFrame) -> np.ndarray:
-    """Find the cells on which, or within two pixels of which, the ellipse of a box lies."""
-    ellipses = np.zeros(truth.shape, np.uint8)
-    for box in red.itertuples():
-        centre = ((box.xmin + box.xmax) / 2 - 1, (box.ymin + box.ymax) / 2 - 1)
-        sides = (box.xmax - box.xmin + 1, box.ymax - box.ymin + 1)
-        cv2.ellipse(ellipses, (centre, sides, 0), 1, cv2.FILLED)
-    near = cv2.dilate(truth.cell.astype(np.uint16), np.ones((5, 5), np.uint8))
-    return np.isin(np.arange(1, truth.n_cells + 1), near[ellipses > 0])
-
-
-def crowded(background: str, n: int) -> Fields:
+def crowded(background: str, n: int) -> list[datasets.DrawnField]:
     """Draw fields in which every white cell but the first one of a group touches another."""
     white = [kind for kind in datasets.KINDS if kind != "platelet"]
+    fields = []
     for i in range(n):
         rng = np.random.default_rng([3, i])
-        field = datasets.draw_field(
-            [str(kind) for kind in rng.choice(white, size=3)],
-            stain=datasets.Stain.draw(rng, background),
-            neighbours=0.9,
-            touching=1.0,
-            random_state=rng,
+        fields.append(
+            datasets.draw_field(
+                [str(kind) for kind in rng.choice(white, size=3)],
+                stain=datasets.Stain.draw(rng, background),
+                neighbours=0.9,
+                touching=1.0,
+                random_state=rng,
+            )
         )
-        yield field.image, Masks(field.cell, field.nucleus), np.ones(3, bool)
+    return fields
 
 
-def any_fields(n_cells: int, n: int) -> Fields:
+def any_fields(n_cells: int, n: int) -> list[datasets.DrawnField]:
     """Draw fields as any laboratory may have taken them, with a clump of small blasts or none."""
-    for i in range(n):
-        field = datasets.draw_any_field(
+    return [
+        datasets.draw_any_field(
             ["lymphoblast"] * n_cells,
             um_per_px=0.63 if n_cells else 0.15,
             clump=n_cells > 0,
             spoiled=False,
             random_state=np.random.default_rng([4, i]),
         )
-        yield field.image, Masks(field.cell, field.nucleus), np.ones(n_cells, bool)
+        for i in range(n)
+    ]
 
 
-def score_fields(name: str, fields: Fields, weights: Path) -> list[dict[str, object]]:
-    """Score each segmenter: one row for all cells, and one for those touched by red cells."""
-    fields, rows, parts = list(fields), [], []
-    for name_of_segmenter in ("contours", f"unet:{weights}", f"best:{weights}"):
-        find = segment.segmenter(name_of_segmenter)
-        tables, durations, n_spurious = [], [], 0
-        for image, truth, touched in fields:
-            start = time.thread_time()
-            masks = find(image)
-            masks = masks.select(np.flatnonzero(masks.quality["kind"] == "white cell"))
-            durations.append(time.thread_time() - start)
-            table = segment.score(masks, truth)
-            n_spurious += table.attrs["n_spurious"]
-            table["touched"] = touched
-            tables.append(table)
-        cells = pd.concat(tables, ignore_index=True)
-        summary = summarise(name, name_of_segmenter, cells)
-        median_ms = 1000 * float(np.median(durations))
-        rows.append(summary | {"spurious": n_spurious, "ms": median_ms})
-        touched_cells = cells[cells["touched"]]
-        if 0 < len(touched_cells) < len(cells):
-            part = f"{name}, touched by red cells"
-            parts.append(summarise(part, name_of_segmenter, touched_cells))
-    return rows + parts
-
-
-def summarise(name: str, segmenter: str, cells: pd.DataFrame) -> dict[str, object]:
-    """Summarise the scores of the cells of a set, with times and spurious cells left open."""
-    found = cells[cells["found"]]
-    detection = segment.failure_detection(cells)
-    return {
-        "set": name,
-        "segmenter": segmenter.partition(":")[0],
-        "n": len(cells),
-        "found": len(found),
-        "spurious": None,
-        "nucleus_mean": found["dice_nucleus"].mean(),
-        "nucleus_p5": found["dice_nucleus"].quantile(0.05),
-        "cell_mean": found["dice_cell"].mean(),
-        "cell_p5": found["dice_cell"].quantile(0.05),
-        **{key: detection[key] for key in ("failed", "flagged", "precision", "recall")},
+def sets_to_score(
+    data: Path, parts: dict[str, pd.DataFrame], n_drawn: int
+) -> Iterator[tuple[str, pd.DataFrame, object]]:
+    """Yield name, images and truth of what was not learned from."""
+    for name, part in (("stopped by", "stop"), ("held back", "held")):
+        for source, group in parts[part].groupby("source"):
+            yield f"{source} {name}", group[["image", "mask"]], "given"
+    if (data / "segwbc_d1").is_dir():
+        yield "segwbc_d1", datasets.segwbc(data / "segwbc_d1"), "given"
+    drawn = {
+        f"crowded {background}": crowded(background, n_drawn)
+        for background in datasets.BACKGROUNDS
+        if background != "black"
     }
+    drawn["drawn, no white cell"] = any_fields(0, n_drawn)
+    drawn["drawn, clumps of 25"] = any_fields(25, n_drawn)
+    for name, fields in drawn.items():
+        truth = [Masks(field.cell, field.nucleus) for field in fields]
+        yield name, pd.DataFrame({"image": [field.image for field in fields]}), truth
 
 
 def runtimes(weights: Path, repeats: int = 30) -> pd.DataFrame:
@@ -204,19 +159,17 @@ def describe_scores(scores: pd.DataFrame, timing: pd.DataFrame) -> list[str]:
         "|---|---|---|---|---|---|---|---|",
     ]
     for row in scores.itertuples():
-        has_times = np.isfinite(row.ms)
         lines.append(
-            f"| {row.set} | {row.segmenter} | {row.n} | {row.found} | "
-            f"{f'{row.spurious:.0f}' if has_times else ''} | "
-            f"{row.nucleus_mean:.3f} ({row.nucleus_p5:.3f}) | "
-            f"{row.cell_mean:.3f} ({row.cell_p5:.3f}) | {f'{row.ms:.1f}' if has_times else ''} |"
+            f"| {row.set} | {row.segmenter.partition(':')[0]} | {row.cells} | {row.found} | "
+            f"{row.spurious} | {row.nucleus_mean:.3f} ({row.nucleus_p5:.3f}) | "
+            f"{row.cell_mean:.3f} ({row.cell_p5:.3f}) | {row.cpu_ms:.1f} |".replace("nan (nan)", "")
         )
     speeds = ", ".join(f"{row.runtime} {row.ms:.1f} ms" for row in timing.itertuples())
     return [
         *lines,
         "",
         "Mean Dice (5th percentile) over the cells found, without filtering by quality; spurious: "
-        "outlines that match no true cell; milliseconds per image on one thread. One square of "
+        "outlines that are no cell found; milliseconds of processor time per image. One square of "
         f"192 x 192 pixels takes: {speeds}.",
         "",
     ]
@@ -301,27 +254,14 @@ def main(argv: list[str] | None = None) -> None:
         lines, weights = [], UNET_WEIGHTS
     else:
         lines, weights = [], Path(args.start).with_suffix(".onnx")
-    boxes = datasets.bccd_boxes(data / "bccd")
-    rows = []
-    for name, part in (("stopped by", "stop"), ("held back", "held")):
-        for source, group in parts[part].groupby("source"):
-            rows += score_fields(f"{source} {name}", with_masks(group, boxes), weights)
-    if (data / "segwbc_d1").is_dir():
-        listed = datasets.segwbc(data / "segwbc_d1")
-        rows += score_fields("segwbc_d1", with_masks(listed), weights)
-        # Every fourth image was inspected when the thresholds of `unet` were chosen.
-        unseen = listed[np.arange(len(listed)) % 4 > 0]
-        rows += score_fields("segwbc_d1, never inspected", with_masks(unseen), weights)
-    for background in datasets.BACKGROUNDS:
-        if background != "black":
-            rows += score_fields(
-                f"crowded {background}", crowded(background, args.crowded), weights
-            )
-    for name, n_cells in (("no white cell", 0), ("clumps of 25", 25)):
-        rows += score_fields(f"drawn, {name}", any_fields(n_cells, args.crowded), weights)
-    scores = pd.DataFrame(rows).astype({"spurious": float, "ms": float})
+    segmenters = ["contours", f"unet:{weights}", f"best:{weights}"]
+    summaries = []
+    for name, listed, truth in sets_to_score(data, parts, args.crowded):
+        found = segment.score_images(listed.assign(dataset=name), truth, segmenters)
+        summaries.append(found.summary)
+        print(found, end="\n\n", flush=True)
+    scores = pd.concat(summaries, ignore_index=True)
     scores.to_csv(out / "scores.csv", index=False)
-    print(scores.round(4).to_string(index=False))
     timing = runtimes(weights)
     print(timing.round(6).to_string(index=False))
     lines += describe_scores(scores, timing)
