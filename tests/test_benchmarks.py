@@ -258,6 +258,7 @@ def test_train_segmenter_of_networks(tmp_path: Path) -> None:
     assert card.count("| contours | 15 |") == 2
     # The same network, scored again.
     start = ["--epochs", "0", "--crowded", "1", "--start", str(tmp_path / "out" / "network.keras")]
+    start += few[:2]
     main(["--data", str(tmp_path), "--out", str(tmp_path / "again"), *start])
     again = pd.read_csv(tmp_path / "again" / "scores.csv")
     counts = ["set", "cells", "found", "spurious", "nucleus_mean", "cell_mean"]
