@@ -12,10 +12,11 @@ from hemafeat.segment._contours.contours import segment_by_contours
 from hemafeat.segment._contours.frame import Frame
 from hemafeat.segment._contours.surround import prepare
 from hemafeat.segment._masks import Masks
+from hemafeat.segment._unet.looks import LARGE_CROP
 from hemafeat.segment._unet.tiles import weights_file
 from hemafeat.segment._unet.unet import central_cell, segment_by_network
 
-SURE = 0.95
+SURE = 0.9
 """Confidence of `contours` from which the network is not asked."""
 
 
@@ -44,8 +45,8 @@ def best(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) ->
 
     Notes
     -----
-    A single cell in the middle of a crop is that of `contours` if their confidence is at least
-    0.95. Everything else is as `unet` says.
+    A single cell in the middle of a crop of up to 400 px is that of `contours` if their confidence
+    is at least 0.9. Everything else is as `unet` says.
 
     Examples
     --------
@@ -64,15 +65,17 @@ def best(image: np.ndarray, *, weights: str | os.PathLike[str] | None = None) ->
 def segment_by_cascade(image: np.ndarray, frame: Frame, path: Path) -> Masks:
     """Segment white cells in an image and its reduced copy, as returned by `prepare`."""
     first = segment_by_contours(image, frame)
-    if frame.black is not None or (first.n_cells == 1 and _is_sure(first)):
+    if frame.black is not None or _is_sure(first):
         return _named(first, "contours")
-    return _named(segment_by_network(image, frame, path), "unet")
+    return _named(segment_by_network(image, frame, path, first), "unet")
 
 
 def _is_sure(masks: Masks) -> bool:
     quality = masks.quality
     return bool(
-        central_cell(masks) == 1
+        max(masks.shape) <= LARGE_CROP
+        and masks.n_cells == 1
+        and central_cell(masks) == 1
         and quality["confidence"][0] >= SURE
         and quality["kind"][0] == KIND_WHITE
         and not quality["touches_border"][0]
