@@ -91,6 +91,8 @@ def sets_to_score(
             yield f"{source} {name}", group[["image", "mask"]], "given"
     if (data / "segwbc_d1").is_dir():
         yield "segwbc_d1", datasets.segwbc(data / "segwbc_d1"), "given"
+    if not n_drawn:
+        return
     drawn = {
         f"crowded {background}": crowded(background, n_drawn)
         for background in datasets.BACKGROUNDS
@@ -230,7 +232,7 @@ def main(argv: list[str] | None = None) -> None:
     )
     parser.add_argument("--jobs", type=int, default=1, help="number of threads that make samples")
     parser.add_argument(
-        "--crowded", type=int, default=20, help="number of crowded drawn fields of each background"
+        "--crowded", type=int, default=20, help="number of drawn fields of each kind; 0 for none"
     )
     parser.add_argument("--seed", type=int, default=0)
     args = parser.parse_args(argv)

@@ -268,8 +268,8 @@ def discs(folder, n, seed):
         radius = int(rng.integers(20, 28))
         cv2.circle(image, centre, radius, (200, 150, 210), cv2.FILLED)
         cv2.circle(mask, centre, radius, 128, cv2.FILLED)
-        cv2.circle(image, centre, radius // 2, (90, 50, 160), cv2.FILLED)
-        cv2.circle(mask, centre, radius // 2, 255, cv2.FILLED)
+        cv2.circle(image, centre, 7 * radius // 10, (90, 50, 160), cv2.FILLED)
+        cv2.circle(mask, centre, 7 * radius // 10, 255, cv2.FILLED)
         image = np.clip(image + rng.normal(0, 3, image.shape), 0, 255).astype(np.uint8)
         for name, data in (("image", image[:, :, ::-1]), ("mask", mask)):
             cv2.imwrite(str(folder / f"{name}_{i}.png"), data)
@@ -395,5 +395,5 @@ def test_a_trained_network_keeps_the_contract_of_a_segmenter(keras, onnx, tmp_pa
         again = pickle.loads(pickle.dumps(segment.segmenter(name)))
         assert again(image).shape == (50, 60)
     path = networks.export_onnx(networks.fcn8s(side=UNET_SIDE, n_dense=4), tmp_path / "other.onnx")
-    with pytest.raises(ValueError, match=r"other\.onnx returned \(1, 3, 192, 192\)"):
+    with pytest.raises(ValueError, match=r"other\.onnx returned \(1, 3, 128, 128\)"):
         segment.unet(np.full((40, 40, 3), 230, np.uint8), weights=path)
