@@ -79,7 +79,7 @@ class StainJitter:
         new_white = rng.uniform((200.0, 200.0, 110.0), 255.0) * rng.uniform(0.95, 1.05)
         tone = np.exp(self.strength * rng.normal(0.0, 0.15))
         blurred, sigma = rng.random() < 0.5, rng.uniform(0.25, 1.0) * self.blur
-        compressed, quality = rng.random() < 0.5, rng.uniform(self.quality, 98)
+        compressed, quality = rng.random() < 0.5, rng.uniform(min(self.quality, 98), 98)
         # Unmixing, scaling of the amounts and mixing in other colours combine to one matrix.
         unmix = np.linalg.inv(_with_residual(_STAINS)) * (*amounts, 1.0)
         matrix = tone * (unmix @ _with_residual(stains))

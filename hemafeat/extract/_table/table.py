@@ -85,7 +85,7 @@ def table(
         Meaning of the values of masks in files and arrays, see `hemafeat.segment.read_masks`. By
         default it is inferred; where that is uncertain, the cells are measured and the image is a
         row of errors, ``MaskWarning``.
-    families : {"fast", "default", "all"} or list of names or functions
+    families : {"fast", "default", "all", "robust"} or list of names or functions
         Feature families to measure: a set of families, or their names or functions. The order of a
         list does not change the table.
     cells : {"auto", "all", "central"}
