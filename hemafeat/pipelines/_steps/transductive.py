@@ -334,14 +334,14 @@ class Aligned(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     >>> from hemafeat import pipelines
     >>> rng = np.random.default_rng(0)
     >>> label = np.repeat(["a", "b"], 50)
-    >>> values = rng.normal(size=(100, 4)) + 6 * (label == "b")[:, None]
-    >>> table = pd.DataFrame(values, columns=[f"cell__shape__x{i}" for i in range(4)])
+    >>> values = rng.normal(size=(100, 40)) + (label == "b")[:, None]
+    >>> table = pd.DataFrame(values, columns=[f"cell__shape__x{i}" for i in range(40)])
     >>> model = pipelines.Aligned(pipelines.logistic()).fit(table, label)
-    >>> moved = table + 2.5  # the same cells in another laboratory
+    >>> moved = table + 1.5  # the same cells in another laboratory
     >>> float((model.predict(moved) == label).mean())
     1.0
-    >>> float((model.estimator_.predict(moved) == label).mean()) < 0.9
-    True
+    >>> float((model.estimator_.predict(moved) == label).mean())
+    0.5
     """
 
     transductive = True
