@@ -338,8 +338,8 @@ class Aligned(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     >>> table = pd.DataFrame(values, columns=[f"cell__shape__x{i}" for i in range(40)])
     >>> model = pipelines.Aligned(pipelines.logistic()).fit(table, label)
     >>> moved = table + 1.5  # the same cells in another laboratory
-    >>> float((model.predict(moved) == label).mean())
-    1.0
+    >>> bool((model.predict(moved) == label).mean() > 0.95)
+    True
     >>> float((model.estimator_.predict(moved) == label).mean())
     0.5
     """
