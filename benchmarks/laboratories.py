@@ -16,7 +16,8 @@ or on two, and scored on another, no label of which is seen. Rows of the table:
 Balanced accuracy has a 95 % interval (bootstrap over groups), and is also given without the types
 of fewer than 5 cells; then the recall of each type. Tables of cells are kept in the folder of
 --out, and `laboratories.csv` beside them. The scales are those of `benchmarks/cross.py`. Every
-second cell of bccd was not looked at while settings were chosen (``bccd, kept back``).
+second cell of bccd was not looked at while settings were chosen (``bccd, kept back``); segwbc_d1
+was, a few times, while the alignment was devised.
 """
 
 from __future__ import annotations

@@ -50,7 +50,8 @@ class StainJitter:
     .3 and .35 in the logarithms of the amounts of azure and eosin, .06 in each component of their
     colours, .15 in the logarithm of the exponent of the tone curve. The white of the new image is
     uniform in 200 to 255 (blue 110 to 255), times an exposure of .95 to 1.05, above which it is
-    clipped. These ranges were set by eye, wider than the sets of real cells at hand.
+    clipped. These ranges were set by eye, before any score, so that the lights and stains of PBC,
+    BCCD and segmentation_WBC are among them.
 
     Examples
     --------
