@@ -16,6 +16,8 @@ import pandas as pd
 import pytest
 from PIL import Image
 
+from hemafeat import extract
+
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
 
@@ -29,12 +31,14 @@ def test_none_is_left_out() -> None:
         "embedding",
         "families",
         "gpu",
+        "laboratories",
         "models",
         "patients",
         "red_cells",
         "scale",
         "segmentation",
         "speed",
+        "stability",
     }
     assert there == named | {"networks", "teaching_masks", "train_segmenter", "unchanged"}
 
@@ -46,7 +50,7 @@ def test_one_module_runs_recipes_and_scripts(capsys: pytest.CaptureFixture[str])
     assert main(["nothing"]) == 2
     said = capsys.readouterr()
     assert "there is no 'nothing'" in said.err
-    assert "segmentation, speed, teaching_masks, train_segmenter" in said.out
+    assert "segmentation, speed, stability, teaching_masks, train_segmenter" in said.out
     with pytest.raises(SystemExit, match="expected 'cpu' or 'gpu'"):
         main(["--device", "tpu", "list"])
 
@@ -95,6 +99,72 @@ def test_red_cells(tmp_path: Path) -> None:
     main(["--out", str(tmp_path), "--drawn", "4"])
     assert pd.read_csv(tmp_path / "red_cells.csv")["error"].item() < 0.03
     assert len(pd.read_csv(tmp_path / "images.csv")) == 4
+
+
+@pytest.mark.slow_without_jit
+def test_stability(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """Outlines do not depend on colours; colours on the outline little, and on the stain much."""
+    main = runpy.run_path(str(BENCHMARKS / "stability.py"))["main"]
+    few = ["--cells", "16", "--families", "shape", "colour", "--jobs", "1"]
+    main(["--out", str(tmp_path), *few])
+    assert "default columns are robust" in capsys.readouterr().out
+    table = pd.read_csv(tmp_path / "stability.csv").set_index("column")
+    shape = table.filter(like="__shape__", axis=0)
+    assert shape[["stain", "jpeg", "focus"]].min().min() == 1
+    assert shape[["stain_shift", "jpeg_shift", "focus_shift"]].max().max() == 0
+    area = table.loc["cell__shape__area"]
+    assert area["mask_shift"] > 0
+    assert area["scale"] > 0.98
+    red = table.loc["cell__colour__mean__r"]
+    assert red["stain"] < 0.9 * red["mask"]
+    assert (tmp_path / "stability.png").stat().st_size > 10_000
+
+
+def test_agreement_is_that_of_mcgraw_and_wong() -> None:
+    """Six subjects of Shrout and Fleiss (1979), judges 1 and 3; sums of squares by hand."""
+    agreement = runpy.run_path(str(BENCHMARKS / "stability.py"))["agreement"]
+    a, b = np.array([9, 6, 8, 7, 10, 6.0]), np.array([5, 3, 6, 2, 6, 4.0])
+    # Twice the rows, since few cells are refused; clipping at percentiles touches no value much.
+    a, b = np.tile(a, 40), np.tile(b, 40)
+    between = 2 * ((a + b) / 2).var() * len(a) / (len(a) - 1)
+    judges = len(a) * ((a.mean() - b.mean()) ** 2) / 2
+    rest = ((a - b) / np.sqrt(2)).var() * len(a) / (len(a) - 1)
+    expected = (between - rest) / (between + rest + 2 * (judges - rest) / len(a))
+    found = agreement(a[:, None], b[:, None])
+    assert found == pytest.approx([expected], abs=1e-9)
+    assert agreement(a[:, None], a[:, None]) == pytest.approx([1.0])
+    assert np.isnan(agreement(np.ones((20, 1)), np.ones((20, 1)))).all()
+
+
+def test_laboratories() -> None:
+    """Of three drawn laboratories of one stain, another is found by every model that works."""
+    module = runpy.run_path(str(BENCHMARKS / "laboratories.py"))
+    columns, rng = extract.columns(), np.random.default_rng(0)
+    centres = 3 * rng.normal(size=(len(module["TYPES"]), len(columns)))
+
+    def laboratory(n: int, stain: float, copies: int) -> pd.DataFrame:
+        codes = np.repeat(np.arange(len(centres)), n)
+        values = centres[codes] + rng.normal(size=(len(codes), len(columns)))
+        table = pd.DataFrame(values + stain, columns=columns).assign(
+            label=np.array(module["TYPES"])[codes],
+            image=[f"{i}.png" for i in range(len(codes))],
+            group=None,
+            redrawn=0,
+        )
+        return pd.concat([table, *[table.assign(redrawn=1)] * copies], ignore_index=True)
+
+    tables = {
+        (name, grid): laboratory(12, stain, 1)
+        for name, stain in (("pbc_dev", 0.0), ("bccd", 1.0))
+        for grid in (True, False)
+    }
+    found = pd.DataFrame(module["rows"](tables, ["logistic"], 20))
+    assert set(found["test"]) == {"bccd", "bccd, kept back"}
+    assert len(found) == 2 * 2 * len(module["TRAINED"])
+    whole = found[found["test"] == "bccd"].set_index("ingredient")
+    assert (whole["cells"] == 60).all()  # copies are not scored
+    assert whole.loc["grid + aligned", "balanced"] == 1
+    assert (whole["low"] <= whole["balanced"]).all()
 
 
 def test_networks_embedding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

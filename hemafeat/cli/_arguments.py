@@ -98,7 +98,7 @@ def add_images(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         metavar="NAME",
         default=["default"],
-        help="families of features to measure: fast, default, all, or names (see 'hemafeat "
+        help="families of features to measure: fast, default, all, robust, or names (see 'hemafeat "
         "families')",
     )
     parser.add_argument(

@@ -396,6 +396,12 @@ def _model_names(args: argparse.Namespace) -> Any:
         names = _arguments.split_names(args.models or pipelines.names())
         names = [_deep.with_weights(name, args) for name in names]
     for name in names:
+        if args.level == "cell" and name.startswith("aligned:"):
+            try:
+                pipelines.make(name)
+            except ValueError as error:
+                raise Usage(f"--models: {error}") from None
+            continue
         deep = args.level == "cell" and (_deep.is_embedding(name) or _deep.is_network(name))
         if not deep and name not in known:
             noun = "model of patients" if args.level == "patient" else "model"

@@ -63,7 +63,7 @@ def add(commands: Any) -> None:
         "--families",
         nargs="+",
         metavar="NAME",
-        help="families to search: default, all, or names; all by default if NAME is given",
+        help="families to search: default, all, robust, or names; all by default if NAME is given",
     )
     parser.add_argument(
         "--format",
@@ -169,6 +169,12 @@ def _in_full(row: pd.Series) -> str:
     )
     lines = [str(row["column"])]
     lines += [f"  {label:<10}{row[label]}" for label in labels if str(row[label])]
+    known = row.filter(like="icc_").dropna()
+    if len(known):
+        found = ", ".join(
+            f"{icc:.2f} {str(name).removeprefix('icc_')}" for name, icc in known.items()
+        )
+        lines.append(f"  {'stability':<10}ICC {found}")
     return "\n".join(lines)
 
 

@@ -76,6 +76,13 @@ def add(commands: Any) -> None:
         metavar="ADDRESS",
         help="measure on a Dask cluster: tcp://host:8786, or the file written by its scheduler",
     )
+    parser.add_argument(
+        "--augment",
+        type=_arguments.positive_int,
+        metavar="N",
+        help="also measure N copies of each cell, redrawn as by other laboratories, to train on; "
+        "only for a .parquet or .csv file",
+    )
     _arguments.add_images(parser)
     _deep.add_embeddings(parser)
     _arguments.add_jobs(parser)
@@ -97,6 +104,8 @@ def run(args: argparse.Namespace) -> None:
             check_folder_name(args.out)
     except (OSError, ValueError) as error:
         raise Usage(f"--out: {_output.reason(error)}") from None
+    if args.augment and not to_file:
+        raise Usage("--augment writes a table: give a .parquet or .csv file as --out")
     options = _inputs.measuring_options(args) | {
         "shard_size": args.shard_size,
         "restart": args.restart,
@@ -109,7 +118,8 @@ def run(args: argparse.Namespace) -> None:
     try:
         if to_file:
             with _inputs.left_out_said_here():
-                counts = _count(extract.table(listed, out=args.out, **options))
+                cells = extract.table(listed, out=args.out, augment=args.augment or 0, **options)
+                counts = _count(cells)
         else:
             result = extract.stream(
                 listed, args.out, **options, notify=lambda text: _arguments.say(args, text)
@@ -158,6 +168,8 @@ def _count(table: pd.DataFrame) -> _Counts:
     from hemafeat import extract
 
     errors = extract.errors(table)
+    if "redrawn" in table:
+        table = table[table["redrawn"] == 0]
     # A table of images none of which was measured may lack these columns.
     suspect, n_found = (table.get(f"quality__{name}") for name in ("suspected_failure", "n_cells"))
     return _Counts(

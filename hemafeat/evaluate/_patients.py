@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from hemafeat import pipelines
+from hemafeat._frames import need_frame
 from hemafeat._words import no_column
 from hemafeat.evaluate._protocols.protocols import PROTOCOLS, Protocol, as_protocol
 from hemafeat.evaluate._protocols.splits import Groups, Sample
@@ -70,6 +71,11 @@ def set_up_patients(
             "cells of a patient"
         )
     measured, notes = cells_measured(table)
+    table = need_frame(table, "a comparison", CompareError)
+    if "redrawn" in table.columns:
+        copies = (pd.to_numeric(table["redrawn"], errors="coerce") > 0).to_numpy()
+        table = table[~copies]
+        notes.append(("", "compare", "note", f"{int(copies.sum())} redrawn copies are left out"))
     cells, bags, errors = _bags(
         table, label, patient, columns, metadata, features=_need_features(models)
     )

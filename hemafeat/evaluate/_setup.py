@@ -254,6 +254,7 @@ def set_up(
     plan = chosen_protocol.folds(
         Sample(truth, cell_groups, used, values, n_splits, random_state, chosen_protocol.options)
     )
+    plan = _without_copies(plan, used)
     errors += [("", "split", "note", note) for note in plan.notes]
     if not baseline:
         estimators.pop(BASELINE)
@@ -280,6 +281,22 @@ def set_up(
         measured=measured,
     )
     return _with_common_rows(setup) if need_features else setup
+
+
+def _without_copies(plan: Folds, table: pd.DataFrame) -> Folds:
+    """Return a plan that scores and validates on no copies of cells, see ``extract.table``."""
+    if "redrawn" not in table.columns:
+        return plan
+    copies = (pd.to_numeric(table["redrawn"], errors="coerce") > 0).to_numpy()
+    if not copies.any():
+        return plan
+    note = f"{int(copies.sum())} redrawn copies of cells are trained on, and never scored"
+    return replace(
+        plan,
+        pairs=[(train, test[~copies[test]]) for train, test in plan.pairs],
+        validation=[valid[~copies[valid]] for valid in plan.validation],
+        notes=[*plan.notes, note],
+    )
 
 
 def _with_common_rows(setup: Setup) -> Setup:

@@ -11,6 +11,7 @@ import numpy as np
 from hemafeat._frames import need_frame
 from hemafeat.extract._family import MASKS, Family, choose, column_facts, families as all_families
 from hemafeat.extract._former import current_units
+from hemafeat.extract._stability import CHANGES, robust_columns, stability
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +26,7 @@ def columns(families: FamilyChoice = "default") -> list[str]:
 
     Parameters
     ----------
-    families : {"fast", "default", "all"} or list of names or functions
+    families : {"fast", "default", "all", "robust"} or list of names or functions
         Feature families, as in `table`.
 
     Returns
@@ -47,7 +48,7 @@ def describe(families: FamilyChoice = "default", *, um_per_px: bool = False) -> 
 
     Parameters
     ----------
-    families : {"fast", "default", "all"} or list of names or functions
+    families : {"fast", "default", "all", "robust"} or list of names or functions
         Feature families, as in `table`.
     um_per_px : bool
         Give the units of a table whose scale is known, in um instead of px. Default False.
@@ -56,7 +57,10 @@ def describe(families: FamilyChoice = "default", *, um_per_px: bool = False) -> 
     -------
     DataFrame
         One row per column: ``column, mask, family, feature, plane, unit, formula, meaning, source,
-        reference``.
+        reference``; ``icc_stain, icc_scale, icc_jpeg, icc_focus, icc_mask``, the agreement of the
+        column with itself in another image or outline of the same cell (1 if it is not moved, 0 if
+        it no longer tells cells apart; NaN if not measured), see ``benchmarks/stability.py``; and
+        ``robust``, whether all five are at least 0.75.
 
     Examples
     --------
@@ -67,6 +71,7 @@ def describe(families: FamilyChoice = "default", *, um_per_px: bool = False) -> 
     import pandas as pd
 
     rows = []
+    measured, stable = stability(), robust_columns()
     for family, function in choose(families).items():
         for name, (mask, plane, column) in column_facts(family, function).items():
             rows.append(
@@ -81,6 +86,11 @@ def describe(families: FamilyChoice = "default", *, um_per_px: bool = False) -> 
                     "meaning": column.meaning,
                     "source": column.source,
                     "reference": function.facts.reference,
+                    **{
+                        f"icc_{change}": measured.get(name, {}).get(change, np.nan)
+                        for change in CHANGES
+                    },
+                    "robust": name in stable,
                 }
             )
     return pd.DataFrame(rows)

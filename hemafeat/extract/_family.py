@@ -19,6 +19,7 @@ import numpy as np
 from hemafeat._public import public
 from hemafeat._words import suggestion
 from hemafeat.extract._labels import fitting_labels, fitting_masks, number_of_cells
+from hemafeat.extract._stability import robust_columns
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -63,8 +64,9 @@ BUILT_IN = {
 }
 """Families of this package, in the order of their columns. They are loaded when first used."""
 
-SETS = ("fast", "default", "all")
-"""Names of the sets of columns, from the smallest to all of them."""
+SETS = ("fast", "default", "all", "robust")
+"""Names of the sets of columns: from the smallest to all of them, and those of the default set that
+another stain, scale, compression, focus or outline hardly moves."""
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -153,7 +155,7 @@ class Facts:
         return sum(len(indices) for _, _, indices in self.calls)
 
     def patterns(self, set_name: str) -> tuple[str, ...]:
-        """Return the patterns of the columns that are in one of `SETS`."""
+        """Return the patterns of the columns that are in one of `SETS`, except ``"robust"``."""
         if set_name == "all":
             return ("*",)
         return self.fast if set_name == "fast" else self.default
@@ -468,7 +470,8 @@ def choose(selection: str | Iterable[str | Callable[..., Any]]) -> dict[str, Fam
             chosen[item.__name__] = _check_declared(item, repr(item))
         elif item in SETS:
             for name, function in by_name.items():
-                patterns.setdefault(name, {}).update(dict.fromkeys(function.facts.patterns(item)))
+                found = _robust(name) if item == "robust" else function.facts.patterns(item)
+                patterns.setdefault(name, {}).update(dict.fromkeys(found))
         elif item in by_name:
             chosen[item] = by_name[item]
         else:
@@ -483,6 +486,19 @@ def choose(selection: str | Iterable[str | Callable[..., Any]]) -> dict[str, Fam
     # The order of a caller's list must not change the table.
     order = {name: position for position, name in enumerate(by_name)}
     return dict(sorted(chosen.items(), key=lambda pair: order.get(pair[0], len(order))))
+
+
+@cache
+def _robust(name: str) -> tuple[str, ...]:
+    """Return the columns of a family in the set ``"robust"``, without its name."""
+    if name not in BUILT_IN:
+        return ()  # nobody has measured them
+    function = families()[name]
+    default = set(function.facts.only(function.facts.default).kept_names())
+    stable = robust_columns()
+    by_name = ((column, column.replace(f"__{name}__", "__", 1)) for column in stable)
+    # Only those of this family have a name without it that differs.
+    return tuple(sorted(rest for column, rest in by_name if rest != column and rest in default))
 
 
 def _check_declared(function: Any, name: str) -> Family:

@@ -37,7 +37,7 @@ def measure(
         RGB image, as `hemafeat.images.read` returns it.
     masks : Masks
         Cells and nuclei.
-    families : {"fast", "default", "all"} or list of names or functions
+    families : {"fast", "default", "all", "robust"} or list of names or functions
         Feature families, as in `table`.
     um_per_px : float or "auto", optional
         Side of a pixel in um. By default lengths are in px. ``"auto"`` estimates it from the red

@@ -32,7 +32,7 @@ class CellFeatures(TransformerMixin, BaseEstimator):
 
     Parameters
     ----------
-    families : {"fast", "default", "all"} or list of names or functions
+    families : {"fast", "default", "all", "robust"} or list of names or functions
         Feature families, as in `table`.
     segmenter : str or callable
         As in `table`.

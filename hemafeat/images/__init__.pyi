@@ -4,6 +4,7 @@ from ._crop import (
     square_around as square_around,
 )
 from ._formats import ImageError as ImageError
+from ._jitter import StainJitter as StainJitter
 from ._names import (
     PROTOCOLS as PROTOCOLS,
     file_system as file_system,

@@ -71,13 +71,14 @@ from ._steps.grey import GreyPixels as GreyPixels
 from ._steps.grouped_bagging import GroupedBagging as GroupedBagging
 from ._steps.inner_folds import GroupedFolds as GroupedFolds
 from ._steps.missing import FillMissing as FillMissing
-from ._steps.neighbourhood import (
-    NeighbourhoodCorrection as NeighbourhoodCorrection,
-    neighbourhood_correction as neighbourhood_correction,
-)
 from ._steps.penalised import PenalisedLogistic as PenalisedLogistic
 from ._steps.pipeline import CellPipeline as CellPipeline
 from ._steps.scale import ClippedScaler as ClippedScaler
 from ._steps.support_vectors import SupportVectors as SupportVectors
+from ._steps.transductive import (
+    Aligned as Aligned,
+    NeighbourhoodCorrection as NeighbourhoodCorrection,
+    neighbourhood_correction as neighbourhood_correction,
+)
 from ._steps.whiten import PartialWhitening as PartialWhitening
 from ._store import load as load, save as save

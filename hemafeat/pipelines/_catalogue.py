@@ -23,6 +23,7 @@ from hemafeat.pipelines._patients.baselines import (
 from hemafeat.pipelines._patients.mil import MILClassifier
 from hemafeat.pipelines._patients.mil_images import MILImageClassifier
 from hemafeat.pipelines._patients.models import cell_vote, combine, patient_table
+from hemafeat.pipelines._steps.transductive import Aligned
 
 UNITS = ("cell", "patient")
 
@@ -147,10 +148,21 @@ _CELLS = (
 
 _BACKBONE = "keras:"
 
+_ALIGNED = "aligned:"
+
+
+def _aligned(name: str, *, random_state: int = 0, **params: Any) -> Aligned:
+    model = make(name.removeprefix(_ALIGNED), random_state=random_state, **params)
+    if "scale" not in getattr(model, "named_steps", ()):
+        raise ValueError(f"{name!r}: only svc, logistic, ldsvm and mlp can be aligned")
+    return Aligned(model)
+
+
 _PREFIXES: dict[str, Callable[..., Any]] = {
     _embedding.PREFIX: _embedding.from_name,
     _BACKBONE: _of_backbone,
     _fine_tuned.PREFIX: _with_head,
+    _ALIGNED: _aligned,
 }
 """Functions that make the models of cells whose names begin so."""
 
@@ -266,8 +278,9 @@ def make(name: str, *, unit: str = "cell", random_state: int | None = None, **pa
         Name of a model, see `names`. For cells also ``"mlp"`` (see `mlp`),
         ``"embedding:BACKBONE[/LAYER]+HEAD[@WEIGHTS]"``, where WEIGHTS is ``imagenet`` (the
         default), ``random`` or a file (see `embedding`), ``"keras:BACKBONE"`` for a network of
-        Keras that is trained, and ``"fine_tuned:NETWORK[/LAYER]+HEAD"`` (see `fine_tuned`); for
-        patients also the baselines ``"stain"`` and ``"date_format"``.
+        Keras that is trained, ``"fine_tuned:NETWORK[/LAYER]+HEAD"`` (see `fine_tuned`), and
+        ``"aligned:NAME"`` for a model of features in `Aligned`; for patients also the baselines
+        ``"stain"`` and ``"date_format"``.
     unit : {"cell", "patient"}
         What the model classifies: rows of a table of cells, or rows of `bags`.
     random_state : int, optional

@@ -47,6 +47,7 @@ _TRUSTED = (
     "hemafeat.pipelines.PenalisedLogistic",
     "hemafeat.pipelines.MILImageClassifier",
     "hemafeat.pipelines.MILClassifier",
+    "hemafeat.pipelines.Aligned",
     "hemafeat.pipelines.BestOf",
     "hemafeat.pipelines.BoostedTrees",
     "hemafeat.pipelines.CellPipeline",

@@ -170,6 +170,20 @@ def test_extract_goes_on_past_bad_images_and_says_so(cells, tmp_path, capsys):
     assert errors["image"].tolist() == [str(bad)]
 
 
+def test_extract_redraws_cells_and_compare_does_not_score_them(cells, tmp_path, capsys):
+    out = tmp_path / "cells.parquet"
+    words = ["extract", str(cells), "--out", str(out), "--families", "shape", "colour", "--quiet"]
+    assert main([*words, "--augment", "1"]) == 0
+    said = capsys.readouterr().out
+    table = extract.load(out)
+    assert f"{len(table) // 2} cells" in said
+    words = ["compare", str(out), "--out", str(tmp_path / "compared"), "--folds", "3", "--quiet"]
+    assert main([*words, "--models", "aligned:logistic", "--n-boot", "10"]) == 0
+    said = capsys.readouterr().out
+    assert f"{len(table) // 2} cells" in said
+    assert "aligned:logistic" in said
+
+
 def test_extract_goes_on_with_a_folder_and_refuses_another(cells, tmp_path, capsys):
     out = tmp_path / "features"
     words = ["extract", str(cells / "images"), "--out", str(out), "--families", "shape"]

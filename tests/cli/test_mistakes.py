@@ -184,6 +184,10 @@ MISTAKES = [
         (f"{command} --seed -1", "not a whole number from 0 to")
         for command in ("compare two", "audit two", "demo")
     ),
+    ("compare two --models aligned:xgboost", "only svc, logistic, ldsvm and mlp can be aligned"),
+    ("compare two --models aligned:svm", "there is no pipeline 'svm'"),
+    ("extract two --out x --augment 2", "give a .parquet or .csv file as --out"),
+    ("extract two --out x.csv --augment 0", "argument --augment"),
     ("extract two --out x --um-per-px -1", "-1.0 is not a positive number"),
     ("extract two --out x --um-per-px abc", "'abc' is not a number"),
     ("extract two --out x --to-um-per-px auto", "'auto' is not a number"),

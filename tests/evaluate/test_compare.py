@@ -206,6 +206,31 @@ class Loud(LogisticRegression):
         return super().fit(X, y)
 
 
+def test_redrawn_copies_are_trained_on_and_never_scored():
+    """Copies are noise here: a score that counted them would be far from that of the cells."""
+    rng = np.random.default_rng(0)
+    label = np.tile(["a", "b"], 40)
+    cells = pd.DataFrame(
+        {
+            "image": [f"{i}.png" for i in range(80)],
+            "group": np.arange(80) // 2,
+            "label": label,
+            "redrawn": 0,
+            "cell__shape__area": (label == "b") + 0.1 * rng.normal(size=80),
+        }
+    )
+    copies = cells.assign(redrawn=1, cell__shape__area=rng.normal(size=80))
+    table = pd.concat([cells, copies], ignore_index=True)
+    for protocol in ("grouped", "image-random"):
+        compared = evaluate.compare(
+            "logistic", table, protocol=protocol, n_splits=4, n_boot=10, importance=False
+        )
+        scored = compared.predictions.query("model == 'logistic'")
+        assert len(scored) == 80
+        assert (scored["truth"] == scored["predicted"]).mean() > 0.9
+    assert "80 redrawn copies" in compared.errors["message"].str.cat()
+
+
 def test_models_of_ones_own():
     table = cells()
     plain = {"lr": LogisticRegression(), "margin": LinearSVC(), "loud": Loud()}

@@ -53,6 +53,16 @@ def test_scores_are_those_of_the_predictions(found):
         assert wanted == pytest.approx(balanced_accuracy_score(part["truth"], part["predicted"]))
 
 
+def test_redrawn_copies_are_no_cells_of_a_patient(found, cells):
+    copies = cells.assign(redrawn=1)
+    table = pd.concat([cells.assign(redrawn=0), copies], ignore_index=True)
+    again = evaluate.compare(
+        ["table_means", "vote_mean"], table, level="patient", n_splits=4, n_boot=10
+    )
+    pd.testing.assert_frame_equal(again.predictions, found.predictions)
+    assert f"{len(cells)} redrawn copies are left out" in again.errors["message"].tolist()
+
+
 def test_baselines_stand_beside_every_result(found, cells):
     assert found.models == [
         *("table_means", "vote_mean", "baseline", "bag_size", "metadata", "date_format")

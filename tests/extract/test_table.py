@@ -296,6 +296,48 @@ def test_refuses_to_mix(drawn: pd.DataFrame, tmp_path: Path) -> None:
         extract.load(tmp_path / "other.csv")
 
 
+def test_redrawn_copies_stand_beside_their_cells(drawn: pd.DataFrame, tmp_path: Path) -> None:
+    cells = drawn.assign(patient=None, group=None)
+    families = ["shape", "colour"]
+    plain = extract.table(cells, families=families, n_jobs=1, progress=False)
+    out = tmp_path / "cells.parquet"
+    table = extract.table(
+        cells, families=families, augment=2, random_state=5, n_jobs=2, progress=False, out=out
+    )
+    copies = [part.reset_index(drop=True) for _, part in table.groupby("redrawn")]
+    assert [len(part) for part in copies] == [len(plain)] * 3
+    names = extract.feature_columns(plain)
+    shape = [name for name in names if "__shape__" in name]
+    assert copies[0][names].equals(plain[names])
+    for one in copies[1:]:
+        # The same outlines in other colours, which differ from copy to copy.
+        assert one[shape].equals(plain[shape])
+        assert (one["cell__colour__mean__r"] != plain["cell__colour__mean__r"]).all()
+        assert one[["image", "label"]].equals(plain[["image", "label"]])
+        assert one["group"].equals(copies[0]["group"])
+    assert not copies[1][names].equals(copies[2][names])
+    assert table["group"].nunique() == len(plain)
+    assert table.attrs["errors"] == plain.attrs["errors"]
+    assert extract.measured(table) == extract.measured(plain)
+    assert extract.load(out)["redrawn"].tolist() == table["redrawn"].tolist()
+    other = extract.table(cells, families=families, augment=1, random_state=6, progress=False)
+    assert other[names][len(plain) :].reset_index(drop=True).equals(copies[2][names])
+
+
+def test_normalised_copies_are_redrawn_first(drawn: pd.DataFrame) -> None:
+    """Grey-world takes the colour of the light away, also from copies in another light."""
+    seen: list[np.ndarray] = []
+
+    def watch(image: np.ndarray) -> np.ndarray:
+        seen.append(image)
+        return image
+
+    extract.table(drawn[:2], families=["shape"], augment=1, normalise=watch, n_jobs=1)
+    assert len(seen) == 4
+    assert seen[0].shape == seen[2].shape
+    assert not np.array_equal(seen[0], seen[2])
+
+
 def test_bad_arguments(drawn: pd.DataFrame) -> None:
     with pytest.raises(extract.FamilyError, match="no family 'shap'; did you mean shape"):
         extract.table(drawn, families=["shap"])

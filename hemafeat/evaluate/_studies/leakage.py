@@ -138,7 +138,7 @@ def leakage(
     >>> rng = np.random.default_rng(0)
     >>> patient = np.repeat(np.arange(12), 8)
     >>> table = pd.DataFrame({"group": patient, "label": np.array(["ill", "well"])[patient % 2]})
-    >>> for j in range(4):
+    >>> for j in range(8):
     ...     table[f"cell__shape__f{j}"] = rng.normal(0, 3, 12)[patient] + rng.normal(size=96)
     >>> result = evaluate.leakage(["svc"], table, n_splits=2, n_boot=20)
     >>> list(result.summary().columns)

@@ -110,7 +110,7 @@ def compile_kernels(
 
     Parameters
     ----------
-    families : {"fast", "default", "all"} or list of names
+    families : {"fast", "default", "all", "robust"} or list of names
         Families to compile, as in `table`. Those of other packages are left out.
     segmenter : str
         Name of the segmenter.
@@ -237,13 +237,14 @@ def _units(families: Mapping[str, Family], segmenter: str | None) -> list[str]:
     Families that share kernels are next to each other. What takes longest is at both ends. A part
     of a family that a set has may need fewer kernels: it is ``"shape of default"``.
     """
-    built_in, sets = choose("all"), {name: choose(name) for name in ("default", "fast")}
+    built_in = choose("all")
+    chosen = cache(choose)
     units = {}
     for name, function in families.items():
         if built_in.get(name) is whole_family(function):
-            parts = [of for of, chosen in sets.items() if chosen.get(name) is function]
-            whole = function is built_in[name] or not parts
-            units[name] = name if whole else f"{name} of {parts[0]}"
+            sets = () if function is built_in[name] else ("default", "fast", "robust")
+            of = next((of for of in sets if chosen(of).get(name) is function), None)
+            units[name] = name if of is None else f"{name} of {of}"
     first = [name for name in OUTLINES if name in units]
     last = [name for name in reversed(OTHERS) if name in units]
     rest = [name for name in units if name not in {*first, *last}]

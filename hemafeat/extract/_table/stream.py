@@ -133,7 +133,7 @@ def stream(
         As in `table`.
     mask_kind : {"auto", "trimap", "labels", "cells", "nuclei"}
         As in `table`.
-    families : {"fast", "default", "all"} or list of names or functions
+    families : {"fast", "default", "all", "robust"} or list of names or functions
         As in `table`.
     cells : {"auto", "all", "central"}
         As in `table`.

@@ -5,6 +5,8 @@ from __future__ import annotations
 import os
 import warnings
 from collections.abc import Callable
+from copy import copy
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -33,6 +35,7 @@ from hemafeat.extract._table.stream import (
     warn_of_left_out,
 )
 from hemafeat.extract._table.threads import measure_parts
+from hemafeat.images import StainJitter
 from hemafeat.segment import MaskWarning
 
 if TYPE_CHECKING:
@@ -51,6 +54,8 @@ def table(
     um_per_px: float | Literal["auto"] | None = None,
     normalise: str | Normaliser | None = None,
     to_um_per_px: float | None = None,
+    augment: int = 0,
+    random_state: int = 0,
     n_jobs: int | None = None,
     out: str | os.PathLike[str] | None = None,
     shard_size: int | None = None,
@@ -80,7 +85,7 @@ def table(
         Meaning of the values of masks in files and arrays, see `hemafeat.segment.read_masks`. By
         default it is inferred; where that is uncertain, the cells are measured and the image is a
         row of errors, ``MaskWarning``.
-    families : {"fast", "default", "all"} or list of names or functions
+    families : {"fast", "default", "all", "robust"} or list of names or functions
         Feature families to measure: a set of families, or their names or functions. The order of a
         list does not change the table.
     cells : {"auto", "all", "central"}
@@ -103,6 +108,14 @@ def table(
         measured, so that texture has the same meaning across microscopes. The scale of every image
         must be known. Cells are found in the original image, and ``um_per_px`` of the result is
         this one.
+    augment : int
+        Number of copies of each cell that are measured beside it, in the same outline, in the image
+        as another laboratory might have taken it (`hemafeat.images.StainJitter`). Copies have the
+        group of their cell, and 1, 2 ... in a column ``redrawn``; models are trained on them, and
+        `hemafeat.evaluate.compare` never scores them. They are measured in memory: `out` must be a
+        file then. Default 0, which adds no column.
+    random_state : int
+        Seed of the copies.
     n_jobs : int, optional
         Number of threads or processes; all processors by default. It does not change the table.
     out : path, optional
@@ -139,8 +152,8 @@ def table(
         A family does not exist.
     ValueError
         A scale is not positive or known for some of the images only, or cannot be estimated, the
-        number of masks is not that of the images, the segmenter does not exist, or `out` has the
-        suffix of another kind of file.
+        number of masks is not that of the images, the segmenter does not exist, `out` has the
+        suffix of another kind of file, or is a folder while there is to be `augment`.
     FileExistsError
         `out` holds something other than a result of these settings, or a file that is not a table
         of cells.
@@ -171,6 +184,12 @@ def table(
         check_target(out)
     target = None if out is None else Path(out)
     to_file = target is not None and is_table_file(target) and not target.is_dir()
+    if augment < 0 or (augment and target is not None and not to_file):
+        raise ValueError(
+            f"augment={augment}: expected the number of copies of each cell"
+            if augment < 0
+            else "augment: a result folder holds no copies; give a .parquet or .csv file as out"
+        )
     run = Run(
         images,
         segmenter=segmenter,
@@ -200,9 +219,43 @@ def table(
     n_without = n_without_nucleus(result) if run.segment is None else 0
     for text in mask_warnings(run, result.attrs["errors"], len(result), n_without):
         warnings.warn(text, MaskWarning, stacklevel=3)
+    if augment:
+        result = _with_copies(run, result, range(random_state, random_state + augment))
     if target is not None:
         save(result, target)
     return result
+
+
+@dataclass(frozen=True)
+class _Both:
+    """Redraw an image, and then normalise it if that was asked for."""
+
+    jitter: StainJitter
+    normalise: Normaliser | None
+
+    def __call__(self, image: np.ndarray) -> np.ndarray:
+        redrawn = self.jitter(image)
+        return redrawn if self.normalise is None else self.normalise(redrawn)
+
+
+def _with_copies(run: Run, result: pd.DataFrame, seeds: range) -> pd.DataFrame:
+    """Append the cells of redrawn images to a table, in a column ``redrawn``; groups are kept."""
+    tables = [result]
+    for seed in seeds:
+        redrawn = copy(run)
+        redrawn.normalise = _Both(StainJitter(seed), run.normalise)
+        tables.append(_measure_in_memory(redrawn))
+    for number, table in enumerate(tables):
+        table.insert(list(table.columns).index("cell") + 1, "redrawn", number)
+        # The copies of a cell without a group would otherwise be in other folds than the cell.
+        table["group"] = table["group"].where(table["group"].notna(), table["image"])
+    errors = [row for table in tables for row in table.attrs["errors"]]
+    joined = pd.concat([table.assign() for table in tables], ignore_index=True)
+    joined.attrs = {
+        **result.attrs,
+        "errors": [r for i, r in enumerate(errors) if r not in errors[:i]],
+    }
+    return joined
 
 
 def _measure_in_memory(run: Run) -> pd.DataFrame:

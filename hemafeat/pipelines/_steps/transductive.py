@@ -1,12 +1,15 @@
-"""Correction of predicted labels by those of the most similar cells."""
+"""Classifiers that look at all cells they predict together: neighbours, other laboratories."""
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
+from scipy.special import logsumexp
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
+from sklearn.decomposition import PCA
 from sklearn.utils.validation import check_is_fitted
 
 from hemafeat._public import public
@@ -252,6 +255,229 @@ class NeighbourhoodCorrection(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
         codes = np.ones(len(probability), dtype=int)
         codes[order[:n_first]] = 0
         return self.classes_[codes]
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import get_tags
+
+        tags = super().__sklearn_tags__()
+        tags.input_tags = get_tags(self.estimator).input_tags
+        return tags
+
+
+_SCALE = "scale"
+"""Step of a pipeline after which all columns are on one scale."""
+
+
+@public
+class Aligned(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
+    """Classifier that first moves the cells of another laboratory onto those it was trained on.
+
+    Another stain, camera or smear moves every column by about the same amount in all cells. The
+    cells to predict are moved back by one number per column, such that their mean is that of the
+    training cells with the same shares of the classes. These shares are not known: they are
+    estimated from the predicted probabilities, and predictions and shares follow from each other
+    until they agree (an expectation maximisation). It is begun at the shares predicted without a
+    move, and at equal shares; of the two outcomes that is kept whose cells are more likely under
+    Gaussian classes with a common covariance. Cells of the laboratory trained on stay where they
+    are, whatever their classes. Nothing is moved, with a warning, where the cells are too far from
+    those trained on for the shares to be found.
+
+    Parameters
+    ----------
+    estimator : Pipeline
+        Pipeline with a step ``scale``, such as `svc` and `logistic`, that gives probabilities. The
+        cells are moved after that step.
+    n_iter : int
+        Number of times that shares and predictions are computed from each other.
+    n_components : int
+        Number of principal components in which the likelihood is computed.
+    weight : float
+        Number of cells that a move is held against: of n cells, the share n / (n + weight) of it is
+        made, so that a cell that comes alone hardly moves.
+    reach : float
+        Largest distance that is aligned: the median squared distance of a cell from the nearest
+        class, in multiples of that of the training cells.
+
+    Attributes
+    ----------
+    estimator_ : Pipeline
+        The fitted pipeline.
+    classes_ : ndarray
+        The labels, sorted.
+    means_ : (n_classes, n_columns) ndarray of float64
+        Mean of each class in the training cells, after the step ``scale``.
+    axes_ : (n_columns, n_components) ndarray of float64
+        Axes in which the classes have the unit covariance.
+    distance_ : float
+        Median squared distance of a training cell from the nearest class on these axes.
+
+    Notes
+    -----
+    **Transductive**: rows that are predicted in one call count as one laboratory, so that the
+    prediction for a cell depends on the others. `hemafeat.evaluate.compare` marks its scores. Call
+    it once for each laboratory. Ranks, or mean and deviation of each laboratory by itself, take
+    other shares of the classes for another stain; this does not. The default `reach` lies between
+    models of PBC trained on redrawn cells or `robust` columns, for which cells of BCCD and
+    segmentation_WBC were 2.3 to 3.5 times as far as those trained on, and models trained on
+    neither, for which they were 5.0 and 5.7 times as far, and shares of one class of .9 were found
+    in BCCD where there was .1.
+
+    References
+    ----------
+    .. [1] M. Saerens, P. Latinne and C. Decaestecker, "Adjusting the outputs of a classifier to new
+       a priori probabilities: a simple procedure", Neural Computation 14(1), 2002, for the shares.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> import pandas as pd
+    >>> from hemafeat import pipelines
+    >>> rng = np.random.default_rng(0)
+    >>> label = np.repeat(["a", "b"], 50)
+    >>> values = rng.normal(size=(100, 40)) + (label == "b")[:, None]
+    >>> table = pd.DataFrame(values, columns=[f"cell__shape__x{i}" for i in range(40)])
+    >>> model = pipelines.Aligned(pipelines.logistic()).fit(table, label)
+    >>> moved = table + 1.5  # the same cells in another laboratory
+    >>> bool((model.predict(moved) == label).mean() > 0.95)
+    True
+    >>> float((model.estimator_.predict(moved) == label).mean())
+    0.5
+    """
+
+    transductive = True
+
+    def __init__(
+        self,
+        estimator: Any,
+        *,
+        n_iter: int = 8,
+        n_components: int = 50,
+        weight: float = 10.0,
+        reach: float = 4.0,
+    ) -> None:
+        self.estimator = estimator
+        self.n_iter = n_iter
+        self.n_components = n_components
+        self.weight = weight
+        self.reach = reach
+
+    def fit(self, X: Any, y: Any) -> Self:
+        """Fit the pipeline, and compute the means of the classes.
+
+        Parameters
+        ----------
+        X : object
+            Cells, in the form that the pipeline takes.
+        y : (n_cells,) array
+            Labels.
+
+        Returns
+        -------
+        Aligned
+            The same object.
+
+        Raises
+        ------
+        ValueError
+            If the pipeline has no step ``scale``.
+        """
+        if _SCALE not in getattr(self.estimator, "named_steps", ()):
+            raise ValueError(
+                f"cells are aligned after a step {_SCALE!r}, which the model lacks: choose svc, "
+                f"logistic, or a pipeline with that step, not {type(self.estimator).__name__}"
+            )
+        self.estimator_ = clone(self.estimator).fit(X, y)
+        self.classes_ = self.estimator_.classes_
+        values, _ = self._halves(X)
+        codes = np.searchsorted(self.classes_, np.asarray(y))
+        self.means_ = np.array(
+            [values[codes == code].mean(axis=0) for code in range(len(self.classes_))]
+        )
+        n = max(1, min(self.n_components, values.shape[1], len(values) - len(self.classes_)))
+        # Small tables have fewer axes than the covariance needs cells to be invertible.
+        axes = PCA(n, svd_solver="full").fit(values).components_.T
+        within = (values - self.means_[codes]) @ axes
+        covariance = within.T @ within / len(values)
+        covariance += 1e-3 * np.trace(covariance) / n * np.eye(n) + 1e-12 * np.eye(n)
+        self.axes_ = axes @ np.linalg.cholesky(np.linalg.inv(covariance))
+        self.distance_ = float(np.median(self._distances(values).min(axis=1)))
+        return self
+
+    def predict_proba(self, X: Any) -> np.ndarray:
+        """Return the probability of each class, which depends on the other cells.
+
+        Parameters
+        ----------
+        X : object
+            All cells of one laboratory, in the form that the pipeline takes.
+
+        Returns
+        -------
+        (n_cells, n_classes) ndarray of float64
+            In the order of `classes_`.
+
+        Warns
+        -----
+        UserWarning
+            The cells are beyond `reach`, and are predicted where they are.
+        """
+        check_is_fitted(self, "estimator_")
+        values, classify = self._halves(X)
+        n_classes = len(self.classes_)
+        plain = np.asarray(classify(values))
+        times = float(np.median(self._distances(values).min(axis=1))) / max(self.distance_, 1e-300)
+        if times > self.reach:
+            warnings.warn(
+                f"the cells are {times:.1f} times as far from the classes as those trained on, "
+                "and are not aligned: train on redrawn cells (augment=2) or on robust columns",
+                UserWarning,
+                stacklevel=2,
+            )
+            return plain
+        found = [
+            self._moved(values, classify, shares)
+            for shares in (plain.mean(axis=0), np.full(n_classes, 1 / n_classes))
+        ]
+        return max(found, key=lambda one: one[0])[1]
+
+    def predict(self, X: Any) -> np.ndarray:
+        """Return the most probable label of each cell, which depends on the other cells.
+
+        Parameters
+        ----------
+        X : object
+            All cells of one laboratory, in the form that the pipeline takes.
+
+        Returns
+        -------
+        (n_cells,) ndarray
+        """
+        return self.classes_[self.predict_proba(X).argmax(axis=1)]
+
+    def _halves(self, X: Any) -> tuple[np.ndarray, Any]:
+        """Return the values after the step ``scale``, and the function that classifies them."""
+        split = list(self.estimator_.named_steps).index(_SCALE) + 1
+        values = np.asarray(self.estimator_[:split].transform(X), dtype=np.float64)
+        return values, self.estimator_[split:].predict_proba
+
+    def _distances(self, values: np.ndarray) -> np.ndarray:
+        """Return the squared distance of each cell from each class: (n_cells, n_classes)."""
+        from_classes = (values @ self.axes_)[:, None] - self.means_ @ self.axes_
+        return np.asarray(np.square(from_classes).sum(axis=2))
+
+    def _moved(
+        self, values: np.ndarray, classify: Any, shares: np.ndarray
+    ) -> tuple[float, np.ndarray]:
+        """Return the mean log likelihood and the probabilities of the cells when moved."""
+        part = len(values) / (len(values) + self.weight)
+        centre = values.mean(axis=0)
+        for _ in range(self.n_iter):
+            moved = values + part * (shares @ self.means_ - centre)
+            probability = classify(moved)
+            # Half a step, since the shares would swing.
+            shares = (shares + probability.mean(axis=0)) / 2
+        density = -0.5 * self._distances(moved) + np.log(shares + 1e-6)
+        return float(logsumexp(density, axis=1).mean()), probability
 
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import get_tags
