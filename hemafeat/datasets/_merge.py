@@ -230,7 +230,8 @@ def merge(
     # How the cells were measured: only what all tables say alike.
     if alike := dict(set.intersection(*(set(told.items()) for told in options))):
         attrs["measured"] = alike
-    merged = pd.concat(parts, ignore_index=True)
+    # pandas leaves each column of tables of different columns on its own until they are copied.
+    merged = pd.concat(parts, ignore_index=True).copy()
     if isinstance(labels, str):
         merged = harmonise(merged, labels)
     elif labels:

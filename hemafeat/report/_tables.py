@@ -158,8 +158,7 @@ def answers(comparison: Comparison) -> Table:
                 Entry(number(record["unlike"])),
                 _bounded(*bounds["accuracy"]),
                 _bounded(*bounds["answered"]),
-                Entry(number(record["error_before"])),
-                Entry(number(record["error_after"])),
+                Entry(f"{number(record['error_before'])} → {number(record['error_after'])}"),
             ]
         )
         last = model
@@ -167,7 +166,7 @@ def answers(comparison: Comparison) -> Table:
         *(Entry("Model"), Entry("Data set"), Entry("Cells"), Entry("Stated coverage")),
         *(Entry("Coverage"), Entry("of the worst class"), Entry("Classes in a set")),
         *(Entry("Refused"), Entry("as unlike"), Entry("Accuracy"), Entry("of those answered")),
-        *(Entry("Calibration error", "before"), Entry("Calibration error", "after")),
+        Entry("Calibration error", "before → after"),
     ]
     return Table(head, rows, 2)
 

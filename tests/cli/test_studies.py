@@ -228,7 +228,7 @@ def test_two_tables_and_refused_cells(laboratories, tmp_path, capsys):
     assert answers["dataset"].tolist() == ["all", "berlin", "paris"]
     assert (answers["stated"] == 0.9).all()
     page = (out / "page.html").read_text("utf-8")
-    for text in ("Sets and refused cells", "Refused by logistic", "before calibration"):
+    for text in ("Sets and refused cells", "Refused by logistic", "Grey line: before calibration"):
         assert text in page
     # New cells, of which one is like no other.
     new = extract.load(laboratories / "paris").drop(columns="label")
