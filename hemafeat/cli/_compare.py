@@ -260,10 +260,8 @@ def run(args: argparse.Namespace) -> None:
     write_table(comparison.part_scores, out / "part_scores.csv")
     if len(comparison.searches):
         write_table(comparison.searches, out / "searches.csv")
-    for name, frame in (
-        ("per_dataset", comparison.per_dataset()),
-        ("answers", comparison.answers()),
-    ):
+    answers = comparison.answers()
+    for name, frame in (("per_dataset", comparison.per_dataset()), ("answers", answers)):
         if len(frame):
             write_table(frame, out / f"{name}.csv")
     if isinstance(comparison, evaluate.PatientComparison) and len(comparison.verdicts):
@@ -286,6 +284,12 @@ def run(args: argparse.Namespace) -> None:
         studies=studies,
     )
     print(_output.scores(comparison))
+    if len(answers):
+        shown = ["stated", "coverage", "refused", "unlike", "accuracy", "answered"]
+        _output.print_frame(
+            "Sets and refused cells (shares of the cells)",
+            answers.set_index(["model", "dataset"])[shown],
+        )
     if args.parts is not None:
         _output.print_frame("Scores by part", comparison.parts())
     if args.save_model is not None:

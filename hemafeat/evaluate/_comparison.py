@@ -212,9 +212,10 @@ class Comparison:
         -------
         list of str
             Sentences: which models that never see a cell are as good as the best one that does, and
-            how optimistic the score of the best of several models is. The latter is estimated by
+            how optimistic the score of the best of several models is, which is estimated by
             choosing the best model on resamples of the groups and scoring it on the groups that
-            were not drawn [1]_.
+            were not drawn [1]_; and which sets of classes do not hold the true class as often as
+            stated.
 
         References
         ----------
@@ -280,6 +281,14 @@ class Comparison:
                 f"{self.unit}s that are shown for it: it was chosen, {consequence}"
             )
             remarks.append(text)
+        for row in self.answers().to_dict("records"):
+            if row["dataset"] == "all" and row["coverage_high"] < row["stated"]:
+                remarks.append(
+                    f"The sets of {row['model']} hold the true class of {row['coverage']:.3f} "
+                    f"[{row['coverage_low']:.3f}, {row['coverage_high']:.3f}] of the "
+                    f"{self.unit}s, not of {row['stated']:g} as stated: these are not like those "
+                    f"trained on, and {row['unlike']:.3f} of them are refused for that reason."
+                )
         return remarks
 
     def _score(self, model: str) -> float:

@@ -263,8 +263,10 @@ def run(task: Task, fits: Fits) -> Outcome:
             losses = {}
             if task.importance:
                 truth = task.truth[task.test]
+                # Groups only divide the training rows.
+                values = test.drop(columns="group", errors="ignore")
                 losses = permutation_losses(
-                    model, test, truth, task.importance, task.seed, task.budget
+                    model, values, truth, task.importance, task.seed, task.budget
                 )
             parts = {
                 name: _judge(model, task.inputs.iloc[rows], task.classes)

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hemafeat import datasets, evaluate, extract
+from hemafeat import datasets, evaluate, extract, pipelines
 from hemafeat.cli import main
 from hemafeat.cli._arguments import NORMALISERS as ON_THE_COMMAND_LINE
 from hemafeat.cli._studies import PROTOCOLS
@@ -223,7 +223,9 @@ def test_two_tables_and_refused_cells(laboratories, tmp_path, capsys):
     words = ["compare", *inputs, *QUICK, "--selective", "0.9", "--out", str(out)]
     words += ["--protocol", "leave-one-laboratory-out", "--save-model", str(model)]
     assert main(words) == 0
-    assert "each of 2 laboratories (column dataset)" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "each of 2 laboratories (column dataset)" in printed
+    assert "Sets and refused cells" in printed
     answers = pd.read_csv(out / "answers.csv")
     assert answers["dataset"].tolist() == ["all", "berlin", "paris"]
     assert (answers["stated"] == 0.9).all()
@@ -252,3 +254,19 @@ def test_two_tables_and_refused_cells(laboratories, tmp_path, capsys):
     words = ["predict", str(model), str(tmp_path / "new.parquet"), "--out", str(file)]
     assert main([*words, "--submission", "id", "label", "a=0", "b=1", "c=2"]) == 0
     assert set(pd.read_csv(file)["label"]) <= {0, 1, 2}
+
+
+def test_a_saved_model_divides_by_the_groups_of_the_comparison(tmp_path):
+    table = made_cells(n=90, n_groups=30, signal=3.0)
+    table["group"] = [f"cell {k}" for k in range(90)]
+    table.to_parquet(tmp_path / "cells.parquet")
+    file = tmp_path / "m.hemafeat"
+    words = ["compare", str(tmp_path / "cells.parquet"), *QUICK, "--group", "patient"]
+    words += ["--selective", "0.9", "--save-model", str(file), "--out", str(tmp_path / "out")]
+    assert main(words) == 0
+    names = [name for name in table if name.count("__") == 2]
+    for groups, same in (("patient", True), ("group", False)):
+        model = pipelines.SelectiveClassifier(pipelines.logistic(), coverage=0.9)
+        model.fit(table[names].assign(group=table[groups]), table["label"])
+        saved = pipelines.load(file).pipeline
+        assert np.allclose(saved.thresholds_, model.thresholds_) == same

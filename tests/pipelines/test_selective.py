@@ -204,13 +204,16 @@ def test_in_a_comparison(tmp_path):
         "svc": pipelines.SelectiveClassifier(pipelines.svc(), n_splits=3),
         "logistic": pipelines.logistic(),
     }
-    found = evaluate.compare(models, table, n_splits=3, **QUICK, keep=tmp_path / "fits")
+    found = evaluate.compare(
+        models, table, n_splits=3, n_boot=50, importance=3000, keep=tmp_path / "fits"
+    )
     rows = found.predictions.set_index("model")
     added = ["set", "coverage", "anomaly", "refused", *(f"uncalibrated__{c}" for c in "abc")]
     assert rows.loc["svc", added].notna().all(axis=None)
     assert rows.loc["logistic", added].isna().all(axis=None)
     probability = rows.loc["svc", ["p__a", "p__b", "p__c"]].to_numpy()
     assert (np.array(list("abc"))[probability.argmax(axis=1)] == rows.loc["svc", "predicted"]).all()
+    assert set(found.importances["model"]) == {"svc", "logistic"}
     answers = found.answers()
     assert answers["model"].tolist() == ["svc"]
     (row,) = answers.to_dict("records")
@@ -221,6 +224,11 @@ def test_in_a_comparison(tmp_path):
     stands = of[of["refused"] == ""]
     assert row["answered"] == pytest.approx((stands["truth"] == stands["predicted"]).mean())
     assert row["refused"] == pytest.approx(1 - len(stands) / len(of))
+    assert not [remark for remark in found.remarks() if remark.startswith("The sets of")]
+    found.predictions.loc[found.predictions["model"] == "svc", "coverage"] = 1.0
+    (remark,) = [remark for remark in found.remarks() if remark.startswith("The sets of")]
+    assert f"svc hold the true class of {row['coverage']:.3f} [" in remark
+    found.predictions.loc[found.predictions["model"] == "svc", "coverage"] = 0.95
     found.save(tmp_path / "saved")
     pd.testing.assert_frame_equal(evaluate.load(tmp_path / "saved").answers(), answers)
     plain = evaluate.compare("logistic", table, n_splits=3, **QUICK)

@@ -50,6 +50,8 @@ def temperature(probability: np.ndarray, codes: np.ndarray) -> float:
 
 def with_temperature(probability: np.ndarray, t: float) -> np.ndarray:
     """Return probabilities at another temperature; each row sums to 1."""
+    if t == 1.0:
+        return probability
     scaled: np.ndarray = softmax(np.log(np.maximum(probability, _SMALLEST)) / t, axis=1)
     return scaled
 
