@@ -14,9 +14,10 @@ needs the whole set at once and is no part of the package.
 anomaly between held-out cells (a third) and the class left out, and how many of both are refused;
 beside it the areas of other scores: distance to the nearest class (Mahalanobis, covariance shrunk
 and pooled), local outlier factor, isolation forest, and one minus the highest probability.
-`red_cells.csv`: the same for clumps of two to five touching red cells, cut from the fields of
-draaslan and Chula RBC-12 by a threshold, with their darker part as a nucleus, and for whatever the
-segmenter takes for cells in the fields of Chula RBC-12, where there is no white cell.
+`red_cells.csv`: the same for clumps of two to five touching red cells, cut by a threshold from
+beside the white cells of PBC, which share stain and camera, and from the fields of draaslan and
+Chula RBC-12, with their darker part as a nucleus; and for whatever the segmenter takes for cells in
+the fields of Chula RBC-12, where there is hardly a white cell.
 
 The sizes of a pixel are those of `cross.py`; of draaslan 0.1 um, of Chula RBC-12 its scale bar.
 """
@@ -25,8 +26,9 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -38,10 +40,11 @@ from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import StratifiedGroupKFold
 from sklearn.neighbors import LocalOutlierFactor
 
-from hemafeat import datasets, evaluate, extract, pipelines
+from hemafeat import datasets, evaluate, extract, pipelines, segment
 from hemafeat.images import read
 
-RED = {"chula_rbc": 20 / 104, "draaslan": 0.1}
+RED = {"pbc_dev": UM_PER_PX["pbc_dev"], "chula_rbc": 20 / 104, "draaslan": 0.1}
+TABLES = ("within", "across", "left_out", "red_cells")
 SHOWN = [
     *("stated", "coverage", "coverage_low", "coverage_high", "least_coverage", "set_size"),
     *("refused", "unlike", "accuracy", "answered", "error_before", "error_after"),
@@ -104,34 +107,19 @@ def red_cells(data: Path, out: Path, jobs: int | None) -> dict[str, pd.DataFrame
 
 def clumps(root: Path, out: Path, um_per_px: float, most: int = 60) -> pd.DataFrame:
     """Cut touching red cells from fields, and write crops and masks."""
-    if (root / "points.csv").exists():
-        points = pd.read_csv(root / "points.csv")
-    else:
-        points = pd.read_csv(root / "boxes.csv").query("label == 'rbc'")
-        points = points.assign(
-            x=(points["xmin"] + points["xmax"]) / 2, y=(points["ymin"] + points["ymax"]) / 2
-        )
-    files = points["path"].unique()
-    np.random.default_rng(0).shuffle(files)
     rows: list[dict[str, object]] = []
     out.mkdir(parents=True, exist_ok=True)
-    for file in files:
-        image = read(root / file)
+    for image, white, n_cells_of in fields(root, um_per_px):
         green = image[..., 1]
-        level, _ = cv2.threshold(green, 0, 255, cv2.THRESH_OTSU)
+        level, _ = cv2.threshold(green[~white].reshape(-1, 1), 0, 255, cv2.THRESH_OTSU)
         outlines, _ = cv2.findContours(
             (green < level).astype(np.uint8), cv2.RETR_EXTERNAL, cv2.CHAIN_APPROX_NONE
-        )
-        of_file = points[points["path"] == file]
-        at = tuple(
-            np.clip(of_file[axis].astype(int), 0, length - 1)
-            for axis, length in zip("yx", green.shape, strict=True)
         )
         for outline in outlines:
             x, y, w, h = cv2.boundingRect(outline)
             inside = 2 <= x < green.shape[1] - w - 2 and 2 <= y < green.shape[0] - h - 2
             cell = cv2.drawContours(np.zeros_like(green), [outline], -1, 1, -1)
-            if not inside or not 2 <= int(cell[at].sum()) <= 5:
+            if not inside or not 2 <= n_cells_of(cell) <= 5 or (white & (cell > 0)).any():
                 continue
             dark, _ = cv2.threshold(green[cell > 0].reshape(-1, 1), 0, 255, cv2.THRESH_OTSU)
             mask = np.where(cell == 0, 0, np.where(green < dark, 255, 128)).astype(np.uint8)
@@ -143,6 +131,36 @@ def clumps(root: Path, out: Path, um_per_px: float, most: int = 60) -> pd.DataFr
             if len(rows) == most:
                 return pd.DataFrame(rows)
     return pd.DataFrame(rows)
+
+
+def fields(root: Path, um_per_px: float) -> Iterator[tuple[np.ndarray, np.ndarray, Any]]:
+    """Yield images in a random order, where white cells are, and what counts red cells in a mask.
+
+    The counts are those of the annotations, or the area in that of a round cell of 7.2 um.
+    """
+    rng = np.random.default_rng(0)
+    if root.name == "pbc_dev":
+        usual = np.pi / 4 * (7.2 / um_per_px) ** 2
+        for file in rng.permutation(datasets.pbc(root)["image"]):
+            image = read(file)
+            white = cv2.dilate((segment.contours(image).cell > 0).astype(np.uint8), np.ones((9, 9)))
+            yield image, white > 0, lambda cell: round(cell.sum() / usual)
+        return
+    if (root / "points.csv").exists():
+        points = pd.read_csv(root / "points.csv")
+    else:
+        points = pd.read_csv(root / "boxes.csv").query("label == 'rbc'")
+        points = points.assign(
+            x=(points["xmin"] + points["xmax"]) / 2, y=(points["ymin"] + points["ymax"]) / 2
+        )
+    for file in rng.permutation(points["path"].unique()):
+        image = read(root / file)
+        of_file = points[points["path"] == file]
+        at = tuple(
+            np.clip(of_file[axis].astype(int), 0, length - 1)
+            for axis, length in zip("yx", image.shape[:2], strict=True)
+        )
+        yield image, np.zeros(image.shape[:2], bool), lambda cell, at=at: int(cell[at].sum())
 
 
 def selective(model: str, coverage: float) -> pipelines.SelectiveClassifier:
@@ -262,6 +280,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--boot", type=int, default=1000)
     parser.add_argument("--align", action="store_true", help="also align the sets by ranks")
     parser.add_argument("--jobs", type=int, default=None)
+    parser.add_argument("--only", nargs="+", choices=TABLES, default=TABLES, help="tables to make")
     args = parser.parse_args(arguments)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
@@ -280,22 +299,22 @@ def main(arguments: Sequence[str] | None = None) -> None:
             for name, images in drawn(out / "drawn", args.drawn).items()
         }
     first = next(iter(sets))
-    tables = {"within": within(sets[first], args.models, args.coverage, args.boot)}
-    shown(out, "within", tables["within"])
-    if len(sets) > 1:
+    if "within" in args.only:
+        shown(out, "within", within(sets[first], args.models, args.coverage, args.boot))
+    if "across" in args.only and len(sets) > 1:
         of_both = {
             name: table if name == first else table[table["label"].isin([*CLASSES, "basophil"])]
             for name, table in sets.items()
         }
         shown(out, "across", across(of_both, args.models, args.coverage, args.boot, args.align))
-    shown(out, "left_out", left_out(sets[first], args.models[0]))
-    if args.data:
+    if "left_out" in args.only:
+        shown(out, "left_out", left_out(sets[first], args.models[0]))
+    if "red_cells" in args.only and args.data:
         train, test = divided(sets[first])
         model = fitted(train, args.models[0])
         odd = red_cells(Path(args.data), out, args.jobs)
         rows = {name: refusal(model, test, table) for name, table in odd.items()}
-        if rows:
-            shown(out, "red_cells", pd.DataFrame(rows).T)
+        shown(out, "red_cells", pd.DataFrame(rows).T)
 
 
 def shown(out: Path, name: str, table: pd.DataFrame) -> None:
