@@ -3,13 +3,15 @@
     python benchmarks/selective.py --out DIR                # drawn sets only
     python benchmarks/selective.py --out DIR --data DATA    # pbc_dev, segwbc_d1, bccd, red cells
 
-Four tables are printed and written to the folder of --out, where cells are measured only once:
+Five tables are printed and written to the folder of --out, where cells are measured only once:
 
 `within.csv`: on held-out groups of the first set (5 folds), the coverage of the sets for each
 stated coverage, what is refused, and the calibration error before and after calibration.
 `across.csv`: the same on each other set, by models of the first, on the classes that both have;
 with --align also after the columns of each set were replaced by normal scores of their ranks, which
 needs the whole set at once and is no part of the package.
+`laboratories.csv`: each set scored by models of all others together, with a coverage of .95, where
+the inner folds of the models keep groups together, or whole sets (laboratories).
 `left_out.csv`: each class of the first set left out of training: area under the ROC curve of the
 anomaly between held-out cells (a third) and the class left out, and how many of both are refused;
 beside it the areas of other scores: distance to the nearest class (Mahalanobis, covariance shrunk
@@ -44,7 +46,7 @@ from hemafeat import datasets, evaluate, extract, pipelines, segment
 from hemafeat.images import read
 
 RED = {"pbc_dev": UM_PER_PX["pbc_dev"], "chula_rbc": 20 / 104, "draaslan": 0.1}
-TABLES = ("within", "across", "left_out", "red_cells")
+TABLES = ("within", "across", "laboratories", "left_out", "red_cells")
 SHOWN = [
     *("stated", "coverage", "coverage_low", "coverage_high", "least_coverage", "set_size"),
     *("refused", "unlike", "accuracy", "answered", "error_before", "error_after"),
@@ -208,6 +210,29 @@ def across(sets: dict[str, pd.DataFrame], models, stated, n_boot: int, align: bo
     return pd.concat(rows).set_index(["test", "columns", "model"])[SHOWN]
 
 
+def laboratories(sets: dict[str, pd.DataFrame], models: Sequence[str], align: bool):
+    """Score models of all other sets on each one, with inner folds by group and by set."""
+    rows = []
+    for how in ("as it is", *(["ranks"] if align else [])):
+        merged = datasets.merge(
+            {name: table if how == "as it is" else by_ranks(table) for name, table in sets.items()}
+        )
+        for by in ("group", "dataset"):
+            found = evaluate.compare(
+                {name: selective(name, 0.95) for name in models},
+                merged,
+                groups=by,
+                protocol="leave-one-laboratory-out",
+                n_boot=5,
+                importance=False,
+            )
+            answers = found.answers().query("dataset != 'all'")
+            rows.append(answers.assign(columns=how, folds=f"by {by}"))
+    index = ["dataset", "columns", "folds", "model"]
+    without = [name for name in SHOWN if not name.endswith(("_low", "_high"))]
+    return pd.concat(rows).sort_values(index).set_index(index)[without]
+
+
 def divided(table: pd.DataFrame) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Divide a table into two thirds to train on and one to hold back, by groups."""
     folds = StratifiedGroupKFold(3, shuffle=True, random_state=0)
@@ -301,12 +326,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     first = next(iter(sets))
     if "within" in args.only:
         shown(out, "within", within(sets[first], args.models, args.coverage, args.boot))
+    of_both = {
+        name: table if name == first else table[table["label"].isin([*CLASSES, "basophil"])]
+        for name, table in sets.items()
+    }
     if "across" in args.only and len(sets) > 1:
-        of_both = {
-            name: table if name == first else table[table["label"].isin([*CLASSES, "basophil"])]
-            for name, table in sets.items()
-        }
         shown(out, "across", across(of_both, args.models, args.coverage, args.boot, args.align))
+    if "laboratories" in args.only and len(sets) > 2:
+        of_all = {
+            name: table[table["label"].isin([*CLASSES, "basophil"])] for name, table in sets.items()
+        }
+        shown(out, "laboratories", laboratories(of_all, args.models, args.align))
     if "left_out" in args.only:
         shown(out, "left_out", left_out(sets[first], args.models[0]))
     if "red_cells" in args.only and args.data:

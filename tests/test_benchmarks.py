@@ -94,7 +94,7 @@ def test_cross(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
 def test_selective(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(BENCHMARKS))
     main = runpy.run_path(str(BENCHMARKS / "selective.py"))["main"]
-    few = ["--drawn", "24", "--families", "colour", "--boot", "5", "--coverage", "0.8"]
+    few = ["--drawn", "40", "--families", "colour", "--boot", "5", "--coverage", "0.8"]
     main(["--out", str(tmp_path), "--models", "logistic", "--jobs", "1", "--align", *few])
     within, across, left_out = (
         pd.read_csv(tmp_path / f"{name}.csv") for name in ("within", "across", "left_out")
@@ -103,6 +103,9 @@ def test_selective(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(across) == 2 * 2
     assert len(left_out) == 4 + 1
     assert left_out["auc"].between(0, 1).all()
+    of_sets = pd.read_csv(tmp_path / "laboratories.csv")
+    assert len(of_sets) == 3 * 2 * 2
+    assert set(of_sets["folds"]) == {"by group", "by dataset"}
 
 
 @pytest.mark.slow_without_jit
