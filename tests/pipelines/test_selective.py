@@ -260,3 +260,19 @@ def test_a_set_of_another_class_than_the_most_probable_is_refused(model, monkeyp
     answers = model.answers(new)
     assert (answers["predicted"][0], answers["set"][0]) == ("a", "b")
     assert answers["refused"][0] == model.SEVERAL
+
+
+@pytest.mark.networks
+def test_a_network_compares_cells_by_its_embedding(tmp_path):
+    rng = np.random.default_rng(0)
+    images = [rng.integers(0, 60, (40, 40, 3)) + 150 * (k % 2) for k in range(16)]
+    images = [image.astype(np.uint8) for image in images]
+    network = pipelines.make("lenet5", epochs=1, size=32)
+    made = pipelines.SelectiveClassifier(network, coverage=0.8, n_splits=2, alone=True)
+    made.fit(images, ["dark", "light"] * 8)
+    vectors = made.estimator_.embed(images)
+    expected = -made.detector_.score_samples(vectors) / made.limit_
+    np.testing.assert_allclose(made.anomaly(images), expected, rtol=1e-5)
+    pipelines.save(made, tmp_path / "m.hemafeat")
+    again = pipelines.load(tmp_path / "m.hemafeat").pipeline
+    np.testing.assert_allclose(again.predict_proba(images), made.predict_proba(images), atol=1e-5)
