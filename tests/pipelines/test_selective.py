@@ -174,13 +174,20 @@ def test_neighbours_by_definition():
     within = np.concatenate([Z[y == name] - Z[y == name].mean(axis=0) for name in "abc"])
     # Whitened within the classes, up to the shrinkage of the covariance.
     assert np.diag(within.T @ within / 600) == pytest.approx(np.ones(5), abs=0.1)
-    new = rng.normal(size=(4, 5))
+    new = rng.normal(size=(4, 5)) * [[1.0], [1.0], [4.0], [4.0]]
     at = (new - X.mean(axis=0)) @ found.axes_
     expected = []
     for point in at:
         distance = np.sqrt(((Z - point) ** 2).sum(axis=1))
         nearest, second, _ = sorted(np.sort(distance[y == name])[:2].mean() for name in "abc")
         expected.append(-(nearest**2) / second)
+    # Farther from the three principal axes than one in a hundred of the training cells.
+    axes = np.linalg.svd(X - X.mean(axis=0), full_matrices=False)[2][:3]
+    rest = [np.linalg.norm(Y - Y @ axes.T @ axes, axis=1) for Y in (X - X.mean(0), new - X.mean(0))]
+    limit = np.quantile(rest[0], 0.99)
+    assert (rest[1] > limit).any()
+    assert (rest[1] < limit).any()
+    expected = expected * np.maximum(1, rest[1] / limit) ** 2
     # The points are kept in single precision.
     np.testing.assert_allclose(found.score_samples(new), expected, rtol=1e-4)
     with pytest.raises(ValueError, match="only one class"):
@@ -196,6 +203,11 @@ def test_a_left_out_class_and_cells_between_are_odd():
     between = detector.score_samples(rng.normal(0, 1, (50, 6)) + 2.5 * np.eye(6)[0])
     assert np.mean(usual[:, None] > new) > 0.95
     assert np.mean(usual[:, None] > between) > 0.6
+    # Another laboratory: a little of everything, in columns that did not vary.
+    wide = np.hstack([X, rng.normal(0, 0.1, (240, 60))])
+    detector = pipelines.ClassNeighbours(n_components=6).fit(wide, np.repeat(["a", "b", "c"], 80))
+    there = wide[:50] + np.r_[np.zeros(6), np.full(60, 0.3)]
+    assert np.mean(detector.score_samples(wide)[:, None] > detector.score_samples(there)) > 0.95
 
 
 def test_in_a_comparison(tmp_path):
