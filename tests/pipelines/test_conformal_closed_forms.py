@@ -61,13 +61,14 @@ def test_coverage_of_new_groups():
 
 def test_a_rare_class_has_the_threshold_of_all():
     rng = np.random.default_rng(1)
-    codes = np.r_[np.zeros(100, int), np.ones(100, int), np.full(5, 2)]
-    oddness = np.r_[rng.uniform(0, 0.1, 100), rng.uniform(0, 0.5, 100), np.full(5, 0.9)]
-    rows = np.arange(205)
+    codes = np.r_[np.zeros(100, int), np.ones(45, int), np.full(44, 2)]
+    oddness = np.r_[rng.uniform(0, 0.1, 100), rng.uniform(0, 0.5, 45), rng.uniform(0.8, 0.9, 44)]
+    rows = np.arange(189)
     found = class_thresholds(oddness, codes, rows, 3, 0.9)
     assert found[0] == np.sort(oddness[:100])[math.ceil(101 * 0.9) - 1]
-    assert found[1] == np.sort(oddness[100:200])[math.ceil(101 * 0.9) - 1]
-    assert found[2] == np.sort(oddness)[math.ceil(206 * 0.9) - 1]
+    assert found[1] == np.sort(oddness[100:145])[math.ceil(46 * 0.9) - 1]
+    # 45 is five times the 9 groups that a level of .9 needs.
+    assert found[2] == np.sort(oddness)[math.ceil(190 * 0.9) - 1]
 
 
 @pytest.mark.parametrize("true", [0.4, 1.0, 3.0])

@@ -93,8 +93,8 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     Calibration is by one temperature [1]_, if the held-out cells show that it is needed. A set
     holds each class whose calibrated probability is at least that of all but a share of 1 minus
     `coverage` of the held-out cells of that class (least ambiguous sets, by class [2]_); groups
-    have the same weight, whatever their number of cells [3]_. A class of too few groups has the
-    threshold of all classes together.
+    have the same weight, whatever their number of cells [3]_. A class of few groups (fewer than 95
+    for a coverage of .95) has the threshold of all classes together.
 
     The coverage holds for cells of new groups of the same source. In another laboratory, whose
     cells look different, it does not: there, see how many cells are refused as unlike.

@@ -9,6 +9,13 @@ from scipy.special import log_softmax, softmax
 _SMALLEST = 1e-12
 """Probability below which none is told apart, so that its logarithm is finite."""
 
+_OWN = 5
+"""How many times as many groups as `enough` a class has that has its own threshold.
+
+With fewer, that of the oddest cell or two would count, and one mislabelled monocyte would put
+monocyte into the set of every cell: with factors 1, 2 and 5, 25, 25 and 3 % of the 299 cells of
+segmentation_WBC were refused at a coverage of .95, and 39, 38 and 13 % of 352 of BCCD."""
+
 
 def temperature(probability: np.ndarray, codes: np.ndarray) -> float:
     """Return the temperature with which probabilities of held-out rows have the least log loss.
@@ -111,7 +118,7 @@ def _quantile(scores: np.ndarray, weights: np.ndarray, level: float) -> float:
 def class_thresholds(
     oddness: np.ndarray, codes: np.ndarray, groups: np.ndarray, n_classes: int, level: float
 ) -> np.ndarray:
-    """Return a threshold for each class, that of all classes where its groups are too few.
+    """Return a threshold for each class, that of all classes where its groups are few.
 
     Parameters
     ----------
@@ -130,5 +137,9 @@ def class_thresholds(
     of_all = threshold(oddness, groups, level)
     if not np.isfinite(of_all):
         of_all = rough_threshold(oddness, groups, level)
-    own = [threshold(oddness[codes == k], groups[codes == k], level) for k in range(n_classes)]
-    return np.where(np.isfinite(own), own, of_all)
+    found = np.full(n_classes, of_all)
+    for k in range(n_classes):
+        rows = codes == k
+        if len(np.unique(groups[rows])) >= _OWN * enough(level):
+            found[k] = threshold(oddness[rows], groups[rows], level)
+    return found
