@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import ClassVar
 
 import numpy as np
@@ -237,10 +238,11 @@ def test_in_a_comparison(tmp_path):
     assert row["answered"] == pytest.approx((stands["truth"] == stands["predicted"]).mean())
     assert row["refused"] == pytest.approx(1 - len(stands) / len(of))
     assert not [remark for remark in found.remarks() if remark.startswith("The sets of")]
-    found.predictions.loc[found.predictions["model"] == "svc", "coverage"] = 1.0
-    (remark,) = [remark for remark in found.remarks() if remark.startswith("The sets of")]
-    assert f"svc hold the true class of {row['coverage']:.3f} [" in remark
-    found.predictions.loc[found.predictions["model"] == "svc", "coverage"] = 0.95
+    wrong = found.predictions.copy()
+    wrong.loc[wrong["model"] == "svc", "set"] = "a"
+    remarks = dataclasses.replace(found, predictions=wrong).remarks()
+    (remark,) = [remark for remark in remarks if remark.startswith("The sets of")]
+    assert "svc hold the true class of 0.333 [" in remark
     found.save(tmp_path / "saved")
     pd.testing.assert_frame_equal(evaluate.load(tmp_path / "saved").answers(), answers)
     plain = evaluate.compare("logistic", table, n_splits=3, **QUICK)
