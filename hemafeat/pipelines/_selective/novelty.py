@@ -58,9 +58,9 @@ class ClassNeighbours(BaseEstimator):
 
     Of PBC (3,198 cells of eight classes, a third held out) each class was left out in turn. The
     area under the ROC curve between held-out cells and the class left out was .955 on average
-    and .914 at the least, of a Mahalanobis distance .800 and .425, of a local outlier
-    factor .897 and .723, of an isolation forest .681 and .328, and of one minus the
-    highest probability of `svc` .898 and .717 (``benchmarks/selective.py``).
+    and .910 at the least, of a Mahalanobis distance .800 and .425, of a local outlier factor
+    .897 and .723, of an isolation forest .681 and .328, and of one minus the highest
+    probability of `svc` .898 and .717 (``benchmarks/selective.py``).
 
     Examples
     --------
