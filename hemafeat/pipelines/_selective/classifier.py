@@ -9,7 +9,6 @@ import numpy as np
 import pandas as pd
 from sklearn.base import BaseEstimator, ClassifierMixin, MetaEstimatorMixin, clone
 from sklearn.pipeline import Pipeline
-from sklearn.utils import _safe_indexing
 from sklearn.utils.validation import check_is_fitted
 
 from hemafeat import extract
@@ -190,7 +189,7 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         probability = np.zeros((len(y), len(self.classes_)))
         oddness = np.zeros(len(y))
         for train, test in parts:
-            seen, unseen = _safe_indexing(X, train), _safe_indexing(X, test)
+            seen, unseen = _rows_of(X, train), _rows_of(X, test)
             member = fit_once(clone(self.estimator), seen, y[train])
             known = np.searchsorted(self.classes_, member.classes_)
             probability[np.ix_(test, known)] = member.predict_proba(unseen)
@@ -367,6 +366,13 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         tags = super().__sklearn_tags__()
         tags.input_tags = get_tags(self.estimator).input_tags
         return tags
+
+
+def _rows_of(X: Any, numbers: np.ndarray) -> Any:
+    """Return rows of a table, an array or a list of images."""
+    if isinstance(X, pd.DataFrame):
+        return X.iloc[numbers]
+    return X[numbers] if isinstance(X, np.ndarray) else [X[number] for number in numbers]
 
 
 def _name(model: Any) -> str:
