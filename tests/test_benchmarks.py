@@ -104,7 +104,7 @@ def test_selective(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert len(left_out) == 4 + 1
     assert left_out["auc"].between(0, 1).all()
     of_sets = pd.read_csv(tmp_path / "laboratories.csv")
-    assert len(of_sets) == 3 * 2 * 2
+    assert len(of_sets) == 2 * 2
     assert set(of_sets["folds"]) == {"by group", "by dataset"}
 
 

@@ -13,8 +13,8 @@ _OWN = 5
 """How many times as many groups as `enough` a class has that has its own threshold.
 
 With fewer, that of the oddest cell or two would count, and one mislabelled monocyte would put
-monocyte into the set of every cell: with factors 1, 2 and 5, 25, 25 and 3 % of the 299 cells of
-segmentation_WBC were refused at a coverage of .95, and 39, 38 and 13 % of 352 of BCCD."""
+monocyte into the set of every cell: with factors 1, 2 and 5, 39, 38 and 13 % of 352 cells of BCCD
+were refused at a coverage of .95."""
 
 
 def temperature(probability: np.ndarray, codes: np.ndarray) -> float:
