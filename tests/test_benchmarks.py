@@ -37,6 +37,7 @@ def test_none_is_left_out() -> None:
         "red_cells",
         "scale",
         "segmentation",
+        "selective",
         "speed",
         "stability",
     }
@@ -50,7 +51,7 @@ def test_one_module_runs_recipes_and_scripts(capsys: pytest.CaptureFixture[str])
     assert main(["nothing"]) == 2
     said = capsys.readouterr()
     assert "there is no 'nothing'" in said.err
-    assert "segmentation, speed, stability, teaching_masks, train_segmenter" in said.out
+    assert "segmentation, selective, speed, stability, teaching_masks, train_segmenter" in said.out
     with pytest.raises(SystemExit, match="expected 'cpu' or 'gpu'"):
         main(["--device", "tpu", "list"])
 
@@ -91,6 +92,24 @@ def test_cross(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert not table["leaky"].any()
     assert table.query("stain == 'grey-world'")["difference"].notna().all()
     assert "minus plain" in capsys.readouterr().out
+
+
+@pytest.mark.slow_without_jit
+def test_selective(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    main = runpy.run_path(str(BENCHMARKS / "selective.py"))["main"]
+    few = ["--drawn", "40", "--families", "colour", "--boot", "5", "--coverage", "0.8"]
+    main(["--out", str(tmp_path), "--models", "logistic", "--jobs", "1", "--align", *few])
+    within, across, left_out = (
+        pd.read_csv(tmp_path / f"{name}.csv") for name in ("within", "across", "left_out")
+    )
+    assert within["stated"].tolist() == [0.8]
+    assert len(across) == 2 * 2
+    assert len(left_out) == 4 + 1
+    assert left_out["auc"].between(0, 1).all()
+    of_sets = pd.read_csv(tmp_path / "laboratories.csv")
+    assert len(of_sets) == 2 * 2
+    assert set(of_sets["folds"]) == {"by group", "by dataset"}
 
 
 @pytest.mark.slow_without_jit

@@ -45,6 +45,8 @@ EXAMPLES = f"""\
       networks alone: nothing is measured, and every image is scored; a published split
       with its validation part
   hemafeat compare features/ --models svc --save-model svc.hemafeat
+  hemafeat compare features/ --models svc --selective 0.95 --save-model svc.hemafeat
+      calibrated probabilities, sets of classes, and refused cells
 {_studies.EXAMPLES}
   hemafeat compare cohort/ --dataset lymphocytosis --level patient --out result/
       one verdict per patient, beside models of the bag size and of attributes alone
@@ -59,6 +61,8 @@ MARKS = ("comparison.json", "results.csv", "features", FITS)
 STUDY_FILES = (
     "verdicts.csv",
     "searches.csv",
+    "per_dataset.csv",
+    "answers.csv",
     "leakage.csv",
     "learning_curve.csv",
     "class_drop.csv",
@@ -76,7 +80,8 @@ def add(commands: Any) -> None:
         "input",
         nargs="+",
         metavar="INPUT",
-        help="a table of hemafeat extract, or images (folder, CSV, files)",
+        help="a table of hemafeat extract (or several, of different laboratories), or images "
+        "(folder, CSV, files)",
     )
     parser.add_argument("--label", default="label", metavar="COLUMN", help="column of the labels")
     parser.add_argument(
@@ -152,6 +157,16 @@ def add(commands: Any) -> None:
         help="parts to score in part_scores.csv and on the page: train, validation, test; default: "
         "the test part, and the validation part if the protocol has one",
     )
+    parser.add_argument(
+        "--selective",
+        nargs="?",
+        type=_share,
+        const=0.95,
+        metavar="COVERAGE",
+        help="calibrate the probabilities of every model on inner folds, give sets of classes that "
+        "hold the true one with this coverage (default: 0.95), and refuse cells that are unlike "
+        "those trained on or of which the set is not one class",
+    )
     parser.add_argument("--pixels", action="store_true", help="add a forest on grey pixels")
     parser.add_argument(
         "--audit", action="store_true", help="also search for leaks, in a section of the page"
@@ -188,6 +203,13 @@ def _n_folds(text: str) -> int:
     value = _arguments.positive_int(text)
     if value < 2:
         raise argparse.ArgumentTypeError("at least 2 folds are needed")
+    return value
+
+
+def _share(text: str) -> float:
+    value = _arguments.number(text)
+    if not 0 < value < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a share between 0 and 1, such as 0.95")
     return value
 
 
@@ -228,7 +250,7 @@ def run(args: argparse.Namespace) -> None:
             _inputs.images(args.input, args.dataset, keep_dates=args.keep_dates)
         )
         cells = None
-    models = _deep.models(names, args)
+    models = _selective(_deep.models(names, args), args)
     comparison = compare(models, table, args, keep=out / FITS)
     for name in STUDY_FILES:
         (out / name).unlink(missing_ok=True)
@@ -238,6 +260,10 @@ def run(args: argparse.Namespace) -> None:
     write_table(comparison.part_scores, out / "part_scores.csv")
     if len(comparison.searches):
         write_table(comparison.searches, out / "searches.csv")
+    answers = comparison.answers()
+    for name, frame in (("per_dataset", comparison.per_dataset()), ("answers", answers)):
+        if len(frame):
+            write_table(frame, out / f"{name}.csv")
     if isinstance(comparison, evaluate.PatientComparison) and len(comparison.verdicts):
         write_table(comparison.verdicts, out / "verdicts.csv")
     studies = _studies.run(table, models, args, out)
@@ -258,6 +284,12 @@ def run(args: argparse.Namespace) -> None:
         studies=studies,
     )
     print(_output.scores(comparison))
+    if len(answers):
+        shown = ["stated", "coverage", "refused", "unlike", "accuracy", "answered"]
+        _output.print_frame(
+            "Sets and refused cells (shares of the cells)",
+            answers.set_index(["model", "dataset"])[shown],
+        )
     if args.parts is not None:
         _output.print_frame("Scores by part", comparison.parts())
     if args.save_model is not None:
@@ -299,6 +331,27 @@ def compare(
     noun = "cells" if extract.feature_columns(table) else "images"
     _arguments.say(args, f"comparing {', '.join(models)} on {len(table)} {noun} ...")
     return evaluate.compare(models, table, groups=args.group, metadata=args.metadata, **options)
+
+
+def _selective(models: Any, args: argparse.Namespace) -> Any:
+    """Return the models, with ``--selective`` as classifiers that refuse cells."""
+    from hemafeat import pipelines
+
+    if args.selective is None:
+        return models
+    made = (
+        models
+        if isinstance(models, Mapping)
+        else {name: pipelines.make(name, random_state=args.seed) for name in models}
+    )
+    return {
+        name: model
+        if name == "baseline"
+        else pipelines.SelectiveClassifier(
+            model, coverage=args.selective, alone=True, random_state=args.seed
+        )
+        for name, model in made.items()
+    }
 
 
 def save_best(
@@ -347,7 +400,10 @@ def _fit_to_cells(model: Any, table: pd.DataFrame, args: argparse.Namespace) -> 
     if "features" in inputs:
         labelled = labelled.dropna(how="all", subset=extract.feature_columns(labelled))
     columns = ["image"] if "images" in inputs else []
-    columns += ["group"] if "groups" in inputs and "group" in labelled else []
+    if "groups" in inputs and args.group in labelled:
+        # The groups of the comparison, under the name by which models read them.
+        labelled = labelled.assign(group=labelled[args.group])
+        columns.append("group")
     columns += extract.feature_columns(labelled) if "features" in inputs else []
     model.fit(labelled[columns], labelled[args.label].astype(str).to_numpy(dtype=object))
     return len(labelled)
@@ -492,6 +548,7 @@ def _check_protocol(table: pd.DataFrame, args: argparse.Namespace) -> None:
         "patient": "patient",
         "leaky-lymphocytosis": args.patient,
         "cross-dataset": args.batch or "dataset",
+        "leave-one-laboratory-out": args.batch or "dataset",
         "leave-one-batch-out": args.batch or ("batch" if "batch" in table else "dataset"),
     }.get(args.protocol)
     if column is None:
@@ -507,11 +564,12 @@ def _check_protocol(table: pd.DataFrame, args: argparse.Namespace) -> None:
             f"{holds}"
         )
     for option in ("train", "test"):
-        name = getattr(args, option)
-        if name is not None and name not in values:
-            raise Usage(
-                f"--{option}: there is no {name!r} in column {column!r}; {suggestion(name, values)}"
-            )
+        for name in getattr(args, option) or ():
+            if name not in values:
+                raise Usage(
+                    f"--{option}: there is no {name!r} in column {column!r}; "
+                    f"{suggestion(name, values)}"
+                )
 
 
 def _check_classes(table: pd.DataFrame, args: argparse.Namespace) -> None:

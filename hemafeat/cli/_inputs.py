@@ -169,9 +169,8 @@ def table(
     """
     from hemafeat import extract
 
-    first = Path(args.input[0])
     if is_table(args):
-        cells = extract.load(first)
+        cells = extract.load(args.input[0]) if len(args.input) == 1 else merged(args.input)
         return cells if select is None else select(cells), None
     options = measuring_options(args)
     listed = images(args.input, args.dataset, keep_dates=args.keep_dates)
@@ -285,16 +284,56 @@ def with_scale(listed: pd.DataFrame, args: argparse.Namespace) -> pd.DataFrame:
 
 
 def is_table(args: argparse.Namespace) -> bool:
-    """Return whether the input is a table of cells that were measured before."""
+    """Return whether the input is a table of cells that were measured before, or several."""
     from hemafeat import extract
 
-    first = Path(args.input[0])
-    return (
-        len(args.input) == 1
-        and first.exists()
-        and args.dataset is None
-        and extract.is_result(first)
-    )
+    paths = list(map(Path, args.input))
+    return args.dataset is None and all(path.exists() and extract.is_result(path) for path in paths)
+
+
+def merged(
+    paths: list[str], names: list[str] | None = None, labels: str | None = None
+) -> pd.DataFrame:
+    """Return one table of several tables of cells, whose rows keep the names of their data sets.
+
+    Parameters
+    ----------
+    paths : list of str
+        Folders or files of tables.
+    names : list of str, optional
+        Data set of each table. By default those of its column ``dataset``, else its own name.
+    labels : {"coarse", "fine"}, optional
+        Names of classes that data sets share.
+    """
+    from hemafeat import datasets, extract
+
+    if names is not None and len(names) != len(paths):
+        raise Usage(f"--names: {plural(len(names), 'name')} for {plural(len(paths), 'table')}")
+    tables = []
+    for number, path in enumerate(paths):
+        if not Path(path).exists():
+            raise Usage(f"{path}: no such file or folder")
+        if not extract.is_result(path):
+            raise Usage(f"{path} is not a table of measured cells: measure it by hemafeat extract")
+        part = extract.load(path)
+        if names is not None:
+            several = set(part["dataset"].dropna()) if "dataset" in part else set()
+            if len(several) > 1:
+                raise Usage(
+                    f"--names: {path} holds {len(several)} data sets, which keep their names; "
+                    "leave out --names"
+                )
+            part["dataset"] = names[number]
+        elif "dataset" not in part or part["dataset"].isna().all():
+            part["dataset"] = Path(path).stem
+        tables.append(part)
+    try:
+        return datasets.merge(tables, labels=labels)
+    except datasets.DatasetError as error:
+        text = str(error)
+        if "rename one of them" in text:
+            text = text.replace("rename one of them", "name them by hemafeat merge --names")
+        raise Usage(text) from None
 
 
 def cells_kept(table: pd.DataFrame) -> str:

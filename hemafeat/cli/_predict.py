@@ -22,8 +22,9 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Classify cells or patients with a model that hemafeat compare --save-model (or
 pipelines.save) wrote. A model of patients gives one row per patient.
-A table whose columns or units do not fit the model is refused. This is a research tool:
-nothing it prints is a diagnosis."""
+A table whose columns or units do not fit the model is refused. A model of hemafeat compare
+--selective names the cells that it refuses, and why. This is a research tool: nothing it
+prints is a diagnosis."""
 
 EXAMPLES = """\
   hemafeat predict svc.hemafeat new_cells/ --out predictions.csv
@@ -32,6 +33,12 @@ EXAMPLES = """\
       the table of hemafeat extract
   hemafeat predict model.hemafeat cohort/ --dataset lymphocytosis --unlabelled --out v.csv
       a model of compare --level patient: verdicts on the patients without a label"""
+
+
+REFUSED = "refused"
+"""What stands in the column ``predicted`` of a cell that the model refuses."""
+
+_OF_ANSWERS = ["refused", "set", "coverage", "anomaly"]
 
 
 def add(commands: Any) -> None:
@@ -114,8 +121,14 @@ def run(args: argparse.Namespace) -> None:
     write_table(written, out)
     counts = predicted["predicted"].value_counts()
     print(f"{counted}:")
-    for label in sorted(counts.index, key=lambda label: (-counts[label], label)):
+    if refused := int(counts.pop(REFUSED)) if "refused" in predicted and REFUSED in counts else 0:
+        reasons = predicted.loc[predicted["refused"] != "", "refused"].value_counts()
+    for label in sorted(counts.index, key=lambda label: (-counts[label], str(label))):
         print(f"  {label:<24} {counts[label]:>7}")
+    if refused:
+        print(f"  {REFUSED:<24} {refused:>7}")
+        for reason, n in reasons.items():
+            print(f"    {reason:<30} {n:>7}")
     if of_patients and predicted["predicted"].isna().any():
         print(f"  {'no verdict':<24} {predicted['predicted'].isna().sum():>7}")
     n_errors = len(extract.errors(table))
@@ -141,7 +154,8 @@ def predict_cells(model: Model, table: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Columns ``image``, ``cell``, ``label`` (where labels are known), ``predicted`` and
-        ``p__<class>``, with one row per cell.
+        ``p__<class>``, with one row per cell. A model that refuses cells adds ``refused``, ``set``,
+        ``coverage`` and ``anomaly``, and predicts ``"refused"`` where it does.
     """
     import pandas as pd
 
@@ -154,6 +168,12 @@ def predict_cells(model: Model, table: pd.DataFrame) -> pd.DataFrame:
     predicted["cell"] = table.get("cell", 1)
     if "label" in table and table["label"].notna().any():
         predicted["label"] = table["label"]
+    if hasattr(model.pipeline, "answers"):
+        answers = model.answers(table).set_axis(predicted.index)
+        reasons = answers["refused"]
+        named = answers["predicted"].astype(object).where(reasons == "", REFUSED)
+        shown = answers[[f"p__{name}" for name in model.classes]]
+        return pd.concat([predicted.assign(predicted=named), answers[_OF_ANSWERS], shown], axis=1)
     predicted["predicted"] = model.predict(table)
     if hasattr(model.pipeline, "predict_proba"):
         probabilities = model.predict_proba(table)
@@ -236,6 +256,10 @@ def submission(
 
     key = "patient" if "patient" in predicted else "image"
     labels = predicted["predicted"]
+    if "refused" in predicted:
+        # A leaderboard wants a label of every cell.
+        likeliest = predicted.filter(regex="^p__").idxmax(axis=1).map(lambda name: str(name)[3:])
+        labels = labels.where(predicted["refused"] == "", likeliest)
     if codes:
         labels = labels.map(lambda label: label if pd.isna(label) else codes[str(label)])
     return pd.DataFrame(dict(zip(names, (predicted[key], labels), strict=True)))

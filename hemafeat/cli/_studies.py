@@ -18,22 +18,33 @@ EXAMPLES = """\
   hemafeat compare features/ --leakage
       the same models under an honest and a leaky split, and the difference
   hemafeat compare features/ --models svc --learning-curve --class-drop
-  hemafeat compare both/ --protocol cross-dataset --train pbc --test bccd"""
+  hemafeat compare both/ --protocol cross-dataset --train pbc --test bccd
+  hemafeat compare pbc/ bccd/ raabin/ --protocol leave-one-laboratory-out
+      tables of several laboratories, each scored by models of the others"""
 
 PROTOCOLS = (
-    "grouped, patient, holdout, duplicates, leave-one-batch-out, cross-dataset, official, "
+    "grouped, patient, holdout, duplicates, leave-one-batch-out, leave-one-laboratory-out, "
+    "cross-dataset, official, "
     "image-random, leaky-ufsc, leaky-mids, leaky-bernard, leaky-bernard-merged, "
     "leaky-bernard-copies, leaky-hincapie, leaky-lymphocytosis"
 )
 """Names of the protocols; written out, so that ``--help`` need not load them."""
 
-CELLS_ONLY = ("leakage", "learning_curve", "class_drop", "resampling", "batch", "train")
+CELLS_ONLY = (
+    "selective",
+    "leakage",
+    "learning_curve",
+    "class_drop",
+    "resampling",
+    "batch",
+    "train",
+)
 
 _OPTIONS = {
     "train": ("cross-dataset",),
     "test": ("cross-dataset", "holdout"),
     "valid": ("holdout",),
-    "batch": ("cross-dataset", "leave-one-batch-out"),
+    "batch": ("cross-dataset", "leave-one-batch-out", "leave-one-laboratory-out"),
 }
 """Options of some protocols only."""
 
@@ -50,13 +61,17 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--split", dest="protocol", action=_arguments.FormerName, current="--protocol"
     )
     parser.add_argument(
-        "--train", metavar="SET", help="with --protocol cross-dataset: data set to train on"
+        "--train",
+        nargs="+",
+        metavar="SET",
+        help="with --protocol cross-dataset: data set to train on, or several to train on together",
     )
     parser.add_argument(
         "--test",
+        nargs="+",
         metavar="SET",
-        help="with --protocol cross-dataset: data set to score; with holdout: share of the groups "
-        "to score, default: 0.25",
+        help="with --protocol cross-dataset: data sets to score, one by one; with holdout: share "
+        "of the groups to score, default: 0.25",
     )
     parser.add_argument(
         "--valid",
@@ -79,8 +94,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--batch",
         metavar="COLUMN",
-        help="with --protocol leave-one-batch-out or cross-dataset: column of the batches; "
-        "default: batch, or else dataset",
+        help="with --protocol leave-one-batch-out, leave-one-laboratory-out or cross-dataset: "
+        "column of the batches; default: batch (of the first only), or else dataset",
     )
     parser.add_argument(
         "--leakage",
@@ -122,6 +137,9 @@ def protocol(args: argparse.Namespace) -> Any:
 
     options: dict[str, Any] = {"train": args.train, "test": args.test, "valid": args.valid}
     if args.protocol == "holdout":
+        if len(args.test or ()) > 1:
+            raise Usage("--test: with --protocol holdout it is one share of the groups")
+        options["test"] = args.test and args.test[0]
         options |= {name: _share(options[name], name) for name in ("test", "valid")}
     try:
         return evaluate.protocol(

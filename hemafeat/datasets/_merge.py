@@ -211,6 +211,7 @@ def merge(
     parts: list[pd.DataFrame] = []
     names: list[str] = []
     attrs: dict[Any, Any] = {}
+    options: list[dict[Any, Any]] = []
     for name, table in items:
         part = _to_table(table)
         if name is not None:
@@ -223,9 +224,14 @@ def merge(
             raise DatasetError(f"two data sets are called {min(repeated)!r}; rename one of them")
         names += part_names
         _merge_attrs(attrs, part.attrs)
+        options.append(dict(part.attrs.get("measured", {})))
         part.attrs = {}
         parts.append(part)
-    merged = pd.concat(parts, ignore_index=True)
+    # How the cells were measured: only what all tables say alike.
+    if alike := dict(set.intersection(*(set(told.items()) for told in options))):
+        attrs["measured"] = alike
+    # pandas leaves each column of tables of different columns on its own until they are copied.
+    merged = pd.concat(parts, ignore_index=True).copy()
     if isinstance(labels, str):
         merged = harmonise(merged, labels)
     elif labels:

@@ -17,7 +17,14 @@ from hemafeat._files import read_parquet, write_table, write_whole
 from hemafeat._public import public
 from hemafeat._resample import draw, interval
 from hemafeat.evaluate._rows import CompareError
-from hemafeat.evaluate._scores import LOWER_IS_BETTER, METRICS
+from hemafeat.evaluate._scores import (
+    LOWER_IS_BETTER,
+    METRICS,
+    answer_scores,
+    arrays,
+    resampled,
+    scores,
+)
 
 BASELINES = {
     "baseline": "majority class",
@@ -37,6 +44,9 @@ _PATIENT_TABLES = ("patients", "verdicts")
 SHOWN = ("weighted_f1", "auroc", "accuracy", "balanced_accuracy")
 """Metrics of the table of parts."""
 
+_NOT_KEPT = 0.02
+"""Loss of coverage that is worth a remark."""
+
 _HEAD = "comparison.json"
 _FORMAT_VERSION = 2
 
@@ -55,7 +65,9 @@ class Comparison:
     predictions : DataFrame
         One row per model and scored cell: ``model, row, image, cell, group, fold, truth,
         predicted`` and ``p__<class>`` for every class (NaN for a model without probabilities).
-        `row` is the position in the table compared.
+        `row` is the position in the table compared. A table of several data sets adds ``dataset``,
+        a `hemafeat.pipelines.SelectiveClassifier` ``set, coverage, anomaly, refused`` and
+        ``uncalibrated__<class>``, which are missing for other models.
     differences : DataFrame
         One row per pair of models and metric: ``model_a, model_b, metric, difference, low, high``;
         the difference is a minus b, resampled in pairs.
@@ -203,9 +215,10 @@ class Comparison:
         -------
         list of str
             Sentences: which models that never see a cell are as good as the best one that does, and
-            how optimistic the score of the best of several models is. The latter is estimated by
+            how optimistic the score of the best of several models is, which is estimated by
             choosing the best model on resamples of the groups and scoring it on the groups that
-            were not drawn [1]_.
+            were not drawn [1]_; and which sets of classes do not hold the true class as often as
+            stated.
 
         References
         ----------
@@ -271,6 +284,14 @@ class Comparison:
                 f"{self.unit}s that are shown for it: it was chosen, {consequence}"
             )
             remarks.append(text)
+        for row in self.answers().to_dict("records"):
+            if row["dataset"] == "all" and row["coverage_high"] < row["stated"] - _NOT_KEPT:
+                remarks.append(
+                    f"The sets of {row['model']} hold the true class of {row['coverage']:.3f} "
+                    f"[{row['coverage_low']:.3f}, {row['coverage_high']:.3f}] of the "
+                    f"{self.unit}s, not of {row['stated']:g} as stated: these are not like those "
+                    f"trained on, and {row['unlike']:.3f} of them are refused for that reason."
+                )
         return remarks
 
     def _score(self, model: str) -> float:
@@ -294,12 +315,12 @@ class Comparison:
             counts, member = draw(part["group"].to_numpy(), min(self.n_boot, 200), 0)
             by_group = np.zeros((counts.shape[1], n * n))
             np.add.at(by_group, (member, (truth * n + predicted).to_numpy(dtype=int)), 1.0)
-            for weights, scores in ((counts, inside), (counts == 0, outside)):
+            for weights, found in ((counts, inside), (counts == 0, outside)):
                 matrices = (weights.astype(np.float64) @ by_group).reshape(-1, n, n)
                 recall = _class_scores(matrices)["recall"]
                 valid = ~np.isnan(recall)
                 total = np.where(valid, recall, 0.0).sum(axis=1)
-                scores.append(
+                found.append(
                     np.divide(
                         total,
                         valid.sum(axis=1),
@@ -363,6 +384,68 @@ class Comparison:
             sort_remaining=False,
         )
         return wide[["n", *metrics]] if set(metrics) <= set(wide) else wide
+
+    def per_dataset(self) -> pd.DataFrame:
+        """Score the rows of each data set, such as those of a laboratory, by themselves.
+
+        Returns
+        -------
+        DataFrame
+            One row per model, data set and metric: ``model, dataset, metric, value, low, high, n``,
+            the best model first. `n` is the number of rows. If rows are scored by models of several
+            data sets in turn, `dataset` is the direction, such as ``"a to b"``. Empty if the table
+            holds one data set only.
+
+        Notes
+        -----
+        Means over classes are over those that the data set holds.
+        """
+        rows = []
+        names = ["model", "dataset", "metric", "value", "low", "high", "n"]
+        for model in self.ranked(baselines=True) if "dataset" in self.predictions else []:
+            of_model = self._predictions_of(model)
+            by = "fold" if of_model["row"].duplicated().any() else "dataset"
+            for name, part in of_model.groupby(by):
+                truth, predicted, probability, fold = arrays(part, self.classes)
+                counts, member = draw(part["group"].to_numpy(), self.n_boot, self.random_state)
+                everything = np.ones((1, len(part)))
+                values = scores(truth, predicted, probability, everything, fold)
+                resamples = resampled(truth, predicted, probability, fold, counts, member)
+                for metric in METRICS:
+                    value = float(values[metric][0])
+                    bounds = interval(resamples[metric], value)
+                    rows.append((model, str(name), metric, value, *bounds, len(part)))
+        return pd.DataFrame(rows, columns=names)
+
+    def answers(self) -> pd.DataFrame:
+        """Tabulate how far the answers of models that refuse cells can be trusted.
+
+        Returns
+        -------
+        DataFrame
+            One row per `hemafeat.pipelines.SelectiveClassifier` and data set (``"all"`` is all
+            rows), the best model first: ``model, dataset, n``; ``stated``, the coverage that was
+            asked for; ``coverage``, the share of the rows whose set holds their class, and
+            ``least_coverage``, that of the class with the lowest; ``set_size``, the mean number of
+            classes in a set; ``refused``, the share of the rows that are refused, and ``unlike``,
+            that as unlike the cells trained on; ``accuracy`` of all rows and of those ``answered``;
+            ``error_before`` and ``error_after``, the calibration error without and with
+            calibration. ``coverage``, ``refused``, ``accuracy`` and ``answered`` have intervals,
+            ``<name>_low`` and ``<name>_high``.
+        """
+        rows = []
+        refusing = self.predictions.get("refused")
+        able = set() if refusing is None else set(self.predictions.loc[refusing.notna(), "model"])
+        for model in [name for name in self.ranked(baselines=True) if name in able]:
+            of_model = self._predictions_of(model)
+            parts = [("all", of_model)]
+            if "dataset" in of_model:
+                by = "fold" if of_model["row"].duplicated().any() else "dataset"
+                parts += [(str(name), part) for name, part in of_model.groupby(by)]
+            for name, part in parts:
+                found = answer_scores(part, self.classes, self.n_boot, self.random_state)
+                rows.append({"model": model, "dataset": name, **found})
+        return pd.DataFrame(rows)
 
     def confusion(self, model: str) -> pd.DataFrame:
         """Count rows by true and predicted class, over all folds.

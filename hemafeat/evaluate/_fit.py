@@ -109,6 +109,10 @@ class Outcome:
         What searches inside the model have chosen.
     fitted : estimator or None
         The fitted model, if it was to be kept.
+    answers : DataFrame or None
+        What a model that refuses cells says of the test rows beside classes and probabilities:
+        ``set, coverage, anomaly, refused`` and ``uncalibrated__<class>``, see
+        `hemafeat.pipelines.SelectiveClassifier.answers`.
     """
 
     model: str
@@ -122,6 +126,7 @@ class Outcome:
     parts: dict[str, Judged] = field(default_factory=dict)
     choices: list[Choice] = field(default_factory=list)
     fitted: Any = None
+    answers: pd.DataFrame | None = None
 
 
 def run_together(tasks: Sequence[Task]) -> Iterator[Outcome]:
@@ -249,13 +254,19 @@ def run(task: Task, fits: Fits) -> Outcome:
             model = fit_once(model, train, task.truth[task.train], validation=validation_of(task))
             fitted = time.perf_counter()
             fit_seconds = fitted - start + fits.seconds_saved - saved
-            predicted, probability = _judge(model, test, task.classes)
+            answers = None
+            if isinstance(model, pipelines.SelectiveClassifier):
+                (predicted, probability), answers = _answered(model, test, task.classes)
+            else:
+                predicted, probability = _judge(model, test, task.classes)
             done = time.perf_counter()
             losses = {}
             if task.importance:
                 truth = task.truth[task.test]
+                # Groups only divide the training rows.
+                values = test.drop(columns="group", errors="ignore")
                 losses = permutation_losses(
-                    model, test, truth, task.importance, task.seed, task.budget
+                    model, values, truth, task.importance, task.seed, task.budget
                 )
             parts = {
                 name: _judge(model, task.inputs.iloc[rows], task.classes)
@@ -285,7 +296,25 @@ def run(task: Task, fits: Fits) -> Outcome:
         parts,
         list(choices_of(model)),
         model if task.keep_model else None,
+        answers,
     )
+
+
+def _answered(
+    model: pipelines.SelectiveClassifier, rows: pd.DataFrame, classes: Sequence[str]
+) -> tuple[Judged, pd.DataFrame]:
+    """Return classes and probabilities, and what else a model that refuses cells says.
+
+    A class that the training rows lacked has the probability 0.
+    """
+    answers = model.answers(rows)
+    columns = {
+        prefix: [f"{prefix}__{name}" for name in classes] for prefix in ("p", "uncalibrated")
+    }
+    probability = answers.reindex(columns=columns["p"], fill_value=0.0).to_numpy(np.float64)
+    others = ["set", "coverage", "anomaly", "refused", *columns["uncalibrated"]]
+    predicted = answers["predicted"].to_numpy().astype(str)
+    return (predicted, probability), answers.reindex(columns=others, fill_value=0.0)
 
 
 def validation_of(task: Task) -> tuple[pd.DataFrame, np.ndarray] | None:
@@ -342,6 +371,7 @@ def _is_most_probable(model: Any) -> bool:
         pipelines.CellVote,
         pipelines.DecisionRule,
         pipelines.PatientStack,
+        pipelines.SelectiveClassifier,
         pipelines.SupportVectors,
         RandomForestClassifier,
     )

@@ -93,6 +93,7 @@ class KeptFits:
                 name: [predicted.tolist(), _listed(probability)]
                 for name, (predicted, probability) in outcome.parts.items()
             },
+            "answers": None if outcome.answers is None else outcome.answers.to_dict("list"),
         }
         model = entries.pop("fitted")
         text = json.dumps(entries, default=float)
@@ -184,6 +185,7 @@ def _outcome(entries: Mapping[str, Any], task: Task) -> Outcome:
             raise ValueError("not the predictions of this task")
         parts[name] = (np.array(predicted, dtype=str), probability)
     predicted, probability = parts.pop("")
+    answers = entries.get("answers")
     return Outcome(
         **{
             **entries,
@@ -192,5 +194,6 @@ def _outcome(entries: Mapping[str, Any], task: Task) -> Outcome:
             "parts": parts,
             "warnings": [(str(category), str(text)) for category, text in entries["warnings"]],
             "choices": [tuple(choice) for choice in entries["choices"]],
+            "answers": None if answers is None else pd.DataFrame(answers),
         }
     )

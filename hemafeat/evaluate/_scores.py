@@ -2,12 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
+import pandas as pd
+
+from hemafeat._resample import draw, interval
+from hemafeat.pipelines import SelectiveClassifier
 
 _BLOCK = 4_000_000
 """Number of row weights held at once; bounds the memory and does not change the result."""
+
+
+def arrays(
+    predictions: pd.DataFrame, classes: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]:
+    """Return truth, prediction, probabilities and fold of one model's rows for `scores`."""
+    codes = {name: k for k, name in enumerate(classes)}
+    truth, predicted = (
+        predictions[name].map(codes).to_numpy(dtype=int) for name in ("truth", "predicted")
+    )
+    values = predictions[[f"p__{name}" for name in classes]].to_numpy(dtype=np.float64)
+    probability = None if np.isnan(values).any() else values
+    folds = predictions["fold"].to_numpy()
+    return truth, predicted, probability, np.searchsorted(np.unique(folds), folds)
 
 
 def resampled(
@@ -274,3 +292,46 @@ def calibration_error(
     gaps = np.zeros((len(truth), n_bins))
     gaps[np.arange(len(truth)), bins] = (top == truth) - confidence
     return np.abs(weights @ gaps).sum(axis=1) / weights.sum(axis=1)
+
+
+def answer_scores(
+    predictions: pd.DataFrame, classes: Sequence[str], n_boot: int, random_state: int
+) -> dict[str, float]:
+    """Score the rows of one model that refuses cells; see `Comparison.answers`."""
+    truth, predicted, probability, _ = arrays(predictions, classes)
+    assert probability is not None
+    separator = SelectiveClassifier.SEPARATOR
+    names = [f"uncalibrated__{name}" for name in classes]
+    before = predictions[names].to_numpy(dtype=np.float64)
+    within = np.array(
+        [
+            name in set(str(names).split(separator))
+            for name, names in zip(predictions["truth"], predictions["set"], strict=True)
+        ]
+    )
+    refused = (predictions["refused"] != "").to_numpy()
+    right = truth == predicted
+    counts, member = draw(predictions["group"].to_numpy(), n_boot, random_state)
+    weights = counts[:, member].astype(np.float64)
+    ones = np.ones((1, len(truth)))
+    found: dict[str, float] = {"n": len(truth), "stated": float(predictions["coverage"].iloc[0])}
+    for name, hits, of in (
+        ("coverage", within, np.ones(len(truth))),
+        ("refused", refused, np.ones(len(truth))),
+        ("accuracy", right, np.ones(len(truth))),
+        ("answered", right & ~refused, (~refused).astype(np.float64)),
+    ):
+        with np.errstate(invalid="ignore", divide="ignore"):
+            value = float((hits.sum() / of.sum()) if of.sum() else np.nan)
+            low, high = interval(weights @ hits / (weights @ of), value)
+        found |= {name: value, f"{name}_low": low, f"{name}_high": high}
+    by_class = [within[truth == k].mean() for k in np.unique(truth)]
+    sizes = predictions["set"].map(lambda text: len(str(text).split(separator)))
+    return {
+        **found,
+        "least_coverage": float(min(by_class)),
+        "set_size": float(np.where(predictions["set"] == "", 0, sizes).mean()),
+        "unlike": float((predictions["refused"] == SelectiveClassifier.UNLIKE).mean()),
+        "error_before": float(calibration_error(truth, before, ones)[0]),
+        "error_after": float(calibration_error(truth, probability, ones)[0]),
+    }

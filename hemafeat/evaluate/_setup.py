@@ -130,7 +130,7 @@ class Setup:
                         train,
                         test,
                         self.classes,
-                        sets if self.inputs[name] is self.values and name != BASELINE else None,
+                        sets if self._reads_features_alone(name) else None,
                         (self.random_state, number),
                         budget // len(self.plan.pairs),
                         valid,
@@ -144,6 +144,11 @@ class Setup:
         """Return whether a model reads images and no features, so that it takes unmeasured rows."""
         looked_at = pipelines.looks_at(self.models[name])
         return "images" in looked_at and "features" not in looked_at
+
+    def _reads_features_alone(self, name: str) -> bool:
+        """Return whether a model is one whose columns can be permuted."""
+        looked_at = pipelines.looks_at(self.models[name]) - {"groups"}
+        return looked_at == {"features"} and name not in (BASELINE, METADATA)
 
     @property
     def transductive(self) -> list[str]:

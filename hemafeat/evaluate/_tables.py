@@ -13,7 +13,7 @@ from hemafeat._resample import draw, interval
 from hemafeat.evaluate._fit import EVERY_IMAGE, Outcome, Task
 from hemafeat.evaluate._protocols.splits import Folds, Groups
 from hemafeat.evaluate._rows import ROW, image_names
-from hemafeat.evaluate._scores import METRICS, resampled, scores
+from hemafeat.evaluate._scores import METRICS, arrays, resampled, scores
 
 PARTS = ("train", "validation", EVERY_IMAGE)
 """Parts that can be scored beside the test part."""
@@ -30,6 +30,8 @@ def predictions(
     """Tabulate predictions, one row per model and scored row; see `Comparison.predictions`."""
     test_rows = dict(zip(plan.names, (test for _, test in plan.pairs), strict=True))
     names = image_names(table)
+    sets = table["dataset"].astype("string") if "dataset" in table.columns else pd.Series([])
+    several = len(set(sets.dropna())) > 1
     cells = table["cell"].to_numpy() if "cell" in table.columns else np.ones(len(table), dtype=int)
     parts = []
     for outcome in outcomes:
@@ -47,25 +49,14 @@ def predictions(
             }
         )
         probability = outcome.probability
+        if several:
+            part.insert(5, "dataset", sets.to_numpy(dtype=object)[test])
         if probability is None:
             probability = np.full((len(test), len(classes)), np.nan)
         columns = pd.DataFrame(probability, columns=[f"p__{name}" for name in classes])
-        parts.append(pd.concat([part, columns], axis=1))
+        answers = [] if outcome.answers is None else [outcome.answers]
+        parts.append(pd.concat([part, columns, *answers], axis=1))
     return pd.concat(parts, ignore_index=True)
-
-
-def arrays(
-    predictions: pd.DataFrame, classes: Sequence[str]
-) -> tuple[np.ndarray, np.ndarray, np.ndarray | None, np.ndarray]:
-    """Return truth, prediction, probabilities and fold of one model's rows for `scores`."""
-    codes = {name: k for k, name in enumerate(classes)}
-    truth, predicted = (
-        predictions[name].map(codes).to_numpy(dtype=int) for name in ("truth", "predicted")
-    )
-    values = predictions[[f"p__{name}" for name in classes]].to_numpy(dtype=np.float64)
-    probability = None if np.isnan(values).any() else values
-    folds = predictions["fold"].to_numpy()
-    return truth, predicted, probability, np.searchsorted(np.unique(folds), folds)
 
 
 def score_tables(

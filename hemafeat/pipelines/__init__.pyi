@@ -63,6 +63,8 @@ from ._patients.models import cell_vote as cell_vote, patient_table as patient_t
 from ._patients.table import PatientTable as PatientTable
 from ._patients.vote import CellVote as CellVote
 from ._search import ValidatedSearch as ValidatedSearch
+from ._selective.classifier import SelectiveClassifier as SelectiveClassifier
+from ._selective.novelty import ClassNeighbours as ClassNeighbours
 from ._softmax_mlp import SoftmaxMLP as SoftmaxMLP
 from ._steps.best_of import BestOf as BestOf, LogScale as LogScale
 from ._steps.boosted import BoostedTrees as BoostedTrees

@@ -180,6 +180,29 @@ class Model:
         """
         return np.asarray(self.pipeline.predict_proba(self._rows(table)), dtype=np.float64)
 
+    def answers(self, table: pd.DataFrame) -> pd.DataFrame:
+        """Tabulate all that a model that refuses cells says of each cell.
+
+        Parameters
+        ----------
+        table : DataFrame
+            Table of cells that fits the model, see `check`.
+
+        Returns
+        -------
+        DataFrame
+            See `SelectiveClassifier.answers`.
+
+        Raises
+        ------
+        ModelError
+            If the model is no `SelectiveClassifier`.
+        """
+        if not hasattr(self.pipeline, "answers"):
+            raise ModelError(f"{self.name} refuses no cells: it is no SelectiveClassifier")
+        answers: pd.DataFrame = self.pipeline.answers(self._rows(table))
+        return answers
+
     def score(self, table: pd.DataFrame, y: Any) -> float:
         """Return the share of cells, or of patients, whose label is predicted correctly.
 

@@ -130,7 +130,8 @@ def figure_calibration(
     matplotlib.figure.Figure
         One panel per model that gives probabilities: accuracy per bin with its Wilson interval
         (95 %), the share of the cells in the bin as grey bars, and the expected calibration error
-        (ECE).
+        (ECE). Of a `hemafeat.pipelines.SelectiveClassifier`, a grey line shows the probabilities
+        before calibration.
 
     References
     ----------
@@ -161,12 +162,18 @@ def figure_calibration(
             linewidth=0,
         )
         panel.plot([0, 1], [0, 1], ":", color=MUTED, lw=1.2)
+        before = uncalibrated(comparison, name)
+        if before is not None:
+            of_bins = reliability(comparison, name, n_bins, before)
+            there = of_bins[2] > 0
+            panel.plot(of_bins[0][there], of_bins[1][there], "s-", color=MUTED, ms=3.5, lw=1.1)
         filled = n_cells > 0
         low, high = _wilson(accuracy[filled], n_cells[filled])
         panel.vlines(confidence[filled], low, high, color=BLUE, lw=1.2)
         panel.plot(confidence[filled], accuracy[filled], "o-", color=BLUE, ms=4.5, lw=1.4)
-        panel.set_title(shortened(name, 16))
-        panel.set_title(f"ECE {error:.3f}", loc="right", fontweight="normal", fontsize=8.5)
+        panel.set_title(shortened(name, 16 if before is None else 10))
+        text = f"ECE {error:.3f}" if before is None else f"ECE {of_bins[3]:.3f} → {error:.3f}"
+        panel.set_title(text, loc="right", fontweight="normal", fontsize=8.5)
         panel.set_xlim(0, 1)
         panel.set_ylim(0, 1.02)
         panel.set_xticks([0, 0.5, 1])
@@ -182,13 +189,23 @@ def with_probabilities(comparison: Comparison, models: Sequence[str]) -> list[st
     return [name for name in models if probabilities(comparison, name) is not None]
 
 
+def uncalibrated(comparison: Comparison, model: str) -> np.ndarray | None:
+    """Return the probabilities of a model before calibration; None if they were not calibrated."""
+    rows = predictions_of(comparison, model)
+    columns = [f"uncalibrated__{name}" for name in comparison.classes]
+    if not set(columns) <= set(rows.columns):
+        return None
+    values = rows[columns].to_numpy(np.float64, na_value=np.nan)
+    return values if np.isfinite(values).all() else None
+
+
 def reliability(
-    comparison: Comparison, model: str, n_bins: int = 15
+    comparison: Comparison, model: str, n_bins: int = 15, values: np.ndarray | None = None
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, float]:
     """Compute the confidence and accuracy of a model in bins of confidence.
 
     The confidence is the highest probability, and the prediction its class, which need not be the
-    one that the model predicts.
+    one that the model predicts. `values` are the probabilities, by default those of the model.
 
     Returns
     -------
@@ -198,7 +215,7 @@ def reliability(
         Expected calibration error.
     """
     truth = predictions_of(comparison, model)["truth"].astype(str).to_numpy(dtype=object)
-    values = probabilities(comparison, model)
+    values = probabilities(comparison, model) if values is None else values
     assert values is not None
     top = values.argmax(axis=1)
     confidence = values[np.arange(top.size), top]

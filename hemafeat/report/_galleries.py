@@ -315,6 +315,55 @@ def mistakes(
     return groups, len(wrong)
 
 
+def refused(
+    comparison: Comparison, model: str, pictures: Pictures, *, n_each: int = 8
+) -> list[Group]:
+    """Collect the cells that a model refuses, by reason, those most unlike the others first.
+
+    Parameters
+    ----------
+    comparison : Comparison
+        Result of `hemafeat.evaluate.compare`.
+    model : str
+        Name of the model.
+    pictures : Pictures
+        Source of the pictures.
+    n_each : int
+        Greatest number of cells for each reason.
+
+    Returns
+    -------
+    list of Group
+        One per reason, the most frequent first.
+    """
+    rows = predictions_of(comparison, model)
+    rows = rows[rows["refused"].notna() & (rows["refused"] != "")]
+    rows = rows.sort_values(["anomaly", "image", "cell"], ascending=[False, True, True])
+    groups = []
+    for reason, part in rows.groupby("refused", sort=False):
+        shown = part.head(n_each)
+        tiles = [
+            pictures.tile(
+                str(image),
+                _cell(cell),
+                alt=f"refused cell of class {truth}: {reason}",
+                title=str(truth),
+                lines=[
+                    "" if np.isnan(anomaly) else f"anomaly {anomaly:.2f}",
+                    f"set: {of or 'none'}",
+                ],
+                whole=False,
+            )
+            for image, cell, truth, of, anomaly in zip(
+                *(shown[name].tolist() for name in ("image", "cell", "truth", "set")),
+                shown["anomaly"].to_numpy(np.float64),
+                strict=True,
+            )
+        ]
+        groups.append(Group(str(reason), tiles, len(part)))
+    return sorted(groups, key=lambda group: -group.total)
+
+
 def _suspects(cells: pd.DataFrame) -> dict[tuple[str, int | None], list[str]]:
     """Return a line of text for each cell whose outline is suspected to be wrong."""
     flag = cells.get("quality__suspected_failure")

@@ -164,6 +164,7 @@ def _content(
         "chosen_of": len(comparison.ranked()),
         "results": _tables.results(comparison, by_score),
         "parts": _tables.parts(comparison),
+        "per_dataset": _tables.per_dataset(comparison),
         "every_image": "every image" in set(comparison.part_scores.get("part", ())),
         "searches": _tables.searches(comparison),
         "scores": _scores(comparison, by_score),
@@ -172,6 +173,12 @@ def _content(
         "per_class": [(name, _tables.per_class(comparison, name)) for name in models],
         "curves": _curve_pictures(comparison, models),
         "calibration": _calibration(comparison, models),
+        "answers": _tables.answers(comparison),
+        "refused": [
+            (name, _galleries.refused(comparison, name, pictures))
+            for name in models
+            if _curves.uncalibrated(comparison, name) is not None
+        ],
         "importance": _importance(comparison, models),
         "sample": sample,
         "flagged": flagged,

@@ -112,6 +112,71 @@ def parts(comparison: Comparison) -> Table:
     return Table([Entry(name) for name in head], rows, 2, muted)
 
 
+_SHOWN = ("balanced_accuracy", "accuracy", "macro_f1", "auroc", "calibration_error")
+"""Metrics of the table by data set."""
+
+
+def per_dataset(comparison: Comparison) -> Table:
+    """Tabulate the scores of each data set; empty if the table compared holds only one."""
+    frame = comparison.per_dataset()
+    rows: list[list[Entry]] = []
+    muted, last = set(), ""
+    for (model, name), part in frame.groupby(["model", "dataset"], sort=False):
+        of = part.set_index("metric")
+        row = [Entry(str(model) if model != last else ""), Entry(str(name))]
+        row.append(Entry(number(int(part["n"].iloc[0]), 0)))
+        for metric in _SHOWN:
+            row.append(_bounded(*of.loc[metric, ["value", "low", "high"]].to_numpy(np.float64)))
+        if model in comparison.baselines:
+            muted.add(len(rows))
+        rows.append(row)
+        last = str(model)
+    head = ["Model", "Data set", f"{comparison.unit.capitalize()}s", *map(metric_name, _SHOWN)]
+    return Table([Entry(name) for name in head], rows, 2, muted)
+
+
+def answers(comparison: Comparison) -> Table:
+    """Tabulate how far the answers of models that refuse cells can be trusted."""
+    rows: list[list[Entry]] = []
+    last = ""
+    for record in comparison.answers().to_dict("records"):
+        model = str(record["model"])
+        bounds = {
+            name: [record[name], record[f"{name}_low"], record[f"{name}_high"]]
+            for name in ("coverage", "refused", "accuracy", "answered")
+        }
+        rows.append(
+            [
+                Entry(model if model != last else ""),
+                Entry(str(record["dataset"])),
+                Entry(number(record["n"], 0)),
+                Entry(number(record["stated"])),
+                _bounded(*bounds["coverage"]),
+                Entry(number(record["least_coverage"])),
+                Entry(number(record["set_size"], 2)),
+                _bounded(*bounds["refused"]),
+                Entry(number(record["unlike"])),
+                _bounded(*bounds["accuracy"]),
+                _bounded(*bounds["answered"]),
+                Entry(f"{number(record['error_before'])} → {number(record['error_after'])}"),
+            ]
+        )
+        last = model
+    head = [
+        *(Entry("Model"), Entry("Data set"), Entry("Cells"), Entry("Stated coverage")),
+        *(Entry("Coverage"), Entry("of the worst class"), Entry("Classes in a set")),
+        *(Entry("Refused"), Entry("as unlike"), Entry("Accuracy"), Entry("of those answered")),
+        Entry("Calibration error", "before → after"),
+    ]
+    return Table(head, rows, 2)
+
+
+def _bounded(value: float, low: float, high: float) -> Entry:
+    """Return a number with its interval below it."""
+    below = "" if np.isnan(low) else f"{number(low)} to {number(high)}"
+    return Entry("–" if np.isnan(value) else number(value), below)
+
+
 def searches(comparison: Comparison) -> Table:
     """Tabulate the parameters that searches have chosen in each fold."""
     rows = [

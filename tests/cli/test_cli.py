@@ -23,6 +23,7 @@ COMMANDS = [
     "download",
     "extract",
     "families",
+    "merge",
     "predict",
     "report",
     "score",

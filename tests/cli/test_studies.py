@@ -7,12 +7,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hemafeat import datasets, evaluate, extract
+from hemafeat import datasets, evaluate, extract, pipelines
 from hemafeat.cli import main
 from hemafeat.cli._arguments import NORMALISERS as ON_THE_COMMAND_LINE
 from hemafeat.cli._studies import PROTOCOLS
 from hemafeat.images import NORMALISERS
-from support.made_cells import memorised
+from support.made_cells import cells as made_cells, memorised
 
 QUICK = ["--models", "logistic", "--n-boot", "20", "--no-importance", "--jobs", "1", "--quiet"]
 
@@ -57,6 +57,7 @@ def test_all_studies_at_once(table, tmp_path, capsys):
         (["--split", "image-random"], "image-random (leaky)"),
         (["--protocol", "cross-dataset", "--train", "one", "--test", "two"], "cross-dataset"),
         (["--protocol", "leave-one-batch-out", "--batch", "dataset"], "leave-one-batch-out"),
+        (["--protocol", "leave-one-laboratory-out"], "leave-one-laboratory-out"),
     ],
 )
 def test_protocols(table, tmp_path, capsys, words, protocol):
@@ -67,7 +68,11 @@ def test_protocols(table, tmp_path, capsys, words, protocol):
     leaky = "leaky" in protocol
     assert ("LEAKY" in capsys.readouterr().out) == leaky
     assert (results["leaky"] == leaky).all()
-    assert ("Leaky split" in (out / "page.html").read_text("utf-8")) == leaky
+    page = (out / "page.html").read_text("utf-8")
+    assert ("Leaky split" in page) == leaky
+    # The table holds two data sets.
+    assert set(pd.read_csv(out / "per_dataset.csv")["dataset"]) >= {"two"}
+    assert "Scores by data set" in page
 
 
 @pytest.mark.parametrize(
@@ -172,3 +177,96 @@ def test_a_hold_out_with_caps(table, tmp_path, capsys):
     ):
         assert main([*words, *more, "--out", str(tmp_path / "other")]) == 2
         assert message in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module")
+def laboratories(tmp_path_factory):
+    """The tables of two laboratories, whose patients have the same names."""
+    place = tmp_path_factory.mktemp("laboratories")
+    for seed, name in enumerate(("berlin", "paris")):
+        part = made_cells(n=90, n_groups=30, signal=3.0, seed=seed)
+        part = part.assign(dataset=name, image=name + "/" + part["image"], um_per_px=0.1)
+        extract.save(part, place / name)
+    return place
+
+
+def test_merge(laboratories, tmp_path, capsys):
+    inputs = [str(laboratories / name) for name in ("berlin", "paris")]
+    out = tmp_path / "both"
+    assert main(["merge", *inputs, "--out", str(out)]) == 0
+    printed = capsys.readouterr().out
+    assert "180 cells of 2 data sets" in printed
+    assert printed.splitlines()[0].split() == ["berlin", "paris", "all"]
+    both = extract.load(out)
+    assert set(both["dataset"]) == {"berlin", "paris"}
+    assert set(both["group"]) >= {"berlin: P1", "paris: P1"}
+    assert extract.units(both)["cell__shape__area"] == "um^2"
+    # A table of several data sets keeps their names when it is merged again.
+    named = [str(laboratories / "paris"), "--names", "rome"]
+    assert main(["merge", *named, "--out", str(tmp_path / "rome.parquet")]) == 0
+    three = [str(out), str(tmp_path / "rome.parquet"), "--out", str(tmp_path / "three.csv")]
+    assert main(["merge", *three]) == 0
+    assert set(pd.read_csv(tmp_path / "three.csv")["dataset"]) == {"berlin", "paris", "rome"}
+    capsys.readouterr()
+    assert main(["merge", *inputs, "--out", str(out)]) == 2
+    assert "holds an earlier table; choose another folder, or pass --restart" in (
+        capsys.readouterr().err
+    )
+    assert main(["merge", *inputs, "--out", str(out), "--restart"]) == 0
+    assert main(["merge", str(out), "--names", "x", "--out", str(tmp_path / "x.csv")]) == 2
+    assert "holds 2 data sets, which keep their names" in capsys.readouterr().err
+
+
+def test_two_tables_and_refused_cells(laboratories, tmp_path, capsys):
+    inputs = [str(laboratories / name) for name in ("berlin", "paris")]
+    out, model = tmp_path / "out", tmp_path / "m.hemafeat"
+    words = ["compare", *inputs, *QUICK, "--selective", "0.9", "--out", str(out)]
+    words += ["--protocol", "leave-one-laboratory-out", "--save-model", str(model)]
+    assert main(words) == 0
+    printed = capsys.readouterr().out
+    assert "each of 2 laboratories (column dataset)" in printed
+    assert "Sets and refused cells" in printed
+    answers = pd.read_csv(out / "answers.csv")
+    assert answers["dataset"].tolist() == ["all", "berlin", "paris"]
+    assert (answers["stated"] == 0.9).all()
+    page = (out / "page.html").read_text("utf-8")
+    for text in ("Sets and refused cells", "Refused by logistic", "Grey line: before calibration"):
+        assert text in page
+    # New cells, of which one is like no other.
+    new = extract.load(laboratories / "paris").drop(columns="label")
+    names = [name for name in new if name.count("__") == 2]
+    new.loc[0, names] = 40.0
+    new.to_parquet(tmp_path / "new.parquet")
+    file = tmp_path / "p.csv"
+    assert main(["predict", str(model), str(tmp_path / "new.parquet"), "--out", str(file)]) == 0
+    predicted = pd.read_csv(file, keep_default_na=False)
+    assert predicted["predicted"][0] == "refused"
+    assert predicted["refused"][0] == "unlike the cells trained on"
+    assert float(predicted["anomaly"][0]) > 1
+    assert set(predicted["predicted"]) <= {"a", "b", "c", "refused"}
+    refused = predicted["refused"] != ""
+    assert (refused == (predicted["predicted"] == "refused")).all()
+    assert (predicted.loc[~refused, "set"] == predicted.loc[~refused, "predicted"]).all()
+    printed = capsys.readouterr().out
+    assert f"  {'refused':<24} {refused.sum():>7}" in printed
+    assert "    unlike the cells trained on" in printed
+    # A leaderboard gets a label for every cell.
+    words = ["predict", str(model), str(tmp_path / "new.parquet"), "--out", str(file)]
+    assert main([*words, "--submission", "id", "label", "a=0", "b=1", "c=2"]) == 0
+    assert set(pd.read_csv(file)["label"]) <= {0, 1, 2}
+
+
+def test_a_saved_model_divides_by_the_groups_of_the_comparison(tmp_path):
+    table = made_cells(n=90, n_groups=30, signal=3.0)
+    table["group"] = [f"cell {k}" for k in range(90)]
+    table.to_parquet(tmp_path / "cells.parquet")
+    file = tmp_path / "m.hemafeat"
+    words = ["compare", str(tmp_path / "cells.parquet"), *QUICK, "--group", "patient"]
+    words += ["--selective", "0.9", "--save-model", str(file), "--out", str(tmp_path / "out")]
+    assert main(words) == 0
+    names = [name for name in table if name.count("__") == 2]
+    for groups, same in (("patient", True), ("group", False)):
+        model = pipelines.SelectiveClassifier(pipelines.logistic(), coverage=0.9)
+        model.fit(table[names].assign(group=table[groups]), table["label"])
+        saved = pipelines.load(file).pipeline
+        assert np.allclose(saved.thresholds_, model.thresholds_) == same

@@ -147,3 +147,24 @@ def test_refusals():
         datasets.merge([])
     with pytest.raises(DatasetError, match="no column 'batch' with values"):
         datasets.confounding(table, by="batch")
+
+
+def test_a_merged_table_takes_further_columns():
+    """pandas would warn of a fragmented table, where the columns of the parts differ."""
+    names = [f"cell__f__{k}" for k in range(150)]
+    parts = []
+    for name, columns in (("a", names), ("b", [*names[::2], *names[1::2], "other"])):
+        more = listed(["x"] * 4, name, cell=1, dataset=name)
+        single = [pd.DataFrame({column: [1.0] * 4}) for column in columns]
+        parts.append(pd.concat([more, *single], axis=1))
+    with warnings.catch_warnings():
+        warnings.simplefilter("error", pd.errors.PerformanceWarning)
+        warnings.simplefilter("ignore", datasets.DatasetWarning)
+        merged = datasets.merge(parts)
+        merged["further"] = 1
+    assert len(merged) == 8
+    options = {"cells": "central", "segmenter": "contours"}
+    parts[0].attrs, parts[1].attrs = {"measured": options}, {"measured": {"cells": "central"}}
+    assert quietly(parts).attrs["measured"] == {"cells": "central"}
+    parts[1].attrs = {}
+    assert "measured" not in quietly(parts).attrs

@@ -243,6 +243,74 @@ def test_cross_dataset():
         divided(both.assign(label=both["dataset"] + both["label"]), "cross-dataset")
 
 
+def three_sets():
+    """A table of three laboratories, whose third has a class of its own."""
+    parts = []
+    for seed, name in enumerate(("one", "two", "three")):
+        part = cells(n=60, n_groups=20, seed=seed, n_classes=4 if name == "three" else 3)
+        part = part.assign(dataset=name, image=name + "/" + part["image"])
+        part["patient"] = part["group"] = name + " " + part["patient"]
+        parts.append(part)
+    return pd.concat(parts, ignore_index=True)
+
+
+def test_several_data_sets_on_either_side():
+    table = three_sets()
+    dataset = table["dataset"].to_numpy()
+    plan = divided(table, "cross-dataset", train=["one", "two"], test=["three"])
+    assert plan.names == ["one + two to three"]
+    ((train, test),) = plan.pairs
+    assert (set(dataset[train]), set(dataset[test])) == ({"one", "two"}, {"three"})
+    assert any("classes of three only are not used: d" in note for note in plan.notes)
+    plan = divided(table, "cross-dataset", train="one", test=["two", "three"])
+    assert plan.names == ["one to two", "one to three"]
+    assert divided(table, "cross-dataset", train=["one", "two"]).names == ["one + two to three"]
+    assert divided(table, "cross-dataset", test="two").names == ["one to two", "three to two"]
+    with pytest.raises(CompareError, match="'two' cannot be both sides"):
+        divided(table, "cross-dataset", train=["one", "two"], test=["two", "three"])
+    with pytest.raises(CompareError, match="no data set 'four'"):
+        divided(table, "cross-dataset", train=["one", "four"])
+
+
+def test_leave_one_laboratory_out():
+    table = three_sets().assign(batch="same")
+    plan = divided(table, "leave-one-laboratory-out")
+    assert plan.names == ["one", "three", "two"]
+    dataset = table["dataset"].to_numpy()
+    for name, (train, test) in zip(plan.names, plan.pairs, strict=True):
+        assert set(dataset[test]) == {name}
+        assert set(dataset[train]) == {"one", "two", "three"} - {name}
+    assert any("classes that no other laboratory has are not scored: d" in n for n in plan.notes)
+    with pytest.raises(CompareError, match="one laboratory only: 'same'"):
+        divided(table.assign(dataset="same"), "leave-one-laboratory-out")
+
+
+def test_scores_of_each_laboratory():
+    table = three_sets()
+    found = evaluate.compare("logistic", table, protocol="leave-one-laboratory-out", **QUICK)
+    rows = found.per_dataset()
+    assert set(rows["dataset"]) == {"one", "two", "three"}
+    assert rows["model"].iloc[0] == "logistic"
+    assert (rows.dropna().eval("low <= value <= high")).all()
+    # The same as the score of the fold, which is the laboratory.
+    folds = found.results.set_index(["model", "fold", "metric"])["value"]
+    for row in rows.itertuples():
+        if row.metric not in ("balanced_accuracy", "accuracy"):
+            continue
+        assert row.value == pytest.approx(folds[row.model, row.dataset, row.metric])
+    # Folds that mix the laboratories are taken apart again.
+    mixed = evaluate.compare("logistic", table, **QUICK | {"n_splits": 3, "rare": "drop"})
+    of = mixed.predictions.query("model == 'logistic' and dataset == 'one'")
+    row = mixed.per_dataset().query("model == 'logistic' and dataset == 'one'").set_index("metric")
+    assert row.loc["accuracy", "n"] == len(of) == 60
+    assert row.loc["accuracy", "value"] == (of["truth"] == of["predicted"]).mean()
+    # A row that is scored twice is told by its direction.
+    cross = evaluate.compare("logistic", table, protocol="cross-dataset", **QUICK)
+    assert "one to two" in set(cross.per_dataset()["dataset"])
+    one = table[table["dataset"] == "one"]
+    assert evaluate.compare("logistic", one, **QUICK).per_dataset().empty
+
+
 @pytest.mark.parametrize(
     ("name", "n", "sizes"),
     [

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
-from itertools import permutations
 
 import numpy as np
 import pandas as pd
@@ -76,54 +75,68 @@ def leave_one_batch_out(sample: Sample) -> Folds:
     name = sample.options.get("column")
     if name is None:
         name = "batch" if "batch" in sample.table.columns else "dataset"
-    batch, values = _column(sample, name, "leave-one-batch-out")
+    return _leave_one_out(sample, name, "leave-one-batch-out", ("batch", "batches"))
+
+
+def leave_one_laboratory_out(sample: Sample) -> Folds:
+    """Score every data set by models trained on the others."""
+    name = sample.options.get("column") or "dataset"
+    return _leave_one_out(sample, name, "leave-one-laboratory-out", ("laboratory", "laboratories"))
+
+
+def _leave_one_out(sample: Sample, name: str, protocol: str, nouns: tuple[str, str]) -> Folds:
+    """Score the rows of every value of a column by models trained on the others."""
+    noun, several = nouns
+    batch, values = _column(sample, name, protocol)
     if len(values) < 2:
-        raise CompareError(f"column {name!r} has one batch only: {values[0]!r}")
+        raise CompareError(f"column {name!r} has one {noun} only: {values[0]!r}")
     notes = _empty_notes(batch, name)
     pairs = []
     for value in values:
         in_batch = _rows_of(batch == value)
         others = batch.notna().to_numpy() & ~in_batch
         (train, test), remarks = _without_shared_groups(
-            sample, np.flatnonzero(others), np.flatnonzero(in_batch), f"batch {value!r}"
+            sample, np.flatnonzero(others), np.flatnonzero(in_batch), f"{noun} {value!r}"
         )
         trained = np.isin(sample.truth[test], np.unique(sample.truth[train]))
         if not trained.all():
             lost = ", ".join(np.unique(sample.truth[test][~trained]))
             remarks.append(
-                f"batch {value!r}: {int((~trained).sum())} cells of classes that no other batch "
+                f"{noun} {value!r}: {int((~trained).sum())} cells of classes that no other {noun} "
                 f"has are not scored: {lost}"
             )
-        pairs.append(_usable(sample, (train, test[trained]), f"batch {value!r} left out"))
+        pairs.append(_usable(sample, (train, test[trained]), f"{noun} {value!r} left out"))
         notes += remarks
-    sentence = f"each of {len(values)} batches (column {name}) scored by models of the others"
-    plan = Folds(pairs, values, False, "leave-one-batch-out", sentence, notes)
+    sentence = f"each of {len(values)} {several} (column {name}) scored by models of the others"
+    plan = Folds(pairs, values, False, protocol, sentence, notes)
     return _describe(plan, sample)
 
 
 def cross_dataset(sample: Sample) -> Folds:
-    """Train on one data set and score another, on the classes that both have."""
+    """Train on one data set, or several, and score each other, on the classes that both have."""
     name = sample.options.get("column") or "dataset"
     dataset, values = _column(sample, name, "cross-dataset")
-    train, test = sample.options.get("train"), sample.options.get("test")
-    for value in (train, test):
-        if value is not None and str(value) not in values:
+    train, test = (_several(sample.options.get(part)) for part in ("train", "test"))
+    for value in (*train, *test):
+        if value not in values:
             raise CompareError(
                 f"no data set {plain(value)} in column {name!r}: {', '.join(values)}"
             )
-    if train is not None and train == test:
-        raise CompareError(f"cross-dataset: {plain(train)} cannot be both sides")
+    if common := set(train) & set(test):
+        raise CompareError(f"cross-dataset: {plain(min(common))} cannot be both sides")
+    sources = [tuple(train)] if train else [(value,) for value in values if value not in test]
     directions = [
-        (a, b) for a, b in permutations(values, 2) if train in (None, a) and test in (None, b)
+        (source, value) for source in sources for value in test or values if value not in source
     ]
     if not directions:
         raise CompareError(
             f"cross-dataset needs two data sets in column {name!r}: {', '.join(map(str, values))}"
         )
     pairs, names, notes = [], [], _empty_notes(dataset, name)
-    for a, b in directions:
+    for source, b in directions:
+        a = " + ".join(source)
         direction = f"{a} to {b}"
-        rows_a, rows_b = (np.flatnonzero(_rows_of(dataset == value)) for value in (a, b))
+        rows_a, rows_b = (np.flatnonzero(_rows_of(dataset.isin(of))) for of in (list(source), [b]))
         (rows_a, rows_b), remarks = _without_shared_groups(sample, rows_a, rows_b, direction)
         both = np.intersect1d(sample.truth[rows_a], sample.truth[rows_b])
         for side, rows in ((a, rows_a), (b, rows_b)):
@@ -138,6 +151,13 @@ def cross_dataset(sample: Sample) -> Folds:
     sentence = "trained on one data set and scored on another (" + ", ".join(names) + ")"
     plan = Folds(pairs, names, False, "cross-dataset", sentence, list(dict.fromkeys(notes)))
     return _describe(plan, sample)
+
+
+def _several(names: object) -> list[str]:
+    """Return the names of data sets that an option holds: none, one, or a list."""
+    if names is None:
+        return []
+    return [str(name) for name in names] if isinstance(names, list | tuple) else [str(names)]
 
 
 def _rows_of(condition: pd.Series) -> np.ndarray:

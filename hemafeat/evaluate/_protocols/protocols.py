@@ -9,7 +9,12 @@ from typing import Any
 import pandas as pd
 
 from hemafeat._words import suggestion
-from hemafeat.evaluate._protocols.by_column import cross_dataset, leave_one_batch_out, official
+from hemafeat.evaluate._protocols.by_column import (
+    cross_dataset,
+    leave_one_batch_out,
+    leave_one_laboratory_out,
+    official,
+)
 from hemafeat.evaluate._protocols.published import Holdout, holdout
 from hemafeat.evaluate._protocols.splits import (
     Folds,
@@ -116,14 +121,22 @@ _TABLE = (
         "leave-one-batch-out",
         False,
         "each batch (column 'batch', else 'dataset') scored by models of all others",
-        "scores are those of a batch, scanner or laboratory not seen before",
+        "scores are those of a batch or scanner not seen before",
         leave_one_batch_out,
+        takes=("column",),
+    ),
+    Protocol(
+        "leave-one-laboratory-out",
+        False,
+        "each data set (column 'dataset') scored by models of all others",
+        "scores are those of a laboratory, camera and annotator not seen before",
+        leave_one_laboratory_out,
         takes=("column",),
     ),
     Protocol(
         "cross-dataset",
         False,
-        "trained on one data set, scored on another, on the classes both have",
+        "trained on one data set (or several), scored on another, on the classes both have",
         "scores are those of another laboratory, camera and annotator",
         cross_dataset,
         takes=("train", "test", "column"),
@@ -223,7 +236,7 @@ def protocols() -> pd.DataFrame:
     >>> from hemafeat import evaluate
     >>> table = evaluate.protocols()
     >>> list(table.query("not leaky")["name"])
-    ['grouped', 'patient', 'holdout', 'leave-one-batch-out', 'cross-dataset', 'official']
+    ['grouped', 'patient', 'holdout', 'leave-one-batch-out', 'leave-one-laboratory-out', ...]
     """
     names = ["name", "leaky", "does", "reason", "source"]
     rows = [[getattr(row, name) for name in names] for row in _TABLE]
@@ -238,9 +251,11 @@ def protocol(name: str, **options: Any) -> Protocol:
     name : str
         Name of a protocol, see `protocols`.
     **options
-        ``column`` of ``"leave-one-batch-out"`` and ``"cross-dataset"``: the column of the batches
-        or data sets. ``train`` and ``test`` of ``"cross-dataset"``: names of data sets; by default
-        each is trained on and every other scored in turn. ``test`` and ``valid`` of ``"holdout"``:
+        ``column`` of ``"leave-one-batch-out"``, ``"leave-one-laboratory-out"`` and
+        ``"cross-dataset"``: the column of the batches, laboratories or data sets. ``train`` and
+        ``test`` of ``"cross-dataset"``: a data set, or a list of them, which are trained on
+        together and scored one by one; by default each is trained on and every other scored in
+        turn. ``test`` and ``valid`` of ``"holdout"``:
         shares of the groups that are scored (.25) and validated on (0); ``valid="test"`` validates
         models on the part that is scored, as some reports did, and is marked leaky. ``seed`` and
         ``stratified`` (True) of ``"holdout"``: seed, by default that of the comparison, and whether

@@ -9,8 +9,7 @@ import pandas as pd
 
 from hemafeat._resample import draw, interval
 from hemafeat.evaluate._comparison import Comparison
-from hemafeat.evaluate._scores import METRICS, resampled
-from hemafeat.evaluate._tables import arrays
+from hemafeat.evaluate._scores import METRICS, arrays, resampled
 
 
 def paired_differences(

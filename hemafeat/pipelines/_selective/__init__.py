@@ -1,0 +1,1 @@
+"""Classifiers that say how sure they are, and refuse cells that they cannot classify."""
