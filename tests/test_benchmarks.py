@@ -41,7 +41,9 @@ def test_none_is_left_out() -> None:
         "speed",
         "stability",
     }
-    assert there == named | {"networks", "teaching_masks", "train_segmenter", "unchanged"}
+    assert there == named | {
+        *("networks", "teaching_masks", "train_leukocytes", "train_segmenter", "unchanged")
+    }
 
 
 def test_one_module_runs_recipes_and_scripts(capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,7 +53,7 @@ def test_one_module_runs_recipes_and_scripts(capsys: pytest.CaptureFixture[str])
     assert main(["nothing"]) == 2
     said = capsys.readouterr()
     assert "there is no 'nothing'" in said.err
-    assert "segmentation, selective, speed, stability, teaching_masks, train_segmenter" in said.out
+    assert "segmentation, selective, speed, stability, teaching_masks, train_leukocytes" in said.out
     with pytest.raises(SystemExit, match="expected 'cpu' or 'gpu'"):
         main(["--device", "tpu", "list"])
 
