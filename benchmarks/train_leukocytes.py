@@ -116,7 +116,9 @@ def scores(answers: pd.DataFrame) -> dict[str, float | int]:
         "balanced accuracy": balanced(everything),
         "not sure": float(1 - stands.mean()),
         "unlike": float((answers["anomaly"] > 1).mean()),
-        "accuracy of the others": float((truth == predicted)[stands].mean()),
+        "accuracy of the others": float((truth == predicted)[stands].mean())
+        if stands.any()
+        else np.nan,
         "balanced accuracy of the others": balanced(stands) if stands.any() else np.nan,
     }
 
