@@ -36,6 +36,9 @@ RESEARCH = (
     "no diagnosis and no medical device; do not use it for the care of anyone."
 )
 
+DOUBTFUL = 0.25
+"""Share of the cells that are not sure from which the page warns of the counts."""
+
 FIELDS, SLIDES = 24, 12
 """Greatest numbers of images, and of slides, that are shown."""
 
@@ -125,6 +128,7 @@ def count_page(
             (count(int(unsure.sum())), "not sure"),
             (count(0 if errors is None else len(errors)), "errors"),
         ],
+        "doubt": _doubt(int(unsure.sum()), len(cells)),
         "apart": _apart(counts),
         "slides": slides,
         "n_slides": len(groups),
@@ -143,6 +147,15 @@ def count_page(
         "command": command,
     }
     return render(target(out, "count.html"), "_count.html.j2", content)
+
+
+def _doubt(n_unsure: int, n_cells: int) -> str:
+    if n_unsure <= DOUBTFUL * n_cells:
+        return ""
+    return (
+        f"{100 * n_unsure / n_cells:.0f} % of the cells are not sure. The model does not know "
+        "cells like these, and may be wrong about the others too: believe no share."
+    )
 
 
 def _table(rows: pd.DataFrame) -> Table:

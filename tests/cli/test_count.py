@@ -78,9 +78,21 @@ def test_the_page_says_research_only(counted):
     place, _ = counted
     page = (place / "out" / "count.html").read_text("utf-8")
     assert "<strong>Research only</strong>" in page
-    assert report.count_page.__module__.startswith("hemafeat.report")
     assert page.count("no diagnosis") >= 2
     assert not re.search(r'(?:src|href)="https?:', page)
+
+
+def test_the_page_warns_of_many_cells_that_are_not_sure(tmp_path):
+    def page(n_unsure):
+        cells = pd.DataFrame({"image": "a.png", "counted": ["monocyte"] * 6}, index=range(6))
+        cells.loc[: n_unsure - 1, "counted"] = evaluate.NOT_SURE
+        cells["reason"] = np.where(cells["counted"] == evaluate.NOT_SURE, "odd <cell>", "")
+        counts = evaluate.differential(cells, "image")
+        return report.count_page(counts, cells, tmp_path / "p.html").read_text("utf-8")
+
+    assert "Not to be believed" not in page(1)
+    assert "33 % of the cells are not sure" in page(2)
+    assert "odd &lt;cell&gt;" in page(2)
 
 
 def test_an_earlier_count_is_kept(counted, capsys):
