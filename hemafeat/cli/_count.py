@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import hashlib
+import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -89,6 +90,7 @@ def run(args: argparse.Namespace) -> None:
     settings = _output.settings(args)
     if any((out / name).exists() for name in MARKS):
         _output.keep_earlier(out, "count", args, same=False)
+        shutil.rmtree(out / "overlay", ignore_errors=True)
     model, options = _model(args)
     keeper = _Keeper(_inputs.segmenter(args))
     um_per_px = _inputs.um_per_px(args)
@@ -114,13 +116,16 @@ def run(args: argparse.Namespace) -> None:
         table.get("image", ())
     )
     out.mkdir(parents=True, exist_ok=True)
-    write_table(errors, out / "errors.csv")
     if len(unread) == len(set(names)):
+        write_table(errors, out / "errors.csv")
         first = errors.iloc[0] if len(errors) else {"image": "", "message": "no image was given"}
         raise Failure(f"no image could be counted: {first['image']}: {first['message']}")
-    cells = classified(model, table, by, dict(zip(names, slides, strict=True)))
+    slide_of = dict(zip(names, slides, strict=True))
+    cells = classified(model, table, by, slide_of)
     read = [name for name in dict.fromkeys(names) if name not in unread]
     cells["image"] = pd.Categorical(cells["image"], categories=read)
+    seen = list(dict.fromkeys(slide_of[name] for name in read))
+    cells[by] = pd.Categorical(cells[by], categories=seen)
     # Segmenters do not search for platelets, so that none found does not mean that there are none.
     classes = [str(name) for name in model.classes if name != "platelet"]
     per_image = evaluate.differential(cells, "image", classes=classes)
@@ -133,8 +138,10 @@ def run(args: argparse.Namespace) -> None:
         ignore_index=True,
     )
     order = ["per", "name", "class", "n", "share", "low", "high"]
-    overlays = _overlays(out, listed, names, cells, keeper)
-    cells = cells.astype({"image": str})
+    overlays, failures = _overlays(out, listed, names, cells, keeper)
+    errors = pd.concat([errors, failures], ignore_index=True)
+    write_table(errors, out / "errors.csv")
+    cells = cells.astype({"image": str, by: str})
     write_table(cells, out / "cells.csv")
     write_table(counts[order].astype({"name": str}), out / "counts.csv")
     page = report.count_page(
@@ -217,7 +224,7 @@ class _Keeper:
 
     def __call__(self, image: np.ndarray) -> Masks:
         masks = self._segment(image)
-        if masks.n_cells < 65536:
+        if masks.n_cells < 65536:  # as many as a PNG file can number
             self._kept[_digest(image)] = png(masks.cell), png(masks.nucleus)
         return masks
 
@@ -225,7 +232,10 @@ class _Keeper:
         """Return the masks of an image that was segmented before."""
         from hemafeat.segment import Masks
 
-        cell, nucleus = map(_labels, self._kept[_digest(image)])
+        digest = _digest(image)
+        if digest not in self._kept:
+            raise ValueError("the image has changed since its cells were found")
+        cell, nucleus = map(_labels, self._kept[digest])
         return Masks(cell, nucleus, {"suspected_failure": suspected})
 
 
@@ -313,29 +323,38 @@ def _with_scale(listed: pd.DataFrame, args: argparse.Namespace) -> pd.DataFrame:
 
 def _overlays(
     out: Path, listed: pd.DataFrame, names: list[str], cells: pd.DataFrame, keeper: _Keeper
-) -> dict[str, Path]:
-    """Write the images with numbered outlines, and return the file of each image with cells."""
-    from hemafeat import segment
+) -> tuple[dict[str, Path], pd.DataFrame]:
+    """Write the images with numbered outlines; return the file of each, and what failed."""
+    import pandas as pd
+
+    from hemafeat import extract, segment
     from hemafeat.images import read
 
     files: dict[str, Path] = {}
+    failures = []
     of_image = dict(list(cells.groupby("image", observed=True)))
     paths = mask_names([str(image) for image in listed["image"]])
     for name, image, path in zip(names, listed["image"], paths, strict=True):
         if name not in of_image or name in files:
             continue
         rows = of_image[name].sort_values("cell")
-        pixels = read(image)
-        masks = keeper.masks(pixels, (rows["reason"] != "").to_numpy())
         texts = [
             f"{number} {counted}"
             for number, counted in zip(rows["cell"], rows["counted"], strict=True)
         ]
-        files[name] = out / "overlay" / path
-        files[name].parent.mkdir(parents=True, exist_ok=True)
-        data = png(segment.outline(pixels, masks, texts=texts)[..., ::-1])
-        write_whole(files[name], writer(data))
-    return files
+        try:
+            pixels = read(image)
+            masks = keeper.masks(pixels, (rows["reason"] != "").to_numpy())
+            picture = png(segment.outline(pixels, masks, texts=texts)[..., ::-1])
+        except Exception as error:
+            # A picture that cannot be drawn, of an image changed since, must not cost the counts.
+            failures.append(extract.error_row(name, "overlay", error))
+            continue
+        file = out / "overlay" / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        write_whole(file, writer(picture))
+        files[name] = file
+    return files, pd.DataFrame(failures, columns=list(extract.ERROR_COLUMNS))
 
 
 def _say(

@@ -120,3 +120,20 @@ def test_texts_are_drawn_beside_cells():
     assert (plain != named).any(axis=2).sum() > 100
     with pytest.raises(ValueError, match="2 texts for 1 cells"):
         segment.outline(drawn.image, masks, texts=["a", "b"])
+
+
+def test_fields_without_a_white_cell_are_counted(tmp_path, capsys):
+    field = datasets.draw_field([], shape=(300, 400), random_state=2)
+    cv2.imwrite(str(tmp_path / "a.png"), field.image[..., ::-1])
+    words = ["count", str(tmp_path / "a.png"), "--um-per-px", "0.1", "--out", str(tmp_path / "out")]
+    # A segmenter that takes no cell for a white one.
+    assert main([*words, "--segmenter", "unet", "-q"]) == 0
+    assert "1 image, 0 cells, 0 not sure, 0 errors" in capsys.readouterr().out
+    counts = pd.read_csv(tmp_path / "out" / "counts.csv")
+    assert counts["n"].sum() == 0
+    assert counts["share"].isna().all()
+    assert set(counts["per"]) == {"slide", "image"}
+    (tmp_path / "b.png").write_bytes(b"no image")
+    words[1] = str(tmp_path / "b.png")
+    assert main([*words, "--restart", "-q"]) == 1
+    assert "no image could be counted" in capsys.readouterr().err
