@@ -120,4 +120,5 @@ def _share(n: np.ndarray, total: np.ndarray) -> tuple[float, float, float]:
         size = whole / max(1.0, variance / (share * (1 - share) / whole))
     middle = (share + _Z**2 / (2 * size)) / (1 + _Z**2 / size)
     half = _Z / (1 + _Z**2 / size) * math.sqrt(share * (1 - share) / size + (_Z / (2 * size)) ** 2)
-    return share, max(0.0, middle - half), min(1.0, middle + half)
+    # Rounding must not put a share of 0 or 1 outside its interval.
+    return share, min(share, max(0.0, middle - half)), max(share, min(1.0, middle + half))
