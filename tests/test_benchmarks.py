@@ -16,7 +16,7 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from hemafeat import extract
+from hemafeat import extract, pipelines
 
 BENCHMARKS = Path(__file__).parents[1] / "benchmarks"
 
@@ -41,7 +41,9 @@ def test_none_is_left_out() -> None:
         "speed",
         "stability",
     }
-    assert there == named | {"networks", "teaching_masks", "train_segmenter", "unchanged"}
+    assert there == named | {
+        *("networks", "teaching_masks", "train_leukocytes", "train_segmenter", "unchanged")
+    }
 
 
 def test_one_module_runs_recipes_and_scripts(capsys: pytest.CaptureFixture[str]) -> None:
@@ -51,7 +53,7 @@ def test_one_module_runs_recipes_and_scripts(capsys: pytest.CaptureFixture[str])
     assert main(["nothing"]) == 2
     said = capsys.readouterr()
     assert "there is no 'nothing'" in said.err
-    assert "segmentation, selective, speed, stability, teaching_masks, train_segmenter" in said.out
+    assert "segmentation, selective, speed, stability, teaching_masks, train_leukocytes" in said.out
     with pytest.raises(SystemExit, match="expected 'cpu' or 'gpu'"):
         main(["--device", "tpu", "list"])
 
@@ -184,6 +186,34 @@ def test_laboratories() -> None:
     assert (whole["cells"] == 60).all()  # copies are not scored
     assert whole.loc["grid + aligned", "balanced"] == 1
     assert (whole["low"] <= whole["balanced"]).all()
+
+
+@pytest.mark.filterwarnings("ignore:columns of:UserWarning")
+def test_train_leukocytes(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A model and its card are made of tables; cells of the set that is only scored are refused."""
+    monkeypatch.syspath_prepend(str(BENCHMARKS))
+    main = runpy.run_path(str(BENCHMARKS / "train_leukocytes.py"))["main"]
+    columns, rng = extract.columns(), np.random.default_rng(0)
+    centres = 3 * rng.normal(size=(2, len(columns)))
+    for name, moved in (("pbc_dev", 0.0), ("bccd", 0.5), ("segwbc_d1", 9.0)):
+        codes = np.repeat([0, 1], 30)
+        values = centres[codes] + rng.normal(size=(len(codes), len(columns))) + moved
+        pd.DataFrame(values, columns=columns).assign(
+            image=[f"{name}/{i:02}.png" for i in range(len(codes))],
+            cell=1,
+            label=np.array(["monocyte", "neutrophil"])[codes],
+            group=[f"{name} {i}" for i in range(len(codes))],
+        ).to_parquet(tmp_path / f"{name}.parquet")
+    main(["--data", str(tmp_path), "--out", str(tmp_path)])
+    model = pipelines.load(tmp_path / "leukocytes.hemafeat")
+    assert model.classes == ["monocyte", "neutrophil"]
+    card = (tmp_path / "leukocytes.md").read_text("utf-8")
+    assert "**For research only.**" in card
+    assert "| PBC, held-out groups | 60 | 1 | 1 |" in card
+    assert re.search(r"segmentation_WBC, another laboratory \| 60 \|.* \| 1 \| 1 \|", card), card
+    assert card in capsys.readouterr().out
 
 
 def test_networks_embedding(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

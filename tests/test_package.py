@@ -42,6 +42,9 @@ def test_wheel_holds_the_package_and_nothing_else(built):
     assert {
         f"hemafeat/segment/_unet/weights/unet.{kind}" for kind in ("onnx", "keras", "md")
     } <= inside
+    assert {
+        f"hemafeat/pipelines/_shipped/leukocytes.{kind}" for kind in ("hemafeat", "md")
+    } <= inside
     assert any(name.endswith(".html.j2") for name in inside), "the template of the page"
 
 

@@ -47,7 +47,9 @@ def add(commands: Any) -> None:
         commands, "predict", run, "apply a saved model to new cells", DESCRIPTION, EXAMPLES
     )
     parser.add_argument(
-        "model", metavar="MODEL", help="file written by hemafeat compare --save-model"
+        "model",
+        metavar="MODEL",
+        help="file written by hemafeat compare --save-model, or leukocytes (of the package)",
     )
     parser.add_argument(
         "input",
@@ -81,7 +83,7 @@ def run(args: argparse.Namespace) -> None:
 
     out = _output.table_file(args.out, inputs=[args.model, *args.input])
     _inputs.check_measuring(args, "segmenter", "masks", "mask_kind")
-    if not Path(args.model).is_file():
+    if args.model not in pipelines.SHIPPED and not Path(args.model).is_file():
         raise Usage(f"{args.model}: no such file")
     model = pipelines.load(args.model)
     codes = _codes(args.submission, model) if args.submission else {}

@@ -77,7 +77,7 @@ def run(args: argparse.Namespace) -> None:
         )
     segmenter = segment.segmenter(_inputs.segmenter(args))
     listed = _inputs.images(args.input, args.dataset)
-    names = _mask_names([str(image) for image in listed["image"]])
+    names = mask_names([str(image) for image in listed["image"]])
     folders = ["trimap"] if args.trimap else ["cell", "nucleus"]
     for folder in [*folders, *(["overlay"] if args.overlay else [])]:
         for parent in {Path(name).parent for name in names}:
@@ -125,7 +125,7 @@ def run(args: argparse.Namespace) -> None:
     print(out)
 
 
-def _mask_names(images: list[str]) -> list[str]:
+def mask_names(images: list[str]) -> list[str]:
     """Return the path of each mask below its folder, which mirrors the folders of the images."""
     paths = [Path(os.path.abspath(image)) for image in images]
     shared = os.path.commonpath([path.parent for path in paths])
@@ -154,13 +154,22 @@ def _write(out: Path, name: str, image: np.ndarray, masks: Masks, args: argparse
         drawn = segment.outline(image, masks)
         pictures["overlay"] = cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)
     for folder, picture in pictures.items():
-        encoded, data = cv2.imencode(".png", picture)
-        if not encoded:
-            raise ValueError(f"the {folder} picture could not be encoded")
-        write_whole(out / folder / name, _writer(data.tobytes()))
+        write_whole(out / folder / name, writer(png(picture)))
 
 
-def _writer(data: bytes) -> Callable[[Path], object]:
+def png(picture: np.ndarray) -> bytes:
+    """Encode labels, as 16-bit numbers, or a picture in BGR as a PNG file."""
+    import cv2
+    import numpy as np
+
+    picture = picture.astype(np.uint16) if picture.dtype == np.int32 else picture
+    encoded, data = cv2.imencode(".png", picture)
+    if not encoded:
+        raise ValueError("the picture could not be encoded")
+    return data.tobytes()
+
+
+def writer(data: bytes) -> Callable[[Path], object]:
     return lambda part: part.write_bytes(data)
 
 

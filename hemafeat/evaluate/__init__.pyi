@@ -5,6 +5,7 @@ from ._comparison import (
     PatientComparison as PatientComparison,
     load as load,
 )
+from ._differential import NOT_SURE as NOT_SURE, differential as differential
 from ._probes.probes import Probes as Probes, leak_probes as leak_probes
 from ._protocols.protocols import protocol as protocol, protocols as protocols
 from ._rows import CompareError as CompareError

@@ -83,4 +83,4 @@ from ._steps.transductive import (
     neighbourhood_correction as neighbourhood_correction,
 )
 from ._steps.whiten import PartialWhitening as PartialWhitening
-from ._store import load as load, save as save
+from ._store import SHIPPED as SHIPPED, load as load, save as save

@@ -25,6 +25,10 @@ from hemafeat.pipelines._steps.columns import check_units
 FORMAT = "hemafeat model"
 FORMAT_VERSION = 1
 
+SHIPPED = ("leukocytes",)
+"""Names of the models that come with the package."""
+
+_SHIPPED = Path(__file__).parent / "_shipped"
 _MANIFEST = "manifest.json"
 _MODEL = "model.skops"
 _SCHEMA = "schema.json"
@@ -209,7 +213,8 @@ def load(path: str | os.PathLike[str]) -> Model:
     Parameters
     ----------
     path : path
-        The file.
+        The file, or ``"leukocytes"``: the model of the types of white cells of peripheral blood
+        that comes with the package, for research only. The guide has its card.
 
     Returns
     -------
@@ -236,7 +241,7 @@ def load(path: str | os.PathLike[str]) -> Model:
     from sklearn.exceptions import InconsistentVersionWarning
     from skops.io.exceptions import UntrustedTypesFoundException
 
-    path = Path(path)
+    path = _SHIPPED / f"{path}.hemafeat" if path in SHIPPED else Path(path)
     manifest, data = _read(path)
     try:
         with warnings.catch_warnings():

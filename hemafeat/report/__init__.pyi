@@ -1,5 +1,6 @@
 from ._audit.figures import figure_batches as figure_batches, figure_probes as figure_probes
 from ._audit.page import audit_page as audit_page
+from ._count import count_page as count_page
 from ._curves import (
     figure_calibration as figure_calibration,
     figure_precision_recall as figure_precision_recall,

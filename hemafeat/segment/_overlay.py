@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import cv2
 import numpy as np
 
@@ -12,7 +14,7 @@ NUCLEUS = (255, 230, 0)
 SUSPECTED = (255, 40, 40)
 
 
-def outline(image: np.ndarray, masks: Masks) -> np.ndarray:
+def outline(image: np.ndarray, masks: Masks, *, texts: Sequence[str] | None = None) -> np.ndarray:
     """Draw the borders of cells and nuclei over an image.
 
     Each line is one pixel wide and lies on the border pixels of the mask, with a dark pixel on
@@ -25,6 +27,8 @@ def outline(image: np.ndarray, masks: Masks) -> np.ndarray:
         RGB image.
     masks : Masks
         Masks of the same height and width.
+    texts : sequence of str, optional
+        What to write above each cell. Only ASCII characters are drawn.
 
     Returns
     -------
@@ -35,6 +39,8 @@ def outline(image: np.ndarray, masks: Masks) -> np.ndarray:
     ------
     MaskError
         Masks and image differ in size.
+    ValueError
+        The number of texts is not that of the cells.
 
     Examples
     --------
@@ -60,7 +66,32 @@ def outline(image: np.ndarray, masks: Masks) -> np.ndarray:
     for border, colour in lines:
         line = border > 0
         out[line] = colour[border[line]]
+    if texts is not None:
+        _write(out, masks, texts, colours)
     return out
+
+
+def _write(out: np.ndarray, masks: Masks, texts: Sequence[str], colours: np.ndarray) -> None:
+    if len(texts) != masks.n_cells:
+        raise ValueError(f"{len(texts)} texts for {masks.n_cells} cells")
+    height, width = masks.shape
+    size = max(0.4, min(height, width) / 1000)
+    thick = max(1, round(2 * size))
+    both = np.maximum(masks.cell, masks.nucleus)
+    for number, text in enumerate(texts, 1):
+        rows, columns = np.nonzero(both == number)
+        if not rows.size:
+            continue
+        font = cv2.FONT_HERSHEY_SIMPLEX
+        (long, high), _ = cv2.getTextSize(text, font, size, thick)
+        # Beside the cell, moved inside the image.
+        x = int(np.clip((columns.min() + columns.max() - long) // 2, 2, max(2, width - long - 2)))
+        y = int(rows.min()) - 5
+        if y - high < 0:
+            y = min(int(rows.max()) + high + 5, height - 3)
+        # On a dark ground, so that it can be read on pale and on dark stain.
+        cv2.rectangle(out, (x - 2, y - high - 2), (x + long + 1, y + 3), (0, 0, 0), cv2.FILLED)
+        cv2.putText(out, text, (x, y), font, size, colours[number].tolist(), thick, cv2.LINE_AA)
 
 
 def edges(labels: np.ndarray) -> np.ndarray:

@@ -18,6 +18,7 @@ COMMANDS = [
     "audit",
     "compare",
     "compile",
+    "count",
     "datasets",
     "describe",
     "download",

@@ -8,6 +8,7 @@ import json
 import pickle
 import warnings
 import zipfile
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -400,3 +401,20 @@ def test_a_step_that_would_call_a_function_is_refused(table, attribute, value, t
     setattr(step, attribute, value)
     with pytest.raises(ModelError, match="of CellFeatures must be given by name"):
         pipelines.save(model, tmp_path / "m")
+
+
+def test_the_model_of_the_package_is_there(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "leukocytes").write_text("a file of this name is not read")
+    model = pipelines.load("leukocytes")
+    assert {"basophil", "eosinophil", "lymphocyte", "monocyte", "neutrophil"} < set(model.classes)
+    assert "research only" in model.note
+    assert set(model.columns) <= set(extract.columns("default"))
+    # Values that no cell has are refused.
+    odd = model.answers(pd.DataFrame(1e3, index=range(2), columns=model.columns))
+    assert (odd["refused"] == pipelines.SelectiveClassifier.UNLIKE).all()
+    folder = Path(pipelines.__file__).parent / "_shipped"
+    assert (folder / "leukocytes.hemafeat").stat().st_size < 8_000_000
+    assert "**For research only.**" in (folder / "leukocytes.md").read_text("utf-8")
+    with pytest.raises(ModelError, match="leukocytes: not a hemafeat model"):
+        pipelines.load("./leukocytes")
