@@ -57,6 +57,7 @@ class NetworkCell(Cell):
 def find_cells(
     chances: np.ndarray, image: np.ndarray, frame: Frame, window: Window
 ) -> list[NetworkCell]:
+    """Find the white cells of a window in the (6, h, w) probabilities of the network."""
     nucleus, depth = chances[NUCLEUS], chances[DEPTH]
     inside = chances[CYTOPLASM] + nucleus
     labels, boxes = split_touching(inside, depth)

@@ -67,7 +67,8 @@ CLEARLY = 0.1
 """Difference of the expected Dice from which the less likely of two scales is the better one."""
 
 SMALL_NUCLEUS = 0.8
-"""The same for the nucleus of a crop, by thresholds, from which all of the crop is looked at."""
+"""Radius of the nucleus of a crop over that of red cells, by thresholds, below which all of the
+crop is looked at."""
 
 MOST_CHANGES = 4
 """Number of runs after which the scale is no longer changed."""
@@ -113,7 +114,7 @@ class View:
     """What the network sees at one scale.
 
     `red` is the typical radius of red cells, in pixels of the network, 0 where there are too few,
-    and `n_red` their number. `is_part` is True if it is the middle only.
+    and `n_red` their number. `is_part` is True if it shows parts of the image only.
     """
 
     zoom: float
@@ -158,8 +159,8 @@ class View:
 def at_its_scale(scene: Scene) -> View:
     """Look at an image at the scale at which red cells and nuclei have the expected size."""
     shape = scene.image.shape[:2]
-    zooms = _zooms(scene)
     red, nucleus = scene.radii
+    zooms = _zooms(shape, red, nucleus)
     if math.isfinite(red) and nucleus < SMALL_NUCLEUS * red:
         # A platelet: the red cells around it tell so.
         scene = replace(scene, nuclei=[])
@@ -225,13 +226,11 @@ def _approach(scene: Scene, zoom: float) -> View:
     return view
 
 
-def _zooms(scene: Scene) -> list[float]:
-    """Estimate the zoom from red cells, from nuclei, and from the size of the image.
+def _zooms(shape: tuple[int, int], red: float, nucleus: float) -> list[float]:
+    """Estimate the zoom from the radii of red cells and nuclei, and from the size of the image.
 
     The network corrects a zoom that is too large more surely than one that is too small.
     """
-    shape = scene.image.shape[:2]
-    red, nucleus = scene.radii
     zooms = [UNET_SIDE / max(shape)]
     if nucleus > 0:
         zooms.insert(0, min(NUCLEAR_RADIUS / nucleus, MOST_ENLARGED))

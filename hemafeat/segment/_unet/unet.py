@@ -160,15 +160,14 @@ def segment_by_network(
             if view.cells and certainty(view) < SURE:
                 near = min(ratio * view.zoom, MAX_ZOOM)
                 view = max(view, look(scene, near), key=certainty)
-    small = [cell for cell in view.cells if cell.radius < SMALL * view.red]
+    cells, small = [], []
     for cell in view.cells:
         cell.confidence = _confidence(cell, view)
-    cells = [
-        cell
-        for cell in view.cells
-        if cell not in small
-        and (cell.confidence >= LEAST_CONFIDENCE or (is_crop and _off_centre(cell, shape) < MIDDLE))
-    ]
+        is_central = is_crop and _off_centre(cell, shape) < MIDDLE
+        if cell.radius < SMALL * view.red:
+            small.append(cell)
+        elif cell.confidence >= LEAST_CONFIDENCE or is_central:
+            cells.append(cell)
     if is_crop and not cells:
         # Somebody has cut the image out round something.
         cells = _as_platelet(small, shape)
