@@ -168,8 +168,7 @@ def add_segmenter(
         metavar="NAME",
         help=f"method that finds the cells: {listed}, a network with your own "
         "weights (unet:FILE.onnx), sobel_watershed (of a report), or the name of a plugged-in "
-        "segmenter"
-        + (" (several are compared on the same images)" if several else ""),
+        "segmenter" + (" (several are compared on the same images)" if several else ""),
     )
 
 
