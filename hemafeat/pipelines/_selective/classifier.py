@@ -101,7 +101,7 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     for a coverage of .95) has the threshold of all classes together. The oddest twentieth and
     hundredth of the held-out cells have thresholds of their own, if larger, so that the coverage
     holds for them too, and does not fail at once where more of the cells are odd. Overall it is
-    then up to 2 points above the stated one.
+    then up to three points above the stated one.
 
     The coverage holds for cells of new groups of the same source. In another laboratory, whose
     cells look different, it does not: there, see how many cells are refused as unlike. An

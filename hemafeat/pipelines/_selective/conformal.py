@@ -20,7 +20,7 @@ _ODDEST = (0.05, 0.01)
 """Shares of the oddest cells from which on a cell has its own least threshold.
 
 From halves or fifths on more cells of another laboratory had their class in the set, and too many
-of the laboratory trained on: .945 for a coverage of .9 (`svc` on PBC), .920 from a twentieth on."""
+of the laboratory trained on."""
 
 _IN_A_BIN = 2
 """How many times as many groups as `enough` the cells of such a share must have."""
