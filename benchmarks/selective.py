@@ -2,6 +2,7 @@
 
     python benchmarks/selective.py --out DIR                # drawn sets only
     python benchmarks/selective.py --out DIR --data DATA    # pbc_dev, segwbc_d1, bccd, red cells
+    python benchmarks/selective.py --out DIR --data DATA --redrawn --models aligned:logistic
 
 Five tables are printed and written to the folder of --out, where cells are measured only once:
 
@@ -9,7 +10,8 @@ Five tables are printed and written to the folder of --out, where cells are meas
 stated coverage, what is refused, and the calibration error before and after calibration.
 `across.csv`: the same on each other set, by models of the first, on the classes that both have;
 with --align also after the columns of each set were replaced by normal scores of their ranks, which
-needs the whole set at once and is no part of the package.
+needs the whole set at once and is no part of the package. Of bccd also the cells of odd rows,
+which were kept back while models that are aligned learned to refuse.
 `laboratories.csv`: segwbc_d1 scored by models of all others together, with a coverage of .95, where
 the inner folds of the models keep groups together, or whole sets (laboratories).
 `left_out.csv`: each class of the first set left out of training: area under the ROC curve of the
@@ -20,6 +22,9 @@ and pooled), local outlier factor, isolation forest, and one minus the highest p
 beside the white cells of PBC, which share stain and camera, and from the fields of draaslan and
 Chula RBC-12, with their darker part as a nucleus; and for whatever the segmenter takes for cells in
 the fields of Chula RBC-12, where there is hardly a white cell.
+
+With --redrawn the cells are those of `laboratories.py`: five types, at one scale, with redrawn
+copies of those trained on.
 
 The sizes of a pixel are those of `cross.py`; of draaslan 0.1 um, of Chula RBC-12 its scale bar.
 """
@@ -36,6 +41,7 @@ import cv2
 import numpy as np
 import pandas as pd
 from cross import CLASSES, UM_PER_PX, drawn
+from laboratories import cells as of_laboratory, original
 from sklearn.covariance import LedoitWolf
 from sklearn.ensemble import IsolationForest
 from sklearn.metrics import roc_auc_score
@@ -49,6 +55,9 @@ RED = {"pbc_dev": UM_PER_PX["pbc_dev"], "chula_rbc": 20 / 104, "draaslan": 0.1}
 _FEW = 6
 SCORED_ONLY = "segwbc_d1"
 """Set that no model is trained on."""
+
+KEPT_BACK = "bccd"
+"""Set of which odd rows were kept back."""
 
 TABLES = ("within", "across", "laboratories", "left_out", "red_cells")
 SHOWN = [
@@ -195,11 +204,12 @@ def across(sets: dict[str, pd.DataFrame], models, stated, n_boot: int, align: bo
     """Score models of the first set on each other one."""
     first, *others = sets
     rows = []
-    for other in others:
+    tests = {other: original(sets[other]) for other in others}
+    if KEPT_BACK in tests:
+        tests[f"{KEPT_BACK}, kept back"] = tests[KEPT_BACK].iloc[1::2]
+    for other, table in tests.items():
         for how in ("as it is", *(["ranks"] if align else [])):
-            pair = [
-                sets[name] if how == "as it is" else by_ranks(sets[name]) for name in (first, other)
-            ]
+            pair = [of if how == "as it is" else by_ranks(of) for of in (sets[first], table)]
             both = datasets.merge({first: pair[0], other: pair[1]})
             made = {f"{name} {of:g}": selective(name, of) for name in models for of in stated}
             found = evaluate.compare(
@@ -315,6 +325,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--coverage", nargs="+", type=float, default=[0.9, 0.95, 0.99])
     parser.add_argument("--boot", type=int, default=1000)
     parser.add_argument("--align", action="store_true", help="also align the sets by ranks")
+    parser.add_argument(
+        "--redrawn", action="store_true", help="one scale, and redrawn copies to train on"
+    )
     parser.add_argument("--jobs", type=int, default=None)
     parser.add_argument("--first", metavar="SET", help="set to train on; default: pbc_dev")
     parser.add_argument("--only", nargs="+", choices=TABLES, default=TABLES, help="tables to make")
@@ -322,7 +335,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
     warnings.simplefilter("ignore")  # of sets that differ in their class shares
-    if args.data:
+    if args.redrawn:
+        names = [name for name in ("pbc_dev", SCORED_ONLY, KEPT_BACK) if has(args.data, name)]
+        sets = {
+            name: of_laboratory(Path(args.data), name, True, 2, out, args.jobs) for name in names
+        }
+    elif args.data:
         sets = real(Path(args.data), out, args.jobs)
     else:
         sets = {
@@ -335,6 +353,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
             for name, images in drawn(out / "drawn", args.drawn).items()
         }
+    if args.redrawn and not sets:
+        parser.error("--redrawn needs real sets: --data")
     first = args.first or next(iter(sets))
     if first == SCORED_ONLY:
         parser.error(f"--first: {SCORED_ONLY} is only scored")
@@ -360,6 +380,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
         odd = red_cells(Path(args.data), out, args.jobs)
         rows = {name: refusal(model, test, table) for name, table in odd.items()}
         shown(out, "red_cells", pd.DataFrame(rows).T)
+
+
+def has(data: str | None, name: str) -> bool:
+    return data is not None and (Path(data) / name).is_dir()
 
 
 def shown(out: Path, name: str, table: pd.DataFrame) -> None:

@@ -53,6 +53,36 @@ def test_cells_of_the_laboratory_trained_on_stay_where_they_are(fitted, counts):
     assert (model.predict(table) == labels).mean() > 0.95
 
 
+def test_the_spread_is_brought_to_that_of_the_training_cells():
+    table, labels = _cells((200, 200, 200), 9)
+    there, _ = _cells((150, 150, 150), 10)
+    deviations = {}
+    for spread in (0.0, 0.5, 1.0):
+        model = pipelines.Aligned(pipelines.logistic(), reach=100.0, spread=spread)
+        model.fit(table, labels)
+        home = model.embed(table).std(axis=0)
+        assert home == pytest.approx(model.estimator_[:3].transform(table).std(axis=0), rel=0.01)
+        wide = model.embed(1.4 * (there - there.mean()) + there.mean() + STAIN / 8)
+        deviations[spread] = float(np.median(wide.std(axis=0) / home))
+    # Clipping at three deviations takes a little of the 1.4.
+    assert deviations[0.0] > 1.25
+    assert deviations[0.5] == pytest.approx(np.sqrt(deviations[0.0]), abs=0.04)
+    assert deviations[1.0] == pytest.approx(1.0, abs=0.06)
+
+
+@pytest.mark.parametrize("n", [1, 5, 20])
+def test_small_batches_of_one_class_are_not_moved_on_noise(fitted, n):
+    model = fitted["svc"]
+    table, labels = _cells((40, 40, 40), 11)
+    at_home, aligned = 0, 0
+    for code in range(3):
+        for start in range(0, 40, n):
+            rows = slice(40 * code + start, 40 * code + start + n)
+            at_home += (model.estimator_.predict(table[rows]) == labels[rows]).sum()
+            aligned += (model.predict(table[rows]) == labels[rows]).sum()
+    assert aligned >= at_home - 1
+
+
 def test_a_lone_cell_hardly_moves(fitted):
     table, _ = _cells((3, 3, 3), 3)
     model = fitted["svc"]

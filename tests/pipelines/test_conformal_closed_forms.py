@@ -11,6 +11,7 @@ from scipy.special import softmax
 from hemafeat.pipelines._selective.conformal import (
     class_thresholds,
     enough,
+    odd_thresholds,
     rough_threshold,
     temperature,
     threshold,
@@ -92,3 +93,24 @@ def test_a_model_without_an_error_is_not_made_infinitely_sure():
     top = with_temperature(given, temperature(given, codes)).max()
     # As if one of 102 cells were of the other class.
     assert top == pytest.approx(1 - 1 / 102, abs=1e-3)
+
+
+def test_the_oddest_cells_have_thresholds_of_their_own():
+    rng = np.random.default_rng(2)
+    n = 4000
+    oddness = rng.permutation(n) / n
+    # The oddest twentieth is three times as hard, the oddest hundredth seven times.
+    hard = np.select([oddness > 0.99, oddness > 0.95], [7.0, 3.0], 1.0)
+    scores = 0.1 * hard * rng.uniform(size=n)
+    edges, least = odd_thresholds(scores, oddness, np.arange(n), 0.8)
+    assert edges == pytest.approx([0.95, 0.99], abs=1e-3)
+    assert least == pytest.approx([0.0, 0.24, 0.56], abs=0.05)
+    for low, high, limit in ((edges[0], edges[1], least[1]), (edges[1], np.inf, least[2])):
+        rows = (oddness > low) & (oddness <= high)
+        assert limit == threshold(scores[rows], np.arange(rows.sum()), 0.8)
+    # 200 cells of the oddest twentieth do for .8 and .95 (10 and 38 are needed), 198 for .99.
+    assert len(odd_thresholds(scores, oddness, np.arange(n), 0.95)[0]) == 2
+    assert len(odd_thresholds(scores, oddness, np.arange(n), 0.99)[0]) == 1
+    # Few groups promise nothing: the thresholds of the classes hold for all cells.
+    edges, least = odd_thresholds(scores, oddness, np.arange(n) % 7, 0.8)
+    assert (edges.tolist(), least.tolist()) == ([], [0.0])

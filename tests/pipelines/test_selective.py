@@ -276,6 +276,65 @@ def test_a_set_of_another_class_than_the_most_probable_is_refused(model, monkeyp
     assert answers["refused"][0] == model.SEVERAL
 
 
+def test_cells_of_another_laboratory_are_compared_where_they_are_moved_to(tmp_path):
+    rng = np.random.default_rng(3)
+    names = [f"cell__shape__x{k}" for k in range(20)]
+    centres = 1.5 * np.random.default_rng(7).normal(size=(3, 20))
+
+    def laboratory(n, shift, factor=1.0):
+        codes = np.arange(n) % 3
+        values = centres[codes] + rng.normal(size=(n, 20))
+        table = pd.DataFrame(factor * values + shift, columns=names)
+        return table.assign(group=np.arange(n)), np.array(list("abc"))[codes]
+
+    home, labels = laboratory(300, 0.0)
+    there, truth = laboratory(240, 3.0 * np.random.default_rng(8).normal(size=20), 1.3)
+    aligned = pipelines.Aligned(pipelines.logistic(), reach=100.0)
+    made = pipelines.SelectiveClassifier(aligned, coverage=0.9, n_splits=3).fit(home, labels)
+    assert pipelines.is_transductive(made)
+    # The estimator tells the detector where it moved the cells.
+    vectors = made.estimator_.embed(there)
+    np.testing.assert_array_equal(
+        made.anomaly(there), -made.detector_.score_samples(vectors) / made.limit_
+    )
+    plain = pipelines.SelectiveClassifier(pipelines.logistic(), coverage=0.9, n_splits=3)
+    plain.fit(home, labels)
+
+    def found(model):
+        answers = model.answers(there)
+        inside = [t in s.split(" | ") for t, s in zip(truth, answers["set"], strict=True)]
+        return np.mean(inside), (answers["refused"] == model.UNLIKE).mean()
+
+    assert found(plain)[1] > 0.9
+    coverage, unlike = found(made)
+    assert coverage > 0.85
+    assert unlike < 0.1
+    pipelines.save(made, tmp_path / "m.hemafeat")
+    again = pipelines.load(tmp_path / "m.hemafeat")
+    pd.testing.assert_frame_equal(again.answers(there), made.answers(there))
+
+
+def test_odd_cells_get_larger_sets():
+    table = table_of(n=2400, groups=2400)
+    made = pipelines.SelectiveClassifier(pipelines.logistic(C=10.0), coverage=0.9, n_splits=2)
+    made.fit(table, table["label"])
+    assert len(made.edges_) == 2
+    assert (np.diff(made.least_) >= 0).all()
+    new = table_of(n=2400, seed=5)
+    oddness = made.anomaly(new) * made.limit_
+    limits = np.maximum(
+        made.thresholds_, made.least_[np.searchsorted(made.edges_, oddness)][:, None]
+    )
+    np.testing.assert_array_equal(made.predict_set(new), 1 - made.predict_proba(new) <= limits)
+    odd = oddness > made.edges_[0]
+    inside = made.predict_set(new)[np.arange(2400), np.searchsorted(made.classes_, new["label"])]
+    assert 0.02 < odd.mean() < 0.1
+    # Without their own thresholds these cells, which lie between classes, are not covered.
+    assert inside[odd].mean() > 0.8
+    without = 1 - made.predict_proba(new) <= made.thresholds_
+    assert without[odd, np.searchsorted(made.classes_, new["label"])[odd]].mean() < 0.8
+
+
 @pytest.mark.networks
 def test_a_network_compares_cells_by_its_embedding(tmp_path):
     rng = np.random.default_rng(0)

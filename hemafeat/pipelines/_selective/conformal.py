@@ -16,6 +16,15 @@ With fewer, that of the oddest cell or two would count, and one mislabelled mono
 monocyte into the set of every cell: with factors 1, 2 and 5, 39, 38 and 13 % of 352 cells of BCCD
 were refused at a coverage of .95."""
 
+_ODDEST = (0.05, 0.01)
+"""Shares of the oddest cells from which on a cell has its own least threshold.
+
+From halves or fifths on more cells of another laboratory had their class in the set, and too many
+of the laboratory trained on."""
+
+_IN_A_BIN = 2
+"""How many times as many groups as `enough` the cells of such a share must have."""
+
 
 def temperature(probability: np.ndarray, codes: np.ndarray) -> float:
     """Return the temperature with which probabilities of held-out rows have the least log loss.
@@ -115,14 +124,54 @@ def _quantile(scores: np.ndarray, weights: np.ndarray, level: float) -> float:
     return float(scores[order][reached.argmax()]) if reached.any() else np.inf
 
 
+def odd_thresholds(
+    scores: np.ndarray, oddness: np.ndarray, groups: np.ndarray, level: float
+) -> tuple[np.ndarray, np.ndarray]:
+    """Return the oddness from which on a cell has another least threshold, and these thresholds.
+
+    A classifier errs more in cells that are unlike those trained on, and another laboratory has
+    more of them: the level then holds for these cells by themselves.
+
+    Parameters
+    ----------
+    scores, oddness : (n_rows,) ndarray of float64
+        1 minus the probability of the true class, and oddness, of held-out rows.
+    groups : (n_rows,) ndarray of int
+        Group of each row.
+    level : float
+        Coverage.
+
+    Returns
+    -------
+    edges : (n_edges,) ndarray of float64
+        Ascending; none if the groups are few.
+    least : (n_edges + 1,) ndarray of float64
+        Threshold up to the first edge (which is 0: there that of the class holds), between edges,
+        and above the last one. They ascend.
+    """
+    edges: list[float] = []
+    for share in _ODDEST:
+        edge = float(np.quantile(oddness, 1 - share))
+        if len(np.unique(groups[oddness > edge])) < _IN_A_BIN * enough(level):
+            break
+        edges.append(edge)
+    bins = np.digitize(oddness, edges, right=True)
+    least = [0.0]
+    for number in range(1, len(edges) + 1):
+        rows = bins == number
+        own = threshold(scores[rows], groups[rows], level)
+        least.append(max(least[-1], own if np.isfinite(own) else 0.0))
+    return np.array(edges), np.array(least)
+
+
 def class_thresholds(
-    oddness: np.ndarray, codes: np.ndarray, groups: np.ndarray, n_classes: int, level: float
+    scores: np.ndarray, codes: np.ndarray, groups: np.ndarray, n_classes: int, level: float
 ) -> np.ndarray:
     """Return a threshold for each class, that of all classes where its groups are few.
 
     Parameters
     ----------
-    oddness : (n_rows,) ndarray of float64
+    scores : (n_rows,) ndarray of float64
         1 minus the probability of the true class, of held-out rows.
     codes, groups : (n_rows,) ndarray of int
         True class and group of each row.
@@ -134,12 +183,12 @@ def class_thresholds(
     -------
     (n_classes,) ndarray of float64
     """
-    of_all = threshold(oddness, groups, level)
+    of_all = threshold(scores, groups, level)
     if not np.isfinite(of_all):
-        of_all = rough_threshold(oddness, groups, level)
+        of_all = rough_threshold(scores, groups, level)
     found = np.full(n_classes, of_all)
     for k in range(n_classes):
         rows = codes == k
         if len(np.unique(groups[rows])) >= _OWN * enough(level):
-            found[k] = threshold(oddness[rows], groups[rows], level)
+            found[k] = threshold(scores[rows], groups[rows], level)
     return found

@@ -267,6 +267,9 @@ class NeighbourhoodCorrection(ClassifierMixin, MetaEstimatorMixin, BaseEstimator
 _SCALE = "scale"
 """Step of a pipeline after which all columns are on one scale."""
 
+_OF_SPREAD = 5.0
+"""How many times as many cells a change of the spread is held against, which is less sure."""
+
 
 @public
 class Aligned(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
@@ -274,12 +277,15 @@ class Aligned(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
 
     Another stain, camera or smear moves every column by about the same amount in all cells. The
     cells to predict are moved back by one number per column, such that their mean is that of the
-    training cells with the same shares of the classes. These shares are not known: they are
+    training cells with the same shares of the classes, and their spread in each column is brought
+    towards that of these. The shares are not known: they are
     estimated from the predicted probabilities, and predictions and shares follow from each other
     until they agree (an expectation maximisation). It is begun at the shares predicted without a
     move, and at equal shares; of the two outcomes that is kept whose cells are more likely under
-    Gaussian classes with a common covariance. Cells of the laboratory trained on stay where they
-    are, whatever their classes. Nothing is moved, with a warning, where the cells are too far from
+    Gaussian classes with a common covariance. If they are not so much more likely than where they
+    were that the move is worth its number of parameters (the Bayesian information criterion), the
+    cells stay: those of the laboratory trained on, whatever their classes, and a few that come
+    alone. Nothing is moved, with a warning, where the cells are too far from
     those trained on for the shares to be found.
 
     Parameters
@@ -294,6 +300,9 @@ class Aligned(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     weight : float
         Number of cells that a move is held against: of n cells, the share n / (n + weight) of it is
         made, so that a cell that comes alone hardly moves.
+    spread : float
+        How far the deviation of each column is brought to that of the training cells: 0 not at all,
+        1 wholly, and in between by the logarithm.
     reach : float
         Largest distance that is aligned: the median squared distance of a cell from the nearest
         class, in multiples of that of the training cells.
@@ -306,6 +315,8 @@ class Aligned(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         The labels, sorted.
     means_ : (n_classes, n_columns) ndarray of float64
         Mean of each class in the training cells, after the step ``scale``.
+    squares_ : (n_classes, n_columns) ndarray of float64
+        Mean square of each class there.
     axes_ : (n_columns, n_components) ndarray of float64
         Axes in which the classes have the unit covariance.
     distance_ : float
@@ -353,12 +364,14 @@ class Aligned(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         n_iter: int = 8,
         n_components: int = 50,
         weight: float = 10.0,
+        spread: float = 0.5,
         reach: float = 4.0,
     ) -> None:
         self.estimator = estimator
         self.n_iter = n_iter
         self.n_components = n_components
         self.weight = weight
+        self.spread = spread
         self.reach = reach
 
     def fit(self, X: Any, y: Any) -> Self:
@@ -393,6 +406,9 @@ class Aligned(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.means_ = np.array(
             [values[codes == code].mean(axis=0) for code in range(len(self.classes_))]
         )
+        self.squares_ = np.array(
+            [np.square(values[codes == code]).mean(axis=0) for code in range(len(self.classes_))]
+        )
         n = max(1, min(self.n_components, values.shape[1], len(values) - len(self.classes_)))
         # Small tables have fewer axes than the covariance needs cells to be invertible.
         axes = PCA(n, svd_solver="full").fit(values).components_.T
@@ -402,6 +418,27 @@ class Aligned(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         self.axes_ = axes @ np.linalg.cholesky(np.linalg.inv(covariance))
         self.distance_ = float(np.median(self._distances(values).min(axis=1)))
         return self
+
+    def embed(self, X: Any) -> np.ndarray:
+        """Return the values of the cells after the step ``scale``, moved onto those trained on.
+
+        `SelectiveClassifier` compares cells by them.
+
+        Parameters
+        ----------
+        X : object
+            All cells of one laboratory, in the form that the pipeline takes.
+
+        Returns
+        -------
+        (n_cells, n_columns) ndarray of float64
+
+        Warns
+        -----
+        UserWarning
+            The cells are beyond `reach`, and stay where they are.
+        """
+        return self._moved(X)[0]
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Return the probability of each class, which depends on the other cells.
@@ -421,24 +458,7 @@ class Aligned(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         UserWarning
             The cells are beyond `reach`, and are predicted where they are.
         """
-        check_is_fitted(self, "estimator_")
-        values, classify = self._halves(X)
-        n_classes = len(self.classes_)
-        plain = np.asarray(classify(values))
-        times = float(np.median(self._distances(values).min(axis=1))) / max(self.distance_, 1e-300)
-        if times > self.reach:
-            warnings.warn(
-                f"the cells are {times:.1f} times as far from the classes as those trained on, "
-                "and are not aligned: train on redrawn cells (augment=2) or on robust columns",
-                UserWarning,
-                stacklevel=2,
-            )
-            return plain
-        found = [
-            self._moved(values, classify, shares)
-            for shares in (plain.mean(axis=0), np.full(n_classes, 1 / n_classes))
-        ]
-        return max(found, key=lambda one: one[0])[1]
+        return self._moved(X)[1]
 
     def predict(self, X: Any) -> np.ndarray:
         """Return the most probable label of each cell, which depends on the other cells.
@@ -465,19 +485,57 @@ class Aligned(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         from_classes = (values @ self.axes_)[:, None] - self.means_ @ self.axes_
         return np.asarray(np.square(from_classes).sum(axis=2))
 
-    def _moved(
-        self, values: np.ndarray, classify: Any, shares: np.ndarray
-    ) -> tuple[float, np.ndarray]:
-        """Return the mean log likelihood and the probabilities of the cells when moved."""
-        part = len(values) / (len(values) + self.weight)
-        centre = values.mean(axis=0)
+    def _moved(self, X: Any) -> tuple[np.ndarray, np.ndarray]:
+        """Return the moved values of the cells, and their probabilities."""
+        check_is_fitted(self, "estimator_")
+        values, classify = self._halves(X)
+        n_classes = len(self.classes_)
+        plain = np.asarray(classify(values))
+        times = float(np.median(self._distances(values).min(axis=1))) / max(self.distance_, 1e-300)
+        if times > self.reach:
+            warnings.warn(
+                f"the cells are {times:.1f} times as far from the classes as those trained on, "
+                "and are not aligned: train on redrawn cells (augment=2) or on robust columns",
+                UserWarning,
+                stacklevel=3,
+            )
+            return values, plain
+        found = [
+            self._from(values, classify, shares)
+            for shares in (plain.mean(axis=0), np.full(n_classes, 1 / n_classes))
+        ]
+        likelihood, moved, probability = max(found, key=lambda one: one[0])
+        n, n_axes = len(values), self.axes_.shape[1]
+        needed = self._likelihood(values) + n_axes * np.log(n + 1) / (2 * n)
+        return (moved, probability) if likelihood > needed else (values, plain)
+
+    def _likelihood(self, values: np.ndarray) -> float:
+        """Return the mean log likelihood of cells where they are, with the shares that fit best."""
+        density = -0.5 * self._distances(values)
+        shares = np.full(density.shape[1], 1 / density.shape[1])
         for _ in range(self.n_iter):
-            moved = values + part * (shares @ self.means_ - centre)
+            each = density + np.log(shares + 1e-6)
+            total = logsumexp(each, axis=1, keepdims=True)
+            shares = np.exp(each - total).mean(axis=0)
+        return float(total.mean())
+
+    def _from(
+        self, values: np.ndarray, classify: Any, shares: np.ndarray
+    ) -> tuple[float, np.ndarray, np.ndarray]:
+        """Begin at shares of the classes; return mean log likelihood, moved values, probability."""
+        n, centre, variance = len(values), values.mean(axis=0), values.var(axis=0)
+        held = _OF_SPREAD * self.weight
+        for _ in range(self.n_iter):
+            mean = shares @ self.means_
+            wanted = shares @ self.squares_ - mean**2
+            ratio = (n * wanted + held) / (n * variance + held)
+            target = centre + n / (n + self.weight) * (mean - centre)
+            moved = (values - centre) * ratio ** (self.spread / 2) + target
             probability = classify(moved)
             # Half a step, since the shares would swing.
             shares = (shares + probability.mean(axis=0)) / 2
         density = -0.5 * self._distances(moved) + np.log(shares + 1e-6)
-        return float(logsumexp(density, axis=1).mean()), probability
+        return float(logsumexp(density, axis=1).mean()), moved, probability
 
     def __sklearn_tags__(self) -> Any:
         from sklearn.utils import get_tags
