@@ -11,7 +11,9 @@ or on two, and scored on another, no label of which is seen. Rows of the table:
 - ``robust``: ``grid`` with the columns of the set ``robust`` only;
 - ``redrawn``: ``grid``, trained on redrawn copies too (``extract.table(augment=2)``);
 - their combinations, and each with `pipelines.Aligned`, which sees all cells of the tested set
-  together (``aligned``, transductive).
+  together (``aligned``, transductive);
+- with ``--embedding EfficientNetLite0``, ``embedding``: ``grid`` and ``redrawn`` with the vectors
+  of that network (weights of ImageNet, square round the cell) instead of features.
 
 Balanced accuracy has a 95 % interval (bootstrap over groups), and is also given without the types
 of fewer than 5 cells; then the recall of each type. Tables of cells are kept in the folder of
@@ -32,7 +34,7 @@ import numpy as np
 import pandas as pd
 from sklearn.metrics import recall_score
 
-from hemafeat import datasets, extract, pipelines
+from hemafeat import datasets, extract, networks, pipelines
 
 TYPES = ("basophil", "eosinophil", "lymphocyte", "monocyte", "neutrophil")
 UM_PER_PX = {"pbc_dev": 0.0975, "bccd": 0.0765, "segwbc_d1": 0.175}
@@ -40,7 +42,15 @@ GRID_UM = 0.175
 FEW = 5
 """Number of cells below which a type is left out of the second balanced accuracy."""
 
-TRAINED = ("um", "grid", "robust", "redrawn", "robust + redrawn")
+TRAINED = (
+    "um",
+    "grid",
+    "robust",
+    "redrawn",
+    "robust + redrawn",
+    "embedding",
+    "embedding + redrawn",
+)
 """What is done before the model is fitted; each is scored without and with alignment."""
 
 DIRECTIONS = {
@@ -63,14 +73,22 @@ def image_table(data: Path, name: str) -> pd.DataFrame:
 
 
 def cells(
-    data: Path, name: str, grid: bool, copies: int, out: Path, jobs: int | None
+    data: Path,
+    name: str,
+    kind: str,
+    copies: int,
+    out: Path,
+    jobs: int | None,
+    network: str | None = None,
 ) -> pd.DataFrame:
-    """Return the table of cells of a set, measured once."""
-    path = out / f"{name}_{'grid' if grid else 'um'}.parquet"
+    """Return the table of cells of a set, measured once: in um, on the grid, or embedded."""
+    grid = kind != "um"
+    path = out / f"{name}_{kind}.parquet"
     if not path.exists():
         print(f"measuring {name} ...", flush=True)
         extract.table(
             image_table(data, name),
+            families=[networks.embedding_family(network)] if network else "default",
             masks=None if name == "pbc_dev" else "given",
             cells="central",
             to_um_per_px=GRID_UM if grid else None,
@@ -130,8 +148,13 @@ def scores(
     }
 
 
+def kind_of(ingredient: str) -> str:
+    """Return the kind of the table that an ingredient is measured in."""
+    return "um" if ingredient == "um" else "embedded" if "embedding" in ingredient else "grid"
+
+
 def rows(
-    tables: dict[tuple[str, bool], pd.DataFrame], models: Sequence[str], n_boot: int
+    tables: dict[tuple[str, str], pd.DataFrame], models: Sequence[str], n_boot: int
 ) -> Iterator[dict[str, object]]:
     """Yield a row per model, direction and ingredient."""
     names = {name for name, _ in tables}
@@ -139,11 +162,15 @@ def rows(
     for name in models:
         for train, tests in known.items():
             for ingredient in TRAINED:
-                grid = ingredient != "um"
-                cells = pd.concat([tables[one, grid] for one in train], ignore_index=True)
+                kind = kind_of(ingredient)
+                if (train[0], kind) not in tables:
+                    continue
+                cells = pd.concat([tables[one, kind] for one in train], ignore_index=True)
                 if "redrawn" not in ingredient:
                     cells = original(cells)
                 columns = extract.columns("robust" if "robust" in ingredient else "default")
+                if kind == "embedded":
+                    columns = extract.feature_columns(cells)
                 with warnings.catch_warnings():
                     warnings.simplefilter("ignore")
                     model = pipelines.make(f"aligned:{name}")
@@ -152,7 +179,7 @@ def rows(
                 for test in sorted(tests):
                     for variant, fitted in variants.items():
                         row = {"train": " + ".join(train), "model": name, "ingredient": variant}
-                        for part, found in scored(fitted, original(tables[test, grid]), test):
+                        for part, found in scored(fitted, original(tables[test, kind]), test):
                             yield row | {"test": part, **scores(*found, n_boot)}
 
 
@@ -172,16 +199,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     parser.add_argument("--data", required=True, metavar="DIR", help="folder of the real sets")
     parser.add_argument("--out", required=True, metavar="DIR")
     parser.add_argument("--models", nargs="+", default=["svc", "logistic"])
+    parser.add_argument("--embedding", metavar="NETWORK", help="compare this network (extra deep)")
     parser.add_argument("--copies", type=int, default=2, help="redrawn copies of each cell")
     parser.add_argument("--boot", type=int, default=1000)
     parser.add_argument("--jobs", type=int, default=None)
     args = parser.parse_args(arguments)
     out = Path(args.out)
     out.mkdir(parents=True, exist_ok=True)
+    kinds = {"grid": None, "um": None} | ({"embedded": args.embedding} if args.embedding else {})
     names = [name for name in UM_PER_PX if (Path(args.data) / name).is_dir()]
     tables = {
-        (name, grid): cells(Path(args.data), name, grid, args.copies, out, args.jobs)
-        for grid in (True, False)
+        (name, kind): cells(Path(args.data), name, kind, args.copies, out, args.jobs, network)
+        for kind, network in kinds.items()
         for name in names
     }
     found = []

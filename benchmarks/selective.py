@@ -338,7 +338,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if args.redrawn:
         names = [name for name in ("pbc_dev", SCORED_ONLY, KEPT_BACK) if has(args.data, name)]
         sets = {
-            name: of_laboratory(Path(args.data), name, True, 2, out, args.jobs) for name in names
+            name: of_laboratory(Path(args.data), name, "grid", 2, out, args.jobs) for name in names
         }
     elif args.data:
         sets = real(Path(args.data), out, args.jobs)

@@ -205,7 +205,7 @@ def picture(table: pd.DataFrame, path: Path) -> None:
 
     facts = extract.describe("default")
     shown = facts[["column", "family"]].merge(table, on="column")
-    figure, axes = pyplot.subplots(1, len(CHANGES), figsize=(14, 7), sharey=True)
+    figure, axes = pyplot.subplots(1, len(CHANGES), figsize=(12, 6), sharey=True)
     families = list(dict.fromkeys(shown["family"]))
     for axis, kind in zip(axes, CHANGES, strict=True):
         for place, family in enumerate(families):
@@ -214,7 +214,8 @@ def picture(table: pd.DataFrame, path: Path) -> None:
             axis.plot(values, place + jitter, ".", ms=3, alpha=0.5, color="#35618f")
             axis.plot([np.nanmedian(values)], [place], "|", ms=14, color="black")
         axis.axvline(0.75, color="#b03030", lw=1)
-        axis.set(title=kind, xlim=(0, 1.02), xlabel="ICC(A,1)")
+        axis.set(title=kind, xlim=(0, 1.02), xticks=(0, 0.5, 1), xlabel="ICC(A,1)")
+        axis.margins(y=0.01)
     axes[0].set_yticks(range(len(families)), families)
     axes[0].invert_yaxis()
     figure.suptitle("Agreement of a column with itself under each kind of change (line: 0.75)")

@@ -153,18 +153,22 @@ def add_mask_kind(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def add_segmenter(parser: argparse.ArgumentParser, *, several: bool = False) -> None:
+def add_segmenter(
+    parser: argparse.ArgumentParser, *, several: bool = False, default: str = "contours"
+) -> None:
     """Add ``--segmenter``, which takes one name or several."""
+    known = {"contours": "", "unet": "a network", "best": "the more trusted of both for each cell"}
+    known[default] = f"default; {known[default]}".rstrip("; ")
+    listed = ", ".join(f"{name} ({words})" if words else name for name, words in known.items())
     parser.add_argument(
         "--segmenter",
         "--method",
         nargs="+" if several else None,
-        default=["contours"] if several else "contours",
+        default=[default] if several else default,
         metavar="NAME",
-        help="method that finds the cells: contours (default), unet (a network), best (the more "
-        "trusted of both for each cell), a network with your own weights (unet:FILE.onnx), "
-        "sobel_watershed (of a report), or the name of a plugged-in segmenter"
-        + (" (several are compared on the same images)" if several else ""),
+        help=f"method that finds the cells: {listed}, a network with your own "
+        "weights (unet:FILE.onnx), sobel_watershed (of a report), or the name of a plugged-in "
+        "segmenter" + (" (several are compared on the same images)" if several else ""),
     )
 
 

@@ -73,8 +73,7 @@ def add(commands: Any) -> None:
         help="column of the image table that names the slide or the patient of each image; "
         "default: the patient if known, else the folder of the image",
     )
-    _arguments.add_segmenter(parser)
-    parser.set_defaults(segmenter="best")
+    _arguments.add_segmenter(parser, default="best")
     parser.add_argument("--title", metavar="TEXT", help="heading of the page")
     _arguments.add_restart(parser, "count")
     _arguments.add_jobs(parser)
@@ -91,11 +90,11 @@ def run(args: argparse.Namespace) -> None:
     if any((out / name).exists() for name in MARKS):
         _output.keep_earlier(out, "count", args, same=False)
         shutil.rmtree(out / "overlay", ignore_errors=True)
-    model, options = _model(args)
     keeper = _Keeper(_inputs.segmenter(args))
     um_per_px = _inputs.um_per_px(args)
     listed = _inputs.images(args.input, args.dataset)
     by, slides = _slides(listed, args.by)
+    model, options = _model(args)
     if um_per_px is None:
         listed = _with_scale(listed, args)
     names = [extract.image_name(image, row) for row, image in enumerate(listed["image"])]
@@ -373,7 +372,7 @@ def _say(
         f"{plural(len(errors), 'error')}"
     )
     for name, rows in per_slide.groupby(by, sort=False):
-        print(f"{by} {name}:")
+        print(f"{by} {name}:" + ("" if rows["n"].any() else " no white cell"))
         for row in rows[rows["n"] > 0].to_dict("records"):
             share = ""
             if row["share"] == row["share"]:

@@ -135,8 +135,9 @@ def run(args: argparse.Namespace) -> None:
     except (FileExistsError, FileNotFoundError) as error:
         raise Usage(f"--out: {_output.reason(error)}") from None
     seconds = time.perf_counter() - start
+    copies = f", each also redrawn {plural(args.augment, 'time')}" if args.augment else ""
     print(
-        f"{plural(len(listed), 'image')}, {plural(counts.n_cells, 'cell')}, "
+        f"{plural(len(listed), 'image')}, {plural(counts.n_cells, 'cell')}{copies}, "
         f"{len(extract.columns(options['families']))} features, "
         f"{plural(counts.n_errors, 'error')}, {seconds:.1f} s"
     )

@@ -264,8 +264,8 @@ def check_listed(listed: pd.DataFrame, args: argparse.Namespace) -> None:
         return
     if "um_per_px" not in listed or listed["um_per_px"].isna().any():
         raise Usage(
-            "--to-um-per-px needs the scale of every image: pass --um-per-px, or give the images a "
-            "column um_per_px"
+            f"images are to be measured at {args.to_um_per_px:g} um per px, but the scale of some "
+            "is unknown: pass --um-per-px (a number, or auto), or a column um_per_px of the images"
         )
 
 

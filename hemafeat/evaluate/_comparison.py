@@ -16,6 +16,7 @@ import pandas as pd
 from hemafeat._files import read_parquet, write_table, write_whole
 from hemafeat._public import public
 from hemafeat._resample import draw, interval
+from hemafeat._words import plural
 from hemafeat.evaluate._rows import CompareError
 from hemafeat.evaluate._scores import (
     LOWER_IS_BETTER,
@@ -217,8 +218,8 @@ class Comparison:
             Sentences: which models that never see a cell are as good as the best one that does, and
             how optimistic the score of the best of several models is, which is estimated by
             choosing the best model on resamples of the groups and scoring it on the groups that
-            were not drawn [1]_; and which sets of classes do not hold the true class as often as
-            stated.
+            were not drawn [1]_; which sets of classes do not hold the true class as often as
+            stated; and of what models warned.
 
         References
         ----------
@@ -292,6 +293,13 @@ class Comparison:
                     f"{self.unit}s, not of {row['stated']:g} as stated: these are not like those "
                     f"trained on, and {row['unlike']:.3f} of them are refused for that reason."
                 )
+        warned = self.errors[self.errors["error"] == "UserWarning"]
+        stages = warned["stage"].str.extract(r"^(?P<model>.+), fold (?P<fold>.+)$")
+        for model, folds in stages.groupby("model", sort=False)["fold"]:
+            remarks.append(
+                f"{model} warned in {plural(folds.nunique(), 'fold')}: "
+                f"{warned.loc[folds.index[0], 'message']}."
+            )
         return remarks
 
     def _score(self, model: str) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -154,12 +154,14 @@ def scale(images: Any, *, max_images: int = 200, enough: int = 300) -> Scale:
     if one or (isinstance(images, np.ndarray) and images.ndim < 4):
         return _pool([_discs_of(read(images))])
     found: list[_Discs] = []
+    names: list[str] = []
     for image in _spread_out(list(images))[: max(1, max_images)]:
         with suppress(ImageError):
             found.append(_discs_of(read(image)))
+            names.append(os.fsdecode(image) if isinstance(image, str | os.PathLike) else "")
         if _PER_IMAGE * len(found) >= enough and _pool(found).n_cells >= enough:
             break
-    return _pool(found)
+    return _pool(found, names)
 
 
 def _spread_out(images: list[Any]) -> list[Any]:
@@ -168,7 +170,7 @@ def _spread_out(images: list[Any]) -> list[Any]:
     return [images[k] for k in np.argsort(np.argsort(golden))]
 
 
-def _pool(found: list[_Discs]) -> Scale:
+def _pool(found: list[_Discs], names: Sequence[str] = ()) -> Scale:
     """Return the scale at which most of the area of round objects is that of red cells."""
     n_images = len(found)
     discs = _join(found)
@@ -202,22 +204,25 @@ def _pool(found: list[_Discs]) -> Scale:
         reason = (
             f"{n_large} single cells were found {where}, and they are not round and of one size"
         )
-    elif (n_other := _n_of_other_scale(found, mode)) > _MOST_OTHER * n_images:
-        reason = f"the red cells of {n_other} of {n_images} images are of another size"
+    elif len(others := _of_other_scale(found, mode)) > _MOST_OTHER * n_images:
+        reason = f"the red cells of {len(others)} of {n_images} images are of another size"
+        if listed := [names[k] for k in others[:3] if k < len(names) and names[k]]:
+            reason += f" ({', '.join(listed)}{' ...' if len(others) > 3 else ''})"
     um_per_px = math.nan if reason else RED_CELL_UM / math.exp(mode)
     return Scale(um_per_px, spread, n_cells, n_images, reason)
 
 
-def _n_of_other_scale(found: list[_Discs], mode: float) -> int:
-    """Count the images most of whose round objects, by area, are of another size."""
-    n_other = 0
-    for discs in found:
+def _of_other_scale(found: list[_Discs], mode: float) -> list[int]:
+    """Return the numbers of images most of whose round objects, by area, are of another size."""
+    others = []
+    for number, discs in enumerate(found):
         diameter = np.sort(discs.diameter[discs.is_round > 0])
         if len(diameter) >= 3:
             area = np.cumsum(diameter**2)
             middle = diameter[np.searchsorted(area, area[-1] / 2)]
-            n_other += abs(math.log(middle) - mode) > _WINDOW
-    return n_other
+            if abs(math.log(middle) - mode) > _WINDOW:
+                others.append(number)
+    return others
 
 
 # --- Views of an image ------------------------------------------------------------------------

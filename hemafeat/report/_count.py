@@ -188,13 +188,19 @@ def _wide(per_image: pd.DataFrame) -> Table:
 
 
 def _apart(counts: pd.DataFrame) -> str:
-    names = counts.groupby("class", sort=False)["share"].count()
-    apart = [f"{name}s" for name in names.index[names == 0] if name != NOT_SURE]
+    by = counts.columns[0]
+    known = counts[counts["class"].astype(str) != NOT_SURE]
+    # Where nothing was classified, no class has a share.
+    known = known[known.groupby(by, observed=True)["share"].transform("count") > 0]
+    names = known.groupby("class", sort=False, observed=True)["share"].count()
+    apart = [f"{name}s" for name in names.index[names == 0]]
     return f"Counted apart, without a share: {', '.join(apart)}." if apart else ""
 
 
-def _picture(name: str, rows: pd.DataFrame, number: int) -> Picture:
+def _picture(name: str, rows: pd.DataFrame, number: int) -> Picture | None:
     found = rows[rows["share"].notna()]
+    if found.empty:
+        return None
     alt = ", ".join(f"{r['class']} {100 * r['share']:.0f} %" for r in found.to_dict("records"))
     return Picture(svg(_figure(found), f"slide{number}", f"Shares in {name}: {alt}"))
 

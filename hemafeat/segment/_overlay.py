@@ -75,7 +75,7 @@ def _write(out: np.ndarray, masks: Masks, texts: Sequence[str], colours: np.ndar
     if len(texts) != masks.n_cells:
         raise ValueError(f"{len(texts)} texts for {masks.n_cells} cells")
     height, width = masks.shape
-    size = max(0.4, min(height, width) / 1000)
+    size = max(0.4, min(height, width) / 700)
     thick = max(1, round(2 * size))
     both = np.maximum(masks.cell, masks.nucleus)
     for number, text in enumerate(texts, 1):

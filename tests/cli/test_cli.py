@@ -178,7 +178,7 @@ def test_extract_redraws_cells_and_compare_does_not_score_them(cells, tmp_path, 
     assert main([*words, "--augment", "1"]) == 0
     said = capsys.readouterr().out
     table = extract.load(out)
-    assert f"{len(table) // 2} cells" in said
+    assert f"{len(table) // 2} cells, each also redrawn 1 time" in said
     words = ["compare", str(out), "--out", str(tmp_path / "compared"), "--folds", "3", "--quiet"]
     assert main([*words, "--models", "aligned:logistic", "--n-boot", "10"]) == 0
     said = capsys.readouterr().out

@@ -78,6 +78,9 @@ def test_the_page_says_research_only(counted):
     place, _ = counted
     page = (place / "out" / "count.html").read_text("utf-8")
     assert "<strong>Research only</strong>" in page
+    # The slide without a white cell has no figure of shares, which would be empty.
+    assert page.count("No white cell was found.") == 1
+    assert "without a share: erythroblasts, platelets." in page
     assert page.count("no diagnosis") >= 2
     assert not re.search(r'(?:src|href)="https?:', page)
 

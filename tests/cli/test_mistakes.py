@@ -200,9 +200,9 @@ MISTAKES = [
     ),
     (
         "compare two --folds 3 --to-um-per-px 0.1",
-        "needs the scale of every image: pass --um-per-px",
+        "is unknown: pass --um-per-px",
     ),
-    ("extract two --out x --to-um-per-px 0.1", "needs the scale of every image: pass --um-per-px"),
+    ("extract two --out x --to-um-per-px 0.1", "is unknown: pass --um-per-px"),
     # numbers
     *(
         (f"{command} --seed -1", "not a whole number from 0 to")

@@ -241,6 +241,8 @@ def test_models_of_ones_own():
     assert found.summary().loc["margin", "auroc"] == ""
     assert list(found.errors["error"]) == ["UserWarning"] * 5
     assert found.errors["stage"].iloc[0] == "loud, fold 1"
+    message = found.errors["message"].iloc[0]
+    assert f"loud warned in 5 folds: {message}." in found.remarks()
     with pytest.raises(CompareError, match="'bad' failed on fold 1: RuntimeError: no luck"):
         evaluate.compare({"bad": Broken()}, table, **QUICK)
     with pytest.raises(CompareError, match="'x' is not a scikit-learn estimator"):

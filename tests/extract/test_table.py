@@ -879,6 +879,7 @@ def test_columns_with_other_values_since_are_named(
     with monkeypatch.context() as former:
         former.setattr(_former, "FORMULAS", 1)
         former.setattr(result, "FORMULAS", 1)
+        former.setattr("hemafeat.extract._table.table.FORMULAS", 1)
         if target == "folder":
             measure(small(), out=path)
         else:
@@ -898,10 +899,17 @@ def test_columns_with_other_values_since_are_named(
         extract.save(merged, again)
         with pytest.warns(UserWarning, match="other values"):
             extract.load(again)
+    table.head(1).to_parquet(again)
+    with pytest.warns(UserWarning, match="other values"):
+        extract.load(again)
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         extract.load(path, columns=["image", "cell"])
         extract.save(measure(small()), again)
+        extract.load(again)
+        measure(small()).to_parquet(again)
+        extract.load(again)
+        pd.read_parquet(again).to_parquet(again)
         extract.load(again)
 
 

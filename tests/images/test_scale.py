@@ -106,10 +106,17 @@ def test_every_image_of_a_set_counts() -> None:
     assert images.scale(crops, enough=8).n_images < 12
 
 
-def test_two_magnifications_are_refused() -> None:
+def test_two_magnifications_are_refused_and_named(tmp_path: Path) -> None:
     mixed = [smear(0.1 if seed % 3 else 0.2, seed=seed, density=0.2) for seed in range(9)]
     found = images.scale(mixed)
     assert found.reason == "the red cells of 3 of 9 images are of another size"
+    paths = [tmp_path / f"{seed}.png" for seed in range(9)]
+    for path, image in zip(paths, mixed, strict=True):
+        cv2.imwrite(str(path), image[..., ::-1])
+    named = images.scale(paths).reason
+    assert {Path(name).name for name in named[named.index("(") + 1 : -1].split(", ")} == {
+        "0.png", "3.png", "6.png"
+    }  # fmt: skip
 
 
 def test_a_large_field_is_looked_at_in_parts() -> None:

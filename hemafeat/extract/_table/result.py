@@ -355,9 +355,9 @@ def save(
     about = {_FORMULAS_KEY: str(formulas).encode()}
     bare = storable(table).copy(deep=False)
     # pandas copies the attributes for every column it writes; units and errors are written
-    # elsewhere. It stores the attributes in a Parquet file.
+    # elsewhere. It stores the attributes in a Parquet file, and in those that users make of it.
     how = as_options(table.attrs.get(MEASURED))
-    bare.attrs = {MEASURED: how} if how else {}
+    bare.attrs = {"formulas": formulas} | ({MEASURED: how} if how else {})
     if is_table_file(path):
         other = error_file(path)
         files = {other: table_writer(failures, other), path: table_writer(bare, path, about)}
@@ -485,8 +485,7 @@ def load(source: str | os.PathLike[str], *, columns: Sequence[str] | None = None
         table.attrs["units"] = units(table)
     except ValueError as error:
         raise ValueError(f"{path}: {error}") from None
-    if formulas != FORMULAS:
-        table.attrs["formulas"] = formulas
+    table.attrs["formulas"] = formulas
     if sealed or (failures and failures[0].exists()):
         found = _read(failures, sealed=sealed, checked=checked)
         table.attrs["errors"] = found.astype(str).to_dict("records")
@@ -527,8 +526,11 @@ def _formulas(path: Path, manifest: dict[str, Any], cells: Path, *, former: bool
     with open(cells, "rb") as file:
         metadata = pyarrow.parquet.read_metadata(file).metadata or {}
     try:
-        return int(metadata.get(_FORMULAS_KEY, b"1"))
-    except ValueError:
+        if _FORMULAS_KEY in metadata:
+            return int(metadata[_FORMULAS_KEY])
+        # A file that a user wrote by `DataFrame.to_parquet`.
+        return int(json.loads(metadata.get(b"PANDAS_ATTRS", b"{}"))["formulas"])
+    except (ValueError, TypeError, KeyError):
         return 1
 
 

@@ -18,6 +18,7 @@ from hemafeat._machine import steps_of
 from hemafeat._public import renamed_argument
 from hemafeat.datasets import DatasetWarning
 from hemafeat.extract._columns import FamilyChoice
+from hemafeat.extract._former import FORMULAS
 from hemafeat.extract._measured import MEASURED, n_left_out, n_without_nucleus
 from hemafeat.extract._table.compile import compile_ahead
 from hemafeat.extract._table.errors import scale_warning
@@ -212,7 +213,7 @@ def table(
         check_attributes(run)
     warn_of_scale(run, stacklevel=4)
     result = _measure_in_memory(run)
-    result.attrs[MEASURED] = options(run)
+    result.attrs |= {MEASURED: options(run), "formulas": FORMULAS}
     warn_of_left_out(run, len(result), n_left_out(result), stacklevel=4)
     if text := scale_warning(result.attrs["errors"]):
         warnings.warn(text, DatasetWarning, stacklevel=3)

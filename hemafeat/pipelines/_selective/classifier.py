@@ -211,8 +211,10 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
         calibrated = with_temperature(probability, self.temperature_)
         scores = 1 - calibrated[np.arange(len(y)), codes]
         self.edges_, self.least_ = odd_thresholds(scores, oddness, groups, self.coverage)
+        # Odd cells have the coverage by themselves, and are not among those that set the others.
+        usual = oddness <= self.edges_[0] if len(self.edges_) else np.ones(len(y), bool)
         self.thresholds_ = class_thresholds(
-            scores, codes, groups, len(self.classes_), self.coverage
+            scores[usual], codes[usual], groups[usual], len(self.classes_), self.coverage
         )
         self.limit_ = np.inf
         if self.detector_ is not None:
