@@ -159,7 +159,7 @@ class Pictures:
         if self._mask_source is None:
             return self._segment(image)  # type: ignore[misc]
         (masks,) = self._mask_source(self._table.iloc[[row]], row)
-        return self._as_masks(masks)
+        return self._as_masks(masks, shape=image.shape)
 
 
 def _reason(error: Exception) -> str:

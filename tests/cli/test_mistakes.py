@@ -150,6 +150,8 @@ MISTAKES = [
     ("extract no_image.csv --out x", "no column 'image'"),
     ("extract two one --out x", "give one folder"),
     ("extract two --out x --masks nosuch", "nosuch is not a folder"),
+    ("extract two --out x --nuclei nosuch", "--nuclei: nosuch is not a folder"),
+    ("extract two --out x --masks given --nuclei two", "--masks: given is not a folder"),
     ("predict nosuch two --out x.csv", "nosuch: no such file"),
     ("predict no_model two --out x.csv", "not a hemafeat model"),
     # labels and columns

@@ -22,7 +22,7 @@ from hemafeat.extract._measured import n_left_out, n_without_nucleus
 from hemafeat.extract._table.errors import ERROR_COLUMNS, ErrorRow
 from hemafeat.extract._table.fingerprint import versions
 from hemafeat.extract._table.image import ImageResult, Normaliser, Segmenter, measure_image
-from hemafeat.extract._table.part import IDENTITY, Part, assemble
+from hemafeat.extract._table.part import BESIDE, IDENTITY, Part, assemble
 from hemafeat.extract._table.run import Run
 
 KEY = b"hemafeat"
@@ -36,7 +36,7 @@ LOST = "worker"
 Types = dict[str, pa.DataType]
 
 Quality = list[list[str]]
-"""Name and type of each quality column, in the order of the table."""
+"""Name and type of each column of position and quality, in the order of the table."""
 
 
 @dataclass
@@ -56,7 +56,7 @@ class ShardInfo:
     states : list
         State of the files of each image when it was read, see `image.file_state`.
     quality : list of (name, type)
-        Quality columns, which may differ from shard to shard.
+        Columns of position and quality, of which the latter may differ from shard to shard.
     retry : bool
         Whether the next run measures the shard again.
     versions : dict of str to str
@@ -192,7 +192,7 @@ class ShardMaker:
             quality=[
                 [field.name, str(field.type)]
                 for field in arrow.schema
-                if field.name.startswith("quality__")
+                if field.name.startswith(BESIDE)
             ],
             retry=any(row["stage"] == LOST for row in errors),
             versions=versions(),
@@ -265,7 +265,7 @@ def with_quality(path: Path, quality: Quality) -> bytes:
 
 
 def _with_quality(table: pa.Table, quality: Quality) -> pa.Table:
-    names = [name for name in table.column_names if not name.startswith("quality__")]
+    names = [name for name in table.column_names if not name.startswith(BESIDE)]
     features = set(feature_columns(table.schema.empty_table().to_pandas()))
     columns: dict[str, Any] = {name: table[name] for name in names if name not in features}
     for name, type_name in quality:

@@ -139,9 +139,11 @@ def table(
     DataFrame
         One row per cell, in the order of the images: ``image, cell`` (1..n), ``label, label_raw,
         patient, group, split, dataset, um_per_px`` and the attributes of the image, then
-        ``quality__*`` (not used by models by default), then the features in the order of
-        ``columns(families)``. ``attrs["units"]`` holds the units, ``errors(table)`` returns what
-        could not be measured, and ``measured(table)`` how the cells were measured.
+        ``where__*`` (the position of the cell in px of its image, see
+        `hemafeat.segment.Masks.positions`) and ``quality__*``, which models do not use, then the
+        features in the order of ``columns(families)``. ``attrs["units"]`` holds the units,
+        ``errors(table)`` returns what could not be measured, and ``measured(table)`` how the cells
+        were measured.
 
     Raises
     ------

@@ -220,8 +220,8 @@ def drawn_scene(rng: np.random.Generator) -> Scene:
 
 def read_scene(image: Any, mask: Any, other: Any = None, um_per_px: float | None = None) -> Scene:
     """Read an image, its masks and what is known of its other pixels as a scene."""
-    masks = read_masks(mask)
     rgb = images.read(image)
+    masks = read_masks(mask, shape=rgb.shape[:2])
     try:
         masks.check_fit(rgb.shape)
     except MaskError as error:
