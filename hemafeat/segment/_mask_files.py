@@ -65,6 +65,10 @@ def read_masks(
             above 60 in 8 bit. ``"trimap"`` for noisy values up to 255, for values near 128 (or 155)
             and 255 where the latter lie inside the former, and for two values in 8 bit of which one
             lies inside the other. Else ``"labels"``.
+    shape : tuple of int, optional
+        Height and width of the image. Outlines are filled to this size; it is only needed if their
+        file does not state it. A pixel belongs to the outline that its centre lies in. What is
+        named or classified "nucleus" is one, and "cytoplasm" is a cell with a hole.
 
     Returns
     -------

@@ -16,6 +16,7 @@ from hemafeat.cli import main
 COMMANDS = [
     "demo",
     "audit",
+    "cell",
     "compare",
     "compile",
     "count",

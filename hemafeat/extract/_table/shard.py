@@ -18,7 +18,7 @@ from hemafeat._files import SEAL_KEY, UNSEALED, seal, seal_of
 from hemafeat.extract._attributes import arrow_column, arrow_type
 from hemafeat.extract._columns import family_units, feature_columns
 from hemafeat.extract._family import Family
-from hemafeat.extract._measured import n_left_out, n_without_nucleus
+from hemafeat.extract._measured import n_fields, n_left_out, n_without_nucleus
 from hemafeat.extract._table.errors import ERROR_COLUMNS, ErrorRow
 from hemafeat.extract._table.fingerprint import versions
 from hemafeat.extract._table.image import ImageResult, Normaliser, Segmenter, measure_image
@@ -63,6 +63,8 @@ class ShardInfo:
         Versions of the packages that measured it.
     n_left_out : int
         Number of cells that were found beside the central ones.
+    n_fields : int
+        Number of images of many cells of which only the central one was measured.
     n_without_nucleus : int
         Number of cells of given masks of which no column of the nucleus has a value.
     errors : str
@@ -81,6 +83,7 @@ class ShardInfo:
     retry: bool
     versions: dict[str, str]
     n_left_out: int = 0
+    n_fields: int = 0
     n_without_nucleus: int = 0
     errors: str = ""
 
@@ -197,6 +200,7 @@ class ShardMaker:
             retry=any(row["stage"] == LOST for row in errors),
             versions=versions(),
             n_left_out=n_left_out(table) if part.central.all() else 0,
+            n_fields=n_fields(table) if part.central.all() else 0,
             n_without_nucleus=n_without_nucleus(table) if self.segment is None else 0,
             errors=seal_of(error_file),
         )
