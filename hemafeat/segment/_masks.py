@@ -46,10 +46,11 @@ class Masks:
     ----------
     cell : (H, W) ndarray of int or bool
         Labels of whole cells; 0 is background. A boolean mask is one cell.
-    nucleus : (H, W) ndarray of int or bool
+    nucleus : (H, W) ndarray of int or bool, optional
         Labels of the nuclei, under the ids of `cell`. A cell may have none (a platelet, an
         erythrocyte), and an id that occurs only here, outside all cells, is a cell of which only
-        the nucleus is known. `read_masks` takes nuclei with any numbers.
+        the nucleus is known. `read_masks` takes nuclei with any numbers. By default no cell has
+        one.
     quality : mapping of str to sequence, optional
         One value per cell, in the order of the ids: ``touches_border``, ``confidence`` (0 to 1),
         ``suspected_failure``, ``failure_reason``, and any other entry of a segmenter. It is
@@ -88,14 +89,16 @@ class Masks:
     """
 
     cell: np.ndarray
-    nucleus: np.ndarray
+    nucleus: np.ndarray = None  # type: ignore[assignment]  # an array once it is made
     quality: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
     n_cells: int = field(init=False)
     ids: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        cell, nucleus = check_labels(self.cell, "cell"), check_labels(self.nucleus, "nucleus")
+        cell = check_labels(self.cell, "cell")
+        given: np.ndarray | None = self.nucleus
+        nucleus = np.zeros_like(cell) if given is None else check_labels(given, "nucleus")
         if cell.shape != nucleus.shape:
             raise MaskError(misfit("cell mask", cell.shape, "nucleus mask", nucleus.shape))
         if np.uint64 in (cell.dtype, nucleus.dtype) and cell.dtype != nucleus.dtype:

@@ -242,6 +242,21 @@ def test_a_sample_depends_on_seed_and_number_only(table):
     assert density.max() <= 2.55
 
 
+def test_nuclei_may_have_files_of_their_own(table, tmp_path):
+    pairs = table.head(2).copy()
+    for row, path in pairs["mask"].items():
+        masks = segment.read_masks(path)
+        for column, labels in (("mask", masks.cell), ("nucleus_mask", masks.nucleus)):
+            name = tmp_path / f"{column}{row}.png"
+            cv2.imwrite(str(name), labels.astype(np.uint16))
+            pairs.loc[row, column] = str(name)
+    options = {"drawn": 0.0, "augment": False}
+    one = networks.SegmentationSamples(table.head(2), **options)[1]
+    other = networks.SegmentationSamples(pairs, **options)[1]
+    np.testing.assert_array_equal(one.classes, other.classes)
+    assert (other.classes == NUCLEUS).any()
+
+
 def test_plain_samples_are_the_images_in_turn(table):
     samples = networks.SegmentationSamples(table, drawn=0.0, augment=False)
     for i in (0, 4, 10):

@@ -22,6 +22,7 @@ from hemafeat.segment._formats.polygons import Outline, fill, trace
 SHAPE = (60, 80)
 SQUARE = [[5, 5], [25, 5], [25, 25], [5, 25]]
 INNER = [[10, 10], [20, 10], [20, 20], [10, 20]]
+HUGE = [[0, 0], [80, 0], [80, 60], [0, 60]]
 OTHER = [[50, 30], [70, 30], [70, 45], [50, 45]]
 
 
@@ -157,9 +158,19 @@ def collection(*features) -> dict:
         collection(feature(SQUARE, "cell", nucleus=INNER), feature(OTHER, "cell")),
         [feature(SQUARE, word="WBC"), feature(INNER, word="Nucleus"), feature(OTHER)],
         [feature(INNER, name="nucleus 1"), feature(SQUARE, word="nucleated cell"), feature(OTHER)],
+        # As QuPath 0.2 and 0.3 wrote it, and with the cells inside of their region.
+        [
+            feature(HUGE)
+            | {
+                "childObjects": [
+                    feature(SQUARE, nucleus=INNER) | {"id": "PathCellObject", "properties": {}},
+                    feature(OTHER) | {"properties": {"object_type": "detection"}},
+                ]
+            },
+        ],
         # A region round detected cells, one cell added by hand, and a point.
         [
-            feature([[0, 0], [80, 0], [80, 60], [0, 60]], word="Region"),
+            feature(HUGE, word="Region"),
             feature(SQUARE, "detection"),
             feature(INNER, "detection", word="Nucleus"),
             feature(OTHER, "annotation"),
@@ -328,8 +339,6 @@ def test_regions_of_imagej(tmp_path):
 
 
 # --- Bad files --------------------------------------------------------------------------------
-
-HUGE = [[0, 0], [80, 0], [80, 60], [0, 60]]
 
 
 @pytest.mark.parametrize(

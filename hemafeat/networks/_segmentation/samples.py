@@ -128,11 +128,10 @@ class SegmentationSamples:
         self.augment, self.side, self.random_state = augment, side, random_state
         self._rows: list[tuple[Any, ...]] = []
         if rows is not None:
-            rows = rows.reindex(columns=["image", "mask", "other", "um_per_px"])
-            self._rows = [
-                tuple(None if pd.isna(value) else value for value in row)
-                for row in rows.itertuples(index=False, name=None)
-            ]
+            rows = rows.reindex(columns=["image", "mask", "nucleus_mask", "other", "um_per_px"])
+            for row in rows.itertuples(index=False, name=None):
+                image, mask, nuclei, *further = (None if pd.isna(one) else one for one in row)
+                self._rows.append((image, mask if nuclei is None else (mask, nuclei), *further))
         self._scenes: dict[tuple[Any, ...], Scene] = {}
         self._drawn: dict[int, Scene] = {}
 

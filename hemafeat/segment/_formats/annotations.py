@@ -6,6 +6,7 @@ import json
 import os
 import re
 from collections import Counter
+from collections.abc import Iterator
 from functools import lru_cache
 from pathlib import PurePosixPath
 from typing import Any
@@ -154,13 +155,24 @@ def _parsed(path: str, _size: int, _changed: int) -> Any:
 _KINDS = ("cell", "detection", "annotation")
 """Types of objects of QuPath that may be cells."""
 
+_FORMER_KINDS = {
+    "PathCellObject": "cell",
+    "PathDetectionObject": "detection",
+    "PathAnnotationObject": "annotation",
+}
+"""How QuPath 0.2 wrote the types, as ids."""
+
 
 def _geojson(features: list[dict[str, Any]]) -> tuple[list[Outline], Size, list[str]]:
     found: dict[str, list[Outline]] = {kind: [] for kind in _KINDS}
     skipped: Counter[str] = Counter()
-    for number, feature in enumerate(features, 1):
+    for number, feature in enumerate(_with_children(features), 1):
         properties = feature.get("properties") or {}
-        kind = str(properties.get("objectType") or properties.get("object_type") or "annotation")
+        kind = str(
+            properties.get("objectType")
+            or properties.get("object_type")
+            or _FORMER_KINDS.get(str(feature.get("id")), "annotation")
+        )
         classes = properties.get("classification") or {}
         word = classes if isinstance(classes, str) else classes.get("name") or classes.get("names")
         words = [str(word or ""), str(properties.get("name") or "")]
@@ -179,6 +191,16 @@ def _geojson(features: list[dict[str, Any]]) -> tuple[list[Outline], Size, list[
         boxes = np.array([_box(one) for one in detected])
         drawn = [one for one in drawn if not _is_region(_box(one), boxes)]
     return detected + drawn, None, _left_out(skipped)
+
+
+def _with_children(features: list[dict[str, Any]]) -> Iterator[dict[str, Any]]:
+    """Yield objects, each followed by those in it, which QuPath may export nested."""
+    waiting = features[::-1]
+    while waiting:
+        feature = waiting.pop()
+        yield feature
+        inner = feature.get("childObjects") or (feature.get("properties") or {}).get("childObjects")
+        waiting.extend(reversed(inner or []))
 
 
 def _is_region(box: np.ndarray, boxes: np.ndarray) -> bool:
