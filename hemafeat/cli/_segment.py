@@ -28,7 +28,7 @@ position, counts.csv one per image, errors.csv one per failure."""
 
 EXAMPLES = """\
   hemafeat segment cells/ --out masks/ --overlay
-      masks/cell/, masks/nucleus/ (labels) and masks/overlay/ (outlines and numbers drawn);
+      masks/cell/, masks/nucleus/ (labels), masks/overlay/ (outlines and numbers drawn);
       to measure with them, corrected or not:
   hemafeat extract cells/ --masks masks/ --out features/
   hemafeat segment fields/ --out masks/ --method unet

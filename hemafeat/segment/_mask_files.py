@@ -219,11 +219,12 @@ def _filled(path: str, suffix: str, size: tuple[int, int] | None) -> Masks:
         raise MaskError("does not state the size of its image: pass shape=(height, width)")
     if not 0 < size[0] * size[1] <= MAX_PIXELS:
         raise MaskError(f"states an image of {size[0]} x {size[1]} pixels")
-    cell, nucleus = (
-        fill([one for one in outlines if one.nucleus == inner], size) for inner in (False, True)
-    )
+    cells = [one for one in outlines if not one.nucleus]
+    cell = fill(cells, size)
+    # In cells, the parts of a nucleus are put together.
+    nucleus = fill([one for one in outlines if one.nucleus], size, apart=not cells)
     note = "; ".join(notes)
-    if not cell.any():
+    if not cells:
         return Masks(cell, nucleus, note=note)
     joined = _join(cell, nucleus > 0, "labels")
     return Masks(joined.cell, joined.nucleus, note=note)

@@ -11,6 +11,7 @@ import pytest
 from hemafeat import datasets, extract, report, segment
 from hemafeat.cli import main
 from hemafeat.images import read
+from hemafeat.report._page import _which_cells
 
 
 @pytest.fixture(scope="module")
@@ -129,3 +130,13 @@ def test_counts_of_images(table, fields, tmp_path):
     of_all = extract.counts(extract.table(images, families=["shape"], n_jobs=1))
     assert [Path(name).name for name in of_all["image"]] == ["a.png", "empty.png", "absent.png"]
     assert of_all["n_cells"].fillna(-1).tolist() == [counts["n_cells"].iloc[0], 0, -1]
+
+
+def test_the_page_says_which_cells_count(table, fields):
+    assert _which_cells(table).startswith("Every cell of each image counts; the rule is the same")
+    central = extract.table(fields, families=["shape"], cells="central", n_jobs=1)
+    n_others = int(central["quality__n_cells"].sum()) - len(central)
+    words = f"only the cell at its centre counts, {n_others} other cells found there not; the rule"
+    assert words in _which_cells(central)
+    central.attrs = {}
+    assert _which_cells(central.drop(columns="quality__n_cells")) == ""

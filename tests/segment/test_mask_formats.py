@@ -207,6 +207,15 @@ def test_nested_outlines_are_refused_and_never_two_cells(tmp_path):
             read_masks(path, shape=SHAPE)
 
 
+def test_parts_of_a_nucleus_may_lie_in_each_other(tmp_path):
+    part = [[12, 12], [18, 12], [18, 18], [12, 18]]
+    nuclei = [feature(ring, name="nucleus") for ring in (part, INNER)]
+    path = written(tmp_path / "a.geojson", [feature(SQUARE), *nuclei])
+    assert sizes(read_masks(path, shape=SHAPE).nucleus) == [100]
+    with pytest.raises(MaskError, match="remove what is no nucleus"):
+        read_masks(written(path, nuclei), shape=SHAPE)
+
+
 def test_outlines_need_the_size_of_the_image(tmp_path):
     path = written(tmp_path / "a.geojson", [feature(SQUARE)])
     with pytest.raises(MaskError, match="pass shape="):

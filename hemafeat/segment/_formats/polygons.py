@@ -46,7 +46,7 @@ class Outline:
     name: str = ""
 
 
-def fill(outlines: Sequence[Outline], shape: tuple[int, int]) -> np.ndarray:
+def fill(outlines: Sequence[Outline], shape: tuple[int, int], *, apart: bool = True) -> np.ndarray:
     """Return the labels of outlines, numbered in their order.
 
     A pixel belongs to the outline that its centre lies in; where several overlap, to the first.
@@ -57,6 +57,8 @@ def fill(outlines: Sequence[Outline], shape: tuple[int, int]) -> np.ndarray:
         Objects of one kind.
     shape : tuple of int
         Height and width of the image.
+    apart : bool
+        Refuse outlines in each other. Default True.
 
     Returns
     -------
@@ -111,7 +113,8 @@ def fill(outlines: Sequence[Outline], shape: tuple[int, int]) -> np.ndarray:
         areas[number] = below.size
         if not below.size:
             raise MaskError(f"{outline.name} covers no pixel")
-        _check_nesting(np.bincount(below), areas, number, outlines)
+        if apart:
+            _check_nesting(np.bincount(below), areas, number, outlines)
         window[inside & (window == 0)] = number
     return labels
 
@@ -131,10 +134,10 @@ def _check_nesting(
     if not others.size:
         return
     inner, outer = sorted((number, int(others[0])), key=lambda one: float(areas[one]))
-    raise MaskError(
-        f"{outlines[inner - 1].name} lies in {outlines[outer - 1].name}: name a nucleus 'nucleus', "
-        "and remove what is neither a cell nor a nucleus"
-    )
+    advice = "remove what is no nucleus"
+    if not outlines[inner - 1].nucleus:
+        advice = "name a nucleus 'nucleus', and remove what is neither a cell nor a nucleus"
+    raise MaskError(f"{outlines[inner - 1].name} lies in {outlines[outer - 1].name}: {advice}")
 
 
 def _edges(ring: np.ndarray, name: str) -> np.ndarray:
