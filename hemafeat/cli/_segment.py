@@ -36,7 +36,7 @@ EXAMPLES = """\
   hemafeat segment cells/ --out masks/ --trimap
       masks/trimap/: 0 background, 128 cytoplasm, 255 nucleus
   hemafeat segment fields/ --out masks/ --geojson
-      masks/geojson/: outlines to correct in QuPath; to measure with what it exports there:
+      masks/geojson/: outlines to correct in QuPath; with what it exports there:
   hemafeat extract fields/ --masks masks/geojson --out features/"""
 
 
