@@ -309,9 +309,7 @@ def _coco(content: dict[str, Any], chosen: int | None) -> tuple[list[Outline], S
     outlines: list[Outline] = []
     skipped: Counter[str] = Counter()
     n_runs = 0
-    for number, entry in enumerate(content["annotations"], 1):
-        if entry.get("image_id") != image["id"]:
-            continue
+    for number, entry in _of_images(content).get(image["id"], []):
         words = [names.get(entry.get("category_id"), "")]
         stored = entry.get("segmentation")
         if isinstance(stored, dict):
@@ -326,6 +324,18 @@ def _coco(content: dict[str, Any], chosen: int | None) -> tuple[list[Outline], S
             skipped["box"] += 1
         _check_number(outlines)
     return outlines, size, _left_out(skipped)
+
+
+def _of_images(content: dict[Any, Any]) -> dict[Any, list[tuple[int, dict[str, Any]]]]:
+    """Return the annotations of each image with their numbers, found once for a file."""
+    # No key of a JSON file is a number.
+    if 0 not in content:
+        found: dict[Any, list[tuple[int, dict[str, Any]]]] = {}
+        for number, entry in enumerate(content["annotations"], 1):
+            found.setdefault(entry.get("image_id"), []).append((number, entry))
+        content[0] = found
+    of_images: dict[Any, list[tuple[int, dict[str, Any]]]] = content[0]
+    return of_images
 
 
 def _of_runs(stored: dict[str, Any], words: list[str], number: int) -> Outline:
