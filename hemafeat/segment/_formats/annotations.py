@@ -167,6 +167,8 @@ def _geojson(features: list[dict[str, Any]]) -> tuple[list[Outline], Size, list[
     found: dict[str, list[Outline]] = {kind: [] for kind in _KINDS}
     skipped: Counter[str] = Counter()
     for number, feature in enumerate(_with_children(features), 1):
+        if number > 2 * MAX_OUTLINES:
+            raise MaskError(f"holds more than {2 * MAX_OUTLINES} objects")
         properties = feature.get("properties") or {}
         kind = str(
             properties.get("objectType")

@@ -114,7 +114,7 @@ def fill(outlines: Sequence[Outline], shape: tuple[int, int], *, apart: bool = T
         if not below.size:
             raise MaskError(f"{outline.name} covers no pixel")
         if apart:
-            _check_nesting(np.bincount(below), areas, number, outlines)
+            _check_nesting(below[below > 0], areas, number, outlines)
         window[inside & (window == 0)] = number
     return labels
 
@@ -124,13 +124,14 @@ def _check_nesting(
 ) -> None:
     """Refuse an outline that lies in another one, or another one in it.
 
-    `below` counts the pixels of each label in outline `number`. Either one of the two is a nucleus
-    and not called so, or the larger one is a region: as two cells they would be counted twice.
+    `below` holds the labels of earlier outlines in outline `number`. Either one of the two is a
+    nucleus and not called so, or the larger one is a region: as two cells they would be counted
+    twice.
     """
-    below = below.copy()
-    below[:1] = 0
-    others = np.flatnonzero(below >= NESTED * np.minimum(areas[: below.size], areas[number]))
-    others = others[below[others] > 0]
+    if not below.size:
+        return
+    others, counts = np.unique(below, return_counts=True)
+    others = others[counts >= NESTED * np.minimum(areas[others], areas[number])]
     if not others.size:
         return
     inner, outer = sorted((number, int(others[0])), key=lambda one: float(areas[one]))
