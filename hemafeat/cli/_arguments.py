@@ -87,11 +87,12 @@ def add_images(parser: argparse.ArgumentParser) -> None:
     add_segmenter(parser)
     parser.add_argument(
         "--masks",
-        metavar="DIR",
+        metavar="PATH",
         help="use existing masks instead of a segmenter: a folder of files named like the images "
-        "(or of 'hemafeat segment'), or 'given' for the masks named by the image table or the data "
-        "set",
+        "(or of 'hemafeat segment'), a file of COCO, or 'given' for the masks named by the image "
+        "table or the data set",
     )
+    add_nuclei(parser)
     add_mask_kind(parser)
     parser.add_argument(
         "--families",
@@ -139,6 +140,16 @@ def add_images(parser: argparse.ArgumentParser) -> None:
         dest="normalise_reference",
         action=FormerName,
         current="--normalise-reference",
+    )
+
+
+def add_nuclei(parser: argparse.ArgumentParser) -> None:
+    """Add ``--nuclei``."""
+    parser.add_argument(
+        "--nuclei",
+        metavar="DIR",
+        help="masks of the nuclei, if they are in a folder of their own; alone, only nuclei are "
+        "measured",
     )
 
 

@@ -177,8 +177,8 @@ def classified(model: Model, table: pd.DataFrame, by: str, slides: dict[str, str
     Returns
     -------
     DataFrame
-        ``image``, `by`, ``cell``, ``counted``, ``reason``, then the answers of the model and the
-        quality of the outlines.
+        ``image``, `by`, ``cell``, ``counted``, ``reason``, then where the cell lies, the answers
+        of the model and the quality of the outlines.
     """
     import numpy as np
     import pandas as pd
@@ -208,7 +208,8 @@ def classified(model: Model, table: pd.DataFrame, by: str, slides: dict[str, str
         "reason": reason,
     }
     answers = answers.drop(columns=["refused", *answers.filter(regex="^uncalibrated__")])
-    return pd.concat([pd.DataFrame(found), answers.reset_index(drop=True), quality], axis=1)
+    where = table.filter(regex="^where__").reset_index(drop=True)
+    return pd.concat([pd.DataFrame(found), where, answers.reset_index(drop=True), quality], axis=1)
 
 
 class _Keeper:

@@ -60,15 +60,18 @@ def _segmenter(name: str) -> str:
     return name
 
 
-def masks(args: argparse.Namespace) -> str | None:
-    """Check and return the folder of masks, or ``"given"``."""
-    if args.masks is None and args.mask_kind != "auto":
+def masks(args: argparse.Namespace) -> str | tuple[str | None, str] | None:
+    """Check and return the masks: a path, folders of cells and of nuclei, or ``"given"``."""
+    if args.masks is None and args.nuclei is None and args.mask_kind != "auto":
         raise Usage("--mask-kind needs --masks")
-    if args.masks in (None, "given"):
-        return args.masks
-    if not Path(args.masks).is_dir():
-        raise Usage(f"--masks: {args.masks} is not a folder")
-    return str(args.masks)
+    if args.masks not in (None, "given") and not Path(args.masks).exists():
+        raise Usage(f"--masks: {args.masks} is not a folder of masks, nor a file")
+    if args.nuclei is None:
+        return None if args.masks is None else str(args.masks)
+    for option, path in (("--masks", args.masks), ("--nuclei", args.nuclei)):
+        if path is not None and not Path(path).is_dir():
+            raise Usage(f"{option}: {path} is not a folder")
+    return (args.masks, str(args.nuclei))
 
 
 def um_per_px(args: argparse.Namespace, option: str = "um_per_px") -> float | None:
@@ -255,7 +258,8 @@ def check_unmeasured(args: argparse.Namespace) -> None:
 
 def check_listed(listed: pd.DataFrame, args: argparse.Namespace) -> None:
     """Refuse images without the masks or the scale that the options need."""
-    if args.masks == "given" and ("mask" not in listed or listed["mask"].isna().all()):
+    named = listed.reindex(columns=["mask", "nucleus_mask"])
+    if args.masks == "given" and named.isna().all(axis=None):
         raise Usage(
             "--masks given: these images come without masks; name them in a column 'mask', or give "
             "their folder"

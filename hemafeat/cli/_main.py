@@ -17,6 +17,7 @@ from typing import Any, NoReturn
 from hemafeat import __version__
 from hemafeat.cli import (
     _audit,
+    _cell,
     _compare,
     _compile,
     _count,
@@ -45,6 +46,7 @@ COMMANDS = (
     _segment,
     _score,
     _count,
+    _cell,
     _compare,
     _rerun,
     _report,

@@ -82,7 +82,7 @@ def run(args: argparse.Namespace) -> None:
     from hemafeat import extract, pipelines
 
     out = _output.table_file(args.out, inputs=[args.model, *args.input])
-    _inputs.check_measuring(args, "segmenter", "masks", "mask_kind")
+    _inputs.check_measuring(args, "segmenter", "masks", "nuclei", "mask_kind")
     if args.model not in pipelines.SHIPPED and not Path(args.model).is_file():
         raise Usage(f"{args.model}: no such file")
     model = pipelines.load(args.model)
@@ -155,9 +155,10 @@ def predict_cells(model: Model, table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns ``image``, ``cell``, ``label`` (where labels are known), ``predicted`` and
-        ``p__<class>``, with one row per cell. A model that refuses cells adds ``refused``, ``set``,
-        ``coverage`` and ``anomaly``, and predicts ``"refused"`` where it does.
+        Columns ``image``, ``cell``, ``where__*`` (as in the table), ``label`` (where labels are
+        known), ``predicted`` and ``p__<class>``, with one row per cell. A model that refuses cells
+        adds ``refused``, ``set``, ``coverage`` and ``anomaly``, and predicts ``"refused"`` where it
+        does.
     """
     import pandas as pd
 
@@ -168,6 +169,7 @@ def predict_cells(model: Model, table: pd.DataFrame) -> pd.DataFrame:
     model.check(table, units)
     predicted = pd.DataFrame({"image": table["image"].map(str)})
     predicted["cell"] = table.get("cell", 1)
+    predicted = predicted.join(table.filter(regex="^where__"))
     if "label" in table and table["label"].notna().any():
         predicted["label"] = table["label"]
     if hasattr(model.pipeline, "answers"):

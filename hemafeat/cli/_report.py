@@ -39,6 +39,7 @@ def add(commands: Any) -> None:
     )
     _arguments.add_segmenter(parser)
     parser.add_argument("--masks", metavar="DIR", help="masks that the cells were measured with")
+    _arguments.add_nuclei(parser)
     _arguments.add_mask_kind(parser)
 
 

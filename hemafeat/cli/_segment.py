@@ -23,20 +23,27 @@ if TYPE_CHECKING:
 
 DESCRIPTION = """\
 Find cells and nuclei and write their masks as PNG: 16-bit label images (a cell and its
-nucleus have the same number), or trimaps. quality.csv has one row per cell, errors.csv
-one per failure."""
+nucleus have the same number), or trimaps. quality.csv has one row per cell with its
+position, counts.csv one per image, errors.csv one per failure."""
 
 EXAMPLES = """\
   hemafeat segment cells/ --out masks/ --overlay
-      masks/cell/, masks/nucleus/ (labels) and masks/overlay/ (outlines drawn)
+      masks/cell/, masks/nucleus/ (labels), masks/overlay/ (outlines and numbers drawn);
+      to measure with them, corrected or not:
+  hemafeat extract cells/ --masks masks/ --out features/
   hemafeat segment fields/ --out masks/ --method unet
       with the bundled U-Net, for fields in which cells touch
   hemafeat segment cells/ --out masks/ --trimap
-      masks/trimap/: 0 background, 128 cytoplasm, 255 nucleus; to measure with them:
-  hemafeat extract cells/ --masks masks/trimap --out features/"""
+      masks/trimap/: 0 background, 128 cytoplasm, 255 nucleus
+  hemafeat segment fields/ --out masks/ --geojson
+      masks/geojson/: outlines to correct in QuPath; with what it exports there:
+  hemafeat extract fields/ --masks masks/geojson --out features/"""
 
 
-MARKS = ("quality.csv", "errors.csv", "cell", "nucleus", "trimap", "overlay")
+MARKS = (
+    *("quality.csv", "counts.csv", "errors.csv"),
+    *("cell", "nucleus", "trimap", "overlay", "geojson"),
+)
 
 
 def add(commands: Any) -> None:
@@ -51,7 +58,12 @@ def add(commands: Any) -> None:
     _arguments.add_dataset(parser)
     _arguments.add_segmenter(parser)
     parser.add_argument(
-        "--overlay", action="store_true", help="also write the images with outlines drawn"
+        "--overlay",
+        action="store_true",
+        help="also write the images with outlines drawn, and the number of each cell of several",
+    )
+    parser.add_argument(
+        "--geojson", action="store_true", help="also write the outlines as GeoJSON, for QuPath"
     )
     parser.add_argument(
         "--trimap", action="store_true", help="write one trimap instead of two label images"
@@ -79,7 +91,7 @@ def run(args: argparse.Namespace) -> None:
     listed = _inputs.images(args.input, args.dataset)
     names = mask_names([str(image) for image in listed["image"]])
     folders = ["trimap"] if args.trimap else ["cell", "nucleus"]
-    for folder in [*folders, *(["overlay"] if args.overlay else [])]:
+    for folder in [*folders, *(name for name in ("overlay", "geojson") if getattr(args, name))]:
         for parent in {Path(name).parent for name in names}:
             (out / folder / parent).mkdir(parents=True, exist_ok=True)
 
@@ -117,6 +129,10 @@ def run(args: argparse.Namespace) -> None:
         raise Failure(f"no cell was found: {first['image']}: {first['message']}")
     table = pd.concat(quality, ignore_index=True)
     write_table(table, out / "quality.csv")
+    flags = {name: f"quality__{name}" for name in ("touches_border", "suspected_failure")}
+    cells = table.rename(columns=flags)
+    cells.attrs["errors"] = rows
+    write_table(extract.counts(cells), out / "counts.csv")
     suspect = int(table["suspected_failure"].astype(bool).sum())
     print(
         f"{plural(len(listed), 'image')}, {plural(len(table), 'cell')}, "
@@ -151,10 +167,13 @@ def _write(out: Path, name: str, image: np.ndarray, masks: Masks, args: argparse
         pictures["cell"] = masks.cell.astype(np.uint16)
         pictures["nucleus"] = masks.nucleus.astype(np.uint16)
     if args.overlay:
-        drawn = segment.outline(image, masks)
+        numbers = [str(number) for number in range(1, masks.n_cells + 1)]
+        drawn = segment.outline(image, masks, texts=numbers if masks.n_cells > 1 else None)
         pictures["overlay"] = cv2.cvtColor(drawn, cv2.COLOR_RGB2BGR)
     for folder, picture in pictures.items():
         write_whole(out / folder / name, writer(png(picture)))
+    if args.geojson:
+        segment.write_geojson(masks, (out / "geojson" / name).with_suffix(".geojson"))
 
 
 def png(picture: np.ndarray) -> bytes:
@@ -183,6 +202,7 @@ def _quality(image: str, masks: Masks) -> pd.DataFrame:
         {
             "image": image,
             "cell": numbers,
+            **{f"where__{name}": values for name, values in masks.positions().items()},
             "cell_area_px": np.bincount(masks.cell.ravel(), minlength=size)[1:],
             "nucleus_area_px": np.bincount(masks.nucleus.ravel(), minlength=size)[1:],
             **dict(masks.quality),

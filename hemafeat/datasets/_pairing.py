@@ -26,11 +26,13 @@ MASK_FOLDERS = (
 
 _CELLS, _NUCLEI, _TRIMAPS = ("cell", "cells"), ("nucleus", "nuclei"), ("trimap", "trimaps")
 
-# A note or an annotation beside a mask is not a second mask.
+# A note beside a mask is not a second mask.
 _NOT_MASKS = re.compile(
-    r".*\.(txt|md|json|geojson|xml|ya?ml|csv|tsv|parquet|xlsx?|html?|pdf|log|ini|db|py|zip|roi)$",
-    re.IGNORECASE,
+    r".*\.(txt|md|xml|ya?ml|csv|tsv|parquet|xlsx?|html?|pdf|log|ini|db|py)$", re.IGNORECASE
 )
+
+_OUTLINES = (".geojson", ".roi", ".zip", ".json")
+"""Suffixes of files of outlines, taken where there is no image of a mask, in this order."""
 
 Mask = str | tuple[str, str]
 """Path of a mask, or the paths of cells and nuclei."""
@@ -42,8 +44,9 @@ def mask_finder(
     """Return a function that finds the mask of an image in a folder by its name.
 
     A mask is named like its image, with any suffix, upper or lower case, and may end in what
-    programs append: ``_cp_masks``, ``_mask``, ``-mask``, ``_seg`` and the like. Notes and
-    annotations (``.txt``, ``.json``, ``.xml`` ...) are not masks. Where several folders hold masks
+    programs append: ``_cp_masks``, ``_mask``, ``-mask``, ``_seg`` and the like. A file of outlines
+    (``.geojson``, ``.json``, ``.roi``, ``.zip``) is taken if there is no image of a mask. Notes
+    (``.txt``, ``.csv``, ``.xml`` ...) are not masks. Where several folders hold masks
     of one name, that in a folder with the name of the folder of the image is taken.
 
     Parameters
@@ -92,21 +95,27 @@ def mask_finder(
 
 
 def _finder(folder: Path, images: list[object]) -> Callable[[object], str]:
-    by_name: dict[str, list[Path]] = {}
-    for path in walk(folder, ("",), masks=True):
-        if not _NOT_MASKS.match(path.name):
-            by_name.setdefault(_plain(stem_of(path)).casefold(), []).append(path)
     folders: dict[str, set[str]] = {}
+    own: set[str] = set()
     for image in images:
         if isinstance(image, str | os.PathLike):
             file = path_of(image)
+            own.add(os.path.abspath(file))
             folders.setdefault(_plain(stem_of(file)), set()).add(os.path.dirname(file))
+    by_name: dict[str, list[Path]] = {}
+    for path in walk(folder, ("",), masks=True):
+        # Masks may lie among the images, of which none is its own mask.
+        if not _NOT_MASKS.match(path.name) and os.path.abspath(path) not in own:
+            by_name.setdefault(_plain(stem_of(path)).casefold(), []).append(path)
 
     def candidates(name: str) -> list[Path]:
         paths = by_name.get(name.casefold(), [])
+        for suffixes in ((*EXTENSIONS, ".npy"), *((suffix,) for suffix in _OUTLINES)):
+            if chosen := [path for path in paths if path.suffix.lower() in suffixes]:
+                paths = chosen
+                break
         # On a disk that tells cases apart, A.png and a.png may be two images.
-        paths = [path for path in paths if _plain(stem_of(path)) == name] or paths
-        return [path for path in paths if path.suffix.lower() in (*EXTENSIONS, ".npy")] or paths
+        return [path for path in paths if _plain(stem_of(path)) == name] or paths
 
     def find(image: object) -> str:
         if not isinstance(image, str | os.PathLike):
@@ -114,7 +123,11 @@ def _finder(folder: Path, images: list[object]) -> Callable[[object], str]:
         path = path_of(image)
         stem = _plain(stem_of(path))
         name = _plain(stem_of(f"{path}.x"))
-        named = next(filter(candidates, (name, stem, *(stem + ending for ending in ENDINGS))), None)
+        names = (name, stem, *(stem + ending for ending in ENDINGS))
+        found = list(filter(candidates, names))
+        # Outlines count where no name is that of an image of a mask.
+        found.sort(key=lambda one: candidates(one)[0].suffix.lower() in _OUTLINES)
+        named = found[0] if found else None
         if named is None:
             raise DatasetError(
                 f"no mask in {folder} is named {stem} (or {stem}_mask, {stem}_cp_masks ...)"
@@ -138,7 +151,9 @@ def _finder(folder: Path, images: list[object]) -> Callable[[object], str]:
     return find
 
 
-def pair_masks(files: list[Path], root: Path) -> tuple[list[Path], list[str | None]]:
+def pair_masks(
+    files: list[Path], root: Path
+) -> tuple[list[Path], list[str | None], list[str | None]]:
     """Tell the images of a folder from masks that lie among them or beside them.
 
     Parameters
@@ -151,11 +166,15 @@ def pair_masks(files: list[Path], root: Path) -> tuple[list[Path], list[str | No
     Returns
     -------
     images : list of Path
-        The files without masks: those in a folder of masks beside a folder of images, and those
-        that are named like an image in the same folder and a usual ending of masks.
-    masks : list of str or None
-        The mask of each image, if there is one.
+        The files without masks: those in a folder of masks beside a folder of images, those that
+        are named like an image in the same folder and a usual ending of masks, and those in folders
+        of cells and nuclei side by side (and of overlays and trimaps beside these).
+    masks, nuclei : list of str or None
+        The mask of each image, if there is one, and that of its nuclei, if it is a file of its own.
     """
+    pairs = _pairs(files)
+    files = [file for file in files if not any(file.is_relative_to(folder) for folder in pairs)]
+    of_pairs = {folder.parent for folder in pairs}
     stems = {(file.parent, _plain(stem_of(file))) for file in files}
     beside: dict[tuple[Path, str], str] = {}
     images = []
@@ -165,7 +184,7 @@ def pair_masks(files: list[Path], root: Path) -> tuple[list[Path], list[str | No
             beside.setdefault(owner, str(file))
         elif not _among_masks(file, root):
             images.append(file)
-    folders = [_folder_of_masks(image, root) for image in images]
+    folders = [_folder_of_masks(image, root) or _nearest(image, of_pairs) for image in images]
     # Images of one name in folders that have masks of their own, such as train and test, differ.
     served: dict[Path, list[Path]] = {}
     for image, folder in zip(images, folders, strict=True):
@@ -173,6 +192,7 @@ def pair_masks(files: list[Path], root: Path) -> tuple[list[Path], list[str | No
             served.setdefault(folder, []).append(image)
     finders = {folder: mask_finder(folder, among) for folder, among in served.items()}
     masks: list[str | None] = []
+    nuclei: list[str | None] = []
     for image, folder in zip(images, folders, strict=True):
         mask: Mask | None = beside.get((image.parent, _plain(stem_of(image))))
         if mask is None and folder is not None:
@@ -180,9 +200,33 @@ def pair_masks(files: list[Path], root: Path) -> tuple[list[Path], list[str | No
                 mask = finders[folder](image)
             except DatasetError:
                 mask = None
-        # A column of text cannot hold a pair.
-        masks.append(mask if isinstance(mask, str) else None)
-    return images, masks
+        masks.append(mask[0] if isinstance(mask, tuple) else mask)
+        nuclei.append(mask[1] if isinstance(mask, tuple) else None)
+    return images, masks, nuclei
+
+
+def _pairs(files: list[Path]) -> set[Path]:
+    """Return the folders of cells and of nuclei side by side, and those that belong to them.
+
+    Their files have the same names, as those of ``hemafeat segment`` have.
+    """
+    names: dict[Path, set[str]] = {}
+    for file in files:
+        for folder in file.parents:
+            if folder.name.casefold() in (*_CELLS, *_NUCLEI):
+                names.setdefault(folder, set()).add(file.relative_to(folder).as_posix())
+    found: set[Path] = set()
+    for nuclei in (folder for folder in names if folder.name.casefold() in _NUCLEI):
+        for cells in (folder for folder in names if folder.name.casefold() in _CELLS):
+            if cells.parent == nuclei.parent and names[cells] == names[nuclei]:
+                beside = (nuclei.parent / name for name in ("overlay", *_TRIMAPS))
+                found |= {cells, nuclei, *beside}
+    return found
+
+
+def _nearest(image: Path, folders: set[Path]) -> Path | None:
+    """Return the innermost of some folders that hold an image."""
+    return next((parent for parent in image.parents if parent in folders), None)
 
 
 def _owner(file: Path, stems: set[tuple[Path, str]]) -> tuple[Path, str] | None:

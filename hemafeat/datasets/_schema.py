@@ -29,6 +29,9 @@ COLUMNS = (
 )
 """Columns of every image table, in this order; further columns are attributes."""
 
+NUCLEUS_MASK = "nucleus_mask"
+"""Further column of an image table in which the nuclei have files of their own."""
+
 ALIASES = IMAGE_COLUMNS
 """Names of the column of images in a file, in order of precedence."""
 

@@ -19,6 +19,7 @@ from hemafeat.datasets._pairing import pair_masks
 from hemafeat.datasets._schema import (
     ALIASES,
     COLUMNS,
+    NUCLEUS_MASK,
     TEXT,
     DatasetError,
     DatasetWarning,
@@ -120,17 +121,19 @@ def from_folder(root: str | os.PathLike[str]) -> pd.DataFrame:
         ``gt``, ``segmentation``, ``annotations`` or the like) beside a folder ``images`` (or
         ``image``) are not images but their masks, and so are those in any folder ``masks``, and
         files named like an image in the same folder with the ending ``_mask``, ``_cp_masks`` or the
-        like; see `mask_finder`.
+        like; see `mask_finder`. Folders ``cell`` and ``nucleus`` side by side whose files have the
+        same names, as ``hemafeat segment`` writes them, are pairs of masks.
 
     Returns
     -------
     DataFrame
-        An image table, sorted by path. Identical files share a ``group``.
+        An image table, sorted by path. Identical files share a ``group``. Where masks are pairs,
+        the column ``mask`` names the cells, and a further one, ``nucleus_mask``, the nuclei.
 
     Raises
     ------
     DatasetError
-        Raised if `root` is not a folder or holds no images.
+        Raised if `root` is not a folder, or holds no images or only masks.
 
     Warns
     -----
@@ -153,7 +156,10 @@ def from_folder(root: str | os.PathLike[str]) -> pd.DataFrame:
     """
     root = folder(root)
     others: list[str] = []
-    files, masks = pair_masks(walk(root, others=others), root)
+    listed = walk(root, others=others)
+    files, masks, nuclei = pair_masks(listed, root)
+    if listed and not files:
+        raise DatasetError(f"{root} holds masks, not images: give the folder of their images")
     if not files:
         raise DatasetError(f"{root} holds no images; found {contents(root)}")
     warn_left_out(root, others)
@@ -166,6 +172,8 @@ def from_folder(root: str | os.PathLike[str]) -> pd.DataFrame:
             "mask": text(masks),
         }
     )
+    if any(nuclei):
+        table[NUCLEUS_MASK] = text(nuclei)
     return finish(table, root)
 
 
@@ -175,8 +183,9 @@ def from_csv(path: str | os.PathLike[str]) -> pd.DataFrame:
     Parameters
     ----------
     path : path
-        File with a column ``image`` (or ``path``, ``file``, ``filename``), in UTF-8. Paths of
-        images and masks are relative to the folder of this file, absolute, or URIs. Columns named
+        File with a column ``image`` (or ``path``, ``file``, ``filename``), in UTF-8; masks in
+        columns ``mask`` and, if nuclei have files of their own, ``nucleus_mask``. Paths of images
+        and masks are relative to the folder of this file, absolute, or URIs. Columns named
         in `COLUMNS` are columns of the image table, others are attributes. Empty fields are
         missing values; the text "NA" is not.
 
@@ -210,7 +219,7 @@ def from_csv(path: str | os.PathLike[str]) -> pd.DataFrame:
     dtype = table["image"].dtype
     if not (pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype)):
         raise DatasetError(f"the column of images of {path} holds {dtype}, not paths")
-    for column in ("image", "mask"):
+    for column in ("image", "mask", NUCLEUS_MASK):
         if column in table:
             table[column] = text(
                 None if pd.isna(name) else _beside(path, str(name)) for name in table[column]

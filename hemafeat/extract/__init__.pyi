@@ -76,6 +76,7 @@ from ._prepared import (
 from ._table.compile import Compiled as Compiled, compile_kernels as compile_kernels
 from ._table.errors import (
     ERROR_COLUMNS as ERROR_COLUMNS,
+    counts as counts,
     error_row as error_row,
     errors as errors,
     image_name as image_name,

@@ -16,9 +16,9 @@ import pyarrow as pa
 
 from hemafeat.datasets import DatasetError
 from hemafeat.extract._columns import feature_columns
-from hemafeat.extract._table.part import IDENTITY
+from hemafeat.extract._table.part import BESIDE, IDENTITY
 
-OWN = {*IDENTITY, "um_per_px", "mask"}
+OWN = {*IDENTITY, "um_per_px", "mask", "nucleus_mask"}
 """Columns of an image table that are not attributes, and columns of every table of cells."""
 
 LISTED = 3
@@ -59,7 +59,7 @@ def check_names(table: pd.DataFrame) -> pd.DataFrame:
     taken = [
         name
         for name, word in plain.items()
-        if word in OWN or word.startswith("quality__") or word in measured
+        if word in OWN or word.startswith(BESIDE) or word in measured
     ]
     if not taken:
         return table

@@ -62,6 +62,16 @@ def n_left_out(table: pd.DataFrame) -> int:
     return 0 if found is None else int(found.sum()) - len(table)
 
 
+FIELD = 5
+"""Cells found in an image from which it is a field of many cells, not a crop of one."""
+
+
+def n_fields(table: pd.DataFrame) -> int:
+    """Return the number of images of many cells of which only the central one is in the table."""
+    found = table.get("quality__n_cells")
+    return 0 if found is None else int((found >= FIELD).sum())
+
+
 def n_without_nucleus(table: pd.DataFrame) -> int:
     """Return the number of cells of which no column of the nucleus has a value."""
     names = [name for name in table.columns if str(name).startswith("nucleus__")]

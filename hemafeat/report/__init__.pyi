@@ -12,6 +12,7 @@ from ._figures import (
     figure_importance as figure_importance,
     figure_scores as figure_scores,
 )
+from ._galleries import CellView as CellView, cell as cell
 from ._map import figure_map as figure_map
 from ._page import page as page
 from ._study_figures import (

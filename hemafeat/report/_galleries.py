@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from functools import partial
@@ -11,6 +12,9 @@ from typing import TYPE_CHECKING, Any
 import cv2
 import numpy as np
 
+from hemafeat._frames import need_frame
+from hemafeat._public import public
+from hemafeat._words import plural
 from hemafeat.images import read
 from hemafeat.report._ranking import predictions_of, probabilities
 
@@ -135,8 +139,15 @@ class Pictures:
                     tile.problem = f"no picture: {_reason(error)}"
         self._requests = {}
 
-    def load(self, name: str) -> tuple[np.ndarray, Masks | None, str]:
+    def load(self, name: str, *, outlined: bool = True) -> tuple[np.ndarray, Masks | None, str]:
         """Return an image, its masks or None, and why there are none.
+
+        Parameters
+        ----------
+        name : str
+            Name of the image in the tables.
+        outlined : bool
+            Whether its masks are wanted. Default True.
 
         Raises
         ------
@@ -147,6 +158,8 @@ class Pictures:
             raise FileNotFoundError("the image is not among those given")
         row = self._rows[name]
         image = read(self._table["image"].iloc[row])
+        if not outlined:
+            return image, None, ""
         try:
             masks = self._masks(image, row)
         except Exception as error:  # a user's segmenter may raise anything
@@ -159,7 +172,7 @@ class Pictures:
         if self._mask_source is None:
             return self._segment(image)  # type: ignore[misc]
         (masks,) = self._mask_source(self._table.iloc[[row]], row)
-        return self._as_masks(masks)
+        return self._as_masks(masks, shape=image.shape)
 
 
 def _reason(error: Exception) -> str:
@@ -169,7 +182,12 @@ def _reason(error: Exception) -> str:
 
 
 def picture(
-    image: np.ndarray, masks: Masks | None, cell: int | None = None, *, whole: bool = False
+    image: np.ndarray,
+    masks: Masks | None,
+    cell: int | None = None,
+    *,
+    whole: bool = False,
+    side: int = SIDE,
 ) -> np.ndarray:
     """Cut a square view of one cell and draw its outlines.
 
@@ -184,11 +202,13 @@ def picture(
         default all cells are outlined.
     whole : bool, default=False
         Show an image of a single cell in full.
+    side : int
+        Length of the longer side of the picture, in px.
 
     Returns
     -------
     (h, w, 3) ndarray of uint8
-        The longer side is `SIDE`.
+        A new picture.
     """
     from hemafeat.segment import Masks, outline
 
@@ -199,7 +219,7 @@ def picture(
     if one_cell and not whole:
         top, bottom, left, right = _view(masks.cell, masks.nucleus, int(cell))  # type: ignore
     view = image[top:bottom, left:right]
-    scale = SIDE / max(view.shape[:2])
+    scale = side / max(view.shape[:2])
     size = (max(1, round(view.shape[1] * scale)), max(1, round(view.shape[0] * scale)))
     shown = cv2.resize(view, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_CUBIC)
     if masks is None or masks.n_cells == 0:
@@ -452,3 +472,219 @@ def _cell(value: Any) -> int | None:
         return int(value)
     except (TypeError, ValueError):
         return None
+
+
+# --- One cell ---------------------------------------------------------------------------------
+
+
+@public
+@dataclass(frozen=True, eq=False, repr=False)
+class CellView:
+    """One cell of a table, as `hemafeat.report.cell` returns it; notebooks show it.
+
+    Attributes
+    ----------
+    name : str
+        Image and number, ``cells/a.png#3``.
+    row : Series
+        Its row of the table.
+    crop : (h, w, 3) ndarray of uint8
+        The cell and its surroundings, in the pixels of the image.
+    picture : (h, w, 3) ndarray of uint8
+        The same, enlarged, with the outlines of cell and nucleus.
+    problem : str
+        Why there are no outlines; empty if there are.
+    alike : str
+        The cells with which it is compared: its class and their number.
+    features : DataFrame
+        One row per feature, the most unusual first: ``column, value, unit``; ``percentile`` among
+        the cells of its class, and their ``median, p5, p95``; and ``distance``, the difference from
+        the median in robust standard deviations.
+    """
+
+    name: str
+    row: pd.Series
+    crop: np.ndarray
+    picture: np.ndarray
+    problem: str
+    alike: str
+    features: pd.DataFrame
+
+    def __repr__(self) -> str:
+        return f"CellView({self.name}, against {self.alike})"
+
+    def _repr_html_(self) -> str:
+        from markupsafe import escape
+
+        head = f"<p><b>{escape(self.name)}</b>, against {escape(self.alike)}</p>"
+        problem = f"<p>{escape(self.problem)}</p>" if self.problem else ""
+        shown = self.features.head(12).to_html(index=False, float_format="{:.4g}".format, border=0)
+        return f'{head}<img src="{jpeg(self.picture)}" alt="{escape(self.name)}">{problem}{shown}'
+
+
+def cell(
+    table: pd.DataFrame,
+    name: str,
+    *,
+    images: Any = None,
+    segmenter: str | Any = None,
+    masks: Any = None,
+    mask_kind: str = "auto",
+) -> CellView:
+    """Show one cell of a table: its picture with outlines, and its values against its class.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Table of cells as returned by `hemafeat.extract.table` or `hemafeat.extract.load`.
+    name : str
+        Image and number of the cell, ``cells/a.png#3``. The name of the file will do where no
+        other image of the table has it, and the number may be left out for the only cell.
+    images : optional
+        The images that were measured, if the table does not name their files.
+    segmenter, masks, mask_kind : optional
+        Where the outlines come from, as in `hemafeat.extract.table`. By default the segmenter with
+        which the table was measured; masks that were given must be given again.
+
+    Returns
+    -------
+    CellView
+        Without outlines where these are not known or not those that were measured; ``problem``
+        says why.
+
+    Raises
+    ------
+    LookupError
+        The table has no such cell, or several; the message says which there are.
+    OSError, hemafeat.images.ImageError
+        The image cannot be read.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, extract, report
+    >>> images = datasets.drawn("cells", 8, size=120, random_state=0)
+    >>> cells = extract.table(images, families=["shape"])
+    >>> view = report.cell(cells, cells["image"].iloc[2])
+    >>> view.crop.shape[2], view.problem
+    (3, '')
+    >>> list(view.features.columns[:4])
+    ['column', 'value', 'unit', 'percentile']
+    """
+    from hemafeat import extract
+
+    at = _row_of(need_frame(table, "a view of a cell"), name)
+    row = table.iloc[at]
+    measured = extract.measured(table).get("segmenter", "contours")
+    missing = ""
+    if masks is None and segmenter is None and measured == "given masks":
+        missing = "no outlines: the cells were measured in given masks, which must be given again"
+    pictures = Pictures(
+        list(map(str, table["image"])),
+        images,
+        segmenter or ("contours" if missing else measured),
+        masks,
+        mask_kind,
+    )
+    image, found, problem = pictures.load(str(row["image"]), outlined=not missing)
+    problem = missing or problem
+    number = _cell(row["cell"]) or 1
+    if found is not None and not _is_measured(found, number, row):
+        found, problem = None, "no outlines: they are not those in which the cell was measured"
+    top, bottom, left, right = _box_of(image, found, number, row)
+    crop = image[top:bottom, left:right].copy()
+    drawn = picture(*((crop, None) if found is None else (image, found, number)), side=2 * SIDE)
+    alike, values = _against_class(table, at)
+    return CellView(f"{row['image']}#{number}", row, crop, drawn, problem, alike, values)
+
+
+def _row_of(table: pd.DataFrame, name: str) -> int:
+    """Return the position of the row of a cell that is named ``IMAGE#NUMBER``."""
+    image, mark, number = name.rpartition("#")
+    if not mark or not number.isdecimal():
+        image, number = name, ""
+    names = table["image"].map(str)
+    known = names.unique().tolist()
+    chosen = [one for one in known if one == image] or [
+        one for one in known if one.replace("\\", "/").endswith(f"/{image}")
+    ]
+    if len(chosen) != 1:
+        what = ", ".join(chosen[:4]) if chosen else "none"
+        raise LookupError(f"{len(chosen)} images of the table are named {image}: {what}")
+    rows = np.flatnonzero(names == chosen[0])
+    cells = table["cell"].iloc[rows].astype(int).tolist()
+    if not number and len(cells) > 1:
+        shown = ", ".join(map(str, cells[:20])) + (" ..." if len(cells) > 20 else "")
+        raise LookupError(f"{image} has {len(cells)} cells, name one: {image}#{cells[0]} ({shown})")
+    if number and int(number) not in cells:
+        shown = ", ".join(map(str, cells[:20])) + (" ..." if len(cells) > 20 else "")
+        raise LookupError(f"{image} has no cell {int(number)} in the table, which holds: {shown}")
+    return int(rows[cells.index(int(number)) if number else 0])
+
+
+_BOX = [f"where__{side}" for side in ("top", "bottom", "left", "right")]
+
+
+def _has_box(row: pd.Series) -> bool:
+    """Return whether a row says where its cell lies; tables of earlier versions do not."""
+    return bool(row.reindex(_BOX).notna().all())
+
+
+def _is_measured(masks: Masks, number: int, row: pd.Series) -> bool:
+    """Return whether masks hold the cell where the table says that it lies."""
+    if number > masks.n_cells:
+        return False
+    if not _has_box(row):
+        return True
+    place = masks.positions([number - 1])
+    return all(int(place[name.removeprefix("where__")][0]) == int(row[name]) for name in _BOX)
+
+
+def _box_of(
+    image: np.ndarray, masks: Masks | None, number: int, row: pd.Series
+) -> tuple[int, int, int, int]:
+    """Return top, bottom, left and right of the view of a cell; the whole image if unknown."""
+    if masks is not None:
+        return _view(masks.cell, masks.nucleus, number)
+    if not _has_box(row):
+        return 0, image.shape[0], 0, image.shape[1]
+    top, bottom, left, right = (int(row[name]) for name in _BOX)
+    box = np.zeros(image.shape[:2], np.uint8)
+    box[top:bottom, left:right] = 1
+    return _view(box, box, 1)
+
+
+def _against_class(table: pd.DataFrame, at: int) -> tuple[str, pd.DataFrame]:
+    """Return the class of a cell in words, and its values among those of the class."""
+    import pandas as pd
+
+    from hemafeat import extract
+
+    columns, units = extract.feature_columns(table), extract.units(table)
+    labels = table["label"] if "label" in table else pd.Series(pd.NA, table.index)
+    label = labels.iloc[at]
+    same = np.ones(len(table), bool) if pd.isna(label) else (labels == label).to_numpy(bool)
+    among = table.loc[same, columns].to_numpy(np.float64)
+    value = table[columns].iloc[at].to_numpy(np.float64)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)  # columns without any value
+        p5, q1, median, q3, p95 = np.nanpercentile(among, [5, 25, 50, 75, 95], axis=0)
+        known = np.isfinite(among).sum(axis=0)
+        rank = (among < value).sum(axis=0) + 0.5 * (among == value).sum(axis=0)
+        spread = (q3 - q1) / 1.349  # of a normal distribution, its standard deviation
+        distance = np.where(spread > 0, (value - median) / spread, np.nan)
+        percentile = np.where(np.isfinite(value), 100 * rank / known, np.nan)
+    values = pd.DataFrame(
+        {
+            "column": columns,
+            "value": value,
+            "unit": [units.get(name, "") for name in columns],
+            "percentile": percentile,
+            "median": median,
+            "p5": p5,
+            "p95": p95,
+            "distance": distance,
+        }
+    )
+    order = values["distance"].abs().sort_values(ascending=False, kind="stable").index
+    noun = "cell" if pd.isna(label) else f"{label} cell"
+    return plural(int(same.sum()), noun), values.loc[order].reset_index(drop=True)

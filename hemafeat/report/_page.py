@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hemafeat._frames import need_frame
 from hemafeat._machine import versions
+from hemafeat._words import plural
 from hemafeat.report import _curves, _figures, _galleries, _map, _patients, _studies, _tables
 from hemafeat.report._audit.page import audit_section
 from hemafeat.report._html import Picture, render, svg, target
@@ -157,6 +158,7 @@ def _content(
         "patients": None,
         "leaky": bool(comparison.leaky),
         "protocol": comparison.protocol,
+        "which_cells": "" if table is None else _which_cells(table),
         "best": best,
         "main_metric": in_text(comparison.main_metric),
         "remarks": comparison.remarks(),
@@ -199,6 +201,22 @@ def _content(
         }
     pictures.draw()
     return content
+
+
+def _which_cells(table: pd.DataFrame) -> str:
+    """Return in a sentence which cells of the images a table holds; empty if that is not known."""
+    from hemafeat import extract
+
+    rule, found = extract.measured(table).get("cells"), table.get("quality__n_cells")
+    if rule == "all":
+        kept = "Every cell of each image counts"
+    elif rule == "central" and found is not None:
+        n_others = int(found.sum()) - len(table)
+        others = f", {plural(n_others, 'other cell')} found there not" if n_others else ""
+        kept = f"Of each image only the cell at its centre counts{others}"
+    else:
+        return ""
+    return f"{kept}; the rule is the same for images with and without a label, and for new images."
 
 
 def _map_picture(table: pd.DataFrame | None, method: str) -> Picture:

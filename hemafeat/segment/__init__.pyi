@@ -1,5 +1,6 @@
 from ._best import best as best
 from ._contours.contours import contours as contours
+from ._formats.geojson import write_geojson as write_geojson
 from ._kinds import MASK_KINDS as MASK_KINDS
 from ._mask_files import (
     MaskWarning as MaskWarning,

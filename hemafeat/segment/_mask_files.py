@@ -12,7 +12,11 @@ import pandas as pd
 
 from hemafeat._public import public
 from hemafeat.datasets import DatasetError, mask_finder
-from hemafeat.images import MAX_PIXELS, ImageError, name_of, read_labels
+from hemafeat.images import MAX_PIXELS, ImageError, name_of, path_of, read_labels
+from hemafeat.segment._formats.annotations import coco_sources, read_annotations
+from hemafeat.segment._formats.cellpose import read_seg
+from hemafeat.segment._formats.imagej import read_rois
+from hemafeat.segment._formats.polygons import Outline, fill
 from hemafeat.segment._kinds import MASK_KINDS
 from hemafeat.segment._mask_kinds import components, foreground, split_classes
 from hemafeat.segment._masks import MaskError, Masks, check_labels, misfit
@@ -23,15 +27,23 @@ class MaskWarning(UserWarning):
     """Issued if the values of a mask may mean something else than they were taken for."""
 
 
-def read_masks(source: Any, nucleus: Any = None, *, kind: str = "auto") -> Masks:
+def read_masks(
+    source: Any,
+    nucleus: Any = None,
+    *,
+    kind: str = "auto",
+    shape: tuple[int, int] | None = None,
+) -> Masks:
     """Read masks from files or arrays.
 
     Parameters
     ----------
-    source : path, array, `Masks`, or pair of these
-        An image file of any depth, a ``.npy`` file, or an (H, W) array, laid on the image as
-        `hemafeat.images.read` returns it, which is turned as its metadata (EXIF) state. A pair is
-        (cell, nucleus). `Masks` are returned unchanged.
+    source : path, array, `Masks`, pair of these, or None
+        An image file of any depth, a ``.npy`` file (also a ``_seg.npy`` of Cellpose), outlines
+        (``.geojson`` of QuPath, ``.json`` of LabelMe or COCO, ``.roi`` or ``.zip`` of ImageJ), or
+        an (H, W) array, laid on the image as `hemafeat.images.read` returns it, which is turned as
+        its metadata (EXIF) state. A pair is (cell, nucleus), of which one may be None. `Masks` are
+        returned unchanged.
     nucleus : path or array, optional
         Nuclei of the cells of `source`. Labels that agree with the cells are kept. Of any others,
         and of a binary mask, each nucleus takes the id of the cell it lies in, and its part outside
@@ -47,12 +59,16 @@ def read_masks(source: Any, nucleus: Any = None, *, kind: str = "auto") -> Masks
         ``"labels"``
             0 background; each other value is one cell.
         ``"cells"``, ``"nuclei"``
-            A binary mask, not 0 inside; connected components are cells.
+            A binary mask, not 0 inside; connected components are cells. Nuclei may be numbered.
         ``"auto"``
             ``"cells"`` for boolean arrays and for a single value besides 0: 1, 255, or any one
             above 60 in 8 bit. ``"trimap"`` for noisy values up to 255, for values near 128 (or 155)
             and 255 where the latter lie inside the former, and for two values in 8 bit of which one
             lies inside the other. Else ``"labels"``.
+    shape : tuple of int, optional
+        Height and width of the image. Outlines are filled to this size; it is only needed if their
+        file does not state it. A pixel belongs to the outline that its centre lies in. What is
+        named or classified "nucleus" is one, and "cytoplasm" is a cell with a hole.
 
     Returns
     -------
@@ -84,21 +100,23 @@ def read_masks(source: Any, nucleus: Any = None, *, kind: str = "auto") -> Masks
     >>> masks.n_cells, int((masks.nucleus == 1).sum())
     (1, 100)
     """
-    masks = as_masks(source if nucleus is None else (source, nucleus), kind)
+    masks = as_masks(source if nucleus is None else (source, nucleus), kind, shape)
     if masks.note and not isinstance(source, Masks):
         warnings.warn(f"{name_of(source)}: {masks.note}", MaskWarning, stacklevel=2)
     return masks
 
 
-def as_masks(source: Any, kind: str = "auto") -> Masks:
+def as_masks(source: Any, kind: str = "auto", shape: tuple[int, ...] | None = None) -> Masks:
     """Convert an item of a list of masks to `Masks`, as `read_masks` does but without warnings.
 
     Parameters
     ----------
     source : `Masks`, path, array, pair of these, or MaskError
-        A pair is (cell, nucleus).
+        A pair is (cell, nucleus), of which one may be None.
     kind : {"auto", "trimap", "labels", "cells", "nuclei"}
         Meaning of the values, see `read_masks`.
+    shape : tuple of int, optional
+        Shape of the image, of which the first two axes count; outlines are filled to this size.
 
     Returns
     -------
@@ -125,25 +143,54 @@ def as_masks(source: Any, kind: str = "auto") -> Masks:
         raise source
     if isinstance(source, Masks):
         return source
+    size = None if shape is None else (int(shape[0]), int(shape[1]))
     nucleus = None
     if isinstance(source, (tuple, list)) and len(source) == 2:
         source, nucleus = source
+        if source is None:
+            source, nucleus = nucleus, None
+            kind = "numbered nuclei" if kind == "labels" else "nuclei"
     name = name_of(source)
-    values = _load(source, name)
+    found = _load(source, name, size)
     try:
-        if nucleus is None:
-            cell, inner, note = split_classes(values, kind)
-            return Masks(cell, inner, note=note)
-        name = f"{name} with {name_of(nucleus)}"
-        return _join(values, _load(nucleus, name_of(nucleus)), kind)
+        if nucleus is not None:
+            name = f"{name} with {name_of(nucleus)}"
+            inner = _load(nucleus, name_of(nucleus), size)
+            # Of two files of outlines each shows what it is given for.
+            cells = _outlined(found, "cell") if isinstance(found, Masks) else found
+            nuclei = _outlined(inner, "nucleus") if isinstance(inner, Masks) else inner
+            return _join(cells, nuclei, kind)
+        if isinstance(found, Masks):
+            if "nuclei" in kind and not found.nucleus.any():
+                return Masks(found.nucleus, found.cell, note=found.note)
+            return found
+        if kind == "numbered nuclei":
+            return Masks(np.zeros(found.shape, np.int32), found)
+        cell, nuclei, note = split_classes(found, kind)
+        return Masks(cell, nuclei, note=note)
     except MaskError as error:
         raise MaskError(f"{name}: {error}") from None
 
 
-def _load(source: Any, name: str) -> np.ndarray:
+def _outlined(masks: Masks, part: str) -> np.ndarray:
+    """Return the labels of a part, or of the other one where only that was outlined."""
+    labels: np.ndarray = getattr(masks, part)
+    return labels if labels.any() else np.maximum(masks.cell, masks.nucleus)
+
+
+OUTLINES = (".geojson", ".json", ".roi", ".zip")
+"""Suffixes of files of outlines."""
+
+
+def _load(source: Any, name: str, size: tuple[int, int] | None = None) -> np.ndarray | Masks:
+    """Return the values of a mask, or the masks if the file says what is a cell."""
     try:
-        if isinstance(source, str | os.PathLike) and os.fsdecode(source).lower().endswith(".npy"):
-            return check_labels(_load_npy(os.fsdecode(source)), "stored", keep_bool=True)
+        if isinstance(source, str | os.PathLike):
+            suffix = os.path.splitext(path_of(source))[1].lower()
+            if suffix == ".npy":
+                return check_labels(_load_npy(os.fsdecode(source)), "stored", keep_bool=True)
+            if suffix in OUTLINES:
+                return _filled(os.fsdecode(source), suffix, size)
         if isinstance(source, np.ndarray):
             return check_labels(source, "given", keep_bool=True)
         return check_labels(read_labels(source), "stored", keep_bool=True)
@@ -153,7 +200,34 @@ def _load(source: Any, name: str) -> np.ndarray:
         raise MaskError(f"{name}: does not exist") from None
     # NumPy raises many kinds of exceptions for damaged files.
     except Exception as error:
-        raise MaskError(f"{name}: {error or type(error).__name__}") from None
+        reason = (str(error) or type(error).__name__).splitlines()[0]
+        raise MaskError(f"{name}: {reason}") from None
+
+
+def _filled(path: str, suffix: str, size: tuple[int, int] | None) -> Masks:
+    """Return the masks of a file of outlines."""
+    outlines: list[Outline]
+    if suffix in (".roi", ".zip"):
+        stated = None
+        outlines, notes = read_rois(path)
+    else:
+        outlines, stated, notes = read_annotations(path)
+    if size is not None and stated is not None and size != stated:
+        raise MaskError(misfit("outlined image", stated, "image", size))
+    size = size or stated
+    if size is None:
+        raise MaskError("does not state the size of its image: pass shape=(height, width)")
+    if not 0 < size[0] * size[1] <= MAX_PIXELS:
+        raise MaskError(f"states an image of {size[0]} x {size[1]} pixels")
+    cells = [one for one in outlines if not one.nucleus]
+    cell = fill(cells, size)
+    # In cells, the parts of a nucleus are put together.
+    nucleus = fill([one for one in outlines if one.nucleus], size, apart=not cells)
+    note = "; ".join(notes)
+    if not cells:
+        return Masks(cell, nucleus, note=note)
+    joined = _join(cell, nucleus > 0, "labels")
+    return Masks(joined.cell, joined.nucleus, note=note)
 
 
 def _load_npy(path: str) -> np.ndarray:
@@ -167,13 +241,10 @@ def _load_npy(path: str) -> np.ndarray:
         # A damaged header may raise any exception of the parser.
         except Exception:
             raise MaskError("is not an array in a .npy file, or is damaged") from None
-    if dtype.hasobject:
-        if path.lower().endswith("_seg.npy"):
-            raise MaskError(
-                "is a file of Cellpose, which holds Python objects and is never opened; export the "
-                "masks as an image (in Cellpose: File > Save masks as PNG/tif, or --save_png)"
-            )
-        raise MaskError("holds Python objects, which are never opened; save a numeric array")
+        if dtype.hasobject:
+            if path.lower().endswith("_seg.npy"):
+                return read_seg(path, file)
+            raise MaskError("holds Python objects, which are never opened; save a numeric array")
     if len(shape) != 2:
         raise MaskError(f"has shape {shape}, expected (height, width)")
     if shape[0] * shape[1] > MAX_PIXELS:
@@ -226,10 +297,11 @@ def mask_source(masks: Any, table: pd.DataFrame) -> MaskSource | None:
     Parameters
     ----------
     masks : None, "given", path, pair of paths, `Masks` or sequence
-        ``"given"`` uses the files named in the column ``mask``; a folder, the files in it with the
-        same names as the images, see `hemafeat.datasets.mask_finder`; a pair of folders, those of
-        cells and of nuclei; a sequence, its items, one per image. None means that masks are to be
-        computed.
+        ``"given"`` uses the files named in the columns ``mask`` and, if there is one,
+        ``nucleus_mask``; a folder, the files in it with the same names as the images, see
+        `hemafeat.datasets.mask_finder`; a pair of folders, those of cells and of nuclei, one of
+        which may be None; a file, the masks of the only image, or of all if COCO wrote it; a
+        sequence, its items, one per image. None means that masks are to be computed.
     table : DataFrame
         Image table with the columns ``image`` and ``mask``.
 
@@ -259,24 +331,42 @@ def mask_source(masks: Any, table: pd.DataFrame) -> MaskSource | None:
     if isinstance(masks, str) and masks == "given":
         return _from_column(table)
     if isinstance(masks, (str, os.PathLike)):
-        return _from_folders([masks], table)
-    if isinstance(masks, (tuple, list)) and len(masks) == 2 and all(map(_is_folder, masks)):
-        return _from_folders(list(masks), table)
+        if len(table) > 1 and os.path.isfile(masks):
+            return _items(coco_sources(os.fsdecode(masks), list(table["image"])))
+        return _items([masks]) if os.path.isfile(masks) else _from_folders([masks], table)
+    if isinstance(masks, (tuple, list)) and len(masks) == 2:
+        folders = [part for part in masks if part is not None]
+        if folders and all(map(_is_folder, folders)):
+            return _from_folders(list(masks), table)
+        if len(table) == 1:
+            return _items([tuple(masks)])
     items = [masks] if isinstance(masks, Masks) else list(masks)
     if len(items) != len(table):
         raise ValueError(f"{len(items)} masks were given for {len(table)} images")
+    return _items(items)
+
+
+def _items(items: list[Any]) -> MaskSource:
     return lambda rows, start: items[start : start + len(rows)]
 
 
 def _from_column(table: pd.DataFrame) -> MaskSource:
-    if not table["mask"].notna().any():
+    names = [name for name in ("mask", "nucleus_mask") if name in table]
+    if not table[names].notna().any(axis=None):
         raise ValueError('masks="given", but the column "mask" of the image table is empty')
+    missing = MaskError("the image table names no mask for this image")
+
+    def known(mask: Any) -> Any:
+        return None if pd.api.types.is_scalar(mask) and pd.isna(mask) else mask
 
     def find(rows: pd.DataFrame, start: int) -> list[Any]:
-        message = "the image table names no mask for this image"
+        masks = [known(mask) for mask in rows["mask"]]
+        if "nucleus_mask" not in rows:
+            return [missing if mask is None else mask for mask in masks]
+        nuclei = [known(mask) for mask in rows["nucleus_mask"]]
         return [
-            MaskError(message) if pd.api.types.is_scalar(mask) and pd.isna(mask) else mask
-            for mask in rows["mask"]
+            missing if cell is nucleus is None else cell if nucleus is None else (cell, nucleus)
+            for cell, nucleus in zip(masks, nuclei, strict=True)
         ]
 
     return find
@@ -287,17 +377,43 @@ def _is_folder(source: Any) -> bool:
 
 
 def _from_folders(folders: list[Any], table: pd.DataFrame) -> MaskSource:
-    """Find masks in one folder, or cells and nuclei in two."""
+    """Find masks in one folder, or cells and nuclei in two, of which one may be None."""
+    if len(folders) == 1 and _last_name(folders[0]) in _NUCLEI:
+        folders = [None, *folders]
+    text = _one_of_two(*(folder for folder in folders if folder is not None))
     try:
-        finders = [mask_finder(folder, table["image"]) for folder in folders]
+        finders = [
+            None if folder is None else mask_finder(folder, table["image"]) for folder in folders
+        ]
     except DatasetError as error:
         raise ValueError(str(error)) from None
+    if text:
+        warnings.warn(text, MaskWarning, stacklevel=4)
 
     def mask_of(image: Any) -> Any:
         try:
-            paths = tuple(find(image) for find in finders)
+            paths = tuple(None if find is None else find(image) for find in finders)
         except DatasetError as error:
             return MaskError(str(error))
         return paths if len(paths) == 2 else paths[0]
 
     return lambda rows, start: [mask_of(image) for image in rows["image"]]
+
+
+_CELLS, _NUCLEI = ("cell", "cells"), ("nucleus", "nuclei")
+
+
+def _last_name(folder: str | os.PathLike[str]) -> str:
+    return os.path.basename(os.path.normpath(os.fsdecode(folder))).casefold()
+
+
+def _one_of_two(*folders: Any) -> str:
+    """Return a line on a folder of cells, or of nuclei, beside which the other one lies."""
+    if len(folders) != 1 or (name := _last_name(folders[0])) not in (*_CELLS, *_NUCLEI):
+        return ""
+    here, there = ("cells", _NUCLEI) if name in _CELLS else ("nuclei", _CELLS)
+    parent = os.path.dirname(os.path.normpath(os.fsdecode(folders[0]))) or os.curdir
+    beside = next((other for other in there if os.path.isdir(os.path.join(parent, other))), None)
+    empty = "nucleus" if here == "cells" else "cell and the cytoplasm"
+    advice = "" if beside is None else f"; {beside} lies beside it: give {parent} to use both"
+    return f"{folders[0]} holds {here} only, so that columns of the {empty} are empty{advice}"

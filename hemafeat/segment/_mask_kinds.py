@@ -70,7 +70,8 @@ def split_classes(values: np.ndarray, kind: str) -> tuple[np.ndarray, np.ndarray
     if meaning.kind == "cells":
         return components(foreground(values, meaning.noisy)), empty, meaning.note
     if meaning.kind == "nuclei":
-        return empty, components(foreground(values)), meaning.note
+        numbered = values.dtype != bool and infer_kind(values).kind == "labels"
+        return empty, values if numbered else components(foreground(values)), meaning.note
     whole, inner = _trimap(values)
     cell = components(whole)
     return cell, np.where(inner, cell, 0), meaning.note

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any
 
+import cv2
 import numpy as np
 
 from hemafeat._public import public
@@ -19,6 +20,9 @@ QUALITY: dict[str, Any] = {
 }
 """Entries of the quality record of a cell, with the values used if a segmenter gives none."""
 
+
+POSITION = ("mask_label", "x", "y", "left", "top", "right", "bottom", "area_px")
+"""What says where a cell lies, in the order of `Masks.positions`."""
 
 _LARGEST_FLOAT = 2.0**53
 _LARGEST_INT = 2**63 - 1
@@ -42,10 +46,11 @@ class Masks:
     ----------
     cell : (H, W) ndarray of int or bool
         Labels of whole cells; 0 is background. A boolean mask is one cell.
-    nucleus : (H, W) ndarray of int or bool
+    nucleus : (H, W) ndarray of int or bool, optional
         Labels of the nuclei, under the ids of `cell`. A cell may have none (a platelet, an
         erythrocyte), and an id that occurs only here, outside all cells, is a cell of which only
-        the nucleus is known. `read_masks` takes nuclei with any numbers.
+        the nucleus is known. `read_masks` takes nuclei with any numbers. By default no cell has
+        one.
     quality : mapping of str to sequence, optional
         One value per cell, in the order of the ids: ``touches_border``, ``confidence`` (0 to 1),
         ``suspected_failure``, ``failure_reason``, and any other entry of a segmenter. It is
@@ -84,14 +89,16 @@ class Masks:
     """
 
     cell: np.ndarray
-    nucleus: np.ndarray
+    nucleus: np.ndarray = None  # type: ignore[assignment]  # an array once it is made
     quality: Mapping[str, Any] = field(default_factory=dict)
     note: str = ""
     n_cells: int = field(init=False)
     ids: np.ndarray = field(init=False)
 
     def __post_init__(self) -> None:
-        cell, nucleus = check_labels(self.cell, "cell"), check_labels(self.nucleus, "nucleus")
+        cell = check_labels(self.cell, "cell")
+        given: np.ndarray | None = self.nucleus
+        nucleus = np.zeros_like(cell) if given is None else check_labels(given, "nucleus")
         if cell.shape != nucleus.shape:
             raise MaskError(misfit("cell mask", cell.shape, "nucleus mask", nucleus.shape))
         if np.uint64 in (cell.dtype, nucleus.dtype) and cell.dtype != nucleus.dtype:
@@ -177,6 +184,54 @@ class Masks:
         """Image of the classes, (H, W) uint8: 0 background, 128 cytoplasm, 255 nucleus."""
         cell = np.where(self.cell > 0, np.uint8(128), np.uint8(0))
         return np.where(self.nucleus > 0, np.uint8(255), cell)
+
+    def positions(self, rows: Sequence[int] | np.ndarray | None = None) -> dict[str, np.ndarray]:
+        """Return where each cell lies, in px of the image.
+
+        Parameters
+        ----------
+        rows : sequence of int, optional
+            0-based positions of the cells. By default all cells.
+
+        Returns
+        -------
+        dict of str to (n,) ndarray
+            ``mask_label``, the original id (of `ids`); ``x`` and ``y``, the centroid, where the
+            middle of the upper left pixel is (0, 0); ``left, top, right, bottom``, the bounding
+            box, whose last two are one beyond the last pixel; and ``area_px``, the number of
+            pixels. Of a cell of which only the nucleus is known, these are those of the nucleus.
+
+        Examples
+        --------
+        >>> import numpy as np
+        >>> from hemafeat.segment import Masks
+        >>> cell = np.zeros((6, 8), int)
+        >>> cell[1:5, 2:4] = 7
+        >>> {key: values.item() for key, values in Masks(cell, 0 * cell).positions().items()}
+        {'mask_label': 7, 'x': 2.5, 'y': 2.5, 'left': 2, 'top': 1, 'right': 4, 'bottom': 5, \
+'area_px': 8}
+        """
+        chosen = np.arange(self.n_cells) if rows is None else np.asarray(rows, np.intp)
+        # Both are equal where both are above 0.
+        both = np.maximum(self.cell, self.nucleus)
+        boxes = _boxes(both, chosen)
+        where: dict[str, np.ndarray] = {
+            "mask_label": self.ids[chosen],
+            **{name: np.full(chosen.size, np.nan) for name in ("x", "y")},
+            **{name: np.zeros(chosen.size, np.int64) for name in POSITION[3:]},
+        }
+        for n, (row, (ys, xs)) in enumerate(zip(chosen.tolist(), boxes, strict=True)):
+            inside = both[ys, xs] == row + 1
+            if not inside.any():
+                continue
+            of_columns, of_rows = np.count_nonzero(inside, axis=0), np.count_nonzero(inside, axis=1)
+            area = int(of_rows.sum())
+            where["x"][n] = xs.start + of_columns @ np.arange(of_columns.size) / area
+            where["y"][n] = ys.start + of_rows @ np.arange(of_rows.size) / area
+            box = (xs.start, ys.start, xs.stop, ys.stop, area)
+            for name, value in zip(POSITION[3:], box, strict=True):
+                where[name][n] = value
+        return where
 
     @property
     def shape(self) -> tuple[int, int]:
@@ -300,6 +355,22 @@ def check_labels(mask: Any, name: str, *, keep_bool: bool = False) -> np.ndarray
     if array.dtype.kind == "i" and array.min() < 0:
         raise MaskError(f"the {name} mask contains negative labels")
     return array if array.dtype.isnative else array.astype(array.dtype.newbyteorder("="))
+
+
+def _boxes(labels: np.ndarray, rows: np.ndarray) -> list[tuple[slice, slice]]:
+    """Return the box of each of some labels, counted from 0; an empty one if it is nowhere."""
+    if rows.size > 4:
+        from scipy.ndimage import find_objects
+
+        found = find_objects(labels)
+        nowhere = (slice(0, 0), slice(0, 0))
+        return [(found[row] if row < len(found) else None) or nowhere for row in rows.tolist()]
+    boxes = []
+    for row in rows.tolist():
+        # For a few cells this is several times as fast.
+        x, y, width, height = cv2.boundingRect((labels == row + 1).view(np.uint8))
+        boxes.append((slice(y, y + height), slice(x, x + width)))
+    return boxes
 
 
 def _ids(labels: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from hemafeat.cli import main
 COMMANDS = [
     "demo",
     "audit",
+    "cell",
     "compare",
     "compile",
     "count",
@@ -260,7 +261,8 @@ def test_segment_writes_labels_that_can_be_read_back(cells, tmp_path, capsys):
     from hemafeat import images, segment
 
     out = tmp_path / "masks"
-    assert main(["segment", str(cells / "images"), "--out", str(out), "--overlay"]) == 0
+    words = ["segment", str(cells / "images"), "--out", str(out), "--overlay", "--geojson"]
+    assert main(words) == 0
     quality = pd.read_csv(out / "quality.csv")
     source = sorted((cells / "images").rglob("*.png"))[0]
     relative = source.relative_to(cells / "images")
@@ -280,14 +282,22 @@ def test_segment_writes_labels_that_can_be_read_back(cells, tmp_path, capsys):
     assert np.array_equal(trimap > 0, label > 0)
     capsys.readouterr()
     tables = {}
-    for masks in (out, tmp_path / "t", tmp_path / "t" / "trimap", None):
+    pair = (out / "cell", "--nuclei", out / "nucleus")
+    given = (out, out / "geojson", pair, tmp_path / "t", tmp_path / "t" / "trimap", None)
+    for masks in given:
         words = ["extract", str(cells / "images"), "--out", str(tmp_path / "x.csv")]
-        words += [] if masks is None else ["--masks", str(masks)]
+        of_masks = masks if isinstance(masks, tuple) else (masks,)
+        words += [] if masks is None else ["--masks", *map(str, of_masks)]
         assert main([*words, "--families", "shape"]) == 0
         tables[masks] = extract.load(tmp_path / "x.csv")
     shown = extract.columns(["shape"])
     for masks, table in tables.items():
         assert tables[None][shown].equals(table[shown]), masks
+    place = list(quality.filter(regex="^where__"))
+    assert len(place) == 8
+    assert np.allclose(tables[None][place], quality[place])
+    counts = pd.read_csv(out / "counts.csv")
+    assert counts["n_cells"].tolist() == [1] * len(tables[None])
 
 
 def test_the_kind_of_masks_on_the_command_line(tmp_path, capsys):

@@ -19,7 +19,7 @@ def tree(root: Path, *names: str) -> None:
     for name in names:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
-        if path.suffix.lower() in (".txt", ".json", ".xml", ".csv"):
+        if path.suffix.lower() in (".txt", ".json", ".xml", ".csv", ".geojson", ".zip"):
             path.write_text("{}")
         elif path.suffix.lower() == ".npy":
             np.save(path, np.eye(8, dtype=np.uint8))
@@ -135,6 +135,40 @@ def test_masks_beside_their_images(tmp_path):
     assert [Path(image).name for image in table["image"]] == ["a.png", "b.tif", "c_mask.png"]
     masks = [str(tmp_path / "a_cp_masks.png"), str(tmp_path / "b-mask.png"), ""]
     assert table["mask"].fillna("").tolist() == masks
+
+
+@pytest.mark.parametrize("place", ["", "masks/"])
+def test_pairs_of_masks_beside_the_images(tmp_path, place):
+    parts = ("cell", "nucleus", "overlay")
+    tree(tmp_path, "fields/a.png", *(f"{place}{part}/fields/a.png" for part in parts))
+    table = from_folder(tmp_path)
+    assert [Path(image).name for image in table["image"]] == ["a.png"]
+    assert Path(table["mask"].iloc[0]).parts[-3:] == ("cell", "fields", "a.png")
+    assert Path(table["nucleus_mask"].iloc[0]).parts[-3:] == ("nucleus", "fields", "a.png")
+    assert table["label"].isna().all()
+
+
+def test_a_folder_of_masks_is_not_one_of_images(tmp_path):
+    tree(tmp_path, "cell/a.png", "nucleus/a.png", "trimap/a.png")
+    with pytest.raises(datasets.DatasetError, match="holds masks, not images"):
+        from_folder(tmp_path)
+    # Classes of these names have files of their own.
+    tree(tmp_path / "other", "cell/a.png", "nucleus/b.png")
+    assert from_folder(tmp_path / "other")["label"].tolist() == ["cell", "nucleus"]
+
+
+@pytest.mark.parametrize("mask", ["a_seg.npy", "a.json", "a.geojson", "a_masks.tif"])
+def test_masks_among_the_images_are_found_there(tmp_path, mask):
+    tree(tmp_path, "a.png", mask)
+    image = str(tmp_path / "a.png")
+    assert mask_finder(tmp_path, [image])(image) == str(tmp_path / mask)
+
+
+def test_outlines_count_where_there_is_no_picture_of_a_mask(tmp_path):
+    tree(tmp_path, "a.json", "a_cp_masks.png", "b.json", "b.geojson", "c.zip")
+    find = mask_finder(tmp_path)
+    found = [Path(find(f"{name}.jpg")).name for name in "abc"]
+    assert found == ["a_cp_masks.png", "b.geojson", "c.zip"]
 
 
 def test_a_class_called_labels_stays_a_class(tmp_path):

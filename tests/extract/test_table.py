@@ -547,6 +547,23 @@ def test_fields_in_folders_of_classes_are_not_reduced_silently(
         assert len(extract.table(fields, cells="all", **shape)) == n_left_out + 2
 
 
+def test_one_field_among_crops_is_not_reduced_silently(tmp_path: Path) -> None:
+    crops = [datasets.draw_cell(kind, size=90, random_state=0) for kind in datasets.KINDS[:6]]
+    field = datasets.draw_field(["lymphocyte"] * 6, shape=(280, 400), random_state=0)
+    drawn = [*crops, field]
+    images = pd.DataFrame({"image": [one.image for one in drawn], "label": [*"abababa"]})
+    options = {
+        "masks": [segment.Masks(one.cell, one.nucleus) for one in drawn],
+        "families": ["shape"],
+        "n_jobs": 1,
+    }
+    words = r"7 cells, and 5 others were left out \(1 image shows 5 cells or more\)"
+    with pytest.warns(UserWarning, match=words):
+        extract.table(images, **options)
+    with pytest.warns(UserWarning, match=words):
+        extract.stream(images, tmp_path / "s", **options)
+
+
 def test_one_rule_for_all_images_of_a_table_which_holds_it(fields: Path, tmp_path: Path) -> None:
     files = sorted(map(str, fields.rglob("*.png")))
     some = pd.DataFrame({"image": files, "label": ["lymphocyte", None]})

@@ -242,6 +242,36 @@ def test_a_sample_depends_on_seed_and_number_only(table):
     assert density.max() <= 2.55
 
 
+def test_nuclei_may_have_files_of_their_own(table, tmp_path):
+    pairs = table.head(2).copy()
+    for row, path in pairs["mask"].items():
+        masks = segment.read_masks(path)
+        for column, labels in (("mask", masks.cell), ("nucleus_mask", masks.nucleus)):
+            name = tmp_path / f"{column}{row}.png"
+            cv2.imwrite(str(name), labels.astype(np.uint16))
+            pairs.loc[row, column] = str(name)
+    options = {"drawn": 0.0, "augment": False}
+    one = networks.SegmentationSamples(table.head(2), **options)[1]
+    other = networks.SegmentationSamples(pairs, **options)[1]
+    np.testing.assert_array_equal(one.classes, other.classes)
+    assert (other.classes == NUCLEUS).any()
+
+
+def test_the_kind_of_masks_can_be_stated(table, tmp_path):
+    """Values 1 and 2 may be two cells or a cell and its nucleus."""
+    path = str(tmp_path / "a.png")
+    masks = segment.read_masks(table["mask"].iloc[0])
+    cv2.imwrite(path, (masks.cell > 0).astype(np.uint8) + (masks.nucleus > 0))
+    rows = table.head(1).assign(mask=path)
+    found = {}
+    for kind in ("trimap", "labels"):
+        samples = networks.SegmentationSamples(rows, drawn=0.0, augment=False, mask_kind=kind)
+        found[kind] = bool((samples[0].classes == NUCLEUS).any())
+    assert found == {"trimap": True, "labels": False}
+    with pytest.raises(ValueError, match="not one of auto"):
+        networks.SegmentationSamples(table, mask_kind="label")
+
+
 def test_plain_samples_are_the_images_in_turn(table):
     samples = networks.SegmentationSamples(table, drawn=0.0, augment=False)
     for i in (0, 4, 10):

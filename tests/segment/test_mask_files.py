@@ -13,6 +13,7 @@ from hemafeat import datasets, segment
 from hemafeat.segment import (
     MaskError,
     Masks,
+    MaskWarning,
     SegmenterError,
     as_masks,
     mask_source,
@@ -133,9 +134,6 @@ def test_errors_name_the_file(tmp_path):
     np.save(objects, np.array([{"a": 1}], dtype=object), allow_pickle=True)
     with pytest.raises(MaskError, match=r"objects\.npy: "):
         read_masks(objects)
-    np.save(tmp_path / "a_seg.npy", np.array({"masks": trimap()}, dtype=object), allow_pickle=True)
-    with pytest.raises(MaskError, match=r"a_seg\.npy: is a file of Cellpose, .* never opened; exp"):
-        read_masks(tmp_path / "a_seg.npy")
     whole = tmp_path / "whole.npy"
     np.save(whole, trimap())
     data = whole.read_bytes()
@@ -189,6 +187,60 @@ def test_missing_masks_of_a_table(tmp_path):
         as_masks(missing)
     with pytest.raises(ValueError, match='the column "mask" of the image table is empty'):
         mask_source("given", table.assign(mask=None))
+
+
+def test_masks_of_one_image_and_nuclei_alone(tmp_path):
+    table = datasets.drawn(tmp_path / "cells", n_images=2, random_state=0)
+    cell = read_masks(table["mask"].iloc[0])
+    for part in ("cell", "nucleus"):
+        (tmp_path / part).mkdir()
+        for image in table["image"]:
+            stem = Path(image).stem
+            cv2.imwrite(str(tmp_path / part / f"{stem}.png"), getattr(cell, part).astype("u2"))
+    stem = Path(table["image"].iloc[0]).stem
+    files = tuple(str(tmp_path / part / f"{stem}.png") for part in ("cell", "nucleus"))
+    one = table.iloc[:1]
+    (pair,) = mask_source(files, one)(one, 0)
+    (alone,) = mask_source(files[0], one)(one, 0)
+    np.testing.assert_array_equal(as_masks(pair).nucleus, cell.nucleus)
+    np.testing.assert_array_equal(as_masks(alone).cell, cell.cell)
+    assert not as_masks(alone).nucleus.any()
+    with pytest.raises(MaskError, match="is one file for 2 images"):
+        mask_source(files[0], table)
+    with pytest.warns(MaskWarning, match="holds cells only.*; nucleus lies beside it: give"):
+        mask_source(tmp_path / "cell", table)
+    with pytest.warns(MaskWarning, match="holds nuclei only, so that columns of the cell and the"):
+        of_nuclei = mask_source(tmp_path / "nucleus", table)(table, 0)[0]
+    for source in (of_nuclei, mask_source((None, tmp_path / "nucleus"), table)(table, 0)[0]):
+        masks = as_masks(source)
+        np.testing.assert_array_equal(masks.nucleus, cell.nucleus)
+        assert not masks.cell.any()
+
+
+def test_touching_nuclei_that_are_numbered_stay_apart():
+    nuclei = np.zeros(SHAPE, np.uint16)
+    nuclei[5:15, 5:15], nuclei[5:15, 15:25], nuclei[30:40, 30:40] = 4, 7, 9
+    for masks in (as_masks((None, nuclei)), read_masks(nuclei, kind="nuclei")):
+        assert sizes(masks.nucleus) == [100, 100, 100]
+        assert masks.ids.tolist() == [4, 7, 9]
+
+
+def test_nuclei_in_a_column_of_their_own(tmp_path):
+    cell, nucleus = tmp_path / "c.png", tmp_path / "n.png"
+    cv2.imwrite(str(cell), np.uint8(255) * (trimap() > 0))
+    cv2.imwrite(str(nucleus), np.uint8(255) * (trimap() == 255))
+    table = datasets.as_table(
+        {
+            "image": ["a.png", "b.png", "d.png", "e.png"],
+            "mask": [str(cell), str(cell), None, None],
+            "nucleus_mask": [str(nucleus), None, str(nucleus), None],
+        }
+    )
+    *found, missing = mask_source("given", table)(table, 0)
+    parts = [(as_masks(item).cell.any(), as_masks(item).nucleus.any()) for item in found]
+    assert parts == [(True, True), (True, False), (False, True)]
+    with pytest.raises(MaskError, match="names no mask"):
+        as_masks(missing)
 
 
 def test_a_pair_is_read_as_read_masks_does():

@@ -28,6 +28,13 @@ def test_labels_are_renumbered_in_ascending_order():
     assert masks.cell.dtype == masks.nucleus.dtype == np.int32
 
 
+def test_cells_alone():
+    cell = np.zeros((6, 8), np.uint64)
+    cell[1:5, 1:4] = 2**63 + 1
+    masks = Masks(cell)
+    assert (masks.n_cells, masks.nucleus.any(), masks.nucleus.dtype) == (1, False, np.int32)
+
+
 def test_cytoplasm_is_cell_without_nucleus():
     cell, nucleus = two_cells()
     masks = Masks(cell, nucleus)

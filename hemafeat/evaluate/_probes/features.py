@@ -147,7 +147,7 @@ def column_probes(column: pd.Series) -> Iterator[Probe]:
     missing = column.isna()
     if missing.any() and not missing.all():
         yield Probe(f"missing: {name}", "column", pd.DataFrame({"missing": missing.astype(float)}))
-    if name == "mask":
+    if name in ("mask", "nucleus_mask"):
         return
     numbers = pd.to_numeric(column, errors="coerce").astype(float)
     if column.dtype == bool or numbers.notna().sum() >= _NUMERIC * (~missing).sum() > 0:

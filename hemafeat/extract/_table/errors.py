@@ -137,3 +137,48 @@ def errors(table: pd.DataFrame) -> pd.DataFrame:
     # Tables of other libraries, which have no attributes, keep no errors.
     attrs = getattr(table, "attrs", {})
     return pd.DataFrame(attrs.get("errors", []), columns=list(ERROR_COLUMNS))
+
+
+def counts(table: pd.DataFrame) -> pd.DataFrame:
+    """Count the cells of each image, also of images without any.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Table of cells as returned by `table` or `load`.
+
+    Returns
+    -------
+    DataFrame
+        One row per image, those with cells first: ``image``; ``n_cells``, the cells found;
+        ``n_measured``, the rows of the table, which are fewer where only the central cells were
+        kept; and of these ``n_touching_border`` and ``n_suspected``, the outlines that may be
+        wrong. All are 0 for an image in which no cell was found, and missing for one that could not
+        be read, segmented or measured (see `errors`).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from hemafeat import datasets, extract
+    >>> field = datasets.draw_field(["neutrophil", "monocyte"], random_state=0).image
+    >>> empty = np.full((40, 40, 3), 235, np.uint8)
+    >>> cells = extract.table([field, empty, "absent.png"], families="fast")
+    >>> extract.counts(cells)[["image", "n_cells", "n_suspected"]].values.tolist()
+    [['array[0]', 2, 0], ['array[1]', 0, 0], ['absent.png', <NA>, <NA>]]
+    """
+    measured = table.groupby("image", sort=False)
+    found = pd.DataFrame({"n_measured": measured.size()})
+    n_cells = found["n_measured"]
+    if "quality__n_cells" in table:
+        n_cells = measured["quality__n_cells"].first().fillna(n_cells)
+    found.insert(0, "n_cells", n_cells)
+    flags = {"n_touching_border": "touches_border", "n_suspected": "suspected_failure"}
+    for name, flag in flags.items():
+        values = table.get(f"quality__{flag}", pd.Series(pd.NA, table.index)).astype("boolean")
+        found[name] = values.groupby(table["image"], sort=False).sum(min_count=1)
+    without = errors(table)
+    without = without[~without["image"].isin(found.index)].drop_duplicates("image")
+    count = (without["error"] == "NoCellFound").map({True: 0, False: pd.NA}).to_numpy()
+    empty = pd.DataFrame(dict.fromkeys(found.columns, count), index=without["image"])
+    joined = pd.concat([found.astype("Int64"), empty.astype("Int64")])
+    return joined.rename_axis("image").reset_index()

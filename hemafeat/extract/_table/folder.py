@@ -44,7 +44,10 @@ from hemafeat.extract._table.result import (
 from hemafeat.extract._table.run import Run
 from hemafeat.extract._table.shard import Quality, Shard, ShardInfo, common_quality, with_quality
 
-TOTALS = ("n_cells", "n_errors", "n_failed", "n_suspect", "n_left_out", "n_without_nucleus")
+TOTALS = (
+    *("n_cells", "n_errors", "n_failed", "n_suspect", "n_left_out"),
+    *("n_fields", "n_without_nucleus"),
+)
 """Counts of a shard that are added up over a result."""
 
 _RESTART = "Use another folder, or restart=True (--restart) to measure everything anew"

@@ -40,6 +40,8 @@ class ImageResult:
         Rows of the table of errors.
     state : tuple of int, optional
         State of the files before they were read, see `file_state`.
+    position : dict of str to (n_cells,) ndarray
+        Where the cells lie, see `hemafeat.segment.Masks.positions`.
     """
 
     features: np.ndarray = field(default_factory=lambda: np.empty((0, 0)))
@@ -47,6 +49,7 @@ class ImageResult:
     cell: np.ndarray = field(default_factory=lambda: np.empty(0, np.int64))
     errors: list[ErrorRow] = field(default_factory=list)
     state: tuple[int, ...] | None = None
+    position: dict[str, np.ndarray] = field(default_factory=dict)
 
 
 def measure_image(
@@ -97,12 +100,13 @@ def measure_image(
         pixels = read(image)
         stage = "mask" if segment is None else "segment"
         if segment is None:
-            masks = as_masks(mask, mask_kind)
+            masks = as_masks(mask, mask_kind, pixels.shape)
             _check_fit(masks, pixels, image)
             if masks.note:
                 errors.append(error_row(name, stage, "MaskWarning", masks.note))
         else:
             masks = segment(pixels)
+        found = masks
         if zoom != 1:
             pixels, masks = resize(pixels, masks, zoom)
         if masks.n_cells == 0:
@@ -126,10 +130,12 @@ def measure_image(
             blocks.append(block)
             failures |= failed
         rows, values, quality = _in_order(order, blocks, records)
+        # In the pixels of the image itself, also where another size was measured.
+        position = found.positions(rows)
     except Exception as error:
         return ImageResult(errors=[*errors, error_row(name, stage, error)], state=state)
     errors += [error_row(name, f"extract:{family}", error) for family, error in failures.items()]
-    return ImageResult(values, quality, rows + 1, errors, state)
+    return ImageResult(values, quality, rows + 1, errors, state, position)
 
 
 def _in_order(

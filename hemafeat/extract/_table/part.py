@@ -20,6 +20,9 @@ from hemafeat.extract._table.image import ImageResult
 IDENTITY = ["image", "cell", "label", "label_raw", "patient", "group", "split", "dataset"]
 """First columns of the table."""
 
+BESIDE = ("where__", "quality__")
+"""How the columns begin that say where a cell lies and how it was outlined: never features."""
+
 _AREA = "cell__shape__area"
 
 
@@ -96,8 +99,8 @@ def assemble(
     Returns
     -------
     DataFrame
-        One row per cell: identity, attributes, quality, features; units and rows of errors are in
-        ``attrs``.
+        One row per cell: identity, attributes, position, quality, features; units and rows of
+        errors are in ``attrs``.
     """
     with_cells = [(n, result) for n, result in enumerate(results) if result.cell.size]
     counts = [len(result.cell) for _, result in with_cells]
@@ -114,21 +117,17 @@ def assemble(
             rows = part.scale[index] == um_per_px
             values[rows] *= scales(families, float(um_per_px))
     head = part.image_table.iloc[index].reset_index(drop=True)
-    head = head.drop(columns=["um_per_px", "mask"])
+    head = head.drop(columns=["um_per_px", "mask", "nucleus_mask"], errors="ignore")
     head["image"] = [part.names[n] for n in index]
     head["cell"] = cells
     attributes = [name for name in head.columns if name not in IDENTITY]
     head["um_per_px"] = np.nan if part.scale is None else part.scale[index]
     head = head[[*IDENTITY, "um_per_px", *attributes]]
-    keys = dict.fromkeys(key for _, result in with_cells for key in result.quality)
-    quality = {
-        f"quality__{key}": _quality_column(
-            [result.quality.get(key) for _, result in with_cells], counts
-        )
-        for key in keys
-    }
+    records = [_record(result) for _, result in with_cells]
+    keys = dict.fromkeys(key for record in records for key in record)
+    beside = {key: _joined([record.get(key) for record in records], counts) for key in keys}
     features = pd.DataFrame(values, columns=list(units), index=head.index)
-    table = pd.concat([head, pd.DataFrame(quality, index=head.index), features], axis=1)
+    table = pd.concat([head, pd.DataFrame(beside, index=head.index), features], axis=1)
     table.attrs["units"] = units
     table.attrs["errors"] = [row for result in results for row in result.errors]
     table.attrs["errors"] += _too_wide(table)
@@ -149,7 +148,13 @@ def _too_wide(table: pd.DataFrame) -> list[ErrorRow]:
     return rows
 
 
-def _quality_column(blocks: list[np.ndarray | None], counts: list[int]) -> np.ndarray:
+def _record(result: ImageResult) -> dict[str, np.ndarray]:
+    """Return what is known of the cells of an image beside their features, by column."""
+    position = {f"where__{key}": values for key, values in result.position.items()}
+    return position | {f"quality__{key}": values for key, values in result.quality.items()}
+
+
+def _joined(blocks: list[np.ndarray | None], counts: list[int]) -> np.ndarray:
     """Join the values of the images; those a segmentation does not give are missing, not 0."""
     dtype = np.result_type(*[block.dtype for block in blocks if block is not None])
     missing: Any = np.nan if dtype.kind == "f" else None

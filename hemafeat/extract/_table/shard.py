@@ -18,11 +18,11 @@ from hemafeat._files import SEAL_KEY, UNSEALED, seal, seal_of
 from hemafeat.extract._attributes import arrow_column, arrow_type
 from hemafeat.extract._columns import family_units, feature_columns
 from hemafeat.extract._family import Family
-from hemafeat.extract._measured import n_left_out, n_without_nucleus
+from hemafeat.extract._measured import n_fields, n_left_out, n_without_nucleus
 from hemafeat.extract._table.errors import ERROR_COLUMNS, ErrorRow
 from hemafeat.extract._table.fingerprint import versions
 from hemafeat.extract._table.image import ImageResult, Normaliser, Segmenter, measure_image
-from hemafeat.extract._table.part import IDENTITY, Part, assemble
+from hemafeat.extract._table.part import BESIDE, IDENTITY, Part, assemble
 from hemafeat.extract._table.run import Run
 
 KEY = b"hemafeat"
@@ -36,7 +36,7 @@ LOST = "worker"
 Types = dict[str, pa.DataType]
 
 Quality = list[list[str]]
-"""Name and type of each quality column, in the order of the table."""
+"""Name and type of each column of position and quality, in the order of the table."""
 
 
 @dataclass
@@ -56,13 +56,15 @@ class ShardInfo:
     states : list
         State of the files of each image when it was read, see `image.file_state`.
     quality : list of (name, type)
-        Quality columns, which may differ from shard to shard.
+        Columns of position and quality, of which the latter may differ from shard to shard.
     retry : bool
         Whether the next run measures the shard again.
     versions : dict of str to str
         Versions of the packages that measured it.
     n_left_out : int
         Number of cells that were found beside the central ones.
+    n_fields : int
+        Number of images of many cells of which only the central one was measured.
     n_without_nucleus : int
         Number of cells of given masks of which no column of the nucleus has a value.
     errors : str
@@ -81,6 +83,7 @@ class ShardInfo:
     retry: bool
     versions: dict[str, str]
     n_left_out: int = 0
+    n_fields: int = 0
     n_without_nucleus: int = 0
     errors: str = ""
 
@@ -192,11 +195,12 @@ class ShardMaker:
             quality=[
                 [field.name, str(field.type)]
                 for field in arrow.schema
-                if field.name.startswith("quality__")
+                if field.name.startswith(BESIDE)
             ],
             retry=any(row["stage"] == LOST for row in errors),
             versions=versions(),
             n_left_out=n_left_out(table) if part.central.all() else 0,
+            n_fields=n_fields(table) if part.central.all() else 0,
             n_without_nucleus=n_without_nucleus(table) if self.segment is None else 0,
             errors=seal_of(error_file),
         )
@@ -265,7 +269,7 @@ def with_quality(path: Path, quality: Quality) -> bytes:
 
 
 def _with_quality(table: pa.Table, quality: Quality) -> pa.Table:
-    names = [name for name in table.column_names if not name.startswith("quality__")]
+    names = [name for name in table.column_names if not name.startswith(BESIDE)]
     features = set(feature_columns(table.schema.empty_table().to_pandas()))
     columns: dict[str, Any] = {name: table[name] for name in names if name not in features}
     for name, type_name in quality:

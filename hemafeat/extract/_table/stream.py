@@ -17,6 +17,7 @@ from hemafeat._machine import steps_of
 from hemafeat._public import public, renamed_argument
 from hemafeat.datasets import DatasetWarning
 from hemafeat.extract._columns import FamilyChoice
+from hemafeat.extract._measured import FIELD
 from hemafeat.extract._table.cluster import connect, measure_on_cluster
 from hemafeat.extract._table.compile import compile_ahead
 from hemafeat.extract._table.errors import (
@@ -265,8 +266,9 @@ def measure_into_folder(
         if missing or not complete:
             folder.complete()
     totals = dict(folder.totals)
+    n_fields = totals.pop("n_fields")
     if notify is None:
-        warn_of_left_out(run, totals["n_cells"], totals["n_left_out"])
+        warn_of_left_out(run, totals["n_cells"], totals["n_left_out"], n_fields)
     n_without = totals.pop("n_without_nucleus")
     if text := scale_warning(uncertain):
         warnings.warn(text, DatasetWarning, stacklevel=4)
@@ -286,15 +288,29 @@ def mask_warnings(
     return [text for text in texts if text]
 
 
-def warn_of_left_out(run: Run, n_cells: int, n_left_out: int, stacklevel: int = 5) -> None:
-    """Warn if most cells are left out, and the caller did not choose to keep the central ones."""
-    if run.rule == "central" and run.settings["cells"] == "auto" and n_left_out > n_cells:
+def warn_of_left_out(
+    run: Run, n_cells: int, n_left_out: int, n_fields: int, stacklevel: int = 5
+) -> None:
+    """Warn if many cells are left out, and the caller did not choose to keep the central ones.
+
+    Many are more than are kept, or those of any field: of crops, some show a neighbour.
+    """
+    many = n_left_out > n_cells or n_fields
+    if run.rule == "central" and run.settings["cells"] == "auto" and many:
         warnings.warn(
             f"only the central cell of each image was kept, since images have labels: {n_cells} "
-            f"cells, and {n_left_out} others were left out. Set cells='all' to measure every cell, "
-            "or cells='central' if this is meant",
+            f"cells, and {n_left_out} others were left out{_of_fields(n_fields)}. Set cells='all' "
+            "to measure every cell, or cells='central' if this is meant",
             stacklevel=stacklevel,
         )
+
+
+def _of_fields(n_fields: int) -> str:
+    if not n_fields:
+        return ""
+    return (
+        f" ({n_fields} {'image shows' if n_fields == 1 else 'images show'} {FIELD} cells or more)"
+    )
 
 
 def measure_shards(

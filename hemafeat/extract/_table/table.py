@@ -19,7 +19,7 @@ from hemafeat._public import renamed_argument
 from hemafeat.datasets import DatasetWarning
 from hemafeat.extract._columns import FamilyChoice
 from hemafeat.extract._former import FORMULAS
-from hemafeat.extract._measured import MEASURED, n_left_out, n_without_nucleus
+from hemafeat.extract._measured import MEASURED, n_fields, n_left_out, n_without_nucleus
 from hemafeat.extract._table.compile import compile_ahead
 from hemafeat.extract._table.errors import scale_warning
 from hemafeat.extract._table.fingerprint import options
@@ -93,7 +93,8 @@ def table(
         ``"central"`` keeps the cell at the centre of each image, ``"all"`` keeps every cell.
         ``"auto"`` is ``"central"`` if any image has a label, since a label describes one cell, and
         ``"all"`` if none has. The rule is the same for all images of a table, which holds it
-        (`measured`). A warning says if most of the cells found are left out.
+        (`measured`). A warning says if most of the cells found are left out, or those of a field
+        of five cells or more.
     um_per_px : float or "auto", optional
         Side of a pixel in um, for all images. The default is the column of that name in the image
         table. Lengths are in um if the scale is known, else in px. ``"auto"`` estimates it from the
@@ -140,9 +141,11 @@ def table(
     DataFrame
         One row per cell, in the order of the images: ``image, cell`` (1..n), ``label, label_raw,
         patient, group, split, dataset, um_per_px`` and the attributes of the image, then
-        ``quality__*`` (not used by models by default), then the features in the order of
-        ``columns(families)``. ``attrs["units"]`` holds the units, ``errors(table)`` returns what
-        could not be measured, and ``measured(table)`` how the cells were measured.
+        ``where__*`` (the position of the cell in px of its image, see
+        `hemafeat.segment.Masks.positions`) and ``quality__*``, which models do not use, then the
+        features in the order of ``columns(families)``. ``attrs["units"]`` holds the units,
+        ``errors(table)`` returns what could not be measured, and ``measured(table)`` how the cells
+        were measured.
 
     Raises
     ------
@@ -214,7 +217,7 @@ def table(
     warn_of_scale(run, stacklevel=4)
     result = _measure_in_memory(run)
     result.attrs |= {MEASURED: options(run), "formulas": FORMULAS}
-    warn_of_left_out(run, len(result), n_left_out(result), stacklevel=4)
+    warn_of_left_out(run, len(result), n_left_out(result), n_fields(result), stacklevel=4)
     if text := scale_warning(result.attrs["errors"]):
         warnings.warn(text, DatasetWarning, stacklevel=3)
     n_without = n_without_nucleus(result) if run.segment is None else 0

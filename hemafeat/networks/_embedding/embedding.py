@@ -376,7 +376,7 @@ class Embedding(TransformerMixin, BaseEstimator):
             try:
                 pixels = images.read(source)
                 if maker.needs_cells:
-                    masks = as_masks(mask) if find is None else find(pixels)
+                    masks = as_masks(mask, shape=pixels.shape) if find is None else find(pixels)
                 prepared = Prepared(pixels, masks)
             except images.ImageError as error:
                 prepared = error

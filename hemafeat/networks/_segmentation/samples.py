@@ -24,7 +24,7 @@ from hemafeat.networks._segmentation.loss import (
     RED_CELL,
     UNKNOWN,
 )
-from hemafeat.segment import UNET_SIDE, MaskError, read_masks, unet_input
+from hemafeat.segment import MASK_KINDS, UNET_SIDE, MaskError, read_masks, unet_input
 
 MARGIN = 1.25
 """Size of scenes relative to that of the network, because augmentation may enlarge them."""
@@ -94,11 +94,14 @@ class SegmentationSamples:
         Height and width of samples, in px.
     random_state : int
         Seed of the samples.
+    mask_kind : {"auto", "trimap", "labels", "cells", "nuclei"}
+        Meaning of the values of the masks, see `hemafeat.segment.read_masks`. By default it is
+        inferred.
 
     Raises
     ------
     ValueError
-        `drawn` is not between 0 and 1, or the table has no masks.
+        `drawn` is not between 0 and 1, `mask_kind` is unknown, or the table has no masks.
 
     Examples
     --------
@@ -116,7 +119,10 @@ class SegmentationSamples:
         augment: bool = True,
         side: int = UNET_SIDE,
         random_state: int = 0,
+        mask_kind: str = "auto",
     ) -> None:
+        if mask_kind not in MASK_KINDS:
+            raise ValueError(f"mask_kind is {mask_kind!r}, not one of {', '.join(MASK_KINDS)}")
         rows = None if images is None else images[images["mask"].notna()]
         if rows is not None and not len(rows):
             raise ValueError("the table of images has no masks")
@@ -126,13 +132,13 @@ class SegmentationSamples:
         if rows is None and self.drawn < 1.0:
             raise ValueError("without a table of images all samples are drawn: drawn must be 1")
         self.augment, self.side, self.random_state = augment, side, random_state
+        self.mask_kind = mask_kind
         self._rows: list[tuple[Any, ...]] = []
         if rows is not None:
-            rows = rows.reindex(columns=["image", "mask", "other", "um_per_px"])
-            self._rows = [
-                tuple(None if pd.isna(value) else value for value in row)
-                for row in rows.itertuples(index=False, name=None)
-            ]
+            rows = rows.reindex(columns=["image", "mask", "nucleus_mask", "other", "um_per_px"])
+            for row in rows.itertuples(index=False, name=None):
+                image, mask, nuclei, *further = (None if pd.isna(one) else one for one in row)
+                self._rows.append((image, mask if nuclei is None else (mask, nuclei), *further))
         self._scenes: dict[tuple[Any, ...], Scene] = {}
         self._drawn: dict[int, Scene] = {}
 
@@ -161,7 +167,7 @@ class SegmentationSamples:
     def _scene(self, row: int) -> Scene:
         key = self._rows[row]
         if key not in self._scenes:
-            self._scenes[key] = read_scene(*key)
+            self._scenes[key] = read_scene(*key, mask_kind=self.mask_kind)
         return self._scenes[key]
 
     def _drawn_scene(self, number: int) -> Scene:
@@ -218,10 +224,17 @@ def drawn_scene(rng: np.random.Generator) -> Scene:
     return make_scene(image, field.cell, field.nucleus, other, um_per_px)
 
 
-def read_scene(image: Any, mask: Any, other: Any = None, um_per_px: float | None = None) -> Scene:
+def read_scene(
+    image: Any,
+    mask: Any,
+    other: Any = None,
+    um_per_px: float | None = None,
+    *,
+    mask_kind: str = "auto",
+) -> Scene:
     """Read an image, its masks and what is known of its other pixels as a scene."""
-    masks = read_masks(mask)
     rgb = images.read(image)
+    masks = read_masks(mask, kind=mask_kind, shape=rgb.shape[:2])
     try:
         masks.check_fit(rgb.shape)
     except MaskError as error:

@@ -60,6 +60,7 @@ def train_segmenter(
     n_jobs: int = 1,
     max_minutes: float | None = None,
     progress: bool | None = None,
+    mask_kind: str = "auto",
 ) -> pd.DataFrame:
     """Train a segmentation network on drawn images and on tables with masks.
 
@@ -105,6 +106,9 @@ def train_segmenter(
         is no limit.
     progress : bool, optional
         Show a progress bar. By default it is shown on a terminal.
+    mask_kind : {"auto", "trimap", "labels", "cells", "nuclei"}
+        Meaning of the values of the masks, see `hemafeat.segment.read_masks`. By default it is
+        inferred.
 
     Returns
     -------
@@ -144,7 +148,7 @@ def train_segmenter(
     folder = Path(out)
     folder.mkdir(parents=True, exist_ok=True)
     training_samples = SegmentationSamples(
-        images, drawn=drawn, side=side, random_state=random_state
+        images, drawn=drawn, side=side, random_state=random_state, mask_kind=mask_kind
     )
     validation_samples = SegmentationSamples(
         validation,
@@ -152,6 +156,7 @@ def train_segmenter(
         augment=False,
         side=side,
         random_state=random_state + 1,
+        mask_kind=mask_kind,
     )
     settings = {
         "images": 0 if images is None else len(images),
@@ -167,6 +172,8 @@ def train_segmenter(
         "side": side,
         "start": None if start is None else str(start),
         "random_state": random_state,
+        # Trainings of earlier versions have no such key.
+        **({} if mask_kind == "auto" else {"mask_kind": mask_kind}),
     }
     state = _read_state(folder, settings)
     history: list[dict[str, float]] = state["history"]

@@ -1,19 +1,17 @@
-"""A machine for the pickles of PyTorch's files: it builds plain values and calls nothing."""
+"""The pickles of PyTorch's files: plain values and the places of arrays; nothing is called."""
 
 from __future__ import annotations
 
 import io
-import pickletools
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
+from hemafeat._archives import Machine, Name
+
 MAX_PICKLE = 2**25
 """Largest pickle that is read, in bytes. Names and shapes of a thousand layers take a tenth."""
-
-MAX_STEPS = 2**20
-"""Largest number of instructions of a pickle; a layer takes about a hundred."""
 
 _DTYPES = {
     "DoubleStorage": "float64",
@@ -70,16 +68,6 @@ class Tensor:
     strides: tuple[int, ...]
 
 
-@dataclass(frozen=True)
-class _Name:
-    """The name of a class or function of another library."""
-
-    name: str
-
-
-_MARK = object()
-
-
 def read_pickle(data: bytes) -> tuple[Any, int]:
     """Build the dicts, lists, tuples, numbers, strings and tensors of a pickle.
 
@@ -104,140 +92,37 @@ def read_pickle(data: bytes) -> tuple[Any, int]:
         The pickle is cut or damaged, is too long, or holds anything else.
     """
     stream = io.BytesIO(data[:MAX_PICKLE])
-    machine = _Machine()
-    try:
-        for number, (opcode, argument, _) in enumerate(pickletools.genops(stream)):
-            if number == MAX_STEPS:
-                raise ValueError(f"its pickle has more than {MAX_STEPS:,} instructions")
-            machine.step(opcode.name, argument)
-    except (IndexError, KeyError, TypeError) as error:
-        raise ValueError(f"its pickle is damaged ({type(error).__name__}: {error})") from None
-    if len(machine.stack) != 1:
-        raise ValueError("its pickle is damaged (more than one value is left)")
-    return machine.stack[0], stream.tell()
+    value = _Machine().read(stream)
+    return value, stream.tell()
 
 
-class _Machine:
-    """The stack and the memory of a pickle that is read."""
+class _Machine(Machine):
+    def known(self, name: str) -> Any:
+        if name not in _NAMES:
+            raise ValueError(
+                f"refused, it names {name[:80]}: only tensors in dicts are read. In PyTorch, save "
+                "the weights alone: torch.save(model.state_dict(), path)"
+            )
+        return Name(name)
 
-    def __init__(self) -> None:
-        self.stack: list[Any] = []
-        self.memory: dict[int, Any] = {}
+    def called(self, function: Any, arguments: tuple[Any, ...]) -> Any:
+        name = function.name if isinstance(function, Name) else ""
+        if name == _DICT and not arguments:
+            return {}
+        if name == _DICT and len(arguments) == 1 and isinstance(arguments[0], list):
+            return dict(arguments[0])
+        if name in _TENSORS:
+            return _tensor(*arguments[:4])
+        if name == _PARAMETER and isinstance(arguments[0], Tensor):
+            return arguments[0]
+        return super().called(function, arguments)
 
-    def step(self, kind: str, argument: Any) -> None:
-        """Carry out one opcode."""
-        stack = self.stack
-        if kind in ("PROTO", "FRAME", "STOP"):
-            return
-        if kind in _VALUES:
-            stack.append(argument)
-        elif kind in _CONSTANTS:
-            stack.append(_CONSTANTS[kind])
-        elif kind == "MARK":
-            stack.append(_MARK)
-        elif kind in ("EMPTY_DICT", "EMPTY_LIST"):
-            stack.append({} if kind == "EMPTY_DICT" else [])
-        elif kind in ("TUPLE1", "TUPLE2", "TUPLE3"):
-            n = int(kind[-1])
-            stack[-n:] = [tuple(stack[-n:])]
-        elif kind == "TUPLE":
-            stack.append(tuple(self._to_mark()))
-        elif kind in ("BINPUT", "LONG_BINPUT", "MEMOIZE"):
-            self.memory[len(self.memory) if kind == "MEMOIZE" else argument] = stack[-1]
-        elif kind in ("BINGET", "LONG_BINGET"):
-            stack.append(self.memory[argument])
-        elif kind == "SETITEM":
-            value, key = stack.pop(), stack.pop()
-            self._fill(stack[-1], [key, value])
-        elif kind == "SETITEMS":
-            items = self._to_mark()
-            self._fill(stack[-1], items)
-        elif kind in ("APPEND", "APPENDS"):
-            items = [stack.pop()] if kind == "APPEND" else self._to_mark()
-            if not isinstance(stack[-1], list):
-                raise ValueError("its pickle is damaged (values for something that is no list)")
-            stack[-1].extend(items)
-        elif kind == "GLOBAL":
-            stack.append(_known(str(argument).replace(" ", ".", 1)))
-        elif kind == "STACK_GLOBAL":
-            name, module = stack.pop(), stack.pop()
-            stack.append(_known(f"{module}.{name}"))
-        elif kind == "REDUCE":
-            arguments, function = stack.pop(), stack.pop()
-            stack.append(_built(function, arguments))
-        elif kind == "BUILD":
-            # What PyTorch notes beside a dict of tensors: versions of its layers.
-            stack.pop()
-            if not isinstance(stack[-1], dict):
-                raise ValueError("refused, its pickle changes the attributes of an object")
-        elif kind == "BINPERSID":
-            stack.append(_storage(stack.pop()))
-        else:
-            raise ValueError(f"refused, its pickle holds the instruction {kind}")
+    def changed(self, value: Any, state: Any) -> Any:
+        # What PyTorch notes beside a dict of tensors: versions of its layers.
+        return value if isinstance(value, dict) else super().changed(value, state)
 
-    def _to_mark(self) -> list[Any]:
-        """Take off what lies above the last mark."""
-        at = len(self.stack) - 1
-        while self.stack[at] is not _MARK:
-            at -= 1
-            if at < 0:
-                raise IndexError("no mark")
-        items = self.stack[at + 1 :]
-        del self.stack[at:]
-        return items
-
-    def _fill(self, target: Any, items: list[Any]) -> None:
-        if not isinstance(target, dict) or len(items) % 2:
-            raise ValueError("its pickle is damaged (entries for something that is no dict)")
-        for key, value in zip(items[::2], items[1::2], strict=True):
-            if not isinstance(key, (str, int)):
-                raise ValueError("its pickle is damaged (a key is neither text nor a number)")
-            target[key] = value
-
-
-_VALUES = frozenset(
-    [
-        "BINFLOAT",
-        "BININT",
-        "BININT1",
-        "BININT2",
-        "BINSTRING",
-        "BINUNICODE",
-        "BINUNICODE8",
-        "LONG1",
-        "LONG4",
-        "SHORT_BINSTRING",
-        "SHORT_BINUNICODE",
-    ]
-)
-"""Opcodes whose argument is a number or a string."""
-
-_CONSTANTS = {"NONE": None, "NEWTRUE": True, "NEWFALSE": False, "EMPTY_TUPLE": ()}
-
-
-def _known(name: str) -> _Name:
-    if name not in _NAMES:
-        raise ValueError(
-            f"refused, it names {name[:80]}: only tensors in dicts are read. In PyTorch, save the "
-            "weights alone: torch.save(model.state_dict(), path)"
-        )
-    return _Name(name)
-
-
-def _built(function: Any, arguments: Any) -> Any:
-    """Return what a function of PyTorch would, for the few that are known."""
-    name = function.name if isinstance(function, _Name) else ""
-    if not isinstance(arguments, tuple):
-        raise ValueError("its pickle is damaged (arguments that are no tuple)")
-    if name == _DICT and not arguments:
-        return {}
-    if name == _DICT and len(arguments) == 1 and isinstance(arguments[0], list):
-        return dict(arguments[0])
-    if name in _TENSORS:
-        return _tensor(*arguments[:4])
-    if name == _PARAMETER and isinstance(arguments[0], Tensor):
-        return arguments[0]
-    raise ValueError(f"refused, its pickle calls {name or 'something'} with unusual arguments")
+    def outside(self, entry: Any) -> Any:
+        return _storage(entry)
 
 
 def _tensor(storage: Any, offset: Any, shape: Any, strides: Any) -> Tensor:
@@ -260,7 +145,7 @@ def _tensor(storage: Any, offset: Any, shape: Any, strides: Any) -> Tensor:
 def _storage(entry: Any) -> Storage:
     """Return the storage of an entry ("storage", class, key, device, size[, view])."""
     whole = isinstance(entry, tuple) and len(entry) >= 5 and entry[0] == "storage"
-    if not whole or not isinstance(entry[1], _Name) or (len(entry) > 5 and entry[5] is not None):
+    if not whole or not isinstance(entry[1], Name) or (len(entry) > 5 and entry[5] is not None):
         raise ValueError("its pickle is damaged (numbers of an unknown kind)")
     dtype = _DTYPES.get(entry[1].name.rpartition(".")[2])
     key, size = str(entry[2]), entry[4]

@@ -278,7 +278,7 @@ def _score(
 def _truth(item: Any, mask_kind: str, image: np.ndarray) -> Masks | np.ndarray:
     if isinstance(item, Boxes):
         return as_boxes(item.values, image.shape[:2])
-    true = as_masks(item, mask_kind)
+    true = as_masks(item, mask_kind, image.shape)
     if true.shape != image.shape[:2]:
         raise MaskError(misfit("mask", true.shape, "image", image.shape))
     return true
