@@ -44,6 +44,8 @@ EXAMPLES = f"""\
   hemafeat compare cells/ --models lenet5 --protocol leaky-ufsc --parts train validation
       networks alone: nothing is measured, and every image is scored; a published split
       with its validation part
+  hemafeat compare features/ --edits edits.csv
+      with the labels that were changed on the page of hemafeat explore
   hemafeat compare features/ --models svc --save-model svc.hemafeat
   hemafeat compare features/ --models svc --selective 0.95 --save-model svc.hemafeat
       calibrated probabilities, sets of classes, and refused cells
@@ -90,6 +92,12 @@ def add(commands: Any) -> None:
         metavar="COLUMN",
         help="column of the groups that are never on both sides of a split; default: group (the "
         "patient, or else copies of one image)",
+    )
+    parser.add_argument(
+        "--edits",
+        metavar="FILE",
+        help="apply the edits that the page of hemafeat explore wrote: labels that are changed, "
+        "and cells that are left out",
     )
     parser.add_argument(
         "--level",
@@ -229,6 +237,8 @@ def run(args: argparse.Namespace) -> None:
     for path in args.input:
         if not Path(path).exists():
             raise Usage(f"{path}: no such file or folder")
+    if args.edits is not None and not Path(args.edits).is_file():
+        raise Usage(f"--edits: {args.edits}: no such file")
 
     def checked(rows: pd.DataFrame) -> pd.DataFrame:
         # Before the cells are measured, which takes long.
@@ -244,11 +254,13 @@ def run(args: argparse.Namespace) -> None:
         table = cells
         if listed is not None and args.level == "cell" and "images" in reading:
             table = _with_unmeasured(cells, listed, args)
+        table, cells = _edited(table, args), _edited(cells, args)
     else:
         _inputs.check_unmeasured(args)
         table = listed = checked(
             _inputs.images(args.input, args.dataset, keep_dates=args.keep_dates)
         )
+        table = _edited(table, args)
         cells = None
     models = _selective(_deep.models(names, args), args)
     comparison = compare(models, table, args, keep=out / FITS)
@@ -295,6 +307,20 @@ def run(args: argparse.Namespace) -> None:
     if args.save_model is not None:
         print(save_best(comparison, models, table, args))
     print(page)
+
+
+def _edited(table: pd.DataFrame, args: argparse.Namespace) -> pd.DataFrame:
+    """Return the table with the edits of ``--edits``."""
+    from hemafeat import datasets
+
+    if args.edits is None:
+        return table
+    try:
+        changed = datasets.edited(table, args.edits, label=args.label)
+    except datasets.DatasetError as error:
+        raise Usage(f"--edits: {error}") from None
+    _check_columns(changed, args)
+    return changed
 
 
 def compare(

@@ -16,7 +16,7 @@ import pandas as pd
 from hemafeat._files import read_parquet, write_table, write_whole
 from hemafeat._public import public
 from hemafeat._resample import draw, interval
-from hemafeat.evaluate._rows import CompareError
+from hemafeat.evaluate._rows import EDITS, CompareError
 from hemafeat.evaluate._scores import (
     LOWER_IS_BETTER,
     METRICS,
@@ -217,8 +217,8 @@ class Comparison:
             Sentences: which models that never see a cell are as good as the best one that does, and
             how optimistic the score of the best of several models is, which is estimated by
             choosing the best model on resamples of the groups and scoring it on the groups that
-            were not drawn [1]_; and which sets of classes do not hold the true class as often as
-            stated.
+            were not drawn [1]_; which sets of classes do not hold the true class as often as
+            stated; and what was edited by hand.
 
         References
         ----------
@@ -292,6 +292,11 @@ class Comparison:
                     f"{self.unit}s, not of {row['stated']:g} as stated: these are not like those "
                     f"trained on, and {row['unlike']:.3f} of them are refused for that reason."
                 )
+        remarks += [
+            f"{told[:1].upper()}{told[1:]}. If they were chosen by looking at predictions, scores "
+            "on them are optimistic."
+            for told in self.errors.loc[self.errors["stage"] == EDITS, "message"]
+        ]
         return remarks
 
     def _score(self, model: str) -> float:
