@@ -93,12 +93,7 @@ def add(commands: Any) -> None:
         help="column of the groups that are never on both sides of a split; default: group (the "
         "patient, or else copies of one image)",
     )
-    parser.add_argument(
-        "--edits",
-        metavar="FILE",
-        help="apply the edits that the page of hemafeat explore wrote: labels that are changed, "
-        "and cells that are left out",
-    )
+    _arguments.add_edits(parser)
     parser.add_argument(
         "--level",
         choices=("cell", "patient"),
@@ -237,8 +232,7 @@ def run(args: argparse.Namespace) -> None:
     for path in args.input:
         if not Path(path).exists():
             raise Usage(f"{path}: no such file or folder")
-    if args.edits is not None and not Path(args.edits).is_file():
-        raise Usage(f"--edits: {args.edits}: no such file")
+    _inputs.check_edits(args)
 
     def checked(rows: pd.DataFrame) -> pd.DataFrame:
         # Before the cells are measured, which takes long.
@@ -254,13 +248,17 @@ def run(args: argparse.Namespace) -> None:
         table = cells
         if listed is not None and args.level == "cell" and "images" in reading:
             table = _with_unmeasured(cells, listed, args)
-        table, cells = _edited(table, args), _edited(cells, args)
+        table, cells = _inputs.edited(table, args), _inputs.edited(cells, args)
+        if args.edits:
+            _check_columns(table, args)
     else:
         _inputs.check_unmeasured(args)
         table = listed = checked(
             _inputs.images(args.input, args.dataset, keep_dates=args.keep_dates)
         )
-        table = _edited(table, args)
+        table = _inputs.edited(table, args)
+        if args.edits:
+            _check_columns(table, args)
         cells = None
     models = _selective(_deep.models(names, args), args)
     comparison = compare(models, table, args, keep=out / FITS)
@@ -307,20 +305,6 @@ def run(args: argparse.Namespace) -> None:
     if args.save_model is not None:
         print(save_best(comparison, models, table, args))
     print(page)
-
-
-def _edited(table: pd.DataFrame, args: argparse.Namespace) -> pd.DataFrame:
-    """Return the table with the edits of ``--edits``."""
-    from hemafeat import datasets
-
-    if args.edits is None:
-        return table
-    try:
-        changed = datasets.edited(table, args.edits, label=args.label)
-    except datasets.DatasetError as error:
-        raise Usage(f"--edits: {error}") from None
-    _check_columns(changed, args)
-    return changed
 
 
 def compare(
