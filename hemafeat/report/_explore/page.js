@@ -668,7 +668,8 @@
     chosen = i;
     drawOver();
     one(i);
-    if (i >= 0 && !$("tab-map").classList.contains("on")) $("dialog-body").replaceChildren(...card(i)), $("dialog").showModal();
+    // Where the card beside the map is not in sight.
+    if (i >= 0 && (!$("tab-map").classList.contains("on") || window.innerWidth <= 760)) $("dialog-body").replaceChildren(...card(i)), $("dialog").showModal();
   }
   function one(i) {
     if (i < 0) $("one").innerHTML = HINT;
@@ -745,9 +746,8 @@
     $("clear").disabled = !selection.length;
     if (!selection.length) return;
     const heading = `${plural(selection.length, "cell")} selected`;
-    node.append(el("h3", {}, heading), tools(selection), composition(), apart());
     const cells = el("div");
-    node.append(cells);
+    node.append(el("h3", {}, heading), tools(selection), composition() ?? "", apart(), cells);
     const doubt = D.numbers.findIndex((c) => c.key === "doubt");
     const listed = doubt < 0 ? selection : [...selection].sort((a, b) => (number(doubt, b) || -99) - (number(doubt, a) || -99));
     gallery(cells, listed, (i) => tile(i));
@@ -878,7 +878,7 @@
         sorted = [key, sorted[0] === key ? -sorted[1] : key === "title" ? 1 : -1];
         columns();
       } }, title);
-      head.append(el("th", { scope: "col", class: key === "title" ? "text" : "", "aria-sort": by === key ? (sign > 0 ? "ascending" : "descending") : "none" }, button));
+      head.append(el("th", { scope: "col", class: key === "title" || key === "correlation" ? "text" : "", "aria-sort": by === key ? (sign > 0 ? "ascending" : "descending") : "none" }, button));
     }
     const body = el("tbody"), most = 60;
     for (const k of rows.slice(0, columns.all ? rows.length : most)) {

@@ -416,13 +416,14 @@ def _typical(
 def _facts(
     table: pd.DataFrame, whole: pd.DataFrame, found: _contents.Contents, classes: list[str]
 ) -> list[tuple[str, str]]:
-    facts = [(count(len(table)), "cells"), (count(table["image"].nunique()), "images")]
-    facts.append((count(len(classes)), "classes"))
-    for column, noun in (("patient", "patients"), ("dataset", "data sets")):
+    numbers = [(len(table), "cell"), (table["image"].nunique(), "image")]
+    numbers += [(len(classes), "class")] if classes else []
+    for column, noun in (("patient", "patient"), ("dataset", "data set")):
         n = table[column].nunique() if column in table else 0
-        if n > 1:
-            facts.append((count(n), noun))
-    return [*facts, (count(found.n_features), "features")]
+        numbers += [(n, noun)] if n > 1 else []
+    numbers.append((found.n_features, "feature"))
+    plurals = {"class": "classes"}
+    return [(count(n), noun if n == 1 else plurals.get(noun, f"{noun}s")) for n, noun in numbers]
 
 
 def _notes(
@@ -438,15 +439,12 @@ def _notes(
     if len(found.features) < found.n_features:
         notes.append(
             f"The page holds the {len(found.features)} of {found.n_features} features that differ "
-            "most between the classes; the map is one of these."
+            "most between the classes, and the map is made of these."
         )
-    if drawn is not None and not drawn.shown.all():
-        notes.append(
-            f"{count(int((~drawn.shown).sum()))} cells have no picture: "
-            f"{'; '.join(drawn.problems[:2])}."
-        )
-    elif drawn is not None and drawn.problems:
-        notes.append(f"Some pictures have {'; '.join(drawn.problems[:2])}.")
+    if drawn is not None and drawn.problems:
+        first, n = drawn.problems[0], int((~drawn.shown).sum())
+        without = f"{plural(n, 'cell')} without a picture: " if n else ""
+        notes.append(f"{without}{first[:1].upper() if not n else first[:1]}{first[1:]}.")
     if told := whole.attrs.get("edits"):
         notes.append(f"{str(told)[:1].upper()}{str(told)[1:]}.")
     return notes

@@ -85,7 +85,7 @@ def sheets(
             image, masks, problem = pictures.load(names[places[0]])
         except Exception as error:  # an image may have been removed since it was measured
             reason = str(error).splitlines()[0][:160] if str(error) else type(error).__name__
-            return [(place, None, b"\0", f"no picture: {reason}") for place in places]
+            return [(place, None, b"\0", reason) for place in places]
         out: list[tuple[int, np.ndarray | None, bytes, str]] = []
         for place in places:
             cell = cells[place]
