@@ -77,8 +77,16 @@ def test_wrong_labels(to: str, tmp_path: Path, capsys: pytest.CaptureFixture[str
     table.to_csv(tmp_path / "cells.csv", index=False)
     main = runpy.run_path(str(BENCHMARKS / "wrong_labels.py"))["main"]
     main(
-        ["--table", str(tmp_path / "cells.csv"), "--models", "logistic", "--repeats", "1"]
-        + ["--to", to]
+        [
+            "--table",
+            str(tmp_path / "cells.csv"),
+            "--models",
+            "logistic",
+            "--repeats",
+            "1",
+            "--to",
+            to,
+        ]
     )
     said = capsys.readouterr().out
     assert "200 cells, 4 wrong labels" in said

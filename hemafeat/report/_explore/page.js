@@ -167,6 +167,7 @@
     const add = () => {
       for (const i of cells.slice(shown, shown + step)) list.append(make(i));
       shown = Math.min(shown + step, cells.length);
+      step = 48;
       more.textContent = `Show ${Math.min(step, cells.length - shown)} more of ${count(cells.length - shown)}`;
       more.hidden = shown >= cells.length;
     };
@@ -747,10 +748,10 @@
     if (!selection.length) return;
     const heading = `${plural(selection.length, "cell")} selected`;
     const cells = el("div");
-    node.append(el("h3", {}, heading), tools(selection), composition() ?? "", apart(), cells);
+    node.append(el("h3", {}, heading), tools(selection), composition() ?? "", cells, apart());
     const doubt = D.numbers.findIndex((c) => c.key === "doubt");
     const listed = doubt < 0 ? selection : [...selection].sort((a, b) => (number(doubt, b) || -99) - (number(doubt, a) || -99));
-    gallery(cells, listed, (i) => tile(i));
+    gallery(cells, listed, (i) => tile(i), 9);
   }
   function composition() {
     const k = colourSelect.value[0] === "t" ? Number(colourSelect.value.slice(1)) : NAMES.indexOf(LABEL);

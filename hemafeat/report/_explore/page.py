@@ -20,7 +20,7 @@ from hemafeat.report._explore import contents as _contents
 from hemafeat.report._explore.columns import ALIKE, FAR, survey
 from hemafeat.report._explore.pictures import Sheets, sheets
 from hemafeat.report._html import render, target
-from hemafeat.report._style import SERIES, count, listed
+from hemafeat.report._style import INK, MUTED, SERIES, count, listed
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -29,8 +29,11 @@ if TYPE_CHECKING:
 
 PACKAGES = ("numpy", "pandas", "scikit-learn", "opencv-python", "umap-learn")
 
-COLOURS = [colour for colour, _ in SERIES if colour not in ("#5a6473", "#1b2330")]
-"""Colours of the first classes; those of the model pages, without the two that are text."""
+COLOURS = [
+    *(colour for colour, _ in SERIES if colour not in (INK, MUTED)),
+    *("#d81b60", "#7cb342", "#00838f", "#5e35b1", "#ff8a65", "#90a4ae", "#c0ca33", "#6d4c41"),
+]
+"""Colours of the first classes: those of models on other pages that are not of text, and more."""
 
 N_TYPICAL = 12
 """Number of typical, and of unusual, cells of each class that are shown."""
@@ -81,7 +84,7 @@ def explore(
         leaves them out.
     label : str, default="label"
         Column of the labels. It may be missing.
-    images, segmenter, masks, mask_kind
+    images, segmenter, masks, mask_kind : optional
         As in `page`: where the images are, and how their outlines are found. The segmenter is by
         default the one that the table was measured with.
     pictures : bool, default=True
