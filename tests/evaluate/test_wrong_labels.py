@@ -77,6 +77,17 @@ def test_a_comparison_of_the_table_is_used(planted, found):
     pd.testing.assert_frame_equal(evaluate.suspected_labels(table, comparison), found)
     with pytest.raises(evaluate.CompareError, match="not one of this table"):
         evaluate.suspected_labels(table.head(50), comparison)
+    shuffled = table.sample(frac=1, random_state=0).reset_index(drop=True)
+    again = evaluate.suspected_labels(shuffled, comparison)
+    assert again["image"].tolist() == found["image"].tolist()
+    assert (shuffled["image"].iloc[again["row"]].tolist()) == again["image"].tolist()
+    first = found.iloc[0]
+    mended = table.assign(
+        label=table["label"].mask(table.index == first["row"], first["suggested"])
+    )
+    after = evaluate.suspected_labels(mended, comparison).set_index("image").loc[first["image"]]
+    assert after["label"] == first["suggested"]
+    assert not after["suspected"]
     without = evaluate.suspected_labels(table.drop(columns=table.columns[4:]), comparison)
     assert without["neighbours_label"].isna().all()
     assert np.isin(planted[1], without["row"].head(16)).mean() >= 0.6

@@ -9,6 +9,7 @@ import pandas as pd
 
 from hemafeat import extract, pipelines
 from hemafeat._frames import need_frame
+from hemafeat._words import no_column
 from hemafeat.evaluate._compare import compare
 from hemafeat.evaluate._comparison import Comparison
 from hemafeat.evaluate._rows import CompareError
@@ -119,7 +120,7 @@ def suspected_labels(
             importance=False,
             n_jobs=n_jobs,
         )
-    rows = _predicted(comparison, table)
+    rows = _predicted(comparison, table, label)
     classes = np.array(comparison.classes, dtype=object)
     p = rows[[f"p__{name}" for name in classes]].to_numpy(np.float64)
     code = pd.Categorical(rows["truth"].astype(str), categories=list(classes)).codes.astype(int)
@@ -148,9 +149,11 @@ def suspected_labels(
     return found.sort_values("score", ascending=False, kind="stable", ignore_index=True)
 
 
-def _predicted(comparison: Comparison, table: pd.DataFrame) -> pd.DataFrame:
+def _predicted(comparison: Comparison, table: pd.DataFrame, label: str) -> pd.DataFrame:
     """Return the predictions of the best model with probabilities, one row per cell."""
     names = [f"p__{name}" for name in comparison.classes]
+    if label not in table.columns:
+        raise CompareError(no_column(label, table.columns))
     if comparison.unit != "cell":
         raise CompareError("labels of cells are judged by a comparison of cells, not of patients")
     for model in comparison.ranked():
@@ -162,12 +165,25 @@ def _predicted(comparison: Comparison, table: pd.DataFrame) -> pd.DataFrame:
         raise CompareError("no model that looks at the cells gives probabilities")
     if rows["row"].duplicated().any():
         raise CompareError("the comparison predicts some cells more than once")
+    rows["row"] = _places(rows, table)
+    # The labels are those of the table, which may have been edited since the comparison.
+    rows["truth"] = table[label].iloc[rows["row"]].to_numpy(object)
+    known = rows["truth"].map(str).isin(comparison.classes) & rows["truth"].notna()
+    if not known.any():
+        raise CompareError(f"no label in column {label!r} is a class of the comparison")
+    return rows[known.to_numpy(bool)].reset_index(drop=True)
+
+
+def _places(rows: pd.DataFrame, table: pd.DataFrame) -> np.ndarray:
+    """Return the place in the table of each predicted cell: by its name, or else as compared."""
     places = rows["row"].to_numpy(int)
-    if places.max() >= len(table) or (
-        "image" in table and set(table["image"].iloc[places].astype(str)) != set(rows["image"])
-    ):
+    if {"image", "cell"} <= set(table.columns):
+        names, wanted = (pd.MultiIndex.from_frame(t[["image", "cell"]]) for t in (table, rows))
+        if names.is_unique:
+            places = names.get_indexer(wanted)
+    if places.min(initial=0) < 0 or places.max(initial=0) >= len(table):
         raise CompareError("the comparison is not one of this table")
-    return rows
+    return places
 
 
 def _shares(

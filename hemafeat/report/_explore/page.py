@@ -120,7 +120,7 @@ def explore(
 
     Notes
     -----
-    A page of 20,000 cells takes about 50 MB: pictures of 48 pixels (112 for 2,500 cells or fewer),
+    A page of 20,000 cells takes about 40 MB: pictures of 48 pixels (112 for 2,500 cells or fewer),
     and the columns that differ most between the classes, as many as fit into four million numbers.
 
     Examples
@@ -185,7 +185,7 @@ def explore(
     )
     content = {
         "title": title or "Cells",
-        "facts": _facts(table, whole, found, classes),
+        "facts": _facts(table, found, classes),
         "notes": _notes(table, whole, found, drawn, outlined),
         "suspected": remark,
         "alike": f"{ALIKE:g}",
@@ -274,7 +274,7 @@ def _how_outlined(table: pd.DataFrame, segmenter: Any, masks: Any) -> tuple[Any,
 def _pictures(
     table: pd.DataFrame, images: Any, segmenter: Any, masks: Any, mask_kind: str, n_jobs: int
 ) -> Sheets:
-
+    """Draw the cells that are shown."""
     names = table["image"].map(str).tolist()
     source = _galleries.Pictures(names, images, segmenter, masks, mask_kind)
     cells = [number for _, number in _contents.keys(table)]
@@ -417,7 +417,7 @@ def _typical(
 
 
 def _facts(
-    table: pd.DataFrame, whole: pd.DataFrame, found: _contents.Contents, classes: list[str]
+    table: pd.DataFrame, found: _contents.Contents, classes: list[str]
 ) -> list[tuple[str, str]]:
     numbers = [(len(table), "cell"), (table["image"].nunique(), "image")]
     numbers += [(len(classes), "class")] if classes else []
