@@ -120,7 +120,7 @@ def explore(
 
     Notes
     -----
-    A page of 20,000 cells takes about 40 MB: pictures of 48 pixels (112 for 2,500 cells or fewer),
+    A page of 20,000 cells takes about 50 MB: pictures of 64 pixels (112 for 2,500 cells or fewer),
     and the columns that differ most between the classes, as many as fit into four million numbers.
 
     Examples

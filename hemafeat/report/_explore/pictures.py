@@ -12,7 +12,7 @@ import numpy as np
 
 from hemafeat.report._galleries import Pictures, jpeg, square_view
 
-SIDES = ((2_500, 112), (6_000, 80), (12_000, 64))
+SIDES = ((2_500, 112), (6_000, 80), (20_000, 64))
 """Side of a picture in pixels up to a number of cells; `LEAST` beyond. Multiples of 16, the blocks
 of JPEG, so that no picture leaks into its neighbour."""
 
