@@ -40,6 +40,7 @@ def test_none_is_left_out() -> None:
         "selective",
         "speed",
         "stability",
+        "wrong_labels",
     }
     assert there == named | {
         *("networks", "teaching_masks", "train_leukocytes", "train_segmenter", "unchanged")
@@ -64,6 +65,32 @@ def test_attack(kind: str, counted: str, capsys: pytest.CaptureFixture[str]) -> 
     main = runpy.run_path(str(BENCHMARKS / "attack.py"))["main"]
     main([kind, "--minutes", "0.01", "--random-state", "3"])
     assert re.search(rf"[1-9][\d,]* {counted}", capsys.readouterr().out)
+
+
+@pytest.mark.parametrize("to", ["random", "similar"])
+def test_wrong_labels(to: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rng = np.random.default_rng(0)
+    table = pd.DataFrame({"image": [f"{k}.png" for k in range(200)], "cell": 1})
+    table["label"] = np.array(["a", "b", "c"])[np.arange(200) % 3]
+    for k, label in enumerate("abc"):
+        table[f"cell__shape__f{k}"] = rng.normal(size=200) + 6 * (table["label"] == label)
+    table.to_csv(tmp_path / "cells.csv", index=False)
+    main = runpy.run_path(str(BENCHMARKS / "wrong_labels.py"))["main"]
+    main(
+        [
+            "--table",
+            str(tmp_path / "cells.csv"),
+            "--models",
+            "logistic",
+            "--repeats",
+            "1",
+            "--to",
+            to,
+        ]
+    )
+    said = capsys.readouterr().out
+    assert "200 cells, 4 wrong labels" in said
+    assert re.search(r"recall at precision .5 +1\.0", said)
 
 
 @pytest.mark.slow_without_jit

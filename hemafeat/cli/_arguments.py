@@ -153,6 +153,17 @@ def add_nuclei(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_edits(parser: argparse.ArgumentParser) -> None:
+    """Add ``--edits``."""
+    parser.add_argument(
+        "--edits",
+        nargs="+",
+        metavar="FILE",
+        help="apply what was decided on the page of hemafeat explore: labels that are changed, and "
+        "cells that are left out",
+    )
+
+
 def add_mask_kind(parser: argparse.ArgumentParser) -> None:
     """Add ``--mask-kind``."""
     parser.add_argument(

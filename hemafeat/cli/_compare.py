@@ -44,6 +44,8 @@ EXAMPLES = f"""\
   hemafeat compare cells/ --models lenet5 --protocol leaky-ufsc --parts train validation
       networks alone: nothing is measured, and every image is scored; a published split
       with its validation part
+  hemafeat compare features/ --edits edits.csv
+      with the labels that were changed on the page of hemafeat explore
   hemafeat compare features/ --models svc --save-model svc.hemafeat
   hemafeat compare features/ --models svc --selective 0.95 --save-model svc.hemafeat
       calibrated probabilities, sets of classes, and refused cells
@@ -91,6 +93,7 @@ def add(commands: Any) -> None:
         help="column of the groups that are never on both sides of a split; default: group (the "
         "patient, or else copies of one image)",
     )
+    _arguments.add_edits(parser)
     parser.add_argument(
         "--level",
         choices=("cell", "patient"),
@@ -229,6 +232,7 @@ def run(args: argparse.Namespace) -> None:
     for path in args.input:
         if not Path(path).exists():
             raise Usage(f"{path}: no such file or folder")
+    _inputs.check_edits(args)
 
     def checked(rows: pd.DataFrame) -> pd.DataFrame:
         # Before the cells are measured, which takes long.
@@ -244,11 +248,17 @@ def run(args: argparse.Namespace) -> None:
         table = cells
         if listed is not None and args.level == "cell" and "images" in reading:
             table = _with_unmeasured(cells, listed, args)
+        table, cells = _inputs.edited(table, args), _inputs.edited(cells, args)
+        if args.edits:
+            _check_columns(table, args)
     else:
         _inputs.check_unmeasured(args)
         table = listed = checked(
             _inputs.images(args.input, args.dataset, keep_dates=args.keep_dates)
         )
+        table = _inputs.edited(table, args)
+        if args.edits:
+            _check_columns(table, args)
         cells = None
     models = _selective(_deep.models(names, args), args)
     comparison = compare(models, table, args, keep=out / FITS)

@@ -295,6 +295,25 @@ def is_table(args: argparse.Namespace) -> bool:
     return args.dataset is None and all(path.exists() and extract.is_result(path) for path in paths)
 
 
+def check_edits(args: argparse.Namespace) -> None:
+    """Refuse files of ``--edits`` that are not there."""
+    for path in args.edits or ():
+        if not Path(path).is_file():
+            raise Usage(f"--edits: {path}: no such file")
+
+
+def edited(table: pd.DataFrame, args: argparse.Namespace) -> pd.DataFrame:
+    """Return the table with the edits of ``--edits``."""
+    from hemafeat import datasets
+
+    try:
+        for path in args.edits or ():
+            table = datasets.edited(table, path, label=args.label)
+    except datasets.DatasetError as error:
+        raise Usage(f"--edits: {error}") from None
+    return table
+
+
 def merged(
     paths: list[str], names: list[str] | None = None, labels: str | None = None
 ) -> pd.DataFrame:

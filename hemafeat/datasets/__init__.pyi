@@ -16,6 +16,7 @@ from ._drawn.field import (
 )
 from ._drawn.layouts import drawn_set as drawn_set
 from ._drawn.stain import BACKGROUNDS as BACKGROUNDS, Light as Light, Stain as Stain
+from ._edits import edited as edited
 from ._harmonise import (
     LABEL_MAPS as LABEL_MAPS,
     harmonise as harmonise,

@@ -214,7 +214,7 @@ def from_csv(path: str | os.PathLike[str]) -> pd.DataFrame:
     0  7.png      P1    P1   52
     """
     path = Path(path)
-    table = _read_file(path)
+    table = read_file(path)
     table = table.rename(columns={image_column(table, path): "image"})
     dtype = table["image"].dtype
     if not (pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype)):
@@ -236,7 +236,7 @@ def from_csv(path: str | os.PathLike[str]) -> pd.DataFrame:
 # --- Files ------------------------------------------------------------------------------------
 
 
-def _read_file(path: Path) -> pd.DataFrame:
+def read_file(path: Path) -> pd.DataFrame:
     reader = _READERS.get(path.suffix.lower())
     if reader is None:
         raise DatasetError(f"{path} is not a table; expected {', '.join(_READERS)}")
@@ -285,7 +285,7 @@ def _lists_images(path: Path) -> bool:
     if not path.is_file():
         return False
     try:
-        image_column(_read_file(path).head(0), path)
+        image_column(read_file(path).head(0), path)
     except DatasetError as problem:
         warnings.warn(f"{problem}; searching the folder instead", DatasetWarning, stacklevel=3)
         return False

@@ -16,3 +16,4 @@ from ._studies.learning_curve import (
     learning_curve as learning_curve,
 )
 from ._studies.resampling import Resampling as Resampling, resampling as resampling
+from ._studies.wrong_labels import suspected_labels as suspected_labels

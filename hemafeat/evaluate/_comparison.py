@@ -17,7 +17,7 @@ from hemafeat._files import read_parquet, write_table, write_whole
 from hemafeat._public import public
 from hemafeat._resample import draw, interval
 from hemafeat._words import plural
-from hemafeat.evaluate._rows import CompareError
+from hemafeat.evaluate._rows import EDITS, CompareError
 from hemafeat.evaluate._scores import (
     LOWER_IS_BETTER,
     METRICS,
@@ -219,7 +219,7 @@ class Comparison:
             how optimistic the score of the best of several models is, which is estimated by
             choosing the best model on resamples of the groups and scoring it on the groups that
             were not drawn [1]_; which sets of classes do not hold the true class as often as
-            stated; and of what models warned.
+            stated; of what models warned; and what was edited by hand.
 
         References
         ----------
@@ -300,6 +300,11 @@ class Comparison:
                 f"{model} warned in {plural(folds.nunique(), 'fold')}: "
                 f"{warned.loc[folds.index[0], 'message']}."
             )
+        remarks += [
+            f"{told[:1].upper()}{told[1:]}. If they were chosen by looking at predictions, scores "
+            "on them are optimistic."
+            for told in self.errors.loc[self.errors["stage"] == EDITS, "message"]
+        ]
         return remarks
 
     def _score(self, model: str) -> float:

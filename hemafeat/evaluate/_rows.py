@@ -72,8 +72,15 @@ CELLS = {
 """Which cells of the images a table holds, in words, see `hemafeat.extract.measured`."""
 
 
+EDITS = "edits"
+"""Stage of the note on labels that were changed by hand, see `hemafeat.datasets.edited`."""
+
+
 def cells_measured(table: pd.DataFrame) -> tuple[str, list[Note]]:
-    """Return which cells of the images a table holds, and a note if that is not one rule."""
+    """Return which cells of the images a table holds, and notes on how it came about.
+
+    There is a note if the cells were not chosen by one rule, and if a person edited the labels.
+    """
     rule = extract.measured(table).get("cells", "")
     notes: list[Note] = []
     if rule == "auto":
@@ -82,6 +89,8 @@ def cells_measured(table: pd.DataFrame) -> tuple[str, list[Note]]:
             "and all cells. Measure them again before a model is applied to the unlabelled ones"
         )
         notes.append(("", "compare", "note", message))
+    if told := table.attrs.get("edits"):
+        notes.append(("", EDITS, "note", str(told)))
     return CELLS.get(rule, ""), notes
 
 

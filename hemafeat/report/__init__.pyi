@@ -6,6 +6,7 @@ from ._curves import (
     figure_precision_recall as figure_precision_recall,
     figure_roc as figure_roc,
 )
+from ._explore.page import explore as explore
 from ._figures import (
     figure_confusion as figure_confusion,
     figure_differences as figure_differences,

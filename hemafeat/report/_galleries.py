@@ -213,11 +213,9 @@ def picture(
     from hemafeat.segment import Masks, outline
 
     height, width = image.shape[:2]
-    top, bottom, left, right = 0, height, 0, width
     whole = whole and max(height, width) <= WHOLE
     one_cell = masks is not None and cell is not None and 1 <= cell <= masks.n_cells
-    if one_cell and not whole:
-        top, bottom, left, right = _view(masks.cell, masks.nucleus, int(cell))  # type: ignore
+    top, bottom, left, right = square_view(image, masks, None if whole else cell)
     view = image[top:bottom, left:right]
     scale = side / max(view.shape[:2])
     size = (max(1, round(view.shape[1] * scale)), max(1, round(view.shape[0] * scale)))
@@ -244,6 +242,15 @@ def picture(
     on_line = enlarged[0][: size[1], : size[0]] > 0
     shown[on_line] = enlarged[1][: size[1], : size[0]][on_line]
     return shown
+
+
+def square_view(
+    image: np.ndarray, masks: Masks | None, cell: int | None
+) -> tuple[int, int, int, int]:
+    """Return top, bottom, left and right of the view of one cell, or of the image without it."""
+    if masks is None or cell is None or not 1 <= cell <= masks.n_cells:
+        return 0, image.shape[0], 0, image.shape[1]
+    return _view(masks.cell, masks.nucleus, int(cell))
 
 
 def _view(cell: np.ndarray, nucleus: np.ndarray, number: int) -> tuple[int, int, int, int]:

@@ -112,7 +112,7 @@ def figure_map(
     rng = np.random.default_rng(random_state)
     rows = np.arange(size) if size <= n else np.sort(rng.choice(size, n, replace=False))
     matrix = _vectors(data, table, vectors, rows)
-    points, labels = _places(matrix, method, random_state)
+    points, labels = place(matrix, method, random_state)
     figure = Figure(figsize=(8.6, 6.2), layout="constrained")
     panel = figure.add_subplot()
     drawn = "" if len(rows) == size else f"{count(len(rows))} of "
@@ -156,7 +156,7 @@ def _colours(data: Any, colour: Any, size: int) -> tuple[pd.Series | None, str]:
 
 def _vectors(data: Any, table: pd.DataFrame | None, vectors: Any, rows: np.ndarray) -> np.ndarray:
     """Return a matrix of the rows to draw, without missing values."""
-    from hemafeat import extract, pipelines
+    from hemafeat import extract
 
     if vectors is None and table is not None:
         columns = extract.feature_columns(table)
@@ -165,10 +165,7 @@ def _vectors(data: Any, table: pd.DataFrame | None, vectors: Any, rows: np.ndarr
                 "the table has no feature columns: give vectors, a matrix or a transformer of "
                 "images such as pipelines.GreyPixels()"
             )
-        values = pipelines.FillMissing(flags=False).fit_transform(
-            table[columns].iloc[rows].to_numpy(np.float64)
-        )
-        return np.asarray(pipelines.ClippedScaler().fit_transform(values))
+        return vectors_of(table[columns].iloc[rows].to_numpy(np.float64))
     if hasattr(vectors, "fit_transform"):
         part = table.iloc[rows] if table is not None else [data[row] for row in rows]
         matrix = np.asarray(vectors.fit_transform(part), dtype=np.float64)
@@ -185,9 +182,15 @@ def _vectors(data: Any, table: pd.DataFrame | None, vectors: Any, rows: np.ndarr
     return matrix
 
 
-def _places(
-    matrix: np.ndarray, method: str, random_state: int
-) -> tuple[np.ndarray, tuple[str, str]]:
+def vectors_of(values: np.ndarray) -> np.ndarray:
+    """Return columns of features filled and standardised."""
+    from hemafeat import pipelines
+
+    filled = pipelines.FillMissing(flags=False).fit_transform(values)
+    return np.asarray(pipelines.ClippedScaler().fit_transform(filled))
+
+
+def place(matrix: np.ndarray, method: str, random_state: int) -> tuple[np.ndarray, tuple[str, str]]:
     """Return the place of each row, (n, 2), and the labels of the axes."""
     from sklearn.decomposition import PCA
     from sklearn.manifold import TSNE

@@ -23,6 +23,7 @@ COMMANDS = [
     "datasets",
     "describe",
     "download",
+    "explore",
     "extract",
     "families",
     "merge",
@@ -363,6 +364,31 @@ def test_compare_then_predict_then_report(features, tmp_path, capsys):
     assert capsys.readouterr().out.strip() == str(page)
     same = (out / "page.html").read_text("utf-8").split("<dt>Command")[0]
     assert page.read_text("utf-8").split("</dl>")[0].startswith(same.rstrip()[:-200])
+
+
+def test_what_is_decided_on_the_page_of_cells_is_compared(features, tmp_path, capsys):
+    """Explore, decide, compare with the edits, explore again with both."""
+    page, result = tmp_path / "look.html", tmp_path / "result"
+    look = ["explore", str(features), "--out", str(page), "--map", "pca", "-q"]
+    assert main([*look, "--no-suspected"]) == 0
+    assert capsys.readouterr().out == f"{page}\n"
+    assert page.stat().st_size > 50_000
+    table = extract.load(features)
+    other = {"lymphocyte": "neutrophil", "neutrophil": "lymphocyte"}
+    edits = table[["image", "cell"]].head(2).assign(edit=["relabel", "exclude"])
+    edits["label"] = [other[table["label"].iloc[0]], ""]
+    edits.to_csv(tmp_path / "edits.csv", index=False)
+    edited = ["--edits", str(tmp_path / "edits.csv")]
+    words = ["compare", str(features), "--models", "logistic", "--folds", "3", "--n-boot", "20"]
+    assert main([*words, "--no-importance", "--out", str(result), "-q", *edited]) == 0
+    told = "1 label changed and 1 cell left out by hand (edits.csv)"
+    assert told in " ".join(capsys.readouterr().out.split())
+    assert told in (result / "page.html").read_text("utf-8")
+    assert main([*look, "--comparison", str(result), "--no-pictures", *edited]) == 0
+    text = page.read_text("utf-8")
+    assert told in text
+    assert "Predicted by logistic" in text
+    assert f'"n":{len(table) - 1},' in text
 
 
 def test_an_interrupted_compare_goes_on(cells, tmp_path, capsys, monkeypatch):

@@ -1,0 +1,1 @@
+"""The page on which the cells of a table are looked at."""
