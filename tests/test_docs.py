@@ -62,9 +62,15 @@ def at_work(few_cells, tmp_path, monkeypatch):
     return tmp_path
 
 
+NEEDED = {"docs/guide/tools.md": ("polars", "anndata")}
+"""Optional packages that the code of a page needs."""
+
+
 @pytest.mark.slow_without_jit
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
 def test_python_of_the_page_runs(page, at_work):
+    for package in NEEDED.get(page, ()):
+        pytest.importorskip(package)
     names: dict[str, object] = {"__name__": "page"}
     with contextlib.redirect_stdout(io.StringIO()):
         for block in blocks(page, "python"):

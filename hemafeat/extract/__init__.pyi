@@ -1,3 +1,4 @@
+from ._anndata import to_anndata as to_anndata
 from ._columns import (
     columns as columns,
     describe as describe,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hemafeat._frames import need_frame
+from hemafeat._frames import as_frame, need_frame
 from hemafeat.extract._family import MASKS, Family, choose, column_facts, families as all_families
-from hemafeat.extract._former import current_units
+from hemafeat.extract._former import current_names, current_units
 from hemafeat.extract._stability import CHANGES, robust_columns, stability
 
 if TYPE_CHECKING:
@@ -43,15 +43,18 @@ def columns(families: FamilyChoice = "default") -> list[str]:
     return [name for key, f in choose(families).items() for name in column_facts(key, f)]
 
 
-def describe(families: FamilyChoice = "default", *, um_per_px: bool = False) -> pd.DataFrame:
+def describe(families: Any = "default", *, um_per_px: bool = False) -> pd.DataFrame:
     """Describe each feature column.
 
     Parameters
     ----------
-    families : {"fast", "default", "all", "robust"} or list of names or functions
-        Feature families, as in `table`.
+    families : {"fast", "default", "all", "robust"}, list of names or functions, or DataFrame
+        Feature families, as in `table`; or a table of cells, whose feature columns are described in
+        its order and with its units. A column that no family declares, such as one of an embedding,
+        has a name and no description.
     um_per_px : bool
-        Give the units of a table whose scale is known, in um instead of px. Default False.
+        Give the units of a table whose scale is known, in um instead of px. Default False. Ignored
+        for a table of cells, which has its units.
 
     Returns
     -------
@@ -70,6 +73,9 @@ def describe(families: FamilyChoice = "default", *, um_per_px: bool = False) -> 
     """
     import pandas as pd
 
+    given = as_frame(families)
+    if isinstance(given, pd.DataFrame):
+        return _describe_table(given)
     rows = []
     measured, stable = stability(), robust_columns()
     for family, function in choose(families).items():
@@ -94,6 +100,26 @@ def describe(families: FamilyChoice = "default", *, um_per_px: bool = False) -> 
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _describe_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a row of `describe` for each feature column of a table."""
+    names = feature_columns(table)
+    current = list(current_names(names))
+    known = describe("all").set_index("column")
+    described = known.reindex(current).set_axis(names, axis=0)
+    for position, part in enumerate(("mask", "family", "feature")):
+        described[part] = [name.split("__")[position] for name in names]
+    of_table = units(table, assume_px=False)
+    described["unit"] = [
+        of_table.get(now, of_table.get(name)) for name, now in zip(names, current, strict=True)
+    ]
+    declared = known["unit"].reindex(current).to_numpy()
+    described["unit"] = described["unit"].where(described["unit"].notna(), declared)
+    texts = ["plane", "unit", "formula", "meaning", "source", "reference"]
+    described[texts] = described[texts].astype(object).where(described[texts].notna(), "")
+    described["robust"] = [bool(value is True) for value in described["robust"]]
+    return described.rename_axis("column").reset_index()
 
 
 def feature_columns(table: pd.DataFrame) -> list[str]:

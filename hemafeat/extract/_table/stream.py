@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from hemafeat._files import is_table_file, read_parquet
+from hemafeat._files import is_cells_file, read_parquet
 from hemafeat._machine import steps_of
 from hemafeat._public import public, renamed_argument
-from hemafeat.datasets import DatasetWarning
+from hemafeat.datasets import DatasetWarning, as_table
 from hemafeat.extract._columns import FamilyChoice
 from hemafeat.extract._table.cluster import connect, measure_on_cluster
 from hemafeat.extract._table.compile import compile_ahead
@@ -104,6 +104,8 @@ def stream(
     mask_kind: str = "auto",
     families: FamilyChoice = "default",
     cells: Cells = "auto",
+    label: str | None = None,
+    patient: str | None = None,
     um_per_px: float | Literal["auto"] | None = None,
     normalise: str | Normaliser | None = None,
     to_um_per_px: float | None = None,
@@ -136,6 +138,8 @@ def stream(
     families : {"fast", "default", "all", "robust"} or list of names or functions
         As in `table`.
     cells : {"auto", "all", "central"}
+        As in `table`.
+    label, patient : str, optional
         As in `table`.
     um_per_px : float or "auto", optional
         As in `table`.
@@ -214,9 +218,11 @@ def stream(
     >>> extract.stream(cells, "features", families=["shape"]).n_kept
     2
     """
-    if is_table_file(out) and not Path(out).is_dir():
+    if is_cells_file(out) and not Path(out).is_dir():
         raise ValueError(f"{out} is not a folder; a single file is written by extract.table(out=)")
     check_target(out)
+    if label is not None or patient is not None:
+        images = as_table(images, label=label, patient=patient)
     run = Run(
         images,
         segmenter=segmenter,
