@@ -190,6 +190,14 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--title", metavar="TEXT", help="heading of the page")
     parser.add_argument(
+        "--mlflow",
+        nargs="?",
+        const="default",
+        metavar="URI",
+        help="also log scores, tables and page to MLflow, at this tracking URI or at that of "
+        "MLFLOW_TRACKING_URI",
+    )
+    parser.add_argument(
         "--save-model", metavar="FILE", help="fit the best model to all labelled rows and save it"
     )
     _arguments.add_restart(parser, "comparison (and the file of --save-model)")
@@ -215,9 +223,11 @@ def _share(text: str) -> float:
 
 def run(args: argparse.Namespace) -> None:
     """Measure the cells if necessary, compare the models, print and write the results."""
-    from hemafeat import evaluate, report
+    from hemafeat import report
 
     out = _output.result_folder(args.out, "comparison", MARKS, args.input)
+    if args.mlflow is not None:
+        _check_mlflow()
     settings = _output.settings(args)
     _studies.check(args)
     names = _model_names(args)
@@ -256,16 +266,11 @@ def run(args: argparse.Namespace) -> None:
         (out / name).unlink(missing_ok=True)
     comparison.save(out)
     _output.save_settings(out, settings)
-    write_table(comparison.results, out / "results.csv")
-    write_table(comparison.part_scores, out / "part_scores.csv")
-    if len(comparison.searches):
-        write_table(comparison.searches, out / "searches.csv")
+    comparison.save_csv(out, cells)
     answers = comparison.answers()
     for name, frame in (("per_dataset", comparison.per_dataset()), ("answers", answers)):
         if len(frame):
             write_table(frame, out / f"{name}.csv")
-    if isinstance(comparison, evaluate.PatientComparison) and len(comparison.verdicts):
-        write_table(comparison.verdicts, out / "verdicts.csv")
     studies = _studies.run(table, models, args, out)
     audit, probes = audit_and_probes(table, listed, args) if args.audit else (None, None)
     _arguments.say(args, "writing the page ...")
@@ -283,6 +288,9 @@ def run(args: argparse.Namespace) -> None:
         probes=probes,
         studies=studies,
     )
+    if args.mlflow is not None:
+        run = comparison.to_mlflow(None if args.mlflow == "default" else args.mlflow, files=[page])
+        _arguments.say(args, f"logged to MLflow as run {run}")
     print(_output.scores(comparison))
     if len(answers):
         shown = ["stated", "coverage", "refused", "unlike", "accuracy", "answered"]
@@ -295,6 +303,14 @@ def run(args: argparse.Namespace) -> None:
     if args.save_model is not None:
         print(save_best(comparison, models, table, args))
     print(page)
+
+
+def _check_mlflow() -> None:
+    """Refuse ``--mlflow`` without its package, before anything is measured."""
+    try:
+        import mlflow  # noqa: F401
+    except ImportError:
+        raise Usage("--mlflow needs mlflow: pip install mlflow") from None
 
 
 def compare(

@@ -168,9 +168,9 @@ def stream(
         that the scheduler wrote, a client, or ``"active"`` for the client of this process. By
         default no cluster is used, even if there is a client. Only this process writes to `out`.
     progress : bool, optional
-        True shows a progress bar on a terminal, and elsewhere, as in the log of a batch job, a
-        line at most every few seconds. By default a bar is shown on a terminal, and nothing
-        elsewhere.
+        True shows a progress bar on a terminal and in a notebook, and elsewhere, as in a log, a
+        line at most every few seconds. By default a bar is shown on a terminal or in a notebook,
+        and nothing elsewhere.
     notify : callable, optional
         Called with a line of text for each message to the user: how many shards are kept, which
         files are damaged, and which images have changed since they were measured. By default the
