@@ -25,7 +25,7 @@ function matches(read, query, text) {
 
 function addFilter(field) {
   const read = reader(JSON.parse(field.dataset.words));
-  const count = field.parentElement.querySelector("output");
+  const count = field.closest("p").querySelector("output");
   const families = [...document.querySelectorAll("section")].filter((part) =>
     part.querySelector(":scope > .pst-scrollable-table-container, :scope > table, :scope > div > table")
     && field.compareDocumentPosition(part) & Node.DOCUMENT_POSITION_FOLLOWING);
