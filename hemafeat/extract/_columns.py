@@ -60,10 +60,11 @@ def describe(families: Any = "default", *, um_per_px: bool = False) -> pd.DataFr
     -------
     DataFrame
         One row per column: ``column, mask, family, feature, plane, unit, formula, meaning, source,
-        reference``; ``icc_stain, icc_scale, icc_jpeg, icc_focus, icc_mask``, the agreement of the
-        column with itself in another image or outline of the same cell (1 if it is not moved, 0 if
-        it no longer tells cells apart; NaN if not measured), see ``benchmarks/stability.py``; and
-        ``robust``, whether all five are at least 0.75.
+        reference``; ``name``, the column in plain words; ``icc_stain, icc_scale, icc_jpeg,
+        icc_focus, icc_mask``, the agreement of the column with itself in another image or outline
+        of the same cell (1 if it is not moved, 0 if it no longer tells cells apart; NaN if not
+        measured), see ``benchmarks/stability.py``; and ``robust``, whether all five are at least
+        0.75.
 
     Examples
     --------
@@ -92,6 +93,7 @@ def describe(families: Any = "default", *, um_per_px: bool = False) -> pd.DataFr
                     "meaning": column.meaning,
                     "source": column.source,
                     "reference": function.facts.reference,
+                    "name": in_words(name),
                     **{
                         f"icc_{change}": measured.get(name, {}).get(change, np.nan)
                         for change in CHANGES
@@ -100,6 +102,34 @@ def describe(families: Any = "default", *, um_per_px: bool = False) -> pd.DataFr
                 }
             )
     return pd.DataFrame(rows)
+
+
+_SAID_BY_ITSELF = ("shape", "relation", "lobes", "rim", "granules", "chromatin", "profile", "stain")
+"""Families whose features are understood without the name of the family."""
+
+_CHANNELS = {"r": "red", "g": "green", "b": "blue"}
+
+
+def in_words(column: str) -> str:
+    """Return the name of a column in plain words.
+
+    Examples
+    --------
+    >>> in_words("nucleus__shape__area"), in_words("cytoplasm__density__mean__r")
+    ('area of the nucleus', 'density mean of the cytoplasm (red)')
+    >>> in_words("cell__relation__nucleus_to_cell_area_ratio")
+    'nucleus to cell area ratio'
+    >>> in_words("nucleus__lobes__n_lobes")
+    'number of lobes of the nucleus'
+    """
+    mask, family, feature, *plane = column.split("__")
+    words = re.sub(r"^n ", "number of ", feature.replace("_", " "))
+    if family not in _SAID_BY_ITSELF:
+        words = f"{family.replace('_', ' ')} {words}"
+    if not any(word in MASKS for word in feature.split("_")):
+        words += f" of the {mask}"
+    where = " ".join(_CHANNELS.get(part, part.replace("_", " ")) for part in plane)
+    return f"{words} ({where})" if where else words
 
 
 def _describe_table(table: pd.DataFrame) -> pd.DataFrame:
@@ -118,6 +148,7 @@ def _describe_table(table: pd.DataFrame) -> pd.DataFrame:
     described["unit"] = described["unit"].where(described["unit"].notna(), declared)
     texts = ["plane", "unit", "formula", "meaning", "source", "reference"]
     described[texts] = described[texts].astype(object).where(described[texts].notna(), "")
+    described["name"] = list(map(in_words, names))
     described["robust"] = [bool(value is True) for value in described["robust"]]
     return described.rename_axis("column").reset_index()
 
