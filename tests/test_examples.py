@@ -46,7 +46,7 @@ def thing_of(name: str) -> object:
     return getattr(importlib.import_module(f"hemafeat.{room}"), short)
 
 
-NEEDED = {"extract.to_anndata": "anndata"}
+NEEDED = {"extract.to_anndata": "anndata", "pipelines.explain": "shap"}
 """Optional package that an example needs."""
 
 

@@ -31,6 +31,9 @@ EXAMPLES = """\
       images are measured first, with the families the model needs
   hemafeat predict svc.hemafeat features/ --out predictions.parquet
       the table of hemafeat extract
+  hemafeat predict svc.hemafeat new_cells/ --out predictions.csv --explain features/
+      also why each cell: "for lymphocyte: nucleus to cell area ratio 0.91, higher than
+      97 % of monocyte cells"
   hemafeat predict model.hemafeat cohort/ --dataset lymphocytosis --unlabelled --out v.csv
       a model of compare --level patient: verdicts on the patients without a label"""
 
@@ -64,6 +67,12 @@ def add(commands: Any) -> None:
         "--out", required=True, metavar="FILE", help="file to write: .csv or .parquet"
     )
     parser.add_argument(
+        "--explain",
+        metavar="TABLE",
+        help="table of labelled cells, such as those that the model was fitted on: also write why "
+        "(FILE.reasons.csv, and a column because), by Shapley values; needs shap",
+    )
+    parser.add_argument(
         "--submission",
         nargs="+",
         metavar="NAME",
@@ -87,6 +96,7 @@ def run(args: argparse.Namespace) -> None:
         raise Usage(f"{args.model}: no such file")
     model = pipelines.load(args.model)
     codes = _codes(args.submission, model) if args.submission else {}
+    reference = None if args.explain is None else _reference(model, args)
 
     def select(rows: pd.DataFrame) -> pd.DataFrame:
         rows = _without_label(rows) if args.unlabelled else rows
@@ -119,6 +129,11 @@ def run(args: argparse.Namespace) -> None:
         predicted = predict_cells(model, table)
         n_images = plural(predicted["image"].nunique(), "image")
         counted = f"{plural(len(predicted), 'cell')} of {n_images}"
+    if reference is not None:
+        _arguments.say(args, f"explaining {counted} ...")
+        why = pipelines.explain(model, table, reference)
+        write_table(why, out.with_name(f"{out.stem}.reasons{out.suffix}"))
+        predicted["because"] = why.groupby("row")["reason"].agg("; ".join)
     written = submission(predicted, args.submission[:2], codes) if args.submission else predicted
     write_table(written, out)
     counts = predicted["predicted"].value_counts()
@@ -140,6 +155,25 @@ def run(args: argparse.Namespace) -> None:
             f"{_inputs.first_error(table)}"
         )
     print(out)
+
+
+def _reference(model: Model, args: argparse.Namespace) -> pd.DataFrame:
+    """Return the table of ``--explain``, or refuse it before anything is measured."""
+    from hemafeat import extract, pipelines
+
+    if isinstance(model, pipelines.PatientModel) or model.columns == ["image"]:
+        raise Usage(f"--explain: {model.name} reads no features of single cells")
+    if not extract.is_result(args.explain):
+        raise Usage(f"--explain: {args.explain} is not a table of hemafeat extract")
+    try:
+        import shap  # noqa: F401
+    except ImportError:
+        raise Usage("--explain needs shap: pip install shap") from None
+    reference = extract.load(args.explain)
+    if "label" not in reference or reference["label"].isna().all():
+        raise Usage(f"--explain: no cell of {args.explain} has a label")
+    model.check(reference)
+    return reference
 
 
 def predict_cells(model: Model, table: pd.DataFrame) -> pd.DataFrame:
