@@ -190,6 +190,12 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--title", metavar="TEXT", help="heading of the page")
     parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="say on the page why the best model takes the cells that it classifies wrongly for "
+        "what it does, by Shapley values; needs shap",
+    )
+    parser.add_argument(
         "--mlflow",
         nargs="?",
         const="default",
@@ -227,7 +233,11 @@ def run(args: argparse.Namespace) -> None:
 
     out = _output.result_folder(args.out, "comparison", MARKS, args.input)
     if args.mlflow is not None:
-        _check_mlflow()
+        _need("--mlflow", "mlflow")
+    if args.explain:
+        if args.level == "patient":
+            raise Usage("--explain is of single cells; verdicts on patients show their cells")
+        _need("--explain", "shap")
     settings = _output.settings(args)
     _studies.check(args)
     names = _model_names(args)
@@ -273,6 +283,9 @@ def run(args: argparse.Namespace) -> None:
             write_table(frame, out / f"{name}.csv")
     studies = _studies.run(table, models, args, out)
     audit, probes = audit_and_probes(table, listed, args) if args.audit else (None, None)
+    if args.explain:
+        _arguments.say(args, "explaining mistakes ...")
+    reasons = _reasons(comparison, table) if args.explain else None
     _arguments.say(args, "writing the page ...")
     page = report.page(
         comparison,
@@ -287,6 +300,7 @@ def run(args: argparse.Namespace) -> None:
         audit=audit,
         probes=probes,
         studies=studies,
+        reasons=reasons,
     )
     if args.mlflow is not None:
         run = comparison.to_mlflow(None if args.mlflow == "default" else args.mlflow, files=[page])
@@ -305,12 +319,46 @@ def run(args: argparse.Namespace) -> None:
     print(page)
 
 
-def _check_mlflow() -> None:
-    """Refuse ``--mlflow`` without its package, before anything is measured."""
+def _need(option: str, package: str) -> None:
+    """Refuse an option without its package, before anything is measured."""
+    from importlib import import_module
+
     try:
-        import mlflow  # noqa: F401
+        import_module(package)
     except ImportError:
-        raise Usage("--mlflow needs mlflow: pip install mlflow") from None
+        raise Usage(f"{option} needs {package}: pip install {package}") from None
+
+
+_N_EACH = 4
+"""Cells of each confused pair of classes that the page shows."""
+
+
+def _reasons(comparison: Comparison, table: pd.DataFrame) -> pd.DataFrame | None:
+    """Explain the mistakes of the best model that the page shows, by the models of their folds."""
+    import numpy as np
+    import pandas as pd
+
+    from hemafeat import pipelines
+
+    best = next(iter(comparison.ranked()), None)
+    if best is None or "features" not in pipelines.looks_at(comparison.fitted[best][0]):
+        return None
+    rows = comparison.predictions[comparison.predictions["model"] == best]
+    chances = rows[[f"p__{name}" for name in comparison.classes]].max(axis=1)
+    wrong = rows.assign(chance=chances)[rows["truth"] != rows["predicted"]]
+    wrong = wrong.sort_values(["chance", "image", "cell"], ascending=[False, True, True])
+    shown = wrong.groupby(["truth", "predicted"], sort=False).head(_N_EACH)
+    truth = np.full(len(table), None, dtype=object)
+    truth[rows["row"]] = rows["truth"]
+    parts = []
+    for fold, model in zip(rows["fold"].unique(), comparison.fitted[best], strict=True):
+        cells = table.iloc[shown.loc[shown["fold"] == fold, "row"]]
+        others = np.ones(len(table), dtype=bool)
+        others[rows.loc[rows["fold"] == fold, "row"]] = False
+        reference = table.assign(label=truth)[others]
+        if len(cells):
+            parts.append(pipelines.explain(model, cells, reference, n_top=2))
+    return pd.concat(parts, ignore_index=True) if parts else None
 
 
 def compare(
@@ -332,6 +380,7 @@ def compare(
         "progress": not args.quiet,
         "keep": keep,
         "parts": args.parts,
+        "keep_models": args.explain,
     }
     if args.level == "patient":
         n_patients = table[args.patient].nunique()

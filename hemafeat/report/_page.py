@@ -40,6 +40,7 @@ def page(
     probes: Probes | None = None,
     studies: Sequence[Any] = (),
     map: str | None = None,
+    reasons: pd.DataFrame | None = None,
 ) -> Path:
     """Write a comparison as one self-contained HTML file.
 
@@ -75,6 +76,10 @@ def page(
     map : {"tsne", "pca", "umap"}, optional
         Draw a map of the features of the cells of `table`, see `figure_map`. By default none is
         drawn.
+
+    reasons : DataFrame, optional
+        What `hemafeat.pipelines.explain` says of wrongly classified cells, shown below their
+        pictures.
 
     Returns
     -------
@@ -115,7 +120,7 @@ def page(
         _map.check_method(map)
         if table is None:
             raise ValueError("a map is drawn of the features of the cells: give the table")
-    content = _content(comparison, table, images, segmenter, masks, mask_kind)
+    content = _content(comparison, table, images, segmenter, masks, mask_kind, reasons)
     section = audit_section(audit, probes)
     content |= {
         "beware": _beware(content, section),
@@ -136,6 +141,7 @@ def _content(
     segmenter: Any,
     masks: Any,
     mask_kind: str,
+    reasons: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """Return the values of the template that follow from the comparison and its table."""
     from hemafeat import extract
@@ -156,6 +162,7 @@ def _content(
     content: dict[str, Any] = {
         "unit": comparison.unit,
         "verdicts": None,
+        "explained": False,
         "patients": None,
         "leaky": bool(comparison.leaky),
         "protocol": comparison.protocol,
@@ -195,10 +202,11 @@ def _content(
     if comparison.unit == "patient":
         content |= _patients.content(comparison, models, pictures)
     else:
-        wrong, n_wrong = _galleries.mistakes(comparison, best, pictures, cells)
+        wrong, n_wrong = _galleries.mistakes(comparison, best, pictures, cells, reasons)
         content |= {
             "facts": [*_facts(comparison, models), *_suspected_fact(cells)],
             "mistakes": wrong,
+            "explained": reasons is not None and len(reasons) > 0,
             "n_mistakes": n_wrong,
         }
     pictures.draw()

@@ -148,3 +148,20 @@ def test_predict_says_why(table, tmp_path, capsys, monkeypatch):
     monkeypatch.setitem(sys.modules, "shap", None)
     assert main([*words, "t.parquet"]) == 2
     assert "--explain needs shap: pip install shap" in capsys.readouterr().err
+
+
+def test_compare_says_why_on_the_page(table, tmp_path, monkeypatch):
+    """By the model of the fold in which the cell was held out."""
+    pytest.importorskip("shap")
+    wrong = table.assign(group=table["image"])
+    wrong.loc[[0, 3], "label"] = "monocyte"
+    extract.save(wrong, tmp_path / "t.parquet")
+    monkeypatch.chdir(tmp_path)
+    words = ["compare", "t.parquet", "--models", "logistic", "--folds", "3", "--n-boot", "5"]
+    assert main([*words, "--no-importance", "--quiet", "--explain", "--out", "out"]) == 0
+    page = (tmp_path / "out" / "page.html").read_text("utf-8")
+    assert "what the model used (Shapley values)" in page
+    value = f"{table[RATIO].iloc[0]:.3g}"
+    assert f"for lymphocyte: nucleus to cell area ratio {value}, higher than" in page
+    assert main([*words, "--no-importance", "--quiet", "--out", "plain"]) == 0
+    assert "Shapley" not in (tmp_path / "plain" / "page.html").read_text("utf-8")
