@@ -189,9 +189,11 @@ def predict_cells(model: Model, table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        Columns ``image``, ``cell``, ``label`` (where labels are known), ``predicted`` and
-        ``p__<class>``, with one row per cell. A model that refuses cells adds ``refused``, ``set``,
-        ``coverage`` and ``anomaly``, and predicts ``"refused"`` where it does.
+        Columns ``image``, ``cell``, ``label`` (where labels are known), ``predicted``,
+        ``probability`` (of the likeliest class), ``suspected_failure`` (of the outline, if the
+        table tells) and ``p__<class>``, with one row per cell. A model that refuses cells adds
+        ``refused``, ``set``, ``coverage`` and ``anomaly``, and predicts ``"refused"`` where it
+        does.
     """
     import pandas as pd
 
@@ -209,13 +211,26 @@ def predict_cells(model: Model, table: pd.DataFrame) -> pd.DataFrame:
         reasons = answers["refused"]
         named = answers["predicted"].astype(object).where(reasons == "", REFUSED)
         shown = answers[[f"p__{name}" for name in model.classes]]
-        return pd.concat([predicted.assign(predicted=named), answers[_OF_ANSWERS], shown], axis=1)
+        predicted = predicted.assign(predicted=named, probability=shown.max(axis=1))
+        predicted = _with_quality(predicted, table)
+        return pd.concat([predicted, answers[_OF_ANSWERS], shown], axis=1)
     predicted["predicted"] = model.predict(table)
-    if hasattr(model.pipeline, "predict_proba"):
-        probabilities = model.predict_proba(table)
-        for column, name in enumerate(model.classes):
-            predicted[f"p__{name}"] = probabilities[:, column]
+    if not hasattr(model.pipeline, "predict_proba"):
+        return _with_quality(predicted, table)
+    probabilities = model.predict_proba(table)
+    predicted["probability"] = probabilities.max(axis=1)
+    predicted = _with_quality(predicted, table)
+    for column, name in enumerate(model.classes):
+        predicted[f"p__{name}"] = probabilities[:, column]
     return predicted
+
+
+def _with_quality(predicted: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Add which outlines are suspected to be wrong, if the table tells."""
+    column = "quality__suspected_failure"
+    if column not in table:
+        return predicted
+    return predicted.assign(suspected_failure=table[column].to_numpy())
 
 
 def predict_patients(

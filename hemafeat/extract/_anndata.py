@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 _KEY = "hemafeat"
 """Entry of ``uns`` that holds what is known of a table and is no column."""
 
-_CENTROID = ("centroid_x", "centroid_y")
-"""Columns of the position of a cell in its image, in px."""
+_CENTROID = ("where__x", "where__y")
+"""Columns of the centroid of a cell in its image, in px."""
 
 
 def to_anndata(table: pd.DataFrame) -> AnnData:

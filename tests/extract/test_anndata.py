@@ -81,9 +81,9 @@ def test_to_anndata(table):
     assert adata.obs["age"].tolist() == table["age"].tolist()
     assert adata.uns["hemafeat"]["measured"]["cells"] == "central"
     assert "spatial" not in adata.obsm
-    placed = table.assign(centroid_x=1.5, centroid_y=np.arange(12.0))
+    placed = table.assign(where__x=1.5, where__y=np.arange(12.0))
     spatial = extract.to_anndata(placed).obsm["spatial"]
-    np.testing.assert_array_equal(spatial, placed[["centroid_x", "centroid_y"]])
+    np.testing.assert_array_equal(spatial, placed[["where__x", "where__y"]])
     with pytest.raises(ValueError, match="a table of cells"):
         extract.to_anndata(pd.DataFrame({"image": ["a"], "cell": [1]}))
 

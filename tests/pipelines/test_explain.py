@@ -138,6 +138,8 @@ def test_predict_says_why(table, tmp_path, capsys, monkeypatch):
     assert main([*words, "t.parquet"]) == 0
     predictions, reasons = pd.read_csv("p.csv"), pd.read_csv("p.reasons.csv")
     assert predictions["because"].str.contains("; ").all()
+    chances = predictions.filter(regex="^p__")
+    assert predictions["probability"].tolist() == chances.max(axis=1).tolist()
     assert predictions["because"][0].startswith("for lymphocyte: nucleus to cell area ratio")
     assert len(reasons) == 15
     capsys.readouterr()

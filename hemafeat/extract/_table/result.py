@@ -65,6 +65,14 @@ _MEANINGS = {
     "dataset": "data set",
     "um_per_px": "side of a pixel",
     "mask": "file of the mask",
+    "where__mask_label": "number of the cell in its mask",
+    "where__x": "centroid, from the left edge of the image",
+    "where__y": "centroid, from the top edge of the image",
+    "where__left": "left edge of the box around the cell",
+    "where__top": "top edge of the box around the cell",
+    "where__right": "right edge of the box around the cell, one beyond its last pixel",
+    "where__bottom": "bottom edge of the box around the cell, one beyond its last pixel",
+    "where__area_px": "number of pixels of the cell",
     "quality__touches_border": "whether the cell touches the border of the image",
     "quality__confidence": "how sure the segmenter is of the outline, from 0 to 1",
     "quality__suspected_failure": "whether the outline is suspected to be wrong",
@@ -78,6 +86,12 @@ _MEANINGS = {
     "quality__clipped": "share of the pixels of the cell at the end of the range of values",
 }
 """What the columns are that are no features; the others are attributes of the image."""
+
+_UNITS = {
+    "um_per_px": "um",
+    "where__area_px": "px^2",
+    **{f"where__{name}": "px" for name in ("x", "y", "left", "top", "right", "bottom")},
+}
 
 LOCK = ".lock"
 
@@ -591,7 +605,7 @@ def dictionary(table: pd.DataFrame) -> pd.DataFrame:
     """Say of each column of a table of cells what it is: the columns `DICTIONARY`, as text."""
     rows = describe(table).set_index("column")
     others = {
-        name: ("um" if name == "um_per_px" else "", _MEANINGS.get(name, "attribute of the image"))
+        name: (_UNITS.get(name, ""), _MEANINGS.get(name, "attribute of the image"))
         for name in map(str, table.columns)
         if name not in rows.index
     }
