@@ -23,6 +23,9 @@ _N_BACKGROUND = 10
 _READ_BY_EYE = ("relation", "shape", "lobes", "granules", "stain", "density", "colour")
 """Families whose columns are named first, of several that go along with each other."""
 
+_FAMILIAR = ("area", "nucleus_to_cell_area_ratio", "n_lobes", "solidity")
+"""Features of them that are named before all others."""
+
 _FLAG = "missing__"
 
 
@@ -131,15 +134,14 @@ def explain(
     values = cells[columns].to_numpy(np.float64, na_value=np.nan)
     contributions = _by_column(inside, names, columns, first)
     alike = _rank_correlations(known) > _ALIKE
-    families = [name.split("__")[1] for name in columns]
-    ease = [_READ_BY_EYE.index(f) if f in _READ_BY_EYE else len(_READ_BY_EYE) for f in families]
+    ease = np.array([_ease(name) for name in columns])
     described = extract.describe(reference[_with_scale(reference, columns)])
     about_column = described.set_index("column")[["name", "unit", "meaning"]].to_dict("index")
     rows = []
     for n in range(len(cells)):
         about = {key: cells[key].iloc[n] for key in ("image", "cell") if key in cells}
         pair = classes[first[n]], classes[second[n]]
-        for k, total, n_alike in _strongest(contributions[n], alike, np.array(ease), n_top):
+        for k, total, n_alike in _strongest(contributions[n], alike, ease, n_top):
             shares = [_share_below(known[labels == name, k], values[n, k]) for name in pair]
             row = about_column[columns[k]]
             rows.append(
@@ -160,6 +162,14 @@ def explain(
                 }
             )
     return pd.DataFrame(rows)
+
+
+def _ease(column: str) -> int:
+    """Return the rank by which a column is named, the most familiar first."""
+    _, family, feature, *_ = column.split("__")
+    if family not in _READ_BY_EYE:
+        return len(_READ_BY_EYE)
+    return -1 if feature in _FAMILIAR else _READ_BY_EYE.index(family)
 
 
 def _need_shap() -> Any:
