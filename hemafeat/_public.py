@@ -60,6 +60,8 @@ def _size(value: Any) -> str:
         return f"<table of {value.shape[0]} rows>"
     if hasattr(value, "get_params"):
         return f"<{type(value).__name__}>"
+    if getattr(value, "ndim", 0):
+        return f"<array {' x '.join(map(str, value.shape))}>"
     text = repr(value)
     if len(text) <= 80:
         return text
