@@ -46,7 +46,11 @@ def thing_of(name: str) -> object:
     return getattr(importlib.import_module(f"hemafeat.{room}"), short)
 
 
-NEEDED = {"extract.to_anndata": "anndata", "pipelines.explain": "shap"}
+NEEDED = {
+    "extract.to_anndata": "anndata",
+    "extract.to_spatialdata": "spatialdata",
+    "pipelines.explain": "shap",
+}
 """Optional package that an example needs."""
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +17,12 @@ from hemafeat.extract._columns import describe, feature_columns
 from hemafeat.extract._former import FORMULAS
 from hemafeat.extract._measured import MEASURED, as_options
 from hemafeat.extract._table.errors import errors
+from hemafeat.images import read, stem_of
+from hemafeat.segment import Masks, segmenter as find_segmenter
 
 if TYPE_CHECKING:
     from anndata import AnnData
+    from spatialdata import SpatialData
 
 _KEY = "hemafeat"
 """Entry of ``uns`` that holds what is known of a table and is no column."""
@@ -92,6 +97,90 @@ def to_anndata(table: pd.DataFrame) -> AnnData:
     if set(_CENTROID) <= set(table.columns):
         adata.obsm["spatial"] = table[list(_CENTROID)].to_numpy(np.float64, na_value=np.nan)
     return adata
+
+
+def to_spatialdata(
+    table: pd.DataFrame,
+    *,
+    segmenter: str | Callable[[np.ndarray], Any] = "contours",
+    masks: Sequence[Masks] | None = None,
+) -> SpatialData:
+    """Return a table of cells with its images and outlines as SpatialData.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Table of cells whose column ``image`` leads to the images.
+    segmenter : str or callable
+        Segmenter with which the table was measured: a table holds no outlines, so that the images
+        are segmented again.
+    masks : sequence of Masks, optional
+        Masks of the images, in the order in which these occur in the table, in place of a
+        segmenter.
+
+    Returns
+    -------
+    spatialdata.SpatialData
+        ``images``, one for each image, with the channels r, g and b, under the name of its file;
+        ``labels`` (``<name>_cells``) with the outlines; and the table ``cells``, the AnnData of
+        `to_anndata`, each of whose rows is a label of one of them. Coordinates are px of the image.
+
+    Raises
+    ------
+    ImportError
+        The package spatialdata is not installed.
+    hemafeat.images.ImageError
+        An image cannot be read.
+    ValueError
+        The number of masks is not that of the images, or a mask lacks a cell of the table.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, extract
+    >>> cells = datasets.drawn("cells", 2, size=120, random_state=0)
+    >>> sdata = extract.to_spatialdata(extract.table(cells, families=["shape"]))
+    >>> len(sdata.images), len(sdata.labels), sdata.tables["cells"].n_obs
+    (2, 2, 2)
+    """
+    try:
+        import spatialdata
+        from spatialdata.models import Image2DModel, Labels2DModel, TableModel
+    except ImportError as error:
+        raise ImportError(
+            f"extract.to_spatialdata needs spatialdata: pip install spatialdata ({error})"
+        ) from None
+    adata = to_anndata(table)
+    paths = list(dict.fromkeys(table["image"].map(str)))
+    if masks is not None and len(masks) != len(paths):
+        raise ValueError(f"{len(masks)} masks were given for {len(paths)} images")
+    find = find_segmenter(segmenter)
+    names: dict[str, str] = {}
+    pictures, labels = {}, {}
+    for number, path in enumerate(paths):
+        image = read(path)
+        found = find(image) if masks is None else masks[number]
+        found.check_fit(image.shape)
+        of_image = table.loc[(table["image"].map(str) == path).to_numpy(), "cell"]
+        if of_image.max() > found.n_cells:
+            raise ValueError(
+                f"{path}: the masks hold {found.n_cells} cells, the table cell {of_image.max()}; "
+                "give the segmenter or masks with which it was measured"
+            )
+        # Names of elements are letters, digits, "_", "-" and ".".
+        stem = re.sub(r"[^A-Za-z0-9_.-]", "_", stem_of(path)).lstrip("_") or "image"
+        name = stem if stem not in pictures else f"{stem}_{number}"
+        names[path] = f"{name}_cells"
+        pictures[name] = Image2DModel.parse(
+            np.moveaxis(image, 2, 0), dims=("c", "y", "x"), c_coords=["r", "g", "b"]
+        )
+        labels[names[path]] = Labels2DModel.parse(found.cell, dims=("y", "x"))
+    regions = table["image"].map(str).map(names)
+    adata.obs["region"] = pd.Categorical(regions, categories=list(names.values()))
+    adata.obs["instance_id"] = table["cell"].to_numpy(np.int64)
+    cells = TableModel.parse(
+        adata, region=list(names.values()), region_key="region", instance_key="instance_id"
+    )
+    return spatialdata.SpatialData(images=pictures, labels=labels, tables={"cells": cells})
 
 
 def _names(table: pd.DataFrame) -> pd.Index:

@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hemafeat import datasets, evaluate, extract, pipelines
+from hemafeat import datasets, evaluate, extract, images, pipelines, segment
 
 
 @pytest.fixture(scope="module")
@@ -132,3 +132,27 @@ def test_scanpy_takes_it(table):
     sc.pp.scale(adata)
     sc.pp.pca(adata, n_comps=3)
     assert adata.obsm["X_pca"].shape == (12, 3)
+
+
+def test_spatialdata_points_from_rows_to_outlines(table, tmp_path):
+    pytest.importorskip("spatialdata")
+    some = table.iloc[:3]
+    sdata = extract.to_spatialdata(some)
+    cells = sdata.tables["cells"]
+    assert len(sdata.images) == len(sdata.labels) == 3
+    for n, row in enumerate(cells.obs.itertuples()):
+        outline = sdata.labels[row.region].to_numpy() == row.instance_id
+        # In um^2.
+        area = some["cell__shape__area"].iloc[n] / some["um_per_px"].iloc[n] ** 2
+        assert outline.sum() == pytest.approx(area)
+    name = next(iter(sdata.images))
+    image = images.read(some["image"].iloc[0])
+    np.testing.assert_array_equal(np.moveaxis(sdata.images[name].to_numpy(), 0, 2), image)
+    sdata.write(tmp_path / "cells.zarr")
+    found = [segment.contours(images.read(path)) for path in some["image"]]
+    given = extract.to_spatialdata(some, masks=found)
+    assert list(given.labels) == list(sdata.labels)
+    with pytest.raises(ValueError, match="1 masks were given for 3 images"):
+        extract.to_spatialdata(some, masks=found[:1])
+    with pytest.raises(ValueError, match="the masks hold 1 cells, the table cell 2"):
+        extract.to_spatialdata(some.assign(cell=2), masks=found)
