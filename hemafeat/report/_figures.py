@@ -472,7 +472,7 @@ def figure_distributions(
     table : DataFrame
         Table of cells.
     columns : list of str
-        Columns to draw, a panel each.
+        Columns of numbers to draw, a panel each.
     label : str or sequence, default="label"
         Column of the classes, or the class of each cell. Cells without one are left out.
 
@@ -507,7 +507,7 @@ def figure_distributions(
     if not classes or not len(columns):
         raise ValueError("no cell has a class" if not classes else "no column was given")
     scale = ["um_per_px"] if "um_per_px" in table else []
-    described = extract.describe(table[[*columns, *scale]]).set_index("column")
+    described = extract.describe(table[[*columns, *scale]]).set_index("column")[["name", "unit"]]
     text = np.array([str(value) for value in labels])
     n_across = min(4, len(columns))
     n_down = -(-len(columns) // n_across)
@@ -532,9 +532,10 @@ def figure_distributions(
         )
         panel.set_yticks(range(1, len(classes) + 1), [shortened(k, 22) for k in classes])
         panel.set_ylim(len(classes) + 0.6, 0.4)
-        row = described.loc[name]
-        panel.set_title(shortened(str(row["name"]), 31))
-        panel.set_xlabel("" if row["unit"] == "1" else str(row["unit"]))
+        # An attribute, such as the age, is called as its column.
+        words, unit = described.loc[name] if name in described.index else (name, "")
+        panel.set_title(shortened(str(words), 31))
+        panel.set_xlabel("" if unit == "1" else str(unit))
         panel.locator_params(axis="x", nbins=4)
         style_rows(panel)
     for panel in axes[len(columns) :]:
@@ -553,6 +554,7 @@ def shown_columns(comparison: Comparison, model: str, table: pd.DataFrame, n: in
     chosen = [name for name in _FAMILIAR if name in table and table[name].notna().any()]
     ranked = importance_rows(comparison, model, "column") if model else None
     candidates = [] if ranked is None else list(ranked.loc[ranked["importance"] > 0, "column"])
+    candidates = [name for name in candidates if name.count("__") > 1]  # no attributes
     current = dict(zip(extract.current_names(candidates), candidates, strict=True))
     ranks = table[[name for name in [*chosen, *current] if name in table]].rank()
     for name in current:

@@ -427,7 +427,8 @@ def test_distributions_are_those_of_the_classes():
     medians = [line.get_xdata()[0] for line in solidity.lines if line.get_linewidth() == 1.6]
     by_name = table.groupby("label")["nucleus__shape__solidity"].median()
     np.testing.assert_array_equal(medians, by_name[sorted(NINE[:3])])
-    other = report.figure_distributions(table, columns[:1], label=["x"] * 90)
+    other = report.figure_distributions(table.assign(age=3), ["age"], label=["x"] * 90)
+    assert other.axes[0].get_title("left") == "age"
     assert [t.get_text() for t in other.axes[0].get_yticklabels()] == ["x"]
     with pytest.raises(ValueError, match="no column 'cell__shape__x'"):
         report.figure_distributions(table, ["cell__shape__x"])
