@@ -7,7 +7,9 @@ written before each build.
 from __future__ import annotations
 
 import contextlib
+import html
 import io
+import json
 import os
 import re
 from collections.abc import Iterable
@@ -51,10 +53,27 @@ CODES = ("lbp", "lbp256", "dct_zigzag", "gabor", "zernike")
 """Families of which a single column says little: their columns code a texture or shape together."""
 
 
+def words() -> list[tuple[str, str]]:
+    """Patterns of words and what stands for them, as ``hemafeat describe`` reads them."""
+    from hemafeat.cli import _describe
+
+    return [
+        (_describe._NC.pattern, " nc "),
+        *((pattern.pattern, other) for pattern, other in _describe._SYNONYMS.items()),
+        (_describe._FILLERS.pattern, " "),
+    ]
+
+
 def feature_reference() -> str:
     """Every feature of every built-in family with unit, formula and meaning, as Markdown."""
     described = extract.describe("all")
-    parts = []
+    patterns = html.escape(json.dumps(words()), quote=True)
+    parts = [
+        "<p><label>Find features by words: "
+        '<input id="feature-filter" type="search" size="36" '
+        f'placeholder="nucleus to cytoplasm ratio" data-words="{patterns}"></label> '
+        "<output></output></p>\n"
+    ]
     families = {
         name: function
         for name, function in extract.families().items()

@@ -41,6 +41,8 @@ numpydoc_validation_exclude = {r"\.__\w+__$"}
 myst_enable_extensions = ["colon_fence", "dollarmath"]
 myst_heading_anchors = 3
 
+html_static_path = ["_static"]
+html_js_files = ["filter.js"]
 html_theme = "pydata_sphinx_theme"
 html_title = "hemafeat"
 html_show_sourcelink = False

@@ -123,6 +123,11 @@ def is_table_file(path: str | os.PathLike[str]) -> bool:
     return Path(path).suffix.lower() in (".csv", ".parquet")
 
 
+def is_cells_file(path: str | os.PathLike[str]) -> bool:
+    """Return whether a path names a file that a table of cells is written to: also ``.h5ad``."""
+    return is_table_file(path) or Path(path).suffix.lower() == ".h5ad"
+
+
 def check_folder_name(path: str | os.PathLike[str]) -> None:
     """Refuse the name of a file, such as ``table.xlsx``, where a folder would be written.
 
@@ -137,12 +142,13 @@ def check_folder_name(path: str | os.PathLike[str]) -> None:
     if "://" in text:
         raise ValueError(f"{text} is a URI; results are written to local files and folders only")
     name = Path(text).name
-    suffix = name if is_table_file(f"x{name}") else Path(text).suffix
+    suffix = name if is_cells_file(f"x{name}") else Path(text).suffix
     is_folder = text.endswith(("/", os.sep)) or Path(text).is_dir()
     if not is_folder and _FILE_SUFFIX.fullmatch(suffix):
         raise ValueError(
             f"{text} names a file of a kind that cannot be written. Tables are written as .csv or "
-            ".parquet, or into a folder, whose name has no suffix or ends with a slash"
+            ".parquet, those of cells also as .h5ad, or into a folder, whose name has no suffix or "
+            "ends with a slash" + (". Excel opens .csv" if suffix.lower() == ".xlsx" else "")
         )
 
 

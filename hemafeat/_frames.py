@@ -31,8 +31,8 @@ def as_frame(X: Any, error: type[Exception] = ValueError) -> Any:
     ----------
     X : object
         DataFrame of pandas, polars (also lazy), dask, pyspark, cuDF or Modin; Table of pyarrow;
-        mapping of names to columns; list of mappings (records); structured array; or any object
-        with the Arrow or the DataFrame interchange protocol.
+        AnnData; mapping of names to columns; list of mappings (records); structured array; or any
+        object with the Arrow or the DataFrame interchange protocol.
     error : type
         Exception to raise.
 
@@ -98,6 +98,8 @@ def _is_table(X: Any) -> bool:
         return bool(X) and all(isinstance(row, Mapping) for row in X)
     if isinstance(X, (str, bytes, type)):
         return False
+    if _is_anndata(X):
+        return True
     names = getattr(getattr(X, "dtype", None), "names", None)
     if names:
         return True
@@ -129,8 +131,28 @@ def _converted(X: Any, error: type[Exception]) -> pd.DataFrame:
     raise error(f"{_article(kind)} cannot be converted to a DataFrame of pandas")
 
 
+def _is_anndata(X: Any) -> bool:
+    return all(_has(X, name) for name in ("obs", "var", "obsm", "to_df"))
+
+
+def _of_anndata(X: Any) -> pd.DataFrame:
+    """Return the observations of an AnnData with its variables beside them."""
+    obs = X.obs
+    texts = {
+        name: obs[name].astype(object)
+        for name in obs.columns
+        if isinstance(obs[name].dtype, pd.CategoricalDtype)
+    }
+    frame = pd.concat([obs.assign(**texts), X.to_df()], axis=1).reset_index(drop=True)
+    if "unit" in X.var:
+        frame.attrs["units"] = {str(k): str(v) for k, v in X.var["unit"].items() if v}
+    return frame
+
+
 def _step(X: Any) -> Any:
     """Convert a table once."""
+    if _is_anndata(X):
+        return _of_anndata(X)
     for name in _CONVERTERS:
         method = getattr(X, name, None)
         if callable(method):

@@ -99,7 +99,7 @@ def progress_bar(
     desc : str
         Word in front of the bar.
     progress : bool, optional
-        Whether to show the bar. By default it is shown only on a terminal.
+        Whether to show the bar. By default it is shown on a terminal and in a notebook.
     unit : str
         What one step is.
     **kwargs
@@ -112,8 +112,13 @@ def progress_bar(
     """
     from tqdm import tqdm
 
-    shown = sys.stderr.isatty() if progress is None else progress
+    shown = shows_bars() if progress is None else progress
     return tqdm(total=total, desc=desc, unit=unit, disable=not shown, **kwargs)
+
+
+def shows_bars() -> bool:
+    """Return whether the standard error stream is a terminal or the output of a notebook."""
+    return sys.stderr.isatty() or type(sys.stderr).__module__.startswith("ipykernel.")
 
 
 LINE_EVERY = 5.0
@@ -143,10 +148,10 @@ def steps_of(
     desc : str
         Word in front of the bar or line.
     progress : bool or callable, optional
-        True shows a bar on a terminal, and elsewhere, such as in the log file of a batch job, a
+        True shows a bar on a terminal or in a notebook, and elsewhere, as in the log of a job, a
         line for a finished step, at most one in `LINE_EVERY` seconds, in a long run one a
         minute, and always the last. A callable is called with ``(done, total, step)``. False
-        reports nothing, and None shows a bar on a terminal only.
+        reports nothing, and None shows a bar on a terminal and in a notebook only.
     unit : str
         What one step is.
     initial : int
@@ -162,7 +167,7 @@ def steps_of(
         To be called with the number of steps that are done, 1 by default, and the name of the last.
     """
     report = progress if callable(progress) else None
-    lines = progress is True and not sys.stderr.isatty()
+    lines = progress is True and not shows_bars()
     began = last = time.monotonic()
     done = initial
     if report is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import warnings
 from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, TypeVar
 
 T = TypeVar("T", bound=type)
@@ -29,6 +30,42 @@ def public(cls: T) -> T:
     """
     cls.__module__ = ".".join(cls.__module__.split(".")[:2])
     return cls
+
+
+def brief(cls: T) -> T:
+    """Give a dataclass a `repr` of a line that tells the sizes of what is long.
+
+    Parameters
+    ----------
+    cls : type
+        Dataclass, whose own `repr` shows every row of its tables.
+
+    Returns
+    -------
+    type
+        The same class.
+    """
+
+    def __repr__(self: Any) -> str:
+        parts = (f"{f.name}={_size(getattr(self, f.name))}" for f in fields(self) if f.repr)
+        return f"{type(self).__name__}({', '.join(parts)})"
+
+    cls.__repr__ = __repr__  # type: ignore[assignment]
+    return cls
+
+
+def _size(value: Any) -> str:
+    """Return the `repr` of a value, or its kind and size if that is long."""
+    if hasattr(value, "columns") and hasattr(value, "shape"):
+        return f"<table of {value.shape[0]} rows>"
+    if hasattr(value, "get_params"):
+        return f"<{type(value).__name__}>"
+    if getattr(value, "ndim", 0):
+        return f"<array {' x '.join(map(str, value.shape))}>"
+    text = repr(value)
+    if len(text) <= 80:
+        return text
+    return f"<{type(value).__name__}{f' of {len(value)}' if hasattr(value, '__len__') else ''}>"
 
 
 def renamed_argument(old: str, new: str) -> Callable[[F], F]:

@@ -8,9 +8,11 @@ import importlib
 import importlib.util
 import inspect
 import io
+import json
 import os
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 import tomllib
@@ -62,9 +64,15 @@ def at_work(few_cells, tmp_path, monkeypatch):
     return tmp_path
 
 
+NEEDED = {"docs/guide/tools.md": ("polars", "anndata")}
+"""Optional packages that the code of a page needs."""
+
+
 @pytest.mark.slow_without_jit
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
 def test_python_of_the_page_runs(page, at_work):
+    for package in NEEDED.get(page, ()):
+        pytest.importorskip(package)
     names: dict[str, object] = {"__name__": "page"}
     with contextlib.redirect_stdout(io.StringIO()):
         for block in blocks(page, "python"):
@@ -141,6 +149,39 @@ def public_names() -> set[str]:
         ]
         found |= {f"hemafeat.{room}.{name}" for name in names}
     return found
+
+
+NODE = """
+const {reader, matches} = require(process.argv[1]);
+const {patterns, queries, text} = JSON.parse(require("fs").readFileSync(0, "utf8"));
+const read = reader(patterns);
+console.log(JSON.stringify(queries.map((query) => matches(read, query, text))));
+"""
+
+
+@pytest.mark.skipif(shutil.which("node") is None, reason="needs Node.js")
+def test_the_catalogue_is_filtered_as_describe_searches():
+    from hemafeat import extract
+
+    described = extract.describe("all").set_index("column")
+    ratio = described.loc["cell__relation__nucleus_to_cytoplasm_area_ratio"]
+    given = {
+        "patterns": generator().words(),
+        "queries": [
+            *("nucleus to cytoplasm ratio", "N:C", "nuclear-cytoplasmic ratio", "", "N/C ratio"),
+            *("area of cytoplasm", "nucleus_to_cyto"),
+            *("lobes", "nucleoli", "granules of the cytoplasm"),
+        ],
+        "text": f"relation {ratio['feature']} {ratio['formula']} {ratio['meaning']}",
+    }
+    done = subprocess.run(
+        ["node", "-e", NODE, str(DOCS / "_static" / "filter.js")],
+        input=json.dumps(given),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert json.loads(done.stdout) == 7 * [True] + 3 * [False]
 
 
 def test_every_public_name_is_in_the_reference():

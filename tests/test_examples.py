@@ -46,9 +46,19 @@ def thing_of(name: str) -> object:
     return getattr(importlib.import_module(f"hemafeat.{room}"), short)
 
 
+NEEDED = {
+    "extract.to_anndata": "anndata",
+    "extract.to_spatialdata": "spatialdata",
+    "pipelines.explain": "shap",
+}
+"""Optional package that an example needs."""
+
+
 @pytest.mark.slow_without_jit
 @pytest.mark.parametrize("name", [marked(name) for name in public()])
 def test_example(name, tmp_path, monkeypatch):
+    if name in NEEDED:
+        pytest.importorskip(NEEDED[name])
     thing = thing_of(name)
     if not (inspect.isroutine(thing) or inspect.isclass(thing)):
         return  # a constant

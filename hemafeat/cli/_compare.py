@@ -193,6 +193,20 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--title", metavar="TEXT", help="heading of the page")
     parser.add_argument(
+        "--explain",
+        action="store_true",
+        help="say on the page why the best model takes the cells that it classifies wrongly for "
+        "what it does, by Shapley values; needs shap",
+    )
+    parser.add_argument(
+        "--mlflow",
+        nargs="?",
+        const="default",
+        metavar="URI",
+        help="also log scores, tables and page to MLflow, at this tracking URI or at that of "
+        "MLFLOW_TRACKING_URI",
+    )
+    parser.add_argument(
         "--save-model", metavar="FILE", help="fit the best model to all labelled rows and save it"
     )
     _arguments.add_restart(parser, "comparison (and the file of --save-model)")
@@ -218,9 +232,15 @@ def _share(text: str) -> float:
 
 def run(args: argparse.Namespace) -> None:
     """Measure the cells if necessary, compare the models, print and write the results."""
-    from hemafeat import evaluate, report
+    from hemafeat import report
 
     out = _output.result_folder(args.out, "comparison", MARKS, args.input)
+    if args.mlflow is not None:
+        _need("--mlflow", "mlflow")
+    if args.explain:
+        if args.level == "patient":
+            raise Usage("--explain is of single cells; verdicts on patients show their cells")
+        _need("--explain", "shap")
     settings = _output.settings(args)
     _studies.check(args)
     names = _model_names(args)
@@ -266,18 +286,16 @@ def run(args: argparse.Namespace) -> None:
         (out / name).unlink(missing_ok=True)
     comparison.save(out)
     _output.save_settings(out, settings)
-    write_table(comparison.results, out / "results.csv")
-    write_table(comparison.part_scores, out / "part_scores.csv")
-    if len(comparison.searches):
-        write_table(comparison.searches, out / "searches.csv")
+    comparison.save_csv(out, cells)
     answers = comparison.answers()
     for name, frame in (("per_dataset", comparison.per_dataset()), ("answers", answers)):
         if len(frame):
             write_table(frame, out / f"{name}.csv")
-    if isinstance(comparison, evaluate.PatientComparison) and len(comparison.verdicts):
-        write_table(comparison.verdicts, out / "verdicts.csv")
     studies = _studies.run(table, models, args, out)
     audit, probes = audit_and_probes(table, listed, args) if args.audit else (None, None)
+    if args.explain:
+        _arguments.say(args, "explaining mistakes ...")
+    reasons = _reasons(comparison, table) if args.explain else None
     _arguments.say(args, "writing the page ...")
     page = report.page(
         comparison,
@@ -292,7 +310,11 @@ def run(args: argparse.Namespace) -> None:
         audit=audit,
         probes=probes,
         studies=studies,
+        reasons=reasons,
     )
+    if args.mlflow is not None:
+        run = comparison.to_mlflow(None if args.mlflow == "default" else args.mlflow, files=[page])
+        _arguments.say(args, f"logged to MLflow as run {run}")
     print(_output.scores(comparison))
     if len(answers):
         shown = ["stated", "coverage", "refused", "unlike", "accuracy", "answered"]
@@ -305,6 +327,48 @@ def run(args: argparse.Namespace) -> None:
     if args.save_model is not None:
         print(save_best(comparison, models, table, args))
     print(page)
+
+
+def _need(option: str, package: str) -> None:
+    """Refuse an option without its package, before anything is measured."""
+    from importlib import import_module
+
+    try:
+        import_module(package)
+    except ImportError:
+        raise Usage(f"{option} needs {package}: pip install {package}") from None
+
+
+_N_EACH = 4
+"""Cells of each confused pair of classes that the page shows."""
+
+
+def _reasons(comparison: Comparison, table: pd.DataFrame) -> pd.DataFrame | None:
+    """Explain the mistakes of the best model that the page shows, by the models of their folds."""
+    import numpy as np
+    import pandas as pd
+
+    from hemafeat import pipelines
+
+    best = next(iter(comparison.ranked()), None)
+    if best is None or "features" not in pipelines.looks_at(comparison.fitted[best][0]):
+        return None
+    rows = comparison.predictions[comparison.predictions["model"] == best]
+    chances = rows[[f"p__{name}" for name in comparison.classes]].max(axis=1)
+    wrong = rows.assign(chance=chances)[rows["truth"] != rows["predicted"]]
+    wrong = wrong.sort_values(["chance", "image", "cell"], ascending=[False, True, True])
+    shown = wrong.groupby(["truth", "predicted"], sort=False).head(_N_EACH)
+    truth = np.full(len(table), None, dtype=object)
+    truth[rows["row"]] = rows["truth"]
+    parts = []
+    for fold, model in zip(rows["fold"].unique(), comparison.fitted[best], strict=True):
+        cells = table.iloc[shown.loc[shown["fold"] == fold, "row"]]
+        others = np.ones(len(table), dtype=bool)
+        others[rows.loc[rows["fold"] == fold, "row"]] = False
+        reference = table.assign(label=truth)[others]
+        if len(cells):
+            parts.append(pipelines.explain(model, cells, reference, n_top=2))
+    return pd.concat(parts, ignore_index=True) if parts else None
 
 
 def compare(
@@ -326,6 +390,7 @@ def compare(
         "progress": not args.quiet,
         "keep": keep,
         "parts": args.parts,
+        "keep_models": args.explain,
     }
     if args.level == "patient":
         n_patients = table[args.patient].nunique()

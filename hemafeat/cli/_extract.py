@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from hemafeat._files import check_folder_name, check_table_file, is_table_file
+from hemafeat._files import check_folder_name, check_table_file, is_cells_file
 from hemafeat._words import plural
 from hemafeat.cli import _arguments, _deep, _inputs, _output
 from hemafeat.cli._errors import Failure, Usage
@@ -44,7 +44,7 @@ def add(commands: Any) -> None:
     parser = _arguments.add_command(
         commands, "extract", run, "measure every cell of every image", DESCRIPTION, EXAMPLES
     )
-    parser.set_defaults(resumes=lambda args: not is_table_file(args.out))
+    parser.set_defaults(resumes=lambda args: not is_cells_file(args.out))
     parser.add_argument(
         "input", nargs="+", metavar="IMAGES", help="a folder, a CSV or Parquet file, or images"
     )
@@ -52,7 +52,7 @@ def add(commands: Any) -> None:
         "--out",
         required=True,
         metavar="PATH",
-        help="where to write: a folder, or a .parquet or .csv file",
+        help="where to write: a folder, or a .parquet, .csv or .h5ad (AnnData) file",
     )
     parser.add_argument(
         "--shard-size",
@@ -83,6 +83,12 @@ def add(commands: Any) -> None:
         help="also measure N copies of each cell, redrawn as by other laboratories, to train on; "
         "only for a .parquet or .csv file",
     )
+    parser.add_argument(
+        "--label", metavar="COLUMN", help="column of the labels in a CSV file; default: label"
+    )
+    parser.add_argument(
+        "--patient", metavar="COLUMN", help="column of the patients in it; default: patient"
+    )
     _arguments.add_images(parser)
     _deep.add_embeddings(parser)
     _arguments.add_jobs(parser)
@@ -94,7 +100,7 @@ def run(args: argparse.Namespace) -> None:
 
     start = time.perf_counter()
     out = Path(args.out)
-    to_file = is_table_file(out) and not out.is_dir()
+    to_file = is_cells_file(out) and not out.is_dir()
     if to_file:
         _output.in_existing_folder(out, "--out")
     try:
@@ -112,7 +118,16 @@ def run(args: argparse.Namespace) -> None:
         "processes": args.processes,
         "scheduler": args.scheduler,
     }
-    listed = _inputs.images(args.input, args.dataset, keep_dates=args.keep_dates)
+    if args.dataset is not None and (args.label or args.patient):
+        raise Usage("--label and --patient name columns of a CSV file, not of a --dataset")
+    listed = _inputs.images(
+        args.input,
+        args.dataset,
+        keep_dates=args.keep_dates,
+        remarks=("label", "patient"),
+        label=args.label,
+        patient=args.patient,
+    )
     _inputs.check_listed(listed, args)
     listed = _inputs.with_scale(listed, args)
     try:

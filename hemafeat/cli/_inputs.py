@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -119,9 +119,18 @@ def measuring_options(args: argparse.Namespace) -> dict[str, Any]:
 
 
 def images(
-    paths: list[str], dataset: str | None = None, *, keep_dates: bool = False
+    paths: list[str],
+    dataset: str | None = None,
+    *,
+    keep_dates: bool = False,
+    remarks: Iterable[str] = (),
+    **names: Any,
 ) -> pd.DataFrame:
-    """Return the image table of the folder, table or images named on the command line."""
+    """Return the image table of the folder, table or images named on the command line.
+
+    `names` are those of the columns of labels and patients, for `hemafeat.datasets.as_table`;
+    `remarks` those of the columns of which it may say where they are.
+    """
     from hemafeat import datasets
     from hemafeat.images import is_uri
 
@@ -142,7 +151,10 @@ def images(
     try:
         if dataset is not None:
             return datasets.load(dataset, paths[0], **({"dates": True} if keep_dates else {}))
-        return datasets.as_table(list(paths) if several else paths[0])
+        with warnings.catch_warnings():
+            for name in {"label", "patient"} - set(remarks):
+                warnings.filterwarnings("ignore", f".*if it holds the {name}s")
+            return datasets.as_table(list(paths) if several else paths[0], **names)
     except datasets.DatasetError as error:
         raise Usage(str(error)) from None
 
@@ -176,7 +188,8 @@ def table(
         cells = extract.load(args.input[0]) if len(args.input) == 1 else merged(args.input)
         return cells if select is None else select(cells), None
     options = measuring_options(args)
-    listed = images(args.input, args.dataset, keep_dates=args.keep_dates)
+    remarks = ["label"] if getattr(args, "label", None) == "label" else []
+    listed = images(args.input, args.dataset, keep_dates=args.keep_dates, remarks=remarks)
     if select is not None:
         listed = select(listed)
     check_listed(listed, args)

@@ -25,7 +25,7 @@ SETTINGS = "settings.json"
 
 _NOT_SETTINGS = {
     *("run", "parser", "resumes", "argv", "quiet", "debug", "jobs", "needed"),
-    *("out", "title", "restart", "save_model", "strict", "format"),
+    *("out", "title", "restart", "save_model", "strict", "format", "mlflow"),
 }
 """Arguments that do not change the numbers of a result."""
 

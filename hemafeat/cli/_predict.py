@@ -31,6 +31,9 @@ EXAMPLES = """\
       images are measured first, with the families the model needs
   hemafeat predict svc.hemafeat features/ --out predictions.parquet
       the table of hemafeat extract
+  hemafeat predict svc.hemafeat new_cells/ --out predictions.csv --explain features/
+      also why each cell: "for lymphocyte: nucleus to cell area ratio 0.91, higher than
+      97 % of monocyte cells"
   hemafeat predict model.hemafeat cohort/ --dataset lymphocytosis --unlabelled --out v.csv
       a model of compare --level patient: verdicts on the patients without a label"""
 
@@ -64,6 +67,12 @@ def add(commands: Any) -> None:
         "--out", required=True, metavar="FILE", help="file to write: .csv or .parquet"
     )
     parser.add_argument(
+        "--explain",
+        metavar="TABLE",
+        help="table of labelled cells, such as those that the model was fitted on: also write why "
+        "(FILE.reasons.csv, and a column because), by Shapley values; needs shap",
+    )
+    parser.add_argument(
         "--submission",
         nargs="+",
         metavar="NAME",
@@ -87,6 +96,7 @@ def run(args: argparse.Namespace) -> None:
         raise Usage(f"{args.model}: no such file")
     model = pipelines.load(args.model)
     codes = _codes(args.submission, model) if args.submission else {}
+    reference = None if args.explain is None else _reference(model, args)
 
     def select(rows: pd.DataFrame) -> pd.DataFrame:
         rows = _without_label(rows) if args.unlabelled else rows
@@ -119,6 +129,11 @@ def run(args: argparse.Namespace) -> None:
         predicted = predict_cells(model, table)
         n_images = plural(predicted["image"].nunique(), "image")
         counted = f"{plural(len(predicted), 'cell')} of {n_images}"
+    if reference is not None:
+        _arguments.say(args, f"explaining {counted} ...")
+        why = pipelines.explain(model, table, reference)
+        write_table(why, out.with_name(f"{out.stem}.reasons{out.suffix}"))
+        predicted["because"] = why.groupby("row")["reason"].agg("; ".join)
     written = submission(predicted, args.submission[:2], codes) if args.submission else predicted
     write_table(written, out)
     counts = predicted["predicted"].value_counts()
@@ -142,6 +157,25 @@ def run(args: argparse.Namespace) -> None:
     print(out)
 
 
+def _reference(model: Model, args: argparse.Namespace) -> pd.DataFrame:
+    """Return the table of ``--explain``, or refuse it before anything is measured."""
+    from hemafeat import extract, pipelines
+
+    if isinstance(model, pipelines.PatientModel) or model.columns == ["image"]:
+        raise Usage(f"--explain: {model.name} reads no features of single cells")
+    if not extract.is_result(args.explain):
+        raise Usage(f"--explain: {args.explain} is not a table of hemafeat extract")
+    try:
+        import shap  # noqa: F401
+    except ImportError:
+        raise Usage("--explain needs shap: pip install shap") from None
+    reference = extract.load(args.explain)
+    if "label" not in reference or reference["label"].isna().all():
+        raise Usage(f"--explain: no cell of {args.explain} has a label")
+    model.check(reference)
+    return reference
+
+
 def predict_cells(model: Model, table: pd.DataFrame) -> pd.DataFrame:
     """Return the predictions of a model of cells.
 
@@ -156,9 +190,10 @@ def predict_cells(model: Model, table: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Columns ``image``, ``cell``, ``where__*`` (as in the table), ``label`` (where labels are
-        known), ``predicted`` and ``p__<class>``, with one row per cell. A model that refuses cells
-        adds ``refused``, ``set``, ``coverage`` and ``anomaly``, and predicts ``"refused"`` where it
-        does.
+        known), ``predicted``, ``probability`` (of the likeliest class), ``suspected_failure`` (of
+        the outline, if the table tells) and ``p__<class>``, with one row per cell. A model that
+        refuses cells adds ``refused``, ``set``, ``coverage`` and ``anomaly``, and predicts
+        ``"refused"`` where it does.
     """
     import pandas as pd
 
@@ -177,13 +212,26 @@ def predict_cells(model: Model, table: pd.DataFrame) -> pd.DataFrame:
         reasons = answers["refused"]
         named = answers["predicted"].astype(object).where(reasons == "", REFUSED)
         shown = answers[[f"p__{name}" for name in model.classes]]
-        return pd.concat([predicted.assign(predicted=named), answers[_OF_ANSWERS], shown], axis=1)
+        predicted = predicted.assign(predicted=named, probability=shown.max(axis=1))
+        predicted = _with_quality(predicted, table)
+        return pd.concat([predicted, answers[_OF_ANSWERS], shown], axis=1)
     predicted["predicted"] = model.predict(table)
-    if hasattr(model.pipeline, "predict_proba"):
-        probabilities = model.predict_proba(table)
-        for column, name in enumerate(model.classes):
-            predicted[f"p__{name}"] = probabilities[:, column]
+    if not hasattr(model.pipeline, "predict_proba"):
+        return _with_quality(predicted, table)
+    probabilities = model.predict_proba(table)
+    predicted["probability"] = probabilities.max(axis=1)
+    predicted = _with_quality(predicted, table)
+    for column, name in enumerate(model.classes):
+        predicted[f"p__{name}"] = probabilities[:, column]
     return predicted
+
+
+def _with_quality(predicted: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
+    """Add which outlines are suspected to be wrong, if the table tells."""
+    column = "quality__suspected_failure"
+    if column not in table:
+        return predicted
+    return predicted.assign(suspected_failure=table[column].to_numpy())
 
 
 def predict_patients(

@@ -14,6 +14,7 @@ import pandas as pd
 from hemafeat._csv import with_formulas
 from hemafeat._files import read_parquet
 from hemafeat._frames import as_frame
+from hemafeat._words import no_column
 from hemafeat.datasets._finish import finish, image_column, image_type
 from hemafeat.datasets._pairing import pair_masks
 from hemafeat.datasets._schema import (
@@ -36,7 +37,18 @@ MANIFEST = "manifest.csv"
 """Name of the file that lists the images of a folder, if it has a column of images."""
 
 
-def as_table(images: Any) -> pd.DataFrame:
+_LABELS = {
+    *("class", "classes", "cls", "klass", "target", "y", "labels", "category", "diagnosis"),
+    *("type", "cell_type", "celltype", "cell type"),
+}
+_PATIENTS = {
+    *("pat", "patients", "patient_id", "patientid", "patient id", "pid", "subject", "subject_id"),
+    *("case", "case_id", "donor", "donor_id"),
+}
+"""Names, in lower case, under which columns of other tables often hold labels and patients."""
+
+
+def as_table(images: Any, *, label: str | None = None, patient: str | None = None) -> pd.DataFrame:
     """Make an image table from a folder, a file, paths, arrays or a data frame.
 
     Parameters
@@ -50,6 +62,9 @@ def as_table(images: Any) -> pd.DataFrame:
         - a DataFrame with a column ``image`` (or ``path``, ``file``, ``filename``), whose paths are
           used as they are; also one of polars, a Table of pyarrow, a mapping of names to columns,
           or a list of records.
+    label, patient : str, optional
+        Names of the columns of a DataFrame or file that hold labels and patients, if these are not
+        called ``label`` and ``patient``.
 
     Returns
     -------
@@ -61,8 +76,14 @@ def as_table(images: Any) -> pd.DataFrame:
     Raises
     ------
     DatasetError
-        Raised if there are no images or no column of images, if an image is listed twice, or if a
-        value is invalid.
+        Raised if there are no images or no column of images, if an image is listed twice, if a
+        value is invalid, or if there is no column `label` or `patient`.
+
+    Warns
+    -----
+    DatasetWarning
+        Issued if there is no column ``label`` or ``patient``, but one of a name such as ``class``
+        or ``patient_id``.
 
     Examples
     --------
@@ -74,20 +95,29 @@ def as_table(images: Any) -> pd.DataFrame:
     (2, 9)
     >>> datasets.as_table([f"{i}.png" for i in range(3)])["group"].tolist()
     ['0.png', '1.png', '2.png']
+    >>> listed = {"file": ["7.png", "8.png"], "cls": ["monocyte", "basophil"]}
+    >>> datasets.as_table(listed, label="cls")["label"].tolist()
+    ['monocyte', 'basophil']
     """
     images = as_frame(images, DatasetError)
     if isinstance(images, pd.DataFrame):
-        return finish(images.copy(), "the table")
+        return finish(_named(images, "the table", label, patient).copy(), "the table")
+    is_file = isinstance(images, str | os.PathLike) and not is_uri(images)
+    if (label or patient) and not (
+        is_file
+        and (Path(images).suffix.lower() in _READERS or _lists_images(Path(images) / MANIFEST))
+    ):
+        raise DatasetError("label and patient name columns of a table, and the images are none")
     if is_uri(images):
         return from_uri(images)
     if isinstance(images, str | os.PathLike):
         path = Path(images)
         if path.is_dir():
             if _lists_images(path / MANIFEST):
-                return from_csv(path / MANIFEST)
+                return from_csv(path / MANIFEST, label=label, patient=patient)
             return from_folder(path)
         if path.suffix.lower() in _READERS:
-            return from_csv(path)
+            return from_csv(path, label=label, patient=patient)
         if not Path(path_of(path)).exists():
             raise DatasetError(f"{path} does not exist; expected a folder, a table or an image")
         return finish(pd.DataFrame({"image": text([str(path)])}), path)
@@ -104,6 +134,31 @@ def as_table(images: Any) -> pd.DataFrame:
     items = [name_of(item) if isinstance(item, str | os.PathLike) else item for item in images]
     column = pd.Series(items, dtype=image_type(items))
     return finish(pd.DataFrame({"image": column}), "the list of images")
+
+
+def _named(
+    table: pd.DataFrame, source: object, label: str | None, patient: str | None
+) -> pd.DataFrame:
+    """Return a table whose columns of labels and patients have these names."""
+    for name, given, others in (("label", label, _LABELS), ("patient", patient, _PATIENTS)):
+        if given is None:
+            alike = [c for c in table.columns if isinstance(c, str) and c.strip().lower() in others]
+            if name not in table.columns and alike:
+                warnings.warn(
+                    f"{source} has no column {name!r}, and {alike[0]!r} is taken for an attribute; "
+                    f"if it holds the {name}s, pass {name}={alike[0]!r}",
+                    DatasetWarning,
+                    stacklevel=4,
+                )
+        elif given not in table.columns:
+            raise DatasetError(f"{name}={given!r}: {no_column(given, table.columns)}")
+        elif given != name and name in table.columns:
+            raise DatasetError(
+                f"{name}={given!r}: {source} has a column {name!r} beside it; rename or remove it"
+            )
+        else:
+            table = table.rename(columns={given: name})
+    return table
 
 
 def from_folder(root: str | os.PathLike[str]) -> pd.DataFrame:
@@ -177,7 +232,9 @@ def from_folder(root: str | os.PathLike[str]) -> pd.DataFrame:
     return finish(table, root)
 
 
-def from_csv(path: str | os.PathLike[str]) -> pd.DataFrame:
+def from_csv(
+    path: str | os.PathLike[str], *, label: str | None = None, patient: str | None = None
+) -> pd.DataFrame:
     r"""Read an image table from a CSV, TSV or Parquet file.
 
     Parameters
@@ -188,6 +245,8 @@ def from_csv(path: str | os.PathLike[str]) -> pd.DataFrame:
         and masks are relative to the folder of this file, absolute, or URIs. Columns named
         in `COLUMNS` are columns of the image table, others are attributes. Empty fields are
         missing values; the text "NA" is not.
+    label, patient : str, optional
+        Names of the columns of labels and patients, as in `as_table`.
 
     Returns
     -------
@@ -214,7 +273,7 @@ def from_csv(path: str | os.PathLike[str]) -> pd.DataFrame:
     0  7.png      P1    P1   52
     """
     path = Path(path)
-    table = read_file(path)
+    table = _named(read_file(path), path, label, patient)
     table = table.rename(columns={image_column(table, path): "image"})
     dtype = table["image"].dtype
     if not (pd.api.types.is_object_dtype(dtype) or pd.api.types.is_string_dtype(dtype)):

@@ -104,7 +104,7 @@ def compare(
     n_jobs : int, default=1
         Number of processes, each of which uses one thread. The result does not depend on it.
     progress : bool or callable, optional
-        True shows a progress bar on a terminal, and elsewhere, as in the log of a batch job, a
+        True shows a progress bar on a terminal and in a notebook, and elsewhere, as in a log, a
         line at most every few seconds. A callable is called with ``(done, total, step)``.
     keep : path, optional
         Folder in which the outcome of every model and fold is kept until the comparison is

@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from html import escape
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from hemafeat._files import read_parquet, write_table, write_whole
 from hemafeat._public import public
 from hemafeat._resample import draw, interval
 from hemafeat._words import plural
+from hemafeat.evaluate._export import log_to_mlflow, write_csv
 from hemafeat.evaluate._rows import EDITS, CompareError
 from hemafeat.evaluate._scores import (
     LOWER_IS_BETTER,
@@ -45,6 +47,9 @@ _PATIENT_TABLES = ("patients", "verdicts")
 SHOWN = ("weighted_f1", "auroc", "accuracy", "balanced_accuracy")
 """Metrics of the table of parts."""
 
+_IN_SHORT = ("balanced_accuracy", "macro_f1", "auroc", "accuracy")
+"""Metrics that a comparison shows of itself."""
+
 _NOT_KEPT = 0.02
 """Loss of coverage that is worth a remark."""
 
@@ -53,7 +58,7 @@ _FORMAT_VERSION = 2
 
 
 @public
-@dataclass
+@dataclass(repr=False)
 class Comparison:
     """Scores and predictions of models on held-out cells.
 
@@ -139,6 +144,31 @@ class Comparison:
     def __post_init__(self) -> None:
         names = self.baselines or [name for name in self.models if name in BASELINES]
         self.baselines = tuple(names)
+
+    def _in_short(self) -> tuple[str, pd.DataFrame]:
+        """Return a sentence and the scores that people look at first."""
+        n_models, n_cells = len(self.models), self.predictions.groupby("model").size().max()
+        of = "" if self.predictions.empty else f" on {n_cells} {self.unit}s"
+        metrics = [name for name in _IN_SHORT if name in set(self.results["metric"])]
+        table = self.summary()[metrics].replace("", "-")
+        table = table.rename(columns=lambda name: name.replace("_", " ")).rename_axis(None)
+        text = f"Comparison of {n_models} models{of} of {len(self.classes)} classes"
+        return f"{text}, {'LEAKY: too good to be true' if self.leaky else 'best first'}", table
+
+    def __repr__(self) -> str:
+        if self.results.empty:
+            return "Comparison without results"
+        text, table = self._in_short()
+        return f"{text}\n{table.to_string()}"
+
+    def _repr_html_(self) -> str:
+        """Show the scores, what was done, and what they do not show, in a notebook."""
+        if self.results.empty:
+            return f"<p>{self!r}</p>"
+        text, table = self._in_short()
+        paragraphs = [f"<b>{text}</b>", escape(self.protocol), *map(escape, self.remarks())]
+        lines = "".join(f"<p style='max-width:70em'>{part}</p>" for part in paragraphs)
+        return lines.replace("</p>", f"</p>{table.to_html()}", 1)
 
     @property
     def models(self) -> list[str]:
@@ -351,8 +381,8 @@ class Comparison:
         Returns
         -------
         DataFrame of str
-            Index `model`; a column per metric, such as ``"0.981 [0.976, 0.986]"``, and the
-            protocol.
+            Index `model`; a column per metric, such as ``"0.981 [0.976, 0.986]"``, the one by which
+            models are ranked first, and the protocol.
         """
         pooled = self.results[self.results["fold"] == "all"]
         order = self.ranked(baselines=True)
@@ -363,7 +393,9 @@ class Comparison:
             ]
         )
         wide = text.pivot_table(index="model", columns="metric", values="text", aggfunc="first")
-        wide = wide.reindex(index=order, columns=list(METRICS)).rename_axis(columns=None)
+        # The first columns are those that a narrow print shows.
+        names = [self.main_metric, *(name for name in METRICS if name != self.main_metric)]
+        wide = wide.reindex(index=order, columns=names).rename_axis(columns=None)
         wide["protocol"] = pooled["protocol"].iloc[0] if len(pooled) else ""
         for name in self.transductive:
             wide.loc[wide.index == name, "protocol"] += ", transductive"
@@ -521,6 +553,63 @@ class Comparison:
             raise CompareError(f"no model {model!r}; there are: {', '.join(self.models)}")
         return self.predictions[self.predictions["model"] == model]
 
+    def save_csv(
+        self, folder: str | os.PathLike[str], table: pd.DataFrame | None = None
+    ) -> list[Path]:
+        """Write the tables as CSV files, which any spreadsheet opens.
+
+        Parameters
+        ----------
+        folder : path
+            Created if it is missing. Gets ``results.csv``, ``part_scores.csv``,
+            ``predictions.csv``, ``importances.csv``, where there is something in them
+            ``searches.csv`` and ``verdicts.csv``, and ``columns.csv``, which says what each column
+            of these files is.
+        table : DataFrame, optional
+            Table of cells that was compared. With it ``columns.csv`` also holds unit, meaning and
+            formula of each feature.
+
+        Returns
+        -------
+        list of Path
+            The files.
+        """
+        return write_csv(self, Path(folder), table)
+
+    def to_mlflow(
+        self,
+        uri: str | None = None,
+        *,
+        experiment: str = "hemafeat",
+        files: Sequence[str | os.PathLike[str]] = (),
+    ) -> str:
+        """Log the comparison to MLflow: a run, and in it one for each model.
+
+        Parameters
+        ----------
+        uri : str, optional
+            Tracking server, such as ``"http://localhost:5000"`` or ``"sqlite:///mlflow.db"``. By
+            default that of MLflow (``MLFLOW_TRACKING_URI``).
+        experiment : str, default="hemafeat"
+            Name of the experiment; created if it is new.
+        files : sequence of path
+            Further files to keep with the run, such as the page.
+
+        Returns
+        -------
+        str
+            Id of the run. The runs of the models hold the scores with both ends of their intervals
+            (``balanced_accuracy.low``), those of the folds as steps
+            (``balanced_accuracy.fold``) and the seconds; the run around them the CSV files of
+            `save_csv`. All have the protocol and the tag ``leaky``.
+
+        Raises
+        ------
+        ImportError
+            The package mlflow is not installed.
+        """
+        return log_to_mlflow(self, uri, experiment, [Path(path) for path in files])
+
     def save(self, folder: str | os.PathLike[str]) -> Path:
         """Write Parquet tables and one JSON file.
 
@@ -668,7 +757,7 @@ def _holds_patients(folder: Path, fingerprint: Any) -> bool:
 
 
 @public
-@dataclass
+@dataclass(repr=False)
 class PatientComparison(Comparison):
     """Scores and predictions of models on held-out patients.
 

@@ -1,3 +1,4 @@
+from ._anndata import to_anndata as to_anndata, to_spatialdata as to_spatialdata
 from ._columns import (
     columns as columns,
     describe as describe,

@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hemafeat._frames import need_frame
+from hemafeat._frames import as_frame, need_frame
 from hemafeat.extract._family import MASKS, Family, choose, column_facts, families as all_families
-from hemafeat.extract._former import current_units
+from hemafeat.extract._former import current_names, current_units
 from hemafeat.extract._stability import CHANGES, robust_columns, stability
 
 if TYPE_CHECKING:
@@ -43,24 +43,28 @@ def columns(families: FamilyChoice = "default") -> list[str]:
     return [name for key, f in choose(families).items() for name in column_facts(key, f)]
 
 
-def describe(families: FamilyChoice = "default", *, um_per_px: bool = False) -> pd.DataFrame:
+def describe(families: Any = "default", *, um_per_px: bool = False) -> pd.DataFrame:
     """Describe each feature column.
 
     Parameters
     ----------
-    families : {"fast", "default", "all", "robust"} or list of names or functions
-        Feature families, as in `table`.
+    families : {"fast", "default", "all", "robust"}, list of names or functions, or DataFrame
+        Feature families, as in `table`; or a table of cells, whose feature columns are described in
+        its order and with its units. A column that no family declares, such as one of an embedding,
+        has a name and no description.
     um_per_px : bool
-        Give the units of a table whose scale is known, in um instead of px. Default False.
+        Give the units of a table whose scale is known, in um instead of px. Default False. Ignored
+        for a table of cells, which has its units.
 
     Returns
     -------
     DataFrame
         One row per column: ``column, mask, family, feature, plane, unit, formula, meaning, source,
-        reference``; ``icc_stain, icc_scale, icc_jpeg, icc_focus, icc_mask``, the agreement of the
-        column with itself in another image or outline of the same cell (1 if it is not moved, 0 if
-        it no longer tells cells apart; NaN if not measured), see ``benchmarks/stability.py``; and
-        ``robust``, whether all five are at least 0.75.
+        reference``; ``name``, the column in plain words; ``icc_stain, icc_scale, icc_jpeg,
+        icc_focus, icc_mask``, the agreement of the column with itself in another image or outline
+        of the same cell (1 if it is not moved, 0 if it no longer tells cells apart; NaN if not
+        measured), see ``benchmarks/stability.py``; and ``robust``, whether all five are at least
+        0.75.
 
     Examples
     --------
@@ -70,6 +74,9 @@ def describe(families: FamilyChoice = "default", *, um_per_px: bool = False) -> 
     """
     import pandas as pd
 
+    given = as_frame(families)
+    if isinstance(given, pd.DataFrame):
+        return _describe_table(given)
     rows = []
     measured, stable = stability(), robust_columns()
     for family, function in choose(families).items():
@@ -86,6 +93,7 @@ def describe(families: FamilyChoice = "default", *, um_per_px: bool = False) -> 
                     "meaning": column.meaning,
                     "source": column.source,
                     "reference": function.facts.reference,
+                    "name": in_words(name),
                     **{
                         f"icc_{change}": measured.get(name, {}).get(change, np.nan)
                         for change in CHANGES
@@ -94,6 +102,55 @@ def describe(families: FamilyChoice = "default", *, um_per_px: bool = False) -> 
                 }
             )
     return pd.DataFrame(rows)
+
+
+_SAID_BY_ITSELF = ("shape", "relation", "lobes", "rim", "granules", "chromatin", "profile", "stain")
+"""Families whose features are understood without the name of the family."""
+
+_CHANNELS = {"r": "red", "g": "green", "b": "blue"}
+
+
+def in_words(column: str) -> str:
+    """Return the name of a column in plain words.
+
+    Examples
+    --------
+    >>> in_words("nucleus__shape__area"), in_words("cytoplasm__density__mean__r")
+    ('area of the nucleus', 'density mean of the cytoplasm (red)')
+    >>> in_words("cell__relation__nucleus_to_cell_area_ratio")
+    'nucleus to cell area ratio'
+    >>> in_words("nucleus__lobes__n_lobes")
+    'number of lobes of the nucleus'
+    """
+    mask, family, feature, *plane = column.split("__")
+    words = re.sub(r"^n ", "number of ", feature.replace("_", " "))
+    if family not in _SAID_BY_ITSELF:
+        words = f"{family.replace('_', ' ')} {words}"
+    if not any(word in MASKS for word in feature.split("_")):
+        words += f" of the {mask}"
+    where = " ".join(_CHANNELS.get(part, part.replace("_", " ")) for part in plane)
+    return f"{words} ({where})" if where else words
+
+
+def _describe_table(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a row of `describe` for each feature column of a table."""
+    names = feature_columns(table)
+    current = list(current_names(names))
+    known = describe("all").set_index("column")
+    described = known.reindex(current).set_axis(names, axis=0)
+    for position, part in enumerate(("mask", "family", "feature")):
+        described[part] = [name.split("__")[position] for name in names]
+    of_table = units(table, assume_px=False)
+    described["unit"] = [
+        of_table.get(now, of_table.get(name)) for name, now in zip(names, current, strict=True)
+    ]
+    declared = known["unit"].reindex(current).to_numpy()
+    described["unit"] = described["unit"].where(described["unit"].notna(), declared)
+    texts = ["plane", "unit", "formula", "meaning", "source", "reference"]
+    described[texts] = described[texts].astype(object).where(described[texts].notna(), "")
+    described["name"] = list(map(in_words, names))
+    described["robust"] = [bool(value is True) for value in described["robust"]]
+    return described.rename_axis("column").reset_index()
 
 
 def feature_columns(table: pd.DataFrame) -> list[str]:

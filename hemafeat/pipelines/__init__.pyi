@@ -17,6 +17,7 @@ from ._ensembles import (
     stack as stack,
     weighted_vote as weighted_vote,
 )
+from ._explain import explain as explain
 from ._fine_tuned import FineTuned as FineTuned, fine_tuned as fine_tuned
 from ._inspect import (
     ModelError as ModelError,

@@ -14,7 +14,7 @@ from sklearn.metrics import accuracy_score
 
 from hemafeat import datasets, extract
 from hemafeat._frames import as_frame, need_frame, with_image_column
-from hemafeat._public import public
+from hemafeat._public import brief, public
 from hemafeat.pipelines._inspect import ModelError
 from hemafeat.pipelines._patients.bags import bags
 from hemafeat.pipelines._steps.columns import check_units, shortlist
@@ -25,6 +25,7 @@ OF_IMAGES = ("um_per_px", "mask")
 
 
 @public
+@brief
 @dataclass
 class Model:
     """Fitted classifier of cells with everything needed to apply it to a table.
@@ -247,6 +248,7 @@ class Model:
 
 
 @public
+@brief
 @dataclass
 class PatientModel(Model):
     """Fitted classifier of patients with everything needed to apply it to a table of cells.

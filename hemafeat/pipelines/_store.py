@@ -81,11 +81,17 @@ _TRUSTED = (
     "hemafeat.pipelines.PartialWhitening",
     "imblearn.over_sampling._smote.base.SMOTE",
     "imblearn.pipeline.Pipeline",
+    "numpy.dtype",
     "sklearn.calibration._CalibratedClassifier",
     "sklearn.calibration._SigmoidCalibration",
     "sklearn.calibration._TemperatureScaling",
+    "sklearn.metrics._classification.balanced_accuracy_score",
+    "sklearn.metrics._scorer._CurveScorer",
+    "sklearn.metrics._scorer._Scorer",
     "sklearn.tree._tree.Tree",
     "sklearn.utils._bunch.Bunch",
+    "sklearn.utils._metadata_requests.MetadataRequest",
+    "sklearn.utils._metadata_requests.MethodMetadataRequest",
 )
 
 
@@ -387,15 +393,19 @@ def check_parts(model: Any) -> None:
     Raises
     ------
     ValueError
-        If families, a segmenter or a normaliser are not given by name, or the arrays of a
-        support-vector machine do not fit each other.
+        If families, a segmenter or a normaliser are not given by name, a scorer is not the default
+        one, or the arrays of a support-vector machine do not fit each other.
     """
+    from sklearn.metrics import balanced_accuracy_score
+    from sklearn.metrics._scorer import _BaseScorer
     from sklearn.svm._base import BaseLibSVM
 
     normalisers = (*map(type, map(images.normaliser, images.NORMALISERS)), str, type(None))
     for step in _parts(model, set()):
         if isinstance(step, BaseLibSVM) and hasattr(step, "support_vectors_"):
             _check_vectors(step)
+        if isinstance(step, _BaseScorer) and step._score_func is not balanced_accuracy_score:
+            raise ValueError("a threshold was tuned by another score than the balanced accuracy")
         if not isinstance(step, extract.CellFeatures):
             continue
         families = [step.families] if isinstance(step.families, str) else step.families

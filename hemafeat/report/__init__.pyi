@@ -10,6 +10,7 @@ from ._explore.page import explore as explore
 from ._figures import (
     figure_confusion as figure_confusion,
     figure_differences as figure_differences,
+    figure_distributions as figure_distributions,
     figure_importance as figure_importance,
     figure_scores as figure_scores,
 )

@@ -378,7 +378,8 @@ def figure_importance(comparison: Comparison, model: str | None = None, n_top: i
     -------
     matplotlib.figure.Figure
         Loss of balanced accuracy, mean and standard deviation: left if all columns of one family
-        and mask are permuted together, right for single columns.
+        and mask are permuted together, right for single columns. Bars are pale where the loss is
+        not above its standard deviation.
 
     Raises
     ------
@@ -418,15 +419,19 @@ def figure_importance(comparison: Comparison, model: str | None = None, n_top: i
         for mask in dict.fromkeys([*MASK_COLOURS, *rows["mask"]]):
             index = np.flatnonzero(rows["mask"] == mask)
             if index.size:
-                panel.barh(
+                value, sd = rows["importance"].to_numpy(), rows["sd"].fillna(0.0).to_numpy()
+                bars = panel.barh(
                     index,
-                    rows["importance"].to_numpy()[index],
-                    xerr=rows["sd"].fillna(0.0).to_numpy()[index],
+                    value[index],
+                    xerr=sd[index],
                     height=0.7,
                     color=MASK_COLOURS.get(mask, MUTED),
                     label=mask or "no mask",
                     error_kw={"ecolor": INK, "elinewidth": 1, "capsize": 2},
                 )
+                for bar, row in zip(bars, index, strict=True):
+                    if value[row] <= sd[row]:
+                        bar.set_alpha(0.4)
         panel.axvline(0, color=INK, lw=0.8)
         single = title == "Single columns"
         names = rows["column"] if single else rows["mask"] + " · " + rows["family"]
@@ -439,6 +444,152 @@ def figure_importance(comparison: Comparison, model: str | None = None, n_top: i
         panel.set_xlabel("balanced accuracy lost when permuted")
         style_rows(panel)
     return figure
+
+
+_FAMILIAR = (
+    "cell__shape__area",
+    "cell__relation__nucleus_to_cell_area_ratio",
+    "nucleus__lobes__n_lobes",
+    "nucleus__shape__solidity",
+)
+"""Columns that are read off a smear by eye: size, ratio of nucleus and cell, lobes, indentation."""
+
+_ALIKE = 0.95
+"""Rank correlation from which two columns order the cells as one does."""
+
+
+@styled
+def figure_distributions(
+    table: pd.DataFrame,
+    columns: Sequence[str],
+    *,
+    label: str | Sequence[object] = "label",
+) -> Figure:
+    """Draw the values of some columns in each class as box plots.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Table of cells.
+    columns : list of str
+        Columns of numbers to draw, a panel each.
+    label : str or sequence, default="label"
+        Column of the classes, or the class of each cell. Cells without one are left out.
+
+    Returns
+    -------
+    matplotlib.figure.Figure
+        Boxes are the middle half of the cells of a class, with the median; whiskers reach from the
+        5th to the 95th percentile. Titles are the names of the columns in plain words.
+
+    Raises
+    ------
+    ValueError
+        If there is no such column, or no cell has a class.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, extract, report
+    >>> cells = datasets.drawn("cells", 6, size=120, random_state=0)
+    >>> table = extract.table(cells, families=["shape"])
+    >>> figure = report.figure_distributions(table, ["nucleus__shape__area"])
+    >>> figure.axes[0].get_title("left"), figure.axes[0].get_xlabel()
+    ('area of the nucleus', 'um^2')
+    """
+    from hemafeat import extract
+
+    missing = [name for name in [*columns, label] if isinstance(name, str) and name not in table]
+    if missing:
+        raise ValueError(f"the table has no column {missing[0]!r}")
+    labels = np.asarray(table[label] if isinstance(label, str) else label, dtype=object)
+    known = np.array([value is not None and value == value for value in labels], dtype=bool)
+    classes = sorted({str(value) for value in labels[known]})
+    if not classes or not len(columns):
+        raise ValueError("no cell has a class" if not classes else "no column was given")
+    scale = ["um_per_px"] if "um_per_px" in table else []
+    described = extract.describe(table[[*columns, *scale]]).set_index("column")[["name", "unit"]]
+    text = np.array([str(value) for value in labels])
+    n_across = min(4, len(columns))
+    n_down = -(-len(columns) // n_across)
+    height = 0.75 + 0.21 * len(classes)
+    figure = Figure(figsize=(11, n_down * height), layout="constrained")
+    axes = figure.subplots(n_down, n_across, sharey=True, squeeze=False).ravel()
+    for panel, name in zip(axes, columns, strict=False):
+        values = table[name].to_numpy(np.float64, na_value=np.nan)
+        groups = [values[known & (text == k) & np.isfinite(values)] for k in classes]
+        panel.boxplot(
+            groups,
+            orientation="horizontal",
+            whis=(5, 95),
+            widths=0.62,
+            showfliers=False,
+            patch_artist=True,
+            manage_ticks=False,
+            boxprops={"facecolor": BLUE, "alpha": 0.35, "edgecolor": BLUE},
+            medianprops={"color": INK, "lw": 1.6},
+            whiskerprops={"color": MUTED},
+            capprops={"color": MUTED},
+        )
+        panel.set_yticks(range(1, len(classes) + 1), [shortened(k, 22) for k in classes])
+        panel.set_ylim(len(classes) + 0.6, 0.4)
+        # An attribute, such as the age, is called as its column.
+        words, unit = described.loc[name] if name in described.index else (name, "")
+        panel.set_title(shortened(str(words), 31))
+        panel.set_xlabel("" if unit == "1" else str(unit))
+        panel.locator_params(axis="x", nbins=4)
+        style_rows(panel)
+    for panel in axes[len(columns) :]:
+        panel.set_visible(False)
+    return figure
+
+
+def shown_columns(comparison: Comparison, model: str, table: pd.DataFrame, n: int = 8) -> list[str]:
+    """Return the columns of which the page shows the distributions.
+
+    They are those that are read off by eye, then those that matter most to the model, without those
+    that order the cells as one shown does.
+    """
+    from hemafeat import extract
+
+    chosen = [name for name in _FAMILIAR if name in table and table[name].notna().any()]
+    ranked = importance_rows(comparison, model, "column") if model else None
+    candidates = [] if ranked is None else list(ranked.loc[ranked["importance"] > 0, "column"])
+    candidates = [name for name in candidates if name.count("__") > 1]  # no attributes
+    current = dict(zip(extract.current_names(candidates), candidates, strict=True))
+    ranks = table[[name for name in [*chosen, *current] if name in table]].rank()
+    for name in current:
+        if len(chosen) >= n:
+            break
+        if name not in table or name in chosen:
+            continue
+        alike = ranks[chosen].corrwith(ranks[name]).abs().to_numpy() if chosen else np.zeros(0)
+        if not (alike > _ALIKE).any():
+            chosen.append(name)
+    return chosen
+
+
+def ties(comparison: Comparison, model: str) -> str:
+    """Say which of the most important single columns cannot be told apart."""
+    rows = importance_rows(comparison, model, "column")
+    if len(rows) < 2:
+        return ""
+    value, sd = (rows[name].fillna(0.0).to_numpy(np.float64) for name in ("importance", "sd"))
+    if value[0] <= sd[0]:
+        return (
+            "No single column stands out: the greatest loss is not above its own standard "
+            "deviation, so that the order of single columns says nothing."
+        )
+    # The losses are of different columns, each with its own spread.
+    apart = value[0] - value > np.hypot(sd[0], sd)
+    n_tied = int(np.argmax(apart)) if apart.any() else len(rows)
+    equal = int((np.abs(value - value[0]) < 5e-5).sum())
+    if n_tied < 2:
+        return ""
+    same = f" (the first {equal} have the same loss)" if equal > 1 else ""
+    return (
+        f"The first {n_tied} single columns{same} cannot be told apart: their losses differ by "
+        "less than the standard deviation of the difference."
+    )
 
 
 def importance_models(comparison: Comparison, models: Sequence[str]) -> list[str]:

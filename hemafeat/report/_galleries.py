@@ -282,6 +282,7 @@ def mistakes(
     model: str,
     pictures: Pictures,
     cells: pd.DataFrame | None = None,
+    reasons: pd.DataFrame | None = None,
     *,
     n_pairs: int = 12,
     n_each: int = 4,
@@ -298,6 +299,8 @@ def mistakes(
         Source of the pictures.
     cells : DataFrame, optional
         Table of cells, whose columns ``quality__*`` say which outlines are suspected to be wrong.
+    reasons : DataFrame, optional
+        What `hemafeat.pipelines.explain` says of some of the cells.
     n_pairs, n_each : int
         Greatest number of pairs of (truth, predicted), and of cells of each.
 
@@ -319,7 +322,10 @@ def mistakes(
     wrong = rows[rows["truth"] != rows["predicted"]].sort_values(
         ["confidence", "image", "cell"], ascending=[False, True, True], kind="stable"
     )
-    suspects = {} if cells is None else _suspects(cells)
+    lines = {} if cells is None else _suspects(cells)
+    for row in [] if reasons is None else reasons.to_dict("records"):
+        key = (str(row["image"]), _cell(row["cell"]))
+        lines[key] = [*lines.get(key, []), str(row["reason"])]
     groups: list[Group] = []
     for (truth, prediction), confused in wrong.groupby(["truth", "predicted"], sort=False):
         if len(groups) == n_pairs:
@@ -331,7 +337,7 @@ def mistakes(
                 _cell(cell),
                 alt=f"cell of class {truth} predicted as {prediction}",
                 title="" if np.isnan(probability) else f"probability {probability:.2f}",
-                lines=suspects.get((str(image), _cell(cell)), []),
+                lines=lines.get((str(image), _cell(cell)), []),
                 whole=False,
             )
             for image, cell, probability in zip(

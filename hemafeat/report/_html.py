@@ -37,9 +37,17 @@ def render(path: Path, template: str, content: dict[str, Any]) -> Path:
         lstrip_blocks=True,
     )
     environment.filters["short"] = file_name
+    environment.filters["breakable"] = _breakable
     text = environment.get_template(template).render(content)
     write_whole(path, lambda aside: aside.write_bytes(text.encode("utf-8", "replace")))
     return path
+
+
+def _breakable(name: str) -> str:
+    """Return a name of a column that a browser breaks between its parts, and copies as it is."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub("(_+)", r"\1<wbr>", str(escape(name))))
 
 
 def target(out: str | os.PathLike[str], default: str) -> Path:

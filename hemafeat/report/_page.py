@@ -41,6 +41,7 @@ def page(
     probes: Probes | None = None,
     studies: Sequence[Any] = (),
     map: str | None = None,
+    reasons: pd.DataFrame | None = None,
 ) -> Path:
     """Write a comparison as one self-contained HTML file.
 
@@ -76,6 +77,10 @@ def page(
     map : {"tsne", "pca", "umap"}, optional
         Draw a map of the features of the cells of `table`, see `figure_map`. By default none is
         drawn.
+
+    reasons : DataFrame, optional
+        What `hemafeat.pipelines.explain` says of wrongly classified cells, shown below their
+        pictures.
 
     Returns
     -------
@@ -116,12 +121,14 @@ def page(
         _map.check_method(map)
         if table is None:
             raise ValueError("a map is drawn of the features of the cells: give the table")
-    content = _content(comparison, table, images, segmenter, masks, mask_kind)
+    content = _content(comparison, table, images, segmenter, masks, mask_kind, reasons)
+    section = audit_section(audit, probes)
     content |= {
+        "beware": _beware(content, section),
         "title": title or "Comparison of classifiers on blood-cell features",
         "command": command,
         "date": date,
-        "audit": audit_section(audit, probes),
+        "audit": section,
         "studies": _studies.sections(studies),
         "map": None if map is None else _map_picture(table, map),
     }
@@ -135,6 +142,7 @@ def _content(
     segmenter: Any,
     masks: Any,
     mask_kind: str,
+    reasons: pd.DataFrame | None = None,
 ) -> dict[str, Any]:
     """Return the values of the template that follow from the comparison and its table."""
     from hemafeat import extract
@@ -155,6 +163,7 @@ def _content(
     content: dict[str, Any] = {
         "unit": comparison.unit,
         "verdicts": None,
+        "explained": False,
         "patients": None,
         "leaky": bool(comparison.leaky),
         "protocol": comparison.protocol,
@@ -182,6 +191,8 @@ def _content(
             if _curves.uncalibrated(comparison, name) is not None
         ],
         "importance": _importance(comparison, models),
+        "distributions": None if table is None else _distributions(comparison, best, table),
+        "suspected": _suspected(cells),
         "sample": sample,
         "flagged": flagged,
         "has_quality": "quality__suspected_failure" in cells,
@@ -193,10 +204,11 @@ def _content(
     if comparison.unit == "patient":
         content |= _patients.content(comparison, models, pictures)
     else:
-        wrong, n_wrong = _galleries.mistakes(comparison, best, pictures, cells)
+        wrong, n_wrong = _galleries.mistakes(comparison, best, pictures, cells, reasons)
         content |= {
-            "facts": _facts(comparison, models),
+            "facts": [*_facts(comparison, models), *_suspected_fact(cells)],
             "mistakes": wrong,
+            "explained": reasons is not None and len(reasons) > 0,
             "n_mistakes": n_wrong,
         }
     pictures.draw()
@@ -217,6 +229,61 @@ def _which_cells(table: pd.DataFrame) -> str:
     else:
         return ""
     return f"{kept}; the rule is the same for images with and without a label, and for new images."
+
+
+_MANY = 0.05
+"""Share of suspected outlines from which the head of the page warns of them."""
+
+
+def _suspected(cells: pd.DataFrame) -> tuple[int, int]:
+    """Return the number of cells whose outline is suspected to be wrong, and of those checked."""
+    column = cells.get("quality__suspected_failure")
+    if column is None:
+        return 0, 0
+    flags = column.astype("boolean")
+    return int(flags.fillna(False).sum()), int(flags.notna().sum())
+
+
+def _suspected_fact(cells: pd.DataFrame) -> list[tuple[str, str]]:
+    n, n_checked = _suspected(cells)
+    return [(f"{100 * n / n_checked:.1f} %", "outlines suspected")] if n_checked else []
+
+
+def _beware(content: dict[str, Any], section: dict[str, Any] | None) -> list[tuple[str, str]]:
+    """Return what makes the scores doubtful, each with the section that says more."""
+    found = [] if section is None else [(text, "audit") for text in section["alarms"]]
+    if content["rivals"]:
+        found.append((content["remarks"][0], "results"))
+    n, n_checked = content["suspected"]
+    if n_checked and n >= _MANY * n_checked:
+        text = (
+            f"The outlines of {count(n)} of {count(n_checked)} cells ({100 * n / n_checked:.0f} %) "
+            "are suspected to be wrong, and so is what was measured in them."
+        )
+        found.append((text, "suspected"))
+    return found
+
+
+def _distributions(comparison: Comparison, best: str, table: pd.DataFrame) -> Picture | None:
+    names = _figures.importance_models(comparison, [best])
+    columns = _figures.shown_columns(comparison, names[0] if names else "", table)
+    labels: Any = "label"
+    if comparison.unit == "cell":
+        # The classes compared, which may be those of another column.
+        rows = predictions_of(comparison, best)
+        keys = zip(rows["image"].map(str), rows["cell"], strict=True)
+        truth = dict(zip(keys, rows["truth"], strict=True))
+        cells = table.get("cell", [1] * len(table))
+        keys = zip(table["image"].map(str), cells, strict=True)
+        labels = [truth.get(key) for key in keys]
+        known = any(value is not None for value in labels)
+    else:
+        known = "label" in table and bool(table["label"].notna().any())
+    if not columns or not known:
+        return None
+    figure = _figures.figure_distributions(table, columns, label=labels)
+    alt = f"Box plots of each class: {', '.join(columns)}"
+    return Picture(svg(figure, "distributions", alt))
 
 
 def _map_picture(table: pd.DataFrame | None, method: str) -> Picture:
@@ -331,9 +398,9 @@ def _importance(comparison: Comparison, models: Sequence[str]) -> list[dict[str,
         text = ", ".join(row[0].text for row in top.rows[:5]) or "no single column"
         figure = _figures.figure_importance(comparison, name, n_top)
         alt = f"Permutation importance for {name}; most important: {text}"
-        parts.append(
-            {"model": name, "picture": Picture(svg(figure, f"imp-{k}", alt)), "table": top}
-        )
+        picture = Picture(svg(figure, f"imp-{k}", alt))
+        remark = _figures.ties(comparison, name)
+        parts.append({"model": name, "picture": picture, "table": top, "ties": remark})
     return parts
 
 

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import io
 import math
 from collections.abc import Callable, Mapping
 from functools import wraps
 from typing import TYPE_CHECKING, Any, ParamSpec
 
+from matplotlib.figure import Figure
+
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
 
 P = ParamSpec("P")
 
@@ -81,6 +83,18 @@ RC: dict[str, Any] = {
 }
 
 
+class ShownFigure(Figure):
+    """Figure that a notebook shows, also if no backend of matplotlib was chosen there."""
+
+    def _repr_png_(self) -> bytes:
+        import matplotlib
+
+        buffer = io.BytesIO()
+        with matplotlib.rc_context(RC):
+            self.savefig(buffer, format="png", dpi=110, facecolor="white")
+        return buffer.getvalue()
+
+
 def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
     """Run a drawing function under the settings of the page, whatever those of the user are."""
 
@@ -93,7 +107,9 @@ def styled(draw: Callable[P, Figure]) -> Callable[P, Figure]:
                 {k: v for k, v in matplotlib.rcParamsDefault.items() if k != "backend"}
             )
             matplotlib.rcParams.update(RC)
-            return draw(*args, **kwargs)
+            figure = draw(*args, **kwargs)
+            figure.__class__ = ShownFigure
+            return figure
 
     return wrapper
 

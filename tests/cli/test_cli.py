@@ -215,7 +215,9 @@ def test_extract_goes_on_with_a_folder_and_refuses_another(cells, tmp_path, caps
 def test_a_kind_of_file_that_is_not_written_is_a_wrong_argument(name, cells, tmp_path, capsys):
     words = ["extract", str(cells / "images"), "--out", str(tmp_path / name)]
     assert main(words) == 2
-    assert "written as .csv or .parquet, or into a folder" in one_line(capsys)
+    error = one_line(capsys)
+    assert "written as .csv or .parquet, those of cells also as .h5ad, or into a folder" in error
+    assert ("Excel opens .csv" in error) == name.endswith(".xlsx")
     assert not list(tmp_path.iterdir())
 
 

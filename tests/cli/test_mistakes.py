@@ -229,6 +229,18 @@ MISTAKES = [
     ),
     ("compare two --models aligned:xgboost", "only svc, logistic, ldsvm and mlp can be aligned"),
     ("compare two --models aligned:svm", "there is no pipeline 'svm'"),
+    ("extract two --out x --label klass", "label and patient name columns of a table"),
+    ("extract scaled.csv --out x --label klass", "--label klass: the table has no column 'klass'"),
+    (
+        "extract two --dataset pbc --out x --patient p",
+        "name columns of a CSV file, not of a --dataset",
+    ),
+    ("compare two --level patient --explain", "--explain is of single cells"),
+    (
+        "predict patients.hemafeat two --out x.csv --explain cells.csv",
+        "no features of single cells",
+    ),
+    ("predict px.hemafeat two --out x.csv --explain two", "two is not a table of hemafeat extract"),
     ("extract two --out x --augment 2", "give a .parquet or .csv file as --out"),
     ("extract two --out x.csv --augment 0", "argument --augment"),
     ("extract two --out x --um-per-px -1", "-1.0 is not a positive number"),

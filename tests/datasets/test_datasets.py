@@ -255,6 +255,43 @@ def test_the_order_is_that_of_the_names(tmp_path, monkeypatch):
 # --- Files ------------------------------------------------------------------------------------
 
 
+@pytest.mark.parametrize("kind", ["frame", "polars", "file"])
+def test_labels_and_patients_under_other_names(kind, tmp_path):
+    put(tmp_path, "a.png", "b.png")
+    images = [str(tmp_path / "a.png"), str(tmp_path / "b.png")]
+    given = pd.DataFrame({"path": images, "Class": ["x", "y"], "pat": ["1", "1"], "age": [3, 4]})
+    source = given
+    if kind == "polars":
+        source = pytest.importorskip("polars").from_dict(given.to_dict("list"))
+    if kind == "file":
+        source = tmp_path / "t.csv"
+        given.to_csv(source, index=False)
+    with pytest.warns(DatasetWarning) as said:
+        table = datasets.as_table(source)
+    assert [str(w.message).partition("has ")[2] for w in said] == [
+        "no column 'label', and 'Class' is taken for an attribute; if it holds the labels, pass "
+        "label='Class'",
+        "no column 'patient', and 'pat' is taken for an attribute; if it holds the patients, pass "
+        "patient='pat'",
+    ]
+    assert table["label"].isna().all()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        table = datasets.as_table(source, label="Class", patient="pat")
+        check(table)
+        assert table["label"].tolist() == table["label_raw"].tolist() == ["x", "y"]
+        # Cells of one patient are one group.
+        assert table["patient"].tolist() == table["group"].tolist() == ["1", "1"]
+        assert table.columns[-1] == "age"
+        assert datasets.as_table(source, label="age", patient="pat")["label"].tolist() == ["3", "4"]
+    with pytest.raises(DatasetError, match=r"label='klass': .*did you mean Class"):
+        datasets.as_table(source, label="klass")
+    with pytest.raises(DatasetError, match="has a column 'label' beside it"):
+        datasets.as_table(given.assign(label="z"), label="Class")
+    with pytest.raises(DatasetError, match="columns of a table, and the images are none"):
+        datasets.as_table(images, label="Class")
+
+
 def test_csv(tmp_path):
     put(tmp_path, "sub/a.png", "sub/b.png", "mask.png")
     text = (

@@ -409,3 +409,14 @@ def test_bad_cells_and_fields() -> None:
         datasets.draw_field(["monocyte"], shape=(60, 60))
     with pytest.raises(ValueError, match="no room for cell"):
         datasets.draw_field(["monocyte"] * 40)
+
+
+def test_drawn_images_are_short_in_print_and_pictures_in_notebooks():
+    cell = datasets.draw_cell("monocyte", size=80, random_state=0)
+    assert repr(cell).startswith("DrawnCell(image=<array 80 x 80 x 3>, cell=<array 80 x 80>")
+    assert "kind='monocyte'" in repr(cell)
+    field = datasets.draw_field(["monocyte"], shape=(300, 400), random_state=0)
+    assert len(repr(field)) < 1000
+    for drawn in (cell, field):
+        data = np.frombuffer(drawn._repr_png_(), np.uint8)
+        np.testing.assert_array_equal(cv2.imdecode(data, 1)[..., ::-1], drawn.image)

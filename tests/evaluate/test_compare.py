@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -56,9 +57,24 @@ def test_what_comes_out(compared):
     assert not compared.leaky
 
 
+def test_a_comparison_prints_its_scores(compared):
+    lines = repr(compared).splitlines()
+    n = len(compared.models)
+    assert lines[0] == f"Comparison of {n} models on 150 cells of 3 classes, best first"
+    assert len(lines) == n + 2
+    assert lines[2].split()[0] == compared.ranked()[0]
+    text = compared._repr_html_()
+    assert compared.protocol.split(";")[0] in text
+    leaky = dataclasses.replace(compared, leaky=True, protocol="<b>")
+    assert "LEAKY" in repr(leaky)
+    assert "&lt;b&gt;" in leaky._repr_html_()
+
+
 def test_summary_confusion_per_class(compared):
     summary = compared.summary()
-    assert list(summary.columns) == [*METRICS, "protocol"]
+    assert summary.columns[0] == "balanced_accuracy"
+    assert sorted(summary.columns[:-1]) == sorted(METRICS)
+    assert summary.columns[-1] == "protocol"
     assert summary.index[-1] == "baseline"
     assert " [" in summary.loc["svc", "accuracy"]
     own = compared.predictions.query("model == 'svc'")

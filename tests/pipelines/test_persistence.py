@@ -16,11 +16,20 @@ import pytest
 import skops.io
 from sklearn.calibration import CalibratedClassifierCV
 from sklearn.datasets import make_classification
+from sklearn.ensemble import StackingClassifier, VotingClassifier
+from sklearn.impute import SimpleImputer
 from sklearn.linear_model import LogisticRegression
-from sklearn.model_selection import GridSearchCV
-from sklearn.preprocessing import FunctionTransformer
+from sklearn.metrics import f1_score, make_scorer
+from sklearn.model_selection import (
+    FixedThresholdClassifier,
+    GridSearchCV,
+    TunedThresholdClassifierCV,
+)
+from sklearn.multiclass import OneVsRestClassifier
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import FunctionTransformer, StandardScaler
 
-from hemafeat import extract, pipelines
+from hemafeat import datasets, extract, pipelines
 from hemafeat.pipelines import ModelError
 from support.model_files import rewrite
 
@@ -381,6 +390,62 @@ def test_calibrated_classifiers_are_kept(table, method, tmp_path):
     loaded = pipelines.load(pipelines.save(model, tmp_path / "m"))
     np.testing.assert_array_equal(loaded.predict_proba(table), model.predict_proba(table))
     assert loaded.columns == [c for c in table if c != "label"]
+
+
+def wrapped(name):
+    logistic = pipelines.logistic
+    forest = pipelines.random_forest(n_estimators=3)
+    return {
+        "one against the rest": lambda: OneVsRestClassifier(logistic()),
+        "vote": lambda: VotingClassifier([("a", logistic()), ("b", forest)], voting="soft"),
+        "stack": lambda: StackingClassifier([("a", logistic()), ("b", forest)], cv=2),
+        "threshold": lambda: FixedThresholdClassifier(logistic(), threshold=0.4, pos_label="a"),
+        "tuned threshold": lambda: TunedThresholdClassifierCV(logistic(), cv=2),
+        "other tuned threshold": lambda: TunedThresholdClassifierCV(
+            logistic(), cv=2, scoring=make_scorer(f1_score, pos_label="a")
+        ),
+    }[name]()
+
+
+@pytest.mark.parametrize(
+    "name", ["one against the rest", "vote", "stack", "threshold", "tuned threshold"]
+)
+def test_wrappers_of_sklearn_are_kept(table, name, tmp_path):
+    rows = table[table["label"] != "c"] if "threshold" in name else table
+    y = rows["label"] == "a" if name == "tuned threshold" else rows["label"]
+    model = wrapped(name).fit(rows, y)
+    loaded = pipelines.load(pipelines.save(model, tmp_path / "m"))
+    np.testing.assert_array_equal(loaded.predict(rows), model.predict(rows))
+    assert loaded.columns == [c for c in table if c != "label"]
+
+
+def test_a_threshold_tuned_by_a_function_of_ones_own_is_refused(table, tmp_path):
+    rows = table[table["label"] != "c"]
+    model = wrapped("other tuned threshold").fit(rows, rows["label"])
+    with pytest.raises(ModelError, match="f1_score"):
+        pipelines.save(model, tmp_path / "m")
+    model = wrapped("tuned threshold").fit(rows, rows["label"] == "a")
+    model._curve_scorer._score_func = np.negative
+    with pytest.raises(ModelError, match="tuned by another score"):
+        pipelines.save(model, tmp_path / "m")
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.parametrize("calibrated", [False, True])
+def test_a_pipeline_from_images_is_kept(calibrated, tmp_path):
+    """Steps of scikit-learn hold the type of the numbers they were fitted on."""
+    cells = datasets.drawn(tmp_path / "cells", 6, size=120, random_state=0)
+    paths = list(cells["image"])
+    step = extract.CellFeatures(["shape"])
+    model = make_pipeline(step, SimpleImputer(), StandardScaler(), LogisticRegression())
+    if calibrated:
+        model = CalibratedClassifierCV(model, cv=2)
+    model.fit(paths, ["a", "b"] * 3)
+    loaded = pipelines.load(pipelines.save(model, tmp_path / "m"))
+    assert loaded.columns == ["image"]
+    expected = model.predict_proba(paths)
+    for images in (paths, cells[["image"]]):
+        np.testing.assert_array_equal(loaded.predict_proba(images), expected)
 
 
 @pytest.mark.parametrize(

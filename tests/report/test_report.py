@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import re
 from html.parser import HTMLParser
+from types import SimpleNamespace
 
 import cv2
 import numpy as np
@@ -121,7 +122,7 @@ def fake(images, classes=NINE, models=EIGHT, n_cells=120, seed=0, leaky=False):
 class Page(HTMLParser):
     """Collects what the tests ask about; raises on tags that do not match."""
 
-    VOID = frozenset(("meta", "img", "br", "hr", "link", "input"))
+    VOID = frozenset(("meta", "img", "br", "hr", "link", "input", "wbr"))
 
     def __init__(self, text):
         super().__init__()
@@ -240,7 +241,7 @@ def test_the_page_shows_every_part_in_order(html, comparison):
         assert said in page.text
     for _, name, value in page.attrs:
         assert name != "alt" or value
-    assert html.count("<svg") == 9 + len(comparison.models)
+    assert html.count("<svg") == 10 + len(comparison.models)
     assert "Leaky" not in html
 
 
@@ -395,7 +396,128 @@ def large():
     return fake(["none.png"], n_cells=300)
 
 
+def described(n_cells=90):
+    """A table of cells in which nuclei of class 1 are larger, and of class 2 missing."""
+    rng = np.random.default_rng(0)
+    kinds = np.arange(n_cells) % 3
+    names = [
+        *("cell__shape__area", "cell__relation__nucleus_to_cell_area_ratio"),
+        *("nucleus__lobes__n_lobes", "nucleus__shape__solidity", "cytoplasm__density__mean__r"),
+        *("cytoplasm__granules__dark_spot_reddish_share", "cell__colour__ratio_r_b"),
+        "cytoplasm__intensity__coefficient_of_variation__od_r",
+    ]
+    table = pd.DataFrame(rng.normal(size=(n_cells, len(names))), columns=names)
+    table["nucleus__shape__solidity"] = np.where(kinds == 2, np.nan, 10.0 * kinds)
+    table["label"] = np.array(NINE, object)[kinds]
+    table.loc[0, "label"] = None
+    return table.assign(um_per_px=0.1)
+
+
+def test_distributions_are_those_of_the_classes():
+    table = described()
+    columns = [name for name in table if "__" in name]
+    figure = report.figure_distributions(table, columns)
+    area, ratio, lobes, solidity = figure.axes[:4]
+    assert area.get_title("left") == "area of the cell"
+    assert ratio.get_title("left") == "nucleus to cell area ratio"
+    assert lobes.get_title("left") == "number of lobes of the nucleus"
+    assert (area.get_xlabel(), ratio.get_xlabel()) == ("um^2", "")
+    assert [t.get_text() for t in area.get_yticklabels()] == sorted(NINE[:3])
+    # The cell without a class is left out, and a class without a value has no box.
+    medians = [line.get_xdata()[0] for line in solidity.lines if line.get_linewidth() == 1.6]
+    by_name = table.groupby("label")["nucleus__shape__solidity"].median()
+    np.testing.assert_array_equal(medians, by_name[sorted(NINE[:3])])
+    other = report.figure_distributions(table.assign(age=3), ["age"], label=["x"] * 90)
+    assert other.axes[0].get_title("left") == "age"
+    assert [t.get_text() for t in other.axes[0].get_yticklabels()] == ["x"]
+    with pytest.raises(ValueError, match="no column 'cell__shape__x'"):
+        report.figure_distributions(table, ["cell__shape__x"])
+    with pytest.raises(ValueError, match="no cell has a class"):
+        report.figure_distributions(table, columns, label=[None] * 90)
+
+
+def test_the_page_shows_what_is_read_by_eye_and_what_matters_once(paths):
+    from hemafeat.report._figures import shown_columns
+
+    table = described()
+    table["nucleus__shape__area"] = np.arange(90.0)
+    table["nucleus__shape__area_convex"] = table["nucleus__shape__area"] ** 3
+    comparison = fake(paths, n_cells=30)
+    found = comparison.importances
+    single = ["nucleus__shape__area_convex", "nucleus__shape__area", "cell__colour__ratio_r_b"]
+    rows = [
+        ("svc", "column", c, *c.split("__")[:2], 0.3 - 0.1 * k, 0.01) for k, c in enumerate(single)
+    ]
+    comparison.importances = pd.DataFrame(rows, columns=found.columns)
+    assert shown_columns(comparison, "svc", table) == [
+        *("cell__shape__area", "cell__relation__nucleus_to_cell_area_ratio"),
+        *("nucleus__lobes__n_lobes", "nucleus__shape__solidity"),
+        # The area orders the cells as the convex area does.
+        *("nucleus__shape__area_convex", "cell__colour__ratio_r_b"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("losses", "spreads", "said"),
+    [
+        ([0.1, 0.05, 0.01], [0.01, 0.01, 0.01], ""),
+        ([0.01, 0.01, 0.01], [0.02, 0.02, 0.02], "No single column stands out"),
+        ([0.1, 0.095, 0.01], [0.01, 0.01, 0.01], "The first 2 single columns cannot be told apart"),
+        (
+            [0.1, 0.1, 0.095, 0.01],
+            [0.01] * 4,
+            "The first 3 single columns (the first 2 have the same loss) cannot be told apart",
+        ),
+        ([0.1, 0.1], [0.01, 0.01], "The first 2 single columns (the first 2 have the same loss)"),
+        ([0.1], [0.01], ""),
+    ],
+)
+def test_ties_are_said_as_ties(paths, losses, spreads, said):
+    from hemafeat.report._figures import ties
+
+    comparison = fake(paths, n_cells=30)
+    comparison.importances = pd.DataFrame(
+        {
+            "model": "svc",
+            "kind": "column",
+            "column": [f"cell__shape__x{k}" for k in range(len(losses))],
+            "mask": "cell",
+            "family": "shape",
+            "importance": losses,
+            "sd": spreads,
+        }
+    )
+    assert ties(comparison, "svc").startswith(said)
+    assert bool(ties(comparison, "svc")) == bool(said)
+
+
+def test_what_makes_scores_doubtful_stands_first(comparison, table, html, tmp_path):
+    """Before the results; only if there is something."""
+    text = Page(html).text
+    warned = "The outlines of 1 of 6 cells (17 %) are suspected to be wrong"
+    assert 0 < text.index("Before you trust these scores") < text.index(warned)
+    assert text.index(warned) < text.index("Ranked by balanced accuracy")
+    assert "16.7 %outlines suspected" in text
+    few = table.assign(quality__suspected_failure=False)
+    text = Page(
+        report.page(comparison, tmp_path, table=few, segmenter=disc).read_text("utf-8")
+    ).text
+    assert "Before you trust" not in text
+    assert "0.0 %outlines suspected" in text
+
+    severe = pd.DataFrame(
+        {"severity": ["severe"], "kind": ["size"], "message": ["the size tells"], "n_images": [6]}
+    )
+    audit = SimpleNamespace(findings=severe)
+    page = report.page(comparison, tmp_path, table=few, segmenter=disc, audit=audit)
+    text = Page(page.read_text("utf-8")).text
+    assert text.index("The size tells. See below.") < text.index("Ranked by balanced accuracy")
+
+
 FIGURES = {
+    "distributions": lambda c: report.figure_distributions(
+        described(), [name for name in described() if "__" in name]
+    ),
     "scores": lambda c: report.figure_scores(c),
     "differences": lambda c: report.figure_differences(c),
     "confusion": lambda c: report.figure_confusion(c),

@@ -8,18 +8,25 @@ from dataclasses import dataclass
 import cv2
 import numpy as np
 
-from hemafeat._public import public
+from hemafeat._public import brief, public
 from hemafeat.datasets._drawn.cell_types import KINDS
 from hemafeat.datasets._drawn.paint import PaintedCell, paint_cell
 from hemafeat.datasets._drawn.scene import RedCells, Scene, compose
 from hemafeat.datasets._drawn.shapes import branch
 from hemafeat.datasets._drawn.stain import Light, Stain, render
 
+
+def _png(image: np.ndarray) -> bytes:
+    """Return an RGB image as the file that a notebook shows."""
+    return bytes(cv2.imencode(".png", image[..., ::-1])[1])
+
+
 VIEW_UM = 36.0
 """Side of the view of a single cell, in um."""
 
 
 @public
+@brief
 @dataclass(frozen=True, slots=True, eq=False)
 class DrawnCell:
     """Image of a drawn white cell and its ground truth.
@@ -70,8 +77,12 @@ class DrawnCell:
     stain: Stain
     light: Light
 
+    def _repr_png_(self) -> bytes:
+        return _png(self.image)
+
 
 @public
+@brief
 @dataclass(frozen=True, slots=True, eq=False)
 class DrawnField:
     """Image of a drawn smear field with white cells and its ground truth.
@@ -122,6 +133,9 @@ class DrawnField:
     n_touching: int
     stain: Stain
     light: Light
+
+    def _repr_png_(self) -> bytes:
+        return _png(self.image)
 
 
 def draw_cell(

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from hemafeat._public import public, renamed_argument
+from hemafeat._public import brief, public, renamed_argument
 from hemafeat._resample import draw, interval
 from hemafeat.evaluate._fit import Outcome, Progress, Task, run_all
 from hemafeat.evaluate._protocols.protocols import Protocol
@@ -17,6 +17,7 @@ from hemafeat.evaluate._setup import Models, Setup, set_up
 
 
 @public
+@brief
 @dataclass
 class ClassDrop:
     """Predictions of the cells of classes that were left out of training.

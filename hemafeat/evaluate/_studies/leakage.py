@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hemafeat._public import public
+from hemafeat._public import brief, public
 from hemafeat.evaluate._compare import compare
 from hemafeat.evaluate._comparison import Comparison
 from hemafeat.evaluate._fit import Progress
@@ -20,6 +20,7 @@ from hemafeat.evaluate._studies.paired import paired_differences
 
 
 @public
+@brief
 @dataclass
 class Leakage:
     """Scores of models under several protocols.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 import pandas as pd
 
-from hemafeat._public import public, renamed_argument
+from hemafeat._public import brief, public, renamed_argument
 from hemafeat.evaluate._fit import Progress, run_all
 from hemafeat.evaluate._protocols.protocols import Protocol
 from hemafeat.evaluate._protocols.splits import stratified_order
@@ -21,6 +21,7 @@ FIRST = 500
 
 
 @public
+@brief
 @dataclass
 class LearningCurve:
     """Scores of models trained on parts of the training cells.

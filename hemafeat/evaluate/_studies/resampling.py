@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from hemafeat._public import public, renamed_argument
+from hemafeat._public import brief, public, renamed_argument
 from hemafeat.evaluate._compare import compare
 from hemafeat.evaluate._comparison import Comparison
 from hemafeat.evaluate._fit import Progress
@@ -23,6 +23,7 @@ _GROUP = "__drawn_group"
 
 
 @public
+@brief
 @dataclass
 class Resampling:
     """Scores of models on cells drawn with and without replacement.

@@ -22,7 +22,7 @@ from hemafeat._files import (
     check_seal,
     check_table_file,
     check_writable,
-    is_table_file,
+    is_cells_file,
     read_parquet,
     table_writer,
     write_together,
@@ -30,8 +30,9 @@ from hemafeat._files import (
 )
 from hemafeat._frames import need_frame
 from hemafeat._machine import n_workers
+from hemafeat.extract._anndata import columns_of_h5ad, need_anndata, read_h5ad, write_h5ad
 from hemafeat.extract._attributes import storable
-from hemafeat.extract._columns import feature_columns, units
+from hemafeat.extract._columns import describe, feature_columns, units
 from hemafeat.extract._former import FORMULAS, RENAMED, changed_columns, current_names
 from hemafeat.extract._measured import MEASURED, as_options
 from hemafeat.extract._table.errors import ERROR_COLUMNS, errors
@@ -48,6 +49,49 @@ N_LISTED = 5
 
 CELL_COLUMNS = {"image", "cell"}
 """Columns of every table of cells."""
+
+DICTIONARY = ("column", "unit", "meaning", "formula", "source", "reference")
+"""Columns of the list of columns beside a CSV file."""
+
+_MEANINGS = {
+    "image": "path or name of the image",
+    "cell": "number of the cell in its image, from 1",
+    "redrawn": "0 for a cell as it is, 1, 2 ... for its copies in a changed image",
+    "label": "class",
+    "label_raw": "class as the authors of the data set write it",
+    "patient": "patient",
+    "group": "what must not be split between training and test: the patient, or copies of an image",
+    "split": "part of the data set (training, test) that its authors state",
+    "dataset": "data set",
+    "um_per_px": "side of a pixel",
+    "mask": "file of the mask",
+    "where__mask_label": "number of the cell in its mask",
+    "where__x": "centroid, from the left edge of the image",
+    "where__y": "centroid, from the top edge of the image",
+    "where__left": "left edge of the box around the cell",
+    "where__top": "top edge of the box around the cell",
+    "where__right": "right edge of the box around the cell, one beyond its last pixel",
+    "where__bottom": "bottom edge of the box around the cell, one beyond its last pixel",
+    "where__area_px": "number of pixels of the cell",
+    "quality__touches_border": "whether the cell touches the border of the image",
+    "quality__confidence": "how sure the segmenter is of the outline, from 0 to 1",
+    "quality__suspected_failure": "whether the outline is suspected to be wrong",
+    "quality__failure_reason": "why it is suspected",
+    "quality__kind": "kind of object, as far as the segmenter tells",
+    "quality__n_cells": "number of cells found in the image",
+    "quality__white_r": "red of the background, from 0 to 255",
+    "quality__white_g": "green of the background, from 0 to 255",
+    "quality__white_b": "blue of the background, from 0 to 255",
+    "quality__focus": "sharpness: variance of the Laplacian of the grey image around the cell",
+    "quality__clipped": "share of the pixels of the cell at the end of the range of values",
+}
+"""What the columns are that are no features; the others are attributes of the image."""
+
+_UNITS = {
+    "um_per_px": "um",
+    "where__area_px": "px^2",
+    **{f"where__{name}": "px" for name in ("x", "y", "left", "top", "right", "bottom")},
+}
 
 LOCK = ".lock"
 
@@ -91,12 +135,17 @@ def check_target(out: str | os.PathLike[str]) -> None:
         The path has the suffix of a kind of file that is not written, or is a URI.
     OSError
         Nothing can be written there.
+    ImportError
+        It is a file of AnnData, and the package anndata is not installed.
     """
     path = Path(out)
-    if is_table_file(path) and not os.fspath(out).endswith(("/", os.sep)):
+    if is_cells_file(path) and not os.fspath(out).endswith(("/", os.sep)):
         check_table_file(path)
+        if path.suffix.lower() == ".h5ad":
+            need_anndata(f"writing {path}")
         _check_replaceable(path, CELL_COLUMNS, "a table of cells")
         _check_replaceable(error_file(path), set(ERROR_COLUMNS), "a table of errors")
+        _check_replaceable(column_file(path), set(DICTIONARY), "a list of columns")
         return
     if not path.is_dir() and (path.exists() or path.is_symlink()):
         raise FileExistsError(f"{path} is a file; a result needs a folder, .parquet or .csv")
@@ -219,8 +268,8 @@ def is_result(path: str | os.PathLike[str]) -> bool:
     Returns
     -------
     bool
-        True for the folder of a result (which may be incomplete), and for a ``.parquet`` or
-        ``.csv`` file with the columns ``image``, ``cell`` and at least one feature. A table of
+        True for the folder of a result (which may be incomplete), and for a ``.parquet``, ``.csv``
+        or ``.h5ad`` file with the columns ``image``, ``cell`` and at least one feature. A table of
         images, for instance, is not a result.
 
     Examples
@@ -238,7 +287,7 @@ def is_result(path: str | os.PathLike[str]) -> bool:
         except ManifestError:
             # One that `load` names as damaged, unless the file is of somebody else.
             return holds_result(path)
-    if not is_table_file(path):
+    if not is_cells_file(path):
         return False
     try:
         names = _column_names(path)
@@ -319,7 +368,9 @@ def save(
         Table of cells as returned by `table`.
     out : path
         A folder, which then holds ``cells.parquet``, ``errors.parquet`` and ``manifest.json``, or a
-        ``.parquet`` or ``.csv`` file; a file with its errors is written beside it.
+        ``.parquet`` or ``.csv`` file, beside which a file with its errors is written (to
+        ``cells.csv`` belong ``cells.errors.csv`` and ``cells.columns.csv``, which holds unit,
+        meaning and formula of each column), or a ``.h5ad`` file, see `to_anndata`.
     settings : dict, optional
         Entries to store in the manifest of a folder.
 
@@ -358,9 +409,14 @@ def save(
     # elsewhere. It stores the attributes in a Parquet file, and in those that users make of it.
     how = as_options(table.attrs.get(MEASURED))
     bare.attrs = {"formulas": formulas} | ({MEASURED: how} if how else {})
-    if is_table_file(path):
+    if path.suffix.lower() == ".h5ad":
+        write_whole(path, lambda aside: write_h5ad(table, aside))
+        return
+    if is_cells_file(path):
         other = error_file(path)
         files = {other: table_writer(failures, other), path: table_writer(bare, path, about)}
+        if path.suffix.lower() == ".csv":
+            files[column_file(path)] = table_writer(dictionary(table), path)
         write_together(path, files)
         return
     path.mkdir(parents=True, exist_ok=True)
@@ -389,7 +445,7 @@ def load(source: str | os.PathLike[str], *, columns: Sequence[str] | None = None
     Parameters
     ----------
     source : path
-        The folder, or the ``.parquet`` or ``.csv`` file.
+        The folder, or the ``.parquet``, ``.csv`` or ``.h5ad`` file.
     columns : sequence of str, optional
         Names of the columns to read, in this order. By default all columns are read; fewer take
         less time and memory.
@@ -471,6 +527,7 @@ def load(source: str | os.PathLike[str], *, columns: Sequence[str] | None = None
     sealed = manifest.get("format", 1) >= FORMAT
     table = _read(cells, names, sealed=sealed, checked=checked).rename(columns=renamed)
     how = as_options(manifest.get(MEASURED, table.attrs.get(MEASURED)))
+    of_file = table.attrs.get("errors")
     table.attrs = {MEASURED: how} if how else {}
     # Without stored units, those of former sums over pixels would be taken to be in um.
     stored_units = manifest.get("units") or {
@@ -489,6 +546,8 @@ def load(source: str | os.PathLike[str], *, columns: Sequence[str] | None = None
     if sealed or (failures and failures[0].exists()):
         found = _read(failures, sealed=sealed, checked=checked)
         table.attrs["errors"] = found.astype(str).to_dict("records")
+    elif of_file:
+        table.attrs["errors"] = of_file
     return table
 
 
@@ -521,7 +580,7 @@ def _formulas(path: Path, manifest: dict[str, Any], cells: Path, *, former: bool
     """Return the version of the values of a stored table; a CSV tells by its former names."""
     if path.is_dir():
         return int(manifest.get("formulas", 1))
-    if path.suffix.lower() == ".csv":
+    if path.suffix.lower() in (".csv", ".h5ad"):
         return 1 if former else FORMULAS
     with open(cells, "rb") as file:
         metadata = pyarrow.parquet.read_metadata(file).metadata or {}
@@ -539,9 +598,34 @@ def error_file(path: Path) -> Path:
     return path.with_name(f"{path.stem}.errors{path.suffix}")
 
 
+def column_file(path: Path) -> Path:
+    """Return the path of the list of columns beside a result in a CSV file."""
+    return path.with_name(f"{path.stem}.columns{path.suffix}")
+
+
+def dictionary(table: pd.DataFrame) -> pd.DataFrame:
+    """Say of each column of a table of cells what it is: the columns `DICTIONARY`, as text."""
+    rows = describe(table).set_index("column")
+    others = {
+        name: (_UNITS.get(name, ""), _MEANINGS.get(name, "attribute of the image"))
+        for name in map(str, table.columns)
+        if name not in rows.index
+    }
+    first = pd.DataFrame(
+        [
+            [name, unit, meaning, *[""] * (len(DICTIONARY) - 3)]
+            for name, (unit, meaning) in others.items()
+        ],
+        columns=list(DICTIONARY),
+    )
+    return pd.concat([first, rows.reset_index()[list(DICTIONARY)]], ignore_index=True)
+
+
 def _column_names(path: Path) -> list[str]:
     """Return the names of the columns of a file."""
     try:
+        if path.suffix.lower() == ".h5ad":
+            return columns_of_h5ad(path)
         if path.suffix.lower() == ".csv":
             return list(
                 map(str, with_formulas(pd.read_csv(path, encoding="utf-8", nrows=0)).columns)
@@ -557,6 +641,9 @@ def _read(
 ) -> pd.DataFrame:
     path = paths[0]
     try:
+        if path.suffix.lower() == ".h5ad":
+            table = read_h5ad(path)
+            return table if columns is None else table[columns]
         if path.suffix.lower() == ".csv":
             # Doubles must come back bit by bit, which is the default of pandas from version 3 on.
             exact = {} if int(pd.__version__.split(".")[0]) >= 3 else _EXACT

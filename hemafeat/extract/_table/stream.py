@@ -12,10 +12,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from hemafeat._files import is_table_file, read_parquet
+from hemafeat._files import is_cells_file, read_parquet
 from hemafeat._machine import steps_of
 from hemafeat._public import public, renamed_argument
-from hemafeat.datasets import DatasetWarning
+from hemafeat.datasets import DatasetWarning, as_table
 from hemafeat.extract._columns import FamilyChoice
 from hemafeat.extract._measured import FIELD
 from hemafeat.extract._table.cluster import connect, measure_on_cluster
@@ -105,6 +105,8 @@ def stream(
     mask_kind: str = "auto",
     families: FamilyChoice = "default",
     cells: Cells = "auto",
+    label: str | None = None,
+    patient: str | None = None,
     um_per_px: float | Literal["auto"] | None = None,
     normalise: str | Normaliser | None = None,
     to_um_per_px: float | None = None,
@@ -138,6 +140,8 @@ def stream(
         As in `table`.
     cells : {"auto", "all", "central"}
         As in `table`.
+    label, patient : str, optional
+        As in `table`.
     um_per_px : float or "auto", optional
         As in `table`.
     normalise : {"grey-world", "reinhard", "macenko"} or callable, optional
@@ -165,9 +169,9 @@ def stream(
         that the scheduler wrote, a client, or ``"active"`` for the client of this process. By
         default no cluster is used, even if there is a client. Only this process writes to `out`.
     progress : bool, optional
-        True shows a progress bar on a terminal, and elsewhere, as in the log of a batch job, a
-        line at most every few seconds. By default a bar is shown on a terminal, and nothing
-        elsewhere.
+        True shows a progress bar on a terminal and in a notebook, and elsewhere, as in a log, a
+        line at most every few seconds. By default a bar is shown on a terminal or in a notebook,
+        and nothing elsewhere.
     notify : callable, optional
         Called with a line of text for each message to the user: how many shards are kept, which
         files are damaged, and which images have changed since they were measured. By default the
@@ -215,9 +219,11 @@ def stream(
     >>> extract.stream(cells, "features", families=["shape"]).n_kept
     2
     """
-    if is_table_file(out) and not Path(out).is_dir():
+    if is_cells_file(out) and not Path(out).is_dir():
         raise ValueError(f"{out} is not a folder; a single file is written by extract.table(out=)")
     check_target(out)
+    if label is not None or patient is not None:
+        images = as_table(images, label=label, patient=patient)
     run = Run(
         images,
         segmenter=segmenter,

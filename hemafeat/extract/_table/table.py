@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any, Literal
 import numpy as np
 import pandas as pd
 
-from hemafeat._files import is_table_file
+from hemafeat._files import is_cells_file
 from hemafeat._machine import steps_of
 from hemafeat._public import renamed_argument
-from hemafeat.datasets import DatasetWarning
+from hemafeat.datasets import DatasetWarning, as_table
 from hemafeat.extract._columns import FamilyChoice
 from hemafeat.extract._former import FORMULAS
 from hemafeat.extract._measured import MEASURED, n_fields, n_left_out, n_without_nucleus
@@ -52,6 +52,8 @@ def table(
     mask_kind: str = "auto",
     families: FamilyChoice = "default",
     cells: Cells = "auto",
+    label: str | None = None,
+    patient: str | None = None,
     um_per_px: float | Literal["auto"] | None = None,
     normalise: str | Normaliser | None = None,
     to_um_per_px: float | None = None,
@@ -95,6 +97,9 @@ def table(
         ``"all"`` if none has. The rule is the same for all images of a table, which holds it
         (`measured`). A warning says if most of the cells found are left out, or those of a field
         of five cells or more.
+    label, patient : str, optional
+        Names of the columns of the image table that hold labels and patients, if these are not
+        called ``label`` and ``patient``.
     um_per_px : float or "auto", optional
         Side of a pixel in um, for all images. The default is the column of that name in the image
         table. Lengths are in um if the scale is known, else in px. ``"auto"`` estimates it from the
@@ -122,10 +127,10 @@ def table(
         Number of threads or processes; all processors by default. It does not change the table.
     out : path, optional
         Also write the result. A folder is filled as by `stream`: an interrupted run resumes when
-        the call is repeated, and the table is read back at the end. A ``.parquet`` or ``.csv`` file
-        is written when all images are measured, in place of an earlier table of cells. `load` reads
-        either. Attributes other than numbers, booleans, text and dates without a time zone are
-        written as text.
+        the call is repeated, and the table is read back at the end. A ``.parquet``, ``.csv`` or
+        ``.h5ad`` file is written when all images are measured, in place of an earlier table of
+        cells, see `save`. `load` reads any of them. Attributes other than numbers, booleans, text
+        and dates without a time zone are written as text.
     shard_size, restart : int and bool, optional
         For a folder, see `stream`.
     processes : bool, optional
@@ -187,13 +192,15 @@ def table(
     if out is not None:
         check_target(out)
     target = None if out is None else Path(out)
-    to_file = target is not None and is_table_file(target) and not target.is_dir()
+    to_file = target is not None and is_cells_file(target) and not target.is_dir()
     if augment < 0 or (augment and target is not None and not to_file):
         raise ValueError(
             f"augment={augment}: expected the number of copies of each cell"
             if augment < 0
             else "augment: a result folder holds no copies; give a .parquet or .csv file as out"
         )
+    if label is not None or patient is not None:
+        images = as_table(images, label=label, patient=patient)
     run = Run(
         images,
         segmenter=segmenter,
