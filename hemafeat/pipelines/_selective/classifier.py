@@ -98,10 +98,10 @@ class SelectiveClassifier(ClassifierMixin, MetaEstimatorMixin, BaseEstimator):
     holds each class whose calibrated probability is at least that of all but a share of 1 minus
     `coverage` of the held-out cells of that class (least ambiguous sets, by class [2]_); groups
     have the same weight, whatever their number of cells [3]_. A class of few groups (fewer than 95
-    for a coverage of .95) has the threshold of all classes together. The oddest twentieth and
-    hundredth of the held-out cells have thresholds of their own, if larger, so that the coverage
-    holds for them too, and does not fail at once where more of the cells are odd. Overall it is
-    then up to three points above the stated one.
+    for a coverage of .95) has the threshold of all classes together. The odder half of the
+    held-out cells, and the oddest fifth, twentieth and hundredth, have thresholds of their own,
+    if larger, so that the coverage holds for them too, and does not fail at once where more of the
+    cells are odd; the other half sets the thresholds of the classes.
 
     The coverage holds for cells of new groups of the same source. In another laboratory, whose
     cells look different, it does not: there, see how many cells are refused as unlike. An

@@ -16,11 +16,11 @@ With fewer, that of the oddest cell or two would count, and one mislabelled mono
 monocyte into the set of every cell: with factors 1, 2 and 5, 39, 38 and 13 % of 352 cells of BCCD
 were refused at a coverage of .95."""
 
-_ODDEST = (0.05, 0.01)
+_ODDEST = (0.5, 0.2, 0.05, 0.01)
 """Shares of the oddest cells from which on a cell has its own least threshold.
 
-From halves or fifths on more cells of another laboratory had their class in the set, and too many
-of the laboratory trained on."""
+With the last two alone, .766 of the even rows of BCCD were covered by a model of PBC instead of
+.842, at a coverage of .9 (aligned logistic)."""
 
 _IN_A_BIN = 2
 """How many times as many groups as `enough` the cells of such a share must have."""
