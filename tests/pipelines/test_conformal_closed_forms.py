@@ -103,14 +103,14 @@ def test_the_oddest_cells_have_thresholds_of_their_own():
     hard = np.select([oddness > 0.99, oddness > 0.95], [7.0, 3.0], 1.0)
     scores = 0.1 * hard * rng.uniform(size=n)
     edges, least = odd_thresholds(scores, oddness, np.arange(n), 0.8)
-    assert edges == pytest.approx([0.95, 0.99], abs=1e-3)
-    assert least == pytest.approx([0.0, 0.24, 0.56], abs=0.05)
-    for low, high, limit in ((edges[0], edges[1], least[1]), (edges[1], np.inf, least[2])):
+    assert edges == pytest.approx([0.5, 0.8, 0.95, 0.99], abs=1e-3)
+    assert least == pytest.approx([0.0, 0.08, 0.08, 0.24, 0.56], abs=0.05)
+    for low, high, limit in ((edges[2], edges[3], least[3]), (edges[3], np.inf, least[4])):
         rows = (oddness > low) & (oddness <= high)
         assert limit == threshold(scores[rows], np.arange(rows.sum()), 0.8)
     # 200 cells of the oddest twentieth do for .8 and .95 (10 and 38 are needed), 198 for .99.
-    assert len(odd_thresholds(scores, oddness, np.arange(n), 0.95)[0]) == 2
-    assert len(odd_thresholds(scores, oddness, np.arange(n), 0.99)[0]) == 1
+    assert len(odd_thresholds(scores, oddness, np.arange(n), 0.95)[0]) == 4
+    assert len(odd_thresholds(scores, oddness, np.arange(n), 0.99)[0]) == 3
     # Few groups promise nothing: the thresholds of the classes hold for all cells.
     edges, least = odd_thresholds(scores, oddness, np.arange(n) % 7, 0.8)
     assert (edges.tolist(), least.tolist()) == ([], [0.0])
