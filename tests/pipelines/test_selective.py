@@ -337,6 +337,7 @@ def test_odd_cells_get_larger_sets():
 
 @pytest.mark.networks
 def test_a_network_compares_cells_by_its_embedding(tmp_path):
+    pytest.importorskip("keras")
     rng = np.random.default_rng(0)
     images = [rng.integers(0, 60, (40, 40, 3)) + 150 * (k % 2) for k in range(16)]
     images = [image.astype(np.uint8) for image in images]
