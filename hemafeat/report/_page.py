@@ -224,7 +224,7 @@ def _which_cells(table: pd.DataFrame) -> str:
         kept = "Every cell of each image counts"
     elif rule == "central" and found is not None:
         n_others = int(found.sum()) - len(table)
-        others = f", {plural(n_others, 'other cell')} found there not" if n_others else ""
+        others = f", not the {plural(n_others, 'other cell')} found there" if n_others else ""
         kept = f"Of each image only the cell at its centre counts{others}"
     else:
         return ""

@@ -136,7 +136,7 @@ def test_the_page_says_which_cells_count(table, fields):
     assert _which_cells(table).startswith("Every cell of each image counts; the rule is the same")
     central = extract.table(fields, families=["shape"], cells="central", n_jobs=1)
     n_others = int(central["quality__n_cells"].sum()) - len(central)
-    words = f"only the cell at its centre counts, {n_others} other cells found there not; the rule"
+    words = f"at its centre counts, not the {n_others} other cells found there; the rule"
     assert words in _which_cells(central)
     central.attrs = {}
     assert _which_cells(central.drop(columns="quality__n_cells")) == ""
