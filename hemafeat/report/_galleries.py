@@ -620,9 +620,13 @@ def _row_of(table: pd.DataFrame, name: str) -> int:
     chosen = [one for one in known if one == image] or [
         one for one in known if one.replace("\\", "/").endswith(f"/{image}")
     ]
-    if len(chosen) != 1:
-        what = ", ".join(chosen[:4]) if chosen else "none"
-        raise LookupError(f"{len(chosen)} images of the table are named {image}: {what}")
+    if not chosen:
+        first = f"; the first is {known[0]}" if known else ", which has no cells"
+        raise LookupError(f"no image of the table is named {image}{first}")
+    if len(chosen) > 1:
+        raise LookupError(
+            f"{len(chosen)} images of the table are named {image}: {', '.join(chosen[:4])}"
+        )
     rows = np.flatnonzero(names == chosen[0])
     cells = table["cell"].iloc[rows].astype(int).tolist()
     if not number and len(cells) > 1:

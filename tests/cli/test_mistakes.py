@@ -138,7 +138,7 @@ MISTAKES = [
     ("merge nosuch cells.csv --out x", "nosuch: no such file or folder"),
     ("cell nosuch a.png#1", "nosuch: no such file or folder"),
     ("cell two a.png#1", "two is not a table of measured cells"),
-    ("cell cells.csv nosuch.png#1", "0 images of the table are named nosuch.png"),
+    ("cell cells.csv nosuch.png#1", "no image of the table is named nosuch.png"),
     ("cell cells.csv a.png#1 --out x.gif", "--out: x.gif should end in .png or .jpg"),
     ("merge two cells.csv --out x", "two is not a table of measured cells"),
     ("merge cells.csv cells.csv --out x", "name them by hemafeat merge --names"),
