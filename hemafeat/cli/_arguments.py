@@ -153,6 +153,13 @@ def add_nuclei(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_masks_of_cells(parser: argparse.ArgumentParser) -> None:
+    """Add the options that name the masks with which cells were measured."""
+    parser.add_argument("--masks", metavar="PATH", help="masks that the cells were measured with")
+    add_nuclei(parser)
+    add_mask_kind(parser)
+
+
 def add_edits(parser: argparse.ArgumentParser) -> None:
     """Add ``--edits``."""
     parser.add_argument(

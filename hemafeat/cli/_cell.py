@@ -54,9 +54,7 @@ def add(commands: Any) -> None:
     _arguments.add_segmenter(parser)
     # None: as the table was measured.
     parser.set_defaults(segmenter=None)
-    parser.add_argument("--masks", metavar="PATH", help="masks that the cells were measured with")
-    _arguments.add_nuclei(parser)
-    _arguments.add_mask_kind(parser)
+    _arguments.add_masks_of_cells(parser)
 
 
 def run(args: argparse.Namespace) -> None:

@@ -67,9 +67,7 @@ def add(commands: Any) -> None:
         "--seed", type=_arguments.seed, default=0, metavar="N", help="seed of map and search"
     )
     _arguments.add_segmenter(parser)
-    parser.add_argument("--masks", metavar="PATH", help="masks that the cells were measured with")
-    _arguments.add_nuclei(parser)
-    _arguments.add_mask_kind(parser)
+    _arguments.add_masks_of_cells(parser)
     _arguments.add_jobs(parser)
     parser.set_defaults(dataset=None)
 

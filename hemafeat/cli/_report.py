@@ -38,9 +38,7 @@ def add(commands: Any) -> None:
         help="also draw a map of the features of the cells (needs --table; umap: umap-learn)",
     )
     _arguments.add_segmenter(parser)
-    parser.add_argument("--masks", metavar="DIR", help="masks that the cells were measured with")
-    _arguments.add_nuclei(parser)
-    _arguments.add_mask_kind(parser)
+    _arguments.add_masks_of_cells(parser)
 
 
 def run(args: argparse.Namespace) -> None:
