@@ -12,7 +12,7 @@ from hemafeat._files import write_table, write_whole
 from hemafeat._words import no_column, plural
 from hemafeat.cli import _arguments, _deep, _inputs, _output
 from hemafeat.cli._errors import Failure, Usage
-from hemafeat.cli._segment import mask_names, png, writer
+from hemafeat.cli._segment import png, writer
 
 if TYPE_CHECKING:
     import numpy as np
@@ -328,6 +328,7 @@ def _overlays(
     import pandas as pd
 
     from hemafeat import extract, segment
+    from hemafeat.datasets import mask_names
     from hemafeat.images import read
 
     files: dict[str, Path] = {}

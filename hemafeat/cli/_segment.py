@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -79,6 +78,7 @@ def run(args: argparse.Namespace) -> None:
     import pandas as pd
 
     from hemafeat import extract, segment
+    from hemafeat.datasets import mask_names
     from hemafeat.images import read
 
     out = _output.result_folder(args.out, "segmentation", MARKS, args.input)
@@ -141,31 +141,16 @@ def run(args: argparse.Namespace) -> None:
     print(out)
 
 
-def mask_names(images: list[str]) -> list[str]:
-    """Return the path of each mask below its folder, which mirrors the folders of the images."""
-    paths = [Path(os.path.abspath(image)) for image in images]
-    shared = os.path.commonpath([path.parent for path in paths])
-    names = [path.relative_to(shared).with_suffix(".png").as_posix() for path in paths]
-    if len(set(names)) == len(names):
-        return names
-    # cell.jpg and cell.png lie side by side, so the suffix is needed.
-    return [f"{path.relative_to(shared).as_posix()}.png" for path in paths]
-
-
 def _write(out: Path, name: str, image: np.ndarray, masks: Masks, args: argparse.Namespace) -> None:
     import cv2
-    import numpy as np
 
     from hemafeat import segment
 
-    if masks.n_cells > 65535:
-        raise ValueError(f"{masks.n_cells} cells do not fit into a 16-bit label image")
     pictures: dict[str, np.ndarray] = {}
     if args.trimap:
         pictures["trimap"] = masks.trimap
     else:
-        pictures["cell"] = masks.cell.astype(np.uint16)
-        pictures["nucleus"] = masks.nucleus.astype(np.uint16)
+        segment.write_masks(masks, out, name)
     if args.overlay:
         numbers = [str(number) for number in range(1, masks.n_cells + 1)]
         drawn = segment.outline(image, masks, texts=numbers if masks.n_cells > 1 else None)

@@ -40,7 +40,7 @@ from ._loaders.pbc import pbc as pbc
 from ._loaders.raabin import raabin as raabin
 from ._loaders.segwbc import segwbc as segwbc
 from ._merge import Confounding as Confounding, confounding as confounding, merge as merge
-from ._pairing import mask_finder as mask_finder
+from ._pairing import mask_finder as mask_finder, mask_names as mask_names
 from ._registry import LOADERS as LOADERS, load as load
 from ._scales import scales as scales, with_scale as with_scale
 from ._schema import (

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import re
 import unicodedata
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from functools import cache
 from pathlib import Path
 
@@ -92,6 +92,35 @@ def mask_finder(
         find_cell, find_nucleus = _finder(cells, images), _finder(nuclei, images)
         return lambda image: (find_cell(image), find_nucleus(image))
     return _finder(folder if trimaps is None else trimaps, images)
+
+
+def mask_names(images: Sequence[str]) -> list[str]:
+    """Return the names under which the masks of images are written, so that they are found again.
+
+    Parameters
+    ----------
+    images : sequence of str
+        Paths of all images.
+
+    Returns
+    -------
+    list of str
+        Path of each mask below a folder of masks, with the suffix ``.png``. It mirrors the folders
+        of the images. Where images differ in their suffix only, the name includes it.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets
+    >>> datasets.mask_names(["cells/basophil/1.jpg", "cells/monocyte/1.jpg"])
+    ['basophil/1.png', 'monocyte/1.png']
+    """
+    paths = [Path(os.path.abspath(image)) for image in images]
+    shared = os.path.commonpath([path.parent for path in paths])
+    names = [path.relative_to(shared).with_suffix(".png").as_posix() for path in paths]
+    if len(set(names)) == len(names):
+        return names
+    # cell.jpg and cell.png lie side by side, so the suffix is needed.
+    return [f"{path.relative_to(shared).as_posix()}.png" for path in paths]
 
 
 def _finder(folder: Path, images: list[object]) -> Callable[[object], str]:

@@ -34,3 +34,4 @@ from ._unet.scale import (
 )
 from ._unet.tiles import UNET_WEIGHTS as UNET_WEIGHTS
 from ._unet.unet import unet as unet
+from ._write_masks import write_masks as write_masks
