@@ -103,7 +103,9 @@ def test_everything_imports_eagerly():
     in_fresh_python(f"{WALK}\nassert n > 30, n", EAGER_IMPORT="1")
 
 
-OPTIONAL = ["keras", "tensorflow", "imblearn", "dask", "distributed", "fsspec"]
+OPTIONAL = [
+    *("keras", "tensorflow", "imblearn", "dask", "distributed", "fsspec", "napari", "magicgui"),
+]
 WALK = """
 import importlib, pkgutil, hemafeat
 n = 0

@@ -37,6 +37,9 @@ def test_wheel_holds_the_package_and_nothing_else(built):
     (wheel,) = built.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         inside = {name for name in archive.namelist() if ".dist-info/" not in name}
+        (named,) = (name for name in archive.namelist() if name.endswith("/entry_points.txt"))
+        entries = ConfigParser()
+        entries.read_string(archive.read(named).decode())
     assert inside == files("hemafeat")
     assert {"hemafeat/py.typed", "hemafeat/extract/__init__.pyi"} <= inside
     assert {
@@ -45,6 +48,8 @@ def test_wheel_holds_the_package_and_nothing_else(built):
     assert {
         f"hemafeat/pipelines/_shipped/leukocytes.{kind}" for kind in ("hemafeat", "md")
     } <= inside
+    assert entries["napari.manifest"]["hemafeat"] == "hemafeat._napari:napari.yaml"
+    assert "hemafeat/_napari/napari.yaml" in inside
     assert any(name.endswith(".html.j2") for name in inside), "the template of the page"
 
 
