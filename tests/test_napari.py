@@ -129,20 +129,6 @@ def test_masks_go_back_to_the_pair_of_files_they_came_from(work, tmp_path):
     assert part.place(row, work / "masks") == (str(work / "masks"), "f1.png")
 
 
-def test_numbers_of_cells_are_written_as_they_are(tmp_path):
-    cell = np.zeros((20, 30), np.int64)
-    cell[2:8, 2:8], cell[10:18, 12:20] = 7, 4
-    segment.write_masks(segment.Masks(cell), tmp_path, "deep/a.png")
-    assert (images.read_labels(tmp_path / "cell" / "deep" / "a.png") == cell).all()
-    assert not images.read_labels(tmp_path / "nucleus" / "deep" / "a.png").any()
-    cell[cell == 7] = 70_000
-    segment.write_masks(segment.Masks(cell), tmp_path, "b.png")
-    assert np.unique(images.read_labels(tmp_path / "cell" / "b.png")).tolist() == [0, 1, 2]
-    for name in ("a.tif", "../a.png", str(tmp_path / "a.png")):
-        with pytest.raises(ValueError, match=r"no path of a \.png file"):
-            segment.write_masks(segment.Masks(cell), tmp_path, name)
-
-
 # With napari, without a screen
 
 
@@ -283,6 +269,9 @@ def test_a_corrected_mask_is_written_back_and_measured_by_the_command_line(
     panel["shown"].value = 1
     assert [layer.name for layer in viewer.layers] == ["f1", "f1 cells", "f1 nuclei"]
     assert panel["cells"].value.name == "f1 cells"
+    panel["shown"].value = 0
+    assert (panel["cells"].value.data == cell).all()
+    assert (panel["nuclei"].value.data == nucleus).all()
 
 
 def test_cells_are_found_in_any_image_of_the_viewer(app, said, viewer, panel, tmp_path):
@@ -296,6 +285,11 @@ def test_cells_are_found_in_any_image_of_the_viewer(app, said, viewer, panel, tm
     masks = segment.contours(field.image)
     assert (panel["cells"].value.data == masks.cell).all()
     assert (panel["nuclei"].value.data == masks.nucleus).all()
+    panel["um_per_px"].value = 0.1
+    press(app, panel, "measure")
+    features = panel["cells"].value.features
+    area = [(masks.cell == number).sum() for number in features["index"]]
+    assert features["cell__shape__area"].tolist() == pytest.approx(np.multiply(area, 0.01))
     press(app, panel, "save")
     assert said[-1][1] == "choose a folder of masks to save to"
     panel["masks"].value = tmp_path / "new"

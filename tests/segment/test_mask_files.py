@@ -9,7 +9,7 @@ import cv2
 import numpy as np
 import pytest
 
-from hemafeat import datasets, segment
+from hemafeat import datasets, images, segment
 from hemafeat.segment import (
     MaskError,
     Masks,
@@ -350,3 +350,17 @@ def test_a_trimap_can_be_read_again():
     again = segment.read_masks(masks.trimap, kind="trimap")
     np.testing.assert_array_equal(again.cell, masks.cell)
     np.testing.assert_array_equal(again.nucleus, masks.nucleus)
+
+
+def test_numbers_of_cells_are_written_as_they_are(tmp_path):
+    cell = np.zeros((20, 30), np.int64)
+    cell[2:8, 2:8], cell[10:18, 12:20] = 7, 4
+    segment.write_masks(segment.Masks(cell), tmp_path, "deep/a.png")
+    assert (images.read_labels(tmp_path / "cell" / "deep" / "a.png") == cell).all()
+    assert not images.read_labels(tmp_path / "nucleus" / "deep" / "a.png").any()
+    cell[cell == 7] = 70_000
+    segment.write_masks(segment.Masks(cell), tmp_path, "b.png")
+    assert np.unique(images.read_labels(tmp_path / "cell" / "b.png")).tolist() == [0, 1, 2]
+    for name in ("a.tif", "../a.png", str(tmp_path / "a.png")):
+        with pytest.raises(ValueError, match=r"no path of a \.png file"):
+            segment.write_masks(segment.Masks(cell), tmp_path, name)
