@@ -105,6 +105,9 @@ def test_a_folder_of_trimaps_is_opened_and_never_written_over(work, tmp_path, mo
     # Their cells are numbered in another order.
     assert ((layers["cells"][0] > 0) == (labels_of(work / "masks", "f0")[0] > 0)).all()
     assert collection.place(0, None) == ("", "f0.png")
+    assert collection.place(0, "corrected") == ("corrected", "f0.png")
+    with pytest.raises(ValueError, match="masks holds masks of another form"):
+        collection.place(0, "masks")
 
 
 def test_predictions_are_written_beside_their_boxes(work, tmp_path):
@@ -295,6 +298,20 @@ def test_cells_are_found_in_any_image_of_the_viewer(app, said, viewer, panel, tm
     panel["masks"].value = tmp_path / "new"
     press(app, panel, "save")
     assert (labels_of(tmp_path / "new", "mine")[0] == masks.cell).all()
+
+
+def test_images_without_cells_are_among_those_to_correct(app, said, panel, tmp_path):
+    (tmp_path / "fields").mkdir()
+    field = datasets.draw_field(KINDS, shape=(360, 480), touching=0, random_state=0).image
+    for name, image in (("a", np.full_like(field, 230)), ("b", field)):
+        (tmp_path / "fields" / f"{name}.png").write_bytes(_png(image))
+    assert not main(["segment", str(tmp_path / "fields"), "--out", str(tmp_path / "masks")])
+    panel["images"].value = tmp_path / "masks"
+    press(app, panel, "open")
+    panel["shown"].value = 1
+    assert panel["cells"].value.name == "a cells"
+    press(app, panel, "measure")
+    assert said[-1] == ("error", "no cell was found in the image")
 
 
 def test_one_number_in_two_places_and_layers_of_other_images_are_told(app, said, viewer, panel):

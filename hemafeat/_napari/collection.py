@@ -69,6 +69,9 @@ class Collection:
         else:
             names = [name for name in ("image", "mask", "um_per_px") if name in self.cells]
             listed = self.cells[names].drop_duplicates("image", ignore_index=True)
+            if any(written) and (path / "counts.csv").is_file():
+                # Here are also the images in which no cell was found.
+                listed = _read_csv(path / "counts.csv")[["image"]]
             self._named = list(map(str, listed["image"]))
             places = [_found(name, path) for name in self._named]
             self.table = datasets.as_table(listed.assign(image=places))
@@ -91,19 +94,30 @@ class Collection:
         folder : path or None
             Folder of masks. By default that of the masks of the image, if these are such a pair of
             files; else the returned one is empty.
+
+        Raises
+        ------
+        ValueError
+            `folder` holds the masks of the image in another form.
         """
         source = self._source(row)
-        if isinstance(source, tuple) and None not in source:
-            cell, nucleus = map(Path, source)
-            for above in cell.parents:
-                name = cell.relative_to(above)
-                if (
-                    above.name == "cell"
-                    and nucleus == above.parent / "nucleus" / name
-                    and cell.suffix == ".png"
-                    and (folder is None or Path(folder).resolve() == above.parent.resolve())
-                ):
-                    return str(above.parent), name.as_posix()
+        parts = source if isinstance(source, tuple) else (source,)
+        files = [Path(part) for part in parts if isinstance(part, (str, os.PathLike))]
+        target = None if folder is None else Path(folder).resolve()
+        for above in files[0].parents if len(files) == 2 else ():
+            name = files[0].relative_to(above)
+            if (
+                above.name == "cell"
+                and files[1] == above.parent / "nucleus" / name
+                and name.suffix == ".png"
+                and target in (None, above.parent.resolve())
+            ):
+                return str(above.parent), name.as_posix()
+        if target is not None and any(file.resolve().is_relative_to(target) for file in files):
+            raise ValueError(
+                f"{folder} holds masks of another form, beside which pairs of files would hide "
+                "them: choose another folder to save to"
+            )
         return "" if folder is None else os.fspath(folder), datasets.mask_names(self.images)[row]
 
     def layers(self, row: int) -> list[LayerData]:
@@ -149,11 +163,12 @@ def _cells(path: Path) -> pd.DataFrame | None:
     suffix = path.suffix.lower()
     if path.is_dir() or suffix not in (".csv", ".parquet"):
         return None
-    if suffix == ".csv":
-        table = with_formulas(pd.read_csv(path, dtype={"image": str}))
-    else:
-        table = read_parquet(path)
+    table = _read_csv(path) if suffix == ".csv" else read_parquet(path)
     return table if {"image", "cell"} <= set(table) else None
+
+
+def _read_csv(path: Path) -> pd.DataFrame:
+    return with_formulas(pd.read_csv(path, dtype={"image": str}))
 
 
 def _found(image: str, table: Path) -> str:

@@ -131,9 +131,9 @@ class Panel:
 
     def _show(self, row: int | None) -> None:
         """Show another image of the list."""
-        if row is None or self._collection is None or row == self._row:
+        if self._collection is None or row == self._row:
             return
-        if not (self._is_saved() and self._replace(self._collection, row)):
+        if row is None or not (self._is_saved() and self._replace(self._collection, row)):
             self._choose("shown", self._row)
 
     def _is_saved(self) -> bool:
@@ -297,17 +297,19 @@ class Panel:
 
         button = self.widget[name]
 
-        def attempt(*arguments: Any) -> Any:
+        def attempt(*arguments: Any) -> tuple[bool, Any]:
             try:
-                return act(*arguments)
+                return True, act(*arguments)
             except PROBLEMS as error:
-                return error
+                # In words, since a worker raises an error that is returned.
+                return False, str(error)
 
-        def end(result: Any) -> None:
-            if isinstance(result, Exception):
-                _tell("error", result)
-            else:
+        def end(outcome: tuple[bool, Any]) -> None:
+            done, result = outcome
+            if done:
                 show(result)
+            else:
+                _tell("error", result)
 
         try:
             arguments = given()
