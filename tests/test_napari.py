@@ -140,6 +140,8 @@ def app(tmp_path, monkeypatch):
     pytest.importorskip("napari")
     from qtpy.QtWidgets import QApplication
 
+    if not {"DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"} & set(os.environ):
+        monkeypatch.setenv("QT_QPA_PLATFORM", "offscreen")
     monkeypatch.setenv("NAPARI_CONFIG", str(tmp_path / "settings.yaml"))
     return QApplication.instance() or QApplication([])
 
