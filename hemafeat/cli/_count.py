@@ -71,7 +71,7 @@ def add(commands: Any) -> None:
         "--by",
         metavar="COLUMN",
         help="column of the image table that names the slide or the patient of each image; "
-        "default: the patient if known, else the folder of the image",
+        "default: the patient if known, else the folder of the image, or the file of a large one",
     )
     _arguments.add_segmenter(parser, default="best")
     parser.add_argument("--title", metavar="TEXT", help="heading of the page")
@@ -84,6 +84,7 @@ def run(args: argparse.Namespace) -> None:
     import pandas as pd
 
     from hemafeat import evaluate, extract, report
+    from hemafeat.images import tile_of
 
     out = _output.result_folder(args.out, "count", MARKS, args.input)
     settings = _output.settings(args)
@@ -117,17 +118,20 @@ def run(args: argparse.Namespace) -> None:
     out.mkdir(parents=True, exist_ok=True)
     if len(unread) == len(set(names)):
         write_table(errors, out / "errors.csv")
-        first = errors.iloc[0] if len(errors) else {"image": "", "message": "no image was given"}
+        first = errors.iloc[0]
         raise Failure(f"no image could be counted: {first['image']}: {first['message']}")
     slide_of = dict(zip(names, slides, strict=True))
     cells = classified(model, table, by, slide_of)
     read = [name for name in dict.fromkeys(names) if name not in unread]
+    # The tiles of a large image are counted together.
+    whole = {name: tile.path if (tile := tile_of(name)) else name for name in read}
+    by_image = pd.Categorical(cells["image"].map(whole), list(dict.fromkeys(whole.values())))
     cells["image"] = pd.Categorical(cells["image"], categories=read)
     seen = list(dict.fromkeys(slide_of[name] for name in read))
     cells[by] = pd.Categorical(cells[by], categories=seen)
     # Segmenters do not search for platelets, so that none found does not mean that there are none.
     classes = [str(name) for name in model.classes if name != "platelet"]
-    per_image = evaluate.differential(cells, "image", classes=classes)
+    per_image = evaluate.differential(cells.assign(image=by_image), "image", classes=classes)
     per_slide = evaluate.differential(cells, by, classes=classes)
     counts = pd.concat(
         [
@@ -156,7 +160,7 @@ def run(args: argparse.Namespace) -> None:
         command=_output.typed_command(args),
     )
     _output.save_settings(out, settings)
-    _say(per_slide, by, cells, read, errors)
+    _say(per_slide, by, cells, _inputs.how_many(listed[~listed["image"].isin(unread)]), errors)
     print(page)
 
 
@@ -224,19 +228,19 @@ class _Keeper:
 
     def __call__(self, image: np.ndarray) -> Masks:
         masks = self._segment(image)
-        if masks.n_cells < 65536:  # as many as a PNG file can number
+        if 0 < masks.n_cells < 65536:  # as many as a PNG file can number
             self._kept[_digest(image)] = png(masks.cell), png(masks.nucleus)
         return masks
 
-    def masks(self, image: np.ndarray, suspected: np.ndarray) -> Masks:
-        """Return the masks of an image that was segmented before."""
+    def masks(self, image: np.ndarray) -> Masks:
+        """Return the masks of an image that was segmented before and has cells."""
         from hemafeat.segment import Masks
 
         digest = _digest(image)
         if digest not in self._kept:
             raise ValueError("the image has changed since its cells were found")
         cell, nucleus = map(_labels, self._kept[digest])
-        return Masks(cell, nucleus, {"suspected_failure": suspected})
+        return Masks(cell, nucleus)
 
 
 def _labels(data: bytes) -> np.ndarray:
@@ -288,7 +292,7 @@ def _model(args: argparse.Namespace) -> tuple[Model, dict[str, Any]]:
 
 def _slides(listed: pd.DataFrame, column: str | None) -> tuple[str, list[str]]:
     """Return the column that names the slides, and the slide of each image."""
-    from hemafeat.images import is_uri
+    from hemafeat.images import is_uri, tile_of
 
     if column is not None:
         if column not in listed:
@@ -299,7 +303,11 @@ def _slides(listed: pd.DataFrame, column: str | None) -> tuple[str, list[str]]:
     if listed["patient"].notna().any():
         return "patient", listed["patient"].astype("object").fillna("unknown").map(str).to_list()
     folders = [
-        "all" if not isinstance(image, str | Path) or is_uri(image) else Path(image).parent.name
+        tile.path
+        if (tile := tile_of(image))
+        else "all"
+        if not isinstance(image, str | Path) or is_uri(image)
+        else Path(image).parent.name
         for image in listed["image"]
     ]
     return "slide", folders
@@ -345,7 +353,9 @@ def _overlays(
         ]
         try:
             pixels = read(image)
-            masks = keeper.masks(pixels, (rows["reason"] != "").to_numpy())
+            found = segment.find_cells(keeper.masks, pixels, image)
+            suspected = {"suspected_failure": (rows["reason"] != "").to_numpy()}
+            masks = segment.Masks(found.cell, found.nucleus, suspected)
             picture = png(segment.outline(pixels, masks, texts=texts)[..., ::-1])
         except Exception as error:
             # A picture that cannot be drawn, of an image changed since, must not cost the counts.
@@ -362,7 +372,7 @@ def _say(
     per_slide: pd.DataFrame,
     by: str,
     cells: pd.DataFrame,
-    read: list[str],
+    read: str,
     errors: pd.DataFrame,
 ) -> None:
     """Print the counts."""
@@ -370,8 +380,7 @@ def _say(
 
     n_unsure = int((cells["counted"] == NOT_SURE).sum())
     print(
-        f"{plural(len(read), 'image')}, {plural(len(cells), 'cell')}, {n_unsure} not sure, "
-        f"{plural(len(errors), 'error')}"
+        f"{read}, {plural(len(cells), 'cell')}, {n_unsure} not sure, {plural(len(errors), 'error')}"
     )
     for name, rows in per_slide.groupby(by, sort=False):
         print(f"{by} {name}:" + ("" if rows["n"].any() else " no white cell"))

@@ -152,7 +152,7 @@ def run(args: argparse.Namespace) -> None:
     seconds = time.perf_counter() - start
     copies = f", each also redrawn {plural(args.augment, 'time')}" if args.augment else ""
     print(
-        f"{plural(len(listed), 'image')}, {plural(counts.n_cells, 'cell')}{copies}, "
+        f"{_inputs.how_many(listed)}, {plural(counts.n_cells, 'cell')}{copies}, "
         f"{len(extract.columns(options['families']))} features, "
         f"{plural(counts.n_errors, 'error')}, {seconds:.1f} s"
     )
@@ -167,7 +167,7 @@ def run(args: argparse.Namespace) -> None:
         print(f"{plural(counts.n_suspect, 'cell')} with a suspected segmentation failure")
     print(out)
     if not counts.n_cells:
-        first = counts.first_error or {"image": "", "message": "no image was given"}
+        first = counts.first_error or {"image": args.input[0], "message": "no cell was found in it"}
         raise Failure(f"no cell was measured: {first['image']}: {first['message']}")
 
 

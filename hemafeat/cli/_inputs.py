@@ -132,10 +132,10 @@ def images(
     `remarks` those of the columns of which it may say where they are.
     """
     from hemafeat import datasets
-    from hemafeat.images import is_uri
+    from hemafeat.images import is_large, is_uri, path_of
 
     for path in paths:
-        if not is_uri(path) and not Path(path).exists():
+        if not is_uri(path) and not Path(path_of(path)).exists():
             raise Usage(f"{path}: no such file or folder")
     if keep_dates and dataset != "lymphocytosis":
         raise Usage(
@@ -146,7 +146,8 @@ def images(
     if several and dataset is not None:
         raise Usage("--dataset takes one folder")
     for path in paths if several else []:
-        if Path(path).is_dir() or Path(path).suffix.lower() in (".csv", ".parquet"):
+        is_folder = Path(path).is_dir() and not is_large(path)
+        if is_folder or Path(path).suffix.lower() in (".csv", ".parquet"):
             raise Usage(f"{path}: give one folder, one table, or several images")
     try:
         if dataset is not None:
@@ -157,6 +158,17 @@ def images(
             return datasets.as_table(list(paths) if several else paths[0], **names)
     except datasets.DatasetError as error:
         raise Usage(str(error)) from None
+
+
+def how_many(listed: pd.DataFrame) -> str:
+    """Say how many images an image table lists, and in how many tiles large ones are cut."""
+    from hemafeat.images import tile_of
+
+    tiles = [tile_of(image) for image in listed["image"]]
+    paths = {tile.path for tile in tiles if tile is not None}
+    n_tiles = sum(tile is not None for tile in tiles)
+    text = plural(len(listed) - n_tiles + len(paths), "image")
+    return f"{text} in {plural(n_tiles, 'tile')}" if n_tiles == len(listed) else text
 
 
 def table(
@@ -194,7 +206,7 @@ def table(
         listed = select(listed)
     check_listed(listed, args)
     listed = with_scale(listed, args)
-    _arguments.say(args, f"measuring the cells of {len(listed)} images ...")
+    _arguments.say(args, f"measuring the cells of {how_many(listed)} ...")
     if out is None:
         with left_out_said_here():
             cells = extract.table(listed, **options)
@@ -407,6 +419,6 @@ def first_error(table: pd.DataFrame) -> str:
 
     errors = extract.errors(table)
     if errors.empty:
-        return "no image was given"
+        return "no cell was found"
     row = errors.iloc[0]
     return f"{row['image']}: {row['message']}"

@@ -79,7 +79,7 @@ def run(args: argparse.Namespace) -> None:
 
     from hemafeat import extract, segment
     from hemafeat.datasets import mask_names
-    from hemafeat.images import read
+    from hemafeat.images import read, tile_of
 
     out = _output.result_folder(args.out, "segmentation", MARKS, args.input)
     if any((out / name).exists() for name in MARKS) and not args.restart:
@@ -99,18 +99,24 @@ def run(args: argparse.Namespace) -> None:
         name = extract.image_name(listed["image"].iloc[row], row)
         stage = "read"
         try:
-            image = read(listed["image"].iloc[row])
+            source = listed["image"].iloc[row]
+            tile = tile_of(source)
+            image = read(source)
             stage = "segment"
-            masks = segmenter(image)
+            masks = segment.find_cells(segmenter, image, source)
+            if masks.n_cells == 0 and tile is not None:
+                return None, None
             stage = "write"
-            _write(out, names[row], image, masks, args)
+            corner = (0, 0) if tile is None else (tile.left, tile.top)
+            _write(out, names[row], image, masks, args, corner)
         except Exception as error:
             # One bad image, or a plug-in that fails on it, must not stop the run.
             return None, extract.error_row(name, stage, error)
         if masks.n_cells == 0:
             message = "no cell was found in the image"
             return None, extract.error_row(name, stage, "NoCellFound", message)
-        return _quality(name, masks), None
+        position = masks.positions()
+        return _quality(name, masks, position if tile is None else tile.on_slide(position)), None
 
     outcomes = []
     with (
@@ -125,7 +131,8 @@ def run(args: argparse.Namespace) -> None:
     errors = pd.DataFrame(rows, columns=list(extract.ERROR_COLUMNS))
     write_table(errors, out / "errors.csv")
     if not quality:
-        first = errors.iloc[0] if len(errors) else {"image": "", "message": "no image was given"}
+        blank = {"image": args.input[0], "message": "it shows none"}
+        first = errors.iloc[0] if len(errors) else blank
         raise Failure(f"no cell was found: {first['image']}: {first['message']}")
     table = pd.concat(quality, ignore_index=True)
     write_table(table, out / "quality.csv")
@@ -135,13 +142,20 @@ def run(args: argparse.Namespace) -> None:
     write_table(extract.counts(cells), out / "counts.csv")
     suspect = int(table["suspected_failure"].astype(bool).sum())
     print(
-        f"{plural(len(listed), 'image')}, {plural(len(table), 'cell')}, "
+        f"{_inputs.how_many(listed)}, {plural(len(table), 'cell')}, "
         f"{plural(suspect, 'suspected failure')}, {plural(len(errors), 'error')}"
     )
     print(out)
 
 
-def _write(out: Path, name: str, image: np.ndarray, masks: Masks, args: argparse.Namespace) -> None:
+def _write(
+    out: Path,
+    name: str,
+    image: np.ndarray,
+    masks: Masks,
+    args: argparse.Namespace,
+    corner: tuple[int, int],
+) -> None:
     import cv2
 
     from hemafeat import segment
@@ -158,7 +172,8 @@ def _write(out: Path, name: str, image: np.ndarray, masks: Masks, args: argparse
     for folder, picture in pictures.items():
         write_whole(out / folder / name, writer(png(picture)))
     if args.geojson:
-        segment.write_geojson(masks, (out / "geojson" / name).with_suffix(".geojson"))
+        file = (out / "geojson" / name).with_suffix(".geojson")
+        segment.write_geojson(masks, file, corner=corner)
 
 
 def png(picture: np.ndarray) -> bytes:
@@ -177,7 +192,7 @@ def writer(data: bytes) -> Callable[[Path], object]:
     return lambda part: part.write_bytes(data)
 
 
-def _quality(image: str, masks: Masks) -> pd.DataFrame:
+def _quality(image: str, masks: Masks, position: dict[str, np.ndarray]) -> pd.DataFrame:
     import numpy as np
     import pandas as pd
 
@@ -187,7 +202,7 @@ def _quality(image: str, masks: Masks) -> pd.DataFrame:
         {
             "image": image,
             "cell": numbers,
-            **{f"where__{name}": values for name, values in masks.positions().items()},
+            **{f"where__{name}": values for name, values in position.items()},
             "cell_area_px": np.bincount(masks.cell.ravel(), minlength=size)[1:],
             "nucleus_area_px": np.bincount(masks.nucleus.ravel(), minlength=size)[1:],
             **dict(masks.quality),

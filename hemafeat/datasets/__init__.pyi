@@ -52,3 +52,4 @@ from ._schema import (
     DatasetWarning as DatasetWarning,
 )
 from ._table import as_table as as_table, from_csv as from_csv, from_folder as from_folder
+from ._tiles import tiles as tiles

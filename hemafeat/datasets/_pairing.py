@@ -10,7 +10,7 @@ from functools import cache
 from pathlib import Path
 
 from hemafeat.datasets._schema import DatasetError, walk
-from hemafeat.images import EXTENSIONS, path_of, stem_of
+from hemafeat.images import EXTENSIONS, path_of, stem_of, tile_of
 
 ENDINGS = (
     *("_cp_masks", "_masks", "_mask", "-masks", "-mask", "_labels", "_label", "-labels", "-label"),
@@ -106,7 +106,8 @@ def mask_names(images: Sequence[str]) -> list[str]:
     -------
     list of str
         Path of each mask below a folder of masks, with the suffix ``.png``. It mirrors the folders
-        of the images. Where images differ in their suffix only, the name includes it.
+        of the images. Where images differ in their suffix only, the name includes it. The tiles of
+        a large image lie in a folder with its name.
 
     Examples
     --------
@@ -114,13 +115,21 @@ def mask_names(images: Sequence[str]) -> list[str]:
     >>> datasets.mask_names(["cells/basophil/1.jpg", "cells/monocyte/1.jpg"])
     ['basophil/1.png', 'monocyte/1.png']
     """
-    paths = [Path(os.path.abspath(image)) for image in images]
+    paths = [Path(os.path.abspath(_file_of(image))) for image in images]
     shared = os.path.commonpath([path.parent for path in paths])
     names = [path.relative_to(shared).with_suffix(".png").as_posix() for path in paths]
     if len(set(names)) == len(names):
         return names
     # cell.jpg and cell.png lie side by side, so the suffix is needed.
     return [f"{path.relative_to(shared).as_posix()}.png" for path in paths]
+
+
+def _file_of(image: str) -> str:
+    """Return `image`, or a file name in the folder of a large image for one of its tiles."""
+    tile = tile_of(image)
+    if tile is None:
+        return image
+    return os.path.join(tile.path, f"level{tile.level}_x{tile.x}_y{tile.y}.png")
 
 
 def _finder(folder: Path, images: list[object]) -> Callable[[object], str]:

@@ -31,7 +31,16 @@ from hemafeat.datasets._schema import (
     walk,
     warn_left_out,
 )
-from hemafeat.images import EXTENSIONS, ImageError, file_system, is_uri, name_of, path_of
+from hemafeat.datasets._tiles import with_tiles
+from hemafeat.images import (
+    EXTENSIONS,
+    ImageError,
+    file_system,
+    is_large,
+    is_uri,
+    name_of,
+    path_of,
+)
 
 MANIFEST = "manifest.csv"
 """Name of the file that lists the images of a folder, if it has a column of images."""
@@ -59,6 +68,8 @@ def as_table(images: Any, *, label: str | None = None, patient: str | None = Non
         - a CSV or Parquet file: see `from_csv`;
         - the URI of a folder or an image (``s3://bucket/cells``), listed through fsspec;
         - an image, as a path, URI or array, or a sequence of images;
+        - a large image (`hemafeat.images.is_large`) in any of these places, or a level of it
+          (``slide.svs#level=1``), which becomes a row for each of its tiles, see `tiles`;
         - a DataFrame with a column ``image`` (or ``path``, ``file``, ``filename``), whose paths are
           used as they are; also one of polars, a Table of pyarrow, a mapping of names to columns,
           or a list of records.
@@ -99,6 +110,11 @@ def as_table(images: Any, *, label: str | None = None, patient: str | None = Non
     >>> datasets.as_table(listed, label="cls")["label"].tolist()
     ['monocyte', 'basophil']
     """
+    return with_tiles(_listed(images, label, patient))
+
+
+def _listed(images: Any, label: str | None, patient: str | None) -> pd.DataFrame:
+    """Make an image table in which large images are one row each."""
     images = as_frame(images, DatasetError)
     if isinstance(images, pd.DataFrame):
         return finish(_named(images, "the table", label, patient).copy(), "the table")
@@ -112,7 +128,7 @@ def as_table(images: Any, *, label: str | None = None, patient: str | None = Non
         return from_uri(images)
     if isinstance(images, str | os.PathLike):
         path = Path(images)
-        if path.is_dir():
+        if path.is_dir() and not is_large(path):
             if _lists_images(path / MANIFEST):
                 return from_csv(path / MANIFEST, label=label, patient=patient)
             return from_folder(path)

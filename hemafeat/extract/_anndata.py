@@ -18,7 +18,7 @@ from hemafeat.extract._former import FORMULAS
 from hemafeat.extract._measured import MEASURED, as_options
 from hemafeat.extract._table.errors import errors
 from hemafeat.images import read, stem_of
-from hemafeat.segment import Masks, segmenter as find_segmenter
+from hemafeat.segment import Masks, find_cells, segmenter as find_segmenter
 
 if TYPE_CHECKING:
     from anndata import AnnData
@@ -158,7 +158,7 @@ def to_spatialdata(
     pictures, labels = {}, {}
     for number, path in enumerate(paths):
         image = read(path)
-        found = find(image) if masks is None else masks[number]
+        found = find_cells(find, image, path) if masks is None else masks[number]
         found.check_fit(image.shape)
         of_image = table.loc[(table["image"].map(str) == path).to_numpy(), "cell"]
         if of_image.max() > found.n_cells:

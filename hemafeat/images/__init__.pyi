@@ -5,13 +5,21 @@ from ._crop import (
 )
 from ._formats import ImageError as ImageError
 from ._jitter import StainJitter as StainJitter
+from ._large.slide import (
+    Level as Level,
+    Slide as Slide,
+    is_large as is_large,
+    open_slide as open_slide,
+)
 from ._names import (
     PROTOCOLS as PROTOCOLS,
+    Tile as Tile,
     file_system as file_system,
     is_uri as is_uri,
     name_of as name_of,
     path_of as path_of,
     stem_of as stem_of,
+    tile_of as tile_of,
 )
 from ._normalisers import NORMALISERS as NORMALISERS, normaliser as normaliser
 from ._npz import array_shapes as array_shapes

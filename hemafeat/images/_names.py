@@ -6,11 +6,13 @@ import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote_to_bytes
 
 import numpy as np
 
+from hemafeat._public import public
 from hemafeat.images._formats import ImageError, Unreadable
 
 PROTOCOLS = (
@@ -20,6 +22,8 @@ PROTOCOLS = (
 
 WINDOW = re.compile(r"#xywh=(\d+),(\d+),(\d+),(\d+)$", re.ASCII)
 ARRAY_INDEX = re.compile(r"#image=([^#,]+),(\d+)$", re.ASCII)
+LEVEL = re.compile(r"#level=(\d{1,2})(&xywh=(\d+),(\d+),(\d+),(\d+)&margin=(\d+))?$", re.ASCII)
+_PARTS = (WINDOW, ARRAY_INDEX, LEVEL)
 # At least two letters, since a single one is a drive; chained URIs such as
 # ``zip://cell.png::s3://bucket/cells.zip`` match too.
 _URI = re.compile(r"[A-Za-z][A-Za-z0-9+.-]+(::[^/]*)?://")
@@ -67,7 +71,7 @@ def path_of(source: str | os.PathLike[str]) -> str:
     Parameters
     ----------
     source : str or path
-        Name of an image, which may end in ``#xywh=...`` or ``#image=...``.
+        Name of an image, which may end in ``#xywh=...``, ``#image=...`` or ``#level=...``.
 
     Returns
     -------
@@ -81,7 +85,105 @@ def path_of(source: str | os.PathLike[str]) -> str:
     >>> images.path_of("cells/a.png#xywh=0,0,64,64")
     'cells/a.png'
     """
-    return on_disk(ARRAY_INDEX.sub("", WINDOW.sub("", os.fsdecode(source))))
+    return on_disk(_without_part(os.fsdecode(source)))
+
+
+def _without_part(name: str) -> str:
+    for part in _PARTS:
+        name = part.sub("", name)
+    return name
+
+
+@public
+@dataclass(frozen=True)
+class Tile:
+    """Tell which part of a large image a tile is.
+
+    A tile owns the cells whose darkest point lies in its core, and is read with a margin around it,
+    in which these cells are whole. The cores of the tiles of an image cover it without overlap.
+
+    Parameters
+    ----------
+    path : str
+        File of the large image.
+    level : int
+        Level of its pyramid, 0 for the full size. All other numbers are in pixels of this level.
+    x, y, width, height : int
+        Core of the tile.
+    margin : int
+        Margin read on each side of the core, where the image has one.
+
+    Examples
+    --------
+    >>> from hemafeat import images
+    >>> tile = images.Tile("slide.tif", 0, 1024, 0, 1024, 1024, 200)
+    >>> str(tile), (tile.left, tile.top)
+    ('slide.tif#level=0&xywh=1024,0,1024,1024&margin=200', (824, 0))
+    >>> images.tile_of(str(tile)) == tile
+    True
+    """
+
+    path: str
+    level: int
+    x: int
+    y: int
+    width: int
+    height: int
+    margin: int
+
+    def __str__(self) -> str:
+        core = f"{self.x},{self.y},{self.width},{self.height}"
+        return f"{self.path}#level={self.level}&xywh={core}&margin={self.margin}"
+
+    @property
+    def left(self) -> int:
+        """Column of the large image at which the tile begins as it is read."""
+        return max(0, self.x - self.margin)
+
+    @property
+    def top(self) -> int:
+        """Row of the large image at which the tile begins as it is read."""
+        return max(0, self.y - self.margin)
+
+    def on_slide(self, position: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+        """Return positions of cells, see `segment.Masks.positions`, in px of the large image."""
+        shift = dict.fromkeys(("x", "left", "right"), self.left)
+        shift |= dict.fromkeys(("y", "top", "bottom"), self.top)
+        return {name: values + shift.get(name, 0) for name, values in position.items()}
+
+    def owns(self, x: np.ndarray, y: np.ndarray) -> np.ndarray:
+        """Return whether points, in px of the tile as it is read, lie in its core."""
+        x, y = x + (self.left - self.x), y + (self.top - self.y)
+        return (x >= 0) & (x < self.width) & (y >= 0) & (y < self.height)
+
+
+def tile_of(source: Any) -> Tile | None:
+    """Return which tile of a large image a name means.
+
+    Parameters
+    ----------
+    source : str, path, bytes or array
+        Image in any form that `read` accepts.
+
+    Returns
+    -------
+    Tile or None
+        None for an image that is no tile.
+
+    Examples
+    --------
+    >>> from hemafeat import images
+    >>> images.tile_of("slide.tif#level=1&xywh=0,0,512,512&margin=64").width
+    512
+    >>> images.tile_of("cells/a.png") is None
+    True
+    """
+    match = LEVEL.search(os.fsdecode(source)) if isinstance(source, str | os.PathLike) else None
+    if match is None or match[2] is None:
+        return None
+    x, y, width, height, margin = (int(match[number]) for number in range(3, 8))
+    path = os.fsdecode(source)[: match.start()]
+    return Tile(path, int(match[1]), x, y, width, height, margin)
 
 
 def stem_of(source: str | os.PathLike[str]) -> str:
@@ -112,7 +214,7 @@ def stem_of(source: str | os.PathLike[str]) -> str:
 
 
 def _base(name: str) -> str:
-    return re.split(r"[\\/]", ARRAY_INDEX.sub("", WINDOW.sub("", name)))[-1]
+    return re.split(r"[\\/]", _without_part(name))[-1]
 
 
 def is_uri(source: Any) -> bool:

@@ -20,7 +20,10 @@ several pages              an error, except for thumbnails and masks of the firs
 
 A name may end in ``#xywh=x,y,width,height`` (a W3C media fragment, pixels from the upper left
 corner); only that rectangle is returned. A name that ends in ``#image=train_images,17`` is an image
-in an ``.npz`` file: image 17, counted from 0, of the array ``train_images``.
+in an ``.npz`` file: image 17, counted from 0, of the array ``train_images``. One that ends in
+``#level=1`` is a level of a large image, see `open_slide`, and in
+``#level=0&xywh=1024,0,1024,1024&margin=200`` a tile of it, see `Tile`; only that part of the file
+is read.
 """
 
 from __future__ import annotations
@@ -40,14 +43,17 @@ from hemafeat.images._formats import (
     max_bytes,
     too_large,
 )
+from hemafeat.images._large.slide import SLIDES
 from hemafeat.images._names import (
     ARRAY_INDEX,
+    LEVEL,
     WINDOW,
     find_file_system,
     is_array,
     is_uri,
     on_disk,
     only_image_errors,
+    tile_of,
 )
 from hemafeat.images._pillow import is_coloured, orientation_tag, pillow_array, rotate_by_exif
 from hemafeat.images._quiet import quiet_codecs, quiet_libraries
@@ -55,6 +61,7 @@ from hemafeat.images._quiet import quiet_codecs, quiet_libraries
 EXTENSIONS = (
     *(".jpg", ".jpeg", ".jpe", ".jfif", ".jpg_large"),
     *(".png", ".bmp", ".dib", ".tif", ".tiff"),
+    *SLIDES,
 )  # fmt: skip
 """Suffixes, in lower case, of the files that are listed as images."""
 
@@ -121,6 +128,8 @@ def read(source: Any, *, max_pixels: int | None = MAX_PIXELS) -> np.ndarray:
             return _from_array(np.asarray(source))
         if (location := _location_in_archive(source)) is not None:
             return _from_array(_from_archive(*location, max_pixels))
+        if isinstance(source, str | os.PathLike) and LEVEL.search(os.fsdecode(source)):
+            return _from_slide(os.fsdecode(source), max_pixels)
         data, window = _load(source, max_pixels)
         return _crop(_decode(data, max_pixels), window)
 
@@ -217,6 +226,28 @@ def _from_archive(path: str, key: str, index: int, max_pixels: int | None) -> np
     if is_uri(path):
         raise Unreadable("is in an archive on another machine; download the archive first")
     return read_part(on_disk(path), key, index, max_pixels)
+
+
+def _from_slide(name: str, max_pixels: int | None) -> np.ndarray:
+    """Read a tile of a large image, or the whole of a level."""
+    from hemafeat.images._large.slide import find_slide
+
+    match = LEVEL.search(name)
+    assert match is not None
+    number, tile = int(match[1]), tile_of(name)
+    slide = find_slide(_local_path(name[: match.start()]))
+    if number >= len(slide.levels):
+        raise Unreadable(f"has the levels 0 to {len(slide.levels) - 1}, not {number}")
+    level = slide.levels[number]
+    left, top, right, bottom = 0, 0, level.width, level.height
+    if tile is not None:
+        if not tile.width or not tile.height or tile.x >= right or tile.y >= bottom:
+            raise Unreadable(f"names a tile outside the image of {right} x {bottom} pixels")
+        left, top = tile.left, tile.top
+        right = min(right, tile.x + tile.width + tile.margin)
+        bottom = min(bottom, tile.y + tile.height + tile.margin)
+    check_size(right - left, bottom - top, max_pixels)
+    return _from_array(*slide.pixels(number, left, top, right - left, bottom - top))
 
 
 def _load(source: Any, max_pixels: int | None) -> tuple[bytes, tuple[int, ...] | None]:

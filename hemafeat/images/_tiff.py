@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import mmap
 import re
 import struct
 import zlib
@@ -89,7 +90,7 @@ def read_tiff(
                     pass
             array, alpha = _pixels(page, data, raw)
             tag = page.tags.get("Orientation")
-            return orient(array, int(tag.value) if tag else 1), alpha, _significant(page)
+            return orient(array, int(tag.value) if tag else 1), alpha, significant_bits(page)
     except Unreadable:
         raise
     except MemoryError:
@@ -103,7 +104,9 @@ def read_tiff(
 # --- Directories ------------------------------------------------------------------------------
 
 
-class _Format(NamedTuple):
+class Format(NamedTuple):
+    """How the numbers of a file are written: classic TIFF or BigTIFF, in one of two orders."""
+
     order: str
     first: int
     """Position of the offset of the first directory."""
@@ -111,7 +114,7 @@ class _Format(NamedTuple):
     offset: str
     entry: int
 
-    def read(self, code: str, data: bytes, position: int) -> int:
+    def read(self, code: str, data: bytes | mmap.mmap, position: int) -> int:
         return int(struct.unpack_from(self.order + code, data, position)[0])
 
     def value_at(self, entry: int) -> int:
@@ -125,10 +128,8 @@ def _with_one_page(data: bytes, max_pixels: int | None) -> bytes:
     Decoders follow the chain of directories, some of them for ever, and each takes the first one.
     They believe the tags of microscopes and cameras before anybody has checked them.
     """
-    order = "<" if data[:2] == b"II" else ">"
-    big = data[2:4] in (b"+\0", b"\0+")
-    kind = _Format(order, 8, "Q", "Q", 20) if big else _Format(order, 4, "H", "I", 12)
-    pages = [(position, end) for position, end, is_page in _directories(data, kind) if is_page]
+    kind = kind_of(data)
+    pages = [(position, end) for position, end, is_page in directories(data, kind) if is_page]
     if not pages:
         raise Unreadable("is a TIFF without a page")
     _check_count(len(pages))
@@ -136,15 +137,22 @@ def _with_one_page(data: bytes, max_pixels: int | None) -> bytes:
     start = position + struct.calcsize(kind.counter)
     kept = _checked_entries(data, kind, start, end, max_pixels)
     alone = bytearray(data)
-    struct.pack_into(order + kind.offset, alone, kind.first, position)
-    struct.pack_into(order + kind.counter, alone, position, len(kept))
+    struct.pack_into(kind.order + kind.offset, alone, kind.first, position)
+    struct.pack_into(kind.order + kind.counter, alone, position, len(kept))
     directory = b"".join(kept) + bytes(struct.calcsize(kind.offset))
     alone[start : start + len(directory)] = directory
     return bytes(alone)
 
 
+def kind_of(data: bytes | mmap.mmap) -> Format:
+    """Return how the numbers of a TIFF file are written, by its first bytes."""
+    order = "<" if data[:2] == b"II" else ">"
+    big = data[2:4] in (b"+\0", b"\0+")
+    return Format(order, 8, "Q", "Q", 20) if big else Format(order, 4, "H", "I", 12)
+
+
 def _checked_entries(
-    data: bytes, kind: _Format, start: int, end: int, max_pixels: int | None
+    data: bytes, kind: Format, start: int, end: int, max_pixels: int | None
 ) -> list[bytes]:
     """Return the entries of a directory that are needed to decode its page."""
     entries, size = {}, {}
@@ -163,7 +171,7 @@ def _checked_entries(
     return list(entries.values())
 
 
-def _directories(data: bytes, kind: _Format) -> Iterator[tuple[int, int, bool]]:
+def directories(data: bytes | mmap.mmap, kind: Format) -> Iterator[tuple[int, int, bool]]:
     """Yield position of each directory, of its pointer to the next, and whether it is a page."""
     visited: set[int] = set()
     truncated = Unreadable("is a truncated TIFF: a directory lies outside the file")
@@ -189,7 +197,7 @@ def _directories(data: bytes, kind: _Format) -> Iterator[tuple[int, int, bool]]:
         position = kind.read(kind.offset, data, end)
 
 
-def _is_page(data: bytes, kind: _Format, start: int, end: int) -> bool:
+def _is_page(data: bytes | mmap.mmap, kind: Format, start: int, end: int) -> bool:
     # Thumbnails (bit 1) and transparency masks (bit 4) belong to the page before them.
     for entry in range(start, end, kind.entry):
         code, dtype = struct.unpack_from(kind.order + "HH", data, entry)
@@ -270,7 +278,7 @@ def _unpacks_to_more(packed: bytes, stated: int) -> bool:
 # --- Pixels -----------------------------------------------------------------------------------
 
 
-def _significant(page: Any) -> int | None:
+def significant_bits(page: Any) -> int | None:
     """Return the bits per channel that a file states to be used."""
     bits = int(page.bitspersample)
     if bits != 16:

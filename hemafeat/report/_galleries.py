@@ -15,7 +15,7 @@ import numpy as np
 from hemafeat._frames import need_frame
 from hemafeat._public import public
 from hemafeat._words import plural
-from hemafeat.images import read
+from hemafeat.images import read, tile_of
 from hemafeat.report._ranking import predictions_of, probabilities
 
 if TYPE_CHECKING:
@@ -170,7 +170,10 @@ class Pictures:
 
     def _masks(self, image: np.ndarray, row: int) -> Masks:
         if self._mask_source is None:
-            return self._segment(image)  # type: ignore[misc]
+            from hemafeat.segment import find_cells
+
+            source = self._table["image"].iloc[row]
+            return find_cells(self._segment, image, source)  # type: ignore[arg-type]
         (masks,) = self._mask_source(self._table.iloc[[row]], row)
         return self._as_masks(masks, shape=image.shape)
 
@@ -601,9 +604,10 @@ def cell(
     image, found, problem = pictures.load(str(row["image"]), outlined=not missing)
     problem = missing or problem
     number = _cell(row["cell"]) or 1
-    if found is not None and not _is_measured(found, number, row):
+    box = _box_in_image(row)
+    if found is not None and not _is_measured(found, number, box):
         found, problem = None, "no outlines: they are not those in which the cell was measured"
-    top, bottom, left, right = _box_of(image, found, number, row)
+    top, bottom, left, right = _box_of(image, found, number, box)
     crop = image[top:bottom, left:right].copy()
     drawn = picture(*((crop, None) if found is None else (image, found, number)), side=2 * SIDE)
     alike, values = _against_class(table, at)
@@ -638,36 +642,46 @@ def _row_of(table: pd.DataFrame, name: str) -> int:
     return int(rows[cells.index(int(number)) if number else 0])
 
 
-_BOX = [f"where__{side}" for side in ("top", "bottom", "left", "right")]
+_SIDES = ("top", "bottom", "left", "right")
+_BOX = [f"where__{side}" for side in _SIDES]
 
 
-def _has_box(row: pd.Series) -> bool:
-    """Return whether a row says where its cell lies; tables of earlier versions do not."""
-    return bool(row.reindex(_BOX).notna().all())
+def _box_in_image(row: pd.Series) -> tuple[int, int, int, int] | None:
+    """Return top, bottom, left and right of a cell in px of its image, or of the tile it lies on.
+
+    None for tables of earlier versions, which do not say where cells lie.
+    """
+    if not row.reindex(_BOX).notna().all():
+        return None
+    top, bottom, left, right = (int(row[name]) for name in _BOX)
+    if (tile := tile_of(str(row["image"]))) is not None:
+        top, bottom = top - tile.top, bottom - tile.top
+        left, right = left - tile.left, right - tile.left
+    return top, bottom, left, right
 
 
-def _is_measured(masks: Masks, number: int, row: pd.Series) -> bool:
+def _is_measured(masks: Masks, number: int, box: tuple[int, int, int, int] | None) -> bool:
     """Return whether masks hold the cell where the table says that it lies."""
     if number > masks.n_cells:
         return False
-    if not _has_box(row):
+    if box is None:
         return True
     place = masks.positions([number - 1])
-    return all(int(place[name.removeprefix("where__")][0]) == int(row[name]) for name in _BOX)
+    return all(int(place[side][0]) == at for side, at in zip(_SIDES, box, strict=True))
 
 
 def _box_of(
-    image: np.ndarray, masks: Masks | None, number: int, row: pd.Series
+    image: np.ndarray, masks: Masks | None, number: int, box: tuple[int, int, int, int] | None
 ) -> tuple[int, int, int, int]:
     """Return top, bottom, left and right of the view of a cell; the whole image if unknown."""
     if masks is not None:
         return _view(masks.cell, masks.nucleus, number)
-    if not _has_box(row):
+    if box is None:
         return 0, image.shape[0], 0, image.shape[1]
-    top, bottom, left, right = (int(row[name]) for name in _BOX)
-    box = np.zeros(image.shape[:2], np.uint8)
-    box[top:bottom, left:right] = 1
-    return _view(box, box, 1)
+    top, bottom, left, right = box
+    inside = np.zeros(image.shape[:2], np.uint8)
+    inside[top:bottom, left:right] = 1
+    return _view(inside, inside, 1)
 
 
 def _against_class(table: pd.DataFrame, at: int) -> tuple[str, pd.DataFrame]:

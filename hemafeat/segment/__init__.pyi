@@ -26,6 +26,7 @@ from ._scores import (
 from ._scoring.images import score_images as score_images
 from ._scoring.scores import Scores as Scores
 from ._sobel_watershed import sobel_watershed as sobel_watershed
+from ._tiles import find_cells as find_cells
 from ._unet.scale import (
     UNET_RADIUS as UNET_RADIUS,
     UNET_SIDE as UNET_SIDE,

@@ -8,7 +8,7 @@ from typing import Any
 
 import pandas as pd
 
-from hemafeat.images import ImageError
+from hemafeat.images import ImageError, tile_of
 
 ERROR_COLUMNS = ("image", "stage", "error", "message")
 """Columns of the table of errors, in order."""
@@ -150,7 +150,8 @@ def counts(table: pd.DataFrame) -> pd.DataFrame:
     Returns
     -------
     DataFrame
-        One row per image, those with cells first: ``image``; ``n_cells``, the cells found;
+        One row per image, those with cells first, and one for all tiles of a large image that has
+        cells: ``image``; ``n_cells``, the cells found;
         ``n_measured``, the rows of the table, which are fewer where only the central cells were
         kept; and of these ``n_touching_border`` and ``n_suspected``, the outlines that may be
         wrong. All are 0 for an image in which no cell was found, and missing for one that could not
@@ -181,4 +182,11 @@ def counts(table: pd.DataFrame) -> pd.DataFrame:
     count = (without["error"] == "NoCellFound").map({True: 0, False: pd.NA}).to_numpy()
     empty = pd.DataFrame(dict.fromkeys(found.columns, count), index=without["image"])
     joined = pd.concat([found.astype("Int64"), empty.astype("Int64")])
+    tiles = [tile_of(name) for name in joined.index]
+    if any(tiles):
+        names = [
+            name if tile is None else tile.path
+            for name, tile in zip(joined.index, tiles, strict=True)
+        ]
+        joined = joined.groupby(names, sort=False).sum(min_count=1)
     return joined.rename_axis("image").reset_index()

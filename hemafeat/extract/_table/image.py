@@ -15,8 +15,8 @@ from hemafeat.extract._measure import central_cell, image_quality, measure_windo
 from hemafeat.extract._prepared import Prepared
 from hemafeat.extract._table.errors import ErrorRow, error_row
 from hemafeat.extract._windows import windows
-from hemafeat.images import MAX_PIXELS, orientation, path_of, read
-from hemafeat.segment import MaskError, Masks, as_masks
+from hemafeat.images import MAX_PIXELS, orientation, path_of, read, tile_of
+from hemafeat.segment import MaskError, Masks, as_masks, find_cells
 
 Segmenter = Callable[[np.ndarray], Masks]
 
@@ -97,7 +97,7 @@ def measure_image(
     stage = "read"
     errors: list[ErrorRow] = []
     try:
-        pixels = read(image)
+        tile, pixels = tile_of(image), read(image)
         stage = "mask" if segment is None else "segment"
         if segment is None:
             masks = as_masks(mask, mask_kind, pixels.shape)
@@ -105,10 +105,13 @@ def measure_image(
             if masks.note:
                 errors.append(error_row(name, stage, "MaskWarning", masks.note))
         else:
-            masks = segment(pixels)
+            masks = find_cells(segment, pixels, image)
         found = masks
         if zoom != 1:
             pixels, masks = resize(pixels, masks, zoom)
+        if masks.n_cells == 0 and tile is not None:
+            # Most of a large image may be empty, which is no error.
+            return ImageResult(errors=errors, state=state)
         if masks.n_cells == 0:
             errors.append(error_row(name, stage, "NoCellFound", "no cell was found in the image"))
             return ImageResult(errors=errors, state=state)
@@ -132,6 +135,7 @@ def measure_image(
         rows, values, quality = _in_order(order, blocks, records)
         # In the pixels of the image itself, also where another size was measured.
         position = found.positions(rows)
+        position = position if tile is None else tile.on_slide(position)
     except Exception as error:
         return ImageResult(errors=[*errors, error_row(name, stage, error)], state=state)
     errors += [error_row(name, f"extract:{family}", error) for family, error in failures.items()]

@@ -17,7 +17,7 @@ from hemafeat.extract._columns import FamilyChoice, family_units
 from hemafeat.extract._family import FamilyError, choose
 from hemafeat.extract._table.image import Normaliser
 from hemafeat.extract._table.part import Part
-from hemafeat.images import normaliser
+from hemafeat.images import normaliser, tile_of
 from hemafeat.segment import MASK_KINDS, mask_source, segmenter as find_segmenter
 
 if TYPE_CHECKING:
@@ -105,6 +105,9 @@ class Run:
             raise ValueError(f"mask_kind is {mask_kind!r}, not one of {', '.join(MASK_KINDS)}")
         self.masks = mask_source(masks, self.image_table)
         self.mask_kind = mask_kind
+        in_tiles = [tile_of(image) is not None for image in self.image_table["image"]]
+        if self.masks is not None and any(in_tiles):
+            raise ValueError("masks of large images are not read: give a segmenter")
         self.segment = find_segmenter(segmenter) if self.masks is None else None
         self.normalise = normaliser(normalise) if isinstance(normalise, str) else normalise
         self.rule: str = cells
@@ -112,6 +115,16 @@ class Run:
             # One rule for all images: a cohort in which some patients have no label would
             # otherwise be measured in two ways.
             self.rule = "central" if self.image_table["label"].notna().any() else "all"
+        if any(in_tiles):
+            # A label may be that of a whole slide, and no cell is the one at its centre.
+            if cells == "central" or (self.rule == "central" and not all(in_tiles)):
+                raise ValueError(
+                    "cells: large images are measured with all their cells, other images here with "
+                    "the central one; pass cells='all', or measure them apart"
+                    if cells == "auto"
+                    else "cells='central': a large image has no central cell"
+                )
+            self.rule = "all"
         self.central = np.full(len(self), self.rule == "central")
         self.settings = {
             "segmenter": segmenter,

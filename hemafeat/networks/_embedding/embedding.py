@@ -24,7 +24,7 @@ from hemafeat.networks._embedding.network import source_of
 from hemafeat.networks._embedding.rows import ImageRows, VectorFiller, row_of_cell
 from hemafeat.networks._embedding.runtimes import Runner, check_runtime, load_runner
 from hemafeat.networks._embedding.streams import StreamPictures, parse_streams
-from hemafeat.segment import MaskError, as_masks, segmenter
+from hemafeat.segment import MaskError, as_masks, find_cells, segmenter
 
 
 @public
@@ -376,7 +376,11 @@ class Embedding(TransformerMixin, BaseEstimator):
             try:
                 pixels = images.read(source)
                 if maker.needs_cells:
-                    masks = as_masks(mask, shape=pixels.shape) if find is None else find(pixels)
+                    masks = (
+                        as_masks(mask, shape=pixels.shape)
+                        if find is None
+                        else find_cells(find, pixels, source)
+                    )
                 prepared = Prepared(pixels, masks)
             except images.ImageError as error:
                 prepared = error

@@ -14,7 +14,9 @@ from hemafeat.segment._formats.polygons import trace
 from hemafeat.segment._masks import Masks
 
 
-def write_geojson(masks: Masks, path: str | os.PathLike[str]) -> None:
+def write_geojson(
+    masks: Masks, path: str | os.PathLike[str], *, corner: tuple[int, int] = (0, 0)
+) -> None:
     """Write the outlines of cells and nuclei as GeoJSON, which QuPath opens.
 
     Outlines run along the sides of pixels: `read_masks` gives the same masks back, as long as no
@@ -27,6 +29,9 @@ def write_geojson(masks: Masks, path: str | os.PathLike[str]) -> None:
         Cells and nuclei. The name of an outline is the number of its cell, 1 to n.
     path : path
         File to write, with the suffix ``.geojson``.
+    corner : (int, int)
+        Column and row of a larger image at which the masks lie; their outlines are written in its
+        pixels. Default (0, 0).
 
     Raises
     ------
@@ -47,13 +52,13 @@ def write_geojson(masks: Masks, path: str | os.PathLike[str]) -> None:
     """
     if not os.fsdecode(path).lower().endswith(".geojson"):
         raise ValueError(f"{os.fspath(path)!r} does not end in .geojson")
-    features = [_feature(masks, number) for number in range(1, masks.n_cells + 1)]
+    features = [_feature(masks, number, corner) for number in range(1, masks.n_cells + 1)]
     content = json.dumps({"type": "FeatureCollection", "features": features})
     write_whole(Path(path), lambda part: part.write_text(content, encoding="utf-8"))
 
 
-def _feature(masks: Masks, number: int) -> dict[str, Any]:
-    cell, nucleus = _geometry(masks.cell, number), _geometry(masks.nucleus, number)
+def _feature(masks: Masks, number: int, corner: tuple[int, int]) -> dict[str, Any]:
+    cell, nucleus = (_geometry(labels, number, corner) for labels in (masks.cell, masks.nucleus))
     properties: dict[str, Any] = {"objectType": "cell", "name": str(number)}
     feature = {"type": "Feature", "geometry": cell, "properties": properties}
     if cell is None:
@@ -65,10 +70,11 @@ def _feature(masks: Masks, number: int) -> dict[str, Any]:
     return feature
 
 
-def _geometry(labels: np.ndarray, number: int) -> dict[str, Any] | None:
+def _geometry(labels: np.ndarray, number: int, corner: tuple[int, int]) -> dict[str, Any] | None:
     """Return the outline of a label as a geometry of GeoJSON, whose rings repeat their start."""
     polygons = [
-        [[*ring.tolist(), ring[0].tolist()] for ring in rings] for rings in trace(labels, number)
+        [[*(ring + corner).tolist(), (ring[0] + corner).tolist()] for ring in rings]
+        for rings in trace(labels, number)
     ]
     if not polygons:
         return None

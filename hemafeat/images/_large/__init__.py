@@ -1,0 +1,1 @@
+"""Read parts of images that are too large to be read whole."""
