@@ -23,6 +23,10 @@ _SEPARATED, _MIN_IS_WHITE, _PALETTE = 5, 0, 3
 _NONE, _DEFLATE, _PACK_BITS = 1, (8, 32946), 32773
 _BUILT_IN_DECODERS = (_NONE, *_DEFLATE, _PACK_BITS)
 
+# Those that Pillow and OpenCV know besides: fax, LZW, JPEG, LogLuv, LZMA, Zstandard, WebP. OpenCV
+# returns black pixels for others, such as JPEG 2000.
+_DECODERS = {*_BUILT_IN_DECODERS, 2, 3, 4, 5, 6, 7, 32771, 32809, 34676, 34677, 34925, 50000, 50001}
+
 _MAX_PAGES = 2**12
 _MAX_TAGS = 2**10
 _MAX_VALUES = 2**24
@@ -82,6 +86,11 @@ def read_tiff(
                 _check_count(int((file.imagej_metadata or {}).get("images", 1)))
             check_size(page.imagewidth, page.imagelength, max_pixels)
             _check_layout(page, data, max_pixels)
+            if int(page.compression) not in _DECODERS:
+                name = getattr(page.compression, "name", str(page.compression))
+                raise Unreadable(
+                    f"is a TIFF compressed by {name}, which is not read; save it with deflate"
+                )
             # Pillow applies palettes and photometric tags; tifffile returns the stored values.
             if not raw and page.bitspersample <= 8:
                 try:
