@@ -32,6 +32,7 @@ def test_none_is_left_out() -> None:
         "families",
         "gpu",
         "laboratories",
+        "large_images",
         "models",
         "patients",
         "red_cells",
@@ -65,6 +66,15 @@ def test_attack(kind: str, counted: str, capsys: pytest.CaptureFixture[str]) -> 
     main = runpy.run_path(str(BENCHMARKS / "attack.py"))["main"]
     main([kind, "--minutes", "0.01", "--random-state", "3"])
     assert re.search(rf"[1-9][\d,]* {counted}", capsys.readouterr().out)
+
+
+@pytest.mark.slow_without_jit
+def test_large_images(monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    main = runpy.run_path(str(BENCHMARKS / "large_images.py"))["main"]
+    words = ["--areas", "1", "--field", "256", "--segmenter", "contours", "--families", "shape"]
+    monkeypatch.setattr(sys, "argv", ["large_images.py", *words])
+    main()
+    assert re.search(r"\n +16 +1 ", capsys.readouterr().out)
 
 
 @pytest.mark.parametrize("to", ["random", "similar"])

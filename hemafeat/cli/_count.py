@@ -32,6 +32,8 @@ taken for cells are counted apart. For research only: no count is a diagnosis.""
 EXAMPLES = """\
   hemafeat count fields/ --out count/
       the scale by the red cells, pooled over all images; a slide is a folder of images
+  hemafeat count slide.svs --out count/
+      a large image, in tiles: a slide by itself; slide.svs#level=1 is its second level
   hemafeat count fields/ --out count/ --um-per-px 0.1
       the side of a pixel in micrometres, where it is known
   hemafeat count fields.csv --out count/ --by patient

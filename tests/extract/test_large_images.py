@@ -17,6 +17,8 @@ from support.slides import (
     write_slide,
 )
 
+pytestmark = pytest.mark.slow_without_jit
+
 FAMILIES = ["shape", "colour"]
 MEASURED = {"families": FAMILIES, "cells": "all", "n_jobs": 1, "progress": False}
 
