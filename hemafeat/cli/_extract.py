@@ -33,6 +33,8 @@ EXAMPLES = """\
   hemafeat extract PBC_dataset/ --dataset pbc --out pbc/
   hemafeat extract cells/ --masks masks/ --out features/
       your own masks, in files named like the images
+  hemafeat extract slide.ome.tiff --out features/ --segmenter best
+      a large image (OME-TIFF, OME-Zarr, slides of scanners), in tiles, each cell once
   hemafeat extract cells/ --out features/ --embedding InceptionV3
       the embedding of each cell by a pretrained network, as further columns
   hemafeat extract uris.csv --out features/ --scheduler tcp://head-node:8786

@@ -14,7 +14,10 @@ import numpy as np
 
 from hemafeat.images._formats import Unreadable
 from hemafeat.images._large.slide import Slide, credible_scale, is_level, levels_of
+from hemafeat.images._quiet import quiet_libraries
 from hemafeat.images._tiff import directories, kind_of, read_tiff, significant_bits
+
+quiet_libraries()
 
 _MAX_LEVELS = 32
 _MAX_SEGMENT = 2**26
