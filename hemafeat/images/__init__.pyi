@@ -3,14 +3,10 @@ from ._crop import (
     crop_square as crop_square,
     square_around as square_around,
 )
-from ._formats import ImageError as ImageError
+from ._formats import MAX_PIXELS as MAX_PIXELS, ImageError as ImageError
 from ._jitter import StainJitter as StainJitter
-from ._large.slide import (
-    Level as Level,
-    Slide as Slide,
-    is_large as is_large,
-    open_slide as open_slide,
-)
+from ._large.opening import is_large as is_large, open_slide as open_slide
+from ._large.slide import Level as Level, Slide as Slide
 from ._names import (
     PROTOCOLS as PROTOCOLS,
     Tile as Tile,
@@ -25,7 +21,6 @@ from ._normalisers import NORMALISERS as NORMALISERS, normaliser as normaliser
 from ._npz import array_shapes as array_shapes
 from ._read import (
     EXTENSIONS as EXTENSIONS,
-    MAX_PIXELS as MAX_PIXELS,
     orientation as orientation,
     read as read,
     read_labels as read_labels,

@@ -14,6 +14,9 @@ from typing import NamedTuple
 
 from hemafeat._public import public
 
+MAX_PIXELS = 2**26
+"""Default limit of the size of an image: 67 megapixels (8192 x 8192)."""
+
 READABLE = "JPEG, PNG, BMP or TIFF"
 
 

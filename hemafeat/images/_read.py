@@ -36,6 +36,7 @@ import cv2
 import numpy as np
 
 from hemafeat.images._formats import (
+    MAX_PIXELS,
     Header,
     Unreadable,
     check_size,
@@ -43,7 +44,7 @@ from hemafeat.images._formats import (
     max_bytes,
     too_large,
 )
-from hemafeat.images._large.slide import SLIDES
+from hemafeat.images._large.opening import SLIDES, find_slide
 from hemafeat.images._names import (
     ARRAY_INDEX,
     LEVEL,
@@ -64,9 +65,6 @@ EXTENSIONS = (
     *SLIDES,
 )  # fmt: skip
 """Suffixes, in lower case, of the files that are listed as images."""
-
-MAX_PIXELS = 2**26
-"""Default limit of the size of an image: 67 megapixels (8192 x 8192)."""
 
 quiet_libraries()
 
@@ -230,8 +228,6 @@ def _from_archive(path: str, key: str, index: int, max_pixels: int | None) -> np
 
 def _from_slide(name: str, max_pixels: int | None) -> np.ndarray:
     """Read a tile of a large image, or the whole of a level."""
-    from hemafeat.images._large.slide import find_slide
-
     match = LEVEL.search(name)
     assert match is not None
     number, tile = int(match[1]), tile_of(name)
