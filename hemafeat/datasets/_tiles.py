@@ -20,7 +20,6 @@ from hemafeat.images import (
     is_uri,
     open_slide,
     path_of,
-    tile_of,
 )
 
 SIZE = 1536
@@ -122,15 +121,17 @@ def with_tiles(table: pd.DataFrame) -> pd.DataFrame:
 
     An image that cannot be opened stays one row, whose reading fails with the reason.
     """
+    numbers = [_level_of(image) for image in table["image"]]
+    if all(number is None for number in numbers):
+        return table
     cut: list[tuple[int, str, float]] = []
-    n_large = 0
-    for row, image in enumerate(table["image"]):
-        number = _level_of(image)
-        stated = float(table["um_per_px"].iloc[row])
+    scales = table["um_per_px"].to_numpy(np.float64)
+    for row, (image, number, stated) in enumerate(
+        zip(table["image"], numbers, scales.tolist(), strict=True)
+    ):
         if number is None:
             cut.append((row, image, stated))
             continue
-        n_large += 1
         path = path_of(image)
         try:
             levels = open_slide(path).levels
@@ -142,8 +143,6 @@ def with_tiles(table: pd.DataFrame) -> pd.DataFrame:
         scale = levels[number].um_per_px if math.isnan(stated) else stated
         found = _cut(path, number, levels[number], scale, SIZE, None)
         cut += [(row, str(tile), scale) for tile in found]
-    if not n_large:
-        return table
     result = table.iloc[[row for row, _, _ in cut]].reset_index(drop=True)
     result["image"] = pd.Series([image for _, image, _ in cut], dtype=table["image"].dtype)
     # The group of an image without a patient is its name, here without the level.
@@ -154,9 +153,9 @@ def with_tiles(table: pd.DataFrame) -> pd.DataFrame:
 
 def _level_of(image: Any) -> int | None:
     """Return which level of a large image a name means, None for other images and for tiles."""
-    if not isinstance(image, str) or is_uri(image) or tile_of(image) is not None:
+    if not isinstance(image, str):
         return None
+    if "#level=" not in image:
+        return 0 if is_large(image) and not is_uri(image) else None
     path, _, number = image.rpartition("#level=")
-    if path and path_of(image) == path and number.isdecimal():
-        return int(number)
-    return 0 if path_of(image) == image and is_large(image) else None
+    return int(number) if path and number.isdecimal() and path_of(path) == path else None
