@@ -213,7 +213,7 @@ def test_every_public_name_says_what_it_is(name):
     ]
     told = documented(text)
     # What a lone parameter is may stand in the sentence; more than one need a section.
-    if told or len(asked) > 1:
+    if asked and (told or len(asked) > 1):
         if dataclasses.is_dataclass(
             thing
         ):  # its attributes: in any order, computed ones among them
