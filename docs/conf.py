@@ -7,7 +7,6 @@ from pathlib import Path
 # A name that a stub promises and no module has should fail here, not in front of a reader.
 os.environ["EAGER_IMPORT"] = "1"
 sys.path.insert(0, str(Path(__file__).parent))
-sys.path.insert(0, str(Path(__file__).parent / "_ext"))
 
 import _generate
 import numpydoc.xref
@@ -31,7 +30,7 @@ extensions = [
     "sphinx_copybutton",
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
-    "plain_markdown",
+    "_site",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_templates", "_inventories", "generated/*.md", "gallery/*.ipynb"]
@@ -76,6 +75,8 @@ sphinx_gallery_conf = {
         f"../examples/gallery/{part}" for part in ("measure", "models", "extend", "failures")
     ],
     "within_subsection_order": "FileNameSortKey",
+    "image_scrapers": ("matplotlib", "_site"),
+    "ignore_repr_types": r"Figure|matplotlib",
     "write_computation_times": False,
     "backreferences_dir": "generated/backreferences",
     "doc_module": ("hemafeat",),

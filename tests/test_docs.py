@@ -284,6 +284,18 @@ def test_files_that_the_site_shows_are_there():
         assert not part or f"<!-- {part}: begin -->" in text, f"{page}: {target}"
 
 
+def test_names_of_other_projects_exist():
+    for inventory in sorted((DOCS / "_inventories").glob("*.txt")):
+        head, *lines = inventory.read_text("utf-8").splitlines()
+        assert head == "# Sphinx inventory version 1"
+        for line in lines[2:]:
+            name, kind, page = line.split()
+            module, _, last = name.rpartition(".")
+            thing = getattr(importlib.import_module(module), last)
+            assert kind == ("class" if inspect.isclass(thing) else "function"), name
+            assert page.endswith((f"/{name}.html", f"/{last.lower()}.html")), name
+
+
 def test_table_of_commands_is_current():
     text = (DOCS / "guide" / "command_line.md").read_text("utf-8")
     assert text == generator().command_table(text), "renew it: python docs/_generate.py"

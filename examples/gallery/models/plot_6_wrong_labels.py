@@ -3,7 +3,7 @@ Labels that look wrong
 ======================
 
 A twentieth of the labels are swapped; models trained on other patients and the nearest cells find
-most of them.
+most of them. Green: a label that was swapped; red: one that was not.
 """
 
 import tempfile

@@ -1,4 +1,4 @@
-"""Pages in plain Markdown: readable where nobody builds them, with links where somebody does.
+"""What the site adds to its pages, which are plain Markdown and readable where nobody builds them.
 
 - Between ``<!-- site: FILE -->`` and ``<!-- site: end -->`` a page says where something is; the
   site shows the file itself there (``FILE#part``: what is between its comments ``part: begin`` and
@@ -6,6 +6,8 @@
 - A link to the programs of the gallery leads to the gallery.
 - Code that is a public name, such as `extract.table` or `GridSearchCV`, becomes a link to its
   reference.
+- Figures of `hemafeat.report`, which pyplot does not know, are shown in the gallery.
+- A reference that begins with an initial (``S. van der Walt``) is no list.
 """
 
 from __future__ import annotations
@@ -14,15 +16,19 @@ import os
 import re
 from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 from docutils import nodes
+from matplotlib.figure import Figure
 from sphinx.addnodes import pending_xref
 from sphinx.application import Sphinx
 from sphinx.transforms import SphinxTransform
+from sphinx_gallery.scrapers import figure_rst
 
 BLOCK = re.compile(r"<!-- site: (\S+) -->\n.*?<!-- site: end -->\n?", re.DOTALL)
 LINK = re.compile(r"\]\((?![a-z]+:|#|/)([^)\s]+)\)")
 ROOMS = "images|datasets|segment|extract|networks|pipelines|evaluate|report|recipes|testing"
+INITIAL = re.compile(r"^(\.\. \[\d+\] [A-Z])\. ")
 OURS = re.compile(rf"(?:hemafeat\.)?((?:{ROOMS})\.\w+)(?:\(.*\))?")
 
 
@@ -77,7 +83,33 @@ class LinkNames(SphinxTransform):
                 link += code
 
 
+_shown: WeakSet[Figure] = WeakSet()
+
+
+def figures(block: Any, block_vars: dict[str, Any], gallery_conf: dict[str, Any]) -> str:
+    """Save the figure that the last line of a block returns."""
+    value = block_vars["example_globals"].get("___")  # as the gallery calls it
+    if not isinstance(value, Figure) or value in _shown:
+        return ""
+    _shown.add(value)
+    path = next(block_vars["image_path_iterator"])
+    value.savefig(path, dpi=100)
+    return figure_rst([path], gallery_conf["src_dir"])
+
+
+def _get_sg_image_scraper() -> Any:  # what the gallery looks for
+    return figures
+
+
+def keep_initials(
+    app: Sphinx, what: str, name: str, it: Any, options: Any, lines: list[str]
+) -> None:
+    """Keep the initial of an author from being read as the number of a list."""
+    lines[:] = [INITIAL.sub(r"\1\\. ", line) for line in lines]
+
+
 def setup(app: Sphinx) -> dict[str, bool]:
     app.connect("source-read", fill)
+    app.connect("autodoc-process-docstring", keep_initials, priority=400)  # before numpydoc
     app.add_transform(LinkNames)
     return {"parallel_read_safe": True, "parallel_write_safe": True}
