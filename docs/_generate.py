@@ -1,7 +1,7 @@
 """What the documents say about families and columns, written from what the families declare.
 
-``python docs/_generate.py`` renews the table in README.md; the pages of ``docs/generated`` are
-written before each build.
+``python docs/_generate.py`` renews the tables in README.md and of the commands; the pages of
+``docs/generated`` are written before each build.
 """
 
 from __future__ import annotations
@@ -19,6 +19,7 @@ from typing import Any
 from hemafeat import extract
 
 README = Path(__file__).parents[1] / "README.md"
+COMMANDS = Path(__file__).parent / "guide" / "command_line.md"
 BEGIN, END = "<!-- families: begin -->\n", "<!-- families: end -->\n"
 
 
@@ -128,20 +129,33 @@ def _in_default(name: str, facts: Any) -> str:
     return f"{number}, those called {', '.join(f'`{pattern}`' for pattern in facts.default)}"
 
 
-def command_reference() -> str:
-    """What every command says of itself, as Markdown."""
+def help_of(*words: str) -> str:
+    """What a command says of itself."""
     from hemafeat.cli import main
 
-    def help_of(*words: str) -> str:
-        os.environ["COLUMNS"] = "90"  # argparse wraps to the terminal otherwise
-        with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
-            main([*words, "--help"])
-        return out.getvalue().strip()
+    os.environ["COLUMNS"] = "90"  # argparse wraps to the terminal otherwise
+    with contextlib.redirect_stdout(io.StringIO()) as out, contextlib.suppress(SystemExit):
+        main([*words, "--help"])
+    return out.getvalue().strip()
 
-    overview = help_of()
-    names = re.findall(r"^    (\w+) {2,}", overview.split("commands:")[1], flags=re.MULTILINE)
-    parts = [f"```text\n{overview}\n```\n"]
-    parts += [f"## {name}\n\n```text\n{help_of(name)}\n```\n" for name in names]
+
+def commands() -> dict[str, str]:
+    """What each command does, in the order of the overview."""
+    listed = help_of().split("commands:")[1].split("examples:")[0]
+    return dict(re.findall(r"^    (\w+) {2,}(.+)$", listed, flags=re.MULTILINE))
+
+
+def command_table(text: str) -> str:
+    """`text` of the page of the command line with the table of commands renewed."""
+    rows = [(f"`hemafeat {name}`", does) for name, does in commands().items()]
+    start, end = text.index("| command |"), text.index("<!-- site: end -->")
+    return text[:start] + _table(("command", "what it does"), rows) + text[end:]
+
+
+def command_reference() -> str:
+    """What every command says of itself, as Markdown."""
+    parts = [f"```text\n{help_of()}\n```\n"]
+    parts += [f"## {name}\n\n```text\n{help_of(name)}\n```\n" for name in commands()]
     return "\n".join(parts)
 
 
@@ -149,7 +163,8 @@ def write_pages(folder: Path) -> None:
     """The generated pages, and all columns as CSV."""
     folder.mkdir(parents=True, exist_ok=True)
     (folder / "features.md").write_text(feature_reference(), encoding="utf-8")
-    (folder / "families.md").write_text(family_table(), encoding="utf-8")
+    download = "[columns.csv](columns.csv) lists every column.\n\n"
+    (folder / "families.md").write_text(download + family_table(), encoding="utf-8")
     (folder / "commands.md").write_text(command_reference(), encoding="utf-8")
     extract.describe("all").to_csv(folder / "columns.csv", index=False, encoding="utf-8")
 
@@ -167,3 +182,4 @@ def _escape(text: str) -> str:
 
 if __name__ == "__main__":
     README.write_text(readme(README.read_text("utf-8")), encoding="utf-8")
+    COMMANDS.write_text(command_table(COMMANDS.read_text("utf-8")), encoding="utf-8")

@@ -79,6 +79,13 @@ def test_python_of_the_page_runs(page, at_work):
             exec(compile(block, page, "exec"), names)
 
 
+@pytest.mark.slow_without_jit
+def test_the_readme_shows_what_its_code_prints():
+    with contextlib.redirect_stdout(io.StringIO()) as out:
+        exec(blocks("README.md", "python")[0], {})
+    assert out.getvalue() == blocks("README.md", "text")[0]
+
+
 def commands(page: str) -> list[list[str]]:
     lines = "".join(blocks(page, "sh")).splitlines()
     found = [shlex.split(line, comments=True) for line in lines if line.startswith("hemafeat ")]
@@ -231,11 +238,67 @@ def documented(text: str) -> list[str]:
     return []
 
 
+WRITTEN = [
+    page
+    for page in sorted(DOCS.rglob("*.md"))
+    if not {"_build", "generated", "gallery"} & set(page.relative_to(DOCS).parts)
+]
+
+
 def test_pages_are_in_the_index():
-    index = (DOCS / "index.md").read_text("utf-8").split()
-    pages = {path.relative_to(DOCS).with_suffix("").as_posix() for path in DOCS.rglob("*.md")}
-    pages = {p for p in pages if not p.startswith(("_build", "generated"))} - {"index"}
-    assert pages - set(index) == set()
+    listed = {"index"}
+    for page in WRITTEN:
+        for tree in re.findall(r"^```{toctree}\n(.*?)^```", page.read_text("utf-8"), re.M | re.S):
+            names = [line for line in tree.splitlines() if line and not line.startswith(":")]
+            listed |= {(page.parent / name).relative_to(DOCS).as_posix() for name in names}
+    pages = {page.relative_to(DOCS).with_suffix("").as_posix() for page in WRITTEN}
+    assert pages - listed == set()
+
+
+@pytest.mark.parametrize("page", WRITTEN, ids=lambda page: page.relative_to(DOCS).as_posix())
+def test_a_page_is_plain_markdown(page):
+    text = page.read_text("utf-8")
+    assert re.findall(r"{[a-z:-]+}`[^`]*`", text) == [], "a role; write the name as code"
+    assert re.findall(r"\[\]\([^)]*\)", text) == [], "a link without words"
+    directives = set(re.findall(r"^[`:]{3,}{([a-z-]+)}", text, re.M))
+    if page != DOCS / "index.md":  # the first page of the site is not read elsewhere
+        assert directives <= {"toctree"}, "readable on the site alone"
+    unbuilt = re.sub(r"<!--.*?-->|```{toctree}.*?```", "", text, flags=re.DOTALL)
+    assert re.search(r"^# ", unbuilt, re.M), "no heading"
+    assert len(unbuilt.split()) > 12, "nothing to read where nobody builds it"
+    for target in re.findall(r"\]\((?![a-z]+:|#)([^)#\s]+)", unbuilt):
+        assert (page.parent / target).exists(), f"a link to {target}"
+
+
+def test_files_that_the_site_shows_are_there():
+    shown = [
+        (page, target)
+        for page in WRITTEN
+        for target in re.findall(r"<!-- site: (\S+) -->", page.read_text("utf-8"))
+        if target != "end" and "generated/" not in target
+    ]
+    assert len(shown) > 5
+    for page, target in shown:
+        name, _, part = target.partition("#")
+        text = (page.parent / name).read_text("utf-8")
+        assert not part or f"<!-- {part}: begin -->" in text, f"{page}: {target}"
+
+
+def test_names_of_other_projects_exist():
+    for inventory in sorted((DOCS / "_inventories").glob("*.txt")):
+        head, *lines = inventory.read_text("utf-8").splitlines()
+        assert head == "# Sphinx inventory version 1"
+        for line in lines[2:]:
+            name, kind, page = line.split()
+            module, _, last = name.rpartition(".")
+            thing = getattr(importlib.import_module(module), last)
+            assert kind == ("class" if inspect.isclass(thing) else "function"), name
+            assert page.endswith((f"/{name}.html", f"/{last.lower()}.html")), name
+
+
+def test_table_of_commands_is_current():
+    text = (DOCS / "guide" / "command_line.md").read_text("utf-8")
+    assert text == generator().command_table(text), "renew it: python docs/_generate.py"
 
 
 def test_links_of_the_front_pages_lead_somewhere():

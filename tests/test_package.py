@@ -86,3 +86,13 @@ def test_tox_names_every_file_with_tests_of_networks(environment):
     }
     assert marked
     assert not {file for file in marked if not any(file.is_relative_to(one) for one in named)}
+
+
+def test_the_readme_of_the_package_has_no_pictures(built):
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (named,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
+        told = archive.read(named).decode()
+    assert "## Families of features" in told
+    assert "![" not in told
+    assert (ROOT / "README.md").read_text("utf-8").count("![") == 4

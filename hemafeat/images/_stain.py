@@ -28,7 +28,9 @@ MIN_STAINED = 100
 @public
 @dataclass(frozen=True)
 class GreyWorld:
-    """Scale each channel so that the image is grey on average [1]_.
+    """Scale each channel so that the image is grey on average.
+
+    The method is that of [1]_.
 
     Each image is its own reference; nothing is fitted.
 
@@ -82,7 +84,9 @@ class GreyWorld:
 @public
 @dataclass(frozen=True)
 class Reinhard:
-    """Match mean and standard deviation of each CIELAB channel to those of a target [1]_.
+    """Match mean and standard deviation of each CIELAB channel to those of a target.
+
+    The method is that of [1]_.
 
     Parameters
     ----------
@@ -157,7 +161,9 @@ class Reinhard:
 @public
 @dataclass(frozen=True)
 class Macenko:
-    """Replace the stain vectors and concentrations of each image by those of a target [1]_.
+    """Replace the stain vectors and concentrations of each image by those of a target.
+
+    The method is that of [1]_.
 
     Parameters
     ----------

@@ -475,7 +475,9 @@ def _correct_variance(model: Any) -> None:
 
 
 def randomise(model: Any, random_state: int) -> None:
-    """Set the weights of every layer to random values by He's initialisation [1]_.
+    """Set the weights of every layer to random values by He's initialisation.
+
+    The method is that of [1]_.
 
     Kernels are normal with variance 2 / fan-in, biases are 0, and batch normalisation is the
     identity. NumPy draws the values, so that a seed gives the same ones on every backend and

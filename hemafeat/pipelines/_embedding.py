@@ -63,7 +63,9 @@ def embedding(
     settings: dict[str, Any] | None = None,
     **params: Any,
 ) -> Pipeline:
-    """Classify images by the embeddings of a network and a classical head [1]_.
+    """Classify images by the embeddings of a network and a classical head.
+
+    The method is that of [1]_.
 
     Parameters
     ----------

@@ -185,7 +185,9 @@ def fine_tuned(
     random_state: int = 0,
     **options: Any,
 ) -> FineTuned:
-    """Train a network, then classify images by the output of one of its layers [1]_ [2]_.
+    """Train a network, then classify images by the output of one of its layers.
+
+    The methods are those of [1]_ and [2]_.
 
     Both are fitted to the same training images, so that a comparison trains them anew in every
     fold, and no test image is seen by either.

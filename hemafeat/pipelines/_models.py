@@ -105,7 +105,9 @@ def random_forest(
     n_jobs: int = 1,
     random_state: int = 0,
 ) -> CellPipeline:
-    """Classify cells by a random forest [1]_.
+    """Classify cells by a random forest.
+
+    The method is that of [1]_.
 
     Parameters
     ----------
@@ -166,7 +168,9 @@ def svc(
     widen: float = 5.0,
     plain: bool = False,
 ) -> CellPipeline:
-    """Classify cells by a support-vector machine [1]_ on partially whitened axes.
+    """Classify cells by a support-vector machine on partially whitened axes.
+
+    The method is that of [1]_.
 
     Parameters
     ----------
@@ -251,7 +255,9 @@ def xgboost(
     random_state: int = 0,
     **params: Any,
 ) -> CellPipeline:
-    """Classify cells by gradient-boosted trees, with XGBoost's histogram method [1]_.
+    """Classify cells by gradient-boosted trees, with XGBoost's histogram method.
+
+    The method is that of [1]_.
 
     Parameters
     ----------
@@ -317,7 +323,9 @@ def ldsvm(
     C_svm: float = 10.0,
     random_state: int = 0,
 ) -> Pipeline:
-    """Combine a logistic regression, a decision tree and a support-vector machine (LDSVM [1]_).
+    """Combine a logistic regression, a decision tree and a support-vector machine (LDSVM).
+
+    The method is that of [1]_.
 
     Parameters
     ----------
@@ -413,7 +421,9 @@ def mlp(
     class_weight: Any = "balanced",
     random_state: int = 0,
 ) -> CellPipeline:
-    """Classify by a multilayer perceptron with dropout [1]_.
+    """Classify by a multilayer perceptron with dropout.
+
+    The method is that of [1]_.
 
     Parameters
     ----------
@@ -530,7 +540,9 @@ def grey_pixels(
     n_jobs: int = 1,
     random_state: int = 0,
 ) -> Pipeline:
-    """Classify images by a random forest on the grey pixels of their centre [1]_.
+    """Classify images by a random forest on the grey pixels of their centre.
+
+    The method is that of [1]_.
 
     Parameters
     ----------
@@ -580,7 +592,9 @@ def grey_pixels(
 def grey_pixels_svc(
     *, crop: int = 256, size: int | None = None, n_splits: int = 5, n_jobs: int = 1
 ) -> GridSearchCV:
-    """Classify images by a support-vector machine on grey pixels, with its grid search [1]_.
+    """Classify images by a support-vector machine on grey pixels, with its grid search.
+
+    The method is that of [1]_.
 
     Parameters
     ----------

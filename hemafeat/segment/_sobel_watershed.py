@@ -15,7 +15,9 @@ SIDE = 9
 
 
 def sobel_watershed(image: np.ndarray, *, inverted: bool = False) -> Masks:
-    """Segment the cell in the middle of a crop by a watershed of its edges [1]_.
+    """Segment the cell in the middle of a crop by a watershed of its edges.
+
+    The method is that of [1]_.
 
     `contours` is better; this is for repeating the report that used it.
 

@@ -23,7 +23,9 @@ def grad_cam(
     resize: bool = True,
     batch_size: int = 16,
 ) -> np.ndarray:
-    """Compute heat maps of the image regions that speak for a class [1]_.
+    """Compute heat maps of the image regions that speak for a class.
+
+    The method is that of [1]_.
 
     Parameters
     ----------
