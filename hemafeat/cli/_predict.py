@@ -190,10 +190,10 @@ def predict_cells(model: Model, table: pd.DataFrame) -> pd.DataFrame:
     -------
     DataFrame
         Columns ``image``, ``cell``, ``where__*`` (as in the table), ``label`` (where labels are
-        known), ``predicted``, ``probability`` (of the likeliest class), ``suspected_failure`` (of
-        the outline, if the table tells) and ``p__<class>``, with one row per cell. A model that
-        refuses cells adds ``refused``, ``set``, ``coverage`` and ``anomaly``, and predicts
-        ``"refused"`` where it does.
+        known), ``predicted``, ``probability`` (of the likeliest class), ``suspected_failure`` (why
+        the outline is suspected, if the table tells) and ``p__<class>``, with one row per cell. A
+        model that refuses cells adds ``refused``, ``set``, ``coverage`` and ``anomaly``, and
+        predicts ``"refused"`` where it does.
     """
     import pandas as pd
 
@@ -227,11 +227,12 @@ def predict_cells(model: Model, table: pd.DataFrame) -> pd.DataFrame:
 
 
 def _with_quality(predicted: pd.DataFrame, table: pd.DataFrame) -> pd.DataFrame:
-    """Add which outlines are suspected to be wrong, if the table tells."""
-    column = "quality__suspected_failure"
-    if column not in table:
+    """Add why outlines are suspected to be wrong, if the table tells."""
+    from hemafeat import extract
+
+    if "quality__suspected_failure" not in table:
         return predicted
-    return predicted.assign(suspected_failure=table[column].to_numpy())
+    return predicted.assign(suspected_failure=extract.suspected(table).to_numpy(object))
 
 
 def predict_patients(

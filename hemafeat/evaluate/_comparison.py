@@ -69,11 +69,13 @@ class Comparison:
         leaky, fingerprint, version``. Fold ``"all"`` is the pooled score over all held-out
         predictions, with its interval; single folds have no interval (NaN).
     predictions : DataFrame
-        One row per model and scored cell: ``model, row, image, cell, group, fold, truth,
-        predicted`` and ``p__<class>`` for every class (NaN for a model without probabilities).
-        `row` is the position in the table compared. A table of several data sets adds ``dataset``,
-        a `hemafeat.pipelines.SelectiveClassifier` ``set, coverage, anomaly, refused`` and
-        ``uncalibrated__<class>``, which are missing for other models.
+        One row per model and scored cell: ``model, row, image, cell, where__*, group, fold, truth,
+        predicted, probability, suspected_failure`` and ``p__<class>`` for every class (NaN for a
+        model without probabilities). `row` is the position in the table compared; where a cell
+        lies and why its outline is suspected to be wrong (empty if it is not) are as in that table,
+        if it tells; `probability` is that of the class predicted. A table of several data sets adds
+        ``dataset``, and a `hemafeat.pipelines.SelectiveClassifier` ``set, coverage, anomaly,
+        refused`` and ``uncalibrated__<class>``, which are missing for other models.
     differences : DataFrame
         One row per pair of models and metric: ``model_a, model_b, metric, difference, low, high``;
         the difference is a minus b, resampled in pairs.

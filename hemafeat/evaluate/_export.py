@@ -39,12 +39,13 @@ _MEANINGS = {
     "n": "number of rows scored",
     "row": "position in the table that was compared, from 0",
     "image": "image",
-    "cell": "number of the cell in its image, from 1",
+    "cell": "number of the cell in its image, from 1; hemafeat cell TABLE IMAGE#CELL shows it",
     "patient": "patient",
     "group": "what is never divided: the patient, or copies of an image",
     "dataset": "data set",
     "truth": "the label",
     "predicted": "class that the model predicts for the held-out cell",
+    "probability": "probability of the class predicted",
     "kind": "block: all columns of a mask and family; column: a single one",
     "column": "column of the table of cells",
     "mask": "what is measured: nucleus, cytoplasm or cell",
@@ -85,14 +86,16 @@ def write_csv(comparison: Comparison, folder: Path, table: pd.DataFrame | None) 
     rows: list[tuple[str, ...]] = []
     for name, frame in frames.items():
         for column in map(str, frame.columns):
-            meaning = _MEANINGS.get(column, "")
+            meaning, unit = _MEANINGS.get(column, ""), ""
+            if column in extract.WHERE:
+                meaning, unit = extract.WHERE[column]
             for prefix, text in (
                 ("p__", "probability of"),
                 ("uncalibrated__", "probability, before calibration, of"),
             ):
                 if column.startswith(prefix):
                     meaning = f"{text} {column.removeprefix(prefix)}"
-            rows.append((f"{name}.csv", column, "", meaning, ""))
+            rows.append((f"{name}.csv", column, unit, meaning, ""))
     if table is not None:
         features = extract.describe(table)
         keys = ["column", "unit", "meaning", "formula"]

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 from threadpoolctl import threadpool_limits
 
-from hemafeat import pipelines
+from hemafeat import extract, pipelines
 from hemafeat._fits import fit_once
 from hemafeat.evaluate._comparison import Comparison, PatientComparison
 from hemafeat.evaluate._fit import validation_of
@@ -106,16 +106,8 @@ def _contributions(
         .astype(int)
     )
     if "quality__suspected_failure" in cells.columns:
-        table["suspected_failure"] = _suspicions(cells)[rows]
+        table["suspected_failure"] = extract.suspected(cells).fillna("").to_numpy(object)[rows]
     return table.drop(columns="row").sort_values(["patient", "rank"], ignore_index=True)
-
-
-def _suspicions(cells: pd.DataFrame) -> np.ndarray:
-    """Return why the outline of each cell is suspected to be wrong, empty if it is not."""
-    flagged = cells["quality__suspected_failure"].astype("boolean").fillna(False).to_numpy(bool)
-    reasons = cells.get("quality__failure_reason", pd.Series("", index=cells.index))
-    texts = reasons.astype("string").fillna("").replace("", "suspected failure")
-    return np.where(flagged, texts.to_numpy(dtype=object), "")
 
 
 def _importances(

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from hemafeat import extract
 from hemafeat._resample import draw, interval
 from hemafeat.evaluate._fit import EVERY_IMAGE, Outcome, Task
 from hemafeat.evaluate._protocols.splits import Folds, Groups
@@ -33,6 +34,8 @@ def predictions(
     sets = table["dataset"].astype("string") if "dataset" in table.columns else pd.Series([])
     several = len(set(sets.dropna())) > 1
     cells = table["cell"].to_numpy() if "cell" in table.columns else np.ones(len(table), dtype=int)
+    where = table.filter(regex="^where__")
+    codes: dict[str, int] = {name: k for k, name in enumerate(classes)}
     parts = []
     for outcome in outcomes:
         test = test_rows[outcome.fold]
@@ -42,17 +45,21 @@ def predictions(
                 "row": table[ROW].to_numpy()[test],
                 "image": names[test],
                 "cell": cells[test],
+                **{str(name): where[name].to_numpy()[test] for name in where},
                 "group": groups.ids[test],
+                **({"dataset": sets.to_numpy(dtype=object)[test]} if several else {}),
                 "fold": outcome.fold,
                 "truth": truth[test],
                 "predicted": outcome.predicted,
             }
         )
         probability = outcome.probability
-        if several:
-            part.insert(5, "dataset", sets.to_numpy(dtype=object)[test])
         if probability is None:
             probability = np.full((len(test), len(classes)), np.nan)
+        predicted = [codes[name] for name in outcome.predicted]
+        part["probability"] = probability[np.arange(len(test)), predicted]
+        if "quality__suspected_failure" in table:
+            part["suspected_failure"] = extract.suspected(table).to_numpy(object)[test]
         columns = pd.DataFrame(probability, columns=[f"p__{name}" for name in classes])
         answers = [] if outcome.answers is None else [outcome.answers]
         parts.append(pd.concat([part, columns, *answers], axis=1))

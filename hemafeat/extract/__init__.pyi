@@ -81,8 +81,9 @@ from ._table.errors import (
     error_row as error_row,
     errors as errors,
     image_name as image_name,
+    suspected as suspected,
 )
-from ._table.result import is_result as is_result, load as load, save as save
+from ._table.result import WHERE as WHERE, is_result as is_result, load as load, save as save
 from ._table.stream import Extraction as Extraction, stream as stream
 from ._table.table import table as table
 from ._transformer import CellFeatures as CellFeatures

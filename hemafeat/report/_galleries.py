@@ -80,10 +80,19 @@ class Pictures:
         image table.
     segmenter, masks, mask_kind
         As in `hemafeat.extract.table`.
+    cells : DataFrame, optional
+        Table that says where cells lie (``where__*``). A cell is then shown where it was measured,
+        and without outlines if those at hand are others.
     """
 
     def __init__(
-        self, names: list[str], images: Any, segmenter: Any, masks: Any, mask_kind: str = "auto"
+        self,
+        names: list[str],
+        images: Any,
+        segmenter: Any,
+        masks: Any,
+        mask_kind: str = "auto",
+        cells: pd.DataFrame | None = None,
     ) -> None:
         import pandas as pd
 
@@ -100,6 +109,7 @@ class Pictures:
         self._as_masks = partial(segment.as_masks, kind=mask_kind)
         self._segment = segment.segmenter(segmenter) if self._mask_source is None else None
         self._requests: dict[str, list[tuple[Tile, int | None, bool]]] = {}
+        self._boxes = {} if cells is None else _boxes_of(cells)
 
     def tile(
         self, name: str, cell: int | None, alt: str, title: str, lines: list[str], whole: bool
@@ -133,8 +143,9 @@ class Pictures:
                 continue
             for tile, cell, whole in requests:
                 try:
-                    tile.src = jpeg(picture(image, masks, cell, whole=whole))
-                    tile.problem = problem
+                    shown, box, doubt = self.of_cell(name, cell, masks)
+                    tile.src = jpeg(picture(image, shown, cell, box=box, whole=whole))
+                    tile.problem = problem or doubt
                 except Exception as error:
                     tile.problem = f"no picture: {_reason(error)}"
         self._requests = {}
@@ -168,6 +179,25 @@ class Pictures:
             return image, None, "no outlines: the masks are of another size than the image"
         return image, masks, ""
 
+    def of_cell(
+        self, name: str, cell: int | None, masks: Masks | None
+    ) -> tuple[Masks | None, Box | None, str]:
+        """Return the masks of a cell if it was measured in them, its box, and why there are none.
+
+        Parameters
+        ----------
+        name : str
+            Name of the image.
+        cell : int or None
+            Number of the cell; None stands for all cells.
+        masks : Masks or None
+            What `load` returned for the image.
+        """
+        box = None if cell is None else self._boxes.get((name, cell))
+        if masks is None or box is None or _is_measured(masks, cell or 1, box):
+            return masks, box, ""
+        return None, box, _OTHERS
+
     def _masks(self, image: np.ndarray, row: int) -> Masks:
         if self._mask_source is None:
             from hemafeat.segment import find_cells
@@ -189,6 +219,7 @@ def picture(
     masks: Masks | None,
     cell: int | None = None,
     *,
+    box: Box | None = None,
     whole: bool = False,
     side: int = SIDE,
 ) -> np.ndarray:
@@ -203,6 +234,8 @@ def picture(
     cell : int, optional
         Number of the cell, 1..n_cells, on which the view is centred and which alone is outlined. By
         default all cells are outlined.
+    box : (int, int, int, int), optional
+        Top, bottom, left and right of the cell, where its mask is not known.
     whole : bool, default=False
         Show an image of a single cell in full.
     side : int
@@ -218,7 +251,7 @@ def picture(
     height, width = image.shape[:2]
     whole = whole and max(height, width) <= WHOLE
     one_cell = masks is not None and cell is not None and 1 <= cell <= masks.n_cells
-    top, bottom, left, right = square_view(image, masks, None if whole else cell)
+    top, bottom, left, right = square_view(image, masks, None if whole else cell, box)
     view = image[top:bottom, left:right]
     scale = side / max(view.shape[:2])
     size = (max(1, round(view.shape[1] * scale)), max(1, round(view.shape[0] * scale)))
@@ -247,25 +280,32 @@ def picture(
     return shown
 
 
+Box = tuple[int, int, int, int]
+"""Top, bottom, left and right of a cell in its image, or in the tile that it lies on, in px."""
+
+
 def square_view(
-    image: np.ndarray, masks: Masks | None, cell: int | None
-) -> tuple[int, int, int, int]:
-    """Return top, bottom, left and right of the view of one cell, or of the image without it."""
-    if masks is None or cell is None or not 1 <= cell <= masks.n_cells:
-        return 0, image.shape[0], 0, image.shape[1]
-    return _view(masks.cell, masks.nucleus, int(cell))
+    image: np.ndarray, masks: Masks | None, cell: int | None, box: Box | None = None
+) -> Box:
+    """Return the view of one cell, by its mask or else by its box, or of the image without it."""
+    whole = 0, image.shape[0], 0, image.shape[1]
+    if cell is None:
+        return whole
+    if masks is not None and 1 <= cell <= masks.n_cells:
+        rows, columns = np.nonzero((masks.cell == cell) | (masks.nucleus == cell))
+        if rows.size == 0:
+            return whole
+        box = rows.min(), rows.max() + 1, columns.min(), columns.max() + 1
+    return whole if box is None else _around(image, box)
 
 
-def _view(cell: np.ndarray, nucleus: np.ndarray, number: int) -> tuple[int, int, int, int]:
-    """Return top, bottom, left and right of a square around one cell, moved inside the image."""
-    rows, columns = np.nonzero((cell == number) | (nucleus == number))
-    if rows.size == 0:
-        return 0, cell.shape[0], 0, cell.shape[1]
+def _around(image: np.ndarray, box: Box) -> Box:
+    """Return a square around a box, moved inside the image."""
     spans = []
-    side = round(1.35 * max(np.ptp(rows), np.ptp(columns)) + 9)
-    for index, length in ((rows, cell.shape[0]), (columns, cell.shape[1])):
+    side = round(1.35 * (max(box[1] - box[0], box[3] - box[2]) - 1) + 9)
+    for first, end, length in ((*box[:2], image.shape[0]), (*box[2:], image.shape[1])):
         span = min(side, length)
-        start = int(np.clip((index.min() + index.max() + 1 - span) // 2, 0, length - span))
+        start = int(np.clip((first + end - span) // 2, 0, length - span))
         spans += [start, start + span]
     return spans[0], spans[1], spans[2], spans[3]
 
@@ -552,7 +592,8 @@ def cell(
     Parameters
     ----------
     table : DataFrame
-        Table of cells as returned by `hemafeat.extract.table` or `hemafeat.extract.load`.
+        Table of cells as returned by `hemafeat.extract.table` or `hemafeat.extract.load`, or
+        predictions, which hold no features.
     name : str
         Image and number of the cell, ``cells/a.png#3``. The name of the file will do where no
         other image of the table has it, and the number may be left out for the only cell.
@@ -593,21 +634,20 @@ def cell(
     measured = extract.measured(table).get("segmenter", "contours")
     missing = ""
     if masks is None and segmenter is None and measured == "given masks":
-        missing = "no outlines: the cells were measured in given masks, which must be given again"
+        missing = "no outlines: the cell was measured in given masks, which must be given again"
     pictures = Pictures(
         list(map(str, table["image"])),
         images,
         segmenter or ("contours" if missing else measured),
         masks,
         mask_kind,
+        cells=table.iloc[[at]],
     )
     image, found, problem = pictures.load(str(row["image"]), outlined=not missing)
-    problem = missing or problem
     number = _cell(row["cell"]) or 1
-    box = _box_in_image(row)
-    if found is not None and not _is_measured(found, number, box):
-        found, problem = None, "no outlines: they are not those in which the cell was measured"
-    top, bottom, left, right = _box_of(image, found, number, box)
+    found, box, doubt = pictures.of_cell(str(row["image"]), number, found)
+    problem = missing or problem or doubt
+    top, bottom, left, right = square_view(image, found, number, box)
     crop = image[top:bottom, left:right].copy()
     drawn = picture(*((crop, None) if found is None else (image, found, number)), side=2 * SIDE)
     alike, values = _against_class(table, at)
@@ -632,56 +672,48 @@ def _row_of(table: pd.DataFrame, name: str) -> int:
             f"{len(chosen)} images of the table are named {image}: {', '.join(chosen[:4])}"
         )
     rows = np.flatnonzero(names == chosen[0])
-    cells = table["cell"].iloc[rows].astype(int).tolist()
+    # Predictions have a row for each model.
+    cells = list(dict.fromkeys(table["cell"].iloc[rows].astype(int).tolist()))
     if not number and len(cells) > 1:
         shown = ", ".join(map(str, cells[:20])) + (" ..." if len(cells) > 20 else "")
         raise LookupError(f"{image} has {len(cells)} cells, name one: {image}#{cells[0]} ({shown})")
     if number and int(number) not in cells:
         shown = ", ".join(map(str, cells[:20])) + (" ..." if len(cells) > 20 else "")
         raise LookupError(f"{image} has no cell {int(number)} in the table, which holds: {shown}")
-    return int(rows[cells.index(int(number)) if number else 0])
+    chosen_cell = int(number) if number else cells[0]
+    return int(rows[(table["cell"].iloc[rows].astype(int) == chosen_cell).to_numpy().argmax()])
 
 
 _SIDES = ("top", "bottom", "left", "right")
 _BOX = [f"where__{side}" for side in _SIDES]
 
+_OTHERS = "no outlines: they are not those in which the cell was measured"
 
-def _box_in_image(row: pd.Series) -> tuple[int, int, int, int] | None:
-    """Return top, bottom, left and right of a cell in px of its image, or of the tile it lies on.
+
+def _boxes_of(cells: pd.DataFrame) -> dict[tuple[str, int | None], Box]:
+    """Return the box of each cell of a table, by image and number, in px of its image or tile.
 
     None for tables of earlier versions, which do not say where cells lie.
     """
-    if not row.reindex(_BOX).notna().all():
-        return None
-    top, bottom, left, right = (int(row[name]) for name in _BOX)
-    if (tile := tile_of(str(row["image"]))) is not None:
-        top, bottom = top - tile.top, bottom - tile.top
-        left, right = left - tile.left, right - tile.left
-    return top, bottom, left, right
+    if not {"image", "cell", *_BOX} <= set(cells):
+        return {}
+    known = cells[cells[_BOX].notna().all(axis=1)]
+    found: dict[tuple[str, int | None], Box] = {}
+    for name, number, *sides in known[["image", "cell", *_BOX]].itertuples(index=False):
+        top, bottom, left, right = map(int, sides)
+        if (tile := tile_of(str(name))) is not None:
+            top, bottom = top - tile.top, bottom - tile.top
+            left, right = left - tile.left, right - tile.left
+        found[str(name), _cell(number)] = top, bottom, left, right
+    return found
 
 
-def _is_measured(masks: Masks, number: int, box: tuple[int, int, int, int] | None) -> bool:
+def _is_measured(masks: Masks, number: int, box: Box) -> bool:
     """Return whether masks hold the cell where the table says that it lies."""
     if number > masks.n_cells:
         return False
-    if box is None:
-        return True
     place = masks.positions([number - 1])
     return all(int(place[side][0]) == at for side, at in zip(_SIDES, box, strict=True))
-
-
-def _box_of(
-    image: np.ndarray, masks: Masks | None, number: int, box: tuple[int, int, int, int] | None
-) -> tuple[int, int, int, int]:
-    """Return top, bottom, left and right of the view of a cell; the whole image if unknown."""
-    if masks is not None:
-        return _view(masks.cell, masks.nucleus, number)
-    if box is None:
-        return 0, image.shape[0], 0, image.shape[1]
-    top, bottom, left, right = box
-    inside = np.zeros(image.shape[:2], np.uint8)
-    inside[top:bottom, left:right] = 1
-    return _view(inside, inside, 1)
 
 
 def _against_class(table: pd.DataFrame, at: int) -> tuple[str, pd.DataFrame]:
@@ -698,7 +730,11 @@ def _against_class(table: pd.DataFrame, at: int) -> tuple[str, pd.DataFrame]:
     value = table[columns].iloc[at].to_numpy(np.float64)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)  # columns without any value
-        p5, q1, median, q3, p95 = np.nanpercentile(among, [5, 25, 50, 75, 95], axis=0)
+        p5, q1, median, q3, p95 = (
+            np.nanpercentile(among, [5, 25, 50, 75, 95], axis=0)
+            if columns
+            else np.empty((5, 0))  # predictions
+        )
         known = np.isfinite(among).sum(axis=0)
         rank = (among < value).sum(axis=0) + 0.5 * (among == value).sum(axis=0)
         spread = (q3 - q1) / 1.349  # of a normal distribution, its standard deviation

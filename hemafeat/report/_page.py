@@ -158,6 +158,7 @@ def _content(
         segmenter,
         masks,
         mask_kind,
+        cells=cells,
     )
     sample, flagged = _galleries.segmentations(cells, pictures)
     content: dict[str, Any] = {
@@ -296,7 +297,8 @@ def _cells(comparison: Comparison, model: str) -> pd.DataFrame:
     if comparison.unit == "patient" and len(comparison.verdicts):  # type: ignore[attr-defined]
         return comparison.verdicts[["image", "cell"]]  # type: ignore[attr-defined]
     rows = predictions_of(comparison, model)
-    return rows[["image", "cell", "truth"]].rename(columns={"truth": "label"})
+    where = list(rows.filter(regex="^where__"))
+    return rows[["image", "cell", "truth", *where]].rename(columns={"truth": "label"})
 
 
 def _facts(comparison: Comparison, models: Sequence[str]) -> list[tuple[str, str]]:

@@ -45,6 +45,28 @@ def test_csv_files_say_what_their_columns_are(comparison, table, tmp_path):
     assert single["formula"].eq("number of pixels A").all()
 
 
+def test_predictions_say_where_cells_lie_and_which_outlines_are_doubtful(table, tmp_path):
+    placed = table.assign(
+        where__left=range(len(table)),
+        where__top=7,
+        quality__suspected_failure=[True, False] * (len(table) // 2) + [False] * (len(table) % 2),
+        quality__failure_reason="two nuclei",
+    )
+    found = evaluate.compare("logistic", placed, groups="patient", n_splits=2, n_boot=5)
+    rows = found.predictions
+    assert (rows["where__left"] == rows["row"]).all()
+    doubted = placed["quality__suspected_failure"].to_numpy()[rows["row"]]
+    assert (
+        rows["suspected_failure"] == pd.Series(doubted).map({True: "two nuclei", False: ""})
+    ).all()
+    for row in rows.head(5).to_dict("records"):
+        assert row["probability"] == row[f"p__{row['predicted']}"]
+    found.save_csv(tmp_path)
+    about = pd.read_csv(tmp_path / "columns.csv").set_index(["file", "column"])
+    assert about.loc[("predictions.csv", "where__top"), "unit"] == "px"
+    assert about.loc["predictions.csv", "meaning"].notna().all()
+
+
 def test_every_column_of_every_comparison_is_explained(table, tmp_path):
     """Comparisons of patients have verdicts."""
     found = evaluate.compare_patients("table_means", table, n_splits=2, n_boot=5)

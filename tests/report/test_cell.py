@@ -6,6 +6,7 @@ from pathlib import Path
 
 import cv2
 import numpy as np
+import pandas as pd
 import pytest
 
 from hemafeat import datasets, extract, report, segment
@@ -117,6 +118,48 @@ def test_a_cell_on_the_command_line(table, fields, tmp_path, capsys):
     ):
         assert main(["cell", features, *bad]) == 2
         assert words in capsys.readouterr().err
+
+
+def test_a_row_of_predictions_leads_to_its_cell(table, fields, tmp_path, capsys):
+    folder = tmp_path / "result"
+    words = ["compare", str(fields.parent / "features"), "--models", "logistic", "--folds", "2"]
+    options = ["--label", "label", "--no-importance", "--protocol", "image-random"]
+    assert main([*words, *options, "--out", str(folder)]) == 0, capsys.readouterr().err
+    row = pd.read_csv(folder / "predictions.csv").iloc[0]
+    measured = table[(table["image"] == row["image"]) & (table["cell"] == row["cell"])].iloc[0]
+    where = [name for name in table if name.startswith("where__")]
+    assert row[where].tolist() == measured[where].tolist()
+    capsys.readouterr()
+    name, out = f"{row['image']}#{row['cell']}", tmp_path / "cell.png"
+    assert main(["cell", str(folder / "predictions.csv"), name, "--out", str(out)]) == 0
+    shown = capsys.readouterr().out.splitlines()
+    assert shown[0] == f"{name}: {row['truth']}"
+    assert shown[2].startswith(f"logistic: {row['predicted']}, probability 0.")
+    assert shown[3].startswith("baseline: ")
+    view = report.cell(table, name)
+    assert np.array_equal(cv2.imread(str(out))[:, :, ::-1], view.picture)
+    assert main(["cell", str(folder), name]) == 2
+    assert f"name {folder / 'predictions.csv'}" in capsys.readouterr().err
+
+
+def test_pages_show_a_cell_where_it_was_measured(table):
+    """Other outlines than those measured, with other numbers, must not show another cell."""
+    from hemafeat.report._galleries import Pictures, square_view
+
+    row = table.iloc[-1]
+    image, name = read(row["image"]), row["image"]
+    masks = segment.contours(image)
+    others = segment.Masks(np.where(masks.cell > 0, masks.n_cells + 1 - masks.cell, 0))
+    source = Pictures([name], None, "contours", None, cells=table)
+    own, box, doubt = source.of_cell(name, row["cell"], masks)
+    assert (own is masks, doubt) == (True, "")
+    found, same, doubt = source.of_cell(name, row["cell"], others)
+    assert found is None
+    assert same == box
+    assert "not those in which the cell was measured" in doubt
+    view = square_view(image, masks, row["cell"])
+    assert view == square_view(image, None, row["cell"], box)
+    assert view != square_view(image, others, row["cell"])
 
 
 def test_counts_of_images(table, fields, tmp_path):

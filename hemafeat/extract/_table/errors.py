@@ -139,6 +139,35 @@ def errors(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(attrs.get("errors", []), columns=list(ERROR_COLUMNS))
 
 
+def suspected(table: pd.DataFrame) -> pd.Series:
+    """Return why the outline of each cell is suspected to be wrong.
+
+    Parameters
+    ----------
+    table : DataFrame
+        Table of cells as returned by `table` or `load`.
+
+    Returns
+    -------
+    Series of str
+        With the index of the table; empty for a cell whose outline is not suspected, and missing
+        where the table does not tell.
+
+    Examples
+    --------
+    >>> from hemafeat import datasets, extract
+    >>> cells = datasets.drawn("cells", 2, size=120, random_state=0)
+    >>> extract.suspected(extract.table(cells, families=["shape"])).tolist()
+    ['', '']
+    """
+    if "quality__suspected_failure" not in table:
+        return pd.Series(pd.NA, index=table.index, dtype="string")
+    flags = table["quality__suspected_failure"].astype("boolean")
+    reasons = table.get("quality__failure_reason", pd.Series("", index=table.index))
+    reasons = reasons.astype("string").fillna("").replace("", "suspected failure")
+    return reasons.where(flags.fillna(False), "").mask(flags.isna())
+
+
 def counts(table: pd.DataFrame) -> pd.DataFrame:
     """Count the cells of each image, also of images without any.
 

@@ -53,6 +53,18 @@ CELL_COLUMNS = {"image", "cell"}
 DICTIONARY = ("column", "unit", "meaning", "formula", "source", "reference")
 """Columns of the list of columns beside a CSV file."""
 
+WHERE = {
+    "where__mask_label": ("number of the cell in its mask", ""),
+    "where__x": ("centroid, from the left edge of the image", "px"),
+    "where__y": ("centroid, from the top edge of the image", "px"),
+    "where__left": ("left edge of the box around the cell", "px"),
+    "where__top": ("top edge of the box around the cell", "px"),
+    "where__right": ("right edge of the box around the cell, one beyond its last pixel", "px"),
+    "where__bottom": ("bottom edge of the box around the cell, one beyond its last pixel", "px"),
+    "where__area_px": ("number of pixels of the cell", "px^2"),
+}
+"""Meaning and unit of each column that says where a cell lies."""
+
 _MEANINGS = {
     "image": "path or name of the image",
     "cell": "number of the cell in its image, from 1",
@@ -65,14 +77,7 @@ _MEANINGS = {
     "dataset": "data set",
     "um_per_px": "side of a pixel",
     "mask": "file of the mask",
-    "where__mask_label": "number of the cell in its mask",
-    "where__x": "centroid, from the left edge of the image",
-    "where__y": "centroid, from the top edge of the image",
-    "where__left": "left edge of the box around the cell",
-    "where__top": "top edge of the box around the cell",
-    "where__right": "right edge of the box around the cell, one beyond its last pixel",
-    "where__bottom": "bottom edge of the box around the cell, one beyond its last pixel",
-    "where__area_px": "number of pixels of the cell",
+    **{name: meaning for name, (meaning, _) in WHERE.items()},
     "quality__touches_border": "whether the cell touches the border of the image",
     "quality__confidence": "how sure the segmenter is of the outline, from 0 to 1",
     "quality__suspected_failure": "whether the outline is suspected to be wrong",
@@ -87,11 +92,7 @@ _MEANINGS = {
 }
 """What the columns are that are no features; the others are attributes of the image."""
 
-_UNITS = {
-    "um_per_px": "um",
-    "where__area_px": "px^2",
-    **{f"where__{name}": "px" for name in ("x", "y", "left", "top", "right", "bottom")},
-}
+_UNITS = {"um_per_px": "um", **{name: unit for name, (_, unit) in WHERE.items()}}
 
 LOCK = ".lock"
 

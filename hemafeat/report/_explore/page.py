@@ -265,8 +265,8 @@ def _how_outlined(table: pd.DataFrame, segmenter: Any, masks: Any) -> tuple[Any,
         segment.segmenter(before)
     except (ValueError, LookupError):  # masks, or a plug-in that is not installed
         return "contours", (
-            f"The cells were measured with {before}, and are outlined here by contours: outlines "
-            "and numbers of cells may differ. Give the masks to see those that were measured."
+            f"The cells were measured with {before}, and are outlined here by contours, as far as "
+            "these are the same. Give the masks (--masks) to see those that were measured."
         )
     return before, ""
 
@@ -276,7 +276,7 @@ def _pictures(
 ) -> Sheets:
     """Draw the cells that are shown."""
     names = table["image"].map(str).tolist()
-    source = _galleries.Pictures(names, images, segmenter, masks, mask_kind)
+    source = _galleries.Pictures(names, images, segmenter, masks, mask_kind, cells=table)
     cells = [number for _, number in _contents.keys(table)]
     with progress_bar(len(names), "drawing", unit="cell") as bar:
         return sheets(names, cells, source, n_jobs=n_jobs, step=bar.update)

@@ -89,8 +89,10 @@ def sheets(
         out: list[tuple[int, np.ndarray | None, bytes, str]] = []
         for place in places:
             cell = cells[place]
-            window = square_view(image, masks, cell)
-            out.append((place, _small(image, window, side), _lines(masks, cell, window), problem))
+            own, box, doubt = pictures.of_cell(names[place], cell, masks)
+            window = square_view(image, own, cell, box)
+            small = _small(image, window, side)
+            out.append((place, small, _lines(own, cell, window), problem or doubt))
         return out
 
     with ThreadPoolExecutor(n_jobs) as pool:
