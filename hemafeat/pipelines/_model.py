@@ -381,9 +381,12 @@ def _words(option: str, value: str) -> str:
 
 def _how_to_measure(missing: list[str], columns: list[str]) -> str:
     """Return which families a table with these columns is measured with, "" if none has them."""
-    wanted = set(extract.current_names(missing))
-    if not wanted <= set(extract.columns("all")):
-        return ""
+    wanted = extract.current_names(missing)
+    if not set(wanted) <= set(extract.columns("all")):
+        named = dict.fromkeys(name.split("__")[1] for name in wanted if name.count("__") >= 2)
+        gone = [name for name in named if name not in extract.families()]
+        gone = [name for name in gone if not name.startswith("embedding_")]
+        return f"; no family installed here is called {' or '.join(gone)}" if gone else ""
     features = [name for name in extract.current_names(columns) if name.count("__") >= 2]
     for name in ("fast", "default"):
         if set(features) <= set(extract.columns(name)):

@@ -151,7 +151,8 @@ def test_a_repeated_call_measures_nothing(listed: pd.DataFrame, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"families": ["shape", "relation"]}, "families were shape, are shape, relation"),
+        ({"families": ["shape", "relation"]}, "families are now with relation"),
+        ({"families": ["relation"]}, "families are now with relation and without shape"),
         ({"cells": "all"}, "cells was auto, is all"),
         ({"um_per_px": 0.1}, "um_per_px was None, is 0.1"),
         ({"shard_size": 4}, "shard_size was 8, is 4"),

@@ -150,7 +150,10 @@ def _image_difference(then: dict[str, Any], now: dict[str, Any]) -> str:
 
 def _family_difference(then: dict[str, str], now: dict[str, str]) -> str:
     if then.keys() != now.keys():
-        return f"families were {', '.join(then)}, are {', '.join(now)}"
+        added = [name for name in now if name not in then]
+        gone = [name for name in then if name not in now]
+        words = [f"{word} {', '.join(n)}" for word, n in (("with", added), ("without", gone)) if n]
+        return f"families are now {' and '.join(words)}"
     names = [name for name in now if then[name] != now[name]]
     return f"families have changed: {', '.join(names)}"
 
