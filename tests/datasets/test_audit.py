@@ -28,8 +28,8 @@ def kinds(audit, severity=None):
     return set(result["kind"])
 
 
-def message(audit, kind):
-    return str(audit.findings.set_index("kind").loc[kind, "message"])
+def message(audit, kind, column="message"):
+    return str(audit.findings.set_index("kind").loc[kind, column])
 
 
 def stems(audit, kind):
@@ -164,7 +164,7 @@ def test_the_same_pixels_in_another_file_on_both_sides_of_a_split(tmp_path):
     assert kinds(audit, "severe") == {"duplicate_split"}
     assert list(audit.duplicates["same"]) == ["pixels", "pixels"]
     # Their bytes differ, so their groups differ, and the finding says how to merge them.
-    assert "group_duplicates(table, by='pixels')" in message(audit, "duplicate")
+    assert "group_duplicates(table, by='pixels')" in message(audit, "duplicate", "advice")
     joined = datasets.group_duplicates(audit.table, by="pixels")
     assert joined["group"].nunique() == len(table) - 1
 

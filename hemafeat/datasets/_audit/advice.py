@@ -13,7 +13,7 @@ _BATCH = (
 )
 
 _COPIES = {
-    "": "nothing is to be done if copies are in one group; otherwise {side}",
+    "": "{side}",
     "_label": "look at them: one of the labels is wrong. Correct it, or leave both out by "
     "drop({kind!r}) (on the command line by --edits)",
     "_split": "{side}, and do not score on the official split",
@@ -57,12 +57,18 @@ ADVICE = {
 }
 """What to do about a finding of each kind. Python calls are of `Audit` and `hemafeat.evaluate`."""
 
-_HARMLESS = ("image_size", "background", "leak_probe")
-"""Kinds that concern no score if they do not predict the label, which is a note."""
+_NOTES = {
+    **dict.fromkeys(
+        ("image_size", "background", "leak_probe"),
+        "nothing, unless models turn out to be hardly better than this",
+    ),
+    **dict.fromkeys(("duplicate", "near_duplicate"), "nothing: no split separates them"),
+    "scale": "where none is stated, pass this one or 'auto' as um_per_px= (--um-per-px)",
+    "marks": "nothing, if the marks lie beside the cells",
+}
+"""The same for findings that are only a note, where it differs."""
 
 
 def advise(kind: str, severity: str) -> str:
     """Return what to do about a finding, in a clause without a full stop."""
-    if kind in _HARMLESS and severity == "note":
-        return "nothing is to be done"
-    return ADVICE[kind]
+    return (_NOTES.get(kind) if severity == "note" else None) or ADVICE[kind]
