@@ -16,6 +16,7 @@ import shutil
 import subprocess
 import sys
 import tomllib
+import types
 from pathlib import Path
 
 import pytest
@@ -23,7 +24,10 @@ import pytest
 ROOT = Path(__file__).parents[1]
 DOCS = ROOT / "docs"
 GUIDE = sorted(page.relative_to(ROOT).as_posix() for page in (DOCS / "guide").glob("*.md"))
-PAGES = ["README.md", "docs/quickstart.md", "docs/add_a_segmenter.md", *GUIDE]
+PAGES = [
+    *("README.md", "docs/quickstart.md", "docs/add_a_family.md", "docs/add_a_segmenter.md"),
+    *("docs/add_a_data_set.md", *GUIDE),
+]
 ROOMS = [
     *("images", "datasets", "segment", "extract", "networks", "pipelines"),
     *("evaluate", "report", "recipes", "testing"),
@@ -70,13 +74,14 @@ NEEDED = {"docs/guide/tools.md": ("polars", "anndata")}
 
 @pytest.mark.slow_without_jit
 @pytest.mark.parametrize("page", [page for page in PAGES if blocks(page, "python")])
-def test_python_of_the_page_runs(page, at_work):
+def test_python_of_the_page_runs(page, at_work, monkeypatch):
     for package in NEEDED.get(page, ()):
         pytest.importorskip(package)
-    names: dict[str, object] = {"__name__": "page"}
+    module = types.ModuleType("page")  # functions of a page are found by name, as those of a file
+    monkeypatch.setitem(sys.modules, "page", module)
     with contextlib.redirect_stdout(io.StringIO()):
         for block in blocks(page, "python"):
-            exec(compile(block, page, "exec"), names)
+            exec(compile(block, page, "exec"), vars(module))
 
 
 @pytest.mark.slow_without_jit

@@ -9,7 +9,10 @@ import sys
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pytest
+
+from hemafeat import extract, pipelines
 
 EXAMPLE = Path(__file__).parents[1] / "examples" / "hemafeat-redness"
 COLUMNS = ["cytoplasm__redness__mean", "cytoplasm__redness__share"]
@@ -45,7 +48,8 @@ def installed(tmp_path_factory):
     (wheel,) = folder.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
         archive.extractall(folder / "site")
-    return {**os.environ, "PYTHONPATH": str(folder / "site")}
+    paths = [str(folder / "site"), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
 
 
 def run(command, **kwargs):
@@ -66,6 +70,52 @@ def test_the_family_is_found_and_measured(installed, tmp_path):
 def test_the_family_is_absent_if_not_installed(tmp_path):
     code = "from hemafeat import extract; print('redness' in extract.families())"
     assert run([sys.executable, "-c", code], cwd=tmp_path).strip() == "False"
+
+
+AFTERWARDS = """
+import sys
+import numpy as np
+from hemafeat import extract, pipelines
+old = extract.load("old")
+try:
+    old[extract.columns()]
+except KeyError as error:
+    print(error)
+print(old[extract.feature_columns(old)].shape[1])
+try:
+    extract.table(np.load("images.npy"), masks=np.load("masks.npy"), out="old")
+except FileExistsError as error:
+    print(error)
+again = extract.table(
+    np.load("images.npy"), masks=np.load("masks.npy"), families=["shape"], out="shape"
+)
+print(len(again))
+new = extract.table(np.load("images.npy"), masks=np.load("masks.npy"))
+model = pipelines.make("baseline").fit(new[extract.columns()], ["a", "b"])
+pipelines.save(model, "new.hemafeat")
+"""
+
+
+def test_what_an_installed_family_does_to_earlier_results(installed, tmp_path, monkeypatch):
+    """As docs/add_a_family.md says it."""
+    monkeypatch.chdir(tmp_path)
+    image = np.full((40, 40, 3), 230, np.uint8)
+    image[8:32, 8:32] = (120, 60, 60)
+    trimap = np.zeros((40, 40), np.uint8)
+    trimap[8:32, 8:32] = 128
+    trimap[15:25, 15:25] = 255
+    np.save("images.npy", np.stack([image, image]))
+    np.save("masks.npy", np.stack([trimap, trimap]))
+    given = {"images": np.load("images.npy"), "masks": np.load("masks.npy")}
+    old = extract.table(**given, out="old")
+    extract.table(**given, families=["shape"], out="shape")
+    said = run([sys.executable, "-c", AFTERWARDS], env=installed, cwd=tmp_path).splitlines()
+    assert all(name in said[0] for name in COLUMNS)
+    assert said[1] == str(len(extract.columns()))
+    assert "families are now with redness" in said[2]
+    assert said[3] == "2", "named families are those that were named"
+    with pytest.raises(pipelines.ModelError, match="no family installed here is called redness"):
+        pipelines.load("new.hemafeat").predict(old)
 
 
 def test_the_example_passes_its_own_tests(installed, tmp_path):

@@ -15,6 +15,7 @@ from sklearn.metrics import accuracy_score
 from hemafeat import datasets, extract
 from hemafeat._frames import as_frame, need_frame, with_image_column
 from hemafeat._public import brief, public
+from hemafeat._words import plural
 from hemafeat.pipelines._inspect import ModelError
 from hemafeat.pipelines._patients.bags import bags
 from hemafeat.pipelines._steps.columns import check_units, shortlist
@@ -98,11 +99,9 @@ class Model:
         columns = self._columns_in(table)
         missing = [name for name, column in columns.items() if column not in table.columns]
         if missing:
-            known = set(extract.current_names(missing)) <= set(extract.columns("all"))
-            advice = "; a table measured with families='all' has them" if known else ""
             raise ModelError(
-                f"{self.name} needs {len(missing)} columns that the table lacks: "
-                f"{shortlist(missing)}{advice}"
+                f"{self.name} needs {plural(len(missing), 'column')} that the table lacks: "
+                f"{shortlist(missing)}{_how_to_measure(missing, list(columns))}"
             )
         try:
             if units is None:
@@ -378,6 +377,23 @@ _CELLS = {
 def _words(option: str, value: str) -> str:
     """Return the value of an option of measuring in words."""
     return _CELLS.get(value, value) if option == "cells" else value
+
+
+def _how_to_measure(missing: list[str], columns: list[str]) -> str:
+    """Return which families a table with these columns is measured with, "" if none has them."""
+    wanted = extract.current_names(missing)
+    if not set(wanted) <= set(extract.columns("all")):
+        named = dict.fromkeys(name.split("__")[1] for name in wanted if name.count("__") >= 2)
+        gone = [name for name in named if name not in extract.families()]
+        gone = [name for name in gone if not name.startswith("embedding_")]
+        return f"; no family installed here is called {' or '.join(gone)}" if gone else ""
+    features = [name for name in extract.current_names(columns) if name.count("__") >= 2]
+    for name in ("fast", "default"):
+        if set(features) <= set(extract.columns(name)):
+            return f"; a table measured with families={name!r} has them"
+    names = dict.fromkeys(name.split("__")[1] for name in features)
+    noun = "family" if len(names) == 1 else "families"
+    return f"; a table measured with the {noun} {', '.join(names)} has them"
 
 
 def _caller() -> int:

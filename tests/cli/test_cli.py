@@ -440,7 +440,7 @@ def test_predict_measures_columns_that_are_not_in_the_default_table(cells, tmp_p
     other = tmp_path / "default.csv"
     extract.table(cells, families="fast").to_csv(other, index=False)
     assert main(["predict", model, str(other), "--out", str(tmp_path / "x.csv")]) == 1
-    assert one_line(capsys).endswith("a table measured with --families all has them")
+    assert one_line(capsys).endswith("a table measured with the family boundary has them")
 
 
 def test_compare_refuses_what_it_cannot_mean(features, tmp_path, capsys, monkeypatch):

@@ -48,6 +48,8 @@ def here(tmp_path_factory):
     wide = pd.concat([table, further], axis=1)
     wide.to_csv(place / "wide.csv", index=False)
     pd.DataFrame({"picture": ["a.png"]}).to_csv(place / "no_image.csv", index=False)
+    other = table.drop(columns=extract.feature_columns(table)).assign(cell__colour__mean__r=1.0)
+    other.to_csv(place / "other.csv", index=False)
     listed = datasets.as_table(str(place / "two"))
     listed.assign(um_per_px=0.1).to_csv(place / "scaled.csv", index=False)
     model = pipelines.logistic()
@@ -189,6 +191,7 @@ MISTAKES = [
     ("predict px.hemafeat two --out x.csv --um-per-px 0.1", "leave out --um-per-px"),
     ("predict px.hemafeat scaled.csv --out x.csv", "leave out the column um_per_px"),
     ("predict um.hemafeat two --out x.csv", "pass --um-per-px"),
+    ("predict px.hemafeat other.csv --out x.csv", "measured with the family shape has them"),
     ("compare two --protocol official", "column 'split', which holds no values"),
     ("compare two --protocol patient", "column 'patient', which holds no values"),
     ("compare two --protocol cross-dataset", "column 'dataset', which holds"),

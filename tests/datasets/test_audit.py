@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import inspect
+import re
 import shutil
 from pathlib import Path
 
@@ -10,8 +12,11 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from hemafeat import datasets
+from hemafeat import datasets, evaluate, extract
+from hemafeat.cli._main import parser
 from hemafeat.datasets import DatasetError
+from hemafeat.datasets._audit.advice import ADVICE
+from hemafeat.datasets._audit.audit import KINDS
 from support.bad_files import encoded, write_bad_files
 from support.leak_trees import cell, listed, tree, write
 
@@ -23,8 +28,8 @@ def kinds(audit, severity=None):
     return set(result["kind"])
 
 
-def message(audit, kind):
-    return str(audit.findings.set_index("kind").loc[kind, "message"])
+def message(audit, kind, column="message"):
+    return str(audit.findings.set_index("kind").loc[kind, column])
 
 
 def stems(audit, kind):
@@ -42,6 +47,32 @@ def test_nothing_planted_nothing_severe(tmp_path, seed):
     assert audit.duplicates.empty
     assert audit.near_duplicates.empty
     assert "0 severe, 0 warning" in repr(audit)
+
+
+def test_every_kind_of_finding_has_advice_that_can_be_followed(tmp_path):
+    endings = ("", "_label", "_split", "_patient")
+    copies = {f"{name}{end}" for name in ("duplicate", "near_duplicate") for end in endings}
+    assert set(ADVICE) == {*KINDS, *copies, "leak_probe"}
+    options = {word for action in _options("compare") for word in action.option_strings}
+    asked = {
+        name
+        for call in (evaluate.compare, extract.table, datasets.group_duplicates)
+        for name in inspect.signature(call).parameters
+    } | {"um_per_px"}
+    for kind, text in ADVICE.items():
+        assert set(re.findall(r"--[a-z-]+", text)) <= options, kind
+        assert set(re.findall(r"(\w+)=", text)) <= asked, kind
+        assert set(re.findall(r"drop\('(\w+)'\)", text)) <= {kind}, kind
+        protocols = set(re.findall(r"protocol='([\w-]+)'", text))
+        assert protocols <= set(evaluate.protocols()["name"]), kind
+    audit = datasets.audit(tree(tmp_path))
+    assert audit.findings["advice"].str.len().gt(10).all()
+    assert "->" not in repr(audit), "notes ask for nothing"
+
+
+def _options(command):
+    (commands,) = (a.choices for a in parser()._actions if isinstance(a.choices, dict))
+    return commands[command]._actions
 
 
 # --- Files ------------------------------------------------------------------------------------
@@ -114,6 +145,7 @@ def test_a_copy_under_two_labels(tmp_path):
     assert stems(audit, "duplicate_label") == {"again", Path(table["image"][first]).stem}
     assert "(blast)" in message(audit, "duplicate_label")
     assert "(normal)" in message(audit, "duplicate_label")
+    assert "-> look at them: one of the labels is wrong" in repr(audit)
     assert list(audit.duplicates["same"]) == ["bytes", "bytes"]
     with pytest.warns(datasets.DatasetWarning):
         alone = datasets.audit(table, checks=["duplicate"])
@@ -132,7 +164,7 @@ def test_the_same_pixels_in_another_file_on_both_sides_of_a_split(tmp_path):
     assert kinds(audit, "severe") == {"duplicate_split"}
     assert list(audit.duplicates["same"]) == ["pixels", "pixels"]
     # Their bytes differ, so their groups differ, and the finding says how to merge them.
-    assert "group_duplicates(table, by='pixels')" in message(audit, "duplicate")
+    assert "group_duplicates(table, by='pixels')" in message(audit, "duplicate", "advice")
     joined = datasets.group_duplicates(audit.table, by="pixels")
     assert joined["group"].nunique() == len(table) - 1
 

@@ -190,7 +190,10 @@ def test_the_command_writes_tables_and_a_page_that_asks_for_nothing(tmp_path, ca
     assert f"<strong>{n_severe} severe</strong>" in page
     written = pd.read_csv(out / "audit_findings.csv")
     assert (written["severity"] == "severe").sum() == n_severe
-    assert len(written) == said.split("Leak probes.")[0].count("\n  ")
+    lines = said.split("Leak probes.")[0]
+    assert len(written) == lines.count("\n  ") - lines.count("\n           -> ")
+    assert lines.count("-> ") == (written["severity"] != "note").sum()
+    assert page.count("What to do: ") == len(written)
     assert not re.findall(r"(?:https?:)?//[a-z]", page)
     assert page.count("<svg") == 2
     assert "Image size alone predicts the label" in page

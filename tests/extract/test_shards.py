@@ -14,6 +14,7 @@ import sys
 import time
 import warnings
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 
 import cv2
@@ -151,7 +152,8 @@ def test_a_repeated_call_measures_nothing(listed: pd.DataFrame, tmp_path: Path) 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"families": ["shape", "relation"]}, "families were shape, are shape, relation"),
+        ({"families": ["shape", "relation"]}, "families are now with relation"),
+        ({"families": ["relation"]}, "families are now with relation and without shape"),
         ({"cells": "all"}, "cells was auto, is all"),
         ({"um_per_px": 0.1}, "um_per_px was None, is 0.1"),
         ({"shard_size": 4}, "shard_size was 8, is 4"),
@@ -201,6 +203,33 @@ def test_a_segmenter_by_its_name_or_as_a_function(listed: pd.DataFrame, tmp_path
     first = stream(listed, tmp_path / "out", segmenter="contours")
     again = stream(listed, tmp_path / "out", segmenter=segment.contours)
     assert again.n_kept == first.n_shards
+
+
+class Disc:
+    """A segmenter with a parameter, which holds an object without a representation as well."""
+
+    def __init__(self, share: int) -> None:
+        self.share, self.other = share, object()
+
+    def __call__(self, image: np.ndarray) -> segment.Masks:
+        return sized_disc(image, share=self.share)
+
+
+def sized_disc(image: np.ndarray, share: int) -> segment.Masks:
+    labels = np.zeros(image.shape[:2], np.int32)
+    side = image.shape[0] // share
+    labels[side:-side, side:-side] = 1
+    return segment.Masks(labels, labels)
+
+
+@pytest.mark.parametrize(
+    "make", [Disc, lambda share: partial(sized_disc, share=share)], ids=["object", "partial"]
+)
+def test_a_segmenter_with_other_parameters_is_refused(make, listed, tmp_path: Path) -> None:
+    first = stream(listed, tmp_path / "out", segmenter=make(3), n_jobs=1)
+    assert stream(listed, tmp_path / "out", segmenter=make(3), n_jobs=1).n_kept == first.n_shards
+    with pytest.raises(FileExistsError, match="segmenter was"):
+        stream(listed, tmp_path / "out", segmenter=make(4), n_jobs=1)
 
 
 def test_a_family_whose_code_changed_is_refused(listed: pd.DataFrame, tmp_path: Path) -> None:

@@ -84,7 +84,7 @@ def test_manifest_of_a_model_of_patients(saved):
 def test_cells_must_fit(saved, cells):
     model = pipelines.load(saved)
     for drop, message in (
-        ("cell__shape__f2", "needs 1 columns that the table lacks: cell__shape__f2"),
+        ("cell__shape__f2", "needs 1 column that the table lacks: cell__shape__f2"),
         ("dob", "classifies patients and needs dob"),
         ("patient", "classifies patients and needs patient"),
     ):

@@ -506,12 +506,14 @@ def test_what_makes_scores_doubtful_stands_first(comparison, table, html, tmp_pa
     assert "0.0 %outlines suspected" in text
 
     severe = pd.DataFrame(
-        {"severity": ["severe"], "kind": ["size"], "message": ["the size tells"], "n_images": [6]}
+        [("severe", "size", "the size tells", 6, "cut them")],
+        columns=["severity", "kind", "message", "n_images", "advice"],
     )
     audit = SimpleNamespace(findings=severe)
     page = report.page(comparison, tmp_path, table=few, segmenter=disc, audit=audit)
     text = Page(page.read_text("utf-8")).text
     assert text.index("The size tells. See below.") < text.index("Ranked by balanced accuracy")
+    assert "What to do: cut them." in text
 
 
 FIGURES = {

@@ -15,6 +15,7 @@ from hemafeat._files import write_table
 from hemafeat._public import public
 from hemafeat._words import suggestion
 from hemafeat.datasets._audit import checks as _checks
+from hemafeat.datasets._audit.advice import advise
 from hemafeat.datasets._copies.clusters import equal_sets, find_all_near_pairs, linked_sets
 from hemafeat.datasets._copies.near_duplicates import PAIR_COLUMNS
 from hemafeat.datasets._copies.survey import survey_with_thumbnails
@@ -54,7 +55,8 @@ class Audit:
     ----------
     findings : DataFrame
         One row per finding, the most severe first: ``finding`` (its number), ``severity``
-        (``severe``, ``warning`` or ``note``), ``kind``, ``message``, ``n_images``.
+        (``severe``, ``warning`` or ``note``), ``kind``, ``message``, ``n_images``, and ``advice``,
+        what to do about it.
     rows : DataFrame
         Images that each finding concerns: ``finding``, ``kind``, ``row`` (its position in the
         table), ``image``, ``label``, ``patient``, ``split``.
@@ -221,6 +223,8 @@ class Audit:
         lines = [f"Audit of {len(self.table)} images: {summary}"]
         for row in self.findings.itertuples(index=False):
             lines.append(f"  {row.severity:<8} {row.kind}: {row.message}")
+            if row.severity != _checks.NOTE:
+                lines.append(f"{'':11}-> {row.advice}")
         return "\n".join(lines)
 
 
@@ -441,10 +445,14 @@ def _pair_table(
 
 def _finding_table(findings: list[_checks.Finding]) -> pd.DataFrame:
     rows = [
-        (number, finding.severity, finding.kind, finding.message, len(finding.rows))
+        (
+            *(number, finding.severity, finding.kind, finding.message, len(finding.rows)),
+            advise(finding.kind, finding.severity),
+        )
         for number, finding in enumerate(findings, start=1)
     ]
-    return pd.DataFrame(rows, columns=["finding", "severity", "kind", "message", "n_images"])
+    columns = ["finding", "severity", "kind", "message", "n_images", "advice"]
+    return pd.DataFrame(rows, columns=columns)
 
 
 def _row_table(

@@ -279,10 +279,8 @@ def check_copies(
     message = f"{len(rows)} files are {noun} of {count(len(sets), 'image')}, for example "
     message += example(sets[0], None)
     if separate:
-        message += (
-            f". {count(len(separate), 'set')} of copies in several groups, which a split may "
-            f"separate; group_duplicates(table, by={'near' if near else 'pixels'!r}) merges them"
-        )
+        sets_of = count(len(separate), "set")
+        message += f". {sets_of} of copies in several groups, which a split may separate"
     yield Finding(WARNING if separate else NOTE, kind, message, rows)
 
 

@@ -10,8 +10,9 @@ import hashlib
 import inspect
 import json
 import os
+import re
 from collections.abc import Iterable
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import cv2
@@ -34,6 +35,8 @@ PART_SIZE = 4096
 
 ARGUMENTS = {"resample": "to_um_per_px"}
 """Argument that a key stands for, where they differ."""
+
+_ADDRESS = re.compile(r" at 0x[0-9a-fA-F]+")
 
 DEFAULTS = {"mask_kind": "auto"}
 """Value of a key that is left out, if it is not None."""
@@ -150,7 +153,10 @@ def _image_difference(then: dict[str, Any], now: dict[str, Any]) -> str:
 
 def _family_difference(then: dict[str, str], now: dict[str, str]) -> str:
     if then.keys() != now.keys():
-        return f"families were {', '.join(then)}, are {', '.join(now)}"
+        added = [name for name in now if name not in then]
+        gone = [name for name in then if name not in now]
+        words = [f"{word} {', '.join(n)}" for word, n in (("with", added), ("without", gone)) if n]
+        return f"families are now {' and '.join(words)}"
     names = [name for name in now if then[name] != now[name]]
     return f"families have changed: {', '.join(names)}"
 
@@ -211,19 +217,38 @@ def _segmenter(run: Run) -> str | None:
 
 
 def _name(thing: Any) -> str:
+    if isinstance(thing, partial):
+        return _name(thing.func)
     owner = thing if hasattr(thing, "__qualname__") else type(thing)
     return f"{owner.__module__}.{owner.__qualname__}"
 
 
 def _source(thing: Any) -> list[str]:
-    """Return a digest of the source of a function; nothing for those of this package."""
+    """Return a digest of a function, or of an object and its parameters; none of our own."""
+    if isinstance(thing, partial):
+        return [*_source(thing.func), *_digests(_state(thing))]
     if str(getattr(thing, "__module__", "")).startswith("hemafeat."):
         return []
+    is_function = hasattr(thing, "__qualname__")
     try:
-        source = inspect.getsource(thing if hasattr(thing, "__qualname__") else type(thing))
+        source = [inspect.getsource(thing if is_function else type(thing))]
     except (OSError, TypeError):
-        return []
-    return [_digest([source])]
+        source = []
+    return _digests(source + ([] if is_function else _state(thing)))
+
+
+def _state(thing: Any) -> list[str]:
+    """Return the parameters of a callable object as text, the same in every process."""
+    held: dict[Any, Any] = getattr(thing, "__dict__", {})
+    if isinstance(thing, partial):
+        held = {**dict(enumerate(thing.args)), **thing.keywords}
+    # An object without a representation of its own is told by its address, which is another one in
+    # the next process.
+    return [_ADDRESS.sub("", f"{name} = {held[name]!r}") for name in sorted(held, key=str)]
+
+
+def _digests(texts: list[str]) -> list[str]:
+    return [_digest(texts)] if texts else []
 
 
 def _masks(masks: Any) -> str | None:

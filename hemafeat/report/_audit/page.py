@@ -102,9 +102,9 @@ def _section(audit: Audit | None, probes: Probes | None) -> dict[str, Any]:
         frame = (audit if probes is None else audit.with_probes(probes)).findings
     else:
         assert probes is not None
-        frame = probes.findings.assign(kind="leak_probe", n_images=0)
+        frame = probes.findings.assign(kind="leak_probe", n_images=0, advice="")
     findings = [
-        (str(row["severity"]), str(row["kind"]), str(row["message"]), int(row["n_images"]))
+        (*(str(row[name]) for name in ("severity", "kind", "message", "advice")), row["n_images"])
         for row in frame.to_dict("records")
     ]
     drawn = None
@@ -121,8 +121,13 @@ def _section(audit: Audit | None, probes: Probes | None) -> dict[str, Any]:
     severities = [row[0] for row in findings]
     head = [Entry("Severity"), Entry("Kind"), Entry("Finding"), Entry("Images")]
     lines = [
-        [Entry(severity), Entry(kind.replace("_", " ")), Entry(message), Entry(str(n) if n else "")]
-        for severity, kind, message, n in findings
+        [
+            Entry(severity),
+            Entry(kind.replace("_", " ")),
+            Entry(message, f"What to do: {advice}." if advice else ""),
+            Entry(str(n) if n else ""),
+        ]
+        for severity, kind, message, advice, n in findings
     ]
     muted = {k for k, severity in enumerate(severities) if severity == "note"}
     return {
@@ -130,7 +135,7 @@ def _section(audit: Audit | None, probes: Probes | None) -> dict[str, Any]:
         "severe": severities.count("severe"),
         "alarms": [
             message[:1].upper() + message[1:] + "."
-            for severity, _, message, _ in findings
+            for severity, _, message, _, _ in findings
             if severity == "severe"
         ],
         "warnings": severities.count("warning"),
