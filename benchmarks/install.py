@@ -47,7 +47,7 @@ for i in range(2):
 """
 STEPS = {
     "import": "python -c 'from hemafeat import extract; extract.table'",
-    "draw": f'python -c """{DRAW}"""',
+    "draw": f"python -c '{DRAW}'",
     "first table": "hemafeat extract cells/images --out first",
     "second table": "hemafeat extract cells/images --out second",
     "compare": "hemafeat compare second --models logistic --folds 3 --out result "
