@@ -89,9 +89,10 @@ def test_source_archive_can_run_its_own_tests(built):
         inside = {name.partition("/")[2] for name in tar.getnames()}
     wanted = files("hemafeat") | {p for p in files("tests") if p.endswith(".py")}
     wanted |= {"README.md", "CONTRIBUTING.md", "LICENSE", "pyproject.toml", "tox.ini", ".ci/run"}
+    wanted |= {"Dockerfile", ".dockerignore", "recipe/recipe.yaml"}
     assert not wanted - inside
     folders = {name.partition("/")[0] for name in inside if "/" in name}
-    assert folders == {"hemafeat", "tests", "benchmarks", "docs", "examples", ".ci"}
+    assert folders == {"hemafeat", "tests", "benchmarks", "docs", "examples", "recipe", ".ci"}
 
 
 def test_oldest_versions_tested_are_the_oldest_allowed():

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+import runpy
 import shlex
 import shutil
 import subprocess
@@ -92,6 +93,15 @@ def test_every_extra_is_documented():
     assert sorted(rows) == sorted(PROJECT["optional-dependencies"])
 
 
+def test_every_extra_is_tried_on_every_python():
+    tried = runpy.run_path(str(ROOT / "benchmarks" / "install.py"))
+    assert {*tried["TRIED"], *tried["INSTALLED"]} == set(PROJECT["optional-dependencies"])
+    assert tried["PYTHONS"][0] == PROJECT["requires-python"].removeprefix(">=")
+    for name, code in tried["TRIED"].items():
+        compile(tried["TABLE"] + code, name, "exec")
+    compile(tried["DRAW"], "draw", "exec")
+
+
 def test_the_changelog_begins_with_what_to_do():
     text = (ROOT / "CHANGELOG.md").read_text("utf-8")
     known = {"What to do", "Added", "Changed", "Fixed", "Changed names", "Changed values"}
@@ -133,11 +143,21 @@ def from_groovy(block: str, **values: str) -> str:
     return text.replace("\\$", "$").replace("\\\\", "\\")
 
 
+def test_nextflow_module_names_what_it_gives():
+    yaml = pytest.importorskip("yaml")
+    meta = yaml.safe_load((MODULE / "meta.yml").read_text("utf-8"))
+    text = (MODULE / "main.nf").read_text("utf-8")
+    assert list(meta["output"]) == re.findall(r"emit: (\w+)", text)
+    for needed in ("name", "description", "keywords", "authors", "tools"):  # of nf-core
+        assert meta[needed]
+    environment = yaml.safe_load((MODULE / "environment.yml").read_text("utf-8"))
+    assert environment["dependencies"] == [f"conda-forge::hemafeat={hemafeat.__version__}"]
+
+
 def test_nextflow_module_runs(at_work):
     text = (MODULE / "main.nf").read_text("utf-8")
     script, stub = (from_groovy(block, **VALUES) for block in text.split('"""')[1::2])
     assert f'container "hemafeat:{hemafeat.__version__}"' in text
-    assert f"hemafeat={hemafeat.__version__}\n" in (MODULE / "environment.yml").read_text("utf-8")
     outputs = [one.replace("${prefix}", "s0") for one in re.findall(r'path\s*\(?"([^"]+)"', text)]
     for number, shell in enumerate((script, stub)):
         place = at_work / f"work{number}"
