@@ -1,5 +1,5 @@
 # hemafeat with compiled kernels, for an account that is not root:
-#   docker build -t hemafeat .                                     # or with --build-arg EXTRAS=[slides,rois]
+#   docker build -t hemafeat .                                     # or with --build-arg "EXTRAS=[slides,rois]"
 #   docker run --rm --user "$(id -u):$(id -g)" -v "$PWD:/data" hemafeat extract cells/ --out features/
 ARG PYTHON=3.12
 
