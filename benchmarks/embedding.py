@@ -99,7 +99,7 @@ def main(argv: list[str] | None = None) -> None:
     parser.add_argument("--out", type=Path)
     args = parser.parse_args(argv)
     if importlib.util.find_spec("keras") is None:
-        print("Keras is not installed: pip install 'hemafeat[deep]'")
+        print("Keras is not installed; it comes with the extra deep")
         return
     import cv2
 

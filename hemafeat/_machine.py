@@ -1,16 +1,18 @@
-"""Processors, processes that measure, progress bars and versions of packages."""
+"""Processors, processes that measure, progress bars, and packages: versions, how to install."""
 
 from __future__ import annotations
 
 import ctypes
 import os
 import platform
+import shutil
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, requires, version
+from importlib.util import find_spec
 from multiprocessing import parent_process
 from pathlib import Path
 from threading import Thread
@@ -229,3 +231,40 @@ def versions(packages: Iterable[str]) -> dict[str, str]:
         except PackageNotFoundError:
             continue
     return versions
+
+
+def how_to_install(package: str, extra: str | None = None) -> str:
+    """Return the command that installs an optional package into the environment of this process.
+
+    It can be copied as it is: it names packages and not ``hemafeat[extra]``, which no index may
+    have, and it reaches the environment whether or not that is activated or has pip.
+
+    Parameters
+    ----------
+    package : str
+        Package that is missing.
+    extra : str, optional
+        Extra of hemafeat that holds it; all packages of the extra are named.
+    """
+    packages = [package]
+    if extra is not None:
+        with suppress(PackageNotFoundError):
+            marked = [line.partition(";") for line in requires("hemafeat") or ()]
+            of_extra = [name for name, _, marker in marked if f"extra == '{extra}'" in marker]
+            packages = of_extra or packages
+    return " ".join([_installer(), *map(_quoted, packages)])
+
+
+def _installer() -> str:
+    found = shutil.which("pip")
+    if found is not None and Path(found).parent == Path(sys.executable).parent:
+        return "pip install"
+    python = _quoted(sys.executable or "python")
+    if find_spec("pip") is not None:
+        return f"{python} -m pip install"
+    return f"uv pip install --python {python}"
+
+
+def _quoted(word: str) -> str:
+    """Quote a word for the shells of Unix and of Windows, if it needs that."""
+    return f'"{word}"' if set(word) & set(" <>[];") else word

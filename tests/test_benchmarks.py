@@ -31,6 +31,7 @@ def test_none_is_left_out() -> None:
         "embedding",
         "families",
         "gpu",
+        "install",
         "laboratories",
         "large_images",
         "models",

@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import re
+import shlex
 import subprocess
 import sys
 import tarfile
 import tomllib
 import zipfile
 from configparser import ConfigParser
+from email import message_from_bytes
 from pathlib import Path
 
 import pytest
+
+from hemafeat import _machine
 
 ROOT = Path(__file__).parents[1]
 
@@ -53,21 +57,47 @@ def test_wheel_holds_the_package_and_nothing_else(built):
     assert any(name.endswith(".html.j2") for name in inside), "the template of the page"
 
 
+def test_messages_name_the_packages_of_every_extra(built, monkeypatch):
+    (wheel,) = built.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        (named,) = (name for name in archive.namelist() if name.endswith("/METADATA"))
+        metadata = message_from_bytes(archive.read(named))
+    monkeypatch.setattr(_machine, "requires", lambda name: metadata.get_all("Requires-Dist"))
+    monkeypatch.setattr(_machine, "_installer", lambda: "pip install")
+    for extra, wanted in project()["optional-dependencies"].items():
+        said = shlex.split(_machine.how_to_install("missing", extra))[2:]
+        assert {normal(line) for line in said} == {normal(line) for line in wanted}, extra
+    everything = [path for room in ("hemafeat", "docs") for path in (ROOT / room).rglob("*")]
+    for path in [*everything, ROOT / "README.md"]:
+        if path.suffix in (".py", ".md", ".j2") and "generated" not in path.parts:
+            assert "'hemafeat[" not in path.read_text("utf-8"), f"{path}: no index has hemafeat"
+
+
+def project() -> dict:
+    return tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+
+
+def normal(requirement: str) -> tuple[str, frozenset[str]]:
+    """Return the name of a requirement, and its versions in any order."""
+    name, versions = re.fullmatch(r"([\w.\[\]-]+)(.*)", requirement.partition(";")[0]).groups()
+    return name.lower(), frozenset(versions.strip().split(","))
+
+
 def test_source_archive_can_run_its_own_tests(built):
     (archive,) = built.glob("*.tar.gz")
     with tarfile.open(archive) as tar:
         inside = {name.partition("/")[2] for name in tar.getnames()}
     wanted = files("hemafeat") | {p for p in files("tests") if p.endswith(".py")}
     wanted |= {"README.md", "CONTRIBUTING.md", "LICENSE", "pyproject.toml", "tox.ini", ".ci/run"}
+    wanted |= {"Dockerfile", ".dockerignore", "recipe/recipe.yaml"}
     assert not wanted - inside
     folders = {name.partition("/")[0] for name in inside if "/" in name}
-    assert folders == {"hemafeat", "tests", "benchmarks", "docs", "examples", ".ci"}
+    assert folders == {"hemafeat", "tests", "benchmarks", "docs", "examples", "recipe", ".ci"}
 
 
 def test_oldest_versions_tested_are_the_oldest_allowed():
-    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
-    extras = project["optional-dependencies"]
-    asked = project["dependencies"] + extras["balance"] + extras["cluster"]
+    extras = project()["optional-dependencies"]
+    asked = project()["dependencies"] + extras["balance"] + extras["cluster"]
     lowest = {re.sub(r">=([\d.]+).*", r"==\1", requirement) for requirement in asked}
     lines = (ROOT / "tests" / "oldest.txt").read_text("utf-8").splitlines()
     assert {line for line in lines if not line.startswith("#")} == lowest

@@ -236,11 +236,11 @@ def run(args: argparse.Namespace) -> None:
 
     out = _output.result_folder(args.out, "comparison", MARKS, args.input)
     if args.mlflow is not None:
-        _need("--mlflow", "mlflow")
+        _inputs.need("--mlflow", "mlflow")
     if args.explain:
         if args.level == "patient":
             raise Usage("--explain is of single cells; verdicts on patients show their cells")
-        _need("--explain", "shap")
+        _inputs.need("--explain", "shap")
     settings = _output.settings(args)
     _studies.check(args)
     names = _model_names(args)
@@ -327,16 +327,6 @@ def run(args: argparse.Namespace) -> None:
     if args.save_model is not None:
         print(save_best(comparison, models, table, args))
     print(page)
-
-
-def _need(option: str, package: str) -> None:
-    """Refuse an option without its package, before anything is measured."""
-    from importlib import import_module
-
-    try:
-        import_module(package)
-    except ImportError:
-        raise Usage(f"{option} needs {package}: pip install {package}") from None
 
 
 _N_EACH = 4

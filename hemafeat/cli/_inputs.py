@@ -6,9 +6,11 @@ import argparse
 import warnings
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hemafeat._machine import how_to_install
 from hemafeat._scale import check_scale
 from hemafeat._words import plural
 from hemafeat.cli import _arguments, _deep
@@ -16,6 +18,14 @@ from hemafeat.cli._errors import Failure, Usage
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+def need(option: str, package: str) -> None:
+    """Refuse an option whose package, an extra of the same name, is not installed."""
+    try:
+        import_module(package)
+    except ImportError:
+        raise Usage(f"{option} needs {package}: {how_to_install(package, package)}") from None
 
 
 def families(args: argparse.Namespace) -> str | list[Any]:

@@ -15,6 +15,7 @@ from contextlib import contextmanager, suppress
 from typing import Any, NoReturn
 
 from hemafeat import __version__
+from hemafeat._machine import how_to_install
 from hemafeat.cli import (
     _audit,
     _cell,
@@ -239,7 +240,7 @@ def _exit_code(error: Exception, *, debug: bool) -> int:
     if isinstance(error, ImportError) and "cannot open shared object" in text:
         text += (
             "; OpenCV does not find graphics libraries of the system: pip uninstall "
-            "opencv-python, then pip install opencv-python-headless"
+            f"opencv-python, then {how_to_install('opencv-python-headless')}"
         )
     _print_error(text if expected else f"{type(error).__name__}: {text}")
     return 2 if isinstance(error, Usage) else 1

@@ -165,10 +165,7 @@ def _reference(model: Model, args: argparse.Namespace) -> pd.DataFrame:
         raise Usage(f"--explain: {model.name} reads no features of single cells")
     if not extract.is_result(args.explain):
         raise Usage(f"--explain: {args.explain} is not a table of hemafeat extract")
-    try:
-        import shap  # noqa: F401
-    except ImportError:
-        raise Usage("--explain needs shap: pip install shap") from None
+    _inputs.need("--explain", "shap")
     reference = extract.load(args.explain)
     if "label" not in reference or reference["label"].isna().all():
         raise Usage(f"--explain: no cell of {args.explain} has a label")

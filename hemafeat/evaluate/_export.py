@@ -13,6 +13,7 @@ import pandas as pd
 
 from hemafeat import extract
 from hemafeat._files import write_table
+from hemafeat._machine import how_to_install
 
 if TYPE_CHECKING:
     from hemafeat.evaluate._comparison import Comparison
@@ -119,7 +120,9 @@ def need_mlflow() -> Any:
     try:
         import mlflow
     except ImportError as error:
-        raise ImportError(f"this needs mlflow: pip install mlflow ({error})") from None
+        raise ImportError(
+            f"this needs mlflow: {how_to_install('mlflow', 'mlflow')} ({error})"
+        ) from None
     return mlflow
 
 

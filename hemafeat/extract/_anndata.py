@@ -12,6 +12,7 @@ import pandas as pd
 
 from hemafeat import __version__
 from hemafeat._frames import as_frame, need_frame
+from hemafeat._machine import how_to_install
 from hemafeat.extract._attributes import storable
 from hemafeat.extract._columns import describe, feature_columns
 from hemafeat.extract._former import FORMULAS
@@ -147,7 +148,7 @@ def to_spatialdata(
         from spatialdata.models import Image2DModel, Labels2DModel, TableModel
     except ImportError as error:
         raise ImportError(
-            f"extract.to_spatialdata needs spatialdata: pip install spatialdata ({error})"
+            f"extract.to_spatialdata needs spatialdata: {how_to_install('spatialdata')} ({error})"
         ) from None
     adata = to_anndata(table)
     paths = list(dict.fromkeys(table["image"].map(str)))
@@ -203,7 +204,9 @@ def need_anndata(user: str) -> Any:
     try:
         import anndata
     except ImportError as error:
-        raise ImportError(f"{user} needs anndata: pip install anndata ({error})") from None
+        raise ImportError(
+            f"{user} needs anndata: {how_to_install('anndata', 'anndata')} ({error})"
+        ) from None
     return anndata
 
 

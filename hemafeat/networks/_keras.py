@@ -7,6 +7,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from hemafeat._machine import how_to_install
+
 
 def need_keras(user: str) -> Any:
     """Import Keras 3.
@@ -24,16 +26,18 @@ def need_keras(user: str) -> Any:
     Raises
     ------
     ImportError
-        Keras 3 or its backend is not installed. The message names the extra that installs both.
+        Keras 3 or its backend is not installed. The message says how to install both.
     """
     try:
         import keras
     except ImportError as error:
         raise ImportError(
-            f"{user} needs Keras 3 with TensorFlow: pip install 'hemafeat[deep]' ({error})"
+            f"{user} needs Keras 3 with TensorFlow: {how_to_install('keras', 'deep')} ({error})"
         ) from error
     if int(keras.__version__.split(".")[0]) < 3:
-        raise ImportError(f"{user} needs Keras 3, found {keras.__version__}: pip install -U keras")
+        raise ImportError(
+            f"{user} needs Keras 3, found {keras.__version__}: {how_to_install('keras', 'deep')}"
+        )
     return keras
 
 

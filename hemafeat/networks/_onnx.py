@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hemafeat._files import write_whole
+from hemafeat._machine import how_to_install
 
 OPSET = 13
 
@@ -69,7 +70,7 @@ def export_onnx(
         onnx: Any = import_module("onnx")
     except ImportError as error:
         raise ImportError(
-            f"writing ONNX needs the package onnx: pip install onnx ({error})"
+            f"writing ONNX needs the package onnx: {how_to_install('onnx')} ({error})"
         ) from None
     last = model.layers[-1]
     is_blocks = (

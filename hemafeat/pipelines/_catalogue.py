@@ -9,6 +9,7 @@ from functools import partial
 from typing import Any
 
 from hemafeat import networks
+from hemafeat._machine import how_to_install
 from hemafeat._words import suggestion
 from hemafeat.pipelines import _embedding, _fine_tuned, _models
 from hemafeat.pipelines._fine_tuned import FineTuned
@@ -62,7 +63,7 @@ def _check_keras(name: str) -> None:
         importlib.metadata.version("keras")
     except importlib.metadata.PackageNotFoundError:
         raise ImportError(
-            f"{name} is a network and needs Keras 3: pip install 'hemafeat[deep]'"
+            f"{name} is a network and needs Keras 3: {how_to_install('keras', 'deep')}"
         ) from None
 
 

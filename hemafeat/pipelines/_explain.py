@@ -10,6 +10,7 @@ import pandas as pd
 
 from hemafeat import extract
 from hemafeat._frames import need_frame
+from hemafeat._machine import how_to_install
 from hemafeat.pipelines._inspect import ModelError
 from hemafeat.pipelines._model import Model, PatientModel
 from hemafeat.pipelines._steps.boosted import BoostedTrees
@@ -178,7 +179,9 @@ def _need_shap() -> Any:
             warnings.simplefilter("ignore")
             import shap
     except ImportError as error:
-        raise ImportError(f"explanations need shap: pip install shap ({error})") from None
+        raise ImportError(
+            f"explanations need shap: {how_to_install('shap', 'shap')} ({error})"
+        ) from None
     return shap
 
 

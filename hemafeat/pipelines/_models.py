@@ -17,6 +17,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import SVC
 from sklearn.tree import DecisionTreeClassifier
 
+from hemafeat._machine import how_to_install
 from hemafeat.pipelines._softmax_mlp import SoftmaxMLP
 from hemafeat.pipelines._steps.best_of import BestOf, few_columns
 from hemafeat.pipelines._steps.boosted import BoostedTrees
@@ -403,7 +404,8 @@ def ldsvm(
         from imblearn.pipeline import Pipeline as ResamplingPipeline
     except ImportError as error:
         raise ImportError(
-            "ldsvm(smote=True) needs imbalanced-learn: pip install 'hemafeat[balance]'"
+            "ldsvm(smote=True) needs imbalanced-learn: "
+            + how_to_install("imbalanced-learn", "balance")
         ) from error
     return ResamplingPipeline([*steps, ("smote", SMOTE(random_state=random_state)), vote])
 

@@ -9,6 +9,7 @@ import re
 import warnings
 import zipfile
 from collections.abc import Iterator, Mapping
+from inspect import signature
 from pathlib import Path
 from typing import Any
 
@@ -257,6 +258,7 @@ def load(path: str | os.PathLike[str]) -> Model:
             pipeline = skops.io.loads(data, trusted=list(_TRUSTED))
         check_trees(pipeline)
         check_parts(pipeline)
+        _add_parameters(pipeline)
         needed = needs(pipeline)
         kwargs: dict[str, Any] = {
             "pipeline": pipeline,
@@ -419,6 +421,17 @@ def check_parts(model: Any) -> None:
         for name, is_name in named.items():
             if not is_name:
                 raise ValueError(f"{name} of CellFeatures must be given by name")
+
+
+def _add_parameters(model: Any) -> None:
+    """Give steps that a newer scikit-learn wrote the parameters which only this one still has."""
+    from sklearn.base import BaseEstimator
+
+    for step in _parts(model, set()):
+        if isinstance(step, BaseEstimator):
+            for name, parameter in signature(type(step)).parameters.items():
+                if parameter.default is not parameter.empty and not hasattr(step, name):
+                    setattr(step, name, parameter.default)
 
 
 def _check_vectors(svm: Any) -> None:

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from hemafeat._frames import as_frame
+from hemafeat._machine import how_to_install
 from hemafeat.report._style import GRID, SERIES, count, shortened, styled
 
 if TYPE_CHECKING:
@@ -133,7 +134,9 @@ def check_method(method: str) -> None:
     if method not in MAPS:
         raise ValueError(f"no map {method!r}; there are: {', '.join(MAPS)}")
     if method == "umap" and importlib.util.find_spec("umap") is None:
-        raise ImportError("a map by UMAP needs umap-learn: pip install umap-learn")
+        raise ImportError(
+            f"a map by UMAP needs umap-learn: {how_to_install('umap-learn', 'explore')}"
+        )
 
 
 def _colours(data: Any, colour: Any, size: int) -> tuple[pd.Series | None, str]:

@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 
 from hemafeat import datasets, evaluate, extract
+from hemafeat._machine import how_to_install
 from hemafeat.cli import main
 
 
@@ -108,10 +109,10 @@ def test_mlflow_gets_scores_with_intervals(comparison, tmp_path, monkeypatch):
 
 def test_without_mlflow_nothing_is_measured(comparison, table, tmp_path, monkeypatch, capsys):
     monkeypatch.setitem(sys.modules, "mlflow", None)
-    with pytest.raises(ImportError, match="pip install mlflow"):
+    with pytest.raises(ImportError, match=r'install .*"?mlflow'):
         comparison.to_mlflow(str(tmp_path))
     extract.save(table, tmp_path / "t.parquet")
     words = ["compare", str(tmp_path / "t.parquet"), "--out", str(tmp_path / "out"), "--mlflow"]
     assert main(words) == 2
-    assert "--mlflow needs mlflow: pip install mlflow" in capsys.readouterr().err
+    assert "--mlflow needs mlflow: " + how_to_install("mlflow", "mlflow") in capsys.readouterr().err
     assert not (tmp_path / "out").exists()

@@ -154,6 +154,18 @@ def test_kernels_compiled_ahead_are_not_compiled_again(tmp_path, n_jobs):
     assert result(process) == expected
 
 
+@compiled
+def test_what_was_compiled_is_known_in_a_layer_of_an_image(monkeypatch):
+    before = ahead._record_path()
+
+    def of_layer(path: Path, **options: bool) -> os.stat_result:
+        """A state of which the times have lost their fractions of a second."""
+        return os.stat_result(os.stat(path, **options)[:10])
+
+    monkeypatch.setattr(Path, "stat", of_layer)
+    assert ahead._record_path() == before
+
+
 def test_nothing_is_compiled_ahead_if_it_cannot_help(monkeypatch):
     started = []
     monkeypatch.setattr(ahead, "_compile_missing", lambda *settings: started.append(settings))

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from hemafeat import networks
+from hemafeat._machine import how_to_install
 from support.architecture_steps import (
     DEEP,
     SIDES,
@@ -50,7 +51,7 @@ except ImportError as error:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout.splitlines()
     assert int(done[0]) == len(networks.ARCHITECTURES)
-    assert "hemafeat[deep]" in done[1]
+    assert how_to_install("keras", "deep") in done[1]
 
 
 def test_every_network_is_trained():

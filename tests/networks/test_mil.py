@@ -13,6 +13,7 @@ from sklearn.base import clone
 from sklearn.metrics import roc_auc_score
 
 from hemafeat import datasets, evaluate, networks, pipelines
+from hemafeat._machine import how_to_install
 from reference import naive_patients
 
 pytestmark = pytest.mark.networks
@@ -43,7 +44,7 @@ for make in (lambda: networks.mil_model(3),
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert done.stdout.count("pip install 'hemafeat[deep]'") == 2
+    assert done.stdout.count(how_to_install("keras", "deep")) == 2
 
 
 def test_padding_is_marked():

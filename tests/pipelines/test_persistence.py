@@ -56,6 +56,15 @@ def saved(table, tmp_path):
     return pipelines.save(model, tmp_path / "m.hemafeat", units=UNITS, note="fold 1")
 
 
+def test_a_parameter_that_a_newer_scikit_learn_has_dropped_takes_its_default(table, tmp_path):
+    model = pipelines.logistic(C=0.1).fit(table, table["label"])
+    expected = model.predict_proba(table)
+    del model[-1].tol, model[-1].verbose
+    loaded = pipelines.load(pipelines.save(model, tmp_path / "m.hemafeat"))
+    assert loaded.pipeline[-1].get_params() == pipelines.logistic(C=0.1)[-1].get_params()
+    np.testing.assert_array_equal(loaded.predict_proba(table), expected)
+
+
 @pytest.mark.parametrize("name", pipelines.names())
 def test_round_trip(name, table, tmp_path):
     model = pipelines.make(name, **SMALL.get(name, {})).fit(table, table["label"])

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from hemafeat._files import write_whole
-from hemafeat._machine import progress_bar
+from hemafeat._machine import how_to_install, progress_bar
 from hemafeat.datasets._schema import DatasetError
 
 ATTEMPTS = 5
@@ -65,7 +65,7 @@ def fetch(url: str, to: Path, checksum: str | None, *, progress: bool = False) -
     try:
         import pooch
     except ImportError:
-        raise DatasetError("downloads need pooch: pip install pooch") from None
+        raise DatasetError(f"downloads need pooch: {how_to_install('pooch')}") from None
     try:
         with _quiet(pooch.get_logger()):
             pooch.retrieve(

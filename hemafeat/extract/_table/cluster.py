@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 import cv2
 
+from hemafeat._machine import how_to_install
 from hemafeat.extract._table.errors import error_row
 from hemafeat.extract._table.fingerprint import versions
 from hemafeat.extract._table.image import ImageResult
@@ -58,7 +59,7 @@ def connect(scheduler: str | Client) -> Iterator[Client]:
         import distributed
     except ImportError as error:
         raise ImportError(
-            "a cluster needs dask.distributed: pip install 'hemafeat[cluster]'"
+            f"a cluster needs dask.distributed: {how_to_install('dask[distributed]', 'cluster')}"
         ) from error
     if isinstance(scheduler, distributed.Client):
         check_workers(scheduler)

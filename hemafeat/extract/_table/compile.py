@@ -392,7 +392,8 @@ def _record_path() -> Path | None:
     root = Path(__file__).parents[2]
     for file in sorted(root.glob("*/_kernels/**/*.py")):
         state = file.stat()
-        text.append(f"{file.relative_to(root)} {state.st_size} {state.st_mtime_ns}")
+        # Layers of container images keep whole seconds only.
+        text.append(f"{file.relative_to(root)} {state.st_size} {int(state.st_mtime)}")
     tag = hashlib.sha256("\n".join(text).encode()).hexdigest()[:16]
     return Path(folder) / f"compiled-{tag}.json"
 

@@ -66,7 +66,7 @@ def open_slide(path: str | os.PathLike[str]) -> Slide:
         Local file, or the folder of an OME-Zarr image. TIFF files are tiled or in strips, of 8 bits
         or of 16 of which the file states how many are used, grey or RGB, with levels in
         sub-directories (OME-TIFF) or in pages. OME-Zarr needs the package zarr, scanners
-        (``.svs``, ``.ndpi``, ``.mrxs``) need OpenSlide: ``pip install 'hemafeat[slides]'``.
+        (``.svs``, ``.ndpi``, ``.mrxs``) need OpenSlide (extra ``slides``).
 
     Returns
     -------

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from hemafeat._machine import how_to_install
 from hemafeat.images._formats import Unreadable
 from hemafeat.images._large.slide import Slide, credible_scale, levels_of
 
@@ -25,7 +26,7 @@ class ScannerSlide(Slide):
         except (ImportError, OSError):
             raise Unreadable(
                 "is a file of a slide scanner, which needs OpenSlide: "
-                "pip install 'hemafeat[slides]'"
+                + how_to_install("openslide-python", "slides")
             ) from None
         try:
             self._file: Any = openslide.OpenSlide(path)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from hemafeat._machine import how_to_install
 from hemafeat.images._formats import Unreadable
 from hemafeat.images._large.slide import Slide, credible_scale, levels_of
 
@@ -31,7 +32,7 @@ class ZarrSlide(Slide):
             import zarr
         except ImportError:
             raise Unreadable(
-                "is an OME-Zarr image, which needs zarr: pip install 'hemafeat[slides]'"
+                "is an OME-Zarr image, which needs zarr: " + how_to_install("zarr", "slides")
             ) from None
         try:
             group = zarr.open_group(path, mode="r")

@@ -12,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from hemafeat._machine import how_to_install
 from hemafeat.networks._embedding.network import EmbeddingNetwork, Source, network_of
 
 RUNTIMES = ("onnxruntime", "openvino", "opencv", "keras")
@@ -99,7 +100,7 @@ def check_runtime(runtime: str) -> None:
     for module in [_MODULES.get(runtime), "onnx" if runtime in _MODULES else None]:
         if module is not None and find_spec(module) is None:
             raise ImportError(
-                f"runtime={runtime!r} needs the package {module}: pip install {module}"
+                f"runtime={runtime!r} needs the package {module}: {how_to_install(module)}"
             )
 
 

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from hemafeat._archives import check_sizes
+from hemafeat._machine import how_to_install
 from hemafeat.segment._formats.annotations import MAX_OUTLINES, make_outline
 from hemafeat.segment._formats.polygons import Outline
 from hemafeat.segment._masks import MaskError
@@ -26,7 +27,8 @@ def _roifile() -> Any:
         import roifile
     except ImportError:
         raise MaskError(
-            "is a file of ImageJ, which the package roifile reads: pip install roifile"
+            "is a file of ImageJ, which the package roifile reads: "
+            + how_to_install("roifile", "rois")
         ) from None
     return roifile
 
