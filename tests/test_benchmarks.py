@@ -45,7 +45,8 @@ def test_none_is_left_out() -> None:
         "wrong_labels",
     }
     assert there == named | {
-        *("networks", "teaching_masks", "train_leukocytes", "train_segmenter", "unchanged")
+        *("networks", "pictures", "teaching_masks", "train_leukocytes", "train_segmenter"),
+        "unchanged",
     }
 
 
