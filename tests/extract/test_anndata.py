@@ -61,9 +61,9 @@ def test_csv_has_a_list_of_its_columns(table, tmp_path):
 
 def test_anndata_missing_is_one_line(table, tmp_path, monkeypatch):
     monkeypatch.setitem(sys.modules, "anndata", None)
-    with pytest.raises(ImportError, match=r'install "?anndata'):
+    with pytest.raises(ImportError, match=r'install .*"?anndata'):
         extract.to_anndata(table)
-    with pytest.raises(ImportError, match=r'install "?anndata'):
+    with pytest.raises(ImportError, match=r'install .*"?anndata'):
         extract.table(list(table["image"]), families=["shape"], out=tmp_path / "t.h5ad")
     assert not list(tmp_path.iterdir())
 
