@@ -225,7 +225,7 @@ def test_every_public_name_says_what_it_is(name):
     ]
     told = documented(text, attributes=bool(asked))
     # What a lone parameter is may stand in the sentence; more than one need a section.
-    if asked and (told or len(asked) > 1):
+    if told or len(asked) > 1:
         if dataclasses.is_dataclass(thing):
             # Attributes: in any order, computed ones among them.
             told = [field for field in asked if field in told]

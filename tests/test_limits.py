@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import os
 import re
 import subprocess
@@ -11,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hemafeat import datasets, extract, images, segment
+from hemafeat import datasets, extract, images, report, segment
 from hemafeat._archives import FREE_BYTES, MAX_RATIO
 from hemafeat._scale import LARGEST, SMALLEST, WIDEST
 from hemafeat.datasets._download.unpack import MAX_RATIO as MAX_GROWTH
@@ -49,6 +50,10 @@ def test_every_promise_names_tests_that_exist():
         ("grow to {} times its size", (MAX_GROWTH,)),
         ("| {} for each model", (BUDGET,)),
         ("from {} images", (PROCESSES_FROM,)),
+        (
+            "| {}, drawn at random",
+            (inspect.signature(report.explore).parameters["n_cells"].default,),
+        ),
     ],
 )
 def test_the_bounds_are_those_of_the_code(words, bound):
