@@ -133,15 +133,24 @@ def test_the_guide_says_of_every_family_why_it_is_in_the_default_table():
 def test_every_column_is_explained():
     from hemafeat import extract
 
-    page = generator().feature_reference()
     described = extract.describe("all")
     assert described["column"].is_unique
+    searched = json.loads(generator().column_script().split("=", 1)[1].strip("; \n"))
     for family, part in described.groupby("family"):
-        section = page.split(f"## {family}\n")[1].split("\n## ")[0]
-        missing = [name for name in part["feature"].unique() if f"| `{name}` |" not in section]
+        page = generator().family_page(family)
+        missing = [name for name in part["feature"].unique() if f">`{name}` |" not in page]
         assert not missing, f"{family}: {missing}"
-        assert "| Formula | Meaning |" in section, family
-    assert page.index("## granulometry") < page.index("## Codes") < page.index("## lbp")
+        assert "| Formula | Meaning |" in page, family
+        columns = {name for row in searched[family] for name in row[-1].split()}
+        assert columns == set(part["column"])
+
+
+def test_every_family_is_in_the_overview():
+    page = generator().overview()
+    names = re.findall(r":link: /generated/features/(\w+)", page)
+    assert names == list(generator().built_in())
+    assert names.index("granulometry") < names.index("lbp")
+    assert page.index("card} granulometry") < page.index("## Codes") < page.index("card} lbp")
 
 
 def public_names() -> set[str]:
