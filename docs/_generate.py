@@ -16,6 +16,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import _drawings
+
 from hemafeat import extract
 
 README = Path(__file__).parents[1] / "README.md"
@@ -112,6 +114,7 @@ def family_page(name: str) -> str:
     """The page of a family: what it measures, and every feature with formula and meaning."""
     function = built_in()[name]
     facts = function.facts
+    drawing = _drawings.DRAWINGS[name]
     columns = extract.columns([name])
     rows = []
     seen = set()
@@ -123,8 +126,10 @@ def family_page(name: str) -> str:
     masks = ", ".join(facts.masks) if facts.per_mask else "all masks in one call"
     parts = [
         f"# {name}\n",
-        *("```{index} single: !" + entry + "\n```\n" for entry in SYNONYMS.get(name, ())),
+        *("```{index} ! single: " + entry + "\n```\n" for entry in SYNONYMS.get(name, ())),
         function.__doc__.strip().splitlines()[0] + "\n",
+        f"![{drawing.alt}](../drawings/{name}.png)\n",
+        f"{drawing.caption}\n",
         f"- Measured on: {masks}",
         *([f"- Planes: {', '.join(facts.planes)}"] if facts.planes else []),
         f"- Columns: {len(columns)}, from `{columns[0]}` to `{columns[-1]}`",
@@ -167,6 +172,7 @@ def overview() -> str:
         parts += [
             f"::::{{grid-item-card}} {name}",
             f":link: /generated/features/{name}\n:link-type: doc",
+            f":img-top: generated/drawings/{name}.png\n:img-alt: {_drawings.DRAWINGS[name].alt}",
             f"\n{_escape(function.__doc__.strip().splitlines()[0])}\n",
             f":::{{card-footer}}\n{number} columns, {default or 'none'} by default\n:::\n::::\n",
         ]
@@ -226,6 +232,7 @@ def write_pages(folder: Path) -> None:
     (folder / "families.md").write_text(overview(), encoding="utf-8")
     for part in ("features", "static"):
         (folder / part).mkdir(exist_ok=True)
+    _drawings.write(folder / "drawings")
     for name in built_in():
         (folder / "features" / f"{name}.md").write_text(family_page(name), encoding="utf-8")
     (folder / "static" / "columns.js").write_text(column_script(), encoding="utf-8")

@@ -32,6 +32,7 @@ extensions = [
     "sphinx_design",
     "sphinx_gallery.gen_gallery",
     "plain_markdown",
+    "references",
 ]
 templates_path = ["_templates"]
 exclude_patterns = ["_build", "_templates", "_inventories", "generated/*.md", "gallery/*.ipynb"]

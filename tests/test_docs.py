@@ -106,8 +106,10 @@ def test_commands_of_the_page_run(page, at_work, capsys):
         assert status == 0, f"{shlex.join(words)}\n{out}{err}"
 
 
-def generator():
-    spec = importlib.util.spec_from_file_location("_generate", DOCS / "_generate.py")
+def generator(file="_generate.py"):
+    spec = importlib.util.spec_from_file_location(Path(file).stem, DOCS / file)
+    if str(DOCS) not in sys.path:
+        sys.path.append(str(DOCS))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -151,6 +153,33 @@ def test_every_family_is_in_the_overview():
     assert names == list(generator().built_in())
     assert names.index("granulometry") < names.index("lbp")
     assert page.index("card} granulometry") < page.index("## Codes") < page.index("card} lbp")
+
+
+def test_every_family_has_a_drawing():
+    drawings = generator("_drawings.py")
+    assert set(drawings.DRAWINGS) == set(generator().built_in())
+    for name, drawing in drawings.DRAWINGS.items():
+        assert re.fullmatch(r"[A-Z].*\.", drawing.caption), name
+        assert len(drawing.alt.split()) > 5, name
+
+
+def test_a_drawing_is_small():
+    from PIL import Image
+
+    picture = generator("_drawings.py").picture("granules")  # the largest
+    assert Image.open(io.BytesIO(picture)).size == (640, 240)
+    assert len(picture) < 30_000
+
+
+def test_a_reference_may_begin_with_an_initial():
+    lines = [".. [1] S. van der Walt et al., 2014.", "", ".. [2] Serra, 1982.", "S. Beucher"]
+    generator("_ext/references.py").keep_initials(lines)
+    assert lines == [
+        r".. [1] \S. van der Walt et al., 2014.",
+        "",
+        ".. [2] Serra, 1982.",
+        "S. Beucher",
+    ]
 
 
 def public_names() -> set[str]:
