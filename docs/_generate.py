@@ -16,6 +16,8 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
+import _drawings
+
 from hemafeat import extract
 
 README = Path(__file__).parents[1] / "README.md"
@@ -65,60 +67,125 @@ def words() -> list[tuple[str, str]]:
     ]
 
 
-def feature_reference() -> str:
-    """Every feature of every built-in family with unit, formula and meaning, as Markdown."""
-    described = extract.describe("all")
-    patterns = html.escape(json.dumps(words()), quote=True)
-    parts = [
-        "<p><label>Find features by words: "
-        '<input id="feature-filter" type="search" size="36" '
-        f'placeholder="nucleus to cytoplasm ratio" data-words="{patterns}"></label> '
-        "<output></output></p>\n"
-    ]
+SYNONYMS = {
+    "relation": (
+        "nucleus cytoplasm ratio",
+        "nucleus to cytoplasm ratio",
+        "nuclear cytoplasmic ratio",
+        "nucleus to cell ratio",
+        "N:C ratio",
+    ),
+    "lobes": ("lobes of the nucleus", "segmented nucleus", "lobe count"),
+    "lobulation": ("lobulation of the nucleus",),
+    "granules": ("granules of the cytoplasm", "granularity", "vacuoles"),
+    "chromatin": ("chromatin pattern", "nucleoli"),
+    "stain": ("basophilia", "eosinophilia"),
+    "rim": ("rim of cytoplasm", "projections of the cell"),
+    "shape": ("circularity", "roundness", "indentation of the nucleus"),
+    "glcm": ("co-occurrence matrix", "Haralick features"),
+    "lbp": ("local binary patterns",),
+    "gabor": ("Gabor filters",),
+    "zernike": ("Zernike moments",),
+}
+"""What people look for, and the family that has it: entries of the index, which a search reads."""
+
+
+def built_in() -> dict[str, Any]:
+    """The families of the package, those of codes last."""
     families = {
         name: function
         for name, function in extract.families().items()
         if function.__module__.startswith("hemafeat.")
     }
-    for name in sorted(families, key=lambda name: name in CODES):
-        function = families[name]
+    return {name: families[name] for name in sorted(families, key=lambda name: name in CODES)}
+
+
+def described(name: str) -> Any:
+    """The features of a family: one row for all its masks and planes."""
+    columns = extract.describe([name])
+    # Columns differ by mask and plane too; what one of each is holds for the others.
+    keys = ["feature"] if extract.families()[name].facts.planes else None
+    first = columns.drop_duplicates(keys or ["feature", "unit", "formula", "source"])
+    listed = columns.groupby("feature")["column"].agg(" ".join)
+    return first.assign(columns=first["feature"].map(listed))
+
+
+def family_page(name: str) -> str:
+    """The page of a family: what it measures, and every feature with formula and meaning."""
+    function = built_in()[name]
+    facts = function.facts
+    drawing = _drawings.DRAWINGS[name]
+    columns = extract.columns([name])
+    rows = []
+    seen = set()
+    for r in described(name).itertuples():
+        anchor = "" if r.feature in seen else f'<a id="feature-{r.feature}"></a>'
+        seen.add(r.feature)
+        texts = (_escape(r.meaning), _escape(r.source))
+        rows.append((f"{anchor}`{r.feature}`", f"`{r.unit}`", f"`{r.formula}`", *texts))
+    masks = ", ".join(facts.masks) if facts.per_mask else "all masks in one call"
+    parts = [
+        f"# {name}\n",
+        *("```{index} ! single: " + entry + "\n```\n" for entry in SYNONYMS.get(name, ())),
+        function.__doc__.strip().splitlines()[0] + "\n",
+        f"![{drawing.alt}](../drawings/{name}.png)\n",
+        f"{drawing.caption}\n",
+        f"- Measured on: {masks}",
+        *([f"- Planes: {', '.join(facts.planes)}"] if facts.planes else []),
+        f"- Columns: {len(columns)}, from `{columns[0]}` to `{columns[-1]}`",
+        f"- In the default table: {_in_default(name, facts)}",
+        *([f"- Reference: {_escape(facts.reference)}"] if facts.reference else []),
+        f"- In Python: `extract.{name}`\n",
+        "[All families](../../features.md) and what their formulas share.\n",
+        ":::{div} features",
+        _table(("Feature", "Unit", "Formula", "Meaning", "Source"), rows) + ":::\n",
+    ]
+    return "\n".join(parts)
+
+
+GRID = ":::::{grid} 1 2 3 3\n:gutter: 2\n"
+
+
+def overview() -> str:
+    """All families, each with its page, and a field that finds their features."""
+    patterns = html.escape(json.dumps(words()), quote=True)
+    parts = [
+        '<script defer src="_static/columns.js"></script>\n'
+        "<p><label>Find features by words: "
+        '<input id="feature-filter" type="search" size="28" '
+        f'placeholder="nucleus to cytoplasm ratio" data-words="{patterns}"></label> '
+        '<output></output></p>\n<ul id="feature-results"></ul>\n',
+        "[columns.csv](columns.csv) lists every column.\n",
+        GRID,
+    ]
+    numbers = extract.families().frame()
+    for name, function in built_in().items():
         if name == CODES[0]:
             parts += [
-                "## Codes\n",
+                ":::::\n\n## Codes\n",
                 "The columns of the following families are the entries of codes. Many numbers "
                 "together describe a texture or an outline for a model; a single one says hardly "
                 "anything to a reader, and its meaning is what the group stands for.\n",
+                GRID,
             ]
-        facts = function.facts
-        mine = described[described["family"] == name]
-        # Columns differ by mask and plane too; what one of each is holds for the others.
-        first = mine.drop_duplicates(["feature", "unit", "formula", "source"])
-        if facts.planes:
-            first = first.drop_duplicates("feature")
-        rows = [
-            (
-                f"`{r.feature}`",
-                f"`{r.unit}`",
-                f"`{r.formula}`",
-                _escape(r.meaning),
-                _escape(r.source),
-            )
-            for r in first.itertuples()
-        ]
-        masks = ", ".join(facts.masks) if facts.per_mask else "all masks in one call"
+        number, default = numbers.loc[name, ["columns", "default"]]
         parts += [
-            f"## {name}\n",
-            function.__doc__.strip().splitlines()[0] + "\n",
-            f"- Measured on: {masks}",
-            *([f"- Planes: {', '.join(facts.planes)}"] if facts.planes else []),
-            f"- Columns: {len(mine)}, from `{mine['column'].iloc[0]}` to "
-            f"`{mine['column'].iloc[-1]}`",
-            f"- In the default table: {_in_default(name, facts)}",
-            *([f"- Reference: {_escape(facts.reference)}"] if facts.reference else []),
-            "",
-            _table(("Feature", "Unit", "Formula", "Meaning", "Source"), rows),
+            f"::::{{grid-item-card}} {name}",
+            f":link: /generated/features/{name}\n:link-type: doc",
+            f":img-top: generated/drawings/{name}.png\n:img-alt: {_drawings.DRAWINGS[name].alt}",
+            f"\n{_escape(function.__doc__.strip().splitlines()[0])}\n",
+            f":::{{card-footer}}\n{number} columns, {default or 'none'} by default\n:::\n::::\n",
         ]
+    pages = "\n".join(f"generated/features/{name}" for name in built_in())
+    parts += [":::::\n", f"```{{toctree}}\n:hidden:\n\n{pages}\n```\n"]
     return "\n".join(parts)
+
+
+def column_script() -> str:
+    """What the field above the families searches, as a script: a page opened from disk reads it."""
+    keys = ["feature", "unit", "formula", "meaning", "source", "columns"]
+    listed = {name: described(name)[keys].to_numpy().tolist() for name in built_in()}
+    return f"const FEATURES = {json.dumps(listed)};\n"
 
 
 def _in_default(name: str, facts: Any) -> str:
@@ -162,9 +229,13 @@ def command_reference() -> str:
 def write_pages(folder: Path) -> None:
     """The generated pages, and all columns as CSV."""
     folder.mkdir(parents=True, exist_ok=True)
-    (folder / "features.md").write_text(feature_reference(), encoding="utf-8")
-    download = "[columns.csv](columns.csv) lists every column.\n\n"
-    (folder / "families.md").write_text(download + family_table(), encoding="utf-8")
+    (folder / "families.md").write_text(overview(), encoding="utf-8")
+    for part in ("features", "static"):
+        (folder / part).mkdir(exist_ok=True)
+    _drawings.write(folder / "drawings")
+    for name in built_in():
+        (folder / "features" / f"{name}.md").write_text(family_page(name), encoding="utf-8")
+    (folder / "static" / "columns.js").write_text(column_script(), encoding="utf-8")
     (folder / "commands.md").write_text(command_reference(), encoding="utf-8")
     extract.describe("all").to_csv(folder / "columns.csv", index=False, encoding="utf-8")
 

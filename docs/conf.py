@@ -89,7 +89,7 @@ sphinx_gallery_conf = {
 copybutton_prompt_text = r">>> |\.\.\. |\$ "
 copybutton_prompt_is_regexp = True
 
-html_static_path = ["_static"]
+html_static_path = ["_static", "generated/static"]
 html_js_files = ["filter.js"]
 html_css_files = ["site.css"]
 html_theme = "pydata_sphinx_theme"

@@ -111,8 +111,10 @@ def test_commands_of_the_page_run(page, at_work, capsys):
         assert status == 0, f"{shlex.join(words)}\n{out}{err}"
 
 
-def generator():
-    spec = importlib.util.spec_from_file_location("_generate", DOCS / "_generate.py")
+def generator(file="_generate.py"):
+    spec = importlib.util.spec_from_file_location(Path(file).stem, DOCS / file)
+    if str(DOCS) not in sys.path:
+        sys.path.append(str(DOCS))
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
     return module
@@ -138,15 +140,40 @@ def test_the_guide_says_of_every_family_why_it_is_in_the_default_table():
 def test_every_column_is_explained():
     from hemafeat import extract
 
-    page = generator().feature_reference()
     described = extract.describe("all")
     assert described["column"].is_unique
+    searched = json.loads(generator().column_script().split("=", 1)[1].strip("; \n"))
     for family, part in described.groupby("family"):
-        section = page.split(f"## {family}\n")[1].split("\n## ")[0]
-        missing = [name for name in part["feature"].unique() if f"| `{name}` |" not in section]
+        page = generator().family_page(family)
+        missing = [name for name in part["feature"].unique() if f">`{name}` |" not in page]
         assert not missing, f"{family}: {missing}"
-        assert "| Formula | Meaning |" in section, family
-    assert page.index("## granulometry") < page.index("## Codes") < page.index("## lbp")
+        assert "| Formula | Meaning |" in page, family
+        columns = {name for row in searched[family] for name in row[-1].split()}
+        assert columns == set(part["column"])
+
+
+def test_every_family_is_in_the_overview():
+    page = generator().overview()
+    names = re.findall(r":link: /generated/features/(\w+)", page)
+    assert names == list(generator().built_in())
+    assert names.index("granulometry") < names.index("lbp")
+    assert page.index("card} granulometry") < page.index("## Codes") < page.index("card} lbp")
+
+
+def test_every_family_has_a_drawing():
+    drawings = generator("_drawings.py")
+    assert set(drawings.DRAWINGS) == set(generator().built_in())
+    for name, drawing in drawings.DRAWINGS.items():
+        assert re.fullmatch(r"[A-Z].*\.", drawing.caption), name
+        assert len(drawing.alt.split()) > 5, name
+
+
+def test_a_drawing_is_small():
+    from PIL import Image
+
+    picture = generator("_drawings.py").picture("granules")  # the largest
+    assert Image.open(io.BytesIO(picture)).size == (640, 240)
+    assert len(picture) < 30_000
 
 
 def public_names() -> set[str]:

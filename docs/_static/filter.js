@@ -1,4 +1,4 @@
-// A field above the catalogue of features that hides what has nothing to do with the words typed in it.
+// A field above the families that finds features by words, and the way from former places to the pages.
 
 // As `hemafeat describe` reads words; data-words holds its patterns.
 function reader(patterns) {
@@ -23,32 +23,47 @@ function matches(read, query, text) {
   return wanted.length > 0 && wanted.every((word) => there.some((other) => alike(word, other)));
 }
 
+const SHOWN = 60;
+
 function addFilter(field) {
   const read = reader(JSON.parse(field.dataset.words));
   const count = field.closest("p").querySelector("output");
-  const families = [...document.querySelectorAll("section")].filter((part) =>
-    part.querySelector(":scope > .pst-scrollable-table-container, :scope > table, :scope > div > table")
-    && field.compareDocumentPosition(part) & Node.DOCUMENT_POSITION_FOLLOWING);
+  const list = document.getElementById("feature-results");
   field.addEventListener("input", () => {
-    let shown = 0;
-    for (const family of families) {
-      let found = 0;
-      const name = family.querySelector("h2, h3").textContent;
-      for (const row of family.querySelectorAll("tbody tr")) {
-        row.hidden = !matches(read, field.value, `${name} ${row.textContent}`);
-        found += !row.hidden;
+    const query = field.value.trim();
+    const found = [];
+    for (const [family, features] of Object.entries(query ? FEATURES : {})) {
+      for (const feature of features) {
+        const columns = feature[feature.length - 1];
+        const text = [family, ...feature.slice(0, -1)].join(" ");
+        if (columns.includes(query) || matches(read, query, text)) found.push([family, ...feature]);
       }
-      family.hidden = !found;
-      shown += found;
     }
-    count.textContent = field.value.trim() ? `${shown} features` : "";
+    list.replaceChildren(...found.slice(0, SHOWN).map(([family, feature, , , meaning]) => {
+      const item = document.createElement("li");
+      const link = document.createElement("a");
+      link.href = `generated/features/${family}.html#feature-${feature}`;
+      link.textContent = `${family}: ${feature}`;
+      item.append(link, ` ${meaning}`);
+      return item;
+    }));
+    const more = found.length > SHOWN ? `, the first ${SHOWN} shown` : "";
+    count.textContent = query ? `${found.length} features${more}` : "";
   });
+}
+
+// All families were on one page once: features.html#shape.
+function follow() {
+  const family = location.hash.slice(1).replaceAll("-", "_");
+  if (Object.hasOwn(FEATURES, family)) location.replace(`generated/features/${family}.html`);
 }
 
 if (typeof document !== "undefined") {
   document.addEventListener("DOMContentLoaded", () => {
     const field = document.querySelector("input#feature-filter");
-    if (field) addFilter(field);
+    if (!field) return;
+    addFilter(field);
+    follow();
   });
 } else {
   module.exports = { reader, matches };

@@ -45,4 +45,5 @@ for axis, (trouble, given) in zip(axes.flat, troubles.items(), strict=True):
 # What is said of the outlines. Not every failure is suspected: look at the outlines of images of a
 # new source. ``segment.unet`` separates cells that touch better.
 
+pd.set_option("display.max_colwidth", None)
 pd.Series(said, name="what the program says").to_frame()
