@@ -116,13 +116,20 @@ def family_page(name: str) -> str:
     facts = function.facts
     drawing = _drawings.DRAWINGS[name]
     columns = extract.columns([name])
+    features = described(name)
+    tail = common_tail(features["formula"].tolist())
     rows = []
     seen = set()
-    for r in described(name).itertuples():
+    for r in features.itertuples():
         anchor = "" if r.feature in seen else f'<a id="feature-{r.feature}"></a>'
         seen.add(r.feature)
+        formula = r.formula.removesuffix(tail)
         texts = (_escape(r.meaning), _escape(r.source))
-        rows.append((f"{anchor}`{r.feature}`", f"`{r.unit}`", f"`{r.formula}`", *texts))
+        rows.append((f"{anchor}`{r.feature}`", f"`{r.unit}`", f"`{formula}`", *texts))
+    heads = ["Feature", "Unit", "Formula", "Meaning", "Source"]
+    sources = features["source"].unique()
+    if len(sources) == 1:
+        heads, rows = heads[:-1], [row[:-1] for row in rows]
     masks = ", ".join(facts.masks) if facts.per_mask else "all masks in one call"
     parts = [
         f"# {name}\n",
@@ -134,16 +141,29 @@ def family_page(name: str) -> str:
         *([f"- Planes: {', '.join(facts.planes)}"] if facts.planes else []),
         f"- Columns: {len(columns)}, from `{columns[0]}` to `{columns[-1]}`",
         f"- In the default table: {_in_default(name, facts)}",
+        *([f"- In every formula: {_escape(tail.removeprefix('; '))}"] if tail else []),
+        *([f"- Source: {_escape(sources[0])}"] if len(sources) == 1 and sources[0] else []),
         *([f"- Reference: {_escape(facts.reference)}"] if facts.reference else []),
         f"- In Python: `extract.{name}`\n",
         "[All families](../../features.md) and what their formulas share.\n",
         ":::{div} features",
-        _table(("Feature", "Unit", "Formula", "Meaning", "Source"), rows) + ":::\n",
+        _table(heads, rows) + ":::\n",
     ]
     return "\n".join(parts)
 
 
 GRID = ":::::{grid} 1 2 3 3\n:gutter: 2\n"
+
+
+def common_tail(formulas: list[str]) -> str:
+    """What all formulas end with from a semicolon on: said once, above the table."""
+    tails = [["; " + part for part in formula.split("; ")[1:]] for formula in formulas]
+    shared: list[str] = []
+    for parts in zip(*(reversed(tail) for tail in tails), strict=False):
+        if len(set(parts)) > 1:
+            break
+        shared.insert(0, parts[0])
+    return "".join(shared) if len(formulas) > 1 else ""
 
 
 def overview() -> str:

@@ -152,6 +152,18 @@ def test_every_column_is_explained():
         assert columns == set(part["column"])
 
 
+def test_what_all_formulas_share_is_said_once():
+    tail = generator().common_tail
+    assert tail(["a; x; y", "b; c; x; y"]) == "; x; y"
+    assert tail(["a; x", "b; y"]) == tail(["a; x"]) == tail(["a", "a; x"]) == ""
+
+
+def test_a_search_for_a_ratio_finds_its_family():
+    # A main entry of the index comes before every page that only holds the words.
+    assert "```{index} ! single: nucleus cytoplasm ratio\n" in generator().family_page("relation")
+    assert set(generator().SYNONYMS) <= set(generator().built_in())
+
+
 def test_every_family_is_in_the_overview():
     page = generator().overview()
     names = re.findall(r":link: /generated/features/(\w+)", page)

@@ -39,6 +39,9 @@ function addFilter(field) {
         if (columns.includes(query) || matches(read, query, text)) found.push([family, ...feature]);
       }
     }
+    // Those with the words in their names come first.
+    const named = ([family, feature]) => matches(read, query, `${family} ${feature}`);
+    found.sort((one, other) => named(other) - named(one));
     list.replaceChildren(...found.slice(0, SHOWN).map(([family, feature, , , meaning]) => {
       const item = document.createElement("li");
       const link = document.createElement("a");
