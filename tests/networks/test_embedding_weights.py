@@ -18,7 +18,13 @@ keras = embedding_steps.keras
 no_network = embedding_steps.no_network
 
 
-@pytest.mark.parametrize("name", list(_backbones.BACKBONES))
+@pytest.mark.parametrize(
+    "name",
+    [
+        pytest.param(name, marks=[pytest.mark.deep] if name in ("DINOv2L", "DINOv2G") else [])
+        for name in _backbones.BACKBONES
+    ],
+)
 def test_facts_of_the_backbones_are_those_of_keras(keras, name):
     """Check numbers of weights, from which the error message computes the size of the file."""
     kind = _backbones.BACKBONES[name]
