@@ -109,6 +109,7 @@ def run(args: argparse.Namespace) -> None:
             names, table, random_state=args.seed, rare="drop", n_jobs=jobs, progress=progress
         )
         comparison.save(out / "comparison")
+        comparison.save_csv(out / "comparison", table)
         found.append(f"best: {comparison.ranked()[0]}")
     with _step(args, "5/5  writing the page and the model") as found:
         page = report.page(
