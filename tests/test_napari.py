@@ -12,6 +12,7 @@ import pytest
 from hemafeat import datasets, extract, images, segment
 from hemafeat._napari.collection import KEY, Collection
 from hemafeat.cli import main
+from support.slides import TILE, draw_slide, write_slide
 
 KINDS = ["neutrophil", "lymphocyte", "monocyte"]
 
@@ -94,6 +95,31 @@ def test_a_table_is_shown_as_boxes_or_on_the_masks_it_was_measured_in(work, tmp_
     changed = by_part(Collection(work / "cells.csv", tmp_path).layers(0))["cells"][1]
     assert "cell__shape__area" not in changed["features"]
     assert len(changed["features"]) == number - 1
+
+
+def test_tiles_of_a_large_image_are_shown_with_their_cells(tmp_path, monkeypatch):
+    drawn = draw_slide()
+    write_slide(tmp_path / "slide.ome.tif", drawn.image)
+    write_slide(tmp_path / "glass.ome.tif", np.full((700, 900, 3), 236, np.uint8))
+    monkeypatch.chdir(tmp_path)
+    tiles = [datasets.tiles(name, **TILE) for name in ("slide.ome.tif", "glass.ome.tif")]
+    pd.concat(tiles)[["image"]].to_csv("tiles.csv", index=False)
+    assert not main(["segment", "tiles.csv", "--out", "masks"])
+    monkeypatch.chdir(tmp_path.parent)
+    table = pd.read_csv(tmp_path / "masks" / "quality.csv")
+    alone = Collection(tmp_path / "masks" / "quality.csv")
+    masked = Collection(tmp_path / "masks")
+    n_tiles = table["image"].nunique()
+    # The last is the glass, of which the table of counts has one row.
+    assert (len(alone.images), len(masked.images)) == (n_tiles, n_tiles + 1)
+    for row, (_, cells) in enumerate(table.groupby("image", sort=False)):
+        shown = by_part(alone.layers(row))
+        tile = images.tile_of(alone.images[row])
+        corners = np.array([box.min(axis=0)[::-1] + 0.5 for box in shown["boxes"][0]])
+        on_slide = corners + np.array([tile.left, tile.top])
+        assert np.array_equal(on_slide, cells[["where__left", "where__top"]])
+        assert len(by_part(masked.layers(row))["boxes"][0]) == len(cells)
+    assert set(by_part(masked.layers(n_tiles))) == {"image"}
 
 
 def test_a_folder_of_trimaps_is_opened_and_never_written_over(work, tmp_path, monkeypatch):

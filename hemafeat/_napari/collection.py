@@ -13,7 +13,7 @@ import pandas as pd
 from hemafeat import datasets, extract, segment
 from hemafeat._csv import with_formulas
 from hemafeat._files import read_parquet
-from hemafeat.images import read, stem_of
+from hemafeat.images import Tile, path_of, read, stem_of, tile_of
 from hemafeat.segment import Masks
 
 LayerData = tuple[Any, dict[str, Any], str]
@@ -71,11 +71,23 @@ class Collection:
             listed = self.cells[names].drop_duplicates("image", ignore_index=True)
             if any(written) and (path / "counts.csv").is_file():
                 # Here are also the images in which no cell was found.
-                listed = _read_csv(path / "counts.csv")[["image"]]
-            self._named = list(map(str, listed["image"]))
-            places = [_found(name, path) for name in self._named]
+                counted = _read_csv(path / "counts.csv")[["image"]]
+                # The tiles of a large image are counted together.
+                tiles = [tile_of(str(name)) for name in listed["image"]]
+                if any(tiles):
+                    shown = {tile.path for tile in tiles if tile is not None}
+                    counted = pd.concat([listed[["image"]], counted])
+                    counted = counted[~counted["image"].isin(shown)].drop_duplicates()
+                listed = counted.reset_index(drop=True)
+            places = [_found(name, path) for name in map(str, listed["image"])]
+            named = dict(zip(places, map(str, listed["image"]), strict=True))
             self.table = datasets.as_table(listed.assign(image=places))
+            # A large image without cells is cut into tiles, which no table names.
+            self._named = [named.get(image, image) for image in map(str, self.table["image"])]
         self.images = list(map(str, self.table["image"]))
+        if masks is None and any(map(tile_of, self.images)):
+            # The masks of tiles are not found by their names: the cells are shown as boxes.
+            found = None
         if found is None and self.table["mask"].notna().any():
             found = "given"
         self._find = segment.mask_source(found, self.table)
@@ -130,7 +142,7 @@ class Collection:
         ValueError, OSError
             The image or its mask cannot be read, or they differ in size.
         """
-        image = read(self.images[row])
+        image, tile = read(self.images[row]), tile_of(self.images[row])
         name = stem_of(self.images[row])
         own = {KEY: (self, row, "image")}
         found: list[LayerData] = [(image, {"name": name, "rgb": True, "metadata": own}, "image")]
@@ -143,8 +155,15 @@ class Collection:
             masks.check_fit(image.shape)
             if masks.note:
                 warnings.warn(f"{name}: {masks.note}", segment.MaskWarning, stacklevel=2)
-            return found + label_layers(masks, name, _of_masks(rows, masks), owner=(self, row))
+            known = _of_masks(rows, masks, tile)
+            return found + label_layers(masks, name, known, owner=(self, row))
         if rows is not None and len(rows) and set(BOX) <= set(rows):
+            if tile is not None:
+                # The table has the positions in the whole image.
+                corner = [tile.left, tile.top, tile.left, tile.top]
+                rows = rows.assign(
+                    **{side: rows[side] - at for side, at in zip(BOX, corner, strict=True)}
+                )
             found.append(_boxes(rows, name, owner=(self, row)))
         return found
 
@@ -176,18 +195,21 @@ def _found(image: str, table: Path) -> str:
 
     napari may have been started in another folder than the command that wrote the table.
     """
-    if "://" in image or os.path.isabs(image) or os.path.exists(image):
+    if "://" in image or os.path.isabs(image) or os.path.exists(path_of(image)):
         return image
     above = (parent / image for parent in table.absolute().parents)
-    return next((str(path) for path in above if path.exists()), image)
+    # Behind the file, the name of a tile says which part of it is meant.
+    return next((str(path) for path in above if os.path.exists(path_of(str(path)))), image)
 
 
-def _of_masks(rows: pd.DataFrame | None, masks: Masks) -> pd.DataFrame | None:
+def _of_masks(rows: pd.DataFrame | None, masks: Masks, tile: Tile | None) -> pd.DataFrame | None:
     """Return the rows of the cells of masks, or None unless these are those that were measured."""
     names = ["where__mask_label", *BOX, "where__area_px"]
     if rows is None or not set(names) <= set(rows):
         return None
-    place = pd.DataFrame(masks.positions()).add_prefix("where__")[names]
+    position = masks.positions()
+    position = position if tile is None else tile.on_slide(position)
+    place = pd.DataFrame(position).add_prefix("where__")[names]
     # A table may hold the central cell only.
     known = place[place["where__mask_label"].isin(rows["where__mask_label"])]
     same = np.array_equal(rows[names].to_numpy(float), known.to_numpy(float))

@@ -49,7 +49,7 @@ def one_line(text: str) -> str:
     """
     text = without_numpy(" ".join(text.split()))
     names = "|".join(_OPTIONS)
-    text = re.sub(rf"(?<![-\w'\"?&])({names})=({_VALUE})", _as_option, text)
+    text = re.sub(rf"(?<![-\w'\"?&#])({names})=({_VALUE})", _as_option, text)
     text = re.sub(
         rf"(?<![-\w'\"])({names}) was (\S+), is (\S+?)(?=[,;:.]?(\s|$))", _as_difference, text
     )

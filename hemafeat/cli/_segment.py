@@ -128,6 +128,7 @@ def run(args: argparse.Namespace) -> None:
             bar.update()
     quality = [frame for frame, _ in outcomes if frame is not None]
     rows = [error for _, error in outcomes if error is not None]
+    rows += _slides_without_cells(list(map(str, listed["image"])), quality, rows)
     errors = pd.DataFrame(rows, columns=list(extract.ERROR_COLUMNS))
     write_table(errors, out / "errors.csv")
     if not quality:
@@ -146,6 +147,22 @@ def run(args: argparse.Namespace) -> None:
         f"{plural(suspect, 'suspected failure')}, {plural(len(errors), 'error')}"
     )
     print(out)
+
+
+def _slides_without_cells(
+    names: list[str], quality: list[pd.DataFrame], errors: list[dict[str, str]]
+) -> list[dict[str, str]]:
+    """Return a row of errors for each large image in no tile of which a cell was found."""
+    from hemafeat import extract
+    from hemafeat.images import tile_of
+
+    # A tile that failed might have shown some.
+    other = {frame["image"].iloc[0] for frame in quality} | {row["image"] for row in errors}
+    tiles = {name: tile for name in names if (tile := tile_of(name)) is not None}
+    busy = {tile.path for name, tile in tiles.items() if name in other}
+    empty = dict.fromkeys(tile.path for tile in tiles.values() if tile.path not in busy)
+    message = "no cell was found in the image"
+    return [extract.error_row(path, "segment", "NoCellFound", message) for path in empty]
 
 
 def _write(

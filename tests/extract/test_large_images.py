@@ -228,3 +228,22 @@ def test_commands(slide, tmp_path, capsys):
         line = capsys.readouterr().err.strip()
         assert "\n" not in line
         assert ("levels 0 to 1, not 7" in line) or ("no such file" in line)
+
+
+def test_a_slide_without_cells_is_named_once(slide, tmp_path, capsys):
+    """`segment` has one row for it, not one for each tile, and counts 0 cells."""
+    glass = tmp_path / "glass.ome.tif"
+    write_slide(glass, np.full((900, 2600, 3), 236, np.uint8))
+    names = [f"{slide[1]}#level=0", f"{glass}#level=0"]
+    out = tmp_path / "masks"
+    main(["segment", *names, "--out", str(out), "--method", "best", "-q"])
+    assert "1 error" in capsys.readouterr().out
+    errors = pd.read_csv(out / "errors.csv")
+    assert errors[["image", "stage", "error"]].to_numpy().tolist() == [
+        [str(glass), "segment", "NoCellFound"]
+    ]
+    counts = pd.read_csv(out / "counts.csv").set_index("image")["n_cells"]
+    assert counts[str(glass)] == 0 < counts[str(slide[1])]
+    assert main(["extract", names[1], "--out", str(tmp_path / "t.csv"), "-q"]) == 1
+    # The name of the file is no argument of Python, to be written as an option.
+    assert f"{glass}#level=0: no cell was found" in capsys.readouterr().err
