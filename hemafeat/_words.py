@@ -24,6 +24,26 @@ def without_numpy(text: str) -> str:
     return _NUMPY.sub(r"\1", text)
 
 
+def reason_of(problem: Exception, length: int | None = 300) -> str:
+    r"""Return the message of an exception in one line, or its type if it has none.
+
+    Parameters
+    ----------
+    problem : Exception
+        What was raised.
+    length : int or None
+        Most characters of the message; None for all of it.
+
+    Examples
+    --------
+    >>> reason_of(ValueError("a tag\n  is missing"))
+    'a tag is missing'
+    >>> reason_of(KeyError())
+    'KeyError'
+    """
+    return " ".join(str(problem).split())[:length] or type(problem).__name__
+
+
 def plural(n: int, noun: str) -> str:
     """Return a number with its noun: ``1 image``, ``2 images``."""
     return f"{n} {noun}" if n == 1 else f"{n} {noun}s"

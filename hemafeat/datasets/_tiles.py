@@ -93,12 +93,18 @@ def tiles(
         levels = open_slide(path).levels
     except ImageError as problem:
         raise DatasetError(str(problem)) from None
-    if not 0 <= level < len(levels):
-        raise DatasetError(f"{path} has the levels 0 to {len(levels) - 1}, not {level}")
-    scale = levels[level].um_per_px if um_per_px is None else um_per_px
-    names = [str(tile) for tile in _cut(path, level, levels[level], scale, size, margin)]
+    chosen = _level(path, levels, level)
+    scale = chosen.um_per_px if um_per_px is None else um_per_px
+    names = [str(tile) for tile in _cut(path, level, chosen, scale, size, margin)]
     table = pd.DataFrame({"image": text(names), "group": path, "um_per_px": scale})
     return finish(table, path)
+
+
+def _level(path: str, levels: tuple[Level, ...], number: int) -> Level:
+    """Return a level of a large image."""
+    if not 0 <= number < len(levels):
+        raise DatasetError(f"{path} has the levels 0 to {len(levels) - 1}, not {number}")
+    return levels[number]
 
 
 def _cut(
@@ -138,10 +144,9 @@ def with_tiles(table: pd.DataFrame) -> pd.DataFrame:
         except ImageError:
             cut.append((row, f"{path}#level={number}", stated))
             continue
-        if number >= len(levels):
-            raise DatasetError(f"{path} has the levels 0 to {len(levels) - 1}, not {number}")
-        scale = levels[number].um_per_px if math.isnan(stated) else stated
-        found = _cut(path, number, levels[number], scale, SIZE, None)
+        chosen = _level(path, levels, number)
+        scale = chosen.um_per_px if math.isnan(stated) else stated
+        found = _cut(path, number, chosen, scale, SIZE, None)
         cut += [(row, str(tile), scale) for tile in found]
     result = table.iloc[[row for row, _, _ in cut]].reset_index(drop=True)
     result["image"] = pd.Series([image for _, image, _ in cut], dtype=table["image"].dtype)

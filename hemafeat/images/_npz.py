@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 
+from hemafeat._words import reason_of
 from hemafeat.images._formats import Unreadable, check_size
 from hemafeat.images._names import on_disk, only_image_errors
 
@@ -199,7 +200,7 @@ class _Member:
             shape, by_columns, dtype = read(start)
         # The header is Python source, and whatever its parser raises may come of it.
         except Exception as problem:
-            reason = " ".join(str(problem).split())[:200] or type(problem).__name__
+            reason = reason_of(problem, 200)
             raise Unreadable(
                 f"is a damaged archive: {self._name} is not an array ({reason})"
             ) from None

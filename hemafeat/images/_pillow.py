@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from hemafeat._words import reason_of
 from hemafeat.images._formats import Unreadable
 from hemafeat.images._quiet import quiet_codecs
 
@@ -57,7 +58,7 @@ def pillow_array(data: bytes, raw: bool = False) -> np.ndarray:
     # A damaged file may raise any exception of the decoder.
     except Exception as problem:
         kind = "TIFF" if data[:2] in (b"II", b"MM") else "file"
-        reason = " ".join(str(problem).split()) or type(problem).__name__
+        reason = reason_of(problem, None)
         raise Unreadable(f"is a damaged {kind}: {reason}") from None
 
 

@@ -13,6 +13,7 @@ from typing import Any, NamedTuple
 import cv2
 import numpy as np
 
+from hemafeat._words import reason_of
 from hemafeat.images._formats import Unreadable, check_size, max_bytes
 from hemafeat.images._pillow import UnsupportedMode, orient, pillow_array
 from hemafeat.images._quiet import quiet_codecs
@@ -106,7 +107,7 @@ def read_tiff(
         raise
     # A damaged file may raise any exception in tifffile.
     except Exception as problem:
-        reason = " ".join(str(problem).split())[:300] or type(problem).__name__
+        reason = reason_of(problem)
         raise Unreadable(f"is a damaged TIFF: {reason}") from None
 
 

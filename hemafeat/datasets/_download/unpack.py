@@ -13,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import IO, Any, NamedTuple
 
+from hemafeat._words import reason_of
 from hemafeat.datasets._schema import DatasetError
 
 MAX_RATIO = 100
@@ -96,7 +97,7 @@ def unpack(archive: str | os.PathLike[str], to: str | os.PathLike[str]) -> Path:
         raise DatasetError(f"{archive} is a damaged archive: {problem}") from None
     # A damaged archive may raise any exception of its decompressor.
     except Exception as problem:
-        reason = " ".join(str(problem).split())[:300] or type(problem).__name__
+        reason = reason_of(problem)
         raise DatasetError(f"{archive} is a damaged archive: {reason}") from None
     finally:
         shutil.rmtree(part, ignore_errors=True)

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from hemafeat._machine import how_to_install
+from hemafeat._words import reason_of
 from hemafeat.images._formats import Unreadable
 from hemafeat.images._large.slide import Slide, credible_scale, levels_of
 
@@ -36,8 +37,7 @@ class ScannerSlide(Slide):
         except openslide.OpenSlideUnsupportedFormatError:
             raise Unreadable("is not a slide that OpenSlide can read, or is damaged") from None
         except Exception as problem:
-            reason = " ".join(str(problem).split())[:300] or type(problem).__name__
-            raise Unreadable(f"is a damaged slide: {reason}") from None
+            raise Unreadable(f"is a damaged slide: {reason_of(problem)}") from None
         self.levels = levels_of(sizes, credible_scale(*sides))
 
     def pixels(
@@ -50,8 +50,7 @@ class ScannerSlide(Slide):
         try:
             picture = self._file.read_region(corner, level, (width, height))
         except Exception as problem:
-            reason = " ".join(str(problem).split())[:300] or type(problem).__name__
-            raise Unreadable(f"is a damaged slide: {reason}") from None
+            raise Unreadable(f"is a damaged slide: {reason_of(problem)}") from None
         return np.asarray(picture), True, None
 
 

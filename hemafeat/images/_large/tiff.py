@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from hemafeat._words import reason_of
 from hemafeat.images._formats import Unreadable
 from hemafeat.images._large.slide import Slide, credible_scale, is_level, levels_of
 from hemafeat.images._quiet import quiet_libraries
@@ -90,7 +91,7 @@ class TiffSlide(Slide):
             raise
         # A damaged file may raise any exception in tifffile.
         except Exception as problem:
-            reason = " ".join(str(problem).split())[:300] or type(problem).__name__
+            reason = reason_of(problem)
             raise Unreadable(f"is a damaged TIFF: {reason}") from None
         self.levels = levels_of([(page.width, page.height) for page in self._pages], scale)
 

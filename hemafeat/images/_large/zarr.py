@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from hemafeat._machine import how_to_install
+from hemafeat._words import reason_of
 from hemafeat.images._formats import Unreadable
 from hemafeat.images._large.slide import Slide, credible_scale, levels_of
 
@@ -46,7 +47,7 @@ class ZarrSlide(Slide):
             scale = _scale(image)
         # A folder of anything else may raise any exception in zarr.
         except Exception as problem:
-            reason = " ".join(str(problem).split())[:200] or type(problem).__name__
+            reason = reason_of(problem, 200)
             raise Unreadable(
                 f"is not an OME-Zarr image with its metadata (multiscales): {reason}"
             ) from None
