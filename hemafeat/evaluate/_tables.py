@@ -36,6 +36,9 @@ def predictions(
     cells = table["cell"].to_numpy() if "cell" in table.columns else np.ones(len(table), dtype=int)
     where = table.filter(regex="^where__")
     codes: dict[str, int] = {name: k for k, name in enumerate(classes)}
+    doubts = None
+    if "quality__suspected_failure" in table:
+        doubts = extract.suspected(table).to_numpy(object)
     parts = []
     for outcome in outcomes:
         test = test_rows[outcome.fold]
@@ -58,8 +61,8 @@ def predictions(
             probability = np.full((len(test), len(classes)), np.nan)
         predicted = [codes[name] for name in outcome.predicted]
         part["probability"] = probability[np.arange(len(test)), predicted]
-        if "quality__suspected_failure" in table:
-            part["suspected_failure"] = extract.suspected(table).to_numpy(object)[test]
+        if doubts is not None:
+            part["suspected_failure"] = doubts[test]
         columns = pd.DataFrame(probability, columns=[f"p__{name}" for name in classes])
         answers = [] if outcome.answers is None else [outcome.answers]
         parts.append(pd.concat([part, columns, *answers], axis=1))
